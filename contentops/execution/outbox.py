@@ -35,8 +35,10 @@ LONGEST_WAIT = 5.0
 
 @dataclass(order=True, slots=True)
 class Turn:
-    """One call on its way. `intend` records what it is about to do, `left` says that it was handed on, `unsent` that it
-    pays and its bytes have not left yet.
+    """One call on its way.
+
+    `intend` records what it is about to do, `left` says that it was handed on, `unsent` that it pays and its bytes have
+    not left yet.
     """
 
     rank: tuple[Priority, int]
