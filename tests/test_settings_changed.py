@@ -33,6 +33,7 @@ version: 1
 project: acme
 api: {base_url: 'https://elsewhere.example/v1', key_env: WRITERZROOM_OTHER}
 guards: {max_changed_ratio: 1}
+ledger: postgresql://elsewhere.example/acme
 vars: {year: 2027}
 environments: {prod: {api: {base_url: 'https://elsewhere.example/v1'}}, new: {}}
 """
@@ -44,6 +45,7 @@ CHANGED = [
     "`environments.new` changes from nothing to `{}`",
     '`environments.prod.api.base_url` changes from `"https://api.example.com/v1"` to `"https://elsewhere.example/v1"`',
     "`guards.max_changed_ratio` changes from nothing to `1`",
+    '`ledger` changes from nothing to `"postgresql://elsewhere.example/acme"`',
 ]
 
 
@@ -85,7 +87,7 @@ def test_what_changes_is_named(invoke: Run, pull: Any) -> None:
     assert told(invoke("plan", "--json", cwd=root, env=GITHUB).json) == CHANGED
     lines = invoke("plan", cwd=root, env=GITHUB).stdout.splitlines()
     assert lines[0] == "Project `acme`, server `https://elsewhere.example:443`, no budget"
-    assert lines[1:7] == [f"  ! {message}" for message in CHANGED]
+    assert lines[1 : 1 + len(CHANGED)] == [f"  ! {message}" for message in CHANGED]
     page = invoke("plan", "--format", "markdown", cwd=root, env=GITHUB).stdout
     assert "\nServer `https://elsewhere.example:443`, no budget.\n" in page
     assert '- :warning: **settings:** `api.base_url` changes from `"local"` to `"https://elsewhere.example/v1"`' in page

@@ -61,8 +61,8 @@ def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, 
 def _changes(area: str, before: Mapping[str, Json], after: Mapping[str, Json]) -> Iterator[str]:
     old, new = dict(_leaves(area, before.get(area))), dict(_leaves(area, after.get(area)))
     changed = [path for path in sorted({*old, *new}) if old.get(path) != new.get(path)]
-    # What decides where the key goes is not to be lost among many others.
-    changed.sort(key=lambda path: ".api." not in path)
+    # What decides where the key or a password goes is not to be lost among many others.
+    changed.sort(key=lambda path: not (".api." in path or path.endswith(".ledger")))
     for path in changed[:_SHOWN]:
         was, now = short_pair(old.get(path), new.get(path), _WIDTH)
         yield f"`{path}` changes from {_quoted(was, old, path)} to {_quoted(now, new, path)}"

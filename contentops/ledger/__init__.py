@@ -12,7 +12,7 @@ except ModuleNotFoundError:
     raise StateError(
         "a ledger needs `psycopg`, which is not installed here",
         code="ledger-driver",
-        hint="install it with contentops: `python -m pip install '.[postgres]'` in its clone",
+        hint="`pip install 'contentops[postgres]'`; in a clone of contentops `pip install '.[postgres]'`",
     ) from None
 else:
     del _driver

@@ -55,7 +55,7 @@ CREATE TABLE contentops.entry (
     taken boolean NOT NULL DEFAULT false,        -- nothing is open any more: a record in git carries it, or
     dropped boolean NOT NULL DEFAULT false,      -- nothing came of it, or a person let go of it
     cancelled boolean NOT NULL DEFAULT false,
-    error text NOT NULL DEFAULT '',              -- why no worker submits it, such as the server's words; of a queued row
+    error text NOT NULL DEFAULT '',              -- why no worker takes it, such as the server's words
     made_at timestamptz NOT NULL DEFAULT now(),
     changed_at timestamptz NOT NULL DEFAULT now(),
     CHECK (state IN ('queued', 'submitting', 'running', 'unknown', 'paid', 'failed'))
