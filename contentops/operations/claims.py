@@ -59,9 +59,10 @@ def change_of(claimed: ClaimedSubmit) -> Change:
     request = Request(template="", style="", inputs={}) if work is None else work.request
     output = (work.output if work is not None else "") or (entry.output if entry is not None else "")
     steps: list[Step] = []
-    if entry is not None and entry.state is JobState.SUBMITTING:
+    lost = entry is not None and entry.state is not JobState.RUNNING
+    if entry is not None and lost:
         steps.append(LookUp(entry=entry))
-    if work is not None and (entry is None or entry.state is JobState.SUBMITTING):
+    if work is not None and (entry is None or lost):
         steps.append(
             Submit(
                 request=request,
