@@ -107,7 +107,7 @@ class AccountWorker:
         plan = Plan(project=project.name, environment="", server=server, lineage="")
         ctx, run = assemble(project, plan, edges, known, lambda: self._turn(learned))
         run.last_look_in = LAST_LOOK
-        source = ClaimSource(runner=self._runner, account=self._account.id, place=place)
+        source = ClaimSource(runner=self._runner, account=self._account.id)
         claims = Claims(source, ctx, run, state, once=once)
         self.run, self.claims = run, claims
         run.every(TICK, run.feed)

@@ -59,9 +59,10 @@ def change_of(claimed: ClaimedSubmit) -> Change:
     request = Request(template="", style="", inputs={}) if work is None else work.request
     output = (work.output if work is not None else "") or (entry.output if entry is not None else "")
     steps: list[Step] = []
-    if entry is not None and entry.state is JobState.SUBMITTING:
+    lost = entry is not None and entry.state is not JobState.RUNNING
+    if entry is not None and lost:
         steps.append(LookUp(entry=entry))
-    if work is not None and (entry is None or entry.state is JobState.SUBMITTING):
+    if work is not None and (entry is None or lost):
         steps.append(
             Submit(
                 request=request,
@@ -86,8 +87,6 @@ class ClaimSource(Struct, frozen=True):
 
     runner: Runner
     account: str
-    place: tuple[str, str]
-    """The server, and the dialect that it is spoken to in."""
 
 
 class Claims:
@@ -162,7 +161,8 @@ class Claims:
         """Until a job of the account has completed, by whomever, one worker at a time goes on."""
         admission, session = self._ctx.admission, self._source.runner.session
         if not admission.proven:
-            admission.proven = self._source.place in history_of(session, self._source.account).proven
+            place = (self._ctx.server, self._ctx.dialect())
+            admission.proven = place in history_of(session, self._source.account).proven
         if not admission.proven and not self._holds_first:
             self._holds_first = session.lock(FIRST, self._first)
         elif admission.proven and self._holds_first:
@@ -178,10 +178,10 @@ class Claims:
         if now < self._cancelled_at:
             return
         self._cancelled_at = now + IDLE
-        unsent = [request_id for request_id in self._tasks if self._state.entry(request_id) is None]
+        begun = (request_id for request_id, task in self._tasks.items() if task is not None)
+        unsent = [request_id for request_id in begun if self._state.entry(request_id) is None]
         for request_id in drop_cancelled(self._source.runner.session, unsent) if unsent else ():
-            task = self._tasks.get(request_id)
-            if task is not None and self._state.entry(request_id) is None:
+            if (task := self._tasks[request_id]) is not None:
                 task.cancel()
 
     # --- carrying out --------------------------------------------------------------------------------------
