@@ -218,7 +218,9 @@ class Claims:
         label = "/".join(part for part in (owner.project, owner.environment, claimed.item) if part)
 
         def emit(event: Event) -> None:
-            ctx.emit(structs.replace(event, item=label) if event.item else event)
+            # Nothing is written here.
+            data = {key: value for key, value in event.data.items() if key != "output"}
+            ctx.emit(structs.replace(event, item=label, data=data) if event.item else event)
 
         return dataclasses.replace(ctx, project=project, plan=plan, emit=emit, spent=Counter(), unsettled=Counter())
 
