@@ -9,7 +9,7 @@ import bisect
 import datetime as dt
 import functools
 import math
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -19,7 +19,7 @@ from contentops.api.backoff import RETRY, backoff
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
 
 @dataclass(slots=True)
@@ -162,10 +162,6 @@ class Limiter:
             pause=self._pause,
             waiting=self._waiting,
         )
-
-    def recall(self, sent: Iterable[float]) -> None:
-        """Know sends that were counted and that the state has lost, or some of them."""
-        self._sent = deque(sorted((Counter(self._sent) | Counter(sent)).elements()))
 
     @property
     def allowed(self) -> int:

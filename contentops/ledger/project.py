@@ -49,7 +49,7 @@ class ReadLedger:
         account = account_of(api, key)
         sign_in(self._session, account)
         self._owner = msgspec.structs.replace(self._owner, account=account.id)
-        self._limiting = self._session.another(durable=False)
+        self._limiting = self._session.another()
         return SharedLimiter(self._limiting, account.id, api.requests_per_minute)
 
     def history(self) -> AccountHistory:
