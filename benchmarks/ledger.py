@@ -104,6 +104,7 @@ class Bench(NamedTuple):
     runs: int
     rows: int
     limited: int
+    took: float
     kills: int
 
 
@@ -244,8 +245,7 @@ def claim_among(bench: Bench, rows: int) -> float:
 def submits(count: int) -> list[Deposited]:
     """So many different ones."""
     from contentops.ledger.queue import Deposited, QueuedWork
-    from contentops.model import ItemId, Request, RequestId
-    from contentops.state.lock import request_id
+    from contentops.model import ItemId, Request, RequestId, request_id
 
     found = []
     for place in range(count):
@@ -281,10 +281,11 @@ def runner(url: str) -> Iterator[Runner]:
 
 
 class Counting:
-    """The script of a server that counts what comes: jobs take `took` seconds, and every poll tells the truth."""
+    """The script of a server that counts what comes; jobs take about `took` seconds, log-normal with sigma 0.35."""
 
-    def __init__(self, took: float) -> None:
-        self.took = took
+    def __init__(self) -> None:
+        self.took = 0.2
+        self._chance = random.Random(1)  # noqa: S311 - no secret
         self.at: list[float] = []
         """When each request came."""
         self.submits: Counter[str] = Counter()
@@ -296,11 +297,11 @@ class Counting:
         now = time.monotonic()
         self.at.append(now)
         name = path.rsplit("/", 1)[1]
-        found: dict[str, object] = {"content": []}
+        found: dict[str, object] = {"templates": [], "content": []}
         if name == "generate":
             name = json.loads(body)["request_id"]
             self.submits[name] += 1
-            self._ends.setdefault(name, now + self.took)
+            self._ends.setdefault(name, now + self.took * self._chance.lognormvariate(0, 0.35))
             found = {"request_id": name, "status": "pending"}
         elif "/status/" in path:
             if name not in self._ends:
@@ -343,14 +344,19 @@ class Crew:
         child.wait()
 
 
+def known(folder: Path, address: str) -> None:
+    """Some items of before, from which workers know the server and how long its jobs take."""
+    deposited(folder / "first", SETTINGS.format(address=address, limit=0), throughput.FIRST)
+    timing.spent([*timing.CONTENTOPS, "work", "--once"], folder)
+
+
 def takeovers(bench: Bench) -> None:
     """How long after a SIGKILL another worker has all that the dead one held."""
-    script, times = Counting(0.0), []
+    script, times = Counting(), []
     with ledger(bench.cluster) as url, Scripted(script) as server, timing.scratch() as folder:
-        settings = SETTINGS.format(address=server.base_url, limit=0)
-        deposited(folder / "first", settings, throughput.FIRST)
-        timing.spent([*timing.CONTENTOPS, "work", "--once"], folder)
+        known(folder, server.base_url)
         script.took = 3600.0
+        settings = SETTINGS.format(address=server.base_url, limit=0)
         deposited(folder / "more", settings, throughput.FIRST + CLAIMED)
         with Crew(folder) as crew, psycopg.connect(url, autocommit=True) as look:
             crew.start()
@@ -374,17 +380,20 @@ def alive(look: psycopg.Connection[tuple[object, ...]]) -> list[int]:
 
 def limits(bench: Bench) -> None:
     """Requests and time of workers that are killed at random moments, against what the limit leaves possible."""
-    script, chance = Counting(1.0), random.Random(1)  # noqa: S311 - no secret
+    script, chance = Counting(), random.Random(1)  # noqa: S311 - no secret
     least, most = 2 * bench.limited, LIMIT
     floor = (math.ceil(least / most) - 1) * WINDOW
     kills = sorted(chance.uniform(0.5, max(1.0, floor * 0.95)) for _ in range(bench.kills))
     with ledger(bench.cluster) as url, Scripted(script) as server, timing.scratch() as folder:
-        deposited(folder / "site", SETTINGS.format(address=server.base_url, limit=most), bench.limited)
+        script.took = bench.took
+        known(folder, server.base_url)
+        settings = SETTINGS.format(address=server.base_url, limit=most)
+        deposited(folder / "more", settings, throughput.FIRST + bench.limited)
         with Crew(folder) as crew, psycopg.connect(url, autocommit=True) as look:
-            begin = time.monotonic()
+            script.at, begin = [], time.monotonic()
             for _ in range(3):
                 crew.start()
-            while paid(look) < bench.limited:
+            while paid(look) < throughput.FIRST + bench.limited:
                 if kills and time.monotonic() - begin > kills[0]:
                     kills.pop(0)
                     crew.kill(chance.randrange(3))
@@ -423,13 +432,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--limited", type=int, default=120)
+    parser.add_argument("--took", type=float, default=2.0, help="seconds of the jobs under the limit, median")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()
     os.environ["WRITERZROOM_API_KEY"] = "benchmark"
     timing.head()
     with throughput.serving() as port, Cluster() as cluster:
-        sizes = (options.items, options.runs, options.rows, options.limited, options.kills)
+        sizes = (options.items, options.runs, options.rows, options.limited, options.took, options.kills)
         for name in options.only:
             PARTS[name](Bench(cluster, port, *sizes))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import tracemalloc
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from contentops.api.fence import always
 from contentops.execution.durations import Durations
 from contentops.execution.limiter import ASK_FIRST, Admission, Limiter, Outage
 from contentops.execution.local_run import LocalRun
+from contentops.execution.outbox import UNSENT
 from contentops.execution.primitives import Priority, Stopped, Watch
 from tests.fakes.clock import Timeline, run
 
@@ -81,7 +83,9 @@ class Bench:
 
     # --- the run -----------------------------------------------------------------------------------------
 
-    async def _send(self, call: Call, _: MayLeave = always) -> Reply | Failure:
+    async def _send(self, call: Call, may_leave: MayLeave = always) -> Reply | Failure:
+        await asyncio.sleep(0)  # for a connection
+        assert may_leave()
         self.log.append((self.timeline.now, call))
         self.under_way += 1
         self.most = max(self.most, self.under_way)
@@ -157,6 +161,16 @@ def test_one_fsync_for_all_that_became_ready_together() -> None:
     intents = [f"intent {number}" for number in range(30)]
     assert bench.words[:61] == [*intents, "flush", *["submit"] * 30]
     assert bench.words.count("flush") == 2
+
+
+def test_under_a_limit_few_are_recorded_before_they_leave() -> None:
+    """A process that is killed leaves no more than eight submits of which nobody knows; none waits longer for that."""
+    bench = Bench(per_minute=60, latency=5.0)
+    bench.all(_submits(number) for number in range(30))
+    waiting = list(itertools.accumulate(word.startswith("intent") - (word == "submit") for word in bench.words))
+    assert max(waiting) == UNSENT == 8
+    assert bench.words.count("submit") == 30
+    assert [at for at, what in bench.log if isinstance(what, Generate)][-1] < 0.1
 
 
 def test_what_an_answer_brought_is_durable_before_the_next_call() -> None:

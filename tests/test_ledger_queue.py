@@ -126,6 +126,34 @@ def test_cancelled_items_are_not_submitted(project: Build, invoke: Run, server: 
     assert "Queued 1 submit" in invoke("apply", "--detach", "--yes", cwd=root, env=env).stdout
 
 
+def test_a_deposit_waits_for_no_apply(project: Build, invoke: Run, server: Served, database: str) -> None:
+    """While an apply of the project runs, nothing is queued beside it; the exit code says so."""
+    root, env = _checkout(project, server, "one", "{} (held)", "a"), _env(database)
+    with applying(root, env=env) as running:
+        running.until("step-done", "submit")
+        found = invoke("apply", "--detach", "--yes", cwd=_checkout(project, server, "two", "{} (held)", "b"), env=env)
+        assert running.end().code == 0
+    assert found.code == 4
+    assert "another `contentops` command works on this project" in found.stderr
+    assert invoke("queue", "--json", env=env).json["size"] == 0
+
+
+def test_what_needs_a_checkout_is_left_to_an_apply(project: Build, invoke: Run, server: Served, database: str) -> None:
+    """Only submits are queued: what moves, saves or writes is counted, and stays to be done."""
+    root, env = _checkout(project, server, "one", "{} (moving)", "a"), _env(database)
+    assert invoke("apply", "--yes", cwd=root, env=env).code == 0
+    (root / "out/a.md").unlink()
+    (root / "content/blog.yaml").write_text(blog("a", "b", topic="{} (moving)"))
+    done = invoke("apply", "--detach", "--yes", "--json", cwd=root, env=env)
+    assert done.code == 0, done.stderr
+    found = done.json["detached"]
+    assert (found["queued"], found["credits"], found["known"], found["waiting"]) == (["b"], 4, [], 1)
+    assert not (root / "out/a.md").exists()
+    nothing = invoke("apply", "--detach", "--yes", "--select", "a", cwd=root, env=env)
+    assert nothing.code == 0
+    assert "1 change left to `contentops apply` at a checkout" in nothing.stdout
+
+
 def test_where_there_is_no_ledger(project: Build, invoke: Run, server: Served) -> None:
     """It is said so, and what to do."""
     root = _checkout(project, server, "one", "{} (nowhere)", "a")

@@ -340,6 +340,27 @@ def test_only_what_changed_is_planned(name: str, applied: Path, tmp_path: Path) 
         assert _said(root, last) == _without_caches(root)
 
 
+def test_the_other_manifests_stay_in_the_parse_cache(applied: Path, tmp_path: Path) -> None:
+    """A plan of what changed asks for a few of them alone, and lets go of none."""
+    root = _copy(applied, tmp_path / "site")
+    for number in range(9):
+        _write(f"content/{number}.yaml", "items: []\n")(root)
+    _plan(root, _last(root))
+    before = _parsed(root)
+    for words in ("All of", "None of"):
+        _tick(root)
+        _rewrite("content/a.yaml", "One of" if words == "All of" else "All of", words)(root)
+        last = _last(root)
+        assert last.recall() is None
+        assert plan_few(last, open_project(str(root), "", ())) is not None
+    assert before < _parsed(root)
+
+
+def _parsed(root: Path) -> set[str]:
+    with closing(sqlite3.connect(root / ".contentops" / "cache" / "cache.db")) as connection:
+        return {key for (key,) in connection.execute("SELECT key FROM Cache WHERE key LIKE 'parse %'")}
+
+
 def test_what_makes_no_difference_is_remembered_with_new_stamps(applied: Path, tmp_path: Path) -> None:
     """A manifest that was saved again, a comment, a file of someone else: the next plan looks at stamps alone again."""
     root = _copy(applied, tmp_path / "site")

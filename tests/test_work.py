@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from msgspec import structs
 
 from contentops.errors import ExitCode
 from contentops.execution.primitives import Stop
 from contentops.ledger.account import account_of, sign_in
 from contentops.ledger.entries import EntryOwner, EntryWriter
 from contentops.ledger.queue import Deposited, QueuedWork, cancel, deposit, read_queue
-from contentops.ledger.runner import RUNNER, Runner
+from contentops.ledger.runner import ALIVE, RUNNER, Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, RequestId, request_id
 from contentops.operations.work import WorkOptions, work
@@ -71,9 +72,12 @@ class Room:
             submitted_at="2026-02-25T05:00:00Z",
         )
         with self.session.another(durable=True) as other:
-            writer = EntryWriter(Runner(other, kind="apply", who="bob@gone"))
+            gone = Runner(other, kind="apply", who="bob@gone")
+            writer = EntryWriter(gone)
             writer.note(self.owner(), (entry,))
             writer.flush()
+        while self.session.run(f"SELECT 1 WHERE %s IN {ALIVE}", (gone.number,)):
+            pass
         return entry
 
     def work(
@@ -212,17 +216,15 @@ def test_a_lost_answer_is_found_by_the_next_worker(room: Room) -> None:
 
 
 def test_what_an_apply_began_is_polled_and_never_submitted(room: Room) -> None:
-    """A job of an apply that died is polled and its text kept; a submit that never arrived is taken out."""
+    """A submit of an apply that died, and that never arrived, is taken out: what it asked for is not known here."""
     room.deposit("zero")
     room.work()
-    job = room.api.jobs[next(iter(room.api.jobs))]
-    assert job is not None
     room.begun("lost", JobState.SUBMITTING)
     submits = [seen for seen in room.api.requests if seen.name == "submit"]
     done = room.work()
     assert exit_code_of_work(done) is ExitCode.INCOMPLETE
     assert [seen for seen in room.api.requests if seen.name == "submit"] == submits
-    assert "lost" not in room.states()
+    assert room.queue().size == 0
 
 
 def test_cancelled_submits_are_left_out(room: Room) -> None:
@@ -262,7 +264,9 @@ def test_rows_that_say_what_cannot_be_are_left_out(room: Room, change: Callable[
     """Nothing is sent for them, they crash no worker, and nobody takes them again."""
     room.deposit("a")
     change(room)
-    assert exit_code_of_work(room.work()) is ExitCode.DONE
+    for _ in range(2):
+        assert exit_code_of_work(room.work()) is ExitCode.DONE
+    assert room.session.run("SELECT runner, error <> '' FROM contentops.entry") == [(None, True)]
     assert not [seen for seen in room.api.requests if seen.name == "submit"]
 
 
@@ -321,3 +325,36 @@ def test_a_worker_whose_work_was_taken_begins_anew(room: Room) -> None:
     assert "begins anew" in room.notes()
     assert [room.api.charged(f"All about {item}") for item in "ab"] == [1, 1]
     assert room.texts() == ["a", "b", "zero"]
+
+
+def test_what_no_one_can_say_stays_for_a_person(database: str) -> None:
+    """A lost submit on a server that ignores our ids is looked for, then left as unknown: no worker takes it again."""
+    room = Room(database, FakeApi(duration=60, request_ids="ignore", names_request=False))
+    room.deposit("zero")
+    room.work()
+    room.deposit("a", "b")
+    room.api.fault(on("submit", 2), "kill-after")
+    with pytest.raises(Killed):
+        room.work(concurrency=1)
+    done = room.work(concurrency=1)
+    assert exit_code_of_work(done) is ExitCode.INCOMPLETE
+    assert done[0].results == {"done": 1, "unknown": 1}
+    assert [(one.item, one.state, one.runner) for one in room.queue().submits] == [("a", "unknown", "")]
+    submits = room.api.count("submit")
+    assert exit_code_of_work(room.work()) is ExitCode.DONE
+    assert (room.api.count("submit"), room.api.charged("All about a")) == (submits, 1)
+    room.session.close()
+
+
+def test_another_limit_holds_for_workers_that_run(room: Room) -> None:
+    """What the last deposit says of the account counts from then on, for everybody."""
+    room.deposit("a", "b", "c")
+
+    def heard(event: Event) -> None:
+        if event.kind == "item-started":
+            sign_in(room.session, structs.replace(room.account, api=structs.replace(API, requests_per_minute=60_000)))
+
+    room.heard = heard
+    room.work(concurrency=1)
+    ((sent,),) = room.session.run("SELECT jsonb_array_length(state->'sent') FROM contentops.limiter")
+    assert 0 < sent < len(room.api.requests)

@@ -11,7 +11,8 @@ import click
 from msgspec import to_builtins
 
 from contentops.cli import terminal
-from contentops.cli.options import Group, json_option
+from contentops.cli.ledger import address_of, ledger_options
+from contentops.cli.options import Group
 from contentops.errors import UsageError
 from contentops.operations import queue as operation
 from contentops.reporting.layout import fitted
@@ -25,44 +26,27 @@ if TYPE_CHECKING:
 
 AGAIN = 2.0
 """Seconds between two pictures of `--watch`."""
-VARIABLE = "CONTENTOPS_LEDGER"
-ledger_option = click.option(
-    "--ledger",
-    metavar="ADDRESS",
-    default="",
-    help=f"The ledger, such as `postgresql://HOST/NAME`; a password belongs into `{VARIABLE}` or a pgpass file.",
-)
-"""`--ledger`, for a command that needs no project."""
-
-
-def address(session: Session, stated: str) -> str:
-    """Where the ledger is: as stated, or as the environment says. Raises UsageError where neither does."""
-    found = stated or session.world().environ.get(VARIABLE, "").strip()
-    if not found:
-        hint = f"`--ledger postgresql://...`, or `{VARIABLE}`"
-        raise UsageError("no ledger is named", code="no-ledger", hint=hint)
-    return found
-
-
 _project = click.option("--project", metavar="NAME", default="", help="Only this project.")
 
 
 @click.group("queue", cls=Group, invoke_without_command=True, short_help="Show what is queued in a ledger.")
-@ledger_option
+@ledger_options
 @_project
 @click.option("--limit", metavar="N", type=click.IntRange(min=0), default=100, show_default=True, help="How many.")
 @click.option("--watch", is_flag=True, help="Show it again every few seconds, on a terminal.")
 @click.option("--serve", is_flag=True, help="Show it on a page for a browser, which only reads.")
 @click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="Where that page is.")
 @click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8766, show_default=True, help="Its port.")
-@json_option
 def command(
-    session: Session, ledger: str, project: str, limit: int, host: str, port: int, *, watch: bool, serve: bool
+    session: Session, address: str, project: str, limit: int, host: str, port: int, *, watch: bool, serve: bool
 ) -> None:
-    """Show what is queued and under way: totals first, then submit by submit."""
+    """Show what is queued and under way: totals first, then submit by submit.
+
+    Needs the ledger's address and no key: `--ledger`, else CONTENTOPS_LEDGER, else the project's.
+    """
     if click.get_current_context().invoked_subcommand is not None:
         return
-    read = functools.partial(operation.read, address(session, ledger), project=project, most=limit)
+    read = functools.partial(operation.read, address_of(session, address), project=project, most=limit)
     if serve:
         from contentops.cli import queue_page
 
@@ -90,15 +74,14 @@ def _watch(read: Callable[[], Queue]) -> None:
 @command.command("cancel", short_help="Take submits out of the queue.")
 @click.argument("names", metavar="[ITEM|REQUEST]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All that is queued.")
-@ledger_option
+@ledger_options
 @_project
-@json_option
-def cancel(session: Session, names: tuple[str, ...], ledger: str, project: str, *, everything: bool) -> None:
+def cancel(session: Session, names: tuple[str, ...], address: str, project: str, *, everything: bool) -> None:
     """Take out of the queue what nothing was sent of yet, by the ids of items or of requests.
 
     What a worker holds already is marked, and it leaves it out. What was submitted is paid for, and is only named.
     """
     if bool(names) == everything:
         raise click.UsageError("name items or requests, or give `--all`")
-    found = operation.cancel(address(session, ledger), names, project=project, everything=everything)
+    found = operation.cancel(address_of(session, address), names, project=project, everything=everything)
     session.answer(to_builtins(found), cancelled_text(found))

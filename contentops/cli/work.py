@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from contentops.cli import terminal
-from contentops.cli.options import file_name, json_option
+from contentops.cli.ledger import address_of, ledger_options
+from contentops.cli.options import file_name
 from contentops.cli.progress import Display, Plain, Recorded
-from contentops.cli.queue import address, ledger_option
 from contentops.cli.run import stopping
 from contentops.execution.primitives import Stop
 from contentops.operations import work as operation
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("work", short_help="Carry out what is queued in a ledger.")
-@ledger_option
+@ledger_options
 @click.option(
     "--key-env",
     metavar="NAME",
@@ -41,9 +41,8 @@ if TYPE_CHECKING:
     "--events", metavar="FILE", callback=file_name, help="Write what happens to FILE, one JSON object a line."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
-@json_option
 def command(
-    session: Session, ledger: str, key_env: str, concurrency: int | None, events: str, *, once: bool, quiet: bool
+    session: Session, address: str, key_env: str, concurrency: int | None, events: str, *, once: bool, quiet: bool
 ) -> int:
     """Claim what is queued, submit it, poll it, and keep the texts in the ledger; any number of workers, anywhere.
 
@@ -59,7 +58,7 @@ def command(
     stop, options = Stop(), WorkOptions(key_env=key_env, concurrency=concurrency, once=once)
     try:
         with stopping(stop.request):
-            done = operation.work(address(session, ledger), options, stop, display.show, session.world())
+            done = operation.work(address_of(session, address), options, stop, display.show, session.world())
     finally:
         display.close()
     if session.as_json:

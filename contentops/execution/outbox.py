@@ -25,19 +25,28 @@ if TYPE_CHECKING:
 
 AT_ONCE = 32
 """Requests under way at the same time; a job is a timer, not a socket."""
+UNSENT = 8
+"""Submits that are recorded and whose bytes have not left yet, at most, where a limit counts them: each leaves right
+after it was counted, and a process that is killed leaves few of which nobody knows. Without a limit one turn takes all.
+"""
 LONGEST_WAIT = 5.0
 """Seconds after which requests that are held back are looked at again, even if nothing has happened."""
 
 
 @dataclass(order=True, slots=True)
 class Turn:
-    """One call on its way. `intend` records what it is about to do, `left` says that it was sent."""
+    """One call on its way.
+
+    `intend` records what it is about to do, `left` says that it was handed on, `unsent` that it pays and its bytes have
+    not left yet.
+    """
 
     rank: tuple[Priority, int]
     call: Asks[Any] = field(compare=False)
     intend: Callable[[], None] | None = field(compare=False)
     answer: asyncio.Future[Any] = field(compare=False)
     left: bool = field(default=False, compare=False)
+    unsent: bool = field(default=False, compare=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -130,6 +139,7 @@ class Outbox:
         submits = sum(_pays(turn.call) for turn in self._flying.values())
         full = self._admission.running + submits + room > self._admission.room
         likely = self._likely_ended(now) if full else 0.0
+        unsent = sum(turn.unsent for turn in self._flying.values())
         while self._queue and len(chosen) < room and self._ready_at(now) <= now:
             turn = heapq.heappop(self._queue)
             if turn.answer.done():
@@ -138,10 +148,12 @@ class Outbox:
                 if self._admission.closed:
                     turn.answer.set_exception(Stopped())
                     continue
-                if not self._admission.may_send(submits, likely, now):
+                near = unsent < UNSENT or not self._limiter.limit
+                if not near or not self._admission.may_send(submits, likely, now):
                     held.append(turn)
                     continue
                 submits += 1
+                unsent += 1
             chosen.append(turn)
         return chosen, held
 
@@ -149,10 +161,16 @@ class Outbox:
         # Asked for right after the records were made durable: by the time the task runs, another flush may have been.
         may_leave = self._fence()
 
-        async def sent() -> Reply | Failure:
-            return await self._send(turn.call, may_leave)  # type: ignore[arg-type]  # every `Asks` is a Call
+        def leaving() -> bool:
+            if turn.unsent:
+                turn.unsent = False
+                self._wake()
+            return may_leave()
 
-        turn.left = True
+        async def sent() -> Reply | Failure:
+            return await self._send(turn.call, leaving)  # type: ignore[arg-type]  # every `Asks` is a Call
+
+        turn.left, turn.unsent = True, _pays(turn.call)
         self.requests += 1
         task = asyncio.get_running_loop().create_task(sent())
         self._flying[task] = turn

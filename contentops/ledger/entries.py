@@ -44,7 +44,7 @@ _WRITE = f"""
 INSERT INTO contentops.entry AS e ({_NAMES}, who, runner) SELECT r.*, %(who)s, %(runner)s {_ROWS}
 ON CONFLICT (request_id) DO UPDATE SET item = excluded.item, state = excluded.state, line = excluded.line,
   credits = excluded.credits, account = CASE WHEN excluded.account = '' THEN e.account ELSE excluded.account END,
-  taken = false, dropped = false, cancelled = false, changed_at = now()
+  taken = false, dropped = false, cancelled = false, error = '', changed_at = now()
 WHERE e.runner = excluded.runner
 RETURNING request_id"""
 _CLAIM = f"""
@@ -76,7 +76,7 @@ AND (runner = %(runner)s OR (runner IS NULL AND NOT request_id = ANY(%(ours)s)))
 _LOST = """
 SELECT 1 FROM contentops.entry WHERE request_id = ANY(%s) AND runner IS DISTINCT FROM %s AND NOT taken LIMIT 1"""
 _LEAVE = """
-UPDATE contentops.entry e SET runner = NULL, error = CASE WHEN e.state = 'queued' THEN r.error ELSE '' END
+UPDATE contentops.entry e SET runner = NULL, error = r.error
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(request_id text, error text)
 WHERE e.request_id = r.request_id AND e.runner = %(runner)s"""
 
@@ -228,7 +228,7 @@ class EntryWriter:
         self._entries[entry.request_id] = structs.replace(row, state=QUEUED, line="")
 
     def leave(self, request_id: RequestId, error: str = "") -> None:
-        """Let others work on it; where it is queued, `error` says why no worker can."""
+        """Let others work on it; `error` says why no worker can, or is empty."""
         self._left[request_id] = LeftRow(request_id=request_id, error=error)
 
     def flush(self) -> None:

@@ -40,7 +40,7 @@ class WorkState:
             self._entries[claimed.request_id] = claimed.entry
 
     def leave(self, request_id: RequestId, error: str = "") -> None:
-        """Let others work on it, with the next flush; where it is queued, `error` says why no worker can."""
+        """Let others work on it, with the next flush; `error` says why no worker can, or is empty."""
         self._writer.leave(request_id, error)
         self.forget(request_id)
 

@@ -62,9 +62,10 @@ def change_of(claimed: ClaimedSubmit) -> Change:
     request = Request(template="", style="", inputs={}) if work is None else work.request
     output = (work.output if work is not None else "") or (entry.output if entry is not None else "")
     steps: list[Step] = []
-    if entry is not None and entry.state is JobState.SUBMITTING:
+    lost = entry is not None and entry.state is not JobState.RUNNING
+    if entry is not None and lost:
         steps.append(LookUp(entry=entry))
-    if work is not None and (entry is None or entry.state is JobState.SUBMITTING):
+    if work is not None and (entry is None or lost):
         steps.append(
             Submit(
                 request=request,
@@ -89,8 +90,6 @@ class ClaimSource(Struct, frozen=True):
 
     runner: Runner
     account: str
-    place: tuple[str, str]
-    """The server, and the dialect that it is spoken to in."""
 
 
 class Claims:
@@ -167,7 +166,8 @@ class Claims:
         if not admission.proven or now >= self._heed_at:
             self._heed_at = now + HEED
             history = history_of(session, self._source.account)
-            admission.proven = admission.proven or self._source.place in history.proven
+            place = (self._ctx.server, self._ctx.dialect())
+            admission.proven = admission.proven or place in history.proven
             heed(admission, history, honours_ids=self._ctx.capabilities.honours_ids)
         if not admission.proven and not self._holds_first:
             self._holds_first = session.lock(FIRST, self._first)
@@ -184,10 +184,10 @@ class Claims:
         if now < self._cancelled_at:
             return
         self._cancelled_at = now + IDLE
-        unsent = [request_id for request_id in self._tasks if self._state.entry(request_id) is None]
+        begun = (request_id for request_id, task in self._tasks.items() if task is not None)
+        unsent = [request_id for request_id in begun if self._state.entry(request_id) is None]
         for request_id in drop_cancelled(self._source.runner.session, unsent) if unsent else ():
-            task = self._tasks.get(request_id)
-            if task is not None and self._state.entry(request_id) is None:
+            if (task := self._tasks[request_id]) is not None:
                 task.cancel()
 
     # --- carrying out --------------------------------------------------------------------------------------
@@ -224,7 +224,9 @@ class Claims:
         label = "/".join(part for part in (owner.project, owner.environment, claimed.item) if part)
 
         def emit(event: Event) -> None:
-            ctx.emit(structs.replace(event, item=label) if event.item else event)
+            # Nothing is written here.
+            data = {key: value for key, value in event.data.items() if key != "output"}
+            ctx.emit(structs.replace(event, item=label, data=data) if event.item else event)
 
         return dataclasses.replace(ctx, project=project, plan=plan, emit=emit, spent=Counter(), unsettled=Counter())
 

@@ -77,6 +77,7 @@ class _KeptItems(Struct, frozen=True):
 # --- kept --------------------------------------------------------------------------------------------------
 
 
+@without_collection()
 def keep_items(last: LastPlan, workspace: Workspace, plan: Plan) -> None:
     """Keep which items a plan was about, beside the plan itself; nothing where items may touch each other."""
     with contextlib.suppress(OSError, ValueError):  # then the next plan is of all items
@@ -132,6 +133,7 @@ def plan_few(last: LastPlan, project: Project) -> Plan | None:
         return None
     try:
         with open_cache(project, write=True) as cache:
+            cache.in_part = True
             return _Few(last, last.plan, project, cache).plan()
     except (_Other, ContentopsError, OSError, ValueError, LookupError):
         return None  # whatever is wrong, the ordinary way tells of it

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.ledger import queue, schema
-from contentops.ledger.session import LedgerSession
+from contentops.ledger import queue
+from contentops.operations.upkeep import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,15 +13,13 @@ if TYPE_CHECKING:
     from contentops.model import Cancelled, Queue
 
 
-def read(url: str, *, project: str = "", most: int = 100) -> Queue:
-    """Of a project by its name, or of all; at most so many submits one by one. Raises StateError."""
-    with LedgerSession(url, name="contentops queue", patience=0) as session:
-        schema.prepare(session)
+def read(address: str, *, project: str = "", most: int = 100) -> Queue:
+    """Of a project by its name, or of all; at most so many submits one by one. Raises UsageError, StateError."""
+    with opened(address) as session:
         return queue.read_queue(session, project=project, most=most)
 
 
-def cancel(url: str, names: Iterable[str], *, project: str = "", everything: bool = False) -> Cancelled:
-    """Take items or requests, by their names, or everything out of the queue. Raises StateError."""
-    with LedgerSession(url, name="contentops queue", patience=0) as session:
-        schema.prepare(session)
+def cancel(address: str, names: Iterable[str], *, project: str = "", everything: bool = False) -> Cancelled:
+    """Take items or requests, by their names, or everything out of the queue. Raises UsageError, StateError."""
+    with opened(address) as session:
         return queue.cancel(session, names, project=project, everything=everything)

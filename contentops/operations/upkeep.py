@@ -16,11 +16,17 @@ if TYPE_CHECKING:
     from contentops.ledger.upkeep import Collected, Overview
 
 
-@contextlib.contextmanager
-def _opened(address: str, *, prepared: bool = True) -> Iterator[LedgerSession]:
+def check_named(address: str) -> None:
+    """Raises UsageError where nothing says where the ledger is."""
     if not address:
         hint = "`--ledger postgresql://host/database`, `CONTENTOPS_LEDGER`, or `ledger:` in `contentops.yaml` names it"
         raise UsageError("no ledger is named", code="no-ledger", hint=hint)
+
+
+@contextlib.contextmanager
+def opened(address: str, *, prepared: bool = True) -> Iterator[LedgerSession]:
+    """A session with the ledger at an address. Raises UsageError where it is empty, StateError."""
+    check_named(address)
     with LedgerSession(address, name="contentops ledger", patience=0) as session:
         if prepared:
             schema.prepare(session)
@@ -29,7 +35,7 @@ def _opened(address: str, *, prepared: bool = True) -> Iterator[LedgerSession]:
 
 def migrate(address: str, *, do: bool) -> tuple[int, int]:
     """The version of the tables before and after; only what would be, unless `do`. Raises as `schema.migrate` does."""
-    with _opened(address, prepared=False) as session:
+    with opened(address, prepared=False) as session:
         if do:
             return schema.migrate(session)
         return schema.version(session), schema.newest()
@@ -37,25 +43,25 @@ def migrate(address: str, *, do: bool) -> tuple[int, int]:
 
 def collect(address: str, days: int, *, do: bool) -> Collected:
     """What the ledger lets go of; done, if `do`. Raises StateError."""
-    with _opened(address) as session:
+    with opened(address) as session:
         return upkeep.collect(session, days) if do else upkeep.superfluous(session, days)
 
 
 def restored(address: str) -> tuple[str, ...]:
     """Say that the database was put back to an earlier time; the accounts that this is noted for. Raises StateError."""
-    with _opened(address) as session:
+    with opened(address) as session:
         return upkeep.restored(session)
 
 
 def grant(address: str, role: str, *, work: bool) -> tuple[Privilege, ...]:
     """Let a role work with the ledger, or only look at its views. Raises UsageError, StateError."""
-    with _opened(address) as session:
+    with opened(address) as session:
         return roles.grant(session, role, work=work)
 
 
 def overview(address: str) -> Overview:
     """How the ledger stands. Raises StateError."""
-    with _opened(address) as session:
+    with opened(address) as session:
         return upkeep.overview(session)
 
 

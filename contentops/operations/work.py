@@ -24,6 +24,7 @@ from contentops.ledger.session import LedgerSession, WorkTaken
 from contentops.model import AccountWork, ApiSettings, Event
 from contentops.operations.account_work import AccountWorker
 from contentops.operations.connection import Credentials
+from contentops.operations.upkeep import check_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +58,7 @@ def work(
     Raises ApiError where the key is missing, Refused where it may be sent nowhere, StateError where the ledger cannot
     be used or is away for too long.
     """
+    check_named(url)
     trust.check_variables(ApiSettings(key_env=options.key_env), world.environ)
     done: list[AccountWork] = []
     while True:
@@ -127,7 +129,9 @@ class _Worker:
     def _begin(self, key: str) -> None:
         """Begin to work for accounts that are new here."""
         for account in accounts_of(self._runner.session, key):
-            if account.id in self._tasks or account.id in self._refused:
+            if account.id in self._working:
+                self._working[account.id].adopt(account.api)
+            if account.id in self._working or account.id in self._refused:
                 continue
             try:
                 known = self._credentials(account, key)
@@ -174,5 +178,5 @@ def _did(account: str, run: LocalRun, claims: Claims) -> AccountWork:
         requests=run.requests,
         stopped=run.stopped,
         message=run.message,
-        hint=run.hint,
+        hint=run.hint.replace("contentops apply", "contentops work"),
     )

@@ -16,6 +16,7 @@ from contentops.planning.inputs import ItemSides, key_of, pending
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_ring, missed, pair_renames
 from contentops.planning.select import Candidate, selected
+from contentops.planning.settled import is_settled, is_usual
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -169,6 +170,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
     leaving = {
         key_of(record.output) for id_, record in records.items() if id_ in specs and specs[id_].output != record.output
     }
+    usual = is_usual(inputs)
     standing: set[str] = set()
     for spec in inputs.desired.specs:
         record, orphan = records.get(spec.id), orphans.get(spec.id)
@@ -178,9 +180,11 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
         standing.add(key_of(file.path))
         held = entries.get(spec.id, ())
         item = ItemSides(inputs=inputs, spec=spec, record=record, orphan=orphan, entries=held, file=file)
-        change, more = decide(item)
-        change = change and beside_others(inputs, change)
-        notes += more
+        change: Change | None = None
+        if not (usual and is_settled(item)):
+            change, more = decide(item)
+            change = change and beside_others(inputs, change)
+            notes += more
         yield Candidate(id=spec.id, spec=spec, change=change, entries=held)
     notes += _left_behind(inputs, standing)
     gone = (records.keys() | entries.keys()) - specs.keys() - {orphan.id for orphan in orphans.values()}

@@ -55,7 +55,7 @@ CREATE TABLE contentops.entry (
     taken boolean NOT NULL DEFAULT false,        -- nothing is open any more: a record in git carries it, or
     dropped boolean NOT NULL DEFAULT false,      -- nothing came of it, or a person let go of it
     cancelled boolean NOT NULL DEFAULT false,
-    error text NOT NULL DEFAULT '',              -- why no worker submits it, such as the server's words; of a queued row
+    error text NOT NULL DEFAULT '',              -- why no worker takes it, such as the server's words
     made_at timestamptz NOT NULL DEFAULT now(),
     changed_at timestamptz NOT NULL DEFAULT now(),
     CHECK (state IN ('queued', 'submitting', 'running', 'unknown', 'paid', 'failed'))
@@ -65,7 +65,7 @@ CREATE TABLE contentops.entry (
 CREATE INDEX entry_free ON contentops.entry (account, rank)
     WHERE runner IS NULL AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = '';
 CREATE INDEX entry_held ON contentops.entry (account, runner)
-    WHERE runner IS NOT NULL AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = '';
+    WHERE runner IS NOT NULL AND state IN ('queued', 'submitting', 'running', 'unknown') AND NOT cancelled AND error = '';
 -- Where the ranks of a project's next deposit begin.
 CREATE INDEX entry_queued ON contentops.entry (lineage, environment, rank) WHERE state = 'queued';
 CREATE INDEX entry_project ON contentops.entry (lineage, environment) WHERE NOT taken;
