@@ -155,6 +155,31 @@ def test_one_user_sees_no_difference(row: Row, per_minute: int, steps: list[tupl
         assert shared.ready_at(now) == pytest.approx(ready)
 
 
+def test_what_is_more_urgent_goes_first_whoever_sends_it(row: Row) -> None:
+    """A save before a submit before a poll, over all processes: what was not given a turn is left the next one."""
+    first, other, third = row.limiters(4)
+    assert first.take(4, 0.0, [0, 2, 2, 3]) == 4
+    assert first.take(3, 0.0, [3, 3, 3]) == 0
+    assert other.take(2, 0.0, [0, 2]) == 0
+    row.pass_to(1e9 + 61)
+    assert first.take(3, 61.0, [3, 3, 3]) == 0, "the turns are left to the save"
+    assert first.ready_at(61.0) < 61.2
+    assert third.take(1, 61.0, [0]) == 1, "whoever has one"
+    assert other.take(2, 61.0, [0, 2]) == 2
+    assert first.take(3, 61.0, [3, 3, 3]) == 1, "no one waits any more"
+    assert first.take(2, 61.0, [3, 3]) == 0
+
+
+def test_who_does_not_ask_again_stops_nobody(row: Row) -> None:
+    """One who waited with a save is gone: its turn is another's soon after."""
+    first, gone, _ = row.limiters(1)
+    assert first.take(1, 0.0, [0]) == 1
+    assert gone.take(1, 0.0, [0]) == 0
+    for now, free in ((60.5, 0), (62.1, 1)):
+        row.pass_to(1e9 + now)
+        assert first.take(1, now, [3]) == free, now
+
+
 @pytest.mark.parametrize("per_minute", [0, 10])
 def test_a_429_holds_everybody(row: Row, per_minute: int) -> None:
     """Who got it says so, and no one sends until it is over; also where there is no limit."""
@@ -202,6 +227,8 @@ HOSTILE = {
     "out of range": '{"open_at": 1e999}',
     "negative": '{"sent": [-1e18, -5], "allowed": -4, "open_at": -1e18, "shrunk_at": -1e300, "pause": -1e18}',
     "unsorted": '{"sent": [999999990, 5, 999999960, 999999955]}',
+    "ranks": '{"waiting": {"-5": 1e18, "x": 1}}',
+    "a rank to come": '{"waiting": {"-5": 1e18}}',
     "to come": '{"sent": [1e18], "open_at": 1e18, "shrunk_at": 1e18, "pause": 1e18, "allowed": 1e18}',
     "many": '{"sent": [' + ",".join(["999999999"] * 200_000) + "]}",
 }

@@ -16,7 +16,7 @@ from contentops.execution.limiter import LONGEST_PAUSE, WINDOW, Limiter, Limiter
 from contentops.ledger.rows import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import psycopg
 
@@ -28,6 +28,8 @@ SLOW = 0.02
 """Seconds between the stamp of a request and its leaving, from which on it is stamped again."""
 MOST = 100_000
 """Requests of the last minute that a row tells of, at most."""
+AGAIN = 0.05
+"""Seconds until a turn that was left to somebody else is asked for again."""
 HELD = 86_400.0
 """Seconds for which a row may hold everybody back, at most."""
 CLOCK = "extract(epoch FROM clock_timestamp())::float8"
@@ -61,12 +63,13 @@ class SharedLimiter:
         """When a further send may go out, as far as is known: others may have sent since, which `take` sees."""
         return max(self._ready_at, now - WINDOW)
 
-    def take(self, most: int, now: float) -> int:
+    def take(self, most: int, now: float, ranks: Sequence[int] = ()) -> int:
         """Count as many sends as may go out at once, at most `most`, and return how many."""
 
         def taken(limiter: Limiter, clock: float) -> tuple[int, float]:
-            count, self._taken = limiter.take(most, clock), clock
-            return count, limiter.ready_at(clock) - clock
+            count = limiter.take_in_turn(ranks, clock) if ranks and self.limit else limiter.take(most, clock)
+            self._taken, wait = clock, limiter.ready_at(clock) - clock
+            return count, max(wait, AGAIN) if count < most else wait
 
         count, wait = self._change(taken) if self.limit else taken(*self._look())
         self._count(count)
@@ -151,4 +154,5 @@ def _state(text: str, clock: float) -> LimiterState:
         open_at=min(found.open_at, clock + HELD),
         shrunk_at=min(found.shrunk_at, clock),
         pause=min(max(0.0, found.pause), LONGEST_PAUSE),
+        waiting={rank: min(until, clock + 2 * WINDOW) for rank, until in found.waiting.items()},
     )
