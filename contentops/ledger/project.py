@@ -56,12 +56,6 @@ class ReadLedger:
         """What is known of the submits of the account that was signed in for."""
         return history_of(self._session, self._owner.account)
 
-    def wait_until(self, stopped: Callable[[], bool]) -> None:
-        """Wait for a database that is away only until somebody wants to stop."""
-        for session in (self._session, self._limiting):
-            if session is not None:
-                session.stopped = stopped
-
     def close(self) -> None:
         """Let go of what was opened here."""
         if self._limiting is not None:
