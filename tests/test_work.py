@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from msgspec import structs
 
 from contentops.errors import ExitCode
 from contentops.execution.primitives import Stop
@@ -70,7 +71,7 @@ class Room:
             job_id=job_id,
             submitted_at="2026-02-25T05:00:00Z",
         )
-        with self.session.another(durable=True) as other:
+        with self.session.another() as other:
             gone = Runner(other, kind="apply", who="bob@gone")
             writer = EntryWriter(gone)
             writer.note(self.owner(), (entry,))
@@ -230,7 +231,7 @@ def test_cancelled_submits_are_left_out(room: Room) -> None:
     """What nobody holds is removed; what is held is marked; what was sent is named; and it can be asked for again."""
     room.deposit("a", "b", "c")
     room.begun("sent", JobState.RUNNING, job_id="job-1")
-    with room.session.another(durable=True) as other:
+    with room.session.another() as other:
         holder = Runner(other, kind="worker", who="eve@node")
         room.session.run("UPDATE contentops.entry SET runner = %s WHERE item = 'b'", (holder.number,))
         found = cancel(room.session, ["a", "b", "sent"])
@@ -303,7 +304,7 @@ def test_a_worker_whose_work_was_taken_begins_anew(room: Room) -> None:
     room.deposit("zero")
     room.work()
     room.deposit("a", "b")
-    thief = room.session.another(durable=True)
+    thief = room.session.another()
 
     def rob() -> httpx.Response:
         (number,) = room.session.run("SELECT max(number) FROM contentops.runner")[0]
@@ -324,3 +325,36 @@ def test_a_worker_whose_work_was_taken_begins_anew(room: Room) -> None:
     assert "begins anew" in room.notes()
     assert [room.api.charged(f"All about {item}") for item in "ab"] == [1, 1]
     assert room.texts() == ["a", "b", "zero"]
+
+
+def test_what_no_one_can_say_stays_for_a_person(database: str) -> None:
+    """A lost submit on a server that ignores our ids is looked for, then left as unknown: no worker takes it again."""
+    room = Room(database, FakeApi(duration=60, request_ids="ignore", names_request=False))
+    room.deposit("zero")
+    room.work()
+    room.deposit("a", "b")
+    room.api.fault(on("submit", 2), "kill-after")
+    with pytest.raises(Killed):
+        room.work(concurrency=1)
+    done = room.work(concurrency=1)
+    assert exit_code_of_work(done) is ExitCode.INCOMPLETE
+    assert done[0].results == {"done": 1, "unknown": 1}
+    assert [(one.item, one.state, one.runner) for one in room.queue().submits] == [("a", "unknown", "")]
+    submits = room.api.count("submit")
+    assert exit_code_of_work(room.work()) is ExitCode.DONE
+    assert (room.api.count("submit"), room.api.charged("All about a")) == (submits, 1)
+    room.session.close()
+
+
+def test_another_limit_holds_for_workers_that_run(room: Room) -> None:
+    """What the last deposit says of the account counts from then on, for everybody."""
+    room.deposit("a", "b", "c")
+
+    def heard(event: Event) -> None:
+        if event.kind == "item-started":
+            sign_in(room.session, structs.replace(room.account, api=structs.replace(API, requests_per_minute=60_000)))
+
+    room.heard = heard
+    room.work(concurrency=1)
+    ((sent,),) = room.session.run("SELECT jsonb_array_length(state->'sent') FROM contentops.limiter")
+    assert 0 < sent < len(room.api.requests)

@@ -144,7 +144,7 @@ class LastPlan:
     def remember(self, plan: Plan, workspace: Workspace, watched: AskedInputs, *, applied: bool = False) -> None:
         """Keep a plan that has nothing to do, if files alone made it, and the stamps of all can be trusted."""
         try:
-            if not self.root or plan.changes or not _is_of_files(workspace, watched, self.asked):
+            if not self.root or plan.changes or not _is_of_files(workspace, watched):
                 return
             names = _with_folders(_looked_at(workspace, watched.inputs))
             stamps = _stamps(self.root, names)
@@ -227,10 +227,8 @@ class AskedInputs:
         return asked
 
 
-def _is_of_files(workspace: Workspace, watched: AskedInputs, asked: Asked) -> bool:
+def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
     """Whether files alone made a plan of everything, and nothing is under way."""
-    from contentops.api.trust import LEDGER
-    from contentops.operations.workspace import has_ledger
     from contentops.planning.inputs import Choice
 
     inputs, store = watched.inputs, workspace.store
@@ -239,7 +237,8 @@ def _is_of_files(workspace: Workspace, watched: AskedInputs, asked: Asked) -> bo
         and inputs.choice == Choice()
         and inputs.remote is None
         and inputs.source is None
-        and not has_ledger(workspace.project, {LEDGER: asked.ledger})
+        and workspace.ledger is None
+        and not workspace.unread
         and bool(inputs.desired.manifests)
         and not inputs.state.entries
         and store.journal_was_empty

@@ -63,7 +63,7 @@ def work(
     done: list[AccountWork] = []
     while True:
         try:
-            with LedgerSession(url, name="contentops work", stopped=lambda: stop.requested) as session:
+            with _session(url, stop, world) as session:
                 runner = Runner(session, kind="worker", page=run_page(world.environ))
                 worker = _Worker(runner, options, stop, emit, world, done)
                 try:
@@ -129,7 +129,9 @@ class _Worker:
     def _begin(self, key: str) -> None:
         """Begin to work for accounts that are new here."""
         for account in accounts_of(self._runner.session, key):
-            if account.id in self._tasks or account.id in self._refused:
+            if account.id in self._working:
+                self._working[account.id].adopt(account.api)
+            if account.id in self._working or account.id in self._refused:
                 continue
             try:
                 known = self._credentials(account, key)
@@ -178,3 +180,7 @@ def _did(account: str, run: LocalRun, claims: Claims) -> AccountWork:
         message=run.message,
         hint=run.hint.replace("contentops apply", "contentops work"),
     )
+
+
+def _session(url: str, stop: Stop, world: World) -> LedgerSession:
+    return LedgerSession(url, name="contentops work", patience=world.patience, stopped=lambda: stop.requested)
