@@ -50,7 +50,7 @@ def command(
     `contentops apply` at a checkout, which finds the texts in the ledger. What a worker or an apply that died has left
     is taken over.
 
-    A first Ctrl-C or SIGTERM stops submitting and goes on polling for a while; what is open then is free for others.
+    A first Ctrl-C or SIGTERM stops submitting and goes on polling for a while; what is open then is free for others. That is how a worker without `--once` ends, with exit code 0.
     """
     display: Display = Display() if quiet else Plain(sys.stderr)
     if events:
@@ -62,7 +62,7 @@ def command(
     finally:
         display.close()
     if session.as_json:
-        terminal.say_json(work_json(done))
+        terminal.say_json(work_json(done, endless=not once))
     elif done and (not quiet or any(one.stopped for one in done)):
         terminal.tell(work_text(done))
-    return exit_code_of_work(done)
+    return exit_code_of_work(done, endless=not once)
