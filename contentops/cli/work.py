@@ -50,7 +50,8 @@ def command(
     `contentops apply` at a checkout, which finds the texts in the ledger. What a worker or an apply that died has left
     is taken over.
 
-    A first Ctrl-C or SIGTERM stops submitting and goes on polling for a while; what is open then is free for others. That is how a worker without `--once` ends, with exit code 0.
+    A first Ctrl-C or SIGTERM stops submitting and goes on polling for a while; what is open then is free for others.
+    A worker without `--once` ends so with 0.
     """
     display: Display = Display() if quiet else Plain(sys.stderr)
     if events:

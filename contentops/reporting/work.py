@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 
 
 def exit_code_of_work(done: Sequence[AccountWork], *, endless: bool = False) -> ExitCode:
-    """As that of an apply: the worst of all accounts. An `endless` worker ends well where it was asked to end."""
-    asked = {"interrupted": ExitCode.DONE} if endless else {}
-    codes = [{**STOPPED, **asked}.get(one.stopped, ExitCode.INCOMPLETE) for one in done]
+    """As that of an apply: the worst of all accounts.
+
+    An `endless` worker that was asked to end has ended well, whatever became of single submits.
+    """
+    if endless and all(one.stopped == "interrupted" for one in done):
+        return ExitCode.DONE
+    codes = [STOPPED.get(one.stopped, ExitCode.INCOMPLETE) for one in done]
     if any(result not in {Result.DONE, Result.PENDING} for one in done for result in one.results):
         codes.append(ExitCode.INCOMPLETE)
     return worst(codes)
