@@ -101,10 +101,11 @@ class Pooler:
     def _answer(self, server: socket.socket, client: socket.socket, asked: bytes) -> bytes:
         """Passes on what is asked and what is answered; the state of the transaction then."""
         server.sendall(asked)
-        kind = whole = b""
+        kind = whole = found = b""
         while kind != b"Z":
             kind, whole = _message(server)
-            client.sendall(whole)
+            found += whole
+        client.sendall(found)
         return whole[5:]
 
     def _session(self, start: bytes) -> tuple[socket.socket, bytes]:

@@ -16,11 +16,12 @@ from msgspec import structs
 
 from contentops.ledger import schema
 from contentops.ledger.entries import EntryWriter, claim, release
+from contentops.ledger.queue import claim_work
 from contentops.ledger.runner import ALIVE, Runner
 from contentops.ledger.session import LedgerSession, WorkTaken
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
 from contentops.state.codec import Drop
-from tests.ledger_rows import OWNER, entry, fill, text
+from tests.ledger_rows import OWNER, SERVER, entry, fill, text
 from tests.postgres import until
 from tests.state_facts import record
 
@@ -260,3 +261,19 @@ def test_two_that_claim_at_once(database: str) -> None:
                 thread.start()
                 both.callback(thread.join)
         assert sorted(map(len, found)) == [0, 3]
+
+
+def test_what_a_runner_that_died_had_not_found_out(database: str) -> None:
+    """A lost submit is looked for again if whoever looked died; one that no one could find is left to a person."""
+    with LedgerSession(database) as session, LedgerSession(database) as gone:
+        schema.prepare(session)
+        runner, dead = Runner(session, kind="worker"), Runner(gone, kind="worker")
+        writer = EntryWriter(dead)
+        writer.note(OWNER, [entry("a", JobState.UNKNOWN), entry("b", JobState.UNKNOWN)])
+        writer.leave(RequestId("request-b"))
+        writer.flush()
+        assert claim_work(runner, OWNER.account, SERVER, 9) == ()
+        gone.close()
+        until(lambda: claim_work(runner, OWNER.account, SERVER, 9))
+        rows = session.run("SELECT item, runner FROM contentops.entry ORDER BY item")
+        assert rows == [("a", runner.number), ("b", None)]

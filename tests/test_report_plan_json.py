@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 
 from contentops.errors import Diagnostic, Location, Severity
-from contentops.model import Action, ItemId, Note, Reason, Refusal, Saved
+from contentops.model import Action, ItemId, Note, Plan, Reason, Refusal, Saved
 from contentops.model.plan import record_digest, sealed
-from contentops.reporting.plan_json import plan_json
+from contentops.reporting.plan_json import plan_json, plan_pieces
 from contentops.sanitize import json_text
 from contentops.schema_files import load_schema
 from tests.plans import a_digest, make_change, make_entry, make_plan, make_record, make_spec
@@ -110,3 +110,12 @@ def test_any_change_of_a_record_changes_its_digest() -> None:
     assert record_digest(plain) != record_digest(other)
     assert record_digest(plain) == record_digest(make_record())
     assert record_digest(None) == ""
+
+
+@pytest.mark.parametrize("plan", [FULL, make_plan()], ids=["full", "empty"])
+def test_the_plan_in_pieces_is_the_sealed_plan(plan: Plan) -> None:
+    """Written change by change, it is the same text, checksum included."""
+    inputs = {"variables": ["changes=[]"], "select": ['"changes": []\n  "changes": []']}
+    pieces = list(plan_pieces(plan, inputs=inputs))
+    assert "".join(pieces) == json_text(sealed(plan_json(plan, inputs=inputs)))
+    assert len(pieces) == 2 + len(plan.changes)

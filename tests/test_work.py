@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from msgspec import structs
 
 from contentops.errors import ExitCode
 from contentops.execution.primitives import Stop
@@ -324,3 +325,36 @@ def test_a_worker_whose_work_was_taken_begins_anew(room: Room) -> None:
     assert "begins anew" in room.notes()
     assert [room.api.charged(f"All about {item}") for item in "ab"] == [1, 1]
     assert room.texts() == ["a", "b", "zero"]
+
+
+def test_what_no_one_can_say_stays_for_a_person(database: str) -> None:
+    """A lost submit on a server that ignores our ids is looked for, then left as unknown: no worker takes it again."""
+    room = Room(database, FakeApi(duration=60, request_ids="ignore", names_request=False))
+    room.deposit("zero")
+    room.work()
+    room.deposit("a", "b")
+    room.api.fault(on("submit", 2), "kill-after")
+    with pytest.raises(Killed):
+        room.work(concurrency=1)
+    done = room.work(concurrency=1)
+    assert exit_code_of_work(done) is ExitCode.INCOMPLETE
+    assert done[0].results == {"done": 1, "unknown": 1}
+    assert [(one.item, one.state, one.runner) for one in room.queue().submits] == [("a", "unknown", "")]
+    submits = room.api.count("submit")
+    assert exit_code_of_work(room.work()) is ExitCode.DONE
+    assert (room.api.count("submit"), room.api.charged("All about a")) == (submits, 1)
+    room.session.close()
+
+
+def test_another_limit_holds_for_workers_that_run(room: Room) -> None:
+    """What the last deposit says of the account counts from then on, for everybody."""
+    room.deposit("a", "b", "c")
+
+    def heard(event: Event) -> None:
+        if event.kind == "item-started":
+            sign_in(room.session, structs.replace(room.account, api=structs.replace(API, requests_per_minute=60_000)))
+
+    room.heard = heard
+    room.work(concurrency=1)
+    ((sent,),) = room.session.run("SELECT jsonb_array_length(state->'sent') FROM contentops.limiter")
+    assert 0 < sent < len(room.api.requests)

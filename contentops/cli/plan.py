@@ -15,7 +15,7 @@ from contentops.cli.options import choice_of, choice_options, complete_file, fil
 from contentops.errors import ExitCode, Refused, plural
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.summary import way_on, who_refuses
-from contentops.sanitize import json_text, visible
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,10 +85,10 @@ def command(
     if out:
         from contentops.cli.files import write_whole
 
-        write_whole(session.path(out), json_text(_document(plan, inputs)) + "\n")
+        write_whole(session.path(out), "".join((*_pieces(plan, inputs), "\n")))
         terminal.tell(f"plan file written: `{visible(out)}`")
     if session.as_json or form == "json":
-        terminal.say_json(_document(plan, inputs))
+        terminal.say_json_pieces(_pieces(plan, inputs))
     else:
         terminal.tell_findings(plan.findings, gap=True)
         _show(plan, form, [shlex.quote(out)] if out else flags_of(inputs), verbose=verbose)
@@ -134,11 +134,10 @@ def _review(plan: Plan, limit: int | None, approved: int | None) -> Refusal | No
     return review(plan, limit, approved)
 
 
-def _document(plan: Plan, inputs: Mapping[str, Json]) -> dict[str, Json]:
-    from contentops.model.plan import sealed
-    from contentops.reporting.plan_json import plan_json
+def _pieces(plan: Plan, inputs: Mapping[str, Json]) -> Iterator[str]:
+    from contentops.reporting.plan_json import plan_pieces
 
-    return sealed(plan_json(plan, inputs=inputs))
+    return plan_pieces(plan, inputs=inputs)
 
 
 def _show(plan: Plan, form: str | None, flags: list[str], *, verbose: bool) -> None:

@@ -50,6 +50,6 @@ def serve(app: Starlette, host: str, port: int, listening: Callable[[], object])
         import uvicorn
     except ImportError:
         hint = "`pip install 'contentops[serve]'`"
-        raise StateError("to show a page over HTTP needs uvicorn", code="serve", hint=hint) from None
+        raise StateError("to show a page over HTTP needs uvicorn", code="no-uvicorn", hint=hint) from None
     listening()
     uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)

@@ -93,6 +93,14 @@ def say_json(value: Json) -> None:
     say(inert_json(text) if in_ci() else text)
 
 
+def say_json_pieces(pieces: Iterable[str]) -> None:
+    """The same for a long result, as text in pieces."""
+    for piece in pieces:
+        sys.stdout.write(for_stdout(inert_json(piece) if in_ci() else piece))
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
 def tell(text: str) -> None:
     """Prints a message to stderr, in colour where that is wanted; an empty one prints nothing."""
     if text:

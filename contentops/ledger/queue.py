@@ -53,13 +53,15 @@ ON CONFLICT (request_id) DO UPDATE SET account = excluded.account, work = exclud
 WHERE e.dropped OR (e.state = 'queued' AND (e.cancelled OR e.error <> ''))
 RETURNING request_id"""
 _OPEN = "account = %(account)s AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = ''"
-_HOLDER = f"SELECT runner FROM contentops.entry WHERE {_OPEN} AND runner {{}} ORDER BY runner LIMIT 1"
+# Who held what is unknown had not looked for it for the last time.
+_HELD = _OPEN.replace("'running'", "'running', 'unknown'")
+_HOLDER = f"SELECT runner FROM contentops.entry WHERE {_HELD} AND runner {{}} ORDER BY runner LIMIT 1"
 _CLAIM = f"""
 WITH RECURSIVE holder(number) AS (
   ({_HOLDER.format("IS NOT NULL")})
   UNION ALL SELECT ({_HOLDER.format("> holder.number")}) FROM holder WHERE holder.number IS NOT NULL),
 orphan AS (
-  SELECT request_id FROM contentops.entry WHERE {_OPEN} AND NOT taken
+  SELECT request_id FROM contentops.entry WHERE {_HELD} AND NOT taken
     AND runner IN (SELECT number FROM holder WHERE number IS NOT NULL AND number NOT IN {ALIVE})
   LIMIT %(most)s FOR UPDATE SKIP LOCKED),
 free AS (
@@ -71,6 +73,9 @@ WHERE e.request_id = ANY(ARRAY(SELECT request_id FROM orphan UNION ALL SELECT re
 RETURNING e.rank, e.request_id, e.lineage, e.environment, e.project, e.item, e.digest, e.state, e.line, e.work::text,
   e.plan_id"""
 """The holders are found one by one in the index: few runners hold many rows."""
+
+
+_LOST = frozenset({JobState.SUBMITTING, JobState.UNKNOWN})
 
 
 class QueuedWork(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -155,7 +160,7 @@ def _claimed(row: Mapping[str, str], account: str, server: str) -> ClaimedSubmit
         fits &= row["state"] == QUEUED and work is not None
     else:
         fits &= (entry.request_id, entry.item, entry.digest, entry.server) == (name, row["item"], digest, server)
-        fits &= entry.state is JobState.SUBMITTING or (entry.state is JobState.RUNNING and bool(entry.job_id))
+        fits &= entry.state in _LOST or (entry.state is JobState.RUNNING and bool(entry.job_id))
     if not fits:
         return UnusableRow(name)
     return ClaimedSubmit(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contentops.execution.primitives import Stop
     from contentops.ledger.account import Account
     from contentops.ledger.runner import Runner
-    from contentops.model import Event
+    from contentops.model import ApiSettings, Event
     from contentops.operations.connection import Credentials
     from contentops.operations.workspace import World
 
@@ -57,7 +57,13 @@ class AccountWorker:
         self.claims: Claims | None = None
         """What it claimed; None: it has not begun."""
         self.run: LocalRun | None = None
+        self._limiter: SharedLimiter | None = None
         self._draining = False
+
+    def adopt(self, api: ApiSettings) -> None:
+        """Go by the limit that the last deposit named."""
+        if self._limiter is not None:
+            self._limiter.limit = api.requests_per_minute
 
     def wake(self) -> None:
         """Look at whether it is to stop."""
@@ -71,7 +77,7 @@ class AccountWorker:
         state = WorkState(self._runner, self._account.id)
         limiting = self._runner.session.another(durable=False)
         try:
-            limiter = SharedLimiter(limiting, self._account.id, api.requests_per_minute)
+            limiter = self._limiter = SharedLimiter(limiting, self._account.id, api.requests_per_minute)
             async with connected(project, self._credentials, self._world, state) as client:
                 await client.find()
                 for _ in range(client.requests):

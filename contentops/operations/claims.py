@@ -59,9 +59,10 @@ def change_of(claimed: ClaimedSubmit) -> Change:
     request = Request(template="", style="", inputs={}) if work is None else work.request
     output = (work.output if work is not None else "") or (entry.output if entry is not None else "")
     steps: list[Step] = []
-    if entry is not None and entry.state is JobState.SUBMITTING:
+    lost = entry is not None and entry.state is not JobState.RUNNING
+    if entry is not None and lost:
         steps.append(LookUp(entry=entry))
-    if work is not None and (entry is None or entry.state is JobState.SUBMITTING):
+    if work is not None and (entry is None or lost):
         steps.append(
             Submit(
                 request=request,
@@ -217,7 +218,9 @@ class Claims:
         label = "/".join(part for part in (owner.project, owner.environment, claimed.item) if part)
 
         def emit(event: Event) -> None:
-            ctx.emit(structs.replace(event, item=label) if event.item else event)
+            # Nothing is written here.
+            data = {key: value for key, value in event.data.items() if key != "output"}
+            ctx.emit(structs.replace(event, item=label, data=data) if event.item else event)
 
         return dataclasses.replace(ctx, project=project, plan=plan, emit=emit, spent=Counter(), unsettled=Counter())
 

@@ -127,9 +127,7 @@ def depositing(project: Project, store: StateStore, account: Account, world: Wor
     """
     page = run_page(world.environ)
     owner = structs.replace(_owner(project, store), account=account.id)
-    with LedgerSession(
-        address(project, world), name="contentops apply", patience=world.patience, stopped=world.stopped
-    ) as session:
+    with _session(address(project, world), world) as session:
         runner = Runner(session, kind="apply", page=page)
         with applying(runner, owner, page=page):
             sign_in(session, account)

@@ -129,7 +129,9 @@ class _Worker:
     def _begin(self, key: str) -> None:
         """Begin to work for accounts that are new here."""
         for account in accounts_of(self._runner.session, key):
-            if account.id in self._tasks or account.id in self._refused:
+            if account.id in self._working:
+                self._working[account.id].adopt(account.api)
+            if account.id in self._working or account.id in self._refused:
                 continue
             try:
                 known = self._credentials(account, key)

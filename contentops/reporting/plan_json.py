@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
 
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, canonical
 from contentops.model import (
     Acknowledge,
     Change,
@@ -31,12 +32,15 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.model.plan import ReviewedJob, plan_file, record_digest
+from contentops.model.plan import CHECKSUM, ReviewedJob, plan_file, record_digest
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.diagnostics import diagnostic_json
 from contentops.reporting.summary import plan_counts, shared_causes
+from contentops.sanitize import json_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from contentops.model import Json, Step
     from contentops.model.plan import PlanFile, ReviewedChange
 
@@ -46,6 +50,30 @@ def plan_json(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> dict[s
 
     `inputs` is what the command line chose (variables, selection, flags), where it matters for a later apply.
     """
+    return {**_without_changes(plan, inputs), "changes": [_change_json(change) for change in plan.changes]}
+
+
+def plan_pieces(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> Iterator[str]:
+    """The sealed plan as text, as `json_text` makes it, change by change: so that no second copy of all is needed."""
+    document = _without_changes(plan, inputs)
+    above, below = (canonical({key: document[key] for key in document if wanted(key)}) for wanted in _AROUND)
+    digest = hashlib.sha256(f'{above[:-1]},"changes":['.encode())
+    head, _, tail = json_text(document).partition('\n  "changes": []')
+    yield f'{head}\n  "changes": ['
+    for number, change in enumerate(plan.changes):
+        found, comma = _change_json(change), "," if number else ""
+        digest.update(f"{comma}{canonical(found)}".encode())
+        yield f"{comma}\n    " + json_text(found).replace("\n", "\n    ")
+    digest.update(f"],{below[1:]}".encode())
+    end = ("\n  ]" if plan.changes else "]") + tail.removesuffix("\n}")
+    yield f'{end},\n  "{CHECKSUM}": "sha256:{digest.hexdigest()}"\n}}'
+
+
+_AROUND: Final[tuple[Callable[[str], bool], ...]] = (lambda key: key < "changes", lambda key: key > "changes")
+"""Which keys stand above and below the changes where a checksum is made: in order of the alphabet."""
+
+
+def _without_changes(plan: Plan, inputs: Mapping[str, Json] | None) -> dict[str, Json]:
     return {
         "format_version": FORMAT_VERSION,
         "id": plan.id,
@@ -56,7 +84,7 @@ def plan_json(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> dict[s
         "lineage": plan.lineage,
         "inputs": plain(inputs or {}),
         "summary": summary_json(plan),
-        "changes": [_change_json(change) for change in plan.changes],
+        "changes": [],
         "causes": plain(shared_causes(plan)),
         "notes": [
             {"kind": note.kind, "id": note.id, "message": note.message, "hint": note.hint} for note in plan.notes

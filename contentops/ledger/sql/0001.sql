@@ -65,7 +65,7 @@ CREATE TABLE contentops.entry (
 CREATE INDEX entry_free ON contentops.entry (account, rank)
     WHERE runner IS NULL AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = '';
 CREATE INDEX entry_held ON contentops.entry (account, runner)
-    WHERE runner IS NOT NULL AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = '';
+    WHERE runner IS NOT NULL AND state IN ('queued', 'submitting', 'running', 'unknown') AND NOT cancelled AND error = '';
 -- Where the ranks of a project's next deposit begin.
 CREATE INDEX entry_queued ON contentops.entry (lineage, environment, rank) WHERE state = 'queued';
 CREATE INDEX entry_project ON contentops.entry (lineage, environment) WHERE NOT taken;
