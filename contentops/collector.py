@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+def collect_new() -> None:
+    """Let go of what was made since the last time and is not used any more, without a walk through all that stays."""
+    gc.collect(0)
+
+
 @contextlib.contextmanager
 def without_collection() -> Iterator[None]:
     """Without the garbage collector, which would walk the growing trees again and again and find nothing.

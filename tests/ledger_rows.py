@@ -42,7 +42,7 @@ def text(item: str) -> StoredText:
 
 def fill(session: LedgerSession, entries: Iterable[OpenEntry], owner: EntryOwner = OWNER) -> None:
     """Writes entries, and a text for each that is paid, as a run does that has ended since."""
-    with session.another(durable=True) as other:
+    with session.another() as other:
         runner = Runner(other, kind="apply", who="someone@here")
         writer = EntryWriter(runner)
         known = list(entries)

@@ -79,6 +79,10 @@ class Damage:
     """Of workers that ended by themselves, or showed a traceback."""
 
 
+_DRAINED = {0, ExitCode.INTERRUPTED, -signal.SIGTERM}
+"""How a worker ends that was asked to; the last, where it had hardly begun."""
+
+
 class Workers:
     """Processes of `contentops work`. Use it as a context manager."""
 
@@ -208,7 +212,7 @@ def blow(folder: Path, storm: Storm) -> Damage:
             until(lambda: states(cluster)["paid"] == wanted, seconds=storm.patience)
             damage.words += workers.ended()
             codes = workers.drain()
-            damage.words += [f"drained with {code}" for code in codes if code not in {0, 130}]
+            damage.words += [f"drained with {code}" for code in codes if code not in _DRAINED]
             damage.words += workers.tracebacks()
         damage.seconds = time.monotonic() - began
         damage.requests = len(road.seen)

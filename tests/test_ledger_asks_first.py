@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from contentops.execution.first_contact import AccountHistory, admit
+from contentops.execution.first_contact import AccountHistory, admit, heed
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, results
 
@@ -76,6 +76,14 @@ def test_what_a_restored_ledger_lacks_is_not_paid_for_again(tmp_path: Path, data
     three = _scene(tmp_path / "three", api, database, *IDS)
     assert set(results(three.apply()).values()) == {"done"}
     assert len(api.charges) == 1 + len(IDS)
+
+
+def test_a_backup_that_takes_its_place_meanwhile_is_heeded() -> None:
+    """Whoever works on asks from then on, unless the server cannot be asked."""
+    for honours, asks in ((None, True), (True, True), (False, False)):
+        made = admit(7, HERE, AccountHistory(proven=frozenset({HERE})), honours_ids=honours)
+        heed(made, AccountHistory(proven=frozenset({HERE}), restored=True), honours_ids=honours)
+        assert (made.ask_first, made.ask_every) == (asks, asks)
 
 
 def test_how_submits_begin() -> None:

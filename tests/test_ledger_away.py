@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import World
     from tests.running import Build, Run
 
-READERS = (["plan", "--json"], ["status", "--json"])
+READERS = (["plan", "--json"], ["status", "--json"], ["state", "list", "--json"], ["show", "a", "--json"])
 
 
-_FINDINGS = {"diagnostics", "warnings", "checksum"}
+_FINDINGS = {"diagnostics", "warnings", "errors", "notes", "checksum"}
 
 
 class Impatient(Scene):
@@ -108,6 +108,23 @@ def test_who_only_reads_goes_on_with_the_lock_and_says_so(
     assert rest[0] == rest[1]
     told = invoke(*command[:-1], cwd=root, env={"CONTENTOPS_LEDGER": nowhere})
     assert "warning[ledger-away]" in told.stderr
+
+
+def test_a_plan_that_lacked_the_ledger_is_not_said_again(
+    project: Build, invoke: Run, nowhere: str, database: str
+) -> None:
+    """A plan without changes is remembered; not one that nobody could say for sure."""
+    root = project(
+        {
+            "contentops.yaml": PROJECT.format(base_url="http://127.0.0.1:9/v1", extra=f"ledger: '{nowhere}'"),
+            "content/a.yaml": "items: []\n",
+        }
+    )
+    for _ in range(2):
+        said = invoke("plan", cwd=root)
+        assert "No changes" in said.stdout
+        assert "warning[ledger-away]" in said.stderr
+    assert "ledger-away" not in invoke("plan", cwd=root, env={"CONTENTOPS_LEDGER": database}).stderr
 
 
 def test_an_apply_does_not_begin(tmp_path: Path, nowhere: str) -> None:

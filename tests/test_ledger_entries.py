@@ -154,7 +154,7 @@ class Interleaving(RuleBasedStateMachine):
         number = self.processes[which].runner.number
         release(self.processes[which].runner)
         for row in self.rows.values():
-            if row.holder == number and not row.taken:
+            if row.holder == number and not row.taken and row.state is not JobState.UNKNOWN:
                 row.holder = 0
 
     @rule(which=RUNNERS)

@@ -76,10 +76,12 @@ def test_a_killed_worker_s_work_is_taken_over(project: Build, invoke: Run, serve
     """The job that it had begun is polled by another worker, which had waited for the first job; nothing is paid twice."""
     root, env = _checkout(project, server, "one", "{} (killed)", "a", "b", "c"), _env(database)
     assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
-    with started(root, "work", env=env) as first, started(root, "work", "--once", env=env) as second:
+    with started(root, "work", env=env) as first:
         first.until("step-done", "submit")
-        first.kill()
-        ended = second.end()
+        with started(root, "work", "--once", env=env) as second:
+            second.until("note")
+            first.kill()
+            ended = second.end()
     assert ended.code == 0, ended.stderr
     assert server.charges("(killed)") == ["a (killed)", "b (killed)", "c (killed)"]
     applied = invoke("apply", "--yes", "--json", cwd=root, env=env)

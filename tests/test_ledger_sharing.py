@@ -16,7 +16,9 @@ from contentops.ledger.entries import claim
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ItemId, JobState
+from contentops.operations import plan as plan_operation
 from contentops.operations import records
+from contentops.operations.history import history
 from contentops.operations.ledger import _owner
 from contentops.operations.workspace import open_store, read_state, shared_state
 from tests.fakes.api import FakeApi, on
@@ -80,6 +82,9 @@ def test_what_another_machine_began_is_finished_here(tmp_path: Path, database: s
     here = _scene(tmp_path / "here", api, database, "a")
     assert here.actions() == {"a": "finish"}
     assert here.plan().credits == 0
+    shown, _ = plan_operation.show(here.project, "a", here.world())
+    assert [entry["state"] for entry in shown["open"]] == [state]
+    assert [one.outcome for one in history(here.project, "a").generations] == [state]
     assert results(here.apply()) == {"a": "done"}
     assert (api.charged("All about a in 2026"), api.count("submit")) == (1, 2)
     assert ("a", "paid", True, False) in _rows(database)

@@ -434,6 +434,17 @@ def test_a_linked_file_is_not_trusted(applied: Path, tmp_path: Path) -> None:
     assert not [*root.rglob("*.image")]
 
 
+@pytest.mark.parametrize("ledger", ["", "ledger: postgresql://127.0.0.1:1/away\n"])
+def test_a_plan_of_a_project_with_a_ledger_is_not_remembered(ledger: str, tmp_path: Path) -> None:
+    """Other machines change what is in it; and one that was away may be there again the next time."""
+    _write("contentops.yaml", f"version: 1\nproject: x\napi: {{base_url: 'https://a.example/v1'}}\n{ledger}")(tmp_path)
+    _write("content/a.yaml", "items: []\n")(tmp_path)
+    plan = _plan(tmp_path, _last(tmp_path))
+    assert not plan.changes
+    assert bool(plan.findings) == bool(ledger)
+    assert _last(tmp_path).recall() == (None if ledger else plan)
+
+
 def test_while_an_apply_is_at_work_nothing_is_recalled(applied: Path, tmp_path: Path) -> None:
     """So that a second one is refused as ever."""
     root = _copy(applied, tmp_path / "site")

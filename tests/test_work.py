@@ -71,7 +71,7 @@ class Room:
             job_id=job_id,
             submitted_at="2026-02-25T05:00:00Z",
         )
-        with self.session.another(durable=True) as other:
+        with self.session.another() as other:
             gone = Runner(other, kind="apply", who="bob@gone")
             writer = EntryWriter(gone)
             writer.note(self.owner(), (entry,))
@@ -231,7 +231,7 @@ def test_cancelled_submits_are_left_out(room: Room) -> None:
     """What nobody holds is removed; what is held is marked; what was sent is named; and it can be asked for again."""
     room.deposit("a", "b", "c")
     room.begun("sent", JobState.RUNNING, job_id="job-1")
-    with room.session.another(durable=True) as other:
+    with room.session.another() as other:
         holder = Runner(other, kind="worker", who="eve@node")
         room.session.run("UPDATE contentops.entry SET runner = %s WHERE item = 'b'", (holder.number,))
         found = cancel(room.session, ["a", "b", "sent"])
@@ -304,7 +304,7 @@ def test_a_worker_whose_work_was_taken_begins_anew(room: Room) -> None:
     room.deposit("zero")
     room.work()
     room.deposit("a", "b")
-    thief = room.session.another(durable=True)
+    thief = room.session.another()
 
     def rob() -> httpx.Response:
         (number,) = room.session.run("SELECT max(number) FROM contentops.runner")[0]

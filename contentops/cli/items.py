@@ -138,14 +138,16 @@ def _show_plan(session: Session, path: str, *, verbose: bool) -> bool:
 
 def _show_item(session: Session, item: str) -> None:
     try:
-        found = plan.show(session.project(), item)
+        found, findings = plan.show(session.project(), item, session.world())
     except ContentopsError as error:
         if item.endswith(PLAN_ENDING) and error.diagnostics()[0].code in _NOT_FOUND:
             raise no_plan_file(f"there is no plan file `{item}` and no item of this name") from error
         raise
     origins = {name: _origin(origin) for name, origin in found.get("origins", {}).items()}
     shown = {**found, "origins": origins} if origins else found
-    session.answer(found, outline(shown))
+    if not session.as_json:
+        terminal.tell_findings(findings)
+    session.answer({**found, **(diagnostics_json(findings) if findings else {})}, outline(shown))
 
 
 def _origin(origin: Mapping[str, Any]) -> str:

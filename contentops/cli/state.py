@@ -11,6 +11,7 @@ from contentops.cli import terminal
 from contentops.cli.options import Group, offers, project_options
 from contentops.errors import ExitCode, UsageError, did_you_mean, plural
 from contentops.operations import records, workspace
+from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.layout import outline, table
 from contentops.reporting.plan_json import plain
 from contentops.reporting.summary import command as command_line
@@ -33,16 +34,17 @@ def command() -> None:
 @project_options
 def list_records(session: Session) -> None:
     """List every record, and every submit whose result no record carries yet."""
-    state = _state(session)
+    state, found = _state(session)
     known, entries = plain(tuple(state.records.values())), plain(tuple(state.entries.values()))
-    session.answer({"lineage": state.lineage, "records": known, "open": entries}, listing(state))
+    session.answer({"lineage": state.lineage, "records": known, "open": entries, **found}, listing(state))
 
 
-def _state(session: Session) -> State:
-    """What is known here and elsewhere; says where the ledger cannot be reached."""
+def _state(session: Session) -> tuple[State, dict[str, Any]]:
+    """What is known here and elsewhere; says where the ledger cannot be reached, and so it does in JSON."""
     state, findings = workspace.shared_state(session.project(), session.world())
-    terminal.tell_findings(findings)
-    return state
+    if not session.as_json:
+        terminal.tell_findings(findings)
+    return state, diagnostics_json(findings) if findings else {}
 
 
 def listing(state: State) -> str:
@@ -63,9 +65,9 @@ def listing(state: State) -> str:
 @project_options
 def show_record(session: Session, item: str) -> None:
     """Show the record of ITEM and its open jobs."""
-    state = _state(session)
+    state, unread = _state(session)
     found = _of_item(state, item)
-    document = {"record": plain(found[0]), "open": [plain(entry) for entry in found[1]]}
+    document = {"record": plain(found[0]), "open": [plain(entry) for entry in found[1]], **unread}
     named: dict[str, Any] = {"record": document["record"]} if found[0] is not None else {}
     named |= {f"open {entry['request_id']}": entry for entry in document["open"]}
     session.answer(document, outline(named))

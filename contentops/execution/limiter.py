@@ -9,7 +9,7 @@ import bisect
 import datetime as dt
 import functools
 import math
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -19,7 +19,7 @@ from contentops.api.backoff import RETRY, backoff
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Sequence
 
 
 @dataclass(slots=True)
@@ -90,6 +90,8 @@ WINDOW = 60.0
 MARGIN = 0.05
 """Seconds added to every wait, since our clock and the network are not exact."""
 
+EXPECTED = 1.0
+"""Seconds within which somebody who waits for a turn asks for it, once there is one."""
 FIRST_PAUSE = 1.0
 """Seconds to hold back after a 429 that names no time, where there is no limit of ours."""
 LONGEST_PAUSE = 32.0
@@ -106,8 +108,11 @@ class AccountLimiter(Protocol):
     def ready_at(self, now: float) -> float:
         """When a further send may go out, as far as is known; not after `now` if one may go at once."""
 
-    def take(self, most: int, now: float) -> int:
-        """Count as many sends as may go out at once, at most `most`, and return how many."""
+    def take(self, most: int, now: float, ranks: Sequence[int] = ()) -> int:
+        """Count as many sends as may go out at once, at most `most`, and return how many.
+
+        `ranks`: of each of them, the lowest first, so that what others want to send more urgently goes before.
+        """
 
     def leaving(self, count: int, now: float) -> None:
         """The last `count` sends that were counted go out only now: what they waited for took its time."""
@@ -129,6 +134,8 @@ class LimiterState(Struct, kw_only=True):
     open_at: float = 0.0
     shrunk_at: float = -1e18
     pause: float = 0.0
+    waiting: dict[int, float] = field(default_factory=dict)
+    """By rank, until when somebody who was not given all turns of it is expected to ask again."""
 
 
 class Limiter:
@@ -143,6 +150,7 @@ class Limiter:
         self._allowed = float(per_minute) if state.allowed is None else min(state.allowed, float(per_minute))
         self._sent: deque[float] = deque(state.sent)
         self._open_at, self._shrunk_at, self._pause = state.open_at, state.shrunk_at, state.pause
+        self._waiting = dict(state.waiting)
 
     def state(self) -> LimiterState:
         """What is known, for another one to go on from."""
@@ -152,11 +160,8 @@ class Limiter:
             open_at=self._open_at,
             shrunk_at=self._shrunk_at,
             pause=self._pause,
+            waiting=self._waiting,
         )
-
-    def recall(self, sent: Iterable[float]) -> None:
-        """Know sends that were counted and that the state has lost, or some of them."""
-        self._sent = deque(sorted((Counter(self._sent) | Counter(sent)).elements()))
 
     @property
     def allowed(self) -> int:
@@ -173,7 +178,17 @@ class Limiter:
                 ready = max(ready, self._after(math.ceil(self.allowed / WINDOW), 1.0))
         return ready
 
-    def take(self, most: int, now: float) -> int:
+    def take_in_turn(self, ranks: Sequence[int], now: float) -> int:
+        """As `take`, of sends with these ranks, the lowest first: none of a higher rank than anybody waits with."""
+        self._waiting = {rank: until for rank, until in self._waiting.items() if until > now}
+        taken = self.take(bisect.bisect_right(ranks, min(self._waiting, default=math.inf)), now)
+        for rank in {*ranks[:taken]} - {*ranks[taken:]}:
+            self._waiting.pop(rank, None)
+        if taken < len(ranks):
+            self._waiting[ranks[taken]] = max(now, self.ready_at(now)) + EXPECTED
+        return taken
+
+    def take(self, most: int, now: float, ranks: Sequence[int] = ()) -> int:  # noqa: ARG002 - those of one are in order
         """Count as many sends as may go out at once, at most `most`, and return how many."""
         taken = 0
         while taken < most and self.ready_at(now) <= now:

@@ -109,7 +109,7 @@ class Outbox:
         chosen, held = self._choose(now)
         granted = 0
         try:
-            granted = self._limiter.take(len(chosen), now) if chosen else 0
+            granted = self._limiter.take(len(chosen), now, [turn.rank[0] for turn in chosen]) if chosen else 0
         finally:
             for turn in (*held, *chosen[granted:]):
                 heapq.heappush(self._queue, turn)

@@ -315,8 +315,11 @@ def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submi
 
 
 def release(runner: Runner) -> None:
-    """Let others work on what is still open."""
-    runner.session.run("UPDATE contentops.entry SET runner = NULL WHERE runner = %s AND NOT taken", (runner.number,))
+    """Let others work on what is still open; a lost submit stays with the runner that did not find it, dead by then."""
+    runner.session.run(
+        "UPDATE contentops.entry SET runner = NULL WHERE runner = %s AND NOT taken AND state <> 'unknown'",
+        (runner.number,),
+    )
 
 
 def entry_in(line: str) -> OpenEntry | None:

@@ -1,8 +1,7 @@
 """One limiter for all processes of an account: its knowledge is a row, its rules are those of any limiter.
 
-Every decision is one transaction that holds the row, by the clock of the database. It does not wait for the disk: the
-less time between a stamp and its request, the better. What a crash of the database takes from the row, those who sent
-it say again.
+Every decision is one transaction that holds the row, by the clock of the database. It is on disk before anything
+leaves, so that a crash of the database forgets no request: others could not know of it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from contentops.execution.limiter import LONGEST_PAUSE, WINDOW, Limiter, Limiter
 from contentops.ledger.rows import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import psycopg
 
@@ -28,6 +27,8 @@ SLOW = 0.02
 """Seconds between the stamp of a request and its leaving, from which on it is stamped again."""
 MOST = 100_000
 """Requests of the last minute that a row tells of, at most."""
+AGAIN = 0.05
+"""Seconds until a turn that was left to somebody else is asked for again."""
 HELD = 86_400.0
 """Seconds for which a row may hold everybody back, at most."""
 CLOCK = "extract(epoch FROM clock_timestamp())::float8"
@@ -39,16 +40,13 @@ class SharedLimiter:
     """The `AccountLimiter` of an account of a ledger. Times are loop times; the row's are seconds since 1970."""
 
     def __init__(self, session: LedgerSession, account: str, per_minute: int, *, clock: str = CLOCK) -> None:
-        """`session` is the limiter's own, not durable. `clock`: in SQL."""
+        """`session` is the limiter's own. `clock`: in SQL."""
         self.limit = per_minute
         self._session, self._account = session, account
         self._ready_at = -math.inf
         self._stamped_at = -math.inf
         self._taken = 0.0
         """When our last sends were counted, by the clock of the row."""
-        self._own: list[float] = []
-        """Our sends of the last minute."""
-        self._renewed = session.renewed
         self._read = f"SELECT state::text, {clock} FROM contentops.limiter WHERE account = %s"
         # A row that others hold is waited for: the time is read once it is ours.
         self._hold = (
@@ -61,15 +59,15 @@ class SharedLimiter:
         """When a further send may go out, as far as is known: others may have sent since, which `take` sees."""
         return max(self._ready_at, now - WINDOW)
 
-    def take(self, most: int, now: float) -> int:
+    def take(self, most: int, now: float, ranks: Sequence[int] = ()) -> int:
         """Count as many sends as may go out at once, at most `most`, and return how many."""
 
         def taken(limiter: Limiter, clock: float) -> tuple[int, float]:
-            count, self._taken = limiter.take(most, clock), clock
-            return count, limiter.ready_at(clock) - clock
+            count = limiter.take_in_turn(ranks, clock) if ranks and self.limit else limiter.take(most, clock)
+            self._taken, wait = clock, limiter.ready_at(clock) - clock
+            return count, max(wait, AGAIN) if count < most else wait
 
         count, wait = self._change(taken) if self.limit else taken(*self._look())
-        self._count(count)
         self._ready_at = now + wait if wait > 0 else -math.inf
         self._stamped_at = now
         return count
@@ -83,8 +81,6 @@ class SharedLimiter:
 
         if self.limit and now - self._stamped_at > SLOW:
             self._taken = self._change(late)
-            del self._own[len(self._own) - count :]
-            self._count(count)
 
     def sent(self, now: float) -> None:
         """Count one send that did not wait for its turn."""
@@ -96,7 +92,6 @@ class SharedLimiter:
         self._stamped_at = now
         if self.limit:
             self._taken = self._change(one)
-            self._count(1)
 
     def throttled(self, now: float, retry_after: float | None) -> None:
         """A 429 holds everybody back, not only who got it."""
@@ -106,10 +101,6 @@ class SharedLimiter:
             return limiter.ready_at(clock) - clock
 
         self._ready_at = now + self._change(held)
-
-    def _count(self, count: int) -> None:
-        recent = [each for each in self._own if each > self._taken - WINDOW - 1]
-        self._own = [*recent, *[self._taken] * count]
 
     def _look(self) -> tuple[Limiter, float]:
         """The limiter as the row has it now, and the time: where nothing is counted, nothing is written."""
@@ -124,16 +115,12 @@ class SharedLimiter:
                 cursor.execute(_MAKE, (self._account,))
                 cursor.execute(self._hold.encode(), (self._account,))
             limiter, clock = self._of(row)
-            if self._session.renewed != self._renewed:
-                limiter.recall(self._own)
             answer = change(limiter, clock)
             after = msgspec.json.encode(limiter.state()).decode()
             cursor.execute("UPDATE contentops.limiter SET state = %s WHERE account = %s", (after, self._account))
             return answer
 
-        answer = self._session.transaction(work)
-        self._renewed = self._session.renewed
-        return answer
+        return self._session.transaction(work)
 
     def _of(self, row: Row) -> tuple[Limiter, float]:
         text, clock = row
@@ -151,4 +138,5 @@ def _state(text: str, clock: float) -> LimiterState:
         open_at=min(found.open_at, clock + HELD),
         shrunk_at=min(found.shrunk_at, clock),
         pause=min(max(0.0, found.pause), LONGEST_PAUSE),
+        waiting={rank: min(until, clock + 2 * WINDOW) for rank, until in found.waiting.items()},
     )

@@ -49,18 +49,12 @@ class ReadLedger:
         account = account_of(api, key)
         sign_in(self._session, account)
         self._owner = msgspec.structs.replace(self._owner, account=account.id)
-        self._limiting = self._session.another(durable=False)
+        self._limiting = self._session.another()
         return SharedLimiter(self._limiting, account.id, api.requests_per_minute)
 
     def history(self) -> AccountHistory:
         """What is known of the submits of the account that was signed in for."""
         return history_of(self._session, self._owner.account)
-
-    def wait_until(self, stopped: Callable[[], bool]) -> None:
-        """Wait for a database that is away only until somebody wants to stop."""
-        for session in (self._session, self._limiting):
-            if session is not None:
-                session.stopped = stopped
 
     def close(self) -> None:
         """Let go of what was opened here."""

@@ -40,7 +40,7 @@ WITH above AS (SELECT greatest(
   (SELECT max(rank) + 1 FROM contentops.entry WHERE lineage = %(lineage)s AND environment = %(environment)s
      AND state = 'queued'),
   (SELECT min(rank) FROM contentops.entry WHERE account = %(account)s AND state = 'queued' AND runner IS NULL
-     AND NOT cancelled AND error = ''), 0) AS rank)
+     AND NOT (cancelled OR taken) AND error = ''), 0) AS rank)
 INSERT INTO contentops.entry AS e
   (request_id, account, lineage, environment, project, item, digest, state, work, credits, plan_id, who, rank)
 SELECT r.request_id, %(account)s, %(lineage)s, %(environment)s, %(project)s, r.item, r.digest, 'queued', r.work,
@@ -52,7 +52,9 @@ ON CONFLICT (request_id) DO UPDATE SET account = excluded.account, work = exclud
   made_at = now(), changed_at = now()
 WHERE e.dropped OR (e.state = 'queued' AND (e.cancelled OR e.error <> ''))
 RETURNING request_id"""
-_OPEN = "account = %(account)s AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = ''"
+_OPEN = (
+    "account = %(account)s AND state IN ('queued', 'submitting', 'running') AND NOT (cancelled OR taken) AND error = ''"
+)
 # Who held what is unknown had not looked for it for the last time.
 _HELD = _OPEN.replace("'running'", "'running', 'unknown'")
 _HOLDER = f"SELECT runner FROM contentops.entry WHERE {_HELD} AND runner {{}} ORDER BY runner LIMIT 1"
@@ -61,12 +63,12 @@ WITH RECURSIVE holder(number) AS (
   ({_HOLDER.format("IS NOT NULL")})
   UNION ALL SELECT ({_HOLDER.format("> holder.number")}) FROM holder WHERE holder.number IS NOT NULL),
 orphan AS (
-  SELECT request_id FROM contentops.entry WHERE {_HELD} AND NOT taken
+  SELECT request_id FROM contentops.entry WHERE {_HELD}
     AND runner IN (SELECT number FROM holder WHERE number IS NOT NULL AND number NOT IN {ALIVE})
   LIMIT %(most)s FOR UPDATE SKIP LOCKED),
 free AS (
   SELECT request_id FROM contentops.entry
-  WHERE {_OPEN} AND NOT taken AND runner IS NULL AND (work IS NOT NULL OR state <> 'queued')
+  WHERE {_OPEN} AND runner IS NULL AND (work IS NOT NULL OR state <> 'queued')
   ORDER BY rank LIMIT %(most)s - (SELECT count(*) FROM orphan) FOR UPDATE SKIP LOCKED)
 UPDATE contentops.entry e SET runner = %(runner)s
 WHERE e.request_id = ANY(ARRAY(SELECT request_id FROM orphan UNION ALL SELECT request_id FROM free))

@@ -70,18 +70,15 @@ class LedgerSession:
         url: str,
         *,
         name: str = "contentops",
-        durable: bool = True,
         patience: float = PATIENCE,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Connects. `durable`: a commit is on disk when it returns.
+        """Connects. A commit is on disk when it returns.
 
         Raises LedgerAway, StateError where the server is too old or a pooler hands sessions around.
         """
-        self.url, self._name, self._durable = url, name, durable
+        self.url, self._name = url, name
         self._patience, self.stopped = patience, stopped
-        self.renewed = 0
-        """How often the connection was made anew."""
         self._locks: list[tuple[int, int]] = []
         self._gone: StateError | None = None
         self._guard = threading.RLock()
@@ -107,9 +104,9 @@ class LedgerSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def another(self, *, durable: bool) -> LedgerSession:
+    def another(self) -> LedgerSession:
         """One more session with the same database."""
-        return LedgerSession(self.url, name=self._name, durable=durable, patience=self._patience, stopped=self.stopped)
+        return LedgerSession(self.url, name=self._name, patience=self._patience, stopped=self.stopped)
 
     def close(self) -> None:
         """End the session, and let go of its locks."""
@@ -197,8 +194,8 @@ class LedgerSession:
                 "SELECT pg_backend_pid(), (SELECT backend_start::text FROM pg_stat_activity"
                 " WHERE pid = pg_backend_pid()), set_config('idle_session_timeout', %s, false),"
                 " set_config('idle_in_transaction_session_timeout', %s, false),"
-                " set_config('synchronous_commit', %s, false)",
-                (f"{SILENCE}s", f"{UNFINISHED}s", "on" if self._durable else "off"),
+                " set_config('synchronous_commit', 'on', false)",
+                (f"{SILENCE}s", f"{UNFINISHED}s"),
             )
         return connection, row[:2]
 
@@ -232,7 +229,6 @@ class LedgerSession:
                     self._gone = taken()
                     raise self._gone
         self._connection.close()
-        self.renewed += 1
         self._connection, self._backend, self._spoke = fresh, backend, time.monotonic()
 
     def _ping(self) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from contentops import __version__
-from contentops.collector import without_collection
+from contentops.collector import collect_new, without_collection
 from contentops.digest import digest_bytes, digest_json
 from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, InputError, Location, Severity
@@ -333,11 +333,11 @@ class Loader:
         digest = digest_bytes(content)
         result = self.stored(path, digest)
         if result is None:
-            made = self.builder.build(path, content)
-            text = encode_result(made)
+            text = encode_result(self.builder.build(path, content))
             self.cache.put(self._key(path, digest), text)
-            # What is handed on is what the cache gives: a tenth of the memory.
-            result = decode_result(text) or made
+            # What the cache gives takes a tenth of the memory.
+            result = decode_result(text) or self.builder.build(path, content)
+            collect_new()
         return result
 
     def stored(self, path: str, digest: Digest) -> FileResult | None:

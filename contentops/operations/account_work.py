@@ -75,7 +75,7 @@ class AccountWorker:
         api = self._account.api
         project = Project(name="work", root=os.devnull, api=api)
         state = WorkState(self._runner, self._account.id)
-        limiting = self._runner.session.another(durable=False)
+        limiting = self._runner.session.another()
         try:
             limiter = self._limiter = SharedLimiter(limiting, self._account.id, api.requests_per_minute)
             async with connected(project, self._credentials, self._world, state) as client:

@@ -235,8 +235,6 @@ def _carry_out(
     project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
     cache = workspace.cache
     limiter = workspace.limiter
-    if shared is not None:
-        shared.wait_until(lambda: options.stop.requested)
     held = frozenset() if shared is None else _claim(shared, plan, found.state)
 
     async def run() -> Run:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct, structs
 
 from contentops.digest import NOTHING
+from contentops.execution.first_contact import heed
 from contentops.execution.primitives import Item, Standing
 from contentops.execution.program import carry_out
 from contentops.ledger.account import history_of
@@ -47,6 +48,8 @@ TICK = 0.05
 """Seconds between two claims while there is more than there is room for: what ends is replaced many at a time."""
 IDLE = 0.5
 """Seconds between two claims while nothing is there to be claimed: the work of a runner that dies is seen by then."""
+HEED = 5.0
+"""Seconds between two looks whether the ledger was restored."""
 REST = 300.0
 """Seconds after which a job that was given up as late is polled again."""
 UNUSABLE = "no worker can use what the ledger says of it"
@@ -103,7 +106,7 @@ class Claims:
         self._tasks: dict[RequestId, asyncio.Task[None] | None] = {}
         """What is worked on."""
         self._resting: deque[tuple[float, RequestId]] = deque()
-        self._ask_at = self._cancelled_at = 0.0
+        self._ask_at = self._cancelled_at = self._heed_at = 0.0
         self._first = int.from_bytes(hashlib.sha256(source.account.encode()).digest()[:4], "big", signed=True)
         self._holds_first = self._drained = False
 
@@ -140,7 +143,7 @@ class Claims:
         """Claim as much as there is room for."""
         self._wake_resting(now)
         self._leave_out_cancelled(now)
-        self._prove()
+        self._prove(now)
         most = self._ctx.admission.max_in_flight if self._ctx.admission.proven else 1
         room = most - len(self._tasks)
         self._ask_at = now + IDLE
@@ -157,12 +160,15 @@ class Claims:
         if len(found) == room:
             self._ask_at = now + TICK
 
-    def _prove(self) -> None:
+    def _prove(self, now: float) -> None:
         """Until a job of the account has completed, by whomever, one worker at a time goes on."""
         admission, session = self._ctx.admission, self._source.runner.session
-        if not admission.proven:
+        if not admission.proven or now >= self._heed_at:
+            self._heed_at = now + HEED
+            history = history_of(session, self._source.account)
             place = (self._ctx.server, self._ctx.dialect())
-            admission.proven = place in history_of(session, self._source.account).proven
+            admission.proven = admission.proven or place in history.proven
+            heed(admission, history, honours_ids=self._ctx.capabilities.honours_ids)
         if not admission.proven and not self._holds_first:
             self._holds_first = session.lock(FIRST, self._first)
         elif admission.proven and self._holds_first:

@@ -101,9 +101,7 @@ def working(project: Project, store: StateStore, cache: Cache, world: World) -> 
     used.
     """
     page, owner = run_page(world.environ), _owner(project, store)
-    with LedgerSession(
-        address(project, world), name="contentops apply", patience=world.patience, stopped=world.stopped
-    ) as session:
+    with _session(address(project, world), world) as session:
         runner = Runner(session, kind="apply", page=page)
         with applying(runner, owner, page=page):
             ledger = ProjectLedger(runner, owner, store.state.entries.values())

@@ -17,7 +17,7 @@ from contentops.errors import Diagnostic, InputError, Location, OutputError, Sev
 from contentops.model import NO_CHECKS, Action, Checked, CheckedFile, Desired, ItemId, Level, Move, Request, Spec
 from contentops.operations.few_changes import keep_items, plan_few
 from contentops.operations.unchanged import AskedInputs
-from contentops.operations.workspace import open_workspace, read_state, unread, validate
+from contentops.operations.workspace import open_workspace, read_state, shared_state, unread, validate
 from contentops.planning.inputs import Choice, price_of, specs_by_id
 from contentops.planning.plan import make_plan
 from contentops.planning.review import check_file
@@ -120,7 +120,7 @@ def status(
             workspace.project = structs.replace(project, preset="")
             workspace.desired = Desired(specs=tuple(map(_as_recorded, workspace.state.records.values())))
             found = gathered(workspace, looking, tell=tell, world=world)
-        findings = (*(one for one in workspace.project.warnings if one not in project.warnings), *findings)
+        findings = (*workspace.unread, *findings)
     plan = make_plan(found)
     changes = {change.id: change for change in plan.changes}
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
@@ -191,10 +191,14 @@ def _checks(checks: Checks) -> Json:
     return found
 
 
-def show(project: Project, item: str) -> dict[str, Json]:
-    """One item: the exact request, its digest and output, where each value came from, and its record."""
+def show(project: Project, item: str, world: World | None = None) -> tuple[dict[str, Json], tuple[Diagnostic, ...]]:
+    """One item: the exact request, its digest and output, where each value came from, its record and what is open.
+
+    And a warning where the ledger cannot be reached.
+    """
     desired = validate(project)
-    specs, state = specs_by_id(desired), read_state(project)
+    specs = specs_by_id(desired)
+    state, away = shared_state(project, world)
     spec, record = specs.get(ItemId(item)), state.records.get(ItemId(item))
     if spec is None and record is None:
         raise no_item(item, [*specs, *state.records])
@@ -223,7 +227,9 @@ def show(project: Project, item: str) -> dict[str, Json]:
         }
     if record is not None:
         found["record"] = plain(record)
-    return found
+    if entries := [plain(entry) for entry in state.entries.values() if entry.item == item]:
+        found["open"] = entries
+    return found, away
 
 
 def section(project: Project, item: str, heading: str) -> str:

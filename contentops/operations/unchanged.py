@@ -238,6 +238,7 @@ def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
         and inputs.remote is None
         and inputs.source is None
         and workspace.ledger is None
+        and not workspace.unread
         and bool(inputs.desired.manifests)
         and not inputs.state.entries
         and store.journal_was_empty

@@ -63,7 +63,7 @@ def work(
     done: list[AccountWork] = []
     while True:
         try:
-            with LedgerSession(url, name="contentops work", stopped=lambda: stop.requested) as session:
+            with _session(url, stop, world) as session:
                 runner = Runner(session, kind="worker", page=run_page(world.environ))
                 worker = _Worker(runner, options, stop, emit, world, done)
                 try:
@@ -180,3 +180,7 @@ def _did(account: str, run: LocalRun, claims: Claims) -> AccountWork:
         message=run.message,
         hint=run.hint.replace("contentops apply", "contentops work"),
     )
+
+
+def _session(url: str, stop: Stop, world: World) -> LedgerSession:
+    return LedgerSession(url, name="contentops work", patience=world.patience, stopped=lambda: stop.requested)

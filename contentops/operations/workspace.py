@@ -84,6 +84,8 @@ class Workspace:
         self.cache = cache
         self.ledger = ledger
         """What other machines share with this one, where the project has a ledger."""
+        self.unread: tuple[Diagnostic, ...] = ()
+        """Why there is none here though the project has one."""
         self._key = key
 
     @functools.cached_property
@@ -146,7 +148,9 @@ def open_workspace(
         shared(project, store, cache, world, write=write) as found,
     ):
         key = world.environ.get(project.api.key_env, "").strip()
-        yield Workspace(found.told(project), store, cache, found.ledger, key=key)
+        workspace = Workspace(found.told(project), store, cache, found.ledger, key=key)
+        workspace.unread = found.why
+        yield workspace
 
 
 class OpenedLedger(NamedTuple):
@@ -368,7 +372,7 @@ def read_state(project: Project) -> State:
 def shared_state(project: Project, world: World | None = None) -> tuple[State, tuple[Diagnostic, ...]]:
     """The same with what is open elsewhere; and a warning where the ledger cannot be reached."""
     with open_workspace(project, world, parse_cache=False) as workspace:
-        return workspace.state, tuple(one for one in workspace.project.warnings if one not in project.warnings)
+        return workspace.state, workspace.unread
 
 
 def open_store(project: Project, world: World | None = None, *, write: bool) -> StateStore:

@@ -63,9 +63,10 @@ CREATE TABLE contentops.entry (
 -- What a worker may take, in its order; and what runners hold, by their numbers. One index over both would lead past
 -- everything that is held on the way to what is free.
 CREATE INDEX entry_free ON contentops.entry (account, rank)
-    WHERE runner IS NULL AND state IN ('queued', 'submitting', 'running') AND NOT cancelled AND error = '';
+    WHERE runner IS NULL AND state IN ('queued', 'submitting', 'running') AND NOT (cancelled OR taken) AND error = '';
 CREATE INDEX entry_held ON contentops.entry (account, runner)
-    WHERE runner IS NOT NULL AND state IN ('queued', 'submitting', 'running', 'unknown') AND NOT cancelled AND error = '';
+    WHERE runner IS NOT NULL AND state IN ('queued', 'submitting', 'running', 'unknown') AND NOT (cancelled OR taken)
+    AND error = '';
 -- Where the ranks of a project's next deposit begin.
 CREATE INDEX entry_queued ON contentops.entry (lineage, environment, rank) WHERE state = 'queued';
 CREATE INDEX entry_project ON contentops.entry (lineage, environment) WHERE NOT taken;
