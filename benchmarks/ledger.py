@@ -50,7 +50,7 @@ CLAIMED, HELD, FEW = 50, 200, 1000
 LIMIT, WINDOW = 60, 60.0
 """Requests in so many seconds."""
 LAG = 1.0
-"""Seconds by which what leaves may arrive late on a busy machine: the server counts arrivals, the limiter what leaves."""
+"""Seconds by which a request may arrive late on a busy machine: servers count arrivals, the limiter what leaves."""
 PATIENCE = 60.0
 """Seconds until what should come soon counts as missing."""
 OWNER = EntryOwner(lineage="00000000-0000-4000-8000-000000000000", environment="", project="queue", account="benchmark")
