@@ -22,7 +22,7 @@ from contentops.ledger.session import LedgerSession, WorkTaken
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
 from contentops.state.codec import Drop
 from tests.ledger_rows import OWNER, SERVER, entry, fill, text
-from tests.postgres import until
+from tests.postgres import Cluster, until
 from tests.state_facts import record
 
 if TYPE_CHECKING:
@@ -277,3 +277,20 @@ def test_what_a_runner_that_died_had_not_found_out(database: str) -> None:
         until(lambda: claim_work(runner, OWNER.account, SERVER, 9))
         rows = session.run("SELECT item, runner FROM contentops.entry ORDER BY item")
         assert rows == [("a", runner.number), ("b", None)]
+
+
+def test_after_the_database_was_away_each_comes_back_for_its_own() -> None:
+    """Locks are gone with the database: what those who worked before have is left to them for a moment."""
+    with Cluster() as cluster, LedgerSession(cluster.url()) as session, LedgerSession(cluster.url()) as second:
+        schema.prepare(session)
+        runner, other = Runner(session, kind="worker"), Runner(second, kind="worker")
+        writer = EntryWriter(runner)
+        writer.note(OWNER, [entry("a", JobState.RUNNING)])
+        writer.flush()
+        cluster.kill()
+        cluster.start()
+        assert claim(other, OWNER, [entry("a", JobState.RUNNING)], {}).lost == ("a",)
+        assert claim_work(other, OWNER.account, SERVER, 9) == ()
+        writer.note(OWNER, [entry("a", JobState.PAID)])
+        writer.flush()
+        assert _states(second) == [("a", "paid", False, False)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contentops.execution.limiter import WINDOW, Limiter
 from contentops.ledger import schema
-from contentops.ledger.limiter import HELD, SharedLimiter
+from contentops.ledger.limiter import HELD, SPREAD, SharedLimiter
 from contentops.ledger.session import LedgerSession
 from tests import postgres as clusters
 
@@ -110,7 +110,7 @@ def test_who_leaves_late_moves_its_own_stamps(row: Row) -> None:
     assert quick.take(1, 10.0) == 1
     row.pass_to(1e9 + 30)
     slow.leaving(2, 30.0)
-    for now, free in ((69.9, 1), (70.1, 1), (89.9, 0), (90.1, 2)):
+    for now, free in ((70.4, 1), (70.6, 1), (90.4, 0), (90.6, 2)):
         row.pass_to(1e9 + now)
         assert quick.take(9, now) == free, now
 
@@ -129,7 +129,7 @@ STEPS = st.lists(
 @given(per_minute=st.sampled_from([0, 1, 10, 90]), steps=STEPS)
 def test_one_user_sees_no_difference(row: Row, per_minute: int, steps: list[tuple[str, int, float]]) -> None:
     """Step by step it grants what a limiter in memory grants, and says when to ask again as that does."""
-    (shared, *_), own, now = row.limiters(per_minute), Limiter(per_minute), 1e9
+    (shared, *_), own, now = row.limiters(per_minute), Limiter(per_minute, spread=SPREAD), 1e9
     for step, count, pause in steps:
         now += pause
         row.pass_to(now)
@@ -175,7 +175,7 @@ def test_who_does_not_ask_again_stops_nobody(row: Row) -> None:
     first, gone, _ = row.limiters(1)
     assert first.take(1, 0.0, [0]) == 1
     assert gone.take(1, 0.0, [0]) == 0
-    for now, free in ((60.5, 0), (62.1, 1)):
+    for now, free in ((60.6, 0), (62.1, 1)):
         row.pass_to(1e9 + now)
         assert first.take(1, now, [3]) == free, now
 

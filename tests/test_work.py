@@ -299,6 +299,7 @@ def test_a_worker_that_is_asked_to_stop_lets_go(room: Room) -> None:
     done = room.work(stop, once=False, concurrency=2)
     assert done[0].stopped == "interrupted"
     assert exit_code_of_work(done) is ExitCode.INTERRUPTED
+    assert exit_code_of_work(done, endless=True) is ExitCode.DONE, "it has no other end"
     assert all(one.runner == "" for one in room.queue().submits)
     assert exit_code_of_work(room.work()) is ExitCode.DONE
     assert room.texts() == ["a", "b", "c", "d", "e", "f", "zero"]

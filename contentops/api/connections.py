@@ -37,11 +37,14 @@ class HeldBack(Exception):
     """The fence let no bytes leave."""
 
 
-def fenced(may_leave: MayLeave) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
-    """What httpcore tells of each step of a request; raises HeldBack where its bytes may not leave any more."""
+def fenced(may_leave: MayLeave, *, holds: bool) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
+    """What httpcore tells of each step of a request, asking `may_leave` before its bytes leave.
+
+    What it returns raises HeldBack where they may not any more, if the fence `holds` this request.
+    """
 
     async def traced(event: str, _: Mapping[str, object]) -> None:
-        if event.endswith(_LEAVING) and not may_leave():
+        if event.endswith(_LEAVING) and not may_leave() and holds:
             raise HeldBack
 
     return traced

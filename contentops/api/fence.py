@@ -9,8 +9,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import Call, Failure, Reply
 
 MayLeave = Callable[[], bool]
-"""Asked for what is not repeatable: a process that was frozen must not send what another one has given up on
-meanwhile."""
+"""Of what is not repeatable: a process that was frozen must not send what another one has given up on meanwhile."""
 Send = Callable[["Call", MayLeave], Awaitable["Reply | Failure"]]
 """What answers calls."""
 

@@ -275,8 +275,8 @@ class Client:
         read = patience.read(call)
         timeout = {"connect": patience.connect, "read": read, "write": read, "pool": patience.connect}
         extensions: dict[str, Any] = {"timeout": timeout}
-        if not call.repeatable:
-            extensions["trace"] = fenced(may_leave)
+        if may_leave is not always:
+            extensions["trace"] = fenced(may_leave, holds=not call.repeatable)
         request = self._httpx.Request(
             wire.method,
             base + wire.path,

@@ -51,6 +51,7 @@ def command(
     is taken over.
 
     A first Ctrl-C or SIGTERM stops submitting and goes on polling for a while; what is open then is free for others.
+    A worker without `--once` ends so with 0.
     """
     display: Display = Display() if quiet else Plain(sys.stderr)
     if events:
@@ -62,7 +63,7 @@ def command(
     finally:
         display.close()
     if session.as_json:
-        terminal.say_json(work_json(done))
+        terminal.say_json(work_json(done, endless=not once))
     elif done and (not quiet or any(one.stopped for one in done)):
         terminal.tell(work_text(done))
-    return exit_code_of_work(done)
+    return exit_code_of_work(done, endless=not once)

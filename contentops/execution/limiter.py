@@ -141,11 +141,13 @@ class LimiterState(Struct, kw_only=True):
 class Limiter:
     """At most `per_minute` sends in any 60 s and, above 60 a minute, ceil(N/60) in any second; 0 means no limit.
 
-    All times are those of the caller's clock, in seconds. `state` is what is known already.
+    All times are those of the caller's clock, in seconds. `state` is what is known already. `spread`: by how much later
+    than they were counted sends may arrive, some more than others.
     """
 
-    def __init__(self, per_minute: int, state: LimiterState | None = None) -> None:
+    def __init__(self, per_minute: int, state: LimiterState | None = None, *, spread: float = 0.0) -> None:
         state = state or LimiterState()
+        self._window = WINDOW + spread
         self.limit = per_minute
         self._allowed = float(per_minute) if state.allowed is None else min(state.allowed, float(per_minute))
         self._sent: deque[float] = deque(state.sent)
@@ -173,7 +175,7 @@ class Limiter:
         ready = max(self._open_at, 0.0)
         if self.limit:
             self._forget(now)
-            ready = max(ready, self._after(self.allowed, WINDOW))
+            ready = max(ready, self._after(self.allowed, self._window))
             if self.allowed > WINDOW:
                 ready = max(ready, self._after(math.ceil(self.allowed / WINDOW), 1.0))
         return ready

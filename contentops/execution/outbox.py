@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from contentops.api.calls import Accepted, Failure, FailureKind, Generate, RegenerateSection
+from contentops.api.fence import always
 from contentops.errors import NotShared
 from contentops.execution.limiter import WINDOW
 from contentops.execution.primitives import Priority, Stopped, Withheld
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
 AT_ONCE = 32
 """Requests under way at the same time; a job is a timer, not a socket."""
 UNSENT = 8
-"""Submits that are recorded and whose bytes have not left yet, at most, where a limit counts them: each leaves right
-after it was counted, and a process that is killed leaves few of which nobody knows. Without a limit one turn takes all.
-"""
+"""Requests that are counted and whose bytes have not left yet, at most, where there is a limit: one that leaves long
+after it was counted may be too many in its minute, and a kill leaves few submits of which nobody knows if they left."""
 LONGEST_WAIT = 5.0
 """Seconds after which requests that are held back are looked at again, even if nothing has happened."""
 
@@ -37,8 +37,8 @@ LONGEST_WAIT = 5.0
 class Turn:
     """One call on its way.
 
-    `intend` records what it is about to do, `left` says that it was handed on, `unsent` that it pays and its bytes have
-    not left yet.
+    `intend` records what it is about to do, `left` says that it was handed on, `unsent` that its bytes have not left
+    yet, where that counts.
     """
 
     rank: tuple[Priority, int]
@@ -139,7 +139,6 @@ class Outbox:
         submits = sum(_pays(turn.call) for turn in self._flying.values())
         full = self._admission.running + submits + room > self._admission.room
         likely = self._likely_ended(now) if full else 0.0
-        unsent = sum(turn.unsent for turn in self._flying.values())
         while self._queue and len(chosen) < room and self._ready_at(now) <= now:
             turn = heapq.heappop(self._queue)
             if turn.answer.done():
@@ -148,18 +147,16 @@ class Outbox:
                 if self._admission.closed:
                     turn.answer.set_exception(Stopped())
                     continue
-                near = unsent < UNSENT or not self._limiter.limit
-                if not near or not self._admission.may_send(submits, likely, now):
+                if not self._admission.may_send(submits, likely, now):
                     held.append(turn)
                     continue
                 submits += 1
-                unsent += 1
             chosen.append(turn)
         return chosen, held
 
     def _leave(self, turn: Turn) -> None:
         # Asked for right after the records were made durable: by the time the task runs, another flush may have been.
-        may_leave = self._fence()
+        may_leave = always if turn.call.repeatable else self._fence()
 
         def leaving() -> bool:
             if turn.unsent:
@@ -167,10 +164,12 @@ class Outbox:
                 self._wake()
             return may_leave()
 
-        async def sent() -> Reply | Failure:
-            return await self._send(turn.call, leaving)  # type: ignore[arg-type]  # every `Asks` is a Call
+        turn.left, turn.unsent = True, bool(self._limiter.limit)
+        asked = leaving if turn.unsent else may_leave
 
-        turn.left, turn.unsent = True, _pays(turn.call)
+        async def sent() -> Reply | Failure:
+            return await self._send(turn.call, asked)  # type: ignore[arg-type]  # every `Asks` is a Call
+
         self.requests += 1
         task = asyncio.get_running_loop().create_task(sent())
         self._flying[task] = turn
@@ -220,7 +219,8 @@ class Outbox:
 
     def _room(self) -> int:
         """How many requests may join those that are under way."""
-        return (1 if self._outage.failures else AT_ONCE) - len(self._flying)
+        room = (1 if self._outage.failures else AT_ONCE) - len(self._flying)
+        return min(room, UNSENT - sum(turn.unsent for turn in self._flying.values())) if self._limiter.limit else room
 
     def _ready_at(self, now: float) -> float:
         """The earliest loop time at which the next request may leave."""

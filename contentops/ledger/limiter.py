@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 SLOW = 0.02
 """Seconds between the stamp of a request and its leaving, from which on it is stamped again."""
+SPREAD = 0.5
+"""Seconds by which the requests of several processes arrive later than they were stamped, some more than others."""
 MOST = 100_000
 """Requests of the last minute that a row tells of, at most."""
 AGAIN = 0.05
@@ -124,7 +126,7 @@ class SharedLimiter:
 
     def _of(self, row: Row) -> tuple[Limiter, float]:
         text, clock = row
-        return Limiter(self.limit, _state(text, clock)), clock
+        return Limiter(self.limit, _state(text, clock), spread=SPREAD), clock
 
 
 def _state(text: str, clock: float) -> LimiterState:

@@ -18,19 +18,24 @@ if TYPE_CHECKING:
     from contentops.model import AccountWork, Json
 
 
-def exit_code_of_work(done: Sequence[AccountWork]) -> ExitCode:
-    """As that of an apply: the worst of all accounts."""
+def exit_code_of_work(done: Sequence[AccountWork], *, endless: bool = False) -> ExitCode:
+    """As that of an apply: the worst of all accounts.
+
+    An `endless` worker that was asked to end has ended well, whatever became of single submits.
+    """
+    if endless and all(one.stopped == "interrupted" for one in done):
+        return ExitCode.DONE
     codes = [STOPPED.get(one.stopped, ExitCode.INCOMPLETE) for one in done]
     if any(result not in {Result.DONE, Result.PENDING} for one in done for result in one.results):
         codes.append(ExitCode.INCOMPLETE)
     return worst(codes)
 
 
-def work_json(done: Sequence[AccountWork]) -> dict[str, Json]:
-    """Everything, for programs."""
+def work_json(done: Sequence[AccountWork], *, endless: bool = False) -> dict[str, Json]:
+    """Everything, for programs. `endless` as for `exit_code_of_work`."""
     return {
         "format_version": FORMAT_VERSION,
-        "exit_code": int(exit_code_of_work(done)),
+        "exit_code": int(exit_code_of_work(done, endless=endless)),
         "accounts": to_builtins(done),
     }
 
