@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from contentops.errors import ExitCode, NotShared, StateError
 from contentops.ledger import between
@@ -318,19 +318,6 @@ def misread(url: str) -> bool:
 def _no_address(url: str) -> StateError:
     hint = "postgresql://USER@HOST:PORT/DATABASE; in a password, `@` is written `%40` and `/` is written `%2F`"
     return StateError(f"`{shown(url)}` is no address of a ledger", code="ledger-address", hint=hint)
-
-
-def with_password(url: str) -> bool:
-    """Whether an address holds a password."""
-    try:
-        return bool(conninfo_to_dict(url).keys() & {"password", "sslpassword"})
-    except psycopg.ProgrammingError:
-        return False
-
-
-def at_database(url: str, name: str) -> str:
-    """The same server, another database."""
-    return make_conninfo(url, dbname=name)
 
 
 def _words(error: psycopg.Error) -> str:
