@@ -109,6 +109,31 @@ def test_a_database_that_stays_away_ends_the_session(cluster: Cluster) -> None:
             session.run("SELECT 1")
 
 
+def test_sessions_of_one_process_wait_together(cluster: Cluster) -> None:
+    """Where one has waited in vain, the other one gives up at once; after a return each waits as long as ever."""
+    asked: list[bool] = []
+    with LedgerSession(cluster.url(), patience=2) as session, session.another() as other:
+
+        def stopped() -> bool:
+            asked.append(True)
+            return False
+
+        other.stopped = stopped
+        cluster.kill()
+        back = threading.Timer(0.2, cluster.start)
+        back.start()
+        session.run("SELECT 1")
+        back.join()
+        other.run("SELECT 1")
+        cluster.kill()
+        with pytest.raises(LedgerAway):
+            session.run("SELECT 1")
+        asked.clear()
+        with pytest.raises(LedgerAway):
+            other.run("SELECT 1")
+        assert len(asked) == 1, "only for its exit code"
+
+
 def test_who_wants_to_stop_waits_for_no_database(cluster: Cluster) -> None:
     """The wait for a database ends when a person wants to stop, with all of its patience left."""
     asked = threading.Event()
