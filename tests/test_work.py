@@ -13,7 +13,7 @@ from contentops.errors import ExitCode
 from contentops.execution.primitives import Stop
 from contentops.ledger.account import account_of, sign_in
 from contentops.ledger.entries import EntryOwner, EntryWriter
-from contentops.ledger.queue import Deposited, QueuedWork, cancel, deposit, read_queue
+from contentops.ledger.queue import Deposited, QueuedWork, cancel, claim_work, deposit, read_queue
 from contentops.ledger.runner import ALIVE, RUNNER, Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, RequestId, request_id
@@ -25,6 +25,7 @@ from contentops.state.lock import lineage_of
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.clock import Timeline
 from tests.fakes.clock import run as run_virtually
+from tests.fakes.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -143,6 +144,18 @@ def test_what_was_paid_for_is_not_queued_again(room: Room) -> None:
     assert room.session.run("SELECT dropped FROM contentops.entry") == [(True,)]
     room.deposit("a")
     assert (room.states(), room.queue().submits) == ({"a": "paid"}, ())
+
+
+def test_a_claim_whose_answer_was_lost_is_claimed_again(room: Room, database: str) -> None:
+    """Else what it claimed would be held, and worked on by nobody, for as long as the worker lives."""
+    room.deposit("a", "b", "c")
+    with Wire.to(database) as wire, LedgerSession(wire.url(database)) as session:
+        runner = Runner(session, kind="worker")
+        (known,) = claim_work(runner, room.account.id, API.server, 1)
+        wire.lose_answer(after=2)  # to BEGIN and to the claim; that to COMMIT does not arrive
+        (found,) = claim_work(runner, room.account.id, API.server, 1, [known.request_id])
+        assert wire.connections == 2
+        assert found.request_id == _deposited("blog", "b", 0, 4).request_id
 
 
 def test_projects_take_turns(room: Room) -> None:

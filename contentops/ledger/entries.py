@@ -17,7 +17,7 @@ from contentops.state.codec import Drop, line_of, parse_line
 from contentops.state.lock import furthest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     import psycopg
 
@@ -178,11 +178,15 @@ class EntryWriter:
         self._texts: dict[str, TextRow] = {}
         self._left: dict[RequestId, LeftRow] = {}
         self._ours: set[RequestId] = set()
-        """What this runner has claimed or written, and has not let go of."""
         self._proven: dict[tuple[str, str], bool] = {}
         """By account and fact, where texts were paid for, and whether the ledger knows."""
         self.flushed = runner.clock()
         """When the last flush began."""
+
+    @property
+    def ours(self) -> Collection[RequestId]:
+        """What this runner has claimed or written, and has not let go of."""
+        return self._ours
 
     def own(self, claimed: Iterable[RequestId]) -> None:
         """Know what was claimed."""

@@ -6,6 +6,7 @@ project that are queued still, and not below the lowest one that anybody has que
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -30,7 +31,9 @@ from contentops.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
+
+    import psycopg
 
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession, Row
@@ -76,7 +79,9 @@ WHERE e.request_id = ANY(ARRAY(SELECT request_id FROM orphan UNION ALL SELECT re
 RETURNING e.rank, e.request_id, e.lineage, e.environment, e.project, e.item, e.digest, e.state, e.line, e.work::text,
   e.plan_id"""
 """The holders are found one by one in the index: few runners hold many rows."""
-
+_UNTOLD = f"""
+UPDATE contentops.entry SET runner = NULL
+WHERE {_HELD} AND runner = %(runner)s AND NOT request_id = ANY(%(known)s)"""
 
 _LOST = frozenset({JobState.SUBMITTING, JobState.UNKNOWN})
 
@@ -143,9 +148,21 @@ def deposit(runner: Runner, owner: EntryOwner, submits: Iterable[Deposited]) -> 
     return frozenset(row[0] for row in runner.session.run(_DEPOSIT, values))
 
 
-def claim_work(runner: Runner, account: str, server: str, most: int) -> tuple[ClaimedSubmit | UnusableRow, ...]:
-    """Claim at most so many submits that nobody works on, in the order of their ranks."""
-    rows = runner.session.run(_CLAIM, {"account": account, "most": most, "runner": runner.number})
+def claim_work(
+    runner: Runner, account: str, server: str, most: int, known: Collection[RequestId] = ()
+) -> tuple[ClaimedSubmit | UnusableRow, ...]:
+    """Claim at most so many submits that nobody works on, in the order of their ranks; `known`: what it has already."""
+    values = {"account": account, "most": most, "runner": runner.number}
+    tries = itertools.count()
+
+    def work(cursor: psycopg.Cursor[Row]) -> list[Row]:
+        if next(tries):
+            # The answer to an earlier try may be lost, and nobody works on what it claimed.
+            cursor.execute(_UNTOLD.encode(), {**values, "known": list(known)})
+        cursor.execute(_CLAIM.encode(), values)
+        return cursor.fetchall()
+
+    rows = runner.session.transaction(work)
     names = ("request_id", "lineage", "environment", "project", "item", "digest", "state", "line", "work", "plan_id")
     found = (dict(zip(names, row[1:], strict=True)) for row in sorted(rows, key=lambda row: cast("int", row[0])))
     return tuple(_claimed(row, account, server) for row in found)

@@ -149,7 +149,8 @@ class Claims:
         self._ask_at = now + IDLE
         if room <= 0 or not self._may_claim:
             return
-        found = claim_work(self._source.runner, self._source.account, self._ctx.server, room)
+        source, known = self._source, self._state.claimed
+        found = claim_work(source.runner, source.account, self._ctx.server, room, known)
         for claimed in found:
             if isinstance(claimed, UnusableRow):
                 self._state.leave(claimed.request_id, UNUSABLE)
