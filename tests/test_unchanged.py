@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contentops.__main__ import main
+from contentops.cli.options import Session
 from contentops.digest import digest_bytes
 from contentops.errors import ContentopsError
 from contentops.model import Plan
@@ -400,9 +401,17 @@ def test_what_is_recalled_is_what_was_said(applied: Path, tmp_path: Path) -> Non
     assert _last(root).recall() == plan
     assert _last(root, Asked(environment="draft")).recall() is None
     assert _last(root, Asked(variables=("company=Other",))).recall() is None
-    assert _last(root, Asked(ledger="postgresql://elsewhere")).recall() is None
+    assert _last(root, Asked(names_ledger=True)).recall() is None
     assert _last(root).recall(applied=True) is None
     assert {*Plan.__struct_fields__} - {*_Said.__struct_fields__} == {"changes"}
+
+
+def test_no_password_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked for is kept on disk: that a ledger is named, not where it is."""
+    monkeypatch.setenv("CONTENTOPS_LEDGER", "postgresql://me:planted@db.example/x")
+    asked = Session().last_plan().asked
+    assert asked == Asked(names_ledger=True)
+    assert "planted" not in repr(asked)
 
 
 def test_a_plan_with_changes_is_not_remembered(applied: Path, tmp_path: Path) -> None:

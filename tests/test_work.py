@@ -20,6 +20,7 @@ from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, 
 from contentops.operations.work import WorkOptions, work
 from contentops.operations.workspace import World
 from contentops.reporting.work import exit_code_of_work
+from contentops.state.codec import Drop
 from contentops.state.lock import lineage_of
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.clock import Timeline
@@ -129,6 +130,19 @@ def room(database: str) -> Iterator[Room]:
     made = Room(database, FakeApi(duration=60))
     yield made
     made.session.close()
+
+
+def test_what_was_paid_for_is_not_queued_again(room: Room) -> None:
+    """A plan may be older than an apply elsewhere, which let go of a text that failed its checks and paid for another."""
+    room.deposit("a")
+    room.work()
+    (name,) = room.session.run("SELECT request_id FROM contentops.entry")[0]
+    writer = EntryWriter(room.runner)
+    writer.note(room.owner(), (Drop(RequestId(name)),))
+    writer.flush()
+    assert room.session.run("SELECT dropped FROM contentops.entry") == [(True,)]
+    room.deposit("a")
+    assert (room.states(), room.queue().submits) == ({"a": "paid"}, ())
 
 
 def test_projects_take_turns(room: Room) -> None:

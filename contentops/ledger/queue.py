@@ -50,8 +50,9 @@ FROM above, jsonb_to_recordset(%(rows)s::jsonb)
 ON CONFLICT (request_id) DO UPDATE SET account = excluded.account, work = excluded.work, rank = excluded.rank,
   who = excluded.who, state = 'queued', line = '', taken = false, dropped = false, cancelled = false, error = '',
   made_at = now(), changed_at = now()
-WHERE e.dropped OR (e.state = 'queued' AND (e.cancelled OR e.error <> ''))
+WHERE (e.dropped AND e.state <> 'paid') OR (e.state = 'queued' AND (e.cancelled OR e.error <> ''))
 RETURNING request_id"""
+"""What was paid for is never queued again under its name, also where its text was let go of: the plan is too old."""
 _OPEN = (
     "account = %(account)s AND state IN ('queued', 'submitting', 'running') AND NOT (cancelled OR taken) AND error = ''"
 )

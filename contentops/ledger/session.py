@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from contentops.errors import ExitCode, NotShared, StateError
 from contentops.ledger import between
@@ -86,6 +86,8 @@ class LedgerSession:
         self._patience, self.stopped = patience, stopped
         self._locks: list[tuple[int, int]] = []
         self._gone: StateError | None = None
+        self._since: list[float] = []
+        """Since when the database is away, as far as anybody waits for it."""
         self._guard = threading.RLock()
         self._closed = threading.Event()
         try:
@@ -110,8 +112,10 @@ class LedgerSession:
         self.close()
 
     def another(self) -> LedgerSession:
-        """One more session with the same database."""
-        return LedgerSession(self.url, name=self._name, patience=self._patience, stopped=self.stopped)
+        """One more session with the same database; both wait for it together, not one after the other."""
+        made = LedgerSession(self.url, name=self._name, patience=self._patience, stopped=self.stopped)
+        made._since = self._since
+        return made
 
     def close(self) -> None:
         """End the session, and let go of its locks."""
@@ -206,17 +210,25 @@ class LedgerSession:
 
     def _again(self, began: float, error: psycopg.Error) -> None:
         """A new connection with the same locks."""
+        self._since.append(began)
         while True:
-            if time.monotonic() - began > self._patience or self.stopped() or self._closed.is_set():
+            if (
+                time.monotonic() - min(self._since, default=began) > self._patience
+                or self.stopped()
+                or self._closed.is_set()
+            ):
                 self._gone = self._away(error)
                 if self.stopped():
                     self._gone.exit_code = ExitCode.INTERRUPTED
                 raise self._gone from None
             try:
-                return self._renew()
+                self._renew()
             except psycopg.Error as latest:
                 error = latest
                 self._closed.wait(RETRY)
+            else:
+                self._since.clear()
+                return
 
     def _renew(self) -> None:
         """One try. Raises psycopg.Error where it fails, WorkTaken where somebody else has one of the locks."""
@@ -308,19 +320,6 @@ def misread(url: str) -> bool:
 def _no_address(url: str) -> StateError:
     hint = "postgresql://USER@HOST:PORT/DATABASE; in a password, `@` is written `%40` and `/` is written `%2F`"
     return StateError(f"`{shown(url)}` is no address of a ledger", code="ledger-address", hint=hint)
-
-
-def with_password(url: str) -> bool:
-    """Whether an address holds a password."""
-    try:
-        return bool(conninfo_to_dict(url).keys() & {"password", "sslpassword"})
-    except psycopg.ProgrammingError:
-        return False
-
-
-def at_database(url: str, name: str) -> str:
-    """The same server, another database."""
-    return make_conninfo(url, dbname=name)
 
 
 def _words(error: psycopg.Error) -> str:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 BATCH = 1_000
 """Rows that one transaction removes."""
-DAYS = 90
-"""Days for which what is done with is kept, unless somebody says otherwise."""
 
 # Each statement is given the days and the rows of a batch, and asks its condition again of every row.
 _OLD = "now() - make_interval(days => %(days)s)"

@@ -57,8 +57,8 @@ class Asked(Struct, frozen=True, kw_only=True):
 
     environment: str = ""
     variables: tuple[str, ...] = ()
-    ledger: str = ""
-    """What `CONTENTOPS_LEDGER` says."""
+    names_ledger: bool = False
+    """Whether `CONTENTOPS_LEDGER` says anything; what it says may hold a password, which is kept nowhere."""
 
 
 class _Said(Struct, frozen=True, kw_only=True):
@@ -286,10 +286,6 @@ def _stamps(root: str, names: Iterable[str]) -> array[int]:
         except (FileNotFoundError, NotADirectoryError):
             add(_ABSENT)
     return found
-
-
-def _one_by_one(stamps: array[int]) -> Iterator[Stamp]:
-    return (tuple(stamps[at : at + _NUMBERS]) for at in range(0, len(stamps), _NUMBERS))
 
 
 def _are_trusted(stamps: array[int], *, before: int) -> bool:
