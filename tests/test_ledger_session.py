@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from contentops.errors import ExitCode, StateError
-from contentops.ledger.session import LedgerAway, LedgerSession, WorkTaken, shown
+from contentops.ledger.address import shown
+from contentops.ledger.session import LedgerAway, LedgerSession, WorkTaken
 from tests.fakes.wire import Wire
 from tests.postgres import Cluster, until
 

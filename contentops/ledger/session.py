@@ -8,11 +8,10 @@ import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from contentops.errors import ExitCode, NotShared, StateError
-from contentops.ledger import between
-from contentops.ledger.address import insisting
+from contentops.ledger import pooler
+from contentops.ledger.address import misread, no_address, shown, with_safe_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +94,7 @@ class LedgerSession:
             with _closed_unless_well(self._connection):
                 self.pooled = self._backend[0] != self._connection.info.backend_pid
                 """Whether something else than PostgreSQL itself answers."""
-                if self.pooled and not between.keeps_sessions(url):
+                if self.pooled and not pooler.keeps_sessions(url):
                     raise _handed_around(url)
         except psycopg.OperationalError as error:
             raise self._away(error, hint=_UNREACHED) from None
@@ -177,10 +176,10 @@ class LedgerSession:
     def _connect(self) -> tuple[psycopg.Connection[Row], Row]:
         """A connection, and the process that serves it: its number, which comes again, and since when it runs."""
         if misread(self.url):
-            raise _no_address(self.url)
+            raise no_address(self.url)
         try:
             connection: psycopg.Connection[Row] = psycopg.connect(
-                insisting(self.url),
+                with_safe_password(self.url),
                 autocommit=True,
                 client_encoding="utf8",
                 connect_timeout=5,
@@ -191,7 +190,7 @@ class LedgerSession:
                 application_name=self._name,
             )
         except psycopg.ProgrammingError:
-            raise _no_address(self.url) from None
+            raise no_address(self.url) from None
         with _closed_unless_well(connection):
             if (found := connection.info.server_version // 10_000) < OLDEST:
                 message = f"`{shown(self.url)}` is PostgreSQL {found}, and a ledger needs {OLDEST} or newer"
@@ -291,35 +290,6 @@ def _handed_around(url: str) -> StateError:
     hint = "give the address of PostgreSQL itself, or let the pooler keep sessions (PgBouncer: `pool_mode = session`)"
     message = f"`{shown(url)}` is a pooler that hands sessions around, which lets two runs pay for the same work"
     return StateError(message, code="ledger-pooler", hint=hint)
-
-
-def shown(url: str) -> str:
-    """An address without its password, as it may be printed."""
-    try:
-        parts = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        return _UNREADABLE
-    if misread(url):
-        return _UNREADABLE
-    host, port = parts.get("host", ""), parts.get("port", "")
-    user = f"{parts['user']}@" if parts.get("user") else ""
-    return f"postgresql://{user}{host}{f':{port}' if port else ''}/{parts.get('dbname', '')}"
-
-
-def misread(url: str) -> bool:
-    """Whether a part of a password is taken for something else, since it holds an `@` or a `/` as it is."""
-    try:
-        parts = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        return False
-    port = str(parts.get("port") or "")
-    places = (parts.get("host"), parts.get("hostaddr"), parts.get("dbname"))
-    return any("@" in str(place) for place in places) or bool(port.strip(",0123456789"))
-
-
-def _no_address(url: str) -> StateError:
-    hint = "postgresql://USER@HOST:PORT/DATABASE; in a password, `@` is written `%40` and `/` is written `%2F`"
-    return StateError(f"`{shown(url)}` is no address of a ledger", code="ledger-address", hint=hint)
 
 
 def _words(error: psycopg.Error) -> str:

@@ -21,7 +21,7 @@ from contentops.operations.connection import connected, credentials
 from contentops.operations.few_changes import keep_items
 from contentops.operations.plan import gathered
 from contentops.operations.unchanged import AskedInputs
-from contentops.operations.workspace import FOLDER, World, open_workspace, other_states
+from contentops.operations.workspace import World, open_workspace, other_states
 from contentops.planning.inputs import paths
 from contentops.planning.plan import approved, make_plan
 from contentops.planning.review import check_ceiling, compare_file
@@ -334,21 +334,13 @@ def _write_report(
     try:
         keep_report(workspace.project, name, f"{json_text(document)}\n".encode())
     except OSError as error:
-        words = f"the report of this run is not kept: `{FOLDER}/runs/{name}`: {error.strerror or error}"
+        words = f"the report of this run is not kept: `{state_dir.FOLDER}/runs/{name}`: {error.strerror or error}"
         emit(Event(kind="note", at=run.ended_at, data={"message": words}))
 
 
 @contextlib.contextmanager
 def hold_lock(project: Project, world: World) -> Iterator[None]:
     """The right to change this environment's state, for as long as the block runs."""
-    import getpass
-    import socket
-
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = "someone"
-    who = f"{user}@{socket.gethostname()}"
-    where = run_page(world.environ)
+    who, where = state_dir.user_at_host(), run_page(world.environ)
     with ApplyLock(Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where):
         yield

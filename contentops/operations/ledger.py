@@ -12,7 +12,7 @@ from contentops.api import trust
 from contentops.ci.runner import run_page
 from contentops.errors import Diagnostic, Refused, Severity, StateError
 from contentops.ledger.account import sign_in
-from contentops.ledger.address import beyond_plain, strangers
+from contentops.ledger.address import beyond_plain, remote_servers
 from contentops.ledger.applying import applying
 from contentops.ledger.entries import EntryOwner
 from contentops.ledger.project import ProjectLedger, ReadLedger
@@ -49,7 +49,7 @@ def address(project: Project, world: World) -> str:
     if beyond := beyond_plain(url):
         message = f"`ledger` in `contentops.yaml` may not say {', '.join(f'`{name}`' for name in beyond)}"
         raise Refused(message, code="ledger-address", hint=f"state the whole address in `{trust.LEDGER}`")
-    for place in strangers(url):
+    for place in remote_servers(url):
         if trust.may_use_ledger(place, environ):
             continue
         question = (

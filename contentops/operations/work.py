@@ -24,7 +24,7 @@ from contentops.ledger.session import LedgerSession, WorkTaken
 from contentops.model import AccountWork, ApiSettings, Event
 from contentops.operations.account_work import AccountWorker
 from contentops.operations.connection import Credentials
-from contentops.operations.upkeep import check_named
+from contentops.operations.ledger_maintenance import check_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
