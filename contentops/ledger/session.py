@@ -23,6 +23,11 @@ Row = tuple[Any, ...]
 T = TypeVar("T")
 
 _UNREADABLE = "postgresql://..."
+_UNREACHED = (
+    "see that the address, the user and the password are right and that PostgreSQL runs there, then run it again;"
+    " nothing that pays has left"
+)
+_GONE = "nothing that pays has left since; jobs stay open: run it again when the ledger is back"
 
 _IN_THE_WAY = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 """Others were in the way of a transaction; the next try may find it free."""
@@ -93,7 +98,7 @@ class LedgerSession:
                 if self.pooled and not between.keeps_sessions(url):
                     raise _handed_around(url)
         except psycopg.OperationalError as error:
-            raise self._away(error) from None
+            raise self._away(error, hint=_UNREACHED) from None
         except psycopg.Error as error:
             raise self._refused(error) from None
         self._spoke = time.monotonic()
@@ -257,11 +262,8 @@ class LedgerSession:
             self._connection.execute("SELECT 1")
             self._spoke = time.monotonic()
 
-    def _away(self, error: psycopg.Error) -> LedgerAway:
-        return LedgerAway(
-            f"the ledger `{shown(self.url)}` cannot be reached: {_words(error)}",
-            hint="nothing that pays has left since; jobs stay open: run `contentops apply` again when it is back",
-        )
+    def _away(self, error: psycopg.Error, hint: str = _GONE) -> LedgerAway:
+        return LedgerAway(f"the ledger `{shown(self.url)}` cannot be reached: {_words(error)}", hint=hint)
 
     def _refused(self, error: psycopg.Error) -> StateError:
         if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
