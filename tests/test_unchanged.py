@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contentops.__main__ import main
+from contentops.atomic_io import TRUSTED_AFTER
 from contentops.cli.options import Session
 from contentops.digest import digest_bytes
 from contentops.errors import ContentopsError
@@ -23,7 +24,7 @@ from contentops.model import Plan
 from contentops.operations import plan as operation
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.operations.few_changes import plan_few
-from contentops.operations.unchanged import TRUSTED_AFTER, Asked, LastPlan, _Said, last_plan
+from contentops.operations.unchanged import Asked, LastPlan, _Said, last_plan
 from contentops.operations.workspace import open_project
 from contentops.planning.inputs import Choice
 from contentops.reporting.plan_json import plan_json

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
+from contentops.atomic_io import TRUSTED_AFTER
 from contentops.digest import Digest
 from contentops.model import Observed
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from contentops.documents.files import Outputs
 
-TRUSTED_AFTER: Final = 3_000_000_000
-"""Nanoseconds a file must have been left alone before its stamp is trusted."""
 VERSION: Final = 3
 
 
