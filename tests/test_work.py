@@ -17,6 +17,7 @@ from contentops.ledger.queue import Deposited, QueuedWork, cancel, claim_work, d
 from contentops.ledger.runner import ALIVE, RUNNER, Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, RequestId, request_id
+from contentops.operations.claims import FIRST
 from contentops.operations.work import WorkOptions, work
 from contentops.operations.workspace import World
 from contentops.reporting.work import exit_code_of_work
@@ -226,6 +227,26 @@ def test_what_stops_an_apply_stops_a_worker(room: Room, status: int, stopped: st
     assert done[0].stopped == stopped
     assert exit_code_of_work(done) is code
     assert [(one.state, one.runner) for one in room.queue().submits] == [("queued", "")] * 3
+
+
+def test_an_account_that_stops_holds_nothing_while_others_go_on(room: Room) -> None:
+    """Other workers may try its first job, and take what it had claimed."""
+    other = structs.replace(room.account, id="slow")
+    sign_in(room.session, other)
+    room.deposit("a", "b")
+    deposit(room.runner, structs.replace(room.owner("other"), account=other.id), [_deposited("other", "c", 0, 4)])
+    room.api.fault(on("submit", 1), lambda: httpx.Response(402, json={"detail": "no"}))
+    held: list[object] = []
+
+    def heard(event: Event) -> None:
+        if event.kind == "item-done" and event.item == "other/c":
+            held.append(room.session.run("SELECT count(*) FROM pg_locks WHERE classid = %s AND granted", (FIRST,)))
+            held.append(room.session.run("SELECT item FROM contentops.entry WHERE runner IS NOT NULL"))
+
+    room.heard = heard
+    done = room.work()
+    assert {one.account: one.stopped for one in done} == {room.account.id: "credits", "slow": ""}
+    assert held == [[(1,)], [("c",)]]
 
 
 def test_a_lost_answer_is_found_by_the_next_worker(room: Room) -> None:

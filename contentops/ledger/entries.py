@@ -318,11 +318,15 @@ def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submi
     return runner.session.transaction(work)
 
 
-def release(runner: Runner) -> None:
-    """Let others work on what is still open; a lost submit stays with the runner that did not find it, dead by then."""
+def release(runner: Runner, account: str = "") -> None:
+    """Let others work on what is still open, of one account or of all.
+
+    A lost submit stays with the runner that did not find it, until that one is dead.
+    """
     runner.session.run(
-        "UPDATE contentops.entry SET runner = NULL WHERE runner = %s AND NOT taken AND state <> 'unknown'",
-        (runner.number,),
+        "UPDATE contentops.entry SET runner = NULL"
+        " WHERE runner = %s AND %s IN ('', account) AND NOT taken AND state <> 'unknown'",
+        (runner.number, account),
     )
 
 
