@@ -56,6 +56,12 @@ ON CONFLICT (request_id) DO UPDATE SET account = excluded.account, work = exclud
 WHERE (e.dropped AND e.state <> 'paid') OR (e.state = 'queued' AND (e.cancelled OR e.error <> ''))
 RETURNING request_id"""
 """What was paid for is never queued again under its name, also where its text was let go of: the plan is too old."""
+_WITHDRAW = f"""
+WITH gone AS (
+  DELETE FROM contentops.entry WHERE request_id = ANY(%(gone)s) AND state = 'queued'
+    AND (runner IS NULL OR runner NOT IN {ALIVE}) RETURNING request_id)
+SELECT item FROM contentops.entry WHERE request_id = ANY(%(gone)s) AND NOT (taken OR dropped)
+  AND request_id NOT IN (SELECT request_id FROM gone) ORDER BY item"""
 _OPEN = (
     "account = %(account)s AND state IN ('queued', 'submitting', 'running') AND NOT (cancelled OR taken) AND error = ''"
 )
@@ -146,6 +152,11 @@ def deposit(runner: Runner, owner: EntryOwner, submits: Iterable[Deposited]) -> 
         "who": runner.who,
     }
     return frozenset(row[0] for row in runner.session.run(_DEPOSIT, values))
+
+
+def withdraw(session: LedgerSession, requests: Collection[RequestId]) -> tuple[str, ...]:
+    """Take submits out of the queue; returns the items of those that others have begun to work on, which stay."""
+    return tuple(item for (item,) in session.run(_WITHDRAW, {"gone": list(requests)})) if requests else ()
 
 
 def claim_work(

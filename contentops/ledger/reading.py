@@ -29,7 +29,7 @@ _UNDER_WAY = frozenset({"queued", "submitting", "running", "unknown"})
 DAMAGED = "a row of the ledger that cannot be used"
 """What holds an item of which nobody can say how far it has come."""
 _OPEN = f"""
-SELECT v.number, e.request_id, e.item, e.state, e.line, e.dropped, e.cancelled OR e.error <> '',
+SELECT v.number, e.request_id, e.item, e.digest, e.state, e.line, e.dropped, e.cancelled OR e.error <> '',
   coalesce(r.kind, ''),
   coalesce(r.who, ''), e.who, {utc("e.made_at")}
 FROM (SELECT max(number) AS number FROM contentops.version) v
@@ -93,6 +93,7 @@ def read_rows(session: LedgerSession, owner: EntryOwner, known: Iterable[Request
             held[row.request_id] = HeldEntry(
                 request_id=row.request_id,
                 item=row.item,
+                digest=row.digest,
                 state=row.state,
                 kind=DAMAGED if damaged else row.kind,
                 who="" if damaged else row.who,
@@ -106,6 +107,7 @@ class _OpenRow(NamedTuple):
     version: int
     request_id: RequestId
     item: ItemId
+    digest: Digest
     state: str
     line: str
     dropped: bool

@@ -282,18 +282,30 @@ def _claim(shared: ProjectLedger, plan: Plan, state: State) -> frozenset[Request
     }
     claimed = shared.claim((entry for id_, entry in state.entries.items() if id_ not in held), submits)
     if claimed.lost:
-        raise Refused(
-            f"another machine has begun to work on {_named(claimed.lost)} since this was planned; nothing was done",
-            code="ledger-changed",
-            hint="run it again: it plans with what is known by then",
-        )
+        raise begun_elsewhere(claimed.lost)
     if claimed.recorded:
         raise Refused(
             f"the text of {_named(claimed.recorded)} was paid for and recorded in another checkout; nothing was done",
             code="recorded-elsewhere",
             hint="pull the lock and the files from git; for another text, bump its `revision`",
         )
+    if lost := shared.withdraw(needless(plan)):
+        raise begun_elsewhere(lost)
     return held
+
+
+def needless(plan: Plan) -> tuple[RequestId, ...]:
+    """What is queued, and needless once the plan is carried out."""
+    return tuple(id_ for change in plan.changes for id_ in change.withdraws)
+
+
+def begun_elsewhere(items: Sequence[str]) -> Refused:
+    """That others were quicker than this command; nothing was done."""
+    return Refused(
+        f"another machine has begun to work on {_named(items)} since this was planned; nothing was done",
+        code="ledger-changed",
+        hint="run it again: it plans with what is known by then",
+    )
 
 
 def _named(items: Sequence[str]) -> str:
