@@ -23,6 +23,8 @@ _BINARY = getattr(os, "O_BINARY", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _CHUNK = 1 << 20
 
+TRUSTED_AFTER = 3_000_000_000
+"""Nanoseconds a file must have been left alone before its stamp (size, times, inode) is trusted to tell a change."""
 PRIVATE = 0o600
 """The mode of files no one else may read."""
 PUBLIC = 0o666

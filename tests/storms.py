@@ -205,8 +205,12 @@ def blow(folder: Path, storm: Storm) -> Damage:
             assert ended.returncode == 0, ended.stdout + ended.stderr
         began, wanted = time.monotonic(), sum(map(len, roots.values()))
         with Workers(folder, env) as workers:
+            # Where the first answer of a server is lost, a person has to say what became of it.
+            road.smooth = True
             for _ in range(storm.workers):
                 workers.start()
+            until(lambda: states(cluster)["paid"], seconds=storm.patience)
+            road.smooth = False
             _blows(storm, chance, damage, cluster, workers, road)
             road.smooth = True
             until(lambda: states(cluster)["paid"] == wanted, seconds=storm.patience)

@@ -160,7 +160,7 @@ def test_migrate_work_apply_and_gc_do_it_together(tmp_path: Path, database: str,
         worker.send_signal(signal.SIGTERM)
         said, _ = worker.communicate(timeout=PATIENCE)
         states = [row[0] for row in look.execute("SELECT state FROM contentops.entry ORDER BY state").fetchall()]
-    assert worker.returncode == 130, said
+    assert worker.returncode == 0, said
     assert set(states) <= {"paid", "queued"}, said
     assert states.count("paid") == len(server.charges()) > 0
     assert list((node.folder / "work").iterdir()) == []

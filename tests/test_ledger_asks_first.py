@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from contentops.execution.first_contact import AccountHistory, admit, heed
+from contentops.execution.first_contact import AccountHistory, admit, ask_after_restore
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, results
 
@@ -82,7 +82,7 @@ def test_a_backup_that_takes_its_place_meanwhile_is_heeded() -> None:
     """Whoever works on asks from then on, unless the server cannot be asked."""
     for honours, asks in ((None, True), (True, True), (False, False)):
         made = admit(7, HERE, AccountHistory(proven=frozenset({HERE})), honours_ids=honours)
-        heed(made, AccountHistory(proven=frozenset({HERE}), restored=True), honours_ids=honours)
+        ask_after_restore(made, AccountHistory(proven=frozenset({HERE}), restored=True), honours_ids=honours)
         assert (made.ask_first, made.ask_every) == (asks, asks)
 
 

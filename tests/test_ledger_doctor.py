@@ -9,10 +9,11 @@ import pytest
 from msgspec import structs
 
 from contentops.errors import StateError
-from contentops.ledger import between, schema
+from contentops.ledger import schema
 from contentops.ledger.applying import applying
 from contentops.ledger.entries import EntryOwner
 from contentops.ledger.examine import BLIND, examine
+from contentops.ledger.pooler import keeps_sessions
 from contentops.ledger.roles import grant, missing, needed
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
@@ -182,7 +183,7 @@ def test_a_pooler_that_hands_sessions_around_is_refused(session: LedgerSession, 
         with pytest.raises(StateError) as refused:
             LedgerSession(pooler.url, patience=0)
         assert refused.value.code == "ledger-pooler"
-    assert between.keeps_sessions(database)
+    assert keeps_sessions(database)
 
 
 def test_a_pooler_that_keeps_sessions_is_worth_knowing(session: LedgerSession, database: str) -> None:
@@ -190,7 +191,7 @@ def test_a_pooler_that_keeps_sessions_is_worth_knowing(session: LedgerSession, d
     with Pooler(database, each="session") as pooler:
         found = _found(pooler.url)["ledger sessions"]
         assert (found.ok, "a pooler" in found.message) == (None, True)
-        assert between.keeps_sessions(pooler.url)
+        assert keeps_sessions(pooler.url)
 
 
 def test_a_timeout_without_effect_is_found_out(session: LedgerSession, database: str) -> None:

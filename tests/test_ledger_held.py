@@ -10,10 +10,12 @@ import jsonschema
 import pytest
 from msgspec import structs
 
+from contentops.documents.clean import body_digest
 from contentops.ledger.entries import EntryOwner, claim
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import Action, HeldEntry, ItemId, JobState, OpenEntry, RequestId, request_id
+from contentops.planning.inputs import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.reporting.plan_json import plan_json, plan_of
 from contentops.reporting.plan_markdown import drift_count, plan_markdown
@@ -213,3 +215,48 @@ def test_a_held_entry_keeps_its_id_through_a_rename(tmp_path: Path, database: st
         scene.write("content/blog.yaml", "moved: [{from: a, to: a2}]\n" + renamed)
         assert results(scene.apply()) == {"a2": "pending", "b": "done"}
         assert len(api.charges) == 1
+
+
+# --- what is queued under another name ---------------------------------------------------------------------
+
+
+def _queued(spec: Spec, item: str, **fields: Any) -> HeldEntry:
+    given = {"state": "queued", "kind": "", "who": "", "digest": spec.digest}
+    return _held(request_id(lineage_of("acme"), "", ItemId(item), spec.digest, 1), item, **{**given, **fields})
+
+
+def test_a_renamed_item_takes_its_queued_submit_along() -> None:
+    """Under its old name it would be paid for beside the new one."""
+    spec = a_spec("new")
+    waiting = _queued(spec, "old")
+    (change,) = _plan([spec], waiting).changes
+    assert (change.action, change.withdraws) == (Action.CREATE, (waiting.request_id,))
+    assert change.reasons[-1].detail == f"since {SINCE}, deposited by anna@laptop"
+    (left,) = _plan([spec], _queued(spec, "old", kind="worker", who="ops@build-3")).changes
+    assert (left.action, left.withdraws, left.credits) == (Action.PENDING, (), 0)
+
+
+def test_a_text_that_is_there_makes_its_queued_submit_needless() -> None:
+    """The item is finished for nothing; a worker would pay for what no one waits for."""
+    spec = a_spec()
+    waiting = _queued(spec, "a")
+    text = FinishedText(item="a", body=body_digest("B.\n"))
+    (change,) = _plan([spec], waiting, stored={spec.digest: text}).changes
+    assert (change.action, change.withdraws) == (Action.FINISH, (waiting.request_id,))
+
+
+def test_the_queued_submit_of_another_item_is_not_touched() -> None:
+    """Two items may ask for the same; and another take that somebody asked for is no first submit."""
+    spec, other = a_spec(), a_spec("b")
+    again = _held(request_id(lineage_of("acme"), "", ItemId("gone"), spec.digest, 2), "gone", state="queued", kind="")
+    plan = _plan([spec, other], _queued(spec, "b"), structs.replace(again, digest=spec.digest))
+    assert [change.withdraws for change in plan.changes] == [(), ()]
+
+
+def test_what_is_queued_for_an_earlier_request_is_told() -> None:
+    """A worker pays for it all the same, and another checkout may want it."""
+    spec = a_spec()
+    plan = _plan([spec], _queued(a_spec(topic="old"), "a"), _queued(spec, "a"))
+    assert [(note.kind, "1 submit waits" in note.message) for note in plan.notes] == [("queued", True)]
+    assert "queue cancel a" in plan.notes[0].hint
+    assert not _plan([spec], _queued(spec, "a")).notes

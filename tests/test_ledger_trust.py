@@ -15,7 +15,7 @@ from msgspec import structs
 
 from contentops.api import trust
 from contentops.errors import Refused
-from contentops.ledger.address import beyond_plain, strangers
+from contentops.ledger.address import beyond_plain, remote_servers
 from contentops.ledger.session import LedgerAway, LedgerSession
 from contentops.operations.ledger import address
 from contentops.operations.workspace import World, open_project
@@ -77,7 +77,7 @@ def _config(home: dict[str, str], text: str = "") -> Path:
 )
 def test_whom_an_address_leads_to(url: str, expected: list[str]) -> None:
     """Every host that it names and that is not this machine, with every port."""
-    assert sorted(strangers(url)) == sorted(f"postgresql://{place}" for place in expected)
+    assert sorted(remote_servers(url)) == sorted(f"postgresql://{place}" for place in expected)
 
 
 def test_an_address_in_a_file_says_where_the_ledger_is_and_no_more() -> None:

@@ -16,13 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contentops.__main__ import main
+from contentops.atomic_io import TRUSTED_AFTER
+from contentops.cli.options import Session
 from contentops.digest import digest_bytes
 from contentops.errors import ContentopsError
 from contentops.model import Plan
 from contentops.operations import plan as operation
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.operations.few_changes import plan_few
-from contentops.operations.unchanged import TRUSTED_AFTER, Asked, LastPlan, _Said, last_plan
+from contentops.operations.unchanged import Asked, LastPlan, _Said, last_plan
 from contentops.operations.workspace import open_project
 from contentops.planning.inputs import Choice
 from contentops.reporting.plan_json import plan_json
@@ -63,7 +65,11 @@ FILES = {
             output: "cities/{{ each.name }}.md"
         """,
     "content/deep/cities.csv": "name\nbern\nrome\n",
+    "front.json": '{"type": "object"}\n',
 }
+SERVER = "https://a.example:443"
+COSTLY = "api: {base_url: 'https://a.example/v1'}\nguards: {from_items: 1}\nbudget: {credits_per_apply: 5}"
+"""Settings with which the same items cost, are saved, and are counted by guards."""
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +82,17 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_text("\n".join(line.removeprefix(" " * 8) for line in text.splitlines()) + "\n", "utf-8")
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         assert main(["-C", str(root), "apply", "--yes"]) == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def costly(applied: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same project, as if a server that charges had made its texts."""
+    root = _copy(applied, tmp_path_factory.mktemp("costly") / "site")
+    (root / "contentops.yaml").write_text(SETTINGS.replace("api: {base_url: local}", COSTLY), "utf-8")
+    _rewrite("contentops.lock", '"server":"local"', f'"server":"{SERVER}"')(root)
+    plan = _plan(root, None)
+    assert (plan.changes, plan.unchanged, plan.server) == ((), 4, SERVER)
     return root
 
 
@@ -177,6 +194,11 @@ def _replace(name: str, old: str, new: str) -> Callable[[Path], None]:
     return edit
 
 
+def _state(item: str, more: str) -> Callable[[Path], None]:
+    """One more key of an item."""
+    return _rewrite("content/a.yaml", f"id: {item},", f"id: {item}, {more},")
+
+
 def _link(root: Path) -> None:
     path = root / "content" / "a.yaml"
     if path.exists() and not path.is_symlink():
@@ -238,8 +260,24 @@ EDITS: Mapping[str, Callable[[Path], None]] = {
     "a manifest less": _remove("content/deep/b.yaml"),
     "a manifest that is a link": _link,
     "metadata": _rewrite("content/a.yaml", "tags: [a]", "tags: [b]"),
-    "protected": _rewrite("content/a.yaml", "id: one,", "id: one, protected: true,"),
-    "checks": _rewrite("content/a.yaml", "id: one,", "id: one, checks: {contains: [nowhere]},"),
+    "protected": _state("one", "protected: true"),
+    "checks": _state("one", "checks: {contains: [nowhere]}"),
+    "checks of links": _state("one", "checks: {links: block}"),
+    "checks by a schema": _state("two", "checks: {front_matter: {schema: front.json}}"),
+    "another schema": _write("front.json", '{"required": ["title"]}\n'),
+    "a brand voice": _state("two", "brand_voice: bv_x"),
+    "a mode": _state("two", "mode: premium"),
+    "a revision": _state("one", "revision: 2"),
+    "a stated title": _rewrite("content/a.yaml", "tags: [a]", "tags: [a], title: Mine"),
+    "a stated output": _state("one", "output: out/one.md"),
+    "not saved": _state("two", "save: false"),
+    "edits are kept": _state("one", "on_edit: keep"),
+    "edits are merged": _state("one", "on_edit: merge"),
+    "edits are overwritten": _state("one", "on_edit: overwrite"),
+    "the request of another item": _rewrite("content/a.yaml", "{{ shout('two') }}", "One of Acme"),
+    "a default of a manifest": _rewrite("content/a.yaml", "items:\n", "defaults: {style: phd_academic}\nitems:\n"),
+    "a budget": _rewrite("contentops.yaml", "macros:", "budget: {items_per_apply: 1}\nmacros:"),
+    "a guard": _rewrite("contentops.yaml", "from_items: 1", "from_items: 1, max_changed_ratio: 0.9"),
     "moved": _rewrite("content/a.yaml", "items:\n", "moved: [{from: one, to: first}]\nitems:\n"),
     "a row": _rewrite("content/deep/cities.csv", "rome", "oslo"),
     "a row more": _rewrite("content/deep/cities.csv", "rome\n", "rome\nparis\n"),
@@ -268,6 +306,7 @@ EDITS: Mapping[str, Callable[[Path], None]] = {
     "a damaged lock": _rewrite("contentops.lock", '"id":"one"', '"id":1'),
     "a lock of another environment": _copy_lock,
     "a journal": _write(".contentops/journal.jsonl", '{"drop":"x","base":"","step":"drop"}\n'),
+    "rules of git": _write(".gitattributes", "*.lock filter=lfs\n"),
     "a damaged image": _damage(3000),
     "a damaged first line": _damage(90),
     "a cut image": _cut,
@@ -275,13 +314,19 @@ EDITS: Mapping[str, Callable[[Path], None]] = {
 """What may happen to a project between two plans."""
 
 
-@given(names=st.lists(st.sampled_from(sorted(EDITS)), min_size=1, max_size=4), ahead=st.booleans())
+@given(names=st.lists(st.sampled_from(sorted(EDITS)), min_size=1, max_size=4), ahead=st.booleans(), costs=st.booleans())
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_plan_is_the_same_with_and_without_what_was_remembered(
-    names: list[str], *, ahead: bool, applied: Path, tmp_path_factory: pytest.TempPathFactory
+    names: list[str],
+    *,
+    ahead: bool,
+    costs: bool,
+    applied: Path,
+    costly: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """Whatever changes, and in whichever order: JSON, text, Markdown, findings, and what is wrong."""
-    root = _copy(applied, tmp_path_factory.mktemp("edited") / "site")
+    root = _copy(costly if costs else applied, tmp_path_factory.mktemp("edited") / "site")
     if ahead:
         _said(root, _last(root))
     for name in names:
@@ -306,17 +351,28 @@ def test_every_change_is_seen(name: str, applied: Path, tmp_path: Path) -> None:
 
 ALONE = (
     "a body",
+    "a default of a manifest",
     "a file no one knows",
     "a manifest replaced, with its old time",
     "a manifest touched",
+    "a mode",
+    "a revision",
+    "a stated title",
     "a title",
     "a topic",
     "a topic of the same length, with its old time",
     "an output replaced",
+    "another schema",
     "checks",
+    "checks of links",
+    "edits are kept",
+    "edits are merged",
+    "edits are overwritten",
     "front matter",
     "metadata",
+    "not saved",
     "protected",
+    "rules of git",
 )
 """Changes of single items."""
 
@@ -400,9 +456,17 @@ def test_what_is_recalled_is_what_was_said(applied: Path, tmp_path: Path) -> Non
     assert _last(root).recall() == plan
     assert _last(root, Asked(environment="draft")).recall() is None
     assert _last(root, Asked(variables=("company=Other",))).recall() is None
-    assert _last(root, Asked(ledger="postgresql://elsewhere")).recall() is None
+    assert _last(root, Asked(names_ledger=True)).recall() is None
     assert _last(root).recall(applied=True) is None
     assert {*Plan.__struct_fields__} - {*_Said.__struct_fields__} == {"changes"}
+
+
+def test_no_password_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked for is kept on disk: that a ledger is named, not where it is."""
+    monkeypatch.setenv("CONTENTOPS_LEDGER", "postgresql://me:planted@db.example/x")
+    asked = Session().last_plan().asked
+    assert asked == Asked(names_ledger=True)
+    assert "planted" not in repr(asked)
 
 
 def test_a_plan_with_changes_is_not_remembered(applied: Path, tmp_path: Path) -> None:

@@ -13,17 +13,20 @@ from contentops.errors import ExitCode
 from contentops.execution.primitives import Stop
 from contentops.ledger.account import account_of, sign_in
 from contentops.ledger.entries import EntryOwner, EntryWriter
-from contentops.ledger.queue import Deposited, QueuedWork, cancel, deposit, read_queue
+from contentops.ledger.queue import Deposited, QueuedWork, cancel, claim_work, deposit, read_queue
 from contentops.ledger.runner import ALIVE, RUNNER, Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, RequestId, request_id
+from contentops.operations.claims import FIRST
 from contentops.operations.work import WorkOptions, work
 from contentops.operations.workspace import World
 from contentops.reporting.work import exit_code_of_work
+from contentops.state.codec import Drop
 from contentops.state.lock import lineage_of
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.clock import Timeline
 from tests.fakes.clock import run as run_virtually
+from tests.fakes.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -131,6 +134,31 @@ def room(database: str) -> Iterator[Room]:
     made.session.close()
 
 
+def test_what_was_paid_for_is_not_queued_again(room: Room) -> None:
+    """A plan may be older than an apply elsewhere, which let go of a text that failed its checks and paid for another."""
+    room.deposit("a")
+    room.work()
+    (name,) = room.session.run("SELECT request_id FROM contentops.entry")[0]
+    writer = EntryWriter(room.runner)
+    writer.note(room.owner(), (Drop(RequestId(name)),))
+    writer.flush()
+    assert room.session.run("SELECT dropped FROM contentops.entry") == [(True,)]
+    room.deposit("a")
+    assert (room.states(), room.queue().submits) == ({"a": "paid"}, ())
+
+
+def test_a_claim_whose_answer_was_lost_is_claimed_again(room: Room, database: str) -> None:
+    """Else what it claimed would be held, and worked on by nobody, for as long as the worker lives."""
+    room.deposit("a", "b", "c")
+    with Wire.to(database) as wire, LedgerSession(wire.url(database)) as session:
+        runner = Runner(session, kind="worker")
+        (known,) = claim_work(runner, room.account.id, API.server, 1)
+        wire.lose_answer(after=2)  # to BEGIN and to the claim; that to COMMIT does not arrive
+        (found,) = claim_work(runner, room.account.id, API.server, 1, [known.request_id])
+        assert wire.connections == 2
+        assert found.request_id == _deposited("blog", "b", 0, 4).request_id
+
+
 def test_projects_take_turns(room: Room) -> None:
     """However much one project has queued, another one's submits go out in between."""
     room.deposit("a1", "a2", "a3", "a4", project="a")
@@ -199,6 +227,26 @@ def test_what_stops_an_apply_stops_a_worker(room: Room, status: int, stopped: st
     assert done[0].stopped == stopped
     assert exit_code_of_work(done) is code
     assert [(one.state, one.runner) for one in room.queue().submits] == [("queued", "")] * 3
+
+
+def test_an_account_that_stops_holds_nothing_while_others_go_on(room: Room) -> None:
+    """Other workers may try its first job, and take what it had claimed."""
+    other = structs.replace(room.account, id="slow")
+    sign_in(room.session, other)
+    room.deposit("a", "b")
+    deposit(room.runner, structs.replace(room.owner("other"), account=other.id), [_deposited("other", "c", 0, 4)])
+    room.api.fault(on("submit", 1), lambda: httpx.Response(402, json={"detail": "no"}))
+    held: list[object] = []
+
+    def heard(event: Event) -> None:
+        if event.kind == "item-done" and event.item == "other/c":
+            held.append(room.session.run("SELECT count(*) FROM pg_locks WHERE classid = %s AND granted", (FIRST,)))
+            held.append(room.session.run("SELECT item FROM contentops.entry WHERE runner IS NOT NULL"))
+
+    room.heard = heard
+    done = room.work()
+    assert {one.account: one.stopped for one in done} == {room.account.id: "credits", "slow": ""}
+    assert held == [[(1,)], [("c",)]]
 
 
 def test_a_lost_answer_is_found_by_the_next_worker(room: Room) -> None:

@@ -1,4 +1,4 @@
-"""`contentops ledger ...`: the upkeep of what several machines share."""
+"""`contentops ledger ...`: the maintenance of what several machines share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from contentops.cli.options import Session
-    from contentops.ledger.upkeep import Collected, Overview
+    from contentops.ledger.maintenance import Collected, Overview
 
 _KEPT_DAYS = 90
 
@@ -60,13 +60,13 @@ def _of_project(session: Session) -> str:
 @ledger_options
 def status(session: Session, address: str) -> None:
     """Show the accounts of the ledger, what is open and was spent on each, and who works now."""
-    from contentops.operations import upkeep
+    from contentops.operations import ledger_maintenance as operation
 
     address = address_of(session, address)
-    version, newest = upkeep.migrate(address, do=False)
-    found = upkeep.overview(address)
-    values = {"ledger": upkeep.place(address), "version": version, "newest": newest, **plain(found)}
-    head = f"{visible(upkeep.place(address))}, version {version}: {plural(found.entries, 'submit')}"
+    version, newest = operation.migrate(address, do=False)
+    found = operation.overview(address)
+    values = {"ledger": operation.shown_address(address), "version": version, "newest": newest, **plain(found)}
+    head = f"{visible(operation.shown_address(address))}, version {version}: {plural(found.entries, 'submit')}"
     session.answer(values, f"{head}, {plural(found.texts, 'text')}, {found.bytes:,} bytes\n\n{_overview(found)}")
 
 
@@ -90,11 +90,16 @@ def migrate(session: Session, address: str, *, check: bool) -> int:
 
     Forward only, and in one transaction: all of it or nothing. Refused while somebody works with the older version.
     """
-    from contentops.operations import upkeep
+    from contentops.operations import ledger_maintenance as operation
 
     address = address_of(session, address)
-    before, after = upkeep.migrate(address, do=not check)
-    values = {"ledger": upkeep.place(address), "from": before, "to": after, "done": not check and before < after}
+    before, after = operation.migrate(address, do=not check)
+    values = {
+        "ledger": operation.shown_address(address),
+        "from": before,
+        "to": after,
+        "done": not check and before < after,
+    }
     if before >= after:
         said = f"Nothing to do: the tables are of version {before}."
         if before > after:
@@ -126,9 +131,9 @@ def collect(session: Session, address: str, *, days: int, yes: bool) -> None:
 
     A checkout that is older than that and lacks those records would find no text any more, and pay for it again.
     """
-    from contentops.operations import upkeep
+    from contentops.operations import ledger_maintenance as operation
 
-    found = upkeep.collect(address_of(session, address), days, do=yes)
+    found = operation.collect(address_of(session, address), days, do=yes)
     session.answer({"days": days, "done": yes, **plain(found)}, _collected(found, days, done=yes), fit=True)
 
 
@@ -153,15 +158,15 @@ def restored(session: Session, address: str, *, yes: bool) -> None:
     Nobody knows then what was paid for in between. For 7 days every submit first asks the server for its id, and a job
     that is there is taken instead of paid for again. Where a server cannot tell, a person decides.
     """
-    from contentops.operations import upkeep
+    from contentops.operations import ledger_maintenance as operation
 
     address = address_of(session, address)
     if not yes:
-        place = visible(upkeep.place(address))
+        place = visible(operation.shown_address(address))
         terminal.need_person("this", "`--yes` does it without asking")
         question = f"Was {place} put back to an earlier time? Every run asks before it pays, for 7 days. (yes/no) "
         terminal.need_yes(said=terminal.confirmed(question))
-    found = upkeep.restored(address)
+    found = operation.restored(address)
     said = (
         f"Noted for {plural(len(found), 'account')}: for 7 days every submit first asks the server for its id."
         if found
@@ -179,9 +184,9 @@ def grant(session: Session, address: str, role: str, *, read: bool) -> None:
 
     It cannot change the tables (`ledger migrate`) or let go of texts (`ledger gc`). Run it again after a migration.
     """
-    from contentops.operations import upkeep
+    from contentops.operations import ledger_maintenance as operation
 
-    given = upkeep.grant(address_of(session, address), role, work=not read)
+    given = operation.grant(address_of(session, address), role, work=not read)
     what = "look at the views" if read else "work with the ledger"
     text = "\n".join([f"Role `{visible(role)}` may {what}:", *(f"  GRANT {one.granted}" for one in given)])
     session.answer({"role": role, "granted": [one.granted for one in given]}, text)

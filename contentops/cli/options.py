@@ -59,8 +59,8 @@ class Session:
         """The plan that was last found to have nothing to do; to be asked for before anything is read."""
         from contentops.operations.unchanged import Asked, last_plan
 
-        ledger = os.environ.get("CONTENTOPS_LEDGER", "")
-        asked = Asked(environment=self.environment, variables=self.variables, ledger=ledger)
+        names_ledger = bool(os.environ.get("CONTENTOPS_LEDGER", "").strip())
+        asked = Asked(environment=self.environment, variables=self.variables, names_ledger=names_ledger)
         return last_plan(self.directory, asked, started=time.time_ns())
 
     def world(self) -> World:

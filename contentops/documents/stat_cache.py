@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Raw, Struct
 
+from contentops.atomic_io import TRUSTED_AFTER
 from contentops.digest import Digest, digest_bytes
 from contentops.model import Observed, StoredMap
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from contentops.documents.files import Outputs
 
-TRUSTED_AFTER: Final = 3_000_000_000
-"""Nanoseconds a file must have been left alone before its stamp is trusted."""
 VERSION: Final = 4
 
 

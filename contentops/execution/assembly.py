@@ -41,7 +41,7 @@ class ItemEdges:
     send: Send
     fence: Callable[[], MayLeave] = lambda: always
     """Called when a call leaves: what tells directly before its bytes do whether they still may."""
-    gentle: tuple[type[ContentopsError], ...] = ()
+    stop_on: tuple[type[ContentopsError], ...] = ()
     """Errors that stop the run, so that what is under way is still recorded, instead of ending it."""
     emit: Callable[[Event], None]
     wall: Callable[[], float]
@@ -90,7 +90,7 @@ def assemble(
         send=lambda call, may_leave: _sent(ctx, run, edges, call, may_leave),
         fence=edges.fence,
         on_turn=on_turn,
-        gentle=edges.gentle,
+        stop_on=edges.stop_on,
     )
     ctx = Context(
         project=project,

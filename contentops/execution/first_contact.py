@@ -16,7 +16,7 @@ class AccountHistory(Struct, frozen=True, kw_only=True):
     """A backup was put in the ledger's place lately: it does not know of all that was paid for."""
 
 
-def heed(admission: Admission, history: AccountHistory, *, honours_ids: bool | None) -> None:
+def ask_after_restore(admission: Admission, history: AccountHistory, *, honours_ids: bool | None) -> None:
     """Let submits ask from now on, where a backup was put in the ledger's place while a process works."""
     if history.restored and honours_ids is not False:
         admission.ask_first = admission.ask_every = True

@@ -67,11 +67,11 @@ class LocalRun:
         send: Send,
         fence: Callable[[], MayLeave] = lambda: always,
         on_turn: Callable[[], None] = lambda: None,
-        gentle: tuple[type[ContentopsError], ...] = (),
+        stop_on: tuple[type[ContentopsError], ...] = (),
     ) -> None:
-        """`gentle`: errors that stop the run, so that what is under way is still recorded, instead of ending it."""
+        """`stop_on`: errors that stop the run, so that what is under way is still recorded, instead of ending it."""
         self._state, self._limiter, self._admission, self._durations = state, limiter, admission, durations
-        self._gentle = gentle
+        self._stop_on = stop_on
         self._on_turn, self._loop = on_turn, asyncio.get_running_loop()
         self._outbox = Outbox(
             limiter,
@@ -328,7 +328,7 @@ class LocalRun:
             await self._finished
             try:
                 self._state.flush()
-            except self._gentle as error:
+            except self._stop_on as error:
                 self._fail(error)
         finally:
             self.close()
@@ -377,7 +377,7 @@ class LocalRun:
         self.wake()
 
     def _fail(self, error: BaseException) -> None:
-        if isinstance(error, self._gentle) and isinstance(error, ContentopsError):
+        if isinstance(error, self._stop_on) and isinstance(error, ContentopsError):
             self.stop(UNSHARED, error.message, error.hint, at_once=True)
             return
         if not self._finished.done():

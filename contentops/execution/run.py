@@ -84,7 +84,7 @@ class Edges(ItemEdges):
     """Content ids that are those of other environments."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
-    gentle: tuple[type[ContentopsError], ...] = (NotShared,)
+    stop_on: tuple[type[ContentopsError], ...] = (NotShared,)
     held: Container[RequestId] = frozenset()
     """The submits that other processes work on: what is recorded of them is theirs."""
     history: AccountHistory | None = None

@@ -9,9 +9,11 @@ import msgspec
 from msgspec import Struct, structs
 
 from contentops.digest import canonical
+from contentops.errors import StateError
 from contentops.execution.first_contact import AccountHistory
 from contentops.ledger.rows import read_json
 from contentops.model import ApiSettings, Json
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,16 @@ _PROVEN = "proven"
 """How the names of facts begin that say in which place, a dialect and a server, a text was paid for."""
 ASKING = "7 days"
 """How long all submits ask first once a backup took the ledger's place: longer than a server keeps what was asked."""
+
+# An account may have several keys: their fingerprints stand side by side.
+_HAS_KEY = "excluded.fingerprint = ANY(string_to_array(a.fingerprint, ' '))"
+_SIGN_IN = f"""
+INSERT INTO contentops.account AS a (id, server, fingerprint, settings, restored_at)
+VALUES (%s, %s, %s, %s, (SELECT max(restored_at) FROM contentops.account))
+ON CONFLICT (id) DO UPDATE SET settings = excluded.settings, seen_at = now(),
+  fingerprint = CASE WHEN {_HAS_KEY} THEN a.fingerprint ELSE a.fingerprint || ' ' || excluded.fingerprint END
+WHERE a.server = excluded.server
+  AND (NOT {_HAS_KEY} OR a.settings <> excluded.settings OR a.seen_at < now() - interval '1 day')"""
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -45,26 +57,28 @@ def fingerprint(key: str) -> str:
 
 
 def sign_in(session: LedgerSession, account: Account) -> None:
-    """Make the account known, with the settings that are used now. Raises as `LedgerSession.run` does.
+    """Make the account known, with its key and the settings that are used now.
 
     One that is new to a ledger which was restored may have been in what was lost: it counts as restored then, too.
+    Raises as `LedgerSession.run` does, and StateError where it is known as one of another server: what is queued for
+    it would be sent there.
     """
-    settings = msgspec.json.encode(structs.asdict(account.api)).decode()
-    session.run(
-        "INSERT INTO contentops.account AS a (id, server, fingerprint, settings, restored_at)"
-        " VALUES (%s, %s, %s, %s, (SELECT max(restored_at) FROM contentops.account))"
-        " ON CONFLICT (id) DO UPDATE SET server = excluded.server, fingerprint = excluded.fingerprint,"
-        " settings = excluded.settings, seen_at = now()"
-        " WHERE (a.server, a.fingerprint, a.settings) <> (excluded.server, excluded.fingerprint, excluded.settings)"
-        " OR a.seen_at < now() - interval '1 day'",
-        (account.id, account.api.server, account.fingerprint, settings),
-    )
+    settings, server = msgspec.json.encode(structs.asdict(account.api)).decode(), account.api.server
+    session.run(_SIGN_IN, (account.id, server, account.fingerprint, settings))
+    ((known,),) = session.run("SELECT server FROM contentops.account WHERE id = %s", (account.id,))
+    if known != server:
+        raise StateError(
+            f"the ledger knows account `{visible(account.id)}` as one of `{visible(known)}`, and this is `{server}`",
+            code="account-server",
+            hint="say another `api.account` for this server, in its environment if it has one",
+        )
 
 
 def accounts_of(session: LedgerSession, key: str) -> tuple[Account, ...]:
     """The accounts that a key belongs to; rows that cannot be used are left out. Raises as `LedgerSession.run` does."""
     rows = session.run(
-        "SELECT id, server, settings::text FROM contentops.account WHERE fingerprint = %s ORDER BY id",
+        "SELECT id, server, settings::text FROM contentops.account"
+        " WHERE %s = ANY(string_to_array(fingerprint, ' ')) ORDER BY id",
         (mark := fingerprint(key),),
     )
     found = ((id_, server, _settings(settings)) for id_, server, settings in rows)

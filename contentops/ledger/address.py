@@ -1,10 +1,11 @@
-"""What an address of a ledger says: whom it leads to, and whether a file of a repository may say it."""
+"""What an address of a ledger says: where it leads, how it may be shown, and what of it a file may say."""
 
 from __future__ import annotations
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from contentops.errors import StateError
 from contentops.loopback import is_loopback
 
 PORT = "5432"
@@ -14,6 +15,7 @@ REQUIRED = "scram-sha-256,none"
 """How a server may ask for a password: never for the words themselves, nor for their MD5."""
 _KNOWS_REQUIRED = 160_000
 """The first libpq that can insist on it."""
+_UNREADABLE = "postgresql://..."
 
 
 def beyond_plain(url: str) -> tuple[str, ...]:
@@ -24,7 +26,7 @@ def beyond_plain(url: str) -> tuple[str, ...]:
         return ()
 
 
-def strangers(url: str) -> tuple[str, ...]:
+def remote_servers(url: str) -> tuple[str, ...]:
     """The servers that an address leads to beyond this machine, as `postgresql://HOST:PORT`.
 
     Where it names no host, the environment of whoever runs it does, or it is this machine.
@@ -39,7 +41,7 @@ def strangers(url: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"postgresql://{host.lower()}:{port or PORT}" for host in hosts for port in ports))
 
 
-def insisting(url: str) -> str:
+def with_safe_password(url: str) -> str:
     """An address that insists on how a password is asked for; whatever a person states of it counts more.
 
     Raises psycopg.ProgrammingError for what is no address.
@@ -48,3 +50,33 @@ def insisting(url: str) -> str:
         return url
     stated = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.val}
     return url if "require_auth" in {*stated, *conninfo_to_dict(url)} else make_conninfo(url, require_auth=REQUIRED)
+
+
+def shown(url: str) -> str:
+    """An address without its password, as it may be printed."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return _UNREADABLE
+    if misread(url):
+        return _UNREADABLE
+    host, port = parts.get("host", ""), parts.get("port", "")
+    user = f"{parts['user']}@" if parts.get("user") else ""
+    return f"postgresql://{user}{host}{f':{port}' if port else ''}/{parts.get('dbname', '')}"
+
+
+def misread(url: str) -> bool:
+    """Whether a part of a password is taken for something else, since it holds an `@` or a `/` as it is."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return False
+    port = str(parts.get("port") or "")
+    places = (parts.get("host"), parts.get("hostaddr"), parts.get("dbname"))
+    return any("@" in str(place) for place in places) or bool(port.strip(",0123456789"))
+
+
+def no_address(url: str) -> StateError:
+    """The error for what is no address, or is misread as another one."""
+    hint = "postgresql://USER@HOST:PORT/DATABASE; in a password, `@` is written `%40` and `/` is written `%2F`"
+    return StateError(f"`{shown(url)}` is no address of a ledger", code="ledger-address", hint=hint)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.errors import LockHeld, StateError
+from contentops.ledger.rows import utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +24,8 @@ APPLYING = 0x636F7232
 _HELD = f"""
 SELECT objid::int FROM pg_locks WHERE locktype = 'advisory' AND classid = {APPLYING} AND granted
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
-_HOLDER = """
-SELECT who, page, to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') FROM contentops.applying
+_HOLDER = f"""
+SELECT who, page, {utc("since")} FROM contentops.applying
 WHERE lineage = %s AND environment = %s"""
 
 
@@ -62,8 +63,7 @@ def who_apply(session: LedgerSession) -> tuple[ApplyHolder, ...]:
     """Every apply that runs now."""
     held = {number for (number,) in session.run(_HELD)}
     rows = session.run(
-        """SELECT lineage, environment, who, page, to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
-        " FROM contentops.applying ORDER BY since"
+        f"SELECT lineage, environment, who, page, {utc('since')} FROM contentops.applying ORDER BY since"
     )
     return tuple(
         ApplyHolder(lineage=lineage, environment=environment, who=who, page=page, since=since)

@@ -17,7 +17,7 @@ from contentops.state.codec import Drop, line_of, parse_line
 from contentops.state.lock import furthest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     import psycopg
 
@@ -178,11 +178,15 @@ class EntryWriter:
         self._texts: dict[str, TextRow] = {}
         self._left: dict[RequestId, LeftRow] = {}
         self._ours: set[RequestId] = set()
-        """What this runner has claimed or written, and has not let go of."""
         self._proven: dict[tuple[str, str], bool] = {}
         """By account and fact, where texts were paid for, and whether the ledger knows."""
         self.flushed = runner.clock()
         """When the last flush began."""
+
+    @property
+    def ours(self) -> Collection[RequestId]:
+        """What this runner has claimed or written, and has not let go of."""
+        return self._ours
 
     def own(self, claimed: Iterable[RequestId]) -> None:
         """Know what was claimed."""
@@ -314,11 +318,15 @@ def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submi
     return runner.session.transaction(work)
 
 
-def release(runner: Runner) -> None:
-    """Let others work on what is still open; a lost submit stays with the runner that did not find it, dead by then."""
+def release(runner: Runner, account: str = "") -> None:
+    """Let others work on what is still open, of one account or of all.
+
+    A lost submit stays with the runner that did not find it, until that one is dead.
+    """
     runner.session.run(
-        "UPDATE contentops.entry SET runner = NULL WHERE runner = %s AND NOT taken AND state <> 'unknown'",
-        (runner.number,),
+        "UPDATE contentops.entry SET runner = NULL"
+        " WHERE runner = %s AND %s IN ('', account) AND NOT taken AND state <> 'unknown'",
+        (runner.number, account),
     )
 
 

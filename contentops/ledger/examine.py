@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import psycopg
 from msgspec import Struct
 
-from contentops.ledger import between, schema
+from contentops.ledger import pooler, schema
 from contentops.ledger.applying import who_apply
+from contentops.ledger.maintenance import RunnerRow, alive
 from contentops.ledger.roles import Privilege, missing
 from contentops.ledger.session import LedgerAway, LedgerSession
-from contentops.ledger.upkeep import RunnerRow, alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ def examine(url: str, wall: Callable[[], float]) -> Examination:
         version = None if BLIND & {*lacks} else schema.version(session)
         usable = version == schema.newest() and not lacks
         try:
-            silent = between.ends_silent_sessions(url)
+            silent = pooler.ends_silent_sessions(url)
         except psycopg.OperationalError as error:
             raise LedgerAway(f"the ledger cannot be reached any more: {error}") from None
         return Examination(

@@ -11,10 +11,11 @@ from contentops.errors import NotShared
 from contentops.ledger.account import account_of, history_of, read_fact, sign_in, write_fact
 from contentops.ledger.entries import Claimed, EntryOwner, EntryWriter, claim, release
 from contentops.ledger.limiter import SharedLimiter
+from contentops.ledger.queue import withdraw
 from contentops.ledger.reading import is_dropped, read_rows, read_text, read_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from contentops.digest import Digest
     from contentops.execution.first_contact import AccountHistory
@@ -104,6 +105,10 @@ class ProjectLedger(ReadLedger):
         claimed = claim(self._runner, self._owner, known, submits)
         self._writer.own((*(entry.request_id for entry in known), *submits))
         return claimed
+
+    def withdraw(self, requests: Collection[RequestId]) -> tuple[str, ...]:
+        """Take submits out of the queue; returns the items of those that others have begun to work on."""
+        return withdraw(self._runner.session, requests)
 
     def close(self) -> None:
         """Let others work on what is still open."""

@@ -6,6 +6,7 @@ project that are queued still, and not below the lowest one that anybody has que
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -30,7 +31,9 @@ from contentops.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
+
+    import psycopg
 
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession, Row
@@ -50,8 +53,15 @@ FROM above, jsonb_to_recordset(%(rows)s::jsonb)
 ON CONFLICT (request_id) DO UPDATE SET account = excluded.account, work = excluded.work, rank = excluded.rank,
   who = excluded.who, state = 'queued', line = '', taken = false, dropped = false, cancelled = false, error = '',
   made_at = now(), changed_at = now()
-WHERE e.dropped OR (e.state = 'queued' AND (e.cancelled OR e.error <> ''))
+WHERE (e.dropped AND e.state <> 'paid') OR (e.state = 'queued' AND (e.cancelled OR e.error <> ''))
 RETURNING request_id"""
+"""What was paid for is never queued again under its name, also where its text was let go of: the plan is too old."""
+_WITHDRAW = f"""
+WITH gone AS (
+  DELETE FROM contentops.entry WHERE request_id = ANY(%(gone)s) AND state = 'queued'
+    AND (runner IS NULL OR runner NOT IN {ALIVE}) RETURNING request_id)
+SELECT item FROM contentops.entry WHERE request_id = ANY(%(gone)s) AND NOT (taken OR dropped)
+  AND request_id NOT IN (SELECT request_id FROM gone) ORDER BY item"""
 _OPEN = (
     "account = %(account)s AND state IN ('queued', 'submitting', 'running') AND NOT (cancelled OR taken) AND error = ''"
 )
@@ -75,7 +85,9 @@ WHERE e.request_id = ANY(ARRAY(SELECT request_id FROM orphan UNION ALL SELECT re
 RETURNING e.rank, e.request_id, e.lineage, e.environment, e.project, e.item, e.digest, e.state, e.line, e.work::text,
   e.plan_id"""
 """The holders are found one by one in the index: few runners hold many rows."""
-
+_UNTOLD = f"""
+UPDATE contentops.entry SET runner = NULL
+WHERE {_HELD} AND runner = %(runner)s AND NOT request_id = ANY(%(known)s)"""
 
 _LOST = frozenset({JobState.SUBMITTING, JobState.UNKNOWN})
 
@@ -142,9 +154,26 @@ def deposit(runner: Runner, owner: EntryOwner, submits: Iterable[Deposited]) -> 
     return frozenset(row[0] for row in runner.session.run(_DEPOSIT, values))
 
 
-def claim_work(runner: Runner, account: str, server: str, most: int) -> tuple[ClaimedSubmit | UnusableRow, ...]:
-    """Claim at most so many submits that nobody works on, in the order of their ranks."""
-    rows = runner.session.run(_CLAIM, {"account": account, "most": most, "runner": runner.number})
+def withdraw(session: LedgerSession, requests: Collection[RequestId]) -> tuple[str, ...]:
+    """Take submits out of the queue; returns the items of those that others have begun to work on, which stay."""
+    return tuple(item for (item,) in session.run(_WITHDRAW, {"gone": list(requests)})) if requests else ()
+
+
+def claim_work(
+    runner: Runner, account: str, server: str, most: int, known: Collection[RequestId] = ()
+) -> tuple[ClaimedSubmit | UnusableRow, ...]:
+    """Claim at most so many submits that nobody works on, in the order of their ranks; `known`: what it has already."""
+    values = {"account": account, "most": most, "runner": runner.number}
+    tries = itertools.count()
+
+    def work(cursor: psycopg.Cursor[Row]) -> list[Row]:
+        if next(tries):
+            # The answer to an earlier try may be lost, and nobody works on what it claimed.
+            cursor.execute(_UNTOLD.encode(), {**values, "known": list(known)})
+        cursor.execute(_CLAIM.encode(), values)
+        return cursor.fetchall()
+
+    rows = runner.session.transaction(work)
     names = ("request_id", "lineage", "environment", "project", "item", "digest", "state", "line", "work", "plan_id")
     found = (dict(zip(names, row[1:], strict=True)) for row in sorted(rows, key=lambda row: cast("int", row[0])))
     return tuple(_claimed(row, account, server) for row in found)

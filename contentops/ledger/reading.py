@@ -11,7 +11,7 @@ from contentops.documents.clean import clean_body, clean_title
 from contentops.errors import StateError
 from contentops.ledger import schema
 from contentops.ledger.entries import entry_in
-from contentops.ledger.rows import read_json
+from contentops.ledger.rows import read_json, utc
 from contentops.ledger.runner import ALIVE
 from contentops.model import HeldEntry, ItemId, RequestId
 from contentops.state.cache import StoredText
@@ -28,11 +28,10 @@ _UNDER_WAY = frozenset({"queued", "submitting", "running", "unknown"})
 """States in which a runner that lives has more to do; what is paid for or failed is anybody's."""
 DAMAGED = "a row of the ledger that cannot be used"
 """What holds an item of which nobody can say how far it has come."""
-_TIME = """'YYYY-MM-DD"T"HH24:MI:SS"Z"'"""
 _OPEN = f"""
-SELECT v.number, e.request_id, e.item, e.state, e.line, e.dropped, e.cancelled OR e.error <> '',
+SELECT v.number, e.request_id, e.item, e.digest, e.state, e.line, e.dropped, e.cancelled OR e.error <> '',
   coalesce(r.kind, ''),
-  coalesce(r.who, ''), e.who, to_char(e.made_at AT TIME ZONE 'UTC', {_TIME})
+  coalesce(r.who, ''), e.who, {utc("e.made_at")}
 FROM (SELECT max(number) AS number FROM contentops.version) v
 LEFT JOIN contentops.entry e
   ON (e.lineage = %s AND e.environment = %s AND NOT e.taken) OR e.request_id = ANY(%s)
@@ -94,6 +93,7 @@ def read_rows(session: LedgerSession, owner: EntryOwner, known: Iterable[Request
             held[row.request_id] = HeldEntry(
                 request_id=row.request_id,
                 item=row.item,
+                digest=row.digest,
                 state=row.state,
                 kind=DAMAGED if damaged else row.kind,
                 who="" if damaged else row.who,
@@ -107,6 +107,7 @@ class _OpenRow(NamedTuple):
     version: int
     request_id: RequestId
     item: ItemId
+    digest: Digest
     state: str
     line: str
     dropped: bool

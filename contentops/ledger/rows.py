@@ -1,4 +1,4 @@
-"""What a row says, as far as it can be used: anybody who may write the ledger may have written it."""
+"""What rows say, as far as it can be used: anybody who may write the ledger may have written it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import TypeVar
 import msgspec
 
 T = TypeVar("T")
+
+
+def utc(column: str) -> str:
+    """SQL: the time of a column as ISO 8601."""
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
 
 
 def read_json(text: str, kind: type[T]) -> T | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 import time
 from typing import TYPE_CHECKING
 
 from contentops.ledger import schema
+from contentops.state.state_dir import user_at_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,12 +53,3 @@ class Runner:
 
 def _next_number(session: LedgerSession) -> int:
     return int(session.run("SELECT nextval('contentops.runner_number')")[0][0])
-
-
-def user_at_host() -> str:
-    """Who works here, for people."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = "someone"
-    return f"{user}@{socket.gethostname()}"

@@ -8,11 +8,10 @@ import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from contentops.errors import ExitCode, NotShared, StateError
-from contentops.ledger import between
-from contentops.ledger.address import insisting
+from contentops.ledger import pooler
+from contentops.ledger.address import misread, no_address, shown, with_safe_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +22,11 @@ Row = tuple[Any, ...]
 T = TypeVar("T")
 
 _UNREADABLE = "postgresql://..."
+_UNREACHED = (
+    "see that the address, the user and the password are right and that PostgreSQL runs there, then run it again;"
+    " nothing that pays has left"
+)
+_GONE = "nothing that pays has left since; jobs stay open: run it again when the ledger is back"
 
 _IN_THE_WAY = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 """Others were in the way of a transaction; the next try may find it free."""
@@ -81,6 +85,8 @@ class LedgerSession:
         self._patience, self.stopped = patience, stopped
         self._locks: list[tuple[int, int]] = []
         self._gone: StateError | None = None
+        self._since: list[float] = []
+        """Since when the database is away, as far as anybody waits for it."""
         self._guard = threading.RLock()
         self._closed = threading.Event()
         try:
@@ -88,10 +94,10 @@ class LedgerSession:
             with _closed_unless_well(self._connection):
                 self.pooled = self._backend[0] != self._connection.info.backend_pid
                 """Whether something else than PostgreSQL itself answers."""
-                if self.pooled and not between.keeps_sessions(url):
+                if self.pooled and not pooler.keeps_sessions(url):
                     raise _handed_around(url)
         except psycopg.OperationalError as error:
-            raise self._away(error) from None
+            raise self._away(error, hint=_UNREACHED) from None
         except psycopg.Error as error:
             raise self._refused(error) from None
         self._spoke = time.monotonic()
@@ -105,8 +111,10 @@ class LedgerSession:
         self.close()
 
     def another(self) -> LedgerSession:
-        """One more session with the same database."""
-        return LedgerSession(self.url, name=self._name, patience=self._patience, stopped=self.stopped)
+        """One more session with the same database; both wait for it together, not one after the other."""
+        made = LedgerSession(self.url, name=self._name, patience=self._patience, stopped=self.stopped)
+        made._since = self._since
+        return made
 
     def close(self) -> None:
         """End the session, and let go of its locks."""
@@ -168,10 +176,10 @@ class LedgerSession:
     def _connect(self) -> tuple[psycopg.Connection[Row], Row]:
         """A connection, and the process that serves it: its number, which comes again, and since when it runs."""
         if misread(self.url):
-            raise _no_address(self.url)
+            raise no_address(self.url)
         try:
             connection: psycopg.Connection[Row] = psycopg.connect(
-                insisting(self.url),
+                with_safe_password(self.url),
                 autocommit=True,
                 client_encoding="utf8",
                 connect_timeout=5,
@@ -182,7 +190,7 @@ class LedgerSession:
                 application_name=self._name,
             )
         except psycopg.ProgrammingError:
-            raise _no_address(self.url) from None
+            raise no_address(self.url) from None
         with _closed_unless_well(connection):
             if (found := connection.info.server_version // 10_000) < OLDEST:
                 message = f"`{shown(self.url)}` is PostgreSQL {found}, and a ledger needs {OLDEST} or newer"
@@ -201,17 +209,25 @@ class LedgerSession:
 
     def _again(self, began: float, error: psycopg.Error) -> None:
         """A new connection with the same locks."""
+        self._since.append(began)
         while True:
-            if time.monotonic() - began > self._patience or self.stopped() or self._closed.is_set():
+            if (
+                time.monotonic() - min(self._since, default=began) > self._patience
+                or self.stopped()
+                or self._closed.is_set()
+            ):
                 self._gone = self._away(error)
                 if self.stopped():
                     self._gone.exit_code = ExitCode.INTERRUPTED
                 raise self._gone from None
             try:
-                return self._renew()
+                self._renew()
             except psycopg.Error as latest:
                 error = latest
                 self._closed.wait(RETRY)
+            else:
+                self._since.clear()
+                return
 
     def _renew(self) -> None:
         """One try. Raises psycopg.Error where it fails, WorkTaken where somebody else has one of the locks."""
@@ -245,11 +261,8 @@ class LedgerSession:
             self._connection.execute("SELECT 1")
             self._spoke = time.monotonic()
 
-    def _away(self, error: psycopg.Error) -> LedgerAway:
-        return LedgerAway(
-            f"the ledger `{shown(self.url)}` cannot be reached: {_words(error)}",
-            hint="nothing that pays has left since; jobs stay open: run `contentops apply` again when it is back",
-        )
+    def _away(self, error: psycopg.Error, hint: str = _GONE) -> LedgerAway:
+        return LedgerAway(f"the ledger `{shown(self.url)}` cannot be reached: {_words(error)}", hint=hint)
 
     def _refused(self, error: psycopg.Error) -> StateError:
         if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
@@ -277,48 +290,6 @@ def _handed_around(url: str) -> StateError:
     hint = "give the address of PostgreSQL itself, or let the pooler keep sessions (PgBouncer: `pool_mode = session`)"
     message = f"`{shown(url)}` is a pooler that hands sessions around, which lets two runs pay for the same work"
     return StateError(message, code="ledger-pooler", hint=hint)
-
-
-def shown(url: str) -> str:
-    """An address without its password, as it may be printed."""
-    try:
-        parts = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        return _UNREADABLE
-    if misread(url):
-        return _UNREADABLE
-    host, port = parts.get("host", ""), parts.get("port", "")
-    user = f"{parts['user']}@" if parts.get("user") else ""
-    return f"postgresql://{user}{host}{f':{port}' if port else ''}/{parts.get('dbname', '')}"
-
-
-def misread(url: str) -> bool:
-    """Whether a part of a password is taken for something else, since it holds an `@` or a `/` as it is."""
-    try:
-        parts = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        return False
-    port = str(parts.get("port") or "")
-    places = (parts.get("host"), parts.get("hostaddr"), parts.get("dbname"))
-    return any("@" in str(place) for place in places) or bool(port.strip(",0123456789"))
-
-
-def _no_address(url: str) -> StateError:
-    hint = "postgresql://USER@HOST:PORT/DATABASE; in a password, `@` is written `%40` and `/` is written `%2F`"
-    return StateError(f"`{shown(url)}` is no address of a ledger", code="ledger-address", hint=hint)
-
-
-def with_password(url: str) -> bool:
-    """Whether an address holds a password."""
-    try:
-        return bool(conninfo_to_dict(url).keys() & {"password", "sslpassword"})
-    except psycopg.ProgrammingError:
-        return False
-
-
-def at_database(url: str, name: str) -> str:
-    """The same server, another database."""
-    return make_conninfo(url, dbname=name)
 
 
 def _words(error: psycopg.Error) -> str:

@@ -10,7 +10,7 @@ from contentops.model import OpenEntry, RequestId
 from contentops.state.codec import Drop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from contentops.digest import Digest
     from contentops.ledger.queue import ClaimedSubmit
@@ -31,6 +31,11 @@ class WorkState:
         self._writer = EntryWriter(runner)
         self._claimed: dict[RequestId, ClaimedSubmit] = {}
         self._entries: dict[RequestId, OpenEntry] = {}
+
+    @property
+    def claimed(self) -> Collection[RequestId]:
+        """What this worker has claimed, and has not let go of."""
+        return self._writer.ours
 
     def begin(self, claimed: ClaimedSubmit) -> None:
         """Work on it from now on."""

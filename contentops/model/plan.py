@@ -87,6 +87,8 @@ class Change(Struct, frozen=True, kw_only=True):
     """The kebab-case reason the item is held back, or empty."""
     holder: str = ""
     """What works on the item instead, and where: `worker on HOST`; empty: nothing does."""
+    withdraws: tuple[RequestId, ...] = ()
+    """What is queued for the same request under another name, and is needless once this is carried out."""
     hint: str = ""
 
     @property

@@ -154,6 +154,8 @@ class HeldEntry(Struct, frozen=True, kw_only=True):
     item: ItemId
     state: str
     """`queued`: nothing of it was sent yet; else as a `JobState`."""
+    digest: Digest = NOTHING
+    """What it asks for."""
     kind: str = ""
     """What holds it: apply or worker, or a row that cannot be used, which is nobody; empty: nothing does."""
     who: str = ""

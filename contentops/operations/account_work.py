@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 from typing import TYPE_CHECKING
 
 from contentops.documents.files import Outputs
+from contentops.errors import StateError
 from contentops.execution.assembly import ItemEdges, Known, assemble, learned_durations
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.context import ServerCapabilities
@@ -121,6 +123,8 @@ class AccountWorker:
         try:
             await run.carry_out(claims, most=project.api.max_in_flight)
         finally:
+            with contextlib.suppress(StateError):  # a session that is gone holds nothing
+                claims.close()
             learned.share()
 
     def _turn(self, learned: Learned) -> None:

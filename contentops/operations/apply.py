@@ -21,7 +21,7 @@ from contentops.operations.connection import connected, credentials
 from contentops.operations.few_changes import keep_items
 from contentops.operations.plan import gathered
 from contentops.operations.unchanged import AskedInputs
-from contentops.operations.workspace import FOLDER, World, open_workspace, other_states
+from contentops.operations.workspace import World, open_workspace, other_states
 from contentops.planning.inputs import paths
 from contentops.planning.plan import approved, make_plan
 from contentops.planning.review import check_ceiling, compare_file
@@ -282,18 +282,30 @@ def _claim(shared: ProjectLedger, plan: Plan, state: State) -> frozenset[Request
     }
     claimed = shared.claim((entry for id_, entry in state.entries.items() if id_ not in held), submits)
     if claimed.lost:
-        raise Refused(
-            f"another machine has begun to work on {_named(claimed.lost)} since this was planned; nothing was done",
-            code="ledger-changed",
-            hint="run it again: it plans with what is known by then",
-        )
+        raise begun_elsewhere(claimed.lost)
     if claimed.recorded:
         raise Refused(
             f"the text of {_named(claimed.recorded)} was paid for and recorded in another checkout; nothing was done",
             code="recorded-elsewhere",
             hint="pull the lock and the files from git; for another text, bump its `revision`",
         )
+    if lost := shared.withdraw(needless(plan)):
+        raise begun_elsewhere(lost)
     return held
+
+
+def needless(plan: Plan) -> tuple[RequestId, ...]:
+    """What is queued, and needless once the plan is carried out."""
+    return tuple(id_ for change in plan.changes for id_ in change.withdraws)
+
+
+def begun_elsewhere(items: Sequence[str]) -> Refused:
+    """That others were quicker than this command; nothing was done."""
+    return Refused(
+        f"another machine has begun to work on {_named(items)} since this was planned; nothing was done",
+        code="ledger-changed",
+        hint="run it again: it plans with what is known by then",
+    )
 
 
 def _named(items: Sequence[str]) -> str:
@@ -334,21 +346,13 @@ def _write_report(
     try:
         keep_report(workspace.project, name, f"{json_text(document)}\n".encode())
     except OSError as error:
-        words = f"the report of this run is not kept: `{FOLDER}/runs/{name}`: {error.strerror or error}"
+        words = f"the report of this run is not kept: `{state_dir.FOLDER}/runs/{name}`: {error.strerror or error}"
         emit(Event(kind="note", at=run.ended_at, data={"message": words}))
 
 
 @contextlib.contextmanager
 def hold_lock(project: Project, world: World) -> Iterator[None]:
     """The right to change this environment's state, for as long as the block runs."""
-    import getpass
-    import socket
-
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = "someone"
-    who = f"{user}@{socket.gethostname()}"
-    where = run_page(world.environ)
+    who, where = state_dir.user_at_host(), run_page(world.environ)
     with ApplyLock(Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where):
         yield

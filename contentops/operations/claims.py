@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct, structs
 
 from contentops.digest import NOTHING
-from contentops.execution.first_contact import heed
+from contentops.execution.first_contact import ask_after_restore
 from contentops.execution.primitives import Item, Standing
 from contentops.execution.program import carry_out
 from contentops.ledger.account import history_of
+from contentops.ledger.entries import release
 from contentops.ledger.queue import UnusableRow, claim_work, drop_cancelled
 from contentops.model import (
     Action,
@@ -48,7 +49,7 @@ TICK = 0.05
 """Seconds between two claims while there is more than there is room for: what ends is replaced many at a time."""
 IDLE = 0.5
 """Seconds between two claims while nothing is there to be claimed: the work of a runner that dies is seen by then."""
-HEED = 5.0
+RESTORED = 5.0
 """Seconds between two looks whether the ledger was restored."""
 REST = 300.0
 """Seconds after which a job that was given up as late is polled again."""
@@ -106,7 +107,7 @@ class Claims:
         self._tasks: dict[RequestId, asyncio.Task[None] | None] = {}
         """What is worked on."""
         self._resting: deque[tuple[float, RequestId]] = deque()
-        self._ask_at = self._cancelled_at = self._heed_at = 0.0
+        self._ask_at = self._cancelled_at = self._restored_at = 0.0
         self._first = int.from_bytes(hashlib.sha256(source.account.encode()).digest()[:4], "big", signed=True)
         self._holds_first = self._drained = False
 
@@ -133,6 +134,14 @@ class Claims:
             raise StopIteration
         return None
 
+    def close(self) -> None:
+        """Let others have what is held still, also the right to try the first job. Raises StateError."""
+        source = self._source
+        release(source.runner, source.account)
+        if self._holds_first:
+            source.runner.session.unlock(FIRST, self._first)
+            self._holds_first = False
+
     # --- claiming ------------------------------------------------------------------------------------------
 
     @property
@@ -149,7 +158,8 @@ class Claims:
         self._ask_at = now + IDLE
         if room <= 0 or not self._may_claim:
             return
-        found = claim_work(self._source.runner, self._source.account, self._ctx.server, room)
+        source, known = self._source, self._state.claimed
+        found = claim_work(source.runner, source.account, self._ctx.server, room, known)
         for claimed in found:
             if isinstance(claimed, UnusableRow):
                 self._state.leave(claimed.request_id, UNUSABLE)
@@ -163,12 +173,12 @@ class Claims:
     def _prove(self, now: float) -> None:
         """Until a job of the account has completed, by whomever, one worker at a time goes on."""
         admission, session = self._ctx.admission, self._source.runner.session
-        if not admission.proven or now >= self._heed_at:
-            self._heed_at = now + HEED
+        if not admission.proven or now >= self._restored_at:
+            self._restored_at = now + RESTORED
             history = history_of(session, self._source.account)
             place = (self._ctx.server, self._ctx.dialect())
             admission.proven = admission.proven or place in history.proven
-            heed(admission, history, honours_ids=self._ctx.capabilities.honours_ids)
+            ask_after_restore(admission, history, honours_ids=self._ctx.capabilities.honours_ids)
         if not admission.proven and not self._holds_first:
             self._holds_first = session.lock(FIRST, self._first)
         elif admission.proven and self._holds_first:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import ValidationError, convert, structs
 
 from contentops.errors import StateError
-from contentops.operations.workspace import FOLDER, open_cache
+from contentops.operations.workspace import open_cache
 from contentops.sanitize import visible
+from contentops.state.state_dir import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

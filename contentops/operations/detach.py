@@ -11,7 +11,7 @@ from contentops.ledger.account import account_of
 from contentops.ledger.queue import Deposited, QueuedWork
 from contentops.model import Detached, LookUp, RequestId, request_id
 from contentops.operations import ledger
-from contentops.operations.apply import check_allowed, standing, telling
+from contentops.operations.apply import begun_elsewhere, check_allowed, needless, standing, telling
 from contentops.operations.connection import credentials
 from contentops.operations.plan import gathered
 from contentops.operations.workspace import World, has_ledger, open_workspace
@@ -58,8 +58,10 @@ def detach(
         if not confirm(planned):
             return planned, None
         account = account_of(project.api, known.key)
-        with ledger.depositing(project, workspace.store, account, world) as deposit:
-            queued = deposit(rows)
+        with ledger.depositing(project, workspace.store, account, world) as queue:
+            if lost := queue.withdraw(needless(planned)):
+                raise begun_elsewhere(lost)
+            queued = queue.deposit(rows)
     return planned, Detached(
         queued=tuple(row.item for row in rows if row.request_id in queued),
         credits=sum(row.credits for row in rows if row.request_id in queued),

@@ -24,8 +24,9 @@ from contentops.errors import ContentopsError, InputError, StateError
 from contentops.model import ItemId, JobState, Record, RequestId, request_id
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.plan import known_ids, no_item
-from contentops.operations.workspace import FOLDER, open_cache, other_states, shared_state
+from contentops.operations.workspace import open_cache, other_states, shared_state
 from contentops.state.cache import StoredText
+from contentops.state.state_dir import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

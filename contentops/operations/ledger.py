@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
@@ -12,18 +12,18 @@ from contentops.api import trust
 from contentops.ci.runner import run_page
 from contentops.errors import Diagnostic, Refused, Severity, StateError
 from contentops.ledger.account import sign_in
-from contentops.ledger.address import beyond_plain, strangers
+from contentops.ledger.address import beyond_plain, remote_servers
 from contentops.ledger.applying import applying
 from contentops.ledger.entries import EntryOwner
 from contentops.ledger.project import ProjectLedger, ReadLedger
-from contentops.ledger.queue import deposit
+from contentops.ledger.queue import deposit, withdraw
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerAway, LedgerSession
 from contentops.operations.workspace import OpenedLedger
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from contentops.ledger.account import Account
     from contentops.ledger.queue import Deposited
@@ -32,8 +32,14 @@ if TYPE_CHECKING:
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
 
-    Deposits = Callable[[Iterable[Deposited]], frozenset[RequestId]]
+
+class QueueAccess(NamedTuple):
+    """What an apply that does not wait may do with the queue."""
+
+    deposit: Callable[[Iterable[Deposited]], frozenset[RequestId]]
     """Queues submits, and tells which of them nobody had asked for before."""
+    withdraw: Callable[[Collection[RequestId]], tuple[str, ...]]
+    """Takes submits out; returns the items of those that others have begun to work on."""
 
 
 def address(project: Project, world: World) -> str:
@@ -49,7 +55,7 @@ def address(project: Project, world: World) -> str:
     if beyond := beyond_plain(url):
         message = f"`ledger` in `contentops.yaml` may not say {', '.join(f'`{name}`' for name in beyond)}"
         raise Refused(message, code="ledger-address", hint=f"state the whole address in `{trust.LEDGER}`")
-    for place in strangers(url):
+    for place in remote_servers(url):
         if trust.may_use_ledger(place, environ):
             continue
         question = (
@@ -118,7 +124,7 @@ def working(project: Project, store: StateStore, cache: Cache, world: World) -> 
 
 
 @contextlib.contextmanager
-def depositing(project: Project, store: StateStore, account: Account, world: World) -> Iterator[Deposits]:
+def depositing(project: Project, store: StateStore, account: Account, world: World) -> Iterator[QueueAccess]:
     """What queues submits of a project for an account; no apply of it works meanwhile.
 
     Raises LockHeld where one does, StateError where the ledger cannot be used.
@@ -129,7 +135,7 @@ def depositing(project: Project, store: StateStore, account: Account, world: Wor
         runner = Runner(session, kind="apply", page=page)
         with applying(runner, owner, page=page):
             sign_in(session, account)
-            yield functools.partial(deposit, runner, owner)
+            yield QueueAccess(functools.partial(deposit, runner, owner), functools.partial(withdraw, session))
 
 
 def _session(url: str, world: World) -> LedgerSession:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.errors import Refused, StateError, plural
+from contentops.ledger.address import shown
 from contentops.ledger.examine import examine
-from contentops.ledger.session import shown
 from contentops.operations.doctor import Check
 from contentops.operations.ledger import address
 

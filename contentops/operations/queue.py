@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.ledger import queue
-from contentops.operations.upkeep import opened
+from contentops.operations.ledger_maintenance import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

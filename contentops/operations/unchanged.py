@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from contentops import __version__
-from contentops.atomic_io import PRIVATE, read_file, replace
+from contentops.atomic_io import PRIVATE, TRUSTED_AFTER, read_file, replace
 from contentops.collector import without_collection
 from contentops.digest import digest_bytes
 from contentops.documents.paths import PROJECT_FILE
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 """Raised with the form of what is kept; the version of contentops counts too."""
-TRUSTED_AFTER: Final = 3_000_000_000
-"""Nanoseconds a file must have been left alone before its stamp is trusted."""
 _stamp: Final = operator.attrgetter("st_mode", "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 Stamp = tuple[int, ...]
 """Mode, device, inode, size, and the times of the last change of content and of the file, in nanoseconds; 0: absent."""
@@ -57,8 +55,8 @@ class Asked(Struct, frozen=True, kw_only=True):
 
     environment: str = ""
     variables: tuple[str, ...] = ()
-    ledger: str = ""
-    """What `CONTENTOPS_LEDGER` says."""
+    names_ledger: bool = False
+    """Whether `CONTENTOPS_LEDGER` says anything; what it says may hold a password, which is kept nowhere."""
 
 
 class _Said(Struct, frozen=True, kw_only=True):
@@ -286,10 +284,6 @@ def _stamps(root: str, names: Iterable[str]) -> array[int]:
         except (FileNotFoundError, NotADirectoryError):
             add(_ABSENT)
     return found
-
-
-def _one_by_one(stamps: array[int]) -> Iterator[Stamp]:
-    return (tuple(stamps[at : at + _NUMBERS]) for at in range(0, len(stamps), _NUMBERS))
 
 
 def _are_trusted(stamps: array[int], *, before: int) -> bool:

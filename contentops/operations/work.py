@@ -6,7 +6,6 @@ A worker has no checkout: files, saves and the lock are an apply's, which finds 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 from typing import TYPE_CHECKING
 
@@ -15,16 +14,15 @@ from msgspec import Struct, structs
 from contentops.api import trust
 from contentops.api.dialects import needs_key, no_key
 from contentops.ci.runner import run_page
-from contentops.errors import ContentopsError, StateError
+from contentops.errors import ContentopsError
 from contentops.execution.limiter import iso
 from contentops.ledger.account import accounts_of
-from contentops.ledger.entries import release
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession, WorkTaken
 from contentops.model import AccountWork, ApiSettings, Event
 from contentops.operations.account_work import AccountWorker
 from contentops.operations.connection import Credentials
-from contentops.operations.upkeep import check_named
+from contentops.operations.ledger_maintenance import check_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,11 +64,7 @@ def work(
             with _session(url, stop, world) as session:
                 runner = Runner(session, kind="worker", page=run_page(world.environ))
                 worker = _Worker(runner, options, stop, emit, world, done)
-                try:
-                    (world.run or asyncio.run)(worker.run())
-                finally:
-                    with contextlib.suppress(StateError):
-                        release(runner)
+                (world.run or asyncio.run)(worker.run())
         except WorkTaken as error:
             # It stood still for so long that others went on with its work: it begins anew, as another runner.
             emit(Event(kind="note", at=iso(world.wall()), data={"message": f"{error.message}; it begins anew"}))

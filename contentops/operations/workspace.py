@@ -34,6 +34,7 @@ from contentops.planning.plan import make_plan
 from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
 from contentops.state.cache import Cache
+from contentops.state.state_dir import FOLDER
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from contentops.ledger.project import ProjectLedger, ReadLedger
     from contentops.model import Catalog, Desired, ItemId, Observed, Plan, Project
     from contentops.operations.history import PastTexts
-
-FOLDER = ".contentops"
 
 
 class World(Struct, frozen=True, kw_only=True):

@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.model import Action, Drain, Reason, RequestId, request_id
+from contentops.errors import plural
+from contentops.model import Action, Drain, Note, Reason, RequestId, request_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from contentops.model import Change
+    from contentops.digest import Digest
+    from contentops.model import Change, HeldEntry
     from contentops.planning.inputs import PlanInputs
+
+    Queued = Mapping[Digest, list[HeldEntry]]
+    """First submits that are queued, by what they ask for."""
 
 HELD = "held"
 """The kind of the reason that another process works on an item."""
@@ -20,11 +25,23 @@ QUEUED = "queued"
 """The kind of the reason that a submit waits for a worker."""
 
 
-def beside_others(inputs: PlanInputs, change: Change) -> Change:
-    """The change as it is carried out beside `inputs.held`.
+def queued_first(inputs: PlanInputs) -> Queued:
+    """What is queued, but for further takes that somebody asked for."""
+    found: dict[Digest, list[HeldEntry]] = {}
+    state, environment = inputs.state, inputs.project.environment
+    for one in inputs.held.values():
+        first = one.state == QUEUED and request_id(state.lineage, environment, one.item, one.digest, 1)
+        if one.request_id == first:
+            found.setdefault(one.digest, []).append(one)
+    return found
+
+
+def beside_others(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
+    """The change as it is carried out beside `inputs.held`, of which `queued` waits or is about to be sent.
 
     What a live process holds is left to it: the whole item, where that is what would bring its text, else the drain
-    of an earlier job alone. What only waits for a worker is done here, and the change says so.
+    of an earlier job alone. What only waits for a worker is done here, and the change says so; where it waits under
+    another name, it is withdrawn.
     """
     held = inputs.held
     if not held:
@@ -34,14 +51,21 @@ def beside_others(inputs: PlanInputs, change: Change) -> Change:
         for step in change.steps
         if not (isinstance(step, Drain) and (found := held.get(step.entry.request_id)) is not None and found.kind)
     )
+    others = tuple(_under_other_names(inputs, change, queued)) if queued else ()
     own = next((held[id_] for id_ in _requests(inputs, change) if id_ in held), None)
+    if own is None and change.submit is not None:
+        own = max(others, key=lambda one: bool(one.kind), default=None)
     if own is None and not steps and change.steps and not change.blocked:
         own = held[change.drains[0].request_id]
-    if change.blocked or own is None:
+    if change.blocked:
         return structs.replace(change, steps=steps)
+    withdraws = tuple(one.request_id for one in others if not one.kind)
+    if own is None:
+        return structs.replace(change, steps=steps, withdraws=withdraws)
     who = f"since {own.since}, deposited by {own.depositor}"
     if not own.kind:
-        return structs.replace(change, steps=steps, reasons=(*change.reasons, Reason(kind=QUEUED, detail=who)))
+        reasons = (*change.reasons, Reason(kind=QUEUED, detail=who))
+        return structs.replace(change, steps=steps, withdraws=withdraws, reasons=reasons)
     return structs.replace(
         change,
         action=Action.PENDING,
@@ -64,3 +88,32 @@ def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
         state = inputs.state
         name = request_id(state.lineage, inputs.project.environment, change.id, step.digest, step.attempt)
         yield RequestId(name)
+
+
+def _under_other_names(inputs: PlanInputs, change: Change, queued: Queued) -> Iterator[HeldEntry]:
+    """Queued submits whose text a change brings otherwise: of its item, or of one that no manifest declares."""
+    step = change.submit
+    if change.spec is None or not (step is not None or change.action is Action.FINISH) or (step and step.section):
+        return
+    named = set(_requests(inputs, change))
+    for one in queued.get(change.spec.digest, ()):
+        if one.request_id not in named and (one.item == change.id or one.item not in inputs.specs):
+            yield one
+
+
+def asked_for_by_none(inputs: PlanInputs, queued: Queued, changes: Iterable[Change]) -> Iterator[Note]:
+    """That submits wait which no item asks for, and whose text no change of the plan brings."""
+    withdrawn = {id_ for change in changes for id_ in change.withdraws}
+    left = sorted(
+        one.item
+        for found in queued.values()
+        for one in found
+        if not one.kind and one.request_id not in withdrawn
+        if one.item not in inputs.specs or inputs.specs[one.item].digest != one.digest
+    )
+    if left:
+        verb = "waits" if len(left) == 1 else "wait"
+        message = f"{plural(len(left), 'submit')} {verb} in the queue for what no manifest asks for: `{left[0]}`"
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        hint = f"workers pay for it all the same; `contentops queue cancel {left[0]}` takes it out"
+        yield Note(kind="queued", message=message + more, hint=hint)

@@ -11,7 +11,7 @@ from contentops.digest import digest_json
 from contentops.errors import UsageError, did_you_mean, plural, price
 from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
 from contentops.planning.decide import decide, decide_gone, find_file, hold
-from contentops.planning.held import beside_others
+from contentops.planning.held import asked_for_by_none, beside_others, queued_first
 from contentops.planning.inputs import ItemSides, key_of, pending
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_ring, missed, pair_renames
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from contentops.model import Change, ItemId
+    from contentops.planning.held import Queued
     from contentops.planning.inputs import PlanInputs
 
 
@@ -104,7 +105,11 @@ def make_plan(inputs: PlanInputs) -> Plan:
     choice = inputs.choice
     _check_replace(inputs)
     notes: list[Note] = [*choice.notes, *_other_servers(inputs)]
-    chosen = selected(choice, list(_candidates(inputs, notes)))
+    queued = queued_first(inputs)
+    candidates = list(_candidates(inputs, notes, queued))
+    if queued:
+        notes += asked_for_by_none(inputs, queued, (item.change for item in candidates if item.change is not None))
+    chosen = selected(choice, candidates)
     if choice.select and not chosen:
         notes.append(Note(kind="nothing-selected", message="the selection matches no item"))
     found = [item.change for item in chosen if item.change is not None]
@@ -162,7 +167,7 @@ def _essence(change: Change) -> list[object]:
 # --- every item --------------------------------------------------------------------------------------------
 
 
-def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
+def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterator[Candidate]:
     """Every declared item, then every one that is gone, each with its change; adds to `notes` what is worth knowing."""
     records, specs, entries = inputs.state.records, inputs.specs, inputs.entries
     orphans = pair_renames(inputs)
@@ -183,7 +188,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
         change: Change | None = None
         if not (usual and is_settled(item)):
             change, more = decide(item)
-            change = change and beside_others(inputs, change)
+            change = change and beside_others(inputs, change, queued)
             notes += more
         yield Candidate(id=spec.id, spec=spec, change=change, entries=held)
     notes += _left_behind(inputs, standing)
@@ -198,7 +203,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note]) -> Iterator[Candidate]:
             continue
         taken = record is not None and key_of(record.output) in shared
         change, note = decide_gone(inputs, record, held, shared=taken)
-        change = change and beside_others(inputs, change)
+        change = change and beside_others(inputs, change, queued)
         notes += [note] if note else []
         yield Candidate(id=id_, spec=None, change=change, entries=held, path=record.output if record else "")
 

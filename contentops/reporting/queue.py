@@ -23,10 +23,10 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 def detached_text(found: Detached) -> str:
     """What was queued, in a line or three."""
-    queued = plural(len(found.queued), "submit")
-    lines = [f"Queued {queued} for {plural(found.credits, 'credit')}: `contentops work` carries them out."]
+    queued = f"Queued {plural(len(found.queued), 'submit')} for {plural(found.credits, 'credit')}"
+    lines = [f"{queued}: `contentops work` carries them out." if found.queued else "Queued nothing."]
     if found.known:
-        lines.append(f"{plural(len(found.known), 'submit')} asked for before, by whomever: not queued again.")
+        lines.append(f"{plural(len(found.known), 'submit')} queued or paid for before: not queued again.")
     if found.queued or found.known:
         lines.append("`contentops queue` shows how they stand; `contentops apply` writes their texts, for nothing.")
     if found.waiting:

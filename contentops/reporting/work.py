@@ -41,8 +41,11 @@ def work_json(done: Sequence[AccountWork], *, endless: bool = False) -> dict[str
 
 
 def work_text(done: Sequence[AccountWork]) -> str:
-    """A line for each account, and why it ended early."""
-    return "\n".join(_lines(done))
+    """A line for each account, and why it ended early; and where the texts are."""
+    lines = [*_lines(done)]
+    if any(one.results.get(Result.DONE) for one in done):
+        lines.append("The texts are in the ledger; `contentops apply` at a checkout writes the files.")
+    return "\n".join(lines)
 
 
 def _lines(done: Sequence[AccountWork]) -> Iterator[str]:

@@ -223,7 +223,7 @@ class StatementWatch:
 
     @contextlib.contextmanager
     def over(self, file: int) -> Iterator[None]:
-        """StatementWatch what the block does over that socket."""
+        """Watch what the block does over that socket."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._look, daemon=True)
             self._thread.start()
@@ -235,7 +235,7 @@ class StatementWatch:
                 self._over = None
 
     def stop(self) -> None:
-        """StatementWatch no longer."""
+        """Watch no longer."""
         self._stopped.set()
 
     def _look(self) -> None:

@@ -129,6 +129,18 @@ def make_folder(folder: Path) -> None:
         folder.chmod(0o700)
 
 
+def user_at_host() -> str:
+    """Who works here, for people."""
+    import getpass
+    import socket
+
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = "someone"
+    return f"{user}@{socket.gethostname()}"
+
+
 class ApplyLock:
     """A context manager that holds the apply lock of one environment.
 

@@ -24,6 +24,7 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._ends: list[tuple[socket.socket, socket.socket]] = []
         self._losing = threading.Event()
+        self._arriving = 0
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
     @classmethod
@@ -40,8 +41,9 @@ class Wire:
         for client, _ in self._ends:
             _end(client)
 
-    def lose_answer(self) -> None:
-        """Let what is sent next arrive, and lose the answer to it."""
+    def lose_answer(self, *, after: int = 0) -> None:
+        """Let what is sent next arrive, and lose the answer to it; `after` so many answers that arrive."""
+        self._arriving = after
         self._losing.set()
 
     @property
@@ -94,8 +96,10 @@ class Wire:
         with contextlib.suppress(OSError):
             while data := server.recv(65536):
                 if self._losing.is_set():
-                    self._losing.clear()
-                    break
+                    self._arriving -= 1
+                    if self._arriving < 0:
+                        self._losing.clear()
+                        break
                 client.sendall(data)
         _end(client)
 

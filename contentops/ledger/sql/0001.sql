@@ -4,7 +4,7 @@
 CREATE TABLE contentops.account (
     id text PRIMARY KEY,                         -- `api.account`, or the server and the fingerprint of the key
     server text NOT NULL,
-    fingerprint text NOT NULL,                   -- of the key: a worker serves the accounts whose key it has
+    fingerprint text NOT NULL,                   -- of its keys, with spaces between: a worker serves the accounts whose key it has
     settings jsonb NOT NULL DEFAULT '{}',        -- how the server is spoken to, as the last deposit said
     restored_at timestamptz,                     -- since then nobody knows all that was paid for
     seen_at timestamptz NOT NULL DEFAULT now()   -- when somebody last worked for it, to the day

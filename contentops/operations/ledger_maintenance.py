@@ -1,4 +1,4 @@
-"""The upkeep of a ledger: its tables, what it lets go of, who may use it, and what to do after it was restored."""
+"""Maintenance of a ledger: its tables, what it lets go of, who may use it, and what to do after it was restored."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from contentops.errors import UsageError
-from contentops.ledger import roles, schema, upkeep
-from contentops.ledger.session import LedgerSession, shown
+from contentops.ledger import maintenance, roles, schema
+from contentops.ledger.address import shown
+from contentops.ledger.session import LedgerSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from contentops.ledger.maintenance import Collected, Overview
     from contentops.ledger.roles import Privilege
-    from contentops.ledger.upkeep import Collected, Overview
 
 
 def check_named(address: str) -> None:
@@ -44,13 +45,13 @@ def migrate(address: str, *, do: bool) -> tuple[int, int]:
 def collect(address: str, days: int, *, do: bool) -> Collected:
     """What the ledger lets go of; done, if `do`. Raises StateError."""
     with opened(address) as session:
-        return upkeep.collect(session, days) if do else upkeep.superfluous(session, days)
+        return maintenance.collect(session, days) if do else maintenance.superfluous(session, days)
 
 
 def restored(address: str) -> tuple[str, ...]:
     """Say that the database was put back to an earlier time; the accounts that this is noted for. Raises StateError."""
     with opened(address) as session:
-        return upkeep.restored(session)
+        return maintenance.restored(session)
 
 
 def grant(address: str, role: str, *, work: bool) -> tuple[Privilege, ...]:
@@ -62,9 +63,9 @@ def grant(address: str, role: str, *, work: bool) -> tuple[Privilege, ...]:
 def overview(address: str) -> Overview:
     """How the ledger stands. Raises StateError."""
     with opened(address) as session:
-        return upkeep.overview(session)
+        return maintenance.overview(session)
 
 
-def place(address: str) -> str:
+def shown_address(address: str) -> str:
     """An address as it may be shown."""
     return shown(address)

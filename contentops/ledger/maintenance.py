@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
+from contentops.ledger.rows import utc
 from contentops.ledger.runner import ALIVE
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 BATCH = 1_000
 """Rows that one transaction removes."""
-DAYS = 90
-"""Days for which what is done with is kept, unless somebody says otherwise."""
 
 # Each statement is given the days and the rows of a batch, and asks its condition again of every row.
 _OLD = "now() - make_interval(days => %(days)s)"
@@ -145,7 +144,7 @@ def alive(cursor: psycopg.Cursor[Row]) -> tuple[RunnerRow, ...]:
     """Who works now."""
     cursor.execute(
         f"""
-SELECT number, kind, who, page, {_utc("started_at")}, entries FROM contentops.runner_alive ORDER BY number""".encode()
+SELECT number, kind, who, page, {utc("started_at")}, entries FROM contentops.runner_alive ORDER BY number""".encode()
     )
     return tuple(_row(RunnerRow, row) for row in cursor.fetchall())
 
@@ -163,7 +162,7 @@ def _remove(session: LedgerSession, place: tuple[str, str], which: str, days: in
 def _overview(cursor: psycopg.Cursor[Row]) -> Overview:
     cursor.execute(
         f"""
-SELECT a.id, a.server, coalesce({_utc("a.restored_at")}, ''), {_utc("a.seen_at")},
+SELECT a.id, a.server, coalesce({utc("a.restored_at")}, ''), {utc("a.seen_at")},
   coalesce(b.queued, 0)::bigint, coalesce(b.in_flight, 0)::bigint, coalesce(b.unwritten, 0)::bigint,
   coalesce(b.failures, 0)::bigint, coalesce(b.oldest, 0)::bigint, coalesce(s.credits, 0)::bigint
 FROM contentops.account a
@@ -185,7 +184,3 @@ SELECT (SELECT count(*) FROM contentops.entry), (SELECT count(*) FROM contentops
 
 def _row(kind: type[Rows], row: Row) -> Rows:
     return kind(**dict(zip(kind.__struct_fields__, row, strict=True)))
-
-
-def _utc(column: str) -> str:
-    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""

@@ -1,4 +1,4 @@
-"""The upkeep of a ledger: tables, what it lets go of, who may use it, views, and what follows a restore."""
+"""Maintenance of a ledger: tables, what it lets go of, who may use it, views, and what follows a restore."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from contentops.errors import ContentopsError, Refused
-from contentops.ledger import roles, schema, upkeep
+from contentops.ledger import maintenance, roles, schema
 from contentops.ledger.account import account_of, sign_in
 from contentops.ledger.entries import EntryWriter
 from contentops.ledger.reading import read_rows
@@ -165,14 +165,14 @@ def test_gc_lets_go_of_dead_runners_and_of_accounts_without_use(session: LedgerS
     with LedgerSession(database, patience=0) as other:
         alive = Runner(other, kind="worker").number
         age(session, 100)
-        found = upkeep.collect(session, 90)
+        found = maintenance.collect(session, 90)
     assert (found.runners, found.accounts, found.facts) == (1, 1, 1)
     assert session.run("SELECT id FROM contentops.account") == [("acme",)]
     assert session.run("SELECT account FROM contentops.fact") == [("acme",)]
     holder = session.run("SELECT runner FROM contentops.entry")[0][0]
     assert session.run("SELECT number FROM contentops.runner ORDER BY 1") == [(holder,), (alive,)]
     alone(session)
-    assert upkeep.superfluous(session, 90).runners == 1  # the one that lived
+    assert maintenance.superfluous(session, 90).runners == 1  # the one that lived
 
 
 def test_gc_goes_in_small_steps_and_looks_again(session: LedgerSession) -> None:
@@ -180,9 +180,9 @@ def test_gc_goes_in_small_steps_and_looks_again(session: LedgerSession) -> None:
     fill(session, [entry(f"item-{number}", JobState.PAID) for number in range(25)])
     session.run("UPDATE contentops.entry SET taken = true")
     age(session, 100)
-    found = upkeep.collect(session, 90, batch=10)
+    found = maintenance.collect(session, 90, batch=10)
     assert (found.entries, found.texts) == (25, 25)
-    assert upkeep.collect(session, 90) == upkeep.Collected()
+    assert maintenance.collect(session, 90) == maintenance.Collected()
 
 
 # --- restored ----------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from contentops.ledger.address import insisting
+from contentops.ledger.address import with_safe_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def ends_silent_sessions(url: str) -> bool:
 @contextlib.contextmanager
 def _connected(url: str) -> Iterator[psycopg.Connection[Any]]:
     connection = psycopg.connect(
-        insisting(url), autocommit=True, connect_timeout=int(PATIENCE), application_name="contentops"
+        with_safe_password(url), autocommit=True, connect_timeout=int(PATIENCE), application_name="contentops"
     )
     try:
         yield connection

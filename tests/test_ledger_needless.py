@@ -1,0 +1,50 @@
+"""What waits in the queue and is needless by now: withdrawn, so that no worker pays for it beside an apply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.processes import KEY, PROJECT, Served, blog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.running import Build, Run
+
+MOVED = "moved: [{{from: {}, to: {}}}]\n"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for the whole module; each test has topics of its own."""
+    with Served(tmp_path_factory.mktemp("served") / "store.db", stage_seconds=0.05) as served:
+        yield served
+
+
+def _renamed(root: Path, topic: str) -> None:
+    (root / "content/blog.yaml").write_text(MOVED.format("a", "b") + blog("b", topic=topic.format("a")))
+
+
+@pytest.mark.parametrize("again", [("apply", "--detach", "--yes"), ("apply", "--yes")])
+def test_an_item_that_is_renamed_while_it_waits_is_paid_once(
+    project: Build, invoke: Run, server: Served, database: str, again: tuple[str, ...]
+) -> None:
+    """Whoever submits it, under whichever name."""
+    topic = f"{{}} ({len(again)} words)"
+    files = {
+        "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
+        "content/blog.yaml": blog("a", topic=topic),
+    }
+    root, env = project(files, at="one"), {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": database}
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    _renamed(root, topic)
+    for command in (again, ("work", "--once"), ("apply", "--yes")):
+        ended = invoke(*command, cwd=root, env=env)
+        assert ended.code == 0, ended.stderr
+    assert server.charges(topic.format("a")) == [topic.format("a")]
+    assert [path.name for path in (root / "out").iterdir()] == ["b.md"]
+    assert invoke("queue", "--json", env=env).json["size"] == 0
+    assert not invoke("plan", "--json", cwd=root, env=env).json["changes"]
