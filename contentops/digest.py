@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import NewType
 
 Digest = NewType("Digest", str)
@@ -18,7 +19,17 @@ DIGEST_VERSION = 1
 
 NOTHING = Digest("")
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode
+
+def _as_dict(value: object) -> dict[str, object]:
+    if not isinstance(value, Mapping):
+        message = f"{type(value).__name__} is not JSON"
+        raise TypeError(message)
+    return dict(value)
+
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), default=_as_dict
+).encode
 
 
 def canonical(value: object) -> str:

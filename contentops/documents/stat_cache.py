@@ -6,46 +6,65 @@ old when it was taken: a write within the clock's grain of the look could leave 
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from contentops.atomic_io import TRUSTED_AFTER
-from contentops.digest import Digest
-from contentops.model import Observed
+from contentops.digest import Digest, digest_bytes
+from contentops.model import Observed, StoredMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from contentops.documents.files import Outputs
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 
 class _Row(Struct, array_like=True, frozen=True):
-    """A file as it was seen, by its stamp."""
+    """A file as it was seen, by its stamp; its front matter stays text."""
 
     stamp: list[int]
-    file: str
+    file: Digest
     title: str
-    body: str
-    front: dict[str, Any]
+    body: Digest
+    front: Raw
     owner: str
-    provenance: dict[str, Any]
+    provenance: Raw
+
+    def observed(self, path: str) -> Observed:
+        """The file at a path that has this stamp."""
+        return Observed(
+            path=path,
+            file=self.file,
+            title=self.title,
+            body=self.body,
+            front=StoredMap(self.front),
+            owner=self.owner,
+            provenance=StoredMap(self.provenance),
+        )
+
+
+_decode_row = msgspec.json.Decoder(_Row).decode
+# Not msgspec's encoder: front matter may hold whole numbers wider than its 64 bits.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class StatCache:
     """Observes files, by stamp where that is enough. `remembered` is what `remember` gave before, or None.
 
-    `now` is nanoseconds since the epoch, on the clock that stamps files.
+    `now` is nanoseconds since the epoch, on the clock that stamps files. Rows stay text but for the moment in which a
+    file is looked at: there may be as many of them as items.
     """
 
     def __init__(self, outputs: Outputs, remembered: str | None, *, now: int) -> None:
         self._outputs, self._now = outputs, now
         self._known = _decoded(remembered)
-        self._fresh: dict[str, _Row] = {}
+        self._fresh: dict[str, Raw] = {}
 
     def observe_all(self, paths: Iterable[str]) -> dict[str, Observed]:
         """What is at each path now."""
@@ -55,44 +74,39 @@ class StatCache:
         """What to remember for the next time, or None if that is what was remembered."""
         if self._fresh == self._known:
             return None
-        # Not msgspec's encoder: front matter may hold whole numbers wider than its 64 bits.
-        return json.dumps([VERSION, msgspec.to_builtins(self._fresh)], ensure_ascii=False, separators=(",", ":"))
+        rows = ",".join(f"{_encode(path)}:{bytes(row).decode()}" for path, row in self._fresh.items())
+        return "".join((_head(f"{{{rows}}}".encode()), "{", rows, "}"))
 
     def _observe(self, path: str) -> Observed:
         stamp = self._outputs.stamp(path)
         known = self._known.get(path)
-        if stamp is not None and known is not None and known.stamp == list(stamp):
-            self._fresh[path] = known
-            return Observed(
-                path=path,
-                file=Digest(known.file),
-                title=known.title,
-                body=Digest(known.body),
-                front=known.front,
-                owner=known.owner,
-                provenance=known.provenance,
-            )
+        if stamp is not None and known is not None:
+            row = _decode_row(known)
+            if row.stamp == list(stamp):
+                self._fresh[path] = known
+                return row.observed(path)
         found = self._outputs.observe(path)
         # Only what was read under the very stamp may be found by it again.
         trusted = (
             stamp is not None and max(stamp[-2:]) < self._now - TRUSTED_AFTER and self._outputs.stamp(path) == stamp
         )
-        if stamp is not None and trusted and found.exists and not found.problem:
-            self._fresh[path] = _Row(
-                list(stamp),
-                found.file,
-                found.title,
-                found.body,
-                dict(found.front),
-                found.owner,
-                dict(found.provenance),
-            )
+        if trusted and found.exists and not found.problem:
+            front, own = dict(found.front), dict(found.provenance)
+            with contextlib.suppress(UnicodeEncodeError):  # an escape can bring in what no file can hold
+                seen = _encode([stamp, found.file, found.title, found.body, front, found.owner, own])
+                self._fresh[path] = Raw(seen.encode())
+                return _decode_row(self._fresh[path]).observed(path)
         return found
 
 
-def _decoded(text: str | None) -> dict[str, _Row]:
-    try:
-        version, rows = msgspec.json.decode(text or "[0, {}]", type=tuple[int, dict[str, _Row]])
-    except (ValueError, RecursionError):
-        return {}
-    return rows if version == VERSION else {}
+def _head(rows: bytes | memoryview) -> str:
+    """What stands before rows, by which they are known to be what was written."""
+    return f"{VERSION} {digest_bytes(rows)}\n"
+
+
+def _decoded(text: str | None) -> dict[str, Raw]:
+    """The rows by path; none where the text is not just what `remember` gave, as each is decoded where it is used."""
+    data = memoryview((text or "").encode())
+    start = len(_head(b""))
+    rows = data[start:]
+    return msgspec.json.decode(rows, type=dict[str, Raw]) if data[:start] == _head(rows).encode() else {}

@@ -144,7 +144,7 @@ class UnusableRow(Struct, frozen=True):
 def deposit(runner: Runner, owner: EntryOwner, submits: Iterable[Deposited]) -> frozenset[RequestId]:
     """Queue submits, in one statement; which ones: not those that anybody has asked for before."""
     values = {
-        "rows": msgspec.json.encode(list(submits)).decode(),
+        "rows": msgspec.json.encode(list(submits), enc_hook=dict).decode(),
         "account": owner.account,
         "lineage": owner.lineage,
         "environment": owner.environment,

@@ -16,9 +16,9 @@ from msgspec import Raw, Struct, structs
 
 from contentops.digest import Digest
 from contentops.errors import Diagnostic, Location
-from contentops.model import Checks, ItemId, Json, MergeRule, Moved, OnEdit, Origin, Request, Spec
+from contentops.model import Checks, ItemId, MergeRule, Moved, OnEdit, Origin, Request, Spec, StoredMap
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 """Part of each key: with another form of the text, no stored one is found."""
 
 _CHECKSUM: Final = 32
@@ -45,14 +45,26 @@ class FileResult(Struct, frozen=True, kw_only=True):
     """How many declarations it has."""
 
 
+class _StoredRequest(Struct, frozen=True, array_like=True):
+    """A request whose inputs are not decoded."""
+
+    template: str
+    style: str
+    inputs: Raw
+    mode: str
+    vertical: str | None
+    brand_voice: str | None
+    revision: int | str | None
+
+
 class _StoredSpec(Struct, frozen=True, array_like=True):
-    """A spec without what the file's specs share: `checks`, `origins` and `variables` are numbers."""
+    """A spec without what the file's specs share: `checks`, `origins`, `variables` and `used` are numbers."""
 
     id: ItemId
-    request: Request
+    request: _StoredRequest
     digest: Digest
     output: str
-    metadata: Mapping[str, Json]
+    metadata: Raw
     tags: tuple[str, ...]
     on_edit: OnEdit
     merge: MergeRule
@@ -62,22 +74,25 @@ class _StoredSpec(Struct, frozen=True, array_like=True):
     location: int
     origins: int
     variables: int
-    used: Mapping[str, str]
+    used: int
 
 
 class _StoredOrigin(Struct, frozen=True, array_like=True):
-    """An origin; its location as file, line and column."""
+    """An origin; its location as the number of the file, line and column."""
 
     layer: str
-    location: tuple[str, int, int] | None
+    location: tuple[int, int, int] | None
     variables: tuple[str, ...]
 
 
 class _Origins(Struct, frozen=True, array_like=True):
-    """Every origin of a file once, and maps of names to their numbers."""
+    """Every origin of a manifest once, and maps of names to their numbers."""
 
     origins: list[_StoredOrigin]
-    maps: list[dict[str, int]]
+    files: list[str]
+    names: list[list[str]]
+    maps: list[tuple[int, list[int]]]
+    """Which of the `names`, and the numbers of their origins."""
 
 
 class _Stored(Struct, frozen=True, array_like=True):
@@ -87,6 +102,7 @@ class _Stored(Struct, frozen=True, array_like=True):
     specs: list[_StoredSpec]
     locations: list[Location | None]
     checks: list[Checks]
+    used: list[dict[str, str]]
     origins: Raw
 
 
@@ -117,16 +133,26 @@ class StoredOrigins(Mapping[str, Origin]):
         self._number = number
 
     def __getitem__(self, name: str) -> Origin:
-        decoded = self._table.decoded
-        stored = decoded.origins[decoded.maps[self._number][name]]
-        location = None if stored.location is None else Location(*stored.location)
+        decoded, names = self._table.decoded, self._names
+        if name not in names:
+            raise KeyError(name)
+        stored = decoded.origins[decoded.maps[self._number][1][names.index(name)]]
+        location = None
+        if stored.location is not None:
+            file, line, column = stored.location
+            location = Location(decoded.files[file], line, column)
         return Origin(layer=stored.layer, location=location, variables=stored.variables)
 
+    @property
+    def _names(self) -> list[str]:
+        decoded = self._table.decoded
+        return decoded.names[decoded.maps[self._number][0]]
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._table.decoded.maps[self._number])
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._table.decoded.maps[self._number])
+        return len(self._names)
 
     def __repr__(self) -> str:
         return repr(dict(self))
@@ -154,13 +180,14 @@ def encode(result: FileResult) -> str:
     checks: dict[Checks, int] = {}
     origins: _Shared[Origin] = _Shared()
     maps: _Shared[Mapping[str, Origin]] = _Shared()
+    used: dict[tuple[tuple[str, str], ...], int] = {}
     specs = [
         _StoredSpec(
             id=spec.id,
-            request=spec.request,
+            request=_stored_request(spec.request),
             digest=spec.digest,
             output=spec.output,
-            metadata=spec.metadata,
+            metadata=Raw(_encoder.encode(spec.metadata)),
             tags=spec.tags,
             on_edit=spec.on_edit,
             merge=spec.merge,
@@ -170,20 +197,50 @@ def encode(result: FileResult) -> str:
             location=locations.setdefault(spec.location, len(locations)),
             origins=maps.number(spec.origins),
             variables=maps.number(spec.variables),
-            used=spec.used,
+            used=used.setdefault(tuple(spec.used.items()), len(used)),
         )
         for spec in result.specs
     ]
-    numbered = [{name: origins.number(origin) for name, origin in entry.items()} for entry in maps.values]
-    table = Raw(_encoder.encode(_Origins([_stored(origin) for origin in origins.values], numbered)))
-    stored = _Stored(structs.replace(result, specs=()), specs, list(locations), list(checks), table)
+    files: dict[str, int] = {}
+    names: dict[tuple[str, ...], int] = {}
+    numbered = [
+        (names.setdefault(tuple(entry), len(names)), list(map(origins.number, entry.values()))) for entry in maps.values
+    ]
+    table = _Origins([_stored(one, files) for one in origins.values], list(files), list(map(list, names)), numbered)
+    whole = structs.replace(result, specs=())
+    stored = _Stored(whole, specs, list(locations), list(checks), list(map(dict, used)), Raw(_encoder.encode(table)))
     text = _encoder.encode(stored)
     return _checksum(text) + text.decode()
 
 
-def _stored(origin: Origin) -> _StoredOrigin:
+def _stored_request(request: Request) -> _StoredRequest:
+    return _StoredRequest(
+        request.template,
+        request.style,
+        Raw(_encoder.encode(request.inputs)),
+        request.mode,
+        request.vertical,
+        request.brand_voice,
+        request.revision,
+    )
+
+
+def _request(stored: _StoredRequest) -> Request:
+    return Request(
+        template=stored.template,
+        style=stored.style,
+        inputs=StoredMap(stored.inputs),
+        mode=stored.mode,
+        vertical=stored.vertical,
+        brand_voice=stored.brand_voice,
+        revision=stored.revision,
+    )
+
+
+def _stored(origin: Origin, files: dict[str, int]) -> _StoredOrigin:
     at = origin.location
-    return _StoredOrigin(origin.layer, None if at is None else (at.file, at.line, at.column), origin.variables)
+    location = None if at is None else (files.setdefault(at.file, len(files)), at.line, at.column)
+    return _StoredOrigin(origin.layer, location, origin.variables)
 
 
 def decode(text: str) -> FileResult | None:
@@ -199,10 +256,10 @@ def decode(text: str) -> FileResult | None:
     specs = tuple(
         Spec(
             id=spec.id,
-            request=spec.request,
+            request=_request(spec.request),
             digest=spec.digest,
             output=spec.output,
-            metadata=spec.metadata,
+            metadata=StoredMap(spec.metadata),
             tags=spec.tags,
             on_edit=spec.on_edit,
             merge=spec.merge,
@@ -212,7 +269,7 @@ def decode(text: str) -> FileResult | None:
             location=locations[spec.location],
             origins=StoredOrigins(table, spec.origins),
             variables=StoredOrigins(table, spec.variables),
-            used=spec.used,
+            used=stored.used[spec.used],
         )
         for spec in stored.specs
     )

@@ -68,6 +68,7 @@ from contentops.model.steps import (
     Write,
     name_of,
 )
+from contentops.model.stored import StoredMap
 
 __all__ = [
     "BASE",
@@ -134,6 +135,7 @@ __all__ = [
     "Spec",
     "State",
     "Step",
+    "StoredMap",
     "Submit",
     "Template",
     "TemplateInput",

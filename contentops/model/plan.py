@@ -382,4 +382,4 @@ def check_seal(document: Mapping[str, Json], path: str) -> None:
 
 def record_digest(record: Record | None) -> Digest:
     """The fingerprint of a record as a plan starts from it; empty where there is none."""
-    return NOTHING if record is None else digest_json(to_builtins(record))
+    return NOTHING if record is None else digest_json(to_builtins(record, enc_hook=dict))

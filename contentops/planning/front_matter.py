@@ -62,13 +62,13 @@ def drifted(
 
     A key that a person added is none. `entries`: those of the item, whose text may be in the file already.
     """
-    job = file.provenance.get("job")
-    if job is not None and entries and any(job == entry.job_id for entry in entries):
+    if entries and (job := file.provenance.get("job")) is not None and any(job == entry.job_id for entry in entries):
         return ()  # a run that was cut short wrote it, and nothing of it is recorded yet
+    front = dict(file.front)
     found = [
-        DriftedKey(key=key, before=value, after=file.front.get(key))
+        DriftedKey(key=key, before=value, after=front.get(key))
         for key, value in record.metadata.items()
-        if not is_same_json(file.front.get(key), value)
+        if not is_same_json(front.get(key), value)
     ]
     if file.title != record.title:
         found.insert(0, DriftedKey(key=TITLE_KEY, before=record.title, after=file.title or None))
@@ -78,7 +78,8 @@ def drifted(
 
 
 def _is_other_block(record: Record, file: Observed) -> bool:
-    job, made = file.provenance.get("job"), file.provenance.get("generated_at")
+    said = dict(file.provenance)
+    job, made = said.get("job"), said.get("generated_at")
     other = job != record.job_id != "" or made != record.generated_at != ""
     return other or file.owner not in ("", record.id, record.moved_from)
 
@@ -150,7 +151,9 @@ def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[
     record, file, spec, project = item.own, item.file, item.spec, item.inputs.project
     assert record is not None
     key = redirects_key(project.preset)
-    if not (key and project.redirects) or (record.output == spec.output and is_same_json(wanted, record.metadata)):
+    if not (key and project.redirects) or (
+        record.output == spec.output and is_same_json(wanted, dict(record.metadata))
+    ):
         return record.addresses, []
     old = address_of(project.preset, record.output, file.front)
     new = address_of(project.preset, spec.output, {**file.front, **wanted})

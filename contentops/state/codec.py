@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from contentops.digest import DIGEST_VERSION, Digest, canonical, digest_text
-from contentops.model import Count, ItemId, OpenEntry, Record, RequestId
+from contentops.model import Count, ItemId, OpenEntry, Record, RequestId, StoredMap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +65,16 @@ _T = TypeVar("_T")
 _decode_record = msgspec.json.Decoder(Record).decode
 
 
+class _LargeParts(Struct):
+    """The larger parts of a record as they stand in its line."""
+
+    request: msgspec.Raw
+    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_decode_parts = msgspec.json.Decoder(_LargeParts).decode
+
+
 def line_of(value: Struct) -> str:
     """A header or a fact as text. Raises ValueError or TypeError if it holds what is not JSON."""
     return canonical(_filled(value))
@@ -94,9 +104,14 @@ def _keys(kind: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
 def parse_line(text: str) -> Line:
     """One line of a lock, without its newline. Raises ValueError, in words for a person."""
     try:
-        return _decode_record(text)
+        record = _decode_record(text)
     except (msgspec.MsgspecError, RecursionError):
         return parse_as(text, kind_of(text, KINDS))
+    # Most of a record is what few ask for; that it can be decoded was seen.
+    kept = _decode_parts(text)
+    structs.force_setattr(record, "request", StoredMap(kept.request))
+    structs.force_setattr(record, "metadata", StoredMap(kept.metadata))
+    return record
 
 
 def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:

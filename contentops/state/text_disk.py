@@ -28,6 +28,8 @@ _SETTINGS = {
     "statistics": 0,
     "tag_index": 0,
     "sqlite_synchronous": 2,
+    "sqlite_cache_size": 256,
+    "sqlite_mmap_size": 0,
     "disk_min_file_size": _HUGE,
 }
 
