@@ -14,8 +14,8 @@ from contentops.ci.runner import for_pull_request, in_ci, run_page
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import ApiError, Refused
-from contentops.execution.limiter import iso
 from contentops.execution.primitives import Stop
+from contentops.execution.times import iso
 from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit, request_id
 from contentops.operations.connection import connected, credentials
 from contentops.operations.few_changes import keep_items

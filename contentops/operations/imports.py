@@ -20,7 +20,7 @@ from contentops.documents.sections import main_heading
 from contentops.errors import Diagnostic, OutputError
 from contentops.execution.content_index import ITEM_KEY, SPEC_KEY
 from contentops.execution.context import list_all
-from contentops.execution.limiter import iso
+from contentops.execution.times import iso
 from contentops.manifests.declare import SPEC_FIELDS, Existing
 from contentops.manifests.validate import id_problem
 from contentops.model import Saved
