@@ -160,9 +160,7 @@ def test_rows_of_what_is_queued(project: Build, invoke: Run, server: Served, dat
     assert list(tree(root)) == ["out/a.md", "out/b.md"]
 
 
-def test_an_account_whose_row_names_another_server(
-    project: Build, invoke: Run, server: Served, database: str
-) -> None:
+def test_an_account_whose_row_names_another_server(project: Build, invoke: Run, server: Served, database: str) -> None:
     """Nothing is sent there, and nothing of the account is done: every command says so, and what to do helps."""
     env, root = _env(database), _checkout(project, server, "one", "{} (elsewhere)")
     assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
