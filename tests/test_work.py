@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -237,16 +238,20 @@ def test_an_account_that_stops_holds_nothing_while_others_go_on(room: Room) -> N
     deposit(room.runner, structs.replace(room.owner("other"), account=other.id), [_deposited("other", "c", 0, 4)])
     room.api.fault(on("submit", 1), lambda: httpx.Response(402, json={"detail": "no"}))
     held: list[object] = []
+    lock = "classid = %s AND objid::bigint = %s AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    number = int.from_bytes(hashlib.sha256(room.account.id.encode()).digest()[:4], "big")
 
     def heard(event: Event) -> None:
+        if event.kind == "item-started" and event.item == "blog/a":
+            held.append(room.session.run(f"SELECT count(*) FROM pg_locks WHERE {lock}", (FIRST, number)))
         if event.kind == "item-done" and event.item == "other/c":
-            held.append(room.session.run("SELECT count(*) FROM pg_locks WHERE classid = %s AND granted", (FIRST,)))
+            held.append(room.session.run(f"SELECT count(*) FROM pg_locks WHERE {lock}", (FIRST, number)))
             held.append(room.session.run("SELECT item FROM contentops.entry WHERE runner IS NOT NULL"))
 
     room.heard = heard
     done = room.work()
     assert {one.account: one.stopped for one in done} == {room.account.id: "credits", "slow": ""}
-    assert held == [[(1,)], [("c",)]]
+    assert held == [[(1,)], [(0,)], [("c",)]]
 
 
 def test_a_lost_answer_is_found_by_the_next_worker(room: Room) -> None:

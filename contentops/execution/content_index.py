@@ -14,8 +14,8 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 
 from contentops.api.calls import Failure, FailureKind, GetContent
 from contentops.documents.clean import body_digest, clean_title, title_digest
-from contentops.execution.limiter import seconds_of
 from contentops.execution.primitives import Ended, Priority
+from contentops.execution.times import seconds_of
 from contentops.model import Remote, Result
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from contentops.api.backoff import RETRY, RETRY_FOR, backoff
 from contentops.api.calls import ContentList, Failure, FailureKind, ListContent
 from contentops.digest import NOTHING
-from contentops.execution.limiter import REFUSALS, iso, seconds_of
+from contentops.execution.limiter import REFUSALS
 from contentops.execution.primitives import Priority
+from contentops.execution.times import iso, seconds_of
 from contentops.model import Event
 from contentops.planning.inputs import honours_ids
 

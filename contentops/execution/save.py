@@ -20,9 +20,9 @@ from contentops.execution.content_index import (
     seen_there,
 )
 from contentops.execution.context import PASSING, Attempts
-from contentops.execution.limiter import iso_exact
 from contentops.execution.primitives import Draft, Ended, Priority, Stopped
 from contentops.execution.records import base_record, note
+from contentops.execution.times import iso_exact
 from contentops.model import Remote, Result, Saved
 
 if TYPE_CHECKING:

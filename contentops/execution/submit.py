@@ -21,9 +21,9 @@ from contentops.api.calls import (
 from contentops.documents.clean import clean_body
 from contentops.execution.content_index import SLACK, StoredContent
 from contentops.execution.context import Attempts
-from contentops.execution.limiter import seconds_of
 from contentops.execution.primitives import Ended, Job, Lost, Priority, Text, Withheld
 from contentops.execution.records import accepted, intended, keep_text, naming, new_entry, unknown
+from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result
 from contentops.state.codec import Drop
 

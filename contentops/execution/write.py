@@ -18,10 +18,10 @@ from contentops.documents.front_matter import (
     update,
 )
 from contentops.errors import FileChanged
-from contentops.execution.limiter import iso_exact
 from contentops.execution.merge import merged
 from contentops.execution.primitives import Ended, Standing, Text
 from contentops.execution.records import base_record, note
+from contentops.execution.times import iso_exact
 from contentops.model import Acknowledge, Poll, RequestId, Result, Save, Saved
 from contentops.planning.checked import Brought, written_title
 from contentops.planning.inputs import is_edited, is_protected

@@ -39,7 +39,7 @@ LAST_LOOK = 60.0
 """Seconds after which a lost submit is looked up for the last time, though other items go on."""
 DRAIN = 20.0
 """Seconds in which a worker that was asked to stop polls on what runs."""
-AGAIN = "start a worker again: what is queued stays queued, and jobs that run are polled"
+START_AGAIN = "start a worker again: what is queued stays queued, and jobs that run are polled"
 
 
 class AccountWorker:
@@ -133,7 +133,7 @@ class AccountWorker:
         run = self.run
         if self._stop.requested and run is not None and not self._draining:
             self._draining, run.stopped = True, ""
-            run.stop("interrupted", "interrupted; nothing more was submitted", AGAIN, at_once=False)
+            run.stop("interrupted", "interrupted; nothing more was submitted", START_AGAIN, at_once=False)
             run.at(run.now() + DRAIN, functools.partial(run.stop, "interrupted", "", at_once=True))
             run.at(run.now(), run.feed)
 

@@ -20,11 +20,11 @@ from contentops.documents.sections import main_heading
 from contentops.errors import Diagnostic, OutputError
 from contentops.execution.content_index import ITEM_KEY, SPEC_KEY
 from contentops.execution.context import list_all
-from contentops.execution.limiter import iso
+from contentops.execution.times import iso
 from contentops.manifests.declare import SPEC_FIELDS, Existing
 from contentops.manifests.validate import id_problem
 from contentops.model import Saved
-from contentops.operations.apply import hold_lock
+from contentops.operations.apply_lock import hold_lock
 from contentops.operations.content import ABOUT_ONE, as_error, converse, owners, quiet
 from contentops.operations.declare import (
     Adoption,

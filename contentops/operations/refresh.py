@@ -13,7 +13,7 @@ from contentops.api.calls import Content, Failure, FailureKind, GetContent
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.content_index import keep_seen_there, seen_there
 from contentops.execution.context import list_all
-from contentops.execution.limiter import seconds_of
+from contentops.execution.times import seconds_of
 from contentops.model import Remote
 from contentops.operations.content import ABOUT_ONE, as_error, converse, quiet
 from contentops.planning.renames import pair_renames

@@ -15,7 +15,7 @@ from contentops.api import trust
 from contentops.api.dialects import needs_key, no_key
 from contentops.ci.runner import run_page
 from contentops.errors import ContentopsError
-from contentops.execution.limiter import iso
+from contentops.execution.times import iso
 from contentops.ledger.account import accounts_of
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession, WorkTaken
