@@ -7,6 +7,7 @@ old when it was taken: a write within the clock's grain of the look could leave 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from contentops.atomic_io import TRUSTED_AFTER
-from contentops.digest import Digest, digest_bytes
+from contentops.digest import Digest
 from contentops.model import Observed, StoredMap
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ class _Row(Struct, array_like=True, frozen=True):
     """A file as it was seen, by its stamp; its front matter stays text."""
 
     stamp: list[int]
-    file: Digest
+    file: str
     title: str
-    body: Digest
+    body: str
     front: Raw
     owner: str
     provenance: Raw
@@ -40,9 +41,9 @@ class _Row(Struct, array_like=True, frozen=True):
         """The file at a path that has this stamp."""
         return Observed(
             path=path,
-            file=self.file,
+            file=Digest(self.file),
             title=self.title,
-            body=self.body,
+            body=Digest(self.body),
             front=StoredMap(self.front),
             owner=self.owner,
             provenance=StoredMap(self.provenance),
@@ -74,8 +75,12 @@ class StatCache:
         """What to remember for the next time, or None if that is what was remembered."""
         if self._fresh == self._known:
             return None
-        rows = ",".join(f"{_encode(path)}:{bytes(row).decode()}" for path, row in self._fresh.items())
-        return "".join((_head(f"{{{rows}}}".encode()), "{", rows, "}"))
+        rows = [
+            f"{',' if number else '{'}{_encode(path)}:{bytes(row).decode()}"
+            for number, (path, row) in enumerate(self._fresh.items())
+        ]
+        rows.append("}" if rows else "{}")
+        return "".join((_head(row.encode() for row in rows), *rows))
 
     def _observe(self, path: str) -> Observed:
         stamp = self._outputs.stamp(path)
@@ -99,14 +104,17 @@ class StatCache:
         return found
 
 
-def _head(rows: bytes | memoryview) -> str:
+def _head(rows: Iterable[bytes | memoryview]) -> str:
     """What stands before rows, by which they are known to be what was written."""
-    return f"{VERSION} {digest_bytes(rows)}\n"
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(row)
+    return f"{VERSION} {digest.hexdigest()}\n"
 
 
 def _decoded(text: str | None) -> dict[str, Raw]:
     """The rows by path; none where the text is not just what `remember` gave, as each is decoded where it is used."""
     data = memoryview((text or "").encode())
-    start = len(_head(b""))
+    start = len(_head(()))
     rows = data[start:]
-    return msgspec.json.decode(rows, type=dict[str, Raw]) if data[:start] == _head(rows).encode() else {}
+    return msgspec.json.decode(rows, type=dict[str, Raw]) if data[:start] == _head([rows]).encode() else {}
