@@ -145,6 +145,7 @@ def _share(ctx: Context, run: LocalRun, learned: Learned, claims: Claims) -> Non
     ctx.index = ContentIndex(owned=set(), looked={})
     if claims.working:
         what, until = run.waiting_for()
+        ctx.heed_hold(what, until)
         why = ctx.outage.why if what == "retry" else ""
         ctx.event("waiting", on=what, seconds=round(max(0.0, until - run.now()), 1) if until else None, why=why)
 
