@@ -14,7 +14,7 @@ from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageE
 from contentops.model import OnEdit
 from contentops.operations import texts as restoring
 from contentops.operations import workspace
-from contentops.operations.apply import hold_lock
+from contentops.operations.apply_lock import hold_lock
 from contentops.planning.inputs import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog

@@ -15,6 +15,7 @@ from contentops.errors import ExitCode
 from contentops.execution.primitives import Stop
 from contentops.ledger.account import account_of, sign_in
 from contentops.ledger.entries import EntryOwner, EntryWriter
+from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.queue import Deposited, QueuedWork, cancel, claim_work, deposit, read_queue
 from contentops.ledger.runner import ALIVE, RUNNER, Runner
 from contentops.ledger.session import LedgerSession
@@ -421,3 +422,25 @@ def test_another_limit_holds_for_workers_that_run(room: Room) -> None:
     room.work(concurrency=1)
     ((sent,),) = room.session.run("SELECT jsonb_array_length(state->'sent') FROM contentops.limiter")
     assert 0 < sent < len(room.api.requests)
+
+
+def test_an_account_that_was_asked_to_wait_is_worked_for_later(room: Room) -> None:
+    """Whichever process was asked: for longer than a job may take, nobody stands there waiting."""
+    with room.session.another() as limiting:
+        SharedLimiter(limiting, room.account.id, 0).throttled(0.0, 3600.0)
+    room.deposit("a")
+    done = room.work()
+    assert (done[0].stopped, exit_code_of_work(done)) == ("throttled", ExitCode.PAUSED)
+    assert "asked another process of the account to wait" in done[0].message
+    assert "contentops work" in done[0].hint
+    assert room.states() == {"a": "queued"}
+    assert not room.api.generations
+
+
+def test_what_only_an_apply_can_be_told_is_said_of_it(database: str) -> None:
+    """A worker has no `--resubmit-unknown`."""
+    room = Room(database, FakeApi(duration=60, request_ids="ignore", names_request=False))
+    room.deposit("a")
+    room.api.fault(on("submit", 1), "reset")
+    (done,) = room.work()
+    assert "`contentops apply --resubmit-unknown`" in done.hint

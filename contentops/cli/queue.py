@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contentops.cli.options import Session
     from contentops.model import Queue
 
-AGAIN = 2.0
+REDRAWN = 2.0
 """Seconds between two pictures of `--watch`."""
 _project = click.option("--project", metavar="NAME", default="", help="Only this project.")
 
@@ -68,7 +68,7 @@ def _watch(read: Callable[[], Queue]) -> None:
         text = fitted(queue_text(read()), terminal.width())
         click.clear()
         click.echo(text)
-        time.sleep(AGAIN)
+        time.sleep(REDRAWN)
 
 
 @command.command("cancel", short_help="Take submits out of the queue.")

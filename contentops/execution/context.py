@@ -210,6 +210,13 @@ class Context:
             return False
         return True
 
+    def heed_hold(self, what: str, until: float) -> None:
+        """Pause the run where another process was asked to wait for longer than a job may take: so is this one."""
+        wait = until - self.run.now()
+        if what == "limit" and wait > self.project.api.job_timeout:
+            message = f"the server has asked another process of the account to wait; {_lasting(wait)} of that are left"
+            self.run.stop("throttled", message, "run `contentops apply` again later", at_once=True)
+
     # --- trouble -----------------------------------------------------------------------------------------
 
     def heard(self, answer: Reply | Failure) -> Failure | None:

@@ -200,6 +200,7 @@ def _come(run: LocalRun) -> None:
 
 def _heartbeat(ctx: Context, run: LocalRun, outcomes: Mapping[ItemId, Outcome]) -> None:
     what, until = run.waiting_for()
+    ctx.heed_hold(what, until)
     seconds = round(max(0.0, until - run.now()), 1) if until else None
     limit = 0 if ctx.server == "local" else ctx.project.api.requests_per_minute
     left = None if what == "retry" or not ctx.outage.reached else seconds_left(ctx, limit, outcomes)

@@ -29,7 +29,7 @@ SPREAD = 0.5
 """Seconds by which the requests of several processes arrive later than they were stamped, some more than others."""
 MOST = 100_000
 """Requests of the last minute that a row tells of, at most."""
-AGAIN = 0.05
+ASK_AGAIN = 0.05
 """Seconds until a turn that was left to somebody else is asked for again."""
 HELD = 86_400.0
 """Seconds for which a row may hold everybody back, at most."""
@@ -67,7 +67,7 @@ class SharedLimiter:
         def taken(limiter: Limiter, clock: float) -> tuple[int, float]:
             count = limiter.take_in_turn(ranks, clock) if ranks and self.limit else limiter.take(most, clock)
             self._taken, wait = clock, limiter.ready_at(clock) - clock
-            return count, max(wait, AGAIN) if count < most else wait
+            return count, max(wait, ASK_AGAIN) if count < most else wait
 
         count, wait = self._change(taken) if self.limit else taken(*self._look())
         self._ready_at = now + wait if wait > 0 else -math.inf

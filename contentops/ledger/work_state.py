@@ -80,7 +80,7 @@ class WorkState:
         """Make everything noted durable. Raises WorkTaken, LedgerAway, StateError."""
         self._writer.flush()
 
-    def record(self, item: ItemId) -> Record | None:  # noqa: ARG002 - as `RunState` has it
+    def record(self, item: ItemId) -> Record | None:
         """None: records lie in git."""
         return None
 
@@ -94,11 +94,11 @@ class WorkState:
         """Keep a paid text for everybody, with the next flush."""
         self._writer.keep_text(self._claimed[RequestId(text.request_id)].owner, server, digest, text)
 
-    def get_text(self, server: str, digest: Digest) -> StoredText | None:  # noqa: ARG002 - as `RunCache` has it
+    def get_text(self, server: str, digest: Digest) -> StoredText | None:
         """None: what a text is there for is not submitted."""
         return None
 
-    def body(self, digest: Digest) -> str | None:  # noqa: ARG002 - as `RunCache` has it
+    def body(self, digest: Digest) -> str | None:
         """None: no file is merged here."""
         return None
 

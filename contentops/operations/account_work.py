@@ -38,7 +38,7 @@ LAST_LOOK = 60.0
 """Seconds after which a lost submit is looked up for the last time, though other items go on."""
 DRAIN = 20.0
 """Seconds in which a worker that was asked to stop polls on what runs."""
-AGAIN = "start a worker again: what is queued stays queued, and jobs that run are polled"
+START_AGAIN = "start a worker again: what is queued stays queued, and jobs that run are polled"
 
 
 class AccountWorker:
@@ -132,7 +132,7 @@ class AccountWorker:
         run = self.run
         if self._stop.requested and run is not None and not self._draining:
             self._draining, run.stopped = True, ""
-            run.stop("interrupted", "interrupted; nothing more was submitted", AGAIN, at_once=False)
+            run.stop("interrupted", "interrupted; nothing more was submitted", START_AGAIN, at_once=False)
             run.at(run.now() + DRAIN, functools.partial(run.stop, "interrupted", "", at_once=True))
             run.at(run.now(), run.feed)
 
@@ -144,6 +144,7 @@ def _share(ctx: Context, run: LocalRun, learned: Learned, claims: Claims) -> Non
     ctx.index = ContentIndex(owned=set(), looked={})
     if claims.working:
         what, until = run.waiting_for()
+        ctx.heed_hold(what, until)
         why = ctx.outage.why if what == "retry" else ""
         ctx.event("waiting", on=what, seconds=round(max(0.0, until - run.now()), 1) if until else None, why=why)
 

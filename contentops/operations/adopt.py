@@ -25,7 +25,7 @@ from contentops.manifests.discover import ProjectFiles, glob_matcher
 from contentops.manifests.schema import check_schema
 from contentops.manifests.validate import id_problem
 from contentops.model import ItemId
-from contentops.operations.apply import hold_lock
+from contentops.operations.apply_lock import hold_lock
 from contentops.operations.declare import (
     Adoption,
     Taken,

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field, structs
 
 from contentops.api.fence import always
-from contentops.ci.runner import for_pull_request, in_ci, run_page
+from contentops.ci.runner import for_pull_request, in_ci
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import ApiError, Refused
 from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
 from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit, request_id
+from contentops.operations.apply_lock import hold_lock
 from contentops.operations.connection import connected, credentials
 from contentops.operations.few_changes import keep_items
 from contentops.operations.plan import gathered
@@ -29,10 +30,9 @@ from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
 from contentops.sanitize import json_text
 from contentops.state import state_dir
-from contentops.state.state_dir import ApplyLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from contentops.api.calls import Call, Failure
     from contentops.api.fence import MayLeave
@@ -348,11 +348,3 @@ def _write_report(
     except OSError as error:
         words = f"the report of this run is not kept: `{state_dir.FOLDER}/runs/{name}`: {error.strerror or error}"
         emit(Event(kind="note", at=run.ended_at, data={"message": words}))
-
-
-@contextlib.contextmanager
-def hold_lock(project: Project, world: World) -> Iterator[None]:
-    """The right to change this environment's state, for as long as the block runs."""
-    who, where = state_dir.user_at_host(), run_page(world.environ)
-    with ApplyLock(Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where):
-        yield

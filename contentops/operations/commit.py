@@ -30,7 +30,7 @@ from contentops.ci.git import PATIENCE, GitFailed
 from contentops.ci.push import Messages, Target, look_ahead, push
 from contentops.ci.results import lock_at, lock_name, read_lock, recorded_outputs, requests_of, state_of
 from contentops.ci.runner import run_name, run_page
-from contentops.operations.apply import hold_lock
+from contentops.operations.apply_lock import hold_lock
 from contentops.operations.workspace import World, open_store, read_state
 from contentops.state.lock import Lock
 

@@ -24,7 +24,7 @@ from contentops.execution.times import iso
 from contentops.manifests.declare import SPEC_FIELDS, Existing
 from contentops.manifests.validate import id_problem
 from contentops.model import Saved
-from contentops.operations.apply import hold_lock
+from contentops.operations.apply_lock import hold_lock
 from contentops.operations.content import ABOUT_ONE, as_error, converse, owners, quiet
 from contentops.operations.declare import (
     Adoption,

@@ -62,7 +62,8 @@ def _tables(found: Examination, place: str) -> Check:
         return Check(name="ledger", ok=True, message=f"{head}, version {found.version}")
     who = [f"{one.kind} by {one.who} since {one.started_at}" for one in found.runners]
     who += [
-        f"environment `{one.environment}` of {one.lineage} is applied by {one.who} since {one.since}"
+        f"{f'environment `{one.environment}` of' if one.environment else 'project'} {one.lineage}"
+        f" is applied by {one.who} since {one.since}"
         for one in found.applies
     ]
     working = f"; at work: {'; '.join(who)}" if who else "; nobody works"

@@ -17,7 +17,7 @@ from contentops.errors import InputError, Refused, UsageError, did_you_mean, plu
 from contentops.manifests.project import load_project, url_problem
 from contentops.manifests.validate import id_problem
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry
-from contentops.operations.apply import hold_lock
+from contentops.operations.apply_lock import hold_lock
 from contentops.operations.plan import no_item
 from contentops.operations.workspace import (
     World,

@@ -18,7 +18,7 @@ from contentops.errors import ContentopsError, OutputError, Refused, StateError,
 from contentops.execution.poll import with_body
 from contentops.model import Fetch, ItemId, Promote, Write
 from contentops.model.run import PREFIX
-from contentops.operations.apply import hold_lock
+from contentops.operations.apply_lock import hold_lock
 from contentops.operations.content import content, converse, quiet
 from contentops.operations.history import PastTexts, texts_of
 from contentops.operations.plan import no_item, recorded

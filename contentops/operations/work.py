@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
@@ -164,6 +165,10 @@ class _Worker:
         self._emit(Event(kind="note", at=iso(self._world.wall()), data={"message": message}))
 
 
+# What only an apply can be told stays with it.
+_ELSEWHERE = re.compile(r"contentops apply(?! --)")
+
+
 def _did(account: str, run: LocalRun, claims: Claims) -> AccountWork:
     return AccountWork(
         account=account,
@@ -172,7 +177,7 @@ def _did(account: str, run: LocalRun, claims: Claims) -> AccountWork:
         requests=run.requests,
         stopped=run.stopped,
         message=run.message,
-        hint=run.hint.replace("contentops apply", "contentops work"),
+        hint=_ELSEWHERE.sub("contentops work", run.hint),
     )
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct, field, structs
 
 from contentops.digest import DIGEST_VERSION, Digest, canonical, digest_text
-from contentops.model import Count, ItemId, OpenEntry, Record, RequestId, StoredMap
+from contentops.model import Count, ItemId, OpenEntry, Record, RequestId, Saved, StoredMap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,9 +71,15 @@ class _LargeParts(Struct):
 
     request: msgspec.Raw
     metadata: msgspec.Raw = msgspec.Raw(b"{}")
+    used: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 _decode_parts = msgspec.json.Decoder(_LargeParts).decode
+_LARGE: Final = _LargeParts.__struct_fields__
+_COMMON: Final = ("server", "dialect", "plan_id")
+"""What many records say alike."""
+_ALIKE: Final = ("generated", "job_id", "request_id")
+"""What a record says more than once, also as that which was saved."""
 
 
 def line_of(value: Struct) -> str:
@@ -107,11 +114,26 @@ def parse_line(text: str) -> Line:
         record = _decode_record(text)
     except (msgspec.MsgspecError, RecursionError):
         return parse_as(text, kind_of(text, KINDS))
-    # Most of a record is what few ask for; that it can be decoded was seen.
-    kept = _decode_parts(text)
-    structs.force_setattr(record, "request", StoredMap(kept.request))
-    structs.force_setattr(record, "metadata", StoredMap(kept.metadata))
+    _shrink(record, text)
     return record
+
+
+def _shrink(record: Record, text: str) -> None:
+    """Let a record that was just decoded take half the memory: there are as many of them as items.
+
+    What few ask for stays text, now that it was seen to be what it must be; texts that repeat are kept once.
+    """
+    parts = _decode_parts(text)
+    for name in _LARGE:
+        structs.force_setattr(record, name, StoredMap(getattr(parts, name)))
+    for name in _COMMON:
+        structs.force_setattr(record, name, sys.intern(getattr(record, name)))
+    once: dict[str, str] = {}
+    alike: list[tuple[Struct, str]] = [(record, name) for name in _ALIKE]
+    alike += [(record.saved, name) for name in Saved.__struct_fields__] if record.saved is not None else []
+    for part, name in alike:
+        value = getattr(part, name)
+        structs.force_setattr(part, name, once.setdefault(value, value))
 
 
 def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:

@@ -1,0 +1,25 @@
+"""The right to change what an environment of a project has: one command at a time."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contentops.ci.runner import run_page
+from contentops.execution.times import iso
+from contentops.state.state_dir import ApplyLock, user_at_host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentops.model import Project
+    from contentops.operations.workspace import World
+
+
+@contextlib.contextmanager
+def hold_lock(project: Project, world: World) -> Iterator[None]:
+    """The right to change this environment's state, for as long as the block runs."""
+    who, where = user_at_host(), run_page(world.environ)
+    with ApplyLock(Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where):
+        yield
