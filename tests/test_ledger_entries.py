@@ -185,7 +185,7 @@ def test_no_row_is_written_by_a_runner_that_does_not_hold_it(database: str) -> N
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=15,
+                max_examples=10,
                 stateful_step_count=15,
                 deadline=None,
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

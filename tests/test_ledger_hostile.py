@@ -31,11 +31,11 @@ def _env(database: str) -> Mapping[str, str]:
     return {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": database}
 
 
-def _checkout(build: Build, server: Served, at: str, topic: str) -> Path:
+def _checkout(build: Build, server: Served, at: str, topic: str, *items: str) -> Path:
     return build(
         {
             "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
-            "content/blog.yaml": blog("a", "b", topic=topic),
+            "content/blog.yaml": blog(*(items or ("a", "b")), topic=topic),
         },
         at=at,
     )
@@ -43,7 +43,7 @@ def _checkout(build: Build, server: Served, at: str, topic: str) -> Path:
 
 def _write(database: str, statement: str, *values: object) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute(statement.encode(), values)
+        assert connection.execute(statement.encode(), values).rowcount > 0
 
 
 def _harmless(ended: Completed) -> Completed:
@@ -55,7 +55,7 @@ def _harmless(ended: Completed) -> Completed:
     return ended
 
 
-QUEUED: dict[str, tuple[str, tuple[object, ...]]] = {
+SUBMITS: dict[str, tuple[str, tuple[object, ...]]] = {
     "work of no shape": (f"UPDATE contentops.entry SET work = '7' WHERE {A}", ()),
     "work that is deep": (f"UPDATE contentops.entry SET work = %s WHERE {A}", (f'{{"request": {DEEP}}}',)),
     "work without a request": (f"UPDATE contentops.entry SET work = work - 'request' WHERE {A}", ()),
@@ -91,6 +91,10 @@ QUEUED: dict[str, tuple[str, tuple[object, ...]]] = {
         ('{"open": "\\ud800", "item": "a"}',),
     ),
     "a huge line": (f"UPDATE contentops.entry SET state = 'unknown', line = repeat('[', 9000000) WHERE {A}", ()),
+}
+"""What stands in the row of an item."""
+
+SHARED: dict[str, tuple[str, tuple[object, ...]]] = {
     "settings of no shape": ("UPDATE contentops.account SET settings = '[]'", ()),
     "settings that are deep": ("UPDATE contentops.account SET settings = %s", (f'{{"x": {DEEP}}}',)),
     "settings that are no address": (
@@ -135,27 +139,45 @@ QUEUED: dict[str, tuple[str, tuple[object, ...]]] = {
         (ESC,) * 3,
     ),
 }
+"""What stands in the rows that all items share."""
 
 
-@pytest.mark.parametrize("name", QUEUED)
-def test_rows_of_what_is_queued(project: Build, invoke: Run, server: Served, database: str, name: str) -> None:
-    """Whatever stands in a row, every command ends in words, and what is not concerned is worked off."""
+def _commands(invoke: Run, root: Path, env: Mapping[str, str]) -> None:
+    for command in (("queue",), ("queue", "--json"), ("plan",), ("work", "--once"), ("queue",), ("apply", "--yes")):
+        _harmless(invoke(*command, cwd=root, env=env))
+
+
+def test_rows_of_submits(project: Build, invoke: Run, server: Served, database: str) -> None:
+    """Whatever stands in them, every command ends in words, and what is not concerned is worked off."""
+    names, env = {f"i{number}": name for number, name in enumerate(SUBMITS)}, _env(database)
+    topics = sorted(f"{item} (submits)" for item in ("well", *names))
+    root = _checkout(project, server, "one", "{} (submits)", *names, "well")
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    for item, name in names.items():
+        statement, values = SUBMITS[name]
+        _write(database, statement.replace(A, f"item = '{item}'"), *values)
+    _commands(invoke, root, env)
+    charges = server.charges("(submits)")
+    assert len(charges) == len(set(charges))
+    # Where a row stands in the way of its own item, the others are there.
+    assert "well (submits)" in charges
+    assert "out/well.md" in tree(root)
+    _write(database, "DELETE FROM contentops.entry WHERE item <> 'well'")
+    _harmless(invoke("apply", "--yes", cwd=root, env=env))
+    assert server.charges("(submits)") == topics
+    assert server.jobs("evil") == []
+    assert list(tree(root)) == sorted(f"out/{item}.md" for item in ("well", *names))
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_rows_that_all_share(project: Build, invoke: Run, server: Served, database: str, name: str) -> None:
+    """The same: nothing in them stands in anybody's way."""
     topic, env = f"{{}} ({name})", _env(database)
     root = _checkout(project, server, "one", topic)
     assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
-    statement, values = QUEUED[name]
+    statement, values = SHARED[name]
     _write(database, statement, *values)
-    for command in (("queue",), ("queue", "--json"), ("plan",), ("work", "--once"), ("queue",)):
-        _harmless(invoke(*command, cwd=root, env=env))
-    _harmless(invoke("apply", "--yes", cwd=root, env=env))
-    for paid in (f"a ({name})", f"b ({name})"):
-        assert server.charges(f"({name})").count(paid) <= 1
-    # Where the row stands in the way of its own item, the other one is there.
-    assert f"b ({name})" in server.charges(f"({name})")
-    assert "out/b.md" in tree(root)
-    _write(database, f"DELETE FROM contentops.entry WHERE {A}")
-    _write(database, "DELETE FROM contentops.fact")
-    _harmless(invoke("apply", "--yes", cwd=root, env=env))
+    _commands(invoke, root, env)
     assert server.charges(f"({name})") == [f"a ({name})", f"b ({name})"]
     assert list(tree(root)) == ["out/a.md", "out/b.md"]
 

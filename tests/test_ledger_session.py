@@ -49,9 +49,20 @@ def frozen(postgres: str) -> Iterator[subprocess.Popen[str]]:
         child.kill()
 
 
+@pytest.fixture(scope="module")
+def idle(postgres: str) -> Iterator[LedgerSession]:
+    """A session that held a lock when its connection broke, and that asks nothing; so far as above."""
+    with LedgerSession(postgres) as session, psycopg.connect(postgres, autocommit=True) as connection:
+        assert session.lock(KIND, 55)
+        (backend,) = session.run("SELECT pg_backend_pid()")
+        connection.execute("SELECT pg_terminate_backend(%s, 5000)", backend)
+        yield session
+
+
 @pytest.fixture(autouse=True)
-def _frozen_since_the_first_test(frozen: subprocess.Popen[str]) -> None:
+def _since_the_first_test(frozen: subprocess.Popen[str], idle: LedgerSession) -> None:
     assert frozen.poll() is None
+    assert idle.url
 
 
 @pytest.fixture
@@ -171,14 +182,6 @@ def test_a_connection_that_was_cut_leaves_no_ghost(database: str) -> None:
         assert other.run("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", before) == [(0,)]
 
 
-def test_an_idle_session_comes_back_by_itself(database: str) -> None:
-    """A process that waits for a job holds its locks again soon after a break, though it asks the ledger nothing."""
-    with LedgerSession(database) as session, LedgerSession(database) as other:
-        assert session.lock(KIND, 55)
-        _end_all(database, but=other)
-        until(lambda: other.run("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = %s", (55,)) != [])
-
-
 def test_a_commit_whose_answer_is_lost_is_done_once(database: str) -> None:
     """The work is done again on a new connection, and finds what it did."""
     with Wire.to(database) as wire, LedgerSession(wire.url(database)) as session:
@@ -294,6 +297,13 @@ def test_the_signs_of_life_end_with_the_process(database: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
     with LedgerSession(database) as other:
         until(lambda: other.lock(KIND, 1))
+
+
+@pytest.mark.usefixtures("idle")
+def test_an_idle_session_comes_back_by_itself(postgres: str) -> None:
+    """A process that waits for a job holds its locks again soon after a break, though it asks the ledger nothing."""
+    with LedgerSession(postgres) as other:
+        until(lambda: other.run("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = %s", (55,)) != [])
 
 
 def test_a_process_that_stands_still_holds_no_lock(postgres: str, frozen: subprocess.Popen[str]) -> None:
