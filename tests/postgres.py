@@ -150,12 +150,12 @@ def _reachable(folder: Path, near: Path) -> Path:
     return near / "postgresql" / folder.name
 
 
-def until(condition: Callable[[], object], *, seconds: float = 20.0) -> None:
-    """Wait until something holds; an assertion fails if it does not in time."""
+def until(condition: Callable[[], object], *, seconds: float = 20.0, every: float = 0.01) -> None:
+    """Wait until something holds, asked `every` so many seconds; an assertion fails if it does not in time."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
+        time.sleep(every)
 
 
 @contextlib.contextmanager

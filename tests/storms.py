@@ -125,6 +125,13 @@ class Workers:
         # One that began while there was no database says so and ends.
         return [f"a worker ended with {child.returncode}" for child in over if child.returncode != ExitCode.INCOMPLETE]
 
+    def keep(self, number: int) -> list[str]:
+        """Start others in place of those that ended, as an orchestrator does; returns as `ended`."""
+        words = self.ended()
+        while len(self.running) < number:
+            self.start()
+        return words
+
     def drain(self) -> list[int]:
         """Ask all to end; their exit codes."""
         for child in self.running:
@@ -148,15 +155,15 @@ class Workers:
 
 
 @contextlib.contextmanager
-def look(cluster: Cluster) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-    """A look into the database, while there is one."""
-    with psycopg.connect(cluster.url(), autocommit=True, connect_timeout=2) as connection:
+def look(url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A look into a database, while there is one."""
+    with psycopg.connect(url, autocommit=True, connect_timeout=2) as connection:
         yield connection
 
 
-def states(cluster: Cluster) -> Counter[str]:
+def states(url: str) -> Counter[str]:
     """How many entries are in each state; empty while there is no database."""
-    with contextlib.suppress(psycopg.Error), look(cluster) as connection:
+    with contextlib.suppress(psycopg.Error), look(url) as connection:
         rows = connection.execute("SELECT state, count(*)::int FROM contentops.entry GROUP BY 1").fetchall()
         return Counter({str(state): int(str(count)) for state, count in rows})
     return Counter()
@@ -207,14 +214,11 @@ def blow(folder: Path, storm: Storm) -> Damage:
         with Workers(folder, env) as workers:
             # Where the first answer of a server is lost, a person has to say what became of it.
             road.smooth = True
-            for _ in range(storm.workers):
-                workers.start()
-            until(lambda: states(cluster)["paid"], seconds=storm.patience)
+            _until_paid(1, storm, damage, cluster.url(), workers)
             road.smooth = False
             _blows(storm, chance, damage, cluster, workers, road)
             road.smooth = True
-            until(lambda: states(cluster)["paid"] == wanted, seconds=storm.patience)
-            damage.words += workers.ended()
+            _until_paid(wanted, storm, damage, cluster.url(), workers)
             codes = workers.drain()
             damage.words += [f"drained with {code}" for code in codes if code not in _DRAINED]
             damage.words += workers.tracebacks()
@@ -226,6 +230,24 @@ def blow(folder: Path, storm: Storm) -> Damage:
         return damage
 
 
+def _until_paid(number: int, storm: Storm, damage: Damage, url: str, workers: Workers) -> None:
+    """Wait for so many texts; tells what is left where they do not come."""
+
+    def paid() -> bool:
+        damage.words += workers.keep(storm.workers)
+        return states(url)["paid"] >= number
+
+    try:
+        until(paid, seconds=storm.patience, every=0.1)
+    except AssertionError:
+        with look(url) as connection:
+            rows = connection.execute(
+                "SELECT item, state, runner, error, now() - changed_at, line FROM contentops.entry WHERE state <> 'paid'"
+            ).fetchall()
+        said = [workers.said(child)[-1000:] for child in workers.running]
+        raise AssertionError(f"not paid: {rows}; the workers said: {said}; {damage}") from None
+
+
 def _blows(
     storm: Storm, chance: random.Random, damage: Damage, cluster: Cluster, workers: Workers, road: Rough
 ) -> None:
@@ -234,9 +256,7 @@ def _blows(
     thaw: list[tuple[float, subprocess.Popen[bytes]]] = []
     for what in left:
         time.sleep(chance.uniform(0, 2 * storm.pause))
-        damage.words += workers.ended()
-        while len(workers.running) < storm.workers:
-            workers.start()
+        damage.words += workers.keep(storm.workers)
         still = [child for _, child in thaw]
         moving = [child for child in workers.running if child not in still]
         if what == "outage":

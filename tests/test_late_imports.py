@@ -27,6 +27,7 @@ LATE = {
     "manifests/templates": "the same",
     "operations/apply": "a no-op apply loads neither executor nor HTTP",
     "operations/connection": "where nothing is asked, no HTTP and no server is loaded",
+    "operations/content": "no ledger is loaded where there is none",
     "operations/doctor": "`validate` shares a module of the command line with it and needs no server and no git",
     "operations/plan": "a plan loads HTTP only to refresh, and nothing that checks texts",
     "operations/unchanged": "where nothing changed, nothing that plans is loaded",

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from contentops.errors import StateError
 from contentops.ledger import schema
 from contentops.ledger.account import account_of, accounts_of, sign_in
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings
+from contentops.operations.content import contents
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 API = ApiSettings(base_url="https://api.example.com/v1", account="acme")
 
@@ -50,3 +55,18 @@ def test_an_address_that_was_never_reached_is_told_as_such() -> None:
     with pytest.raises(StateError) as told:
         LedgerSession("postgresql://ann@127.0.0.1:1/db", patience=0)
     assert "the address, the user and the password" in told.value.hint
+
+
+def test_commands_that_only_ask_keep_the_limit_of_the_account(tmp_path: Path, session: LedgerSession) -> None:
+    """What they send is counted with what applies and workers send; they go on where there is no ledger to be had."""
+    scene = Scene(tmp_path, FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
+    world = scene.world()
+    assert contents(scene.project, world=world) == ()
+    assert (sent := _counted(session)) == len(scene.api.requests)
+    away = structs.replace(world, environ={**world.environ, "CONTENTOPS_LEDGER": "postgresql://ann@127.0.0.1:1/db"})
+    assert (contents(scene.project, world=away), _counted(session)) == ((), sent)
+
+
+def _counted(session: LedgerSession) -> int:
+    rows = session.run("SELECT jsonb_array_length(state -> 'sent') FROM contentops.limiter")
+    return sum(count for (count,) in rows)

@@ -154,7 +154,7 @@ def test_it_goes_away_and_comes_back(tmp_path: Path, own: Cluster) -> None:
 
 
 def test_it_stays_away(tmp_path: Path, own: Cluster) -> None:
-    """The run ends with 3 and a report; every job is known here, none is paid for twice, and others hear of it later."""
+    """The run ends with 3 and a report; every job is known here, none is paid for twice, and the next run tells others."""
     api = FakeApi(duration=90)
     scene = _scene(tmp_path, api, own.url(), "first", "a", "b", "c")
     scene.apply(select=("first",))
@@ -167,31 +167,19 @@ def test_it_stays_away(tmp_path: Path, own: Cluster) -> None:
     jobs = {entry.job_id for entry in scene.state.entries.values() if entry.state is JobState.RUNNING}
     assert jobs == {each.job_id for each in api.charges[1:]} != set()
     _start(own)
+    with psycopg.connect(own.url(), autocommit=True) as connection:
+        running = "SELECT count(*) FROM contentops.entry WHERE state = 'running'"
+        assert connection.execute(running).fetchone() == (0,)
+        stop = Stop()
+        stop.request()
+        scene.apply(stop=stop)
+        assert connection.execute(running).fetchone() == (len(jobs),)
     again = scene.apply()
     assert set(results(again).values()) == {"done"}, again
     assert len(api.charges) == 4
     other = _scene(tmp_path / "other", api, own.url(), "first", "a", "b", "c")
     assert set(results(other.apply()).values()) == {"done"}
     assert len(api.charges) == 4
-
-
-def test_what_was_not_told_is_told_by_the_next_run_here(tmp_path: Path, own: Cluster) -> None:
-    """A job that was accepted while nobody could be told is known to others after it."""
-    api = FakeApi(duration=90)
-    scene = _scene(tmp_path / "one", api, own.url(), "first", "a")
-    scene.apply(select=("first",))
-    scene.apply(emit=_on("step-done", "submit", 1, own.kill))
-    (entry,) = scene.state.entries.values()
-    assert entry.state is JobState.RUNNING
-    _start(own)
-    with psycopg.connect(own.url()) as connection:
-        state = "SELECT state FROM contentops.entry WHERE item = 'a'"
-        assert connection.execute(state).fetchall() == [("submitting",)]
-        connection.commit()
-        stop = Stop()
-        stop.request()
-        scene.apply(stop=stop)
-        assert connection.execute(state).fetchall() == [("running",)]
 
 
 def test_work_that_another_one_took(tmp_path: Path, own: Cluster) -> None:

@@ -93,13 +93,6 @@ QUEUED: dict[str, tuple[str, tuple[object, ...]]] = {
     "a huge line": (f"UPDATE contentops.entry SET state = 'unknown', line = repeat('[', 9000000) WHERE {A}", ()),
     "settings of no shape": ("UPDATE contentops.account SET settings = '[]'", ()),
     "settings that are deep": ("UPDATE contentops.account SET settings = %s", (f'{{"x": {DEEP}}}',)),
-    "settings of another server": (
-        (
-            "UPDATE contentops.account SET server = 'https://evil.example:443',"
-            ' settings = settings || \'{"base_url": "https://evil.example/v1"}\''
-        ),
-        (),
-    ),
     "settings that are no address": (
         'UPDATE contentops.account SET settings = settings || \'{"base_url": "http://[::1"}\'',
         (),
@@ -164,6 +157,32 @@ def test_rows_of_what_is_queued(project: Build, invoke: Run, server: Served, dat
     _write(database, "DELETE FROM contentops.fact")
     _harmless(invoke("apply", "--yes", cwd=root, env=env))
     assert server.charges(f"({name})") == [f"a ({name})", f"b ({name})"]
+    assert list(tree(root)) == ["out/a.md", "out/b.md"]
+
+
+def test_an_account_whose_row_names_another_server(project: Build, invoke: Run, server: Served, database: str) -> None:
+    """Nothing is sent there, and nothing of the account is done: every command says so, and what to do helps."""
+    env, root = _env(database), _checkout(project, server, "one", "{} (elsewhere)")
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    evil = '{"base_url": "https://evil.example/v1"}'
+    _write(
+        database,
+        "UPDATE contentops.account SET server = 'https://evil.example:443', settings = settings || %s::jsonb",
+        evil,
+    )
+    for command in (("queue",), ("plan",), ("work", "--once"), ("apply", "--yes"), ("apply", "--detach", "--yes")):
+        ended = _harmless(invoke(*command, cwd=root, env=env))
+        if command[0] == "work":
+            assert "may not be sent to `https://evil.example:443`" in ended.stderr
+        if command[0] == "apply":
+            assert "as one of `https://evil.example:443`" in ended.stderr
+            assert "say another `api.account`" in ended.stderr
+    assert server.jobs("(elsewhere)") == []
+    named = (root / "contentops.yaml").read_text().replace("api: {", "api: {account: ours, ")
+    (root / "contentops.yaml").write_text(named)
+    for _ in range(2):
+        _harmless(invoke("apply", "--yes", cwd=root, env=env))
+    assert server.charges("(elsewhere)") == ["a (elsewhere)", "b (elsewhere)"]
     assert list(tree(root)) == ["out/a.md", "out/b.md"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from tests.running import Build, Run
 
 ITEMS = ("one", "two", "three", "four", "five", "six")
-KILLS = 7
+KILLS = 5
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +64,14 @@ def _finish(invoke: Run, root: Path, env: Mapping[str, str]) -> None:
     assert ended.code == 0, ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_three_checkouts_that_never_push(project: Build, invoke: Run, server: Served, database: str, seed: int) -> None:
+def test_three_checkouts_that_never_push(project: Build, invoke: Run, server: Served, database: str) -> None:
     """Killed at random moments, one after the other: a charge and a content for each item, and equal trees."""
-    topic, chance, env = f"All about {{}} (never pushed {seed})", random.Random(seed), _env(database)
+    topic, chance, env = "All about {} (never pushed)", random.Random(1), _env(database)
     # Once a server has shown when it knows a job, no look-up waits for the longest that any may take.
-    known = _checkout(project, server, f"{seed}-known", f"All about {{}} (known {seed})")
+    known = _checkout(project, server, "known", "All about {} (known)")
     assert invoke("apply", "--yes", "--select", "one", cwd=known, env=env).code == 0
     shutil.rmtree(known)
-    roots = [_checkout(project, server, f"{seed}-{name}", topic) for name in ("a", "b", "c")]
+    roots = [_checkout(project, server, name, topic) for name in ("a", "b", "c")]
     killed = 0
     for _ in range(3 * KILLS):
         with applying(chance.choice(roots), env=env) as apply:
@@ -87,8 +85,8 @@ def test_three_checkouts_that_never_push(project: Build, invoke: Run, server: Se
     assert killed > 2, killed
     assert tree(roots[0]) == tree(roots[1]) == tree(roots[2])
     assert len(tree(roots[0])) == len(ITEMS)
-    assert server.charges(f"(never pushed {seed})") == _expected(topic)
-    assert server.contents(f"(never pushed {seed})") == _expected(topic)
+    assert server.charges("(never pushed)") == _expected(topic)
+    assert server.contents("(never pushed)") == _expected(topic)
 
 
 def test_postgres_dies_and_comes_back(project: Build, invoke: Run, server: Served, cluster: Cluster) -> None:
@@ -110,20 +108,3 @@ def test_postgres_dies_and_comes_back(project: Build, invoke: Run, server: Serve
     assert server.charges("(comes back)") == _expected(topic)
     assert server.contents("(comes back)") == _expected(topic)
     assert invoke("plan", "--detailed-exitcode", cwd=root, env=env).code == 0
-
-
-def test_who_waits_for_postgres_can_be_stopped(project: Build, invoke: Run, server: Served, cluster: Cluster) -> None:
-    """Ctrl-C while the database is away ends the apply soon, with its jobs open; the next one finishes them."""
-    topic, env = "All about {} (stopped)", _env(cluster.url())
-    root = _checkout(project, server, "stopped", topic)
-    with applying(root, env=env) as apply:
-        apply.until("step-done", "submit")
-        cluster.kill()
-        assert apply.runs_for(0.5)
-        apply.signal(signal.SIGINT)
-        ended = apply.end()
-    assert ended.code == 130, ended.stderr
-    assert "Traceback" not in ended.stderr
-    cluster.start()
-    _finish(invoke, root, env)
-    assert server.charges("(stopped)") == _expected(topic)

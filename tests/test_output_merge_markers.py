@@ -138,9 +138,11 @@ def test_a_conflict_is_a_problem(root: Path, front: str) -> None:
         problem=f"`a.md` holds git conflict markers from line {line}; resolve the merge first",
     )
     assert Outputs(root).observe("a.md") == expected
-    cache = StatCache(Outputs(root), None, now=2**63)
+    kept: dict[str, str] = {}
+    cache = StatCache(Outputs(root), kept.get, now=2**63)
     assert cache.observe_all(["a.md"]) == {"a.md": expected}
-    assert cache.remember() is None
+    cache.remember(kept.__setitem__)
+    assert not kept
 
 
 def test_a_text_known_to_be_whole_is_no_conflict(root: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import compose
-from contentops.documents.stat_cache import StatCache
+from contentops.documents.stat_cache import TOGETHER, StatCache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,50 +25,74 @@ def _write(root: Path, name: str, body: str, *, age: int = HOUR) -> None:
     os.utime(path, ns=(then, then))
 
 
-def _look(root: Path, remembered: str | None, *names: str, later: int = HOUR) -> StatCache:
-    cache = StatCache(Outputs(root), remembered, now=time.time_ns() + later)
-    outputs = Outputs(root)
-    assert cache.observe_all(names) == {name: outputs.observe(name) for name in names}
-    return cache
+class Memory(dict[str, str]):
+    """What is remembered: texts by name."""
+
+    def look(self, root: Path, *names: str, later: int = HOUR) -> list[str]:
+        """Look at files, which gives what reading them gives, and remember them; the names of the texts put."""
+        cache = StatCache(Outputs(root), self.get, now=time.time_ns() + later)
+        outputs = Outputs(root)
+        assert cache.observe_all(names) == {name: outputs.observe(name) for name in names}
+        before = self.copy()
+        cache.remember(self.__setitem__)
+        return [name for name in self if self[name] != before.get(name)]
 
 
 def test_what_is_remembered_is_what_is_read(tmp_path: Path) -> None:
     """A second look gives the same answer and has nothing new to remember."""
     _write(tmp_path, "a.md", "One.\n")
-    first = _look(tmp_path, None, "a.md", "gone.md").remember()
-    assert first is not None
-    assert _look(tmp_path, first, "a.md", "gone.md").remember() is None
+    memory = Memory()
+    assert memory.look(tmp_path, "a.md", "gone.md")
+    assert not memory.look(tmp_path, "a.md", "gone.md")
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     """Another body of the same length shows, even with its old modification time put back."""
     _write(tmp_path, "a.md", "One.\n")
-    remembered = _look(tmp_path, None, "a.md").remember()
+    memory = Memory()
+    memory.look(tmp_path, "a.md")
     _write(tmp_path, "a.md", "Two.\n")
-    assert _look(tmp_path, remembered, "a.md").remember() is not None
+    assert memory.look(tmp_path, "a.md")
 
 
 def test_a_fresh_file_is_not_trusted(tmp_path: Path) -> None:
     """A stamp taken within the clock's grain of a write proves nothing."""
     _write(tmp_path, "a.md", "One.\n", age=0)
-    cache = _look(tmp_path, None, "a.md", later=0)
-    assert cache.remember() is None
+    memory = Memory()
+    assert not memory.look(tmp_path, "a.md", later=0)
 
 
 def test_a_removed_file_is_forgotten(tmp_path: Path) -> None:
     """What no one asks for any more is not remembered."""
     _write(tmp_path, "a.md", "One.\n")
     _write(tmp_path, "b.md", "Two.\n")
-    remembered = _look(tmp_path, None, "a.md", "b.md").remember()
-    fewer = _look(tmp_path, remembered, "a.md").remember()
-    assert fewer is not None
-    assert "b.md" not in fewer
+    memory = Memory()
+    memory.look(tmp_path, "a.md", "b.md")
+    put = memory.look(tmp_path, "a.md")
+    assert put
+    assert not any("b.md" in memory[name] for name in put)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[2]", "[1, {}]", '[2, {"a.md": [1]}]', '[2, {"a.md": [[], 1, 2, 3, 4, 5, 6]}]', "[" * 5000]
-)
-def test_a_damaged_memory_is_ignored(tmp_path: Path, text: str) -> None:
+def test_only_what_is_new_is_put(tmp_path: Path) -> None:
+    """Of many files, those around the changed one are remembered again, and all are known afterwards."""
+    names = [f"{number:04}.md" for number in range(TOGETHER + 10)]
+    for name in names:
+        _write(tmp_path, name, "One.\n")
+    memory = Memory()
+    assert len(memory.look(tmp_path, *names)) == 3
+    _write(tmp_path, names[-1], "Two.\n")
+    assert len(memory.look(tmp_path, *names)) == 2
+    assert not memory.look(tmp_path, *names)
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[2]", '{"a.md": [1]}', "[" * 5000, "\x00"])
+@pytest.mark.parametrize("names_too", [True, False])
+def test_a_damaged_memory_is_ignored(tmp_path: Path, damaged: str, names_too: bool) -> None:
     """The memory never changes the answer."""
     _write(tmp_path, "a.md", "One.\n")
-    _look(tmp_path, text, "a.md")
+    memory = Memory()
+    memory.look(tmp_path, "a.md")
+    for name in memory:
+        if names_too or " " in name:
+            memory[name] = damaged
+    assert memory.look(tmp_path, "a.md")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ from tests.fakes.clock import run as run_virtually
 from tests.fakes.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from contentops.model import AccountWork, Event, Queue
 
@@ -47,6 +48,8 @@ class Room:
         self.url, self.api, self.timeline = url, api, Timeline()
         self.events: list[Event] = []
         self.heard: Callable[[Event], None] = self.events.append
+        self.beside: Callable[[], Coroutine[Any, Any, None]] | None = None
+        """What another one does, while a worker works."""
         self.session = LedgerSession(url, patience=0)
         self.runner = Runner(self.session, kind="apply", who="ann@desk")
         self.account = account_of(API, KEY)
@@ -94,9 +97,15 @@ class Room:
             wall=self.timeline.wall,
             random=random.Random(7),
             transport=self.api,
-            run=lambda story: run_virtually(story, self.timeline),
+            run=lambda story: run_virtually(self._with_others(story), self.timeline),
         )
         return work(self.url, WorkOptions(**{"once": True, **options}), stop or Stop(), self.heard, world)
+
+    async def _with_others(self, story: Coroutine[Any, Any, None]) -> None:
+        other = asyncio.ensure_future(self.beside()) if self.beside is not None else None
+        await story
+        if other is not None:
+            await other
 
     def queue(self) -> Queue:
         """What is queued and under way."""

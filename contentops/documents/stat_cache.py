@@ -7,7 +7,6 @@ old when it was taken: a write within the clock's grain of the look could leave 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from typing import TYPE_CHECKING, Final
 
@@ -15,15 +14,19 @@ import msgspec
 from msgspec import Raw, Struct
 
 from contentops.atomic_io import TRUSTED_AFTER
-from contentops.digest import Digest
+from contentops.digest import Digest, digest_bytes, digest_text
 from contentops.model import Observed, StoredMap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from contentops.documents.files import Outputs
 
-VERSION: Final = 4
+VERSION: Final = "4"
+NAME: Final = "observed"
+"""The name of the text that names all others: each is known by its digest."""
+TOGETHER: Final = 1000
+"""So many rows are one text."""
 
 
 class _Row(Struct, array_like=True, frozen=True):
@@ -56,31 +59,40 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class StatCache:
-    """Observes files, by stamp where that is enough. `remembered` is what `remember` gave before, or None.
+    """Observes files, by stamp where that is enough; `get` gives the texts that `remember` put before, by their names.
 
-    `now` is nanoseconds since the epoch, on the clock that stamps files. Rows stay text but for the moment in which a
-    file is looked at: there may be as many of them as items.
+    `now` is nanoseconds since the epoch, on the clock that stamps files. There may be as many files as items: so rows
+    stay text but for the moment in which a file is looked at, and are kept some at a time.
     """
 
-    def __init__(self, outputs: Outputs, remembered: str | None, *, now: int) -> None:
+    def __init__(self, outputs: Outputs, get: Callable[[str], str | None], *, now: int) -> None:
         self._outputs, self._now = outputs, now
-        self._known = _decoded(remembered)
+        self._known: dict[str, Raw] = {}
+        self._kept: set[str] = set()
+        """The names of the texts that are there and whole."""
+        for name in _names(get(NAME)):
+            rows = _rows(name, get(f"{NAME} {name}"))
+            self._known |= rows
+            self._kept.update([name] if rows else [])
         self._fresh: dict[str, Raw] = {}
 
     def observe_all(self, paths: Iterable[str]) -> dict[str, Observed]:
         """What is at each path now."""
         return {path: self._observe(path) for path in dict.fromkeys(paths)}
 
-    def remember(self) -> str | None:
-        """What to remember for the next time, or None if that is what was remembered."""
+    def remember(self, put: Callable[[str, str], None]) -> None:
+        """Put what is to be remembered for the next time, unless that is what was remembered."""
         if self._fresh == self._known:
-            return None
-        rows = [
-            f"{',' if number else '{'}{_encode(path)}:{bytes(row).decode()}"
-            for number, (path, row) in enumerate(self._fresh.items())
-        ]
-        rows.append("}" if rows else "{}")
-        return "".join((_head(row.encode() for row in rows), *rows))
+            return
+        names: list[str] = []
+        paths = list(self._fresh)
+        for start in range(0, len(paths), TOGETHER):
+            rows = (f"{_encode(path)}:{bytes(self._fresh[path]).decode()}" for path in paths[start : start + TOGETHER])
+            text = f"{{{','.join(rows)}}}"
+            names.append(digest_text(text))
+            if names[-1] not in self._kept:
+                put(f"{NAME} {names[-1]}", text)
+        put(NAME, " ".join((VERSION, *names)))
 
     def _observe(self, path: str) -> Observed:
         stamp = self._outputs.stamp(path)
@@ -104,17 +116,13 @@ class StatCache:
         return found
 
 
-def _head(rows: Iterable[bytes | memoryview]) -> str:
-    """What stands before rows, by which they are known to be what was written."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(row)
-    return f"{VERSION} {digest.hexdigest()}\n"
+def _names(text: str | None) -> list[str]:
+    """The names of the texts that hold the rows."""
+    version, *names = (text or "").split(" ")
+    return names if version == VERSION else []
 
 
-def _decoded(text: str | None) -> dict[str, Raw]:
-    """The rows by path; none where the text is not just what `remember` gave, as each is decoded where it is used."""
-    data = memoryview((text or "").encode())
-    start = len(_head(()))
-    rows = data[start:]
-    return msgspec.json.decode(rows, type=dict[str, Raw]) if data[:start] == _head([rows]).encode() else {}
+def _rows(name: str, text: str | None) -> dict[str, Raw]:
+    """The rows of one text by path; none where it is not just what was put, as each is decoded where it is used."""
+    data = (text or "").encode()
+    return msgspec.json.decode(data, type=dict[str, Raw]) if digest_bytes(data) == name else {}

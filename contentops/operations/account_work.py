@@ -11,13 +11,12 @@ from contentops.documents.files import Outputs
 from contentops.errors import StateError
 from contentops.execution.assembly import ItemEdges, Known, assemble, learned_durations
 from contentops.execution.content_index import ContentIndex
-from contentops.execution.context import ServerCapabilities
 from contentops.execution.first_contact import admit
 from contentops.ledger.account import history_of
 from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.work_state import WorkState
-from contentops.model import Plan, Project, State
-from contentops.operations.claims import TICK, Claims, ClaimSource
+from contentops.model import Plan, Project
+from contentops.operations.claims import TICK, Claims, ClaimSource, told_of
 from contentops.operations.connection import connected, find_in_turn
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ class AccountWorker:
 
     async def _serve(self, project: Project, edges: ItemEdges, state: WorkState, *, once: bool) -> None:
         server = project.api.server
-        capabilities = ServerCapabilities.load(state, State(lineage=""), server)
+        capabilities = told_of(state, server)
         history = history_of(self._runner.session, self._account.id)
         place = (server, edges.dialect())
         known = Known(
@@ -152,19 +151,24 @@ class Learned:
 
     def __init__(self, state: WorkState, server: str, known: Known) -> None:
         self._state, self._server, self._known = state, server, known
-        self._told = known.capabilities.honours_ids
+        self._told = self._shown
+
+    @property
+    def _shown(self) -> tuple[bool | None, bool]:
+        """Whether its ids are ours, and whether it is known when it shows a job."""
+        capabilities = self._known.capabilities
+        return capabilities.honours_ids, capabilities.shows_after is not None
 
     def tell(self) -> None:
-        """Tell at once what the work of a runner that dies could not be taken over without."""
-        capabilities = self._known.capabilities
-        if capabilities.honours_ids is not self._told:
-            self._told = capabilities.honours_ids
-            capabilities.keep(self._state, self._server)
+        """Tell at once what the work of a runner that dies could not be taken over without, or only much later."""
+        if self._shown != self._told:
+            self._told = self._shown
+            self._known.capabilities.keep(self._state, self._server)
 
     def share(self) -> None:
         """Take in what others have learned, and tell the rest."""
         state, server, durations = self._state, self._server, self._known.durations
-        self._known.capabilities.learn(ServerCapabilities.load(state, State(lineage=""), server))
+        self._known.capabilities.learn(told_of(state, server))
         self._known.capabilities.keep(state, server)
         theirs = state.durations()
         for kind, seen in learned_durations(state, server).seen.items():

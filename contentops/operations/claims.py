@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct, structs
 
 from contentops.digest import NOTHING
+from contentops.execution.context import ServerCapabilities
 from contentops.execution.first_contact import ask_after_restore
 from contentops.execution.primitives import Item, Standing
 from contentops.execution.program import carry_out
@@ -29,6 +30,7 @@ from contentops.model import (
     Request,
     Result,
     Spec,
+    State,
     Step,
     Submit,
 )
@@ -84,6 +86,11 @@ def change_of(claimed: ClaimedSubmit) -> Change:
         steps=tuple(steps),
         spec=Spec(id=claimed.item, request=request, digest=claimed.digest, output=output),
     )
+
+
+def told_of(state: WorkState, server: str) -> ServerCapabilities:
+    """What all have told of a server. Raises as `LedgerSession.run` does."""
+    return ServerCapabilities.load(state, State(lineage=""), server)
 
 
 class ClaimSource(Struct, frozen=True):
@@ -177,7 +184,10 @@ class Claims:
             self._restored_at = now + RESTORED
             history = history_of(session, self._source.account)
             place = (self._ctx.server, self._ctx.dialect())
-            admission.proven = admission.proven or place in history.proven
+            if not admission.proven and place in history.proven:
+                admission.proven = True
+                # What the first job has shown of the server was told before it counted.
+                self._ctx.capabilities.learn(told_of(self._state, self._ctx.server))
             ask_after_restore(admission, history, honours_ids=self._ctx.capabilities.honours_ids)
         if not admission.proven and not self._holds_first:
             self._holds_first = session.lock(FIRST, self._first)

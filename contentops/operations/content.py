@@ -8,6 +8,7 @@ Calls go one after the other, within the project's limit, and again for a while 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,7 +35,7 @@ from contentops.errors import ApiError
 from contentops.execution.context import list_all
 from contentops.execution.limiter import AccountLimiter, Limiter
 from contentops.operations.connection import connected, credentials
-from contentops.operations.workspace import World, other_states, read_state
+from contentops.operations.workspace import World, has_ledger, other_states, read_state
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
@@ -157,17 +158,22 @@ def converse(
     cache: Cache | None = None,
     limiter: AccountLimiter | None = None,
 ) -> T:
-    """Run a conversation with the project's server to its end."""
+    """Run a conversation with the project's server to its end. `limiter`: the account's, where it is known already."""
     outside = world or World()
     known = credentials(project, outside)
 
-    async def run() -> T:
+    async def run(shared: AccountLimiter | None) -> T:
         async with connected(project, known, outside, cache) as client:
-            return await story(Caller(client, project, outside, tell, limiter))
+            return await story(Caller(client, project, outside, tell, shared))
 
     if project.api.base_url == "local":
         state_dir.make(Path(project.root))
-    found: T = (outside.run or asyncio.run)(run())
+    with contextlib.ExitStack() as closing:
+        if limiter is None and has_ledger(project, outside.environ):
+            from contentops.operations.ledger import limiting
+
+            limiter = closing.enter_context(limiting(project, known.key, outside))
+        found: T = (outside.run or asyncio.run)(run(limiter))
     return found
 
 

@@ -10,11 +10,12 @@ from msgspec import structs
 
 from contentops.api import trust
 from contentops.ci.runner import run_page
-from contentops.errors import Diagnostic, Refused, Severity, StateError
-from contentops.ledger.account import sign_in
+from contentops.errors import Diagnostic, NotShared, Refused, Severity, StateError
+from contentops.ledger.account import account_of, sign_in
 from contentops.ledger.address import beyond_plain, remote_servers
 from contentops.ledger.applying import applying
 from contentops.ledger.entries import EntryOwner
+from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.project import ProjectLedger, ReadLedger
 from contentops.ledger.queue import deposit, withdraw
 from contentops.ledger.runner import Runner
@@ -136,6 +137,23 @@ def depositing(project: Project, store: StateStore, account: Account, world: Wor
         with applying(runner, owner, page=page):
             sign_in(session, account)
             yield QueueAccess(functools.partial(deposit, runner, owner), functools.partial(withdraw, session))
+
+
+@contextlib.contextmanager
+def limiting(project: Project, key: str, world: World) -> Iterator[SharedLimiter | None]:
+    """The limiter of the account of a key, for a command that only asks.
+
+    None where the ledger cannot be used: what asks pays for nothing, and goes by the project's limit alone.
+    """
+    with contextlib.ExitStack() as closing:
+        limiter: SharedLimiter | None = None
+        with contextlib.suppress(StateError, NotShared, Refused):
+            url = address(project, structs.replace(world, ask=None))
+            session = closing.enter_context(LedgerSession(url, patience=0, stopped=world.stopped))
+            account = account_of(project.api, key)
+            sign_in(session, account)
+            limiter = SharedLimiter(session, account.id, project.api.requests_per_minute)
+        yield limiter
 
 
 def _session(url: str, world: World) -> LedgerSession:

@@ -280,10 +280,9 @@ def _observed(workspace: Workspace, state: State, source: SourceEnvironment | No
         looked_at += source.paths(desired)
         whole |= known_bodies(source.state)
     root = workspace.project.root
-    stat_cache = StatCache(Outputs(root, whole=whole), cache.get("observed"), now=time.time_ns())
+    stat_cache = StatCache(Outputs(root, whole=whole), cache.get, now=time.time_ns())
     observed = stat_cache.observe_all(looked_at)
-    if (seen := stat_cache.remember()) is not None:
-        cache.put("observed", seen)
+    stat_cache.remember(cache.put)
     return observed
 
 
