@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import ValidationError, convert, structs
 
 from contentops.errors import StateError
-from contentops.execution.limiter import WINDOW
 from contentops.operations.workspace import open_cache
 from contentops.sanitize import visible
 from contentops.state.state_dir import FOLDER
@@ -73,6 +71,10 @@ async def find_in_turn(
 
     None where it was stopped before, or the limit lets nothing go for longer than its minute: a run says why.
     """
+    import asyncio
+
+    from contentops.execution.limiter import WINDOW
+
     clock = asyncio.get_running_loop().time
     if not client.is_found:
         while not limiter.take(1, clock()):
