@@ -192,13 +192,19 @@ class Client:
             return _with_hint(reply, self._spoken)
         return reply
 
+    @property
+    def is_found(self) -> bool:
+        """Whether `find` would ask no one."""
+        return isinstance(self._place, FoundApi) or (self._place is not None and _is_final(self._place))
+
     async def find(self, *, again: bool = False) -> FoundApi | Failure:
         """Where the API is; free. Callers that come while a search runs share what it finds.
 
         `again` asks also where that is known. With a stated dialect only its own address is asked, and an answer that
         is no list contradicts nothing.
         """
-        if not again and self._place is not None and (isinstance(self._place, FoundApi) or _is_final(self._place)):
+        if not again and self.is_found:
+            assert self._place is not None
             return self._place
         searches = self._searches
         async with self._search:

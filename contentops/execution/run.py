@@ -163,8 +163,6 @@ def _assemble(
         proven=_is_proven(state, plan, edges.dialect()),
         honours_ids=capabilities.honours_ids,
     )
-    for _ in range(edges.requests):
-        edges.limiter.sent(asyncio.get_running_loop().time())
     owned = owned_contents(state, plan.server) | edges.foreign_contents
     known = Known(
         admission=admission,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import os
@@ -18,7 +17,7 @@ from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.work_state import WorkState
 from contentops.model import Plan, Project
 from contentops.operations.claims import TICK, Claims, ClaimSource, told_of
-from contentops.operations.connection import connected
+from contentops.operations.connection import connected, find_in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,9 +79,7 @@ class AccountWorker:
         try:
             limiter = self._limiter = SharedLimiter(limiting, self._account.id, api.requests_per_minute)
             async with connected(project, self._credentials, self._world, state) as client:
-                await client.find()
-                for _ in range(client.requests):
-                    limiter.sent(asyncio.get_running_loop().time())
+                await find_in_turn(client, limiter, lambda: self._stop.requested)
                 edges = ItemEdges(
                     store=state,
                     cache=state,

@@ -18,7 +18,7 @@ from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
 from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit, request_id
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.connection import connected, credentials
+from contentops.operations.connection import connected, credentials, find_in_turn
 from contentops.operations.few_changes import keep_items
 from contentops.operations.plan import gathered
 from contentops.operations.unchanged import AskedInputs
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import Call, Failure
     from contentops.api.fence import MayLeave
     from contentops.api.session import Client
+    from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger
     from contentops.model import Json, Plan, Project, Refusal, Run, State
     from contentops.operations.connection import Credentials
@@ -241,7 +242,7 @@ def _carry_out(
         reaching = contextlib.nullcontext() if known is None else connected(project, known, world, cache)
         async with reaching as client:
             if client is not None and not options.stop.requested:
-                await _find_dialect(project, plan, client)
+                await _find_dialect(plan, client, limiter, options.stop)
             edges = Edges(
                 store=workspace.store,
                 cache=cache,
@@ -312,17 +313,22 @@ def _named(items: Sequence[str]) -> str:
     return f"`{items[0]}`" + (f" and {len(items) - 1} more" if len(items) > 1 else "")
 
 
-async def _find_dialect(project: Project, plan: Plan, client: Client) -> None:
+async def _find_dialect(plan: Plan, client: Client, limiter: AccountLimiter, stop: Stop) -> None:
     """Find the dialect that the server speaks, by free requests, where it is not known.
 
     Where nothing is found now, the run finds out why. Raises ApiError where the server does not speak the stated one.
     """
     from contentops.api.calls import Failure
 
-    if not (plan.submits_worst or project.api.dialect == "auto"):
+    if not (plan.submits_worst or client.dialect == "auto"):
         return
-    place = await client.find()
-    if not isinstance(place, Failure) and plan.submits_worst and (failure := client.contradiction(place)):
+    place = await find_in_turn(client, limiter, lambda: stop.requested)
+    if (
+        place is not None
+        and not isinstance(place, Failure)
+        and plan.submits_worst
+        and (failure := client.contradiction(place))
+    ):
         hint = "`contentops doctor` shows what is found; nothing was submitted"
         raise ApiError(failure.message, code="wrong-dialect", hint=hint)
 

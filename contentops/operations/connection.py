@@ -15,12 +15,18 @@ from contentops.sanitize import visible
 from contentops.state.state_dir import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
+    from contentops.api.calls import Failure
     from contentops.api.session import Client, FoundApi
+    from contentops.execution.limiter import AccountLimiter
     from contentops.model import Project
     from contentops.operations.workspace import World
     from contentops.state.shared import RunCache
+
+
+_SOON, _LOOK = 0.01, 0.5
+"""Seconds between two looks whether the limit lets a request go, at least and at most."""
 
 
 class Credentials(NamedTuple):
@@ -56,6 +62,32 @@ def credentials(project: Project, world: World) -> Credentials:
             raise trust.unlisted(api.server, environ)
         trust.remember(api.server, environ)
     return Credentials(key=key, user=environ.get(api.user_env, "").strip())
+
+
+async def find_in_turn(
+    client: Client, limiter: AccountLimiter, stopped: Callable[[], bool]
+) -> FoundApi | Failure | None:
+    """Where the API is: where that is not known yet, asked when the limit lets it.
+
+    None where it was stopped before, or the limit lets nothing go for longer than its minute: a run says why.
+    """
+    import asyncio
+
+    from contentops.execution.limiter import WINDOW
+
+    clock = asyncio.get_running_loop().time
+    if not client.is_found:
+        while not limiter.take(1, clock()):
+            wait = limiter.ready_at(clock()) - clock()
+            if stopped() or wait > WINDOW + _LOOK:
+                return None
+            await asyncio.sleep(min(max(wait, _SOON), _LOOK))
+    before = client.requests
+    place = await client.find()
+    # Most searches are one request.
+    for _ in range(client.requests - before - 1):
+        limiter.sent(clock())
+    return place
 
 
 @contextlib.asynccontextmanager
