@@ -178,6 +178,13 @@ def database(postgres: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def second_database(postgres: str) -> Iterator[str]:
+    """One more empty database."""
+    with clusters.database(postgres) as url:
+        yield url
+
+
 @pytest.fixture(scope="module", params=["files", "postgres"])
 def over_each_store(request: pytest.FixtureRequest) -> Iterator[None]:
     """The tests of a module over stores in files or memory, and again over stores in PostgreSQL."""

@@ -1,17 +1,22 @@
-"""Workers over a ledger that are killed and frozen, with a database that dies, on a rough road: nothing twice or lost."""
+"""Workers and checkouts that are killed and frozen, with a database that dies, on a rough road: nothing twice or lost."""
 
 from __future__ import annotations
 
+import random
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.fakes.rough import Rough
 from tests.postgres import until
-from tests.processes import KEY, Served
+from tests.processes import KEY, PROJECT, Served, applying, blog, tree
 from tests.storms import Storm, Workers, blow, check, contentops, look, projects, states
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Mapping
     from pathlib import Path
 
     import psycopg
@@ -19,31 +24,92 @@ if TYPE_CHECKING:
 BRIEF = Storm(items=5, workers=3, kills=4, freezes=1, frozen=0.5, outages=1, away=0.3, pause=0.2)
 
 
-def test_a_storm(tmp_path: Path) -> None:
-    """Three workers and two projects: each text is paid for once and is there, however hard it blows."""
-    damage = blow(tmp_path, BRIEF)
+ITEMS = ("one", "two", "three", "four", "five", "six")
+KILLS = 5
+"""Of checkouts."""
+
+
+@pytest.mark.timeout(280)
+def test_whatever_is_killed_and_freezes(tmp_path: Path, database: str, second_database: str) -> None:
+    """Three stories side by side, since each of them waits for what may still arrive."""
+    with ThreadPoolExecutor() as pool:
+        storm = pool.submit(blow, tmp_path / "storm", BRIEF)
+        frozen = pool.submit(_a_worker_that_froze_with_its_submits_recorded, tmp_path / "frozen", database)
+        killed = pool.submit(_checkouts_that_never_push, tmp_path / "never pushed", second_database)
+    damage = storm.result()
     assert (damage.kills, damage.outages) >= (2, 1)
-    check(BRIEF, damage, tmp_path)
+    check(BRIEF, damage, tmp_path / "storm")
+    frozen.result()
+    killed.result()
 
 
-def test_a_worker_that_froze_with_its_submits_recorded(tmp_path: Path, database: str) -> None:
+def _checkouts_that_never_push(folder: Path, database: str) -> None:
+    """Killed at random moments, one after the other: a charge and a content for each item, and equal trees."""
+    topic, chance = "All about {}", random.Random(1)
+    env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": database}
+    folder.mkdir()
+    with Served(folder / "store.db", stage_seconds=0.03) as served:
+        # Once a server has shown when it knows a job, no look-up waits for the longest that any may take.
+        known = _checkout(folder / "known", served, "{} (known)")
+        assert contentops(known, env, "apply", "--yes", "--select", "one").returncode == 0
+        roots = [_checkout(folder / name, served, topic) for name in ("a", "b", "c")]
+        killed = 0
+        for _ in range(3 * KILLS):
+            with applying(chance.choice(roots), env=env) as apply:
+                if apply.next(chance.randint(1, 12)) and apply.runs_for(chance.choice([0.001, 0.01, 0.05])):
+                    apply.kill()
+                    killed += 1
+            if killed == KILLS:
+                break
+        for root in roots:
+            _finish(root, env)
+        assert killed > 2, killed
+        assert tree(roots[0]) == tree(roots[1]) == tree(roots[2])
+        expected = sorted(topic.format(item) for item in ITEMS)
+        assert len(tree(roots[0])) == len(ITEMS)
+        assert served.charges("All about") == expected
+        assert served.contents("All about") == expected
+
+
+def _checkout(root: Path, served: Served, topic: str) -> Path:
+    (root / "content").mkdir(parents=True)
+    (root / "contentops.yaml").write_text(PROJECT.format(base_url=served.base_url, extra=""))
+    (root / "content/blog.yaml").write_text(blog(*ITEMS, topic=topic))
+    return root
+
+
+def _finish(root: Path, env: Mapping[str, str]) -> None:
+    """Applies until it is done: a job may have to be looked for twice, and who worked counts as alive for a moment."""
+    ended: list[subprocess.CompletedProcess[str]] = []
+
+    def done() -> bool:
+        ended.append(contentops(root, env, "apply", "--yes"))
+        assert "Traceback" not in ended[-1].stderr
+        return ended[-1].returncode not in {3, 4}
+
+    until(done, seconds=60, every=0.2)
+    assert ended[-1].returncode == 0, ended[-1].stdout + ended[-1].stderr
+
+
+def _a_worker_that_froze_with_its_submits_recorded(folder: Path, database: str) -> None:
     """It stands still between the record and the bytes, until another one has done its work; then it goes on.
 
     Takes as long as a successor waits for what may still arrive.
     """
+    folder.mkdir()
     with (
-        Served(tmp_path / "store.db") as served,
+        Served(folder / "store.db") as served,
         Rough(served.port, 1) as road,
         look(database) as rows,
     ):
         road.smooth = True
         env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": database}
-        roots = projects(tmp_path, Storm(items=2), road.base_url)
+        roots = projects(folder, Storm(items=2), road.base_url)
         first, second = roots
         # The account is known by then, and how its server treats ids.
         assert contentops(first, env, "apply", "--yes").returncode == 0
         assert contentops(second, env, "apply", "--detach", "--yes").returncode == 0
-        with Workers(tmp_path, env) as workers:
+        with Workers(folder, env) as workers:
             frozen = _freeze_between_record_and_bytes(workers, database, rows)
             assert states(database)["submitting"] > 0
             before = len(road.seen)

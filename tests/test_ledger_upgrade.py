@@ -21,7 +21,6 @@ from contentops.ledger.reading import read_rows, read_text
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, ItemId, JobState, Request, RequestId
-from tests import postgres as clusters
 from tests.ledger_rows import OWNER, SERVER, entry, fill, text
 
 if TYPE_CHECKING:
@@ -122,13 +121,6 @@ def session(database: str) -> Iterator[LedgerSession]:
     """A session with an empty database."""
     with LedgerSession(database, patience=0) as opened:
         yield opened
-
-
-@pytest.fixture
-def second_database(postgres: str) -> Iterator[str]:
-    """One more empty database."""
-    with clusters.database(postgres) as url:
-        yield url
 
 
 def test_every_version_has_rows_of_its_own() -> None:
