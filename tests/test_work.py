@@ -454,6 +454,6 @@ def test_one_submit_at_most_is_lost_at_first_contact(database: str) -> None:
     for _ in range(3):
         (done,) = room.work()
         assert (done.stopped, exit_code_of_work((done,))) == ("first-contact", ExitCode.INCOMPLETE)
-    assert "state resolve" in done.hint
+        assert "state resolve" in done.hint
     assert room.states() == {"a": "unknown", "b": "queued", "c": "queued"}
     assert len([seen for seen in room.api.requests if seen.name == "submit"]) == 1
