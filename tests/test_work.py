@@ -444,3 +444,16 @@ def test_what_only_an_apply_can_be_told_is_said_of_it(database: str) -> None:
     room.api.fault(on("submit", 1), "reset")
     (done,) = room.work()
     assert "`contentops apply --resubmit-unknown`" in done.hint
+
+
+def test_one_submit_at_most_is_lost_at_first_contact(database: str) -> None:
+    """Workers that are started again and again pay for one job, not for each, where no job has completed yet."""
+    room = Room(database, FakeApi(duration=60, request_ids="ignore", names_request=False))
+    room.deposit("a", "b", "c")
+    room.api.fault(on("submit", 1), "reset")
+    for _ in range(3):
+        (done,) = room.work()
+        assert (done.stopped, exit_code_of_work((done,))) == ("first-contact", ExitCode.INCOMPLETE)
+        assert "state resolve" in done.hint
+    assert room.states() == {"a": "unknown", "b": "queued", "c": "queued"}
+    assert len([seen for seen in room.api.requests if seen.name == "submit"]) == 1

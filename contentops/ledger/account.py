@@ -125,10 +125,12 @@ def history_of(session: LedgerSession, account: str) -> AccountHistory:
     """What the ledger knows of the submits of an account. Raises as `LedgerSession.run` does."""
     rows = session.run(
         f"SELECT restored_at > now() - interval '{ASKING}', ARRAY(SELECT name FROM contentops.fact"
-        f" WHERE account = a.id AND name LIKE '{_PROVEN} %%') FROM contentops.account a WHERE id = %s",
+        f" WHERE account = a.id AND name LIKE '{_PROVEN} %%'), EXISTS (SELECT FROM contentops.entry"
+        " WHERE account = a.id AND state = 'unknown' AND NOT taken AND NOT dropped)"
+        " FROM contentops.account a WHERE id = %s",
         (account,),
     )
-    restored, names = rows[0] if rows else (False, [])
+    restored, names, unclear = rows[0] if rows else (False, [], False)
     places = (name.split(" ") for name in names)
     proven = frozenset((place[2], place[1]) for place in places if len(place) == len(("proven", "dialect", "server")))
-    return AccountHistory(proven=proven, restored=bool(restored))
+    return AccountHistory(proven=proven, unclear=bool(unclear), restored=bool(restored))

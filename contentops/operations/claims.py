@@ -55,6 +55,8 @@ RESTORED = 5.0
 """Seconds between two looks whether the ledger was restored."""
 REST = 300.0
 """Seconds after which a job that was given up as late is polled again."""
+UNCLEAR = "no one knows what became of the first submit of this account, so no other one is sent"
+RESOLVE = "`contentops state resolve` at a checkout of its project settles it; `contentops queue` names it"
 UNUSABLE = "no worker can use what the ledger says of it"
 
 
@@ -117,6 +119,8 @@ class Claims:
         self._ask_at = self._cancelled_at = self._restored_at = 0.0
         self._first = int.from_bytes(hashlib.sha256(source.account.encode()).digest()[:4], "big", signed=True)
         self._holds_first = self._drained = False
+        self._unclear = False
+        """No job of the account has completed yet, and nobody knows what became of one."""
 
     @property
     def working(self) -> int:
@@ -170,6 +174,9 @@ class Claims:
         for claimed in found:
             if isinstance(claimed, UnusableRow):
                 self._state.leave(claimed.request_id, UNUSABLE)
+            elif claimed.entry is None and self._unclear:
+                self._state.leave(claimed.request_id)
+                self._run.stop("first-contact", UNCLEAR, RESOLVE, at_once=False)
             else:
                 self._state.begin(claimed)
                 self._ready.append(claimed)
@@ -188,6 +195,7 @@ class Claims:
                 admission.proven = True
                 # What the first job has shown of the server was told before it counted.
                 self._ctx.capabilities.learn(told_of(self._state, self._ctx.server))
+            self._unclear = history.unclear and not admission.proven
             ask_after_restore(admission, history, honours_ids=self._ctx.capabilities.honours_ids)
         if not admission.proven and not self._holds_first:
             self._holds_first = session.lock(FIRST, self._first)
