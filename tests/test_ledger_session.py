@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import threading
@@ -21,48 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KIND = 7
-CHILD = """
-import sys, time
-from contentops.errors import StateError
-from contentops.ledger.session import LedgerSession
-session = LedgerSession(sys.argv[1])
-assert session.lock(7, 99)
-print("holds", flush=True)
-sys.stdin.readline()
-try:
-    session.run("SELECT 1")
-except StateError as error:
-    print(error.code, flush=True)
-"""
-
-
-@pytest.fixture(scope="module")
-def frozen(postgres: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds a lock and stands still; the other tests of this module run meanwhile."""
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, postgres], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "holds\n"
-        child.send_signal(signal.SIGSTOP)
-        yield child
-        child.kill()
-
-
-@pytest.fixture(scope="module")
-def idle(postgres: str) -> Iterator[LedgerSession]:
-    """A session that held a lock when its connection broke, and that asks nothing; so far as above."""
-    with LedgerSession(postgres) as session, psycopg.connect(postgres, autocommit=True) as connection:
-        assert session.lock(KIND, 55)
-        (backend,) = session.run("SELECT pg_backend_pid()")
-        connection.execute("SELECT pg_terminate_backend(%s, 5000)", backend)
-        yield session
-
-
-@pytest.fixture(autouse=True)
-def _since_the_first_test(frozen: subprocess.Popen[str], idle: LedgerSession) -> None:
-    assert frozen.poll() is None
-    assert idle.url
 
 
 @pytest.fixture
@@ -297,19 +254,3 @@ def test_the_signs_of_life_end_with_the_process(database: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
     with LedgerSession(database) as other:
         until(lambda: other.lock(KIND, 1))
-
-
-@pytest.mark.usefixtures("idle")
-def test_an_idle_session_comes_back_by_itself(postgres: str) -> None:
-    """A process that waits for a job holds its locks again soon after a break, though it asks the ledger nothing."""
-    with LedgerSession(postgres) as other:
-        until(lambda: other.run("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = %s", (55,)) != [])
-
-
-def test_a_process_that_stands_still_holds_no_lock(postgres: str, frozen: subprocess.Popen[str]) -> None:
-    """The database ends its session after 15 s of silence; whoever wakes up finds that its work is taken."""
-    with LedgerSession(postgres) as other:
-        until(lambda: other.lock(KIND, 99), seconds=30)
-        frozen.send_signal(signal.SIGCONT)
-        out, _ = frozen.communicate("\n", timeout=20)
-        assert out == "work-taken\n"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.ledger.session import LedgerSession
 from tests.fakes.rough import Rough
 from tests.postgres import until
 from tests.processes import KEY, PROJECT, Served, applying, blog, tree
 from tests.storms import Storm, Workers, blow, check, contentops, look, projects, states
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -24,23 +26,68 @@ if TYPE_CHECKING:
 BRIEF = Storm(items=5, workers=3, kills=4, freezes=1, frozen=0.5, outages=1, away=0.3, pause=0.2)
 
 
+CHILD = """
+import sys, time
+from contentops.errors import StateError
+from contentops.ledger.session import LedgerSession
+session = LedgerSession(sys.argv[1])
+assert session.lock(7, 99)
+print("holds", flush=True)
+sys.stdin.readline()
+try:
+    session.run("SELECT 1")
+except StateError as error:
+    print(error.code, flush=True)
+"""
+
 ITEMS = ("one", "two", "three", "four", "five", "six")
 KILLS = 5
 """Of checkouts."""
 
 
 @pytest.mark.timeout(280)
-def test_whatever_is_killed_and_freezes(tmp_path: Path, database: str, second_database: str) -> None:
-    """Three stories side by side, since each of them waits for what may still arrive."""
+def test_whatever_is_killed_and_freezes(tmp_path: Path, postgres: str, database: str, second_database: str) -> None:
+    """Five stories side by side, since each of them waits for what may still arrive, or for PostgreSQL to lose patience."""
     with ThreadPoolExecutor() as pool:
         storm = pool.submit(blow, tmp_path / "storm", BRIEF)
         frozen = pool.submit(_a_worker_that_froze_with_its_submits_recorded, tmp_path / "frozen", database)
+        silent = pool.submit(_a_process_that_stands_still_holds_no_lock, postgres)
+        idle = pool.submit(_an_idle_session_comes_back_by_itself, postgres)
         killed = pool.submit(_checkouts_that_never_push, tmp_path / "never pushed", second_database)
     damage = storm.result()
     assert (damage.kills, damage.outages) >= (2, 1)
     check(BRIEF, damage, tmp_path / "storm")
-    frozen.result()
-    killed.result()
+    for story in (frozen, silent, idle, killed):
+        story.result()
+
+
+def _a_process_that_stands_still_holds_no_lock(url: str) -> None:
+    """The database ends its session after 15 s of silence; whoever wakes up finds that its work is taken."""
+    command = [sys.executable, "-c", CHILD, url]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child,
+        LedgerSession(url) as other,
+    ):
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "holds\n"
+            child.send_signal(signal.SIGSTOP)
+            until(lambda: other.lock(7, 99), seconds=60)
+            child.send_signal(signal.SIGCONT)
+            out, _ = child.communicate("\n", timeout=20)
+            assert out == "work-taken\n"
+        finally:
+            child.kill()
+
+
+def _an_idle_session_comes_back_by_itself(url: str) -> None:
+    """A process that waits for a job holds its locks again soon after a break, though it asks the ledger nothing."""
+    with LedgerSession(url) as session, LedgerSession(url) as other:
+        assert session.lock(7, 55)
+        (backend,) = session.run("SELECT pg_backend_pid()")
+        other.run("SELECT pg_terminate_backend(%s, 5000)", backend)
+        held = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = 7 AND objid = 55"
+        until(lambda: other.run(held) != [])
 
 
 def _checkouts_that_never_push(folder: Path, database: str) -> None:
