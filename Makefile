@@ -87,7 +87,7 @@ sbom: $(READY_DEV) ## List what the program needs, as CycloneDX (with PINS=1; ne
 
 .PHONY: tests
 tests: $(READY_DEV) ## Run the tests with branch coverage (ARGS="-k name" for some of them)
-	$(RUN) -m pytest $(if $(ARGS),$(ARGS),--numprocesses=auto --maxprocesses=8 --cov --cov-report=term:skip-covered)
+	$(RUN) -m pytest $(if $(ARGS),$(ARGS),--numprocesses=auto --maxprocesses=8 --dist=worksteal --cov --cov-report=term:skip-covered)
 
 .PHONY: bench
 bench: $(READY_DEV) ## Measure, and write benchmarks/RESULTS.md (a quarter of an hour; ARGS="--only noop" for some)
