@@ -48,3 +48,27 @@ def test_an_item_that_is_renamed_while_it_waits_is_paid_once(
     assert [path.name for path in (root / "out").iterdir()] == ["b.md"]
     assert invoke("queue", "--json", env=env).json["size"] == 0
     assert not invoke("plan", "--json", cwd=root, env=env).json["changes"]
+
+
+def test_a_further_take_is_left_to_those_who_asked_for_it(
+    project: Build, invoke: Run, server: Served, database: str
+) -> None:
+    """A checkout that stands at an older commit does not take it from them, and it is not paid for again."""
+    env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": database}
+    files = {"contentops.yaml": PROJECT.format(base_url=server.base_url, extra="")}
+    old = project({**files, "content/blog.yaml": blog("a", topic="{} (older)")}, at="old")
+    assert invoke("apply", "--yes", cwd=old, env=env).code == 0
+    lock = (old / "contentops.lock").read_bytes()
+    text = (old / "out/a.md").read_bytes()
+    manifest = blog("a", topic="{} (newer)")
+    new = project({**files, "content/blog.yaml": manifest, "contentops.lock": lock, "out/a.md": text}, at="new")
+    for command in (("apply", "--yes", "--approve-changes"), ("apply", "--detach", "--replace", "a", "--yes")):
+        assert invoke(*command, cwd=new, env=env).code == 0
+    assert invoke("work", "--once", env=env).code == 0
+    assert server.charges("a (newer)") == ["a (newer)"] * 2
+    assert not invoke("plan", "--json", cwd=old, env=env).json["changes"]
+    assert invoke("apply", "--yes", cwd=old, env=env).code == 0
+    (change,) = invoke("plan", "--json", cwd=new, env=env).json["changes"]
+    assert (change["id"], change["action"], change["credits"]) == ("a", "finish", 0)
+    assert invoke("apply", "--yes", cwd=new, env=env).code == 0
+    assert server.charges("a (newer)") == ["a (newer)"] * 2

@@ -82,11 +82,17 @@ class WorkingState:
     def take_in(self, entries: Iterable[OpenEntry], closed: Iterable[RequestId]) -> list[Record]:
         """Take in open entries that others recorded, where they know more and no record here carries them.
 
-        What others have `closed` is left out. Returns the records that carry some of the entries.
+        What others have `closed` is left out, and so is a further take of a request that is not known here: to drain
+        it would take it from those who asked for it. Returns the records that carry some of the entries.
         """
+        entries = tuple(entries)
         carried = {record.request_id: record for record in self.records.values()}
+        asked = {record.digest for record in self.records.values()}
+        asked |= {entry.digest for entry in (*self.entries.values(), *entries) if entry.attempt == 1}
         found: list[Record] = []
         for entry in entries:
+            if entry.attempt > 1 and entry.digest not in asked and entry.request_id not in self.entries:
+                continue
             if entry.request_id in carried:
                 found.append(carried[entry.request_id])
                 continue
