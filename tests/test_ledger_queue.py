@@ -123,6 +123,8 @@ def test_cancelled_items_are_not_submitted(project: Build, invoke: Run, server: 
     done = invoke("queue", "cancel", "a", env=env)
     assert (done.code, done.stdout.splitlines()[0]) == (0, "1 submit removed from the queue.")
     assert invoke("queue", "cancel", env=env).code == 64
+    unknown = invoke("queue", "cancel", "nosuch", env=env)
+    assert (unknown.code, "`nosuch`" in unknown.stderr, "not-queued" in unknown.stderr) == (64, True, True)
     assert invoke("work", "--once", "--quiet", env=env).code == 0
     assert server.charges("(cancelled)") == ["b (cancelled)"]
     assert "Queued 1 submit" in invoke("apply", "--detach", "--yes", cwd=root, env=env).stdout

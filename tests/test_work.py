@@ -363,7 +363,7 @@ def test_a_dropped_submit_of_the_queue_is_queued_again(room: Room) -> None:
     assert room.api.charged("All about a") == 1
 
 
-def test_a_worker_whose_work_was_taken_begins_anew(room: Room) -> None:
+def test_a_worker_whose_work_was_taken_begins_again(room: Room) -> None:
     """It stood still for so long that its locks went to another one: nothing more leaves, and it goes on as a new runner."""
     room.deposit("zero")
     room.work()
@@ -380,13 +380,13 @@ def test_a_worker_whose_work_was_taken_begins_anew(room: Room) -> None:
 
     def heard(event: Event) -> None:
         room.events.append(event)
-        if "begins anew" in str(event.data.get("message")):
+        if "begins again" in str(event.data.get("message")):
             thief.close()
 
     room.heard = heard
     room.api.fault(on("submit", 2), rob)
     assert exit_code_of_work(room.work()) is ExitCode.DONE
-    assert "begins anew" in room.notes()
+    assert "begins again" in room.notes()
     assert [room.api.charged(f"All about {item}") for item in "ab"] == [1, 1]
     assert room.texts() == ["a", "b", "zero"]
 

@@ -102,7 +102,7 @@ async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Stan
         there = ctx.cache.body(step.replaces)
         if there is None:
             error = "the text in WriterzRoom that is to be saved over is not kept here"
-            raise Ended(Result.BLOCKED, error, "run `contentops apply --refresh` again; it looks at it anew")
+            raise Ended(Result.BLOCKED, error, "run `contentops apply --refresh` again; it looks again")
         copy = ctx.outputs.set_aside(step.path, there)
         standing = structs.replace(standing, copy=standing.copy or copy)
         draft = structs.replace(draft, standing=standing)

@@ -65,7 +65,7 @@ class WorkTaken(NotShared):
 class LedgerSession:
     """A connection, the advisory locks it holds, and its signs of life. For one thread, but for those.
 
-    A connection that breaks is made anew, with the same locks: at the next sign of life, or when it is used, which
+    A connection that breaks is made again, with the same locks: at the next sign of life, or when it is used, which
     waits for `patience` seconds unless `stopped` says that no one does any more.
     """
 

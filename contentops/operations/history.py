@@ -260,7 +260,7 @@ _ATTEMPTS = 100
 
 
 class PastTexts:
-    """What the cache and git have of earlier texts; git is asked anew for each, and only where the cache lacks it."""
+    """What the cache and git have of earlier texts; git is asked again for each, and only where the cache lacks it."""
 
     def __init__(self, project: Project, state: State, cache: Cache) -> None:
         self._project = project

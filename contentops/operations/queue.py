@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from contentops.errors import UsageError
 from contentops.ledger import queue
+from contentops.model import Cancelled
 from contentops.operations.ledger_maintenance import opened
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from contentops.model import Cancelled, Queue
+    from contentops.model import Queue
 
 
 def read(address: str, *, project: str = "", most: int = 100) -> Queue:
@@ -20,6 +23,15 @@ def read(address: str, *, project: str = "", most: int = 100) -> Queue:
 
 
 def cancel(address: str, names: Iterable[str], *, project: str = "", everything: bool = False) -> Cancelled:
-    """Take items or requests, by their names, or everything out of the queue. Raises UsageError, StateError."""
+    """Take items or requests, by their names, or everything out of the queue.
+
+    Raises UsageError, also where nothing that is queued or under way is called so; StateError.
+    """
+    names = tuple(names)
     with opened(address) as session:
-        return queue.cancel(session, names, project=project, everything=everything)
+        found = queue.cancel(session, names, project=project, everything=everything)
+    if found == Cancelled() and not everything:
+        called = ", ".join(f"`{visible(name)}`" for name in names)
+        hint = "`contentops queue` lists the items, and `contentops queue --json` their requests"
+        raise UsageError(f"nothing in the queue is called {called}", code="not-queued", hint=hint)
+    return found

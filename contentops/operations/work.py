@@ -67,8 +67,8 @@ def work(
                 worker = _Worker(runner, options, stop, emit, world, done)
                 (world.run or asyncio.run)(worker.run())
         except WorkTaken as error:
-            # It stood still for so long that others went on with its work: it begins anew, as another runner.
-            emit(Event(kind="note", at=iso(world.wall()), data={"message": f"{error.message}; it begins anew"}))
+            # It stood still for so long that others went on with its work: it begins again, as another runner.
+            emit(Event(kind="note", at=iso(world.wall()), data={"message": f"{error.message}; it begins again"}))
             continue
         return tuple(done)
 
