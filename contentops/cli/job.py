@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SUMMARY_ROOM = 500_000
 """Bytes of a plan on the job's page, which takes 1 MiB for each step."""
-_HUNK = re.compile(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@")
+_HUNK = r"@@ -\S+ \+(\d+)(?:,(\d+))? @@"
 
 
 def annotate(findings: Sequence[Diagnostic], directory: str) -> None:
@@ -75,7 +75,7 @@ def _touched(root: Path) -> dict[str, AbstractSet[int]]:
     for line in diff.split("\n"):
         if line.startswith("+++ "):
             file = line[4:].rstrip("\t").removeprefix("b/")
-        elif match := _HUNK.match(line):
+        elif match := re.match(_HUNK, line):
             start, count = int(match[1]), int(match[2] or "1")
             found.setdefault(file, set()).update(range(start, start + min(count, 100_000)))
     return {name: frozenset(lines) for name, lines in found.items()}

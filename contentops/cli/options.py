@@ -8,11 +8,11 @@ import os
 import re
 import shlex
 import time
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from msgspec import Struct, structs
 
 from contentops.errors import ExitCode, UsageError
 
@@ -34,8 +34,7 @@ COMPLETE = "_CONTENTOPS_COMPLETE"
 """The variable by which a shell asks what may come next."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True, kw_only=True):
     """What stands before the command, and what nearly every command takes."""
 
     directory: str = "."
@@ -152,11 +151,11 @@ def _with_session(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(context: click.Context, /, **given: Any) -> Any:
         known = {name: given.pop(name) for name in ("environment", "variables", "as_json") if name in given}
-        session = replace(context.obj, **known)
+        session = structs.replace(context.obj, **known)
         if debug := given.pop("debug", None):
             from contentops.cli.files import request_log
 
-            session = replace(session, trace=request_log(session.path(debug), context.call_on_close))
+            session = structs.replace(session, trace=request_log(session.path(debug), context.call_on_close))
         return function(session, **given)
 
     return run

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, InputError
+from contentops.model import PROJECT_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import stat
@@ -25,7 +24,7 @@ CHECKED = "check-"
 """How folders in it begin in which a text lies while programs check it."""
 _PRIVATE = 0o700
 _OTHERS = 0o077
-_ENVIRONMENT = re.compile(r"[^\W_][\w.-]{0,99}")
+_ENVIRONMENT = r"[^\W_][\w.-]{0,99}"
 
 
 def inspect(root: Path) -> Path | None:
@@ -94,7 +93,7 @@ def named(stem: str, environment: str, suffix: str) -> str:
     """
     if not environment:
         return f"{stem}.{suffix}"
-    if not _ENVIRONMENT.fullmatch(environment):
+    if not re.fullmatch(_ENVIRONMENT, environment):
         message = f"`{environment!a}` cannot name an environment"
         raise StateError(message, hint="use letters, digits, `-`, `_` and `.`, starting with a letter or digit")
     return f"{stem}.{environment}.{suffix}"
@@ -211,6 +210,8 @@ def _acquire(path: Path) -> BaseFileLock | None:
 
 def _holder(path: Path) -> str:
     """Who, where, since when, as far as the note can be read."""
+    import json
+
     try:
         found = json.loads(Disk().read(path) or b"{}")
     except (StateError, ValueError, RecursionError):
