@@ -7,7 +7,6 @@ belongs to is never read from there.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -64,7 +63,9 @@ class PlanOrigin(Struct, frozen=True, kw_only=True):
 
 def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
     """The event's document; empty outside a workflow. Raises UsageError where it cannot be read."""
-    import json  # start-up: most commands run where there is no runner
+    # Start-up: most commands run where there is no runner.
+    import json
+    from pathlib import Path
 
     name = environ.get("GITHUB_EVENT_PATH", "")
     if not name:

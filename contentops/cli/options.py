@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -18,6 +17,7 @@ from contentops.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from click.shell_completion import CompletionItem
 
@@ -46,6 +46,8 @@ class Session(Struct, frozen=True, kw_only=True):
 
     def path(self, name: str) -> Path:
         """A path from the command line: relative to `-C`, as if we had been started there."""
+        from pathlib import Path  # start-up: a plan without changes needs none
+
         return Path(self.directory) / name
 
     def project(self) -> Project:

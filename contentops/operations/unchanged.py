@@ -18,7 +18,6 @@ import operator
 import os
 import stat
 from array import array
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -35,6 +34,7 @@ from contentops.state import state_dir
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from collections.abc import Set as AbstractSet
+    from pathlib import Path
 
     from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import PlanInputs
@@ -128,7 +128,7 @@ class LastPlan:
     def recall(self) -> Plan | None:
         """That plan, if it would be made again."""
         try:
-            if not self.root or state_dir.is_applied(Path(self.root), self.asked.environment):
+            if not self.root or state_dir.is_applied(self.root, self.asked.environment):
                 return None
             self._read()
         except (OSError, ValueError, ContentopsError):
@@ -169,13 +169,17 @@ class LastPlan:
 
     def path(self, suffix: str) -> Path:
         """A file that is kept with the plan."""
-        folder = Path(self.root, state_dir.FOLDER, "cache")
-        return folder / state_dir.named("unchanged", self.asked.environment, suffix)
+        from pathlib import Path
+
+        return Path(self._place(suffix))
+
+    def _place(self, suffix: str) -> str:
+        return f"{self.root}/{state_dir.FOLDER}/cache/{state_dir.named('unchanged', self.asked.environment, suffix)}"
 
     def _read(self) -> None:
-        if state_dir.inspect(Path(self.root)) is None:
+        if not state_dir.is_plain(self.root):
             return
-        data = read_file(self.path("image"), follow=False)
+        data = read_file(self._place("image"), follow=False)
         name, body = data[:_CHECKSUM].decode(), memoryview(data)[_CHECKSUM:]
         if _checksum(body) != name:
             return
@@ -205,7 +209,7 @@ class LastPlan:
 def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:
     """The last plan of the project that `directory` lies in."""
     try:
-        root = str(find_root(Path(directory)))
+        root = find_root(directory)
     except ContentopsError:
         root = ""
     return LastPlan(root, asked, started=started)
@@ -280,7 +284,7 @@ def _stamps(root: str, names: Iterable[str]) -> array[int]:
     """
     found = array("Q")
     # Half of the time goes into finding the files, and less of it from where we stand.
-    look, add, below = os.lstat, found.extend, "" if str(Path.cwd()) == root else f"{root}/"
+    look, add, below = os.lstat, found.extend, "" if os.getcwd() == root else f"{root}/"
     for name in names:
         try:
             add(_stamp(look(below + name or os.curdir)))
@@ -293,7 +297,7 @@ def _hold_leftovers(root: str, folders: Iterable[str]) -> bool:
     """Whether a killed run left a half-written file in any of the folders below `root`."""
     from contentops.documents.paths import TEMPORARY
 
-    return any(TEMPORARY.fullmatch(each.name) for folder in folders for each in os.scandir(f"{root}/{folder}"))
+    return any(TEMPORARY.fullmatch(name) for folder in folders for name in os.listdir(f"{root}/{folder}"))
 
 
 def _checksum(data: bytes | memoryview) -> str:

@@ -46,12 +46,25 @@ def inspect(root: Path) -> Path | None:
         raise _unsafe("is not a folder", f"move {folder} away")
     if folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve()):
         raise _unsafe("is a symbolic link that leads out of the project", f"replace the link {folder} by a folder")
-    if hasattr(os, "geteuid") and found.st_uid not in (os.geteuid(), 0):
+    if not _is_ours(found):
         raise _unsafe(
             f"belongs to another user (uid {found.st_uid})",
             f"run as its owner, or take it over with `chown -R $(id -u) {folder}`",
         )
     return folder
+
+
+def is_plain(root: str) -> bool:
+    """Whether the folder is there, no link, and nobody else's: `inspect` would have nothing to say against it."""
+    try:
+        found = os.lstat(f"{root}/{FOLDER}")
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and _is_ours(found)
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    return not hasattr(os, "geteuid") or found.st_uid in (os.geteuid(), 0)
 
 
 def make(root: Path) -> Path:
@@ -185,9 +198,9 @@ class ApplyLock:
         )
 
 
-def is_applied(root: Path, environment: str) -> bool:
+def is_applied(root: str, environment: str) -> bool:
     """Whether an apply of this environment is at work, or was killed; known by its note."""
-    return os.path.lexists(root / FOLDER / named("apply", environment, "json"))
+    return os.path.lexists(f"{root}/{FOLDER}/{named('apply', environment, 'json')}")
 
 
 def _acquire(path: Path) -> BaseFileLock | None:
