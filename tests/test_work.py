@@ -11,7 +11,7 @@ import httpx
 import pytest
 from msgspec import structs
 
-from contentops.errors import ExitCode
+from contentops.errors import ExitCode, Refused, StateError
 from contentops.execution.primitives import Stop
 from contentops.ledger.account import account_of, sign_in
 from contentops.ledger.entries import EntryOwner, EntryWriter
@@ -200,10 +200,12 @@ def test_the_first_job_runs_alone(room: Room) -> None:
 def test_only_the_key_s_accounts_are_served(room: Room) -> None:
     """A row never decides where a key goes: neither another key's account, nor a server that is on no list."""
     room.deposit("a")
-    assert not room.work(environ={**ENVIRON, "WRITERZROOM_API_KEY": "wrk_live_of_another"})
-    assert "no account of this ledger belongs to the key" in room.notes()
-    assert not room.work(environ={**ENVIRON, "CONTENTOPS_SERVERS": "https://elsewhere.test"})
-    assert "https://api.example.test:443" in room.notes()
+    for key, said in (("wrk_live_of_another", "the key in"), ("", "is not set")):
+        with pytest.raises(StateError, match="no account of this ledger belongs to") as unknown:
+            room.work(environ={**ENVIRON, "WRITERZROOM_API_KEY": key})
+        assert (unknown.value.exit_code, said in unknown.value.message) == (ExitCode.ERROR, True)
+    with pytest.raises(Refused, match=r"https://api\.example\.test:443"):
+        room.work(environ={**ENVIRON, "CONTENTOPS_SERVERS": "https://elsewhere.test"})
     assert not room.api.requests
     assert room.states() == {"a": "queued"}
 

@@ -39,21 +39,21 @@ ledger_options = with_options(
 
 
 def address_of(session: Session, address: str) -> str:
-    """Where the ledger is: as the command line, the environment or the project says; empty where none does."""
-    found = address or os.environ.get("CONTENTOPS_LEDGER", "").strip()
-    try:
-        return found or _of_project(session)
-    except ContentopsError as error:
-        if error.diagnostics()[0].code != "no-project":
-            raise
-        return ""
+    """Where the ledger is: as the command line, the environment or the project says; empty where none does.
 
-
-def _of_project(session: Session) -> str:
+    Raises as `Session.project` does; without `--env` and `--var` it needs no project.
+    """
     from contentops.operations import ledger
 
-    project = session.project()
-    return ledger.address(project, session.world()) if project.ledger else ""
+    found = address or os.environ.get("CONTENTOPS_LEDGER", "").strip()
+    asked = bool(session.environment or session.variables)
+    try:
+        project = None if found and not asked else session.project()
+    except ContentopsError as error:
+        if asked or error.diagnostics()[0].code != "no-project":
+            raise
+        return ""
+    return found or (ledger.address(project, session.world()) if project and project.ledger else "")
 
 
 @command.command("status", short_help="Show accounts, what is open, and who works.")
