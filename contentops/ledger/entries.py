@@ -156,12 +156,12 @@ class TextRow(Struct, frozen=True, kw_only=True):
 
 
 class Claimed(NamedTuple):
-    """What a run could not take over: the items."""
+    """What a run could not take over."""
 
     lost: tuple[str, ...] = ()
-    """Of what a live runner has, or that has gone on since it was read."""
-    recorded: tuple[str, ...] = ()
-    """Of submits that a record in git carries."""
+    """The items of what a live runner has, or that has gone on since it was read."""
+    recorded: frozenset[RequestId] = frozenset()
+    """Submits that a record in git carries."""
 
 
 class EntryWriter:
@@ -307,13 +307,13 @@ def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submi
         ]
         if ahead:
             cursor.execute(_WRITE, {**values, "rows": _json(ahead)})
-        recorded = {id_ for id_, _, _, taken in found if taken and id_ in queued}
+        recorded = frozenset(id_ for id_, _, _, taken in found if taken and id_ in queued)
         lost = (
             item
             for id_, item, line, _ in found
             if id_ not in recorded and (id_ not in claimed or is_further(line, rows[id_].line))
         )
-        return Claimed(tuple(lost), tuple(item for id_, item, _, _ in found if id_ in recorded))
+        return Claimed(tuple(lost), recorded)
 
     return runner.session.transaction(work)
 
