@@ -236,6 +236,23 @@ def test_no_error_shows_a_password(url: str, code: str) -> None:
     assert told.value.__suppress_context__ or told.value.__context__ is None
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (f"postgresql://me:{SECRET}@127.0.0.1/db?nosuch={SECRET}", "a name after `?`"),
+        (f"postgresql://127.0.0.1/db?{SECRET}", "a name after `?`"),
+        (f"postgresql://me:{SECRET}?x@127.0.0.1/db?nosuch=1", "a name after `?`"),
+        (f"postgresql://me:p@{SECRET}@127.0.0.1/db?sslmode=require", "`@` is written `%40`"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_said(url: str, words: str) -> None:
+    """A setting of which PostgreSQL knows nothing is not taken for a password that is spelt wrongly."""
+    with pytest.raises(StateError) as told:
+        LedgerSession(url, patience=0)
+    assert words in told.value.hint
+    assert SECRET not in f"{told.value} {told.value.hint}"
+
+
 def test_a_database_of_another_encoding(postgres: str, database: str) -> None:
     """Texts would come back as they were not: refused by name."""
     with psycopg.connect(postgres, autocommit=True) as connection:
