@@ -46,7 +46,7 @@ class FileResult(Struct, frozen=True, kw_only=True):
     """How many declarations it has."""
 
 
-class _Kind(Struct, frozen=True, array_like=True):
+class _CommonFields(Struct, frozen=True, array_like=True):
     """What many items of a manifest have alike; `checks` and `used` are numbers."""
 
     template: str
@@ -70,7 +70,7 @@ class _StoredSpec(Struct, frozen=True, array_like=True):
     id: ItemId
     digest: Digest
     output: str
-    kind: int
+    common: int
     metadata: int
     location: int
     origins: int
@@ -100,7 +100,7 @@ class _Stored(Struct, frozen=True, array_like=True):
 
     result: FileResult
     specs: list[_StoredSpec]
-    kinds: list[_Kind]
+    commons: list[_CommonFields]
     metadata: list[Raw]
     locations: list[Location | None]
     checks: list[Checks]
@@ -179,7 +179,7 @@ class _Shared(Generic[T]):
 
 def encode(result: FileResult) -> str:
     """The text to store."""
-    kinds: dict[_Kind, int] = {}
+    commons: dict[_CommonFields, int] = {}
     metadata: dict[bytes, int] = {}
     locations: dict[Location | None, int] = {}
     checks: dict[Checks, int] = {}
@@ -191,13 +191,13 @@ def encode(result: FileResult) -> str:
             id=spec.id,
             digest=spec.digest,
             output=spec.output,
-            kind=kinds.setdefault(
-                _kind(
+            common=commons.setdefault(
+                _common(
                     spec,
                     checks=checks.setdefault(spec.checks, len(checks)),
                     used=used.setdefault(tuple(spec.used.items()), len(used)),
                 ),
-                len(kinds),
+                len(commons),
             ),
             metadata=metadata.setdefault(_encoder.encode(spec.metadata), len(metadata)),
             location=locations.setdefault(spec.location, len(locations)),
@@ -215,7 +215,7 @@ def encode(result: FileResult) -> str:
     stored = _Stored(
         result=structs.replace(result, specs=()),
         specs=specs,
-        kinds=list(kinds),
+        commons=list(commons),
         metadata=list(map(Raw, metadata)),
         locations=list(locations),
         checks=list(checks),
@@ -227,9 +227,9 @@ def encode(result: FileResult) -> str:
     return _checksum(text) + text.decode()
 
 
-def _kind(spec: Spec, *, checks: int, used: int) -> _Kind:
+def _common(spec: Spec, *, checks: int, used: int) -> _CommonFields:
     request = spec.request
-    return _Kind(
+    return _CommonFields(
         template=request.template,
         style=request.style,
         mode=request.mode,
@@ -271,31 +271,31 @@ def decode(text: str) -> FileResult | None:
 
 def _spec(stored: _Stored, number: int, inputs: Pack, metadata: list[StoredMap], table: _Table) -> Spec:
     spec = stored.specs[number]
-    kind = stored.kinds[spec.kind]
+    common = stored.commons[spec.common]
     return Spec(
         id=spec.id,
         request=Request(
-            template=kind.template,
-            style=kind.style,
+            template=common.template,
+            style=common.style,
             inputs=PackedMap(inputs, number),
-            mode=kind.mode,
-            vertical=kind.vertical,
-            brand_voice=kind.brand_voice,
-            revision=kind.revision,
+            mode=common.mode,
+            vertical=common.vertical,
+            brand_voice=common.brand_voice,
+            revision=common.revision,
         ),
         digest=spec.digest,
         output=spec.output,
         metadata=metadata[spec.metadata],
-        tags=kind.tags,
-        on_edit=kind.on_edit,
-        merge=kind.merge,
-        protected=kind.protected,
-        save=kind.save,
-        checks=stored.checks[kind.checks],
+        tags=common.tags,
+        on_edit=common.on_edit,
+        merge=common.merge,
+        protected=common.protected,
+        save=common.save,
+        checks=stored.checks[common.checks],
         location=stored.locations[spec.location],
         origins=StoredOrigins(table, spec.origins),
         variables=StoredOrigins(table, spec.variables),
-        used=stored.used[kind.used],
+        used=stored.used[common.used],
     )
 
 
