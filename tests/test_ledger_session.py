@@ -227,7 +227,7 @@ SECRET = "s3cr3t"
     ],
 )
 def test_no_error_shows_a_password(url: str, code: str) -> None:
-    """Neither where nobody answers nor where the address cannot be understood, also if a part is taken for another."""
+    """Neither where no one answers nor where the address cannot be understood, also if a part is taken for another."""
     with pytest.raises(StateError) as told:
         LedgerSession(url, patience=0)
     assert told.value.code == code
@@ -266,7 +266,7 @@ def test_a_database_of_another_encoding(postgres: str, database: str) -> None:
 
 
 def test_the_signs_of_life_end_with_the_process(database: str) -> None:
-    """A process whose work is over ends, though nobody closed its session; its locks are free."""
+    """A process whose work is over ends, though no one closed its session; its locks are free."""
     code = f"from contentops.ledger.session import LedgerSession\nassert LedgerSession({database!r}).lock(7, 1)\n"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
     with LedgerSession(database) as other:

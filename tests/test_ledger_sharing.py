@@ -77,7 +77,7 @@ def test_what_another_machine_began_is_finished_here(tmp_path: Path, database: s
     if state == "running":
         _stopped_after(gone, "submit")
     else:
-        # Somebody put a file there meanwhile, so the text is not written.
+        # Someone put a file there meanwhile, so the text is not written.
         gone.apply(emit=lambda event: _write_at(event, gone))
     assert ("a", state, False, False) in _rows(database)
     here = _scene(tmp_path / "here", api, database, "a")
@@ -280,7 +280,7 @@ def test_an_old_checkout_does_no_harm(tmp_path: Path, database: str) -> None:
 
 
 def test_an_old_checkout_lets_go_of_what_a_person_let_go_of(tmp_path: Path, database: str) -> None:
-    """And it asks nobody about it again."""
+    """And it asks no one about it again."""
     api = FakeApi(duration=9, request_ids="ignore")
     _proven(tmp_path, api, database)
     old, new = (_scene(tmp_path / name, api, database, "a") for name in ("old", "new"))
