@@ -25,7 +25,7 @@ Count = Annotated[int, Meta(ge=0)]
 """A number of things."""
 
 
-class Saved(Struct, frozen=True, kw_only=True):
+class Saved(Struct, frozen=True, kw_only=True, gc=False):
     """What the server last accepted for an item, and what it last gave back."""
 
     title: Digest = NOTHING
@@ -46,7 +46,7 @@ class Saved(Struct, frozen=True, kw_only=True):
         return frozenset({self.body, self.server_body, self.sent} - {NOTHING})
 
 
-class Record(Struct, frozen=True, kw_only=True):
+class Record(Struct, frozen=True, kw_only=True, gc=False):
     """One line of the lock: what contentops knows it made for one item. The keys of the line are these fields."""
 
     id: Annotated[ItemId, Meta(min_length=1)]
@@ -157,7 +157,7 @@ class HeldEntry(Struct, frozen=True, kw_only=True):
     digest: Digest = NOTHING
     """What it asks for."""
     kind: str = ""
-    """What holds it: apply or worker, or a row that cannot be used, which is nobody; empty: nothing does."""
+    """What holds it: apply or worker, or a row that cannot be used, which is no one; empty: nothing does."""
     who: str = ""
     """Who that is, as user@host."""
     depositor: str = ""
@@ -167,7 +167,7 @@ class HeldEntry(Struct, frozen=True, kw_only=True):
 
     @property
     def holder(self) -> str:
-        """What holds it and where, for people: `worker on HOST`; empty: nobody does."""
+        """What holds it and where, for people: `worker on HOST`; empty: no one does."""
         return f"{self.kind} on {self.who.rpartition('@')[2]}" if self.who else self.kind
 
 
@@ -179,7 +179,7 @@ class State(Struct, frozen=True, kw_only=True):
     entries: Mapping[RequestId, OpenEntry] = field(default_factory=dict)
 
 
-class Observed(Struct, frozen=True, kw_only=True):
+class Observed(Struct, frozen=True, kw_only=True, gc=False):
     """The file at a path as it is on disk now. A file that is not there has `file` empty."""
 
     path: str
