@@ -159,6 +159,8 @@ class Guards(Struct, frozen=True, kw_only=True):
     """What becomes of changes that a reviewed plan does not name, where one is asked about."""
 
 
+PROJECT_FILE = "contentops.yaml"
+"""The file that marks the project root."""
 BASE = "default"
 """What the settings without an environment are called where one is named, unless an environment has this name."""
 
