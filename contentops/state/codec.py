@@ -22,6 +22,8 @@ from contentops.model import Count, ItemId, OpenEntry, Record, RequestId, Saved,
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from contentops.model.stored import Packer
+
 LOCK_VERSION: Final = 1
 """The format of lock and journal that this version writes, and the highest it reads."""
 
@@ -75,7 +77,6 @@ class _LargeParts(Struct):
 
 
 _decode_parts = msgspec.json.Decoder(_LargeParts).decode
-_LARGE: Final = _LargeParts.__struct_fields__
 _COMMON: Final = ("server", "dialect", "plan_id")
 """What many records say alike."""
 _ALIKE: Final = ("generated", "job_id", "request_id")
@@ -108,24 +109,29 @@ def _keys(kind: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
     return tuple((one.name, one.encode_name, one.required) for one in structs.fields(kind))
 
 
-def parse_line(text: str) -> Line:
-    """One line of a lock, without its newline. Raises ValueError, in words for a person."""
+def parse_line(text: str, packer: Packer | None = None) -> Line:
+    """One line of a lock, without its newline. Raises ValueError, in words for a person.
+
+    What few ask for of a record shares the memory of the line, or has the `packer` keep it, so that the line can go.
+    """
     try:
         record = _decode_record(text)
     except (msgspec.MsgspecError, RecursionError):
         return parse_as(text, kind_of(text, KINDS))
-    _shrink(record, text)
+    _shrink(record, text, packer)
     return record
 
 
-def _shrink(record: Record, text: str) -> None:
+def _shrink(record: Record, text: str, packer: Packer | None) -> None:
     """Let a record that was just decoded take half the memory: there are as many of them as items.
 
     What few ask for stays text, now that it was seen to be what it must be; texts that repeat are kept once.
     """
     parts = _decode_parts(text)
-    for name in _LARGE:
-        structs.force_setattr(record, name, StoredMap(getattr(parts, name)))
+    store = StoredMap if packer is None else packer.store
+    structs.force_setattr(record, "request", StoredMap(parts.request) if packer is None else packer.pack(parts.request))
+    structs.force_setattr(record, "metadata", store(parts.metadata))
+    structs.force_setattr(record, "used", store(parts.used))
     for name in _COMMON:
         structs.force_setattr(record, name, sys.intern(getattr(record, name)))
     once: dict[str, str] = {}
