@@ -23,6 +23,7 @@ from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.documents.folders import denial
 from contentops.errors import ContentopsError
+from contentops.manifests.discover import FileError
 from contentops.manifests.load import Loader
 from contentops.model import Desired, ItemId, Record, Spec, State
 from contentops.operations.workspace import catalog_of, locked_environments, open_cache
@@ -135,7 +136,7 @@ def plan_few(last: LastPlan, project: Project) -> Plan | None:
         with open_cache(project, write=True) as cache:
             cache.in_part = True
             return _Few(last, last.plan, project, cache).plan()
-    except (_Other, ContentopsError, OSError, ValueError, LookupError):
+    except (_Other, FileError, ContentopsError, OSError, ValueError, LookupError):
         return None  # whatever is wrong, the ordinary way tells of it
 
 
@@ -170,6 +171,8 @@ class _Few:
         """Remember the plan with the stamps of today, as nothing that was changed makes a difference."""
         if not self.last.renew(self.loader.files.searched):
             return
+        for path in changed:
+            self.loader.load_file(path)  # keeps what the next edit is compared with
         manifests = [
             structs.replace(one, digest=digest_bytes(read_file(f"{self.last.root}/{one.path}")))
             if one.path in changed
@@ -180,7 +183,7 @@ class _Few:
 
     def _changed_specs(self, manifest: _ManifestRow, files: set[str]) -> Iterator[Spec]:
         """The specs of a manifest that are not as they were, or whose output is among the files that differ."""
-        before, now = self.loader.stored(manifest.path, manifest.digest), self.loader.load_file(manifest.path)
+        before, now = self.loader.stored(manifest.path, manifest.digest), self._result(manifest.path)
         named = (found.location.file for found in self.before.findings if found.location is not None)
         if before is None or _outline(before) != _outline(now) or manifest.path in named:
             raise _Other
@@ -188,6 +191,13 @@ class _Few:
         for old, new in zip(before.specs, now.specs, strict=True):
             if new.output in files or not _is_same(old, new):
                 yield new
+
+    def _result(self, path: str) -> FileResult:
+        """What a manifest comes to now. It is not kept: whoever asks what an edit costs edits again, or applies."""
+        content = self.loader.files.read(path)
+        if content is None:
+            raise _Other
+        return self.loader.stored(path, digest_bytes(content)) or self.loader.builder.build(path, content)
 
     def _edited(self, files: set[str]) -> Iterator[Spec]:
         """The items whose outputs these files are; raises _Other where one is none."""
