@@ -33,7 +33,7 @@ from contentops.state import state_dir
 from contentops.state.codec import Header, line_of, parse_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from contentops.manifests.parse_cache import FileResult
     from contentops.model import Observed, Plan, Project
@@ -58,15 +58,15 @@ class _ItemRow(Struct, frozen=True, array_like=True):
 
 
 class _ManifestRow(Struct, frozen=True, array_like=True):
-    """A manifest as it was, and its items; decoded only where they are needed."""
+    """A manifest as it was, and where its items are: their length, behind those of the manifests before it."""
 
     path: str
     digest: Digest
-    items: msgspec.Raw
+    size: int
 
 
 class _KeptItems(Struct, frozen=True):
-    """Every item of a plan that had nothing to do."""
+    """The first line of what is kept of a plan that had nothing to do; the items of all manifests follow."""
 
     plan: str
     """The name of that plan."""
@@ -100,16 +100,17 @@ def _keep_items(last: LastPlan, workspace: Workspace, plan: Plan) -> None:
             return
         rows[spec.location.file].append(_ItemRow(spec.id, spec.output, *lines[spec.id]))
     encode = msgspec.json.Encoder().encode
+    items = list(map(encode, rows.values()))
     manifests = [
-        _ManifestRow(path, digest_bytes(read_file(f"{last.root}/{path}")), msgspec.Raw(encode(items)))
-        for path, items in rows.items()
+        _ManifestRow(path, digest_bytes(read_file(f"{last.root}/{path}")), len(each))
+        for path, each in zip(rows, items, strict=True)
     ]
     recorded = sum(record.server != "local" for record in state.records.values())
-    _write(last, _KeptItems(last.name, recorded, manifests))
+    _write(last, _KeptItems(last.name, recorded, manifests), items)
 
 
-def _write(last: LastPlan, items: _KeptItems) -> None:
-    replace(last.path("items"), msgspec.json.encode(items), mode=PRIVATE)
+def _write(last: LastPlan, kept: _KeptItems, items: Iterable[bytes | memoryview]) -> None:
+    replace(last.path("items"), b"".join((msgspec.json.encode(kept), b"\n", *items)), mode=PRIVATE)
 
 
 def _lines(lock: Path, state: State) -> Iterator[tuple[ItemId, tuple[int, int]]]:
@@ -143,10 +144,17 @@ def plan_few(last: LastPlan, project: Project) -> Plan | None:
 class _Few:
     def __init__(self, last: LastPlan, before: Plan, project: Project, cache: Any) -> None:
         self.last, self.before, self.project, self.cache = last, before, project, cache
-        self.kept = msgspec.json.decode(read_file(last.path("items"), follow=False), type=_KeptItems)
+        data = read_file(last.path("items"), follow=False)
+        view, end = memoryview(data), data.index(b"\n") + 1
+        self.kept = msgspec.json.decode(view[:end], type=_KeptItems)
         if self.kept.plan != last.name:
             raise _Other
         self.manifests = {manifest.path: manifest for manifest in self.kept.manifests}
+        self.items: dict[str, memoryview] = {}
+        """The items of each manifest; decoded only where they are needed."""
+        for manifest in self.kept.manifests:
+            self.items[manifest.path] = view[end : end + manifest.size]
+            end += manifest.size
         self.loader = Loader(project, catalog_of(project), cache)
         self.rows: dict[ItemId, _ItemRow] = {}
 
@@ -179,7 +187,7 @@ class _Few:
             else one
             for one in self.kept.manifests
         ]
-        _write(self.last, structs.replace(self.kept, plan=self.last.name, manifests=manifests))
+        _write(self.last, structs.replace(self.kept, plan=self.last.name, manifests=manifests), self.items.values())
 
     def _changed_specs(self, manifest: _ManifestRow, files: set[str]) -> Iterator[Spec]:
         """The specs of a manifest that are not as they were, or whose output is among the files that differ."""
@@ -204,7 +212,7 @@ class _Few:
         written = {msgspec.json.encode(path): path for path in files}
         left = set(files)
         for manifest in self.kept.manifests if left else ():
-            items = bytes(manifest.items)
+            items = bytes(self.items[manifest.path])
             if not any(path in items for path in written):
                 continue
             result = self.loader.stored(manifest.path, manifest.digest)
@@ -217,7 +225,7 @@ class _Few:
             raise _Other
 
     def _take_rows(self, manifest: _ManifestRow) -> None:
-        self.rows.update((row.id, row) for row in msgspec.json.decode(manifest.items, type=list[_ItemRow]))
+        self.rows.update((row.id, row) for row in msgspec.json.decode(self.items[manifest.path], type=list[_ItemRow]))
 
     def _inputs(self, specs: list[Spec]) -> PlanInputs:
         records = {spec.id: self._record(self.rows[spec.id]) for spec in specs}
