@@ -105,7 +105,9 @@ class Packer:
     def store(self, text: Raw) -> StoredMap:
         """An object that is valid and stays text."""
         key = bytes(text)
-        return self._stored.get(key) or self._stored.setdefault(key, StoredMap(key))
+        if (found := self._stored.get(key)) is None:
+            found = self._stored[key] = StoredMap(key)
+        return found
 
     def close(self) -> None:
         """Pack what waits."""
