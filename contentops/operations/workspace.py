@@ -93,6 +93,7 @@ class Workspace:
         found = load(self.project, catalog_of(self.project), self.cache)
         # A merge in git may have brought back an item that the manifests have renamed since.
         self.store.drop_renamed(specs_by_id(found))
+        _keep_once(found, self.state)
         return found
 
     @property
@@ -130,6 +131,17 @@ class Workspace:
     def plan(self, choice: Choice) -> Plan:
         """What `apply` would do."""
         return make_plan(self.plan_inputs(choice))
+
+
+def _keep_once(desired: Desired, state: State) -> None:
+    """Let specs have the texts of their records where these say the same: there are as many of them as items."""
+    for spec in desired.specs:
+        if (record := state.records.get(spec.id)) is not None:
+            structs.force_setattr(spec, "id", record.id)
+            if record.digest == spec.digest:
+                structs.force_setattr(spec, "digest", record.digest)
+            if record.output == spec.output:
+                structs.force_setattr(spec, "output", record.output)
 
 
 @contextlib.contextmanager
