@@ -5,6 +5,7 @@ A tenth of the time of PyYAML's own loaders; positions and duplicate keys come a
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.errors import nearest
@@ -116,7 +117,6 @@ class Builder:
         from yaml.error import YAMLError
 
         handlers: dict[type, Callable[[Any], None]] = {
-            events.ScalarEvent: self.scalar,
             events.MappingStartEvent: self.begin_map,
             events.SequenceStartEvent: self.begin_seq,
             events.MappingEndEvent: self.end,
@@ -124,16 +124,16 @@ class Builder:
             events.AliasEvent: self.alias,
             events.DocumentStartEvent: self.document,
         }
-        end = events.StreamEndEvent
-        get = parser.get_event
-        event = None
+        of_scalar, end = events.ScalarEvent, events.StreamEndEvent
+        scalar, event = self.scalar, None
         try:
-            for _ in range(limit):
-                event = get()
-                handler = handlers.get(type(event))
-                if handler is not None:
-                    handler(event)
-                elif type(event) is end:
+            for event in itertools.islice(iter(parser.get_event, None), limit):
+                kind = type(event)
+                if kind is of_scalar:
+                    scalar(event)
+                elif kind in handlers:
+                    handlers[kind](event)
+                elif kind is end:
                     return
         except YAMLError as error:
             finding = explain(self.source, error, event)
@@ -170,10 +170,11 @@ class Builder:
         text = event.value
         plain = event.implicit[0] and event.tag is None
         top = self.top
-        if top.is_map and top.key is None:
+        key, node = top.key, top.node
+        if key is None and top.is_map:
             top.key = self.keys.get(text)
             top.key_at = at
-            if top.key is None or top.key in top.node or not plain or event.anchor:
+            if top.key is None or top.key in node or not plain or event.anchor:
                 self.take_key(event, at, plain=plain)
             return
         if not plain:
@@ -184,7 +185,15 @@ class Builder:
             value = self.plain(text, at)
         if event.anchor:
             self.anchors[event.anchor] = _Anchor(value, 1)
-        self.put(value, at)
+        if key is None:
+            node.append(value)
+            node.places.append(at)
+        elif key is _MERGE or key in node:
+            self.put(value, at)
+        else:
+            top.key = None
+            node[key] = value
+            node.places += (top.key_at, at)
 
     def take_key(self, event: Any, at: int, *, plain: bool) -> None:
         """Remember a key until its value comes."""
