@@ -117,6 +117,7 @@ class Builder:
         from yaml.error import YAMLError
 
         handlers: dict[type, Callable[[Any], None]] = {
+            events.ScalarEvent: self.scalar,
             events.MappingStartEvent: self.begin_map,
             events.SequenceStartEvent: self.begin_seq,
             events.MappingEndEvent: self.end,
@@ -124,16 +125,13 @@ class Builder:
             events.AliasEvent: self.alias,
             events.DocumentStartEvent: self.document,
         }
-        of_scalar, end = events.ScalarEvent, events.StreamEndEvent
-        scalar, event = self.scalar, None
+        event = None
         try:
             for event in itertools.islice(iter(parser.get_event, None), limit):
-                kind = type(event)
-                if kind is of_scalar:
-                    scalar(event)
-                elif kind in handlers:
-                    handlers[kind](event)
-                elif kind is end:
+                handler = handlers.get(type(event))
+                if handler is not None:
+                    handler(event)
+                elif type(event) is events.StreamEndEvent:
                     return
         except YAMLError as error:
             finding = explain(self.source, error, event)
