@@ -20,7 +20,6 @@ import msgspec
 from contentops import __version__
 from contentops.collector import collect_new, without_collection
 from contentops.digest import digest_bytes, digest_json
-from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifests.cross_checks import check_across, check_environment, check_unused, inputs_of
 from contentops.manifests.data import read_rows
@@ -33,7 +32,7 @@ from contentops.manifests.parse_cache import encode as encode_result
 from contentops.manifests.problems import Problems, counted, in_order, meant, with_meant
 from contentops.manifests.schema import check_schema
 from contentops.manifests.templates import Templates
-from contentops.model import Catalog, Desired, ItemId, Moved, Project
+from contentops.model import PROJECT_FILE, Catalog, Desired, ItemId, Moved, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Source, YamlDocument, finding, locate
 from contentops.yaml.read import decode, read_yaml

@@ -238,7 +238,11 @@ def decode(text: str) -> FileResult | None:
     for location in stored.locations:
         if location is not None and location.file == stored.result.path:
             structs.force_setattr(location, "file", stored.result.path)  # as one text
-    table, inputs, metadata = _Table(stored.origins), Pack(stored.inputs), list(map(StoredMap, stored.metadata))
+    table, inputs, metadata = (
+        _Table(stored.origins),
+        Pack(stored.inputs),
+        [StoredMap(bytes(one)) for one in stored.metadata],
+    )
     specs = tuple(_spec(stored, number, inputs, metadata, table) for number in range(len(stored.specs)))
     return structs.replace(stored.result, specs=specs)
 
