@@ -26,7 +26,7 @@ def _as_dict(value: object) -> dict[str, object]:
     if not isinstance(value, Mapping):
         message = f"{type(value).__name__} is not JSON"
         raise TypeError(message)
-    return dict(value)
+    return dict(value.items())
 
 
 @functools.cache

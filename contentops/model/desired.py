@@ -310,7 +310,7 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
             "template": self.template,
             "style": self.style,
             "mode": self.mode,
-            "inputs": dict(self.inputs),
+            "inputs": dict(self.inputs.items()),
         }
         optional = {"vertical": self.vertical, "brand_voice": self.brand_voice, "revision": self.revision}
         found.update({key: value for key, value in optional.items() if value is not None})

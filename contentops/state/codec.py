@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from contentops.digest import DIGEST_VERSION, Digest, canonical, digest_text
-from contentops.model import Count, ItemId, OpenEntry, Record, RequestId, Saved, StoredMap
+from contentops.model import Count, ItemId, OpenEntry, Record, RequestId, StoredMap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,10 +77,6 @@ class _LargeParts(Struct):
 
 
 _decode_parts = msgspec.json.Decoder(_LargeParts).decode
-_COMMON: Final = ("server", "dialect", "plan_id")
-"""What many records say alike."""
-_ALIKE: Final = ("generated", "job_id", "request_id")
-"""What a record says more than once, also as that which was saved."""
 
 
 def line_of(value: Struct) -> str:
@@ -127,19 +123,23 @@ def _shrink(record: Record, text: str, packer: Packer | None) -> None:
 
     What few ask for stays text, now that it was seen to be what it must be; texts that repeat are kept once.
     """
-    parts = _decode_parts(text)
+    put, parts = structs.force_setattr, _decode_parts(text)
     store = StoredMap if packer is None else packer.store
-    structs.force_setattr(record, "request", StoredMap(parts.request) if packer is None else packer.pack(parts.request))
-    structs.force_setattr(record, "metadata", store(parts.metadata))
-    structs.force_setattr(record, "used", store(parts.used))
-    for name in _COMMON:
-        structs.force_setattr(record, name, sys.intern(getattr(record, name)))
-    once: dict[str, str] = {}
-    alike: list[tuple[Struct, str]] = [(record, name) for name in _ALIKE]
-    alike += [(record.saved, name) for name in Saved.__struct_fields__] if record.saved is not None else []
-    for part, name in alike:
-        value = getattr(part, name)
-        structs.force_setattr(part, name, once.setdefault(value, value))
+    put(record, "request", StoredMap(parts.request) if packer is None else packer.pack(parts.request))
+    put(record, "metadata", store(parts.metadata))
+    put(record, "used", store(parts.used))
+    put(record, "server", sys.intern(record.server))
+    put(record, "dialect", sys.intern(record.dialect))
+    put(record, "plan_id", sys.intern(record.plan_id))
+    if record.request_id == record.job_id:
+        put(record, "request_id", record.job_id)
+    if (saved := record.saved) is not None:
+        if saved.body == record.generated:
+            put(saved, "body", record.generated)
+        if saved.server_body == saved.body:
+            put(saved, "server_body", saved.body)
+        if saved.server_title == saved.title:
+            put(saved, "server_title", saved.title)
 
 
 def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
