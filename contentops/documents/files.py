@@ -35,7 +35,7 @@ from contentops.errors import FileChanged, OutputError
 from contentops.model import Observed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 MAX_FILE: Final = 16 << 20
@@ -97,18 +97,27 @@ class Outputs:
 
         Whatever stands in the way is told in `problem`, which names the path and says what to do.
         """
-        try:
-            file = self._read(path)
-        except OutputError as error:
-            message = error.message if error.message.startswith(shown(path)) else f"{shown(path)}: {error.message}"
-            return Observed(path=path, problem=f"{message}; {error.hint or _CORRECT}")
-        return Observed(path=path) if file is None else self._observed(path, file)
+        [(found, _)] = self.observe_all([path])
+        return found
 
-    def _read(self, path: str) -> _File | None:
+    def observe_all(self, paths: Iterable[str]) -> Iterator[tuple[Observed, Stamp | None]]:
+        """The same for one path after the other, each with the stamp of the file that was read, if there was one."""
+        with self._tree.places() as place:
+            for path in paths:
+                try:
+                    file = self._read(path, place)
+                except OutputError as error:
+                    message = error.message
+                    message = message if message.startswith(shown(path)) else f"{shown(path)}: {message}"
+                    yield Observed(path=path, problem=f"{message}; {error.hint or _CORRECT}"), None
+                else:
+                    yield (Observed(path=path), None) if file is None else (self._observed(path, file), _stamp(file.stat))
+
+    def _read(self, path: str, place: Callable[[Sequence[str]], Place | None]) -> _File | None:
         parts = split_path(path)
-        with explained(path, "read"), contextlib.ExitStack() as stack:
-            place = self._enter(stack, parts)
-            return self._load(place, path) if place else None
+        with explained(path, "read"):
+            there = place(parts)
+            return self._load(there, path) if there else None
 
     def _observed(self, path: str, file: _File) -> Observed:
         """What the bytes of an output mean, or why they cannot be used."""
@@ -140,11 +149,12 @@ class Outputs:
             found = os.stat(os.path.join(self._tree.root, *split_path(path)), follow_symlinks=False)  # noqa: PTH116, PTH118
         except (OSError, OutputError):
             return None
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        return _stamp(found)
 
     def read(self, path: str) -> str:
         """The text at `path` as it is on disk, line endings and byte order mark included."""
-        file = self._read(path)
+        with self._tree.places() as place:
+            file = self._read(path, place)
         if file is None:
             message = f"{shown(path)} does not exist"
             raise FileChanged(message, hint=_AGAIN)
@@ -254,10 +264,7 @@ class Outputs:
         return swept
 
     def _enter(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> Place | None:
-        try:
-            return Place(stack.enter_context(self._tree.folder(parts[:-1])), parts[-1])
-        except FileNotFoundError:
-            return None
+        return stack.enter_context(self._tree.places())(parts)
 
     def _made(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> Place:
         return Place(stack.enter_context(self._tree.folder(parts[:-1], create=True)), parts[-1])
@@ -345,6 +352,10 @@ class Outputs:
             for depth in range(len(parts), 0, -1):
                 with self._tree.folder(parts[: depth - 1]) as folder:
                     folder.rmdir(parts[depth - 1])
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _encoded(path: str, text: str) -> bytes:
