@@ -1,10 +1,11 @@
 """How little a plan without changes could do: the floor of `noop.py`, not a product.
 
-    python benchmarks/floor.py set-up | plan | load
+    python benchmarks/floor.py set-up | plan | load | events
 
 Run in a project. `set-up` keeps, by the hash of each manifest, the ids, fingerprints and outputs of its items, and the
 fingerprints by id. `plan` reads and hashes the manifests, holds the two against each other and looks whether each
-output is there. `load` reads the manifests with PyYAML's C loader, as a program would that knows nothing of before.
+output is there. `load` reads the manifests with PyYAML's C loader, as a program would that knows nothing of before;
+`events` parses them and makes nothing of it.
 """
 
 import gc
@@ -63,10 +64,20 @@ def load() -> None:
         kept.append(loaded)
 
 
+def events() -> None:
+    """What PyYAML's C parser says of every manifest."""
+    import yaml
+
+    gc.disable()
+    for path in manifests():
+        for _ in yaml.parse(path.read_bytes(), yaml.CSafeLoader):
+            pass
+
+
 def manifests() -> list[Path]:
     """The files that declare items."""
     return sorted(Path("content").glob("*.yaml"))
 
 
 if __name__ == "__main__":
-    {"set-up": set_up, "plan": plan, "load": load}[sys.argv[1]]()
+    {"set-up": set_up, "plan": plan, "load": load, "events": events}[sys.argv[1]]()

@@ -4,7 +4,8 @@
 
 Trees of `tree.py` in git, so that `git status --porcelain` can say what looking at them costs, and `floor.py` how
 little a plan could do. Held against `git status` is a plan less what Python takes to start with the same imports.
-A cold plan (no `.contentops`) is held against PyYAML's C loader alone; it may use two processes, so the wall counts.
+A cold plan (no `.contentops`) is held against PyYAML's C loader alone, with a hundred items to a manifest and with all
+in one; it may use several processes, so the wall counts. Its peak is that of its largest process.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ LARGE = 50_000
 FLOOR = str(Path(__file__).with_name("floor.py"))
 PLAN = (*timing.CONTENTOPS, "plan", "--detailed-exitcode")
 IMPORTS = """\
-import contextlib
+import contextlib, gc, os
+gc.disable()
 for name in {}:
     with contextlib.suppress(ImportError):  # a plan tries some in vain, too
         __import__(name)
+os._exit(0)
 """
+"""What a plan imports, and an end as it has."""
 CHANGES = 2
 """Exit code of a plan with changes."""
 
@@ -55,7 +59,7 @@ def measure(folder: Path, count: int, runs: int) -> None:
     tree.grow(folder, count)
     run = partial(timing.spent, folder=folder)
     run([sys.executable, FLOOR, "set-up"])
-    run([sys.executable, FLOOR, "load"])
+    time.sleep(tree.GRAIN)  # a plan is remembered once nothing beside it is new
     run(PLAN)
     imports = IMPORTS.format(modules(folder))
     changed, original = folder / "content" / "000000.yaml", (folder / "content" / "000000.yaml").read_text()
@@ -69,10 +73,6 @@ def measure(folder: Path, count: int, runs: int) -> None:
         run(PLAN)
         return found
 
-    def cold() -> timing.Spent:
-        shutil.rmtree(folder / ".contentops")
-        return run(PLAN)
-
     warm = timing.interleaved(
         {
             "plan": lambda: run(PLAN),
@@ -84,26 +84,47 @@ def measure(folder: Path, count: int, runs: int) -> None:
         },
         min(runs, 3) if count >= LARGE else runs,
     )
-    slow = timing.interleaved(
-        {"cold": cold, "loader": lambda: run([sys.executable, FLOOR, "load"])}, 1 if count >= LARGE else min(runs, 3)
-    )
-    show(f"{count:,} items: ", LARGE_TREE if count >= LARGE else SMALL_TREE, {**warm, **slow})
+    show(f"{count:,} items: ", LARGE_TREE if count >= LARGE else SMALL_TREE, warm)
+    show_cold(folder, f"{count:,} items: ", LARGE_TREE if count >= LARGE else SMALL_TREE, min(runs, 3))
+
+
+def measure_one_manifest(folder: Path, count: int, runs: int) -> None:
+    """The rows of a first plan where all items stand in one file."""
+    tree.grow(folder, count, count)
+    show_cold(folder, f"{count:,} items in one manifest: ", SMALL_TREE, min(runs, 3))
 
 
 def show(size: str, most: Most, found: dict[str, timing.Spent]) -> None:
     """The rows of one size, from what each side took."""
-    plan, git, floor, cold, loader = (found[name] for name in ("plan", "git", "floor", "cold", "loader"))
+    plan, git, floor = (found[name] for name in ("plan", "git", "floor"))
     above, imports, shown = plan.cpu - found["imports"].cpu, timing.seconds(found["imports"].cpu), timing.seconds
     case, status = f"{size}plan less start-up ({imports})", f"{shown(git.cpu)}, `git status`"
     timing.row(case, shown(above), status, above / git.cpu, most.git)
     timing.row(f"{size}plan", shown(plan.cpu), f"{shown(floor.cpu)}, the prototype", plan.cpu / floor.cpu, most.floor)
-    case, measured = f"{size}cold plan, wall", f"{shown(cold.wall)} ({shown(cold.cpu)} of CPU)"
-    timing.row(case, measured, f"{shown(loader.wall)}, `CSafeLoader`", cold.wall / loader.wall, most.loader)
     timing.row(f"{size}peak of a plan, MB", f"{plan.peak:.0f} MB", f"{floor.peak:.0f} MB", plan.peak, most.warm)
-    timing.row(f"{size}peak of a cold plan, MB", f"{cold.peak:.0f} MB", f"{loader.peak:.0f} MB", cold.peak, most.cold)
     for name, what in (("changed", "plan with one item changed"), ("apply", "`apply --yes`, nothing to do")):
         taken = found[name].cpu
         timing.row(f"{size}{what}", shown(taken), f"{shown(plan.cpu)}, the plan", taken / plan.cpu, 1.2)
+
+
+def show_cold(folder: Path, size: str, most: Most, runs: int) -> None:
+    """The rows of a plan that knows nothing of before, from so many runs of each side."""
+    run, shown = partial(timing.spent, folder=folder), timing.seconds
+
+    def cold() -> timing.Spent:
+        shutil.rmtree(folder / ".contentops", ignore_errors=True)
+        return run(PLAN)
+
+    sides = {
+        "cold": cold,
+        "loader": lambda: run([sys.executable, FLOOR, "load"]),
+        "events": lambda: run([sys.executable, FLOOR, "events"]),
+    }
+    plan, loader, events = timing.interleaved(sides, runs).values()
+    case, measured = f"{size}cold plan, wall", f"{shown(plan.wall)} ({shown(plan.cpu)} of CPU)"
+    timing.row(case, measured, f"{shown(loader.wall)}, `CSafeLoader`", plan.wall / loader.wall, most.loader)
+    timing.row(case, measured, f"{shown(events.wall)}, the events of libyaml alone", plan.wall / events.wall)
+    timing.row(f"{size}peak of a cold plan, MB", f"{plan.peak:.0f} MB", f"{loader.peak:.0f} MB", plan.peak, most.cold)
 
 
 def modules(folder: Path) -> list[str]:
@@ -130,6 +151,9 @@ def main() -> None:
     for count in options.items:
         with tempfile.TemporaryDirectory(prefix="contentops-bench-") as folder:
             measure(Path(folder), count, options.runs)
+    for count in filter(LARGE.__gt__, options.items):
+        with tempfile.TemporaryDirectory(prefix="contentops-bench-") as folder:
+            measure_one_manifest(Path(folder), count, options.runs)
 
 
 if __name__ == "__main__":

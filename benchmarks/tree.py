@@ -1,6 +1,6 @@
 """A project of many items for benchmarks: declared, and brought to where a plan has nothing to say.
 
-    python benchmarks/tree.py FOLDER ITEMS
+    python benchmarks/tree.py FOLDER ITEMS [ITEMS_PER_MANIFEST]
 
 Applying 100,000 items takes minutes, of which a plan sees nothing but lock and files. So one item is applied by the
 embedded server, and the records and files of the others are written after its likeness. That they are what an apply
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 GRAIN = 3.0
 """Seconds after which a file is old enough to be known by its time stamp."""
 PER_FILE = 100
-"""Items of one manifest."""
+"""Items of one manifest, where no other number is asked for."""
 PER_FOLDER = 1000
 """Files of one folder of outputs."""
 SETTINGS = """\
@@ -61,12 +61,12 @@ ITEM = """\
 BODY = "## What it costs\n\n" + "A paragraph of plain words that stands for a real one. " * 12 + "\n"
 
 
-def declare(folder: Path, count: int) -> None:
+def declare(folder: Path, count: int, per_file: int = PER_FILE) -> None:
     """The settings and manifests of `count` items, about 600 bytes each."""
     (folder / "content").mkdir(parents=True)
     (folder / "contentops.yaml").write_text(SETTINGS, encoding="utf-8")
-    for start in range(0, count, PER_FILE):
-        items = map(item, range(start, min(start + PER_FILE, count)))
+    for start in range(0, count, per_file):
+        items = map(item, range(start, min(start + per_file, count)))
         (folder / "content" / f"{start:06d}.yaml").write_text(f"items:\n{''.join(items)}", encoding="utf-8")
 
 
@@ -75,9 +75,9 @@ def item(number: int) -> str:
     return ITEM.format(number=number, folder=number // PER_FOLDER, group=number % 9)
 
 
-def grow(folder: Path, count: int) -> None:
+def grow(folder: Path, count: int, per_file: int = PER_FILE) -> None:
     """All of it, old enough; by a child, as the peak of every later child would be no less than that of its parent."""
-    timing.spent([sys.executable, __file__, str(folder), str(count)], timing.ROOT)
+    timing.spent([sys.executable, __file__, str(folder), str(count), str(per_file)], timing.ROOT)
     time.sleep(GRAIN)
 
 
@@ -136,8 +136,8 @@ def commit(folder: Path) -> None:
 
 def main() -> None:
     """Make the tree."""
-    folder, count = Path(sys.argv[1]), int(sys.argv[2])
-    declare(folder, count)
+    folder, count, *others = Path(sys.argv[1]), *map(int, sys.argv[2:])
+    declare(folder, count, *others)
     record(folder)
     commit(folder)
 

@@ -63,7 +63,7 @@ def worst(codes: Iterable[ExitCode]) -> ExitCode:
     return next((code for code in _RANK if code in held), ExitCode.DONE)
 
 
-class Location(Struct, frozen=True, order=True):
+class Location(Struct, frozen=True, order=True, gc=False):
     """A place in a file a person wrote: path relative to the project root, 1-based line and column."""
 
     file: str

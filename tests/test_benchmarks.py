@@ -11,7 +11,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SMALL = {
-    "noop": ("--items 120 --runs 1", 7),
+    "noop": ("--items 120 --runs 1", 11),
     "starting": ("--runs 1", 3),
     "throughput": ("--items 20 --runs 1 --in-flight 4 20", 6),
     "checkpoint": ("--items 200 --times 2", 3),

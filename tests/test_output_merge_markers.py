@@ -156,6 +156,16 @@ def test_a_text_known_to_be_whole_is_no_conflict(root: Path) -> None:
     assert outputs.observe("a.md").problem
 
 
+def test_whether_such_a_text_is_whole_is_asked_each_time(root: Path) -> None:
+    """The lock says it, which may be put back without a touch of the file: its stamp alone does not."""
+    (root / "a.md").write_text(f"{FRONT}\n{CONFLICT}")
+    kept: dict[str, str] = {}
+    for whole in ([digest_text(CONFLICT)], []):
+        cache = StatCache(Outputs(root, whole=whole), kept.get, now=2**63)
+        assert bool(cache.observe_all(["a.md"])["a.md"].problem) is not bool(whole)
+        cache.remember(kept.__setitem__)
+
+
 def test_known_bodies() -> None:
     """Generated and saved bodies of records, what the server gave back, and paid texts of open entries."""
     saved = Saved(body=a_digest("2"), server_body=a_digest("4"))

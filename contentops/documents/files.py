@@ -88,6 +88,8 @@ class Outputs:
     ) -> None:
         """`whole`: bodies that are no unresolved merge, whatever lines they have (see `known_bodies`)."""
         self._whole = set(whole)
+        self.excused: set[str] = set()
+        """Paths where only `whole` told a text with the markers of a conflict from an unresolved merge."""
         self._tree = Tree(str(root), handles=handles)
         self._system = system or System()
         self._spelling = Spelling(self._system.names)
@@ -132,9 +134,11 @@ class Outputs:
             return structs.replace(found, problem=problem)
         document = split(text)
         body = NOTHING if document.problem else digest_text(document.body)
-        if body not in self._whole and (line := conflict_line(text)):
-            problem = f"{shown(path)} holds git conflict markers from line {line}; resolve the merge first"
-            return structs.replace(found, problem=problem)
+        if line := conflict_line(text):
+            if body not in self._whole:
+                problem = f"{shown(path)} holds git conflict markers from line {line}; resolve the merge first"
+                return structs.replace(found, problem=problem)
+            self.excused.add(path)
         if document.problem:
             return structs.replace(found, problem=f"{shown(path)}: {document.problem}; {_CORRECT}")
         front, owner, provenance = document.front, document.owner, document.provenance
@@ -254,11 +258,8 @@ class Outputs:
         Only those last written before `before` (seconds since the epoch, such as the start of this run).
         """
         swept = 0
-        for path in folders:
-            with (
-                contextlib.suppress(OSError, OutputError),
-                self._tree.folder(split_path(path) if path else ()) as folder,
-            ):
+        for at in folders:
+            with contextlib.suppress(OSError, OutputError), self._tree.folder(split_path(at) if at else ()) as folder:
                 for name in folder.names():
                     swept += bool(TEMPORARY.fullmatch(name)) and _swept(folder, name, before)
         return swept

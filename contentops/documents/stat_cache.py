@@ -107,7 +107,7 @@ class StatCache:
         trusted = (
             stamp is not None and max(stamp[-2:]) < self._now - TRUSTED_AFTER and self._outputs.stamp(path) == stamp
         )
-        if trusted and found.exists and not found.problem:
+        if trusted and found.exists and not found.problem and path not in self._outputs.excused:
             front, own = dict(found.front), dict(found.provenance)
             with contextlib.suppress(UnicodeEncodeError):  # an escape can bring in what no file can hold
                 seen = _encode([stamp, found.file, found.title, found.body, front, found.owner, own])

@@ -17,8 +17,9 @@ from msgspec import Raw, Struct, structs
 from contentops.digest import Digest
 from contentops.errors import Diagnostic, Location
 from contentops.model import Checks, ItemId, MergeRule, Moved, OnEdit, Origin, Request, Spec, StoredMap
+from contentops.model.stored import Pack, PackedMap, packed, unpacked
 
-FORMAT: Final = 6
+FORMAT: Final = 7
 """Part of each key: with another form of the text, no stored one is found."""
 
 _CHECKSUM: Final = 32
@@ -45,36 +46,35 @@ class FileResult(Struct, frozen=True, kw_only=True):
     """How many declarations it has."""
 
 
-class _StoredRequest(Struct, frozen=True, array_like=True):
-    """A request whose inputs are not decoded."""
+class _CommonFields(Struct, frozen=True, array_like=True):
+    """What many items of a manifest have alike; `checks` and `used` are numbers."""
 
     template: str
     style: str
-    inputs: Raw
     mode: str
     vertical: str | None
     brand_voice: str | None
     revision: int | str | None
-
-
-class _StoredSpec(Struct, frozen=True, array_like=True):
-    """A spec without what the file's specs share: `checks`, `origins`, `variables` and `used` are numbers."""
-
-    id: ItemId
-    request: _StoredRequest
-    digest: Digest
-    output: str
-    metadata: Raw
     tags: tuple[str, ...]
     on_edit: OnEdit
     merge: MergeRule
     protected: bool
     save: bool
     checks: int
+    used: int
+
+
+class _StoredSpec(Struct, frozen=True, array_like=True):
+    """A spec without its inputs and what the file's specs share; the whole numbers tell which of these."""
+
+    id: ItemId
+    digest: Digest
+    output: str
+    common: int
+    metadata: int
     location: int
     origins: int
     variables: int
-    used: int
 
 
 class _StoredOrigin(Struct, frozen=True, array_like=True):
@@ -96,31 +96,34 @@ class _Origins(Struct, frozen=True, array_like=True):
 
 
 class _Stored(Struct, frozen=True, array_like=True):
-    """A file's result as it is stored; the specs stand apart."""
+    """A file's result as it is stored; the specs stand apart, and what few ask for is packed."""
 
     result: FileResult
     specs: list[_StoredSpec]
+    commons: list[_CommonFields]
+    metadata: list[Raw]
     locations: list[Location | None]
     checks: list[Checks]
     used: list[dict[str, str]]
-    origins: Raw
+    inputs: bytes
+    origins: bytes
 
 
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(_Stored)
-_origins_decoder: Final = msgspec.json.Decoder(_Origins)
 
 
 class _Table:
     """The origins of one file, decoded when someone asks for the first."""
 
-    def __init__(self, raw: Raw) -> None:
-        self._raw = raw
+    def __init__(self, packed: bytes) -> None:
+        self._packed = packed
 
     @functools.cached_property
     def decoded(self) -> _Origins:
         """All of them."""
-        return _origins_decoder.decode(self._raw)
+        (text,) = unpacked(self._packed)
+        return msgspec.json.decode(text, type=_Origins)
 
 
 class StoredOrigins(Mapping[str, Origin]):
@@ -176,28 +179,30 @@ class _Shared(Generic[T]):
 
 def encode(result: FileResult) -> str:
     """The text to store."""
+    commons: dict[_CommonFields, int] = {}
+    metadata: dict[bytes, int] = {}
     locations: dict[Location | None, int] = {}
     checks: dict[Checks, int] = {}
+    used: dict[tuple[tuple[str, str], ...], int] = {}
     origins: _Shared[Origin] = _Shared()
     maps: _Shared[Mapping[str, Origin]] = _Shared()
-    used: dict[tuple[tuple[str, str], ...], int] = {}
     specs = [
         _StoredSpec(
             id=spec.id,
-            request=_stored_request(spec.request),
             digest=spec.digest,
             output=spec.output,
-            metadata=Raw(_encoder.encode(spec.metadata)),
-            tags=spec.tags,
-            on_edit=spec.on_edit,
-            merge=spec.merge,
-            protected=spec.protected,
-            save=spec.save,
-            checks=checks.setdefault(spec.checks, len(checks)),
+            common=commons.setdefault(
+                _common(
+                    spec,
+                    checks=checks.setdefault(spec.checks, len(checks)),
+                    used=used.setdefault(tuple(spec.used.items()), len(used)),
+                ),
+                len(commons),
+            ),
+            metadata=metadata.setdefault(_encoder.encode(spec.metadata), len(metadata)),
             location=locations.setdefault(spec.location, len(locations)),
             origins=maps.number(spec.origins),
             variables=maps.number(spec.variables),
-            used=used.setdefault(tuple(spec.used.items()), len(used)),
         )
         for spec in result.specs
     ]
@@ -207,33 +212,37 @@ def encode(result: FileResult) -> str:
         (names.setdefault(tuple(entry), len(names)), list(map(origins.number, entry.values()))) for entry in maps.values
     ]
     table = _Origins([_stored(one, files) for one in origins.values], list(files), list(map(list, names)), numbered)
-    whole = structs.replace(result, specs=())
-    stored = _Stored(whole, specs, list(locations), list(checks), list(map(dict, used)), Raw(_encoder.encode(table)))
+    stored = _Stored(
+        result=structs.replace(result, specs=()),
+        specs=specs,
+        commons=list(commons),
+        metadata=list(map(Raw, metadata)),
+        locations=list(locations),
+        checks=list(checks),
+        used=list(map(dict, used)),
+        inputs=packed(_encoder.encode(spec.request.inputs) for spec in result.specs),
+        origins=packed([_encoder.encode(table)]),
+    )
     text = _encoder.encode(stored)
     return _checksum(text) + text.decode()
 
 
-def _stored_request(request: Request) -> _StoredRequest:
-    return _StoredRequest(
-        request.template,
-        request.style,
-        Raw(_encoder.encode(request.inputs)),
-        request.mode,
-        request.vertical,
-        request.brand_voice,
-        request.revision,
-    )
-
-
-def _request(stored: _StoredRequest) -> Request:
-    return Request(
-        template=stored.template,
-        style=stored.style,
-        inputs=StoredMap(stored.inputs),
-        mode=stored.mode,
-        vertical=stored.vertical,
-        brand_voice=stored.brand_voice,
-        revision=stored.revision,
+def _common(spec: Spec, *, checks: int, used: int) -> _CommonFields:
+    request = spec.request
+    return _CommonFields(
+        template=request.template,
+        style=request.style,
+        mode=request.mode,
+        vertical=request.vertical,
+        brand_voice=request.brand_voice,
+        revision=request.revision,
+        tags=spec.tags,
+        on_edit=spec.on_edit,
+        merge=spec.merge,
+        protected=spec.protected,
+        save=spec.save,
+        checks=checks,
+        used=used,
     )
 
 
@@ -252,28 +261,42 @@ def decode(text: str) -> FileResult | None:
         stored = _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeError):
         return None
-    table, locations = _Table(stored.origins), stored.locations
-    specs = tuple(
-        Spec(
-            id=spec.id,
-            request=_request(spec.request),
-            digest=spec.digest,
-            output=spec.output,
-            metadata=StoredMap(spec.metadata),
-            tags=spec.tags,
-            on_edit=spec.on_edit,
-            merge=spec.merge,
-            protected=spec.protected,
-            save=spec.save,
-            checks=stored.checks[spec.checks],
-            location=locations[spec.location],
-            origins=StoredOrigins(table, spec.origins),
-            variables=StoredOrigins(table, spec.variables),
-            used=stored.used[spec.used],
-        )
-        for spec in stored.specs
-    )
+    for location in stored.locations:
+        if location is not None and location.file == stored.result.path:
+            structs.force_setattr(location, "file", stored.result.path)  # as one text
+    table, inputs, metadata = _Table(stored.origins), Pack(stored.inputs), list(map(StoredMap, stored.metadata))
+    specs = tuple(_spec(stored, number, inputs, metadata, table) for number in range(len(stored.specs)))
     return structs.replace(stored.result, specs=specs)
+
+
+def _spec(stored: _Stored, number: int, inputs: Pack, metadata: list[StoredMap], table: _Table) -> Spec:
+    spec = stored.specs[number]
+    common = stored.commons[spec.common]
+    return Spec(
+        id=spec.id,
+        request=Request(
+            template=common.template,
+            style=common.style,
+            inputs=PackedMap(inputs, number),
+            mode=common.mode,
+            vertical=common.vertical,
+            brand_voice=common.brand_voice,
+            revision=common.revision,
+        ),
+        digest=spec.digest,
+        output=spec.output,
+        metadata=metadata[spec.metadata],
+        tags=common.tags,
+        on_edit=common.on_edit,
+        merge=common.merge,
+        protected=common.protected,
+        save=common.save,
+        checks=stored.checks[common.checks],
+        location=stored.locations[spec.location],
+        origins=StoredOrigins(table, spec.origins),
+        variables=StoredOrigins(table, spec.variables),
+        used=stored.used[common.used],
+    )
 
 
 def _checksum(body: bytes) -> str:

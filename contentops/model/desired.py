@@ -290,7 +290,7 @@ class MergeRule(enum.StrEnum):
     STRICT = "strict"
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class Request(Struct, frozen=True, kw_only=True, gc=False):
     """Exactly what shapes a text: the rendered request, independent of dialect."""
 
     template: str
@@ -325,7 +325,7 @@ class Request(Struct, frozen=True, kw_only=True):
         return CREDITS[self.mode]
 
 
-class Origin(Struct, frozen=True, kw_only=True):
+class Origin(Struct, frozen=True, kw_only=True, gc=False):
     """Where a value of a spec was written, and which variables it uses.
 
     `layer` is one of: item, environment, manifest, project, data, built-in, command line.
@@ -336,7 +336,7 @@ class Origin(Struct, frozen=True, kw_only=True):
     variables: tuple[str, ...] = ()
 
 
-class Spec(Struct, frozen=True, kw_only=True):
+class Spec(Struct, frozen=True, kw_only=True, gc=False):
     """An item after rendering: what will be sent, and where the result goes."""
 
     id: ItemId

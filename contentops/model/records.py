@@ -25,7 +25,7 @@ Count = Annotated[int, Meta(ge=0)]
 """A number of things."""
 
 
-class Saved(Struct, frozen=True, kw_only=True):
+class Saved(Struct, frozen=True, kw_only=True, gc=False):
     """What the server last accepted for an item, and what it last gave back."""
 
     title: Digest = NOTHING
@@ -46,7 +46,7 @@ class Saved(Struct, frozen=True, kw_only=True):
         return frozenset({self.body, self.server_body, self.sent} - {NOTHING})
 
 
-class Record(Struct, frozen=True, kw_only=True):
+class Record(Struct, frozen=True, kw_only=True, gc=False):
     """One line of the lock: what contentops knows it made for one item. The keys of the line are these fields."""
 
     id: Annotated[ItemId, Meta(min_length=1)]
@@ -179,7 +179,7 @@ class State(Struct, frozen=True, kw_only=True):
     entries: Mapping[RequestId, OpenEntry] = field(default_factory=dict)
 
 
-class Observed(Struct, frozen=True, kw_only=True):
+class Observed(Struct, frozen=True, kw_only=True, gc=False):
     """The file at a path as it is on disk now. A file that is not there has `file` empty."""
 
     path: str

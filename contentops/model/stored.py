@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 
-class StoredMap(Mapping[str, Any]):
-    """A JSON object that stays text and is decoded whenever someone asks: of most items no one ever does.
+class _Undecoded(Mapping[str, Any]):
+    """A JSON object that is decoded whenever someone asks, and never kept so: of most items no one ever does."""
 
-    The text shares the memory of all that was read with it. It must be an object, and valid.
-    """
+    __slots__ = ()
 
-    __slots__ = ("_raw",)
-
-    def __init__(self, raw: Raw) -> None:
-        self._raw = raw
+    @abstractmethod
+    def _text(self) -> bytes | Raw:
+        """The object; it is valid."""
 
     def _decoded(self) -> dict[str, Any]:
-        found: dict[str, Any] = msgspec.json.decode(self._raw)
+        found: dict[str, Any] = msgspec.json.decode(self._text())
         return found
 
     def __getitem__(self, name: str) -> Any:
@@ -43,3 +43,56 @@ class StoredMap(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return repr(self._decoded())
+
+
+class StoredMap(_Undecoded):
+    """A JSON object that stays text."""
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self, text: bytes | Raw) -> None:
+        # Not a view: it would keep all that was read with it.
+        self._bytes = bytes(text)
+
+    def _text(self) -> bytes:
+        return self._bytes
+
+
+class Pack:
+    """JSON objects of many items, compressed until someone asks for one of them."""
+
+    def __init__(self, packed: bytes) -> None:
+        self.packed = packed
+        """What `packed` made of them."""
+
+    @functools.cached_property
+    def texts(self) -> list[Raw]:
+        """Each of them, as it was."""
+        return unpacked(self.packed)
+
+
+class PackedMap(_Undecoded):
+    """One object of a pack."""
+
+    __slots__ = ("_number", "_pack")
+
+    def __init__(self, pack: Pack, number: int) -> None:
+        self._pack = pack
+        self._number = number
+
+    def _text(self) -> Raw:
+        return self._pack.texts[self._number]
+
+
+def packed(texts: Iterable[bytes | Raw]) -> bytes:
+    """Valid JSON values, compressed together."""
+    import zlib
+
+    return zlib.compress(b"[%b]" % b",".join(map(bytes, texts)), 1)
+
+
+def unpacked(data: bytes) -> list[Raw]:
+    """They again."""
+    import zlib
+
+    return msgspec.json.decode(zlib.decompress(data), type=list[Raw])
