@@ -13,11 +13,11 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from contentops.atomic_io import PRIVATE, PUBLIC, fill, sync
 from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
-from contentops.documents.clean import conflict_line, is_lfs_pointer
+from contentops.documents.clean import conflict_line
 from contentops.documents.folders import (
     HAS_HANDLES,
     Folder,
@@ -30,6 +30,7 @@ from contentops.documents.folders import (
     two_names,
 )
 from contentops.documents.front_matter import split
+from contentops.documents.observed import CORRECT, observed
 from contentops.documents.paths import TEMPORARY, shown, split_path
 from contentops.errors import FileChanged, OutputError
 from contentops.model import Observed
@@ -45,7 +46,6 @@ Stamp = tuple[int, int, int, int, int]
 """Device, inode, size, and the times of the last change of content and of status in nanoseconds."""
 
 _AGAIN: Final = "run `contentops plan` again to see what is there now"
-_CORRECT: Final = "correct the file, or move it away"
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 _CHUNK: Final = 1 << 20
 
@@ -88,8 +88,6 @@ class Outputs:
     ) -> None:
         """`whole`: bodies that are no unresolved merge, whatever lines they have (see `known_bodies`)."""
         self._whole = set(whole)
-        self.excused: set[str] = set()
-        """Paths where only `whole` told a text with the markers of a conflict from an unresolved merge."""
         self._tree = Tree(str(root), handles=handles)
         self._system = system or System()
         self._spelling = Spelling(self._system.names)
@@ -103,7 +101,10 @@ class Outputs:
         return found
 
     def observe_all(self, paths: Iterable[str]) -> Iterator[tuple[Observed, Stamp | None]]:
-        """The same for one path after the other, each with the stamp of the file that was read, if there was one."""
+        """The same for one path after the other, each with the stamp by which the file that was read is known again.
+
+        None where no file was read, or `whole` had a say in what it is.
+        """
         with self._tree.places() as place:
             for path in paths:
                 try:
@@ -111,38 +112,19 @@ class Outputs:
                 except OutputError as error:
                     message = error.message
                     message = message if message.startswith(shown(path)) else f"{shown(path)}: {message}"
-                    yield Observed(path=path, problem=f"{message}; {error.hint or _CORRECT}"), None
+                    yield Observed(path=path, problem=f"{message}; {error.hint or CORRECT}"), None
+                    continue
+                if file is None:
+                    yield Observed(path=path), None
                 else:
-                    yield (Observed(path=path), None) if file is None else (self._observed(path, file), _stamp(file.stat))
+                    found, alone = observed(path, file.data, file.digest, self._whole)
+                    yield found, _stamp(file.stat) if alone else None
 
     def _read(self, path: str, place: Callable[[Sequence[str]], Place | None]) -> _File | None:
         parts = split_path(path)
         with explained(path, "read"):
             there = place(parts)
             return self._load(there, path) if there else None
-
-    def _observed(self, path: str, file: _File) -> Observed:
-        """What the bytes of an output mean, or why they cannot be used."""
-        found = Observed(path=path, file=file.digest)
-        try:
-            text = file.data.decode()
-        except UnicodeDecodeError as error:
-            problem = f"{shown(path)} is not UTF-8 at byte {error.start}; save it as UTF-8"
-            return structs.replace(found, problem=problem)
-        if is_lfs_pointer(text):
-            problem = f"{shown(path)} is a pointer of Git LFS; fetch its text with `git lfs pull` first"
-            return structs.replace(found, problem=problem)
-        document = split(text)
-        body = NOTHING if document.problem else digest_text(document.body)
-        if line := conflict_line(text):
-            if body not in self._whole:
-                problem = f"{shown(path)} holds git conflict markers from line {line}; resolve the merge first"
-                return structs.replace(found, problem=problem)
-            self.excused.add(path)
-        if document.problem:
-            return structs.replace(found, problem=f"{shown(path)}: {document.problem}; {_CORRECT}")
-        front, owner, provenance = document.front, document.owner, document.provenance
-        return structs.replace(found, title=document.title, body=body, front=front, owner=owner, provenance=provenance)
 
     def stamp(self, path: str) -> Stamp | None:
         """A cheap mark of the file at `path`, or None: equal to the mark of an earlier look, it is the same file still.
