@@ -84,9 +84,10 @@ class _Child:
 
     def read(self) -> str | None:
         """The text of the next part; None where the process has come to an end."""
-        size = int.from_bytes(self._texts.read(_SIZE), "big")
+        head = self._texts.read(_SIZE)
+        size = int.from_bytes(head, "big")
         text = self._texts.read(size)
-        return text.decode() if 0 < size == len(text) else None
+        return text.decode() if len(head) == _SIZE and len(text) == size else None
 
     def end(self, *, at_once: bool) -> None:
         """Wait until the process is gone."""

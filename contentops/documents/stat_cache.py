@@ -27,7 +27,7 @@ NAME: Final = "observed"
 """The name of the text that names all others: each is known by its digest."""
 TOGETHER: Final = 1000
 """So many rows are one text."""
-_PART: Final = 200
+_PART: Final = 100
 """So many files are looked at before another process is asked."""
 _WORTH_SHARING: Final = 1000
 """Fewer files are looked at before other processes would have come."""
