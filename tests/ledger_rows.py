@@ -55,7 +55,7 @@ def fill(session: LedgerSession, entries: Iterable[OpenEntry], owner: EntryOwner
 
 
 def alone(session: LedgerSession) -> None:
-    """Waits until PostgreSQL has seen that nobody works any more."""
+    """Waits until PostgreSQL has seen that no one works any more."""
     until = time.monotonic() + 30
     while session.run("SELECT 1 FROM contentops.runner_alive"):
         assert time.monotonic() < until
@@ -63,7 +63,7 @@ def alone(session: LedgerSession) -> None:
 
 
 def age(session: LedgerSession, days: int) -> None:
-    """Makes everything older, once the database runs for so long that nobody is expected to come back."""
+    """Makes everything older, once the database runs for so long that no one is expected to come back."""
     until = time.monotonic() + 30
     while session.run(f"SELECT 1 WHERE now() < pg_postmaster_start_time() + interval '{COMING_BACK} s'"):
         assert time.monotonic() < until

@@ -304,7 +304,7 @@ def test_brand_voices_from_the_server_to_the_manifest(tmp_path: Path, project: B
 
 
 def test_brand_voices_that_a_server_does_not_tell(tmp_path: Path, project: Build, invoke: Run) -> None:
-    """They are not checked, and a note says so where an item names one; without one nobody needs to know."""
+    """They are not checked, and a note says so where an item names one; else it need not be known."""
     with served(tmp_path) as address:
         root = set_up(project, address, "auto")
         assert "brand voice" not in invoke("catalog", "pull").stdout

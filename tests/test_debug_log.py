@@ -88,7 +88,7 @@ def test_a_log_takes_the_place_of_nothing_else(invoke: Run, project: Build, name
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are those of POSIX")
 def test_a_log_is_its_owners(invoke: Run, project: Build) -> None:
-    """Names of contents and jobs are nobody else's business."""
+    """Names of contents and jobs are no one else's business."""
     root = project({"contentops.yaml": "version: 1\nproject: x\napi: {base_url: local}\n"})
     invoke("stats", "--debug", "debug.log", cwd=root)
     assert stat.S_IMODE((root / "debug.log").stat().st_mode) == 0o600

@@ -149,7 +149,7 @@ def test_a_draft_is_a_boolean_or_an_error(project: Build, preset: str) -> None:
 
 
 def test_no_preset_says_nothing_of_a_draft() -> None:
-    """Without one nobody knows what a key means."""
+    """Without it, no one knows what a key means."""
     assert no_flags("", {"draft": "yes"}) == ()
 
 

@@ -164,7 +164,7 @@ def test_one_fsync_for_all_that_became_ready_together() -> None:
 
 
 def test_under_a_limit_few_are_recorded_before_they_leave() -> None:
-    """A process that is killed leaves no more than eight submits of which nobody knows; none waits longer for that."""
+    """A process that is killed leaves no more than eight submits of which no one knows; none waits longer for that."""
     bench = Bench(per_minute=60, latency=5.0)
     bench.all(_submits(number) for number in range(30))
     waiting = list(itertools.accumulate(word.startswith("intent") - (word == "submit") for word in bench.words))

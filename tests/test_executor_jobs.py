@@ -258,7 +258,7 @@ def test_a_server_that_stumbles_over_unknown_ids_is_not_down(root: Path) -> None
 
 
 def test_one_job_that_fails_to_answer_is_no_outage(root: Path) -> None:
-    """While others are answered, a status that is always an error costs few requests and holds nobody."""
+    """While others are answered, a status that is always an error costs few requests and holds no one."""
 
     class Broken(FakeApi):
         asked = 0

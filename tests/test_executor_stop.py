@@ -68,6 +68,7 @@ def test_an_interrupt_at_any_moment_loses_nothing(root: Path, habits: dict[str, 
             assert exit_code_of(run) == 130
         assert set(results(run)) == set(ITEMS)
         assert set(results(run).values()) <= {"done", "pending"}, turn
+        assert {f"out/{one.id}.md" for one in run.outcomes if one.steps} >= set(scene.tree()), "written is reached"
         spent = scene.api.credits
         assert run.credits == spent, turn
         again = scene.apply()

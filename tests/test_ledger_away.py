@@ -53,7 +53,7 @@ def own() -> Iterator[Cluster]:
 
 @pytest.fixture
 def nowhere() -> str:
-    """An address where nobody listens."""
+    """An address where no one listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"postgresql://me@127.0.0.1:{probe.getsockname()[1]}/ledger"
@@ -113,7 +113,7 @@ def test_who_only_reads_goes_on_with_the_lock_and_says_so(
 def test_a_plan_that_lacked_the_ledger_is_not_said_again(
     project: Build, invoke: Run, nowhere: str, database: str
 ) -> None:
-    """A plan without changes is remembered; not one that nobody could say for sure."""
+    """A plan without changes is remembered; not one that no one could say for sure."""
     root = project(
         {
             "contentops.yaml": PROJECT.format(base_url="http://127.0.0.1:9/v1", extra=f"ledger: '{nowhere}'"),

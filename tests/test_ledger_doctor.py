@@ -72,7 +72,7 @@ def test_a_ledger_in_order_is_said_to_be(plain: str, project: Build, invoke: Run
     root = _project(project, plain)
     checks = invoke("doctor", "--json", cwd=root).json["checks"]
     assert [one["ok"] for one in checks if one["name"].startswith("ledger")] == [True] * 4
-    assert "version 1; nobody works" in invoke("doctor", cwd=root).stdout.replace("\n        ", " ")
+    assert "version 1; no one works" in invoke("doctor", cwd=root).stdout.replace("\n        ", " ")
 
 
 def test_it_says_who_holds_what(session: LedgerSession, plain: str) -> None:
@@ -84,7 +84,7 @@ def test_it_says_who_holds_what(session: LedgerSession, plain: str) -> None:
     assert "apply by ann@build-7 since 20" in said
     assert "environment `staging` of L is applied by ann@build-7" in said
     alone(session)
-    assert _found(plain)["ledger"].message.endswith("nobody works")
+    assert _found(plain)["ledger"].message.endswith("no one works")
 
 
 def test_a_ledger_that_is_away_is_named_without_its_password(project: Build, invoke: Run) -> None:
@@ -140,7 +140,7 @@ def test_each_right_that_is_missing_is_named_with_its_grant(session: LedgerSessi
             examined = examine(plain, time.time) if lost in BLIND else structs.replace(known, lacks=(lost,))
             check = _named(examined)["ledger role"]
             assert (check.ok, check.message) == (False, f"role `{name}` lacks 1 right that runs need")
-            assert "nobody works" not in _named(examined)["ledger"].message, "it cannot see who does"
+            assert "no one works" not in _named(examined)["ledger"].message, "it cannot see who does"
             session.run(check.hint.rpartition("in SQL: ")[2])
         assert looking.transaction(missing) == ()
 

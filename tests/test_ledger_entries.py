@@ -40,7 +40,7 @@ class Known:
 
     state: JobState
     holder: int
-    """The number of a runner; 0: nobody's."""
+    """The number of a runner; 0: no one's."""
     taken: bool = False
     dropped: bool = False
 
@@ -127,7 +127,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule(which=RUNNERS, items=st.sets(SOME, min_size=1))
     def claim(self, which: int, items: set[str]) -> None:
-        """A runner takes over what nobody who lives has."""
+        """A runner takes over what no one who lives has."""
         process, lost = self.processes[which], set()
         entries: list[OpenEntry] = []
         for item in sorted(items):

@@ -192,7 +192,7 @@ def test_a_429_holds_everybody(row: Row, per_minute: int) -> None:
 
 
 def test_a_row_that_is_gone_is_made_again(row: Row) -> None:
-    """Whoever tidies the ledger takes nobody's limit away."""
+    """Whoever tidies the ledger takes no one's limit away."""
     first, other, _ = row.limiters(3)
     row.sessions[0].run("DELETE FROM contentops.limiter")
     assert first.take(2, 0.0) == 2

@@ -73,7 +73,7 @@ def test_a_ledger_of_a_newer_version_is_refused(session: LedgerSession, invoke: 
     """Nothing of it is used, and `migrate` does not go back."""
     newest = schema.newest()
     session.run("UPDATE contentops.version SET number = number + 1")
-    for command in (["migrate"], ["status"], ["gc", "--yes"], ["restored", "--yes"], ["grant", "somebody"]):
+    for command in (["migrate"], ["status"], ["gc", "--yes"], ["restored", "--yes"], ["grant", "someone"]):
         refused = invoke("ledger", *command, env=_env(database))
         assert (refused.code, "error[ledger-newer]" in refused.stderr) == (1, True), command
     said = invoke("ledger", "migrate", "--check", env=_env(database)).stdout
@@ -156,7 +156,7 @@ def test_gc_lets_go_of_what_is_done_with_alone(session: LedgerSession, invoke: R
 
 
 def test_gc_lets_go_of_dead_runners_and_of_accounts_without_use(session: LedgerSession, database: str) -> None:
-    """A runner that lives, or that an open entry names, stays; and so does an account that somebody worked for."""
+    """A runner that lives, or that an open entry names, stays; and so does an account that someone worked for."""
     for name in ("gone", "acme"):
         sign_in(session, account_of(ApiSettings(base_url=SERVER, account=name), "key"))
         session.run("INSERT INTO contentops.fact (account, name, value) VALUES (%s, 'durations', '{}')", (name,))
@@ -302,8 +302,8 @@ def test_a_role_that_works_cannot_change_the_tables(role: tuple[str, str], invok
         for statement in ("DROP VIEW contentops.spend", "DELETE FROM contentops.text", "CREATE SCHEMA other"):
             with pytest.raises(ContentopsError, match=r"permission denied|must be owner"):
                 working.run(statement)
-    nobody = invoke("ledger", "grant", "no-such-role", env=_env(database))
-    assert (nobody.code, "error[unknown-role]" in nobody.stderr) == (64, True)
+    unknown = invoke("ledger", "grant", "no-such-role", env=_env(database))
+    assert (unknown.code, "error[unknown-role]" in unknown.stderr) == (64, True)
 
 
 def test_what_an_apply_wrote_is_kept_as_spent(session: LedgerSession) -> None:

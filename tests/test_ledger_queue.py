@@ -110,6 +110,7 @@ def test_a_worker_drains_at_the_first_signal(project: Build, invoke: Run, server
         worker.signal(signal.SIGTERM)
         ended = worker.end()
     assert ended.code == 0, ended.stderr
+    assert "->" not in ended.stderr, "it writes no file"
     assert server.charges("(drained)") == ["a (drained)"]
     left = invoke("queue", "--json", env=env).json
     assert [(one["item"], one["state"], one["runner"]) for one in left["submits"]] == [("b", "queued", "")]
@@ -169,3 +170,5 @@ def test_where_there_is_no_ledger(project: Build, invoke: Run, server: Served) -
         found = invoke(command, cwd=root, env=env)
         assert found.code == 64
         assert "CONTENTOPS_LEDGER" in found.stderr
+        wrong = invoke(command, "--ledger", "postgresql://localhost:1/none", "--env", "nosuch", cwd=root, env=env)
+        assert (wrong.code, "declares no environment `nosuch`" in wrong.stderr) == (64, True)

@@ -33,7 +33,7 @@ def backup(database: str, postgres: str) -> Iterator[Backup]:
 
 
 class Backup:
-    """A copy of a database that nobody is connected to."""
+    """A copy of a database that no one is connected to."""
 
     def __init__(self, connection: psycopg.Connection[tuple[object, ...]], name: str) -> None:
         self._connection, self._name = connection, name

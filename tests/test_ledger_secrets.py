@@ -98,11 +98,11 @@ def test_the_password_is_nowhere(
     assert _below(root) == []
 
 
-@pytest.mark.parametrize("trouble", ["nobody there", "no such database", "no address", "a password in two places"])
+@pytest.mark.parametrize("trouble", ["no one there", "no such database", "no address", "a password in two places"])
 def test_the_password_is_in_no_message(project: Build, invoke: Run, database: str, trouble: str) -> None:
     """Whatever goes wrong with the address."""
     urls = {
-        "nobody there": _with_password(database, port="1"),
+        "no one there": _with_password(database, port="1"),
         "no such database": _with_password(database, dbname="none"),
         "no address": f"postgresql:/{PASSWORD}@127.0.0.1/x",
         "a password in two places": f"{_with_password(database, port='1')}?password={quote(PASSWORD, safe='')}",

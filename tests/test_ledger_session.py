@@ -227,13 +227,30 @@ SECRET = "s3cr3t"
     ],
 )
 def test_no_error_shows_a_password(url: str, code: str) -> None:
-    """Neither where nobody answers nor where the address cannot be understood, also if a part is taken for another."""
+    """Neither where no one answers nor where the address cannot be understood, also if a part is taken for another."""
     with pytest.raises(StateError) as told:
         LedgerSession(url, patience=0)
     assert told.value.code == code
     assert SECRET not in f"{told.value} {told.value.message} {told.value.hint} {shown(url)}"
     # What a traceback would show.
     assert told.value.__suppress_context__ or told.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        (f"postgresql://me:{SECRET}@127.0.0.1/db?nosuch={SECRET}", "a name after `?`"),
+        (f"postgresql://127.0.0.1/db?{SECRET}", "a name after `?`"),
+        (f"postgresql://me:{SECRET}?x@127.0.0.1/db?nosuch=1", "a name after `?`"),
+        (f"postgresql://me:p@{SECRET}@127.0.0.1/db?sslmode=require", "`@` is written `%40`"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_said(url: str, words: str) -> None:
+    """A setting of which PostgreSQL knows nothing is not taken for a password that is spelt wrongly."""
+    with pytest.raises(StateError) as told:
+        LedgerSession(url, patience=0)
+    assert words in told.value.hint
+    assert SECRET not in f"{told.value} {told.value.hint}"
 
 
 def test_a_database_of_another_encoding(postgres: str, database: str) -> None:
@@ -249,7 +266,7 @@ def test_a_database_of_another_encoding(postgres: str, database: str) -> None:
 
 
 def test_the_signs_of_life_end_with_the_process(database: str) -> None:
-    """A process whose work is over ends, though nobody closed its session; its locks are free."""
+    """A process whose work is over ends, though no one closed its session; its locks are free."""
     code = f"from contentops.ledger.session import LedgerSession\nassert LedgerSession({database!r}).lock(7, 1)\n"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=20)
     with LedgerSession(database) as other:

@@ -21,6 +21,7 @@ from contentops.operations import records
 from contentops.operations.history import history
 from contentops.operations.ledger import _owner
 from contentops.operations.workspace import open_store, read_state, shared_state
+from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog, results
 from tests.processes import KEY, PROJECT, Served, applying
@@ -76,7 +77,7 @@ def test_what_another_machine_began_is_finished_here(tmp_path: Path, database: s
     if state == "running":
         _stopped_after(gone, "submit")
     else:
-        # Somebody put a file there meanwhile, so the text is not written.
+        # Someone put a file there meanwhile, so the text is not written.
         gone.apply(emit=lambda event: _write_at(event, gone))
     assert ("a", state, False, False) in _rows(database)
     here = _scene(tmp_path / "here", api, database, "a")
@@ -279,7 +280,7 @@ def test_an_old_checkout_does_no_harm(tmp_path: Path, database: str) -> None:
 
 
 def test_an_old_checkout_lets_go_of_what_a_person_let_go_of(tmp_path: Path, database: str) -> None:
-    """And it asks nobody about it again."""
+    """And it asks no one about it again."""
     api = FakeApi(duration=9, request_ids="ignore")
     _proven(tmp_path, api, database)
     old, new = (_scene(tmp_path / name, api, database, "a") for name in ("old", "new"))
@@ -295,17 +296,18 @@ def test_an_old_checkout_lets_go_of_what_a_person_let_go_of(tmp_path: Path, data
 
 
 def test_a_text_whose_record_lies_elsewhere_is_not_paid_for_again(tmp_path: Path, database: str) -> None:
-    """Where it is not in the ledger any more, the run is refused with the way out."""
+    """Where it is not in the ledger any more, its item is blocked with the way out; the others go on."""
     api = FakeApi(duration=9)
     _proven(tmp_path, api, database)
-    one, two = (_scene(tmp_path / name, api, database, "a") for name in ("one", "two"))
+    one, two = _scene(tmp_path / "one", api, database, "a"), _scene(tmp_path / "two", api, database, "a", "b")
     one.apply()
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("DELETE FROM contentops.text")
-    with pytest.raises(Refused, match="paid for and recorded in another checkout") as caught:
-        two.apply()
-    assert caught.value.code == "recorded-elsewhere"
-    assert len(api.charges) == 2
+    run = two.apply()
+    assert run is not None
+    assert (results(run), exit_code_of(run)) == ({"a": "blocked", "b": "done"}, 3)
+    assert "paid for and recorded in another checkout" in run.outcomes[0].error
+    assert len(api.charges) == 3
 
 
 # --- what a plan costs --------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def test_apply_uses_no_ledger_that_only_the_repository_names(project: Build, inv
 
 
 def test_a_list_or_the_environment_lets_it_be_used(project: Build, invoke: Run, home: dict[str, str]) -> None:
-    """Then it is asked for, and here nobody answers."""
+    """Then it is asked for, and here no one answers."""
     root = _site(project, FOREIGN)
     for listed in ("ledger.invalid", "ledger.invalid:5432", "postgresql://Ledger.Invalid"):
         _config(home, f"ledgers: ['{listed}']\n")

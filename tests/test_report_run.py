@@ -78,6 +78,7 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
     run = make_run(
         DONE,
         make_outcome("p", Result.PENDING),
+        make_outcome("w", Result.PENDING, steps=("submit", "poll", "write")),
         stopped="credits",
         message="no credits left",
         hint="buy some",
@@ -86,7 +87,7 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
         "stopped (credits): no credits left\n"
         "hint: buy some\n"
         "\n"
-        "Apply: 1 done, 1 not reached. 4 credits spent, 12 requests, 1m 3s.\n"
+        "Apply: 1 done, 1 not finished, 1 not reached. 4 credits spent, 12 requests, 1m 3s.\n"
         "Next: `contentops apply` goes on where this run stopped"
     )
 

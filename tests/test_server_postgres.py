@@ -339,7 +339,7 @@ def test_a_server_that_falls_silent_counts_as_dead(database: str) -> None:
 
 
 def test_a_statement_that_does_not_end_ends_its_connection(database: str) -> None:
-    """A database that stands still holds nobody for longer than its time."""
+    """A database that stands still holds no one for longer than its time."""
     watch = StatementWatch(0.2)
     with psycopg.connect(database, autocommit=True) as connection:
         with pytest.raises(psycopg.OperationalError), watch.over(connection.fileno()):

@@ -197,7 +197,7 @@ def test_servers_that_are_killed_and_frozen_lose_and_double_nothing(database: st
 
 
 def test_a_killed_servers_job_is_taken_up_at_once(database: str, tmp_path: Path) -> None:
-    """Nobody has to ask for it: the other server finds it, and goes on where it was."""
+    """No one has to ask for it: the other server finds it, and goes on where it was."""
     with (
         Replica(database, tmp_path / "slow.log", "--stage-seconds", "600") as slow,
         Replica(database, tmp_path / "quick.log") as _,

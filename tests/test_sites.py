@@ -67,7 +67,7 @@ items:
     inputs: {topic: "{{ each.words }}", target_audience: "{{ each.words }}", key_points: ["{{ each.words }}", "{{ each.words }}"]}
     metadata: {date: "2026-03-01", description: "{{ each.about }}", tags: ["{{ each.about }}"]}
   - id: hidden
-    inputs: {topic: Not yet, target_audience: nobody}
+    inputs: {topic: Not yet, target_audience: no one}
     metadata: {date: "2026-03-01", draft: true}
 """
 

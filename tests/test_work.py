@@ -11,7 +11,7 @@ import httpx
 import pytest
 from msgspec import structs
 
-from contentops.errors import ExitCode
+from contentops.errors import ExitCode, Refused, StateError
 from contentops.execution.primitives import Stop
 from contentops.ledger.account import account_of, sign_in
 from contentops.ledger.entries import EntryOwner, EntryWriter
@@ -159,7 +159,7 @@ def test_what_was_paid_for_is_not_queued_again(room: Room) -> None:
 
 
 def test_a_claim_whose_answer_was_lost_is_claimed_again(room: Room, database: str) -> None:
-    """Else what it claimed would be held, and worked on by nobody, for as long as the worker lives."""
+    """Else what it claimed would be held, and worked on by no one, for as long as the worker lives."""
     room.deposit("a", "b", "c")
     with Wire.to(database) as wire, LedgerSession(wire.url(database)) as session:
         runner = Runner(session, kind="worker")
@@ -200,10 +200,12 @@ def test_the_first_job_runs_alone(room: Room) -> None:
 def test_only_the_key_s_accounts_are_served(room: Room) -> None:
     """A row never decides where a key goes: neither another key's account, nor a server that is on no list."""
     room.deposit("a")
-    assert not room.work(environ={**ENVIRON, "WRITERZROOM_API_KEY": "wrk_live_of_another"})
-    assert "no account of this ledger belongs to the key" in room.notes()
-    assert not room.work(environ={**ENVIRON, "CONTENTOPS_SERVERS": "https://elsewhere.test"})
-    assert "https://api.example.test:443" in room.notes()
+    for key, said in (("wrk_live_of_another", "the key in"), ("", "is not set")):
+        with pytest.raises(StateError, match="no account of this ledger belongs to") as unknown:
+            room.work(environ={**ENVIRON, "WRITERZROOM_API_KEY": key})
+        assert (unknown.value.exit_code, said in unknown.value.message) == (ExitCode.ERROR, True)
+    with pytest.raises(Refused, match=r"https://api\.example\.test:443"):
+        room.work(environ={**ENVIRON, "CONTENTOPS_SERVERS": "https://elsewhere.test"})
     assert not room.api.requests
     assert room.states() == {"a": "queued"}
 
@@ -291,7 +293,7 @@ def test_what_an_apply_began_is_polled_and_never_submitted(room: Room) -> None:
 
 
 def test_cancelled_submits_are_left_out(room: Room) -> None:
-    """What nobody holds is removed; what is held is marked; what was sent is named; and it can be asked for again."""
+    """What no one holds is removed; what is held is marked; what was sent is named; and it can be asked for again."""
     room.deposit("a", "b", "c")
     room.begun("sent", JobState.RUNNING, job_id="job-1")
     with room.session.another() as other:
@@ -324,7 +326,7 @@ HOSTILE: dict[str, Callable[[Room], Any]] = {
 
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
 def test_rows_that_say_what_cannot_be_are_left_out(room: Room, change: Callable[[Room], Any]) -> None:
-    """Nothing is sent for them, they crash no worker, and nobody takes them again."""
+    """Nothing is sent for them, they crash no worker, and no one takes them again."""
     room.deposit("a")
     change(room)
     for _ in range(2):
@@ -425,7 +427,7 @@ def test_another_limit_holds_for_workers_that_run(room: Room) -> None:
 
 
 def test_an_account_that_was_asked_to_wait_is_worked_for_later(room: Room) -> None:
-    """Whichever process was asked: for longer than a job may take, nobody stands there waiting."""
+    """Whichever process was asked: for longer than a job may take, no one stands there waiting."""
     with room.session.another() as limiting:
         SharedLimiter(limiting, room.account.id, 0).throttled(0.0, 3600.0)
     room.deposit("a")

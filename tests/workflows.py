@@ -150,7 +150,7 @@ class Runner:
     def _filled(self, text: str, inputs: Mapping[str, str] | None = None) -> str:
         known = {**self._contexts, "github.action_path": str(ROOT), "runner.temp": str(self.temp)}
         known |= {f"inputs.{key}": value for key, value in (inputs or {}).items()}
-        # A variable that nobody has set is empty.
+        # A variable that no one has set is empty.
         known |= {name: "" for name in _EXPRESSION.findall(text) if name.startswith("vars.") and name not in known}
 
         def value(found: re.Match[str]) -> str:

@@ -39,21 +39,21 @@ ledger_options = with_options(
 
 
 def address_of(session: Session, address: str) -> str:
-    """Where the ledger is: as the command line, the environment or the project says; empty where none does."""
-    found = address or os.environ.get("CONTENTOPS_LEDGER", "").strip()
-    try:
-        return found or _of_project(session)
-    except ContentopsError as error:
-        if error.diagnostics()[0].code != "no-project":
-            raise
-        return ""
+    """Where the ledger is: as the command line, the environment or the project says; empty where none does.
 
-
-def _of_project(session: Session) -> str:
+    Raises as `Session.project` does; without `--env` and `--var` it needs no project.
+    """
     from contentops.operations import ledger
 
-    project = session.project()
-    return ledger.address(project, session.world()) if project.ledger else ""
+    found = address or os.environ.get("CONTENTOPS_LEDGER", "").strip()
+    asked = bool(session.environment or session.variables)
+    try:
+        project = None if found and not asked else session.project()
+    except ContentopsError as error:
+        if asked or error.diagnostics()[0].code != "no-project":
+            raise
+        return ""
+    return found or (ledger.address(project, session.world()) if project and project.ledger else "")
 
 
 @command.command("status", short_help="Show accounts, what is open, and who works.")
@@ -79,7 +79,7 @@ def _overview(found: Overview) -> str:
     accounts = table(head, rows, sparse=True) if rows else "No account has used it."
     alive = [(str(one.number), one.kind, one.who, one.started_at, str(one.entries), one.page) for one in found.runners]
     names = ("RUNNER", "KIND", "WHO", "SINCE", "HOLDS", "PAGE")
-    return f"{accounts}\n\n{table(names, alive, sparse=True) if alive else 'Nobody works now.'}"
+    return f"{accounts}\n\n{table(names, alive, sparse=True) if alive else 'No one works now.'}"
 
 
 @command.command("migrate", short_help="Bring its tables to the version of this program.")
@@ -88,7 +88,7 @@ def _overview(found: Overview) -> str:
 def migrate(session: Session, address: str, *, check: bool) -> int:
     """Bring the tables of the ledger to the version of this program, or make them in a database that has none.
 
-    Forward only, and in one transaction: all of it or nothing. Refused while somebody works with the older version.
+    Forward only, and in one transaction: all of it or nothing. Refused while someone works with the older version.
     """
     from contentops.operations import ledger_maintenance as operation
 
@@ -126,7 +126,7 @@ def migrate(session: Session, address: str, *, check: bool) -> int:
 def collect(session: Session, address: str, *, days: int, yes: bool) -> None:
     """Say what the ledger can let go of; with `--yes`, let it go.
 
-    That is: submits whose text a record in git carries, and their texts; runners that are dead; accounts that nobody
+    That is: submits whose text a record in git carries, and their texts; runners that are dead; accounts that no one
     worked for, with what was learned of them. Nothing that is open goes, however old.
 
     A checkout that is older than that and lacks those records would find no text any more, and pay for it again.
@@ -155,7 +155,7 @@ def _collected(found: Collected, days: int, *, done: bool) -> str:
 def restored(session: Session, address: str, *, yes: bool) -> None:
     """Say that the database of the ledger was restored from a backup, or lost what it knew last.
 
-    Nobody knows then what was paid for in between. For 7 days every submit first asks the server for its id, and a job
+    No one knows then what was paid for in between. For 7 days every submit first asks the server for its id, and a job
     that is there is taken instead of paid for again. Where a server cannot tell, a person decides.
     """
     from contentops.operations import ledger_maintenance as operation

@@ -60,7 +60,7 @@ def command(
 
 
 def _watch(read: Callable[[], Queue]) -> None:
-    """Redraw it in place until somebody ends it; raises UsageError where nothing can be redrawn."""
+    """Redraw it in place until someone ends it; raises UsageError where nothing can be redrawn."""
     if not terminal.can_animate(sys.stdout):
         hint = "`contentops queue --json`, as often as you like"
         raise UsageError("`--watch` needs a terminal to draw on", code="no-terminal", hint=hint)

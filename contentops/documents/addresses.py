@@ -1,4 +1,4 @@
-"""Where a site has the page of an output, as far as the settings of the site that nobody reads here leave no doubt."""
+"""Where a site has the page of an output, as far as the settings of the site that no one reads here leave no doubt."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def compiled(pattern: str) -> regex.Pattern[str] | str:
 
 
 def _search(pattern: str, within: str) -> int | str:
-    """Where a pattern is first found; -1 where it is not; or, as a text, why nobody can tell."""
+    """Where a pattern is first found; -1 where it is not; or, as a text, why no one can tell."""
     expression = compiled(pattern)
     if isinstance(expression, str):
         return expression
@@ -257,7 +257,7 @@ _LEFTOVERS: Final = {
     r"|^\W{0,9}here(?:'s| is) (?:the|your|a) (?:revised |updated |rewritten |full |complete |final |finished )?"
     r"(?:article|blog post|post|draft|text|version|rewrite|response)\b[^\n]{0,120}:\W{0,9}$"
     r"|\blet me know if you(?:'d| would) like me to\b|^\W{0,9}would you like me to\b",
-    "a placeholder that nobody filled in": r"\blorem ipsum\b|<(?:your|insert|enter)[ _-][^<>\n]{1,60}>"
+    "a placeholder that no one filled in": r"\blorem ipsum\b|<(?:your|insert|enter)[ _-][^<>\n]{1,60}>"
     r"|\[(?:your|insert|enter|add|replace|todo|tbd|placeholder|(?:company|client|product|brand|author|customer|contact)"
     r"[ _-]?name)\b[^\[\]\n]{0,80}\](?![(\[:])|\{\{ {0,9}[\w.]{1,80} {0,9}(?:\|[^{}\n]{0,120})?\}\}"
     r"|(?-i:\b(?:TODO|FIXME|TBD)\b)",

@@ -128,6 +128,7 @@ class StatCache:
         return f"[{','.join(self._row(*seen) for seen in self._outputs.observe_all(paths))}]"
 
     def _row(self, found: Observed, stamp: Stamp | None) -> str:
+        # The stamp was taken before the file was read: a write after that leaves a later one.
         trusted = stamp is not None and not found.problem and max(stamp[-2:]) < self._now - TRUSTED_AFTER
         front, own = dict(found.front), dict(found.provenance)
         row = [found.file, found.title, found.body, front, found.owner, own, found.problem]

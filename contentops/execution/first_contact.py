@@ -13,7 +13,7 @@ class AccountHistory(Struct, frozen=True, kw_only=True):
     proven: frozenset[tuple[str, str]] = frozenset()
     """The servers and dialects in which a text was paid for. None: the account is new to the ledger."""
     unclear: bool = False
-    """Nobody knows what became of a submit."""
+    """No one knows what became of a submit."""
     restored: bool = False
     """A backup was put in the ledger's place lately: it does not know of all that was paid for."""
 

@@ -62,7 +62,7 @@ MARGIN = 0.05
 """Seconds added to every wait, since our clock and the network are not exact."""
 
 EXPECTED = 1.0
-"""Seconds within which somebody who waits for a turn asks for it, once there is one."""
+"""Seconds within which someone who waits for a turn asks for it, once there is one."""
 FIRST_PAUSE = 1.0
 """Seconds to hold back after a 429 that names no time, where there is no limit of ours."""
 LONGEST_PAUSE = 32.0
@@ -106,7 +106,7 @@ class LimiterState(Struct, kw_only=True):
     shrunk_at: float = -1e18
     pause: float = 0.0
     waiting: dict[int, float] = field(default_factory=dict)
-    """By rank, until when somebody who was not given all turns of it is expected to ask again."""
+    """By rank, until when someone who was not given all turns of it is expected to ask again."""
 
 
 class Limiter:

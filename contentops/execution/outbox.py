@@ -28,7 +28,7 @@ AT_ONCE = 32
 """Requests under way at the same time; a job is a timer, not a socket."""
 UNSENT = 8
 """Requests that are counted and whose bytes have not left yet, at most, where there is a limit: one that leaves long
-after it was counted may be too many in its minute, and a kill leaves few submits of which nobody knows if they left."""
+after it was counted may be too many in its minute, and a kill leaves few submits of which no one knows if they left."""
 LONGEST_WAIT = 5.0
 """Seconds after which requests that are held back are looked at again, even if nothing has happened."""
 

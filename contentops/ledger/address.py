@@ -78,5 +78,9 @@ def misread(url: str) -> bool:
 
 def no_address(url: str) -> StateError:
     """The error for what is no address, or is misread as another one."""
-    hint = "postgresql://USER@HOST:PORT/DATABASE; in a password, `@` is written `%40` and `/` is written `%2F`"
+    place, _, _ = url.rpartition("?")
+    if place and shown(place) != _UNREADABLE:
+        hint = "a name after `?` is none that PostgreSQL's connection strings know, such as `sslmode`, or has no value"
+    else:
+        hint = "postgresql://USER@HOST:PORT/DATABASE; in a password, `@` is written `%40` and `/` is written `%2F`"
     return StateError(f"`{shown(url)}` is no address of a ledger", code="ledger-address", hint=hint)

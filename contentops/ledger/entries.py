@@ -69,7 +69,7 @@ SELECT r.* FROM jsonb_to_recordset(%s::jsonb) AS r(request_id text, account text
 ON CONFLICT (request_id) DO UPDATE SET title = excluded.title, body = excluded.body, value = excluded.value"""
 
 # The row stays for a while, so that a checkout which still has the entry lets go of it as well. One that this runner
-# had and that is nobody's by now was let go of by somebody who went on with it meanwhile.
+# had and that is no one's by now was let go of by someone who went on with it meanwhile.
 _DROP = """
 UPDATE contentops.entry SET taken = true, dropped = true, changed_at = now() WHERE request_id = ANY(%(gone)s)
 AND (runner = %(runner)s OR (runner IS NULL AND NOT request_id = ANY(%(ours)s)))"""
@@ -156,12 +156,12 @@ class TextRow(Struct, frozen=True, kw_only=True):
 
 
 class Claimed(NamedTuple):
-    """What a run could not take over: the items."""
+    """What a run could not take over."""
 
     lost: tuple[str, ...] = ()
-    """Of what a live runner has, or that has gone on since it was read."""
-    recorded: tuple[str, ...] = ()
-    """Of submits that a record in git carries."""
+    """The items of what a live runner has, or that has gone on since it was read."""
+    recorded: frozenset[RequestId] = frozenset()
+    """Submits that a record in git carries."""
 
 
 class EntryWriter:
@@ -299,7 +299,7 @@ def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submi
         claimed = {row[0] for row in cursor.fetchall()}
         cursor.execute(_CLAIMED, (list(rows),))
         found = cursor.fetchall()
-        # What came in here while nobody could be told is told now.
+        # What came in here while no one could be told is told now.
         ahead = [
             rows[id_]
             for id_, _, line, taken in found
@@ -307,13 +307,13 @@ def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submi
         ]
         if ahead:
             cursor.execute(_WRITE, {**values, "rows": _json(ahead)})
-        recorded = {id_ for id_, _, _, taken in found if taken and id_ in queued}
+        recorded = frozenset(id_ for id_, _, _, taken in found if taken and id_ in queued)
         lost = (
             item
             for id_, item, line, _ in found
             if id_ not in recorded and (id_ not in claimed or is_further(line, rows[id_].line))
         )
-        return Claimed(tuple(lost), tuple(item for id_, item, _, _ in found if id_ in recorded))
+        return Claimed(tuple(lost), recorded)
 
     return runner.session.transaction(work)
 

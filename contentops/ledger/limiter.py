@@ -30,7 +30,7 @@ SPREAD = 0.5
 MOST = 100_000
 """Requests of the last minute that a row tells of, at most."""
 ASK_AGAIN = 0.05
-"""Seconds until a turn that was left to somebody else is asked for again."""
+"""Seconds until a turn that was left to someone else is asked for again."""
 HELD = 86_400.0
 """Seconds for which a row may hold everybody back, at most."""
 CLOCK = "extract(epoch FROM clock_timestamp())::float8"
@@ -113,7 +113,7 @@ class SharedLimiter:
         def work(cursor: psycopg.Cursor[Row]) -> T:
             cursor.execute(self._hold.encode(), (self._account,))
             while (row := cursor.fetchone()) is None:
-                # Somebody has let go of it meanwhile.
+                # Someone has let go of it meanwhile.
                 cursor.execute(_MAKE, (self._account,))
                 cursor.execute(self._hold.encode(), (self._account,))
             limiter, clock = self._of(row)

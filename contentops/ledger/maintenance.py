@@ -53,7 +53,7 @@ class Collected(Struct, frozen=True, kw_only=True):
     runners: int = 0
     """That are dead, and named by no entry."""
     accounts: int = 0
-    """That nobody worked for."""
+    """That no one worked for."""
     facts: int = 0
     """Of accounts that are gone."""
 

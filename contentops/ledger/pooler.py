@@ -47,7 +47,7 @@ def keeps_sessions(url: str) -> bool:
                 second = other.execute("SELECT pg_backend_pid()").fetchone()
                 then = one.execute(_KNOWN).fetchone()
         except psycopg.OperationalError:
-            # Is it away, or does it give nobody a second session or a transaction?
+            # Is it away, or does it give no one a second session or a transaction?
             one.execute(_KNOWN)
             return False
         return then == (word, first[1]) and second != first[1:]

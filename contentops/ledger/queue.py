@@ -162,13 +162,13 @@ def withdraw(session: LedgerSession, requests: Collection[RequestId]) -> tuple[s
 def claim_work(
     runner: Runner, account: str, server: str, most: int, known: Collection[RequestId] = ()
 ) -> tuple[ClaimedSubmit | UnusableRow, ...]:
-    """Claim at most so many submits that nobody works on, in the order of their ranks; `known`: what it has already."""
+    """Claim at most so many submits that no one works on, in the order of their ranks; `known`: what it has already."""
     values = {"account": account, "most": most, "runner": runner.number}
     tries = itertools.count()
 
     def work(cursor: psycopg.Cursor[Row]) -> list[Row]:
         if next(tries):
-            # The answer to an earlier try may be lost, and nobody works on what it claimed.
+            # The answer to an earlier try may be lost, and no one works on what it claimed.
             cursor.execute(_UNTOLD.encode(), {**values, "known": list(known)})
         cursor.execute(_CLAIM.encode(), values)
         return cursor.fetchall()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _UNDER_WAY = frozenset({"queued", "submitting", "running", "unknown"})
 """States in which a runner that lives has more to do; what is paid for or failed is anybody's."""
 DAMAGED = "a row of the ledger that cannot be used"
-"""What holds an item of which nobody can say how far it has come."""
+"""What holds an item of which no one can say how far it has come."""
 _OPEN = f"""
 SELECT v.number, e.request_id, e.item, e.digest, e.state, e.line, e.dropped, e.cancelled OR e.error <> '',
   coalesce(r.kind, ''),

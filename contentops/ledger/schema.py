@@ -42,7 +42,7 @@ def migrate(session: LedgerSession, known: Mapping[int, str] | None = None) -> t
 
     All steps are one transaction, and one process at a time does them. `known`: the steps, where they are not those of
     this program. Raises StateError for a ledger of a newer version or where the role may not do that, Refused while
-    somebody works with the older one.
+    someone works with the older one.
     """
     known = steps() if known is None else known
     last = max(known)

@@ -230,7 +230,7 @@ class LedgerSession:
                 return
 
     def _renew(self) -> None:
-        """One try. Raises psycopg.Error where it fails, WorkTaken where somebody else has one of the locks."""
+        """One try. Raises psycopg.Error where it fails, WorkTaken where someone else has one of the locks."""
         fresh, backend = self._connect()
         with _closed_unless_well(fresh):
             # A connection that was cut may have left a session that the server has not missed yet, with our locks.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from contentops.errors import Diagnostic, Severity
 from contentops.manifests.data import read_rows
 from contentops.manifests.expand import command_line, data_paths, entries_of, expand, layers
+from contentops.manifests.items import make_items, warn_unused
 from contentops.manifests.parse_cache import FileResult
 from contentops.manifests.problems import Problems, in_order, meant, with_meant
-from contentops.manifests.render import make_items, warn_unused
 from contentops.manifests.schema import check_schema
 from contentops.manifests.templates import Templates
 from contentops.manifests.validate import check_item
@@ -67,7 +67,7 @@ class FileBuilder:
         below = layers(self.project, self.project_source, document, problems)
         declared = expand(document, below, rows, self.cli, problems)
         if shape:
-            declared = with_meant(declared, schema)
+            declared = with_meant(declared, document, schema)
         made = make_items(
             declared,
             problems,
@@ -81,7 +81,7 @@ class FileBuilder:
             ),
         )
         if not problems.errors and not findings and not shape:
-            warn_unused(below, declared, made.used, problems)
+            warn_unused(below, made, problems)
             _warn_empty(document, problems)
         places = {found.location for found in (*findings, *shape)}
         own = [found for found in problems.done() if found.location not in places]
@@ -93,10 +93,10 @@ class FileBuilder:
             claims=tuple(made.claims),
             moved=tuple(_moved(document)),
             findings=tuple(in_order([*findings, *shape, *own])),
-            used=frozenset().union(*made.used),
+            used=frozenset(made.used),
             data=tuple(sorted(asked.items())),
-            complete=made.complete and readable and not hidden and len(declared) == _declarations(document),
-            items=len(declared),
+            complete=made.complete and readable and not hidden and made.declarations == _declarations(document),
+            items=made.declarations,
         )
 
     def _rows(

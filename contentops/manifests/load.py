@@ -19,7 +19,6 @@ import msgspec
 from contentops import __version__
 from contentops.collector import collect_new, without_collection
 from contentops.digest import digest_bytes, digest_json
-from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifests.cross_checks import check_across, check_environment, check_unused, inputs_of
 from contentops.manifests.discover import FileError, ProjectFiles, discover
@@ -27,7 +26,7 @@ from contentops.manifests.parse_cache import FORMAT, FileResult
 from contentops.manifests.parse_cache import decode as decode_result
 from contentops.manifests.parse_cache import encode as encode_result
 from contentops.manifests.problems import counted, in_order
-from contentops.model import Catalog, Desired, Project
+from contentops.model import PROJECT_FILE, Catalog, Desired, Project
 from contentops.parallel import shared_out
 from contentops.yaml.positions import Source
 from contentops.yaml.read import decode

@@ -18,7 +18,7 @@ class Detached(Struct, frozen=True, kw_only=True):
     credits: int = 0
     """What these cost."""
     known: tuple[ItemId, ...] = ()
-    """The items whose submits somebody has asked for before."""
+    """The items whose submits someone has asked for before."""
     waiting: int = 0
     """Changes of the plan that only an apply at a checkout carries out."""
 

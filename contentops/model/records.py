@@ -157,7 +157,7 @@ class HeldEntry(Struct, frozen=True, kw_only=True):
     digest: Digest = NOTHING
     """What it asks for."""
     kind: str = ""
-    """What holds it: apply or worker, or a row that cannot be used, which is nobody; empty: nothing does."""
+    """What holds it: apply or worker, or a row that cannot be used, which is no one; empty: nothing does."""
     who: str = ""
     """Who that is, as user@host."""
     depositor: str = ""
@@ -167,7 +167,7 @@ class HeldEntry(Struct, frozen=True, kw_only=True):
 
     @property
     def holder(self) -> str:
-        """What holds it and where, for people: `worker on HOST`; empty: nobody does."""
+        """What holds it and where, for people: `worker on HOST`; empty: no one does."""
         return f"{self.kind} on {self.who.rpartition('@')[2]}" if self.who else self.kind
 
 

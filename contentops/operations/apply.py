@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from contentops.api.session import Client
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger
-    from contentops.model import Json, Plan, Project, Refusal, Run, State
+    from contentops.model import Change, Json, Plan, Project, Refusal, Run, State
     from contentops.operations.connection import Credentials
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
@@ -109,7 +109,7 @@ def apply(
         if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
             if options.last is not None and options.reviewed is None:
-                options.last.remember(made, workspace, watched, applied=True)
+                options.last.remember(made, workspace, watched)
                 keep_items(options.last, workspace, made)
             return planned, None
         if show is not None:
@@ -236,7 +236,7 @@ def _carry_out(
     project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
     cache = workspace.cache
     limiter = workspace.limiter
-    held = frozenset() if shared is None else _claim(shared, plan, found.state)
+    plan, held = (plan, frozenset()) if shared is None else _claim(shared, plan, found.state)
 
     async def run() -> Run:
         reaching = contextlib.nullcontext() if known is None else connected(project, known, world, cache)
@@ -270,10 +270,11 @@ def _carry_out(
     return (world.run or asyncio.run)(run())
 
 
-def _claim(shared: ProjectLedger, plan: Plan, state: State) -> frozenset[RequestId]:
-    """Take over all that this run works on; returns what others hold, which it does not.
+def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, frozenset[RequestId]]:
+    """Take over all that this run works on; returns the plan of that, and what others hold, which it does not.
 
-    Raises Refused where others have begun to work on some of it since, or have brought it further.
+    What was paid for and recorded elsewhere is blocked in it: this checkout has not seen that record yet. Raises
+    Refused where others have begun to work on some of it since, or have brought it further.
     """
     held = frozenset(id_ for id_, entry in shared.held.items() if entry.kind)
     submits = {
@@ -284,15 +285,19 @@ def _claim(shared: ProjectLedger, plan: Plan, state: State) -> frozenset[Request
     claimed = shared.claim((entry for id_, entry in state.entries.items() if id_ not in held), submits)
     if claimed.lost:
         raise begun_elsewhere(claimed.lost)
-    if claimed.recorded:
-        raise Refused(
-            f"the text of {_named(claimed.recorded)} was paid for and recorded in another checkout; nothing was done",
-            code="recorded-elsewhere",
-            hint="pull the lock and the files from git; for another text, bump its `revision`",
-        )
-    if lost := shared.withdraw(needless(plan)):
+    recorded = {submits[id_] for id_ in claimed.recorded}
+    changes = (_blocked(change) if change.id in recorded else change for change in plan.changes)
+    left = structs.replace(plan, changes=tuple(changes)) if recorded else plan
+    if lost := shared.withdraw(needless(left)):
         raise begun_elsewhere(lost)
-    return held
+    return left, held
+
+
+def _blocked(change: Change) -> Change:
+    hint = "its text was paid for and recorded in another checkout: pull the lock and the files from git;"
+    hint += " for another text, bump its `revision`"
+    steps = tuple(step for step in change.steps if isinstance(step, Drain))
+    return structs.replace(change, steps=steps, blocked="recorded-elsewhere", hint=hint, withdraws=())
 
 
 def needless(plan: Plan) -> tuple[RequestId, ...]:

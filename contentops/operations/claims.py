@@ -120,7 +120,7 @@ class Claims:
         self._first = int.from_bytes(hashlib.sha256(source.account.encode()).digest()[:4], "big", signed=True)
         self._holds_first = self._drained = False
         self._unclear = False
-        """No job of the account has completed yet, and nobody knows what became of one."""
+        """No job of the account has completed yet, and no one knows what became of one."""
 
     @property
     def working(self) -> int:

@@ -38,7 +38,7 @@ class QueueAccess(NamedTuple):
     """What an apply that does not wait may do with the queue."""
 
     deposit: Callable[[Iterable[Deposited]], frozenset[RequestId]]
-    """Queues submits, and tells which of them nobody had asked for before."""
+    """Queues submits, and tells which of them no one had asked for before."""
     withdraw: Callable[[Collection[RequestId]], tuple[str, ...]]
     """Takes submits out; returns the items of those that others have begun to work on."""
 
@@ -73,7 +73,7 @@ def address(project: Project, world: World) -> str:
 def reading(project: Project, store: StateStore, cache: Cache, world: World) -> Iterator[OpenedLedger]:
     """What others have of the project, taken into state and cache, in memory only.
 
-    A ledger that cannot be reached, or that nobody has listed, is told of and left out. Raises StateError.
+    A ledger that cannot be reached, or that no one has listed, is told of and left out. Raises StateError.
     """
     with contextlib.ExitStack() as closing:
         try:
@@ -104,7 +104,7 @@ def _unread(error: LedgerAway | Refused) -> Diagnostic:
 def working(project: Project, store: StateStore, cache: Cache, world: World) -> Iterator[OpenedLedger]:
     """The same for a command that changes the state; it holds the right to apply.
 
-    Raises LockHeld where another one does, Refused where nobody has listed the ledger, StateError where it cannot be
+    Raises LockHeld where another one does, Refused where no one has listed the ledger, StateError where it cannot be
     used.
     """
     page, owner = run_page(world.environ), _owner(project, store)

@@ -66,7 +66,7 @@ def _tables(found: Examination, place: str) -> Check:
         f" is applied by {one.who} since {one.since}"
         for one in found.applies
     ]
-    working = f"; at work: {'; '.join(who)}" if who else "; nobody works"
+    working = f"; at work: {'; '.join(who)}" if who else "; no one works"
     return Check(name="ledger", ok=True, message=f"{head}, version {found.version}{working}")
 
 

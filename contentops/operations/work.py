@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from contentops.api import trust
 from contentops.api.dialects import needs_key, no_key
 from contentops.ci.runner import run_page
-from contentops.errors import ContentopsError
+from contentops.errors import ContentopsError, StateError
 from contentops.execution.times import iso
 from contentops.ledger.account import accounts_of
 from contentops.ledger.runner import Runner
@@ -54,8 +54,8 @@ def work(
 ) -> tuple[AccountWork, ...]:
     """Work until nothing is left, or until something stops it; `emit` is told what happens.
 
-    Raises ApiError where the key is missing, Refused where it may be sent nowhere, StateError where the ledger cannot
-    be used or is away for too long.
+    Raises StateError where the ledger cannot be used or is away for too long, and with `once` where the key belongs to
+    no account of it; ApiError and Refused where the key may go to none of their servers.
     """
     check_named(url)
     trust.check_variables(ApiSettings(key_env=options.key_env), world.environ)
@@ -88,6 +88,8 @@ class _Worker:
         self._runner, self._options, self._stop = runner, options, stop
         self._emit, self._world, self._done = emit, world, done
         self._refused: set[str] = set()
+        self._why: ContentopsError | None = None
+        """Why it does nothing for an account that its key belongs to."""
         self._working: dict[str, AccountWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -132,6 +134,7 @@ class _Worker:
                 known = self._credentials(account, key)
             except ContentopsError as error:
                 self._refused.add(account.id)
+                self._why = error
                 self._note(f"{error.message}: nothing is done for it; {error.hint}")
                 continue
             most = self._options.concurrency or account.api.max_in_flight
@@ -142,7 +145,7 @@ class _Worker:
             self._tasks[account.id] = asyncio.ensure_future(self._work(worker, account.id))
             self._note(f"works for {account.id}, at most {most} jobs at a time")
         if not self._tasks and self._options.once:
-            self._note(f"no account of this ledger belongs to the key in `{self._options.key_env}`")
+            raise self._why or no_account(self._options.key_env, known=bool(key))
 
     async def _work(self, worker: AccountWorker, account: str) -> None:
         try:
@@ -163,6 +166,16 @@ class _Worker:
 
     def _note(self, message: str) -> None:
         self._emit(Event(kind="note", at=iso(self._world.wall()), data={"message": message}))
+
+
+def no_account(variable: str, *, known: bool) -> StateError:
+    """The error for a key that the ledger has never seen."""
+    key = f"the key in `{variable}`" if known else f"an empty key, as `{variable}` is not set"
+    return StateError(
+        f"no account of this ledger belongs to {key}: there is nothing to do",
+        code="no-account",
+        hint="`--key-env` names the variable of another key; the first `contentops apply` with a key makes its account",
+    )
 
 
 # What only an apply can be told stays with it.

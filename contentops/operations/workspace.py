@@ -29,6 +29,7 @@ from contentops.manifests.load import load
 from contentops.manifests.project import load_project, parse_variable
 from contentops.manifests.root import find_root
 from contentops.model import CatalogSnapshot, State
+from contentops.model.stored import keep_once
 from contentops.parallel import processors
 from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids, key_of, paths, specs_by_id
 from contentops.planning.plan import make_plan
@@ -89,7 +90,6 @@ class Workspace:
         self.unread: tuple[Diagnostic, ...] = ()
         """Why there is none here though the project has one."""
         self.processes = 1
-        """With so many processes the project is read."""
         self._key = key
 
     @functools.cached_property
@@ -98,6 +98,9 @@ class Workspace:
         found = load(self.project, catalog_of(self.project), self.cache, processes=self.processes)
         # A merge in git may have brought back an item that the manifests have renamed since.
         self.store.drop_renamed(specs_by_id(found))
+        for spec in found.specs:
+            if (record := self.state.records.get(spec.id)) is not None:
+                keep_once(spec, id=record.id, digest=record.digest, output=record.output)
         return found
 
     @property
@@ -286,8 +289,7 @@ def _observed(workspace: Workspace, state: State, source: SourceEnvironment | No
         looked_at += source.paths(desired)
         whole |= known_bodies(source.state)
     root = workspace.project.root
-    outputs = Outputs(root, whole=whole)
-    stat_cache = StatCache(outputs, cache.get, now=time.time_ns(), processes=workspace.processes)
+    stat_cache = StatCache(Outputs(root, whole=whole), cache.get, now=time.time_ns(), processes=workspace.processes)
     observed = stat_cache.observe_all(looked_at)
     stat_cache.remember(cache.put)
     return observed
@@ -313,7 +315,7 @@ def open_project(directory: str, environment: str, variables: Sequence[str]) -> 
     Raises InputError for a project file that cannot be used, UsageError for a bad variable.
     """
     return load_project(
-        find_root(Path(directory)),
+        Path(find_root(directory)),
         environment=environment,
         variables=dict(parse_variable(text) for text in variables),
     )

@@ -26,7 +26,7 @@ QUEUED = "queued"
 
 
 def queued_first(inputs: PlanInputs) -> Queued:
-    """What is queued, but for further takes that somebody asked for."""
+    """What is queued, but for further takes that someone asked for."""
     found: dict[Digest, list[HeldEntry]] = {}
     state, environment = inputs.state, inputs.project.environment
     for one in inputs.held.values():

@@ -238,11 +238,14 @@ def _maybe_spent(run: Run) -> Iterator[str]:
 
 def _pending(run: Run) -> Iterator[str]:
     """What a stop kept from its end; an outcome that is pending and has a hint has a job that goes on."""
-    number = run.count(Result.PENDING)
-    held = sum(outcome.action is Action.PENDING for outcome in run.outcomes)
-    running = sum(outcome.result is Result.PENDING and bool(outcome.hint) for outcome in run.outcomes) - held
-    if number > running + held:
-        yield f"{number - running - held:,} not reached"
+    pending = [outcome for outcome in run.outcomes if outcome.result is Result.PENDING]
+    held = sum(outcome.action is Action.PENDING for outcome in pending)
+    running = sum(bool(outcome.hint) for outcome in pending) - held
+    begun = sum(bool(outcome.steps) and not outcome.hint for outcome in pending)
+    if begun:
+        yield f"{begun:,} not finished"
+    if len(pending) > running + held + begun:
+        yield f"{len(pending) - running - held - begun:,} not reached"
     if held:
         yield f"{held:,} held by other processes"
     if running:

@@ -6,8 +6,8 @@ CREATE TABLE contentops.account (
     server text NOT NULL,
     fingerprint text NOT NULL,                   -- of its keys, with spaces between: a worker serves the accounts whose key it has
     settings jsonb NOT NULL DEFAULT '{}',        -- how the server is spoken to, as the last deposit said
-    restored_at timestamptz,                     -- since then nobody knows all that was paid for
-    seen_at timestamptz NOT NULL DEFAULT now()   -- when somebody last worked for it, to the day
+    restored_at timestamptz,                     -- since then no one knows all that was paid for
+    seen_at timestamptz NOT NULL DEFAULT now()   -- when someone last worked for it, to the day
 );
 
 -- What was sent in the last minute, and until when all hold back.
@@ -133,7 +133,7 @@ COMMENT ON COLUMN contentops.backlog.environment IS 'Its environment; empty: non
 COMMENT ON COLUMN contentops.backlog.queued IS 'Submits that wait for a worker; nothing was sent';
 COMMENT ON COLUMN contentops.backlog.in_flight IS 'Submits that leave now, and jobs that the server works on';
 COMMENT ON COLUMN contentops.backlog.unwritten IS 'Paid texts that no checkout has written and recorded in git yet';
-COMMENT ON COLUMN contentops.backlog.failures IS 'Jobs that failed, submits that were refused or of which nobody knows whether they arrived';
+COMMENT ON COLUMN contentops.backlog.failures IS 'Jobs that failed, submits that were refused or of which no one knows whether they arrived';
 COMMENT ON COLUMN contentops.backlog.oldest_queued IS 'Age in seconds of the oldest submit that waits';
 COMMENT ON COLUMN contentops.backlog.oldest_in_flight IS 'Age in seconds of the oldest one in flight';
 
@@ -157,7 +157,7 @@ COMMENT ON COLUMN contentops.runner_alive.entries IS 'How many submits it holds'
 CREATE VIEW contentops.failure AS
 SELECT changed_at, account, project, environment, item, state, who, request_id
 FROM contentops.entry WHERE (state IN ('failed', 'unknown') OR error <> '') AND NOT taken;
-COMMENT ON VIEW contentops.failure IS 'Submits that failed or were refused, or of which nobody knows whether they arrived';
+COMMENT ON VIEW contentops.failure IS 'Submits that failed or were refused, or of which no one knows whether they arrived';
 COMMENT ON COLUMN contentops.failure.changed_at IS 'Since when';
 COMMENT ON COLUMN contentops.failure.account IS 'Who pays';
 COMMENT ON COLUMN contentops.failure.project IS 'The name of the project';
