@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from contentops.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -91,8 +92,9 @@ class NotAFile(OSError):
     """What is to be read is a folder, a pipe or a device, which may have no end."""
 
 
-def read_file(path: Path | str, limit: int = -1, *, follow: bool = True) -> bytes:
-    """The first `limit` bytes of a regular file (-1: all), through a link only if it may `follow` one.
+@contextlib.contextmanager
+def opened(path: Path | str, *, follow: bool = True) -> Iterator[BinaryIO]:
+    """A regular file to read from, through a link only if it may `follow` one.
 
     Raises NotAFile for anything else, without waiting for it, and OSError where it cannot be read.
     """
@@ -101,9 +103,15 @@ def read_file(path: Path | str, limit: int = -1, *, follow: bool = True) -> byte
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise NotAFile(errno.EINVAL, "it is not a file")
         with os.fdopen(handle, "rb", closefd=False) as file:
-            return file.read(limit)
+            yield file
     finally:
         os.close(handle)
+
+
+def read_file(path: Path | str, limit: int = -1, *, follow: bool = True) -> bytes:
+    """The first `limit` bytes of a regular file (-1: all); raises what `opened` raises."""
+    with opened(path, follow=follow) as file:
+        return file.read(limit)
 
 
 def _beside(path: Path, own: str = "") -> Path:

@@ -6,10 +6,12 @@ Golden values in the tests pin it.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import functools
 from collections.abc import Mapping
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Digest = NewType("Digest", str)
 """`sha256:` and 64 hexadecimal digits; the empty string stands for "nothing"."""
@@ -24,12 +26,16 @@ def _as_dict(value: object) -> dict[str, object]:
     if not isinstance(value, Mapping):
         message = f"{type(value).__name__} is not JSON"
         raise TypeError(message)
-    return dict(value)
+    return dict(value.items())
 
 
-_encode = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), default=_as_dict
-).encode
+@functools.cache
+def _encoder() -> Callable[[object], str]:
+    import json  # start-up: a plan without changes writes none
+
+    return json.JSONEncoder(
+        ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), default=_as_dict
+    ).encode
 
 
 def canonical(value: object) -> str:
@@ -37,7 +43,7 @@ def canonical(value: object) -> str:
 
     Raises ValueError for NaN and infinities, TypeError for what is not JSON.
     """
-    return _encode(value)
+    return _encoder()(value)
 
 
 def is_same_json(one: object, other: object) -> bool:
@@ -60,6 +66,8 @@ def _are_alike(one: object, other: object) -> bool:
 
 def digest_bytes(data: bytes | memoryview) -> Digest:
     """The digest of raw bytes."""
+    import hashlib  # start-up: the same
+
     return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
 
 

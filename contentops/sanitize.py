@@ -6,7 +6,7 @@ Manifests, model output and server replies reach the terminal, log files, output
 from __future__ import annotations
 
 import enum
-import json
+import functools
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
@@ -15,6 +15,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from json import JSONEncoder
 
     from contentops.model import Json
 
@@ -46,6 +47,7 @@ def redact(text: str, secret: str, mark: str = REDACTED) -> str:
 
 def _forms(secret: str) -> Iterator[str]:
     import base64
+    import json
     from urllib.parse import quote, quote_plus
 
     yield secret
@@ -93,12 +95,14 @@ def sanitize(text: str, policy: Policy) -> str:
     if policy is Policy.MESSAGE:
         return _one_line(text)
     pattern, replacement = _REPLACED[policy]
-    return pattern.sub(replacement, text)
+    return re.sub(pattern, replacement, text)
 
 
 def visible(text: str) -> str:
     r"""`text` by `Policy.TERMINAL`: on one line, with escapes such as `\x1b` for what is not safe to show."""
-    return _UNSAFE.sub(_shown, text)
+    if text.isascii() and text.isprintable():
+        return text
+    return re.sub(_UNSAFE, _shown, text)
 
 
 def message(text: str, secret: str = "") -> str:
@@ -117,7 +121,7 @@ def is_printable(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
 
 
-_UNSAFE = re.compile(f"[\x00-\x1f\x7f-\x9f{_HIDDEN}{_SURROGATES}]")
+_UNSAFE = f"[\x00-\x1f\x7f-\x9f{_HIDDEN}{_SURROGATES}]"
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LAST_BYTE, _LAST_BMP = 0xFF, 0xFFFF
 
@@ -133,14 +137,16 @@ def _shown(found: re.Match[str]) -> str:
 
 
 def _in_json(found: re.Match[str]) -> str:
+    import json
+
     # The line feeds between the values are the only unsafe characters that the encoder leaves on purpose.
     return "\n" if found[0] == "\n" else json.dumps(found[0])[1:-1]
 
 
-_REPLACED: Mapping[Policy, tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = {
+_REPLACED: Mapping[Policy, tuple[str, str | Callable[[re.Match[str]], str]]] = {
     Policy.TERMINAL: (_UNSAFE, _shown),
     Policy.JSON: (_UNSAFE, _in_json),
-    Policy.EXCERPT: (re.compile(f"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029{_SURROGATES}]"), "\ufffd"),
+    Policy.EXCERPT: (f"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029{_SURROGATES}]", "\ufffd"),
 }
 
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
@@ -154,9 +160,6 @@ def _one_line(text: str) -> str:
 
 
 _NOT_IN_BODY = f"\x00-\x08\x0b-\x1f\x7f-\x9f{_DIRECTIONS}\ufeff"
-_UNWANTED = re.compile(f"[{_NOT_IN_BODY}]")
-_SUSPECT = re.compile(f"[{_NOT_IN_BODY}{_SURROGATES}]")
-_LONE = re.compile(f"[{_SURROGATES}]")
 _ASCII_UNWANTED = bytes([*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F])
 
 
@@ -166,9 +169,9 @@ def _without_controls(text: str) -> str:
         raw = text.encode("ascii")
         kept = raw.translate(None, _ASCII_UNWANTED)
         return text if len(kept) == len(raw) else kept.decode("ascii")
-    if not _SUSPECT.search(text):
+    if not re.search(f"[{_NOT_IN_BODY}{_SURROGATES}]", text):
         return text
-    return _LONE.sub("\ufffd", _UNWANTED.sub("", text))
+    return re.sub(f"[{_SURROGATES}]", "\ufffd", re.sub(f"[{_NOT_IN_BODY}]", "", text))
 
 
 # --- values in few columns ---------------------------------------------------------------------------------
@@ -197,6 +200,8 @@ def json_text(value: Json, *, indent: int | None = 2) -> str:
 
     Raises TypeError for what is not JSON and ValueError for NaN and infinities.
     """
+    import json
+
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     if indent is not None:
         # Asked to indent, the encoder of `json` does without its C half.
@@ -222,17 +227,21 @@ def short_pair(before: Json, after: Json, width: int = 60) -> tuple[str, str]:
     return short(before, width), short(after, width)
 
 
-_encoder = json.JSONEncoder(ensure_ascii=False, default=repr)
+@functools.cache
+def _encoder() -> JSONEncoder:
+    import json
+
+    return json.JSONEncoder(ensure_ascii=False, default=repr)
 
 
 def _literal(value: Json, room: int) -> str:
     """The first characters of `value` as JSON, at least `room` of them, without encoding all of a large value."""
     if isinstance(value, str):
-        return _encoder.encode(value[:room]) if len(value) <= room else _encoder.encode(value[:room])[:-1]
+        return _encoder().encode(value[:room]) if len(value) <= room else _encoder().encode(value[:room])[:-1]
     parts: list[str] = []
     length = 0
     try:
-        for part in _encoder.iterencode(value):
+        for part in _encoder().iterencode(value):
             parts.append(part[: room + 1])
             length += len(part)
             if length > room:

@@ -50,10 +50,10 @@ def test_root_is_the_nearest_folder_with_the_file(tmp_path: Path) -> None:
     outer = write(tmp_path, "project: outer\n").resolve()
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
-    assert find_root(deep) == outer
+    assert find_root(deep) == str(outer)
     inner = write(tmp_path / "a", "project: inner\n").resolve()
-    assert find_root(deep) == inner
-    assert find_root(tmp_path) == outer
+    assert find_root(deep) == str(inner)
+    assert find_root(tmp_path) == str(outer)
 
 
 def test_no_root_says_how_to_start(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_folder_named_like_the_file_is_no_project(tmp_path: Path) -> None:
     """Only a file marks a root."""
     write(tmp_path, "project: x\n")
     (tmp_path / "sub" / "contentops.yaml").mkdir(parents=True)
-    assert find_root(tmp_path / "sub") == tmp_path.resolve()
+    assert find_root(tmp_path / "sub") == str(tmp_path.resolve())
 
 
 def test_path_the_system_refuses_is_no_root(tmp_path: Path) -> None:

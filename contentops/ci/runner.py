@@ -6,10 +6,7 @@ belongs to is never read from there.
 
 from __future__ import annotations
 
-import base64
-import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -22,8 +19,8 @@ if TYPE_CHECKING:
 
 _LARGEST = 32 << 20
 """Bytes of the largest event that is read."""
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_QUEUED = re.compile(r"refs/heads/gh-readonly-queue/.+/pr-([1-9][0-9]{0,17})-[0-9a-f]{40,64}", re.ASCII)
+_COMMIT = r"[0-9a-f]{40}|[0-9a-f]{64}"
+_QUEUED = r"refs/heads/gh-readonly-queue/.+/pr-([1-9][0-9]{0,17})-[0-9a-f]{40,64}"
 
 
 _HEADS = "refs/heads/"
@@ -66,6 +63,10 @@ class PlanOrigin(Struct, frozen=True, kw_only=True):
 
 def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
     """The event's document; empty outside a workflow. Raises UsageError where it cannot be read."""
+    # Start-up: most commands run where there is no runner.
+    import json
+    from pathlib import Path
+
     name = environ.get("GITHUB_EVENT_PATH", "")
     if not name:
         return {}
@@ -101,7 +102,7 @@ def queued(event: Mapping[str, Any]) -> int:
 
     A group may hold several; its branch is named after the last, and each of the others has a group of its own.
     """
-    found = _QUEUED.fullmatch(as_text(as_map(event.get("merge_group")).get("head_ref")))
+    found = re.fullmatch(_QUEUED, as_text(as_map(event.get("merge_group")).get("head_ref")))
     if found is None:
         raise _no_pull_request("the event is about no pull request in a merge queue")
     return int(found[1])
@@ -110,7 +111,7 @@ def queued(event: Mapping[str, Any]) -> int:
 def pushed(event: Mapping[str, Any]) -> tuple[str, str] | None:
     """The branch that was pushed to and the commit it has now; None where the event is about something else."""
     branch, commit = as_text(event.get("ref")).removeprefix(_HEADS), as_text(event.get("after"))
-    return (branch, commit) if branch and _COMMIT.fullmatch(commit) else None
+    return (branch, commit) if branch and re.fullmatch(_COMMIT, commit) else None
 
 
 def _no_pull_request(message: str) -> UsageError:
@@ -176,6 +177,8 @@ def git_credentials(address: str, environ: Mapping[str, str]) -> dict[str, str]:
     server = environ.get("GITHUB_SERVER_URL", "").rstrip("/")
     if not token or not server or not address.startswith(f"{server}/") or not is_safe(server):
         return {}
+    import base64  # start-up: the same
+
     basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
     settings = (
         # An empty value drops a header that a checkout may have left behind: the server refuses two.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import replace as changed
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -267,7 +266,7 @@ def _project(session: Session, source: str, target: str) -> Project:
     base = session.project()
     known = base.settings.get("environments") or {}
     environment = "" if target == BASE and BASE not in known else target
-    project = changed(session, environment=environment).project()
+    project = structs.replace(session, environment=environment).project()
     name = source_of(project, source)
     if name not in locked_environments(project):
         there = f"contentops apply --env {name}" if name else "contentops apply"

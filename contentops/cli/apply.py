@@ -112,7 +112,7 @@ def command(
     """
     plain = plan_file is None and conflicts == "block" and not (reviewed or events or any(chosen.values()))
     last = session.last_plan()
-    if plain and (plan := last.recall(applied=True)) is not None and not plan.refusals:
+    if plain and (plan := last.recall()) is not None and not plan.refusals:
         manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json)
         return finish(plan, None, Confirmation(manner, lambda: None), lambda _: "", as_json=session.as_json)
     from contentops.cli.files import check_events_place

@@ -9,7 +9,6 @@ import contextlib
 import fnmatch
 import os
 import shlex
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from click.shell_completion import (
     shell_complete,
     split_arg_string,
 )
+from msgspec import structs
 
 from contentops.cli import terminal
 from contentops.cli.options import COMPLETE, Session
@@ -233,7 +233,7 @@ def for_argument(context: click.Context, args: Sequence[str]) -> str:
     if "--select" not in options_of(context.command):
         return ""
     session, given = context.obj, context.params
-    session = replace(
+    session = structs.replace(
         session, environment=given.get("environment") or "", variables=tuple(given.get("variables") or ())
     )
     valued = {name for one in context.command.params if _takes_a_value(one) for name in one.opts}

@@ -13,7 +13,6 @@ import io
 import os
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
@@ -250,6 +249,8 @@ def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
 
 def _folder_is_gone() -> bool:
     """Whether the folder we were started in was removed meanwhile, so that no relative path leads anywhere."""
+    from pathlib import Path  # start-up: this is rare
+
     try:
         Path.cwd()
     except FileNotFoundError:

@@ -10,7 +10,6 @@ import fnmatch
 import json
 import os
 import secrets
-from dataclasses import replace as changed
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -226,4 +225,5 @@ def project_of(session: Session, document: Mapping[str, Any], chosen: Mapping[st
             hint="leave those options out, or make another plan with them",
         )
     environment = session.environment or str(document["environment"])
-    return changed(session, environment=environment, variables=tuple(document["inputs"]["variables"])).project()
+    variables = tuple(document["inputs"]["variables"])
+    return structs.replace(session, environment=environment, variables=variables).project()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.atomic_io import read_file
 from contentops.ci.git import run_git
@@ -72,7 +71,7 @@ def command(session: Session, directory: str, name: str, ci: str | None, action:
     folder = session.path(directory)
     there = bool(ci) and (folder / "contentops.yaml").is_file()
     if there:
-        name = dataclasses.replace(session, directory=str(folder)).project().name
+        name = structs.replace(session, directory=str(folder)).project().name
     elif environment:
         raise click.UsageError("`--env` needs a project that has the environment; a new one has none yet")
     # Both are looked at before anything is written.

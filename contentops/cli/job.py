@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contentops.ci.runner import has_base
@@ -17,6 +16,7 @@ from contentops.reporting.diagnostics import annotation_lines, outputs, run_mark
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
+    from pathlib import Path
 
     from contentops.errors import Diagnostic
     from contentops.model import Note, Plan, Project, Run
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SUMMARY_ROOM = 500_000
 """Bytes of a plan on the job's page, which takes 1 MiB for each step."""
-_HUNK = re.compile(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@")
+_HUNK = r"@@ -\S+ \+(\d+)(?:,(\d+))? @@"
 
 
 def annotate(findings: Sequence[Diagnostic], directory: str) -> None:
@@ -40,10 +40,12 @@ def annotate(findings: Sequence[Diagnostic], directory: str) -> None:
 
 
 def _root(directory: str) -> Path | None:
+    from pathlib import Path  # start-up: most commands run where there is no runner
+
     from contentops.manifests.root import find_root
 
     try:
-        return find_root(Path(directory))
+        return Path(find_root(directory))
     except (ContentopsError, OSError):
         return None
 
@@ -54,7 +56,7 @@ def project_folder(directory: str) -> str:
     if root is None:
         return ""
     with contextlib.suppress(ValueError, OSError):
-        found = root.resolve().relative_to(Path(os.environ.get("GITHUB_WORKSPACE", "")).resolve()).as_posix()
+        found = root.resolve().relative_to(os.path.realpath(os.environ.get("GITHUB_WORKSPACE", ""))).as_posix()
         return "" if found == "." else found
     return ""
 
@@ -75,7 +77,7 @@ def _touched(root: Path) -> dict[str, AbstractSet[int]]:
     for line in diff.split("\n"):
         if line.startswith("+++ "):
             file = line[4:].rstrip("\t").removeprefix("b/")
-        elif match := _HUNK.match(line):
+        elif match := re.match(_HUNK, line):
             start, count = int(match[1]), int(match[2] or "1")
             found.setdefault(file, set()).update(range(start, start + min(count, 100_000)))
     return {name: frozenset(lines) for name, lines in found.items()}
@@ -117,6 +119,8 @@ def _append(variable: str, text: Callable[[], str]) -> None:
     path = os.environ.get(variable)
     if not path or not terminal.read_by_runner():
         return
+    from pathlib import Path  # start-up: the same
+
     try:
         with Path(path).open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text())

@@ -8,16 +8,16 @@ import os
 import re
 import shlex
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from msgspec import Struct, structs
 
 from contentops.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from click.shell_completion import CompletionItem
 
@@ -34,8 +34,7 @@ COMPLETE = "_CONTENTOPS_COMPLETE"
 """The variable by which a shell asks what may come next."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True, kw_only=True):
     """What stands before the command, and what nearly every command takes."""
 
     directory: str = "."
@@ -47,6 +46,8 @@ class Session:
 
     def path(self, name: str) -> Path:
         """A path from the command line: relative to `-C`, as if we had been started there."""
+        from pathlib import Path  # start-up: a plan without changes needs none
+
         return Path(self.directory) / name
 
     def project(self) -> Project:
@@ -152,11 +153,11 @@ def _with_session(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(context: click.Context, /, **given: Any) -> Any:
         known = {name: given.pop(name) for name in ("environment", "variables", "as_json") if name in given}
-        session = replace(context.obj, **known)
+        session = structs.replace(context.obj, **known)
         if debug := given.pop("debug", None):
             from contentops.cli.files import request_log
 
-            session = replace(session, trace=request_log(session.path(debug), context.call_on_close))
+            session = structs.replace(session, trace=request_log(session.path(debug), context.call_on_close))
         return function(session, **given)
 
     return run

@@ -11,13 +11,11 @@ import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from contentops.errors import OutputError
+from contentops.model import PROJECT_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-PROJECT_FILE = "contentops.yaml"
-"""The file that marks the project root."""
 
 SEGMENT_BYTES = 255
 """Longest file or folder name, in bytes of UTF-8."""

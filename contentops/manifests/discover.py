@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from contentops.atomic_io import NotAFile, read_file
 from contentops.digest import digest_bytes, digest_json
-from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.manifests.data import DataFile
+from contentops.model import PROJECT_FILE
 from contentops.yaml.positions import YamlDocument, finding
 from contentops.yaml.read import MAX_BYTES
 

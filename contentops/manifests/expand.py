@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, field
 
 from contentops.errors import Location, Severity
+from contentops.manifests.item_fields import OWN_KEYS, Defaults, ItemFields
 from contentops.manifests.templates import templates_in
 from contentops.manifests.values import RESERVED, Tree, Written, fields, overlay, top, tree
-from contentops.yaml.positions import Source, YamlDocument, locate
+from contentops.yaml.positions import Map, Source, YamlDocument, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,8 +32,7 @@ MAX_INSTANCES: Final = 200_000
 
 _ROWS: Final = ""
 """Stands for `for_each` among the names of axes."""
-_OWN_KEYS: Final = frozenset({"vars", "for_each", "matrix"})
-_ITEM_ONLY: Final = frozenset({"id", "vars", "for_each", "matrix"})
+_ITEM_ONLY: Final = OWN_KEYS | {"id"}
 _BUILT_IN: Final[Mapping[str, Json]] = {"mode": "standard"}
 
 
@@ -67,7 +67,11 @@ class Declared(Struct, frozen=True):
     index: int
     label: str
     """Names the item in messages: its id as written, or its position where it has none."""
-    fields: Mapping[str, Tree]
+    location: Location
+    """Where the entry stands."""
+    below: Layers
+    item: ItemFields
+    """Its fields over those of the layers below."""
     variables: Mapping[str, Tree]
     own_variables: tuple[Written, ...] = ()
     each: tuple[Each, ...] | None = None
@@ -81,9 +85,9 @@ class Declared(Struct, frozen=True):
         return Written(self.document.root["items"][self.index], "item", self.document, ("items", self.index))
 
     @property
-    def location(self) -> Location:
-        """Where the entry stands."""
-        return locate(self.document, ("items", self.index))
+    def fields(self) -> Mapping[str, Tree]:
+        """Its fields as they are written, for messages."""
+        return overlay(fields(self.written, leave_out=OWN_KEYS), self.below.defaults)
 
 
 def layers(project: Project, project_source: Source, document: YamlDocument, problems: Problems) -> Layers:
@@ -143,12 +147,12 @@ def _bad_name(name: str) -> str | None:
     return None
 
 
-def entries_of(document: YamlDocument) -> Iterator[tuple[int, dict[str, Json]]]:
+def entries_of(document: YamlDocument) -> Iterator[tuple[int, Map]]:
     """The entries of `items` that are maps, with their positions in the list."""
     root = document.root
     items = root.get("items") if isinstance(root, dict) else None
     for index, entry in enumerate(items if isinstance(items, list) else ()):
-        if isinstance(entry, dict):
+        if isinstance(entry, Map):
             yield index, entry
 
 
@@ -168,14 +172,14 @@ def expand(
     data: Mapping[Pointer, Sequence[DataRow]],
     cli: Mapping[str, Tree],
     problems: Problems,
-) -> list[Declared]:
-    """Every item of a manifest with its layers and combinations.
+) -> Iterator[Declared]:
+    """Every item of a manifest with its layers and combinations, one by one.
 
     `data` holds the rows of data files by where each is named (see `data_paths`); an item of which a file could not
     be read is left out, so that the rest of it is not checked either. `cli` are the variables of the command line.
     """
     shared = overlay(cli, below.variables)
-    found: list[Declared] = []
+    defaults = Defaults(document, below.defaults)
     room = MAX_INSTANCES
     for index, entry in entries_of(document):
         if any(pointer not in data for pointer, _ in data_paths(index, entry)):
@@ -186,18 +190,17 @@ def expand(
         own = _names(written.below("vars"), problems) if "vars" in entry else {}
         each = _combinations(written, label, data, room, problems)
         room -= len(each or ())
-        found.append(
-            Declared(
-                document=document,
-                index=index,
-                label=label,
-                fields=overlay(fields(written, leave_out=_OWN_KEYS), below.defaults),
-                variables=overlay(cli, overlay(own, below.variables)) if own else shared,
-                own_variables=tuple(map(top, own.values())),
-                each=each,
-            )
+        yield Declared(
+            document=document,
+            index=index,
+            label=label,
+            location=Location(document.source.path, *unpack(document.root["items"].places[index])),
+            below=below,
+            item=ItemFields(defaults, index, entry),
+            variables=overlay(cli, overlay(own, below.variables)) if own else shared,
+            own_variables=tuple(map(top, own.values())),
+            each=each,
         )
-    return found
 
 
 class _Part(Struct, frozen=True):

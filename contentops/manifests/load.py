@@ -20,20 +20,19 @@ import msgspec
 from contentops import __version__
 from contentops.collector import collect_new, without_collection
 from contentops.digest import digest_bytes, digest_json
-from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifests.cross_checks import check_across, check_environment, check_unused, inputs_of
 from contentops.manifests.data import read_rows
 from contentops.manifests.discover import FileError, ProjectFiles, discover
 from contentops.manifests.expand import command_line, data_paths, entries_of, expand, layers
+from contentops.manifests.items import make_items, warn_unused
 from contentops.manifests.parse_cache import FORMAT, FileResult
 from contentops.manifests.parse_cache import decode as decode_result
 from contentops.manifests.parse_cache import encode as encode_result
 from contentops.manifests.problems import Problems, counted, in_order, meant, with_meant
-from contentops.manifests.render import make_items, warn_unused
 from contentops.manifests.schema import check_schema
 from contentops.manifests.templates import Templates
-from contentops.model import Catalog, Desired, ItemId, Moved, Project
+from contentops.model import PROJECT_FILE, Catalog, Desired, ItemId, Moved, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Source, YamlDocument, finding, locate
 from contentops.yaml.read import decode, read_yaml
@@ -87,7 +86,7 @@ class FileBuilder:
         below = layers(self.project, self.project_source, document, problems)
         declared = expand(document, below, rows, self.cli, problems)
         if shape:
-            declared = with_meant(declared, schema)
+            declared = with_meant(declared, document, schema)
         made = make_items(
             declared,
             problems,
@@ -101,7 +100,7 @@ class FileBuilder:
             ),
         )
         if not problems.errors and not findings and not shape:
-            warn_unused(below, declared, made.used, problems)
+            warn_unused(below, made, problems)
             _warn_empty(document, problems)
         places = {found.location for found in (*findings, *shape)}
         own = [found for found in problems.done() if found.location not in places]
@@ -113,10 +112,10 @@ class FileBuilder:
             claims=tuple(made.claims),
             moved=tuple(_moved(document)),
             findings=tuple(in_order([*findings, *shape, *own])),
-            used=frozenset().union(*made.used),
+            used=frozenset(made.used),
             data=tuple(sorted(asked.items())),
-            complete=made.complete and readable and not hidden and len(declared) == _declarations(document),
-            items=len(declared),
+            complete=made.complete and readable and not hidden and made.declarations == _declarations(document),
+            items=made.declarations,
         )
 
     def _rows(

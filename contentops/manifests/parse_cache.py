@@ -16,10 +16,11 @@ from msgspec import Raw, Struct, structs
 
 from contentops.digest import Digest
 from contentops.errors import Diagnostic, Location
+from contentops.manifests.origins import Origins, OriginShape, OriginShapes
 from contentops.model import Checks, ItemId, MergeRule, Moved, OnEdit, Origin, Request, Spec, StoredMap
 from contentops.model.stored import Pack, PackedMap, packed, unpacked
 
-FORMAT: Final = 7
+FORMAT: Final = 8
 """Part of each key: with another form of the text, no stored one is found."""
 
 _CHECKSUM: Final = 32
@@ -77,22 +78,11 @@ class _StoredSpec(Struct, frozen=True, array_like=True):
     variables: int
 
 
-class _StoredOrigin(Struct, frozen=True, array_like=True):
-    """An origin; its location as the number of the file, line and column."""
+class _OriginTable(Struct, frozen=True, array_like=True):
+    """The origins of a manifest: what they have alike, and by number which of these and the positions."""
 
-    layer: str
-    location: tuple[int, int, int] | None
-    variables: tuple[str, ...]
-
-
-class _Origins(Struct, frozen=True, array_like=True):
-    """Every origin of a manifest once, and maps of names to their numbers."""
-
-    origins: list[_StoredOrigin]
-    files: list[str]
-    names: list[list[str]]
+    shapes: list[OriginShape]
     maps: list[tuple[int, list[int]]]
-    """Which of the `names`, and the numbers of their origins."""
 
 
 class _Stored(Struct, frozen=True, array_like=True):
@@ -120,10 +110,10 @@ class _Table:
         self._packed = packed
 
     @functools.cached_property
-    def decoded(self) -> _Origins:
+    def decoded(self) -> _OriginTable:
         """All of them."""
         (text,) = unpacked(self._packed)
-        return msgspec.json.decode(text, type=_Origins)
+        return msgspec.json.decode(text, type=_OriginTable)
 
 
 class StoredOrigins(Mapping[str, Origin]):
@@ -135,30 +125,23 @@ class StoredOrigins(Mapping[str, Origin]):
         self._table = table
         self._number = number
 
-    def __getitem__(self, name: str) -> Origin:
-        decoded, names = self._table.decoded, self._names
-        if name not in names:
-            raise KeyError(name)
-        stored = decoded.origins[decoded.maps[self._number][1][names.index(name)]]
-        location = None
-        if stored.location is not None:
-            file, line, column = stored.location
-            location = Location(decoded.files[file], line, column)
-        return Origin(layer=stored.layer, location=location, variables=stored.variables)
-
     @property
-    def _names(self) -> list[str]:
+    def _found(self) -> Origins:
         decoded = self._table.decoded
-        return decoded.names[decoded.maps[self._number][0]]
+        shape, places = decoded.maps[self._number]
+        return Origins(decoded.shapes[shape], places)
+
+    def __getitem__(self, name: str) -> Origin:
+        return self._found[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._found)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._found)
 
     def __repr__(self) -> str:
-        return repr(dict(self))
+        return repr(self._found)
 
 
 class _Shared(Generic[T]):
@@ -184,7 +167,6 @@ def encode(result: FileResult) -> str:
     locations: dict[Location | None, int] = {}
     checks: dict[Checks, int] = {}
     used: dict[tuple[tuple[str, str], ...], int] = {}
-    origins: _Shared[Origin] = _Shared()
     maps: _Shared[Mapping[str, Origin]] = _Shared()
     specs = [
         _StoredSpec(
@@ -206,12 +188,10 @@ def encode(result: FileResult) -> str:
         )
         for spec in result.specs
     ]
-    files: dict[str, int] = {}
-    names: dict[tuple[str, ...], int] = {}
-    numbered = [
-        (names.setdefault(tuple(entry), len(names)), list(map(origins.number, entry.values()))) for entry in maps.values
-    ]
-    table = _Origins([_stored(one, files) for one in origins.values], list(files), list(map(list, names)), numbered)
+    shapes: _Shared[OriginShape] = _Shared()
+    collected = map(OriginShapes().collected, maps.values)
+    numbered = [(shapes.number(one.shape), list(one.places)) for one in collected]
+    table = _OriginTable(shapes.values, numbered)
     stored = _Stored(
         result=structs.replace(result, specs=()),
         specs=specs,
@@ -246,12 +226,6 @@ def _common(spec: Spec, *, checks: int, used: int) -> _CommonFields:
     )
 
 
-def _stored(origin: Origin, files: dict[str, int]) -> _StoredOrigin:
-    at = origin.location
-    location = None if at is None else (files.setdefault(at.file, len(files)), at.line, at.column)
-    return _StoredOrigin(origin.layer, location, origin.variables)
-
-
 def decode(text: str) -> FileResult | None:
     """What was stored, or None where the text is not what `encode` made."""
     try:
@@ -264,7 +238,11 @@ def decode(text: str) -> FileResult | None:
     for location in stored.locations:
         if location is not None and location.file == stored.result.path:
             structs.force_setattr(location, "file", stored.result.path)  # as one text
-    table, inputs, metadata = _Table(stored.origins), Pack(stored.inputs), list(map(StoredMap, stored.metadata))
+    table, inputs, metadata = (
+        _Table(stored.origins),
+        Pack(stored.inputs),
+        [StoredMap(bytes(one)) for one in stored.metadata],
+    )
     specs = tuple(_spec(stored, number, inputs, metadata, table) for number in range(len(stored.specs)))
     return structs.replace(stored.result, specs=specs)
 

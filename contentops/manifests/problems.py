@@ -15,7 +15,7 @@ from contentops.manifests.schema_match import resolve
 from contentops.yaml.positions import YamlDocument, finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from contentops.manifests.expand import Declared
     from contentops.manifests.values import Written
@@ -30,18 +30,17 @@ def meant(value: Any, known: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in close if name is not None and name not in value)
 
 
-def with_meant(declared: Sequence[Declared], schema: Mapping[str, Any]) -> list[Declared]:
+def with_meant(declared: Iterable[Declared], document: YamlDocument, schema: Mapping[str, Any]) -> Iterator[Declared]:
     """The declarations of a manifest that does not fit its schema, each with the fields it was meant to set."""
-    if not declared:
-        return []
-    root = declared[0].document.root
+    root = document.root if isinstance(document.root, dict) else {}
     shared = meant(root, schema["properties"])
     fields = _names(schema, "defaults")
     if "defaults" in shared:
         shared |= fields
     shared |= meant(root.get("defaults"), fields)
     item = _names(schema, "item")
-    return [structs.replace(entry, meant=shared | meant(root["items"][entry.index], item)) for entry in declared]
+    for entry in declared:
+        yield structs.replace(entry, meant=shared | meant(root["items"][entry.index], item))
 
 
 def _names(schema: Mapping[str, Any], definition: str) -> frozenset[str]:

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, InputError, Location, UsageError, nearest
 from contentops.loopback import is_loopback
 from contentops.manifests.discover import FileError, ProjectFiles
 from contentops.manifests.schema import check_schema
-from contentops.model import BASE, ApiSettings, Budget, Guards, Project
+from contentops.model import BASE, PROJECT_FILE, ApiSettings, Budget, Guards, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Map, YamlDocument, finding
 from contentops.yaml.read import SECRET_KEYS, masked, read_yaml

@@ -1,29 +1,29 @@
 """From a declared item to its values: templates filled in, and a note of what each value was made from.
 
 Variables and the fields of `item` are rendered when a template first asks for them, so they may use each other in
-any order; going round in a circle is an error that names the circle. The items of one file are told apart by their ids.
+any order; going round in a circle is an error that names the circle.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
 
 from contentops.digest import digest_json
-from contentops.errors import Location, Severity, suggest
-from contentops.manifests.templates import INPUTS, Scope, Trace, Uses, is_template, plain, root_of, templates_in
-from contentops.manifests.values import MISSING, Lazy, TemplateError, Tree, Written, top
-from contentops.model import Origin
+from contentops.errors import Severity, suggest
+from contentops.manifests.item_fields import Unrendered
+from contentops.manifests.templates import INPUTS, Scope, Uses, is_template, plain, root_of, templates_in
+from contentops.manifests.values import MISSING, Branch, Lazy, TemplateError, Written, top
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from contentops.manifests.expand import Declared, Each, Layers
+    from contentops.manifests.expand import Declared, Each
+    from contentops.manifests.origins import OriginKind
     from contentops.manifests.problems import Problems
-    from contentops.manifests.templates import Templates
-    from contentops.model import Json, Spec
+    from contentops.manifests.templates import Trace
+    from contentops.model import Json, Origin
 
 
 ITEM_FIELDS: Final = ("id", "template", "style", "vertical", "brand_voice", "mode", "tags", "inputs", "metadata")
@@ -71,21 +71,21 @@ def fingerprint(value: Json) -> str:
 def render_item(declared: Declared, each: Each | None, scope: Scope, uses: Uses, problems: Problems) -> Rendered:
     """One item, for one combination of `for_each` or `matrix`; what cannot be rendered is reported."""
     item = _Item(declared, each, scope, problems)
-    values: dict[str, Json] = {}
+    values = dict(declared.item.values)
     failed: set[str] = set()
-    for name, node in declared.fields.items():
+    for name in declared.item.open:
         try:
-            value = node.value if isinstance(node, Written) and node.is_plain else item.field(name)
+            values[name] = item.field(name)
         except _FailedError:
             failed.add(name)
-            continue
-        if value is not None:
-            values[name] = value
+        if name in failed or values[name] is None:
+            del values[name]
     try:
         variables, used = ({}, {}) if failed else item.trace(uses)
     except _FailedError:
         failed.add("vars")
         variables, used = {}, {}
+    item.end()
     return Rendered(declared, each, values, frozenset(failed), uses.origins, variables, used)
 
 
@@ -106,15 +106,19 @@ class _Item:
         self._problems = problems
         self._done: dict[str, Any] = {}
         self._stack: list[str] = []
-        self._lazy = Lazy(ITEM_FIELDS, self._ask)
+        self._lazy: Lazy | None = None
+
+    def end(self) -> None:
+        """Let go of what leads back here, so that nothing is left for the garbage collector."""
+        self._lazy = None
 
     def field(self, name: str) -> Json:
         """A rendered field of the item; None where it is absent. Raises _FailedError."""
-        return self._once(f"item.{name}", self._declared.fields[name])
+        return self._once(f"item.{name}", self._declared.item.values[name])
 
     def _ask(self, name: str) -> Any:
         """What a template gets for `item.<name>`."""
-        if name not in self._declared.fields:
+        if name not in self._declared.item.values:
             if name == "id":  # reported with the item, not with everything that is named after it
                 raise _FailedError
             return MISSING
@@ -126,6 +130,8 @@ class _Item:
         if name == "each":
             return MISSING if self._each is None else self._each.values
         if name == "item":
+            if self._lazy is None:
+                self._lazy = Lazy(ITEM_FIELDS, self._ask)
             return self._lazy
         if name in self._scope.constants:
             return self._scope.constants[name]
@@ -150,7 +156,7 @@ class _Item:
         found = self._ask(INPUTS)
         return _NONE if found is MISSING else found
 
-    def _once(self, name: str, node: Tree) -> Json:
+    def _once(self, name: str, node: Any) -> Json:
         """Render a variable or field unless that was done or is being done."""
         if name in self._done:
             value = self._done[name]
@@ -162,7 +168,8 @@ class _Item:
             raise _FailedError
         if len(self._stack) >= MAX_CHAIN:
             core = f"`{self._stack[0]}` leads through more than {MAX_CHAIN} other values"
-            self._problems.about("", top(node), "template-limit", core, hint="let it use the last ones directly")
+            hint = "let it use the last ones directly"
+            self._problems.about("", self._written(name), "template-limit", core, hint=hint)
             raise _FailedError
         self._stack.append(name)
         try:
@@ -174,17 +181,26 @@ class _Item:
             self._stack.pop()
         return value
 
-    def _tree(self, node: Tree, name: str) -> Json:
+    def _written(self, name: str) -> Written:
+        """Where a variable or field is written."""
+        in_item = name.startswith("item.")
+        return top(self._declared.fields[name[5:]] if in_item else self._scope.variables[name])
+
+    def _tree(self, node: Any, name: str) -> Json:
         """A value with its templates filled in. A null inside a map of layers takes its key away."""
         if isinstance(node, Written):
             return self._value(node, name)
-        found = self._all((key, entry, f"{name}.{key}") for key, entry in node.entries.items())
-        return {key: value for key, value in found.items() if value is not None}
+        if not isinstance(node, Branch | Unrendered):
+            return node  # a field without templates
+        values, open_ = ({}, node.entries) if isinstance(node, Branch) else (node.values, node.open)
+        found = values | self._all((key, entry, f"{name}.{key}") for key, entry in open_.items())
+        for key in open_:
+            if found[key] is None:
+                del found[key]
+        return found
 
     def _value(self, written: Written, name: str) -> Json:
         value = written.value
-        if written.is_plain:
-            return value
         if isinstance(value, str):
             return self._template(written, name) if written.layer != "command line" and is_template(value) else value
         if not isinstance(value, list | dict):
@@ -195,7 +211,7 @@ class _Item:
         found = self._all((key, written.below(key), name) for key in keys)
         return found if isinstance(value, dict) else list(found.values())
 
-    def _all(self, entries: Iterable[tuple[Any, Tree, str]]) -> dict[Any, Json]:
+    def _all(self, entries: Iterable[tuple[Any, Any, str]]) -> dict[Any, Json]:
         """Every entry of a list or map, so that all of its problems are found at once."""
         found: dict[Any, Json] = {}
         failed = False
@@ -257,31 +273,31 @@ class _Item:
         first = circle.index(min(circle))
         circle = circle[first:] + circle[:first]
         names = " -> ".join(f"`{step}`" for step in (*circle, circle[0]))
-        in_item, name = circle[0].startswith("item."), circle[0].removeprefix("item.")
-        node = self._declared.fields[name] if in_item else self._scope.variables[name]
         hint = "put what several inputs use under `vars`" if circle == ["item.inputs"] else ""
-        self._problems.about("", top(node), "variable-cycle", f"values go round in a circle: {names}", hint=hint)
+        core = f"values go round in a circle: {names}"
+        self._problems.about("", self._written(circle[0]), "variable-cycle", core, hint=hint)
 
     def trace(self, uses: Uses) -> Trace:
         """Every variable the item used: where its value was written, and the start of its value's digest."""
         known = self._scope.traces.get(uses.names)
         if known is not None:
             return known
-        origins: dict[str, Origin] = {}
+        shapes = self._scope.shapes
+        places: dict[str, int] = {}
+        kinds: dict[str, OriginKind] = {}
         used: dict[str, str] = {}
-        data: dict[Any, Origin] = {}
         for name in uses.names:
             root, _, part = name.partition(".")
             if root != "each":
-                origins[name] = self._scope.origin(name)
+                places[name], kinds[name] = self._scope.origin(name)
                 used[name] = self._print(name)
             elif self._each is not None and (not part or part in self._each.values):
-                location = self._each.place(part)
-                origins[name] = data.setdefault(location, Origin(layer="data", location=location))
+                places[name], kinds[name] = shapes.place("data", self._each.place(part))
                 used[name] = fingerprint(self._each.values[part] if part else self._each.values)
+        trace = shapes.origins(places, kinds), used
         if all(map(self._scope.is_constant, uses.names)):
-            self._scope.traces[uses.names] = origins, used
-        return origins, used
+            self._scope.traces[uses.names] = trace
+        return trace
 
     def _print(self, name: str) -> str:
         found = self._scope.prints.get(name)
@@ -290,105 +306,3 @@ class _Item:
             if self._scope.is_constant(name):
                 self._scope.prints[name] = found
         return found
-
-
-# --- items -------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(slots=True)
-class FileItems:
-    """What the declarations of one file became."""
-
-    specs: list[Spec] = dataclasses.field(default_factory=list)
-    claims: list[tuple[str, Location]] = dataclasses.field(default_factory=list)
-    """The ids of items with errors, and where they are declared."""
-    used: list[tuple[str, ...]] = dataclasses.field(default_factory=list)
-    """The variables each declaration uses."""
-    complete: bool = True
-    """Whether every id is known."""
-
-
-def make_items(
-    declared: Sequence[Declared],
-    problems: Problems,
-    *,
-    builtin: Mapping[str, Json],
-    templates: Templates,
-    check: Callable[[Rendered, Problems], Spec | None],
-) -> FileItems:
-    """Render and `check` every item; `builtin` are the names all templates know besides variables."""
-    scopes: dict[int, Scope] = {}
-    ids: dict[str, Rendered] = {}
-    made = FileItems()
-    for entry in declared:
-        scope = scopes.get(id(entry.variables))
-        if scope is None:
-            scope = scopes[id(entry.variables)] = Scope(entry.variables, builtin, templates)
-        uses = Uses(entry, scope)
-        made.used.append(uses.names)
-        if not entry.each and entry.each is not None:
-            made.complete = False
-        if not _may_multiply(entry, uses, problems):
-            made.complete = False
-            continue
-        for each in (None,) if entry.each is None else entry.each:
-            rendered = render_item(entry, each, scope, uses, problems)
-            _sort_in(made, rendered, check(rendered, problems), ids, problems)
-    return made
-
-
-def _sort_in(
-    made: FileItems, rendered: Rendered, spec: Spec | None, ids: dict[str, Rendered], problems: Problems
-) -> None:
-    """Keep a spec, or at least the id of an item with errors; of two with one id the first."""
-    name = spec.id if spec else rendered.values.get("id")
-    if not isinstance(name, str):
-        made.complete = False
-        return
-    first = ids.setdefault(name, rendered)
-    if first is not rendered:
-        _report_duplicate(rendered, first, name, problems)
-    elif spec:
-        made.specs.append(spec)
-    else:
-        made.claims.append((name, rendered.declared.location))
-
-
-def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
-    """Whether an item with `for_each` or `matrix` tells its rows apart by `each`."""
-    if declared.each is None or "id" not in declared.fields:
-        return True
-    if any(name.partition(".")[0] == "each" for name in uses.of("id")):
-        return True
-    written = declared.fields["id"]
-    assert isinstance(written, Written)
-    hint = "name a column that stays the same: `{{ each.slug }}`; for plain values `{{ each.value }}`"
-    core = "makes several items, so its id must use `each`"
-    problems.about(declared.label, written, "id-without-each", core, hint=hint)
-    return False
-
-
-def _report_duplicate(rendered: Rendered, first: Rendered, name: str, problems: Problems) -> None:
-    written = rendered.declared.fields["id"]
-    assert isinstance(written, Written)
-    here = f" ({rendered.each.label})" if rendered.each else ""
-    there = first.each.label if first.each and first.each.location else f"{first.declared.location}"
-    if first.each and not first.each.location:
-        there += f" ({first.each.label})"
-    # All of it tells one from the other: what is left to be equal is the place and the code.
-    said = f"item `{name[:200]}`{here} is declared twice: first at {there}"
-    problems.about(said, written, "duplicate-id", "", hint="ids are unique in the whole project: rename one")
-
-
-def warn_unused(
-    below: Layers, declared: Sequence[Declared], used: Sequence[tuple[str, ...]], problems: Problems
-) -> None:
-    """Warn about variables of the manifest that no item uses, and of an item that the item itself does not."""
-    everywhere = frozenset().union(*used)
-    idle = [(written, "any item") for written in below.local if declared and written.pointer[-1] not in everywhere]
-    for entry, names in zip(declared, used, strict=True):
-        idle += [(written, entry.label) for written in entry.own_variables if written.pointer[-1] not in names]
-    for written, whom in idle:
-        core = f"variable `{written.pointer[-1]}` is not used by {whom}"
-        hint = "remove it, or use it"
-        problems.about("", written, "unused-variable", core, key=True, hint=hint, severity=Severity.WARNING)

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import Diagnostic, InputError
+from contentops.model import PROJECT_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
 
-def find_root(start: Path) -> Path:
+def find_root(start: Path | str) -> str:
     """The nearest folder at or above `start` that holds `contentops.yaml`, as an absolute path.
 
     Raises InputError where there is none, where `start` is no folder, or where it is relative to one that is gone.
     """
     try:
-        start = Path(os.path.realpath(start))
+        start = os.path.realpath(start)
     except FileNotFoundError:
         raise no_folder() from None
     hint = "start a project with `contentops init`, or name its folder with `-C DIR`"
-    if not _holds(start.is_dir):
+    if not os.path.isdir(start):
         message = f"there is no folder `{start}`"
         raise InputError([Diagnostic(code="no-project", message=message, hint=hint)])
-    for folder in (start, *start.parents):
-        if _holds((folder / PROJECT_FILE).is_file):
+    folder, above = start, ""
+    while folder != above:
+        if os.path.isfile(os.path.join(folder, PROJECT_FILE)):
             return folder
-    if _holds((start / "contentops.yml").is_file):
+        folder, above = os.path.dirname(folder), folder
+    if os.path.isfile(os.path.join(start, "contentops.yml")):
         hint = f"rename `contentops.yml` to `{PROJECT_FILE}`"
     message = f"no `{PROJECT_FILE}` in `{start}` or any folder above it"
     raise InputError([Diagnostic(code="no-project", message=message, hint=hint)])
@@ -40,11 +41,3 @@ def no_folder() -> InputError:
     message = "the folder this was started in is not there any more"
     hint = "change to a folder that is there, and run it again"
     return InputError([Diagnostic(code="no-folder", message=message, hint=hint)])
-
-
-def _holds(test: Callable[[], bool]) -> bool:
-    """Whether a file test holds; a path the system refuses to look at is not there."""
-    try:
-        return test()
-    except OSError:
-        return False

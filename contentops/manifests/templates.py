@@ -23,7 +23,6 @@ from contentops.manifests.values import (
     top,
     unsendable,
 )
-from contentops.model import Origin
 from contentops.yaml.positions import YamlDocument, finding
 from contentops.yaml.read import decode
 
@@ -33,11 +32,14 @@ if TYPE_CHECKING:
     from contentops.errors import Diagnostic
     from contentops.manifests.compiled import Compiled, Macros
     from contentops.manifests.data import DataFile
-    from contentops.manifests.expand import Declared
+    from contentops.manifests.item_fields import FieldTemplate, ItemFields
+    from contentops.manifests.origins import OriginKind, Origins, OriginShapes
     from contentops.model import Json, Project
     from contentops.yaml.positions import Source
 
     Lookup = Callable[[str], Any]
+    Trace = tuple[Origins, dict[str, str]]
+    """Where the value of each variable was written, and the start of its digest."""
 
 
 _PIECE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*\}\}")
@@ -154,6 +156,19 @@ def plain(value: Json) -> Json:
     return [plain(entry) for entry in value] if isinstance(value, list) else value
 
 
+def settled(value: Json) -> Any:
+    """The same; MISSING if there is Jinja in it."""
+    if isinstance(value, str):
+        return MISSING if is_template(value) else value
+    if not isinstance(value, dict | list):
+        return value
+    entries = value.values() if isinstance(value, dict) else value
+    found = [entry if type(entry) is str and "{" not in entry else settled(entry) for entry in entries]
+    if MISSING in found:
+        return MISSING
+    return dict(zip(value, found, strict=True)) if isinstance(value, dict) else found
+
+
 Paths = tuple[tuple[str, ...], ...]
 
 
@@ -166,7 +181,8 @@ def _split(source: str) -> tuple[tuple[str, ...], Paths] | None:
     literals, paths = parts[0::2], tuple(tuple(path.split(".")) for path in parts[1::2])
     if "\r" in source or len(source) > MAX_TEXT or any(path[0] in _KEYWORDS for path in paths):
         return None
-    if any(_OPENING.search(text) for text in literals) or any(text.endswith("{") for text in literals[:-1]):
+    between = "\0".join(literals)
+    if "{" in between and (_OPENING.search(between) or "{\0" in between):
         return None
     return tuple(literals), paths
 
@@ -249,9 +265,6 @@ class MacroFile:
 INPUTS: Final = "inputs"
 """The short name of `item.inputs`."""
 
-Trace = tuple[dict[str, Origin], dict[str, str]]
-"""Where the value of each variable was written, and the start of its digest."""
-
 
 class Scope:
     """The variables some items share, and what is the same for all of those items.
@@ -259,19 +272,23 @@ class Scope:
     A variable that depends on neither `each` nor `item` is rendered once.
     """
 
-    def __init__(self, variables: Mapping[str, Tree], builtin: Mapping[str, Json], templates: Templates) -> None:
+    def __init__(
+        self, variables: Mapping[str, Tree], builtin: Mapping[str, Json], templates: Templates, shapes: OriginShapes
+    ) -> None:
         self.variables = variables
         self.builtin = builtin
         self.templates = templates
+        self.shapes = shapes
         self.constants: dict[str, Json] = dict(builtin)
         self.prints: dict[str, str] = {}
         self.broken: set[str] = set()
-        self.shared: dict[int, Origin] = {}
-        """Origins of defaults by the identity of what was written, which outlives this scope."""
+        self.shared: dict[int, OriginKind] = {}
+        """What the origins of defaults say, by the identity of the template, which outlives this scope."""
         self.traces: dict[tuple[str, ...], Trace] = {}
         """What items note about their variables, by those variables, where it is the same for every item."""
         self._reach: dict[str, frozenset[str]] = {}
-        self._origins: dict[str, Origin] = {}
+        self._constant: dict[str, bool] = {}
+        self._origins: dict[str, tuple[int, OriginKind]] = {}
 
     def reach(self, name: str) -> frozenset[str]:
         """Every variable a variable leads to, itself included, and the parts of `each` and `item` it uses."""
@@ -293,8 +310,6 @@ class Scope:
 
     def direct(self, node: Tree) -> Iterator[str]:
         """The names the templates inside a value use themselves."""
-        if isinstance(node, Written) and node.is_plain:
-            return
         for _, leaf in leaves(node, ()):
             if leaf.layer != "command line":
                 for source in templates_in(leaf.value):
@@ -307,17 +322,19 @@ class Scope:
 
     def is_constant(self, name: str) -> bool:
         """Whether a variable is the same for every item."""
-        return root_of(name) not in {"each", "item"} and not any(
-            root_of(step) in {"each", "item"} for step in self.reach(name)
-        )
+        found = self._constant.get(name)
+        if found is None:
+            found = {"each", "item"}.isdisjoint(map(root_of, (name, *self.reach(name))))
+            self._constant[name] = found
+        return found
 
-    def origin(self, name: str) -> Origin:
+    def origin(self, name: str) -> tuple[int, OriginKind]:
         """Where a variable was written."""
         found = self._origins.get(name)
         if found is None:
             written = top(self.variables[name])
             others = tuple(sorted(self.reach(name) - {name}))
-            found = self._origins[name] = Origin(layer=written.layer, location=written.location, variables=others)
+            found = self._origins[name] = self.shapes.place(written.layer, written.location, others)
         return found
 
 
@@ -329,43 +346,39 @@ def root_of(name: str) -> str:
 class Uses:
     """Which variables each field of a declared item uses; the same for all of its rows."""
 
-    def __init__(self, declared: Declared, scope: Scope) -> None:
-        self._declared = declared
+    def __init__(self, fields: ItemFields, scope: Scope) -> None:
+        self._fields = fields
         self._scope = scope
-        self._fields: dict[str, frozenset[str]] = {}
-        self.origins: dict[str, Origin] = {}
-        for name, node in declared.fields.items():
-            if isinstance(node, Written):
-                self.origins[name] = self._origin(name, node)
-                continue
-            for path, leaf in leaves(node, (name,)):
-                self.origins[".".join(path)] = self._origin(name, leaf)
-        used = {origin.variables for origin in self.origins.values()}
-        self.names = tuple(sorted({name for names in used for name in names}))
+        self._known: dict[str, frozenset[str]] = {}
+        found = {template.name: self._kind(template) for template in fields.templates}
+        self.names = tuple(sorted({name for kind in found.values() for name in kind.variables}))
+        self.origins = scope.shapes.origins(fields.places, fields.kinds | found)
 
-    def _origin(self, name: str, leaf: Written) -> Origin:
-        """Where a value comes from. What a default says is the same for every item, unless it asks for `item`."""
-        known = self._scope.shared.get(id(leaf))
+    def _kind(self, template: FieldTemplate) -> OriginKind:
+        """What a default says is the same for every item, unless it asks for `item`."""
+        known = self._scope.shared.get(id(template))
         if known is not None:
             return known
-        direct = () if leaf.is_plain else tuple(self._scope.direct(leaf))
-        names = tuple(sorted(self._expand(direct, frozenset({name})))) if direct else ()
-        origin = Origin(layer=leaf.layer, location=leaf.location, variables=names)
-        if leaf.layer != "item" and not any(root_of(step) == "item" for step in direct):
-            self._scope.shared[id(leaf)] = origin
-        return origin
+        direct = tuple(self._scope.direct(template.written))
+        names = tuple(sorted(self._expand(direct, frozenset({template.field}))))
+        plain = self._fields.kinds[template.name]
+        kind = self._scope.shapes.kind(plain.layer, plain.file, names)
+        if plain.layer != "item" and not any(root_of(step) == "item" for step in direct):
+            self._scope.shared[id(template)] = kind
+        return kind
 
     def of(self, name: str) -> frozenset[str]:
         """The variables behind one field."""
         return self._field(name, frozenset())
 
     def _field(self, name: str, on_the_way: frozenset[str]) -> frozenset[str]:
-        node = self._declared.fields.get(name)
-        if node is None or name in on_the_way:
+        if name not in self._fields.open or name in on_the_way:
             return frozenset()
-        found = self._fields.get(name)
+        found = self._known.get(name)
         if found is None:
-            found = self._fields[name] = self._expand(self._scope.direct(node), on_the_way | {name})
+            templates = (template.written for template in self._fields.templates if template.field == name)
+            direct = [used for written in templates for used in self._scope.direct(written)]
+            found = self._known[name] = self._expand(direct, on_the_way | {name})
         return found
 
     def _expand(self, direct: Iterable[str], on_the_way: frozenset[str]) -> frozenset[str]:

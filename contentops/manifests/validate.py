@@ -66,8 +66,7 @@ def check_item(
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The inputs by name, also where some could not be rendered."""
-    node = rendered.declared.fields.get("inputs")
-    if "inputs" in rendered.failed and isinstance(node, Branch):
+    if "inputs" in rendered.failed and isinstance(node := rendered.declared.fields["inputs"], Branch):
         return dict.fromkeys(node.entries, UNRENDERED)
     found: Mapping[str, Any] = values.get("inputs", {})
     return found

@@ -15,12 +15,12 @@ from unicodedata import ucd_3_2_0
 
 from msgspec import Struct
 
-from contentops.errors import Location
-from contentops.yaml.positions import Map, YamlDocument, locate, unpack
+from contentops.yaml.positions import YamlDocument, locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from contentops.errors import Location
     from contentops.model import Json
     from contentops.yaml.positions import Pointer
 
@@ -195,34 +195,15 @@ class Written(Struct, frozen=True):
     layer: str
     document: YamlDocument | None = None
     pointer: Pointer = ()
-    packed: int = -1
-    """Its position as maps keep it, or -1 where only the pointer leads there."""
 
     @property
     def location(self) -> Location | None:
         """Where it was written."""
-        if self.document is None:
-            return None
-        if self.packed >= 0:
-            return Location(self.document.source.path, *unpack(self.packed))
-        return locate(self.document, self.pointer)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is a text without Jinja, a number, a bool or null: nothing in it is to be found out."""
-        kind = type(self.value)
-        return "{" not in self.value if kind is str else not issubclass(kind, (str, list, dict))
+        return None if self.document is None else locate(self.document, self.pointer)
 
     def below(self, key: str | int) -> Written:
         """What stands inside it, under a key or an index."""
         return Written(self.value[key], self.layer, self.document, (*self.pointer, key))
-
-    def entries(self) -> Iterator[tuple[str, Written]]:
-        """What stands inside a map, key by key."""
-        places = self.value.places[1::2] if isinstance(self.value, Map) else ()
-        packed = places if len(places) == len(self.value) else itertools.repeat(-1)
-        for (key, value), place in zip(self.value.items(), packed, strict=False):
-            yield key, Written(value, self.layer, self.document, (*self.pointer, key), place)
 
 
 class Branch(Struct, frozen=True):
@@ -239,14 +220,15 @@ def tree(written: Written) -> Tree:
     """A written value with its maps opened up, so that they can merge."""
     if not isinstance(written.value, dict):
         return written
-    return Branch(written, {key: tree(below) for key, below in written.entries()})
+    return Branch(written, {key: tree(written.below(key)) for key in written.value})
 
 
 def fields(written: Written, *, leave_out: frozenset[str] = frozenset()) -> dict[str, Tree]:
     """The keys of a map of item fields; only those in MERGED are opened up. Empty if it is no map."""
     if not isinstance(written.value, dict):
         return {}
-    return {key: tree(below) if key in MERGED else below for key, below in written.entries() if key not in leave_out}
+    found = {key: written.below(key) for key in written.value if key not in leave_out}
+    return {key: tree(below) if key in MERGED else below for key, below in found.items()}
 
 
 def overlay(upper: Mapping[str, Tree], lower: Mapping[str, Tree]) -> dict[str, Tree]:

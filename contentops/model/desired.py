@@ -159,6 +159,8 @@ class Guards(Struct, frozen=True, kw_only=True):
     """What becomes of changes that a reviewed plan does not name, where one is asked about."""
 
 
+PROJECT_FILE = "contentops.yaml"
+"""The file that marks the project root."""
 BASE = "default"
 """What the settings without an environment are called where one is named, unless an environment has this name."""
 
@@ -308,7 +310,7 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
             "template": self.template,
             "style": self.style,
             "mode": self.mode,
-            "inputs": dict(self.inputs),
+            "inputs": dict(self.inputs.items()),
         }
         optional = {"vertical": self.vertical, "brand_voice": self.brand_voice, "revision": self.revision}
         found.update({key: value for key, value in optional.items() if value is not None})

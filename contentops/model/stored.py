@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
+
+_TOGETHER: Final = 200
+"""So many objects are packed together: few enough to be opened for one of them, enough to have much in common."""
 
 
 class _Undecoded(Mapping[str, Any]):
@@ -48,14 +51,14 @@ class _Undecoded(Mapping[str, Any]):
 class StoredMap(_Undecoded):
     """A JSON object that stays text."""
 
-    __slots__ = ("_bytes",)
+    __slots__ = ("_kept",)
 
     def __init__(self, text: bytes | Raw) -> None:
-        # Not a view: it would keep all that was read with it.
-        self._bytes = bytes(text)
+        """A `Raw` keeps all that was read with it."""
+        self._kept = text
 
-    def _text(self) -> bytes:
-        return self._bytes
+    def _text(self) -> bytes | Raw:
+        return self._kept
 
 
 class Pack:
@@ -82,6 +85,34 @@ class PackedMap(_Undecoded):
 
     def _text(self) -> Raw:
         return self._pack.texts[self._number]
+
+
+class Packer:
+    """Packs one object after the other, some at a time; texts that several objects have are kept once."""
+
+    def __init__(self) -> None:
+        self._pack, self._waiting = Pack(b""), list[Raw]()
+        self._stored: dict[bytes, StoredMap] = {}
+
+    def pack(self, text: Raw) -> PackedMap:
+        """An object that is valid; it can be asked for once `close` was called."""
+        found = PackedMap(self._pack, len(self._waiting))
+        self._waiting.append(text)
+        if len(self._waiting) == _TOGETHER:
+            self.close()
+        return found
+
+    def store(self, text: Raw) -> StoredMap:
+        """An object that is valid and stays text."""
+        key = bytes(text)
+        if (found := self._stored.get(key)) is None:
+            found = self._stored[key] = StoredMap(key)
+        return found
+
+    def close(self) -> None:
+        """Pack what waits."""
+        self._pack.packed = packed(self._waiting)
+        self._pack, self._waiting = Pack(b""), []
 
 
 def packed(texts: Iterable[bytes | Raw]) -> bytes:

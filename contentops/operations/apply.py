@@ -109,7 +109,7 @@ def apply(
         if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
             if options.last is not None and options.reviewed is None:
-                options.last.remember(made, workspace, watched, applied=True)
+                options.last.remember(made, workspace, watched)
                 keep_items(options.last, workspace, made)
             return planned, None
         if show is not None:

@@ -12,12 +12,12 @@ from msgspec import Struct
 from contentops.atomic_io import PUBLIC
 from contentops.digest import is_same_json
 from contentops.documents.front_matter import TITLE_KEY
-from contentops.documents.paths import PROJECT_FILE, shown
+from contentops.documents.paths import shown
 from contentops.documents.preset import apply_preset
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError
 from contentops.manifests.declare import Manifest, draft
 from contentops.manifests.discover import FileError, ProjectFiles, glob_matcher
-from contentops.model import Record
+from contentops.model import PROJECT_FILE, Record
 from contentops.operations.workspace import catalog_of
 
 if TYPE_CHECKING:

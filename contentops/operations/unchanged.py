@@ -13,11 +13,11 @@ stamp. What is kept may be lost or damaged; that costs time, never the answer.
 
 from __future__ import annotations
 
+import binascii
 import operator
 import os
 import stat
 from array import array
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -26,28 +26,28 @@ from msgspec import Struct, structs
 from contentops import __version__
 from contentops.atomic_io import PRIVATE, TRUSTED_AFTER, read_file, replace
 from contentops.collector import without_collection
-from contentops.digest import digest_bytes
-from contentops.documents.paths import PROJECT_FILE
 from contentops.errors import ContentopsError, Diagnostic
 from contentops.manifests.root import find_root
-from contentops.model import Budget, Note, Plan, Refusal
+from contentops.model import PROJECT_FILE, Budget, Note, Plan, Refusal
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from collections.abc import Set as AbstractSet
+    from pathlib import Path
 
     from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import PlanInputs
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Raised with the form of what is kept; the version of contentops counts too."""
 _stamp: Final = operator.attrgetter("st_mode", "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 Stamp = tuple[int, ...]
 """Mode, device, inode, size, and the times of the last change of content and of the file, in nanoseconds; 0: absent."""
 _NUMBERS: Final = 6
 _ABSENT: Final = (0,) * _NUMBERS
-_CHECKSUM: Final = len(digest_bytes(b""))
+_CHECKSUM: Final = 8
+"""Digits of the checksum that all begins with; what tells of damage need not resist attacks, and is there at once."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -81,8 +81,6 @@ class _Image(Struct, frozen=True, kw_only=True):
     version: str = __version__
     root: str
     asked: Asked
-    applied: bool
-    """Whether an apply said it, which had put away what killed runs left behind."""
     said: _Said
     names: int
     """The length of the names that follow, in bytes; the stamps come after them."""
@@ -121,34 +119,36 @@ class LastPlan:
         """The plan itself, whether it would be made again or not; None: none was kept, or `recall` was not called."""
         self.name = ""
         """A checksum of all that was kept with it."""
-        self.applied = False
-        """Whether an apply had made it."""
         self.differences: tuple[ChangedPath, ...] = ()
         """What is not as it was when it was made."""
         self._names: list[str] = []
         self._stamps = array("Q")
 
     @without_collection()
-    def recall(self, *, applied: bool = False) -> Plan | None:
-        """That plan, if it would be made again; with `applied` only one that an apply had made."""
+    def recall(self) -> Plan | None:
+        """That plan, if it would be made again."""
         try:
-            if not self.root or state_dir.is_applied(Path(self.root), self.asked.environment):
+            if not self.root or state_dir.is_applied(self.root, self.asked.environment):
                 return None
             self._read()
         except (OSError, ValueError, ContentopsError):
             return None
-        return None if self.differences or (applied and not self.applied) else self.plan
+        return None if self.differences else self.plan
 
-    def remember(self, plan: Plan, workspace: Workspace, watched: AskedInputs, *, applied: bool = False) -> None:
-        """Keep a plan that has nothing to do, if files alone made it, and the stamps of all can be trusted."""
+    def remember(self, plan: Plan, workspace: Workspace, watched: AskedInputs) -> None:
+        """Keep a plan that has nothing to do, if files alone made it, and the stamps of all can be trusted.
+
+        And if no killed run left anything behind, which an apply would put away.
+        """
         try:
             if not self.root or plan.changes or not _is_of_files(workspace, watched):
                 return
             names = _with_folders(_looked_at(workspace, watched.inputs))
             stamps = _stamps(self.root, names)
-            if not _are_trusted(stamps, before=self.started - TRUSTED_AFTER):
+            folders = (name for at, name in enumerate(names) if stat.S_ISDIR(stamps[at * _NUMBERS]))
+            if not _are_trusted(stamps, before=self.started - TRUSTED_AFTER) or _hold_leftovers(self.root, folders):
                 return
-            self.plan, self.applied = plan, applied
+            self.plan = plan
             self._write(plan, "\0".join(names).encode(), stamps)
         except (OSError, ValueError, ContentopsError):
             return  # it is found out again the next time
@@ -158,24 +158,30 @@ class LastPlan:
 
         The caller knows that it would be made again, and that no folders but these were `searched` for manifests.
         """
-        trusted = _are_trusted(self._stamps, before=self.started - TRUSTED_AFTER) and searched <= {*self._names}
+        trusted = (
+            _are_trusted(self._stamps, before=self.started - TRUSTED_AFTER)
+            and searched <= {*self._names}
+            and not _hold_leftovers(self.root, (one.path for one in self.differences if one.is_same_folder))
+        )
         if trusted and self.plan is not None:
-            # Where names came or went, a killed run may have left something behind.
-            self.applied = self.applied and all(one.is_file for one in self.differences)
             self._write(self.plan, "\0".join(self._names).encode(), self._stamps)
         return trusted
 
     def path(self, suffix: str) -> Path:
         """A file that is kept with the plan."""
-        folder = Path(self.root, state_dir.FOLDER, "cache")
-        return folder / state_dir.named("unchanged", self.asked.environment, suffix)
+        from pathlib import Path
+
+        return Path(self._place(suffix))
+
+    def _place(self, suffix: str) -> str:
+        return f"{self.root}/{state_dir.FOLDER}/cache/{state_dir.named('unchanged', self.asked.environment, suffix)}"
 
     def _read(self) -> None:
-        if state_dir.inspect(Path(self.root)) is None:
+        if not state_dir.is_plain(self.root):
             return
-        data = read_file(self.path("image"), follow=False)
+        data = read_file(self._place("image"), follow=False)
         name, body = data[:_CHECKSUM].decode(), memoryview(data)[_CHECKSUM:]
-        if digest_bytes(body) != name:
+        if _checksum(body) != name:
             return
         end = data.index(b"\n", _CHECKSUM) - _CHECKSUM
         kept = msgspec.json.decode(body[:end], type=_Image)
@@ -190,20 +196,20 @@ class LastPlan:
             )
             pairs = zip(names, each, each, strict=True)
             self.differences = tuple(ChangedPath(*one) for one in pairs if one[1] != one[2])
-        self.plan, self.name, self.applied = Plan(**structs.asdict(kept.said)), name, kept.applied
+        self.plan, self.name = Plan(**structs.asdict(kept.said)), name
 
     def _write(self, plan: Plan, names: bytes, stamps: array[int]) -> None:
         said = _Said(**{name: getattr(plan, name) for name in _Said.__struct_fields__})
-        kept = _Image(root=self.root, asked=self.asked, applied=self.applied, said=said, names=len(names))
+        kept = _Image(root=self.root, asked=self.asked, said=said, names=len(names))
         data = b"".join((msgspec.json.encode(kept), b"\n", names, stamps.tobytes()))
-        self.name = digest_bytes(data)
+        self.name = _checksum(data)
         replace(self.path("image"), self.name.encode() + data, mode=PRIVATE)
 
 
 def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:
     """The last plan of the project that `directory` lies in."""
     try:
-        root = str(find_root(Path(directory)))
+        root = find_root(directory)
     except ContentopsError:
         root = ""
     return LastPlan(root, asked, started=started)
@@ -277,13 +283,25 @@ def _stamps(root: str, names: Iterable[str]) -> array[int]:
     Raises OSError where it does not tell.
     """
     found = array("Q")
-    look, add, below = os.lstat, found.extend, f"{root}/"
+    # Half of the time goes into finding the files, and less of it from where we stand.
+    look, add, below = os.lstat, found.extend, "" if os.getcwd() == root else f"{root}/"
     for name in names:
         try:
-            add(_stamp(look(below + name)))
+            add(_stamp(look(below + name or os.curdir)))
         except (FileNotFoundError, NotADirectoryError):
             add(_ABSENT)
     return found
+
+
+def _hold_leftovers(root: str, folders: Iterable[str]) -> bool:
+    """Whether a killed run left a half-written file in any of the folders below `root`."""
+    from contentops.documents.paths import TEMPORARY
+
+    return any(TEMPORARY.fullmatch(name) for folder in folders for name in os.listdir(f"{root}/{folder}"))
+
+
+def _checksum(data: bytes | memoryview) -> str:
+    return f"{binascii.crc32(data):0{_CHECKSUM}x}"
 
 
 def _are_trusted(stamps: array[int], *, before: int) -> bool:

@@ -306,7 +306,7 @@ def open_project(directory: str, environment: str, variables: Sequence[str]) -> 
     Raises InputError for a project file that cannot be used, UsageError for a bad variable.
     """
     return load_project(
-        find_root(Path(directory)),
+        Path(find_root(directory)),
         environment=environment,
         variables=dict(parse_variable(text) for text in variables),
     )

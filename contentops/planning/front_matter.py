@@ -64,7 +64,7 @@ def drifted(
     """
     if entries and (job := file.provenance.get("job")) is not None and any(job == entry.job_id for entry in entries):
         return ()  # a run that was cut short wrote it, and nothing of it is recorded yet
-    front = dict(file.front)
+    front = dict(file.front.items())
     found = [
         DriftedKey(key=key, before=value, after=front.get(key))
         for key, value in record.metadata.items()
@@ -78,7 +78,7 @@ def drifted(
 
 
 def _is_other_block(record: Record, file: Observed) -> bool:
-    said = dict(file.provenance)
+    said = dict(file.provenance.items())
     job, made = said.get("job"), said.get("generated_at")
     other = job != record.job_id != "" or made != record.generated_at != ""
     return other or file.owner not in ("", record.id, record.moved_from)
@@ -152,7 +152,7 @@ def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[
     assert record is not None
     key = redirects_key(project.preset)
     if not (key and project.redirects) or (
-        record.output == spec.output and is_same_json(wanted, dict(record.metadata))
+        record.output == spec.output and is_same_json(wanted, dict(record.metadata.items()))
     ):
         return record.addresses, []
     old = address_of(project.preset, record.output, file.front)

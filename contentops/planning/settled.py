@@ -54,6 +54,6 @@ def _is_as_written(item: ItemSides, record: Record) -> bool:
     wanted, title = wanted_front(item.inputs, item.spec)
     return (
         title is None
-        and is_same_json(wanted, dict(record.metadata))
+        and is_same_json(wanted, dict(record.metadata.items()))
         and not drifted(item.inputs.project, record, item.file, item.entries)
     )

@@ -181,19 +181,20 @@ _KINDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "
 # A runner of GitHub takes a line as an order where `::` is the first thing in it; it cuts lines at CR as well, and
 # trims every kind of space. The other marks count anywhere: `##[` (GitHub, Azure), `##vso[` (Azure), `##teamcity[`, and
 # the sections of GitLab.
-_ORDER = re.compile(r"(?P<start>(?:\A|[\r\n])\s*)::(?!:)")
-_HASHES = re.compile(r"##(?=(?:vso|teamcity)?\[)", re.IGNORECASE)
-_SECTION = re.compile(r"(?P<start>section_(?:start|end)):(?=[0-9])")
+_ORDER = r"(?P<start>(?:\A|[\r\n])\s*)::(?!:)"
+_HASHES = r"(?i)##(?=(?:vso|teamcity)?\[)"
+_SECTION = r"(?P<start>section_(?:start|end)):(?=[0-9])"
 
 
 def inert(text: str) -> str:
     r"""`text` with every line that a runner of CI would obey made into one that it prints: `\x3a:` instead of `::`."""
-    return _SECTION.sub(r"\g<start>\\x3a", _HASHES.sub(r"#\\x23", _ORDER.sub(r"\g<start>\\x3a:", text)))
+    text = re.sub(_HASHES, r"#\\x23", re.sub(_ORDER, r"\g<start>\\x3a:", text))
+    return re.sub(_SECTION, r"\g<start>\\x3a", text)
 
 
 def inert_json(text: str) -> str:
     r"""The same for JSON, where only a text can hold such marks, and an escape means the character itself."""
-    return _SECTION.sub(r"\g<start>\\u003a", _HASHES.sub(r"#\\u0023", text))
+    return re.sub(_SECTION, r"\g<start>\\u003a", re.sub(_HASHES, r"#\\u0023", text))
 
 
 # --- annotations -------------------------------------------------------------------------------------------

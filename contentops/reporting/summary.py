@@ -126,7 +126,7 @@ def command(verb: str, environment: str, flags: Iterable[str] = ()) -> str:
     return " ".join([*parts, *flags])
 
 
-_COMMAND = re.compile(r"`contentops (?!init|serve|schema|completion)((?:(?:state|content|catalog) )?[a-z]+)")
+_COMMAND = r"`contentops (?!init|serve|schema|completion)((?:(?:state|content|catalog) )?[a-z]+)"
 
 
 def in_environment(text: str, environment: str) -> str:
@@ -134,7 +134,7 @@ def in_environment(text: str, environment: str) -> str:
     if not environment or "--env" in text:
         return text
     flag = f" --env {shlex.quote(visible(environment))}"
-    return _COMMAND.sub(lambda found: found[0] + flag, text)
+    return re.sub(_COMMAND, lambda found: found[0] + flag, text)
 
 
 def next_apply(plan: Plan, flags: Iterable[str] = ()) -> str:

@@ -17,10 +17,12 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from contentops.digest import DIGEST_VERSION, Digest, canonical, digest_text
-from contentops.model import Count, ItemId, OpenEntry, Record, RequestId, Saved, StoredMap
+from contentops.model import Count, ItemId, OpenEntry, Record, RequestId, StoredMap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from contentops.model.stored import Packer
 
 LOCK_VERSION: Final = 1
 """The format of lock and journal that this version writes, and the highest it reads."""
@@ -75,11 +77,6 @@ class _LargeParts(Struct):
 
 
 _decode_parts = msgspec.json.Decoder(_LargeParts).decode
-_LARGE: Final = _LargeParts.__struct_fields__
-_COMMON: Final = ("server", "dialect", "plan_id")
-"""What many records say alike."""
-_ALIKE: Final = ("generated", "job_id", "request_id")
-"""What a record says more than once, also as that which was saved."""
 
 
 def line_of(value: Struct) -> str:
@@ -108,32 +105,41 @@ def _keys(kind: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
     return tuple((one.name, one.encode_name, one.required) for one in structs.fields(kind))
 
 
-def parse_line(text: str) -> Line:
-    """One line of a lock, without its newline. Raises ValueError, in words for a person."""
+def parse_line(text: str, packer: Packer | None = None) -> Line:
+    """One line of a lock, without its newline. Raises ValueError, in words for a person.
+
+    What few ask for of a record shares the memory of the line, or has the `packer` keep it, so that the line can go.
+    """
     try:
         record = _decode_record(text)
     except (msgspec.MsgspecError, RecursionError):
         return parse_as(text, kind_of(text, KINDS))
-    _shrink(record, text)
+    _shrink(record, text, packer)
     return record
 
 
-def _shrink(record: Record, text: str) -> None:
+def _shrink(record: Record, text: str, packer: Packer | None) -> None:
     """Let a record that was just decoded take half the memory: there are as many of them as items.
 
     What few ask for stays text, now that it was seen to be what it must be; texts that repeat are kept once.
     """
-    parts = _decode_parts(text)
-    for name in _LARGE:
-        structs.force_setattr(record, name, StoredMap(getattr(parts, name)))
-    for name in _COMMON:
-        structs.force_setattr(record, name, sys.intern(getattr(record, name)))
-    once: dict[str, str] = {}
-    alike: list[tuple[Struct, str]] = [(record, name) for name in _ALIKE]
-    alike += [(record.saved, name) for name in Saved.__struct_fields__] if record.saved is not None else []
-    for part, name in alike:
-        value = getattr(part, name)
-        structs.force_setattr(part, name, once.setdefault(value, value))
+    put, parts = structs.force_setattr, _decode_parts(text)
+    store = StoredMap if packer is None else packer.store
+    put(record, "request", StoredMap(parts.request) if packer is None else packer.pack(parts.request))
+    put(record, "metadata", store(parts.metadata))
+    put(record, "used", store(parts.used))
+    put(record, "server", sys.intern(record.server))
+    put(record, "dialect", sys.intern(record.dialect))
+    put(record, "plan_id", sys.intern(record.plan_id))
+    if record.request_id == record.job_id:
+        put(record, "request_id", record.job_id)
+    if (saved := record.saved) is not None:
+        if saved.body == record.generated:
+            put(saved, "body", record.generated)
+        if saved.server_body == saved.body:
+            put(saved, "server_body", saved.body)
+        if saved.server_title == saved.title:
+            put(saved, "server_title", saved.title)
 
 
 def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:

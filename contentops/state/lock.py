@@ -16,6 +16,7 @@ from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json
 from contentops.documents.clean import is_lfs_pointer
 from contentops.errors import Diagnostic, Location, StateError, plural
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId
+from contentops.model.stored import Packer
 from contentops.state.codec import LOCK_VERSION, Header, line_digest, line_of, parse_line
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class DamagedState(StateError):
 
 
 class LockLine(Struct, Generic[T], frozen=True):
-    """A value together with the line that said it."""
+    """A value together with the line that said it; empty of a record that `read_plain` gave."""
 
     value: T
     text: str
@@ -110,6 +111,35 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
             id_: tuple(LockLine(with_digest(line.value), line.text) for line in lines) for id_, lines in records.items()
         }
     return Lock(header=header, records=records, entries=entries)
+
+
+def read_plain(lines: Iterable[bytes]) -> Lock | None:
+    """What a lock says, in little memory: without the lines of records, and with their requests packed.
+
+    None where it is not as this version writes it: `read` tells what it says, or what is wrong.
+    """
+    packer = Packer()
+    header: Header | None = None
+    records: dict[ItemId, tuple[LockLine[Record], ...]] = {}
+    entries: dict[RequestId, tuple[LockLine[OpenEntry], ...]] = {}
+    for line in lines:
+        try:
+            text = line.decode().rstrip("\n")
+            found = parse_line(text, packer)
+        except ValueError:
+            return None
+        if isinstance(found, Header):
+            if header is not None or (found.version, found.digest) != (LOCK_VERSION, DIGEST_VERSION):
+                return None
+            header = found
+        elif isinstance(found, Record):
+            if found.id in records:
+                return None
+            records[found.id] = (LockLine(found, ""),)
+        else:
+            entries[found.request_id] = _add(entries.get(found.request_id), LockLine(found, text))
+    packer.close()
+    return None if header is None else Lock(header=header, records=records, entries=entries)
 
 
 def with_digest(record: Record) -> Record:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import stat
@@ -25,7 +24,7 @@ CHECKED = "check-"
 """How folders in it begin in which a text lies while programs check it."""
 _PRIVATE = 0o700
 _OTHERS = 0o077
-_ENVIRONMENT = re.compile(r"[^\W_][\w.-]{0,99}")
+_ENVIRONMENT = r"[^\W_][\w.-]{0,99}"
 
 
 def inspect(root: Path) -> Path | None:
@@ -47,12 +46,25 @@ def inspect(root: Path) -> Path | None:
         raise _unsafe("is not a folder", f"move {folder} away")
     if folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve()):
         raise _unsafe("is a symbolic link that leads out of the project", f"replace the link {folder} by a folder")
-    if hasattr(os, "geteuid") and found.st_uid not in (os.geteuid(), 0):
+    if not _is_ours(found):
         raise _unsafe(
             f"belongs to another user (uid {found.st_uid})",
             f"run as its owner, or take it over with `chown -R $(id -u) {folder}`",
         )
     return folder
+
+
+def is_plain(root: str) -> bool:
+    """Whether the folder is there, no link, and nobody else's: `inspect` would have nothing to say against it."""
+    try:
+        found = os.lstat(f"{root}/{FOLDER}")
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and _is_ours(found)
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    return not hasattr(os, "geteuid") or found.st_uid in (os.geteuid(), 0)
 
 
 def make(root: Path) -> Path:
@@ -94,7 +106,7 @@ def named(stem: str, environment: str, suffix: str) -> str:
     """
     if not environment:
         return f"{stem}.{suffix}"
-    if not _ENVIRONMENT.fullmatch(environment):
+    if not re.fullmatch(_ENVIRONMENT, environment):
         message = f"`{environment!a}` cannot name an environment"
         raise StateError(message, hint="use letters, digits, `-`, `_` and `.`, starting with a letter or digit")
     return f"{stem}.{environment}.{suffix}"
@@ -186,9 +198,9 @@ class ApplyLock:
         )
 
 
-def is_applied(root: Path, environment: str) -> bool:
+def is_applied(root: str, environment: str) -> bool:
     """Whether an apply of this environment is at work, or was killed; known by its note."""
-    return os.path.lexists(root / FOLDER / named("apply", environment, "json"))
+    return os.path.lexists(f"{root}/{FOLDER}/{named('apply', environment, 'json')}")
 
 
 def _acquire(path: Path) -> BaseFileLock | None:
@@ -211,6 +223,8 @@ def _acquire(path: Path) -> BaseFileLock | None:
 
 def _holder(path: Path) -> str:
     """Who, where, since when, as far as the note can be read."""
+    import json
+
     try:
         found = json.loads(Disk().read(path) or b"{}")
     except (StateError, ValueError, RecursionError):

@@ -9,10 +9,11 @@ The caller holds `state_dir.ApplyLock` while a store is open for writing, and ca
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from contentops.atomic_io import PUBLIC, Disk
+from contentops.atomic_io import PUBLIC, Disk, opened
 from contentops.collector import without_collection
 from contentops.digest import NOTHING, Digest, digest_bytes
 from contentops.errors import Location, NotShared, StateError
@@ -65,11 +66,13 @@ class StateStore:
             return body_on_disk(path)
 
         state_dir.inspect(root)
-        data = disk.read(self.lock_path)
         name = self.lock_path.name
         with without_collection():
-            lock = locks.Lock() if data is None else locks.read(_text(data, name), name)
-            image = disk.read(self.journal_path) or b""
+            # Only what writes, and what a journal says, is held against the lines.
+            plain = None if write or disk.read(self.journal_path) else _plain_lock(self.lock_path)
+            data = None if plain is not None else disk.read(self.lock_path)
+            lock = plain or (locks.Lock() if data is None else locks.read(_text(data, name), name))
+            image = b"" if plain is not None else disk.read(self.journal_path) or b""
             journal = journals.parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
             self._image = bytearray(image[: journal.good])
             """The bytes of the journal, as they are on disk."""
@@ -249,6 +252,13 @@ class StateStore:
 
 _ROOM, _MOST = 16 << 10, 16 << 20
 """Bytes that one submit may add to lock and journal, and the most that are tried."""
+
+
+def _plain_lock(path: Path) -> locks.Lock | None:
+    """The lock without its lines, if all is well with it."""
+    with contextlib.suppress(OSError), opened(path, follow=False) as file:
+        return locks.read_plain(file)
+    return None
 
 
 def _fingerprint(data: bytes | None) -> Digest:

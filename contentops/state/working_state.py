@@ -51,8 +51,9 @@ class WorkingState:
         self.waiting: list[str] = []
         """Lines for the journal."""
         self._snapshot: State | None = None
-        self._locked, self._locked_entries = dict(lock.records), dict(lock.entries)
-        """The lines of the lock as it is on disk."""
+        self._locked = dict(lock.records) if announce else {}
+        self._locked_entries = dict(lock.entries) if announce else {}
+        """The lines of the lock as it is on disk, for what writes."""
         self._texts: dict[ItemId, str] = {}
         """The lines of records, as far as they were needed."""
         self._keeps_lines = lock.header is None or lock.header.digest == DIGEST_VERSION

@@ -5,6 +5,7 @@ A tenth of the time of PyYAML's own loaders; positions and duplicate keys come a
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.errors import nearest
@@ -124,16 +125,13 @@ class Builder:
             events.AliasEvent: self.alias,
             events.DocumentStartEvent: self.document,
         }
-        end = events.StreamEndEvent
-        get = parser.get_event
         event = None
         try:
-            for _ in range(limit):
-                event = get()
+            for event in itertools.islice(iter(parser.get_event, None), limit):
                 handler = handlers.get(type(event))
                 if handler is not None:
                     handler(event)
-                elif type(event) is end:
+                elif type(event) is events.StreamEndEvent:
                     return
         except YAMLError as error:
             finding = explain(self.source, error, event)
@@ -170,10 +168,11 @@ class Builder:
         text = event.value
         plain = event.implicit[0] and event.tag is None
         top = self.top
-        if top.is_map and top.key is None:
+        key, node = top.key, top.node
+        if key is None and top.is_map:
             top.key = self.keys.get(text)
             top.key_at = at
-            if top.key is None or top.key in top.node or not plain or event.anchor:
+            if top.key is None or top.key in node or not plain or event.anchor:
                 self.take_key(event, at, plain=plain)
             return
         if not plain:
@@ -184,7 +183,15 @@ class Builder:
             value = self.plain(text, at)
         if event.anchor:
             self.anchors[event.anchor] = _Anchor(value, 1)
-        self.put(value, at)
+        if key is None:
+            node.append(value)
+            node.places.append(at)
+        elif key is _MERGE or key in node:
+            self.put(value, at)
+        else:
+            top.key = None
+            node[key] = value
+            node.places += (top.key_at, at)
 
     def take_key(self, event: Any, at: int, *, plain: bool) -> None:
         """Remember a key until its value comes."""

@@ -38,6 +38,11 @@ def unpack(packed: int) -> Mark:
     return (packed >> SHIFT) + 1, (packed & _COLUMN) + 1
 
 
+def pack(location: Location) -> int:
+    """The packed position of a location."""
+    return (location.line - 1) << SHIFT | (location.column - 1)
+
+
 class Map(dict[str, Any]):
     """A mapping with the positions of itself, of its keys and of its values.
 

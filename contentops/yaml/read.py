@@ -13,7 +13,7 @@ from msgspec import structs
 from contentops.yaml.builder import Builder, StopReading
 from contentops.yaml.positions import Source, YamlDocument, place
 from contentops.yaml.syntax import CODE as SYNTAX
-from contentops.yaml.syntax import DOUBTFUL, MIDDLE, SIDE, conflict, doubtful
+from contentops.yaml.syntax import MIDDLE, SIDE, conflict, doubtful, may_be_doubtful
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -139,7 +139,7 @@ def read_yaml(path: str, data: bytes, *, pure: bool = False) -> tuple[YamlDocume
         try:
             builder.run(parser_of(source.text, pure=pure))
             root, findings = builder.root, builder.findings
-            if DOUBTFUL.search(source.text) and (found := doubtful(source, _events(source.text, pure=pure))):
+            if may_be_doubtful(source.text) and (found := doubtful(source, _events(source.text, pure=pure))):
                 root, findings = None, [found]
         except StopReading as stop:
             left = conflict(source, MIDDLE) if stop.finding.code == SYNTAX else None

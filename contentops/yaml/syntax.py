@@ -81,13 +81,17 @@ def number_hint(text: str) -> str:
     return f"write `{text.replace('_', '')}`: with `_` it is a text" if _GROUPED.fullmatch(text) else ""
 
 
-DOUBTFUL: Final = re.compile(r"\t|[\[{,]\s*\?[^\s]|&[A-Za-z0-9_-]+[^\sA-Za-z0-9_,\[\]{}-]")
-"""What `doubtful` looks for, wherever it stands."""
+_DOUBTFUL: Final = re.compile(r"\t|[\[{,]\s*\?[^\s]|&[A-Za-z0-9_-]+[^\sA-Za-z0-9_,\[\]{}-]")
 _TAB: Final = re.compile(r"^(?:[^\t\n#]|(?<=\S)#)*\t", re.MULTILINE)
 """A line up to its first tab, unless that is in a comment."""
 
 _FIRST_TAB: Final = re.compile(r"(?:\n *)+\t")
 """The indentation of a block, from the end of its first line on, if a tab is in it."""
+
+
+def may_be_doubtful(text: str) -> bool:
+    """Whether what `doubtful` looks for stands anywhere in a text."""
+    return any(sign in text for sign in "\t?&") and _DOUBTFUL.search(text) is not None
 
 
 def doubtful(source: Source, events: Iterable[Any]) -> Diagnostic | None:
@@ -136,7 +140,7 @@ _LINE: Final = re.compile(r"(?:<{7} \S.*|\|{7} \S.*|={7}|>{7} \S.*)")
 
 def conflict(source: Source, kind: re.Pattern[str]) -> Diagnostic | None:
     """The first marker of a kind, or None."""
-    if kind is WHOLE and "<<<<<<< " not in source.text:
+    if kind is not MIDDLE and not any(sign * 7 in source.text for sign in "<|>"):
         return None
     found = kind.search(source.text)
     return None if found is None else _at(source, source.mark(found.start())[0])

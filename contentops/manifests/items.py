@@ -1,0 +1,126 @@
+"""The items of one file: each rendered and checked, told apart by their ids."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from contentops.errors import Location, Severity
+from contentops.manifests.render import Rendered, render_item
+from contentops.manifests.templates import Scope, Uses
+from contentops.manifests.values import Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from contentops.manifests.expand import Declared, Each, Layers
+    from contentops.manifests.problems import Problems
+    from contentops.manifests.templates import Templates
+    from contentops.model import Json, Spec
+
+
+@dataclasses.dataclass(slots=True)
+class FileItems:
+    """What the declarations of one file became."""
+
+    specs: list[Spec] = dataclasses.field(default_factory=list)
+    claims: list[tuple[str, Location]] = dataclasses.field(default_factory=list)
+    """The ids of items with errors, and where they are declared."""
+    used: set[str] = dataclasses.field(default_factory=set)
+    """The variables the declarations use."""
+    idle: list[tuple[Written, str]] = dataclasses.field(default_factory=list)
+    """The variables of a declaration that it does not use itself, and how messages name it."""
+    declarations: int = 0
+    complete: bool = True
+    """Whether every id is known."""
+
+
+def make_items(
+    declared: Iterable[Declared],
+    problems: Problems,
+    *,
+    builtin: Mapping[str, Json],
+    templates: Templates,
+    check: Callable[[Rendered, Problems], Spec | None],
+) -> FileItems:
+    """Render and `check` every item; `builtin` are the names all templates know besides variables."""
+    shared: Scope | None = None
+    ids: dict[str, tuple[Location, Each | None]] = {}
+    made = FileItems()
+    for entry in declared:
+        scope = None if entry.own_variables else shared
+        if scope is None:
+            scope = Scope(entry.variables, builtin, templates, entry.item.shapes)
+            shared = shared if entry.own_variables else scope
+        uses = Uses(entry.item, scope)
+        made.declarations += 1
+        made.used.update(uses.names)
+        made.idle += [(each, entry.label) for each in entry.own_variables if each.pointer[-1] not in uses.names]
+        if not entry.each and entry.each is not None:
+            made.complete = False
+        if not _may_multiply(entry, uses, problems):
+            made.complete = False
+            continue
+        for each in (None,) if entry.each is None else entry.each:
+            rendered = render_item(entry, each, scope, uses, problems)
+            _sort_in(made, rendered, check(rendered, problems), ids, problems)
+    return made
+
+
+def _sort_in(
+    made: FileItems,
+    rendered: Rendered,
+    spec: Spec | None,
+    ids: dict[str, tuple[Location, Each | None]],
+    problems: Problems,
+) -> None:
+    """Keep a spec, or at least the id of an item with errors; of two with one id the first."""
+    name = spec.id if spec else rendered.values.get("id")
+    if not isinstance(name, str):
+        made.complete = False
+        return
+    here = rendered.declared.location, rendered.each
+    first = ids.setdefault(name, here)
+    if first is not here:
+        _report_duplicate(rendered, first, name, problems)
+    elif spec:
+        made.specs.append(spec)
+    else:
+        made.claims.append((name, rendered.declared.location))
+
+
+def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
+    """Whether an item with `for_each` or `matrix` tells its rows apart by `each`."""
+    if declared.each is None or "id" not in declared.item.values:
+        return True
+    if any(name.partition(".")[0] == "each" for name in uses.of("id")):
+        return True
+    written = declared.fields["id"]
+    assert isinstance(written, Written)
+    hint = "name a column that stays the same: `{{ each.slug }}`; for plain values `{{ each.value }}`"
+    core = "makes several items, so its id must use `each`"
+    problems.about(declared.label, written, "id-without-each", core, hint=hint)
+    return False
+
+
+def _report_duplicate(rendered: Rendered, first: tuple[Location, Each | None], name: str, problems: Problems) -> None:
+    written = rendered.declared.fields["id"]
+    assert isinstance(written, Written)
+    here = f" ({rendered.each.label})" if rendered.each else ""
+    location, each = first
+    there = each.label if each and each.location else f"{location}"
+    if each and not each.location:
+        there += f" ({each.label})"
+    # All of it tells one from the other: what is left to be equal is the place and the code.
+    said = f"item `{name[:200]}`{here} is declared twice: first at {there}"
+    problems.about(said, written, "duplicate-id", "", hint="ids are unique in the whole project: rename one")
+
+
+def warn_unused(below: Layers, made: FileItems, problems: Problems) -> None:
+    """Warn about variables of the manifest that no item uses, and of an item that the item itself does not."""
+    local = below.local if made.declarations else ()
+    idle = [(written, "any item") for written in local if written.pointer[-1] not in made.used]
+    for written, whom in (*idle, *made.idle):
+        core = f"variable `{written.pointer[-1]}` is not used by {whom}"
+        hint = "remove it, or use it"
+        problems.about("", written, "unused-variable", core, key=True, hint=hint, severity=Severity.WARNING)
