@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct, structs
 
 _TOGETHER: Final = 200
 """So many objects are packed together: few enough to be opened for one of them, enough to have much in common."""
@@ -59,6 +59,13 @@ class StoredMap(_Undecoded):
 
     def _text(self) -> bytes | Raw:
         return self._kept
+
+
+def keep_once(struct: Struct, **texts: str) -> None:
+    """Let a struct have these very texts in the place of equal ones of its own: there are as many of it as items."""
+    for name, text in texts.items():
+        if getattr(struct, name) == text:
+            structs.force_setattr(struct, name, text)
 
 
 class Pack:

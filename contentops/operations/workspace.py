@@ -29,6 +29,7 @@ from contentops.manifests.load import load
 from contentops.manifests.project import load_project, parse_variable
 from contentops.manifests.root import find_root
 from contentops.model import CatalogSnapshot, State
+from contentops.model.stored import keep_once
 from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids, key_of, paths, specs_by_id
 from contentops.planning.plan import make_plan
 from contentops.planning.promote import SourceEnvironment
@@ -93,6 +94,9 @@ class Workspace:
         found = load(self.project, catalog_of(self.project), self.cache)
         # A merge in git may have brought back an item that the manifests have renamed since.
         self.store.drop_renamed(specs_by_id(found))
+        for spec in found.specs:
+            if (record := self.state.records.get(spec.id)) is not None:
+                keep_once(spec, id=record.id, digest=record.digest, output=record.output)
         return found
 
     @property
