@@ -6,7 +6,6 @@ old when it was taken: a write within the clock's grain of the look could leave 
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import TYPE_CHECKING, Final
 
@@ -16,21 +15,26 @@ from msgspec import Raw, Struct
 from contentops.atomic_io import TRUSTED_AFTER
 from contentops.digest import Digest, digest_bytes, digest_text
 from contentops.model import Observed, StoredMap
+from contentops.parallel import shared_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from contentops.documents.files import Outputs
+    from contentops.documents.files import Outputs, Stamp
 
-VERSION: Final = "4"
+VERSION: Final = "5"
 NAME: Final = "observed"
 """The name of the text that names all others: each is known by its digest."""
 TOGETHER: Final = 1000
 """So many rows are one text."""
+_PART: Final = 100
+"""So many files are looked at before another process is asked."""
+_WORTH_SHARING: Final = 1000
+"""Fewer files are looked at before other processes would have come."""
 
 
 class _Row(Struct, array_like=True, frozen=True):
-    """A file as it was seen, by its stamp; its front matter stays text."""
+    """A file as it was seen, by its stamp, which is empty where that does not tell it; its front matter stays text."""
 
     stamp: list[int]
     file: str
@@ -39,6 +43,9 @@ class _Row(Struct, array_like=True, frozen=True):
     front: Raw
     owner: str
     provenance: Raw
+    problem: str
+    whole: bool = True
+    """Whether this is all that was seen."""
 
     def observed(self, path: str) -> Observed:
         """The file at a path that has this stamp."""
@@ -50,9 +57,12 @@ class _Row(Struct, array_like=True, frozen=True):
             front=StoredMap(self.front),
             owner=self.owner,
             provenance=StoredMap(self.provenance),
+            problem=self.problem,
         )
 
 
+_NOT_TEXT: Final = '[[],"","","",{},"",{},"",false]'
+"""The row of a file with what no text can hold, so that it is looked at again."""
 _decode_row = msgspec.json.Decoder(_Row).decode
 # Not msgspec's encoder: front matter may hold whole numbers wider than its 64 bits.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -62,11 +72,11 @@ class StatCache:
     """Observes files, by stamp where that is enough; `get` gives the texts that `remember` put before, by their names.
 
     `now` is nanoseconds since the epoch, on the clock that stamps files. There may be as many files as items: so rows
-    stay text but for the moment in which a file is looked at, and are kept some at a time.
+    stay text but for the moment in which a file is looked at, and are kept some at a time. So many `processes` look.
     """
 
-    def __init__(self, outputs: Outputs, get: Callable[[str], str | None], *, now: int) -> None:
-        self._outputs, self._now = outputs, now
+    def __init__(self, outputs: Outputs, get: Callable[[str], str | None], *, now: int, processes: int = 1) -> None:
+        self._outputs, self._now, self._processes = outputs, now, processes
         self._known: dict[str, Raw] = {}
         self._kept: set[str] = set()
         """The names of the texts that are there and whole."""
@@ -78,7 +88,26 @@ class StatCache:
 
     def observe_all(self, paths: Iterable[str]) -> dict[str, Observed]:
         """What is at each path now."""
-        return {path: self._observe(path) for path in dict.fromkeys(paths)}
+        rows: dict[str, Raw | None] = dict.fromkeys(paths)
+        found: dict[str, Observed] = {}
+        for path in rows:
+            known = self._known.get(path)
+            if known is not None and (stamp := self._outputs.stamp(path)) is not None:
+                row = _decode_row(known)
+                if row.stamp == list(stamp):
+                    rows[path], found[path] = known, row.observed(path)
+
+        def take(part: Sequence[str], text: str) -> None:
+            for path, raw in zip(part, msgspec.json.decode(text, type=list[Raw]), strict=True):
+                row = _decode_row(raw)
+                rows[path] = raw if row.stamp else None
+                found[path] = row.observed(path) if row.whole else self._outputs.observe(path)
+
+        unknown = [path for path in rows if path not in found]
+        parts = [unknown[start : start + _PART] for start in range(0, len(unknown), _PART)]
+        shared_out(parts, self._look, take, self._processes if len(unknown) >= _WORTH_SHARING else 1)
+        self._fresh = {path: raw for path, raw in rows.items() if raw is not None}
+        return found
 
     def remember(self, put: Callable[[str, str], None]) -> None:
         """Put what is to be remembered for the next time, unless that is what was remembered."""
@@ -94,26 +123,21 @@ class StatCache:
                 put(f"{NAME} {names[-1]}", text)
         put(NAME, " ".join((VERSION, *names)))
 
-    def _observe(self, path: str) -> Observed:
-        stamp = self._outputs.stamp(path)
-        known = self._known.get(path)
-        if stamp is not None and known is not None:
-            row = _decode_row(known)
-            if row.stamp == list(stamp):
-                self._fresh[path] = known
-                return row.observed(path)
-        found = self._outputs.observe(path)
-        # Only what was read under the very stamp may be found by it again.
-        trusted = (
-            stamp is not None and max(stamp[-2:]) < self._now - TRUSTED_AFTER and self._outputs.stamp(path) == stamp
-        )
-        if trusted and found.exists and not found.problem and path not in self._outputs.excused:
-            front, own = dict(found.front), dict(found.provenance)
-            with contextlib.suppress(UnicodeEncodeError):  # an escape can bring in what no file can hold
-                seen = _encode([stamp, found.file, found.title, found.body, front, found.owner, own])
-                self._fresh[path] = Raw(seen.encode())
-                return _decode_row(self._fresh[path]).observed(path)
-        return found
+    def _look(self, paths: Sequence[str]) -> str:
+        """Rows of what is at the paths now."""
+        return f"[{','.join(self._row(*seen) for seen in self._outputs.observe_all(paths))}]"
+
+    def _row(self, found: Observed, stamp: Stamp | None) -> str:
+        # The stamp was taken before the file was read: a write after that leaves a later one.
+        trusted = stamp is not None and not found.problem and max(stamp[-2:]) < self._now - TRUSTED_AFTER
+        front, own = dict(found.front), dict(found.provenance)
+        row = [found.file, found.title, found.body, front, found.owner, own, found.problem]
+        text = _encode([stamp if trusted else (), *row])
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # an escape can bring in what no file can hold
+            return _NOT_TEXT
+        return text
 
 
 def _names(text: str | None) -> list[str]:
