@@ -54,7 +54,10 @@ def decode(data: bytes) -> Json:
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found: dict[str, Json] = {}
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    found = {}
     for key, value in pairs:
         if key in found and found[key] != value:
             raise ValueError(f"key `{key[:100]}` is there twice")
