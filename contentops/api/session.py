@@ -288,10 +288,10 @@ class Client:
         extensions: dict[str, Any] = {"timeout": timeout}
         if may_leave is not always:
             extensions["trace"] = fenced(may_leave, holds=not call.repeatable)
-        headers = self._headers.copy()
-        headers.update(wire.headers)
+        asked = self._headers.copy()
+        asked.update(wire.headers)
         url = self._url(base + wire.path)
-        request = self._httpx.Request(wire.method, url, headers=headers, content=wire.body, extensions=extensions)
+        request = self._httpx.Request(wire.method, url, headers=asked, content=wire.body, extensions=extensions)
         # Waiting for a free connection is no fault of the server, so the clock starts after it.
         async with self._lease(call) as transport:
             response = None
