@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from contentops.atomic_io import TRUSTED_AFTER
 from contentops.digest import Digest, digest_bytes, digest_text
 from contentops.model import Observed, StoredMap
+from contentops.model.stored import StoredOnce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,7 +30,7 @@ TOGETHER: Final = 1000
 """So many rows are one text."""
 
 
-class _Row(Struct, array_like=True, frozen=True):
+class _Row(Struct, array_like=True, frozen=True, gc=False):
     """A file as it was seen, by its stamp; its front matter stays text."""
 
     stamp: list[int]
@@ -40,16 +41,16 @@ class _Row(Struct, array_like=True, frozen=True):
     owner: str
     provenance: Raw
 
-    def observed(self, path: str) -> Observed:
+    def observed(self, path: str, fronts: StoredOnce) -> Observed:
         """The file at a path that has this stamp."""
         return Observed(
             path=path,
             file=Digest(self.file),
             title=self.title,
             body=Digest(self.body),
-            front=StoredMap(self.front),
+            front=fronts[bytes(self.front)],
             owner=self.owner,
-            provenance=StoredMap(self.provenance),
+            provenance=StoredMap(bytes(self.provenance)),
         )
 
 
@@ -66,42 +67,49 @@ class StatCache:
     """
 
     def __init__(self, outputs: Outputs, get: Callable[[str], str | None], *, now: int) -> None:
-        self._outputs, self._now = outputs, now
-        self._known: dict[str, Raw] = {}
-        self._kept: set[str] = set()
-        """The names of the texts that are there and whole."""
-        for name in _names(get(NAME)):
-            rows = _rows(name, get(f"{NAME} {name}"))
-            self._known |= rows
-            self._kept.update([name] if rows else [])
+        self._outputs, self._get, self._now = outputs, get, now
+        self._before = _names(get(NAME))
+        self._kept: list[str] = []
+        """The names of the texts that stay: all of their rows are true still, and many."""
+        self._whole: set[str] = set()
+        """The names of all that are not damaged."""
         self._fresh: dict[str, Raw] = {}
+        """The true rows that no such text has."""
+        self._fronts = StoredOnce()
 
     def observe_all(self, paths: Iterable[str]) -> dict[str, Observed]:
         """What is at each path now."""
-        return {path: self._observe(path) for path in dict.fromkeys(paths)}
+        found: dict[str, Observed | None] = dict.fromkeys(paths)
+        for name in self._before:
+            rows = _rows(name, self._get(f"{NAME} {name}"))
+            seen = {path: file for path, row in rows.items() if path in found and (file := self._known(path, row))}
+            found |= seen
+            self._whole.update([name] if rows else [])
+            if len(seen) == len(rows) > TOGETHER // 2:
+                self._kept.append(name)
+            else:
+                self._fresh |= {path: rows[path] for path in seen}
+        return {path: file or self._observe(path) for path, file in found.items()}
 
     def remember(self, put: Callable[[str, str], None]) -> None:
         """Put what is to be remembered for the next time, unless that is what was remembered."""
-        if self._fresh == self._known:
-            return
-        names: list[str] = []
-        paths = list(self._fresh)
+        names, paths = self._kept, list(self._fresh)
         for start in range(0, len(paths), TOGETHER):
             rows = (f"{_encode(path)}:{bytes(self._fresh[path]).decode()}" for path in paths[start : start + TOGETHER])
             text = f"{{{','.join(rows)}}}"
             names.append(digest_text(text))
-            if names[-1] not in self._kept:
+            if names[-1] not in self._whole:
                 put(f"{NAME} {names[-1]}", text)
-        put(NAME, " ".join((VERSION, *names)))
+        if names != self._before:
+            put(NAME, " ".join((VERSION, *names)))
+
+    def _known(self, path: str, raw: Raw) -> Observed | None:
+        """The file at a path, if it is the one of this row still."""
+        row, stamp = _decode_row(raw), self._outputs.stamp(path)
+        return row.observed(path, self._fronts) if stamp is not None and row.stamp == list(stamp) else None
 
     def _observe(self, path: str) -> Observed:
         stamp = self._outputs.stamp(path)
-        known = self._known.get(path)
-        if stamp is not None and known is not None:
-            row = _decode_row(known)
-            if row.stamp == list(stamp):
-                self._fresh[path] = known
-                return row.observed(path)
         found = self._outputs.observe(path)
         # Only what was read under the very stamp may be found by it again.
         trusted = (
@@ -112,7 +120,7 @@ class StatCache:
             with contextlib.suppress(UnicodeEncodeError):  # an escape can bring in what no file can hold
                 seen = _encode([stamp, found.file, found.title, found.body, front, found.owner, own])
                 self._fresh[path] = Raw(seen.encode())
-                return _decode_row(self._fresh[path]).observed(path)
+                return _decode_row(self._fresh[path]).observed(path, self._fronts)
         return found
 
 
