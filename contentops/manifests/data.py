@@ -249,7 +249,7 @@ def _json_error(source: Source, problem: str, index: int) -> Diagnostic:
 def _check_value(value: Any, depth: int) -> None:
     """Refuse what JSON allows and the rest of the program cannot carry."""
     if isinstance(value, str):
-        if found := UNWANTED.search(value):
+        if found := re.search(UNWANTED, value):
             message = f"a text holds the control character U+{ord(found.group()):04X}"
             raise _BadValueError(message, "control-character")
     elif isinstance(value, (dict, list)):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from contentops.errors import Location, Severity
 from contentops.manifests.render import Rendered, render_item
@@ -19,16 +20,15 @@ if TYPE_CHECKING:
     from contentops.model import Json, Spec
 
 
-@dataclasses.dataclass(slots=True)
-class FileItems:
+class FileItems(Struct):
     """What the declarations of one file became."""
 
-    specs: list[Spec] = dataclasses.field(default_factory=list)
-    claims: list[tuple[str, Location]] = dataclasses.field(default_factory=list)
+    specs: list[Spec] = field(default_factory=list)
+    claims: list[tuple[str, Location]] = field(default_factory=list)
     """The ids of items with errors, and where they are declared."""
-    used: set[str] = dataclasses.field(default_factory=set)
+    used: set[str] = field(default_factory=set)
     """The variables the declarations use."""
-    idle: list[tuple[Written, str]] = dataclasses.field(default_factory=list)
+    idle: list[tuple[Written, str]] = field(default_factory=list)
     """The variables of a declaration that it does not use itself, and how messages name it."""
     declarations: int = 0
     complete: bool = True
