@@ -6,7 +6,6 @@ old when it was taken: a write within the clock's grain of the look could leave 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -61,11 +60,9 @@ class _Row(Struct, array_like=True, frozen=True):
         )
 
 
-_NOT_TEXT: Final = '[[],"","","",{},"",{},"",false]'
-"""The row of a file with what no text can hold, so that it is looked at again."""
+_UNFIT: Final = b'[[],"","","",{},"",{},"",false]'
+"""The row of a file with what no row can hold, a number of more than 64 bits or half a character: it is read again."""
 _decode_row = msgspec.json.Decoder(_Row).decode
-# Not msgspec's encoder: front matter may hold whole numbers wider than its 64 bits.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class StatCache:
@@ -116,8 +113,8 @@ class StatCache:
         names: list[str] = []
         paths = list(self._fresh)
         for start in range(0, len(paths), TOGETHER):
-            rows = (f"{_encode(path)}:{bytes(self._fresh[path]).decode()}" for path in paths[start : start + TOGETHER])
-            text = f"{{{','.join(rows)}}}"
+            rows = {path: self._fresh[path] for path in paths[start : start + TOGETHER]}
+            text = msgspec.json.encode(rows).decode()
             names.append(digest_text(text))
             if names[-1] not in self._kept:
                 put(f"{NAME} {names[-1]}", text)
@@ -125,19 +122,17 @@ class StatCache:
 
     def _look(self, paths: Sequence[str]) -> str:
         """Rows of what is at the paths now."""
-        return f"[{','.join(self._row(*seen) for seen in self._outputs.observe_all(paths))}]"
+        return f"[{b','.join(self._row(*seen) for seen in self._outputs.observe_all(paths)).decode()}]"
 
-    def _row(self, found: Observed, stamp: Stamp | None) -> str:
+    def _row(self, found: Observed, stamp: Stamp | None) -> bytes:
         # The stamp was taken before the file was read: a write after that leaves a later one.
         trusted = stamp is not None and not found.problem and max(stamp[-2:]) < self._now - TRUSTED_AFTER
         front, own = dict(found.front), dict(found.provenance)
         row = [found.file, found.title, found.body, front, found.owner, own, found.problem]
-        text = _encode([stamp if trusted else (), *row])
         try:
-            text.encode()
-        except UnicodeEncodeError:  # an escape can bring in what no file can hold
-            return _NOT_TEXT
-        return text
+            return msgspec.json.encode([stamp if trusted else (), *row])
+        except (OverflowError, UnicodeEncodeError):
+            return _UNFIT
 
 
 def _names(text: str | None) -> list[str]:
