@@ -133,13 +133,11 @@ def test_outputs(tmp_path: Path) -> None:
     one, several = Texts(), Texts()
     for _ in range(2):
         looks = [
-            StatCache(Outputs(tmp_path), kept.get, now=2**62, processes=count)
+            StatCache(Outputs(tmp_path), kept.get, kept.put, now=2**62, processes=count)
             for kept, count in ((one, 1), (several, 3))
         ]
         found, again = [look.observe_all(paths) for look in looks]
         assert found == again == {path: Outputs(tmp_path).observe(path) for path in paths}
-        for look, kept in zip(looks, (one, several), strict=True):
-            look.remember(kept.put)
         assert one == several
         for path in paths[9::11]:
             (tmp_path / path).write_text("Other words.\n")
