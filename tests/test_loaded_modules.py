@@ -64,15 +64,22 @@ def test_the_version_and_the_help_load_no_command(tmp_path: Path) -> None:
     assert _loaded("--help", cwd=tmp_path) <= {*START.split()}
 
 
+ITEM = (
+    "{id: a, template: blog_article_generator, style: general_blog, "
+    "inputs: {topic: 'Of {{ company }}', target_audience: readers}}"
+)
+
+
 def test_a_plan_that_is_recalled_loads_nothing_that_plans(project: Build) -> None:
-    """No YAML, no state, no planner: what looks at stamps, and what says the answer."""
-    item = (
-        "{id: a, template: blog_article_generator, style: general_blog, inputs: {topic: T, target_audience: readers}}"
-    )
+    """No YAML, no state, no planner: what looks at stamps, and what says the answer.
+
+    Where an item changed, what reads and plans it; no Jinja for a plain look-up, no schema for what fits, and nothing
+    that writes a cache.
+    """
     root = project(
         {
-            "contentops.yaml": "{version: 1, project: x, api: {base_url: local}}",
-            "content/a.yaml": f"items: [{item}]\n",
+            "contentops.yaml": "{version: 1, project: x, api: {base_url: local}, vars: {company: Acme}}",
+            "content/a.yaml": f"items: [{ITEM}]\n",
         }
     )
     _loaded("apply", "--yes", cwd=root)
@@ -83,5 +90,11 @@ def test_a_plan_that_is_recalled_loads_nothing_that_plans(project: Build) -> Non
     assert loaded <= {*START.split(), *RECALLED.split()}
     assert loaded >= {*RECALLED.split()}
     assert not _loaded("plan", cwd=root, script=STANDARD) & COSTLY
+    (root / "content" / "a.yaml").write_text(f"items: [{ITEM.replace('readers', 'writers')}]\n", "utf-8")
+    changed = _loaded("plan", cwd=root)
+    assert "yaml" in changed
+    assert not changed & {"contentops.documents.checks", "diskcache", "httpx", "jinja2", "jsonschema"}
+    needless = {"asyncio", "csv", "dataclasses", "shutil", "subprocess", "tempfile"}
+    assert not _loaded("plan", cwd=root, script=STANDARD) & needless
     shutil.rmtree(root / ".contentops" / "cache")
     assert _loaded("plan", cwd=root) > loaded

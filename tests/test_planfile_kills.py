@@ -271,8 +271,17 @@ def _contents(scene: Scene) -> list[tuple[str, str]]:
     return sorted((one.title, re.sub(r"Take \d+\.", "", one.body)) for one in scene.api.contents.values())
 
 
-@pytest.mark.parametrize("stores", [False, True], ids=["nothing stored by itself", "jobs stored"])
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+GENERATED = (create, regenerate, merge, replace_edited_and_saved, finish, finish_paid, drain, replace_retried)
+"""Kinds in which a server that stores what its jobs made does something else, each in its own way."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "stores"),
+    [
+        *(pytest.param(kind, False, id=f"{name}-nothing stored by itself") for name, kind in KINDS.items()),
+        *(pytest.param(kind, True, id=f"{kind.__name__}-jobs stored") for kind in GENERATED),
+    ],
+)
 def test_a_stop_at_every_step_of_a_plan_file(kind: Callable[[Scene], dict[str, Any]], *, stores: bool) -> None:
     """Applied again it ends well, with the same files, contents and charges; and then there is nothing left of it."""
     with quick_folder() as folder:

@@ -12,6 +12,7 @@ from msgspec import structs
 from contentops.ci.runner import has_base
 from contentops.cli import job, terminal
 from contentops.cli.options import choice_of, choice_options, complete_file, file_name, flags_of, server_options
+from contentops.collector import without_collection
 from contentops.errors import ExitCode, Refused, plural
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.summary import way_on, who_refuses
@@ -109,9 +110,10 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
     # A pull request shows besides what it changes of the settings.
     if not (any(chosen.values()) or has_base(os.environ)) and (plan := last.recall()) is not None:
         return plan
-    from contentops.operations import plan as operation
+    with without_collection():
+        from contentops.operations import plan as operation
 
-    project = session.project()
+        project = session.project()
     choice = choice_of(**chosen, notes=job.settings_notes(project))
     return operation.plan(project, choice, tell=terminal.tell_line, world=session.world(), last=last)
 

@@ -13,11 +13,11 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from contentops.atomic_io import PRIVATE, PUBLIC, fill, sync
 from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
-from contentops.documents.clean import conflict_line, is_lfs_pointer
+from contentops.documents.clean import conflict_line
 from contentops.documents.folders import (
     HAS_HANDLES,
     Folder,
@@ -30,12 +30,13 @@ from contentops.documents.folders import (
     two_names,
 )
 from contentops.documents.front_matter import split
+from contentops.documents.observed import CORRECT, observed
 from contentops.documents.paths import TEMPORARY, shown, split_path
 from contentops.errors import FileChanged, OutputError
 from contentops.model import Observed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 MAX_FILE: Final = 16 << 20
@@ -45,7 +46,6 @@ Stamp = tuple[int, int, int, int, int]
 """Device, inode, size, and the times of the last change of content and of status in nanoseconds."""
 
 _AGAIN: Final = "run `contentops plan` again to see what is there now"
-_CORRECT: Final = "correct the file, or move it away"
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 _CHUNK: Final = 1 << 20
 
@@ -88,8 +88,6 @@ class Outputs:
     ) -> None:
         """`whole`: bodies that are no unresolved merge, whatever lines they have (see `known_bodies`)."""
         self._whole = set(whole)
-        self.excused: set[str] = set()
-        """Paths where only `whole` told a text with the markers of a conflict from an unresolved merge."""
         self._tree = Tree(str(root), handles=handles)
         self._system = system or System()
         self._spelling = Spelling(self._system.names)
@@ -99,41 +97,34 @@ class Outputs:
 
         Whatever stands in the way is told in `problem`, which names the path and says what to do.
         """
-        try:
-            file = self._read(path)
-        except OutputError as error:
-            message = error.message if error.message.startswith(shown(path)) else f"{shown(path)}: {error.message}"
-            return Observed(path=path, problem=f"{message}; {error.hint or _CORRECT}")
-        return Observed(path=path) if file is None else self._observed(path, file)
+        [(found, _)] = self.observe_all([path])
+        return found
 
-    def _read(self, path: str) -> _File | None:
+    def observe_all(self, paths: Iterable[str]) -> Iterator[tuple[Observed, Stamp | None]]:
+        """The same for one path after the other, each with the stamp by which the file that was read is known again.
+
+        None where no file was read, or `whole` had a say in what it is.
+        """
+        with self._tree.places() as place:
+            for path in paths:
+                try:
+                    file = self._read(path, place)
+                except OutputError as error:
+                    message = error.message
+                    message = message if message.startswith(shown(path)) else f"{shown(path)}: {message}"
+                    yield Observed(path=path, problem=f"{message}; {error.hint or CORRECT}"), None
+                    continue
+                if file is None:
+                    yield Observed(path=path), None
+                else:
+                    found, alone = observed(path, file.data, file.digest, self._whole)
+                    yield found, _stamp(file.stat) if alone else None
+
+    def _read(self, path: str, place: Callable[[Sequence[str]], Place | None]) -> _File | None:
         parts = split_path(path)
-        with explained(path, "read"), contextlib.ExitStack() as stack:
-            place = self._enter(stack, parts)
-            return self._load(place, path) if place else None
-
-    def _observed(self, path: str, file: _File) -> Observed:
-        """What the bytes of an output mean, or why they cannot be used."""
-        found = Observed(path=path, file=file.digest)
-        try:
-            text = file.data.decode()
-        except UnicodeDecodeError as error:
-            problem = f"{shown(path)} is not UTF-8 at byte {error.start}; save it as UTF-8"
-            return structs.replace(found, problem=problem)
-        if is_lfs_pointer(text):
-            problem = f"{shown(path)} is a pointer of Git LFS; fetch its text with `git lfs pull` first"
-            return structs.replace(found, problem=problem)
-        document = split(text)
-        body = NOTHING if document.problem else digest_text(document.body)
-        if line := conflict_line(text):
-            if body not in self._whole:
-                problem = f"{shown(path)} holds git conflict markers from line {line}; resolve the merge first"
-                return structs.replace(found, problem=problem)
-            self.excused.add(path)
-        if document.problem:
-            return structs.replace(found, problem=f"{shown(path)}: {document.problem}; {_CORRECT}")
-        front, owner, provenance = document.front, document.owner, document.provenance
-        return structs.replace(found, title=document.title, body=body, front=front, owner=owner, provenance=provenance)
+        with explained(path, "read"):
+            there = place(parts)
+            return self._load(there, path) if there else None
 
     def stamp(self, path: str) -> Stamp | None:
         """A cheap mark of the file at `path`, or None: equal to the mark of an earlier look, it is the same file still.
@@ -144,11 +135,12 @@ class Outputs:
             found = os.stat(os.path.join(self._tree.root, *split_path(path)), follow_symlinks=False)  # noqa: PTH116, PTH118
         except (OSError, OutputError):
             return None
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        return _stamp(found)
 
     def read(self, path: str) -> str:
         """The text at `path` as it is on disk, line endings and byte order mark included."""
-        file = self._read(path)
+        with self._tree.places() as place:
+            file = self._read(path, place)
         if file is None:
             message = f"{shown(path)} does not exist"
             raise FileChanged(message, hint=_AGAIN)
@@ -255,10 +247,7 @@ class Outputs:
         return swept
 
     def _enter(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> Place | None:
-        try:
-            return Place(stack.enter_context(self._tree.folder(parts[:-1])), parts[-1])
-        except FileNotFoundError:
-            return None
+        return stack.enter_context(self._tree.places())(parts)
 
     def _made(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> Place:
         return Place(stack.enter_context(self._tree.folder(parts[:-1], create=True)), parts[-1])
@@ -346,6 +335,10 @@ class Outputs:
             for depth in range(len(parts), 0, -1):
                 with self._tree.folder(parts[: depth - 1]) as folder:
                     folder.rmdir(parts[depth - 1])
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _encoded(path: str, text: str) -> bytes:

@@ -158,6 +158,29 @@ class Tree:
             if folder.fd is not None:
                 os.close(folder.fd)
 
+    @contextlib.contextmanager
+    def places(self) -> Iterator[Callable[[Sequence[str]], Place | None]]:
+        """A function that enters the folder of a path and gives its place there; None where there is no such folder.
+
+        Where the system has handles, a folder stays entered for the paths in it that follow each other. Raises like
+        `folder`.
+        """
+        with contextlib.ExitStack() as stack:
+            last: tuple[Sequence[str], Folder] | None = None
+
+            def place(parts: Sequence[str]) -> Place | None:
+                nonlocal last
+                if last is None or last[1].fd is None or last[0] != parts[:-1]:
+                    last = None
+                    stack.close()
+                    try:
+                        last = parts[:-1], stack.enter_context(self.folder(parts[:-1]))
+                    except FileNotFoundError:
+                        return None
+                return Place(last[1], parts[-1])
+
+            yield place
+
     def _enter(self, parts: Sequence[str], *, create: bool) -> Folder:
         fd = os.open(self.root, _ENTER)
         try:

@@ -23,9 +23,9 @@ SEGMENT_BYTES = 255
 PATH_BYTES = 1000
 """Longest path, in bytes of UTF-8."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 # Cf characters that make a path read as another one: zero width, direction marks and overrides, the BOM.
-_INVISIBLE = re.compile(r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_INVISIBLE = r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 _FOREIGN = re.compile(r'[<>:"|?*]')
 _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(?:\.|$)", re.IGNORECASE
@@ -43,7 +43,7 @@ def check_output(path: str) -> str | None:
 def _check_whole(path: str) -> str | None:
     if not path:
         return "is empty"
-    if found := _CONTROL.search(path) or _INVISIBLE.search(path):
+    if not _is_plain(path) and (found := re.search(_CONTROL, path) or re.search(_INVISIBLE, path)):
         return f"holds the character U+{ord(found.group()):04X}, which cannot be seen"
     if "\\" in path:
         return "holds a backslash; write `/` between folders"
@@ -54,6 +54,11 @@ def _check_whole(path: str) -> str | None:
     if len(path.encode()) > PATH_BYTES:
         return f"is longer than {PATH_BYTES} bytes"
     return None
+
+
+def _is_plain(path: str) -> bool:
+    """Whether all its characters are visible ASCII or spaces: then no pattern has to be asked, or compiled."""
+    return path.isascii() and path.isprintable()
 
 
 def _check_segment(segment: str) -> str | None:
@@ -110,7 +115,7 @@ TEMPORARY: Final = re.compile(r"\.contentops-[0-9a-f]{16}\.tmp")
 PARKED: Final = re.compile(r"\.contentops-[0-9a-f]{8,64}\.moving")
 """Names under which a plan lets a file rest while others take its place; the only hidden ones that are allowed."""
 
-_UNFIT: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNFIT: Final = "[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 def split_path(path: str) -> tuple[str, ...]:
@@ -128,7 +133,7 @@ def split_path(path: str) -> tuple[str, ...]:
 def _problem(path: str) -> str:
     if not path:
         return "it is empty"
-    if _UNFIT.search(path):
+    if not _is_plain(path) and re.search(_UNFIT, path):
         return "it holds characters that no file name should have"
     if path.startswith("/") or "\\" in path or ":" in path:
         return "it is absolute, or holds a backslash or a colon"

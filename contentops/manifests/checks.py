@@ -10,7 +10,6 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.digest import canonical
-from contentops.documents.checks import compiled, schema_problem
 from contentops.manifests.values import kind_of
 from contentops.model import NO_CHECKS, Checks, FrontMatterSchema, Level, Listed, WordLimits
 
@@ -84,6 +83,8 @@ def _listed(key: str, value: Json, report: Report) -> Listed | None:
         path = (*path, "values")
     if not isinstance(value, list):
         return None
+    from contentops.documents.checks import compiled
+
     for entry in value:
         if not isinstance(entry, str) or not entry.strip():
             shown = "an empty text" if isinstance(entry, str) else kind_of(entry)
@@ -122,6 +123,8 @@ def _schema(value: Json, report: Report, find: FindFile) -> FrontMatterSchema | 
 @functools.lru_cache(maxsize=64)
 def _read(content: bytes) -> tuple[str, str]:
     """What is wrong with the bytes of a schema, and its canonical text; one of the two is empty."""
+    from contentops.documents.checks import schema_problem
+
     try:
         schema = json.loads(content)
         text = canonical(schema)

@@ -6,7 +6,6 @@ Every row knows its line, so that a finding about an item can name the row it wa
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -96,6 +95,8 @@ def _row(source: Source, value: Any, at: Mark) -> DataRow | Diagnostic:
 
 def _read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
     """The rows of a CSV file as RFC 4180 has it: commas, double quotes, a header."""
+    import csv  # start-up: most manifests name no data
+
     if found := _CONTROL.search(source.text):
         message = f"the invisible character U+{ord(found.group()):04X} may not stand in a CSV file"
         yield place(source, "control-character", message, source.mark(found.start()), hint="remove it")
@@ -248,7 +249,7 @@ def _json_error(source: Source, problem: str, index: int) -> Diagnostic:
 def _check_value(value: Any, depth: int) -> None:
     """Refuse what JSON allows and the rest of the program cannot carry."""
     if isinstance(value, str):
-        if found := UNWANTED.search(value):
+        if found := re.search(UNWANTED, value):
             message = f"a text holds the control character U+{ord(found.group()):04X}"
             raise _BadValueError(message, "control-character")
     elif isinstance(value, (dict, list)):

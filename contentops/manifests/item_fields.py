@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from contentops.manifests.origins import OriginShapes
-from contentops.manifests.templates import settled
+from contentops.manifests.templates import is_template
 from contentops.manifests.values import MERGED, MISSING, Branch, Tree, Written, top
 from contentops.yaml.positions import Map
 
@@ -73,7 +73,7 @@ class Defaults:
             )
         written = top(node)
         place, kind = self.shapes.place(written.layer, written.location)
-        value = {} if isinstance(node, Branch) else settled(written.value)
+        value = {} if isinstance(node, Branch) else _settled(written.value)
         if value is MISSING:
             return _Default(written, {name: place}, {name: kind}, (FieldTemplate(field, name, written),))
         return _Default(value, {name: place}, {name: kind})
@@ -136,7 +136,7 @@ class ItemFields:
                     is_open = is_open or type(found) is Unrendered
                     if found:
                         continue
-                elif (found := settled(value)) is MISSING:
+                elif (found := _settled(value)) is MISSING:
                     found = self._template(prefix + key, value, (*pointer, key))
                     is_open = True
             values[key] = found
@@ -177,3 +177,16 @@ def _fields_of(entry: Map) -> Map:
             found[key] = value
             found.places += (key_at, value_at)
     return found
+
+
+def _settled(value: Json) -> Any:
+    """A written value as plain lists and maps, without its places; MISSING if there is Jinja in it."""
+    if isinstance(value, str):
+        return MISSING if is_template(value) else value
+    if not isinstance(value, dict | list):
+        return value
+    entries = value.values() if isinstance(value, dict) else value
+    found = [entry if type(entry) is str and "{" not in entry else _settled(entry) for entry in entries]
+    if MISSING in found:
+        return MISSING
+    return dict(zip(value, found, strict=True)) if isinstance(value, dict) else found

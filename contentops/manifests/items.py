@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from typing import TYPE_CHECKING, Final, TypeVar
+
+from msgspec import Struct, field
 
 from contentops.errors import Location, Severity
 from contentops.manifests.render import Rendered, render_item
@@ -27,16 +28,15 @@ T = TypeVar("T")
 _BATCH: Final = 256
 
 
-@dataclasses.dataclass(slots=True)
-class FileItems:
+class FileItems(Struct):
     """What the declarations of one file became."""
 
-    specs: list[Spec] = dataclasses.field(default_factory=list)
-    claims: list[tuple[str, Location]] = dataclasses.field(default_factory=list)
+    specs: list[Spec] = field(default_factory=list)
+    claims: list[tuple[str, Location]] = field(default_factory=list)
     """The ids of items with errors, and where they are declared."""
-    used: set[str] = dataclasses.field(default_factory=set)
+    used: set[str] = field(default_factory=set)
     """The variables the declarations use."""
-    idle: list[tuple[Written, str]] = dataclasses.field(default_factory=list)
+    idle: list[tuple[Written, str]] = field(default_factory=list)
     """The variables of a declaration that it does not use itself, and how messages name it."""
     declarations: int = 0
     complete: bool = True

@@ -98,7 +98,7 @@ def parse_variable(text: str) -> tuple[str, Any]:
         message = f"`--var {text}` has no `=`"
         raise UsageError(message, code="bad-variable", hint="write `--var NAME=VALUE`")
     check_variable_name(name)
-    if UNWANTED.search(written):
+    if re.search(UNWANTED, written):
         message = f"the value of variable `{name}` holds a control character"
         raise UsageError(message, code="bad-variable")
     if not written.strip():
@@ -121,7 +121,7 @@ def check_variable_name(name: str) -> None:
     """Raise UsageError unless `name` can be the name of a Jinja variable of ours."""
     names = load_schema("project")["definitions"]["vars"]["propertyNames"]
     if not _NAME.fullmatch(name) or name in names["not"]["enum"]:
-        shown = UNWANTED.sub("\ufffd", name[:60])
+        shown = re.sub(UNWANTED, "\ufffd", name[:60])
         message = f"`{shown}` cannot be the name of a variable"
         raise UsageError(message, code="bad-variable", hint=names["errorMessage"])
 
@@ -177,7 +177,7 @@ def _environment(settings: Mapping[str, Any], name: str) -> Map:
     declared = _map(settings, "environments")
     if name in declared:
         return _map(declared, name)
-    shown = UNWANTED.sub("\ufffd", name[:60])
+    shown = re.sub(UNWANTED, "\ufffd", name[:60])
     message = f"`{PROJECT_FILE}` declares no environment `{shown}`"
     close = nearest(name, declared)
     names = ", ".join(f"`{known}`" for known in declared)

@@ -157,19 +157,6 @@ def plain(value: Json) -> Json:
     return [plain(entry) for entry in value] if isinstance(value, list) else value
 
 
-def settled(value: Json) -> Any:
-    """The same; MISSING if there is Jinja in it."""
-    if isinstance(value, str):
-        return MISSING if is_template(value) else value
-    if not isinstance(value, dict | list):
-        return value
-    entries = value.values() if isinstance(value, dict) else value
-    found = [entry if type(entry) is str and "{" not in entry else settled(entry) for entry in entries]
-    if MISSING in found:
-        return MISSING
-    return dict(zip(value, found, strict=True)) if isinstance(value, dict) else found
-
-
 Paths = tuple[tuple[str, ...], ...]
 
 

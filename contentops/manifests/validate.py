@@ -34,7 +34,7 @@ MAX_ID: Final = 200
 
 _ID = re.compile(r"\w[\w./@+-]*")
 # Marks that choose a variant of a letter or join letters: two ids that look alike would differ.
-_HIDDEN = re.compile("[\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_HIDDEN = "[\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 _MAX_SHOWN: Final = 60
 _FOLLOWING: Final[Mapping[str, tuple[str, ...]]] = {
     "inputs": ("missing-input",),
@@ -226,7 +226,7 @@ def _strange_character(value: str) -> str:
     letter = False
     for char in value:
         mark = unicodedata.category(char).startswith("M")
-        if mark and (not letter or _HIDDEN.match(char)):
+        if mark and (not letter or re.match(_HIDDEN, char)):
             return f"holds the mark U+{ord(char):04X}, " + ("which cannot be seen" if letter else "without a letter")
         if not mark and not _ID.fullmatch("a" + char):
             return f"holds {_character(char)}"

@@ -43,7 +43,7 @@ MAX_VALUES: Final = 100_000
 MISSING: Final[Any] = object()
 """What a look-up gives for a name that is not defined."""
 
-_UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_UNSENDABLE = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]"
 
 
 class TemplateError(Exception):
@@ -84,7 +84,7 @@ def unsendable(value: Any) -> str | None:
     if isinstance(value, str):
         if len(value) > MAX_TEXT:
             return f"gives a text of more than {MAX_TEXT} characters"
-        if found := _UNSENDABLE.search(value):
+        if not (value.isascii() and value.isprintable()) and (found := re.search(_UNSENDABLE, value)):
             return f"gives a text with the character U+{ord(found.group()):04X}"
     elif isinstance(value, float):
         if not math.isfinite(value):

@@ -23,6 +23,7 @@ from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.documents.folders import denial
 from contentops.errors import ContentopsError
+from contentops.manifests.discover import FileError
 from contentops.manifests.load import Loader
 from contentops.model import Desired, ItemId, Record, Spec, State
 from contentops.operations.workspace import catalog_of, locked_environments, open_cache
@@ -32,7 +33,7 @@ from contentops.state import state_dir
 from contentops.state.codec import Header, line_of, parse_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from contentops.manifests.parse_cache import FileResult
     from contentops.model import Observed, Plan, Project
@@ -57,15 +58,15 @@ class _ItemRow(Struct, frozen=True, array_like=True):
 
 
 class _ManifestRow(Struct, frozen=True, array_like=True):
-    """A manifest as it was, and its items; decoded only where they are needed."""
+    """A manifest as it was, and where its items are: their length, behind those of the manifests before it."""
 
     path: str
     digest: Digest
-    items: msgspec.Raw
+    size: int
 
 
 class _KeptItems(Struct, frozen=True):
-    """Every item of a plan that had nothing to do."""
+    """The first line of what is kept of a plan that had nothing to do; the items of all manifests follow."""
 
     plan: str
     """The name of that plan."""
@@ -99,16 +100,17 @@ def _keep_items(last: LastPlan, workspace: Workspace, plan: Plan) -> None:
             return
         rows[spec.location.file].append(_ItemRow(spec.id, spec.output, *lines[spec.id]))
     encode = msgspec.json.Encoder().encode
+    items = list(map(encode, rows.values()))
     manifests = [
-        _ManifestRow(path, digest_bytes(read_file(f"{last.root}/{path}")), msgspec.Raw(encode(items)))
-        for path, items in rows.items()
+        _ManifestRow(path, digest_bytes(read_file(f"{last.root}/{path}")), len(each))
+        for path, each in zip(rows, items, strict=True)
     ]
     recorded = sum(record.server != "local" for record in state.records.values())
-    _write(last, _KeptItems(last.name, recorded, manifests))
+    _write(last, _KeptItems(last.name, recorded, manifests), items)
 
 
-def _write(last: LastPlan, items: _KeptItems) -> None:
-    replace(last.path("items"), msgspec.json.encode(items), mode=PRIVATE)
+def _write(last: LastPlan, kept: _KeptItems, items: Iterable[bytes | memoryview]) -> None:
+    replace(last.path("items"), b"".join((msgspec.json.encode(kept), b"\n", *items)), mode=PRIVATE)
 
 
 def _lines(lock: Path, state: State) -> Iterator[tuple[ItemId, tuple[int, int]]]:
@@ -135,17 +137,24 @@ def plan_few(last: LastPlan, project: Project) -> Plan | None:
         with open_cache(project, write=True) as cache:
             cache.in_part = True
             return _Few(last, last.plan, project, cache).plan()
-    except (_Other, ContentopsError, OSError, ValueError, LookupError):
+    except (_Other, FileError, ContentopsError, OSError, ValueError, LookupError):
         return None  # whatever is wrong, the ordinary way tells of it
 
 
 class _Few:
     def __init__(self, last: LastPlan, before: Plan, project: Project, cache: Any) -> None:
         self.last, self.before, self.project, self.cache = last, before, project, cache
-        self.kept = msgspec.json.decode(read_file(last.path("items"), follow=False), type=_KeptItems)
+        data = read_file(last.path("items"), follow=False)
+        view, end = memoryview(data), data.index(b"\n") + 1
+        self.kept = msgspec.json.decode(view[:end], type=_KeptItems)
         if self.kept.plan != last.name:
             raise _Other
         self.manifests = {manifest.path: manifest for manifest in self.kept.manifests}
+        self.items: dict[str, memoryview] = {}
+        """The items of each manifest; decoded only where they are needed."""
+        for manifest in self.kept.manifests:
+            self.items[manifest.path] = view[end : end + manifest.size]
+            end += manifest.size
         self.loader = Loader(project, catalog_of(project), cache)
         self.rows: dict[ItemId, _ItemRow] = {}
 
@@ -170,17 +179,19 @@ class _Few:
         """Remember the plan with the stamps of today, as nothing that was changed makes a difference."""
         if not self.last.renew(self.loader.files.searched):
             return
+        for path in changed:
+            self.loader.load_file(path)  # keeps what the next edit is compared with
         manifests = [
             structs.replace(one, digest=digest_bytes(read_file(f"{self.last.root}/{one.path}")))
             if one.path in changed
             else one
             for one in self.kept.manifests
         ]
-        _write(self.last, structs.replace(self.kept, plan=self.last.name, manifests=manifests))
+        _write(self.last, structs.replace(self.kept, plan=self.last.name, manifests=manifests), self.items.values())
 
     def _changed_specs(self, manifest: _ManifestRow, files: set[str]) -> Iterator[Spec]:
         """The specs of a manifest that are not as they were, or whose output is among the files that differ."""
-        before, now = self.loader.stored(manifest.path, manifest.digest), self.loader.load_file(manifest.path)
+        before, now = self.loader.stored(manifest.path, manifest.digest), self._result(manifest.path)
         named = (found.location.file for found in self.before.findings if found.location is not None)
         if before is None or _outline(before) != _outline(now) or manifest.path in named:
             raise _Other
@@ -189,12 +200,19 @@ class _Few:
             if new.output in files or not _is_same(old, new):
                 yield new
 
+    def _result(self, path: str) -> FileResult:
+        """What a manifest comes to now. It is not kept: whoever asks what an edit costs edits again, or applies."""
+        content = self.loader.files.read(path)
+        if content is None:
+            raise _Other
+        return self.loader.stored(path, digest_bytes(content)) or self.loader.builder.build(path, content)
+
     def _edited(self, files: set[str]) -> Iterator[Spec]:
         """The items whose outputs these files are; raises _Other where one is none."""
         written = {msgspec.json.encode(path): path for path in files}
         left = set(files)
         for manifest in self.kept.manifests if left else ():
-            items = bytes(manifest.items)
+            items = bytes(self.items[manifest.path])
             if not any(path in items for path in written):
                 continue
             result = self.loader.stored(manifest.path, manifest.digest)
@@ -207,7 +225,7 @@ class _Few:
             raise _Other
 
     def _take_rows(self, manifest: _ManifestRow) -> None:
-        self.rows.update((row.id, row) for row in msgspec.json.decode(manifest.items, type=list[_ItemRow]))
+        self.rows.update((row.id, row) for row in msgspec.json.decode(self.items[manifest.path], type=list[_ItemRow]))
 
     def _inputs(self, specs: list[Spec]) -> PlanInputs:
         records = {spec.id: self._record(self.rows[spec.id]) for spec in specs}

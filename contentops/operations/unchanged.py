@@ -190,12 +190,7 @@ class LastPlan:
         names = str(body[end + 1 : end + 1 + kept.names], "utf-8").split("\0")
         before, now = array("Q", bytes(body[end + 1 + kept.names :])), _stamps(self.root, names)
         self._names, self._stamps = names, now
-        if before != now:
-            each = (
-                tuple(stamps[at : at + _NUMBERS]) for at in range(0, len(now), _NUMBERS) for stamps in (before, now)
-            )
-            pairs = zip(names, each, each, strict=True)
-            self.differences = tuple(ChangedPath(*one) for one in pairs if one[1] != one[2])
+        self.differences = tuple(_differences(names, before, now))
         self.plan, self.name = Plan(**structs.asdict(kept.said)), name
 
     def _write(self, plan: Plan, names: bytes, stamps: array[int]) -> None:
@@ -291,6 +286,17 @@ def _stamps(root: str, names: Iterable[str]) -> array[int]:
         except (FileNotFoundError, NotADirectoryError):
             add(_ABSENT)
     return found
+
+
+def _differences(names: list[str], before: array[int], now: array[int]) -> Iterator[ChangedPath]:
+    """The paths whose stamps differ; of many that do not, all numbers are compared at once."""
+    many = 256 * _NUMBERS
+    for start in range(0, len(now), many):
+        if before[start : start + many] != now[start : start + many]:
+            for at in range(start, min(start + many, len(now)), _NUMBERS):
+                one, other = before[at : at + _NUMBERS], now[at : at + _NUMBERS]
+                if one != other:
+                    yield ChangedPath(names[at // _NUMBERS], tuple(one), tuple(other))
 
 
 def _hold_leftovers(root: str, folders: Iterable[str]) -> bool:

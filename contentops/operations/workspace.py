@@ -29,6 +29,8 @@ from contentops.manifests.load import load
 from contentops.manifests.project import load_project, parse_variable
 from contentops.manifests.root import find_root
 from contentops.model import CatalogSnapshot, State
+from contentops.model.stored import keep_once
+from contentops.parallel import processors
 from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids, key_of, paths, specs_by_id
 from contentops.planning.plan import make_plan
 from contentops.planning.promote import SourceEnvironment
@@ -70,6 +72,8 @@ class World(Struct, frozen=True, kw_only=True):
     """Seconds for which a ledger may be away before a run ends."""
     trace: Callable[[Exchange], None] | None = None
     """Is told of every request to the project's server, or None."""
+    processes: int = field(default_factory=processors)
+    """With so many processes a large project is read."""
 
 
 class Workspace:
@@ -85,14 +89,18 @@ class Workspace:
         """What other machines share with this one, where the project has a ledger."""
         self.unread: tuple[Diagnostic, ...] = ()
         """Why there is none here though the project has one."""
+        self.processes = 1
         self._key = key
 
     @functools.cached_property
     def desired(self) -> Desired:
         """Everything the manifests declare. Raises InputError with every finding of every file."""
-        found = load(self.project, catalog_of(self.project), self.cache)
+        found = load(self.project, catalog_of(self.project), self.cache, processes=self.processes)
         # A merge in git may have brought back an item that the manifests have renamed since.
         self.store.drop_renamed(specs_by_id(found))
+        for spec in found.specs:
+            if (record := self.state.records.get(spec.id)) is not None:
+                keep_once(spec, id=record.id, digest=record.digest, output=record.output)
         return found
 
     @property
@@ -149,6 +157,7 @@ def open_workspace(
         key = world.environ.get(project.api.key_env, "").strip()
         workspace = Workspace(found.told(project), store, cache, found.ledger, key=key)
         workspace.unread = found.why
+        workspace.processes = world.processes
         yield workspace
 
 
@@ -280,10 +289,8 @@ def _observed(workspace: Workspace, state: State, source: SourceEnvironment | No
         looked_at += source.paths(desired)
         whole |= known_bodies(source.state)
     root = workspace.project.root
-    stat_cache = StatCache(Outputs(root, whole=whole), cache.get, now=time.time_ns())
-    observed = stat_cache.observe_all(looked_at)
-    stat_cache.remember(cache.put)
-    return observed
+    outputs, now = Outputs(root, whole=whole), time.time_ns()
+    return StatCache(outputs, cache.get, cache.put, now=now, processes=workspace.processes).observe_all(looked_at)
 
 
 def other_states(project: Project) -> Iterator[tuple[str, State]]:
@@ -343,7 +350,7 @@ def snapshot_of(project: Project) -> CatalogSnapshot | None:
 def validate(project: Project) -> Desired:
     """Everything the manifests declare. Raises InputError with every finding of every file."""
     with open_cache(project, write=False) as cache:
-        return load(project, catalog_of(project), cache)
+        return load(project, catalog_of(project), cache, processes=processors())
 
 
 def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:

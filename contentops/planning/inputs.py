@@ -165,7 +165,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return record.saved.body if record.saved and record.server == self.server else NOTHING
 
 
-class ItemSides(Struct, frozen=True, kw_only=True):
+class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     """One declared item with everything known of it."""
 
     inputs: PlanInputs

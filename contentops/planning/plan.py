@@ -182,7 +182,8 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
         file = find_file(inputs, spec, record or orphan)
         if record is None and orphan is None and leaving and key_of(spec.output) in leaving:
             file = Observed(path=spec.output)
-        standing.add(key_of(file.path))
+        if inputs.written:
+            standing.add(key_of(file.path))
         held = entries.get(spec.id, ())
         item = ItemSides(inputs=inputs, spec=spec, record=record, orphan=orphan, entries=held, file=file)
         change: Change | None = None

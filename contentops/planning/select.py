@@ -22,7 +22,7 @@ METHODS = ("tag", "template", "style", "path", "state", "result")
 STATES = ("new", "changed", "edited", "missing", "moved", "orphan", "open", "unknown", "blocked", "pending", "failed")
 
 
-class Candidate(Struct, frozen=True, kw_only=True):
+class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     """What selectors see of an item: its spec (None: it is in no manifest), and what remains for it."""
 
     id: ItemId

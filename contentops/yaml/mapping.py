@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from contentops.yaml.builder import Builder, StopReading
-from contentops.yaml.positions import Map, Seq, Source, place, unpack
+from contentops.yaml.positions import Map, Source, place, unpack
 from contentops.yaml.read import BREAKS, discreet, parser_of, unreadable
 
 if TYPE_CHECKING:
@@ -95,87 +95,60 @@ def parse_mapping(text: str, *, first_line: int = 1, pure: bool = False) -> Bloc
     return Block(tuple(_entries(parser.events, root, source.text, above)), flow)
 
 
-_PLAIN: Final = re.compile(
-    r"(?P<indent>  )?(?:(?P<dash>-)|(?P<key>[A-Za-z][A-Za-z0-9_-]{0,99}):)"
-    r"(?: (?:\"(?P<quoted>[^\"\\\x00-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]*)\""
-    r"|(?P<text>[A-Za-z](?:[A-Za-z0-9 _./-]*[A-Za-z0-9_./-])?)|(?P<number>0|[1-9][0-9]{0,15})))?\n"
-)
-"""A plain line. Its texts without quotes are of letters, digits and signs that have no meaning in YAML."""
-_SCALARS: Final = frozenset({"quoted", "text", "number"})
+_KEY: Final = r"(?!(?i:null|true|false):)[A-Za-z][A-Za-z0-9_-]{0,99}"
+_QUOTED: Final = r"[^\"\\\x00-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]*"
+# Letters, digits and signs that have no meaning in YAML.
+_WORD: Final = r"true|false|(?!(?i:null|true|false)\n)[A-Za-z](?:[A-Za-z0-9 _./-]*[A-Za-z0-9_./-])?"
+_NUMBER: Final = r"0|[1-9][0-9]{0,15}"
+_SCALAR: Final = rf"(?:\"({_QUOTED})\"|({_WORD})|({_NUMBER}))\n"
+_BELOW: Final = rf"(?:\"{_QUOTED}\"|{_WORD}|{_NUMBER})\n"
+_PLAIN: Final = re.compile(rf"({_KEY}):(?: {_SCALAR}|\n((?:  - {_BELOW})++)|\n((?:  {_KEY}: {_BELOW})++))")
+"""A key with a scalar, or with a list or a mapping of scalars below it."""
+_PLAIN_LIST: Final = re.compile(rf"  - {_SCALAR}")
+_PLAIN_PAIRS: Final = re.compile(rf"  ({_KEY}): {_SCALAR}")
 _BOOLS: Final = {"true": True, "false": False}
 
 
 def _plainly_written(text: str) -> dict[str, Entry] | None:
     """The entries of a mapping that is written as we write most of them; None for every other text.
 
-    Known are keys with a text, a whole number or a bool on one line, and below a key such keys or a list of such
-    values. What is read here is read as the parser reads it, which takes five times as long.
+    What is read here is read as the parser reads it, which takes ten times as long.
     """
     entries: dict[str, Entry] = {}
-    last, at = "", 0
+    at = 0
     while at < len(text):
-        line = _PLAIN.match(text, at)
-        if line is None or any((word or "").lower() in {"null", *_BOOLS} for word in _odd_words(line)):
+        found = _PLAIN.match(text, at)
+        if found is None or found[1] in entries:
             return None
-        at = line.end()
-        if line["indent"]:
-            entry = _with_line(entries[last], line) if entries else None
+        key, quoted, word, number, below, pairs = found.groups("")
+        value: Any
+        if below:
+            value = [_meant(*scalar) for scalar in _PLAIN_LIST.findall(below)]
+        elif pairs:
+            value = {name: _meant(*scalar) for name, *scalar in _PLAIN_PAIRS.findall(pairs)}
+            if len(value) < pairs.count("\n"):
+                return None  # a key is there twice
         else:
-            last = line["key"]
-            entry = _entry_of(line) if last and last not in entries else None
-        if entry is None:
-            return None
-        entries[last] = entry
-    return None if any(entry.value is None for entry in entries.values()) else entries
+            value = _meant(quoted, word, number)
+        block = bool(below or pairs)
+        key_end = at + len(key)
+        entries[key] = Entry(
+            key=key,
+            value=value,
+            raw=None if block else quoted or word or number,
+            key_start=at,
+            key_end=key_end,
+            value_start=key_end + (4 if block else 2),
+            value_end=found.end() - 1,
+            block=block,
+        )
+        at = found.end()
+    return entries
 
 
-def _odd_words(line: re.Match[str]) -> tuple[str | None, ...]:
-    """What of a plain line could be something else than a text."""
-    return line["key"], None if line["text"] in _BOOLS else line["text"]
-
-
-def _entry_of(line: re.Match[str]) -> Entry:
-    """A plain line at column 0; without a value where that is to come below it."""
-    raw, value, start, end = _scalar(line)
-    key_start, key_end = line.span("key")
-    return Entry(
-        key=line["key"],
-        value=value,
-        raw=raw,
-        key_start=key_start,
-        key_end=key_end,
-        value_start=start,
-        value_end=end,
-        block=False,
-    )
-
-
-def _with_line(over: Entry, line: re.Match[str]) -> Entry | None:
-    """An entry with one more line below its key; None where it has no place there."""
-    raw, value, _, end = _scalar(line)
-    kind, name = (Seq, "dash") if line["dash"] else (Map, "key")
-    if raw is None or over.raw is not None or not (over.value is None or type(over.value) is kind):
-        return None
-    below = kind() if over.value is None else over.value
-    if isinstance(below, Seq):
-        below.append(value)
-    elif line["key"] in below:
-        return None
-    else:
-        below[line["key"]] = value
-    start = line.start(name) if over.value is None else over.value_start
-    return structs.replace(over, value=below, value_start=start, value_end=end, block=True)
-
-
-def _scalar(line: re.Match[str]) -> tuple[str | None, Any, int, int]:
-    """The value of a plain line: as written, as it is meant, and from where to where it stands; None for none."""
-    kind = line.lastgroup
-    if kind not in _SCALARS:
-        return None, None, -1, -1
-    raw, (start, end) = line[kind], line.span(kind)
-    if kind == "quoted":
-        return raw, raw, start - 1, end + 1
-    return raw, int(raw) if kind == "number" else _BOOLS.get(raw, raw), start, end
+def _meant(quoted: str, word: str, number: str) -> str | int | bool:
+    """The value of a scalar, by the way it is written."""
+    return int(number) if number else quoted or _BOOLS.get(word, word)
 
 
 def _problem(source: Source, found: Diagnostic) -> YamlProblem:

@@ -27,8 +27,8 @@ SECRET_KEYS: Final = frozenset(
 
 _NAME: Final = r"""["']?(?:key|key_env|user_env|user_id|(?:[\w-]*[_-])?(?:(?:api|access|secret)[_-]?key|token|secret
     |password|passwd|bearer|authorization))(?![\w-])["']?"""
-_ALONE: Final = re.compile(rf"\s*(?:-\s+)*{_NAME}\s*[:=]?\s*(?P<value>\S.*)?", re.IGNORECASE | re.VERBOSE)
-_INSIDE: Final = re.compile(rf"[{{,]\s*{_NAME}\s*:\s*(?P<value>\S.*)", re.IGNORECASE | re.VERBOSE)
+_ALONE: Final = rf"(?ix)\s*(?:-\s+)*{_NAME}\s*[:=]?\s*(?P<value>\S.*)?"
+_INSIDE: Final = rf"(?ix)[{{,]\s*{_NAME}\s*:\s*(?P<value>\S.*)"
 _LOGIN: Final = re.compile(r"://(?P<value>[^/\s\"']*)@")
 _GOES_ON: Final = re.compile(r"[|>\"'&!]|$")
 _OURS: Final = "key: value"
@@ -66,9 +66,9 @@ def discreet(source: Source, found: Diagnostic) -> Diagnostic:
 def _spans(source: Source, found: Diagnostic) -> Iterator[tuple[int, int]]:
     """Where secrets stand in the line of a finding."""
     line = found.excerpt
-    match = _ALONE.match(line)
+    match = re.match(_ALONE, line)
     if not match or not match["value"]:
-        match = _INSIDE.search(line)
+        match = re.search(_INSIDE, line)
     if match and match["value"]:
         yield match.start("value"), len(line.rstrip())
         return
@@ -81,7 +81,7 @@ def _goes_on(source: Source, number: int, indent: int) -> bool:
     """Whether a line belongs to the value of a secret that begins above it."""
     for above in map(source.line, range(number - 1, 0, -1)):
         if above.strip() and _indent(above) < indent:
-            match = _ALONE.fullmatch(above.rstrip())
+            match = re.fullmatch(_ALONE, above.rstrip())
             return match is not None and _GOES_ON.match(match["value"] or "") is not None
     return False
 
@@ -98,9 +98,7 @@ def _leaks(text: str, secret: str) -> bool:
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Largest file that is read: about 100,000 items."""
 
-_UNREADABLE: Final = re.compile(
-    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
+_UNREADABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 BREAKS: Final = "\x85\u2028\u2029"
 """Line breaks to YAML, but to no editor."""
 

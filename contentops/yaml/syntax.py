@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 MAX_DIGITS: Final = 300
 """Longest number: beyond it a number is a mistake, and far beyond it Python refuses to print it."""
 
-UNWANTED: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
-"""Characters no text may hold, however it was escaped: controls, lone surrogates, non-characters."""
+UNWANTED: Final = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]"
+"""A pattern: characters no text may hold, however it was escaped: controls, lone surrogates, non-characters."""
 
 
 def unwanted(text: str) -> tuple[str, str] | None:
     """Message and hint about the first character of a text that none may hold, or None."""
-    found = UNWANTED.search(text)
+    found = None if text.isascii() and text.isprintable() else re.search(UNWANTED, text)
     if found is None:
         return None
     character = found.group()
@@ -168,9 +168,7 @@ _VALUE: Final = re.compile(r"""^\s*(?:-\s+)*(?:(?P<key>[^\s'"{\[#][^:#]*|"[^"]*"
 _OPEN_JINJA: Final = re.compile(r"\{[{%#]")
 _QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
 
-_HALVES: Final = re.compile(
-    r"\\u([dD][89abAB][0-9a-fA-F]{2})(?:\\u([dD][c-fC-F][0-9a-fA-F]{2}))?|\\u([dD][c-fC-F][0-9a-fA-F]{2})"
-)
+_HALVES: Final = r"\\u([dD][89abAB][0-9a-fA-F]{2})(?:\\u([dD][c-fC-F][0-9a-fA-F]{2}))?|\\u([dD][c-fC-F][0-9a-fA-F]{2})"
 _HALF: Final = "an escape names half of a character"
 
 _Answer = tuple[str, Mark, str]
@@ -318,7 +316,7 @@ def _escape(source: Source, at: Mark, _begun: Mark) -> _Answer:
     """An escape that YAML does not have, or half of a character."""
     line = source.line(at[0])
     start = line.rfind("\\", 0, at[1])
-    if found := _HALVES.match(line, max(start, 0)):
+    if found := re.match(_HALVES, line[max(start, 0) :]):
         halves = "".join(chr(int(half, 16)) for half in found.group().split("\\u")[1:])
         return _HALF, (at[0], start + 1), _whole_character(halves)
     return "an unknown escape in double quotes", at, "double the backslash, or use single quotes"

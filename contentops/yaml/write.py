@@ -15,13 +15,13 @@ from typing import Any, Final
 _LETTERS: Final = "A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3"
 _INNER: Final = _LETTERS + "0-9 _./,()'+&!?\\-\u2013\u2014\u2018\u2019\u201c\u201d\u2026"
 # The ranges are fixed, not asked of the Unicode tables of this Python: another release must write the same bytes.
-_PLAIN: Final = re.compile(f"[{_LETTERS}](?:[{_INNER}]*[{_INNER.replace(' ', '')}])?")
+_PLAIN: Final = f"[{_LETTERS}](?:[{_INNER}]*[{_INNER.replace(' ', '')}])?"
 _RESERVED: Final = frozenset(
     {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nil", "none", "nan", "inf", "infinity"}
 )
 # Some readers of YAML 1.1 take an exponent without digits before it for a number.
-_EXPONENT: Final = re.compile(r"[eE][0-9]+")
-_ESCAPED: Final = re.compile('["\\\\\x00-\x1f\x7f-\x9f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff\ud800-\udfff]')
+_EXPONENT: Final = r"[eE][0-9]+"
+_ESCAPED: Final = '["\\\\\x00-\x1f\x7f-\x9f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff\ud800-\udfff]'
 _SHORT: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _LONGEST_KEY: Final = 1000
 """A key longer than 1,024 characters needs YAML's explicit form."""
@@ -55,8 +55,8 @@ def write_scalar(value: Any) -> str:
     Raises TypeError for anything else, ValueError for NaN and infinities.
     """
     if isinstance(value, str):
-        plain = _PLAIN.fullmatch(value) and value.lower() not in _RESERVED and not _EXPONENT.fullmatch(value)
-        return value if plain else f'"{_ESCAPED.sub(_escape, value)}"'
+        plain = re.fullmatch(_PLAIN, value) and value.lower() not in _RESERVED and not re.fullmatch(_EXPONENT, value)
+        return value if plain else f'"{re.sub(_ESCAPED, _escape, value)}"'
     if value is None:
         return "null"
     if isinstance(value, bool):

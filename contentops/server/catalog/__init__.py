@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -41,7 +41,7 @@ def load() -> dict[str, Any]:
 
 @cache
 def _text(name: str) -> str:
-    return resources.files(__name__).joinpath(f"{name}.json").read_text(encoding="utf-8")
+    return Path(__file__).with_name(f"{name}.json").read_text(encoding="utf-8")
 
 
 def value_of(spec: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
