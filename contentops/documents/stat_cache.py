@@ -113,7 +113,8 @@ class StatCache:
 
         unknown = [path for path, file in found.items() if file is None]
         parts = [unknown[start : start + _PART] for start in range(0, len(unknown), _PART)]
-        shared_out(parts, self._look, take, self._processes if len(unknown) >= _WORTH_SHARING else 1)
+        processes = self._processes if len(unknown) >= _WORTH_SHARING else 1
+        shared_out(parts, self._look, take, processes=processes, weight=len)
         self._put_rows()
         if self._names != self._before:
             self._put(NAME, " ".join((VERSION, *self._names)))
