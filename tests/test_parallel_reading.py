@@ -20,6 +20,7 @@ from contentops.manifests.load import load
 from contentops.manifests.project import load_project
 from contentops.parallel import processors
 from tests.desired import CATALOG, PROJECT
+from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
     from contentops.errors import Diagnostic
@@ -88,6 +89,17 @@ def test_manifests(chosen: list[str], processes: int) -> None:
         assert _loaded(root, several, processes) == found
         assert several == one
         assert len(one) == len(chosen)
+
+
+def test_a_command(project: Build, run: Run) -> None:
+    """With its cache, its state and its terminal open, a plan of several processes is the plan from the cache."""
+    long = f"# {'-' * LENGTH}\n"
+    manifests = {f"content/m{n}.yaml": f"{long}items: [{{id: m{n}, inputs: {{topic: x}}}}]\n" for n in range(4)}
+    root = project({"contentops.yaml": f"{PROJECT}api: {{base_url: 'https://api.example.com'}}\n", **manifests})
+    first, again = run("plan", cwd=root), run("plan", cwd=root)
+    assert first == again
+    assert first.code == 0
+    assert "4 to create" in first.stdout
 
 
 # --- outputs -----------------------------------------------------------------------------------------------

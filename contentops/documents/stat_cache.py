@@ -6,7 +6,6 @@ old when it was taken: a write within the clock's grain of the look could leave 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -62,11 +61,9 @@ class _Row(Struct, array_like=True, frozen=True, gc=False):
         )
 
 
-_NOT_TEXT: Final = '[[],"","","",{},"",{},"",false]'
-"""The row of a file with what no text can hold, so that it is looked at again."""
+_UNFIT: Final = b'[[],"","","",{},"",{},"",false]'
+"""The row of a file with what no row can hold, a number of more than 64 bits or half a character: it is read again."""
 _decode_row = msgspec.json.Decoder(_Row).decode
-# Not msgspec's encoder: front matter may hold whole numbers wider than its 64 bits.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class StatCache:
@@ -116,7 +113,8 @@ class StatCache:
 
         unknown = [path for path, file in found.items() if file is None]
         parts = [unknown[start : start + _PART] for start in range(0, len(unknown), _PART)]
-        shared_out(parts, self._look, take, self._processes if len(unknown) >= _WORTH_SHARING else 1)
+        processes = self._processes if len(unknown) >= _WORTH_SHARING else 1
+        shared_out(parts, self._look, take, processes=processes, weight=len)
         self._put_rows()
         if self._names != self._before:
             self._put(NAME, " ".join((VERSION, *self._names)))
@@ -135,7 +133,7 @@ class StatCache:
     def _put_rows(self) -> None:
         if not self._fresh:
             return
-        text = f"{{{','.join(f'{_encode(path)}:{bytes(raw).decode()}' for path, raw in self._fresh.items())}}}"
+        text = msgspec.json.encode(self._fresh).decode()
         self._fresh.clear()
         self._names.append(digest_text(text))
         if self._names[-1] not in self._whole:
@@ -143,19 +141,17 @@ class StatCache:
 
     def _look(self, paths: Sequence[str]) -> str:
         """Rows of what is at the paths now."""
-        return f"[{','.join(self._row(*seen) for seen in self._outputs.observe_all(paths))}]"
+        return f"[{b','.join(self._row(*seen) for seen in self._outputs.observe_all(paths)).decode()}]"
 
-    def _row(self, found: Observed, stamp: Stamp | None) -> str:
+    def _row(self, found: Observed, stamp: Stamp | None) -> bytes:
         # The stamp was taken before the file was read: a write after that leaves a later one.
         trusted = stamp is not None and not found.problem and max(stamp[-2:]) < self._now - TRUSTED_AFTER
         front, own = dict(found.front), dict(found.provenance)
         row = [found.file, found.title, found.body, front, found.owner, own, found.problem]
-        text = _encode([stamp if trusted else (), *row])
         try:
-            text.encode()
-        except UnicodeEncodeError:  # an escape can bring in what no file can hold
-            return _NOT_TEXT
-        return text
+            return msgspec.json.encode([stamp if trusted else (), *row])
+        except (OverflowError, UnicodeEncodeError):
+            return _UNFIT
 
 
 def _names(text: str | None) -> list[str]:
