@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import heapq
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -212,6 +211,8 @@ def near(word: str, known: Iterable[str], count: int) -> list[str]:
 
 def _likely(word: str, names: tuple[str, ...]) -> list[str]:
     """Those of many names that share most pairs of letters with a word: a close look at each takes too long."""
+    import heapq
+
     pairs, holders = _paired(names)
     wanted = frozenset(_pairs(word))
     found: dict[str, int] = {}

@@ -37,13 +37,18 @@ def processors() -> int:
 
 
 def shared_out(
-    parts: Sequence[Part], work: Callable[[Part], str], take: Callable[[Part, str], None], processes: int
+    parts: Sequence[Part],
+    work: Callable[[Part], str],
+    take: Callable[[Part, str], None],
+    *,
+    processes: int,
+    weight: Callable[[Part], int],
 ) -> None:
     """Give `take` each part in order, with the text that one of so many other processes makes of it by `work`.
 
     What a process fails at is done again here, which raises what there is to raise: the outcome is that of a loop.
     The first part is done here, so that what all of them need, such as modules, is there once. All parts are where
-    threads run, since a fork leaves their locks taken.
+    threads run, since a fork leaves their locks taken. By the weights of their parts, all processes have as much to do.
     """
     count = min(processes, len(parts) - 1)
     if count < 2 or threading.active_count() > 1:
@@ -51,15 +56,22 @@ def shared_out(
             take(part, work(part))
         return
     take(parts[0], work(parts[0]))
+    shares: list[list[Part]] = [[] for _ in range(count)]
+    weights = [0] * count
+    turns = []
+    for part in parts[1:]:
+        turns.append(weights.index(min(weights)))
+        shares[turns[-1]].append(part)
+        weights[turns[-1]] += weight(part)
     children: list[_Child] = []
     done = False
     try:
         with _without_signals() as signals:
             gc.freeze()  # what no collection walks stays shared
-            children.extend(_Child(parts[first::count], work, signals) for first in range(1, count + 1))
+            children.extend(_Child(share, work, signals) for share in shares)
             gc.unfreeze()
-        for number, part in enumerate(parts[1:]):
-            text = children[number % count].read()
+        for part, turn in zip(parts[1:], turns, strict=True):
+            text = children[turn].read()
             take(part, work(part) if text is None else text)
         done = True
     finally:

@@ -301,7 +301,7 @@ def _is_refused(act: Callable[[], object]) -> bool:
     return False
 
 
-def test_an_output_that_finds_no_room_stops_nobody(root: Path) -> None:
+def test_an_output_that_finds_no_room_stops_no_one(root: Path) -> None:
     """At each write in turn: its item fails with the reason, the others are done; the text is written for nothing."""
     at, whole = 0, None
     while True:
@@ -458,8 +458,8 @@ def _seconds(folder: Path, sections: int, invoke: Invoke) -> dict[str, float]:
 
 
 def test_a_large_text_takes_time_as_it_has_length(root: Path, invoke: Invoke) -> None:
-    """2 MB with 5,000 headings, every second edited: no command takes more than some times a quarter of it does."""
-    small, large = _seconds(root / "small", 1250, invoke), _seconds(root / "large", 5000, invoke)
+    """800 kB with 2,000 headings, every second edited: no command takes more than some times a quarter of it does."""
+    small, large = _seconds(root / "small", 500, invoke), _seconds(root / "large", 2000, invoke)
     slow = {name: (small[name], large[name]) for name in small if large[name] > 10 * max(small[name], 0.03)}
     assert not slow
 

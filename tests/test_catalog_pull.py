@@ -176,7 +176,7 @@ def test_verticals_may_be_absent(answer: int, tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_what_stands_at_an_address_that_nobody_documents_breaks_no_pull(answer: httpx.Response, tmp_path: Path) -> None:
+def test_what_stands_at_an_address_that_no_one_documents_breaks_no_pull(answer: httpx.Response, tmp_path: Path) -> None:
     """Brand voices are asked for where no source says they are told: what else is there says that they are not."""
     shop = Shop(when=lambda path, _: answer if path == "/brand-voices" else None)
     scene = scene_of(tmp_path, shop)

@@ -411,7 +411,7 @@ def test_closed_streams_are_empty_ones(project: Build, redirected: str, code: in
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
 @pytest.mark.parametrize(("command", "code"), [("apply --yes", 0), ("plan --env x", 64)])
-def test_messages_that_nobody_can_get_stop_nothing(project: Build, command: str, code: int) -> None:
+def test_messages_that_no_one_can_get_stop_nothing(project: Build, command: str, code: int) -> None:
     """A command goes on where its log cannot be written, and ends with its own code."""
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(

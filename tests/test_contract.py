@@ -21,6 +21,7 @@ from contentops.server.app import create_app
 from contentops.server.engines import named
 from contentops.server.store import Store
 from tests.serving import key, served
+from tests.stores import stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,28 +97,22 @@ def test_the_document_says_what_a_submit_requires(inputs: str) -> None:
         assert not validator.is_valid({**whole, name: None})
 
 
-FUZZED = [
-    pytest.param(path, method, mode, id=f"{path}-{method}-{mode.value}")
-    for path, method in OPERATIONS
-    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
-    # A call without parameters cannot be made wrongly.
-    if mode is GenerationMode.POSITIVE or not path.endswith("/health")
-]
-
-
-@pytest.mark.parametrize(("path", "method", "mode"), FUZZED)
-def test_no_request_is_answered_outside_the_contract(
-    contract: Any, server: str, path: str, method: str, mode: GenerationMode
-) -> None:
+@pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=map("-".join, OPERATIONS))
+def test_no_request_is_answered_outside_the_contract(contract: Any, server: str, path: str, method: str) -> None:
     """Requests that fit the document, and requests that break it, get a status, type and body that stand in it."""
+    modes = [GenerationMode.POSITIVE]
+    # A call without parameters cannot be made wrongly, and no store sees one that is.
+    if stores.server is None and not path.endswith("/health"):
+        modes.append(GenerationMode.NEGATIVE)
+    for mode in modes:
 
-    @seed(1)
-    @BOUNDED
-    @given(case=contract[path][method.upper()].as_strategy(generation_mode=mode))
-    def probe(case: Any) -> None:
-        case.call_and_validate(base_url=server, checks=CHECKS)
+        @seed(1)
+        @BOUNDED
+        @given(case=contract[path][method.upper()].as_strategy(generation_mode=mode))
+        def probe(case: Any) -> None:
+            case.call_and_validate(base_url=server, checks=CHECKS)
 
-    probe()
+        probe()
 
 
 def test_what_one_call_made_the_next_finds(contract: Any, server: str) -> None:

@@ -118,14 +118,14 @@ def test_no_word_is_missing_on_either_side(old: list[str], new: list[str]) -> No
     assert all(one.kind != other.kind for one, other in itertools.pairwise(found))
 
 
-def test_a_text_of_two_megabytes_takes_a_moment() -> None:
+def test_a_text_of_half_a_megabyte_takes_a_moment() -> None:
     """One word of every paragraph is another one."""
-    before = "".join(f"## Part {n}\n\n{'so many words ' * 25}and {n} of them.\n\n" for n in range(5_000))
+    before = "".join(f"## Part {n}\n\n{'so many words ' * 25}and {n} of them.\n\n" for n in range(1_250))
     began = time.process_time()
     found = shown(before, before.replace("of them", "of these"))
-    assert sum(line.startswith("!") for line in found) == 5_000
-    assert len(before) > 1_800_000
-    assert time.process_time() - began < 30
+    assert sum(line.startswith("!") for line in found) == 1_250
+    assert len(before) > 450_000
+    assert time.process_time() - began < 8
 
 
 def test_values_have_a_line_each() -> None:

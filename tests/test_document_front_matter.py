@@ -64,7 +64,7 @@ body
 """
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(TEXTS, st.dictionaries(KEYS, VALUES, max_size=4), BODIES, NEWLINES)
 def test_compose_then_split(title: str, metadata: dict[str, Any], body: str, newline: str) -> None:
     """Whatever is composed comes back: from our reader, and from a YAML 1.1 reader."""
@@ -280,7 +280,7 @@ FRAGMENTS = st.sampled_from(
 GAPS = st.sampled_from(["", "", "# comment\n", "\n", "\n# one\n\n# two: x\n"])
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.data(), st.lists(st.tuples(FRAGMENTS, GAPS), min_size=1, max_size=5), VALUES | st.none(), NEWLINES)
 def test_update_touches_one_key_alone(
     data: st.DataObject, shape: list[tuple[str, str]], value: Any, newline: str

@@ -231,7 +231,7 @@ def test_a_new_text_beside_an_unchanged_one(texts: tuple[str, str]) -> None:
     assert taken(base, other, base).body == other
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(edits(2))
 def test_a_new_text_is_taken_once(texts: tuple[str, str, str]) -> None:
     """What was merged and merged again is the same, where no section was moved: those may count as the new text's."""
@@ -295,7 +295,7 @@ def test_an_edit_beside_an_unchanged_text(texts: tuple[str, str]) -> None:
         assert merge_edits(base, ours, theirs).body == edit
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(edits(2))
 def test_an_edit_comes_in_once(texts: tuple[str, str, str]) -> None:
     """What both edits became, held against one of them again, is the same, or a conflict where lines repeat."""

@@ -390,7 +390,7 @@ def test_nothing_leaves_once_the_run_submits_no_more() -> None:
 # --- the last look -----------------------------------------------------------------------------------------------
 
 
-def test_the_last_look_comes_when_nobody_else_can_go_on() -> None:
+def test_the_last_look_comes_when_no_one_else_can_go_on() -> None:
     """Items that wait for the end go on after all others, also those not begun before, and together."""
     ends: list[tuple[str, float]] = []
 

@@ -185,7 +185,7 @@ def test_prune_removes_file_and_record_but_nothing_remote(root: Path) -> None:
 # --- isolated failures -----------------------------------------------------------------------------------------
 
 
-def test_one_folder_that_can_not_be_written_stops_nobody(root: Path) -> None:
+def test_one_folder_that_can_not_be_written_stops_no_one(root: Path) -> None:
     """A file in the place of a folder fails one item; the others are done, and its text is kept for the next apply."""
     scene = _scene(root, "one", "two", "three")
     scene.edit("content/blog.yaml", "  - id: two\n", "  - id: two\n    output: sub/two.md\n")

@@ -149,7 +149,7 @@ def test_job_timeout_is_a_setting(root: Path, timeout: str) -> None:
 # --- no one answers ------------------------------------------------------------------------------------------
 
 
-def _polling(root: Path, rpm: int, items: int = 40) -> Scene:
+def _polling(root: Path, rpm: int, items: int = 20) -> Scene:
     """Many jobs of one kind that is learned, all about to be polled."""
     scene = _scene(root, "zero", rpm=rpm, duration=60, auto_save=False)
     scene.apply()
@@ -185,7 +185,7 @@ def _tried(scene: Scene, since: float, until: float = math.inf, what: Any = "ref
 @pytest.mark.parametrize("rpm", [0, 10, 120])
 def test_a_server_that_dies_while_jobs_are_polled(root: Path, rpm: int, what: Any, words: str) -> None:
     """Few questions, a true word about the wait, and an end after a minute that keeps every job."""
-    scene = _polling(root, rpm, items=4 if rpm == 10 else 40)
+    scene = _polling(root, rpm, items=4 if rpm == 10 else 20)
     died = scene.timeline.now + 50
     times = _tried(scene, died, what=what)
     scene.events.clear()
@@ -294,7 +294,7 @@ def test_an_outage_of_less_than_a_minute_ends_nothing(root: Path, rpm: int, what
     assert run is not None
     assert (run.stopped, set(results(run).values())) == ("", {"done"})
     assert times
-    assert scene.api.credits == 4 * 41
+    assert scene.api.credits == 4 * 21
     assert scene.timeline.now < since + 25 + (90 if not rpm else 150)
 
 
@@ -513,7 +513,7 @@ def _left_running(root: Path, *, proven: bool = False, **habits: Any) -> Scene:
     return scene
 
 
-def test_a_job_nobody_waits_for_is_drained(root: Path) -> None:
+def test_a_job_no_one_waits_for_is_drained(root: Path) -> None:
     """The job of the earlier spec is polled into the cache, the new spec is submitted, and going back is free."""
     scene = _left_running(root)
     change = scene.plan().changes[0]
@@ -546,7 +546,7 @@ def test_the_job_of_a_gone_item_is_drained(root: Path) -> None:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["failed", "late"])
-def test_a_drained_job_that_failed_or_is_late_holds_nobody(root: Path, *, late: bool) -> None:
+def test_a_drained_job_that_failed_or_is_late_holds_no_one(root: Path, *, late: bool) -> None:
     """A drain that brings nothing is the drain's matter: the item's own steps run, and so do those of all others."""
     scene = _left_running(
         root,
@@ -613,7 +613,7 @@ def test_a_blocked_item_keeps_its_paid_text(root: Path) -> None:
     assert scene.api.credits == 8
 
 
-def test_a_paid_text_that_nobody_has_any_more_is_let_go(root: Path) -> None:
+def test_a_paid_text_that_no_one_has_any_more_is_let_go(root: Path) -> None:
     """A drained text that neither cache nor server has ends the entry once, instead of failing for ever."""
     scene = _scene(root, auto_save=False, names_content=False)
     scene.api.fault(on("save"), 500)

@@ -33,7 +33,7 @@ def test_a_gateway_that_answers_before_its_backend_costs_nothing(tmp_path: Path,
     assert scene.api.credits == 8
 
 
-def test_a_submit_that_is_answered_by_nobody_may_still_arrive(tmp_path: Path) -> None:
+def test_a_submit_that_is_answered_by_no_one_may_still_arrive(tmp_path: Path) -> None:
     """After minutes without an answer, the time that counts starts when we gave up."""
     scene = _known(tmp_path)
     scene.api.fault(on("submit", 2), "slow")

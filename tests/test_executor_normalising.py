@@ -158,7 +158,7 @@ def test_a_new_text_the_server_stored_itself_gets_our_title(root: Path) -> None:
 
 
 @TIDY
-def test_what_nobody_saw_the_server_do_may_be_a_persons_doing(root: Path, tidy: Callable[[str], str]) -> None:
+def test_what_no_one_saw_the_server_do_may_be_a_persons_doing(root: Path, tidy: Callable[[str], str]) -> None:
     """A content the server stored and changed by itself is not stored over; the file is written, and paid for once."""
     scene = Scene(root, TidyApi(tidy, auto_save=True))
     scene.write("content/blog.yaml", blog("one").replace("    inputs", "    metadata: {title: Mine}\n    inputs"))

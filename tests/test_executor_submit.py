@@ -351,7 +351,7 @@ def test_a_person_lets_go(root: Path) -> None:
     assert scene.api.charged("All about one in 2026") == 1
 
 
-def test_an_unknown_submit_of_an_earlier_spec_holds_nobody(root: Path) -> None:
+def test_an_unknown_submit_of_an_earlier_spec_holds_no_one(root: Path) -> None:
     """The item goes on with its new spec; the old submit stays a note until a person resolves it."""
     scene = _proven(root, "one", request_ids="ignore", auto_save=False)
     scene.api.fault(on("submit", 2), "reset")

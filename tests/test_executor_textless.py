@@ -52,7 +52,7 @@ def test_a_blank_text_in_the_store_is_no_text(tmp_path: Path) -> None:
     assert scene.read("out/one.md") == before
 
 
-def test_a_key_that_may_not_list_stops_nobody_else(tmp_path: Path) -> None:
+def test_a_key_that_may_not_list_stops_no_one_else(tmp_path: Path) -> None:
     """The store is looked into for the sake of one job; the others need it not."""
     api = _Textless(duration=40, auto_save=False, names_content=False)
     scene = Scene(tmp_path, api)

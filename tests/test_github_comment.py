@@ -258,7 +258,7 @@ def once(status: int, message: str = "", **headers: str) -> Callable[[], Reply]:
     return lambda: (status, {"message": message}, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-def test_somebody_elses_comment_is_left_alone(hub: FakeGitHub) -> None:
+def test_someone_elses_comment_is_left_alone(hub: FakeGitHub) -> None:
     """The mark can be copied; only the author's own comment is updated."""
     hub.comment("<!-- mark -->\nfake", "stranger")
     assert post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nmine").new

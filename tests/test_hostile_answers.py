@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import World
     from tests.running import Build, Completed, Run
 
-ITEMS = [f"i{number}" for number in range(8)]
+ITEMS = [f"i{number}" for number in range(6)]
 API = "https://api.example.test/v1"
 JSON = {"Content-Type": "application/json"}
 PAGE = "<!doctype html><title>Sign in to Airport WiFi</title>"
@@ -576,7 +576,7 @@ def test_raw_answers(project: Build, invoke: Run, data: bytes, words: list[str])
     assert not (root / "contentops.lock").exists()
 
 
-def test_a_certificate_nobody_signed(project: Build, invoke: Run, tmp_path: Path) -> None:
+def test_a_certificate_no_one_signed(project: Build, invoke: Run, tmp_path: Path) -> None:
     """Nothing is sent; the message names the address, the variable, and this machine's clock."""
     openssl = shutil.which("openssl")
     if openssl is None:
@@ -599,7 +599,7 @@ def test_a_certificate_nobody_signed(project: Build, invoke: Run, tmp_path: Path
     assert not (root / "contentops.lock").exists()
 
 
-def test_nobody_listens(root: Path) -> None:
+def test_no_one_listens(root: Path) -> None:
     """Refused connections are tried again for a while, then the run stops, names the address, and has sent nothing."""
     api = FakeApi()
     api.fault(lambda _name, _n: True, "refuse")

@@ -302,7 +302,7 @@ def test_cells_are_text(project: Build, invoke: Run) -> None:
     ],
     ids=["outside", "absolute", "git", "escape", "newer", "digest", "number", "conflict marker", "cut line"],
 )
-def test_a_lock_that_somebody_tampered_with(project: Build, invoke: Run, find: str, put: str, codes: set[int]) -> None:
+def test_a_lock_that_someone_tampered_with(project: Build, invoke: Run, find: str, put: str, codes: set[int]) -> None:
     """A lock is no more trusted than a manifest: no file outside is moved, read into the plan or removed."""
     root = project({"contentops.yaml": SETTINGS, "content/blog.yaml": _item()}, at="outer/project")
     assert invoke("apply", "--yes", cwd=root).code == 0

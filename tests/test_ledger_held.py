@@ -72,7 +72,7 @@ def test_a_submit_that_is_queued_and_claimed_is_pending_too() -> None:
     assert [reason.kind for reason in change.reasons] == ["new", "held"]
 
 
-def test_a_queued_submit_that_nobody_holds_is_taken_over() -> None:
+def test_a_queued_submit_that_no_one_holds_is_taken_over() -> None:
     """It is generated here, and the plan says since when it waited and who deposited it."""
     spec = a_spec()
     (change,) = _plan([spec], _held(_submit_id(spec), "a", state="queued", kind="", who="")).changes

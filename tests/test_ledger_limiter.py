@@ -170,7 +170,7 @@ def test_what_is_more_urgent_goes_first_whoever_sends_it(row: Row) -> None:
     assert first.take(2, 61.0, [3, 3]) == 0
 
 
-def test_who_does_not_ask_again_stops_nobody(row: Row) -> None:
+def test_who_does_not_ask_again_stops_no_one(row: Row) -> None:
     """One who waited with a save is gone: its turn is another's soon after."""
     first, gone, _ = row.limiters(1)
     assert first.take(1, 0.0, [0]) == 1

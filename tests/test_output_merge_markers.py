@@ -139,9 +139,8 @@ def test_a_conflict_is_a_problem(root: Path, front: str) -> None:
     )
     assert Outputs(root).observe("a.md") == expected
     kept: dict[str, str] = {}
-    cache = StatCache(Outputs(root), kept.get, now=2**63)
+    cache = StatCache(Outputs(root), kept.get, kept.__setitem__, now=2**63)
     assert cache.observe_all(["a.md"]) == {"a.md": expected}
-    cache.remember(kept.__setitem__)
     assert not kept
 
 
@@ -161,9 +160,8 @@ def test_whether_such_a_text_is_whole_is_asked_each_time(root: Path) -> None:
     (root / "a.md").write_text(f"{FRONT}\n{CONFLICT}")
     kept: dict[str, str] = {}
     for whole in ([digest_text(CONFLICT)], []):
-        cache = StatCache(Outputs(root, whole=whole), kept.get, now=2**63)
+        cache = StatCache(Outputs(root, whole=whole), kept.get, kept.__setitem__, now=2**63)
         assert bool(cache.observe_all(["a.md"])["a.md"].problem) is not bool(whole)
-        cache.remember(kept.__setitem__)
 
 
 def test_known_bodies() -> None:

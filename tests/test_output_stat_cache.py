@@ -30,11 +30,10 @@ class Memory(dict[str, str]):
 
     def look(self, root: Path, *names: str, later: int = HOUR) -> list[str]:
         """Look at files, which gives what reading them gives, and remember them; the names of the texts put."""
-        cache = StatCache(Outputs(root), self.get, now=time.time_ns() + later)
+        cache = StatCache(Outputs(root), self.get, self.__setitem__, now=time.time_ns() + later)
         outputs = Outputs(root)
-        assert cache.observe_all(names) == {name: outputs.observe(name) for name in names}
         before = self.copy()
-        cache.remember(self.__setitem__)
+        assert cache.observe_all(names) == {name: outputs.observe(name) for name in names}
         return [name for name in self if self[name] != before.get(name)]
 
 
@@ -83,6 +82,17 @@ def test_only_what_is_new_is_put(tmp_path: Path) -> None:
     _write(tmp_path, names[-1], "Two.\n")
     assert len(memory.look(tmp_path, *names)) == 2
     assert not memory.look(tmp_path, *names)
+
+
+def test_texts_with_few_rows_are_made_one(tmp_path: Path) -> None:
+    """However often a few files come and go, what is remembered does not fall apart."""
+    names = [f"{number:04}.md" for number in range(9)]
+    for name in names:
+        _write(tmp_path, name, "One.\n")
+    memory = Memory()
+    for count in range(1, len(names) + 1):
+        assert memory.look(tmp_path, *names[:count])
+    assert len(memory["observed"].split()) == 2
 
 
 @pytest.mark.parametrize("damaged", ["", "{", "[2]", '{"a.md": [1]}', "[" * 5000, "\x00"])

@@ -28,7 +28,7 @@ HERE = os.getpid()
 
 def _shared(parts: Sequence[str], work: Callable[[str], str], processes: int = 3) -> list[tuple[str, str]]:
     taken: list[tuple[str, str]] = []
-    shared_out(parts, work, lambda part, text: taken.append((part, text)), processes)
+    shared_out(parts, work, lambda part, text: taken.append((part, text)), processes=processes, weight=len)
     return taken
 
 
@@ -53,13 +53,17 @@ def test_texts_come_in_order(parts: list[str], processes: int, long: bool) -> No
 
 
 def test_others_do_the_work() -> None:
-    """All but the first part, each process the same share; all of them are gone afterwards."""
-    taken = _shared([""] * 7, lambda _: str(os.getpid()))
-    first, *others = [int(text) for _, text in taken]
+    """All but the first part, each process as much as the others; all of them are gone afterwards."""
+    taken = _shared(["", *["long" * 9, "x"] * 12], lambda part: f"{os.getpid()} {len(part)}")
+    (first, _), *others = [map(int, text.split()) for _, text in taken]
     assert first == HERE
-    assert HERE not in others
-    assert sorted(map(others.count, set(others))) == [2, 2, 2]
-    assert all(map(_is_gone, others))
+    weights: dict[int, int] = {}
+    for process, weight in others:
+        weights[process] = weights.get(process, 0) + weight
+    assert HERE not in weights
+    assert len(weights) == 3
+    assert max(weights.values()) - min(weights.values()) <= len("long" * 9)
+    assert all(map(_is_gone, weights))
 
 
 def _killed(_: str) -> None:
@@ -104,7 +108,7 @@ def test_what_is_wrong_with_a_part_is_told() -> None:
         seen.append(int(text))
 
     with pytest.raises(ValueError, match="five"):
-        shared_out([*"0123456789"], work, take, 3)
+        shared_out([*"0123456789"], work, take, processes=3, weight=len)
     assert taken == [*"01234"]
     assert all(_is_gone(process) for process in seen if process != HERE)
 
@@ -124,7 +128,7 @@ def test_who_takes_may_stop() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        shared_out([*"0123456789"], work, take, 3)
+        shared_out([*"0123456789"], work, take, processes=3, weight=len)
     assert len(seen) == 4
     assert all(map(_is_gone, seen[1:]))
 
@@ -151,7 +155,7 @@ def work(part):
     return signal.pause() if sys.argv[1] != "busy" else ""
 handler = (lambda *_: sys.exit(7)) if sys.argv[1] == "handled" else signal.default_int_handler
 signal.signal(signal.SIGINT, handler)
-shared_out(range(10**6), work, lambda *_: None, 3)
+shared_out(range(10**6), work, lambda *_: None, processes=3, weight=bool)
 """
 
 

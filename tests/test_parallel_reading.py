@@ -20,6 +20,7 @@ from contentops.manifests.load import load
 from contentops.manifests.project import load_project
 from contentops.parallel import processors
 from tests.desired import CATALOG, PROJECT
+from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
     from contentops.errors import Diagnostic
@@ -90,6 +91,17 @@ def test_manifests(chosen: list[str], processes: int) -> None:
         assert len(one) == len(chosen)
 
 
+def test_a_command(project: Build, run: Run) -> None:
+    """With its cache, its state and its terminal open, a plan of several processes is the plan from the cache."""
+    long = f"# {'-' * LENGTH}\n"
+    manifests = {f"content/m{n}.yaml": f"{long}items: [{{id: m{n}, inputs: {{topic: x}}}}]\n" for n in range(4)}
+    root = project({"contentops.yaml": f"{PROJECT}api: {{base_url: 'https://api.example.com'}}\n", **manifests})
+    first, again = run("plan", cwd=root), run("plan", cwd=root)
+    assert first == again
+    assert first.code == 0
+    assert "4 to create" in first.stdout
+
+
 # --- outputs -----------------------------------------------------------------------------------------------
 
 OUTPUTS = (
@@ -121,13 +133,11 @@ def test_outputs(tmp_path: Path) -> None:
     one, several = Texts(), Texts()
     for _ in range(2):
         looks = [
-            StatCache(Outputs(tmp_path), kept.get, now=2**62, processes=count)
+            StatCache(Outputs(tmp_path), kept.get, kept.put, now=2**62, processes=count)
             for kept, count in ((one, 1), (several, 3))
         ]
         found, again = [look.observe_all(paths) for look in looks]
         assert found == again == {path: Outputs(tmp_path).observe(path) for path in paths}
-        for look, kept in zip(looks, (one, several), strict=True):
-            look.remember(kept.put)
         assert one == several
         for path in paths[9::11]:
             (tmp_path / path).write_text("Other words.\n")

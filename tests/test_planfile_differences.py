@@ -167,7 +167,7 @@ def test_an_item_that_lost_its_tag_is_applied_all_the_same(scene: Scene) -> None
     ],
     ids=["gone", "protected", "protected and moved", "moved", "taken back"],
 )
-def test_what_nobody_will_do_is_not_done(scene: Scene, today: tuple[str, ...], why: str) -> None:
+def test_what_no_one_will_do_is_not_done(scene: Scene, today: tuple[str, ...], why: str) -> None:
     """That today's plan has nothing to say of an item does not mean that it is as it was reviewed."""
     _declare(scene, _item("a", "A2"), _item("b", "B2"))
     reviewed = review(scene, select=("a",))
@@ -236,7 +236,7 @@ def test_a_moved_item_that_was_not_generated_is_not_done(scene: Scene) -> None:
     assert scene.plan().empty
 
 
-def test_a_job_that_fails_holds_up_nobody_else(scene: Scene) -> None:
+def test_a_job_that_fails_holds_up_no_one_else(scene: Scene) -> None:
     """An item whose requests this very plan saw fail is told as held back, run for run."""
     scene.api.habits.fails = lambda inputs: "boom" if inputs.get("topic") == "A2" else ""
     _declare(scene, _item("a", "A2"), _item("b", "B2"), _item("c", "C"))
@@ -298,7 +298,7 @@ def test_an_edit_of_what_a_killed_run_wrote_is_not_saved(tmp_path: Path) -> None
         ("{draft: false, canonical_url: x, title: Y}", "`canonical_url`, `draft`, `title`"),
     ],
 )
-def test_front_matter_nobody_reviewed_is_not_written(scene: Scene, metadata: str, keys: str) -> None:
+def test_front_matter_no_one_reviewed_is_not_written(scene: Scene, metadata: str, keys: str) -> None:
     """Whether an item is updated or new."""
     _declare(scene, _item("a", "A", "metadata: {draft: reviewed}"), _item("b", "B"))
     updated = review(scene)

@@ -434,7 +434,7 @@ field_names = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(body=st.dictionaries(field_names, json_values, max_size=6), path=st.sampled_from(["generate", "content/save"]))
 def test_any_body_gets_a_proper_answer(body: dict[str, Any], path: str) -> None:
     """No JSON body of any form makes the server fail: it is taken, or refused as the client's mistake."""
@@ -609,9 +609,9 @@ def test_users_see_their_own_and_unowned_content() -> None:
     async def scenario(app: Any) -> None:
         ann, bob = {"X-User-ID": "ann"}, {"X-User-ID": "bob"}
         hers = (await call(app, "POST", "/api/content/save", {"content": "a"}, headers=ann)).json["contentId"]
-        nobodys = (await call(app, "POST", "/api/content/save", {"content": "b"})).json["contentId"]
+        unowned = (await call(app, "POST", "/api/content/save", {"content": "b"})).json["contentId"]
         listed = (await call(app, "GET", "/api/content", headers=bob)).json
-        assert [entry["id"] for entry in listed["content"]] == [nobodys]
+        assert [entry["id"] for entry in listed["content"]] == [unowned]
         assert listed["stats"]["total"] == 1
         for method in ("GET", "DELETE"):
             denied = await call(app, method, f"/api/content/{hers}", headers=bob)

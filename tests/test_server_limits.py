@@ -162,7 +162,7 @@ def test_no_minute_holds_more_than_the_limit(steps: list[float], most: int) -> N
 
 
 @pytest.mark.usefixtures("files_only")
-def test_a_clock_that_is_set_back_locks_nobody_out() -> None:
+def test_a_clock_that_is_set_back_locks_no_one_out() -> None:
     """What seems to lie in the future no longer counts."""
     hand = Hand()
     window = RequestWindow(hand.now)

@@ -260,7 +260,7 @@ hostile = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(
     inputs=st.dictionaries(st.sampled_from([*INPUTS, "title", "<x>", "a\nb", "call_to_action"]), hostile, max_size=6)
 )

@@ -392,7 +392,7 @@ def test_a_lost_connection_is_told_and_mended(postgres: str, database: str, capl
         "UPDATE contentops_server.jobs SET created_at = 'Infinity' WHERE id = 'bad'",
     ],
 )
-def test_a_job_that_another_program_wrote_stops_nobody(database: str, change: str) -> None:
+def test_a_job_that_another_program_wrote_stops_no_one(database: str, change: str) -> None:
     """It is given up or told about, never a traceback, and the other jobs are done."""
     with Store(database) as store:
         for name in ("bad", "good"):

@@ -33,7 +33,7 @@ def site(project: Build) -> Path:
 
 
 @pytest.mark.parametrize("target", ["contentops.lock", "out/welcome.md"])
-def test_nobody_is_told_to_remove_what_is_in_the_way(invoke: Run, site: Path, target: str) -> None:
+def test_no_one_is_told_to_remove_what_is_in_the_way(invoke: Run, site: Path, target: str) -> None:
     """The lock and a text are in the way because they must stay."""
     assert invoke("apply", "--yes", cwd=site).code == 0
     ended = invoke("plan", "--out", target, cwd=site)

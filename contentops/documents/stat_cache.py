@@ -6,7 +6,6 @@ old when it was taken: a write within the clock's grain of the look could leave 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -15,10 +14,11 @@ from msgspec import Raw, Struct
 from contentops.atomic_io import TRUSTED_AFTER
 from contentops.digest import Digest, digest_bytes, digest_text
 from contentops.model import Observed, StoredMap
+from contentops.model.stored import StoredOnce
 from contentops.parallel import shared_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from contentops.documents.files import Outputs, Stamp
 
@@ -33,7 +33,7 @@ _WORTH_SHARING: Final = 1000
 """Fewer files are looked at before other processes would have come."""
 
 
-class _Row(Struct, array_like=True, frozen=True):
+class _Row(Struct, array_like=True, frozen=True, gc=False):
     """A file as it was seen, by its stamp, which is empty where that does not tell it; its front matter stays text."""
 
     stamp: list[int]
@@ -47,97 +47,111 @@ class _Row(Struct, array_like=True, frozen=True):
     whole: bool = True
     """Whether this is all that was seen."""
 
-    def observed(self, path: str) -> Observed:
+    def observed(self, path: str, fronts: StoredOnce) -> Observed:
         """The file at a path that has this stamp."""
         return Observed(
             path=path,
             file=Digest(self.file),
             title=self.title,
             body=Digest(self.body),
-            front=StoredMap(self.front),
+            front=fronts[bytes(self.front)],
             owner=self.owner,
-            provenance=StoredMap(self.provenance),
+            provenance=StoredMap(bytes(self.provenance)),
             problem=self.problem,
         )
 
 
-_NOT_TEXT: Final = '[[],"","","",{},"",{},"",false]'
-"""The row of a file with what no text can hold, so that it is looked at again."""
+_UNFIT: Final = b'[[],"","","",{},"",{},"",false]'
+"""The row of a file with what no row can hold, a number of more than 64 bits or half a character: it is read again."""
 _decode_row = msgspec.json.Decoder(_Row).decode
-# Not msgspec's encoder: front matter may hold whole numbers wider than its 64 bits.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class StatCache:
-    """Observes files, by stamp where that is enough; `get` gives the texts that `remember` put before, by their names.
+    """Observes files, by stamp where that is enough; `get` gives the texts that were `put`, by their names.
 
     `now` is nanoseconds since the epoch, on the clock that stamps files. There may be as many files as items: so rows
     stay text but for the moment in which a file is looked at, and are kept some at a time. So many `processes` look.
     """
 
-    def __init__(self, outputs: Outputs, get: Callable[[str], str | None], *, now: int, processes: int = 1) -> None:
-        self._outputs, self._now, self._processes = outputs, now, processes
-        self._known: dict[str, Raw] = {}
-        self._kept: set[str] = set()
-        """The names of the texts that are there and whole."""
-        for name in _names(get(NAME)):
-            rows = _rows(name, get(f"{NAME} {name}"))
-            self._known |= rows
-            self._kept.update([name] if rows else [])
+    def __init__(
+        self,
+        outputs: Outputs,
+        get: Callable[[str], str | None],
+        put: Callable[[str, str], None],
+        *,
+        now: int,
+        processes: int = 1,
+    ) -> None:
+        self._outputs, self._get, self._put, self._now, self._processes = outputs, get, put, now, processes
+        self._before = _names(get(NAME))
+        self._whole: set[str] = set()
+        """Those of them whose texts are there and not damaged."""
+        self._names: list[str] = []
+        """The texts that hold true rows."""
         self._fresh: dict[str, Raw] = {}
+        """The true rows that no such text has yet."""
+        self._fronts = StoredOnce()
 
     def observe_all(self, paths: Iterable[str]) -> dict[str, Observed]:
-        """What is at each path now."""
-        rows: dict[str, Raw | None] = dict.fromkeys(paths)
-        found: dict[str, Observed] = {}
-        for path in rows:
-            known = self._known.get(path)
-            if known is not None and (stamp := self._outputs.stamp(path)) is not None:
-                row = _decode_row(known)
-                if row.stamp == list(stamp):
-                    rows[path], found[path] = known, row.observed(path)
+        """What is at each path now; it is remembered for the next time, unless that is what was remembered."""
+        found: dict[str, Observed | None] = dict.fromkeys(paths)
+        for name in self._before:
+            rows = _rows(name, self._get(f"{NAME} {name}"))
+            self._whole.update([name] if rows else [])
+            seen = {path: file for path, row in rows.items() if path in found and (file := self._known(path, row))}
+            found |= seen
+            if len(seen) == len(rows) > TOGETHER // 2:
+                self._names.append(name)
+            else:
+                self._keep({path: rows[path] for path in seen})
 
         def take(part: Sequence[str], text: str) -> None:
             for path, raw in zip(part, msgspec.json.decode(text, type=list[Raw]), strict=True):
                 row = _decode_row(raw)
-                rows[path] = raw if row.stamp else None
-                found[path] = row.observed(path) if row.whole else self._outputs.observe(path)
+                self._keep({path: raw} if row.stamp else {})
+                found[path] = row.observed(path, self._fronts) if row.whole else self._outputs.observe(path)
 
-        unknown = [path for path in rows if path not in found]
+        unknown = [path for path, file in found.items() if file is None]
         parts = [unknown[start : start + _PART] for start in range(0, len(unknown), _PART)]
-        shared_out(parts, self._look, take, self._processes if len(unknown) >= _WORTH_SHARING else 1)
-        self._fresh = {path: raw for path, raw in rows.items() if raw is not None}
-        return found
+        processes = self._processes if len(unknown) >= _WORTH_SHARING else 1
+        shared_out(parts, self._look, take, processes=processes, weight=len)
+        self._put_rows()
+        if self._names != self._before:
+            self._put(NAME, " ".join((VERSION, *self._names)))
+        return {path: file for path, file in found.items() if file is not None}
 
-    def remember(self, put: Callable[[str, str], None]) -> None:
-        """Put what is to be remembered for the next time, unless that is what was remembered."""
-        if self._fresh == self._known:
+    def _known(self, path: str, raw: Raw) -> Observed | None:
+        """The file at a path, if it is the one of this row still."""
+        row, stamp = _decode_row(raw), self._outputs.stamp(path)
+        return row.observed(path, self._fronts) if stamp is not None and row.stamp == list(stamp) else None
+
+    def _keep(self, rows: Mapping[str, Raw]) -> None:
+        self._fresh |= rows
+        if len(self._fresh) >= TOGETHER:
+            self._put_rows()
+
+    def _put_rows(self) -> None:
+        if not self._fresh:
             return
-        names: list[str] = []
-        paths = list(self._fresh)
-        for start in range(0, len(paths), TOGETHER):
-            rows = (f"{_encode(path)}:{bytes(self._fresh[path]).decode()}" for path in paths[start : start + TOGETHER])
-            text = f"{{{','.join(rows)}}}"
-            names.append(digest_text(text))
-            if names[-1] not in self._kept:
-                put(f"{NAME} {names[-1]}", text)
-        put(NAME, " ".join((VERSION, *names)))
+        text = msgspec.json.encode(self._fresh).decode()
+        self._fresh.clear()
+        self._names.append(digest_text(text))
+        if self._names[-1] not in self._whole:
+            self._put(f"{NAME} {self._names[-1]}", text)
 
     def _look(self, paths: Sequence[str]) -> str:
         """Rows of what is at the paths now."""
-        return f"[{','.join(self._row(*seen) for seen in self._outputs.observe_all(paths))}]"
+        return f"[{b','.join(self._row(*seen) for seen in self._outputs.observe_all(paths)).decode()}]"
 
-    def _row(self, found: Observed, stamp: Stamp | None) -> str:
+    def _row(self, found: Observed, stamp: Stamp | None) -> bytes:
         # The stamp was taken before the file was read: a write after that leaves a later one.
         trusted = stamp is not None and not found.problem and max(stamp[-2:]) < self._now - TRUSTED_AFTER
         front, own = dict(found.front), dict(found.provenance)
         row = [found.file, found.title, found.body, front, found.owner, own, found.problem]
-        text = _encode([stamp if trusted else (), *row])
         try:
-            text.encode()
-        except UnicodeEncodeError:  # an escape can bring in what no file can hold
-            return _NOT_TEXT
-        return text
+            return msgspec.json.encode([stamp if trusted else (), *row])
+        except (OverflowError, UnicodeEncodeError):
+            return _UNFIT
 
 
 def _names(text: str | None) -> list[str]:

@@ -190,8 +190,9 @@ class Loader:
             # What comes from a text takes a tenth of the memory.
             found[path] = self._of_text(path, text) or self.builder.build(path, content)
 
-        much = sum(map(len, unknown.values())) >= _WORTH_SHARING
-        shared_out(list(unknown), build, take, self.processes if much else 1)
+        sizes = {path: len(content) for path, content in unknown.items()}
+        processes = self.processes if sum(sizes.values()) >= _WORTH_SHARING else 1
+        shared_out(list(unknown), build, take, processes=processes, weight=sizes.__getitem__)
         return [found[path] for path in paths]
 
     def _read(self, path: str) -> bytes | FileResult:

@@ -61,6 +61,14 @@ class StoredMap(_Undecoded):
         return self._kept
 
 
+class StoredOnce(dict[bytes, StoredMap]):
+    """Objects by their text, made when they are first asked for."""
+
+    def __missing__(self, text: bytes) -> StoredMap:
+        found = self[text] = StoredMap(text)
+        return found
+
+
 def keep_once(struct: Struct, **texts: str) -> None:
     """Let a struct have these very texts in the place of equal ones of its own: there are as many of it as items."""
     for name, text in texts.items():
@@ -99,7 +107,7 @@ class Packer:
 
     def __init__(self) -> None:
         self._pack, self._waiting = Pack(b""), list[Raw]()
-        self._stored: dict[bytes, StoredMap] = {}
+        self._stored = StoredOnce()
 
     def pack(self, text: Raw) -> PackedMap:
         """An object that is valid; it can be asked for once `close` was called."""
@@ -111,10 +119,7 @@ class Packer:
 
     def store(self, text: Raw) -> StoredMap:
         """An object that is valid and stays text."""
-        key = bytes(text)
-        if (found := self._stored.get(key)) is None:
-            found = self._stored[key] = StoredMap(key)
-        return found
+        return self._stored[bytes(text)]
 
     def close(self) -> None:
         """Pack what waits."""

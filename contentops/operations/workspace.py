@@ -289,10 +289,8 @@ def _observed(workspace: Workspace, state: State, source: SourceEnvironment | No
         looked_at += source.paths(desired)
         whole |= known_bodies(source.state)
     root = workspace.project.root
-    stat_cache = StatCache(Outputs(root, whole=whole), cache.get, now=time.time_ns(), processes=workspace.processes)
-    observed = stat_cache.observe_all(looked_at)
-    stat_cache.remember(cache.put)
-    return observed
+    outputs, now = Outputs(root, whole=whole), time.time_ns()
+    return StatCache(outputs, cache.get, cache.put, now=now, processes=workspace.processes).observe_all(looked_at)
 
 
 def other_states(project: Project) -> Iterator[tuple[str, State]]:

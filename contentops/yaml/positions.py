@@ -5,10 +5,12 @@ Everybody who finds a problem in a manifest, a data file or `contentops.yaml` us
 
 from __future__ import annotations
 
+import functools
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.sanitize import Policy, sanitize
@@ -100,37 +102,36 @@ class Seq(list[Any]):
         return [unpack(packed) for packed in self.places]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True, dict=True):
     """The text of a file and its path relative to the project root, with forward slashes."""
 
     path: str
     text: str
-    _lines: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
-    _starts: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @functools.cached_property
+    def _lines(self) -> list[str]:
+        return _BREAK.split(self.text)
+
+    @functools.cached_property
+    def _starts(self) -> list[int]:
+        return [0, *(found.end() for found in _BREAK.finditer(self.text))]
 
     def line(self, number: int) -> str:
         """The line with this 1-based number, without its newline; empty where there is none."""
-        if not self._lines:
-            self._lines.extend(_BREAK.split(self.text))
         return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
 
     def mark(self, index: int) -> Mark:
         """The position of the character with this 0-based index."""
-        if not self._starts:
-            self._starts.extend((0, *(found.end() for found in _BREAK.finditer(self.text))))
         line = bisect_right(self._starts, index)
         return line, index - self._starts[line - 1] + 1
 
     @property
     def last(self) -> int:
         """The number of the last line."""
-        self.line(1)
         return len(self._lines)
 
 
-@dataclass(frozen=True, slots=True)
-class YamlDocument:
+class YamlDocument(Struct, frozen=True):
     """A file as read. `root` is a Map, a Seq or a scalar; None where it is empty or could not be read."""
 
     source: Source
