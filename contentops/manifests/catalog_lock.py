@@ -184,7 +184,8 @@ def _unknown_input(name: str, template: Template, by_name: Mapping[str, Template
 
 
 def _check_value(name: str, value: Json, entry: TemplateInput, template: Template, report: Report) -> None:
-    if entry.required and isinstance(value, str | list) and not (value.strip() if isinstance(value, str) else value):
+    is_blank = not value.strip() if isinstance(value, str) else isinstance(value, list) and not value
+    if is_blank and entry.required:
         core = f"has an empty `{name}`, which template `{template.slug}` needs"
         report(("inputs", name), "missing-input", core, hint="fill it in")
         return

@@ -6,19 +6,21 @@ asked again where a message needs the place of a field.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
 from contentops.manifests.origins import OriginShapes
-from contentops.manifests.templates import settled
+from contentops.manifests.templates import is_template
 from contentops.manifests.values import MERGED, MISSING, Branch, Tree, Written, top
-from contentops.yaml.positions import Map, Seq
+from contentops.yaml.positions import Map
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentops.manifests.origins import OriginKind
+    from contentops.manifests.origins import OriginKind, Origins
+    from contentops.model import Json
     from contentops.yaml.positions import Pointer, YamlDocument
 
 OWN_KEYS: Final = frozenset({"vars", "for_each", "matrix"})
@@ -47,11 +49,12 @@ class _Default(Struct, frozen=True):
 
     value: Any
     """As in `ItemFields.values`."""
-    leaves: tuple[tuple[str, int, OriginKind], ...]
-    """The name, position and kind of every value in it."""
-    templates: tuple[FieldTemplate, ...]
-    below: Mapping[str, _Default]
-    """The entries of a map that merges."""
+    places: Mapping[str, int]
+    kinds: Mapping[str, OriginKind]
+    """By name with dots, where every value in it stands, and what else its origin says."""
+    templates: tuple[FieldTemplate, ...] = ()
+    entries: Mapping[str, _Default] = MappingProxyType({})
+    """Those of a map that merges."""
 
 
 class Defaults:
@@ -61,89 +64,129 @@ class Defaults:
         self.document = document
         self.shapes = OriginShapes()
         self.own = self.shapes.kind("item", document.source.path)
-        self.fields = {name: self._default(name, name, node) for name, node in fields.items()}
+        self.root = _of_entries({name: self._default(name, name, node) for name, node in fields.items()})
 
     def _default(self, field: str, name: str, node: Tree) -> _Default:
         if isinstance(node, Branch) and node.entries:
-            below = {key: self._default(field, f"{name}.{key}", entry) for key, entry in node.entries.items()}
-            values = {key: entry.value for key, entry in below.items()}
-            return _Default(
-                value=_joined(values, {key: value for key, value in values.items() if type(value) in OPEN}),
-                leaves=tuple(leaf for entry in below.values() for leaf in entry.leaves),
-                templates=tuple(template for entry in below.values() for template in entry.templates),
-                below=below,
+            return _of_entries(
+                {key: self._default(field, f"{name}.{key}", entry) for key, entry in node.entries.items()}
             )
         written = top(node)
-        value = {} if isinstance(node, Branch) else settled(written.value)
-        is_open = value is MISSING
-        return _Default(
-            value=written if is_open else value,
-            leaves=((name, *self.shapes.place(written.layer, written.location)),),
-            templates=(FieldTemplate(field, name, written),) if is_open else (),
-            below=_NOTHING,
-        )
+        place, kind = self.shapes.place(written.layer, written.location)
+        value = {} if isinstance(node, Branch) else _settled(written.value)
+        if value is MISSING:
+            return _Default(written, {name: place}, {name: kind}, (FieldTemplate(field, name, written),))
+        return _Default(value, {name: place}, {name: kind})
+
+
+def _of_entries(entries: Mapping[str, _Default]) -> _Default:
+    return _Default(
+        value=_joined({key: entry.value for key, entry in entries.items()}),
+        places={name: place for entry in entries.values() for name, place in entry.places.items()},
+        kinds={name: kind for entry in entries.values() for name, kind in entry.kinds.items()},
+        templates=tuple(template for entry in entries.values() for template in entry.templates),
+        entries=entries,
+    )
 
 
 class ItemFields:
     """One entry of `items` over the defaults of its file."""
 
-    __slots__ = ("_defaults", "kinds", "open", "places", "shapes", "templates", "values")
+    __slots__ = ("_defaults", "kinds", "open", "places", "templates", "values")
 
     def __init__(self, defaults: Defaults, index: int, entry: Map) -> None:
         self._defaults = defaults
-        self.shapes = defaults.shapes
         self.places: dict[str, int] = {}
         """By name with dots, where each value stands."""
         self.kinds: dict[str, OriginKind] = {}
-        """By the same names, what else their origins say; of templates, without variables."""
+        """What else the origins of those values say that are not the item's own; without the variables of templates."""
         self.templates: list[FieldTemplate] = []
-        self.values, self.open = self._over(defaults.fields, entry, "", ("items", index))
+        found = self._over(defaults.root, _fields_of(entry), "", ("items", index))
+        self.values, self.open = (found.values, found.open) if isinstance(found, Unrendered) else (found, {})
 
-    def _over(
-        self, below: Mapping[str, _Default], entry: Map, prefix: str, pointer: Pointer
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A map over what is below it: every value, and those in which templates stand."""
-        values = {key: default.value for key, default in below.items()}
-        for key, default in below.items():
-            if key not in entry:
-                self._take(default)
-        is_open = any(type(value) in OPEN for value in values.values())
-        places, kinds, own = self.places, self.kinds, self._defaults.own
+    @property
+    def shapes(self) -> OriginShapes:
+        """What the origins of the file have in common."""
+        return self._defaults.shapes
+
+    def kind(self, name: str) -> OriginKind:
+        """What the origin of a value says without its variables."""
+        return self.kinds.get(name, self._defaults.own)
+
+    def origins(self, templates: dict[str, OriginKind]) -> Origins:
+        """The origins of all values, with what those of `templates` say."""
+        return self.shapes.origins(self.places, self.kinds | templates, self._defaults.own)
+
+    def _over(self, below: _Default, entry: Map, prefix: str, pointer: Pointer) -> dict[str, Any] | Unrendered:
+        """A map over what is below it."""
+        values: dict[str, Any] = {}
+        is_open, places = type(below.value) is Unrendered, self.places
+        if below.entries:
+            values.update(below.value.values if is_open else below.value)
+            self._take_rest(below, entry)
         for (key, value), place in zip(entry.items(), entry.places[1::2], strict=True):
-            if value is None or (not prefix and key in OWN_KEYS):
-                values.pop(key, None)
-                continue
-            name, kind, found = prefix + key, type(value), value
-            if kind is Map and (prefix or key in MERGED):
-                under = below[key].below if key in below else _NOTHING
-                found = _joined(*self._over(under, value, f"{name}.", (*pointer, key)))
-                is_open = is_open or type(found) is Unrendered
-                if found:
-                    values[key] = found
+            kind, found = type(value), value
+            if kind not in _NUMBERS and (kind is not str or "{" in value):
+                if value is None:
+                    values.pop(key, None)
                     continue
-            elif (kind is str and "{" in value) or kind is Seq or kind is Map:
-                found = settled(value)
-                if found is MISSING:
-                    at = (*pointer, key)
-                    found = Written(value, "item", self._defaults.document, at)
-                    self.templates.append(FieldTemplate(str(at[2]), name, found))
+                if kind is Map and (prefix or key in MERGED):
+                    under = below.entries.get(key, _NOTHING)
+                    found = values[key] = self._over(under, value, f"{prefix}{key}.", (*pointer, key))
+                    is_open = is_open or type(found) is Unrendered
+                    if found:
+                        continue
+                elif (found := _settled(value)) is MISSING:
+                    found = self._template(prefix + key, value, (*pointer, key))
                     is_open = True
             values[key] = found
-            places[name] = place
-            kinds[name] = own
-        return values, {key: value for key, value in values.items() if type(value) in OPEN} if is_open else {}
+            places[prefix + key] = place
+        return _joined(values) if is_open else values
 
-    def _take(self, default: _Default) -> None:
-        """What the item leaves to the layers below it."""
-        for name, place, kind in default.leaves:
-            self.places[name] = place
-            self.kinds[name] = kind
-        self.templates += default.templates
+    def _take_rest(self, below: _Default, entry: Map) -> None:
+        """Note where the values stand that a map leaves to those below it."""
+        rest = (default for key, default in below.entries.items() if key not in entry)
+        for default in (below,) if entry.keys().isdisjoint(below.entries) else rest:
+            self.places.update(default.places)
+            self.kinds.update(default.kinds)
+            self.templates += default.templates
+
+    def _template(self, name: str, value: Json, pointer: Pointer) -> Written:
+        written = Written(value, "item", self._defaults.document, pointer)
+        self.templates.append(FieldTemplate(str(pointer[2]), name, written))
+        return written
 
 
 OPEN: Final = frozenset({Written, Unrendered})
-_NOTHING: Final[Mapping[str, _Default]] = {}
+_NUMBERS: Final = frozenset({int, float, bool})
+_NOTHING: Final = _Default({}, {}, {})
 
 
-def _joined(values: dict[str, Any], templates: dict[str, Any]) -> dict[str, Any] | Unrendered:
+def _joined(values: dict[str, Any]) -> dict[str, Any] | Unrendered:
+    templates = {key: value for key, value in values.items() if type(value) in OPEN}
     return Unrendered(values, templates) if templates else values
+
+
+def _fields_of(entry: Map) -> Map:
+    """An entry without the keys that are no fields."""
+    if OWN_KEYS.isdisjoint(entry):
+        return entry
+    found = Map(start=entry.start)
+    for (key, value), key_at, value_at in zip(entry.items(), entry.places[::2], entry.places[1::2], strict=True):
+        if key not in OWN_KEYS:
+            found[key] = value
+            found.places += (key_at, value_at)
+    return found
+
+
+def _settled(value: Json) -> Any:
+    """A written value as plain lists and maps, without its places; MISSING if there is Jinja in it."""
+    if isinstance(value, str):
+        return MISSING if is_template(value) else value
+    if not isinstance(value, dict | list):
+        return value
+    entries = value.values() if isinstance(value, dict) else value
+    found = [entry if type(entry) is str and "{" not in entry else _settled(entry) for entry in entries]
+    if MISSING in found:
+        return MISSING
+    return dict(zip(value, found, strict=True)) if isinstance(value, dict) else found

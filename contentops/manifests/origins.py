@@ -39,7 +39,7 @@ class OriginShapes:
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str, tuple[str, ...]], OriginKind] = {}
-        self._shapes: dict[tuple[tuple[str, ...], tuple[OriginKind, ...]], OriginShape] = {}
+        self._shapes: dict[object, OriginShape] = {}
 
     def kind(self, layer: str, file: str, variables: tuple[str, ...] = ()) -> OriginKind:
         """The one with these values."""
@@ -52,10 +52,13 @@ class OriginShapes:
             return NOWHERE, self.kind(layer, "", variables)
         return pack(location), self.kind(layer, location.file, variables)
 
-    def origins(self, places: Mapping[str, int], kinds: Mapping[str, OriginKind]) -> Origins:
-        """The origins of one item, from what is known of each name; both have the same names in the same order."""
-        key = tuple(places), tuple(kinds.values())
-        shape = self._shapes.get(key) or self._shapes.setdefault(key, OriginShape(*key))
+    def origins(self, places: Mapping[str, int], kinds: Mapping[str, OriginKind], other: OriginKind) -> Origins:
+        """The origins of one item: where each name stands, and what they say; those without a kind say `other`."""
+        names = tuple(places)
+        key = names, tuple(kinds.items()), other
+        shape = self._shapes.get(key)
+        if shape is None:
+            shape = self._shapes[key] = OriginShape(names, tuple(kinds.get(name, other) for name in names))
         return Origins(shape, tuple(places.values()))
 
     def collected(self, origins: Mapping[str, Origin]) -> Origins:
@@ -64,7 +67,8 @@ class OriginShapes:
             return origins
         found = {name: self.place(one.layer, one.location, one.variables) for name, one in origins.items()}
         places = {name: place for name, (place, _) in found.items()}
-        return self.origins(places, {name: kind for name, (_, kind) in found.items()})
+        kinds = {name: kind for name, (_, kind) in found.items()}
+        return self.origins(places, kinds, self.kind("", ""))
 
 
 class Origins(Mapping[str, Origin]):

@@ -15,11 +15,11 @@ from contentops.manifests.values import (
     MAX_TEXT,
     MISSING,
     RESERVED,
+    Branch,
     Lazy,
     TemplateError,
     Tree,
     Written,
-    leaves,
     top,
     unsendable,
 )
@@ -98,10 +98,11 @@ class TextTemplate:
     def gap(self, lookup: Lookup) -> str:
         """The first plain look-up between words that gives nothing; empty where none does."""
         literals, paths = self._pieces or ((), ())
-        if not any(map(str.strip, literals)):
-            return ""
-        values = ((path, _follow(path, lookup)) for path in paths)
-        return next((".".join(path) for path, value in values if isinstance(value, str) and not value.strip()), "")
+        for path in paths:
+            value = _follow(path, lookup)
+            if isinstance(value, str) and not value.strip() and any(map(str.strip, literals)):
+                return ".".join(path)
+        return ""
 
     def _compile(self) -> Compiled | TemplateError:
         if self._compiled is None:
@@ -154,19 +155,6 @@ def plain(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: plain(entry) for key, entry in value.items()}
     return [plain(entry) for entry in value] if isinstance(value, list) else value
-
-
-def settled(value: Json) -> Any:
-    """The same; MISSING if there is Jinja in it."""
-    if isinstance(value, str):
-        return MISSING if is_template(value) else value
-    if not isinstance(value, dict | list):
-        return value
-    entries = value.values() if isinstance(value, dict) else value
-    found = [entry if type(entry) is str and "{" not in entry else settled(entry) for entry in entries]
-    if MISSING in found:
-        return MISSING
-    return dict(zip(value, found, strict=True)) if isinstance(value, dict) else found
 
 
 Paths = tuple[tuple[str, ...], ...]
@@ -287,6 +275,7 @@ class Scope:
         self.traces: dict[tuple[str, ...], Trace] = {}
         """What items note about their variables, by those variables, where it is the same for every item."""
         self._reach: dict[str, frozenset[str]] = {}
+        self._behind: dict[tuple[str, ...], tuple[str, ...] | None] = {}
         self._constant: dict[str, bool] = {}
         self._origins: dict[str, tuple[int, OriginKind]] = {}
 
@@ -308,17 +297,30 @@ class Scope:
             found = self._reach[name] = frozenset(seen)
         return found
 
-    def direct(self, node: Tree) -> Iterator[str]:
+    def direct(self, node: Tree) -> tuple[str, ...]:
         """The names the templates inside a value use themselves."""
-        for _, leaf in leaves(node, ()):
-            if leaf.layer != "command line":
-                for source in templates_in(leaf.value):
-                    names = self.templates.get(source).names
-                    yield from map(self._meant, names) if INPUTS in names else names
+        if isinstance(node, Branch):
+            return tuple(name for below in node.entries.values() for name in self.direct(below))
+        if node.layer == "command line":
+            return ()
+        sources = (node.value,) if isinstance(node.value, str) else tuple(templates_in(node.value))
+        if len(sources) == 1:
+            return self._named(sources[0])
+        return tuple(name for source in sources for name in self._named(source))
 
-    def _meant(self, name: str) -> str:
-        """`inputs` is that of the item, unless a variable has the name."""
-        return f"item.{INPUTS}" if name == INPUTS and name not in self.variables else name
+    def _named(self, source: str) -> tuple[str, ...]:
+        """The names in a text; `inputs` is that of the item, unless a variable has the name."""
+        names = self.templates.get(source).names if is_template(source) else ()
+        if INPUTS not in names or INPUTS in self.variables:
+            return names
+        return tuple(f"item.{INPUTS}" if name == INPUTS else name for name in names)
+
+    def behind(self, names: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Every variable that names lead to, sorted; None where they ask for fields of the item."""
+        if names not in self._behind:
+            found = set().union(*map(self.reach, names))
+            self._behind[names] = None if "item" in map(root_of, found) else tuple(sorted(found))
+        return self._behind[names]
 
     def is_constant(self, name: str) -> bool:
         """Whether a variable is the same for every item."""
@@ -352,18 +354,21 @@ class Uses:
         self._known: dict[str, frozenset[str]] = {}
         found = {template.name: self._kind(template) for template in fields.templates}
         self.names = tuple(sorted({name for kind in found.values() for name in kind.variables}))
-        self.origins = scope.shapes.origins(fields.places, fields.kinds | found)
+        self.origins = fields.origins(found)
 
     def _kind(self, template: FieldTemplate) -> OriginKind:
         """What a default says is the same for every item, unless it asks for `item`."""
         known = self._scope.shared.get(id(template))
         if known is not None:
             return known
-        direct = tuple(self._scope.direct(template.written))
-        names = tuple(sorted(self._expand(direct, frozenset({template.field}))))
-        plain = self._fields.kinds[template.name]
+        direct = self._scope.direct(template.written)
+        names = self._scope.behind(direct)
+        asks_item = names is None
+        if names is None:
+            names = tuple(sorted(self._expand(direct, frozenset({template.field}))))
+        plain = self._fields.kind(template.name)
         kind = self._scope.shapes.kind(plain.layer, plain.file, names)
-        if plain.layer != "item" and not any(root_of(step) == "item" for step in direct):
+        if plain.layer != "item" and not asks_item:
             self._scope.shared[id(template)] = kind
         return kind
 

@@ -50,18 +50,22 @@ def check_item(
     before = problems.errors
     report = _reporter(rendered, problems)
     values = _checked_fields(rendered, report)
-    metadata = values.get("metadata", {})
-    for key in backslashed(preset, metadata):
-        core = f"has a backslash in `metadata.{key}`, which the generator of the preset `{preset}` obeys"
-        report(("metadata", key), "wrong-value", core, hint=f"write `/`, or `{REVERSE_SOLIDUS}` (U+29F5)")
-    for key in no_flags(preset, metadata):
-        _no_bool(("metadata", key), metadata[key], f"a bool in the preset `{preset}`", report)
+    if preset:
+        _check_preset(preset, values.get("metadata", {}), report)
     if catalog is not None:
         check_with_catalog(values, _inputs(rendered, values), catalog, report)
     checks = read_checks(rendered.values.get("checks"), report, find)
     if rendered.failed or rendered.declared.meant or problems.errors > before:
         return None
     return _spec(rendered, values, checks)
+
+
+def _check_preset(preset: str, metadata: Mapping[str, Any], report: Report) -> None:
+    for key in backslashed(preset, metadata):
+        core = f"has a backslash in `metadata.{key}`, which the generator of the preset `{preset}` obeys"
+        report(("metadata", key), "wrong-value", core, hint=f"write `/`, or `{REVERSE_SOLIDUS}` (U+29F5)")
+    for key in no_flags(preset, metadata):
+        _no_bool(("metadata", key), metadata[key], f"a bool in the preset `{preset}`", report)
 
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -73,8 +77,6 @@ def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _reporter(rendered: Rendered, problems: Problems) -> Report:
-    quiet = {code for name in rendered.declared.meant for code in _FOLLOWING.get(name, ())}
-
     def report(
         path: tuple[str, ...],
         code: str,
@@ -84,7 +86,7 @@ def _reporter(rendered: Rendered, problems: Problems) -> Report:
         hint: str = "",
         severity: Severity = Severity.ERROR,
     ) -> None:
-        if code in quiet:
+        if any(code in _FOLLOWING.get(name, ()) for name in rendered.declared.meant):
             return
         written, found = _find(rendered.declared, path)
         problems.about(rendered.subject, written, code, core, key=key and found, hint=hint, severity=severity)
@@ -122,8 +124,8 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks) -> Spec:
         output=values["output"],
         metadata=_with_clean_title(values.get("metadata", {})),
         tags=tuple(values.get("tags", ())),
-        on_edit=OnEdit(values.get("on_edit", OnEdit.BLOCK)),
-        merge=MergeRule(values.get("merge", MergeRule.LENIENT)),
+        on_edit=OnEdit(values["on_edit"]) if "on_edit" in values else OnEdit.BLOCK,
+        merge=MergeRule(values["merge"]) if "merge" in values else MergeRule.LENIENT,
         protected=values.get("protected", False),
         save=values.get("save", True),
         checks=checks,
@@ -153,12 +155,14 @@ def _checked_fields(rendered: Rendered, report: Report) -> dict[str, Any]:
             value = str(value)  # noqa: PLW2901 - a number is as good a name as its digits
         if check(name, value, report):
             values[name] = value
-    stated = {*rendered.values, *rendered.failed, *rendered.declared.meant}
-    # What is never generated needs no template: the text of a person who had it before.
-    adopted = values.get("protected") is True and "template" not in stated
-    for name in ("id",) if adopted else ("id", "template", "style"):
-        if name not in stated:
-            report((), "missing-key", f"has no `{name}`", hint=_MISSING[name])
+    missing = [name for name in _MISSING if name not in rendered.values]
+    if missing:
+        stated = rendered.failed | rendered.declared.meant
+        # What is never generated needs no template: the text of a person who had it before.
+        adopted = values.get("protected") is True and "template" in missing and "template" not in stated
+        for name in missing:
+            if name not in stated and (name == "id" or not adopted):
+                report((), "missing-key", f"has no `{name}`", hint=_MISSING[name])
     return values
 
 
@@ -210,7 +214,7 @@ def id_problem(value: str) -> str:
         return "has accents as characters of their own (it is not NFC)"
     if not _ID.fullmatch(value) and (problem := _strange_character(value)):
         return problem
-    if any(segment in {"", ".", ".."} for segment in value.split("/")):
+    if not {"", ".", ".."}.isdisjoint(value.split("/")):
         return "has an empty, `.` or `..` part between slashes"
     return ""
 
@@ -278,9 +282,9 @@ def _is_revision(name: str, value: Json, report: Report) -> bool:
 def _is_tags(name: str, value: Json, report: Report) -> bool:
     if not isinstance(value, list):
         return _wrong_type((name,), value, "a list of texts", report, hint=f"write `{name}: [...]`")
-    strange = next((entry for entry in value if not isinstance(entry, str) or not entry.strip()), None)
-    if strange is None and None not in value:
+    if all(isinstance(entry, str) and entry.strip() for entry in value):
         return True
+    strange = next(entry for entry in value if not isinstance(entry, str) or not entry.strip())
     shown = "an empty text" if isinstance(strange, str) else kind_of(strange)
     report((name,), "wrong-type", f"has {shown} in `{name}`, which takes a list of texts", hint=_quote_hint(strange))
     return False
@@ -294,7 +298,7 @@ def _is_metadata(name: str, value: Json, report: Report) -> bool:
     if not _is_map(name, value, report):
         return False
     title = value.get("title", "title")
-    fine = isinstance(title, str) and bool(clean_title(title))
+    fine = isinstance(title, str) and ("title" not in value or bool(clean_title(title)))
     if not isinstance(title, str):
         _wrong_type((name, "title"), title, "a text", report, hint=_quote_hint(title))
     elif not fine:
