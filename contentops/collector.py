@@ -16,6 +16,16 @@ def collect_new() -> None:
 
 
 @contextlib.contextmanager
+def left_alone() -> Iterator[None]:
+    """Without a walk through what is there already, such as a plan of many items; what is made since is collected."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextlib.contextmanager
 def without_collection() -> Iterator[None]:
     """Without the garbage collector, which would walk the growing trees again and again and find nothing.
 

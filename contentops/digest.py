@@ -10,6 +10,8 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NewType
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,6 +22,9 @@ DIGEST_VERSION = 1
 """Written into the lock's first line; a higher one recomputes recorded digests from the recorded requests."""
 
 NOTHING = Digest("")
+
+_write = msgspec.json.Encoder(order="deterministic").encode
+"""For comparisons alone: of numbers and escapes it has a spelling of its own."""
 
 
 def _as_dict(value: object) -> dict[str, object]:
@@ -54,14 +59,11 @@ def is_same_json(one: object, other: object) -> bool:
 
 
 def _are_alike(one: object, other: object) -> bool:
-    """Whether two equal values are surely written alike, found out without writing them."""
-    if type(one) is not type(other):
+    """Whether two equal values are surely written alike, found out at a fraction of what writing them takes."""
+    try:
+        return _write(one) == _write(other)
+    except (TypeError, ValueError, OverflowError):
         return False
-    if type(one) is dict and type(other) is dict:
-        return all(map(_are_alike, one.values(), map(other.__getitem__, one)))
-    if type(one) is list and type(other) is list:
-        return all(map(_are_alike, one, other))
-    return type(one) in (str, int, bool)
 
 
 def digest_bytes(data: bytes | memoryview) -> Digest:

@@ -139,13 +139,13 @@ def _shown(found: re.Match[str]) -> str:
 def _in_json(found: re.Match[str]) -> str:
     import json
 
-    # The line feeds between the values are the only unsafe characters that the encoder leaves on purpose.
-    return "\n" if found[0] == "\n" else json.dumps(found[0])[1:-1]
+    return json.dumps(found[0])[1:-1]
 
 
 _REPLACED: Mapping[Policy, tuple[str, str | Callable[[re.Match[str]], str]]] = {
     Policy.TERMINAL: (_UNSAFE, _shown),
-    Policy.JSON: (_UNSAFE, _in_json),
+    # The line feeds between the values are the only unsafe characters that the encoder leaves on purpose.
+    Policy.JSON: (_UNSAFE.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"), _in_json),
     Policy.EXCERPT: (f"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029{_SURROGATES}]", "\ufffd"),
 }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from contentops.server.accounts import KeyRing
 from contentops.server.store import Store
+from tests.running import unmeasured
 from tests.stores import stores
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ def served(folder: Path, *options: str, env: Mapping[str, str] | None = None) ->
         str(stores.at(folder / "room.db")),
     ]
     process = subprocess.Popen(
-        [*command, *options], cwd=folder, env=None if env is None else dict(env), stderr=subprocess.PIPE, text=True
+        [*command, *options],
+        cwd=folder,
+        env=unmeasured() if env is None else dict(env),
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr is not None
     with process, contextlib.closing(process.stderr):

@@ -25,6 +25,7 @@ from contentops.errors import ExitCode
 from tests.fakes.rough import Rough
 from tests.postgres import Cluster, until
 from tests.processes import KEY, PATIENCE, Served, blog
+from tests.running import unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,7 +88,7 @@ class Workers:
     """Processes of `contentops work`. Use it as a context manager."""
 
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
-        self._folder, self._env = folder, {**os.environ, **env}
+        self._folder, self._env = folder, {**unmeasured(), **env}
         self.running: list[subprocess.Popen[bytes]] = []
         self._logs: dict[int, Path] = {}
 
@@ -189,7 +190,7 @@ def contentops(root: Path, env: Mapping[str, str], *arguments: str) -> subproces
     return subprocess.run(
         [sys.executable, "-m", "contentops", *arguments],
         cwd=root,
-        env={**os.environ, **env},
+        env={**unmeasured(), **env},
         capture_output=True,
         text=True,
         timeout=3 * PATIENCE,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contentops.digest import DIGEST_VERSION, canonical, digest_bytes, digest_json, digest_text
+from contentops.digest import DIGEST_VERSION, canonical, digest_bytes, digest_json, digest_text, is_same_json
 from contentops.model import Request
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene
@@ -111,6 +111,18 @@ def test_a_digest_survives_the_lock(value: Any) -> None:
 def test_different_values_differ(one: Any, other: Any) -> None:
     """Equal digests mean equal canonical texts."""
     assert (digest_json(one) == digest_json(other)) is (canonical(one) == canonical(other))
+
+
+NEAR = st.sampled_from(
+    [0, 0.0, -0.0, False, 1, 1.0, True, 10**30, 1e30, "", "\ud800", None, [], {}, [1], [True], {"a": 1}]
+)
+
+
+@given(one=JSON | NEAR | st.lists(NEAR, max_size=2), other=JSON | NEAR | st.lists(NEAR, max_size=2))
+def test_values_are_the_same_where_they_are_written_alike(one: Any, other: Any) -> None:
+    """Also of those that Python takes for equal, and of those that few encoders can write."""
+    assert is_same_json(one, other) is (canonical(one) == canonical(other))
+    assert is_same_json({"a": one, "b": 1}, {"b": 1, "a": one})
 
 
 def test_lists_and_numbers_keep_their_meaning() -> None:

@@ -17,6 +17,7 @@ import psycopg
 
 from contentops.server.store import Store
 from tests.postgres import Cluster
+from tests.running import unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,7 @@ class Replica:
         self._log = log
         with log.open("wb") as output:
             command = [sys.executable, "-m", "contentops", "serve", "--port", "0", "--quiet", *options]
-            self._process = subprocess.Popen([*command, "--store", self._address], stderr=output)
+            self._process = subprocess.Popen([*command, "--store", self._address], stderr=output, env=unmeasured())
         self.url = ""
 
     def __enter__(self) -> Self:

@@ -36,7 +36,7 @@ def decode(data: bytes) -> Json:
     """
     try:
         text = data.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        value = _read_json(text)
         if text.count("[") + text.count("{") > DEPTH:
             _bound(value)
         if _SURROGATE.search(text):
@@ -54,7 +54,10 @@ def decode(data: bytes) -> Json:
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found: dict[str, Json] = {}
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    found = {}
     for key, value in pairs:
         if key in found and found[key] != value:
             raise ValueError(f"key `{key[:100]}` is there twice")
@@ -71,6 +74,9 @@ def _finite(digits: str) -> float:
     if not math.isfinite(value):
         raise ValueError("a number is too large")
     return value
+
+
+_read_json = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite).decode
 
 
 def _bound(value: Json) -> None:

@@ -307,7 +307,7 @@ def _text(call: calls.SaveContent | calls.PutContent) -> dict[str, Json]:
 
 def _encode(body: Mapping[str, Json]) -> bytes:
     try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode()
+        return _write_json(body).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Unsendable(f"the request is not JSON: {error}") from error
 
@@ -316,6 +316,9 @@ def _plain(value: object) -> dict[Any, Any]:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"a value of type {type(value).__name__}")
+
+
+_write_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode
 
 
 def _segment(name: str) -> str:

@@ -109,7 +109,7 @@ def judge(call: Call, answer: Answer, *, wall: float, clean: Callable[[str], str
 
     `wall` is now, in seconds since 1970; `clean` is as in `broken`.
     """
-    case = _Case(call, answer, retry_after(answer.headers, wall=wall), clean)
+    case = _Case(call, answer, wall, clean)
     status, damage = answer.status, answer.damage
     if not _OK <= status < _REDIRECT:
         return _by_status(case)
@@ -126,11 +126,12 @@ def judge(call: Call, answer: Answer, *, wall: float, clean: Callable[[str], str
 class _Case(Struct, frozen=True):
     call: Call
     answer: Answer
-    wait: float | None
+    wall: float
     clean: Callable[[str], str]
 
     def failure(self, kind: FailureKind, message: str, *, foreign: bool = False) -> Failure:
-        return Failure(kind, message, self.answer.status, self.wait, self.call.name, foreign=foreign)
+        answer, wait = self.answer, retry_after(self.answer.headers, wall=self.wall)
+        return Failure(kind, message, answer.status, wait, self.call.name, foreign=foreign)
 
 
 def _by_body(case: _Case) -> Reply | Failure:

@@ -39,7 +39,8 @@ from contentops.errors import ApiError
 from contentops.sanitize import message, redact
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
 
     import httpx
 
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 
 LARGEST = 20 * 1024 * 1024
 """Bytes an answer may have once decompressed."""
+_ADDRESSES = 256
+"""Addresses that are known, since each job is asked for more than once."""
 
 
 _FINAL = frozenset({FailureKind.UNAUTHORIZED, FailureKind.FORBIDDEN, FailureKind.UNUSABLE})
@@ -135,7 +138,9 @@ class Client:
         """Requests sent so far, those of a search included."""
         # The embedded server in process asks for no key; whatever stands in for one is no secret.
         secret = "" if local else key
-        self._headers = headers_of(settings, self._stated, secret, user)
+        # Made once: to make them anew takes httpx as long as half of each request.
+        self._headers = httpx.Headers(headers_of(settings, self._stated, secret, user))
+        self._url = functools.lru_cache(maxsize=_ADDRESSES)(httpx.URL)
         self._clean: Callable[[str], str] = functools.partial(message, secret=secret)
         self._wall = wall
         self._trace = trace
@@ -283,13 +288,10 @@ class Client:
         extensions: dict[str, Any] = {"timeout": timeout}
         if may_leave is not always:
             extensions["trace"] = fenced(may_leave, holds=not call.repeatable)
-        request = self._httpx.Request(
-            wire.method,
-            base + wire.path,
-            headers={**self._headers, **wire.headers},
-            content=wire.body,
-            extensions=extensions,
-        )
+        asked = self._headers.copy()
+        asked.update(wire.headers)
+        url = self._url(base + wire.path)
+        request = self._httpx.Request(wire.method, url, headers=asked, content=wire.body, extensions=extensions)
         # Waiting for a free connection is no fault of the server, so the clock starts after it.
         async with self._lease(call) as transport:
             response = None
@@ -304,14 +306,11 @@ class Client:
                 headers, body, damage = _lower(response), b"", Damage.LATE
         return Answer(response.status_code, headers, body, damage)
 
-    @contextlib.asynccontextmanager
-    async def _lease(self, call: Call) -> AsyncIterator[httpx.AsyncBaseTransport]:
-        if self._stack is None:
-            assert self._shared is not None
-            yield self._shared
-            return
-        async with self._stack.lease(fresh=not call.repeatable) as transport:
-            yield transport
+    def _lease(self, call: Call) -> AbstractAsyncContextManager[httpx.AsyncBaseTransport]:
+        if self._stack is not None:
+            return self._stack.lease(fresh=not call.repeatable)
+        assert self._shared is not None
+        return contextlib.nullcontext(self._shared)
 
     async def _collect(self, response: httpx.Response, headers: dict[str, str]) -> tuple[bytes, Damage]:
         """The body, or why there is none: once the status is here, nothing that follows may hide it."""
@@ -362,7 +361,7 @@ def _with_hint(failure: Failure, dialect: Dialect) -> Failure:
 
 
 def _lower(response: httpx.Response) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}
+    return dict(response.headers.items())
 
 
 async def _gather(stream: Any, headers: dict[str, str]) -> tuple[bytes, Damage]:

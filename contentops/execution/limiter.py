@@ -171,6 +171,8 @@ class Limiter:
 
     def leaving(self, count: int, now: float, *, taken: float = math.inf) -> None:
         """The last `count` sends that were counted, of those until `taken`, go out only now."""
+        if not self.limit:
+            return
         sent = list(self._sent)
         end = bisect.bisect_right(sent, taken)
         begin = max(0, end - count)

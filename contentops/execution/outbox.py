@@ -106,7 +106,7 @@ class Outbox:
 
     def dispatch(self, now: float) -> float:
         """Send what may leave now: all of it recorded, then durable, then sent; returns when to look again."""
-        chosen, held = self._choose(now)
+        chosen, held = self._choose(now) if self._queue else ([], [])
         granted = 0
         try:
             granted = self._limiter.take(len(chosen), now, [turn.rank[0] for turn in chosen]) if chosen else 0

@@ -20,7 +20,7 @@ def _whole_second(seconds: int) -> str:
 
 def iso_exact(seconds: float) -> str:
     """The same with all of its digits: to tell what happened on a server before it from what happened after."""
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def seconds_of(text: str) -> float | None:

@@ -11,6 +11,7 @@ from msgspec import Struct, field, structs
 
 from contentops.api.fence import always
 from contentops.ci.runner import for_pull_request, in_ci
+from contentops.collector import left_alone
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import ApiError, Refused
@@ -267,7 +268,8 @@ def _carry_out(
             )
             return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)
 
-    return (world.run or asyncio.run)(run())
+    with left_alone():
+        return (world.run or asyncio.run)(run())
 
 
 def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, frozenset[RequestId]]:

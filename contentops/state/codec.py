@@ -152,7 +152,7 @@ def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
     return kind
 
 
-def parse_as(text: str, kind: type[_T]) -> _T:
+def parse_as(text: str | bytes, kind: type[_T]) -> _T:
     """A line as a `kind`. Raises ValueError, naming the key that is missing or does not fit."""
     try:
         return msgspec.json.decode(text, type=kind)

@@ -32,9 +32,15 @@ def inspect(root: Path) -> Path | None:
 
     Raises StateError if it is a link out of `root`, is no folder, or belongs to someone else, who could plant facts.
     """
+    return None if _found(root) is None else root / FOLDER
+
+
+def _found(root: Path) -> os.stat_result | None:
     folder = root / FOLDER
     try:
-        found = folder.stat()
+        found = folder.lstat()
+        if is_link := stat.S_ISLNK(found.st_mode):
+            found = folder.stat()
     except FileNotFoundError:
         if folder.is_symlink():
             raise _unsafe("is a symbolic link to nowhere", f"remove the link {folder}") from None
@@ -44,14 +50,14 @@ def inspect(root: Path) -> Path | None:
         raise StateError(message, code="unsafe-folder", hint=f"check {folder}") from error
     if not stat.S_ISDIR(found.st_mode):
         raise _unsafe("is not a folder", f"move {folder} away")
-    if folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve()):
+    if is_link and not folder.resolve().is_relative_to(root.resolve()):
         raise _unsafe("is a symbolic link that leads out of the project", f"replace the link {folder} by a folder")
     if not _is_ours(found):
         raise _unsafe(
             f"belongs to another user (uid {found.st_uid})",
             f"run as its owner, or take it over with `chown -R $(id -u) {folder}`",
         )
-    return folder
+    return found
 
 
 def is_plain(root: str) -> bool:
@@ -72,12 +78,12 @@ def make(root: Path) -> Path:
 
     Raises StateError as `inspect` does, or if it cannot be made.
     """
-    found = inspect(root)
-    folder = found or root / FOLDER
+    found, folder = _found(root), root / FOLDER
     try:
         if found is None:
             folder.mkdir(mode=_PRIVATE, exist_ok=True)
-        if stat.S_IMODE(folder.stat().st_mode) & _OTHERS:
+            found = folder.stat()
+        if stat.S_IMODE(found.st_mode) & _OTHERS:
             folder.chmod(_PRIVATE)
         ignore = folder / ".gitignore"
         if not ignore.exists():

@@ -71,16 +71,18 @@ class StateStore:
             # Only what writes, and what a journal says, is held against the lines.
             plain = None if write or disk.read(self.journal_path) else _plain_lock(self.lock_path)
             data = None if plain is not None else disk.read(self.lock_path)
-            lock = plain or (locks.Lock() if data is None else locks.read(_text(data, name), name))
+            self._seen = _fingerprint(data) if write else NOTHING
+            """The lock as we last read or wrote it."""
+            text = None if data is None else _text(data, name)
+            del data  # nothing is as large as the lock
+            lock = plain or (locks.Lock() if text is None else locks.read(text, name))
             image = b"" if plain is not None else disk.read(self.journal_path) or b""
             journal = journals.parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
             self._image = bytearray(image[: journal.good])
             """The bytes of the journal, as they are on disk."""
-            self._seen = _fingerprint(data) if write else NOTHING
-            """The lock as we last read or wrote it."""
             facts = journal.facts
-            if journal.marks and data is not None:
-                facts = journal.since(journals.text_digest(_text(data, name)))
+            if journal.marks and text is not None:
+                facts = journal.since(journals.text_digest(text))
             self.lineage = (lock.header.lineage if lock.header else journal.lineage) or locks.lineage_of(project)
             """Whose state this is: part of every request id."""
             self.journal_was_empty = not facts

@@ -106,6 +106,7 @@ class WorkingState:
 
     def note(self, step: str, facts: Sequence[Fact]) -> None:
         """Take in facts that stand or fall together. Raises StateError, and takes in none, if one is unwritable."""
+        facts = [self._counted(fact) if isinstance(fact, Record) else fact for fact in facts]
         lines = [_written(fact) for fact in facts]
         taken = map(self._take, facts, lines)
         said = [one for one in taken if one is not None]
@@ -164,16 +165,20 @@ class WorkingState:
                 self._touch(item)
                 return text, self._base(item), _NO_REQUEST
 
+    def _counted(self, record: Record) -> Record:
+        """The record with its `rev`: one above every line of the lock, however often it is noted until it is there."""
+        before, known = self._locked.get(record.id, ()), self.records.get(record.id)
+        top = max((line.value.rev for line in before), default=0)
+        rev = (top if before or known is not None else record.rev) + 1
+        return structs.replace(record, rev=known.rev if known is not None and known.rev > top else rev)
+
     def _take_record(self, record: Record, text: str) -> _Said | None:
         self.entries.pop(record.request_id, None)
         known = self.records.get(record.id)
         if known is not None and _line_at(known.rev, record, text) == line_of(known):
             return None
-        before = [line.value for line in self._locked.get(record.id, ())]
-        rev = _next_rev(record, known, before)
-        text = _line_at(rev, record, text)
-        record = structs.replace(record, rev=rev)
-        carried = bool(before) and all(other.request_id == record.request_id for other in before)
+        before = self._locked.get(record.id, ())
+        carried = bool(before) and all(line.value.request_id == record.request_id for line in before)
         took = _NO_REQUEST if carried else record.request_id
         self._own.add(took)
         self.records[record.id] = record
@@ -224,14 +229,6 @@ class WorkingState:
         return next((line.text for line in lines if line.value is entry), "") or line_of(entry)
 
 
-def _next_rev(record: Record, known: Record | None, before: Sequence[Record]) -> int:
-    """One above every line of the lock, however often the record is noted until the next checkpoint."""
-    top = max((other.rev for other in before), default=0)
-    if known is not None and known.rev > top:
-        return known.rev
-    return (top if before or known is not None else record.rev) + 1
-
-
 def _line_at(rev: int, record: Record, text: str) -> str:
     """The line of a record, which is `text` as it was given, with another `rev`."""
     return text if record.rev == rev else line_of(structs.replace(record, rev=rev))
@@ -241,9 +238,9 @@ def _written(fact: Fact) -> str:
     """A fact as its line. Raises StateError where that cannot be written, or not be read again."""
     try:
         text = line_of(fact)
-        text.encode()
+        data = text.encode()
         if isinstance(fact, Record | OpenEntry):
-            parse_as(text, type(fact))  # a line that cannot be read again would take the whole lock with it
+            parse_as(data, type(fact))  # a line that cannot be read again would take the whole lock with it
     except (ValueError, TypeError) as error:
         name = fact.item if isinstance(fact, OpenEntry) else fact.request_id if isinstance(fact, Drop) else fact.id
         message = f"what is known of item {name!a} cannot be written down: {error}"
