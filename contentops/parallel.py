@@ -118,11 +118,11 @@ def _work_on(parts: Sequence[Part], work: Callable[[Part], str], pipe: int, sign
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         gc.disable()
-        with os.fdopen(pipe, "wb") as texts:
-            for part in parts:
-                text = work(part).encode()
-                texts.write(len(text).to_bytes(_SIZE, "big") + text)
-                texts.flush()
+        texts = os.fdopen(pipe, "wb")  # never closed, so that its end is that of the process
+        for part in parts:
+            text = work(part).encode()
+            texts.write(len(text).to_bytes(_SIZE, "big") + text)
+            texts.flush()
     finally:
         os._exit(0)
 

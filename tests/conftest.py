@@ -66,6 +66,14 @@ _FOREIGN_NAMES = {
 }
 
 
+LONGEST = frozenset({"test_ledger_storm", "test_executor_weather", "test_ledger_away", "test_server_replicas"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: else one process may end with it long after the other one."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 # Where there is a file system in memory, the many durable writes of the tests cost nothing.
 if os.access("/dev/shm", os.W_OK):
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")

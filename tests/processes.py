@@ -273,7 +273,7 @@ def started(root: Path, *arguments: str, key: str = KEY, env: Mapping[str, str] 
         child = subprocess.Popen(
             [sys.executable, "-m", "contentops", *arguments, "--events", f"/dev/fd/{writing}"],
             cwd=root,
-            env={**os.environ, "WRITERZROOM_API_KEY": key, **(env or {})},
+            env={**unmeasured(), "WRITERZROOM_API_KEY": key, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

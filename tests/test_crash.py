@@ -85,7 +85,8 @@ def test_a_stop_at_every_step_with_a_ledger(folder: Path, database: str, kind: s
     """Also where the machine is gone with all that it had not pushed: another checkout goes on with the ledger."""
     with contextlib.closing(SceneLedger(database)) as ledger:
         expected, stops = _stopped(folder, KINDS[kind], ledger)
-        for where, scene in stops.items():
+        # What is here, with its journal, stands where a run without a ledger does, which is stopped at every step.
+        for where, scene in list(stops.items())[:: 1 if elsewhere else 2]:
             if elsewhere:
                 for name in (".contentops", "out"):
                     shutil.rmtree(scene.root / name, ignore_errors=True)

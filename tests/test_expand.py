@@ -380,6 +380,11 @@ ITEMS = [
         "<each.k> item `x` has a problem in `inputs.topic`: `each` is not defined (hint: `each` is only known with `for_each` or `matrix`)",
     ),
     (
+        "null-output",
+        "{id: x, output: null, inputs: {topic: x}}",
+        "error[missing-key] content/a.yaml:1:9 <{> item `x` has no `output` (hint: a null takes away what the project says; leave the key out)",
+    ),
+    (
         "missing-file",
         "{id: '{{ each.k }}', for_each: nope.csv, inputs: {topic: x}}",
         "error[no-data-file] content/a.yaml:1:40 <nope.csv> `for_each` names `nope.csv`, which does not exist: looked for `nope.csv` and `content/nope.csv`",

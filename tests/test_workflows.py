@@ -83,10 +83,9 @@ def test_an_apply_is_never_cancelled() -> None:
     assert (commit["if"], commit["with"]["command"]) == ("always()", "commit")
 
 
-@pytest.mark.parametrize("path", [*SHIPPED, *USED, ACTION, DEPENDABOT], ids=_name)
-def test_zizmor_finds_nothing(path: Path) -> None:
+def test_zizmor_finds_nothing() -> None:
     """Offline, with every rule it has."""
-    _look_for_weaknesses(str(path))
+    _look_for_weaknesses(*map(str, [*SHIPPED, *USED, ACTION, DEPENDABOT]))
 
 
 def _look_for_weaknesses(*paths: str) -> None:

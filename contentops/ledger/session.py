@@ -32,7 +32,7 @@ _IN_THE_WAY = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFail
 """Others were in the way of a transaction; the next try may find it free."""
 
 PATIENCE = 60.0
-"""Seconds for which a ledger may be away before the run ends."""
+"""Seconds for which a ledger may be away before the run ends, where nothing else is said."""
 SILENCE = 15
 """Seconds after which PostgreSQL ends a session that says nothing: a process that stands still holds its locks no
 longer."""
@@ -74,7 +74,7 @@ class LedgerSession:
         url: str,
         *,
         name: str = "contentops",
-        patience: float = PATIENCE,
+        patience: float | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         """Connects. A commit is on disk when it returns.
@@ -82,7 +82,7 @@ class LedgerSession:
         Raises LedgerAway, StateError where the server is too old or a pooler hands sessions around.
         """
         self.url, self._name = url, name
-        self._patience, self.stopped = patience, stopped
+        self._patience, self.stopped = PATIENCE if patience is None else patience, stopped
         self._locks: list[tuple[int, int]] = []
         self._gone: StateError | None = None
         self._since: list[float] = []

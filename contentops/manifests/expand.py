@@ -6,6 +6,7 @@ schema has its own words for them.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import TYPE_CHECKING, Any, Final
@@ -60,7 +61,7 @@ class Each(Struct, frozen=True):
         return self.places.get(key, self.location)
 
 
-class Declared(Struct, frozen=True):
+class Declared(Struct, frozen=True, dict=True):
     """One entry of `items` with every layer below it, before rendering."""
 
     document: YamlDocument
@@ -84,7 +85,7 @@ class Declared(Struct, frozen=True):
         """The entry itself."""
         return Written(self.document.root["items"][self.index], "item", self.document, ("items", self.index))
 
-    @property
+    @functools.cached_property
     def fields(self) -> Mapping[str, Tree]:
         """Its fields as they are written, for messages."""
         return overlay(fields(self.written, leave_out=OWN_KEYS), self.below.defaults)

@@ -18,9 +18,9 @@ from contentops.digest import Digest
 from contentops.errors import Diagnostic, Location
 from contentops.manifests.origins import Origins, OriginShape, OriginShapes
 from contentops.model import Checks, ItemId, MergeRule, Moved, OnEdit, Origin, Request, Spec, StoredMap
-from contentops.model.stored import Pack, PackedMap, packed, unpacked
+from contentops.model.stored import TOGETHER, Pack, PackedMap, packed, packs, unpacked
 
-FORMAT: Final = 8
+FORMAT: Final = 9
 """Part of each key: with another form of the text, no stored one is found."""
 
 _CHECKSUM: Final = 32
@@ -95,7 +95,7 @@ class _Stored(Struct, frozen=True, array_like=True):
     locations: list[Location | None]
     checks: list[Checks]
     used: list[dict[str, str]]
-    inputs: bytes
+    inputs: list[bytes]
     origins: bytes
 
 
@@ -200,11 +200,13 @@ def encode(result: FileResult) -> str:
         locations=list(locations),
         checks=list(checks),
         used=list(map(dict, used)),
-        inputs=packed(_encoder.encode(spec.request.inputs) for spec in result.specs),
+        inputs=packs(_encoder.encode(spec.request.inputs) for spec in result.specs),
         origins=packed([_encoder.encode(table)]),
     )
-    text = _encoder.encode(stored)
-    return _checksum(text) + text.decode()
+    data = bytearray(_CHECKSUM)
+    _encoder.encode_into(stored, data, _CHECKSUM)
+    data[:_CHECKSUM] = _checksum(memoryview(data)[_CHECKSUM:])
+    return data.decode()
 
 
 def _common(spec: Spec, *, checks: int, used: int) -> _CommonFields:
@@ -229,25 +231,22 @@ def _common(spec: Spec, *, checks: int, used: int) -> _CommonFields:
 def decode(text: str) -> FileResult | None:
     """What was stored, or None where the text is not what `encode` made."""
     try:
-        body = text[_CHECKSUM:].encode()
-        if text[:_CHECKSUM] != _checksum(body):
+        data = memoryview(text.encode())
+        if data[:_CHECKSUM] != _checksum(data[_CHECKSUM:]):
             return None
-        stored = _decoder.decode(body)
+        stored = _decoder.decode(data[_CHECKSUM:])
     except (msgspec.MsgspecError, UnicodeError):
         return None
     for location in stored.locations:
         if location is not None and location.file == stored.result.path:
             structs.force_setattr(location, "file", stored.result.path)  # as one text
-    table, inputs, metadata = (
-        _Table(stored.origins),
-        Pack(stored.inputs),
-        [StoredMap(bytes(one)) for one in stored.metadata],
-    )
+    table, inputs = _Table(stored.origins), list(map(Pack, stored.inputs))
+    metadata = [StoredMap(bytes(one)) for one in stored.metadata]
     specs = tuple(_spec(stored, number, inputs, metadata, table) for number in range(len(stored.specs)))
     return structs.replace(stored.result, specs=specs)
 
 
-def _spec(stored: _Stored, number: int, inputs: Pack, metadata: list[StoredMap], table: _Table) -> Spec:
+def _spec(stored: _Stored, number: int, inputs: list[Pack], metadata: list[StoredMap], table: _Table) -> Spec:
     spec = stored.specs[number]
     common = stored.commons[spec.common]
     return Spec(
@@ -255,7 +254,7 @@ def _spec(stored: _Stored, number: int, inputs: Pack, metadata: list[StoredMap],
         request=Request(
             template=common.template,
             style=common.style,
-            inputs=PackedMap(inputs, number),
+            inputs=PackedMap(inputs[number // TOGETHER], number % TOGETHER),
             mode=common.mode,
             vertical=common.vertical,
             brand_voice=common.brand_voice,
@@ -277,5 +276,5 @@ def _spec(stored: _Stored, number: int, inputs: Pack, metadata: list[StoredMap],
     )
 
 
-def _checksum(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()[:_CHECKSUM]
+def _checksum(body: memoryview) -> bytes:
+    return hashlib.sha256(body).hexdigest()[:_CHECKSUM].encode()

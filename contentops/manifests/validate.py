@@ -161,7 +161,7 @@ def _checked_fields(rendered: Rendered, report: Report) -> dict[str, Any]:
         # What is never generated needs no template: the text of a person who had it before.
         adopted = values.get("protected") is True and "template" in missing and "template" not in stated
         for name in missing:
-            if name not in stated and (name == "id" or not adopted):
+            if name not in stated and not (adopted and name in {"template", "style"}):
                 report((), "missing-key", f"has no `{name}`", hint=_MISSING[name])
     return values
 
@@ -170,6 +170,7 @@ _MISSING: Final = {
     "id": "give it a name that stays",
     "template": "set it on the item or under `defaults`; only an item with `protected: true` can do without",
     "style": "set it on the item or under `defaults`",
+    "output": "a null takes away what the project says; leave the key out",
 }
 """What to do about a key that an item cannot do without."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct, structs
 
-_TOGETHER: Final = 200
+TOGETHER: Final = 200
 """So many objects are packed together: few enough to be opened for one of them, enough to have much in common."""
 
 
@@ -113,7 +114,7 @@ class Packer:
         """An object that is valid; it can be asked for once `close` was called."""
         found = PackedMap(self._pack, len(self._waiting))
         self._waiting.append(text)
-        if len(self._waiting) == _TOGETHER:
+        if len(self._waiting) == TOGETHER:
             self.close()
         return found
 
@@ -132,6 +133,12 @@ def packed(texts: Iterable[bytes | Raw]) -> bytes:
     import zlib
 
     return zlib.compress(b"[%b]" % b",".join(map(bytes, texts)), 1)
+
+
+def packs(texts: Iterable[bytes | Raw]) -> list[bytes]:
+    """The same, `TOGETHER` at a time."""
+    rest = iter(texts)
+    return [packed(some) for some in iter(lambda: [*itertools.islice(rest, TOGETHER)], [])]
 
 
 def unpacked(data: bytes) -> list[Raw]:

@@ -48,7 +48,7 @@ class _Other(Exception):
     """More may have changed than single items."""
 
 
-class _ItemRow(Struct, frozen=True, array_like=True):
+class _ItemRow(Struct, frozen=True, array_like=True, gc=False):
     """Where an item's file and its record are: the path, and the bytes of its line in the lock."""
 
     id: ItemId
@@ -93,12 +93,11 @@ def _keep_items(last: LastPlan, workspace: Workspace, plan: Plan) -> None:
     alone = not (plan.notes or plan.refusals or desired.moved) and len(state.records) == len(desired.specs)
     if not (settled and alone and last.plan is plan):
         return
-    lines = dict(_lines(workspace.store.lock_path, state))
     rows: dict[str, list[_ItemRow]] = {path: [] for path in desired.manifests}
-    for spec in desired.specs:
+    for spec, place in zip(desired.specs, _lines(workspace.store.lock_path, state.lineage), strict=True):
         if spec.location is None or spec.location.file not in rows:
             return
-        rows[spec.location.file].append(_ItemRow(spec.id, spec.output, *lines[spec.id]))
+        rows[spec.location.file].append(_ItemRow(spec.id, spec.output, *place))
     encode = msgspec.json.Encoder().encode
     items = list(map(encode, rows.values()))
     manifests = [
@@ -113,15 +112,15 @@ def _write(last: LastPlan, kept: _KeptItems, items: Iterable[bytes | memoryview]
     replace(last.path("items"), b"".join((msgspec.json.encode(kept), b"\n", *items)), mode=PRIVATE)
 
 
-def _lines(lock: Path, state: State) -> Iterator[tuple[ItemId, tuple[int, int]]]:
-    """Where the line of each record is. Raises ValueError for a lock that is not as this version writes it."""
+def _lines(lock: Path, lineage: str) -> Iterator[tuple[int, int]]:
+    """Where the line of each record is, by id. Raises ValueError for a lock that is not as this version writes it."""
     with lock.open("rb") as file:
         header = file.readline()
-        if header != f"{line_of(Header(lineage=state.lineage))}\n".encode():
+        if header != f"{line_of(Header(lineage=lineage))}\n".encode():
             raise ValueError(lock.name)
         start = len(header)
-        for id_, line in zip(sorted(state.records), file, strict=True):
-            yield id_, (start, len(line))
+        for line in file:
+            yield start, len(line)
             start += len(line)
 
 

@@ -68,8 +68,8 @@ class World(Struct, frozen=True, kw_only=True):
     """Asks a person for a yes; None: there is no one to ask."""
     stopped: Callable[[], bool] = lambda: False
     """Whether a person wants an end: asked again and again while a ledger is waited for."""
-    patience: float = 60.0
-    """Seconds for which a ledger may be away before a run ends."""
+    patience: float | None = None
+    """Seconds for which a ledger may be away before a run ends; None: as `LedgerSession` has it."""
     trace: Callable[[Exchange], None] | None = None
     """Is told of every request to the project's server, or None."""
     processes: int = field(default_factory=processors)

@@ -51,9 +51,10 @@ class StopReading(Exception):  # control flow: reading this file ends here
 class _Frame:
     """A list or map being filled."""
 
-    __slots__ = ("height", "is_map", "jinja", "key", "key_at", "merged", "merged_at", "more", "node")
+    __slots__ = ("anchor", "height", "is_map", "jinja", "key", "key_at", "merged", "merged_at", "more", "node")
 
-    def __init__(self, node: Any, *, is_map: bool) -> None:
+    def __init__(self, node: Any, *, is_map: bool, anchor: _Anchor | None = None) -> None:
+        self.anchor = anchor
         self.node = node
         self.is_map = is_map
         self.key: str | None = None
@@ -100,7 +101,6 @@ class Builder:
         self.top = _Frame(Seq(), is_map=False)
         self.stack: list[_Frame] = []
         self.anchors: dict[str, _Anchor] = {}
-        self.open: list[_Anchor | None] = []
         self.scalars: dict[str, Any] = {}
         self.keys: dict[str, str] = {}
         self.aliased = 0
@@ -303,9 +303,8 @@ class Builder:
             self.begin_key(top, event.start_mark.index, at)
         else:
             self.put(node, at)
-        self.open.append(anchor)
         self.stack.append(top)
-        self.top = _Frame(node, is_map=tags is _MAP_TAGS)
+        self.top = _Frame(node, is_map=tags is _MAP_TAGS, anchor=anchor)
 
     def too_deep(self, at: int, width: int = 1) -> StopReading:
         """The exception for nesting beyond the limit."""
@@ -326,7 +325,7 @@ class Builder:
         """A list or a map is complete."""
         done = self.top
         self.top = top = self.stack.pop()
-        anchor = self.open.pop()
+        anchor = done.anchor
         if done.merged_at is not None:
             self.merge(done, done.merged_at)
         if done.jinja is not None:
