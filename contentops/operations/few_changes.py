@@ -109,7 +109,9 @@ def _keep_items(last: LastPlan, workspace: Workspace, plan: Plan) -> None:
 
 
 def _write(last: LastPlan, kept: _KeptItems, items: Iterable[bytes | memoryview]) -> None:
-    replace(last.path("items"), b"".join((msgspec.json.encode(kept), b"\n", *items)), mode=PRIVATE)
+    """Keep the items, unless a manifest that was read again for its digest may not be the one that was planned."""
+    if last.has_rested(manifest.path for manifest in kept.manifests):
+        replace(last.path("items"), b"".join((msgspec.json.encode(kept), b"\n", *items)), mode=PRIVATE)
 
 
 def _lines(lock: Path, lineage: str) -> Iterator[tuple[int, int]]:
