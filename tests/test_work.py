@@ -197,6 +197,16 @@ def test_the_first_job_runs_alone(room: Room) -> None:
     assert [seen.time for seen in room.api.requests if seen.name == "submit"][-1] == last
 
 
+def test_a_place_that_is_free_is_taken_at_once(room: Room) -> None:
+    """What ends is followed within a moment, though one job ran alone and nothing could be claimed; so is the last one."""
+    times: dict[str, list[float]] = {"item-started": [], "item-done": []}
+    room.heard = lambda event: times.get(event.kind, []).append(room.timeline.now)
+    room.deposit("a", "b", "c")
+    room.work()
+    assert times["item-started"][1] - times["item-done"][0] < 0.15
+    assert room.timeline.now - times["item-done"][-1] < 0.15
+
+
 def test_only_the_key_s_accounts_are_served(room: Room) -> None:
     """A row never decides where a key goes: neither another key's account, nor a server that is on no list."""
     room.deposit("a")

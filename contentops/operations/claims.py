@@ -118,7 +118,7 @@ class Claims:
         self._resting: deque[tuple[float, RequestId]] = deque()
         self._ask_at = self._cancelled_at = self._restored_at = 0.0
         self._first = int.from_bytes(hashlib.sha256(source.account.encode()).digest()[:4], "big", signed=True)
-        self._holds_first = self._drained = False
+        self._holds_first = self._drained = self._full = False
         self._unclear = False
         """No job of the account has completed yet, and no one knows what became of one."""
 
@@ -166,7 +166,7 @@ class Claims:
         self._prove(now)
         most = self._ctx.admission.max_in_flight if self._ctx.admission.proven else 1
         room = most - len(self._tasks)
-        self._ask_at = now + IDLE
+        self._ask_at, self._full = now + IDLE, room <= 0
         if room <= 0 or not self._may_claim:
             return
         source, known = self._source, self._state.claimed
@@ -229,6 +229,9 @@ class Claims:
             outcome = await carry_out(ctx, Item(change=change), Standing(record=None, path=""))
         finally:
             del self._tasks[claimed.request_id]
+            if self._full or not self._tasks:
+                # There is room now, or perhaps nothing left to do.
+                self._ask_at = min(self._ask_at, self._run.now() + TICK)
             self._end(claimed, outcome)
 
     def _context(self, claimed: ClaimedSubmit, change: Change) -> Context:
