@@ -109,9 +109,7 @@ class _Child:
                 os.waitpid(self._process, 0)
 
 
-def _work_on(
-    parts: Sequence[Part], work: Callable[[Part], str], pipe: tuple[int, int], signals: set[int]
-) -> NoReturn:
+def _work_on(parts: Sequence[Part], work: Callable[[Part], str], pipe: tuple[int, int], signals: set[int]) -> NoReturn:
     """Be a child: what Python would do at an end is the parent's to do."""
     try:
         reads, writes = pipe
