@@ -131,7 +131,7 @@ class LastPlan:
             if not self.root or state_dir.is_applied(self.root, self.asked.environment):
                 return None
             self._read()
-        except (OSError, ValueError, OverflowError, ContentopsError):
+        except (OSError, ValueError, ContentopsError):
             return None
         return None if self.differences else self.plan
 
@@ -150,7 +150,7 @@ class LastPlan:
                 return
             self.plan = plan
             self._write(plan, "\0".join(names).encode(), stamps)
-        except (OSError, ValueError, OverflowError, ContentopsError):
+        except (OSError, ValueError, ContentopsError):
             return  # it is found out again the next time
 
     def renew(self, searched: AbstractSet[str]) -> bool:
@@ -279,7 +279,7 @@ def _with_folders(paths: Iterable[str]) -> list[str]:
 def _stamps(root: str, names: Iterable[str]) -> array[int]:
     """What the system knows of each path below `root`, as `_stamp` has it; links are not followed.
 
-    Raises OSError where it does not tell, and OverflowError for a time before 1970.
+    Raises OSError where it does not tell, and ValueError for a time before 1970.
     """
     found = array("Q")
     # Half of the time goes into finding the files, and less of it from where we stand.
@@ -289,6 +289,8 @@ def _stamps(root: str, names: Iterable[str]) -> array[int]:
             add(_stamp(look(below + name or os.curdir)))
         except (FileNotFoundError, NotADirectoryError):
             add(_ABSENT)
+        except OverflowError:
+            raise ValueError(name) from None
     return found
 
 
