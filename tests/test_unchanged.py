@@ -506,6 +506,18 @@ def test_what_a_killed_run_left_is_put_away(applied: Path, tmp_path: Path, invok
     assert not left.exists()
 
 
+def test_a_file_of_a_time_before_1970_is_planned_each_time(applied: Path, tmp_path: Path) -> None:
+    """Archives and clocks that were reset give such times, also after a plan was remembered."""
+    root = _copy(applied, tmp_path / "site")
+    plan = _plan(root, _last(root))
+    assert _last(root).recall() == plan
+    os.utime(root / "content" / "a.yaml", (-1000, -1000))
+    last = _last(root)
+    assert last.recall() is None
+    assert _plan(root, last) == plan
+    assert _last(root).recall() is None
+
+
 def test_a_linked_file_is_not_trusted(applied: Path, tmp_path: Path) -> None:
     """What a link leads to may change while the link stays as it is."""
     root = _copy(applied, tmp_path / "site")

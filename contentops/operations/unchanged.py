@@ -131,7 +131,7 @@ class LastPlan:
             if not self.root or state_dir.is_applied(self.root, self.asked.environment):
                 return None
             self._read()
-        except (OSError, ValueError, ContentopsError):
+        except (OSError, ValueError, OverflowError, ContentopsError):
             return None
         return None if self.differences else self.plan
 
@@ -150,7 +150,7 @@ class LastPlan:
                 return
             self.plan = plan
             self._write(plan, "\0".join(names).encode(), stamps)
-        except (OSError, ValueError, ContentopsError):
+        except (OSError, ValueError, OverflowError, ContentopsError):
             return  # it is found out again the next time
 
     def renew(self, searched: AbstractSet[str]) -> bool:
@@ -275,7 +275,7 @@ def _with_folders(paths: Iterable[str]) -> list[str]:
 def _stamps(root: str, names: Iterable[str]) -> array[int]:
     """What the system knows of each path below `root`, as `_stamp` has it; links are not followed.
 
-    Raises OSError where it does not tell.
+    Raises OSError where it does not tell, and OverflowError for a time before 1970.
     """
     found = array("Q")
     # Half of the time goes into finding the files, and less of it from where we stand.

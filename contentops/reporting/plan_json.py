@@ -141,8 +141,13 @@ def _entry_json(entry: OpenEntry) -> dict[str, Json]:
     return {name: plain(getattr(entry, name)) for name in ReviewedJob.__struct_fields__}
 
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
 def plain(value: Json) -> Json:
     """Types of ours, enumerations, read-only maps and tuples as what JSON knows."""
+    if type(value) in _SCALARS:
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

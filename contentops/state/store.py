@@ -232,10 +232,10 @@ class StateStore:
             raise RuntimeError(message)
 
     def _append(self, data: bytes) -> None:
-        state_dir.make(self._root)
         start = len(self._image)
-        if self._disk.size(self.journal_path) < start:
-            # Someone removed the journal under us: it is written again from the start.
+        if not start or self._disk.size(self.journal_path) < start:
+            # It begins, or someone removed it under us, perhaps with its folder: it is written from the start.
+            state_dir.make(self._root)
             self._disk.append(self.journal_path, bytes(self._image) + data, 0)
         else:
             self._disk.append(self.journal_path, data, start)
