@@ -90,8 +90,7 @@ class _Child:
         with contextlib.suppress(OSError):  # the system allows no more of them
             self._process = os.fork()
             if not self._process:
-                self._texts.close()  # so that nobody reads when the parent is gone
-                _work_on(parts, work, writes, signals)
+                _work_on(parts, work, (reads, writes), signals)
         os.close(writes)
 
     def read(self) -> str | None:
@@ -110,15 +109,17 @@ class _Child:
                 os.waitpid(self._process, 0)
 
 
-def _work_on(parts: Sequence[Part], work: Callable[[Part], str], pipe: int, signals: set[int]) -> NoReturn:
+def _work_on(parts: Sequence[Part], work: Callable[[Part], str], pipe: tuple[int, int], signals: set[int]) -> NoReturn:
     """Be a child: what Python would do at an end is the parent's to do."""
     try:
+        reads, writes = pipe
+        os.close(reads)  # so that no one reads when the parent is gone
         for number in _STOPPING:
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         gc.disable()
-        texts = os.fdopen(pipe, "wb")  # never closed, so that its end is that of the process
+        texts = os.fdopen(writes, "wb")  # never closed, so that its end is that of the process
         for part in parts:
             text = work(part).encode()
             texts.write(len(text).to_bytes(_SIZE, "big") + text)

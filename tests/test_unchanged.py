@@ -9,7 +9,8 @@ import shutil
 import sqlite3
 import time
 from contextlib import closing, redirect_stderr, redirect_stdout
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,7 +32,6 @@ from contentops.reporting.plan_text import plan_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from tests.running import Run
 
@@ -441,6 +441,47 @@ def test_what_makes_no_difference_is_remembered_with_new_stamps(applied: Path, t
     assert len(_plan(root, _last(root)).changes) == 1
 
 
+class Interrupted(LastPlan):
+    """A plan while which someone writes a topic, at the moment between what is kept of it and what is kept beside it."""
+
+    def remember(self, *arguments: Any) -> None:
+        """Remember it; then the topic is written."""
+        super().remember(*arguments)
+        self._write_topic()
+
+    def renew(self, *arguments: Any) -> bool:
+        """The same."""
+        renewed = super().renew(*arguments)
+        self._write_topic()
+        return renewed
+
+    def _write_topic(self) -> None:
+        _tick(Path(self.root))
+        EDITS["a topic"](Path(self.root))
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["of all", "of few"])
+def test_what_is_written_while_a_plan_is_kept_is_planned_the_next_time(
+    applied: Path, tmp_path: Path, *, again: bool
+) -> None:
+    """Also where the parse cache knows these very words, as from the branch that was checked out before."""
+    root = _copy(applied, tmp_path / "site")
+    EDITS["a topic"](root)
+    changed = _plan(root, None)
+    assert len(changed.changes) == 1
+    _rewrite("content/a.yaml", "All of", "One of")(root)
+    if again:
+        assert not _plan(root, _last(root)).changes
+        _tick(root)
+        EDITS["a manifest touched"](root)
+    started = _newest(root) + TRUSTED_AFTER + 1
+    last = Interrupted(str(root), Asked(), started=started)
+    assert last.recall() is None
+    assert (last.plan is not None) == again
+    assert not _plan(root, last).changes
+    assert _plan(root, _last(root)) == changed
+
+
 # --- what is remembered --------------------------------------------------------------------------------------
 
 
@@ -474,12 +515,17 @@ def test_a_plan_with_changes_is_not_remembered(applied: Path, tmp_path: Path) ->
     assert not [*root.rglob("*.image")]
 
 
+def _newest(root: Path) -> int:
+    """When anything but our own folder last changed."""
+    return max(path.stat().st_ctime_ns for path in (root, *root.rglob("*")) if ".contentops" not in path.parts)
+
+
 def test_a_file_that_changed_just_now_is_not_trusted(applied: Path, tmp_path: Path) -> None:
     """A write within the clock's grain of the look could leave its stamp as it is: git calls such a file racily clean."""
     root = _copy(applied, tmp_path / "site")
     assert not _plan(root, _last(root, later=0)).changes
     assert not [*root.rglob("*.image")]
-    newest = max(path.stat().st_ctime_ns for path in (root, *root.rglob("*")) if ".contentops" not in path.parts)
+    newest = _newest(root)
     last = last_plan(str(root), Asked(), started=newest + TRUSTED_AFTER)
     assert not _plan(root, last).changes
     assert not [*root.rglob("*.image")]

@@ -33,7 +33,7 @@ class Unrendered(Struct, frozen=True):
     values: dict[str, Any]
     """All of it, in order."""
     open: dict[str, Any]
-    """Those of them with templates: texts and lists as they were Written, and maps that are Unrendered."""
+    """Those of them with templates: texts and lists as Written, maps as Unrendered."""
 
 
 class FieldTemplate(Struct, frozen=True):
@@ -102,6 +102,10 @@ class ItemFields:
         """What else the origins of those values say that are not the item's own; without the variables of templates."""
         self.templates: list[FieldTemplate] = []
         found = self._over(defaults.root, _fields_of(entry), "", ("items", index))
+        self.values: dict[str, Any]
+        """By field: what it says; Written where that holds templates, Unrendered for a map in which some entries do."""
+        self.open: dict[str, Any]
+        """Those of them that are still to be rendered."""
         self.values, self.open = (found.values, found.open) if isinstance(found, Unrendered) else (found, {})
 
     @property
@@ -126,6 +130,7 @@ class ItemFields:
             self._take_rest(below, entry)
         for (key, value), place in zip(entry.items(), entry.places[1::2], strict=True):
             kind, found = type(value), value
+            # Most values are numbers or texts without a brace, and are taken as they are.
             if kind not in _NUMBERS and (kind is not str or "{" in value):
                 if value is None:
                     values.pop(key, None)
@@ -157,13 +162,13 @@ class ItemFields:
         return written
 
 
-OPEN: Final = frozenset({Written, Unrendered})
+_OPEN: Final = frozenset({Written, Unrendered})
 _NUMBERS: Final = frozenset({int, float, bool})
 _NOTHING: Final = _Default({}, {}, {})
 
 
 def _joined(values: dict[str, Any]) -> dict[str, Any] | Unrendered:
-    templates = {key: value for key, value in values.items() if type(value) in OPEN}
+    templates = {key: value for key, value in values.items() if type(value) in _OPEN}
     return Unrendered(values, templates) if templates else values
 
 

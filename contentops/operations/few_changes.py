@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 from msgspec import Struct, structs
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from contentops.model import Observed, Plan, Project
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
+    from contentops.state.cache import Cache
 
 FEW: Final = 50
 """So many files may differ; with more, the whole project is planned."""
@@ -109,7 +110,9 @@ def _keep_items(last: LastPlan, workspace: Workspace, plan: Plan) -> None:
 
 
 def _write(last: LastPlan, kept: _KeptItems, items: Iterable[bytes | memoryview]) -> None:
-    replace(last.path("items"), b"".join((msgspec.json.encode(kept), b"\n", *items)), mode=PRIVATE)
+    """Keep the items, unless a manifest that was read again for its digest may not be the one that was planned."""
+    if last.has_rested(manifest.path for manifest in kept.manifests):
+        replace(last.path("items"), b"".join((msgspec.json.encode(kept), b"\n", *items)), mode=PRIVATE)
 
 
 def _lines(lock: Path, lineage: str) -> Iterator[tuple[int, int]]:
@@ -141,7 +144,7 @@ def plan_few(last: LastPlan, project: Project) -> Plan | None:
 
 
 class _Few:
-    def __init__(self, last: LastPlan, before: Plan, project: Project, cache: Any) -> None:
+    def __init__(self, last: LastPlan, before: Plan, project: Project, cache: Cache) -> None:
         self.last, self.before, self.project, self.cache = last, before, project, cache
         data = read_file(last.path("items"), follow=False)
         view, end = memoryview(data), data.index(b"\n") + 1

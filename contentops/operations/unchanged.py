@@ -167,6 +167,10 @@ class LastPlan:
             self._write(self.plan, "\0".join(self._names).encode(), self._stamps)
         return trusted
 
+    def has_rested(self, paths: Iterable[str]) -> bool:
+        """Whether nothing changed these files since before the command started: what they hold now was planned."""
+        return _are_trusted(_stamps(self.root, paths), before=self.started - TRUSTED_AFTER)
+
     def path(self, suffix: str) -> Path:
         """A file that is kept with the plan."""
         from pathlib import Path

@@ -61,7 +61,7 @@ def _found(root: Path) -> os.stat_result | None:
 
 
 def is_plain(root: str) -> bool:
-    """Whether the folder is there, no link, and nobody else's: `inspect` would have nothing to say against it."""
+    """Whether the folder is there, no link, and no one else's: `inspect` would have nothing to say against it."""
     try:
         found = os.lstat(f"{root}/{FOLDER}")
     except OSError:
