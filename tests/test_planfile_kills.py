@@ -245,7 +245,7 @@ KINDS: dict[str, Callable[[Scene], dict[str, Any]]] = {
 }
 GENERATED = (create, regenerate, merge, replace_edited_and_saved, finish, finish_paid, drain, replace_retried)
 """Kinds in which a server that stores what its jobs made does something else, each in its own way."""
-WHOLE = (create, move_and_update_edited, merge, overwrite, prune, rename, finish_paid, replace_retried)
+WHOLE = (create, move_and_update_edited, save, prune, rename, merge, overwrite, finish, finish_paid, replace_retried)
 """Kinds that have each step of all others among them; these are stopped at every one, the others at every second."""
 
 
