@@ -52,7 +52,7 @@ FILES = {
     "macros.j2": "{% macro shout(text) %}{{ text | upper }}{% endmacro %}\n",
     "content/a.yaml": """\
         items:
-          - {id: one, inputs: {topic: "One of {{ company }}", target_audience: readers}, metadata: {tags: [a]}}
+          - {id: one, inputs: {topic: "One of {{ company }}", target_audience: readers}, metadata: {tags: [a], part: 1}}
           - {id: two, inputs: {topic: "{{ shout('two') }}", target_audience: readers}}
         """,
     "content/deep/b.yaml": """\
@@ -258,6 +258,7 @@ EDITS: Mapping[str, Callable[[Path], None]] = {
     "a manifest less": _remove("content/deep/b.yaml"),
     "a manifest that is a link": _link,
     "metadata": _rewrite("content/a.yaml", "tags: [a]", "tags: [b]"),
+    "a bool in place of a number": _rewrite("content/a.yaml", "part: 1", "part: true"),
     "protected": _state("one", "protected: true"),
     "checks": _state("one", "checks: {contains: [nowhere]}"),
     "checks of links": _state("one", "checks: {links: block}"),
@@ -349,6 +350,7 @@ def test_every_change_is_seen(name: str, applied: Path, tmp_path: Path) -> None:
 
 ALONE = (
     "a body",
+    "a bool in place of a number",
     "a default of a manifest",
     "a file no one knows",
     "a manifest replaced, with its old time",

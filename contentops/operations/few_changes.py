@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 
 from contentops.atomic_io import PRIVATE, read_file, replace
 from contentops.collector import without_collection
-from contentops.digest import Digest, digest_bytes
+from contentops.digest import Digest, digest_bytes, is_same_json
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.documents.folders import denial
@@ -285,7 +285,9 @@ def _outline(result: FileResult) -> tuple[object, ...]:
 def _is_same(old: Spec, new: Spec) -> bool:
     """Whether two specs of an item are the same, wherever it is written."""
     moved = structs.replace(old, location=new.location, origins=new.origins, variables=new.variables)
-    return moved == new and _layer(old, "protected") == _layer(new, "protected")
+    # To Python, `1` and `true` are the same.
+    alike = moved == new and is_same_json(old.metadata, new.metadata)
+    return alike and _layer(old, "protected") == _layer(new, "protected")
 
 
 def _layer(spec: Spec, name: str) -> tuple[object, ...]:
