@@ -245,8 +245,6 @@ KINDS: dict[str, Callable[[Scene], dict[str, Any]]] = {
 }
 GENERATED = (create, regenerate, merge, replace_edited_and_saved, finish, finish_paid, drain, replace_retried)
 """Kinds in which a server that stores what its jobs made does something else, each in its own way."""
-WHOLE = (create, move_and_update_edited, save, prune, rename, merge, overwrite, finish, finish_paid, replace_retried)
-"""Kinds that have each step of all others among them; these are stopped at every one, the others at every second."""
 
 
 def _die(scene: Scene, at: int) -> str:
@@ -278,7 +276,7 @@ def _contents(scene: Scene) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("kind", "stores", "every"),
     [
-        *(pytest.param(kind, False, 1 if kind in WHOLE else 2, id=kind.__name__) for kind in KINDS.values()),
+        *(pytest.param(kind, False, 1, id=kind.__name__) for kind in KINDS.values()),
         *(pytest.param(kind, True, 4, id=f"{kind.__name__}, jobs stored") for kind in GENERATED),
     ],
 )
