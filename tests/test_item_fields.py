@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.manifests.item_fields import OWN_KEYS, Defaults, ItemFields, Unrendered
 from contentops.manifests.templates import plain
-from contentops.manifests.values import Branch, Written, fields, leaves, overlay
+from contentops.manifests.values import Branch, Tree, Written, fields, overlay
 from contentops.yaml.positions import unpack
 from contentops.yaml.read import read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VALUES = st.recursive(
     st.none() | st.integers(0, 3) | st.sampled_from(["", "x", "{{ a }}", "{b", "{# c #}"]),
@@ -38,6 +41,17 @@ def laid(node: Any) -> Any:
     if isinstance(node, Branch):
         return {key: laid(below) for key, below in node.entries.items()}
     return plain(node.value)
+
+
+def leaves(node: Tree, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Written]]:
+    """Every value of a tree with its path; an empty map counts as a value."""
+    if isinstance(node, Written):
+        yield path, node
+    elif not node.entries:
+        yield path, node.top
+    else:
+        for key, below in node.entries.items():
+            yield from leaves(below, (*path, key))
 
 
 @given(ENTRIES, ENTRIES)

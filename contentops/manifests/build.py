@@ -114,7 +114,7 @@ class FileBuilder:
                         whose = f"the axis `{pointer[-1]}` of `matrix`"
                         hint += f"; an axis of one value is `[{written[:40]}]`"
                     message = f"{whose} names `{written[:200]}`, which {data}"
-                    problems.in_document(document, "no-data-file", message, pointer, hint=hint)
+                    problems.add(finding(document, "no-data-file", message, pointer, hint=hint))
                     continue
                 rows, findings = self._read_rows(data)
                 for found_there in findings:

@@ -15,7 +15,7 @@ from contentops.manifests.schema_match import resolve
 from contentops.yaml.positions import YamlDocument, finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.manifests.expand import Declared
     from contentops.manifests.values import Written
@@ -89,19 +89,6 @@ class Problems:
                     written.document, code, message, at, key=key, hint=hint, severity=severity, offset=offset
                 )
         self._add(found, group)
-
-    def in_document(
-        self,
-        document: YamlDocument,
-        code: str,
-        message: str,
-        pointer: Sequence[str | int],
-        *,
-        key: bool = False,
-        hint: str = "",
-    ) -> None:
-        """Add a finding about a place of a file."""
-        self.add(finding(document, code, message, pointer, key=key, hint=hint))
 
     def _add(self, found: Diagnostic, group: object) -> None:
         self.errors += found.severity is Severity.ERROR

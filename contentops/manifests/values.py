@@ -246,17 +246,6 @@ def overlay(upper: Mapping[str, Tree], lower: Mapping[str, Tree]) -> dict[str, T
     return merged
 
 
-def leaves(node: Tree, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Written]]:
-    """Every value of a tree with its path; an empty map counts as a value."""
-    if isinstance(node, Written):
-        yield path, node
-    elif not node.entries:
-        yield path, node.top
-    else:
-        for key, below in node.entries.items():
-            yield from leaves(below, (*path, key))
-
-
 def top(node: Tree) -> Written:
     """The written value a tree stands for: itself, or the highest of its maps."""
     return node.top if isinstance(node, Branch) else node
