@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.errors import Location
-from contentops.manifests.values import Branch, Written, fields, leaves, overlay, tree
+from contentops.manifests.values import Branch, Written, fields, overlay, tree
 from tests.desired import PROJECT, desired, findings, lines
 
 if TYPE_CHECKING:
@@ -615,16 +615,6 @@ def test_overlay_follows_its_rule(high: dict[str, Any], middle: dict[str, Any], 
     both = overlay(opened(high), overlay(opened(middle), base))
     assert {key: closed(node) for key, node in both.items()} == expected
     assert {key: closed(node) for key, node in base.items()} == merged(low, {})
-
-
-def test_leaves_of_a_tree() -> None:
-    """Values are listed with their paths; an empty map is one too."""
-    node = tree(Written({"a": {"b": 1, "c": {}}, "d": [2]}, "item"))
-    assert [(path, leaf.value) for path, leaf in leaves(node, ("x",))] == [
-        (("x", "a", "b"), 1),
-        (("x", "a", "c"), {}),
-        (("x", "d"), [2]),
-    ]
 
 
 def test_fields_of_what_is_no_map() -> None:
