@@ -54,6 +54,18 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     assert memory.look(tmp_path, "a.md")
 
 
+def test_a_folder_that_is_a_link_is_seen(tmp_path: Path) -> None:
+    """Its files are the same by their stamps, but are no outputs any more."""
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    _write(tmp_path, "out/deep/a.md", "One.\n")
+    memory = Memory()
+    memory.look(tmp_path, "out/deep/a.md")
+    assert not memory.look(tmp_path, "out/deep/a.md")
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    (tmp_path / "out").symlink_to("elsewhere")
+    memory.look(tmp_path, "out/deep/a.md")
+
+
 def test_a_fresh_file_is_not_trusted(tmp_path: Path) -> None:
     """A stamp taken within the clock's grain of a write proves nothing."""
     _write(tmp_path, "a.md", "One.\n", age=0)

@@ -137,6 +137,11 @@ class Outputs:
             return None
         return _stamp(found)
 
+    def is_linked(self, folder: str) -> bool:
+        """Whether a symbolic link leads to a folder, so that `stamp` is that of a file which is never read."""
+        place = os.path.join(self._tree.root, *folder.split("/")) if folder else self._tree.root  # noqa: PTH118
+        return os.path.realpath(place) != place
+
     def read(self, path: str) -> str:
         """The text at `path` as it is on disk, line endings and byte order mark included."""
         with self._tree.places() as place:

@@ -6,6 +6,7 @@ old when it was taken: a write within the clock's grain of the look could leave 
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -83,6 +84,7 @@ class StatCache:
         processes: int = 1,
     ) -> None:
         self._outputs, self._get, self._put, self._now, self._processes = outputs, get, put, now, processes
+        self._is_linked = functools.cache(outputs.is_linked)
         self._before = _names(get(NAME))
         self._whole: set[str] = set()
         """Those of them whose texts are there and not damaged."""
@@ -122,7 +124,7 @@ class StatCache:
 
     def _known(self, path: str, raw: Raw) -> Observed | None:
         """The file at a path, if it is the one of this row still."""
-        row, stamp = _decode_row(raw), self._outputs.stamp(path)
+        row, stamp = _decode_row(raw), None if self._is_linked(path.rpartition("/")[0]) else self._outputs.stamp(path)
         return row.observed(path, self._fronts) if stamp is not None and row.stamp == list(stamp) else None
 
     def _keep(self, rows: Mapping[str, Raw]) -> None:
