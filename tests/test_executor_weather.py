@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 from contentops.errors import Refused
 from contentops.execution.primitives import Stop
 from contentops.model import Event, JobState
+from contentops.operations.workspace import shared_state
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death
 from tests.fakes.ledger import SceneLedger
@@ -209,7 +210,8 @@ class Weather(RuleBasedStateMachine):
         for change in left.changes:
             assert change.submits == 0 or change.action == "resolve", left
             assert change.blocked or change.action in ("resolve", "finish", "drain", "save"), left
-        entries = self.scene.state.entries.values()
+        state, _ = shared_state(self.scene.project, self.scene.world())
+        entries = state.entries.values()
         open_ = {entry.item for entry in entries if entry.state is not JobState.FAILED}
         open_ |= {change.id for change in left.changes if change.blocked == "checks-failed"}
         for item, year in self.years.items():

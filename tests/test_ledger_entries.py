@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -43,6 +44,8 @@ class Known:
     """The number of a runner; 0: no one's."""
     taken: bool = False
     dropped: bool = False
+    changed: int = field(default=0, compare=False)
+    """By what was done last when it was written or let go of."""
 
 
 @dataclass
@@ -52,6 +55,7 @@ class Process:
     session: LedgerSession
     runner: Runner
     writer: EntryWriter
+    began: int
     ours: set[str] = field(default_factory=set)
 
 
@@ -62,6 +66,7 @@ class Interleaving(RuleBasedStateMachine):
         super().__init__()
         self.url, self.look = url, look
         self.rows: dict[str, Known] = {}
+        self.clock = itertools.count(1)
         look.run("TRUNCATE contentops.entry")
         self.processes = [self._begin() for _ in range(3)]
 
@@ -73,7 +78,7 @@ class Interleaving(RuleBasedStateMachine):
     def _begin(self) -> Process:
         session = LedgerSession(self.url)
         runner = Runner(session, kind="worker", who="someone@here")
-        return Process(session, runner, EntryWriter(runner))
+        return Process(session, runner, EntryWriter(runner), next(self.clock))
 
     def _end(self, which: int) -> None:
         gone = self.processes[which]
@@ -98,11 +103,13 @@ class Interleaving(RuleBasedStateMachine):
         """A runner records how far a submit has come."""
         process, row = self.processes[which], self.rows.get(item)
         may = row is None or row.holder == process.runner.number
+        # What was let go of before it began is in no one's way.
+        may = may or (row is not None and row.dropped and not self._alive(row.holder) and row.changed < process.began)
         process.writer.note(OWNER, [entry(item, state)])
         self._flush(which, may=may)
         if may:
             process.ours.add(item)
-            self.rows[item] = Known(state, process.runner.number)
+            self.rows[item] = Known(state, process.runner.number, changed=next(self.clock))
 
     @rule(which=RUNNERS, item=SOME)
     def drop(self, which: int, item: str) -> None:
@@ -114,6 +121,7 @@ class Interleaving(RuleBasedStateMachine):
         self._flush(which, may=row is None or mine or free or row.taken)
         if row is not None and (mine or free):
             row.taken = row.dropped = True
+            row.changed = next(self.clock)
         process.ours.discard(item)
 
     @rule(which=RUNNERS, item=SOME)
@@ -122,8 +130,9 @@ class Interleaving(RuleBasedStateMachine):
         process = self.processes[which]
         process.writer.note(OWNER, [record(item, request_id=RequestId(f"request-{item}"))])
         process.writer.flush()
-        if item in self.rows:
+        if item in self.rows and not self.rows[item].taken:
             self.rows[item].taken = True
+            self.rows[item].changed = next(self.clock)
 
     @rule(which=RUNNERS, items=st.sets(SOME, min_size=1))
     def claim(self, which: int, items: set[str]) -> None:
@@ -134,7 +143,7 @@ class Interleaving(RuleBasedStateMachine):
             row = self.rows.get(item)
             entries.append(entry(item, row.state if row else JobState.RUNNING))
             if row is None:
-                self.rows[item] = Known(JobState.RUNNING, process.runner.number)
+                self.rows[item] = Known(JobState.RUNNING, process.runner.number, changed=next(self.clock))
             elif row.holder == process.runner.number or row.state in ENDED or not self._alive(row.holder):
                 row.holder = process.runner.number
             else:
@@ -215,6 +224,28 @@ def test_who_woke_up_lets_go_of_nothing_that_another_one_began(database: str) ->
         with pytest.raises(WorkTaken):
             writer.flush()
         assert _states(second) == [("a", "running", False, False)]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_what_was_let_go_of_may_be_written_by_who_began_later(database: str, *, before: bool) -> None:
+    """One that stood still while another one began, sent it and let go of it does not send it once more."""
+    with LedgerSession(database) as session:
+        schema.prepare(session)
+        early = Runner(session, kind="apply")
+        with LedgerSession(database) as second:
+            writer = EntryWriter(Runner(second, kind="apply"))
+            writer.note(OWNER, [entry("a", JobState.SUBMITTING)])
+            writer.flush()
+            writer.note(OWNER, [Drop(RequestId("request-a"))])
+            writer.flush()
+        intent = EntryWriter(Runner(session, kind="apply") if before else early)
+        intent.note(OWNER, [entry("a", JobState.SUBMITTING)])
+        if before:
+            intent.flush()
+        else:
+            with pytest.raises(WorkTaken):
+                intent.flush()
+        assert _states(session) == [("a", "submitting", not before, not before)]
 
 
 def test_all_or_nothing_is_written(database: str) -> None:

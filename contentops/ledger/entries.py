@@ -40,12 +40,15 @@ _COLUMNS = (
 )
 _NAMES = ", ".join(column.split()[0] for column in _COLUMNS.split(","))
 _ROWS = f"FROM jsonb_to_recordset(%(rows)s::jsonb) AS r({_COLUMNS})"
+# No one claims the submit of a retry: only the text tells whether there will be one. What was let go of before this
+# runner began is in no one's way; what was let go of since, another one went on with while this one stood still.
 _WRITE = f"""
 INSERT INTO contentops.entry AS e ({_NAMES}, who, runner) SELECT r.*, %(who)s, %(runner)s {_ROWS}
 ON CONFLICT (request_id) DO UPDATE SET item = excluded.item, state = excluded.state, line = excluded.line,
   credits = excluded.credits, account = CASE WHEN excluded.account = '' THEN e.account ELSE excluded.account END,
-  taken = false, dropped = false, cancelled = false, error = '', changed_at = now()
-WHERE e.runner = excluded.runner
+  taken = false, dropped = false, cancelled = false, error = '', changed_at = now(), runner = excluded.runner
+WHERE e.runner = excluded.runner OR (e.dropped AND (e.runner IS NULL OR e.runner NOT IN {ALIVE})
+  AND e.changed_at < (SELECT started_at FROM contentops.runner WHERE number = excluded.runner))
 RETURNING request_id"""
 _CLAIM = f"""
 WITH ours AS (

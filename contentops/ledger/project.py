@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from contentops.documents.clean import body_digest
 from contentops.errors import NotShared
 from contentops.ledger.account import account_of, history_of, read_fact, sign_in, write_fact
 from contentops.ledger.entries import Claimed, EntryOwner, EntryWriter, claim, release
@@ -40,6 +41,8 @@ class ReadLedger:
         self._rows = read_rows(session, owner, here, but=but)
         self._texts: dict[tuple[str, Digest], TextSummary | None] = {}
         """The requests that texts were looked for, by server and digest."""
+        self._requests: dict[Digest, tuple[str, Digest]] = {}
+        """Whose text was found, by the digest of its words."""
         self.held: Mapping[RequestId, HeldEntry] = self._rows.held
         """What others work on, and what waits in the queue."""
         self.closed: tuple[RequestId, ...] = tuple(id_ for id_, entry in here.items() if is_dropped(entry, self._rows))
@@ -71,6 +74,7 @@ class ReadLedger:
         wanted = [digest for digest in dict.fromkeys(digests) if (server, digest) not in self._texts]
         found = read_texts(self._session, self._owner.lineage, server, wanted)
         self._texts |= {(server, digest): found.get(digest) for digest in wanted}
+        self._requests |= {about.body: (server, digest) for digest, about in found.items()}
 
     def summary(self, server: str, digest: Digest) -> TextSummary | None:
         """What is known of the last paid text for a request, whoever paid for it."""
@@ -80,6 +84,12 @@ class ReadLedger:
     def text(self, server: str, digest: Digest) -> StoredText | None:
         """That text."""
         return read_text(self._session, self._owner.lineage, server, digest) if self.summary(server, digest) else None
+
+    def body(self, digest: Digest) -> str | None:
+        """The words of a text that was looked for, by their digest; None where the row holds others."""
+        request = self._requests.get(digest)
+        found = self.text(*request) if request is not None else None
+        return found.body if found is not None and body_digest(found.body) == digest else None
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Keeps nothing: whoever only looks pays for nothing."""

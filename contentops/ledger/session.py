@@ -120,6 +120,9 @@ class LedgerSession:
         """End the session, and let go of its locks."""
         self._closed.set()
         with self._guard, contextlib.suppress(psycopg.Error):
+            if self._locks:
+                # PostgreSQL itself lets go of them a moment after the connection is closed.
+                self._connection.execute("SELECT pg_advisory_unlock_all()")
             self._connection.close()
 
     def run(self, statement: str, values: Params = ()) -> list[Row]:

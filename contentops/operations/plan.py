@@ -59,7 +59,7 @@ def plan(
     """
     if last is not None and choice == Choice() and (few := plan_few(last, project)) is not None:
         return few
-    with open_workspace(project) as workspace:
+    with open_workspace(project, world) as workspace:
         watched = AskedInputs(gathered(workspace, choice, tell=tell, world=world))
         planned = make_plan(watched.inputs)
     if last is not None:

@@ -118,7 +118,7 @@ class Cache:
     def own_text(self, server: str, digest: Digest) -> StoredText | None:
         """The same as far as it is kept here."""
         row = _row(self._get(_key("text", server, digest)))
-        body = None if row is None else row.body or self.body(row.kept)
+        body = None if row is None else row.body or self._own_body(row.kept)
         return None if row is None or body is None else _without_row(row, body)
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
@@ -164,7 +164,11 @@ class Cache:
             raise StateError(f"texts cannot be dropped from the cache: {words}", code="cache-not-changed")
 
     def body(self, digest: Digest) -> str | None:
-        """The text with a body digest that was kept here, or None: what a job made, a person saved, a server had."""
+        """The text with a body digest that is kept, or None: what a job made, a person saved, a server had."""
+        own = self._own_body(digest)
+        return own if own is not None or self.shared is None else self.shared.body(digest)
+
+    def _own_body(self, digest: Digest) -> str | None:
         found = self._get(_key("body", digest))
         return found if found is not None and body_digest(found) == digest else None
 

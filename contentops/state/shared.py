@@ -43,6 +43,9 @@ class SharedTexts(Protocol):
     def text(self, server: str, digest: Digest) -> StoredText | None:
         """The last paid text for a request."""
 
+    def body(self, digest: Digest) -> str | None:
+        """The words of such a text by their digest, where its request was looked for."""
+
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Keep one for everybody, at the latest when what names it is durable."""
 
@@ -63,7 +66,7 @@ class RunCache(Protocol):
         """Keep a paid text; at the latest when what names it is durable. Raises StateError if it cannot be kept."""
 
     def body(self, digest: Digest) -> str | None:
-        """The text with a body digest that was kept here, or None."""
+        """The text with a body digest that is kept, or None."""
 
     def keep_body(self, digest: Digest, body: str) -> None:
         """Keep a text by its body digest."""

@@ -89,10 +89,10 @@ class WorkingState:
         entries = tuple(entries)
         carried = {record.request_id: record for record in self.records.values()}
         asked = {record.digest for record in self.records.values()}
-        asked |= {entry.digest for entry in (*self.entries.values(), *entries) if entry.attempt == 1}
+        asked |= {entry.digest for entry in (*self.entries.values(), *entries) if _is_first_take(entry)}
         found: list[Record] = []
         for entry in entries:
-            if entry.attempt > 1 and entry.digest not in asked and entry.request_id not in self.entries:
+            if entry.digest not in asked and entry.request_id not in self.entries:
                 continue
             if entry.request_id in carried:
                 found.append(carried[entry.request_id])
@@ -227,6 +227,11 @@ class WorkingState:
     def _entry_text(self, entry: OpenEntry) -> str:
         lines = self._locked_entries.get(entry.request_id, ())
         return next((line.text for line in lines if line.value is entry), "") or line_of(entry)
+
+
+def _is_first_take(entry: OpenEntry) -> bool:
+    """Whether no one asked for another text than the first: one that failed its checks counts as not made."""
+    return entry.attempt - entry.retry <= 1
 
 
 def _line_at(rev: int, record: Record, text: str) -> str:
