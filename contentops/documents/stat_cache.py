@@ -63,7 +63,7 @@ class _Row(Struct, array_like=True, frozen=True, gc=False):
 
 
 _UNFIT: Final = b'[[],"","","",{},"",{},"",false]'
-"""The row of a file with what no row can hold, a number of more than 64 bits or half a character: it is read again."""
+"""The row of a file with half a character, which no row can hold: it is read again."""
 _decode_row = msgspec.json.Decoder(_Row).decode
 
 
@@ -152,7 +152,7 @@ class StatCache:
         row = [found.file, found.title, found.body, front, found.owner, own, found.problem]
         try:
             return msgspec.json.encode([stamp if trusted else (), *row])
-        except (OverflowError, UnicodeEncodeError):
+        except UnicodeEncodeError:
             return _UNFIT
 
 
