@@ -47,8 +47,8 @@ def shared_out(
     """Give `take` each part in order, with the text that one of so many other processes makes of it by `work`.
 
     What a process fails at is done again here, which raises what there is to raise: the outcome is that of a loop.
-    The first part is done here, so that what all of them need, such as modules, is there once. All parts are where
-    threads run, since a fork leaves their locks taken. By the weights of their parts, all processes have as much to do.
+    The first part is done here, so that what all of them need, such as modules, is there once. Where threads run, all
+    parts are, since a fork leaves their locks taken. By the weights of their parts, all processes have as much to do.
     """
     count = min(processes, len(parts) - 1)
     if count < 2 or threading.active_count() > 1:
