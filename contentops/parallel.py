@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Final, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,8 +48,8 @@ def shared_out(
     """Give `take` each part in order, with the text that one of so many other processes makes of it by `work`.
 
     What a process fails at is done again here, which raises what there is to raise: the outcome is that of a loop.
-    The first part is done here, so that what all of them need, such as modules, is there once. All parts are where
-    threads run, since a fork leaves their locks taken. By the weights of their parts, all processes have as much to do.
+    The first part is done here, so that what all of them need, such as modules, is there once. Where threads run, all
+    parts are, since a fork leaves their locks taken. By the weights of their parts, all processes have as much to do.
     """
     count = min(processes, len(parts) - 1)
     if count < 2 or threading.active_count() > 1:
@@ -84,14 +85,17 @@ class _Child:
     """A process that works on some parts; their texts come through a pipe."""
 
     def __init__(self, parts: Sequence[Part], work: Callable[[Part], str], signals: set[int]) -> None:
-        reads, writes = os.pipe()
-        self._texts = os.fdopen(reads, "rb")
+        self._texts: BinaryIO = io.BytesIO()
         self._process = 0
-        with contextlib.suppress(OSError):  # the system allows no more of them
-            self._process = os.fork()
-            if not self._process:
-                _work_on(parts, work, (reads, writes), signals)
-        os.close(writes)
+        with contextlib.suppress(OSError):  # the system allows no more of them, or no more open files
+            reads, writes = os.pipe()
+            self._texts = os.fdopen(reads, "rb")
+            try:
+                self._process = os.fork()
+                if not self._process:
+                    _work_on(parts, work, (reads, writes), signals)
+            finally:
+                os.close(writes)
 
     def read(self) -> str | None:
         """The text of the next part; None where the process has come to an end."""

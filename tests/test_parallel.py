@@ -52,6 +52,19 @@ def test_texts_come_in_order(parts: list[str], processes: int, long: bool) -> No
     assert _shared(parts, lambda part: part * times, processes) == [(part, part * times) for part in parts]
 
 
+def test_where_no_file_can_be_opened_all_is_done_here() -> None:
+    """A process that cannot be made costs time alone."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        taken = _shared(list("abcd"), lambda part: f"{part} {os.getpid()}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert taken == [(part, f"{part} {HERE}") for part in "abcd"]
+
+
 def test_others_do_the_work() -> None:
     """All but the first part, each process as much as the others; all of them are gone afterwards."""
     taken = _shared(["", *["long" * 9, "x"] * 12], lambda part: f"{os.getpid()} {len(part)}")

@@ -23,7 +23,7 @@ RELEASE = ROOT / ".github/workflows/release.yml"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 PINS = [ROOT / "action-requirements.txt", ROOT / "dev-requirements.txt"]
 FAULTS = {
-    "filelock": "3.20.2",  # CVE-2026-22701, CVE-2025-68146: a link planted in place of the lock
+    "filelock": "3.29.7",  # a killed apply leaves its lock with processes it made; older: CVE-2026-22701, CVE-2025-68146
     "h11": "0.15.0",  # CVE-2025-43859: two requests in one
     "httpcore": "1.0.8",  # what takes such an h11
     "idna": "3.6",  # CVE-2024-3651

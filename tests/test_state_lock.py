@@ -183,14 +183,15 @@ def test_a_newer_lock_is_refused(header: Header) -> None:
     assert caught.value.code == "newer-state"
 
 
-def test_a_lock_without_its_lines_says_the_same() -> None:
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_a_lock_without_its_lines_says_the_same(newline: bytes) -> None:
     """What only reads gets the same records and entries, however many there are."""
     state = State(
         lineage=facts.LINEAGE,
         records={ItemId(name): facts.record(name, take=index) for index, name in enumerate(map(str, range(450)))},
         entries={entry.request_id: entry for entry in (facts.entry("a"), facts.entry("b", 2))},
     )
-    data = lock.render(state)
+    data = lock.render(state).replace(b"\n", newline)
     whole, plain = lock.read(data.decode(), NAME), lock.read_plain(io.BytesIO(data))
 
     assert plain is not None

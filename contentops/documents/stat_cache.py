@@ -63,7 +63,7 @@ class _Row(Struct, array_like=True, frozen=True, gc=False):
 
 
 _UNFIT: Final = b'[[],"","","",{},"",{},"",false]'
-"""The row of a file with what no row can hold, a number of more than 64 bits or half a character: it is read again."""
+"""The row of a file with half a character, which no row can hold: it is read again."""
 _decode_row = msgspec.json.Decoder(_Row).decode
 
 
@@ -86,8 +86,8 @@ class StatCache:
         self._outputs, self._get, self._put, self._now, self._processes = outputs, get, put, now, processes
         self._is_linked = functools.cache(outputs.is_linked)
         self._before = _names(get(NAME))
-        self._whole: set[str] = set()
-        """Those of them whose texts are there and not damaged."""
+        self._undamaged: set[str] = set()
+        """Those of them whose texts are there as they were put."""
         self._names: list[str] = []
         """The texts that hold true rows."""
         self._fresh: dict[str, Raw] = {}
@@ -99,7 +99,7 @@ class StatCache:
         found: dict[str, Observed | None] = dict.fromkeys(paths)
         for name in self._before:
             rows = _rows(name, self._get(f"{NAME} {name}"))
-            self._whole.update([name] if rows else [])
+            self._undamaged.update([name] if rows else [])
             seen = {path: file for path, row in rows.items() if path in found and (file := self._known(path, row))}
             found |= seen
             if len(seen) == len(rows) > TOGETHER // 2:
@@ -138,7 +138,7 @@ class StatCache:
         text = msgspec.json.encode(self._fresh).decode()
         self._fresh.clear()
         self._names.append(digest_text(text))
-        if self._names[-1] not in self._whole:
+        if self._names[-1] not in self._undamaged:
             self._put(f"{NAME} {self._names[-1]}", text)
 
     def _look(self, paths: Sequence[str]) -> str:
@@ -152,7 +152,7 @@ class StatCache:
         row = [found.file, found.title, found.body, front, found.owner, own, found.problem]
         try:
             return msgspec.json.encode([stamp if trusted else (), *row])
-        except (OverflowError, UnicodeEncodeError):
+        except UnicodeEncodeError:
             return _UNFIT
 
 

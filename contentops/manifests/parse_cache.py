@@ -79,7 +79,7 @@ class _StoredSpec(Struct, frozen=True, array_like=True):
 
 
 class _OriginTable(Struct, frozen=True, array_like=True):
-    """The origins of a manifest: what they have alike, and by number which of these and the positions."""
+    """The origins of a manifest: their shapes; and of each mapping the number of its shape, and its positions."""
 
     shapes: list[OriginShape]
     maps: list[tuple[int, list[int]]]

@@ -142,7 +142,7 @@ def packs(texts: Iterable[bytes | Raw]) -> list[bytes]:
 
 
 def unpacked(data: bytes) -> list[Raw]:
-    """They again."""
+    """The values that `packed` was given."""
     import zlib
 
     return msgspec.json.decode(zlib.decompress(data), type=list[Raw])

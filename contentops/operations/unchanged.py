@@ -47,7 +47,7 @@ Stamp = tuple[int, ...]
 _NUMBERS: Final = 6
 _ABSENT: Final = (0,) * _NUMBERS
 _CHECKSUM: Final = 8
-"""Digits of the checksum that all begins with; what tells of damage need not resist attacks, and is there at once."""
+"""Digits of the checksum that all begins with: it tells of damage alone, and nothing has to be loaded for it."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):

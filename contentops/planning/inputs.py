@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from contentops.digest import NOTHING, Digest
+from contentops.digest import NOTHING, Digest, is_same_json
 from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
 from contentops.model import (
@@ -382,7 +382,7 @@ def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
             cause=cause(name, spec, record),
         )
         for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) or type(before.get(name)) is not type(after.get(name))
+        if not is_same_json(before.get(name), after.get(name))
     )
 
 

@@ -124,7 +124,7 @@ def read_plain(lines: Iterable[bytes]) -> Lock | None:
     entries: dict[RequestId, tuple[LockLine[OpenEntry], ...]] = {}
     for line in lines:
         try:
-            text = line.decode().rstrip("\n")
+            text = line.decode().strip(" \t\r\n")
             found = parse_line(text, packer)
         except ValueError:
             return None
