@@ -22,7 +22,7 @@ from contentops.operations.history import history
 from contentops.operations.ledger import _owner
 from contentops.operations.workspace import open_store, read_state, shared_state
 from contentops.reporting.run import exit_code_of
-from tests.fakes.api import FakeApi, on
+from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.scene import Scene, blog, results
 from tests.processes import KEY, PROJECT, Served, applying
 from tests.processes import blog as served_blog
@@ -143,6 +143,25 @@ def test_an_unknown_outcome_is_known_to_all_and_settled_by_one_word(tmp_path: Pa
     assert results(one.apply()) == {"a": "done"}
     assert not one.state.entries
     assert api.charged("All about a in 2026") == 1
+
+
+def test_what_a_person_chose_to_pay_again_is_paid_by_no_other_checkout(tmp_path: Path, database: str) -> None:
+    """Its process is gone: another checkout that declares the same goes on with that job, and sends nothing."""
+    api = FakeApi(duration=9, request_ids="ignore")
+    _proven(tmp_path, api, database)
+    one, two = (_scene(tmp_path / name, api, database, "a") for name in ("one", "two"))
+    api.fault(on("submit", 2), "reset")
+    assert results(one.apply()) == {"a": "unknown"}
+    api.fault(lambda name, _: name == "status" and len(api.generations) == 3, "kill")
+    with pytest.raises(Killed):
+        one.apply(resubmit_unknown=True)
+    api.heal()
+    (change,) = two.plan().changes
+    assert (change.action, change.submits, change.entry and change.entry.attempt) == ("finish", 0, 2)
+    assert [submit.entry.attempt for submit in records.open_submits(two.project, "a")] == [2]
+    assert results(two.apply()) == {"a": "done"}
+    assert api.count("submit") == 3
+    assert two.plan().empty
 
 
 def _write_at(event: Event, scene: Scene) -> None:

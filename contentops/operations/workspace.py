@@ -98,6 +98,7 @@ class Workspace:
         found = load(self.project, catalog_of(self.project), self.cache, processes=self.processes)
         # A merge in git may have brought back an item that the manifests have renamed since.
         self.store.drop_renamed(specs_by_id(found))
+        self.store.leave_further(spec.digest for spec in found.specs)
         for spec in found.specs:
             if (record := self.state.records.get(spec.id)) is not None:
                 keep_once(spec, id=record.id, digest=record.digest, output=record.output)

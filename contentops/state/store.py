@@ -24,7 +24,7 @@ from contentops.state.codec import Drop, Fact, Header, line_of
 from contentops.state.working_state import WorkingState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
     from types import TracebackType
 
     from contentops.model import ItemId, OpenEntry, Record, RequestId, State
@@ -113,6 +113,10 @@ class StateStore:
     def take_in(self, shared: OpenElsewhere) -> None:
         """Know what others did to open entries; in memory only."""
         self._working.take_in(shared.open_entries(), shared.closed)
+
+    def leave_further(self, declared: Iterable[Digest]) -> None:
+        """Leave out further takes of others, but of requests that are `declared` here; in memory only."""
+        self._working.leave_further(declared)
 
     def unshare(self) -> None:
         """Share them no longer."""

@@ -48,6 +48,8 @@ class WorkingState:
         self.lineage = lineage
         self.records: dict[ItemId, Record] = dict(folded.state.records)
         self.entries: dict[RequestId, OpenEntry] = dict(folded.state.entries)
+        self._further: set[RequestId] = set()
+        """Further takes of others, of requests that are not known here."""
         self.waiting: list[str] = []
         """Lines for the journal."""
         self._snapshot: State | None = None
@@ -83,26 +85,38 @@ class WorkingState:
     def take_in(self, entries: Iterable[OpenEntry], closed: Iterable[RequestId]) -> list[Record]:
         """Take in open entries that others recorded, where they know more and no record here carries them.
 
-        What others have `closed` is left out, and so is a further take of a request that is not known here: to drain
-        it would take it from those who asked for it. Returns the records that carry some of the entries.
+        What others have `closed` is left out. Returns the records that carry some of the entries.
         """
         entries = tuple(entries)
         carried = {record.request_id: record for record in self.records.values()}
         asked = {record.digest for record in self.records.values()}
-        asked |= {entry.digest for entry in (*self.entries.values(), *entries) if _is_first_take(entry)}
+        asked |= {entry.digest for entry in (*self.entries.values(), *entries) if entry.attempt == 1}
         found: list[Record] = []
         for entry in entries:
-            if entry.digest not in asked and entry.request_id not in self.entries:
-                continue
             if entry.request_id in carried:
                 found.append(carried[entry.request_id])
                 continue
             known = self.entries.get(entry.request_id)
+            if known is None and entry.digest not in asked:
+                self._further.add(entry.request_id)
             self.entries[entry.request_id] = entry if known is None else locks.furthest((entry, known))
         for request_id in closed:
             self.entries.pop(request_id, None)
         self._snapshot = None
         return found
+
+    def leave_further(self, declared: Iterable[Digest]) -> None:
+        """Leave out further takes of others, but of requests that are `declared` here.
+
+        To drain one would take it from those who asked for it; to pay for a declared one beside it would be twice.
+        """
+        if not self._further:
+            return
+        asked = set(declared)
+        for request_id in self._further & self.entries.keys():
+            if self.entries[request_id].digest not in asked:
+                del self.entries[request_id]
+        self._snapshot = None
 
     def note(self, step: str, facts: Sequence[Fact]) -> None:
         """Take in facts that stand or fall together. Raises StateError, and takes in none, if one is unwritable."""
@@ -227,11 +241,6 @@ class WorkingState:
     def _entry_text(self, entry: OpenEntry) -> str:
         lines = self._locked_entries.get(entry.request_id, ())
         return next((line.text for line in lines if line.value is entry), "") or line_of(entry)
-
-
-def _is_first_take(entry: OpenEntry) -> bool:
-    """Whether no one asked for another text than the first: one that failed its checks counts as not made."""
-    return entry.attempt - entry.retry <= 1
 
 
 def _line_at(rev: int, record: Record, text: str) -> str:
