@@ -139,7 +139,7 @@ class Outputs:
 
     def is_linked(self, folder: str) -> bool:
         """Whether a symbolic link leads to a folder, so that `stamp` is that of a file which is never read."""
-        place = os.path.join(self._tree.root, *folder.split("/")) if folder else self._tree.root  # noqa: PTH118
+        place = os.path.normpath(f"{self._tree.root}/{folder}")
         return os.path.realpath(place) != place
 
     def read(self, path: str) -> str:

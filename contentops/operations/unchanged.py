@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 FORMAT: Final = 2
 """Raised with the form of what is kept; the version of contentops counts too."""
 _stamp: Final = operator.attrgetter("st_mode", "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
-Stamp = tuple[int, ...]
+PathStamp = tuple[int, ...]
 """Mode, device, inode, size, and the times of the last change of content and of the file, in nanoseconds; 0: absent."""
 _NUMBERS: Final = 6
 _ABSENT: Final = (0,) * _NUMBERS
@@ -90,8 +90,8 @@ class ChangedPath(Struct, frozen=True):
     """A path whose stamp is not the one that was remembered."""
 
     path: str
-    before: Stamp
-    now: Stamp
+    before: PathStamp
+    now: PathStamp
 
     @property
     def is_file(self) -> bool:

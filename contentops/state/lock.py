@@ -144,7 +144,7 @@ def read_plain(lines: Iterable[bytes]) -> Lock | None:
 
 def with_digest(record: Record) -> Record:
     """`record` with the digest of its request as this version computes it."""
-    return structs.replace(record, digest=digest_json(dict(record.request)))
+    return structs.replace(record, digest=digest_json(record.request))
 
 
 def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Digest]) -> Record:
