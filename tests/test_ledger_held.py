@@ -14,7 +14,7 @@ from contentops.documents.clean import body_digest
 from contentops.ledger.entries import EntryOwner, claim
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
-from contentops.model import Action, HeldEntry, ItemId, JobState, OpenEntry, RequestId, request_id
+from contentops.model import Action, HeldEntry, ItemId, JobState, OnEdit, OpenEntry, RequestId, request_id
 from contentops.planning.inputs import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.reporting.plan_json import plan_of
@@ -246,6 +246,17 @@ def test_a_text_that_is_there_makes_its_queued_submit_needless() -> None:
     assert (change.action, change.withdraws) == (Action.FINISH, (waiting.request_id,))
 
 
+def test_a_text_that_a_person_chose_makes_its_queued_submit_needless() -> None:
+    """The file as it was edited answers the request from then on; what a worker holds by then goes on."""
+    spec = a_spec()
+    waiting, file = _queued(spec, "a"), a_file("out/a.md", body="Edited.\n")
+    sides: dict[str, Any] = {"records": [a_record(a_spec(topic="old"))], "files": [file], "on_edit": OnEdit.KEEP}
+    (change,) = _plan([spec], waiting, **sides).changes
+    assert (change.action, change.withdraws) == (Action.KEEP, (waiting.request_id,))
+    (change,) = _plan([spec], structs.replace(waiting, kind="worker"), **sides).changes
+    assert (change.action, change.withdraws) == (Action.KEEP, ())
+
+
 def test_the_queued_submit_of_another_item_is_not_touched() -> None:
     """Two items may ask for the same; and another take that someone asked for is no first submit."""
     spec, other = a_spec(), a_spec("b")
@@ -261,3 +272,5 @@ def test_what_is_queued_for_an_earlier_request_is_told() -> None:
     assert [(note.kind, "1 submit waits" in note.message) for note in plan.notes] == [("queued", True)]
     assert "queue cancel a" in plan.notes[0].hint
     assert not _plan([spec], _queued(spec, "a")).notes
+    there = {"records": [a_record(spec)], "files": [a_file("out/a.md")]}
+    assert [note.kind for note in _plan([spec], _queued(spec, "a"), **there).notes] == ["queued"], "it has its text"

@@ -44,7 +44,7 @@ from contentops.schema_files import load_schema
 from contentops.yaml.read import read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from contentops.model import Json, Observed, Project, Record, Spec, State
     from contentops.operations.declare import Drafted
@@ -233,6 +233,19 @@ def _markdown(paths: Iterable[str]) -> list[str]:
     return [path for path in paths if path.lower().endswith(MARKDOWN) and "node_modules" not in path.split("/")]
 
 
+def _busy(workspace: Workspace, state: State) -> Iterator[tuple[ItemId, tuple[str, str]]]:
+    """The items whose text is to come, each with words on that, and on what to do."""
+    if workspace.ledger is not None:
+        for one in workspace.ledger.held.values():
+            yield one.item, ("which the queue holds", f"`contentops queue cancel {one.item}` takes it out, if it waits")
+    for entry in pending(state.entries.values()):
+        hint = (
+            f"move the file away and apply; or `contentops state resolve {entry.item} --forget --request {entry.short}`"
+        )
+        hint += " gives up what may be paid for"
+        yield entry.item, ("which has a job under way", hint)
+
+
 class _Places:
     """Who has a path or an id already; each that is taken in this run included."""
 
@@ -248,7 +261,7 @@ class _Places:
             for lock, other in other_states(workspace.project)
             for record in other.records.values()
         }
-        self._busy = {entry.item for entry in pending(state.entries.values())}
+        self._busy = dict(_busy(workspace, state))
         self._here: dict[str, str] = {}
         self._living = {spec.id for spec in desired.specs}
 
@@ -281,8 +294,8 @@ class _Places:
         if spec is not None and spec.id in self._recorded:
             there = self._recorded[spec.id].output
             return not_adopted(path, f"is where `{spec.id}` is to move, whose text is at `{there}`")
-        if spec is not None and spec.id in self._busy:
-            return not_adopted(path, f"is where `{spec.id}` is to go, which has a job under way", "apply first")
+        if spec is not None and (busy := self._busy.get(spec.id)) is not None:
+            return not_adopted(path, f"is where `{spec.id}` is to go, {busy[0]}", busy[1])
         other = self._here.setdefault(key, path)
         return None if other == path else not_adopted(path, f"differs from `{other}` in case or accents alone")
 

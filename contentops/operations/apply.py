@@ -296,8 +296,8 @@ def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, froze
 
 
 def _blocked(change: Change) -> Change:
-    hint = "its text was paid for and recorded in another checkout: pull the lock and the files from git;"
-    hint += " for another text, bump its `revision`"
+    hint = "its text was paid for in another checkout, which recorded it or gave it up: pull the lock and the files"
+    hint += " from git; for another text, bump its `revision`"
     steps = tuple(step for step in change.steps if isinstance(step, Drain))
     return structs.replace(change, steps=steps, blocked="recorded-elsewhere", hint=hint, withdraws=())
 

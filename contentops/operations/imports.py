@@ -18,7 +18,7 @@ from contentops.documents.front_matter import TITLE_KEY, compose, provenance
 from contentops.documents.preset import apply_preset, title_for
 from contentops.documents.sections import main_heading
 from contentops.errors import Diagnostic, OutputError
-from contentops.execution.content_index import ITEM_KEY, SPEC_KEY
+from contentops.execution.content_index import ITEM_KEY, SPEC_KEY, StoredContent
 from contentops.execution.context import list_all
 from contentops.execution.times import iso
 from contentops.manifests.declare import SPEC_FIELDS, Existing
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import Workspace
 
 _IN_THE_WAY: Final = "move that file away, or take it over with `contentops adopt`"
+_FINISHES: Final = "`contentops apply` writes it where that item is declared"
 _LISTED: Final = "`contentops content list` lists what is there"
 HEAD: Final = "Items whose texts were stored on the server before: imported."
 
@@ -178,12 +179,21 @@ class _Names:
             record.digest: record.request for state in states for record in state.records.values()
         }
         self._paths = {key_of(record.output) for state in states for record in state.records.values()}
+        self._open = {
+            known: entry.item
+            for entry in workspace.state.entries.values()
+            for known in (entry.request_id, entry.job_id, entry.content_id)
+        }
 
     def text_of(self, content: Content, findings: list[Diagnostic]) -> _Text | None:
         """The item that a content becomes; None after it was said why there is none."""
         body = clean_body(content.body)
         if not body:
             findings.append(not_imported(content.id, "has no text"))
+            return None
+        request = StoredContent.of(content).request
+        if item := self._open.get(content.id) or (request and self._open.get(request)):
+            findings.append(not_imported(content.id, f"is the text of an open job of `{item}`", _FINISHES))
             return None
         title = clean_title(content.title) or clean_title(main_heading(body))
         text = _Text(content=content, id="", title=title_for(self._preset, title or content.id), body=body)

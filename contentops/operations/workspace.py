@@ -258,11 +258,12 @@ def _finished_texts(
         text = cache.own_text(server, digest)
         if text is not None:
             item = owners().get(text.request_id, text.item)
-            return FinishedText(item=item, body=body_digest(text.body), title=text.title)
+            return FinishedText(item=item, body=body_digest(text.body), title=text.title, request_id=text.request_id)
         about = ledger.summary(server, digest) if ledger is not None else None
         if about is None:
             return None
-        return FinishedText(item=owners().get(about.request_id, about.item), body=about.body, title=about.title)
+        item = owners().get(about.request_id, about.item)
+        return FinishedText(item=item, body=about.body, title=about.title, request_id=about.request_id)
 
     return stored
 

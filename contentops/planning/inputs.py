@@ -71,6 +71,7 @@ class FinishedText(Struct, frozen=True, kw_only=True):
     item: str
     body: Digest
     title: str = ""
+    request_id: str = ""
 
 
 class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
@@ -364,8 +365,7 @@ def resting_place(source: str, target: str, item: ItemId) -> str:
 def flatten(request: Mapping[str, Json]) -> dict[str, Json]:
     """A request as one level of fields: `template`, `inputs.topic`, ..."""
     found = {key: value for key, value in request.items() if key != "inputs"}
-    inputs = request.get("inputs")
-    if isinstance(inputs, dict):
+    if isinstance(inputs := request.get("inputs"), dict):
         found.update({f"inputs.{key}": value for key, value in inputs.items()})
     return found
 
