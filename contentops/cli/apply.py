@@ -110,7 +110,7 @@ def command(
 
     Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
     """
-    plain = plan_file is None and conflicts == "block" and not (reviewed or events or any(chosen.values()))
+    plain = plan_file is None and conflicts == "block" and not (reviewed or events or detach or any(chosen.values()))
     last = session.last_plan()
     if plain and (plan := last.recall()) is not None and not plan.refusals:
         manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json)
