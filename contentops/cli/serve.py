@@ -171,7 +171,7 @@ def command(
 def read_voices(path: Path) -> dict[str, BrandVoice]:
     """The brand voices of a file by id. Raises InputError for one that cannot be used."""
     try:
-        document, findings = read_yaml(path.name, read_file(path, MAX_BYTES))
+        document, findings = read_yaml(path.name, read_file(path, MAX_BYTES + 1))
         if not findings:
             return convert(document.root or {}, _Voices)
     except (OSError, ValidationError) as error:
