@@ -138,8 +138,8 @@ def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str]
             found.findings.extend(not_imported(one.id, "has an id that cannot be used") for one in listed.unnamed)
         free = []
         for entry in wanted:
-            if item := owned.get(entry.id, ("", False, ""))[0]:
-                found.known.append(Taken(id=item, path="", generates=False, declared=True, content=entry.id))
+            if (owner := owned.get(entry.id)) is not None:
+                found.known.append(Taken(id=owner.item, path="", generates=False, declared=True, content=entry.id))
             else:
                 free.append(entry)
         for number, entry in enumerate(free, start=1):
