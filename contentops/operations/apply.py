@@ -17,7 +17,7 @@ from contentops.documents.files import Outputs
 from contentops.errors import ApiError, Refused
 from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
-from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit, request_id
+from contentops.model import Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.connection import connected, credentials, find_in_turn
 from contentops.operations.few_changes import keep_items
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from contentops.api.session import Client
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger
-    from contentops.model import Change, Json, Plan, Project, Refusal, Run, State
+    from contentops.model import Change, Json, Plan, Project, Refusal, RequestId, Run, State
     from contentops.operations.connection import Credentials
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
@@ -103,7 +103,7 @@ def apply(
     world = structs.replace(world, stopped=_waiting(options.stop, emit, world))
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace, world)
-        watched = AskedInputs(gathered(workspace, choice, tell=telling(emit, world), world=world))
+        watched = AskedInputs(gathered(workspace, choice, telling(emit, world)))
         found = watched.inputs
         made = make_plan(found) if options.reviewed is None else compare_file(found, options.reviewed)
         planned = structs.replace(made, refusals=standing(made, options.approval))
@@ -117,7 +117,7 @@ def apply(
             show(planned)
         check_allowed(project, planned, options, world)
         needed = any(change.has(*NETWORK) for change in planned.changes)
-        known = credentials(project, world) if needed else None
+        known = credentials(project.api, world) if needed else None
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
         if planned.submits_worst:
@@ -280,7 +280,7 @@ def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, froze
     """
     held = frozenset(id_ for id_, entry in shared.held.items() if entry.kind)
     submits = {
-        RequestId(request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt)): change.id
+        request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt): change.id
         for change in plan.changes
         if (step := change.submit) is not None
     }

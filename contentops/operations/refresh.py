@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from contentops.api.calls import ContentEntry, Reply
-    from contentops.execution.limiter import AccountLimiter
     from contentops.model import ItemId, Record
     from contentops.operations.content import Caller
-    from contentops.operations.workspace import World
+    from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import PlanInputs
     from contentops.state.cache import Cache
 
@@ -35,19 +34,12 @@ _STUMBLED = 500
 """The status of a server that fails at something itself: at one content, or at all."""
 
 
-def refresh(
-    found: PlanInputs,
-    cache: Cache,
-    limiter: AccountLimiter,
-    *,
-    tell: Callable[[str], None] | None = None,
-    world: World | None = None,
-) -> PlanInputs:
+def refresh(workspace: Workspace, found: PlanInputs, tell: Callable[[str], None] | None) -> PlanInputs:
     """The sides of a plan, with what the server has of each item where that may be something else than was saved.
 
     Raises ApiError where the server does not answer, or the key is missing; Refused where the key may not go there.
     """
-    project, records = found.project, [*_saved(found)]
+    project, cache, records = found.project, workspace.cache, [*_saved(found)]
     if not records:
         return structs.replace(found, remote={})
     known = seen_there(cache, found.server)
@@ -72,7 +64,7 @@ def refresh(
                 looked[record.id] = _seen(cache, record, entry, answer)
         return looked
 
-    remote = converse(project, world, tell or quiet, story, cache, limiter)
+    remote = converse(project, workspace.world, tell or quiet, story, cache, workspace.limiter)
     kept = {each.content_id: each for each in remote.values() if not each.problem}
     if kept != known:
         keep_seen_there(cache, found.server, kept)

@@ -195,8 +195,8 @@ def _reason(reason: Reason, *, verbose: bool) -> Iterator[str]:
     else:
         width = 10_000 if verbose else _VALUE
         before, after = short_pair(reason.before, reason.after, width)
-        both_known = reason.before is not None or reason.after is not None
-        values = f"{before} -> {after}" if both_known else visible(reason.kind.replace("-", " "))
+        known = reason.before is not None or reason.after is not None
+        values = f"{before} -> {after}" if known else visible(reason.kind.replace("-", " "))
         detail = f" ({visible(reason.detail)})" if reason.detail else ""
         yield f"{visible(reason.field)}: {values}{detail}"
     if reason.cause:

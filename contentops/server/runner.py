@@ -123,7 +123,7 @@ class JobRunner:
             except RowRefusedError as error:
                 _LOG.warning("job %s is given up: %s", number, error)
                 with contextlib.suppress(*FAILURES):
-                    jobs.drop(self._store, number, "the stored job cannot be read", self._clock.now())
+                    jobs.drop(self._store, number, self._clock.now())
             except (*FAILURES, OSError) as error:
                 _LOG.warning("job %s was put aside: %s", number, error)
             else:
