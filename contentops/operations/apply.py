@@ -14,7 +14,7 @@ from contentops.ci.runner import for_pull_request, in_ci
 from contentops.collector import left_alone
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
-from contentops.errors import ApiError, Refused
+from contentops.errors import ApiError, Refused, first_of
 from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
 from contentops.model import Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
@@ -196,19 +196,11 @@ def _sweep(workspace: Workspace, world: World) -> None:
 def standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
     """The guards that no flag has overridden, and the flag that is one itself."""
     over = approved(plan, approval.credits)
-    return tuple(
-        refusal
-        for refusal in (*plan.refusals, *([over] if over else []))
-        if not (
-            (
-                refusal.guard.startswith("budget")
-                and approval.credits is not None
-                and plan.credits_worst <= approval.credits
-            )
-            or (refusal.guard == "changed-ratio" and approval.changes)
-            or (refusal.guard == "empty" and approval.empty)
-        )
-    )
+    paid = approval.credits is not None and over is None
+    overridden = {"changed-ratio": approval.changes, "empty": approval.empty}
+    overridden |= {"budget-credits": paid, "budget-items": paid}
+    left = (refusal for refusal in plan.refusals if not overridden.get(refusal.guard))
+    return (*left, *([over] if over else []))
 
 
 def _refuse(plan: Plan) -> None:
@@ -310,14 +302,10 @@ def needless(plan: Plan) -> tuple[RequestId, ...]:
 def begun_elsewhere(items: Sequence[str]) -> Refused:
     """That others were quicker than this command; nothing was done."""
     return Refused(
-        f"another machine has begun to work on {_named(items)} since this was planned; nothing was done",
+        f"another machine has begun to work on {first_of(items)} since this was planned; nothing was done",
         code="ledger-changed",
         hint="run it again: it plans with what is known by then",
     )
-
-
-def _named(items: Sequence[str]) -> str:
-    return f"`{items[0]}`" + (f" and {len(items) - 1} more" if len(items) > 1 else "")
 
 
 async def _find_dialect(plan: Plan, client: Client, limiter: AccountLimiter, stop: Stop) -> None:
