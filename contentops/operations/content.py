@@ -18,6 +18,7 @@ from contentops.api.backoff import RETRY
 from contentops.api.calls import (
     Content,
     ContentEntry,
+    ContentList,
     ContentVersion,
     CreditsUsage,
     DashboardStats,
@@ -112,6 +113,13 @@ class Caller:
             raise as_error(answer, self._project)
         assert isinstance(answer, kind)
         return answer
+
+    async def listed(self) -> ContentList:
+        """Everything the account has stored. Raises ApiError."""
+        found = await list_all(self.ask)
+        if isinstance(found, Failure):
+            raise as_error(found, self._project)
+        return found
 
     async def optional(self, call: Call, kind: type[T]) -> T | None:
         """The answer to a free call; None where the server has no such thing, or not for this key."""
@@ -209,9 +217,7 @@ class Owned(Owner, frozen=True, kw_only=True):
 def contents(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> tuple[Owned, ...]:
     """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
     held = owners(project)
-    listed = converse(project, world, tell, lambda caller: list_all(caller.ask))
-    if isinstance(listed, Failure):
-        raise as_error(listed, project)
+    listed = converse(project, world, tell, Caller.listed)
     return tuple(Owned(entry=entry, **structs.asdict(held.get(entry.id, Owner()))) for entry in listed.entries)
 
 

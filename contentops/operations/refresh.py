@@ -12,7 +12,6 @@ from msgspec import structs
 from contentops.api.calls import Content, Failure, FailureKind, GetContent
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.content_index import keep_seen_there, seen_there
-from contentops.execution.context import list_all
 from contentops.execution.times import seconds_of
 from contentops.model import Remote
 from contentops.operations.content import ABOUT_ONE, as_error, converse, quiet
@@ -45,10 +44,7 @@ def refresh(workspace: Workspace, found: PlanInputs, tell: Callable[[str], None]
     known = seen_there(cache, found.server)
 
     async def story(caller: Caller) -> dict[ItemId, Remote]:
-        listed = await list_all(caller.ask)
-        if isinstance(listed, Failure):
-            raise as_error(listed, project)
-        entries = {entry.id: entry for entry in listed.entries}
+        entries = {entry.id: entry for entry in (await caller.listed()).entries}
         looked: dict[ItemId, Remote] = {}
         stumbled = False
         for record in records:
