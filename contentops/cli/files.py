@@ -60,7 +60,7 @@ def check_findings_place(path: Path) -> None:
 
 def check_events_place(path: Path) -> None:
     """Raises OutputError where writing events to `path` would take the place of something else; pipes are fine."""
-    _check_place(path, "--events", "file of events", _is_events)
+    _check_place(path, "--events", "file of events", _begins_with("format_version", "kind", "at"))
 
 
 def request_log(path: Path, at_end: Callable[[Callable[[], None]], object]) -> Callable[[Exchange], None]:
@@ -69,7 +69,7 @@ def request_log(path: Path, at_end: Callable[[Callable[[], None]], object]) -> C
     Raises OutputError where that would take the place of something else, and where the disk refuses. A disk that does
     so later ends the log alone.
     """
-    _check_place(path, "--debug", "log of requests", _is_log)
+    _check_place(path, "--debug", "log of requests", _begins_with("at", "method", "path", "ms"))
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         file = os.fdopen(handle, "w", encoding="utf-8", newline="\n")
@@ -107,11 +107,6 @@ def _is_plan(path: Path) -> bool:
     return isinstance(found, dict) and {"format_version", "changes", "checksum"} <= found.keys()
 
 
-def _is_events(path: Path) -> bool:
-    found = _json(read_file(path, 1 << 20).partition(b"\n")[0])
-    return isinstance(found, dict) and {"format_version", "kind", "at"} <= found.keys()
-
-
 def _is_findings(path: Path) -> bool:
     data = read_file(path, LARGEST)
     if data.startswith(b"<?xml"):
@@ -120,9 +115,14 @@ def _is_findings(path: Path) -> bool:
     return isinstance(found, dict) and ("diagnostics" in found or found.get("version") == "2.1.0")
 
 
-def _is_log(path: Path) -> bool:
-    found = _json(read_file(path, 1 << 20).partition(b"\n")[0])
-    return isinstance(found, dict) and {"at", "method", "path", "ms"} <= found.keys()
+def _begins_with(*keys: str) -> Callable[[Path], bool]:
+    """Whether the first line of a file is an object with these keys."""
+
+    def fits(path: Path) -> bool:
+        found = _json(read_file(path, 1 << 20).partition(b"\n")[0])
+        return isinstance(found, dict) and found.keys() >= {*keys}
+
+    return fits
 
 
 def _json(data: bytes) -> Any:
