@@ -22,7 +22,7 @@ from contentops.operations.catalog import CatalogChange, Pulled
 from contentops.reporting.layout import unpainted
 from contentops.schema_files import load_schema
 from contentops.server import contents
-from contentops.server.store import Store
+from contentops.server.store import open_store
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
 from tests.serving import key, served
@@ -146,7 +146,7 @@ def test_deleting_nothing_or_what_is_not_there(local: Path, invoke: Run) -> None
 
 def test_superseded_copies_are_listed_and_deleted(local: Path, invoke: Run) -> None:
     """Those that a record names, and no others; not what is an item's text now, though another record names it so."""
-    with contextlib.closing(Store(local / ".contentops/local.db")) as store, store.write():
+    with contextlib.closing(open_store(local / ".contentops/local.db")) as store, store.write():
         made = [contents.save(store, contents.ContentChange(title=name), owner="", at=1.0) for name in ("old", "free")]
     living = next(one["id"] for one in invoke("content", "list", "--json").json["contents"] if one["item"])
     lock = local / "contentops.lock"

@@ -16,8 +16,7 @@ from contentops.server.database import RowRefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentops.server.database import RunnerLock, StoredRow
-    from contentops.server.store import Store
+    from contentops.server.database import RunnerLock, Store, StoredRow
 
 CREDITS: Mapping[str, int] = {"quick": 1, "standard": 4, "premium": 5}
 """Credits of one generation by mode."""
