@@ -159,7 +159,7 @@ def _carry_out_file(
 
 def _ceiling(path: Path) -> Mapping[str, Json]:
     """The reviewed plan at `path`; empty where there is none, so that a plan that was not kept allows nothing."""
-    if not path.exists():
+    if not os.path.lexists(path):
         terminal.tell(f"no plan was reviewed: `{visible(str(path))}` does not exist")
         return {}
     from contentops.cli.files import read_plan

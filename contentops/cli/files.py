@@ -44,9 +44,7 @@ def clear_plan_place(path: Path) -> None:
 
     Raises OutputError where something else than a plan is there.
     """
-    _check_place(path, "--out", "plan file", _is_plan)
-    if path.exists() and not path.is_file():
-        raise _in_the_way(path, "--out", "is no regular file")
+    _check_out(path, "plan file", _is_plan)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -55,7 +53,7 @@ def clear_plan_place(path: Path) -> None:
 
 def check_findings_place(path: Path) -> None:
     """Raises OutputError where writing findings to `path` would take the place of something else."""
-    _check_place(path, "--out", "file of findings", _is_findings)
+    _check_out(path, "file of findings", _is_findings)
 
 
 def check_events_place(path: Path) -> None:
@@ -89,6 +87,12 @@ def request_log(path: Path, at_end: Callable[[Callable[[], None]], object]) -> C
 
     at_end(close)
     return write
+
+
+def _check_out(path: Path, kind: str, fits: Callable[[Path], bool]) -> None:
+    _check_place(path, "--out", kind, fits)
+    if path.exists() and not path.is_file():
+        raise _in_the_way(path, "--out", "is no regular file")
 
 
 def _check_place(path: Path, option: str, kind: str, fits: Callable[[Path], bool]) -> None:

@@ -50,9 +50,9 @@ def command(
     if serve:
         from contentops.cli import queue_page
 
-        place = f"[{host}]" if ":" in host else host
-        said = f"showing the queue on http://{place}:{port}/"
-        queue_page.serve(queue_page.page(read, host), host, port, lambda: terminal.tell(said))
+        queue_page.serve(
+            queue_page.page(read, host), host, port, lambda address: terminal.tell(f"showing the queue on {address}")
+        )
     elif watch:
         _watch(read)
     else:

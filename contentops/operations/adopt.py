@@ -206,9 +206,10 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
         if name.split("/")[0] == "..":
             missing.append(not_adopted(name, "lies outside the project"))
             continue
-        folder = "" if name == "." else name
-        if os.path.lexists(root / name):
-            matched = _markdown(files.walk(folder)) if (root / name).is_dir() else [name]
+        is_there = os.path.lexists(root / name)
+        is_folder = is_there and (root / name).is_dir()
+        if is_there:
+            matched = _markdown(files.walk("" if name == "." else name)) if is_folder else [name]
         elif WILD.search(name):
             matches = glob_matcher(name)
             matched = [path for path in _markdown(files.walk()) if matches(path)]
@@ -216,7 +217,7 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
             matched = []
         found.update(matched)
         if not matched:
-            if (root / name).is_dir() or WILD.search(name):
+            if is_folder or WILD.search(name):
                 hint = f"looked for names that end in {', '.join(MARKDOWN)}; any other file is named by itself"
                 missing.append(not_adopted(name, "holds no Markdown file", hint))
             else:
