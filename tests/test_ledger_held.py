@@ -17,7 +17,7 @@ from contentops.ledger.session import LedgerSession
 from contentops.model import Action, HeldEntry, ItemId, JobState, OnEdit, OpenEntry, RequestId, request_id
 from contentops.planning.inputs import FinishedText
 from contentops.planning.plan import make_plan
-from contentops.reporting.plan_json import plan_json, plan_of
+from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import drift_count, plan_markdown
 from contentops.reporting.plan_text import plan_text
 from contentops.schema_files import load_schema
@@ -25,6 +25,7 @@ from contentops.state.lock import lineage_of
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, results
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry
+from tests.plans import plan_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +109,7 @@ def test_a_pending_item_is_told_in_every_form() -> None:
     assert "pending (worker on build-3)" in plan_text(plan, verbose=False)
     assert "1 pending, 0 unchanged. 0 credits." in plan_text(plan, verbose=False)
     assert "pending (`worker on build-3`)" in plan_markdown(plan)
-    document = plan_json(plan)
+    document = plan_document(plan)
     jsonschema.validate(document | {"checksum": ""}, load_schema("plan"))
     assert plan_of(json.loads(json.dumps(document))).changes[0].holder == "worker on build-3"
     assert drift_count(plan) == 0

@@ -1,4 +1,4 @@
-"""The queue as text, as JSON and as a page: what anybody wrote into a ledger is harmless there."""
+"""The queue as text, as JSON and as a page: what anyone wrote into a ledger is harmless there."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ from contentops.operations.few_changes import plan_few
 from contentops.operations.unchanged import Asked, LastPlan, _checksum, _Said, last_plan
 from contentops.operations.workspace import open_project
 from contentops.planning.inputs import Choice
-from contentops.reporting.plan_json import plan_json
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
+from tests.plans import plan_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -117,7 +117,7 @@ def _said(root: Path, last: LastPlan | None, asked: Asked | None = None) -> tupl
         plan = _plan(root, last, asked)
     except ContentopsError as error:
         return (error.exit_code, *error.diagnostics())
-    return json.dumps(plan_json(plan)), plan_text(plan, verbose=True), plan_markdown(plan), plan.findings
+    return json.dumps(plan_document(plan)), plan_text(plan, verbose=True), plan_markdown(plan), plan.findings
 
 
 def _without_caches(root: Path) -> tuple[object, ...]:

@@ -423,7 +423,7 @@ def test_what_no_one_can_say_stays_for_a_person(database: str) -> None:
 
 
 def test_another_limit_holds_for_workers_that_run(room: Room) -> None:
-    """What the last deposit says of the account counts from then on, for everybody."""
+    """What the last deposit says of the account counts from then on, for everyone."""
     room.deposit("a", "b", "c")
 
     def heard(event: Event) -> None:

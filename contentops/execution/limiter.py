@@ -152,7 +152,7 @@ class Limiter:
         return ready
 
     def take_in_turn(self, ranks: Sequence[int], now: float) -> int:
-        """As `take`, of sends with these ranks, the lowest first: none of a higher rank than anybody waits with."""
+        """As `take`, of sends with these ranks, the lowest first: none of a higher rank than anyone waits with."""
         self._waiting = {rank: until for rank, until in self._waiting.items() if until > now}
         taken = self.take(bisect.bisect_right(ranks, min(self._waiting, default=math.inf)), now)
         for rank in {*ranks[:taken]} - {*ranks[taken:]}:

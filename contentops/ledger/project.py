@@ -132,7 +132,7 @@ class ProjectLedger(ReadLedger):
         self._writer.note(self._owner, facts)
 
     def flush(self) -> None:
-        """Make them durable for everybody. Raises WorkTaken, LedgerAway, StateError."""
+        """Make them durable for everyone. Raises WorkTaken, LedgerAway, StateError."""
         self._writer.flush()
 
     def fence(self) -> Callable[[], bool]:
@@ -140,7 +140,7 @@ class ProjectLedger(ReadLedger):
         return self._writer.fence()
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep a paid text for everybody, with the next flush."""
+        """Keep a paid text for everyone, with the next flush."""
         self._writer.keep_text(self._owner, server, digest, text)
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:

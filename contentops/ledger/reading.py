@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from contentops.model import OpenEntry
 
 _UNDER_WAY = frozenset({"queued", "submitting", "running", "unknown"})
-"""States in which a runner that lives has more to do; what is paid for or failed is anybody's."""
+"""States in which a runner that lives has more to do; what is paid for or failed is anyone's."""
 DAMAGED = "a row of the ledger that cannot be used"
 """What holds an item of which no one can say how far it has come."""
 _OPEN = f"""

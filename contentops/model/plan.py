@@ -354,11 +354,6 @@ def no_plan_file(message: str) -> InputError:
     return InputError([Diagnostic(code="no-plan-file", message=message, hint=hint)])
 
 
-def sealed(document: Mapping[str, Json]) -> dict[str, Json]:
-    """The document with the checksum over all its other keys."""
-    return {**document, CHECKSUM: checksum(document)}
-
-
 def checksum(document: Mapping[str, Json]) -> Digest:
     """The digest of everything but the checksum itself."""
     return digest_json({key: value for key, value in document.items() if key != CHECKSUM})

@@ -74,28 +74,38 @@ class World(Struct, frozen=True, kw_only=True):
     """Is told of every request to the project's server, or None."""
     processes: int = field(default_factory=processors)
     """With so many processes a large project is read."""
+    disk_time: Callable[[], int] = time.time_ns
+    """The time in nanoseconds since 1970, as files are stamped with it."""
+
+
+class OpenedLedger(NamedTuple):
+    """What a command has of the ledger of a project, and why it has none though there is one."""
+
+    ledger: ReadLedger | None = None
+    why: tuple[Diagnostic, ...] = ()
+
+    def told(self, project: Project) -> Project:
+        """The project with that among its warnings."""
+        return structs.replace(project, warnings=(*project.warnings, *self.why)) if self.why else project
 
 
 class Workspace:
     """A project with its state open. Everything is read once, when it is first asked for."""
 
-    def __init__(
-        self, project: Project, store: StateStore, cache: Cache, ledger: ReadLedger | None = None, key: str = ""
-    ) -> None:
-        self.project = project
+    def __init__(self, project: Project, store: StateStore, cache: Cache, shared: OpenedLedger, world: World) -> None:
+        self.project = shared.told(project)
         self.store = store
         self.cache = cache
-        self.ledger = ledger
+        self.ledger = shared.ledger
         """What other machines share with this one, where the project has a ledger."""
-        self.unread: tuple[Diagnostic, ...] = ()
+        self.unread = shared.why
         """Why there is none here though the project has one."""
-        self.processes = 1
-        self._key = key
+        self.world = world
 
     @functools.cached_property
     def desired(self) -> Desired:
         """Everything the manifests declare. Raises InputError with every finding of every file."""
-        found = load(self.project, catalog_of(self.project), self.cache, processes=self.processes)
+        found = load(self.project, catalog_of(self.project), self.cache, processes=self.world.processes)
         # A merge in git may have brought back an item that the manifests have renamed since.
         self.store.drop_renamed(specs_by_id(found))
         self.store.leave_further(spec.digest for spec in found.specs)
@@ -119,7 +129,9 @@ class Workspace:
         from contentops.execution.limiter import Limiter
 
         api = self.project.api
-        return Limiter(api.requests_per_minute) if self.ledger is None else self.ledger.sign_in(api, self._key)
+        if self.ledger is None:
+            return Limiter(api.requests_per_minute)
+        return self.ledger.sign_in(api, self.world.environ.get(api.key_env, "").strip())
 
     @property
     def state(self) -> State:
@@ -155,22 +167,7 @@ def open_workspace(
         open_store(project, world, write=write) as store,
         shared(project, store, cache, world, write=write) as found,
     ):
-        key = world.environ.get(project.api.key_env, "").strip()
-        workspace = Workspace(found.told(project), store, cache, found.ledger, key=key)
-        workspace.unread = found.why
-        workspace.processes = world.processes
-        yield workspace
-
-
-class OpenedLedger(NamedTuple):
-    """What a command has of the ledger of a project, and why it has none though there is one."""
-
-    ledger: ReadLedger | None = None
-    why: tuple[Diagnostic, ...] = ()
-
-    def told(self, project: Project) -> Project:
-        """The project with that among its warnings."""
-        return structs.replace(project, warnings=(*project.warnings, *self.why)) if self.why else project
+        yield Workspace(project, store, cache, found, world)
 
 
 @contextlib.contextmanager
@@ -290,9 +287,9 @@ def _observed(workspace: Workspace, state: State, source: SourceEnvironment | No
     if source is not None:
         looked_at += source.paths(desired)
         whole |= known_bodies(source.state)
-    root = workspace.project.root
-    outputs, now = Outputs(root, whole=whole), time.time_ns()
-    return StatCache(outputs, cache.get, cache.put, now=now, processes=workspace.processes).observe_all(looked_at)
+    outputs, world = Outputs(workspace.project.root, whole=whole), workspace.world
+    known = StatCache(outputs, cache.get, cache.put, now=world.disk_time(), processes=world.processes)
+    return known.observe_all(looked_at)
 
 
 def other_states(project: Project) -> Iterator[tuple[str, State]]:
@@ -349,10 +346,10 @@ def snapshot_of(project: Project) -> CatalogSnapshot | None:
     )
 
 
-def validate(project: Project) -> Desired:
+def validate(project: Project, world: World | None = None) -> Desired:
     """Everything the manifests declare. Raises InputError with every finding of every file."""
     with open_cache(project, write=False) as cache:
-        return load(project, catalog_of(project), cache, processes=processors())
+        return load(project, catalog_of(project), cache, processes=(world or World()).processes)
 
 
 def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:

@@ -1,6 +1,6 @@
 """What several checkouts share of a state and a cache, as far as these two need it; a ledger offers it.
 
-What is paid for belongs to everybody. Records do not: they say which body lies in one checkout.
+What is paid for belongs to everyone. Records do not: they say which body lies in one checkout.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SharedEntries(OpenElsewhere, Protocol):
         """Take in what a step brought about."""
 
     def flush(self) -> None:
-        """Make it durable for everybody. Raises StateError where that cannot be."""
+        """Make it durable for everyone. Raises StateError where that cannot be."""
 
 
 class SharedTexts(Protocol):
@@ -47,7 +47,7 @@ class SharedTexts(Protocol):
         """The words of such a text by their digest, where its request was looked for."""
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep one for everybody, at the latest when what names it is durable."""
+        """Keep one for everyone, at the latest when what names it is durable."""
 
     def fact(self, name: str) -> Mapping[str, Json]:
         """What all have learned of something; empty at first."""

@@ -1,6 +1,6 @@
 """Values that remember where they were written, and findings that point there.
 
-Everybody who finds a problem in a manifest, a data file or `contentops.yaml` uses `finding` to say where it is.
+Everyone who finds a problem in a manifest, a data file or `contentops.yaml` uses `finding` to say where it is.
 """
 
 from __future__ import annotations
