@@ -71,3 +71,21 @@ def test_a_section_is_no_text_for_who_has_none(tmp_path: Path, ledger: SceneLedg
     assert one.api.count("submit") == 1
     assert results(one.apply()) == {"a": "done"}
     assert (one.api.count("submit"), len(one.api.generations)) == (1, 2)
+
+
+def test_another_take_is_written_where_the_one_before_was_paid_for(tmp_path: Path, ledger: SceneLedger) -> None:
+    """That one is in the cache of this checkout; the take that was brought elsewhere is in the ledger alone."""
+    one, two = _checkouts(tmp_path, ledger)
+    two.apply()
+    two.write("content/blog.yaml", f"defaults: {{checks: {{excludes: ['Take 2.']}}}}\n{blog('a')}")
+    assert results(two.apply(replace=("a",))) == {"a": "blocked"}
+    assert results(one.apply()) == {"a": "done"}
+    assert "Take 2." in one.read("out/a.md")
+    assert one.plan().empty
+    # Another text comes and goes: the last take comes back, for nothing.
+    one.write("content/blog.yaml", blog("a", year=2027))
+    one.apply()
+    one.write("content/blog.yaml", blog("a"))
+    assert results(one.apply()) == {"a": "done"}
+    assert "Take 2." in one.read("out/a.md")
+    assert one.api.count("submit") == 3
