@@ -707,6 +707,26 @@ def test_a_long_line_of_quotes_is_explained_at_once() -> None:
     assert [one.code for one in found] == ["yaml-syntax"]
 
 
+@pytest.mark.parametrize("text", ["a: @", "a: *", "a: b: c"])
+def test_a_long_line_of_spaces_is_explained_at_once(text: str) -> None:
+    """A comment in the line of a problem is looked for near its start, however much space there is."""
+    assert len(findings_of(text + " " * 300_000 + "x")) == 1
+
+
+def test_a_very_long_line_is_not_shown() -> None:
+    """Findings in a line of megabytes say where they are, and do not each carry the line along."""
+    found = findings_of("{" + "a: 1, " * 100_000 + "}")
+    assert len(found) == builder.MAX_FINDINGS + 1
+    assert {one.excerpt for one in found} == {""}
+    assert place_of(found[1]) == (1, 14, 1)
+
+
+def test_no_word_of_a_very_long_line_that_names_a_secret_is_repeated() -> None:
+    """What stands behind the name of a secret is in no message, though the line itself is not shown."""
+    (found,) = findings_of('{a: "' + "x" * 20_000 + '", key: !!int sk-1234567890}')
+    assert "sk-1234567890" not in found.message + found.hint + found.excerpt
+
+
 def test_unquoted_jinja_is_reported_everywhere() -> None:
     """Each unquoted expression that YAML could read is reported, and its text is used for what follows."""
     document, findings = read_yaml("a.yaml", b'a: {{ x }}\nb: [{{ y }}, {c: {{ z }}}]\nd: &d {{ "q" }}\ne: *d\n')

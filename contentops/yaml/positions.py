@@ -27,6 +27,8 @@ SHIFT: Final = 27
 """A packed position is 0-based `line << SHIFT | column`: an eighth of the memory of a tuple, and no file that is
 read has longer lines."""
 _COLUMN: Final = (1 << SHIFT) - 1
+MAX_EXCERPT: Final = 10_000
+"""A longer line has no excerpt: each finding in it would carry, and go through, all of it."""
 
 _BREAK: Final = re.compile(r"\r\n|\r|\n")
 _PROPERTIES: Final = re.compile(r"(?:[&!]\S*\s+)*")
@@ -155,7 +157,8 @@ def place(
 ) -> Diagnostic:
     """A finding at a known position of a file; `width` is kept within the line."""
     line, column = at
-    excerpt = _shown(source.line(line))
+    written = source.line(line)
+    excerpt = _shown(written) if len(written) <= MAX_EXCERPT else ""
     return Diagnostic(
         code=code,
         message=_shown(message),
@@ -197,7 +200,7 @@ def finding(
     if offset and isinstance(node, str):
         at, width = _inside(document.source, at, node, offset)
     else:
-        width = _width(document.source.line(at[0]), at[1] - 1, node, key=is_key)
+        width = _width(document.source.line(at[0])[:MAX_EXCERPT], at[1] - 1, node, key=is_key)
     return place(document.source, code, message, at, width=width, hint=hint, severity=severity)
 
 
