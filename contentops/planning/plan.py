@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -14,7 +15,7 @@ from contentops.planning.decide import decide, decide_gone, find_file, hold
 from contentops.planning.held import asked_for_by_none, beside_others, queued_first
 from contentops.planning.inputs import ItemSides, key_of, pending
 from contentops.planning.promote import is_about_promotion
-from contentops.planning.renames import find_ring, missed, pair_renames
+from contentops.planning.renames import find_rings, missed, pair_renames
 from contentops.planning.select import Candidate, selected
 from contentops.planning.settled import is_settled, is_usual
 
@@ -228,20 +229,29 @@ def _left_behind(inputs: PlanInputs, standing: set[str]) -> Iterator[Note]:
 def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
     """`changes` with those held back whose target holds a file that does not move away, or moves in a ring."""
     changes = _without_rings(changes)
-    while True:
-        leaving = {key_of(change.source) for change in changes if change.has(Move)}
-        taken = {change.id for change in changes if change.has(Move, Write) and _is_taken(inputs, change, leaving)}
-        if not taken:
-            return changes
-        changes = [_hold_taken(change) if change.id in taken else change for change in changes]
+    leaving = Counter(key_of(change.source) for change in changes if change.has(Move))
+    todo = [change for change in changes if change.has(Move, Write)]
+    coming: dict[str, list[Change]] = defaultdict(list)
+    for change in todo:
+        coming[key_of(change.target)].append(change)
+    taken: set[ItemId] = set()
+    while todo:
+        change = todo.pop()
+        if change.id not in taken and _is_taken(inputs, change, leaving):
+            taken.add(change.id)
+            if change.has(Move):  # what waits for its place waits in vain
+                key = key_of(change.source)
+                leaving[key] -= 1
+                todo += coming[key]
+    return [_hold_taken(change) if change.id in taken else change for change in changes] if taken else changes
 
 
 def _without_rings(changes: list[Change]) -> list[Change]:
     moves = {change.id: step for change in changes for step in change.steps if isinstance(step, Move)}
     held: dict[ItemId, str] = {}
-    while moves and (ring := find_ring(moves)):
+    for ring in find_rings(moves):
         start = ring.index(min(ring))
-        sources = [moves.pop(id_).source for id_ in (*ring[start:], *ring[:start])]
+        sources = [moves[id_].source for id_ in (*ring[start:], *ring[:start])]
         held |= dict.fromkeys(ring, " -> ".join(f"`{source}`" for source in (*sources, sources[0])))
     if not held:
         return changes
@@ -253,10 +263,10 @@ def _hold_ring(change: Change, ring: str) -> Change:
     return hold(change, "output-ring", hint)
 
 
-def _is_taken(inputs: PlanInputs, change: Change, leaving: set[str]) -> bool:
+def _is_taken(inputs: PlanInputs, change: Change, leaving: Counter[str]) -> bool:
     source, target = change.source, change.target
     there = inputs.observe(target)
-    if source == target or not there.exists or key_of(target) in leaving:
+    if source == target or not there.exists or leaving[key_of(target)]:
         return False
     # The very file: under another spelling where the system folds case, or linked by a move that was cut short.
     same = bool(source) and there.file == change.file.file

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from contentops.documents.paths import folders
 from contentops.errors import Diagnostic, Severity, nearest
 from contentops.planning.inputs import is_draft, is_protected, key_of, pending, specs_by_id
 
@@ -144,16 +145,29 @@ def order_moves(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:
     return tuple(TopologicalSorter(_first(moves)).static_order())
 
 
-def find_ring(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:
-    """Items whose files take each other's places, each moving to that of the next and the last to the first's."""
-    from graphlib import CycleError, TopologicalSorter
+def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
+    """Items whose files take each other's places, each moving to that of the next and the last to the first's.
 
-    try:
-        TopologicalSorter(_first(moves)).prepare()
-    except CycleError as error:
-        ring: list[ItemId] = error.args[1]
-        return tuple(reversed(ring[1:]))
-    return ()
+    No item is in two of them, and all that are in none have an order.
+    """
+    first = _first(moves)
+    done: set[ItemId] = set()
+    place: dict[ItemId, int] = {}
+    for start in moves:
+        way = [] if start in done else [start]
+        place[start] = 0
+        while way:
+            ahead = first[way[-1]].pop() if first[way[-1]] else None
+            if ahead is None:
+                done.add(way.pop())
+            elif ahead not in place:
+                place[ahead] = len(way)
+                way.append(ahead)
+            elif ahead not in done:
+                ring = way[place[ahead] :]
+                del way[place[ahead] :]
+                done.update(ring)
+                yield ring
 
 
 def _first(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:
@@ -163,16 +177,11 @@ def _first(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:
     for item, move in sorted(moves.items()):
         key = key_of(move.source)
         standing.setdefault(key, []).append(item)
-        for folder in _folders(key):
+        for folder in folders(key):
             below.setdefault(folder, []).append(item)
     found: dict[ItemId, list[ItemId]] = {}
     for item, move in sorted(moves.items()):
         key = key_of(move.target)
-        there = [other for place in (key, *_folders(key)) for other in standing.get(place, ())]
+        there = [other for place in (key, *folders(key)) for other in standing.get(place, ())]
         found[item] = [other for other in (*there, *below.get(key, ())) if other != item]
     return found
-
-
-def _folders(key: str) -> list[str]:
-    parts = key.split("/")
-    return ["/".join(parts[:count]) for count in range(1, len(parts))]
