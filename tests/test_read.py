@@ -224,24 +224,15 @@ def test_every_key_and_value_knows_its_place(*, pure: bool) -> None:
 
 @PARSERS
 def test_locate_follows_pointers_as_far_as_they_go(*, pure: bool) -> None:
-    """`locate` finds values and keys; a step that does not exist stops at the last one that does."""
+    """`locate` finds values; a step that does not exist stops at the last one that does."""
     document, _ = read_yaml("a.yaml", SAMPLE.encode(), pure=pure)
     assert str(locate(document, ())) == "a.yaml:2:1"
     assert str(locate(document, ("items", 0, "inputs", "topic"))) == "a.yaml:4:21"
-    assert str(locate(document, ("items", 0, "inputs", "topic"), key=True)) == "a.yaml:4:14"
     assert str(locate(document, ("items", 1, "absent", "more"))) == "a.yaml:5:5"
     assert str(locate(document, ("items", 9))) == "a.yaml:3:3"
     assert str(locate(document, ("items", "x"))) == "a.yaml:3:3"
-    assert str(locate(document, ("items", 1), key=True)) == "a.yaml:5:5"
     assert locate(YamlDocument(Source("b.yaml", "")), ("x",)) == Location("b.yaml", 1, 1)
     assert locate(YamlDocument(Source("b.yaml", "x"), "x"), ()) == Location("b.yaml", 1, 1)
-
-
-def test_values_made_elsewhere_have_the_place_of_what_holds_them() -> None:
-    """A member that was added without a place is located at its map or list."""
-    root = Map({"a": Seq([1])}, start=0)
-    assert str(locate(YamlDocument(Source("b.yaml", ""), root), ("a", 0))) == "b.yaml:1:1"
-    assert str(locate(YamlDocument(Source("b.yaml", ""), root), ("a",), key=True)) == "b.yaml:1:1"
 
 
 WIDTHS = """\

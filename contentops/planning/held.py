@@ -109,7 +109,7 @@ def _is_wanted(inputs: PlanInputs, one: HeldEntry) -> bool:
     spec = inputs.specs.get(one.item)
     if spec is None or spec.digest != one.digest:
         return False
-    return not is_same(spec, inputs.state.records.get(one.item), inputs.server)
+    return not is_same(inputs.state.records.get(one.item), one.digest, inputs.server)
 
 
 def asked_for_by_none(inputs: PlanInputs, queued: Queued, changes: Iterable[Change]) -> Iterator[Note]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.documents.paths import folders
+from contentops.documents.paths import collision_key, folders
 from contentops.errors import Diagnostic, Severity, nearest
-from contentops.planning.inputs import is_draft, is_protected, key_of, pending, specs_by_id
+from contentops.planning.inputs import is_protected, is_same, pending, specs_by_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,7 +74,7 @@ def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict
     left: dict[Digest, dict[ItemId, list[OpenEntry]]] = {}
     for entry in sorted(waiting, key=lambda each: each.item):
         # What is to take the place of a text goes where that text goes.
-        replaces = entry.section or _answers(state.records.get(entry.item), entry.digest, server)
+        replaces = entry.section or is_same(state.records.get(entry.item), entry.digest, server)
         if entry.item not in specs and not replaces:
             left.setdefault(entry.digest, {}).setdefault(entry.item, []).append(entry)
     if not left:
@@ -84,17 +84,12 @@ def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict
     taken: dict[ItemId, ItemId] = {}
     for spec in desired.specs:
         record, owners = state.records.get(spec.id), left.get(spec.digest)
-        if not owners or (spec.id, spec.digest) in busy or _answers(record, spec.digest, server):
+        if not owners or (spec.id, spec.digest) in busy or is_same(record, spec.digest, server):
             continue
         if record is None or not is_protected(spec, record):
             taken[spec.id] = old = next(iter(owners))
             entries |= {entry.request_id: structs.replace(entry, item=spec.id) for entry in owners.pop(old)}
     return structs.replace(state, entries={**state.entries, **entries}), taken
-
-
-def _answers(record: Record | None, digest: Digest, server: str) -> bool:
-    """Whether the text of a record answers a request on this server."""
-    return record is not None and record.digest == digest and not is_draft(record, server)
 
 
 def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
@@ -175,13 +170,13 @@ def _first(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:
     standing: dict[str, list[ItemId]] = {}
     below: dict[str, list[ItemId]] = {}
     for item, move in sorted(moves.items()):
-        key = key_of(move.source)
+        key = collision_key(move.source)
         standing.setdefault(key, []).append(item)
         for folder in folders(key):
             below.setdefault(folder, []).append(item)
     found: dict[ItemId, list[ItemId]] = {}
     for item, move in sorted(moves.items()):
-        key = key_of(move.target)
+        key = collision_key(move.target)
         there = [other for place in (key, *folders(key)) for other in standing.get(place, ())]
         found[item] = [other for other in (*there, *below.get(key, ())) if other != item]
     return found
