@@ -109,8 +109,8 @@ def make_plan(inputs: PlanInputs) -> Plan:
     notes: list[Note] = [*choice.notes, *_other_servers(inputs)]
     queued = queued_first(inputs)
     candidates = list(_candidates(inputs, notes, queued))
-    if queued:
-        notes += asked_for_by_none(inputs, queued, (item.change for item in candidates if item.change is not None))
+    if inputs.held:
+        notes += asked_for_by_none(inputs, (item.change for item in candidates if item.change is not None))
     chosen = selected(choice, candidates)
     if choice.select and not chosen:
         notes.append(Note(kind="nothing-selected", message="the selection matches no item"))

@@ -110,10 +110,11 @@ class Cache:
 
     # --- paid texts ----------------------------------------------------------------------------------------
 
-    def get_text(self, server: str, digest: Digest) -> StoredText | None:
-        """The last paid text for a request, or None."""
-        own = self.own_text(server, digest)
-        return own if own is not None or self.shared is None else self.shared.text(server, digest)
+    def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
+        """The last paid text for a request, or None; only that of one submit, if it is named."""
+        looks = (self.own_text,) if self.shared is None else (self.own_text, self.shared.text)
+        found = (look(server, digest) for look in looks)
+        return next((one for one in found if one is not None and request_id in ("", one.request_id)), None)
 
     def own_text(self, server: str, digest: Digest) -> StoredText | None:
         """The same as far as it is kept here."""

@@ -59,8 +59,8 @@ class SharedTexts(Protocol):
 class RunCache(Protocol):
     """What items keep and look for beside the state of a run: the cache of a checkout, or rows of a ledger alone."""
 
-    def get_text(self, server: str, digest: Digest) -> StoredText | None:
-        """The last paid text for a request, or None."""
+    def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
+        """The last paid text for a request, or None; only that of one submit, if it is named."""
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Keep a paid text; at the latest when what names it is durable. Raises StateError if it cannot be kept."""
