@@ -112,7 +112,8 @@ def _is_wanted(inputs: PlanInputs, one: HeldEntry) -> bool:
     spec = inputs.specs.get(one.item)
     if spec is None or spec.digest != one.digest:
         return False
-    return not (_is_first(inputs, one) and is_same(spec, inputs.state.records.get(one.item), inputs.server))
+    answered = is_same(inputs.state.records.get(one.item), one.digest, inputs.server)
+    return not (_is_first(inputs, one) and answered)
 
 
 def asked_for_by_none(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator[Note]:
