@@ -85,7 +85,7 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
     """One finding with its place and the next thing to do.
 
     `code` is kebab-case and stable. `excerpt` is the source line at `location` without its newline
-    (empty if there is none) and `width` how many characters the caret line underlines.
+    (empty if there is none, or a very long one) and `width` how many characters the caret line underlines.
     """
 
     code: str

@@ -272,5 +272,8 @@ def test_what_is_queued_for_an_earlier_request_is_told() -> None:
     assert [(note.kind, "1 submit waits" in note.message) for note in plan.notes] == [("queued", True)]
     assert "queue cancel a" in plan.notes[0].hint
     assert not _plan([spec], _queued(spec, "a")).notes
+    further = request_id(lineage_of("acme"), "", ItemId("a"), a_spec(topic="old").digest, 2)
+    old = structs.replace(_queued(a_spec(topic="old"), "a"), request_id=RequestId(further))
+    assert [note.kind for note in _plan([spec], old).notes] == ["queued"]
     there = {"records": [a_record(spec)], "files": [a_file("out/a.md")]}
     assert [note.kind for note in _plan([spec], _queued(spec, "a"), **there).notes] == ["queued"], "it has its text"

@@ -20,7 +20,7 @@ from contentops.errors import StateError, UsageError
 from contentops.model import JobState, Note, OpenEntry, Record, State
 from contentops.state import lock as locks
 from contentops.state.codec import parse_line
-from contentops.state.journal import nothing_on_disk
+from contentops.state.journal import fold
 from contentops.state.state_dir import named
 
 if TYPE_CHECKING:
@@ -121,12 +121,7 @@ def read_lock(data: bytes, name: str) -> Lock:
 
 def state_of(lock: Lock) -> State:
     """What a lock comes to where no file is looked at."""
-    records = {
-        id_: locks.resolve_conflict([one.value for one in lines], nothing_on_disk)
-        for id_, lines in lock.records.items()
-    }
-    entries = {id_: locks.furthest(one.value for one in lines) for id_, lines in lock.entries.items()}
-    return State(lineage=lock.header.lineage if lock.header else "", records=records, entries=entries)
+    return fold(lock, (), lineage=lock.header.lineage if lock.header else "").state
 
 
 def requests_of(state: State) -> frozenset[RequestId]:

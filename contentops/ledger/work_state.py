@@ -94,7 +94,7 @@ class WorkState:
         """Keep a paid text for everyone, with the next flush."""
         self._writer.keep_text(self._claimed[RequestId(text.request_id)].owner, server, digest, text)
 
-    def get_text(self, server: str, digest: Digest) -> StoredText | None:
+    def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
         """None: what a text is there for is not submitted."""
         return None
 

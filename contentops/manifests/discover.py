@@ -134,11 +134,9 @@ class ProjectFiles:
         except FileError as error:
             # What stops it has a digest too: another reason, or no file any more, is another state of it.
             return DataFile(path=path, digest=digest_json(str(error.finding)), problem=error.finding)
-        return (
-            DataFile(path=path)
-            if content is None
-            else DataFile(path=path, digest=digest_bytes(content), content=content)
-        )
+        if content is None:
+            return DataFile(path=path)
+        return DataFile(path=path, digest=digest_bytes(content), content=content)
 
     def _inside(self, path: str) -> bool:
         """Whether a path stays inside the root once links are followed."""

@@ -18,7 +18,7 @@ from contentops.atomic_io import read_file
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import TITLE_KEY
-from contentops.documents.paths import check_output
+from contentops.documents.paths import check_output, collision_key
 from contentops.errors import Diagnostic, InputError, Location, OutputError, UsageError
 from contentops.manifests.declare import SPEC_FIELDS, Existing
 from contentops.manifests.discover import WILD, ProjectFiles, glob_matcher
@@ -38,7 +38,7 @@ from contentops.operations.declare import (
     write_manifest,
 )
 from contentops.operations.workspace import World, open_workspace, other_states
-from contentops.planning.inputs import key_of, pending
+from contentops.planning.inputs import pending
 from contentops.planning.renames import apply_renames
 from contentops.schema_files import load_schema
 from contentops.yaml.read import MAX_BYTES, read_yaml
@@ -248,13 +248,13 @@ class _Places:
 
     def __init__(self, workspace: Workspace, state: State) -> None:
         desired = workspace.desired
-        self._records = {key_of(record.output): record for record in state.records.values()}
-        self._specs = {key_of(spec.output): spec for spec in desired.specs}
+        self._records = {collision_key(record.output): record for record in state.records.values()}
+        self._specs = {collision_key(spec.output): spec for spec in desired.specs}
         self._ids = {*state.records, *(spec.id for spec in desired.specs)}
         self._recorded = state.records
-        self._read = {key_of(path) for path in desired.inputs}
+        self._read = {collision_key(path) for path in desired.inputs}
         self._foreign = {
-            key_of(record.output): lock
+            collision_key(record.output): lock
             for lock, other in other_states(workspace.project)
             for record in other.records.values()
         }
@@ -264,16 +264,16 @@ class _Places:
 
     def record(self, path: str) -> Record | None:
         """The record of a living item whose file this is."""
-        record = self._records.get(key_of(path))
+        record = self._records.get(collision_key(path))
         return record if record is not None and record.output == path and record.id in self._living else None
 
     def spec(self, path: str) -> Spec | None:
         """The declared item whose file this is to be."""
-        return self._specs.get(key_of(path))
+        return self._specs.get(collision_key(path))
 
     def refusal(self, path: str) -> Diagnostic | None:
         """Why a path cannot be an item's file."""
-        key = key_of(path)
+        key = collision_key(path)
         if problem := check_output(path):
             return not_adopted(path, problem)
         if key in self._foreign:

@@ -15,6 +15,7 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, known_bodies, title_digest
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import TITLE_KEY, compose, provenance
+from contentops.documents.paths import collision_key
 from contentops.documents.preset import apply_preset, title_for
 from contentops.documents.sections import main_heading
 from contentops.errors import Diagnostic, OutputError
@@ -36,7 +37,6 @@ from contentops.operations.declare import (
     write_manifest,
 )
 from contentops.operations.workspace import World, open_workspace, other_states
-from contentops.planning.inputs import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -175,7 +175,7 @@ class _Names:
         self._requests: dict[str, Mapping[str, Json]] = {
             record.digest: record.request for state in states for record in state.records.values()
         }
-        self._paths = {key_of(record.output) for state in states for record in state.records.values()}
+        self._paths = {collision_key(record.output) for state in states for record in state.records.values()}
         self._open = {
             known: entry.item
             for entry in workspace.state.entries.values()
@@ -229,7 +229,7 @@ class _Names:
     def is_free(self, path: str, body: str) -> bool:
         """Whether the file of a new item may stand at a path: nothing is there, or this very text."""
         there = self._outputs.observe(path)
-        return key_of(path) not in self._paths and (not there.exists or there.body == body_digest(body))
+        return collision_key(path) not in self._paths and (not there.exists or there.body == body_digest(body))
 
 
 def _drafted(workspace: Workspace, into: str, texts: Sequence[_Text], names: _Names) -> Drafted | None:

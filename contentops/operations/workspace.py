@@ -23,6 +23,7 @@ from contentops.documents.clean import body_digest, known_bodies
 from contentops.documents.files import Outputs, System
 from contentops.documents.folders import denial, present
 from contentops.documents.front_matter import split
+from contentops.documents.paths import collision_key
 from contentops.documents.stat_cache import StatCache
 from contentops.errors import Diagnostic, InputError, Severity
 from contentops.manifests.load import load
@@ -31,7 +32,7 @@ from contentops.manifests.root import find_root
 from contentops.model import CatalogSnapshot, State
 from contentops.model.stored import keep_once
 from contentops.parallel import processors
-from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids, key_of, paths, specs_by_id
+from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids, paths, specs_by_id
 from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
 from contentops.state.cache import Cache
@@ -222,7 +223,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         why_no_text=lambda: past().why_missing(),
         exists=present(Path(project.root), outputs),
         denied=denial(Path(project.root)),
-        foreign={key_of(each.output): lock for lock, other in others.items() for each in other.records.values()},
+        foreign={collision_key(each.output): lock for lock, other in others.items() for each in other.records.values()},
         source=source,
         choice=choice,
         rekeyed=rekeyed,

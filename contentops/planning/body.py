@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.digest import NOTHING
+from contentops.documents.paths import collision_key
 from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll, Reason, Submit, request_id
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
 from contentops.planning.edits import BodyAnswer, block, edit, foreign_hint, why_changed
-from contentops.planning.inputs import TRIES, failed_attempts, is_ours, key_of, price_of
+from contentops.planning.inputs import TRIES, failed_attempts, is_ours, price_of
 from contentops.planning.promote import asked_here, held_back, promoted
 from contentops.planning.remote import edited_there, merge_trouble, replaced, words_in_the_way
 
@@ -36,7 +37,7 @@ def which_body(item: ItemSides) -> BodyAnswer:
 
 def _foreign(item: ItemSides) -> BodyAnswer | None:
     foreign = item.inputs.foreign
-    owner = foreign.get(key_of(item.spec.output)) if foreign else None
+    owner = foreign.get(collision_key(item.spec.output)) if foreign else None
     if owner is None:
         return None
     hint = f"`{item.spec.output}` belongs to `{owner}`; give this environment an `output` of its own"

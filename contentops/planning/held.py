@@ -31,12 +31,15 @@ _ANSWERS = (Action.FINISH, Action.PROMOTE, Action.KEEP)
 def queued_first(inputs: PlanInputs) -> Queued:
     """What is queued, but for further takes that someone asked for."""
     found: dict[Digest, list[HeldEntry]] = {}
-    state, environment = inputs.state, inputs.project.environment
     for one in inputs.held.values():
-        first = one.state == QUEUED and request_id(state.lineage, environment, one.item, one.digest, 1)
-        if one.request_id == first:
+        if one.state == QUEUED and _is_first(inputs, one):
             found.setdefault(one.digest, []).append(one)
     return found
+
+
+def _is_first(inputs: PlanInputs, one: HeldEntry) -> bool:
+    name = request_id(inputs.state.lineage, inputs.project.environment, one.item, one.digest, 1)
+    return one.request_id == name
 
 
 def beside_others(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
@@ -109,17 +112,18 @@ def _is_wanted(inputs: PlanInputs, one: HeldEntry) -> bool:
     spec = inputs.specs.get(one.item)
     if spec is None or spec.digest != one.digest:
         return False
-    return not is_same(spec, inputs.state.records.get(one.item), inputs.server)
+    answered = is_same(inputs.state.records.get(one.item), one.digest, inputs.server)
+    return not (_is_first(inputs, one) and answered)
 
 
-def asked_for_by_none(inputs: PlanInputs, queued: Queued, changes: Iterable[Change]) -> Iterator[Note]:
+def asked_for_by_none(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator[Note]:
     """That submits wait which no item asks for or has need of, and whose text no change of the plan brings."""
     withdrawn = {id_ for change in changes for id_ in change.withdraws}
     left = sorted(
         one.item
-        for found in queued.values()
-        for one in found
-        if not one.kind and one.request_id not in withdrawn and not _is_wanted(inputs, one)
+        for one in inputs.held.values()
+        if one.state == QUEUED and not one.kind
+        if one.request_id not in withdrawn and not _is_wanted(inputs, one)
     )
     if left:
         verb = "waits" if len(left) == 1 else "wait"

@@ -40,8 +40,8 @@ class SharedEntries(OpenElsewhere, Protocol):
 class SharedTexts(Protocol):
     """Paid texts, by whomever, and what was learned about an account's server."""
 
-    def text(self, server: str, digest: Digest) -> StoredText | None:
-        """The last paid text for a request."""
+    def text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
+        """The last paid text for a request; that of one submit, if it is named."""
 
     def body(self, digest: Digest) -> str | None:
         """The words of such a text by their digest, where its request was looked for."""
@@ -59,8 +59,8 @@ class SharedTexts(Protocol):
 class RunCache(Protocol):
     """What items keep and look for beside the state of a run: the cache of a checkout, or rows of a ledger alone."""
 
-    def get_text(self, server: str, digest: Digest) -> StoredText | None:
-        """The last paid text for a request, or None."""
+    def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
+        """The last paid text for a request, or None; only that of one submit, if it is named."""
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Keep a paid text; at the latest when what names it is durable. Raises StateError if it cannot be kept."""
