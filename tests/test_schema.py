@@ -522,6 +522,8 @@ def test_flood_of_problems_is_capped() -> None:
     """A file with endless problems does not give endless findings."""
     text = "items: [" + "3, " * 3000 + "]"
     assert schema_module.MAX_FINDINGS <= len(findings_of(text)) <= schema_module.MAX_FINDINGS + 1
+    keys = "{" + "".join(f"k{number}: 1, " for number in range(3000)) + "}"
+    assert len(findings_of(keys)) == schema_module.MAX_FINDINGS
 
 
 def test_document_without_a_root_has_no_findings() -> None:

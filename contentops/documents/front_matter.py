@@ -52,8 +52,6 @@ class MarkdownFile(Struct, frozen=True, kw_only=True):
     provenance: Mapping[str, Any] = field(default_factory=dict)
     title: str = ""
     body: str = ""
-    newline: str = "\n"
-    """The line ending most lines have."""
     problem: str = ""
     """Why the front matter cannot be read, or empty."""
 
@@ -81,7 +79,6 @@ def split(text: str) -> MarkdownFile:
         # As written: `title: 1984` and `title: 1.10` are titles, not numbers.
         title=clean_title((title.raw or "") if title and title.value is not None else ""),
         body=clean_body(text[found.body :]),
-        newline=found.newline,
         problem=found.problem,
     )
 
@@ -114,14 +111,7 @@ def split_loosely(text: str) -> MarkdownFile:
     return structs.replace(document, front=pairs, title=title, body=clean_body(text[found.end() :]), problem="")
 
 
-def compose(
-    title: str,
-    metadata: Mapping[str, Any],
-    provenance: Mapping[str, Any] | None,
-    body: str,
-    *,
-    newline: str = "\n",
-) -> str:
+def compose(title: str, metadata: Mapping[str, Any], provenance: Mapping[str, Any] | None, body: str) -> str:
     """A new file: `title`, `metadata` in its order, the `contentops` block, a blank line and the body.
 
     Title and body are cleaned. The keys `title` and `contentops` of `metadata`, and keys whose value is None, are left
@@ -136,8 +126,7 @@ def compose(
         pairs.append((PROVENANCE_KEY, dict(provenance)))
     cleaned = clean_body(body)
     text = _fenced(line for key, value in pairs for line in write_pair(key, value))
-    text += f"\n{cleaned}" if cleaned else ""
-    return text if newline == "\n" else text.replace("\n", newline)
+    return f"{text}\n{cleaned}" if cleaned else text
 
 
 def update(text: str, changes: Mapping[str, Any]) -> str:
@@ -191,6 +180,7 @@ class _Parts(Struct, frozen=True, kw_only=True):
     """Where the parts of a file are, as offsets: the block's lines between the fences, and the body."""
 
     newline: str
+    """The line ending most lines have."""
     block: Block = field(default_factory=Block)
     fenced: bool = False
     start: int = 0

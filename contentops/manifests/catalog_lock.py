@@ -14,6 +14,7 @@ import msgspec
 
 from contentops.errors import InputError, Severity, nearest, suggest
 from contentops.manifests.schema import check_schema
+from contentops.manifests.schema_match import compile_schema
 from contentops.manifests.values import entry_hint, kind_of
 from contentops.model import CatalogEntry, CatalogSnapshot, Template
 from contentops.schema_files import load_schema
@@ -99,8 +100,6 @@ def _check(source: Source, data: bytes, document: Json) -> None:
         message = f"the file has format {version}, which a newer version of contentops wrote"
         raise InputError([place(source, "newer-catalog", message, (1, 1), hint="update contentops")])
     schema = load_schema("catalog")
-    from contentops.manifests.schema_match import compile_schema
-
     if compile_schema(schema)(document):
         return
     # JSON is YAML, and the YAML reader knows where each value stands; only a file with problems is read twice.

@@ -35,7 +35,8 @@ MAX_OPENED: Final = 50
 """So many files are opened to see whether they look like manifests."""
 
 _ITEMS: Final = re.compile(rb"^items:", re.MULTILINE)
-_WILD: Final = re.compile(r"[*?\[]")
+WILD: Final = re.compile(r"[*?\[]")
+"""What makes a glob of a path."""
 
 
 class FileError(Exception):
@@ -133,11 +134,9 @@ class ProjectFiles:
         except FileError as error:
             # What stops it has a digest too: another reason, or no file any more, is another state of it.
             return DataFile(path=path, digest=digest_json(str(error.finding)), problem=error.finding)
-        return (
-            DataFile(path=path)
-            if content is None
-            else DataFile(path=path, digest=digest_bytes(content), content=content)
-        )
+        if content is None:
+            return DataFile(path=path)
+        return DataFile(path=path, digest=digest_bytes(content), content=content)
 
     def _inside(self, path: str) -> bool:
         """Whether a path stays inside the root once links are followed."""
@@ -154,7 +153,7 @@ class ProjectFiles:
         findings: list[Diagnostic] = []
         pattern = pattern.removeprefix("./")
         parts = pattern.split("/")
-        fixed = next((at for at, part in enumerate(parts[:-1]) if _WILD.search(part)), len(parts) - 1)
+        fixed = next((at for at, part in enumerate(parts[:-1]) if WILD.search(part)), len(parts) - 1)
         matches = glob_matcher(pattern)
         found = self._walk("/".join(parts[:fixed]), len(parts) - fixed - 1, findings, deep="**" in parts)
         return sorted(path for path in found if path != PROJECT_FILE and matches(path)), findings

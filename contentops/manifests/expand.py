@@ -38,7 +38,7 @@ _BUILT_IN: Final[Mapping[str, Json]] = {"mode": "standard"}
 
 
 class Layers(Struct, frozen=True):
-    """What stands under every item of a file: field defaults and variables, and which variables were taken away."""
+    """What stands under every item of a file: the defaults of its fields, and variables."""
 
     defaults: Mapping[str, Tree]
     variables: Mapping[str, Tree]

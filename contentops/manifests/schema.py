@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -137,7 +138,7 @@ def check_schema(document: YamlDocument, schema: Schema) -> list[Diagnostic]:
     secrets: list[str] = []
     for problem in validator.problems(root):
         secrets += _secrets(problem)
-        for found in _explain(document, problem):
+        for found in itertools.islice(_explain(document, problem), MAX_FINDINGS):
             findings.setdefault((found.location, found.code, found.message), found)
         if len(findings) >= MAX_FINDINGS:
             break

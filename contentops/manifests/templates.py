@@ -69,7 +69,7 @@ class TextTemplate:
     def names(self) -> tuple[str, ...]:
         """The variables it may use, sorted: `company`, `item.id`, `each.city` where only that part is used.
 
-        What its macros use counts, its own names do not. None where it cannot be compiled.
+        What its macros use counts, its own names do not. Empty where it cannot be compiled.
         """
         if self._names is None:
             if self._pieces is not None:

@@ -272,9 +272,7 @@ def _one_of(known: Iterable[str]) -> Callable[[str, Json, Report], bool]:
 
 
 def _is_bool(name: str, value: Json, report: Report) -> bool:
-    if isinstance(value, bool):
-        return True
-    return _no_bool((name,), value, "a bool", report)
+    return isinstance(value, bool) or _no_bool((name,), value, "a bool", report)
 
 
 def _no_bool(path: tuple[str, ...], value: Json, wanted: str, report: Report) -> bool:

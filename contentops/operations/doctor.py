@@ -84,7 +84,7 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     yield _catalog_check(project)
     key = project.api.key_env
     try:
-        known = credentials(project, world)
+        known = credentials(project.api, world)
     except ContentopsError as error:
         found = error.diagnostics()[0]
         yield Check(name="key", ok=False, message=found.message, hint=found.hint)

@@ -1,8 +1,7 @@
 """One item's sides, four questions in order: which body, which path, which front matter, which save.
 
-The change is the union of the steps they answer with. Of an item that no
-manifest declares any more, what is open is collected, and it is removed if a person asks. Nothing else in the program
-decides what is done to an item.
+The change is the union of the steps they answer with. Of an item that no manifest declares any more, what is open is
+collected, and it is removed if a person asks. Nothing else in the program decides what is done to an item.
 """
 
 from __future__ import annotations

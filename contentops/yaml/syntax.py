@@ -221,7 +221,7 @@ def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
         entry = _VALUE.match(line)
         if not found or not entry or entry["value"][0] in "\"'#|>" or found.start() > max(column, at[1]):
             continue
-        text = _cut(_without_comment(entry["value"]))
+        text = _started(entry["value"])
         both = "'" in text and '"' in text
         hint = "put the whole text in quotes" if both else f"quote Jinja: {_in_quotes(text)}"
         return UNQUOTED, (number, entry.start("value") + 1), hint
@@ -233,8 +233,9 @@ def _blank_quoted(line: str) -> str:
     return _QUOTED.sub(lambda found: " " * len(found.group()), line)
 
 
-def _without_comment(text: str) -> str:
-    return re.sub(r"\s+#.*$", "", text).rstrip()
+def _started(text: str) -> str:
+    """How the rest of a line starts, without a comment."""
+    return _cut(re.sub(r"\s+#.*$", "", text[:_SEARCHED]).rstrip())
 
 
 def _cut(text: str) -> str:
@@ -264,7 +265,7 @@ def _bad_start(source: Source, at: Mark, _begun: Mark) -> _Answer:
     if rest[:1] in {"", "\t"} or (not line[: at[1] - 1].strip(" ") and "\t" in line[: len(line) - len(line.lstrip())]):
         return _tab(source, at, at)
     first = "a backtick" if rest[:1] == "`" else f"`{rest[:1]}`"
-    return f"a text cannot start with {first}", at, f"put it in quotes: {_in_quotes(_cut(_without_comment(rest)))}"
+    return f"a text cannot start with {first}", at, f"put it in quotes: {_in_quotes(_started(rest))}"
 
 
 def _tab(source: Source, at: Mark, _begun: Mark = (0, 0)) -> _Answer:
@@ -278,7 +279,7 @@ def _second_colon(source: Source, at: Mark, _begun: Mark) -> _Answer:
     line = source.line(at[0])
     entry = _VALUE.match(line)
     if entry and entry["key"] and entry.start("value") < at[1] - 1:
-        text = _cut(_without_comment(entry["value"]))
+        text = _started(entry["value"])
         return "a second `: ` in one line", at, f"put the text in quotes: {_in_quotes(text)}"
     above = re.match(r"(\s*(?:- +)*)[\w-]+:[^\s:/]", source.line(at[0] - 1))
     if above:
@@ -349,7 +350,7 @@ def _no_colon(source: Source, _at: Mark, begun: Mark) -> _Answer:
 
 
 def _anchor(source: Source, _at: Mark, begun: Mark) -> _Answer:
-    text = _cut(_without_comment(source.line(begun[0])[begun[1] - 1 :]))
+    text = _started(source.line(begun[0])[begun[1] - 1 :])
     return f"a text cannot start with `{text[:1]}`", begun, f'put it in quotes: `"{text}"`'
 
 
