@@ -621,6 +621,13 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ("no-colon", "a: 1\nword\n", (2, 1), "neither", "several lines"),
     ("no-colon-space", "a: 1\nb:2\n", (2, 1), "neither", "space after the colon"),
     ("inner-quote", "a: 'it's'\n", (1, 8), "closing quote", "double the quote"),
+    (
+        "inner-quote-2",
+        'a: "is "x""\n',
+        (1, 9),
+        "closing quote",
+        'in single quotes, or write the quote inside it as `\\"`',
+    ),
     ("open-quote", "a: 'x\nb: 1\n", (1, 4), "never closed", "closing quote"),
     ("open-bracket", "a: [1, 2\nb: 1\n", (2, 2), "bracket opened at line 1, column 4", "close it"),
     ("extra-bracket", "a: [1]]\n", (1, 7), "one thing too many", "quotes"),

@@ -335,7 +335,9 @@ def _no_key(source: Source, at: Mark, _begun: Mark) -> _Answer:
     line = source.line(at[0])
     entry = _VALUE.match(line)
     if entry and entry["value"][0] in "\"'" and entry.start("value") < at[1] - 1:
-        hint = "double the quote inside the text (`'it''s'`), or use the other kind of quotes"
+        hint = "double the quote inside the text (`'it''s'`), or put the text in double quotes"
+        if entry["value"][0] == '"':
+            hint = 'put the text in single quotes, or write the quote inside it as `\\"`'
         return "the text goes on after its closing quote", at, hint
     if line[: at[1] - 1].strip():
         return f"`{_cut(line[at[1] - 1 :].strip())}` is one thing too many in this line", at, "put the text in quotes"
