@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import hypothesis
@@ -671,6 +672,25 @@ def test_syntax_error_is_explained_where_it_is(text: str, place: tuple[int, int]
     assert place_of(found)[:2] == place
     assert message in found.message
     assert hint in found.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'say: "hi" it\'s: x',
+        '{{ company }}\'s "x"',
+        "it's: \\d",
+        "@'x'",
+        "&a: \"b\" 'c'",
+        "50% off: yes",
+        "*it's*",
+    ],
+)
+def test_what_a_hint_puts_in_quotes_can_be_copied(text: str) -> None:
+    """It is read as the text that was meant, whatever quotes stand in it."""
+    quoted = re.search(r"`(['\"].*['\"])`", only(f"a: {text}\n").hint)
+    assert quoted is not None
+    assert value_of(f"a: {quoted[1]}\n") == {"a": text}
 
 
 @PARSERS
