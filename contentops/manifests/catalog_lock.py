@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from contentops.digest import canonical
 from contentops.errors import InputError, Severity, nearest, suggest
 from contentops.manifests.schema import check_schema
 from contentops.manifests.schema_match import compile_schema
@@ -77,6 +78,7 @@ def parse(data: bytes) -> dict[str, CatalogSnapshot]:
         raise InputError(findings)
     try:
         document = json.loads(source.text)
+        canonical(document).encode()  # refuses what is no JSON, though Python reads it: NaN, half a character
     except json.JSONDecodeError as error:
         raise InputError([_broken(source, error)]) from error
     except (RecursionError, ValueError) as error:
