@@ -294,6 +294,12 @@ def test_pattern_that_leaves_the_project_is_refused(tmp_path: Path, pattern: str
     assert only(tmp_path, f"project: x\nmanifests: [ok/*.yaml, {pattern}]\n").code == "bad-path"
 
 
+@pytest.mark.parametrize(("pattern", "problem"), [("' '", "is empty"), ("'[z-a].yaml'", "goes backwards")])
+def test_pattern_that_matches_nothing_is_refused(tmp_path: Path, pattern: str, problem: str) -> None:
+    """What could never be the name of a file is a mistake."""
+    assert problem in only(tmp_path, f"project: x\nmanifests: [ok/*.yaml, {pattern}]\n").message
+
+
 @pytest.mark.parametrize(
     "url",
     [

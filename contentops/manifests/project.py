@@ -236,7 +236,7 @@ def _secrets(settings: Any) -> Iterator[str]:
 def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
     """What a schema cannot say, about the project and every environment, chosen or not."""
     macros = document.root.get("macros") if isinstance(document.root, Map) else None
-    if isinstance(macros, str) and (problem := _pattern_problem(macros)):
+    if isinstance(macros, str) and (problem := _path_problem(macros)):
         message = f"the path `{macros[:60]}` {problem}"
         hint = "write it relative to the project root, such as `templates/macros.j2`"
         yield finding(document, "bad-path", message, ("macros",), hint=hint)
@@ -251,7 +251,7 @@ def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
             yield from _check_source(document, pointer, source)
         manifests = layer.get("manifests")
         for index, pattern in enumerate(manifests if isinstance(manifests, list) else ()):
-            if isinstance(pattern, str) and (problem := _pattern_problem(pattern)):
+            if isinstance(pattern, str) and (problem := _path_problem(pattern) or _glob_problem(pattern)):
                 message = f"the pattern `{pattern[:60]}` {problem}"
                 hint = "write it relative to the project root, such as `content/**/*.yaml`"
                 yield finding(document, "bad-path", message, (*pointer, "manifests", index), hint=hint)
@@ -315,15 +315,21 @@ def _check_timeout(document: YamlDocument, pointer: tuple[str, ...], value: str)
         yield finding(document, "wrong-value", "`job_timeout` must be more than 0 and less than ten days", pointer)
 
 
-def _pattern_problem(pattern: str) -> str:
-    """Why a manifest pattern could reach outside the project, or is written for one system only."""
-    if "\\" in pattern:
+def _path_problem(path: str) -> str:
+    """Why a path or pattern could reach outside the project, or is written for one system only."""
+    if "\\" in path:
         return "holds a backslash"
-    if pattern.startswith(("/", "~")) or re.match(r"[A-Za-z]:", pattern):
+    if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
         return "is not relative"
-    if ".." in pattern.split("/"):
-        return "leaves the project"
-    return ""
+    return "leaves the project" if ".." in path.split("/") else ""
+
+
+def _glob_problem(pattern: str) -> str:
+    """Why a pattern could match nothing."""
+    classes = re.findall(r"\[!?(.[^\]]*)\]", pattern)
+    if any(first > last for body in classes for first, last in re.findall(r"(.)-(.)", body)):
+        return "holds a range that goes backwards"
+    return "" if pattern.strip() else "is empty"
 
 
 def _check_url(document: YamlDocument, pointer: tuple[str, ...], url: str) -> Iterator[Diagnostic]:
