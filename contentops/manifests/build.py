@@ -57,7 +57,7 @@ class FileBuilder:
         """What a manifest comes to, by its bytes; `path` is relative to the project root."""
         document, findings = read_yaml(path, content)
         schema = load_schema("manifest")
-        shape = check_schema(document, schema)
+        shape = check_schema(document, "manifest")
         problems = Problems()
         rows, asked = self._rows(document, problems)
         if self.macros:

@@ -75,7 +75,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
 def checked_settings(data: bytes) -> YamlDocument:
     """A project file that may be used, from its bytes. Raises InputError with every finding."""
     document, findings = read_yaml(PROJECT_FILE, data)
-    findings += check_schema(document, load_schema("project"))
+    findings += check_schema(document, "project")
     findings += _check_settings(document)
     if document.root is None and not findings:
         hint = "write `project: NAME`, or start with `contentops init`"
