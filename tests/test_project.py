@@ -277,6 +277,7 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
         ("project: x\nenvironments: {a: [1]}\n", "wrong-type"),
         ("project: x\nenvironments: {A/B: {}}\n", "bad-name"),
         ("project: x\nvars: {item: 1}\n", "bad-name"),
+        ("project: x\nenvironments: {e: {vars: {range: 1}}}\n", "bad-name"),
     ],
     ids=lambda value: repr(value)[:30],
 )

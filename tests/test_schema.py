@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from contentops.manifests import schema as schema_module
 from contentops.manifests.schema import check_schema
 from contentops.manifests.schema_match import UnknownKeywordError, compile_schema, resolve
+from contentops.manifests.values import RESERVED
 from contentops.schema_files import SCHEMA_NAMES, load_schema, schema_path
 from contentops.yaml.positions import Source, YamlDocument
 from contentops.yaml.read import read_yaml
@@ -106,6 +107,12 @@ def test_defaults_take_the_item_keys_that_make_sense_for_many() -> None:
     definitions = load_schema(MANIFEST)["definitions"]
     item = set(definitions["item"]["properties"])
     assert item - set(definitions["defaults"]["properties"]) == {"id", "for_each", "matrix", "vars"}
+
+
+@pytest.mark.parametrize("name", [MANIFEST, PROJECT])
+def test_no_variable_has_a_name_that_templates_use(name: str) -> None:
+    """What means something else in every template is refused where variables are declared."""
+    assert set(load_schema(name)["definitions"]["vars"]["propertyNames"]["not"]["enum"]) >= RESERVED
 
 
 def test_schema_files_are_found_by_name() -> None:

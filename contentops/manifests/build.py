@@ -64,7 +64,7 @@ class FileBuilder:
             asked[self.macros.path] = self.macros.digest
             for problem in self.macros.problems:
                 problems.add(problem)
-        below = layers(self.project, self.project_source, document, problems)
+        below = layers(self.project, self.project_source, document)
         declared = expand(document, below, rows, self.cli, problems)
         if shape:
             declared = with_meant(declared, document, schema)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 LOCAL = "local"
 """The `base_url` of the embedded server."""
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)([hms])")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 _HOST = re.compile(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]")
@@ -120,7 +119,7 @@ def parse_variable(text: str) -> tuple[str, Any]:
 def check_variable_name(name: str) -> None:
     """Raise UsageError unless `name` can be the name of a Jinja variable of ours."""
     names = load_schema("project")["definitions"]["vars"]["propertyNames"]
-    if not _NAME.fullmatch(name) or name in names["not"]["enum"]:
+    if not re.fullmatch(names["pattern"], name) or name in names["not"]["enum"]:
         shown = re.sub(UNWANTED, "\ufffd", name[:60])
         message = f"`{shown}` cannot be the name of a variable"
         raise UsageError(message, code="bad-variable", hint=names["errorMessage"])
