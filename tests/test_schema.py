@@ -508,7 +508,7 @@ def test_line_breaks_do_not_break_messages() -> None:
     assert "\n" not in only('items: [{id: "x\\ny", mode: "a\\nb"}]').message
 
 
-@pytest.mark.parametrize("key", ["key", "api_key", "token", "Secret"])
+@pytest.mark.parametrize("key", ["access_token", "key", "api_key", "token", "Secret"])
 def test_literal_key_is_refused_and_not_shown(key: str) -> None:
     """An API key in the file is answered with `key_env`, and shown neither here nor by a neighbour in its line."""
     found = findings_of(f"project: p\napi: {{{key}: sk-123456, dialect: v9}}\n", PROJECT)

@@ -19,7 +19,7 @@ from contentops.manifests.schema import check_schema
 from contentops.model import BASE, PROJECT_FILE, ApiSettings, Budget, Guards, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Map, YamlDocument, finding
-from contentops.yaml.read import SECRET_KEYS, masked, read_yaml
+from contentops.yaml.read import is_secret, masked, read_yaml
 from contentops.yaml.syntax import UNWANTED, plain_scalar
 
 if TYPE_CHECKING:
@@ -227,8 +227,7 @@ def _secrets(settings: Any) -> Iterator[str]:
         if isinstance(ledger := layer.get("ledger"), str) and "@" in ledger:
             yield ledger
         for key, value in _map(layer, "api").items():
-            hides = key.lower() in SECRET_KEYS or key in {"key_env", "user_env"}
-            if isinstance(value, str) and (hides or (key == "base_url" and ("@" in value or "?" in value))):
+            if isinstance(value, str) and (is_secret(key) or (key == "base_url" and ("@" in value or "?" in value))):
                 yield value
 
 

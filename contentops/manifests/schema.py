@@ -17,7 +17,7 @@ from contentops.manifests.problems import meant
 from contentops.manifests.schema_match import compile_schema, is_type, resolve
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Map, YamlDocument, finding
-from contentops.yaml.read import SECRET_KEYS, masked
+from contentops.yaml.read import is_secret, masked
 from contentops.yaml.syntax import number_hint
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _secrets(problem: _Problem) -> Iterator[str]:
     elif problem.keyword == "additionalProperties":
         known = problem.schema.get("properties", {})
         unknown = (key for key in problem.value if key not in known)
-        yield from (str(problem.value[key]) for key in unknown if key.lower() in SECRET_KEYS)
+        yield from (str(problem.value[key]) for key in unknown if is_secret(key))
 
 
 def _explain(document: YamlDocument, problem: _Problem) -> Iterator[Diagnostic]:
@@ -242,7 +242,7 @@ def _unknown_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnos
 
 def _key_hint(key: str, known: Sequence[str]) -> str:
     """What an unknown key was probably meant as."""
-    if key.lower() in SECRET_KEYS and "key_env" in known:
+    if is_secret(key) and "key_env" in known:
         return "keys come from the environment: set `key_env` to the name of a variable"
     if close := nearest(key, known):
         return f"did you mean `{close}`?"
