@@ -20,7 +20,7 @@ from contentops.model import BASE, PROJECT_FILE, ApiSettings, Budget, Guards, Pr
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Map, YamlDocument, finding
 from contentops.yaml.read import is_secret, masked, read_yaml
-from contentops.yaml.syntax import UNWANTED, plain_scalar
+from contentops.yaml.syntax import JINJA, UNWANTED, plain_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -266,7 +266,7 @@ def _check_commands(document: YamlDocument, pointer: tuple[str, ...], layer: Map
             continue
         at: tuple[str | int, ...] = (*below, index)
         shown = command[:60]
-        if re.search(r"\{[{%#]", command):
+        if JINJA.search(command):
             message = f"the command `{shown}` holds Jinja, which a command cannot"
             yield finding(document, "bad-command", message, at, hint="write the program and its arguments out")
         elif not _words(command):
