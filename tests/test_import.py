@@ -48,7 +48,7 @@ def _import(scene: Scene, *ids: str, **options: Any) -> Adoption:
 
 def _refreshed(scene: Scene) -> Plan:
     with open_workspace(scene.project, scene.world(), write=True) as workspace:
-        found = refresh(workspace.plan_inputs(Choice()), workspace.cache, workspace.limiter, world=scene.world())
+        found = refresh(workspace, workspace.plan_inputs(Choice()), None)
         return make_plan(found)
 
 

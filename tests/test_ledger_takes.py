@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
+from contentops.digest import digest_bytes
 from contentops.model import Action
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.ledger import SceneLedger
@@ -89,3 +92,25 @@ def test_another_take_is_written_where_the_one_before_was_paid_for(tmp_path: Pat
     assert results(one.apply()) == {"a": "done"}
     assert "Take 2." in one.read("out/a.md")
     assert one.api.count("submit") == 3
+
+
+def test_a_paid_text_is_brought_though_the_last_one_of_its_request_is_another(
+    tmp_path: Path, ledger: SceneLedger
+) -> None:
+    """One that failed its checks here, while another environment has paid for its own, and the cache is gone."""
+    one, _ = _checkouts(tmp_path, ledger)
+    one.write("content/blog.yaml", f"defaults: {{checks: {{excludes: ['Take 1.']}}}}\n{blog('a', year=2027)}")
+    assert results(one.apply()) == {"a": "blocked"}
+    with psycopg.connect(ledger.url) as connection:
+        connection.execute(
+            "INSERT INTO contentops.text SELECT 'theirs', account, lineage, server, digest, item, title,"
+            " %s, replace(value, 'Take 1.', 'Take 9.'), made_at + interval '1 minute' FROM contentops.text"
+            " WHERE request_id = %s",
+            (digest_bytes(b"theirs"), one.entry("a").request_id),
+        )
+    shutil.rmtree(one.root / ".contentops/cache")
+    one.api.contents.clear()
+    one.write("content/blog.yaml", blog("a", year=2027))
+    assert results(one.apply()) == {"a": "done"}
+    assert "Take 1." in one.read("out/a.md")
+    assert one.api.count("submit") == 2

@@ -235,7 +235,7 @@ def test_a_person_is_asked_once(remote: Project, home: dict[str, str]) -> None:
     asked: list[str] = []
     world = World(environ=home, ask=answering(asked, yes=True))
     for _ in range(2):
-        assert credentials(remote, world).key == KEY
+        assert credentials(remote.api, world).key == KEY
     assert len(asked) == 1
     assert (ELSEWHERE in asked[0], KEY in asked[0]) == (True, False)
     assert trust.own_config(home).servers == (ELSEWHERE,)
@@ -247,7 +247,7 @@ def test_a_no_is_a_refusal(remote: Project, home: dict[str, str], stated: dict[s
     asked: list[str] = []
     world = World(environ={**home, **stated}, ask=answering(asked, yes=False))
     with pytest.raises(Refused, match="may not be sent"):
-        credentials(remote, world)
+        credentials(remote.api, world)
     assert len(asked) == (0 if stated else 1)
     assert trust.own_config(home).servers == ()
 

@@ -60,7 +60,7 @@ def own_config(environ: Mapping[str, str]) -> OwnConfig:
 
 def _read(path: Path) -> bytes | None:
     try:
-        return read_file(path, MAX_BYTES)
+        return read_file(path, MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -93,13 +93,13 @@ def lock_name(environment: str) -> str:
     return named("contentops", environment, "lock")
 
 
-def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] | None = None) -> Lock:
+def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> Lock:
     """The lock at a commit, below the folder of the project; an empty one where there is none.
 
     `extra` is added to git's environment; without it git only looks. Raises StateError, GitFailed.
     """
     name = lock_name(environment)
-    data = None if not commit else file_at(root, commit, name) if extra is None else file_at(root, commit, name, extra)
+    data = file_at(root, commit, name, extra) if commit else None
     if data is None:
         return locks.Lock()
     try:

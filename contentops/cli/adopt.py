@@ -39,6 +39,7 @@ from contentops.operations.adopt import Options, Telling, read_map
 from contentops.operations.apply import ApplyOptions
 from contentops.operations.workspace import catalog_of, locked_environments
 from contentops.reporting.diagnostics import diagnostics_json
+from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ def promote(
 
     def again(_run: Run) -> str:
         flags = [f"--from {shlex.quote(source)}", f"--to {shlex.quote(target)}", *flags_of(inputs)]
-        return " ".join(["contentops promote", *flags])
+        return command_line("promote", "", flags)
 
     options = ApplyOptions(inputs={**inputs, "promote_from": source})
     return carry_out(project, choice, options, manner, again)

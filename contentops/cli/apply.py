@@ -110,7 +110,7 @@ def command(
 
     Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
     """
-    plain = plan_file is None and conflicts == "block" and not (reviewed or events or any(chosen.values()))
+    plain = plan_file is None and conflicts == "block" and not (reviewed or events or detach or any(chosen.values()))
     last = session.last_plan()
     if plain and (plan := last.recall()) is not None and not plan.refusals:
         manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json)
@@ -159,7 +159,7 @@ def _carry_out_file(
 
 def _ceiling(path: Path) -> Mapping[str, Json]:
     """The reviewed plan at `path`; empty where there is none, so that a plan that was not kept allows nothing."""
-    if not path.exists():
+    if not os.path.lexists(path):
         terminal.tell(f"no plan was reviewed: `{visible(str(path))}` does not exist")
         return {}
     from contentops.cli.files import read_plan

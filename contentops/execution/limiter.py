@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from msgspec import Struct, field
 
-from contentops.api.backoff import RETRY, backoff
+from contentops.api.backoff import RETRY
 
 if TYPE_CHECKING:
     import random
@@ -52,7 +52,7 @@ class Outage:
             self.since = now
         if now >= self.ask_at:
             self.failures += 1
-            self.ask_at = now + backoff(self.chance, self.failures)
+            self.ask_at = now + RETRY.wait(self.chance, self.failures)
         return RETRY.goes_on(self.since, now)
 
 

@@ -81,9 +81,11 @@ class ReadLedger:
         self.look_for_texts(server, (digest,))
         return self._texts[server, digest]
 
-    def text(self, server: str, digest: Digest) -> StoredText | None:
-        """That text."""
-        return read_text(self._session, self._owner.lineage, server, digest) if self.summary(server, digest) else None
+    def text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
+        """That text; the one of a submit, if it is named."""
+        if self.summary(server, digest) is None:
+            return None
+        return read_text(self._session, self._owner.lineage, server, digest, request_id)
 
     def body(self, digest: Digest) -> str | None:
         """The words of a text that was looked for, by their digest; None where the row holds others."""

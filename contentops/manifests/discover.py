@@ -35,7 +35,8 @@ MAX_OPENED: Final = 50
 """So many files are opened to see whether they look like manifests."""
 
 _ITEMS: Final = re.compile(rb"^items:", re.MULTILINE)
-_WILD: Final = re.compile(r"[*?\[]")
+WILD: Final = re.compile(r"[*?\[]")
+"""What makes a glob of a path."""
 
 
 class FileError(Exception):
@@ -135,7 +136,7 @@ class ProjectFiles:
         findings: list[Diagnostic] = []
         pattern = pattern.removeprefix("./")
         parts = pattern.split("/")
-        fixed = next((at for at, part in enumerate(parts[:-1]) if _WILD.search(part)), len(parts) - 1)
+        fixed = next((at for at, part in enumerate(parts[:-1]) if WILD.search(part)), len(parts) - 1)
         matches = glob_matcher(pattern)
         found = self._walk("/".join(parts[:fixed]), len(parts) - fixed - 1, findings, deep="**" in parts)
         return sorted(path for path in found if path != PROJECT_FILE and matches(path)), findings
@@ -209,7 +210,7 @@ def discover(project: Project, source: Source, files: ProjectFiles) -> tuple[lis
         matched, problems = files.match(pattern)
         findings += problems
         found.update(matched)
-        if not matched:
+        if not matched and not any(problem.severity is Severity.ERROR for problem in problems):
             idle.append((pattern, index))
     elsewhere = _elsewhere(files) if idle and not found else []
     written = len(pointer) > 1 or "manifests" in project.settings

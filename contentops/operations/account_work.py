@@ -105,7 +105,7 @@ class AccountWorker:
             admission=admit(project.api.max_in_flight, place, history, honours_ids=capabilities.honours_ids),
             durations=learned_durations(state, server),
             capabilities=capabilities,
-            index=ContentIndex(owned=set(), looked={}),
+            index=ContentIndex(),
         )
         learned = Learned(state, server, known)
         plan = Plan(project=project.name, environment="", server=server, lineage="")
@@ -138,7 +138,7 @@ def _share(ctx: Context, run: LocalRun, learned: Learned, claims: Claims) -> Non
     """What is to be done from time to time."""
     learned.share()
     # What was stored meanwhile may be the text of another lost submit; and nothing grows for ever.
-    ctx.index = ContentIndex(owned=set(), looked={})
+    ctx.index = ContentIndex()
     if claims.working:
         what, until = run.waiting_for()
         ctx.heed_hold(what, until)

@@ -21,7 +21,7 @@ from contentops.documents.front_matter import TITLE_KEY
 from contentops.documents.paths import check_output, collision_key
 from contentops.errors import Diagnostic, InputError, Location, OutputError, UsageError
 from contentops.manifests.declare import SPEC_FIELDS, Existing
-from contentops.manifests.discover import ProjectFiles, glob_matcher
+from contentops.manifests.discover import WILD, ProjectFiles, glob_matcher
 from contentops.manifests.schema import check_schema
 from contentops.manifests.validate import id_problem
 from contentops.model import ItemId
@@ -40,7 +40,7 @@ from contentops.operations.declare import (
 from contentops.operations.workspace import World, open_workspace, other_states
 from contentops.planning.inputs import pending
 from contentops.planning.renames import apply_renames
-from contentops.yaml.read import read_yaml
+from contentops.yaml.read import MAX_BYTES, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -52,10 +52,6 @@ if TYPE_CHECKING:
 MARKDOWN: Final = (".md", ".markdown", ".mdx")
 """How the names end of the files that are looked for in folders."""
 
-MAX_MAP: Final = 1 << 20
-"""Bytes of the largest mapping file that is read."""
-
-_WILD: Final = re.compile(r"[*?\[]")
 _JSON_FRONT: Final = re.compile(r"\ufeff?\{\s*(?:\"|\}\s*\n)")
 
 
@@ -86,7 +82,7 @@ class Telling(Struct, frozen=True, kw_only=True):
 def read_map(path: Path) -> Telling:
     """What a mapping file says. Raises InputError where it is none, OutputError where it cannot be read."""
     try:
-        data = read_file(path, MAX_MAP + 1)
+        data = read_file(path, MAX_BYTES + 1)
     except OSError as error:
         raise OutputError(f"`{path}` cannot be read: {error.strerror or error}", hint="check `--map`") from error
     document, findings = read_yaml(str(path), data)
@@ -209,17 +205,18 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
         if name.split("/")[0] == "..":
             missing.append(not_adopted(name, "lies outside the project"))
             continue
-        folder = "" if name == "." else name
-        if os.path.lexists(root / name):
-            matched = _markdown(files.walk(folder)) if (root / name).is_dir() else [name]
-        elif _WILD.search(name):
+        is_there = os.path.lexists(root / name)
+        is_folder = is_there and (root / name).is_dir()
+        if is_there:
+            matched = _markdown(files.walk("" if name == "." else name)) if is_folder else [name]
+        elif WILD.search(name):
             matches = glob_matcher(name)
             matched = [path for path in _markdown(files.walk()) if matches(path)]
         else:
             matched = []
         found.update(matched)
         if not matched:
-            if (root / name).is_dir() or _WILD.search(name):
+            if is_folder or WILD.search(name):
                 hint = f"looked for names that end in {', '.join(MARKDOWN)}; any other file is named by itself"
                 missing.append(not_adopted(name, "holds no Markdown file", hint))
             else:

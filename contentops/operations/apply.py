@@ -14,10 +14,10 @@ from contentops.ci.runner import for_pull_request, in_ci
 from contentops.collector import left_alone
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
-from contentops.errors import ApiError, Refused
+from contentops.errors import ApiError, Refused, first_of
 from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
-from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit, request_id
+from contentops.model import Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.connection import connected, credentials, find_in_turn
 from contentops.operations.few_changes import keep_items
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from contentops.api.session import Client
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger
-    from contentops.model import Change, Json, Plan, Project, Refusal, Run, State
+    from contentops.model import Change, Json, Plan, Project, Refusal, RequestId, Run, State
     from contentops.operations.connection import Credentials
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
@@ -103,7 +103,7 @@ def apply(
     world = structs.replace(world, stopped=_waiting(options.stop, emit, world))
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace, world)
-        watched = AskedInputs(gathered(workspace, choice, tell=telling(emit, world), world=world))
+        watched = AskedInputs(gathered(workspace, choice, telling(emit, world)))
         found = watched.inputs
         made = make_plan(found) if options.reviewed is None else compare_file(found, options.reviewed)
         planned = structs.replace(made, refusals=standing(made, options.approval))
@@ -117,7 +117,7 @@ def apply(
             show(planned)
         check_allowed(project, planned, options, world)
         needed = any(change.has(*NETWORK) for change in planned.changes)
-        known = credentials(project, world) if needed else None
+        known = credentials(project.api, world) if needed else None
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
         if planned.submits_worst:
@@ -196,19 +196,11 @@ def _sweep(workspace: Workspace, world: World) -> None:
 def standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
     """The guards that no flag has overridden, and the flag that is one itself."""
     over = approved(plan, approval.credits)
-    return tuple(
-        refusal
-        for refusal in (*plan.refusals, *([over] if over else []))
-        if not (
-            (
-                refusal.guard.startswith("budget")
-                and approval.credits is not None
-                and plan.credits_worst <= approval.credits
-            )
-            or (refusal.guard == "changed-ratio" and approval.changes)
-            or (refusal.guard == "empty" and approval.empty)
-        )
-    )
+    paid = approval.credits is not None and over is None
+    overridden = {"changed-ratio": approval.changes, "empty": approval.empty}
+    overridden |= {"budget-credits": paid, "budget-items": paid}
+    left = (refusal for refusal in plan.refusals if not overridden.get(refusal.guard))
+    return (*left, *([over] if over else []))
 
 
 def _refuse(plan: Plan) -> None:
@@ -280,7 +272,7 @@ def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, froze
     """
     held = frozenset(id_ for id_, entry in shared.held.items() if entry.kind)
     submits = {
-        RequestId(request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt)): change.id
+        request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt): change.id
         for change in plan.changes
         if (step := change.submit) is not None
     }
@@ -310,14 +302,10 @@ def needless(plan: Plan) -> tuple[RequestId, ...]:
 def begun_elsewhere(items: Sequence[str]) -> Refused:
     """That others were quicker than this command; nothing was done."""
     return Refused(
-        f"another machine has begun to work on {_named(items)} since this was planned; nothing was done",
+        f"another machine has begun to work on {first_of(items)} since this was planned; nothing was done",
         code="ledger-changed",
         hint="run it again: it plans with what is known by then",
     )
-
-
-def _named(items: Sequence[str]) -> str:
-    return f"`{items[0]}`" + (f" and {len(items) - 1} more" if len(items) > 1 else "")
 
 
 async def _find_dialect(plan: Plan, client: Client, limiter: AccountLimiter, stop: Stop) -> None:

@@ -20,7 +20,6 @@ from contentops.documents.preset import apply_preset, title_for
 from contentops.documents.sections import main_heading
 from contentops.errors import Diagnostic, OutputError
 from contentops.execution.content_index import ITEM_KEY, SPEC_KEY, StoredContent
-from contentops.execution.context import list_all
 from contentops.execution.times import iso
 from contentops.manifests.declare import SPEC_FIELDS, Existing
 from contentops.manifests.validate import id_problem
@@ -131,15 +130,13 @@ def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str]
     async def story(caller: Caller) -> None:
         wanted = [ContentEntry(content_id) for content_id in dict.fromkeys(content_ids)]
         if not content_ids:
-            listed = await list_all(caller.ask)
-            if isinstance(listed, Failure):
-                raise as_error(listed, project)
+            listed = await caller.listed()
             wanted = sorted(listed.entries, key=lambda entry: entry.id)
             found.findings.extend(not_imported(one.id, "has an id that cannot be used") for one in listed.unnamed)
         free = []
         for entry in wanted:
-            if item := owned.get(entry.id, ("", False, ""))[0]:
-                found.known.append(Taken(id=item, path="", generates=False, declared=True, content=entry.id))
+            if (owner := owned.get(entry.id)) is not None:
+                found.known.append(Taken(id=owner.item, path="", generates=False, declared=True, content=entry.id))
             else:
                 free.append(entry)
         for number, entry in enumerate(free, start=1):

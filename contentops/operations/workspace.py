@@ -33,7 +33,6 @@ from contentops.model import CatalogSnapshot, State
 from contentops.model.stored import keep_once
 from contentops.parallel import processors
 from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids, paths, specs_by_id
-from contentops.planning.plan import make_plan
 from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
 from contentops.state.cache import Cache
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger, ReadLedger
-    from contentops.model import Catalog, Desired, ItemId, Observed, Plan, Project
+    from contentops.model import Catalog, Desired, ItemId, Observed, Project
     from contentops.operations.history import PastTexts
 
 
@@ -148,10 +147,6 @@ class Workspace:
         from contentops.operations.history import PastTexts
 
         return PastTexts(self.project, state, self.cache)
-
-    def plan(self, choice: Choice) -> Plan:
-        """What `apply` would do."""
-        return make_plan(self.plan_inputs(choice))
 
 
 @contextlib.contextmanager

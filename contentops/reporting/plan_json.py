@@ -159,7 +159,7 @@ def plain(value: Json) -> Json:
 
 
 def plan_of(document: Mapping[str, Json]) -> Plan:
-    """The plan that `plan_json` wrote, of a document that fits the schema.
+    """The plan that `plan_pieces` wrote, of a document that fits the schema.
 
     Without records; of specs, steps and open entries only what a plan says about them.
     """

@@ -112,9 +112,9 @@ class Cache:
 
     def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
         """The last paid text for a request, or None; only that of one submit, if it is named."""
-        looks = (self.own_text,) if self.shared is None else (self.own_text, self.shared.text)
-        found = (look(server, digest) for look in looks)
-        return next((one for one in found if one is not None and request_id in ("", one.request_id)), None)
+        own = self.own_text(server, digest)
+        own = own if own is not None and request_id in ("", own.request_id) else None
+        return own if own is not None or self.shared is None else self.shared.text(server, digest, request_id)
 
     def own_text(self, server: str, digest: Digest) -> StoredText | None:
         """The same as far as it is kept here."""
@@ -391,5 +391,5 @@ def _parsed(text: str | None, kind: type[_T]) -> _T | None:
 
 
 def _words(error: BaseException) -> str:
-    said = str(error) or "another process was writing it for too long"
+    said = getattr(error, "strerror", None) or str(error) or "another process was writing it for too long"
     return said[:1].lower() + said[1:]

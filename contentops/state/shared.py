@@ -40,8 +40,8 @@ class SharedEntries(OpenElsewhere, Protocol):
 class SharedTexts(Protocol):
     """Paid texts, by whomever, and what was learned about an account's server."""
 
-    def text(self, server: str, digest: Digest) -> StoredText | None:
-        """The last paid text for a request."""
+    def text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
+        """The last paid text for a request; that of one submit, if it is named."""
 
     def body(self, digest: Digest) -> str | None:
         """The words of such a text by their digest, where its request was looked for."""
