@@ -398,7 +398,7 @@ def test_a_linked_root_of_a_glob_is_refused(project: Build) -> None:
     root = project({"contentops.yaml": PROJECT}, at="p")
     project({"x.yaml": ONE}, at="outside")
     (root / "content").symlink_to(root.parent / "outside")
-    assert {entry.code for entry in findings(root)} == {"outside-project", "no-manifests"}
+    assert [entry.code for entry in findings(root)] == ["outside-project"]
 
 
 def test_links_inside_the_project_are_read(project: Build) -> None:

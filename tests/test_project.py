@@ -225,6 +225,14 @@ def test_unknown_environment_names_all(tmp_path: Path, environment: str, hint: s
     assert caught.value.exit_code == ExitCode.USAGE
 
 
+def test_the_environment_that_was_asked_for_is_the_one_to_declare(tmp_path: Path) -> None:
+    """What the hint says can be copied as it is, and is what helps."""
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, "project: x\n", "prod")
+    assert caught.value.hint == "to declare one: `environments: {prod: {}}` in `contentops.yaml`"
+    assert load(tmp_path, "project: x\nenvironments: {prod: {}}\n", "prod").environment == "prod"
+
+
 @pytest.mark.parametrize("environment", ["../x", "\x1b[31m", "x" * 500], ids=["path", "escape", "long"])
 def test_hostile_environment_name_is_harmless(tmp_path: Path, environment: str) -> None:
     """An environment must be declared, so its name is never a path; messages show no escapes."""

@@ -143,12 +143,20 @@ def refuse_unfinished(clone: Clone) -> None:
 
 def refuse_unfit_lock(clone: Clone, environment: str) -> None:
     """Raises Refused where git ignores the lock, or keeps a pointer in its place."""
-    name = lock_name(environment)
-    # A file that is in git already is not ignored, whatever the rules say.
-    if not clone.attempt("check-ignore", "--quiet", "--", name).code:
-        hint = f"add `!{name}` to `.gitignore`: without the lock, the next clone pays for everything again"
-        raise Refused(f"git ignores `{name}`", code="ignored-lock", hint=hint)
+    refuse_ignored_lock(clone.root, environment)
     refuse_lock_in_lfs(clone.root, environment)
+
+
+def refuse_ignored_lock(root: str, environment: str) -> None:
+    """Raises Refused where git ignores the lock; nothing outside a repository."""
+    if not in_repository(root):
+        return
+    name = lock_name(environment)
+    with contextlib.suppress(GitFailed):
+        # A file that is in git already is not ignored, whatever the rules say.
+        if not try_git(root, "check-ignore", "--quiet", "--", name).code:
+            hint = f"add `!{name}` to `.gitignore`: without the lock, the next clone pays for everything again"
+            raise Refused(f"git ignores `{name}`", code="ignored-lock", hint=hint)
 
 
 def refuse_lock_in_lfs(root: str, environment: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.documents.paths import OWN_ENDINGS, collision_key, folders, is_own
-from contentops.errors import Diagnostic, Severity
+from contentops.errors import Diagnostic, Severity, did_you_mean
 from contentops.manifests.problems import counted
 from contentops.model import ItemId
 from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding, place
@@ -245,7 +245,12 @@ def check_unused(project: Project, source: Source, results: Sequence[FileResult]
         if name not in used and name not in project.cli_vars
     ]
     warnings += [
-        Diagnostic(code=code, message=f"`--var {name}` is not used by any item", severity=severity)
+        Diagnostic(
+            code=code,
+            message=f"`--var {name}` is not used by any item",
+            hint=did_you_mean(name, sorted(used)),
+            severity=severity,
+        )
         for name in project.cli_vars
         if name not in used
     ]

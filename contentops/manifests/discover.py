@@ -231,7 +231,7 @@ def discover(project: Project, source: Source, files: ProjectFiles) -> tuple[lis
         matched, problems = files.match(pattern)
         findings += problems
         found.update(matched)
-        if not matched:
+        if not matched and not any(problem.severity is Severity.ERROR for problem in problems):
             idle.append((pattern, index))
     elsewhere = _elsewhere(files) if idle and not found else []
     written = len(pointer) > 1 or "manifests" in project.settings

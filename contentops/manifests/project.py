@@ -181,7 +181,8 @@ def _environment(settings: Mapping[str, Any], name: str) -> Map:
     message = f"`{PROJECT_FILE}` declares no environment `{shown}`"
     close = nearest(name, declared)
     names = ", ".join(f"`{known}`" for known in declared)
-    known = f"declared: {names}" if declared else f"to declare one: `environments: {{draft: {{}}}}` in `{PROJECT_FILE}`"
+    example = f"environments: {{{name if re.fullmatch(r'[a-z][a-z0-9-]{0,39}', name) else 'draft'}: {{}}}}"
+    known = f"declared: {names}" if declared else f"to declare one: `{example}` in `{PROJECT_FILE}`"
     hint = f"did you mean `{close}`? {known}" if close else known
     raise UsageError(message, code="unknown-environment", hint=hint)
 

@@ -231,7 +231,7 @@ class _Item:
         except TemplateError as error:
             self._report(written, name, error)
             raise _FailedError from None
-        if name.startswith("item.inputs") and (gap := template.gap(self.lookup)):
+        if (name == "item.id" or name.startswith("item.inputs")) and (gap := template.gap(self.lookup)):
             core = f"has nothing for `{{{{ {gap} }}}}` between the words of `{name[5:]}`"
             hint = f"fill it in, or say what stands there without it: `{{{{ {gap} or ... }}}}`"
             subject = subject_of(self._declared, self._each)

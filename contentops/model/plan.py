@@ -351,9 +351,8 @@ def plan_file(document: Mapping[str, Json], path: str = "plan.json") -> PlanFile
         raise no_plan_file(f"`{path}` is no plan file: {error}") from error
 
 
-def no_plan_file(message: str) -> InputError:
+def no_plan_file(message: str, hint: str = "make one with `contentops plan --out FILE`") -> InputError:
     """What a file that is no plan file is answered with."""
-    hint = "make one with `contentops plan --out FILE`"
     return InputError([Diagnostic(code="no-plan-file", message=message, hint=hint)])
 
 

@@ -391,5 +391,5 @@ def _parsed(text: str | None, kind: type[_T]) -> _T | None:
 
 
 def _words(error: BaseException) -> str:
-    said = str(error) or "another process was writing it for too long"
+    said = getattr(error, "strerror", None) or str(error) or "another process was writing it for too long"
     return said[:1].lower() + said[1:]

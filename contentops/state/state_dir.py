@@ -129,6 +129,9 @@ def inspect_folder(folder: Path) -> None:
     if folder.is_symlink():
         message = f"`{folder.name}` is a symbolic link"
         raise StateError(message, code="unsafe-folder")
+    if folder.exists() and not folder.is_dir():
+        message = f"`{folder.name}` is not a folder"
+        raise StateError(message, code="unsafe-folder", hint=f"move {folder} away")
 
 
 def make_folder(folder: Path) -> None:
