@@ -347,8 +347,7 @@ class Recorded(Display):
     """A display whose events also go to a file, one JSON object a line. Raises OutputError where none can be there."""
 
     def __init__(self, display: Display, path: str) -> None:
-        self._display = display
-        self._path = path
+        self._display, self._path = display, path
         check_events_place(Path(path))
         try:
             self._file: TextIO | None = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115, PTH123 - see close
