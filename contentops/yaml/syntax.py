@@ -222,9 +222,7 @@ def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
         if not found or not entry or entry["value"][0] in "\"'#|>" or found.start() > max(column, at[1]):
             continue
         text = _started(entry["value"])
-        both = "'" in text and '"' in text
-        hint = "put the whole text in quotes" if both else f"quote Jinja: {_in_quotes(text)}"
-        return UNQUOTED, (number, entry.start("value") + 1), hint
+        return UNQUOTED, (number, entry.start("value") + 1), f"quote Jinja: {_in_quotes(text)}"
     return None
 
 
@@ -243,9 +241,9 @@ def _cut(text: str) -> str:
 
 
 def _in_quotes(text: str) -> str:
-    """What to write instead of a text that needs quotes."""
-    quote = "'" if '"' in text else '"'
-    return f"`{quote}{text}{quote}`"
+    """The text as YAML takes it, in whichever quotes leave it alone; in single ones, a single one is doubled."""
+    doubled = text.replace("'", "''")
+    return f"`'{doubled}'`" if {'"', "\\"} & set(text) else f'`"{text}"`'
 
 
 def _known(source: Source, problem: str, at: Mark, begun: Mark) -> _Answer:
@@ -335,7 +333,9 @@ def _no_key(source: Source, at: Mark, _begun: Mark) -> _Answer:
     line = source.line(at[0])
     entry = _VALUE.match(line)
     if entry and entry["value"][0] in "\"'" and entry.start("value") < at[1] - 1:
-        hint = "double the quote inside the text (`'it''s'`), or use the other kind of quotes"
+        hint = "double the quote inside the text (`'it''s'`), or put the text in double quotes"
+        if entry["value"][0] == '"':
+            hint = 'put the text in single quotes, or write the quote inside it as `\\"`'
         return "the text goes on after its closing quote", at, hint
     if line[: at[1] - 1].strip():
         return f"`{_cut(line[at[1] - 1 :].strip())}` is one thing too many in this line", at, "put the text in quotes"
@@ -351,7 +351,7 @@ def _no_colon(source: Source, _at: Mark, begun: Mark) -> _Answer:
 
 def _anchor(source: Source, _at: Mark, begun: Mark) -> _Answer:
     text = _started(source.line(begun[0])[begun[1] - 1 :])
-    return f"a text cannot start with `{text[:1]}`", begun, f'put it in quotes: `"{text}"`'
+    return f"a text cannot start with `{text[:1]}`", begun, f"put it in quotes: {_in_quotes(text)}"
 
 
 _QUOTE: Final = "add the closing quote"
