@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import hypothesis
@@ -621,6 +622,13 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ("no-colon", "a: 1\nword\n", (2, 1), "neither", "several lines"),
     ("no-colon-space", "a: 1\nb:2\n", (2, 1), "neither", "space after the colon"),
     ("inner-quote", "a: 'it's'\n", (1, 8), "closing quote", "double the quote"),
+    (
+        "inner-quote-2",
+        'a: "is "x""\n',
+        (1, 9),
+        "closing quote",
+        'in single quotes, or write the quote inside it as `\\"`',
+    ),
     ("open-quote", "a: 'x\nb: 1\n", (1, 4), "never closed", "closing quote"),
     ("open-bracket", "a: [1, 2\nb: 1\n", (2, 2), "bracket opened at line 1, column 4", "close it"),
     ("extra-bracket", "a: [1]]\n", (1, 7), "one thing too many", "quotes"),
@@ -664,6 +672,25 @@ def test_syntax_error_is_explained_where_it_is(text: str, place: tuple[int, int]
     assert place_of(found)[:2] == place
     assert message in found.message
     assert hint in found.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'say: "hi" it\'s: x',
+        '{{ company }}\'s "x"',
+        "it's: \\d",
+        "@'x'",
+        "&a: \"b\" 'c'",
+        "50% off: yes",
+        "*it's*",
+    ],
+)
+def test_what_a_hint_puts_in_quotes_can_be_copied(text: str) -> None:
+    """It is read as the text that was meant, whatever quotes stand in it."""
+    quoted = re.search(r"`(['\"].*['\"])`", only(f"a: {text}\n").hint)
+    assert quoted is not None
+    assert value_of(f"a: {quoted[1]}\n") == {"a": text}
 
 
 @PARSERS

@@ -269,6 +269,15 @@ def test_what_is_remembered_leaves_the_rest_as_it_is(
     assert path.read_text("utf-8") == after
 
 
+def test_what_is_remembered_goes_where_a_link_leads(tmp_path: Path, home: dict[str, str]) -> None:
+    """Whoever keeps their settings elsewhere and links to them still does afterwards."""
+    path, kept = config(tmp_path, "# mine\n"), tmp_path / "kept.yaml"
+    path.rename(kept)
+    path.symlink_to(kept)
+    trust.remember(ELSEWHERE, home)
+    assert (path.is_symlink(), ELSEWHERE in kept.read_text("utf-8")) == (True, True)
+
+
 @pytest.mark.parametrize("before", ["servers: [https://a.example]\n", "{}\n", "servers:\n- https://a.example\n", "\tx"])
 def test_a_file_that_can_not_be_added_to_is_left_alone(tmp_path: Path, home: dict[str, str], before: str) -> None:
     """The person has to do it; nothing of theirs is lost."""

@@ -172,7 +172,7 @@ def remember(server: str, environ: Mapping[str, str], key: str = "servers") -> s
         if _parsed(path, new.encode()) != meant:
             return ""
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, new.encode())
+        replace(path.resolve(), new.encode())
     except (OSError, ValueError, InputError):
         return ""
     return str(path)

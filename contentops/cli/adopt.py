@@ -18,7 +18,7 @@ from contentops.cli.options import (
     choice_of,
     complete_file,
     debug_option,
-    file_name,
+    file_option,
     flags_of,
     json_option,
     offers,
@@ -66,9 +66,7 @@ asking_options = with_options(
 @click.option("--brand-voice", metavar="ID", default="", help="Their brand voice.")
 @click.option("--mode", type=click.Choice(list(CREDITS)), help="Their mode.")
 @click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of all of them. Repeatable.")
-@click.option(
-    "--map", "mapping", metavar="FILE", callback=file_name, shell_complete=complete_file, help="Which keys hold what."
-)
+@file_option("--map", "mapping", help="Which keys hold what.")
 @click.option("--id", "id_", metavar="ID", default="", help="The id of the one file that is named.")
 @click.option("--save", is_flag=True, help="Let the next apply save their texts to the server; costs no credits.")
 @asking_options

@@ -16,7 +16,7 @@ from contentops.ledger.account import history_of
 from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.work_state import WorkState
 from contentops.model import Plan, Project
-from contentops.operations.claims import TICK, Claims, ClaimSource, told_of
+from contentops.operations.claims import TICK, Claims, told_of
 from contentops.operations.connection import connected, find_in_turn
 
 if TYPE_CHECKING:
@@ -111,8 +111,7 @@ class AccountWorker:
         plan = Plan(project=project.name, environment="", server=server, lineage="")
         ctx, run = assemble(project, plan, edges, known, lambda: self._turn(learned))
         run.last_look_in = LAST_LOOK
-        source = ClaimSource(runner=self._runner, account=self._account.id)
-        claims = Claims(source, ctx, run, state, once=once)
+        claims = Claims(self._runner, self._account.id, ctx, run, state, once=once)
         self.run, self.claims = run, claims
         run.every(TICK, run.feed)
         run.every(SHARE, lambda: _share(ctx, run, learned, claims))

@@ -102,7 +102,7 @@ def apply(
     world = world or World()
     world = structs.replace(world, stopped=_waiting(options.stop, emit, world))
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
-        _sweep(workspace, world)
+        _sweep(workspace)
         watched = AskedInputs(gathered(workspace, choice, telling(emit, world)))
         found = watched.inputs
         made = make_plan(found) if options.reviewed is None else compare_file(found, options.reviewed)
@@ -122,7 +122,7 @@ def apply(
             return planned, None
         if planned.submits_worst:
             workspace.store.rehearse(planned.submits_worst)
-        run = _carry_out(workspace, planned, found, known, options, emit, world)
+        run = _carry_out(workspace, planned, found, known, options, emit)
         _write_report(workspace, planned, run, options.inputs, found.state, emit)
     return planned, run
 
@@ -185,8 +185,9 @@ def _waiting(stop: Stop, emit: Callable[[Event], None], world: World) -> Callabl
     return stopped
 
 
-def _sweep(workspace: Workspace, world: World) -> None:
+def _sweep(workspace: Workspace) -> None:
     """Removes the half-written files that a killed run left beside the outputs."""
+    world = workspace.world
     folders = {path.rpartition("/")[0] for path in paths(workspace.desired, workspace.state)}
     Outputs(workspace.project.root, system=world.system).sweep(sorted(folders), before=world.wall())
     # An apply of another environment may be at work.
@@ -219,7 +220,6 @@ def _carry_out(
     known: Credentials | None,
     options: ApplyOptions,
     emit: Callable[[Event], None],
-    world: World,
 ) -> Run:
     import asyncio
 
@@ -227,8 +227,7 @@ def _carry_out(
     from contentops.execution.run import Edges, execute, owned_contents
 
     project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
-    cache = workspace.cache
-    limiter = workspace.limiter
+    cache, limiter, world = workspace.cache, workspace.limiter, workspace.world
     plan, held = (plan, frozenset()) if shared is None else _claim(shared, plan, found.state)
 
     async def run() -> Run:

@@ -50,16 +50,16 @@ def detach(
             return planned, None
         show(planned)
         check_allowed(project, planned, options, world)
-        rows = submits_of(planned, project.api.job_timeout)
+        rows, gone = submits_of(planned, project.api.job_timeout), needless(planned)
         waiting = sum(bool(change.steps) and _submit(change) is None for change in planned.changes)
-        if not rows:
+        if not (rows or gone):
             return planned, Detached(waiting=waiting)
         known = credentials(project.api, world)
         if not confirm(planned):
             return planned, None
         account = account_of(project.api, known.key)
         with ledger.depositing(project, workspace.store, account, world) as queue:
-            if lost := queue.withdraw(needless(planned)):
+            if lost := queue.withdraw(gone):
                 raise begun_elsewhere(lost)
             queued = queue.deposit(rows)
     return planned, Detached(

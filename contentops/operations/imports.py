@@ -90,7 +90,7 @@ def import_contents(
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         # Manifests with errors are found before the server is asked.
         specs = {str(spec.id): spec for spec in workspace.desired.specs}
-        read = _read(workspace, content_ids, tell, world)
+        read = _read(workspace, content_ids, tell)
         # What the server has is whole, whatever lines are in it.
         whole = known_bodies(workspace.state) | {body_digest(content.body) for content in read.contents}
         outputs = Outputs(project.root, whole=whole, system=world.system)
@@ -123,7 +123,7 @@ def import_contents(
 # --- the server --------------------------------------------------------------------------------------------
 
 
-def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str], None], world: World) -> _Read:
+def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str], None]) -> _Read:
     """The contents that are to be imported, each asked for once."""
     project, owned, found = workspace.project, owners(workspace.project), _Read()
 
@@ -150,7 +150,7 @@ def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str]
                 assert isinstance(answer, Failure)
                 raise as_error(answer, project)
 
-    converse(project, world, tell, story, workspace.cache)
+    converse(project, workspace.world, tell, story, workspace.cache)
     return found
 
 

@@ -249,12 +249,12 @@ class Needed(Struct, frozen=True, kw_only=True):
     requests: frozenset[tuple[str, Digest]]
 
 
-def drop_earlier(project: Project, *, do: bool, world: World | None = None) -> Earlier:
+def drop_earlier(project: Project, *, do: bool) -> Earlier:
     """What `keep_texts` lets go of; dropped, if `do`. Raises InputError, since a manifest may need a text."""
     if project.keep_texts is None:
         return Earlier(keep=None)
     wanted = list(_wanted(project))
-    holding = hold_lock(project, world or World()) if do else contextlib.nullcontext()
+    holding = hold_lock(project, World()) if do else contextlib.nullcontext()
     with holding, open_cache(project, write=do) as cache:
         states = [read_state(project), *(state for _, state in other_states(project))]
         gone = superfluous(cache.paid_texts(), project.keep_texts, needed(states, wanted))

@@ -10,7 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from contentops.yaml.positions import Mark, Source, place
+from contentops.yaml.positions import QUOTED, Mark, Source, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -165,8 +165,8 @@ _SHOWN: Final = 60
 _SEARCHED: Final = 2_000
 """So much of a line is looked through for what is wrong in it."""
 _VALUE: Final = re.compile(r"""^\s*(?:-\s+)*(?:(?P<key>[^\s'"{\[#][^:#]*|"[^"]*"|'[^']*')\s*:\s+)?(?P<value>\S.*)$""")
-_OPEN_JINJA: Final = re.compile(r"\{[{%#]")
-_QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
+JINJA: Final = re.compile(r"\{[{%#]")
+"""What Jinja begins with."""
 
 _HALVES: Final = r"\\u([dD][89abAB][0-9a-fA-F]{2})(?:\\u([dD][c-fC-F][0-9a-fA-F]{2}))?|\\u([dD][c-fC-F][0-9a-fA-F]{2})"
 _HALF: Final = "an escape names half of a character"
@@ -217,20 +217,18 @@ def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
     """Unquoted Jinja in the line of the problem, or where what cannot be read began."""
     for number, column in (at, begun):
         line = source.line(number)[:_SEARCHED]
-        found = _OPEN_JINJA.search(_blank_quoted(line))
+        found = JINJA.search(_blank_quoted(line))
         entry = _VALUE.match(line)
         if not found or not entry or entry["value"][0] in "\"'#|>" or found.start() > max(column, at[1]):
             continue
         text = _started(entry["value"])
-        both = "'" in text and '"' in text
-        hint = "put the whole text in quotes" if both else f"quote Jinja: {_in_quotes(text)}"
-        return UNQUOTED, (number, entry.start("value") + 1), hint
+        return UNQUOTED, (number, entry.start("value") + 1), f"quote Jinja: {_in_quotes(text)}"
     return None
 
 
 def _blank_quoted(line: str) -> str:
     """`line` with quoted texts blanked out, column for column."""
-    return _QUOTED.sub(lambda found: " " * len(found.group()), line)
+    return QUOTED.sub(lambda found: " " * len(found.group()), line)
 
 
 def _started(text: str) -> str:
@@ -243,9 +241,9 @@ def _cut(text: str) -> str:
 
 
 def _in_quotes(text: str) -> str:
-    """What to write instead of a text that needs quotes."""
-    quote = "'" if '"' in text else '"'
-    return f"`{quote}{text}{quote}`"
+    """The text as YAML takes it, in whichever quotes leave it alone; in single ones, a single one is doubled."""
+    doubled = text.replace("'", "''")
+    return f"`'{doubled}'`" if {'"', "\\"} & set(text) else f'`"{text}"`'
 
 
 def _known(source: Source, problem: str, at: Mark, begun: Mark) -> _Answer:
@@ -335,7 +333,9 @@ def _no_key(source: Source, at: Mark, _begun: Mark) -> _Answer:
     line = source.line(at[0])
     entry = _VALUE.match(line)
     if entry and entry["value"][0] in "\"'" and entry.start("value") < at[1] - 1:
-        hint = "double the quote inside the text (`'it''s'`), or use the other kind of quotes"
+        hint = "double the quote inside the text (`'it''s'`), or put the text in double quotes"
+        if entry["value"][0] == '"':
+            hint = 'put the text in single quotes, or write the quote inside it as `\\"`'
         return "the text goes on after its closing quote", at, hint
     if line[: at[1] - 1].strip():
         return f"`{_cut(line[at[1] - 1 :].strip())}` is one thing too many in this line", at, "put the text in quotes"
@@ -351,7 +351,7 @@ def _no_colon(source: Source, _at: Mark, begun: Mark) -> _Answer:
 
 def _anchor(source: Source, _at: Mark, begun: Mark) -> _Answer:
     text = _started(source.line(begun[0])[begun[1] - 1 :])
-    return f"a text cannot start with `{text[:1]}`", begun, f'put it in quotes: `"{text}"`'
+    return f"a text cannot start with `{text[:1]}`", begun, f"put it in quotes: {_in_quotes(text)}"
 
 
 _QUOTE: Final = "add the closing quote"
