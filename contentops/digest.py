@@ -22,6 +22,8 @@ DIGEST_VERSION = 1
 """Written into the lock's first line; a higher one recomputes recorded digests from the recorded requests."""
 
 NOTHING = Digest("")
+NO_TEXT = Digest("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+"""The digest of an empty text."""
 PREFIX = "sha256:"
 
 _write = msgspec.json.Encoder(order="deterministic").encode

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contentops.digest import DIGEST_VERSION, canonical, digest_bytes, digest_json, digest_text, is_same_json
+from contentops.digest import DIGEST_VERSION, NO_TEXT, canonical, digest_bytes, digest_json, digest_text, is_same_json
 from contentops.model import Request
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene
@@ -73,6 +73,11 @@ def _shuffled(value: Any, dice: random.Random) -> Any:
     if isinstance(value, list):
         return [_shuffled(inner, dice) for inner in value]
     return value
+
+
+def test_the_digest_of_no_text() -> None:
+    """It is written down, so that nothing is loaded for it."""
+    assert digest_text("") == NO_TEXT
 
 
 @pytest.mark.parametrize(("request_", "golden"), GOLDEN.values(), ids=GOLDEN)

@@ -101,6 +101,21 @@ def test_an_edit_by_hand_is_saved_over_its_content(root: Path) -> None:
     assert scene.plan().empty
 
 
+@pytest.mark.parametrize("left", ["", "\n", "---\ntitle: One\n---\n"])
+def test_a_file_that_was_emptied_empties_nothing_on_the_server(root: Path, left: str) -> None:
+    """An editor that crashed, or a disk that was full, leaves such files: what is there stays, and comes back."""
+    scene = _done(root)
+    text = scene.read("out/one.md")
+    scene.write("out/one.md", left)
+    (change,) = scene.plan().changes
+    assert (change.blocked, change.steps) == ("emptied", ())
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert scene.api.count("save") == 1
+    (root / "out/one.md").unlink()
+    assert results(scene.apply()) == {"one": "done"}
+    assert (scene.read("out/one.md"), scene.api.count("save")) == (text, 1)
+
+
 def test_an_edit_in_the_web_app_is_never_overwritten(root: Path) -> None:
     """Content edited there since the last save blocks the save; file and content stay as they are."""
     scene = _done(root)
