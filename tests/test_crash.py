@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.unmeasured
 ITEMS = ("one", "two", "three")
 KINDS: dict[str, dict[str, Any]] = {
     "kind server": {},

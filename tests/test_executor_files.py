@@ -114,6 +114,7 @@ def test_a_file_that_holds_the_text_already_is_only_recorded(root: Path) -> None
     assert scene.api.credits == 8
 
 
+@pytest.mark.unmeasured
 def test_an_edit_of_a_text_that_a_lost_run_had_written(root: Path) -> None:
     """Killed right after the write, without cache, and edited: the words stay, the item is blocked, nothing is paid."""
     scene, last, at = _scene(root / "at-0", duration=100), "", 0
@@ -276,6 +277,7 @@ def test_moves_bring_every_text_to_its_place(root: Path, outputs: dict[str, str]
     assert scene.api.credits == 12
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("outputs", MOVES.values(), ids=MOVES)
 def test_moves_killed_anywhere_end_in_the_same_tree(root: Path, outputs: dict[str, str]) -> None:
     """Killed at every single step of the moves and run again: the same tree, no text lost, nothing paid."""

@@ -194,6 +194,7 @@ SHORT: dict[str, tuple[Callable[[], httpx.Response], float]] = {
 }
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("form", "name"),
     [
@@ -296,6 +297,7 @@ FOR_EVER = {
 }
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("names", "asked", "rpm"),
     [

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -29,6 +30,7 @@ from tests.fakes.death import Death
 from tests.fakes.ledger import SceneLedger
 from tests.fakes.scene import Scene, blog, quick_folder
 
+pytestmark = pytest.mark.unmeasured
 ITEMS = ("one", "two", "three")
 FAULTS = ("refuse", "drop", "reset", "504", "500-after", "html", "truncated", "slow", 400, 404, 408, 409, 429, 500, 503)
 LOST = ("reset", "504", "500-after", "truncated", "slow")

@@ -91,6 +91,7 @@ def _ending(_: str) -> None:
     sys.exit(3)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("fail", [_killed, _raising, _ending])
 @pytest.mark.parametrize("when", ["1", "4", "6"])
 def test_what_a_process_fails_at_is_done_here(fail: Callable[[str], None], when: str) -> None:

@@ -114,6 +114,7 @@ OUTPUTS = (
 )
 
 
+@pytest.mark.unmeasured
 def test_outputs(tmp_path: Path) -> None:
     """Files of every kind, links, folders in their place, and none at all; and some that change before the next look."""
     paths = [f"out/{number % 7}/{number}.md" for number in range(1500)]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Event
 
+pytestmark = pytest.mark.unmeasured
 EDITED = ("out/a.md", "Closing", "The end")
 
 

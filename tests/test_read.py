@@ -437,6 +437,7 @@ def test_alias_bomb_is_refused(*, pure: bool) -> None:
     assert findings_of(bomb(4), pure=pure) == []
 
 
+@pytest.mark.unmeasured
 def test_merge_bomb_is_refused() -> None:
     """Merging the same map again and again counts like aliases do."""
     inner = "{" + ", ".join(f"k{n}: 1" for n in range(20_000)) + "}"
@@ -600,6 +601,7 @@ def test_endless_values_end() -> None:
     assert caught.value.finding.code == "too-many-values"
 
 
+@pytest.mark.unmeasured
 def test_endless_problems_end() -> None:
     """After a thousand problems the rest of a file is not read."""
     findings = findings_of("a: 1\n" * 5000)

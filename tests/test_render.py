@@ -237,6 +237,7 @@ def test_what_manifests_may_not_use(source: str) -> None:
     assert failure(source).code == "template-unsupported"
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     "source",
     [
