@@ -83,12 +83,8 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """What is marked `unmeasured` runs with its fixtures at the pace of a run without coverage.
-
-    Properties too: a line that only examples reach which change from run to run has no test that names it.
-    """
-    unmeasured = item.get_closest_marker("unmeasured") or hypothesis.is_hypothesis_test(getattr(item, "obj", None))
-    with nothing_measured() if unmeasured else contextlib.nullcontext():
+    """What is marked `unmeasured` runs with its fixtures at the pace of a run without coverage."""
+    with nothing_measured() if item.get_closest_marker("unmeasured") else contextlib.nullcontext():
         return (yield)
 
 

@@ -214,7 +214,6 @@ def test_no_text_makes_a_check_raise(body: str, title: str, front: Mapping[str, 
         assert 0 <= found.line <= body.count("\n") + 2
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("bit", ["# a\n\n" + "word [x](y) `z " * 26 + "\n", "`", "](", "<a", "[your ", " \t"])
 def test_half_a_megabyte_is_checked_in_linear_time(bit: str) -> None:
     """A long text takes a moment, whatever it repeats; in the square of its length it would take hours."""
@@ -226,7 +225,6 @@ def test_half_a_megabyte_is_checked_in_linear_time(bit: str) -> None:
     assert len(found) < 100
 
 
-@pytest.mark.unmeasured
 def test_a_pattern_that_takes_too_long_is_given_up() -> None:
     """A repetition inside a repetition would run for years."""
     (found,) = found_in("a" * 5_000 + "b", matches=listed("(a+)+$"))

@@ -207,6 +207,7 @@ def lines(*texts: str) -> set[str]:
     return {line.strip() for text in texts for line in text.split("\n")} - {""}
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=300)
 @given(edits(2))
 def test_no_line_of_a_person_is_lost_to_a_new_text(texts: tuple[str, str, str]) -> None:

@@ -114,7 +114,6 @@ def test_a_file_that_holds_the_text_already_is_only_recorded(root: Path) -> None
     assert scene.api.credits == 8
 
 
-@pytest.mark.unmeasured
 def test_an_edit_of_a_text_that_a_lost_run_had_written(root: Path) -> None:
     """Killed right after the write, without cache, and edited: the words stay, the item is blocked, nothing is paid."""
     scene, last, at = _scene(root / "at-0", duration=100), "", 0

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from contentops.model import OnEdit
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death
@@ -31,7 +29,6 @@ def _steps(root: Path) -> int:
     return scene.death.steps
 
 
-@pytest.mark.unmeasured
 def test_a_replacement_that_was_not_saved_yet_is_finished(tmp_path: Path) -> None:
     """Killed at any step before the server has its text, and run again: one replacement is paid for."""
     finished = 0

@@ -294,7 +294,6 @@ def test_killed_between_a_save_and_the_look_after_it(root: Path, tidy: Callable[
     assert [stored.body for stored in scene.api.contents.values()] == [text]
 
 
-@pytest.mark.unmeasured
 @TIDY
 @pytest.mark.parametrize("fault", ["reset", "504", "500-after", "truncated"])
 @pytest.mark.parametrize("create_only", [False, True], ids=["overwrites", "creates only"])

@@ -297,7 +297,6 @@ FOR_EVER = {
 }
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("names", "asked", "rpm"),
     [

@@ -235,7 +235,6 @@ def test_a_file_in_the_way_is_not_touched(scene: Scene) -> None:
     assert scene.plan().empty
 
 
-@pytest.mark.unmeasured
 def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path) -> None:
     """Files first, then the manifest, then the lock: whatever is there is found again, under the same ids."""
     scene = _scene(tmp_path / "whole")

@@ -194,7 +194,6 @@ def test_a_base_that_is_nowhere_blocks(tmp_path: Path) -> None:
     assert (change.blocked, change.credits) == ("no-merge-base", 0)
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("provenance", [True, False], ids=["with the block", "without it"])
 def test_a_merge_that_is_stopped_anywhere_is_merged_once(folder: Path, *, provenance: bool) -> None:
     """Run again, it ends in the same file and is paid once, also where the file was written and not recorded."""

@@ -84,7 +84,6 @@ def test_a_removed_file_is_forgotten(tmp_path: Path) -> None:
     assert not any("b.md" in memory[name] for name in put)
 
 
-@pytest.mark.unmeasured
 def test_only_what_is_new_is_put(tmp_path: Path) -> None:
     """Of many files, those around the changed one are remembered again, and all are known afterwards."""
     names = [f"{number:04}.md" for number in range(TOGETHER + 10)]

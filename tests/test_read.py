@@ -601,7 +601,6 @@ def test_endless_values_end() -> None:
     assert caught.value.finding.code == "too-many-values"
 
 
-@pytest.mark.unmeasured
 def test_endless_problems_end() -> None:
     """After a thousand problems the rest of a file is not read."""
     findings = findings_of("a: 1\n" * 5000)

@@ -108,7 +108,6 @@ def test_the_rest_of_the_text_stays(tmp_path: Path) -> None:
     assert scene.plan().empty
 
 
-@pytest.mark.unmeasured
 def test_a_stop_anywhere_pays_for_one_section(tmp_path: Path) -> None:
     """Killed at every durable step and run again: one more job, the same tree, an empty plan."""
     count = _scene(tmp_path / "count")

@@ -1,4 +1,4 @@
-"""Where lines are not counted: in a marked test, in a property, and in what they start; then they are again."""
+"""Where lines are not counted: in a marked test and in what it starts; then they are again."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.running import nothing_measured, unmeasured
 
@@ -36,13 +34,6 @@ def _counts() -> bool:
 @pytest.mark.unmeasured
 def test_a_marked_test() -> None:
     """Neither here nor in a child."""
-    assert not _counts()
-
-
-@settings(max_examples=1)
-@given(nothing=st.none())
-def test_a_property(nothing: None) -> None:
-    """The same, without a mark."""
     assert not _counts()
 
 
