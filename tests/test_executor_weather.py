@@ -30,7 +30,6 @@ from tests.fakes.death import Death
 from tests.fakes.ledger import SceneLedger
 from tests.fakes.scene import Scene, blog, quick_folder
 
-pytestmark = pytest.mark.unmeasured
 ITEMS = ("one", "two", "three")
 FAULTS = ("refuse", "drop", "reset", "504", "500-after", "html", "truncated", "slow", 400, 404, 408, 409, 429, 500, 503)
 LOST = ("reset", "504", "500-after", "truncated", "slow")
@@ -226,7 +225,7 @@ class Weather(RuleBasedStateMachine):
         self.no_word_of_a_person_is_lost()
 
 
-TestWeather = Weather.TestCase
+TestWeather = pytest.mark.unmeasured(Weather.TestCase)
 TestWeather.settings = settings(
     max_examples=100,
     stateful_step_count=10,
