@@ -118,8 +118,15 @@ clean: ## Remove .venv and everything the checks leave behind
 
 # --- set-up: stamped, so that it costs nothing (and needs no network) the second time --------------------------
 
+# An environment that someone made here already is used as it is; one that was moved or that does not run is made anew.
 $(MADE):
-	@found=; for name in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	@place=$$(cd $(VENV) 2>/dev/null && pwd); real=$$(cd $(VENV) 2>/dev/null && pwd -P); \
+	if [ -z "$(PYTHON)" ] && grep -qsF -e "$$place" -e "$$real" $(VENV)/bin/activate && \
+	  $(RUN) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
+	  { $(RUN) -m pip --version || $(RUN) -m ensurepip; } >/dev/null 2>&1; then \
+	  echo 'using $(VENV) as it is'; touch $@; exit 0; \
+	fi; \
+	found=; for name in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	  if "$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 	    found=$$name; break; \
 	  fi; \

@@ -42,9 +42,9 @@ def filled(path: Path, before: int) -> str:
     """A store with so many finished jobs of one key, their contents and charges; gives the key."""
     from contentops.server import contents, jobs
     from contentops.server.accounts import KeyRing
-    from contentops.server.store import Store
+    from contentops.server.store import open_store
 
-    with Store(path) as store:
+    with open_store(path) as store:
         ring = KeyRing(store)
         secret = ring.create_key("professional", allowance=10**9)
         key = ring.check(secret)
@@ -85,12 +85,12 @@ def server(folder: Path, count: int, before: int) -> float:
     from contentops.server.accounts import AccountLimits, KeyRing
     from contentops.server.app import create_app
     from contentops.server.engines import named
-    from contentops.server.store import Store
+    from contentops.server.store import open_store
 
     headers = {"Authorization": f"Bearer {filled(folder / 'room.db', before)}"}
 
     async def main() -> float:
-        store = Store(folder / "room.db")
+        store = open_store(folder / "room.db")
         limits = AccountLimits(requests_per_minute=0, max_active=1000)
         app = create_app(store, engine=named("outline"), keys=KeyRing(store), limits=limits)
 

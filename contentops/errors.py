@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _FEW = 30
 """Names that `nearest` compares with a word in full."""
@@ -85,7 +85,7 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
     """One finding with its place and the next thing to do.
 
     `code` is kebab-case and stable. `excerpt` is the source line at `location` without its newline
-    (empty if there is none) and `width` how many characters the caret line underlines.
+    (empty if there is none, or a very long one) and `width` how many characters the caret line underlines.
     """
 
     code: str
@@ -100,6 +100,11 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
 def plural(number: int, word: str) -> str:
     """A count and its word: `1 item`, `2 items`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first of some names, at least one, and how many more there are."""
+    return f"`{names[0]}`{f' and {len(names) - 1:,} more' if names[1:] else ''}"
 
 
 def price(least: int, most: int, retries: int = 0) -> str:

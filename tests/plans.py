@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 
 from contentops.digest import NOTHING, Digest
 from contentops.model import (
@@ -32,6 +33,13 @@ from contentops.model import (
     Update,
     Write,
 )
+from contentops.model.plan import CHECKSUM, checksum
+from contentops.reporting.plan_json import plan_pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.model import Json
 
 GENERATE = ("submit", "poll", "write", "save")
 NEW = (Reason(kind="new"),)
@@ -123,6 +131,18 @@ def make_plan(*changes: Change, **fields: Any) -> Plan:
         "id": "p-1",
     }
     return Plan(changes=changes, **stated | fields)
+
+
+def plan_document(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> dict[str, Any]:
+    """A plan as a program reads it, without its checksum."""
+    found: dict[str, Any] = json.loads("".join(plan_pieces(plan, inputs=inputs)))
+    del found[CHECKSUM]
+    return found
+
+
+def sealed(document: Mapping[str, Json]) -> dict[str, Any]:
+    """A document with the checksum over all its other keys."""
+    return {**document, CHECKSUM: checksum(document)}
 
 
 def make_outcome(name: str = "guide", result: Result = Result.DONE, **fields: Any) -> Outcome:

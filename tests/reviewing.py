@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from contentops.cli.files import choice_in
-from contentops.model.plan import check_seal, sealed
+from contentops.model.plan import check_seal
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Approval
 from contentops.operations.workspace import open_workspace
 from contentops.planning.inputs import Choice
 from contentops.planning.review import compare_file
-from contentops.reporting.plan_json import plan_json
+from tests.plans import plan_document, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +32,7 @@ def review(scene: Scene, **choice: Any) -> dict[str, Any]:
         "prune": choice.get("prune", False),
         "resubmit_unknown": choice.get("resubmit_unknown", False),
     }
-    found: dict[str, Any] = json.loads(json.dumps(sealed(plan_json(scene.plan(**choice), inputs=inputs))))
+    found: dict[str, Any] = sealed(plan_document(scene.plan(**choice), inputs=inputs))
     return found
 
 

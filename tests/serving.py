@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from contentops.server.accounts import KeyRing
-from contentops.server.store import Store
+from contentops.server.store import open_store
 from tests.running import unmeasured
 from tests.stores import stores
 
@@ -50,5 +50,5 @@ def served(folder: Path, *options: str, env: Mapping[str, str] | None = None) ->
 
 def key(folder: Path, *, allowance: int | None = None, modes: Sequence[str] = ()) -> str:
     """A new key of the store of `served`."""
-    with Store(stores.at(folder / "room.db")) as store:
+    with open_store(stores.at(folder / "room.db")) as store:
         return KeyRing(store).create_key("professional", allowance=allowance, modes=modes)

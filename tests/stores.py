@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from contentops.server.store import Store
+from contentops.server.store import open_store
 from tests import postgres
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from contentops.server.database import Store
 
 
 class Stores:
@@ -26,7 +28,7 @@ class Stores:
 
     def empty(self) -> Store:
         """A new, empty store: in memory, or in a database of its own."""
-        return self._open.enter_context(Store(self._database()))
+        return self._open.enter_context(open_store(self._database()))
 
     def at(self, path: Path) -> Path | str:
         """Where the store at that path is: there, or in a database that stands for it."""

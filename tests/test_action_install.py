@@ -163,7 +163,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a PO
 
 @posix
 def test_it_is_installed_once_a_job(machine: Machine) -> None:
-    """Dependencies by hash and unbuilt, then itself from the commit that was pinned, without asking anybody."""
+    """Dependencies by hash and unbuilt, then itself from the commit that was pinned, without asking anyone."""
     ended = machine.use()
     assert (ended.codes, ended.printed) == ({"step": 0}, "ran -C . validate\n")
     home = machine.runner.temp / "contentops"

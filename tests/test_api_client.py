@@ -272,8 +272,10 @@ def test_slow_servers() -> None:
 
 def test_refused_connections_were_not_sent() -> None:
     """A closed port is certain not to have heard anything; the system's own words are told."""
+    port = 0
 
     async def story() -> list[Reply | Failure]:
+        nonlocal port
         async with serving(answer(b"")) as port:
             pass
         return await send_all(f"http://127.0.0.1:{port}", SUBMIT)
@@ -281,8 +283,7 @@ def test_refused_connections_were_not_sent() -> None:
     (failure,) = asyncio.run(story())
     assert isinstance(failure, Failure)
     assert failure.kind == "not-sent"
-    assert "no connection to `127.0.0.1:" in failure.message
-    assert "Connect call failed" in failure.message
+    assert failure.message.endswith(f"no connection to `127.0.0.1:{port}`: connection refused")
 
 
 def test_connections_are_kept_and_bounded() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops.api.backoff import RETRY, RETRY_FOR
+from contentops.api.backoff import RETRY
 from contentops.errors import ApiError, InputError
 from contentops.manifests.catalog_lock import FILE, encode, parse
 from contentops.model import CatalogEntry, CatalogSnapshot, Template
@@ -288,7 +288,7 @@ def test_a_server_that_stays_down_ends_the_pull(tmp_path: Path) -> None:
     with pytest.raises(ApiError, match="maintenance") as raised:
         pull(scene)
     assert "try again later" in raised.value.hint
-    assert RETRY_FOR < scene.timeline.now <= RETRY_FOR + RETRY.longest
+    assert RETRY.total < scene.timeline.now <= RETRY.total + RETRY.longest
     assert not (tmp_path / FILE).exists()
 
 

@@ -371,6 +371,41 @@ def test_a_gap_between_words_is_a_warning(project: Build, topic: str, said: str)
         assert f"has nothing for `{{{{ {said} }}}}` between the words of `inputs.topic`; 1 more item" in one.message
 
 
+def test_a_gap_in_an_id_is_a_warning(project: Build) -> None:
+    """A row without what its id is made from gets an id that no one meant, and a file of its name."""
+    manifest = 'items:\n  - {id: "city-{{ each.slug }}", for_each: a.csv, inputs: {topic: T}}\n'
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": manifest, "content/a.csv": "slug,n\nrome,1\n,2\n"})
+    (found,) = [finding for finding in findings(root) if finding.code == "empty-between-words"]
+    assert found.severity is Severity.WARNING
+    assert "(content/a.csv:3) has nothing for `{{ each.slug }}` between the words of `id`" in found.message
+
+
+@pytest.mark.parametrize(
+    ("id_", "hint"),
+    [
+        ("x" * 201, "shorten it"),
+        ("cafe\u0301", "write `caf\u00e9`, which looks the same and has each accent in its letter"),
+        ("-a", "letters, digits and `_`, and after the first of them also `. / @ + -`"),
+    ],
+)
+def test_the_hint_for_an_id_is_about_what_is_wrong_with_it(project: Build, id_: str, hint: str) -> None:
+    """Which characters there are is no help where there are too many, or where two make one letter."""
+    manifest = f'items:\n  - {{id: "{id_}", output: a.md, inputs: {{topic: T}}}}\n'
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": manifest})
+    (found,) = findings(root)
+    assert (found.code, found.hint) == ("bad-id", hint)
+
+
+def test_a_path_that_is_made_from_an_id_can_be_changed_in_two_ways(project: Build) -> None:
+    """The id may be all that a person wrote."""
+    root = project({"contentops.yaml": PROJECT, "content/a.yaml": "items:\n  - {id: con, inputs: {topic: T}}\n"})
+    (found,) = findings(root)
+    assert (found.code, found.hint) == (
+        "bad-output",
+        "choose another `output`, or another `id` where it is made from that",
+    )
+
+
 def test_a_clash_of_endless_ids_is_short(project: Build) -> None:
     """An id is cut in the message, in one file and in two."""
     one = f"items:\n  - {{id: {'x' * 5_000}, inputs: {{topic: a}}}}\n"

@@ -20,7 +20,7 @@ from contentops.operations.workspace import open_workspace
 from contentops.planning.inputs import Choice
 from contentops.planning.review import check_ceiling, compare_file
 from contentops.reporting.layout import unpainted
-from contentops.reporting.plan_json import plan_json, plan_of
+from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.run import exit_code_of, run_json, run_text
@@ -28,6 +28,7 @@ from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi, on
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.plans import plan_document
 from tests.test_planfile import apply_reviewed, as_reviewed
 
 if TYPE_CHECKING:
@@ -278,10 +279,10 @@ def test_a_text_that_fails_is_paid_for_again_within_the_plan(root: Path) -> None
     assert "4 credits, up to 12 with 2 retries" in plan_text(plan, verbose=False)
     assert "8 credits, up to 24 with every retry." in plan_text(plan, verbose=False)
     assert "4, up to 12" in plan_markdown(plan)
-    document = plan_json(plan)
+    document = plan_document(plan)
     assert document["summary"]["credits_worst"] == 24
     assert [(each["credits_worst"], each["retries"]) for each in document["changes"]] == [(12, 2), (12, 2)]
-    assert plan_json(plan_of(document)) | {"id": plan.id} == document | {"inputs": {}}
+    assert plan_document(plan_of(document)) | {"id": plan.id} == document | {"inputs": {}}
     run = scene.apply()
     assert results(run) == {"one": "done", "two": "done"}
     assert (_end(run).credits, _end(run, "two").credits) == (12, 4)
@@ -303,7 +304,7 @@ def test_no_more_is_paid_than_stated(root: Path) -> None:
     _loosen(scene, RETRIES.replace("2", "3"), RETRIES)
     change = _one(scene)
     assert (change.action, change.credits, change.credits_worst, change.submits) == (Action.FINISH, 4, 4, 1)
-    assert plan_json(plan_of(plan_json(scene.plan())))["changes"] == plan_json(scene.plan())["changes"]
+    assert plan_document(plan_of(plan_document(scene.plan())))["changes"] == plan_document(scene.plan())["changes"]
     assert "checks-failed" in {reason.kind for reason in change.reasons}
     _from_take(scene, 4)
     assert results(scene.apply()) == {"one": "done"}
@@ -496,7 +497,7 @@ def test_hostile_words_in_findings_do_no_harm(root: Path) -> None:
         assert "\x1b[2J" not in text
         assert "\n::error" not in text
     Draft7Validator(load_schema("report")).validate(run_json(run, plan))
-    Draft7Validator(load_schema("plan")).validate({**plan_json(plan), "checksum": plan.id})
+    Draft7Validator(load_schema("plan")).validate({**plan_document(plan), "checksum": plan.id})
     assert len(run_text(run)) < 4000
 
 

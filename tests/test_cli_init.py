@@ -42,6 +42,11 @@ def test_init_here_names_no_folder(invoke: Run) -> None:
     assert invoke("init", "--name", "x").stdout.endswith("Next: `contentops plan`, then `contentops apply`\n")
 
 
+def test_the_next_command_can_be_typed_whatever_the_folder_is_called(invoke: Run) -> None:
+    """A name with spaces stays one word."""
+    assert "Next: `contentops -C 'my blog' plan`, then" in invoke("init", "my blog").stdout
+
+
 def test_init_as_json(invoke: Run, tmp_path: Path) -> None:
     """`--json` lists the files, and `-C` says where."""
     ended = invoke("-C", "sub", "init", "--json", "--name", "x")

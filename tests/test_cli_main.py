@@ -493,14 +493,19 @@ def test_every_command_has_help(invoke: Run) -> None:
             assert ended.stdout.startswith("Usage: contentops")
 
 
-def test_a_keyboard_interrupt_is_130(run: Run, tmp_path: Path) -> None:
-    """Ctrl-C before anything began ends quietly with the code shells expect."""
+@pytest.mark.parametrize("place", ["'now'", "type('Class', (), {'name': Name()})"])
+def test_a_keyboard_interrupt_is_130(run: Run, tmp_path: Path, place: str) -> None:
+    """Ctrl-C before anything began ends quietly with the code shells expect, also while a class is being made."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys, types\n"
         "broken = types.ModuleType('contentops.schema_files')\n"
         "broken.SCHEMA_NAMES = ('plan',)\n"
         "broken.schema_path = None\n"
-        "def load_schema(name): raise KeyboardInterrupt\n"
+        "class Name:\n"
+        "    def __set_name__(self, owner, name): raise KeyboardInterrupt\n"
+        "def load_schema(name):\n"
+        f"    {place}\n"
+        "    raise KeyboardInterrupt\n"
         "broken.load_schema = load_schema\n"
         "sys.modules['contentops.schema_files'] = broken\n",
         encoding="utf-8",

@@ -12,8 +12,7 @@ import httpx
 import jsonschema
 import pytest
 
-from contentops.api.backoff import RETRY, RETRY_FOR
-from contentops.api.calls import ContentEntry
+from contentops.api.backoff import RETRY
 from contentops.cli.account import harmless
 from contentops.cli.catalog import pulled_text
 from contentops.errors import ApiError
@@ -23,7 +22,7 @@ from contentops.operations.catalog import CatalogChange, Pulled
 from contentops.reporting.layout import unpainted
 from contentops.schema_files import load_schema
 from contentops.server import contents
-from contentops.server.store import Store
+from contentops.server.store import open_store
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
 from tests.serving import key, served
@@ -147,7 +146,7 @@ def test_deleting_nothing_or_what_is_not_there(local: Path, invoke: Run) -> None
 
 def test_superseded_copies_are_listed_and_deleted(local: Path, invoke: Run) -> None:
     """Those that a record names, and no others; not what is an item's text now, though another record names it so."""
-    with contextlib.closing(Store(local / ".contentops/local.db")) as store, store.write():
+    with contextlib.closing(open_store(local / ".contentops/local.db")) as store, store.write():
         made = [contents.save(store, contents.ContentChange(title=name), owner="", at=1.0) for name in ("old", "free")]
     living = next(one["id"] for one in invoke("content", "list", "--json").json["contents"] if one["item"])
     lock = local / "contentops.lock"
@@ -539,7 +538,7 @@ def test_what_may_pass_is_tried_again_and_then_told(
     assert [word for word in [*words, "/v1/dashboard/stats"] if word not in raised.value.message] == []
     assert "try again later" in raised.value.hint
     assert 3 <= len(shop.log) <= 25
-    assert RETRY_FOR < scene.timeline.now <= RETRY_FOR + RETRY.longest
+    assert RETRY.total < scene.timeline.now <= RETRY.total + RETRY.longest
     assert [line for line in said if line.endswith("; trying again")]
 
 
@@ -556,10 +555,7 @@ def test_whose_a_content_is(tmp_path: Path) -> None:
     found = {one.entry.id: one for one in remote.contents(scene.project, world=scene.world())}
     mine = scene.record("tea").content_id
     assert {content_id: one.item for content_id, one in found.items()} == {mine: "tea", stranger: ""}
-    content, owned = remote.content(scene.project, mine, world=scene.world())
-    assert owned == remote.Owned(
-        entry=ContentEntry(mine, content.title, "", content.created_at, content.updated_at), item="tea"
-    )
+    assert remote.content(scene.project, mine, world=scene.world())[1] == remote.Owner("tea")
 
 
 def test_superseded_contents(tmp_path: Path) -> None:

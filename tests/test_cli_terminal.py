@@ -120,6 +120,16 @@ def test_a_column_that_says_nothing_when_cut_stays_whole() -> None:
     )
 
 
+def test_a_column_that_few_read_is_cut_before_others() -> None:
+    """And what a person has to type from a table is never cut, even in the first column."""
+    rows = [("855535b893a1", "68d988b2-a495-5a17", "in cache, on server")]
+    head = ("TEXT", "JOB", "WHERE")
+    assert table(head, rows, width=43, first=("JOB",)).split("\n")[1] == "855535b893a1  68d988b…  in cache, on server"
+    assert table(head, rows, width=20, whole=("TEXT",), first=("JOB",)).split("\n")[1] == (
+        "855535b893a1  68d988b…  in cach…"
+    )
+
+
 def test_open_jobs_are_listed_after_the_records() -> None:
     """What is still on its way is a table of its own."""
     record, entry = make_record(), make_entry(job_id="job-1", submitted_at="2026-03-01T10:00:00Z")

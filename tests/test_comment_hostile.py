@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,8 @@ from markdown_it import MarkdownIt
 from contentops.cli.files import check_shape
 from contentops.errors import InputError
 from contentops.model import Note, Reason, Refusal
-from contentops.reporting.plan_json import plan_json
 from contentops.reporting.plan_markdown import SMALLEST, plan_markdown, prose
-from tests.plans import make_change, make_plan
+from tests.plans import make_change, make_plan, plan_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +64,7 @@ def test_kinds_are_words(put: Callable[[Any, str], None], word: str) -> None:
         notes=(Note(kind="orphan", message="m"),),
         refusals=(Refusal(guard="budget-credits", message="m", flag=""),),
     )
-    document = json.loads(json.dumps(plan_json(plan, inputs={})))
+    document = plan_document(plan, inputs={})
     document["checksum"] = ""
     check_shape(document, "plan.json")
     put(document, word)

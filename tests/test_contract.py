@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from contentops.server.app import create_app
 from contentops.server.engines import named
-from contentops.server.store import Store
+from contentops.server.store import open_store
 from tests.serving import key, served
 from tests.stores import stores
 
@@ -64,7 +64,7 @@ def contract() -> Any:
 
 def test_every_route_is_described_and_none_is_made_up(contract: Any) -> None:
     """The document names the paths and methods the server has, under both prefixes."""
-    with Store() as store:
+    with open_store() as store:
         app = create_app(store, engine=named("outline"))
     real = {
         (route.path, method.lower())

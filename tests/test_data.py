@@ -113,6 +113,8 @@ def test_every_problem_of_a_csv_file_is_reported() -> None:
 def test_endless_problems_end() -> None:
     """After a hundred problems the rest of a file is not read."""
     assert len(findings_of("a.csv", "a,b\n" + "1\n" * 500)) == data.MAX_FINDINGS
+    assert len(findings_of("a.csv", "," * 100_000)) == data.MAX_FINDINGS
+    assert len(findings_of("a.yaml", "[" + "[]," * 100_000 + "]")) == data.MAX_FINDINGS
 
 
 def test_text_that_is_not_utf8_is_refused() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.documents.sections import Key, cut, headings, main_heading
+from contentops.documents.sections import Key, bare, cut, headings, main_heading
 
 HOSTILE = """\
 # One
@@ -137,3 +137,10 @@ def test_a_body_of_two_megabytes() -> None:
     body = "".join(f"## Heading {number}\n\n{'some words ' * 36}\n\n" for number in range(5000))
     assert len(body) > 2_000_000
     assert len(cut(body)) == 5000
+
+
+@pytest.mark.parametrize("typed", ["#1 rule", "1 rule", "## #1 Rule", " ##  #1  rule "])
+def test_a_heading_is_named_with_or_without_its_marks(typed: str) -> None:
+    """Also one that begins with a mark itself."""
+    (heading,) = headings("## #1 rule\n")
+    assert bare(heading) == bare(typed)

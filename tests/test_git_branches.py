@@ -16,7 +16,6 @@ from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, commit
 from contentops.operations.workspace import World as Outside
 from contentops.operations.workspace import open_project
-from contentops.reporting.run import commit_message
 from tests.clones import PROJECT, WHO, Machine, World, make_first, make_world, manifest, posix
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
@@ -217,7 +216,7 @@ def test_git_over_http_gets_the_token(first: Machine) -> None:
         outside = Outside(environ={**os.environ, **WHO, **server.env(GITHUB_SERVER_URL=server.api)})
         project = open_project(str(first.root), "", ())
         with pytest.raises(ContentopsError) as failed:
-            commit(project, CommitOptions(), write_message=commit_message, world=outside, pause=lambda _seconds: None)
+            commit(project, CommitOptions(), world=outside, pause=lambda _seconds: None)
         assert server.tokens == {"basic " + base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()}
     assert failed.value.code == "not-published"
     assert TOKEN not in failed.value.message

@@ -16,7 +16,6 @@ from contentops.ci.push import ATTEMPTS, _push, _rejection
 from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, commit
 from contentops.operations.workspace import open_project
-from contentops.reporting.run import commit_message
 from tests.clones import NOBODY, PROJECT, WHO, Machine, World, make_first, make_world, manifest, posix
 from tests.processes import KEY, Served, applying
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
@@ -58,7 +57,7 @@ def publish(machine: Machine, pauses: list[float], **options: float) -> CommitRe
     for name, value in (("user.name", "Author"), ("user.email", "author@example.com")):
         machine.git("config", name, value)
     project = open_project(str(machine.root), "", ())
-    return commit(project, CommitOptions(**options), write_message=commit_message, pause=pauses.append)  # type: ignore[arg-type]
+    return commit(project, CommitOptions(**options), pause=pauses.append)  # type: ignore[arg-type]
 
 
 def standing(machine: Machine) -> tuple[str, ...]:

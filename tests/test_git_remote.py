@@ -16,7 +16,6 @@ from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, check_waiting, commit
 from contentops.operations.workspace import World as Outside
 from contentops.operations.workspace import open_project
-from contentops.reporting.run import commit_message
 from tests.clones import Machine, make_first, make_world
 from tests.fakes.github import FakeGitHub
 
@@ -67,7 +66,7 @@ def test_a_silent_remote_is_given_up(first: Machine) -> None:
     with silence() as port:
         first.git("remote", "set-url", "origin", f"git://127.0.0.1:{port}/blog")
         with pytest.raises(ContentopsError) as failed:
-            commit(project, options, write_message=commit_message, pause=pauses.append)
+            commit(project, options, pause=pauses.append)
         with pytest.raises(GitFailed, match="no answer within"):
             check_waiting(project, options)
     assert failed.value.code == "not-published"
@@ -117,7 +116,7 @@ def test_a_token_in_the_address_is_never_told(first: Machine, user: str, path: s
         project, options = open_project(str(first.root), "", ()), CommitOptions()
         outside = Outside(environ=os.environ)
         for act in (
-            lambda: commit(project, options, write_message=commit_message, world=outside, pause=lambda _seconds: None),
+            lambda: commit(project, options, world=outside, pause=lambda _seconds: None),
             lambda: check_waiting(project, options, world=outside),
         ):
             with pytest.raises(ContentopsError) as failed:

@@ -13,12 +13,11 @@ from contentops.ci.runner import PlanOrigin, origin_of, read_event
 from contentops.cli.github import page
 from contentops.errors import ContentopsError
 from contentops.model import Action, Reason
-from contentops.model.plan import sealed
-from contentops.reporting.plan_json import plan_json, plan_of
+from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import marker, plan_markdown
 from contentops.sanitize import json_text
 from tests.fakes.github import TOKEN, FakeGitHub, Reply
-from tests.plans import make_change, make_plan
+from tests.plans import make_change, make_plan, plan_document, sealed
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def plan_file(folder: Path, plan: Plan, **made_with: Any) -> Path:
         "resubmit_unknown": False,
         **made_with,
     }
-    path.write_text(json_text(sealed(plan_json(plan, inputs=inputs))), encoding="utf-8")
+    path.write_text(json_text(sealed(plan_document(plan, inputs=inputs))), encoding="utf-8")
     return path
 
 
@@ -433,6 +432,6 @@ def test_only_a_plain_address_becomes_a_link(run: str) -> None:
 def test_a_plan_read_back_shows_the_same() -> None:
     """The document holds all that the comment says."""
     plan = thousand()
-    document = json.loads(json_text(sealed(plan_json(plan))))
+    document = sealed(plan_document(plan))
     assert plan_markdown(plan_of(document)) == plan_markdown(plan)
     assert marker(plan_of(document)) == marker(plan)

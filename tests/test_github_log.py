@@ -1,4 +1,4 @@
-"""What a runner of CI reads out of our log: annotations of ours, and no order of anybody else."""
+"""What a runner of CI reads out of our log: annotations of ours, and no order of anyone else."""
 
 from __future__ import annotations
 

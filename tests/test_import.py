@@ -12,7 +12,7 @@ from contentops.operations.refresh import refresh
 from contentops.operations.workspace import open_workspace
 from contentops.planning.inputs import Choice
 from contentops.planning.plan import make_plan
-from tests.fakes.api import FakeApi, Stored
+from tests.fakes.api import FakeApi, Killed, Stored
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, know_server
 
@@ -48,7 +48,7 @@ def _import(scene: Scene, *ids: str, **options: Any) -> Adoption:
 
 def _refreshed(scene: Scene) -> Plan:
     with open_workspace(scene.project, scene.world(), write=True) as workspace:
-        found = refresh(workspace.plan_inputs(Choice()), workspace.cache, workspace.limiter, world=scene.world())
+        found = refresh(workspace, workspace.plan_inputs(Choice()), None)
         return make_plan(found)
 
 
@@ -215,6 +215,22 @@ def test_a_text_that_contentops_stored_is_known_again(scene: Scene) -> None:
     assert not by_content[edited.content_id].declared
     assert scene.plan().empty
     assert len(scene.api.charges) == 2
+
+
+def test_the_text_of_an_open_job_is_left_to_its_item(tmp_path: Path) -> None:
+    """The server stored it before any record named it: as an item of its own it would be there twice."""
+    scene = _scene(tmp_path, api=FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("a"))
+    scene.api.fault(lambda name, _: name == "status" and bool(scene.api.generations), "kill")
+    with pytest.raises(Killed):
+        scene.apply()
+    scene.api.heal()
+    scene.timeline.now += 60
+    found = _import(scene)
+    assert ([one.code for one in found.findings], found.taken) == (["not-adopted"], ())
+    assert "an open job of `a`" in found.findings[0].message
+    scene.apply()
+    assert scene.plan().empty
 
 
 def _digest(scene: Scene, item: str) -> str:

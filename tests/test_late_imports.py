@@ -26,7 +26,6 @@ LATE = {
     "cli/run": "what only queues needs a ledger, and nothing else does",
     "cli/terminal": "findings are shown only where there are some",
     "manifests/checks": "most items state no checks",
-    "manifests/catalog_lock": "schemas are matched only where a catalog was pulled",
     "manifests/load": "a manifest is built, with Jinja and jsonschema, only where the parse cache lacks it",
     "manifests/templates": "the same",
     "operations/apply": "a no-op apply loads neither executor nor HTTP",

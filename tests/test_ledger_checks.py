@@ -28,9 +28,9 @@ def ledger(database: str) -> Iterator[SceneLedger]:
         yield found
 
 
-def _checkouts(tmp_path: Path, ledger: SceneLedger, retries: int = 0) -> tuple[Scene, Scene]:
+def _checkouts(tmp_path: Path, ledger: SceneLedger, retries: int = 0, ids: str = "replay") -> tuple[Scene, Scene]:
     """Two checkouts that share nothing but the ledger."""
-    api = FakeApi(duration=30)
+    api = FakeApi(duration=30, request_ids=ids)
     one, two = (Scene(tmp_path / name, api, ledger=ledger) for name in ("one", "two"))
     for scene in (one, two):
         _declare(scene, 2026, retries=retries)
@@ -86,6 +86,38 @@ def test_another_text_in_place_of_one_of_another_checkout_is_asked_for_by_name(
     assert (_change(two, "a").action, _change(two, "a").submits) == (Action.CREATE, 1)
     assert results(two.apply(replace=("a",))) == {"a": "done"}
     assert (two.api.charged("All about a in 2026"), two.api.count("submit")) == (2, 2)
+    assert two.plan().empty
+
+
+@pytest.mark.parametrize("ids", ["replay", "ignore"])
+def test_another_text_in_place_of_one_that_only_the_ledger_has_is_a_further_attempt(
+    tmp_path: Path, ledger: SceneLedger, ids: str
+) -> None:
+    """Under the request of the one that failed, a server would give the same text again, or be paid twice for it."""
+    one, two = _checkouts(tmp_path, ledger, ids=ids)
+    one.apply()
+    _change_its_manifest(one)
+    assert results(two.apply(replace=("a",))) == {"a": "done"}
+    assert "Take 2." in two.read("out/a.md")
+    assert [each.take for each in two.api.charges if "in 2026" in each.topic] == [1, 2]
+    assert len({each.request_id for each in two.api.charges}) == 3
+    assert two.plan().empty
+
+
+def test_an_attempt_that_another_checkout_gave_up_is_not_paid_for_again(tmp_path: Path, ledger: SceneLedger) -> None:
+    """Whose own text is older than that one does not know of it; the ledger does."""
+    one, two = _checkouts(tmp_path, ledger, ids="ignore")
+    for scene in (two, one):
+        _declare(scene, 2026, "Take 2.")
+        assert results(scene.apply()) == {"a": "done"}
+    assert results(one.apply(replace=("a",))) == {"a": "blocked"}
+    _change_its_manifest(one)
+    paid = two.api.count("submit")
+    run = two.apply(replace=("a",))
+    assert run is not None
+    assert results(run) == {"a": "blocked"}
+    assert "paid for in another checkout" in run.outcomes[0].error
+    assert two.api.count("submit") == paid
     assert two.plan().empty
 
 

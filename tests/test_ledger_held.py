@@ -14,10 +14,10 @@ from contentops.documents.clean import body_digest
 from contentops.ledger.entries import EntryOwner, claim
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
-from contentops.model import Action, HeldEntry, ItemId, JobState, OpenEntry, RequestId, request_id
+from contentops.model import Action, HeldEntry, ItemId, JobState, OnEdit, OpenEntry, RequestId, request_id
 from contentops.planning.inputs import FinishedText
 from contentops.planning.plan import make_plan
-from contentops.reporting.plan_json import plan_json, plan_of
+from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import drift_count, plan_markdown
 from contentops.reporting.plan_text import plan_text
 from contentops.schema_files import load_schema
@@ -25,6 +25,7 @@ from contentops.state.lock import lineage_of
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, results
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry
+from tests.plans import plan_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +109,7 @@ def test_a_pending_item_is_told_in_every_form() -> None:
     assert "pending (worker on build-3)" in plan_text(plan, verbose=False)
     assert "1 pending, 0 unchanged. 0 credits." in plan_text(plan, verbose=False)
     assert "pending (`worker on build-3`)" in plan_markdown(plan)
-    document = plan_json(plan)
+    document = plan_document(plan)
     jsonschema.validate(document | {"checksum": ""}, load_schema("plan"))
     assert plan_of(json.loads(json.dumps(document))).changes[0].holder == "worker on build-3"
     assert drift_count(plan) == 0
@@ -245,6 +246,17 @@ def test_a_text_that_is_there_makes_its_queued_submit_needless() -> None:
     assert (change.action, change.withdraws) == (Action.FINISH, (waiting.request_id,))
 
 
+def test_a_text_that_a_person_chose_makes_its_queued_submit_needless() -> None:
+    """The file as it was edited answers the request from then on; what a worker holds by then goes on."""
+    spec = a_spec()
+    waiting, file = _queued(spec, "a"), a_file("out/a.md", body="Edited.\n")
+    sides: dict[str, Any] = {"records": [a_record(a_spec(topic="old"))], "files": [file], "on_edit": OnEdit.KEEP}
+    (change,) = _plan([spec], waiting, **sides).changes
+    assert (change.action, change.withdraws) == (Action.KEEP, (waiting.request_id,))
+    (change,) = _plan([spec], structs.replace(waiting, kind="worker"), **sides).changes
+    assert (change.action, change.withdraws) == (Action.KEEP, ())
+
+
 def test_the_queued_submit_of_another_item_is_not_touched() -> None:
     """Two items may ask for the same; and another take that someone asked for is no first submit."""
     spec, other = a_spec(), a_spec("b")
@@ -260,3 +272,8 @@ def test_what_is_queued_for_an_earlier_request_is_told() -> None:
     assert [(note.kind, "1 submit waits" in note.message) for note in plan.notes] == [("queued", True)]
     assert "queue cancel a" in plan.notes[0].hint
     assert not _plan([spec], _queued(spec, "a")).notes
+    further = request_id(lineage_of("acme"), "", ItemId("a"), a_spec(topic="old").digest, 2)
+    old = structs.replace(_queued(a_spec(topic="old"), "a"), request_id=RequestId(further))
+    assert [note.kind for note in _plan([spec], old).notes] == ["queued"]
+    there = {"records": [a_record(spec)], "files": [a_file("out/a.md")]}
+    assert [note.kind for note in _plan([spec], _queued(spec, "a"), **there).notes] == ["queued"], "it has its text"

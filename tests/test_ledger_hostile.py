@@ -171,7 +171,7 @@ def test_rows_of_submits(project: Build, invoke: Run, server: Served, database: 
 
 @pytest.mark.parametrize("name", SHARED)
 def test_rows_that_all_share(project: Build, invoke: Run, server: Served, database: str, name: str) -> None:
-    """The same: nothing in them stands in anybody's way."""
+    """The same: nothing in them stands in anyone's way."""
     topic, env = f"{{}} ({name})", _env(database)
     root = _checkout(project, server, "one", topic)
     assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0

@@ -230,7 +230,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_row_that_anybody_may_have_written(row: Row, text: str) -> None:
-    """No row makes a process fail, lets more through than the limit, or holds everybody back for ever."""
+    """No row makes a process fail, lets more through than the limit, or holds everyone back for ever."""
     first, other, _ = row.limiters(3)
     row.state(text)
     now = 1e9

@@ -242,6 +242,12 @@ def test_every_column_of_a_view_is_explained(session: LedgerSession) -> None:
     assert {view for (view,) in views} == set(roles.VIEWS)
 
 
+def test_status_tells_the_version_of_tables_that_it_made(invoke: Run, database: str) -> None:
+    """The first look at an empty database makes them, and says what is there then."""
+    found = invoke("ledger", "status", "--json", env=_env(database)).json
+    assert found["version"] == found["newest"] > 0
+
+
 def test_status_shows_accounts_and_who_works(session: LedgerSession, invoke: Run, database: str) -> None:
     """As a table and as JSON, harmless whatever the rows say."""
     empty = invoke("ledger", "status", env=_env(database))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.running import Build, Run
 
 MOVED = "moved: [{{from: {}, to: {}}}]\n"
+PROMOTED = 'environments: {prod: {promote_from: default, output: "prod/{{ item.id }}.md"}}'
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +73,45 @@ def test_a_further_take_is_left_to_those_who_asked_for_it(
     assert (change["id"], change["action"], change["credits"]) == ("a", "finish", 0)
     assert invoke("apply", "--yes", cwd=new, env=env).code == 0
     assert server.charges("a (newer)") == ["a (newer)"] * 2
+
+
+@pytest.mark.parametrize("how", [(), ("--detach",)])
+def test_what_waits_for_a_text_that_was_promoted_meanwhile_is_withdrawn(
+    project: Build, invoke: Run, server: Served, database: str, how: tuple[str, ...]
+) -> None:
+    """And what a worker brings all the same takes the place of no text that was reviewed."""
+    env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": database}
+    settings, topic = PROJECT.format(base_url=server.base_url, extra=PROMOTED), f"(promoted{''.join(how)})"
+    files = {"contentops.yaml": settings, "content/blog.yaml": blog("a", "b", topic="{} " + topic)}
+    root, prod = project(files, at="one"), ("--env", "prod")
+    deposit = ("apply", *prod, "--generate", "--detach", "--yes")
+    for command in (deposit, ("apply", "--yes"), ("apply", *prod, "--select", "a", "--yes", *how), ("work", "--once")):
+        ended = invoke(*command, cwd=root, env=env)
+        assert ended.code == 0, ended.stderr
+    assert server.charges(f"a {topic}") == [f"a {topic}"]
+    assert server.charges(f"b {topic}") == [f"b {topic}"] * 2
+    left = invoke("plan", *prod, "--json", cwd=root, env=env).json["changes"]
+    assert {(one["id"], one["action"], one["credits"]) for one in left} >= {("b", "promote", 0)}
+    assert invoke("apply", *prod, "--yes", cwd=root, env=env).code == 0
+    assert not invoke("plan", *prod, "--json", cwd=root, env=env).json["changes"]
+
+
+def test_no_file_is_adopted_for_an_item_that_waits_for_its_text(
+    project: Build, invoke: Run, server: Served, database: str
+) -> None:
+    """A worker would pay for what no one needs by then; once it is taken out of the queue, the file is taken."""
+    env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": database}
+    files = {
+        "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
+        "content/blog.yaml": blog("a", topic="{} (adopted)"),
+    }
+    root = project(files, at="one")
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    (root / "out").mkdir()
+    (root / "out/a.md").write_text("A person's.\n")
+    refused = invoke("adopt", "out/a.md", "--yes", cwd=root, env=env)
+    assert (refused.code, "contentops queue cancel a" in refused.stderr) == (3, True)
+    for command in (("queue", "cancel", "a"), ("adopt", "out/a.md", "--yes"), ("work", "--once")):
+        ended = invoke(*command, cwd=root, env=env)
+        assert ended.code == 0, ended.stderr
+    assert not server.charges("(adopted)")

@@ -203,7 +203,7 @@ def test_no_person_changes_what_a_live_process_works_on(tmp_path: Path, database
 
 
 def test_a_persons_word_waits_for_an_apply_elsewhere(tmp_path: Path, database: str) -> None:
-    """The right to apply is everybody's: exit 4, with who."""
+    """The right to apply is everyone's: exit 4, with who."""
     api = FakeApi(duration=9)
     one, two = (_scene(tmp_path / name, api, database, "a") for name in ("one", "two"))
     caught: list[LockHeld] = []
@@ -282,7 +282,7 @@ def test_a_project_that_existed_before_its_ledger(tmp_path: Path, database: str)
 
 
 def test_an_old_checkout_does_no_harm(tmp_path: Path, database: str) -> None:
-    """What its lock has open, and everybody else has finished, is finished here too, and opens nothing for others."""
+    """What its lock has open, and everyone else has finished, is finished here too, and opens nothing for others."""
     api = FakeApi(duration=90)
     _proven(tmp_path, api, database)
     old = _scene(tmp_path / "old", api, database, "a")
@@ -325,7 +325,7 @@ def test_a_text_whose_record_lies_elsewhere_is_not_paid_for_again(tmp_path: Path
     run = two.apply()
     assert run is not None
     assert (results(run), exit_code_of(run)) == ({"a": "blocked", "b": "done"}, 3)
-    assert "paid for and recorded in another checkout" in run.outcomes[0].error
+    assert "paid for in another checkout" in run.outcomes[0].error
     assert len(api.charges) == 3
 
 

@@ -23,7 +23,7 @@ from contentops.server.app import create_app
 from contentops.server.engines import EngineError, SectionTask, WritingTask, named, openai
 from contentops.server.engines.chat import LARGEST, ChatClient, ModelEndpoint, Prompt, TruncatedError, endpoint
 from contentops.server.engines.openai import OpenAIEngine
-from contentops.server.store import Clock, Store
+from contentops.server.store import Clock, open_store
 from tests.fakes.asgi import Ticks, call
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
 from tests.serving import served
@@ -174,7 +174,7 @@ def test_a_torn_section_fails_the_job_after_shorter_tries() -> None:
     async def main() -> None:
         async with chatting(torn) as fake:
             chosen, _ = engine(fake)
-            with contextlib.closing(Store()) as store:
+            with contextlib.closing(open_store()) as store:
                 app = create_app(store, engine=chosen, clock=Clock(now=Ticks().now))
                 await call(app, "POST", "/v1/generate", submit("r-1"))
                 found = await ended(app, "r-1")
@@ -333,7 +333,7 @@ def test_one_section_is_written_again_with_what_the_text_was_made_of() -> None:
 
     async def main() -> None:
         async with chatting(reply) as fake:
-            app = create_app(Store(), engine=engine(fake)[0], clock=Clock(now=Ticks().now))
+            app = create_app(open_store(), engine=engine(fake)[0], clock=Clock(now=Ticks().now))
             await call(app, "POST", "/v1/generate", {**submit("r-1"), "generation_mode": "quick"})
             made = (await ended(app, "r-1"))["content"]
             wanted = {"content_id": made["id"], "section": HEADINGS[1], "instructions": "shorter"}

@@ -211,3 +211,44 @@ def test_the_changelog_knows_this_version() -> None:
     text = (ROOT / "CHANGELOG.md").read_text("utf-8")
     headings = re.findall(r"^## (\S+)", text, flags=re.MULTILINE)
     assert headings[0] == "Unreleased" or headings[0] == __version__
+
+
+@pytest.fixture
+def makes(tmp_path: Path) -> Callable[..., str]:
+    """Runs `make types` where every Python only says how it was called; returns what was said."""
+    if os.name == "nt" or shutil.which("make") is None:
+        pytest.skip("needs make")
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "pyproject.toml").write_text("")
+    for place in ("bin", ".venv/bin"):
+        (tmp_path / place).mkdir(parents=True)
+        for name in ("python3", "python"):
+            (tmp_path / place / name).write_text(f'#!/bin/sh\necho "{place}/{name} $*"\n')
+            (tmp_path / place / name).chmod(0o755)
+
+    def call(activated: Path, *arguments: str) -> str:
+        (tmp_path / ".venv/bin/activate").write_text(f"VIRTUAL_ENV={activated}\n")
+        env = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+        command = ["make", "types", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+
+    return call
+
+
+def test_make_uses_the_environment_that_is_there(makes: Callable[..., str], tmp_path: Path) -> None:
+    """What a person installed in `.venv` of the clone stays there."""
+    said = makes(tmp_path / ".venv")
+    assert "using .venv as it is\n" in said
+    assert "--clear" not in said
+    assert ".venv/bin/python -m mypy\n" in said
+
+
+@pytest.mark.parametrize(("moved", "arguments"), [(True, ()), (False, ("PYTHON=python3",))])
+def test_make_clears_an_environment_that_was_moved_or_is_to_have_another_python(
+    makes: Callable[..., str], tmp_path: Path, moved: bool, arguments: tuple[str, ...]
+) -> None:
+    """One that was made for another place does not run here; a Python that is named is the one that is used."""
+    said = makes(tmp_path / ("elsewhere/.venv" if moved else ".venv"), *arguments)
+    assert "bin/python3 -m venv --clear .venv\n" in said

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from contentops.errors import Refused
-from contentops.model.plan import check_seal, sealed
+from contentops.model.plan import check_seal
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions
 from contentops.planning.inputs import Choice
-from contentops.reporting.plan_json import plan_json
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, blog
+from tests.plans import plan_document, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 def as_reviewed(scene: Scene, **choice: Any) -> dict[str, Any]:
     """The plan as it comes back from a file."""
-    found: dict[str, Any] = json.loads(json.dumps(sealed(plan_json(scene.plan(**choice)))))
+    found: dict[str, Any] = sealed(plan_document(scene.plan(**choice)))
     return found
 
 

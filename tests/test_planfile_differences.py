@@ -13,11 +13,11 @@ from contentops.model import Change, Drain, OnEdit, Submit
 from contentops.model.plan import plan_file
 from contentops.operations.apply import Approval
 from contentops.planning.reviewed_item import ReviewedItem, difference
-from contentops.reporting.plan_json import plan_json
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, results
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry, plan_of
+from tests.plans import plan_document
 from tests.reviewing import apply_file, check_file, review, what_is_left
 
 if TYPE_CHECKING:
@@ -381,7 +381,7 @@ def test_more_than_was_reviewed_is_refused_whatever_brought_it_about(
     item = ReviewedItem(
         inputs=a_situation(*sides, replace=("a",)),
         plan_id="p",
-        reviewed=plan_file(plan_json(plan)).changes[0],
+        reviewed=plan_file(plan_document(plan)).changes[0],
         spec=spec,
         record=a_record(spec),
         change=today(plan.changes[0]),

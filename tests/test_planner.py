@@ -29,7 +29,7 @@ from contentops.model import (
 )
 from contentops.planning.inputs import FinishedText
 from contentops.planning.plan import make_plan
-from contentops.planning.renames import find_ring, order_moves
+from contentops.planning.renames import find_rings, order_moves
 from tests.fakes.sides import (
     PROJECT,
     SERVER,
@@ -468,7 +468,17 @@ def test_a_chain_of_outputs_moves_the_last_one_first() -> None:
     plan = plan_of(*_placed(a="out/b.md", b="out/c.md", c="out/d.md", d="out/e.md/index.md"))
     moves = {change.id: step for change in plan.changes for step in change.steps if isinstance(step, Move)}
     assert order_moves(moves) == ("d", "c", "b", "a")
-    assert find_ring(moves) == ()
+    assert list(find_rings(moves)) == []
+
+
+def test_thousands_of_rings_and_a_long_chain_are_told_apart_at_once() -> None:
+    """Whatever waits for a place that is not free waits, and time grows with the number of moves alone."""
+    swaps = {f"a{number:05}": f"out/a{number ^ 1:05}.md" for number in range(1000)}
+    chain = {f"b{number:05}": f"out/b{number + 1:05}.md" for number in range(1000)}
+    wanted, records, files = _placed(**swaps, **chain)
+    plan = plan_of(wanted, records, [*files, a_file("out/b01000.md", body="another\n")])
+    held = {change.id: change.blocked for change in plan.changes}
+    assert held == {**dict.fromkeys(swaps, "output-ring"), **dict.fromkeys(chain, "foreign-file")}
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,14 @@ def test_unknown_environment_names_all(tmp_path: Path, environment: str, hint: s
     assert caught.value.exit_code == ExitCode.USAGE
 
 
+def test_the_environment_that_was_asked_for_is_the_one_to_declare(tmp_path: Path) -> None:
+    """What the hint says can be copied as it is, and is what helps."""
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, "project: x\n", "prod")
+    assert caught.value.hint == "to declare one: `environments: {prod: {}}` in `contentops.yaml`"
+    assert load(tmp_path, "project: x\nenvironments: {prod: {}}\n", "prod").environment == "prod"
+
+
 @pytest.mark.parametrize("environment", ["../x", "\x1b[31m", "x" * 500], ids=["path", "escape", "long"])
 def test_hostile_environment_name_is_harmless(tmp_path: Path, environment: str) -> None:
     """An environment must be declared, so its name is never a path; messages show no escapes."""
@@ -277,6 +285,7 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
         ("project: x\nenvironments: {a: [1]}\n", "wrong-type"),
         ("project: x\nenvironments: {A/B: {}}\n", "bad-name"),
         ("project: x\nvars: {item: 1}\n", "bad-name"),
+        ("project: x\nenvironments: {e: {vars: {range: 1}}}\n", "bad-name"),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -292,6 +301,12 @@ def test_wrong_file_is_one_finding(tmp_path: Path, text: str, code: str) -> None
 def test_pattern_that_leaves_the_project_is_refused(tmp_path: Path, pattern: str) -> None:
     """Manifests are inside the project, and patterns mean the same on every system."""
     assert only(tmp_path, f"project: x\nmanifests: [ok/*.yaml, {pattern}]\n").code == "bad-path"
+
+
+@pytest.mark.parametrize(("pattern", "problem"), [("' '", "is empty"), ("'[z-a].yaml'", "goes backwards")])
+def test_pattern_that_matches_nothing_is_refused(tmp_path: Path, pattern: str, problem: str) -> None:
+    """What could never be the name of a file is a mistake."""
+    assert problem in only(tmp_path, f"project: x\nmanifests: [ok/*.yaml, {pattern}]\n").message
 
 
 @pytest.mark.parametrize(

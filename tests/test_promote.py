@@ -7,15 +7,21 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
+from contentops.digest import NOTHING
+from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import InputError, Refused
-from contentops.model import Change, OnEdit, Plan
+from contentops.model import Action, Change, Drain, JobState, OnEdit, Plan, State
 from contentops.operations import texts, workspace
+from contentops.planning.plan import make_plan
+from contentops.planning.promote import SourceEnvironment
 from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry
 from tests.repositories import in_git
 from tests.reviewing import apply_file, review
 
@@ -554,3 +560,15 @@ def test_what_was_generated_there_is_found_in_git(tmp_path: Path) -> None:
     found = texts.from_generated(prod.project, "a")
     assert found.before == generated
     assert found.after == split(prod.read("live/a.md")).body != generated
+
+
+def test_a_text_that_comes_after_the_promoted_one_does_not_take_its_place() -> None:
+    """It was asked for when there was nothing to promote, and no one has reviewed it: it is kept, and that is all."""
+    spec = a_spec()
+    record = a_record(spec, promoted=a_file("x").body)
+    theirs = structs.replace(record, output="staging/a.md", promoted=NOTHING)
+    source = SourceEnvironment(environment="staging", state=State(lineage="", records={theirs.id: theirs}))
+    files, paid = (a_file("out/a.md"), a_file("staging/a.md")), an_entry(spec, JobState.PAID, body=body_digest("B.\n"))
+    sides = a_situation([spec], [record], files, entries=[paid])
+    (change,) = make_plan(structs.replace(sides, source=source)).changes
+    assert (change.action, [type(step) for step in change.steps]) == (Action.DRAIN, [Drain])

@@ -1,16 +1,17 @@
-"""The queue as text, as JSON and as a page: what anybody wrote into a ledger is harmless there."""
+"""The queue as text, as JSON and as a page: what anyone wrote into a ledger is harmless there."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from contentops.cli.queue_page import page
-from contentops.errors import StateError
+from contentops.cli.queue_page import page, serve
+from contentops.errors import ContentopsError, StateError
 from contentops.model import Queue, QueuedSubmit, QueueTotal, RequestId
 from contentops.reporting.queue import age, queue_text
 
@@ -97,3 +98,13 @@ def test_totals_come_first_and_the_rest_is_counted() -> None:
     )
     assert lines[-1] == "and 1 more"
     assert queue_text(Queue()) == "0 submits queued or under way, 0 credits; no worker is alive"
+
+
+def test_a_port_that_is_taken_is_told_of_before_anything_is_shown() -> None:
+    """In our own words, with the exit code of an error, and no address is announced."""
+    told: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ContentopsError, match=f"port {port} on `127.0.0.1` cannot be opened") as refused:
+            serve(page(_queue, "127.0.0.1"), "127.0.0.1", port, told.append)
+    assert (refused.value.code, refused.value.exit_code, told) == ("serve", 1, [])

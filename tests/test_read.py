@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import hypothesis
@@ -224,24 +225,15 @@ def test_every_key_and_value_knows_its_place(*, pure: bool) -> None:
 
 @PARSERS
 def test_locate_follows_pointers_as_far_as_they_go(*, pure: bool) -> None:
-    """`locate` finds values and keys; a step that does not exist stops at the last one that does."""
+    """`locate` finds values; a step that does not exist stops at the last one that does."""
     document, _ = read_yaml("a.yaml", SAMPLE.encode(), pure=pure)
     assert str(locate(document, ())) == "a.yaml:2:1"
     assert str(locate(document, ("items", 0, "inputs", "topic"))) == "a.yaml:4:21"
-    assert str(locate(document, ("items", 0, "inputs", "topic"), key=True)) == "a.yaml:4:14"
     assert str(locate(document, ("items", 1, "absent", "more"))) == "a.yaml:5:5"
     assert str(locate(document, ("items", 9))) == "a.yaml:3:3"
     assert str(locate(document, ("items", "x"))) == "a.yaml:3:3"
-    assert str(locate(document, ("items", 1), key=True)) == "a.yaml:5:5"
     assert locate(YamlDocument(Source("b.yaml", "")), ("x",)) == Location("b.yaml", 1, 1)
     assert locate(YamlDocument(Source("b.yaml", "x"), "x"), ()) == Location("b.yaml", 1, 1)
-
-
-def test_values_made_elsewhere_have_the_place_of_what_holds_them() -> None:
-    """A member that was added without a place is located at its map or list."""
-    root = Map({"a": Seq([1])}, start=0)
-    assert str(locate(YamlDocument(Source("b.yaml", ""), root), ("a", 0))) == "b.yaml:1:1"
-    assert str(locate(YamlDocument(Source("b.yaml", ""), root), ("a",), key=True)) == "b.yaml:1:1"
 
 
 WIDTHS = """\
@@ -631,6 +623,13 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ("no-colon", "a: 1\nword\n", (2, 1), "neither", "several lines"),
     ("no-colon-space", "a: 1\nb:2\n", (2, 1), "neither", "space after the colon"),
     ("inner-quote", "a: 'it's'\n", (1, 8), "closing quote", "double the quote"),
+    (
+        "inner-quote-2",
+        'a: "is "x""\n',
+        (1, 9),
+        "closing quote",
+        'in single quotes, or write the quote inside it as `\\"`',
+    ),
     ("open-quote", "a: 'x\nb: 1\n", (1, 4), "never closed", "closing quote"),
     ("open-bracket", "a: [1, 2\nb: 1\n", (2, 2), "bracket opened at line 1, column 4", "close it"),
     ("extra-bracket", "a: [1]]\n", (1, 7), "one thing too many", "quotes"),
@@ -676,6 +675,25 @@ def test_syntax_error_is_explained_where_it_is(text: str, place: tuple[int, int]
     assert hint in found.hint
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'say: "hi" it\'s: x',
+        '{{ company }}\'s "x"',
+        "it's: \\d",
+        "@'x'",
+        "&a: \"b\" 'c'",
+        "50% off: yes",
+        "*it's*",
+    ],
+)
+def test_what_a_hint_puts_in_quotes_can_be_copied(text: str) -> None:
+    """It is read as the text that was meant, whatever quotes stand in it."""
+    quoted = re.search(r"`(['\"].*['\"])`", only(f"a: {text}\n").hint)
+    assert quoted is not None
+    assert value_of(f"a: {quoted[1]}\n") == {"a": text}
+
+
 @PARSERS
 @pytest.mark.parametrize(
     ("text", "value"),
@@ -706,6 +724,26 @@ def test_a_long_line_of_quotes_is_explained_at_once() -> None:
     """What is wrong in a line is looked for near its start, however long it is."""
     _, found = read_yaml("a.yaml", b"a: 1\nb: c: " + b'"a\\' * 300_000 + b"\n")
     assert [one.code for one in found] == ["yaml-syntax"]
+
+
+@pytest.mark.parametrize("text", ["a: @", "a: *", "a: b: c"])
+def test_a_long_line_of_spaces_is_explained_at_once(text: str) -> None:
+    """A comment in the line of a problem is looked for near its start, however much space there is."""
+    assert len(findings_of(text + " " * 300_000 + "x")) == 1
+
+
+def test_a_very_long_line_is_not_shown() -> None:
+    """Findings in a line of megabytes say where they are, and do not each carry the line along."""
+    found = findings_of("{" + "a: 1, " * 100_000 + "}")
+    assert len(found) == builder.MAX_FINDINGS + 1
+    assert {one.excerpt for one in found} == {""}
+    assert place_of(found[1]) == (1, 14, 1)
+
+
+def test_no_word_of_a_very_long_line_that_names_a_secret_is_repeated() -> None:
+    """What stands behind the name of a secret is in no message, though the line itself is not shown."""
+    (found,) = findings_of('{a: "' + "x" * 20_000 + '", key: !!int sk-1234567890}')
+    assert "sk-1234567890" not in found.message + found.hint + found.excerpt
 
 
 def test_unquoted_jinja_is_reported_everywhere() -> None:

@@ -15,7 +15,8 @@ from contentops.server import contents
 from contentops.server.accounts import AccountLimits, KeyRing
 from contentops.server.app import create_app
 from contentops.server.engines import named
-from contentops.server.store import Clock, Store
+from contentops.server.sqlite import SqliteFile
+from contentops.server.store import Clock, open_store
 from tests.fakes.asgi import Ticks, call
 from tests.running import unmeasured
 from tests.stores import stores
@@ -23,7 +24,7 @@ from tests.stores import stores
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from contentops.server.database import Values
+    from contentops.server.database import Store, Values
     from tests.running import Build, Run
 
 pytestmark = pytest.mark.usefixtures("over_each_store")
@@ -189,19 +190,19 @@ def test_every_content_is_listed_however_many_there_are(project: Build, invoke: 
     """`content list` goes on from page to page of a server that gives a thousand at a time."""
     root = project({"contentops.yaml": "version: 1\nproject: p\napi: {base_url: local}\n"})
     (root / ".contentops").mkdir(mode=0o700)
-    with Store(root / ".contentops" / "local.db") as store, store.write():
+    with open_store(root / ".contentops" / "local.db") as store, store.write():
         for number in range(2003):
             contents.save(store, contents.ContentChange(title=f"T{number}"), owner="", at=float(number))
     listed = invoke("content", "list", "--json").json
     assert len({entry["id"] for entry in listed["contents"]}) == 2003
 
 
-class Watched(Store):
+class Watched(SqliteFile):
     """A store that keeps every statement it was given, with its values."""
 
     def __init__(self) -> None:
         self.seen: dict[str, Values] = {}
-        super().__init__()
+        super().__init__(None)
 
     def run(self, statement: str, values: Values = ()) -> int:
         self.seen[statement] = values

@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from contentops.server.accounts import KeyRing
 from contentops.server.app import create_app
 from contentops.server.engines import named
-from contentops.server.store import Clock, Store
+from contentops.server.store import Clock, open_store
 from tests.fakes.asgi import Ticks, call, settled
 from tests.stores import stores
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
+
+    from contentops.server.database import Store
 
 pytestmark = pytest.mark.usefixtures("over_each_store")
 
@@ -766,7 +768,7 @@ def test_an_unusable_store_is_a_passing_failure() -> None:
 
 def test_a_damaged_store_is_named(tmp_path: Path) -> None:
     """A file whose pages are no longer those of a database is no passing failure: the reply says what to do."""
-    store = Store(tmp_path / "local.db")
+    store = open_store(tmp_path / "local.db")
     store.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     data = (tmp_path / "local.db").read_bytes()
     (tmp_path / "local.db").write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))

@@ -16,7 +16,7 @@ from contentops.server.contents import ContentChange
 from contentops.server.engines import STAGES, EngineError, WrittenText, named
 from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.runner import AT_ONCE
-from contentops.server.store import Clock, Store
+from contentops.server.store import Clock, open_store
 from tests.fakes.asgi import Ticks, call, settled
 from tests.stores import stores
 
@@ -86,7 +86,7 @@ def test_a_job_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> None:
 
     async def before() -> None:
         app = create_app(
-            Store(stores.at(path)), engine=named("outline"), clock=Clock(sleep=gate.sleep), stage_seconds=5.0
+            open_store(stores.at(path)), engine=named("outline"), clock=Clock(sleep=gate.sleep), stage_seconds=5.0
         )
         await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
         await turns()
@@ -98,7 +98,7 @@ def test_a_job_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> None:
 
     async def after() -> None:
         app = create_app(
-            Store(stores.at(path)), engine=named("outline"), clock=Clock(ticks.now, ticks.sleep), stage_seconds=5.0
+            open_store(stores.at(path)), engine=named("outline"), clock=Clock(ticks.now, ticks.sleep), stage_seconds=5.0
         )
         first = (await call(app, "GET", "/v1/generate/status/r")).json
         assert (first["stage"], first["progress"]) == ("writer", 44)
@@ -132,7 +132,7 @@ def test_a_second_event_loop_takes_the_jobs_over() -> None:
 
 def test_the_lifespan_resumes_and_closes(tmp_path: Path) -> None:
     """With a lifespan, unfinished jobs go on before the first request, and the store is closed at the end."""
-    store = Store(stores.at(tmp_path / "db"))
+    store = open_store(stores.at(tmp_path / "db"))
     jobs.submit(store, StoredJob(id="r", request=GenerationRequest(mode="quick"), created_at=1.0))
 
     async def main() -> None:
@@ -163,7 +163,7 @@ def test_closing_in_another_loop_gives_the_store_back() -> None:
 
 def test_two_living_runners_never_work_on_the_same_job(tmp_path: Path) -> None:
     """A second process leaves a job alone while its runner lives, and takes it over once that is gone."""
-    with Store(stores.at(tmp_path / "db")) as store:
+    with open_store(stores.at(tmp_path / "db")) as store:
         jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
         first, second = store.runner_lock(), store.runner_lock()
         first.acquire()
@@ -189,8 +189,8 @@ def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path) -> None:
     script = (
         "import os, sys\n"
         "from contentops.server import jobs\n"
-        "from contentops.server.store import Store\n"
-        "store = Store(sys.argv[1])\n"
+        "from contentops.server.store import open_store\n"
+        "store = open_store(sys.argv[1])\n"
         "lock = store.runner_lock()\n"
         "lock.acquire()\n"
         "jobs.submit(store, jobs.StoredJob(id='r', request=jobs.GenerationRequest(), created_at=1.0))\n"
@@ -199,7 +199,7 @@ def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", script, str(path)], check=False, capture_output=True)
     assert ended.returncode == -9, ended.stderr
-    with Store(stores.at(path)) as store:
+    with open_store(stores.at(path)) as store:
         mine = store.runner_lock()
         left = jobs.find(store, "r")
         assert left is not None
@@ -300,7 +300,7 @@ def test_a_busy_store_puts_a_job_aside(tmp_path: Path) -> None:
     blocker.path.write_text("in the way")
 
     async def main() -> None:
-        app = create_app(Store(stores.at(tmp_path / "db")), engine=named("outline"))
+        app = create_app(open_store(stores.at(tmp_path / "db")), engine=named("outline"))
         await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
         await turns()
         assert (await call(app, "GET", "/v1/generate/status/r")).json["status"] == "pending"
@@ -314,7 +314,7 @@ def test_a_busy_store_puts_a_job_aside(tmp_path: Path) -> None:
 def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(tmp_path: Path) -> None:
     """The text could not be stored, so the job is neither completed nor failed: the next start does it again."""
     path = tmp_path / "db"
-    store = Store(stores.at(path))
+    store = open_store(stores.at(path))
 
     def unplug() -> WrittenText:
         store.close()
@@ -327,12 +327,14 @@ def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(tmp_path
 
     jobs.submit(store, StoredJob(id="r", request=GenerationRequest(mode="quick"), created_at=1.0))
     asyncio.run(main(create_app(store, engine=Scripted(unplug))))
-    with Store(stores.at(path)) as again:
+    with open_store(stores.at(path)) as again:
         left = jobs.find(again, "r")
         assert left is not None
         assert (left.status, left.stage) == ("processing", "formatter")
-    asyncio.run(main(create_app(Store(stores.at(path)), engine=Scripted(lambda: WrittenText(title="T", body="b")))))
-    with Store(stores.at(path)) as again:
+    asyncio.run(
+        main(create_app(open_store(stores.at(path)), engine=Scripted(lambda: WrittenText(title="T", body="b"))))
+    )
+    with open_store(stores.at(path)) as again:
         left = jobs.find(again, "r")
         assert left is not None
         assert (left.status, left.title) == ("completed", "T")
@@ -355,7 +357,7 @@ def test_a_job_is_finished_once() -> None:
 
 def test_a_runner_whose_job_was_given_away_writes_nothing(tmp_path: Path) -> None:
     """Neither a stage, nor a failure, nor a second text and charge; the job is that of its next runner alone."""
-    with Store(stores.at(tmp_path / "db")) as store:
+    with open_store(stores.at(tmp_path / "db")) as store:
         jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
         first, second = store.runner_lock(), store.runner_lock()
         first.acquire()

@@ -17,7 +17,7 @@ from contentops.server import accounts, contents, jobs
 from contentops.server.accounts import WINDOW, AccountLimits, ApiKey, KeyRefusedError, KeyRing, RequestWindow
 from contentops.server.app import create_app
 from contentops.server.engines import named
-from contentops.server.store import Clock, Store
+from contentops.server.store import Clock, open_store
 from contentops.server.tables import VERSION
 from tests.fakes.asgi import call
 from tests.stores import stores
@@ -387,7 +387,7 @@ def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> No
     path = tmp_path / "db"
     written(path, _FIRST)
     for _ in range(2):
-        with Store(stores.at(path)) as store:
+        with open_store(stores.at(path)) as store:
             (key,) = KeyRing(store).issued()
             assert (key.id, key.credits, key.modes) == ("key_old", None, ())
             assert accounts.account(store, key) == accounts.CreditAccount(None, 0, 0)
@@ -403,7 +403,7 @@ def test_what_an_earlier_release_stored_goes_to_its_key(tmp_path: Path, single: 
     path = tmp_path / "db"
     written(path, _FIRST, _SECOND, _ROWS, "" if single else _ANOTHER_KEY)
     for _ in range(2):
-        with Store(stores.at(path)) as store:
+        with open_store(stores.at(path)) as store:
             listed = {row["id"] for row in contents.entries(store, "key_old", "")}
             assert listed == {"cnt_made", "cnt_saved", *(["cnt_own"] if single else [])}
             assert contents.entries(store, "key_new", "") == []

@@ -20,7 +20,7 @@ from contentops.server.engines import named
 from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.postgres import PostgresSession, SessionLock, StatementWatch
 from contentops.server.runner import AT_ONCE
-from contentops.server.store import Store
+from contentops.server.store import open_store
 from tests.fakes.asgi import Reply, call, settled
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_everything_is_in_a_schema_of_its_own(database: str) -> None:
     """Nothing else is in the database afterwards, and another program's tables stay as they are."""
     tell(database, "CREATE TABLE jobs (theirs text)", "INSERT INTO jobs VALUES ('kept')")
     for _ in range(2):
-        Store(database).close()
+        open_store(database).close()
     schemas = "SELECT DISTINCT schemaname FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
     assert sorted(tell(database, schemas)) == [("contentops_server",), ("public",)]
     assert tell(database, "SELECT * FROM public.jobs") == [("kept",)]
@@ -83,9 +83,9 @@ def test_many_servers_make_one_store(database: str) -> None:
     script = (
         "import sys\n"
         "from contentops.server import jobs\n"
-        "from contentops.server.store import Store\n"
+        "from contentops.server.store import open_store\n"
         "from contentops.server.jobs import GenerationRequest, StoredJob\n"
-        "store = Store(sys.argv[1])\n"
+        "store = open_store(sys.argv[1])\n"
         "print(sum(jobs.submit(store, StoredJob(id=f'r{n}', request=GenerationRequest(), created_at=1.0, idempotency_key=f'k{n}'))[1]"
         " for n in range(40)))\n"
         "store.close()\n"
@@ -117,11 +117,11 @@ def test_many_servers_make_one_store(database: str) -> None:
 )
 def test_what_is_not_ours_is_refused(database: str, statements: list[str], message: str) -> None:
     """A later format and another program's schema of that name are left as they are."""
-    Store(database).close()
+    open_store(database).close()
     tell(database, *statements)
     before = tell(database, "SELECT count(*) FROM pg_class")
     with pytest.raises(StoreError, match=message):
-        Store(database)
+        open_store(database)
     assert tell(database, "SELECT count(*) FROM pg_class") == before
 
 
@@ -131,9 +131,9 @@ def test_a_role_needs_a_schema_of_its_own_and_no_more(database: str) -> None:
     role = "DO $$ BEGIN CREATE ROLE cops_writer LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
     tell(database, role)
     with pytest.raises(StoreError, match="`CREATE SCHEMA contentops_server AUTHORIZATION role`"):
-        Store(mine)
+        open_store(mine)
     tell(database, "CREATE SCHEMA contentops_server AUTHORIZATION cops_writer")
-    with Store(mine) as store:
+    with open_store(mine) as store:
         assert jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))[1]
     tell(database, "DROP OWNED BY cops_writer", "DROP ROLE cops_writer")
 
@@ -144,7 +144,7 @@ def test_texts_need_an_encoding_that_holds_all_of_them(postgres: str) -> None:
     tell(postgres, f"DROP DATABASE IF EXISTS {name}")
     tell(postgres, f"CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0")
     with pytest.raises(StoreError, match="encoding UTF8"):
-        Store(postgres.rpartition("/")[0] + f"/{name}")
+        open_store(postgres.rpartition("/")[0] + f"/{name}")
     tell(postgres, f"DROP DATABASE {name}")
 
 
@@ -156,6 +156,7 @@ def test_texts_need_an_encoding_that_holds_all_of_them(postgres: str) -> None:
         "postgresql://ann:planted/secret@127.0.0.1/db",
         "postgres://ann:planted%secret@127.0.0.1/db",
         "postgresql://127.0.0.1/db?planted-secret",
+        "postgresql://127.0.0.1/planted-secret\udcff",
     ],
 )
 def test_an_address_with_a_password_is_refused_without_a_word_of_it(address: str, invoke: Run) -> None:
@@ -222,7 +223,7 @@ def test_an_id_that_two_servers_get_at_once_is_one_job(database: str) -> None:
     new: list[str] = []
 
     def work(server: int) -> None:
-        with Store(database) as store:
+        with open_store(database) as store:
             for number in range(30):
                 asked = GenerationRequest()
                 job, is_new = jobs.submit(store, StoredJob(id=f"r{number}", request=asked, created_at=1.0))
@@ -238,14 +239,14 @@ def test_an_id_that_two_servers_get_at_once_is_one_job(database: str) -> None:
 
 def test_an_allowance_is_never_overdrawn_by_two_servers(database: str) -> None:
     """A key with credits for ten texts gets ten, however many servers it asks at once."""
-    with Store(database) as store:
+    with open_store(database) as store:
         ring = KeyRing(store)
         key = ring.check(ring.create_key("professional", allowance=10))
     assert key is not None
     taken: list[int] = []
 
     def work(server: int) -> None:
-        with Store(database) as store:
+        with open_store(database) as store:
 
             def admit() -> None:
                 if (accounts.account(store, key).balance or 0) < 1:
@@ -266,7 +267,7 @@ def test_an_allowance_is_never_overdrawn_by_two_servers(database: str) -> None:
 
 def test_an_account_that_another_server_holds_too_long_is_told(database: str) -> None:
     """Only that write fails, and nothing is left of it; another account is free all the time."""
-    with Store(database) as store, Store(database) as other:
+    with open_store(database) as store, open_store(database) as other:
         store.run("SET lock_timeout = '50ms'")
         with other.write("ann"):
             with pytest.raises(StoreUnavailableError), store.write("ann"):
@@ -283,14 +284,14 @@ def test_a_minute_has_one_limit_for_all_servers(database: str) -> None:
     waits: list[float] = []
 
     def work(_: int) -> None:
-        with Store(database) as store:
+        with open_store(database) as store:
             assert store.replicas is not None
             waits.extend(store.replicas.count_request("key", 50, 60.0) for _ in range(30))
 
     at_once(3, work)
     assert waits.count(0.0) == 50
     assert all(55 < wait <= 60 for wait in waits if wait)
-    with Store(database) as store:
+    with open_store(database) as store:
         assert store.replicas is not None
         assert store.replicas.count_request("another", 50, 60.0) == 0
         # With a limit that was lowered since, more than one has to leave.
@@ -301,7 +302,7 @@ def test_a_minute_has_one_limit_for_all_servers(database: str) -> None:
 
 def test_what_one_server_has_no_room_for_another_takes(database: str) -> None:
     """Oldest first and as many as it has room for; each goes to one server."""
-    with Store(database) as store, Store(database) as other:
+    with open_store(database) as store, open_store(database) as other:
         for number in range(10):
             jobs.submit(store, StoredJob(id=f"r{number}", request=GenerationRequest(), created_at=float(number)))
         first, second = store.runner_lock(), other.runner_lock()
@@ -321,7 +322,7 @@ def test_what_one_server_has_no_room_for_another_takes(database: str) -> None:
 
 def test_a_server_that_falls_silent_counts_as_dead(database: str) -> None:
     """The database ends its session; what it writes then fails, and in a new session it is another runner."""
-    with Store(database) as other:
+    with open_store(database) as other:
         session = PostgresSession(database)
         quiet = SessionLock(session, silent_seconds=0.2)
         quiet.acquire()
@@ -352,7 +353,7 @@ def test_a_lost_connection_is_told_and_mended(postgres: str, database: str, capl
     """Requests get 503 and when to ask again, in both shapes, without a word of the database; then all goes on."""
 
     async def main() -> None:
-        app = create_app(Store(database), engine=named("outline"))
+        app = create_app(open_store(database), engine=named("outline"))
         assert (await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r1"})).status == 202
         assert (await settled(app, "r1"))["status"] == "completed"
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
@@ -394,14 +395,14 @@ def test_a_lost_connection_is_told_and_mended(postgres: str, database: str, capl
 )
 def test_a_job_that_another_program_wrote_stops_no_one(database: str, change: str) -> None:
     """It is given up or told about, never a traceback, and the other jobs are done."""
-    with Store(database) as store:
+    with open_store(database) as store:
         for name in ("bad", "good"):
             asked = GenerationRequest(template="blog_article_generator", mode="quick", inputs=INPUTS)
             jobs.submit(store, StoredJob(id=name, request=asked, created_at=1.0))
         tell(database, change)
 
     async def main() -> None:
-        app = create_app(Store(database), engine=named("outline"))
+        app = create_app(open_store(database), engine=named("outline"))
         await replied(app, "GET", "/v1/generate/status/good", lambda reply: reply.json["status"] == "completed")
         found = await call(app, "GET", "/v1/generate/status/bad")
         assert found.status in {200, 500}
@@ -414,7 +415,7 @@ def test_a_job_that_another_program_wrote_stops_no_one(database: str, change: st
 
 def test_keys_and_contents_that_another_program_wrote(database: str) -> None:
     """An unknown plan opens nothing; times and metadata that are none are no traceback."""
-    with Store(database) as store:
+    with open_store(database) as store:
         ring = KeyRing(store)
         secret = ring.create_key("professional")
         with store.write():
@@ -437,7 +438,7 @@ def test_keys_and_contents_that_another_program_wrote(database: str) -> None:
 
 def test_a_server_takes_no_more_than_it_has_room_for(database: str) -> None:
     """Of more jobs than are worked on at once the rest stay for others, and all are done in the end."""
-    with Store(database) as store:
+    with open_store(database) as store:
         asked = GenerationRequest(template="blog_article_generator", mode="quick", inputs=INPUTS)
         with store.write():
             store.run(
@@ -447,7 +448,7 @@ def test_a_server_takes_no_more_than_it_has_room_for(database: str) -> None:
             )
 
     async def main() -> None:
-        app = create_app(Store(database), engine=named("outline"))
+        app = create_app(open_store(database), engine=named("outline"))
         path = "/v1/dashboard/stats"
         found = await replied(app, "GET", path, lambda reply: reply.json["generations"]["in_progress"] == 0)
         assert found.json["generations"]["completed"] == AT_ONCE + 5

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 import psycopg
 
-from contentops.server.store import Store
+from contentops.server.store import open_store
 from tests.postgres import Cluster
 from tests.running import unmeasured
 
@@ -138,7 +138,7 @@ class Clients:
 
 def books(address: str) -> dict[str, int]:
     """What the store holds, counted in ways that agree where everything happened once."""
-    with Store(address) as store:
+    with open_store(address) as store:
         found = {
             "jobs": "SELECT count(*) FROM jobs WHERE status = 'completed'",
             "open": "SELECT count(*) FROM jobs WHERE finished_at IS NULL",
@@ -204,7 +204,7 @@ def test_a_killed_servers_job_is_taken_up_at_once(database: str, tmp_path: Path)
         Replica(database, tmp_path / "quick.log") as _,
     ):
         assert httpx.post(f"{slow.url}/generate", json={**BODY, "request_id": "r"}).status_code == 202
-        with Store(database) as store:
+        with open_store(database) as store:
             until(lambda: store.number("SELECT count(*) FROM jobs WHERE runner <> '' AND stage <> ''"))
             slow.signal(signal.SIGKILL)
             until(lambda: store.number("SELECT count(*) FROM jobs WHERE status = 'completed'"))

@@ -18,7 +18,7 @@ import pytest
 from contentops.server.accounts import KeyRing
 from contentops.server.engines import named
 from contentops.server.serve import ServeError, ServeOptions, run, serve
-from contentops.server.store import Store
+from contentops.server.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -139,7 +139,7 @@ def test_other_hosts_need_keys(tmp_path: Path) -> None:
             assert lines[0].startswith(f"listening on http://0.0.0.0:{port}/v1")
             assert "there is none yet" in lines[1]
             assert (await http(port, "GET", "/v1/content"))[0] == 401
-            with Store(path) as store:
+            with open_store(path) as store:
                 key = KeyRing(store).create_key("professional")
             allowed = {"Authorization": f"Bearer {key}"}
             assert (await http(port, "GET", "/v1/content", host="any.example", headers=allowed))[0] == 200

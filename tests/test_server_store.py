@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import stat
 import subprocess
@@ -16,7 +17,7 @@ from contentops.server import EmbeddedServerError, accounts, contents, jobs
 from contentops.server.accounts import KeyRing
 from contentops.server.database import StoreError
 from contentops.server.jobs import GenerationRequest, StoredJob
-from contentops.server.store import Clock, Store, iso
+from contentops.server.store import Clock, iso, open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ def _mode(path: Path) -> int:
 def test_store_files_are_the_owners_alone(tmp_path: Path) -> None:
     """Folder, database, side files and runner locks can be read by no one else."""
     path = tmp_path / "deep" / "store" / "db"
-    with Store(path) as store:
+    with open_store(path) as store:
         lock = store.runner_lock()
         lock.acquire()
         jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
@@ -44,9 +45,9 @@ def test_store_files_are_the_owners_alone(tmp_path: Path) -> None:
 def test_a_readable_file_is_closed_to_others(tmp_path: Path) -> None:
     """An older file with wide permissions is narrowed when it is opened."""
     path = tmp_path / "db"
-    Store(path).close()
+    open_store(path).close()
     path.chmod(0o644)
-    Store(path).close()
+    open_store(path).close()
     assert _mode(path) == 0o600
 
 
@@ -55,9 +56,18 @@ def test_unusable_paths_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no database, but long enough to be read as the header of one" * 4)
     for path in (tmp_path, tmp_path / "file" / "db", tmp_path / "file"):
         with pytest.raises(StoreError, match="choose another path") as caught:
-            Store(path)
+            open_store(path)
         assert str(path) in str(caught.value)
         assert isinstance(caught.value, EmbeddedServerError)
+
+
+def test_a_device_is_no_store_and_stays_as_it_is(tmp_path: Path) -> None:
+    """Its mode would be changed for everyone; a pipe stands for one here."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path, 0o644)
+    with pytest.raises(StoreError, match="is no regular file"):
+        open_store(path)
+    assert _mode(path) == 0o644
 
 
 def test_another_programs_database_is_left_as_it_is(tmp_path: Path) -> None:
@@ -69,22 +79,22 @@ def test_another_programs_database_is_left_as_it_is(tmp_path: Path) -> None:
     db.close()
     before = path.read_bytes()
     with pytest.raises(StoreError, match="another program"):
-        Store(path)
+        open_store(path)
     assert path.read_bytes() == before
 
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:
     """A file of a later format is not touched."""
     path = tmp_path / "db"
-    with Store(path) as store:
+    with open_store(path) as store:
         store.run("PRAGMA user_version = 99")
     with pytest.raises(StoreError, match="newer release"):
-        Store(path)
+        open_store(path)
 
 
 def test_a_failed_write_changes_nothing() -> None:
     """What happened in a transaction before an exception is undone."""
-    with Store() as store:
+    with open_store() as store:
         with contextlib.suppress(ZeroDivisionError), store.write():
             store.run("INSERT INTO keys (id, digest, plan, created_at) VALUES ('k', 'd', 'p', 1)")
             raise ZeroDivisionError
@@ -94,7 +104,7 @@ def test_a_failed_write_changes_nothing() -> None:
 def test_a_write_without_room_leaves_the_store_usable(tmp_path: Path) -> None:
     """The write that finds the disk full tells so, and the next one, with room again, is made."""
     insert = "INSERT INTO keys (id, digest, plan, created_at) VALUES (?, ?, ?, 1)"
-    with Store(tmp_path / "db") as store:
+    with open_store(tmp_path / "db") as store:
         pages = store.rows("PRAGMA page_count")[0][0]
         store.run(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(sqlite3.OperationalError, match="full"), store.write():
@@ -107,7 +117,7 @@ def test_a_write_without_room_leaves_the_store_usable(tmp_path: Path) -> None:
 
 def test_contents_that_are_gone_cannot_be_changed() -> None:
     """Updating or removing an unknown content says so instead of making one."""
-    with Store() as store:
+    with open_store() as store:
         with pytest.raises(LookupError):
             contents.save(store, contents.ContentChange(id="none"), owner="", at=1.0)
         contents.remove(store, contents.ContentRow(id="none", owner="", created_at=1.0, updated_at=1.0), 1.0)
@@ -120,7 +130,7 @@ def test_contents_that_are_gone_cannot_be_changed() -> None:
 
 def test_a_runner_that_left_no_trace_is_dead(tmp_path: Path) -> None:
     """A runner without a lock file is gone; the owner of a store without jobs leaves nothing behind."""
-    with Store(tmp_path / "db") as store:
+    with open_store(tmp_path / "db") as store:
         assert not store.runner_lock().alive("0" * 32)
         assert not (tmp_path / "db.runners").exists()
 
@@ -130,9 +140,9 @@ def test_many_processes_write_to_one_store(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from contentops.server import jobs\n"
-        "from contentops.server.store import Store\n"
+        "from contentops.server.store import open_store\n"
         "from contentops.server.jobs import GenerationRequest, StoredJob\n"
-        "store = Store(sys.argv[1])\n"
+        "store = open_store(sys.argv[1])\n"
         "print(sum(jobs.submit(store, StoredJob(id=f'r{n}', request=GenerationRequest(), created_at=1.0, idempotency_key=f'k{n}'))[1]"
         " for n in range(40)))\n"
     )
@@ -143,7 +153,7 @@ def test_many_processes_write_to_one_store(tmp_path: Path) -> None:
     printed = [process.communicate()[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0, 0]
     assert sum(map(int, printed)) == 40
-    with Store(path) as store:
+    with open_store(path) as store:
         assert len(jobs.unfinished(store)) == 40
         assert store.rows("PRAGMA integrity_check")[0][0] == "ok"
 
@@ -156,7 +166,7 @@ def test_a_submission_survives_the_store() -> None:
     same = GenerationRequest(
         vertical="legal", inputs={"a": "ü", "b": [1, {"x": None}]}, mode="quick", style="s", template="t"
     )
-    with Store() as store:
+    with open_store() as store:
         wanted = StoredJob(id="r", request=asked, created_at=5.0, owner="o", key_id="key", idempotency_key="k")
         wanted_now = replace(wanted, number=1)
         assert jobs.submit(store, wanted) == (wanted_now, True)
@@ -169,7 +179,7 @@ def test_a_submission_survives_the_store() -> None:
 
 def test_each_mode_has_its_price() -> None:
     """Quick costs 1, standard 4, premium 5; charging a job twice charges it once."""
-    with Store() as store:
+    with open_store() as store:
         for mode in ("quick", "standard", "premium", "premium"):
             with store.write():
                 jobs.charge(store, f"job-{mode}", "", GenerationRequest(mode=mode), 1.0)
@@ -194,7 +204,7 @@ def test_times_sort_as_text() -> None:
 def test_a_key_is_seen_once(tmp_path: Path) -> None:
     """The store holds a fingerprint of the key, never its text; a key works until it is revoked."""
     path = tmp_path / "db"
-    with Store(path) as store:
+    with open_store(path) as store:
         ring = KeyRing(store, clock=Clock(now=lambda: 7.0))
         needed = [ring.required]
         key = ring.create_key("enterprise")

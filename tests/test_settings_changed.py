@@ -10,11 +10,11 @@ import pytest
 
 from contentops.model import Budget
 from contentops.reporting.layout import unpainted
-from contentops.reporting.plan_json import plan_json, plan_of
+from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.summary import SETTINGS
-from tests.plans import make_change, make_plan
+from tests.plans import make_change, make_plan, plan_document
 from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def test_every_plan_names_server_environment_and_budget(budget: Budget | None, w
         f"Project `acme-blog`, environment `prod`, server `local`{words}\n"
     )
     assert f"`acme-blog`, environment `prod`\n\nServer `local`{words}.\n\n" in plan_markdown(plan)
-    assert plan_of(plan_json(plan, inputs={})).budget == budget
+    assert plan_of(plan_document(plan, inputs={})).budget == budget
 
 
 def test_a_value_can_not_leave_its_quotes(invoke: Run, pull: Any) -> None:

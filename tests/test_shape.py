@@ -27,7 +27,6 @@ MANY_PARAMETERS = {
     "execution/local_run.__init__": "the parts that share one account's limits, each made and tested alone",
     "execution/outbox.__init__": "the same, and the four ways out of it",
     "manifests/problems.about": "a finding has a place, a sentence, and what narrows or adds to them",
-    "operations/apply._carry_out": "everything that a plan needs to be carried out, once",
     "operations/apply.apply": "what is asked, told and shown goes to the caller by a function each",
     "operations/detach.detach": "the same",
     "server/app.create_app": "what a server may be made of; all but the store and the engine may be left out",

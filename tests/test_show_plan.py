@@ -13,12 +13,11 @@ import pytest
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, JobState, Note, Reason, Refusal
-from contentops.model.plan import sealed
 from contentops.reporting.layout import unpainted
-from contentops.reporting.plan_json import plan_json, plan_of
+from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_text import plan_text
 from contentops.sanitize import json_text
-from tests.plans import make_change, make_entry, make_plan
+from tests.plans import make_change, make_entry, make_plan, plan_document, sealed
 from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ INPUTS: dict[str, Any] = {
 
 def document_of(plan: Plan, **inputs: Any) -> dict[str, Any]:
     """A plan as it comes back from a file."""
-    found: dict[str, Any] = json.loads(json_text(sealed(plan_json(plan, inputs=INPUTS | inputs))))
+    found: dict[str, Any] = sealed(plan_document(plan, inputs=INPUTS | inputs))
     return found
 
 

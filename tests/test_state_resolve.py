@@ -132,6 +132,22 @@ def test_a_content_that_was_named_by_mistake_can_be_corrected(tmp_path: Path) ->
     assert scene.api.credits == 8
 
 
+def test_a_content_named_for_another_take_is_not_the_take_before(tmp_path: Path) -> None:
+    """The cache has a text of the same request: that of the attempt before, which is in the file already."""
+    scene = Scene(tmp_path, FakeApi(duration=60, request_ids="ignore", names_request=False))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply()
+    scene.api.fault(on("submit", 2), "reset")
+    assert results(scene.apply(replace=("one",))) == {"one": "unknown"}
+    scene.timeline.now += 600
+    scene.apply()
+    (content,) = scene.api.contents.keys() - {scene.record("one").content_id}
+    resolve(scene.project, "one", content=content)
+    assert results(scene.apply()) == {"one": "done"}
+    assert "Take 2." in scene.read("out/one.md")
+    assert scene.plan().empty
+
+
 def test_what_the_summary_says_to_run_next_works_as_it_stands(tmp_path: Path, invoke: Run) -> None:
     """It shows what is unknown, for which request, and each command that can be typed; those work as well."""
     scene = _with_two_lost_submits(tmp_path)

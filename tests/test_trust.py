@@ -235,7 +235,7 @@ def test_a_person_is_asked_once(remote: Project, home: dict[str, str]) -> None:
     asked: list[str] = []
     world = World(environ=home, ask=answering(asked, yes=True))
     for _ in range(2):
-        assert credentials(remote, world).key == KEY
+        assert credentials(remote.api, world).key == KEY
     assert len(asked) == 1
     assert (ELSEWHERE in asked[0], KEY in asked[0]) == (True, False)
     assert trust.own_config(home).servers == (ELSEWHERE,)
@@ -247,7 +247,7 @@ def test_a_no_is_a_refusal(remote: Project, home: dict[str, str], stated: dict[s
     asked: list[str] = []
     world = World(environ={**home, **stated}, ask=answering(asked, yes=False))
     with pytest.raises(Refused, match="may not be sent"):
-        credentials(remote, world)
+        credentials(remote.api, world)
     assert len(asked) == (0 if stated else 1)
     assert trust.own_config(home).servers == ()
 
@@ -267,6 +267,15 @@ def test_what_is_remembered_leaves_the_rest_as_it_is(
     path = config(tmp_path, before)
     assert trust.remember(ELSEWHERE, home) == str(path)
     assert path.read_text("utf-8") == after
+
+
+def test_what_is_remembered_goes_where_a_link_leads(tmp_path: Path, home: dict[str, str]) -> None:
+    """Whoever keeps their settings elsewhere and links to them still does afterwards."""
+    path, kept = config(tmp_path, "# mine\n"), tmp_path / "kept.yaml"
+    path.rename(kept)
+    path.symlink_to(kept)
+    trust.remember(ELSEWHERE, home)
+    assert (path.is_symlink(), ELSEWHERE in kept.read_text("utf-8")) == (True, True)
 
 
 @pytest.mark.parametrize("before", ["servers: [https://a.example]\n", "{}\n", "servers:\n- https://a.example\n", "\tx"])

@@ -26,9 +26,9 @@ from contentops.operations.few_changes import plan_few
 from contentops.operations.unchanged import Asked, LastPlan, _checksum, _Said, last_plan
 from contentops.operations.workspace import open_project
 from contentops.planning.inputs import Choice
-from contentops.reporting.plan_json import plan_json
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
+from tests.plans import plan_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -117,7 +117,7 @@ def _said(root: Path, last: LastPlan | None, asked: Asked | None = None) -> tupl
         plan = _plan(root, last, asked)
     except ContentopsError as error:
         return (error.exit_code, *error.diagnostics())
-    return json.dumps(plan_json(plan)), plan_text(plan, verbose=True), plan_markdown(plan), plan.findings
+    return json.dumps(plan_document(plan)), plan_text(plan, verbose=True), plan_markdown(plan), plan.findings
 
 
 def _without_caches(root: Path) -> tuple[object, ...]:
@@ -628,3 +628,15 @@ def test_the_command_line_says_the_same(applied: Path, tmp_path: Path, invoke: R
     _plan(root, _last(root))
     assert _last(root).recall() is not None
     assert [invoke("-C", str(folder), *words) for folder in folders for words in asked] == before
+
+
+def test_what_is_to_be_queued_is_refused_alike(applied: Path, tmp_path: Path, invoke: Run) -> None:
+    """A project without a ledger has no queue, whether it is remembered that there is nothing to do or not."""
+    root = _copy(applied, tmp_path / "site")
+    before = invoke("apply", "--detach", "--yes", cwd=root)
+    _plan(root, _last(root))
+    assert _last(root).recall() is not None
+    after = invoke("apply", "--detach", "--yes", cwd=root)
+    assert (after.code, after.stderr) == (before.code, before.stderr)
+    assert (after.code, "no-ledger" in after.stderr) == (1, True)
+    assert invoke("apply", "--detach", "--deadline", "1m", cwd=root).code == 64

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -166,6 +168,57 @@ def test_doctor_looks_whether_outputs_can_be_written(invoke: Run, site: Path) ->
     assert "failed  outputs: `out/welcome.md` is marked read-only\n" in ended.stdout
     (site / "out" / "welcome.md").chmod(0o644)
     assert "ok      outputs: can be written\n" in invoke("doctor", cwd=site).stdout
+
+
+def test_doctor_says_what_to_do_about_a_cache(invoke: Run, site: Path) -> None:
+    """In words, and with a way on that helps: what stands in the way of an apply fails here too."""
+    assert invoke("apply", "--yes", cwd=site).code == 0
+    cache = site / ".contentops/cache"
+    (cache / "cache.db").write_bytes(b"no database" * 99)
+    ended = invoke("doctor", cwd=site)
+    hint = (
+        "        hint: move `.contentops/cache` away: its texts are looked for in git and on the server from then on\n"
+    )
+    assert (ended.code, f"failed  cache: file is not a database\n{hint}" in ended.stdout) == (1, True)
+    shutil.rmtree(cache)
+    cache.write_text("x")
+    ended = invoke("doctor", cwd=site)
+    assert (ended.code, f"failed  cache: `cache` is not a folder\n{hint}" in ended.stdout) == (1, True)
+    cache.rename(site / "away")
+    assert invoke("doctor", cwd=site).code == 0
+
+
+def test_doctor_tells_of_a_lock_that_git_ignores(invoke: Run, site: Path) -> None:
+    """It would never reach another clone; a folder that is ignored as a whole may be meant so."""
+    subprocess.run(["git", "init", "--quiet"], cwd=site, check=True, timeout=60)
+    (site / ".gitignore").write_text("*.lock\n")
+    ended = invoke("doctor", cwd=site)
+    assert ended.code == 0
+    assert "note    state: git ignores `contentops.lock`\n        hint: add `!contentops.lock`" in ended.stdout
+    (site / ".gitignore").write_text("*.lock\n!contentops.lock\n")
+    assert "ok      state: 0 records, 0 open\n" in invoke("doctor", cwd=site).stdout
+
+
+def test_a_plan_file_of_another_name_is_no_unknown_item(invoke: Run, site: Path) -> None:
+    """`plan --out` and `apply` take any name, so that `show` says which one it knows plan files by."""
+    assert invoke("plan", "--out", "my.plan", cwd=site).code == 0
+    ended = invoke("show", "my.plan", cwd=site)
+    assert ended.code == 1
+    assert ended.stderr == (
+        "error[no-plan-file]: `my.plan` is a file, and no item has this name\n"
+        "hint: a plan file is shown where its name ends with `.json`: give it such a name\n"
+    )
+    (site / "my.plan").rename(site / "my.json")
+    assert invoke("show", "my.json", cwd=site).code == 0
+
+
+def test_a_misspelt_variable_of_the_command_line_is_told_the_nearest(invoke: Run, site: Path) -> None:
+    """Else the plan would go on with the value of the manifests, and only say that this one is not used."""
+    manifest = site / "content/a.yaml"
+    manifest.write_text("vars: {company: A}\n" + manifest.read_text().replace("topic: T", 'topic: "{{ company }}"'))
+    said = invoke("plan", "--var", "companyy=B", cwd=site).stderr
+    assert "`--var companyy` is not used by any item\nhint: did you mean `company`?\n" in said
+    assert "hint" not in invoke("plan", "--var", "zzz=B", cwd=site).stderr
 
 
 @pytest.mark.parametrize(

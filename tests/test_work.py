@@ -127,7 +127,7 @@ class Room:
 def _deposited(project: str, item: str, place: int, credits_: int) -> Deposited:
     request = Request(template="blog_article_generator", style="general_blog", inputs={"topic": f"All about {item}"})
     return Deposited(
-        request_id=RequestId(request_id(lineage_of(project), "", ItemId(item), request.digest, 1)),
+        request_id=request_id(lineage_of(project), "", ItemId(item), request.digest, 1),
         item=ItemId(item),
         digest=request.digest,
         work=QueuedWork(request=request, attempt=1, credits=credits_, output=f"out/{item}.md", job_timeout=900.0),
@@ -423,7 +423,7 @@ def test_what_no_one_can_say_stays_for_a_person(database: str) -> None:
 
 
 def test_another_limit_holds_for_workers_that_run(room: Room) -> None:
-    """What the last deposit says of the account counts from then on, for everybody."""
+    """What the last deposit says of the account counts from then on, for everyone."""
     room.deposit("a", "b", "c")
 
     def heard(event: Event) -> None:

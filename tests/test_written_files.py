@@ -46,6 +46,15 @@ def test_nothing_else_is_written_over(invoke: Run, site: Path, option: str, targ
     assert not (site / "contentops.staging.lock").exists()
 
 
+@pytest.mark.parametrize("target", ["out/a.md", "contentops.lock"])
+def test_a_worker_writes_over_nothing_else_either(invoke: Run, site: Path, target: str) -> None:
+    """Whether or not it reaches its ledger afterwards."""
+    before = (site / target).read_bytes()
+    ended = invoke("work", "--once", "--ledger", "postgresql://127.0.0.1:1/x", "--events", target, cwd=site)
+    assert (ended.code, "error[in-the-way]" in ended.stderr) == (1, True)
+    assert (site / target).read_bytes() == before
+
+
 def test_a_plan_takes_the_place_of_a_plan(invoke: Run, site: Path) -> None:
     """And of an empty file, as `mktemp` makes one."""
     (site / "plan.json").touch()
@@ -87,6 +96,24 @@ def test_a_plan_takes_the_place_of_no_device(invoke: Run, site: Path) -> None:
     ended = invoke("plan", "--out", "/dev/null", cwd=site)
     assert (ended.code, "is no regular file" in ended.stderr) == (1, True)
     assert invoke("apply", "--yes", "--events", "/dev/null", cwd=site).code == 0
+
+
+@posix
+@pytest.mark.parametrize("name", ["pipe", ".", "content"])
+def test_findings_take_the_place_of_no_device_and_no_folder(invoke: Run, site: Path, name: str) -> None:
+    """Whoever may write to `/dev`, as in a container, would leave a file there; a pipe stands for a device here."""
+    os.mkfifo(site / "pipe")
+    ended = invoke("check", "--format", "sarif", "--out", name, cwd=site)
+    assert (ended.code, "is no regular file" in ended.stderr) == (1, True)
+    assert (site / "pipe").is_fifo()
+
+
+@posix
+@pytest.mark.parametrize("command", [("apply", "--yes", "--reviewed"), ("adopt", "--check")])
+def test_a_name_longer_than_any_file_has_names_nothing(invoke: Run, site: Path, command: tuple[str, ...]) -> None:
+    """It does not exist, and that is all."""
+    ended = invoke(*command, "a" * 300, cwd=site)
+    assert (ended.code, "does not exist" in ended.stderr) == (3 if command[0] == "adopt" else 0, True)
 
 
 @pytest.mark.parametrize("command", [("plan", "--out", ""), ("plan", "--check", ""), ("apply", "--events", "")])

@@ -37,8 +37,6 @@ class Retry(Struct, frozen=True, kw_only=True):
 
 RETRY = Retry()
 """What every call follows."""
-RETRY_FOR = RETRY.total
-backoff = RETRY.wait
 
 # --- what a server asks for --------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import ssl
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from contentops.errors import ApiError
 from contentops.loopback import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
     import httpx
 
@@ -143,3 +144,26 @@ def _proxy(host: str, context: ssl.SSLContext) -> httpx.Proxy | None:
         return None
     url = url if "://" in url else f"http://{url}"
     return httpx.Proxy(url, ssl_context=context if url.startswith("https://") else None)
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and all that led to it, the innermost last."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def cause(error: Exception) -> str:
+    """The words of the innermost error, which are the system's own; else what kind of error it is."""
+    texts = [text for each in chain(error) if not isinstance(each, BaseExceptionGroup) and (text := _words(each))]
+    name = type(error).__name__
+    return texts[-1] if texts else "timed out" if name.endswith("Timeout") else name
+
+
+def _words(error: BaseException) -> str:
+    """Without the number that stands before them; asyncio has its own words, and an address, in their place."""
+    if isinstance(error, OSError) and (type(error) is OSError or isinstance(error, ConnectionError | TimeoutError)):
+        return os.strerror(error.errno).lower() if error.errno else str(error)
+    return str(error)

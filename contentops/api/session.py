@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct, structs
 
 from contentops.api.calls import Failure, FailureKind, Generate, ListStyles, ListTemplates, RegenerateSection
-from contentops.api.connections import ConnectionStack, HeldBack, fenced, transports
+from contentops.api.connections import ConnectionStack, HeldBack, cause, chain, fenced, transports
 from contentops.api.dialects import (
     AUTO,
     Unsendable,
@@ -39,7 +39,7 @@ from contentops.errors import ApiError
 from contentops.sanitize import message, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     import httpx
@@ -333,15 +333,15 @@ class Client:
             case HeldBack():
                 return Trouble.UNREACHABLE, f"held back before it left for `{host}`: too long since it was recorded"
             case httpx.ProxyError():
-                return Trouble.PROXY, f"the proxy does not let `{host}` through: {_cause(error)}"
+                return Trouble.PROXY, f"the proxy does not let `{host}` through: {cause(error)}"
             case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout():
-                if any(isinstance(each, ssl.SSLCertVerificationError) for each in _chain(error)):
-                    return Trouble.CERTIFICATE, f"the certificate of `{host}` does not hold: {_cause(error)}"
-                return Trouble.UNREACHABLE, f"no connection to `{host}`: {_cause(error)}"
+                if any(isinstance(each, ssl.SSLCertVerificationError) for each in chain(error)):
+                    return Trouble.CERTIFICATE, f"the certificate of `{host}` does not hold: {cause(error)}"
+                return Trouble.UNREACHABLE, f"no connection to `{host}`: {cause(error)}"
             case httpx.TimeoutException() | TimeoutError():
                 return Trouble.SILENT, f"no answer from `{host}` within {self._patience.read(call):g} s"
             case httpx.TransportError():
-                return Trouble.BROKEN, f"the connection to `{host}` broke: {_cause(error)}"
+                return Trouble.BROKEN, f"the connection to `{host}` broke: {cause(error)}"
             case _:
                 return Trouble.CRASHED, f"the call to `{host}` failed inside: {type(error).__name__}: {error}"
 
@@ -382,18 +382,3 @@ async def _gather(stream: Any, headers: dict[str, str]) -> tuple[bytes, Damage]:
     if inflate and size and not inflate.eof:
         return b"", Damage.CUT
     return b"".join(parts), Damage.NONE
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _cause(error: Exception) -> str:
-    """The words of the innermost error, which are the system's own; else what kind of error it is."""
-    texts = [str(each) for each in _chain(error) if str(each) and not isinstance(each, BaseExceptionGroup)]
-    name = type(error).__name__
-    return texts[-1] if texts else "timed out" if name.endswith("Timeout") else name

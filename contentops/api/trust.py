@@ -60,7 +60,7 @@ def own_config(environ: Mapping[str, str]) -> OwnConfig:
 
 def _read(path: Path) -> bytes | None:
     try:
-        return read_file(path, MAX_BYTES)
+        return read_file(path, MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -172,7 +172,7 @@ def remember(server: str, environ: Mapping[str, str], key: str = "servers") -> s
         if _parsed(path, new.encode()) != meant:
             return ""
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, new.encode())
+        replace(path.resolve(), new.encode())
     except (OSError, ValueError, InputError):
         return ""
     return str(path)

@@ -19,7 +19,7 @@ from contentops.ci.results import body_of, lock_name, nfc, state_of
 from contentops.ci.runner import branch_of_run, git_credentials
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
-from contentops.errors import LockHeld, Refused, StateError, UsageError
+from contentops.errors import LockHeld, Refused, StateError, UsageError, first_of
 from contentops.state.lock import OUT_OF_LFS, with_line
 
 if TYPE_CHECKING:
@@ -137,19 +137,26 @@ def refuse_unfinished(clone: Clone) -> None:
         raise Refused(f"git has not {what} yet", code="unmerged", hint=hint)
     staged = clone.names("diff", "--cached", "--name-only", "--no-renames", "--no-ext-diff", "-z")
     if staged:
-        more = f" and {len(staged) - 1:,} more" if staged[1:] else ""
         hint = "commit that and push it, or unstage it with `git restore --staged .`, then run it again"
-        raise Refused(f"staged for a commit of yours: `{staged[0]}`{more}", code="staged-changes", hint=hint)
+        raise Refused(f"staged for a commit of yours: {first_of(staged)}", code="staged-changes", hint=hint)
 
 
 def refuse_unfit_lock(clone: Clone, environment: str) -> None:
     """Raises Refused where git ignores the lock, or keeps a pointer in its place."""
-    name = lock_name(environment)
-    # A file that is in git already is not ignored, whatever the rules say.
-    if not clone.attempt("check-ignore", "--quiet", "--", name).code:
-        hint = f"add `!{name}` to `.gitignore`: without the lock, the next clone pays for everything again"
-        raise Refused(f"git ignores `{name}`", code="ignored-lock", hint=hint)
+    refuse_ignored_lock(clone.root, environment)
     refuse_lock_in_lfs(clone.root, environment)
+
+
+def refuse_ignored_lock(root: str, environment: str) -> None:
+    """Raises Refused where git ignores the lock; nothing outside a repository."""
+    if not in_repository(root):
+        return
+    name = lock_name(environment)
+    with contextlib.suppress(GitFailed):
+        # A file that is in git already is not ignored, whatever the rules say.
+        if not try_git(root, "check-ignore", "--quiet", "--", name).code:
+            hint = f"add `!{name}` to `.gitignore`: without the lock, the next clone pays for everything again"
+            raise Refused(f"git ignores `{name}`", code="ignored-lock", hint=hint)
 
 
 def refuse_lock_in_lfs(root: str, environment: str) -> None:

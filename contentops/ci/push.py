@@ -11,7 +11,7 @@ from msgspec import Struct
 from contentops.ci.clone import RULES, alone, make_commit, refuse_unfinished, refuse_unfit_lock, tree_with
 from contentops.ci.git import TreeEntry, failure, file_at, masked, reason_of
 from contentops.ci.results import lock_at, lock_name, read_lock, requests_of, state_of
-from contentops.errors import ContentopsError, Refused, StateError
+from contentops.errors import ContentopsError, Refused, StateError, first_of
 from contentops.state.lock import merge, with_line
 
 if TYPE_CHECKING:
@@ -178,12 +178,11 @@ def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
         raise Refused("nothing is committed in this clone yet", code="unpushed-commits", hint=hint)
     if clone.attempt("merge-base", "--is-ancestor", head, tip).code:
         log = clone.run("log", "--no-show-signature", "--reverse", "--format=%h %s", f"{tip}..{head}", "--").split("\n")
-        more = f" and {len(log) - 1:,} more" if log[1:] else ""
         hint = (
             f"push them first, `git push {clone.remote} HEAD:{branch}` (where that is refused, "
             f"`git pull --rebase --autostash {clone.remote} {branch}` before it), then run the command again"
         )
-        message = f"commits of this clone are not on `{branch}` at `{clone.remote}`: `{log[0]}`{more}"
+        message = f"commits of this clone are not on `{branch}` at `{clone.remote}`: {first_of(log)}"
         raise Refused(message, code="unpushed-commits", hint=hint)
 
 
@@ -247,8 +246,7 @@ def _blob(clone: Clone, data: bytes) -> str:
 
 def _conflict(branch: str, results: ResultTree, paths: list[str]) -> str:
     names = sorted(path.removeprefix(results.folder) for path in paths)
-    more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
-    return f"`{branch}` moved, and others changed the same files: `{names[0]}`{more}"
+    return f"`{branch}` moved, and others changed the same files: {first_of(names)}"
 
 
 # --- branches of their own ---------------------------------------------------------------------------------

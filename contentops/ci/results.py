@@ -20,7 +20,7 @@ from contentops.errors import StateError, UsageError
 from contentops.model import JobState, Note, OpenEntry, Record, State
 from contentops.state import lock as locks
 from contentops.state.codec import parse_line
-from contentops.state.journal import nothing_on_disk
+from contentops.state.journal import fold
 from contentops.state.state_dir import named
 
 if TYPE_CHECKING:
@@ -93,13 +93,13 @@ def lock_name(environment: str) -> str:
     return named("contentops", environment, "lock")
 
 
-def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] | None = None) -> Lock:
+def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> Lock:
     """The lock at a commit, below the folder of the project; an empty one where there is none.
 
     `extra` is added to git's environment; without it git only looks. Raises StateError, GitFailed.
     """
     name = lock_name(environment)
-    data = None if not commit else file_at(root, commit, name) if extra is None else file_at(root, commit, name, extra)
+    data = file_at(root, commit, name, extra) if commit else None
     if data is None:
         return locks.Lock()
     try:
@@ -121,12 +121,7 @@ def read_lock(data: bytes, name: str) -> Lock:
 
 def state_of(lock: Lock) -> State:
     """What a lock comes to where no file is looked at."""
-    records = {
-        id_: locks.resolve_conflict([one.value for one in lines], nothing_on_disk)
-        for id_, lines in lock.records.items()
-    }
-    entries = {id_: locks.furthest(one.value for one in lines) for id_, lines in lock.entries.items()}
-    return State(lineage=lock.header.lineage if lock.header else "", records=records, entries=entries)
+    return fold(lock, (), lineage=lock.header.lineage if lock.header else "").state
 
 
 def requests_of(state: State) -> frozenset[RequestId]:

@@ -89,7 +89,7 @@ def get(session: Session, content_id: str, version: int | None, *, listed: bool)
             raise UsageError("`--versions` lists them, `--version N` prints one: give one of the two")
         _list_versions(session, project, content_id)
         return
-    found, owned = operation.content(
+    found, owner = operation.content(
         project, content_id, version=version or 0, tell=terminal.tell_line, world=session.world()
     )
     if not session.as_json:
@@ -100,8 +100,8 @@ def get(session: Session, content_id: str, version: int | None, *, listed: bool)
         "server": project.api.server,
         "id": found.id,
         "title": found.title,
-        "item": owned.item,
-        "superseded": owned.superseded,
+        "item": owner.item,
+        "superseded": owner.superseded,
         "created_at": found.created_at,
         "updated_at": found.updated_at,
         "body": found.body,

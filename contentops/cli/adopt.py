@@ -18,7 +18,7 @@ from contentops.cli.options import (
     choice_of,
     complete_file,
     debug_option,
-    file_name,
+    file_option,
     flags_of,
     json_option,
     offers,
@@ -39,6 +39,7 @@ from contentops.operations.adopt import Options, Telling, read_map
 from contentops.operations.apply import ApplyOptions
 from contentops.operations.workspace import catalog_of, locked_environments
 from contentops.reporting.diagnostics import diagnostics_json
+from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -65,9 +66,7 @@ asking_options = with_options(
 @click.option("--brand-voice", metavar="ID", default="", help="Their brand voice.")
 @click.option("--mode", type=click.Choice(list(CREDITS)), help="Their mode.")
 @click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of all of them. Repeatable.")
-@click.option(
-    "--map", "mapping", metavar="FILE", callback=file_name, shell_complete=complete_file, help="Which keys hold what."
-)
+@file_option("--map", "mapping", help="Which keys hold what.")
 @click.option("--id", "id_", metavar="ID", default="", help="The id of the one file that is named.")
 @click.option("--save", is_flag=True, help="Let the next apply save their texts to the server; costs no credits.")
 @asking_options
@@ -255,7 +254,7 @@ def promote(
 
     def again(_run: Run) -> str:
         flags = [f"--from {shlex.quote(source)}", f"--to {shlex.quote(target)}", *flags_of(inputs)]
-        return " ".join(["contentops promote", *flags])
+        return command_line("promote", "", flags)
 
     options = ApplyOptions(inputs={**inputs, "promote_from": source})
     return carry_out(project, choice, options, manner, again)

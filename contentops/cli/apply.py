@@ -16,7 +16,7 @@ from contentops.cli.options import (
     choice_options,
     complete_file,
     duration,
-    file_name,
+    file_option,
     flags_of,
     offers,
     server_options,
@@ -55,13 +55,7 @@ _approving = with_options(
 @choice_options
 @_approving
 @click.option("--approve-empty", is_flag=True, help="Go on though the manifests declare nothing.")
-@click.option(
-    "--reviewed",
-    metavar="FILE",
-    callback=file_name,
-    shell_complete=complete_file,
-    help="Exit with 4 if it would pay for more than plan FILE says.",
-)
+@file_option("--reviewed", help="Exit with 4 if it would pay for more than plan FILE says.")
 @click.option(
     "--conflicts",
     type=click.Choice(["block", "markers"]),
@@ -70,13 +64,7 @@ _approving = with_options(
 )
 @click.option("--branch", metavar="NAME", default="", help="See first that the results can be pushed to branch NAME.")
 @click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
-@click.option(
-    "--events",
-    metavar="FILE",
-    callback=file_name,
-    shell_complete=complete_file,
-    help="Write what happens to FILE, one JSON object a line.",
-)
+@file_option("--events", help="Write what happens to FILE, one JSON object a line.")
 @click.option("--detach", is_flag=True, help="Queue what would be submitted in the ledger, for workers, and end.")
 @click.option("-v", "--verbose", is_flag=True, help="List every change of the plan.")
 def command(
@@ -110,19 +98,16 @@ def command(
 
     Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
     """
-    plain = plan_file is None and conflicts == "block" and not (reviewed or events or any(chosen.values()))
+    plain = plan_file is None and conflicts == "block" and not (reviewed or events or detach or any(chosen.values()))
     last = session.last_plan()
     if plain and (plan := last.recall()) is not None and not plan.refusals:
         manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json)
         return finish(plan, None, Confirmation(manner, lambda: None), lambda _: "", as_json=session.as_json)
-    from contentops.cli.files import check_events_place
     from contentops.cli.run import carry_out
     from contentops.operations.apply import ApplyOptions, Approval
 
     if detach and (events or deadline):
         raise click.UsageError("`--events` and `--deadline` are about a run; `--detach` only queues")
-    if events:
-        check_events_place(session.path(events))
     approval = Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
     options = ApplyOptions(approval=approval, deadline=deadline, branch=branch, last=last)
     place = str(session.path(events)) if events else ""
@@ -159,7 +144,7 @@ def _carry_out_file(
 
 def _ceiling(path: Path) -> Mapping[str, Json]:
     """The reviewed plan at `path`; empty where there is none, so that a plan that was not kept allows nothing."""
-    if not path.exists():
+    if not os.path.lexists(path):
         terminal.tell(f"no plan was reviewed: `{visible(str(path))}` does not exist")
         return {}
     from contentops.cli.files import read_plan

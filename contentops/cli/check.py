@@ -11,8 +11,7 @@ from contentops.cli import job, terminal
 from contentops.cli.files import check_findings_place, write_whole
 from contentops.cli.options import (
     choice_of,
-    complete_file,
-    file_name,
+    file_option,
     project_options,
     selection_options,
     server_options,
@@ -86,13 +85,7 @@ _CHECK_FORMATS = ["text", "json", "sarif", "junit"]
 @project_options
 @selection_options
 @click.option("--format", "form", type=click.Choice(_CHECK_FORMATS), default=None, help="Default: text.")
-@click.option(
-    "--out",
-    metavar="FILE",
-    callback=file_name,
-    shell_complete=complete_file,
-    help="Write the findings to FILE, and show them as text.",
-)
+@file_option("--out", help="Write the findings to FILE, and show them as text.")
 @click.option("--commands", is_flag=True, help="Also run the programs that `contentops.yaml` names under `checks`.")
 def check(
     session: Session,

@@ -13,11 +13,10 @@ import click
 from contentops.ci.runner import token_of
 from contentops.cli import terminal
 from contentops.cli.options import project_options
-from contentops.errors import ContentopsError, plural
+from contentops.errors import ContentopsError, first_of, plural
 from contentops.operations import commit as operation
 from contentops.reporting.plan_json import plain
 from contentops.reporting.plan_markdown import prose
-from contentops.reporting.run import commit_message
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def command(
         operation.check_waiting(project, options)
         session.answer({"waiting": []}, "No results of an earlier run wait on a branch.")
         return
-    done = operation.commit(project, options, write_message=commit_message, pause=_pause)
+    done = operation.commit(project, options, pause=_pause)
     request = _open_pull_request(done) if done.why else ""
     if not session.as_json:
         _warn(done)
@@ -94,14 +93,14 @@ def _open_pull_request(done: CommitReport) -> str:
 
 def _warn(done: CommitReport) -> None:
     if done.edited:
-        named = _named(done.edited)
+        named = visible(first_of(done.edited))
         terminal.tell(
             f"warning[edited]: left alone, edited or removed by hand: {named}; `--edits` commits texts as they are"
         )
     if done.ignored:
         terminal.tell(
-            f"warning[ignored]: git ignores {_named(done.ignored)} (or another repository holds it), so it is not "
-            "committed"
+            f"warning[ignored]: git ignores {visible(first_of(done.ignored))} (or another repository holds it), so it "
+            "is not committed"
         )
     if done.others and done.commit:
         terminal.tell(f"note: left alone, as they are no results: {plural(done.others, 'other changed file')}")
@@ -110,11 +109,6 @@ def _warn(done: CommitReport) -> None:
             f"note: this clone stays as it is: `{visible(done.target)}` has other versions of files that you changed, "
             "or another git runs here. Commit or `git stash` them, then run `contentops commit` again"
         )
-
-
-def _named(paths: tuple[str, ...]) -> str:
-    more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
-    return f"`{visible(paths[0])}`{more}"
 
 
 def _lines(done: CommitReport, request: str) -> list[str]:

@@ -95,7 +95,8 @@ def _texts(project: Project) -> Iterable[str]:
 
     # Click has not come to the item when an option before its end has no value yet.
     named = split_arg_string(os.environ.get("COMP_WORDS", ""))
-    item = next((word for word in named if ItemId(word) in workspace.read_state(project).records), "")
+    records = workspace.read_state(project).records
+    item = next((word for word in named if ItemId(word) in records), "")
     return (one.short for one in restorable(project, item)) if item else ()
 
 
@@ -161,7 +162,6 @@ add_completion_class(_Bash)
 
 
 COMMANDS: Mapping[str, str] = {
-    "check": "validate",
     "cost": "report",
     "costs": "report",
     "dry-run": "plan",

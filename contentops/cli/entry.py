@@ -163,9 +163,11 @@ def _ended(args: Sequence[str]) -> int:
         _print(_usage(error, args).diagnostics(), args)
         return ExitCode.USAGE
     except (KeyboardInterrupt, click.Abort):
-        sys.stderr.write("\ninterrupted\n")
-        return ExitCode.INTERRUPTED
+        return _interrupted()
     except Exception as error:  # noqa: BLE001 - a bug of ours; a person must learn of it in one line, we from the traceback
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            # A class that is being made, as while a module is loaded, tells it as an error of its own.
+            return _interrupted()
         if isinstance(error, FileNotFoundError) and _folder_is_gone():
             from contentops.manifests.root import no_folder
 
@@ -256,6 +258,11 @@ def _folder_is_gone() -> bool:
     except FileNotFoundError:
         return True
     return False
+
+
+def _interrupted() -> ExitCode:
+    sys.stderr.write("\ninterrupted\n")
+    return ExitCode.INTERRUPTED
 
 
 def _bug() -> None:

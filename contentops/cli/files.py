@@ -44,9 +44,7 @@ def clear_plan_place(path: Path) -> None:
 
     Raises OutputError where something else than a plan is there.
     """
-    _check_place(path, "--out", "plan file", _is_plan)
-    if path.exists() and not path.is_file():
-        raise _in_the_way(path, "--out", "is no regular file")
+    _check_out(path, "plan file", _is_plan)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -55,12 +53,12 @@ def clear_plan_place(path: Path) -> None:
 
 def check_findings_place(path: Path) -> None:
     """Raises OutputError where writing findings to `path` would take the place of something else."""
-    _check_place(path, "--out", "file of findings", _is_findings)
+    _check_out(path, "file of findings", _is_findings)
 
 
 def check_events_place(path: Path) -> None:
     """Raises OutputError where writing events to `path` would take the place of something else; pipes are fine."""
-    _check_place(path, "--events", "file of events", _is_events)
+    _check_place(path, "--events", "file of events", _begins_with("format_version", "kind", "at"))
 
 
 def request_log(path: Path, at_end: Callable[[Callable[[], None]], object]) -> Callable[[Exchange], None]:
@@ -69,7 +67,7 @@ def request_log(path: Path, at_end: Callable[[Callable[[], None]], object]) -> C
     Raises OutputError where that would take the place of something else, and where the disk refuses. A disk that does
     so later ends the log alone.
     """
-    _check_place(path, "--debug", "log of requests", _is_log)
+    _check_place(path, "--debug", "log of requests", _begins_with("at", "method", "path", "ms"))
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         file = os.fdopen(handle, "w", encoding="utf-8", newline="\n")
@@ -91,6 +89,12 @@ def request_log(path: Path, at_end: Callable[[Callable[[], None]], object]) -> C
     return write
 
 
+def _check_out(path: Path, kind: str, fits: Callable[[Path], bool]) -> None:
+    _check_place(path, "--out", kind, fits)
+    if path.exists() and not path.is_file():
+        raise _in_the_way(path, "--out", "is no regular file")
+
+
 def _check_place(path: Path, option: str, kind: str, fits: Callable[[Path], bool]) -> None:
     names = {path.name.casefold(), Path(os.path.realpath(path)).name.casefold()}
     if any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in OURS):
@@ -107,11 +111,6 @@ def _is_plan(path: Path) -> bool:
     return isinstance(found, dict) and {"format_version", "changes", "checksum"} <= found.keys()
 
 
-def _is_events(path: Path) -> bool:
-    found = _json(read_file(path, 1 << 20).partition(b"\n")[0])
-    return isinstance(found, dict) and {"format_version", "kind", "at"} <= found.keys()
-
-
 def _is_findings(path: Path) -> bool:
     data = read_file(path, LARGEST)
     if data.startswith(b"<?xml"):
@@ -120,9 +119,14 @@ def _is_findings(path: Path) -> bool:
     return isinstance(found, dict) and ("diagnostics" in found or found.get("version") == "2.1.0")
 
 
-def _is_log(path: Path) -> bool:
-    found = _json(read_file(path, 1 << 20).partition(b"\n")[0])
-    return isinstance(found, dict) and {"at", "method", "path", "ms"} <= found.keys()
+def _begins_with(*keys: str) -> Callable[[Path], bool]:
+    """Whether the first line of a file is an object with these keys."""
+
+    def fits(path: Path) -> bool:
+        found = _json(read_file(path, 1 << 20).partition(b"\n")[0])
+        return isinstance(found, dict) and found.keys() >= {*keys}
+
+    return fits
 
 
 def _json(data: bytes) -> Any:

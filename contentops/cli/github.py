@@ -14,7 +14,7 @@ from contentops.ci.issue import keep_issue
 from contentops.ci.runner import PlanOrigin, origin_of, pushed, queued, read_event, run_page
 from contentops.cli import job
 from contentops.cli.files import read_plan
-from contentops.cli.options import json_option
+from contentops.cli.options import file_option, json_option
 from contentops.errors import ContentopsError, UsageError
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import (
@@ -47,7 +47,7 @@ _FOOT = 600
 
 
 @click.command("comment", short_help="Put a plan on its pull request.")
-@click.option("--plan", "path", metavar="FILE", required=True, help="The plan, as `plan --out` wrote it.")
+@file_option("--plan", "path", required=True, help="The plan, as `plan --out` wrote it.")
 @click.option("--pr", "number", metavar="N", type=click.IntRange(min=1), help="Default: the one the event is about.")
 @click.option("--repo", metavar="OWNER/NAME", default="", help="Default: `GITHUB_REPOSITORY`.")
 @click.option(

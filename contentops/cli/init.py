@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,7 +92,7 @@ def command(session: Session, directory: str, name: str, ci: str | None, action:
     if there:
         return
     terminal.show(f"\nA project of 4 items is ready{place}; it needs no account and costs nothing.")
-    prefix = "contentops" if not place else f"contentops -C {folder}"
+    prefix = "contentops" if not place else f"contentops -C {shlex.quote(visible(str(folder)))}"
     terminal.show(f"Next: `{prefix} plan`, then `{prefix} apply`")
 
 

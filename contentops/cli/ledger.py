@@ -63,8 +63,9 @@ def status(session: Session, address: str) -> None:
     from contentops.operations import ledger_maintenance as operation
 
     address = address_of(session, address)
-    version, newest = operation.migrate(address, do=False)
     found = operation.overview(address)
+    # A look makes the tables of a ledger that has none.
+    version, newest = operation.migrate(address, do=False)
     values = {"ledger": operation.shown_address(address), "version": version, "newest": newest, **plain(found)}
     head = f"{visible(operation.shown_address(address))}, version {version}: {plural(found.entries, 'submit')}"
     session.answer(values, f"{head}, {plural(found.texts, 'text')}, {found.bytes:,} bytes\n\n{_overview(found)}")

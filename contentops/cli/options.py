@@ -137,6 +137,11 @@ def file_name(_context: click.Context, _option: click.Parameter, value: str | No
     return value or ""
 
 
+def file_option(*names: str, **given: Any) -> Callable[[Command], Command]:
+    """An option that names a file: a shell completes it, and an empty one is a mistake."""
+    return click.option(*names, metavar="FILE", callback=file_name, shell_complete=complete_file, **given)
+
+
 def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """A decorator for several options, in the order of the help."""
 
@@ -187,12 +192,8 @@ project_options = with_options(
     json_option,
 )
 """`--env`, `--var` and `--json`, for a function that takes a `Session`."""
-debug_option = click.option(
-    "--debug",
-    metavar="FILE",
-    callback=file_name,
-    shell_complete=complete_file,
-    help="Log each request to FILE: method, path, status, time, sizes; no text, no key.",
+debug_option = file_option(
+    "--debug", help="Log each request to FILE: method, path, status, time, sizes; no text, no key."
 )
 server_options = with_options(project_options, debug_option)
 """Those of `project_options`, and `--debug`, for a command that talks to the project's server."""

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from contentops.ci.runner import has_base
 from contentops.cli import job, terminal
-from contentops.cli.options import choice_of, choice_options, complete_file, file_name, flags_of, server_options
+from contentops.cli.options import choice_of, choice_options, file_option, flags_of, server_options
 from contentops.collector import without_collection
 from contentops.errors import ExitCode, Refused, plural
 from contentops.reporting.plan_text import plan_text
@@ -29,21 +29,8 @@ if TYPE_CHECKING:
 @server_options
 @choice_options
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default=None, help="Default: text.")
-@click.option(
-    "--out",
-    metavar="FILE",
-    callback=file_name,
-    shell_complete=complete_file,
-    help="Also write the plan as JSON to FILE, for `apply FILE`.",
-)
-@click.option(
-    "--check",
-    "reviewed",
-    metavar="FILE",
-    callback=file_name,
-    shell_complete=complete_file,
-    help="Only say whether plan FILE still holds, and names all there is to do.",
-)
+@file_option("--out", help="Also write the plan as JSON to FILE, for `apply FILE`.")
+@file_option("--check", "reviewed", help="Only say whether plan FILE still holds, and names all there is to do.")
 @click.option("--max-credits", metavar="N", type=click.IntRange(min=0), help="Exit with 4 if it costs more than N.")
 @click.option(
     "--approve-credits", metavar="N", type=click.IntRange(min=0), help="Let up to N credits pass `--max-credits`."

@@ -13,9 +13,11 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from contentops.cli import terminal
+from contentops.cli.files import check_events_place
 from contentops.errors import OutputError, plural
 from contentops.reporting.layout import fitted
 from contentops.reporting.run import event_json
@@ -342,11 +344,11 @@ class Moving(Display):
 
 
 class Recorded(Display):
-    """A display whose events also go to a file, one JSON object a line."""
+    """A display whose events also go to a file, one JSON object a line. Raises OutputError where none can be there."""
 
     def __init__(self, display: Display, path: str) -> None:
-        self._display = display
-        self._path = path
+        self._display, self._path = display, path
+        check_events_place(Path(path))
         try:
             self._file: TextIO | None = open(path, "w", encoding="utf-8", newline="\n")  # noqa: SIM115, PTH123 - see close
         except OSError as error:

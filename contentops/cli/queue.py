@@ -50,8 +50,9 @@ def command(
     if serve:
         from contentops.cli import queue_page
 
-        app = queue_page.page(read, host)
-        queue_page.serve(app, host, port, lambda: terminal.tell(f"showing the queue on http://{host}:{port}/"))
+        queue_page.serve(
+            queue_page.page(read, host), host, port, lambda address: terminal.tell(f"showing the queue on {address}")
+        )
     elif watch:
         _watch(read)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -10,7 +11,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
 
-from contentops.errors import ContentopsError, StateError
+from contentops.errors import ContentopsError
 from contentops.loopback import is_loopback
 from contentops.reporting.queue_page import HEADERS, STYLE, error_page, queue_page
 
@@ -44,12 +45,20 @@ def page(read: Callable[[], Queue], host: str) -> Starlette:
     )
 
 
-def serve(app: Starlette, host: str, port: int, listening: Callable[[], object]) -> None:
-    """Serve until a signal ends it; `listening` is called just before. Raises StateError without uvicorn."""
+def serve(app: Starlette, host: str, port: int, listening: Callable[[str], object]) -> None:
+    """Serve until a signal ends it; `listening` gets the address. Raises ContentopsError where that cannot be."""
     try:
         import uvicorn
+
+        family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        opened = socket.create_server(place[:2], family=family)
     except ImportError:
         hint = "`pip install 'contentops[serve]'`"
-        raise StateError("to show a page over HTTP needs uvicorn", code="no-uvicorn", hint=hint) from None
-    listening()
-    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
+        raise ContentopsError("to show a page over HTTP needs uvicorn", code="serve", hint=hint) from None
+    except OSError as error:
+        hint = "choose another with `--port` or `--host`"
+        raise ContentopsError(f"port {port} on `{host}` cannot be opened: {error}", code="serve", hint=hint) from error
+    with opened:
+        name = f"[{host}]" if ":" in host else host
+        listening(f"http://{name}:{opened.getsockname()[1]}/")
+        uvicorn.run(app, fd=opened.fileno(), log_level="warning", server_header=False)

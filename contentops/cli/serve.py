@@ -20,7 +20,7 @@ from contentops.server.accounts import AccountLimits, KeyRing, account
 from contentops.server.catalog import BrandVoice
 from contentops.server.engines import CALL_SECONDS, named
 from contentops.server.serve import ServeOptions, run
-from contentops.server.store import Store, is_address, iso
+from contentops.server.store import is_address, iso, open_store
 from contentops.yaml.read import MAX_BYTES, read_yaml
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from contentops.cli.options import Session
+    from contentops.server.database import Store
 
 _Voices = dict[Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._:-]{0,199}\Z")], BrandVoice]
 _UNLIMITED = -1
@@ -171,7 +172,7 @@ def command(
 def read_voices(path: Path) -> dict[str, BrandVoice]:
     """The brand voices of a file by id. Raises InputError for one that cannot be used."""
     try:
-        document, findings = read_yaml(path.name, read_file(path, MAX_BYTES))
+        document, findings = read_yaml(path.name, read_file(path, MAX_BYTES + 1))
         if not findings:
             return convert(document.root or {}, _Voices)
     except (OSError, ValidationError) as error:
@@ -270,7 +271,7 @@ def _place(session: Session, store: str) -> Path | str:
 
 @contextlib.contextmanager
 def _opened(session: Session, store: str) -> Iterator[tuple[Store, KeyRing]]:
-    with _errors(), Store(_place(session, store)) as opened:
+    with _errors(), open_store(_place(session, store)) as opened:
         yield opened, KeyRing(opened)
 
 

@@ -10,6 +10,7 @@ import click
 from contentops.cli import terminal
 from contentops.cli.options import Group, offers, project_options
 from contentops.errors import ExitCode, UsageError, did_you_mean, plural
+from contentops.model import ItemId
 from contentops.operations import records, workspace
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.layout import outline, table
@@ -74,7 +75,7 @@ def show_record(session: Session, item: str) -> None:
 
 
 def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry]]:
-    record = next((one for one in state.records.values() if one.id == item), None)
+    record = state.records.get(ItemId(item))
     entries = [entry for entry in state.entries.values() if entry.item == item]
     if record is None and not entries:
         hint = did_you_mean(

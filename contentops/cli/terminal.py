@@ -50,9 +50,9 @@ def width(stream: TextIO | None = None) -> int:
     return shutil.get_terminal_size().columns
 
 
-def can_ask(environ: Mapping[str, str] | None = None) -> bool:
+def can_ask() -> bool:
     """Whether a person is there to answer a question."""
-    return sys.stdin.isatty() and sys.stderr.isatty() and not in_ci(environ)
+    return sys.stdin.isatty() and sys.stderr.isatty() and not in_ci()
 
 
 def confirmed(question: str) -> bool:
@@ -125,9 +125,9 @@ def tell_findings(findings: Iterable[Diagnostic], *, gap: bool = False) -> None:
     tell(f"{text}\n" if gap else text)
 
 
-def read_by_runner(environ: Mapping[str, str] | None = None) -> bool:
+def read_by_runner() -> bool:
     """Whether a runner of GitHub reads what we print: it shows findings where it is told to."""
-    return (os.environ if environ is None else environ).get("GITHUB_ACTIONS") == "true"
+    return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 def for_log(text: str, environ: Mapping[str, str] | None = None) -> str:

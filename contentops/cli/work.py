@@ -9,7 +9,7 @@ import click
 
 from contentops.cli import terminal
 from contentops.cli.ledger import address_of, ledger_options
-from contentops.cli.options import file_name
+from contentops.cli.options import file_option
 from contentops.cli.progress import Display, Plain, Recorded
 from contentops.cli.run import stopping
 from contentops.execution.primitives import Stop
@@ -37,9 +37,7 @@ if TYPE_CHECKING:
     help="At most N unfinished jobs of an account here.  [default: `api.max_in_flight` of the last deposit]",
 )
 @click.option("--once", is_flag=True, help="End when nothing is left that it could do.")
-@click.option(
-    "--events", metavar="FILE", callback=file_name, help="Write what happens to FILE, one JSON object a line."
-)
+@file_option("--events", help="Write what happens to FILE, one JSON object a line.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
 def command(
     session: Session, address: str, key_env: str, concurrency: int | None, events: str, *, once: bool, quiet: bool

@@ -1,4 +1,4 @@
-"""What a text must be like before it is written and saved: each check of `model.Checks` but commands.
+"""What a text must be like before it is written and saved: each check of `Checks` but commands.
 
 Texts are hostile: nothing here raises, and the time of each check grows with the length of the text alone. The one
 exception are regular expressions that a person wrote: each is given up after `PATIENCE` seconds, and that is a finding.
@@ -73,10 +73,10 @@ def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Findi
     found: list[Finding] = []
     if checks.words is not None:
         found += _words(checks.words, text)
-    for key in ("contains", "excludes", "matches", "not_matches", "headings"):
+    for key, look in _LISTS.items():
         listed: Listed | None = getattr(checks, key)
         if listed is not None:
-            found += _few(key, listed.level, _LISTS[key](listed.values, text))
+            found += _few(key, listed.level, look(listed.values, text))
     if checks.leftovers is not None:
         found += _few("leftovers", checks.leftovers, _leftovers(text))
     if checks.links is not None:

@@ -12,7 +12,6 @@ import functools
 import os
 import stat
 import unicodedata
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -307,7 +306,7 @@ def denial(root: Path) -> Callable[[str], str]:
     A look before anything is paid for, not a promise: what changes afterwards is found by the write itself.
     """
 
-    @cache
+    @functools.cache
     def takes_files(folder: Path) -> bool:
         return os.access(folder, os.W_OK | os.X_OK)
 

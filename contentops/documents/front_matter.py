@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, field, structs
 
 from contentops.digest import canonical
-from contentops.documents.clean import clean_body, clean_title
+from contentops.documents.clean import FRONT, FRONT_END, clean_body, clean_title
 from contentops.errors import OutputError
 from contentops.yaml.mapping import Block, Entry, YamlProblem, read_mapping
 from contentops.yaml.write import write_pair, write_value
@@ -29,9 +29,6 @@ MAX_FRONT_MATTER: Final = 1 << 20
 
 _BOM: Final = "\ufeff"
 _FENCE: Final = "---"
-_OPEN: Final = re.compile(r"---[ \t]*\r?\n")
-# `...` ends a YAML document just as `---` does: Jekyll takes it for the end of front matter too.
-_CLOSE: Final = re.compile(r"^(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
 _LOOSE: Final = re.compile(
     r"(?P<fence>---|\+{3})[ \t]*\n(?P<block>.*?)^(?:(?P=fence)|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE
 )
@@ -52,8 +49,6 @@ class MarkdownFile(Struct, frozen=True, kw_only=True):
     provenance: Mapping[str, Any] = field(default_factory=dict)
     title: str = ""
     body: str = ""
-    newline: str = "\n"
-    """The line ending most lines have."""
     problem: str = ""
     """Why the front matter cannot be read, or empty."""
 
@@ -81,7 +76,6 @@ def split(text: str) -> MarkdownFile:
         # As written: `title: 1984` and `title: 1.10` are titles, not numbers.
         title=clean_title((title.raw or "") if title and title.value is not None else ""),
         body=clean_body(text[found.body :]),
-        newline=found.newline,
         problem=found.problem,
     )
 
@@ -114,14 +108,7 @@ def split_loosely(text: str) -> MarkdownFile:
     return structs.replace(document, front=pairs, title=title, body=clean_body(text[found.end() :]), problem="")
 
 
-def compose(
-    title: str,
-    metadata: Mapping[str, Any],
-    provenance: Mapping[str, Any] | None,
-    body: str,
-    *,
-    newline: str = "\n",
-) -> str:
+def compose(title: str, metadata: Mapping[str, Any], provenance: Mapping[str, Any] | None, body: str) -> str:
     """A new file: `title`, `metadata` in its order, the `contentops` block, a blank line and the body.
 
     Title and body are cleaned. The keys `title` and `contentops` of `metadata`, and keys whose value is None, are left
@@ -136,8 +123,7 @@ def compose(
         pairs.append((PROVENANCE_KEY, dict(provenance)))
     cleaned = clean_body(body)
     text = _fenced(line for key, value in pairs for line in write_pair(key, value))
-    text += f"\n{cleaned}" if cleaned else ""
-    return text if newline == "\n" else text.replace("\n", newline)
+    return f"{text}\n{cleaned}" if cleaned else text
 
 
 def update(text: str, changes: Mapping[str, Any]) -> str:
@@ -176,7 +162,7 @@ def replace_body(text: str, body: str) -> str:
     new = cleaned if found.newline == "\n" else cleaned.replace("\n", found.newline)
     head = text[: found.body]
     if not found.fenced:
-        looks_fenced = _OPEN.match(cleaned) or _TOML.match(cleaned)
+        looks_fenced = FRONT.match(cleaned) or _TOML.match(cleaned)
         return f"{head}{_FENCE}{found.newline}{_FENCE}{found.newline}{new}" if looks_fenced else head + new
     if not cleaned:
         return head
@@ -191,6 +177,7 @@ class _Parts(Struct, frozen=True, kw_only=True):
     """Where the parts of a file are, as offsets: the block's lines between the fences, and the body."""
 
     newline: str
+    """The line ending most lines have."""
     block: Block = field(default_factory=Block)
     fenced: bool = False
     start: int = 0
@@ -202,13 +189,13 @@ class _Parts(Struct, frozen=True, kw_only=True):
 def _parts(text: str) -> _Parts:
     first = len(_BOM) if text.startswith(_BOM) else 0
     newline = _newline(text)
-    opened = _OPEN.match(text, first)
+    opened = FRONT.match(text)
     if not opened:
         toml = bool(_TOML.match(text, first))
         problem = "front matter between `+++` lines (TOML) is not supported; write it as YAML" if toml else ""
         return _Parts(newline=newline, body=first, problem=problem)
     start = opened.end()
-    closed = _CLOSE.search(text, start)
+    closed = FRONT_END.search(text, start)
     if not closed:
         problem = "front matter starts on line 1 and never ends; close it with a line `---`"
         return _Parts(newline=newline, body=first, problem=problem)

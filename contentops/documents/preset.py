@@ -118,14 +118,7 @@ def redirects_key(preset: str) -> str:
 
 
 def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """`metadata` in the words of `preset`, in the same order; an empty preset changes nothing.
-
-    Raises ValueError for a preset that does not exist.
-    """
-    if preset and preset not in PRESETS:
-        known = ", ".join(f"`{name}`" for name in PRESETS)
-        message = f"there is no front matter preset `{preset}`; known are {known}"
-        raise ValueError(message)
+    """`metadata` in the words of `preset`, in the same order; an empty preset changes nothing."""
     rules = PRESETS[preset] if preset else {}
     found: dict[str, Any] = {}
     for key, value in metadata.items():
@@ -142,10 +135,10 @@ def with_addresses(preset: str, front: Mapping[str, Any], addresses: Sequence[st
     key = redirects_key(preset)
     if not (key and addresses):
         return dict(front)
-    return {**front, key: list(dict.fromkeys((*listed(front.get(key)), *addresses)))}
+    return {**front, key: list(dict.fromkeys((*as_list(front.get(key)), *addresses)))}
 
 
-def listed(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     """A value as a list: a single one is a list of one, and null of none."""
     return [] if value is None else list(value) if isinstance(value, list) else [value]
 

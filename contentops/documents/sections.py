@@ -63,6 +63,11 @@ def main_heading(body: str) -> str:
     return next((heading for _, level, heading in _found(body) if level == 1 and heading), "")
 
 
+def bare(heading: str) -> str:
+    """A heading as it is compared: without marks before it, and whatever its spaces and its case."""
+    return " ".join(heading.split()).lstrip("# ").casefold()
+
+
 def _found(body: str) -> Iterator[tuple[int, int, str]]:
     """The headings of a body: the line each starts at (from 0), its level and its text."""
     tokens: list[Token] = []

@@ -70,7 +70,7 @@ def hold_back(ctx: Context, item: Item, standing: Standing) -> None:
         return
     text = standing.text
     entry = text.entry if text is not None else None
-    hint = failed_hint(item.spec, entry, is_same=is_same(item.spec, item.change.record, ctx.server))
+    hint = failed_hint(item.spec, entry, is_same=is_same(item.change.record, item.spec.digest, ctx.server))
     raise Ended(Result.BLOCKED, f"its text fails its checks: {_words(findings, named=True)}", hint, findings=findings)
 
 

@@ -60,7 +60,8 @@ def _run_all(commands: Listed, root: Path, path: str, output: str, patience: flo
         program, *arguments = shlex.split(command)
         code, said = _run([program, *arguments, path], root, patience)
         if code:
-            places = _places(said.replace(path, output), output) or [(0, _ending(code, said.replace(path, output)))]
+            said = said.replace(path, output)
+            places = _places(said, output) or [(0, _ending(code, said))]
             more = len(places) - _SHOWN
             places = [*places[:_SHOWN], *([(0, f"{more:,} more")] if more > 0 else [])]
             found += [

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from contentops.api.backoff import RETRY, RETRY_FOR, backoff
+from contentops.api.backoff import RETRY
 from contentops.api.calls import ContentList, Failure, FailureKind, ListContent
 from contentops.digest import NOTHING
 from contentops.execution.limiter import REFUSALS
@@ -169,13 +169,11 @@ class Context:
 
     # --- calls -------------------------------------------------------------------------------------------
 
-    async def ask(
-        self, call: Asks[R], priority: Priority = Priority.LOOKUP, intend: Callable[[], None] | None = None
-    ) -> R | Failure:
+    async def ask(self, call: Asks[R], priority: Priority = Priority.LOOKUP) -> R | Failure:
         """Send a call that does no harm twice, again and again for a while if it fails for a passing reason."""
         attempts = Attempts(self)
         while True:
-            answer = await self.run.send(call, priority, intend)
+            answer = await self.run.send(call, priority)
             if not isinstance(answer, Failure):
                 return answer
             if answer.kind is FailureKind.UNAUTHORIZED:
@@ -220,19 +218,19 @@ class Context:
     # --- trouble -----------------------------------------------------------------------------------------
 
     def heard(self, answer: Reply | Failure) -> Failure | None:
-        """Take in how a call ended; its failure where every call has failed for `RETRY_FOR` seconds."""
+        """Take in how a call ended; its failure where every call has failed for `RETRY.total` seconds."""
         if not (isinstance(answer, Failure) and answer.unwell):
             self.outage.answered()
             return None
         if not self.outage.failed(answer.full_message, self.run.now()):
             return answer
-        self.trouble(f"{answer.full_message}; trying again for {RETRY_FOR:.0f} s, one request at a time")
+        self.trouble(f"{answer.full_message}; trying again for {RETRY.total:.0f} s, one request at a time")
         return None
 
     def end_outage(self, failure: Failure) -> None:
         """Stop the run, since every call fails."""
         met = "nothing was reached" if failure.unreached else "every request failed"
-        lasting = f"for {RETRY_FOR:.0f} s" if self.outage.reached else "in this run"
+        lasting = f"for {RETRY.total:.0f} s" if self.outage.reached else "in this run"
         self.run.stop(
             "refused-submits",
             f"{met} {lasting}: {failure.full_message}",
@@ -297,7 +295,7 @@ class Attempts:
             return False
         self.failed += 1
         ctx.trouble(f"{failure.full_message}; trying again")
-        seconds = backoff(ctx.random, self.failed, failure.retry_after)
+        seconds = RETRY.wait(ctx.random, self.failed, failure.retry_after)
         if not ctx.admission.running:
             ctx.event("waiting", on="retry", seconds=round(seconds, 1), left=None, why=failure.full_message)
         await ctx.run.sleep(seconds)

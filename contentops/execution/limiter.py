@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from msgspec import Struct, field
 
-from contentops.api.backoff import RETRY, backoff
+from contentops.api.backoff import RETRY
 
 if TYPE_CHECKING:
     import random
@@ -52,7 +52,7 @@ class Outage:
             self.since = now
         if now >= self.ask_at:
             self.failures += 1
-            self.ask_at = now + backoff(self.chance, self.failures)
+            self.ask_at = now + RETRY.wait(self.chance, self.failures)
         return RETRY.goes_on(self.since, now)
 
 
@@ -152,7 +152,7 @@ class Limiter:
         return ready
 
     def take_in_turn(self, ranks: Sequence[int], now: float) -> int:
-        """As `take`, of sends with these ranks, the lowest first: none of a higher rank than anybody waits with."""
+        """As `take`, of sends with these ranks, the lowest first: none of a higher rank than anyone waits with."""
         self._waiting = {rank: until for rank, until in self._waiting.items() if until > now}
         taken = self.take(bisect.bisect_right(ranks, min(self._waiting, default=math.inf)), now)
         for rank in {*ranks[:taken]} - {*ranks[taken:]}:

@@ -1,4 +1,4 @@
-"""The durable primitives over the journal of one machine, and the tasks of the items."""
+"""The durable primitives in one process, whatever they are recorded in, and the tasks of the items."""
 
 from __future__ import annotations
 

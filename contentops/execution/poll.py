@@ -14,6 +14,7 @@ from contentops.execution.records import failed, keep_text, naming, textless
 from contentops.execution.submit import by_content, collect_lost
 from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result, Saved
+from contentops.state.cache import StoredText
 from contentops.state.codec import Drop
 
 if TYPE_CHECKING:
@@ -160,8 +161,10 @@ async def fetch(ctx: Context, item: Item, place: JobPlace, step: Fetch, record: 
 
 async def _fetch_paid(ctx: Context, item: Item, place: JobPlace, entry: OpenEntry) -> Text:
     """Bring the text of a paid entry: from the cache, else from the stored content, else from its job."""
-    stored = ctx.cache.get_text(ctx.server, entry.digest)
-    if stored is not None:
+    if (stored := _stored(ctx, entry)) is not None:
+        if ctx.cache.get_text(ctx.server, entry.digest) != stored:
+            # An earlier take is no longer the last one here.
+            ctx.cache.put_text(ctx.server, entry.digest, stored)
         return Text.of(stored, entry)
     why = "its paid text is in no cache here"
     if entry.content_id:
@@ -176,6 +179,24 @@ async def _fetch_paid(ctx: Context, item: Item, place: JobPlace, entry: OpenEntr
         hint = f"`contentops state resolve {item.id}`, or run `contentops apply` again"
         raise Ended(Result.UNKNOWN, f"its paid text cannot be found: {why}", hint)
     return await poll(ctx, item, place, Job(entry=entry))
+
+
+def _stored(ctx: Context, entry: OpenEntry) -> StoredText | None:
+    """The text of this very submit where it is kept; another take of the same request is another text."""
+    stored = ctx.cache.get_text(ctx.server, entry.digest, entry.request_id)
+    body = ctx.cache.body(entry.body) if stored is None and entry.body else None
+    if body is None:
+        return stored
+    return StoredText(
+        title=entry.title,
+        body=body,
+        content_id=entry.content_id,
+        job_id=entry.job_id,
+        request_id=entry.request_id,
+        item=entry.item,
+        credits=entry.credits,
+        generated_at=entry.generated_at,
+    )
 
 
 async def _fetch_remote(ctx: Context, remote: Remote, record: Record | None) -> Text:

@@ -1,7 +1,7 @@
 """The durable primitives: the only ways in which an item waits, sends and records; and what passes between its steps.
 
-Items are plain async functions over these. `LocalRun` is the implementation over the journal of one machine; whatever
-offers the same can run the same items.
+Items are plain async functions over these. `LocalRun` is the implementation, over the journal of a checkout or the
+rows of a ledger; whatever offers the same can run the same items.
 """
 
 from __future__ import annotations

@@ -30,9 +30,8 @@ FIRST_FAILED = "the first job on this server failed"
 
 def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
     """The entry of the submit that this step pays for; not recorded yet."""
-    rid = request_id(ctx.plan.lineage, ctx.plan.environment, item.id, step.digest, step.attempt)
     return OpenEntry(
-        request_id=RequestId(rid),
+        request_id=request_id(ctx.plan.lineage, ctx.plan.environment, item.id, step.digest, step.attempt),
         item=item.id,
         digest=step.digest,
         attempt=step.attempt,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.api.backoff import RETRY_FOR
+from contentops.api.backoff import RETRY
 from contentops.api.calls import (
     Accepted,
     Content,
@@ -357,7 +357,7 @@ async def _send(ctx: Context, item: Item, place: JobPlace, standing: Standing, e
         if answer.kind is FailureKind.AMBIGUOUS or answer.status == _TAKEN:
             lost = Lost(entry=entry, why=answer.full_message, sent=sent, lost=ctx.run.now(), ours=True)
             if answer.retry_after:
-                await ctx.run.sleep(min(answer.retry_after, RETRY_FOR))
+                await ctx.run.sleep(min(answer.retry_after, RETRY.total))
             return lost
         ctx.run.record("refused", Drop(entry.request_id))
         del ctx.unsettled[item.id]

@@ -63,8 +63,9 @@ queued AS (
   RETURNING e.request_id, e.line)
 SELECT request_id FROM ours UNION ALL SELECT request_id FROM queued"""
 _CLAIMED = """
-SELECT request_id, item, CASE WHEN dropped THEN '' ELSE line END, taken AND NOT dropped FROM contentops.entry
-WHERE request_id = ANY(%s)"""
+SELECT request_id, item, CASE WHEN dropped THEN '' ELSE line END,
+  taken AND NOT (dropped AND NOT EXISTS (SELECT 1 FROM contentops.text t WHERE t.request_id = e.request_id))
+FROM contentops.entry e WHERE request_id = ANY(%s)"""
 _KEEP = """
 INSERT INTO contentops.text (request_id, account, lineage, server, digest, item, title, body, value)
 SELECT r.* FROM jsonb_to_recordset(%s::jsonb) AS r(request_id text, account text, lineage text, server text,

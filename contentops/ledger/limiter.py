@@ -32,7 +32,7 @@ MOST = 100_000
 ASK_AGAIN = 0.05
 """Seconds until a turn that was left to someone else is asked for again."""
 HELD = 86_400.0
-"""Seconds for which a row may hold everybody back, at most."""
+"""Seconds for which a row may hold everyone back, at most."""
 CLOCK = "extract(epoch FROM clock_timestamp())::float8"
 """SQL: seconds since 1970, by the clock of the database."""
 _MAKE = "INSERT INTO contentops.limiter (account) VALUES (%s) ON CONFLICT DO NOTHING"
@@ -96,7 +96,7 @@ class SharedLimiter:
             self._taken = self._change(one)
 
     def throttled(self, now: float, retry_after: float | None) -> None:
-        """A 429 holds everybody back, not only who got it."""
+        """A 429 holds everyone back, not only who got it."""
 
         def held(limiter: Limiter, clock: float) -> float:
             limiter.throttled(clock, retry_after)

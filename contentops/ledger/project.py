@@ -81,9 +81,11 @@ class ReadLedger:
         self.look_for_texts(server, (digest,))
         return self._texts[server, digest]
 
-    def text(self, server: str, digest: Digest) -> StoredText | None:
-        """That text."""
-        return read_text(self._session, self._owner.lineage, server, digest) if self.summary(server, digest) else None
+    def text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
+        """That text; the one of a submit, if it is named."""
+        if self.summary(server, digest) is None:
+            return None
+        return read_text(self._session, self._owner.lineage, server, digest, request_id)
 
     def body(self, digest: Digest) -> str | None:
         """The words of a text that was looked for, by their digest; None where the row holds others."""
@@ -132,7 +134,7 @@ class ProjectLedger(ReadLedger):
         self._writer.note(self._owner, facts)
 
     def flush(self) -> None:
-        """Make them durable for everybody. Raises WorkTaken, LedgerAway, StateError."""
+        """Make them durable for everyone. Raises WorkTaken, LedgerAway, StateError."""
         self._writer.flush()
 
     def fence(self) -> Callable[[], bool]:
@@ -140,7 +142,7 @@ class ProjectLedger(ReadLedger):
         return self._writer.fence()
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep a paid text for everybody, with the next flush."""
+        """Keep a paid text for everyone, with the next flush."""
         self._writer.keep_text(self._owner, server, digest, text)
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:

@@ -1,7 +1,7 @@
 """What is queued: deposited by an `apply` that does not wait, claimed by workers, listed and cancelled by people.
 
 `FOR UPDATE SKIP LOCKED` is the queue. Ranks let projects take turns: those of a deposit begin above those of its own
-project that are queued still, and not below the lowest one that anybody has queued.
+project that are queued still, and not below the lowest one that anyone has queued.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class UnusableRow(Struct, frozen=True):
 
 
 def deposit(runner: Runner, owner: EntryOwner, submits: Iterable[Deposited]) -> frozenset[RequestId]:
-    """Queue submits, in one statement; which ones: not those that anybody has asked for before."""
+    """Queue submits, in one statement; which ones: not those that anyone has asked for before."""
     values = {
         "rows": msgspec.json.encode(list(submits), enc_hook=dict).decode(),
         "account": owner.account,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from contentops.model import OpenEntry
 
 _UNDER_WAY = frozenset({"queued", "submitting", "running", "unknown"})
-"""States in which a runner that lives has more to do; what is paid for or failed is anybody's."""
+"""States in which a runner that lives has more to do; what is paid for or failed is anyone's."""
 DAMAGED = "a row of the ledger that cannot be used"
 """What holds an item of which no one can say how far it has come."""
 _OPEN = f"""
@@ -40,7 +40,8 @@ _TEXTS = """
 SELECT DISTINCT ON (digest) digest, request_id, item, title, body FROM contentops.text
 WHERE lineage = %s AND server = %s AND digest = ANY(%s) ORDER BY digest, made_at DESC"""
 _TEXT = """
-SELECT value FROM contentops.text WHERE lineage = %s AND server = %s AND digest = %s ORDER BY made_at DESC LIMIT 1"""
+SELECT value FROM contentops.text WHERE lineage = %s AND server = %s AND digest = %s AND %s IN ('', request_id)
+ORDER BY made_at DESC LIMIT 1"""
 
 
 class OpenRows(Struct, frozen=True, kw_only=True):
@@ -150,9 +151,11 @@ def read_texts(
     return {digest: TextSummary(*about) for digest, *about in rows}
 
 
-def read_text(session: LedgerSession, lineage: str, server: str, digest: Digest) -> StoredText | None:
-    """The last paid text for a request, whoever paid for it; a row that cannot be used counts as none."""
-    rows = session.run(_TEXT, (lineage, server, digest))
+def read_text(
+    session: LedgerSession, lineage: str, server: str, digest: Digest, request_id: str = ""
+) -> StoredText | None:
+    """The last paid text for a request, or that of one submit; a row that cannot be used counts as none."""
+    rows = session.run(_TEXT, (lineage, server, digest, request_id))
     found = read_json(rows[0][0], StoredText) if rows else None
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""What rows say, as far as it can be used: anybody who may write the ledger may have written it."""
+"""What rows say, as far as it can be used: anyone who may write the ledger may have written it."""
 
 from __future__ import annotations
 

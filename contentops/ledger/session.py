@@ -86,7 +86,7 @@ class LedgerSession:
         self._locks: list[tuple[int, int]] = []
         self._gone: StateError | None = None
         self._since: list[float] = []
-        """Since when the database is away, as far as anybody waits for it."""
+        """Since when the database is away, as far as anyone waits for it."""
         self._guard = threading.RLock()
         self._closed = threading.Event()
         try:

@@ -91,10 +91,10 @@ class WorkState:
     # --- for the items, in place of a cache ------------------------------------------------------------------
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep a paid text for everybody, with the next flush."""
+        """Keep a paid text for everyone, with the next flush."""
         self._writer.keep_text(self._claimed[RequestId(text.request_id)].owner, server, digest, text)
 
-    def get_text(self, server: str, digest: Digest) -> StoredText | None:
+    def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
         """None: what a text is there for is not submitted."""
         return None
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.documents.paths import OWN_ENDINGS, collision_key, folders, is_own
-from contentops.errors import Diagnostic, Severity
+from contentops.errors import Diagnostic, Severity, did_you_mean
 from contentops.manifests.problems import counted
 from contentops.model import ItemId
-from contentops.yaml.positions import Source, YamlDocument, finding
+from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -44,11 +44,10 @@ def _at(
     """An error at a location, with the line that stands there; `text` is underlined if the line has it there."""
     if location is None:
         return Diagnostic(code=code, message=message, hint=hint)
-    excerpt = sources(location.file).line(location.line)
-    rest = excerpt[location.column - 1 :].rstrip()
-    width = next((len(form) for form in (text, f'"{text}"', f"'{text}'") if text and rest.startswith(form)), 0)
-    width = width or max(1, len(rest))
-    return Diagnostic(code=code, message=message, location=location, excerpt=excerpt, width=width, hint=hint)
+    source, start = sources(location.file), location.column - 1
+    rest = source.line(location.line)[start : start + MAX_EXCERPT].rstrip()
+    width = next((len(form) for form in (text, f'"{text}"', f"'{text}'") if text and rest.startswith(form)), len(rest))
+    return place(source, code, message, (location.line, location.column), width=width, hint=hint)
 
 
 def _check_ids(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
@@ -246,7 +245,12 @@ def check_unused(project: Project, source: Source, results: Sequence[FileResult]
         if name not in used and name not in project.cli_vars
     ]
     warnings += [
-        Diagnostic(code=code, message=f"`--var {name}` is not used by any item", severity=severity)
+        Diagnostic(
+            code=code,
+            message=f"`--var {name}` is not used by any item",
+            hint=did_you_mean(name, sorted(used)),
+            severity=severity,
+        )
         for name in project.cli_vars
         if name not in used
     ]

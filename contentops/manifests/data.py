@@ -7,6 +7,7 @@ Every row knows its line, so that a finding about an item can name the row it wa
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import re
@@ -24,7 +25,7 @@ from contentops.yaml.syntax import MAX_DIGITS, SIDE, UNWANTED, WHOLE, conflict, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentops.yaml.positions import Mark
+    from contentops.yaml.positions import Mark, YamlDocument
 
 
 class DataFile(Struct, frozen=True, kw_only=True):
@@ -59,20 +60,23 @@ def read_rows(path: str, data: bytes) -> tuple[list[DataRow], list[Diagnostic]]:
     or .yml. A row is a map or a scalar; rows with a finding are left out.
     """
     ending = path.rpartition(".")[2].lower() if "." in path else ""
-    if ending in {"yaml", "yml"}:
-        return _read_yaml_rows(path, data)
     reader = {"csv": _read_csv, "json": _read_json, "jsonl": _read_json_lines, "ndjson": _read_json_lines}.get(ending)
-    if reader is None:
+    if ending in {"yaml", "yml"}:
+        document, findings = read_yaml(path, data)
+        entries = _yaml_entries(document)
+    elif reader is None:
         hint = "use a file that ends in .csv, .json, .jsonl, .ndjson, .yaml or .yml"
         message = f"`{path}` is no data file: its ending does not say what it holds"
         return [], [Diagnostic(code="unknown-data", message=message, location=Location(path), hint=hint)]
-    source, findings = decode(path, data)
-    if not findings and (left := conflict(source, WHOLE if reader is _read_csv else SIDE)):
-        findings = [left]
+    else:
+        source, findings = decode(path, data)
+        if not findings and (left := conflict(source, WHOLE if reader is _read_csv else SIDE)):
+            findings = [left]
+        entries = reader(source)
     if findings:
         return [], findings
     rows: list[DataRow] = []
-    for found in reader(source):
+    for found in entries:
         if isinstance(found, DataRow):
             rows.append(found)
         else:
@@ -116,7 +120,7 @@ def _read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
                 return
             if not header:
                 header = cells
-                problems = list(_check_header(source, header, start))
+                problems = list(itertools.islice(_check_header(source, header, start), MAX_FINDINGS))
                 yield from problems
                 if problems:
                     return
@@ -343,17 +347,12 @@ def _json_line(line: Source, index: int) -> DataRow | Diagnostic:
 # --- YAML --------------------------------------------------------------------------------------------------
 
 
-def _read_yaml_rows(path: str, data: bytes) -> tuple[list[DataRow], list[Diagnostic]]:
+def _yaml_entries(document: YamlDocument) -> Iterator[DataRow | Diagnostic]:
     """The entries of a YAML list."""
-    document, findings = read_yaml(path, data)
-    if findings:
-        return [], findings
     root = document.root
     if not isinstance(root, Seq):
         message = "a data file holds a list of rows" + ("" if root is not None else "; this one is empty")
-        return [], [finding(document, "bad-data", message, hint="write each row as `- key: value`")]
-    rows = [_row(document.source, value, at) for value, at in zip(root, root.values_at, strict=True)]
-    return (
-        [row for row in rows if isinstance(row, DataRow)],
-        [row for row in rows if isinstance(row, Diagnostic)],
-    )
+        yield finding(document, "bad-data", message, hint="write each row as `- key: value`")
+        return
+    for value, at in zip(root, root.values_at, strict=True):
+        yield _row(document.source, value, at)

@@ -35,7 +35,8 @@ MAX_OPENED: Final = 50
 """So many files are opened to see whether they look like manifests."""
 
 _ITEMS: Final = re.compile(rb"^items:", re.MULTILINE)
-_WILD: Final = re.compile(r"[*?\[]")
+WILD: Final = re.compile(r"[*?\[]")
+"""What makes a glob of a path."""
 
 
 class FileError(Exception):
@@ -47,23 +48,6 @@ class FileError(Exception):
 
 
 # --- globs -------------------------------------------------------------------------------------------------
-
-
-def glob_problem(pattern: str) -> str:
-    """What is wrong with a glob, as the end of a sentence that starts with it; empty if nothing."""
-    parts = pattern.split("/")
-    if not pattern.strip():
-        return "is empty"
-    if "\\" in pattern:
-        return "holds a backslash; write `/` between folders"
-    if pattern.startswith("/") or ":" in parts[0]:
-        return "is absolute; write it relative to the project root"
-    if ".." in parts:
-        return "leaves the project with `..`"
-    classes = re.findall(r"\[!?(.[^\]]*)\]", pattern)
-    if any(first > last for body in classes for first, last in re.findall(r"(.)-(.)", body)):
-        return "holds a range that goes backwards"
-    return ""
 
 
 @cache
@@ -133,11 +117,9 @@ class ProjectFiles:
         except FileError as error:
             # What stops it has a digest too: another reason, or no file any more, is another state of it.
             return DataFile(path=path, digest=digest_json(str(error.finding)), problem=error.finding)
-        return (
-            DataFile(path=path)
-            if content is None
-            else DataFile(path=path, digest=digest_bytes(content), content=content)
-        )
+        if content is None:
+            return DataFile(path=path)
+        return DataFile(path=path, digest=digest_bytes(content), content=content)
 
     def _inside(self, path: str) -> bool:
         """Whether a path stays inside the root once links are followed."""
@@ -154,7 +136,7 @@ class ProjectFiles:
         findings: list[Diagnostic] = []
         pattern = pattern.removeprefix("./")
         parts = pattern.split("/")
-        fixed = next((at for at, part in enumerate(parts[:-1]) if _WILD.search(part)), len(parts) - 1)
+        fixed = next((at for at, part in enumerate(parts[:-1]) if WILD.search(part)), len(parts) - 1)
         matches = glob_matcher(pattern)
         found = self._walk("/".join(parts[:fixed]), len(parts) - fixed - 1, findings, deep="**" in parts)
         return sorted(path for path in found if path != PROJECT_FILE and matches(path)), findings
@@ -218,21 +200,17 @@ def _unreadable(path: str, error: OSError) -> FileError:
 
 
 def discover(project: Project, source: Source, files: ProjectFiles) -> tuple[list[str], list[Diagnostic]]:
-    """The paths of all manifests, sorted, and what is wrong with the globs; `source` is the project file."""
+    """The paths of all manifests, sorted, and which globs find none; `source` is the project file."""
     settings = YamlDocument(source, project.settings)
     pointer = _globs_pointer(project)
     found: set[str] = set()
     findings: list[Diagnostic] = []
     idle: list[tuple[str, int]] = []
     for index, pattern in enumerate(project.manifests):
-        problem = glob_problem(pattern)
-        if problem:
-            findings.append(finding(settings, "bad-glob", f"the glob `{pattern}` {problem}", (*pointer, index)))
-            continue
         matched, problems = files.match(pattern)
         findings += problems
         found.update(matched)
-        if not matched:
+        if not matched and not any(problem.severity is Severity.ERROR for problem in problems):
             idle.append((pattern, index))
     elsewhere = _elsewhere(files) if idle and not found else []
     written = len(pointer) > 1 or "manifests" in project.settings

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from contentops.errors import Location, Severity
 from contentops.manifests.render import Rendered, render_item
 from contentops.manifests.templates import Scope, Uses
-from contentops.manifests.values import Written
+from contentops.manifests.values import Written, top
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -122,8 +122,7 @@ def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
         return True
     if any(name.partition(".")[0] == "each" for name in uses.of("id")):
         return True
-    written = declared.fields["id"]
-    assert isinstance(written, Written)
+    written = top(declared.fields["id"])
     hint = "name a column that stays the same: `{{ each.slug }}`; for plain values `{{ each.value }}`"
     core = "makes several items, so its id must use `each`"
     problems.about(declared.label, written, "id-without-each", core, hint=hint)
@@ -131,8 +130,7 @@ def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
 
 
 def _report_duplicate(rendered: Rendered, first: tuple[Location, Each | None], name: str, problems: Problems) -> None:
-    written = rendered.declared.fields["id"]
-    assert isinstance(written, Written)
+    written = top(rendered.declared.fields["id"])
     here = f" ({rendered.each.label})" if rendered.each else ""
     location, each = first
     there = each.label if each and each.location else f"{location}"

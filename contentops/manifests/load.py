@@ -8,6 +8,7 @@ is checked every time. Problems are collected, so that a person sees all of them
 
 from __future__ import annotations
 
+import functools
 import operator
 import posixpath
 from pathlib import Path
@@ -92,7 +93,6 @@ class Loader:
         self.project_source = Source(PROJECT_FILE, project.text)
         self.macros = self._read_macros() if project.macros else None
         self.context = _context(project, catalog, self.macros)
-        self._builder: FileBuilder | None = None
 
     def run(self) -> Desired:
         """Load every file, then check them together."""
@@ -122,7 +122,7 @@ class Loader:
         )
 
     def discover(self) -> tuple[list[str], list[Diagnostic]]:
-        """The paths of all manifests, sorted, and what is wrong with the globs."""
+        """The paths of all manifests, sorted, and which globs find none."""
         return discover(self.project, self.project_source, self.files)
 
     # --- files ---------------------------------------------------------------------------------------------
@@ -150,14 +150,12 @@ class Loader:
 
     # --- one manifest --------------------------------------------------------------------------------------
 
-    @property
+    @functools.cached_property
     def builder(self) -> FileBuilder:
         """Works through a manifest that is not in the cache."""
-        if self._builder is None:
-            from contentops.manifests.build import FileBuilder
+        from contentops.manifests.build import FileBuilder
 
-            self._builder = FileBuilder(self.project, self.project_source, self.catalog, self._read_data, self.macros)
-        return self._builder
+        return FileBuilder(self.project, self.project_source, self.catalog, self._read_data, self.macros)
 
     def load_file(self, path: str) -> FileResult:
         """What the manifest at a path comes to."""

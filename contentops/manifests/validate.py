@@ -202,8 +202,7 @@ def _is_id(name: str, value: Json, report: Report) -> bool:
     if not _is_text(name, value, report):
         return False
     if problem := id_problem(value):
-        hint = "letters, digits, and `_ . / @ + -` between them"
-        report((name,), "bad-id", f"has the id {_shown(value)}, which {problem}", hint=hint)
+        report((name,), "bad-id", f"has the id {_shown(value)}, which {problem}", hint=id_hint(value))
     return not problem
 
 
@@ -218,6 +217,16 @@ def id_problem(value: str) -> str:
     if not {"", ".", ".."}.isdisjoint(value.split("/")):
         return "has an empty, `.` or `..` part between slashes"
     return ""
+
+
+def id_hint(value: str) -> str:
+    """What to write instead of an id that cannot be."""
+    if len(value) > MAX_ID:
+        return "shorten it"
+    composed = unicodedata.normalize("NFC", value)
+    if composed != value:
+        return f"write `{composed}`, which looks the same and has each accent in its letter"
+    return "letters, digits and `_`, and after the first of them also `. / @ + -`"
 
 
 def _strange_character(value: str) -> str:
@@ -243,7 +252,8 @@ def _is_output(name: str, value: Json, report: Report) -> bool:
     if not isinstance(value, str):
         return _wrong_type((name,), value, "a text", report)
     if problem := check_output(value):
-        report((name,), "bad-output", f"has the output {_shown(value)}, which {problem}")
+        hint = "choose another `output`, or another `id` where it is made from that"
+        report((name,), "bad-output", f"has the output {_shown(value)}, which {problem}", hint=hint)
     return not problem
 
 
@@ -262,9 +272,7 @@ def _one_of(known: Iterable[str]) -> Callable[[str, Json, Report], bool]:
 
 
 def _is_bool(name: str, value: Json, report: Report) -> bool:
-    if isinstance(value, bool):
-        return True
-    return _no_bool((name,), value, "a bool", report)
+    return isinstance(value, bool) or _no_bool((name,), value, "a bool", report)
 
 
 def _no_bool(path: tuple[str, ...], value: Json, wanted: str, report: Report) -> bool:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from contentops.model import Json
     from contentops.yaml.positions import Pointer
 
-    Lookup = Callable[[str], Any]
-
 
 MAX_TEXT: Final = 1024 * 1024
 """Longest text a template may hold or give, in characters."""
@@ -53,11 +51,9 @@ class TemplateError(Exception):
     variable that is not defined, if that is the problem.
     """
 
-    def __init__(
-        self, code: str, message: str, *, hint: str = "", offset: int = 0, name: str = "", in_macros: bool = False
-    ) -> None:
+    def __init__(self, code: str, message: str, *, hint: str = "", offset: int = 0, name: str = "") -> None:
         super().__init__(message)
-        self.in_macros = in_macros
+        self.in_macros = False
         self.code = code
         self.message = message
         self.hint = hint
@@ -182,7 +178,7 @@ def _as_json(value: Any, depth: int, counted: Iterator[int]) -> Json:
 
 
 RESERVED: Final = frozenset({"item", "each", "project", "environment", "loop", "range", "self"})
-"""Names that variables cannot have."""
+"""Names that mean something in every template: the schemas refuse them for variables, and no macro has one."""
 
 MERGED: Final = frozenset({"inputs", "metadata", "checks"})
 """The item keys whose maps merge."""

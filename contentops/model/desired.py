@@ -170,7 +170,7 @@ class Project(Struct, frozen=True, kw_only=True):
 
     `defaults`, `vars` and `output` hold the project's own values; `environment_*` those of the chosen environment,
     which rank above a manifest's. `cli_vars` are the `--var` values, which rank above all.
-    `environment` is empty where none was chosen. Values keep their positions (see `manifest.read`).
+    `environment` is empty where none was chosen. Values keep their positions (see `yaml.positions`).
     """
 
     name: str

@@ -104,15 +104,12 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def submits(self) -> int:
         """How many generations this change pays for."""
-        return sum(isinstance(step, Submit) or (isinstance(step, RetryText) and step.certain) for step in self.steps)
+        return len(self._paying)
 
     @property
     def credits(self) -> int:
         """What it costs."""
-        paying = (
-            step for step in self.steps if isinstance(step, Submit) or (isinstance(step, RetryText) and step.certain)
-        )
-        return sum(step.credits for step in paying)
+        return sum(step.credits for step in self._paying)
 
     @property
     def retries(self) -> int:
@@ -185,6 +182,12 @@ class Change(Struct, frozen=True, kw_only=True):
     def has(self, *kinds: type[Step]) -> bool:
         """Whether any step is of one of these kinds."""
         return any(isinstance(step, kinds) for step in self.steps)
+
+    @property
+    def _paying(self) -> list[Submit | RetryText]:
+        return [
+            step for step in self.steps if isinstance(step, Submit) or (isinstance(step, RetryText) and step.certain)
+        ]
 
     def _heads(self) -> Iterator[Write | Update | Acknowledge]:
         return (step for step in reversed(self.steps) if isinstance(step, Write | Update | Acknowledge))
@@ -348,15 +351,9 @@ def plan_file(document: Mapping[str, Json], path: str = "plan.json") -> PlanFile
         raise no_plan_file(f"`{path}` is no plan file: {error}") from error
 
 
-def no_plan_file(message: str) -> InputError:
+def no_plan_file(message: str, hint: str = "make one with `contentops plan --out FILE`") -> InputError:
     """What a file that is no plan file is answered with."""
-    hint = "make one with `contentops plan --out FILE`"
     return InputError([Diagnostic(code="no-plan-file", message=message, hint=hint)])
-
-
-def sealed(document: Mapping[str, Json]) -> dict[str, Json]:
-    """The document with the checksum over all its other keys."""
-    return {**document, CHECKSUM: checksum(document)}
 
 
 def checksum(document: Mapping[str, Json]) -> Digest:

@@ -16,7 +16,7 @@ from contentops.ledger.account import history_of
 from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.work_state import WorkState
 from contentops.model import Plan, Project
-from contentops.operations.claims import TICK, Claims, ClaimSource, told_of
+from contentops.operations.claims import TICK, Claims, told_of
 from contentops.operations.connection import connected, find_in_turn
 
 if TYPE_CHECKING:
@@ -105,14 +105,13 @@ class AccountWorker:
             admission=admit(project.api.max_in_flight, place, history, honours_ids=capabilities.honours_ids),
             durations=learned_durations(state, server),
             capabilities=capabilities,
-            index=ContentIndex(owned=set(), looked={}),
+            index=ContentIndex(),
         )
         learned = Learned(state, server, known)
         plan = Plan(project=project.name, environment="", server=server, lineage="")
         ctx, run = assemble(project, plan, edges, known, lambda: self._turn(learned))
         run.last_look_in = LAST_LOOK
-        source = ClaimSource(runner=self._runner, account=self._account.id)
-        claims = Claims(source, ctx, run, state, once=once)
+        claims = Claims(self._runner, self._account.id, ctx, run, state, once=once)
         self.run, self.claims = run, claims
         run.every(TICK, run.feed)
         run.every(SHARE, lambda: _share(ctx, run, learned, claims))
@@ -138,7 +137,7 @@ def _share(ctx: Context, run: LocalRun, learned: Learned, claims: Claims) -> Non
     """What is to be done from time to time."""
     learned.share()
     # What was stored meanwhile may be the text of another lost submit; and nothing grows for ever.
-    ctx.index = ContentIndex(owned=set(), looked={})
+    ctx.index = ContentIndex()
     if claims.working:
         what, until = run.waiting_for()
         ctx.heed_hold(what, until)

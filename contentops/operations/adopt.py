@@ -18,10 +18,10 @@ from contentops.atomic_io import read_file
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import TITLE_KEY
-from contentops.documents.paths import check_output
+from contentops.documents.paths import check_output, collision_key
 from contentops.errors import Diagnostic, InputError, Location, OutputError, UsageError
 from contentops.manifests.declare import SPEC_FIELDS, Existing
-from contentops.manifests.discover import ProjectFiles, glob_matcher
+from contentops.manifests.discover import WILD, ProjectFiles, glob_matcher
 from contentops.manifests.schema import check_schema
 from contentops.manifests.validate import id_problem
 from contentops.model import ItemId
@@ -38,13 +38,12 @@ from contentops.operations.declare import (
     write_manifest,
 )
 from contentops.operations.workspace import World, open_workspace, other_states
-from contentops.planning.inputs import key_of, pending
+from contentops.planning.inputs import pending
 from contentops.planning.renames import apply_renames
-from contentops.schema_files import load_schema
-from contentops.yaml.read import read_yaml
+from contentops.yaml.read import MAX_BYTES, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from contentops.model import Json, Observed, Project, Record, Spec, State
     from contentops.operations.declare import Drafted
@@ -53,10 +52,6 @@ if TYPE_CHECKING:
 MARKDOWN: Final = (".md", ".markdown", ".mdx")
 """How the names end of the files that are looked for in folders."""
 
-MAX_MAP: Final = 1 << 20
-"""Bytes of the largest mapping file that is read."""
-
-_WILD: Final = re.compile(r"[*?\[]")
 _JSON_FRONT: Final = re.compile(r"\ufeff?\{\s*(?:\"|\}\s*\n)")
 
 
@@ -87,11 +82,11 @@ class Telling(Struct, frozen=True, kw_only=True):
 def read_map(path: Path) -> Telling:
     """What a mapping file says. Raises InputError where it is none, OutputError where it cannot be read."""
     try:
-        data = read_file(path, MAX_MAP + 1)
+        data = read_file(path, MAX_BYTES + 1)
     except OSError as error:
         raise OutputError(f"`{path}` cannot be read: {error.strerror or error}", hint="check `--map`") from error
     document, findings = read_yaml(str(path), data)
-    findings += check_schema(document, load_schema("adopt"))
+    findings += check_schema(document, "adopt")
     if findings:
         raise InputError(findings)
     said: dict[str, Json] = document.root or {}
@@ -210,17 +205,18 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
         if name.split("/")[0] == "..":
             missing.append(not_adopted(name, "lies outside the project"))
             continue
-        folder = "" if name == "." else name
-        if os.path.lexists(root / name):
-            matched = _markdown(files.walk(folder)) if (root / name).is_dir() else [name]
-        elif _WILD.search(name):
+        is_there = os.path.lexists(root / name)
+        is_folder = is_there and (root / name).is_dir()
+        if is_there:
+            matched = _markdown(files.walk("" if name == "." else name)) if is_folder else [name]
+        elif WILD.search(name):
             matches = glob_matcher(name)
             matched = [path for path in _markdown(files.walk()) if matches(path)]
         else:
             matched = []
         found.update(matched)
         if not matched:
-            if (root / name).is_dir() or _WILD.search(name):
+            if is_folder or WILD.search(name):
                 hint = f"looked for names that end in {', '.join(MARKDOWN)}; any other file is named by itself"
                 missing.append(not_adopted(name, "holds no Markdown file", hint))
             else:
@@ -233,37 +229,50 @@ def _markdown(paths: Iterable[str]) -> list[str]:
     return [path for path in paths if path.lower().endswith(MARKDOWN) and "node_modules" not in path.split("/")]
 
 
+def _busy(workspace: Workspace, state: State) -> Iterator[tuple[ItemId, tuple[str, str]]]:
+    """The items whose text is to come, each with words on that, and on what to do."""
+    if workspace.ledger is not None:
+        for one in workspace.ledger.held.values():
+            yield one.item, ("which the queue holds", f"`contentops queue cancel {one.item}` takes it out, if it waits")
+    for entry in pending(state.entries.values()):
+        hint = (
+            f"move the file away and apply; or `contentops state resolve {entry.item} --forget --request {entry.short}`"
+        )
+        hint += " gives up what may be paid for"
+        yield entry.item, ("which has a job under way", hint)
+
+
 class _Places:
     """Who has a path or an id already; each that is taken in this run included."""
 
     def __init__(self, workspace: Workspace, state: State) -> None:
         desired = workspace.desired
-        self._records = {key_of(record.output): record for record in state.records.values()}
-        self._specs = {key_of(spec.output): spec for spec in desired.specs}
+        self._records = {collision_key(record.output): record for record in state.records.values()}
+        self._specs = {collision_key(spec.output): spec for spec in desired.specs}
         self._ids = {*state.records, *(spec.id for spec in desired.specs)}
         self._recorded = state.records
-        self._read = {key_of(path) for path in desired.inputs}
+        self._read = {collision_key(path) for path in desired.inputs}
         self._foreign = {
-            key_of(record.output): lock
+            collision_key(record.output): lock
             for lock, other in other_states(workspace.project)
             for record in other.records.values()
         }
-        self._busy = {entry.item for entry in pending(state.entries.values())}
+        self._busy = dict(_busy(workspace, state))
         self._here: dict[str, str] = {}
         self._living = {spec.id for spec in desired.specs}
 
     def record(self, path: str) -> Record | None:
         """The record of a living item whose file this is."""
-        record = self._records.get(key_of(path))
+        record = self._records.get(collision_key(path))
         return record if record is not None and record.output == path and record.id in self._living else None
 
     def spec(self, path: str) -> Spec | None:
         """The declared item whose file this is to be."""
-        return self._specs.get(key_of(path))
+        return self._specs.get(collision_key(path))
 
     def refusal(self, path: str) -> Diagnostic | None:
         """Why a path cannot be an item's file."""
-        key = key_of(path)
+        key = collision_key(path)
         if problem := check_output(path):
             return not_adopted(path, problem)
         if key in self._foreign:
@@ -281,8 +290,8 @@ class _Places:
         if spec is not None and spec.id in self._recorded:
             there = self._recorded[spec.id].output
             return not_adopted(path, f"is where `{spec.id}` is to move, whose text is at `{there}`")
-        if spec is not None and spec.id in self._busy:
-            return not_adopted(path, f"is where `{spec.id}` is to go, which has a job under way", "apply first")
+        if spec is not None and (busy := self._busy.get(spec.id)) is not None:
+            return not_adopted(path, f"is where `{spec.id}` is to go, {busy[0]}", busy[1])
         other = self._here.setdefault(key, path)
         return None if other == path else not_adopted(path, f"differs from `{other}` in case or accents alone")
 

@@ -14,10 +14,10 @@ from contentops.ci.runner import for_pull_request, in_ci
 from contentops.collector import left_alone
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
-from contentops.errors import ApiError, Refused
+from contentops.errors import ApiError, Refused, first_of
 from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
-from contentops.model import Drain, Event, Fetch, LookUp, Poll, RequestId, RetryText, Save, Submit, request_id
+from contentops.model import Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.connection import connected, credentials, find_in_turn
 from contentops.operations.few_changes import keep_items
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from contentops.api.session import Client
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger
-    from contentops.model import Change, Json, Plan, Project, Refusal, Run, State
+    from contentops.model import Change, Json, Plan, Project, Refusal, RequestId, Run, State
     from contentops.operations.connection import Credentials
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
@@ -102,8 +102,8 @@ def apply(
     world = world or World()
     world = structs.replace(world, stopped=_waiting(options.stop, emit, world))
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
-        _sweep(workspace, world)
-        watched = AskedInputs(gathered(workspace, choice, tell=telling(emit, world), world=world))
+        _sweep(workspace)
+        watched = AskedInputs(gathered(workspace, choice, telling(emit, world)))
         found = watched.inputs
         made = make_plan(found) if options.reviewed is None else compare_file(found, options.reviewed)
         planned = structs.replace(made, refusals=standing(made, options.approval))
@@ -117,12 +117,12 @@ def apply(
             show(planned)
         check_allowed(project, planned, options, world)
         needed = any(change.has(*NETWORK) for change in planned.changes)
-        known = credentials(project, world) if needed else None
+        known = credentials(project.api, world) if needed else None
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
         if planned.submits_worst:
             workspace.store.rehearse(planned.submits_worst)
-        run = _carry_out(workspace, planned, found, known, options, emit, world)
+        run = _carry_out(workspace, planned, found, known, options, emit)
         _write_report(workspace, planned, run, options.inputs, found.state, emit)
     return planned, run
 
@@ -185,8 +185,9 @@ def _waiting(stop: Stop, emit: Callable[[Event], None], world: World) -> Callabl
     return stopped
 
 
-def _sweep(workspace: Workspace, world: World) -> None:
+def _sweep(workspace: Workspace) -> None:
     """Removes the half-written files that a killed run left beside the outputs."""
+    world = workspace.world
     folders = {path.rpartition("/")[0] for path in paths(workspace.desired, workspace.state)}
     Outputs(workspace.project.root, system=world.system).sweep(sorted(folders), before=world.wall())
     # An apply of another environment may be at work.
@@ -196,19 +197,11 @@ def _sweep(workspace: Workspace, world: World) -> None:
 def standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
     """The guards that no flag has overridden, and the flag that is one itself."""
     over = approved(plan, approval.credits)
-    return tuple(
-        refusal
-        for refusal in (*plan.refusals, *([over] if over else []))
-        if not (
-            (
-                refusal.guard.startswith("budget")
-                and approval.credits is not None
-                and plan.credits_worst <= approval.credits
-            )
-            or (refusal.guard == "changed-ratio" and approval.changes)
-            or (refusal.guard == "empty" and approval.empty)
-        )
-    )
+    paid = approval.credits is not None and over is None
+    overridden = {"changed-ratio": approval.changes, "empty": approval.empty}
+    overridden |= {"budget-credits": paid, "budget-items": paid}
+    left = (refusal for refusal in plan.refusals if not overridden.get(refusal.guard))
+    return (*left, *([over] if over else []))
 
 
 def _refuse(plan: Plan) -> None:
@@ -227,7 +220,6 @@ def _carry_out(
     known: Credentials | None,
     options: ApplyOptions,
     emit: Callable[[Event], None],
-    world: World,
 ) -> Run:
     import asyncio
 
@@ -235,8 +227,7 @@ def _carry_out(
     from contentops.execution.run import Edges, execute, owned_contents
 
     project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
-    cache = workspace.cache
-    limiter = workspace.limiter
+    cache, limiter, world = workspace.cache, workspace.limiter, workspace.world
     plan, held = (plan, frozenset()) if shared is None else _claim(shared, plan, found.state)
 
     async def run() -> Run:
@@ -280,7 +271,7 @@ def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, froze
     """
     held = frozenset(id_ for id_, entry in shared.held.items() if entry.kind)
     submits = {
-        RequestId(request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt)): change.id
+        request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt): change.id
         for change in plan.changes
         if (step := change.submit) is not None
     }
@@ -296,8 +287,8 @@ def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, froze
 
 
 def _blocked(change: Change) -> Change:
-    hint = "its text was paid for and recorded in another checkout: pull the lock and the files from git;"
-    hint += " for another text, bump its `revision`"
+    hint = "its text was paid for in another checkout, which recorded it or gave it up: pull the lock and the files"
+    hint += " from git; for another text, bump its `revision`"
     steps = tuple(step for step in change.steps if isinstance(step, Drain))
     return structs.replace(change, steps=steps, blocked="recorded-elsewhere", hint=hint, withdraws=())
 
@@ -310,14 +301,10 @@ def needless(plan: Plan) -> tuple[RequestId, ...]:
 def begun_elsewhere(items: Sequence[str]) -> Refused:
     """That others were quicker than this command; nothing was done."""
     return Refused(
-        f"another machine has begun to work on {_named(items)} since this was planned; nothing was done",
+        f"another machine has begun to work on {first_of(items)} since this was planned; nothing was done",
         code="ledger-changed",
         hint="run it again: it plans with what is known by then",
     )
-
-
-def _named(items: Sequence[str]) -> str:
-    return f"`{items[0]}`" + (f" and {len(items) - 1} more" if len(items) > 1 else "")
 
 
 async def _find_dialect(plan: Plan, client: Client, limiter: AccountLimiter, stop: Stop) -> None:

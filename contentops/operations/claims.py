@@ -8,7 +8,7 @@ import hashlib
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Self
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.execution.context import ServerCapabilities
@@ -95,21 +95,17 @@ def told_of(state: WorkState, server: str) -> ServerCapabilities:
     return ServerCapabilities.load(state, State(lineage=""), server)
 
 
-class ClaimSource(Struct, frozen=True):
-    """Whose work is claimed, and by whom."""
-
-    runner: Runner
-    account: str
-
-
 class Claims:
     """Programs of what this runner claims: None where there is nothing at the moment, and the end where none comes.
 
     With `once` it ends when nothing is left to claim or to do.
     """
 
-    def __init__(self, source: ClaimSource, ctx: Context, run: LocalRun, state: WorkState, *, once: bool) -> None:
-        self._source, self._ctx, self._run, self._state, self._once = source, ctx, run, state, once
+    def __init__(
+        self, runner: Runner, account: str, ctx: Context, run: LocalRun, state: WorkState, *, once: bool
+    ) -> None:
+        self._runner, self._account = runner, account
+        self._ctx, self._run, self._state, self._once = ctx, run, state, once
         self.results: Counter[Result] = Counter()
         self.credits = 0
         self._ready: deque[ClaimedSubmit] = deque()
@@ -117,7 +113,7 @@ class Claims:
         """What is worked on."""
         self._resting: deque[tuple[float, RequestId]] = deque()
         self._ask_at = self._cancelled_at = self._restored_at = 0.0
-        self._first = int.from_bytes(hashlib.sha256(source.account.encode()).digest()[:4], "big", signed=True)
+        self._first = int.from_bytes(hashlib.sha256(account.encode()).digest()[:4], "big", signed=True)
         self._holds_first = self._drained = self._full = False
         self._unclear = False
         """No job of the account has completed yet, and no one knows what became of one."""
@@ -147,10 +143,9 @@ class Claims:
 
     def close(self) -> None:
         """Let others have what is held still, also the right to try the first job. Raises StateError."""
-        source = self._source
-        release(source.runner, source.account)
+        release(self._runner, self._account)
         if self._holds_first:
-            source.runner.session.unlock(FIRST, self._first)
+            self._runner.session.unlock(FIRST, self._first)
             self._holds_first = False
 
     # --- claiming ------------------------------------------------------------------------------------------
@@ -169,8 +164,7 @@ class Claims:
         self._ask_at, self._full = now + IDLE, room <= 0
         if room <= 0 or not self._may_claim:
             return
-        source, known = self._source, self._state.claimed
-        found = claim_work(source.runner, source.account, self._ctx.server, room, known)
+        found = claim_work(self._runner, self._account, self._ctx.server, room, self._state.claimed)
         for claimed in found:
             if isinstance(claimed, UnusableRow):
                 self._state.leave(claimed.request_id, UNUSABLE)
@@ -186,10 +180,10 @@ class Claims:
 
     def _prove(self, now: float) -> None:
         """Until a job of the account has completed, by whomever, one worker at a time goes on."""
-        admission, session = self._ctx.admission, self._source.runner.session
+        admission, session = self._ctx.admission, self._runner.session
         if not admission.proven or now >= self._restored_at:
             self._restored_at = now + RESTORED
-            history = history_of(session, self._source.account)
+            history = history_of(session, self._account)
             place = (self._ctx.server, self._ctx.dialect())
             if not admission.proven and place in history.proven:
                 admission.proven = True
@@ -214,7 +208,7 @@ class Claims:
         self._cancelled_at = now + IDLE
         begun = (request_id for request_id, task in self._tasks.items() if task is not None)
         unsent = [request_id for request_id in begun if self._state.entry(request_id) is None]
-        for request_id in drop_cancelled(self._source.runner.session, unsent) if unsent else ():
+        for request_id in drop_cancelled(self._runner.session, unsent) if unsent else ():
             if (task := self._tasks[request_id]) is not None:
                 task.cancel()
 

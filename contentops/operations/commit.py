@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
@@ -32,6 +32,7 @@ from contentops.ci.results import lock_at, lock_name, read_lock, recorded_output
 from contentops.ci.runner import run_name, run_page
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.workspace import World, open_store, read_state
+from contentops.reporting.run import commit_message
 from contentops.state.lock import Lock
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from contentops.ci.clone import ResultTree
     from contentops.ci.git import Clone
     from contentops.ci.push import Pushed
-    from contentops.model import Project, State
+    from contentops.model import Project
 
 
 class CommitOptions(Struct, frozen=True, kw_only=True):
@@ -86,18 +87,10 @@ class CommitReport(Struct, frozen=True, kw_only=True):
         return self.message.partition("\n")[0]
 
 
-class WriteMessage(Protocol):
-    """Writes the message of a commit of what was made between two states of the lock."""
-
-    def __call__(self, before: State, after: State, *, environment: str, run: str, skip: bool) -> str:
-        """`run`: the page of the workflow run, or empty; `skip`: whether the push is to start no workflow."""
-
-
 def commit(
     project: Project,
     options: CommitOptions,
     *,
-    write_message: WriteMessage,
     pause: Callable[[float], None],
     world: World | None = None,
 ) -> CommitReport:
@@ -113,7 +106,7 @@ def commit(
         clone = _open(project, options, world.environ)
         branch = branch_of(clone, options.branch, world.environ) if options.push else ""
         target = _target(project, branch, world.environ) if options.push else None
-        write = functools.partial(write_message, environment=project.environment, run=run_page(world.environ))
+        write = functools.partial(commit_message, environment=project.environment, run=run_page(world.environ))
         with alone(clone):
             refuse_unfinished(clone)
             with open_store(project, world, write=True) as store:

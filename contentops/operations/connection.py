@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import Failure
     from contentops.api.session import Client, FoundApi
     from contentops.execution.limiter import AccountLimiter
-    from contentops.model import Project
+    from contentops.model import ApiSettings, Project
     from contentops.operations.workspace import World
     from contentops.state.shared import RunCache
 
@@ -36,8 +36,8 @@ class Credentials(NamedTuple):
     user: str = ""
 
 
-def credentials(project: Project, world: World) -> Credentials:
-    """What the project's server gets: read here alone, and only for a server that may have it; nothing for `local`.
+def credentials(api: ApiSettings, world: World) -> Credentials:
+    """What a server gets: read here alone, and only for a server that may have it; nothing for `local`.
 
     A person is asked about a server that is on no list yet, and it is remembered. Raises ApiError where the key is
     missing, Refused where the server or a variable is on no list outside the repository, InputError where a person's
@@ -46,7 +46,7 @@ def credentials(project: Project, world: World) -> Credentials:
     from contentops.api import trust
     from contentops.api.dialects import needs_key, no_key
 
-    api, environ = project.api, world.environ
+    environ = world.environ
     if api.base_url == "local":
         return Credentials()
     trust.check_variables(api, environ)

@@ -12,12 +12,13 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.api.backoff import RETRY
 from contentops.api.calls import (
     Content,
     ContentEntry,
+    ContentList,
     ContentVersion,
     CreditsUsage,
     DashboardStats,
@@ -113,6 +114,13 @@ class Caller:
         assert isinstance(answer, kind)
         return answer
 
+    async def listed(self) -> ContentList:
+        """Everything the account has stored. Raises ApiError."""
+        found = await list_all(self.ask)
+        if isinstance(found, Failure):
+            raise as_error(found, self._project)
+        return found
+
     async def optional(self, call: Call, kind: type[T]) -> T | None:
         """The answer to a free call; None where the server has no such thing, or not for this key."""
         answer = await self.ask(call)
@@ -160,7 +168,7 @@ def converse(
 ) -> T:
     """Run a conversation with the project's server to its end. `limiter`: the account's, where it is known already."""
     outside = world or World()
-    known = credentials(project, outside)
+    known = credentials(project.api, outside)
 
     async def run(shared: AccountLimiter | None) -> T:
         async with connected(project, known, outside, cache) as client:
@@ -184,13 +192,12 @@ def quiet(_: str) -> None:
 # --- contents ----------------------------------------------------------------------------------------------
 
 
-class Owned(Struct, frozen=True, kw_only=True):
-    """One stored content and the item it belongs to, or empty; `superseded` if the item has a newer one.
+class Owner(Struct, frozen=True):
+    """The item that a stored content belongs to, or empty; `superseded` if the item has a newer one.
 
     `lock` is the lock that says so where it is another environment's.
     """
 
-    entry: ContentEntry
     item: str = ""
     superseded: bool = False
     lock: str = ""
@@ -201,13 +208,17 @@ class Owned(Struct, frozen=True, kw_only=True):
         return bool(self.item) and not self.superseded
 
 
+class Owned(Owner, frozen=True, kw_only=True):
+    """One stored content, and whose it is."""
+
+    entry: ContentEntry
+
+
 def contents(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> tuple[Owned, ...]:
     """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
     held = owners(project)
-    listed = converse(project, world, tell, lambda caller: list_all(caller.ask))
-    if isinstance(listed, Failure):
-        raise as_error(listed, project)
-    return tuple(_owned(entry, held) for entry in listed.entries)
+    listed = converse(project, world, tell, Caller.listed)
+    return tuple(Owned(entry=entry, **structs.asdict(held.get(entry.id, Owner()))) for entry in listed.entries)
 
 
 def content(
@@ -217,7 +228,7 @@ def content(
     version: int = 0,
     tell: Callable[[str], None] = quiet,
     world: World | None = None,
-) -> tuple[Content, Owned]:
+) -> tuple[Content, Owner]:
     """One stored content, as it is (version 0) or was in a version, and whose it is.
 
     Raises ApiError, also where there is no such content.
@@ -227,8 +238,7 @@ def content(
     if isinstance(answer, Failure):
         raise _absent(answer, project, content_id, f"version {version} of " if version else "")
     assert isinstance(answer, Content)
-    entry = ContentEntry(answer.id, answer.title, "", answer.created_at, answer.updated_at)
-    return answer, _owned(entry, held)
+    return answer, held.get(answer.id, Owner())
 
 
 def versions(
@@ -310,24 +320,19 @@ def _each(
     converse(project, world, tell, story)
 
 
-def owners(project: Project) -> dict[str, tuple[str, bool, str]]:
-    """Item, whether it is superseded, and another environment's lock, by content id on this server."""
+def owners(project: Project) -> dict[str, Owner]:
+    """Whose the contents on this server are, by their ids; those of no item are left out."""
     server = project.api.server
-    old: dict[str, tuple[str, bool, str]] = {}
-    living: dict[str, tuple[str, bool, str]] = {}
+    old: dict[str, Owner] = {}
+    living: dict[str, Owner] = {}
     for lock, state in (*other_states(project), ("", read_state(project))):
         records = [record for record in state.records.values() if record.server == server]
         for record in records:
-            old.update(dict.fromkeys(record.superseded, (record.id, True, lock)))
+            old.update(dict.fromkeys(record.superseded, Owner(record.id, superseded=True, lock=lock)))
         opened = [(entry.content_id, entry.item) for entry in state.entries.values() if entry.server == server]
         held = [*opened, *((record.content_id, record.id) for record in records)]
-        living.update({content_id: (item, False, lock) for content_id, item in held if content_id})
+        living.update({content_id: Owner(item, lock=lock) for content_id, item in held if content_id})
     return {**old, **living}
-
-
-def _owned(entry: ContentEntry, owners: Mapping[str, tuple[str, bool, str]]) -> Owned:
-    item, superseded, lock = owners.get(entry.id, ("", False, ""))
-    return Owned(entry=entry, item=item, superseded=superseded, lock=lock)
 
 
 # --- numbers -----------------------------------------------------------------------------------------------

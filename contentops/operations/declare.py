@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -16,7 +16,7 @@ from contentops.documents.paths import shown
 from contentops.documents.preset import apply_preset
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError
 from contentops.manifests.declare import Manifest, draft
-from contentops.manifests.discover import FileError, ProjectFiles, glob_matcher
+from contentops.manifests.discover import WILD, FileError, ProjectFiles, glob_matcher
 from contentops.model import PROJECT_FILE, Record
 from contentops.operations.workspace import catalog_of
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from contentops.manifests.declare import Existing, ManifestDraft
     from contentops.model import Desired, Observed, Project, Spec
     from contentops.operations.workspace import Workspace
-
-_WILD: Final = re.compile(r"[*?\[]")
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -173,7 +171,7 @@ def _default_place(project: Project, stem: str) -> str:
     """A file of this name in the first folder where the project looks for manifests."""
     for pattern in project.manifests:
         parts = pattern.removeprefix("./").split("/")
-        fixed = parts[: next((at for at, part in enumerate(parts[:-1]) if _WILD.search(part)), len(parts) - 1)]
+        fixed = parts[: next((at for at, part in enumerate(parts[:-1]) if WILD.search(part)), len(parts) - 1)]
         for name in (f"{stem}.yaml", f"{stem}.yml"):
             if glob_matcher("/".join(parts))(path := "/".join([*fixed, name])):
                 return path

@@ -9,7 +9,7 @@ from msgspec import structs
 from contentops.errors import StateError
 from contentops.ledger.account import account_of
 from contentops.ledger.queue import Deposited, QueuedWork
-from contentops.model import Detached, LookUp, RequestId, request_id
+from contentops.model import Detached, LookUp, request_id
 from contentops.operations import ledger
 from contentops.operations.apply import begun_elsewhere, check_allowed, needless, standing, telling
 from contentops.operations.connection import credentials
@@ -43,23 +43,23 @@ def detach(
     if not has_ledger(project, world.environ):
         raise _no_ledger(project)
     with open_workspace(project, world) as workspace:
-        found = gathered(workspace, choice, tell=telling(emit, world), world=world)
+        found = gathered(workspace, choice, telling(emit, world))
         made = make_plan(found) if options.reviewed is None else compare_file(found, options.reviewed)
         planned = structs.replace(made, refusals=standing(made, options.approval))
         if planned.empty and not planned.refusals:
             return planned, None
         show(planned)
         check_allowed(project, planned, options, world)
-        rows = submits_of(planned, project.api.job_timeout)
+        rows, gone = submits_of(planned, project.api.job_timeout), needless(planned)
         waiting = sum(bool(change.steps) and _submit(change) is None for change in planned.changes)
-        if not rows:
+        if not (rows or gone):
             return planned, Detached(waiting=waiting)
-        known = credentials(project, world)
+        known = credentials(project.api, world)
         if not confirm(planned):
             return planned, None
         account = account_of(project.api, known.key)
         with ledger.depositing(project, workspace.store, account, world) as queue:
-            if lost := queue.withdraw(needless(planned)):
+            if lost := queue.withdraw(gone):
                 raise begun_elsewhere(lost)
             queued = queue.deposit(rows)
     return planned, Detached(
@@ -75,7 +75,7 @@ def submits_of(plan: Plan, job_timeout: float) -> tuple[Deposited, ...]:
     found = ((change, step) for change in plan.changes if (step := _submit(change)) is not None)
     return tuple(
         Deposited(
-            request_id=RequestId(request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt)),
+            request_id=request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt),
             item=change.id,
             digest=step.digest,
             work=QueuedWork(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.documents.folders import denial
-from contentops.errors import ApiError, ContentopsError, plural
+from contentops.errors import ApiError, ContentopsError, Refused, plural
 from contentops.operations.connection import connected, credentials
 from contentops.operations.workspace import (
     World,
@@ -19,6 +19,7 @@ from contentops.operations.workspace import (
     snapshot_of,
     validate,
 )
+from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,19 +58,22 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     except ContentopsError as error:
         yield Check(name="manifests", ok=False, message=error.message, hint="`contentops validate` lists every problem")
     try:
-        from contentops.ci.clone import refuse_lock_in_lfs
+        from contentops.ci.clone import refuse_ignored_lock, refuse_lock_in_lfs
 
         state, _ = shared_state(project, world)
         refuse_lock_in_lfs(project.root, project.environment)
         yield Check(
             name="state", ok=True, message=f"{plural(len(state.records), 'record')}, {len(state.entries):,} open"
         )
+        refuse_ignored_lock(project.root, project.environment)
+    except Refused as error:
+        # A folder for trying things out may be ignored as a whole.
+        worth_knowing = error.code == "ignored-lock"
+        yield Check(name="state", ok=None if worth_knowing else False, message=error.message, hint=error.hint)
     except ContentopsError as error:
         yield Check(name="state", ok=False, message=error.message, hint=error.hint)
     yield _recording_check(project, world)
-    with open_cache(project, write=False) as cache:
-        cache.get("doctor")
-        yield Check(name="cache", ok=not cache.problem, message=cache.problem or "readable")
+    yield _cache_check(project)
     if has_ledger(project, world.environ):
         from contentops.operations.ledger_check import ledger_checks
 
@@ -80,7 +84,7 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     yield _catalog_check(project)
     key = project.api.key_env
     try:
-        known = credentials(project, world)
+        known = credentials(project.api, world)
     except ContentopsError as error:
         found = error.diagnostics()[0]
         yield Check(name="key", ok=False, message=found.message, hint=found.hint)
@@ -105,6 +109,19 @@ def _recording_check(project: Project, world: World) -> Check:
     except ContentopsError as error:
         return Check(name="recording", ok=False, message=error.message, hint=error.hint)
     return Check(name="recording", ok=True, message="what is paid for can be recorded")
+
+
+def _cache_check(project: Project) -> Check:
+    with open_cache(project, write=False) as cache:
+        cache.get("doctor")
+    hint = ""
+    if cache.problem:
+        try:
+            state_dir.inspect(Path(project.root))
+            hint = "move `.contentops/cache` away: its texts are looked for in git and on the server from then on"
+        except ContentopsError as error:
+            hint = error.hint
+    return Check(name="cache", ok=not cache.problem, message=cache.problem or "readable", hint=hint)
 
 
 def _catalog_check(project: Project) -> Check:

@@ -15,11 +15,11 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, known_bodies, title_digest
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import TITLE_KEY, compose, provenance
+from contentops.documents.paths import collision_key
 from contentops.documents.preset import apply_preset, title_for
 from contentops.documents.sections import main_heading
 from contentops.errors import Diagnostic, OutputError
-from contentops.execution.content_index import ITEM_KEY, SPEC_KEY
-from contentops.execution.context import list_all
+from contentops.execution.content_index import ITEM_KEY, SPEC_KEY, StoredContent
 from contentops.execution.times import iso
 from contentops.manifests.declare import SPEC_FIELDS, Existing
 from contentops.manifests.validate import id_problem
@@ -37,7 +37,6 @@ from contentops.operations.declare import (
     write_manifest,
 )
 from contentops.operations.workspace import World, open_workspace, other_states
-from contentops.planning.inputs import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import Workspace
 
 _IN_THE_WAY: Final = "move that file away, or take it over with `contentops adopt`"
+_FINISHES: Final = "`contentops apply` writes it where that item is declared"
 _LISTED: Final = "`contentops content list` lists what is there"
 HEAD: Final = "Items whose texts were stored on the server before: imported."
 
@@ -90,7 +90,7 @@ def import_contents(
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         # Manifests with errors are found before the server is asked.
         specs = {str(spec.id): spec for spec in workspace.desired.specs}
-        read = _read(workspace, content_ids, tell, world)
+        read = _read(workspace, content_ids, tell)
         # What the server has is whole, whatever lines are in it.
         whole = known_bodies(workspace.state) | {body_digest(content.body) for content in read.contents}
         outputs = Outputs(project.root, whole=whole, system=world.system)
@@ -123,22 +123,20 @@ def import_contents(
 # --- the server --------------------------------------------------------------------------------------------
 
 
-def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str], None], world: World) -> _Read:
+def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str], None]) -> _Read:
     """The contents that are to be imported, each asked for once."""
     project, owned, found = workspace.project, owners(workspace.project), _Read()
 
     async def story(caller: Caller) -> None:
         wanted = [ContentEntry(content_id) for content_id in dict.fromkeys(content_ids)]
         if not content_ids:
-            listed = await list_all(caller.ask)
-            if isinstance(listed, Failure):
-                raise as_error(listed, project)
+            listed = await caller.listed()
             wanted = sorted(listed.entries, key=lambda entry: entry.id)
             found.findings.extend(not_imported(one.id, "has an id that cannot be used") for one in listed.unnamed)
         free = []
         for entry in wanted:
-            if item := owned.get(entry.id, ("", False, ""))[0]:
-                found.known.append(Taken(id=item, path="", generates=False, declared=True, content=entry.id))
+            if (owner := owned.get(entry.id)) is not None:
+                found.known.append(Taken(id=owner.item, path="", generates=False, declared=True, content=entry.id))
             else:
                 free.append(entry)
         for number, entry in enumerate(free, start=1):
@@ -152,7 +150,7 @@ def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str]
                 assert isinstance(answer, Failure)
                 raise as_error(answer, project)
 
-    converse(project, world, tell, story, workspace.cache)
+    converse(project, workspace.world, tell, story, workspace.cache)
     return found
 
 
@@ -177,13 +175,22 @@ class _Names:
         self._requests: dict[str, Mapping[str, Json]] = {
             record.digest: record.request for state in states for record in state.records.values()
         }
-        self._paths = {key_of(record.output) for state in states for record in state.records.values()}
+        self._paths = {collision_key(record.output) for state in states for record in state.records.values()}
+        self._open = {
+            known: entry.item
+            for entry in workspace.state.entries.values()
+            for known in (entry.request_id, entry.job_id, entry.content_id)
+        }
 
     def text_of(self, content: Content, findings: list[Diagnostic]) -> _Text | None:
         """The item that a content becomes; None after it was said why there is none."""
         body = clean_body(content.body)
         if not body:
             findings.append(not_imported(content.id, "has no text"))
+            return None
+        request = StoredContent.of(content).request
+        if item := self._open.get(content.id) or (request and self._open.get(request)):
+            findings.append(not_imported(content.id, f"is the text of an open job of `{item}`", _FINISHES))
             return None
         title = clean_title(content.title) or clean_title(main_heading(body))
         text = _Text(content=content, id="", title=title_for(self._preset, title or content.id), body=body)
@@ -222,7 +229,7 @@ class _Names:
     def is_free(self, path: str, body: str) -> bool:
         """Whether the file of a new item may stand at a path: nothing is there, or this very text."""
         there = self._outputs.observe(path)
-        return key_of(path) not in self._paths and (not there.exists or there.body == body_digest(body))
+        return collision_key(path) not in self._paths and (not there.exists or there.body == body_digest(body))
 
 
 def _drafted(workspace: Workspace, into: str, texts: Sequence[_Text], names: _Names) -> Drafted | None:

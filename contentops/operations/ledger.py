@@ -107,21 +107,19 @@ def working(project: Project, store: StateStore, cache: Cache, world: World) -> 
     Raises LockHeld where another one does, Refused where no one has listed the ledger, StateError where it cannot be
     used.
     """
-    page, owner = run_page(world.environ), _owner(project, store)
-    with _session(address(project, world), world) as session:
-        runner = Runner(session, kind="apply", page=page)
-        with applying(runner, owner, page=page):
-            ledger = ProjectLedger(runner, owner, store.state.entries.values())
-            store.share(ledger)
-            cache.shared = ledger
-            try:
-                yield OpenedLedger(ledger)
-                store.flush()
-            finally:
-                store.unshare()
-                cache.shared = None
-                with contextlib.suppress(StateError):
-                    ledger.close()
+    owner = _owner(project, store)
+    with _applying(project, owner, world) as runner:
+        ledger = ProjectLedger(runner, owner, store.state.entries.values())
+        store.share(ledger)
+        cache.shared = ledger
+        try:
+            yield OpenedLedger(ledger)
+            store.flush()
+        finally:
+            store.unshare()
+            cache.shared = None
+            with contextlib.suppress(StateError):
+                ledger.close()
 
 
 @contextlib.contextmanager
@@ -130,13 +128,10 @@ def depositing(project: Project, store: StateStore, account: Account, world: Wor
 
     Raises LockHeld where one does, StateError where the ledger cannot be used.
     """
-    page = run_page(world.environ)
     owner = structs.replace(_owner(project, store), account=account.id)
-    with _session(address(project, world), world) as session:
-        runner = Runner(session, kind="apply", page=page)
-        with applying(runner, owner, page=page):
-            sign_in(session, account)
-            yield QueueAccess(functools.partial(deposit, runner, owner), functools.partial(withdraw, session))
+    with _applying(project, owner, world) as runner:
+        sign_in(runner.session, account)
+        yield QueueAccess(functools.partial(deposit, runner, owner), functools.partial(withdraw, runner.session))
 
 
 @contextlib.contextmanager
@@ -156,8 +151,14 @@ def limiting(project: Project, key: str, world: World) -> Iterator[SharedLimiter
         yield limiter
 
 
-def _session(url: str, world: World) -> LedgerSession:
-    return LedgerSession(url, name="contentops apply", patience=world.patience, stopped=world.stopped)
+@contextlib.contextmanager
+def _applying(project: Project, owner: EntryOwner, world: World) -> Iterator[Runner]:
+    """A runner that holds the right to apply."""
+    page, url = run_page(world.environ), address(project, world)
+    with LedgerSession(url, name="contentops apply", patience=world.patience, stopped=world.stopped) as session:
+        runner = Runner(session, kind="apply", page=page)
+        with applying(runner, owner, page=page):
+            yield runner
 
 
 def _owner(project: Project, store: StateStore) -> EntryOwner:

@@ -12,7 +12,7 @@ from msgspec import Struct, structs, to_builtins
 
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
-from contentops.documents.sections import headings
+from contentops.documents.sections import bare, headings
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, did_you_mean
 from contentops.model import NO_CHECKS, Action, Checked, CheckedFile, Desired, ItemId, Level, Move, Request, Spec
 from contentops.operations.few_changes import keep_items, plan_few
@@ -33,16 +33,14 @@ if TYPE_CHECKING:
     from contentops.planning.inputs import PlanInputs
 
 
-def gathered(
-    workspace: Workspace, choice: Choice, *, tell: Callable[[str], None] | None = None, world: World | None = None
-) -> PlanInputs:
+def gathered(workspace: Workspace, choice: Choice, tell: Callable[[str], None] | None) -> PlanInputs:
     """The sides of a plan; with what the server has, where the choice says to look. Raises what `refresh` raises."""
     found = workspace.plan_inputs(choice)
     if not choice.refresh:
         return found
     from contentops.operations.refresh import refresh
 
-    return refresh(found, workspace.cache, workspace.limiter, tell=tell, world=world)
+    return refresh(workspace, found, tell)
 
 
 def plan(
@@ -60,7 +58,7 @@ def plan(
     if last is not None and choice == Choice() and (few := plan_few(last, project)) is not None:
         return few
     with open_workspace(project, world) as workspace:
-        watched = AskedInputs(gathered(workspace, choice, tell=tell, world=world))
+        watched = AskedInputs(gathered(workspace, choice, tell))
         planned = make_plan(watched.inputs)
     if last is not None:
         last.remember(planned, workspace, watched)
@@ -78,7 +76,7 @@ def check(
 ) -> Plan:
     """What an apply would do today, if it is no more than the reviewed plan document says. Raises Refused if not."""
     with open_workspace(project, world) as workspace:
-        return check_file(gathered(workspace, choice, tell=tell, world=world), reviewed)
+        return check_file(gathered(workspace, choice, tell), reviewed)
 
 
 # --- items -------------------------------------------------------------------------------------------------
@@ -113,13 +111,13 @@ def status(
     findings: tuple[Diagnostic, ...] = ()
     with open_workspace(project, world, parse_cache=choice.refresh) as workspace:
         try:
-            found = gathered(workspace, looking, tell=tell, world=world)
+            found = gathered(workspace, looking, tell)
         except InputError as error:
             findings = (unread(error),)
             # What was recorded is front matter in the words of the preset already.
             workspace.project = structs.replace(project, preset="")
             workspace.desired = Desired(specs=tuple(map(_as_recorded, workspace.state.records.values())))
-            found = gathered(workspace, looking, tell=tell, world=world)
+            found = gathered(workspace, looking, tell)
         findings = (*workspace.unread, *findings)
     plan = make_plan(found)
     changes = {change.id: change for change in plan.changes}
@@ -239,14 +237,13 @@ def section(project: Project, item: str, heading: str) -> str:
     """
     _, record = recorded(project, item)
     known = headings(split(Outputs(project.root).read(record.output)).body)
-    wanted = " ".join(heading.strip().lstrip("#").split())
-    found = [one for one in known if " ".join(one.split()).casefold() == wanted.casefold()]
+    found = [one for one in known if bare(one) == bare(heading)]
     if len(found) > 1:
-        message = f"`{record.output}` has {len(found)} sections `{wanted}`, and a server takes the first of them"
+        message = f"`{record.output}` has {len(found)} sections `{found[0]}`, and a server takes the first of them"
         hint = "give one of them another heading, and apply, so that its own name tells which is meant"
         raise UsageError(message, code="ambiguous-section", hint=hint)
     if not found:
-        hint = did_you_mean(wanted, known, f"its headings: {', '.join(f'`{one}`' for one in known) or 'none'}")
+        hint = did_you_mean(heading, known, f"its headings: {', '.join(f'`{one}`' for one in known) or 'none'}")
         raise UsageError(f"`{record.output}` has no section `{heading}`", code="unknown-section", hint=hint)
     return found[0]
 

@@ -15,7 +15,7 @@ from msgspec import Struct, field, structs
 from contentops.digest import NOTHING
 from contentops.errors import InputError, Refused, UsageError, did_you_mean, plural
 from contentops.manifests.project import load_project, url_problem
-from contentops.manifests.validate import id_problem
+from contentops.manifests.validate import id_hint, id_problem
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.plan import no_item
@@ -98,9 +98,7 @@ def _check_id(new: str) -> None:
     problem = id_problem(new) if new else "is empty"
     if problem:
         shown = f"`{clip(new, 60)}`" if new else "the new id"
-        raise UsageError(
-            f"{shown} {problem}", code="bad-id", hint="ids have letters, digits, and `_ . / @ + -` between them"
-        )
+        raise UsageError(f"{shown} {problem}", code="bad-id", hint=id_hint(new))
 
 
 def _server(address: str) -> str:
@@ -251,12 +249,12 @@ class Needed(Struct, frozen=True, kw_only=True):
     requests: frozenset[tuple[str, Digest]]
 
 
-def drop_earlier(project: Project, *, do: bool, world: World | None = None) -> Earlier:
+def drop_earlier(project: Project, *, do: bool) -> Earlier:
     """What `keep_texts` lets go of; dropped, if `do`. Raises InputError, since a manifest may need a text."""
     if project.keep_texts is None:
         return Earlier(keep=None)
     wanted = list(_wanted(project))
-    holding = hold_lock(project, world or World()) if do else contextlib.nullcontext()
+    holding = hold_lock(project, World()) if do else contextlib.nullcontext()
     with holding, open_cache(project, write=do) as cache:
         states = [read_state(project), *(state for _, state in other_states(project))]
         gone = superfluous(cache.paid_texts(), project.keep_texts, needed(states, wanted))

@@ -12,7 +12,6 @@ from msgspec import structs
 from contentops.api.calls import Content, Failure, FailureKind, GetContent
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.content_index import keep_seen_there, seen_there
-from contentops.execution.context import list_all
 from contentops.execution.times import seconds_of
 from contentops.model import Remote
 from contentops.operations.content import ABOUT_ONE, as_error, converse, quiet
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from contentops.api.calls import ContentEntry, Reply
-    from contentops.execution.limiter import AccountLimiter
     from contentops.model import ItemId, Record
     from contentops.operations.content import Caller
-    from contentops.operations.workspace import World
+    from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import PlanInputs
     from contentops.state.cache import Cache
 
@@ -35,28 +33,18 @@ _STUMBLED = 500
 """The status of a server that fails at something itself: at one content, or at all."""
 
 
-def refresh(
-    found: PlanInputs,
-    cache: Cache,
-    limiter: AccountLimiter,
-    *,
-    tell: Callable[[str], None] | None = None,
-    world: World | None = None,
-) -> PlanInputs:
+def refresh(workspace: Workspace, found: PlanInputs, tell: Callable[[str], None] | None) -> PlanInputs:
     """The sides of a plan, with what the server has of each item where that may be something else than was saved.
 
     Raises ApiError where the server does not answer, or the key is missing; Refused where the key may not go there.
     """
-    project, records = found.project, [*_saved(found)]
+    project, cache, records = found.project, workspace.cache, [*_saved(found)]
     if not records:
         return structs.replace(found, remote={})
     known = seen_there(cache, found.server)
 
     async def story(caller: Caller) -> dict[ItemId, Remote]:
-        listed = await list_all(caller.ask)
-        if isinstance(listed, Failure):
-            raise as_error(listed, project)
-        entries = {entry.id: entry for entry in listed.entries}
+        entries = {entry.id: entry for entry in (await caller.listed()).entries}
         looked: dict[ItemId, Remote] = {}
         stumbled = False
         for record in records:
@@ -72,7 +60,7 @@ def refresh(
                 looked[record.id] = _seen(cache, record, entry, answer)
         return looked
 
-    remote = converse(project, world, tell or quiet, story, cache, limiter)
+    remote = converse(project, workspace.world, tell or quiet, story, cache, workspace.limiter)
     kept = {each.content_id: each for each in remote.values() if not each.problem}
     if kept != known:
         keep_seen_there(cache, found.server, kept)

@@ -8,16 +8,15 @@ from msgspec import Struct
 
 from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
 from contentops.ci.results import earlier_bodies, no_history
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, PREFIX
 from contentops.documents.clean import clean_body, clean_title
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, replace_body, split
 from contentops.documents.merge import take_new
-from contentops.documents.sections import cut
+from contentops.documents.sections import bare, cut
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
 from contentops.execution.poll import with_body
 from contentops.model import Fetch, ItemId, Promote, Write
-from contentops.model.run import PREFIX
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.content import content, converse, quiet
 from contentops.operations.history import PastTexts, texts_of
@@ -164,20 +163,16 @@ def _request(change: Change) -> dict[str, tuple[Json, Json]]:
 
 def of_section(found: Difference, heading: str) -> Difference:
     """The difference of the sections with this heading alone. Raises UsageError where neither text has one."""
-    wanted = _plainly(heading.strip().lstrip("#"))
+    wanted = bare(heading)
     sides = [cut(text or "") for text in (found.before, found.after)]
     known = dict.fromkeys(one.key.heading for side in sides for one in side if one.key.heading)
-    if not any(_plainly(name) == wanted for name in known):
+    if not any(bare(name) == wanted for name in known):
         names = ", ".join(f"`{name}`" for name in known) or "none"
         hint = did_you_mean(heading, known, f"their headings: {names}")
         message = f"neither text has a section `{heading}`"
         raise UsageError(message, code="unknown-section", hint=hint)
-    before, after = ("".join(one.text for one in side if _plainly(one.key.heading) == wanted) for side in sides)
+    before, after = ("".join(one.text for one in side if bare(one.key.heading) == wanted) for side in sides)
     return Difference(old=found.old, new=found.new, before=before, after=after, note=found.note)
-
-
-def _plainly(heading: str) -> str:
-    return " ".join(heading.split()).casefold()
 
 
 # --- the sides ---------------------------------------------------------------------------------------------

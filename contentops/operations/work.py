@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from contentops.api import trust
-from contentops.api.dialects import needs_key, no_key
 from contentops.ci.runner import run_page
 from contentops.errors import ContentopsError, StateError
 from contentops.execution.times import iso
@@ -22,7 +21,7 @@ from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession, WorkTaken
 from contentops.model import AccountWork, ApiSettings, Event
 from contentops.operations.account_work import AccountWorker
-from contentops.operations.connection import Credentials
+from contentops.operations.connection import credentials
 from contentops.operations.ledger_maintenance import check_named
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
     from contentops.execution.local_run import LocalRun
     from contentops.execution.primitives import Stop
-    from contentops.ledger.account import Account
     from contentops.operations.claims import Claims
     from contentops.operations.workspace import World
 
@@ -130,15 +128,15 @@ class _Worker:
                 self._working[account.id].adopt(account.api)
             if account.id in self._working or account.id in self._refused:
                 continue
+            most = self._options.concurrency or account.api.max_in_flight
+            api = structs.replace(account.api, key_env=self._options.key_env, account=account.id, max_in_flight=most)
             try:
-                known = self._credentials(account, key)
+                known = credentials(api, structs.replace(self._world, ask=None))
             except ContentopsError as error:
                 self._refused.add(account.id)
                 self._why = error
                 self._note(f"{error.message}: nothing is done for it; {error.hint}")
                 continue
-            most = self._options.concurrency or account.api.max_in_flight
-            api = structs.replace(account.api, key_env=self._options.key_env, account=account.id, max_in_flight=most)
             served = structs.replace(account, api=api)
             worker = AccountWorker(self._runner, served, known, self._stop, self._emit, self._world)
             self._working[account.id] = worker
@@ -153,16 +151,6 @@ class _Worker:
         finally:
             if worker.run is not None and worker.claims is not None:
                 self._done.append(_did(account, worker.run, worker.claims))
-
-    def _credentials(self, account: Account, key: str) -> Credentials:
-        """What the account's server gets. Raises Refused where it is on no person's list, ApiError without a key."""
-        api, environ = account.api, self._world.environ
-        trust.check_variables(structs.replace(api, key_env=self._options.key_env), environ)
-        if not key and needs_key(api):
-            raise no_key(structs.replace(api, key_env=self._options.key_env))
-        if not trust.may_have_key(api.server, environ):
-            raise trust.unlisted(api.server, environ)
-        return Credentials(key=key, user=environ.get(api.user_env, "").strip())
 
     def _note(self, message: str) -> None:
         self._emit(Event(kind="note", at=iso(self._world.wall()), data={"message": message}))

@@ -23,6 +23,7 @@ from contentops.documents.clean import body_digest, known_bodies
 from contentops.documents.files import Outputs, System
 from contentops.documents.folders import denial, present
 from contentops.documents.front_matter import split
+from contentops.documents.paths import collision_key
 from contentops.documents.stat_cache import StatCache
 from contentops.errors import Diagnostic, InputError, Severity
 from contentops.manifests.load import load
@@ -31,8 +32,7 @@ from contentops.manifests.root import find_root
 from contentops.model import CatalogSnapshot, State
 from contentops.model.stored import keep_once
 from contentops.parallel import processors
-from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids, key_of, paths, specs_by_id
-from contentops.planning.plan import make_plan
+from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids, paths, specs_by_id
 from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
 from contentops.state.cache import Cache
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger, ReadLedger
-    from contentops.model import Catalog, Desired, ItemId, Observed, Plan, Project
+    from contentops.model import Catalog, Desired, ItemId, Observed, Project
     from contentops.operations.history import PastTexts
 
 
@@ -74,28 +74,38 @@ class World(Struct, frozen=True, kw_only=True):
     """Is told of every request to the project's server, or None."""
     processes: int = field(default_factory=processors)
     """With so many processes a large project is read."""
+    disk_time: Callable[[], int] = time.time_ns
+    """The time in nanoseconds since 1970, as files are stamped with it."""
+
+
+class OpenedLedger(NamedTuple):
+    """What a command has of the ledger of a project, and why it has none though there is one."""
+
+    ledger: ReadLedger | None = None
+    why: tuple[Diagnostic, ...] = ()
+
+    def told(self, project: Project) -> Project:
+        """The project with that among its warnings."""
+        return structs.replace(project, warnings=(*project.warnings, *self.why)) if self.why else project
 
 
 class Workspace:
     """A project with its state open. Everything is read once, when it is first asked for."""
 
-    def __init__(
-        self, project: Project, store: StateStore, cache: Cache, ledger: ReadLedger | None = None, key: str = ""
-    ) -> None:
-        self.project = project
+    def __init__(self, project: Project, store: StateStore, cache: Cache, shared: OpenedLedger, world: World) -> None:
+        self.project = shared.told(project)
         self.store = store
         self.cache = cache
-        self.ledger = ledger
+        self.ledger = shared.ledger
         """What other machines share with this one, where the project has a ledger."""
-        self.unread: tuple[Diagnostic, ...] = ()
+        self.unread = shared.why
         """Why there is none here though the project has one."""
-        self.processes = 1
-        self._key = key
+        self.world = world
 
     @functools.cached_property
     def desired(self) -> Desired:
         """Everything the manifests declare. Raises InputError with every finding of every file."""
-        found = load(self.project, catalog_of(self.project), self.cache, processes=self.processes)
+        found = load(self.project, catalog_of(self.project), self.cache, processes=self.world.processes)
         # A merge in git may have brought back an item that the manifests have renamed since.
         self.store.drop_renamed(specs_by_id(found))
         self.store.leave_further(spec.digest for spec in found.specs)
@@ -119,7 +129,9 @@ class Workspace:
         from contentops.execution.limiter import Limiter
 
         api = self.project.api
-        return Limiter(api.requests_per_minute) if self.ledger is None else self.ledger.sign_in(api, self._key)
+        if self.ledger is None:
+            return Limiter(api.requests_per_minute)
+        return self.ledger.sign_in(api, self.world.environ.get(api.key_env, "").strip())
 
     @property
     def state(self) -> State:
@@ -136,10 +148,6 @@ class Workspace:
 
         return PastTexts(self.project, state, self.cache)
 
-    def plan(self, choice: Choice) -> Plan:
-        """What `apply` would do."""
-        return make_plan(self.plan_inputs(choice))
-
 
 @contextlib.contextmanager
 def open_workspace(
@@ -155,22 +163,7 @@ def open_workspace(
         open_store(project, world, write=write) as store,
         shared(project, store, cache, world, write=write) as found,
     ):
-        key = world.environ.get(project.api.key_env, "").strip()
-        workspace = Workspace(found.told(project), store, cache, found.ledger, key=key)
-        workspace.unread = found.why
-        workspace.processes = world.processes
-        yield workspace
-
-
-class OpenedLedger(NamedTuple):
-    """What a command has of the ledger of a project, and why it has none though there is one."""
-
-    ledger: ReadLedger | None = None
-    why: tuple[Diagnostic, ...] = ()
-
-    def told(self, project: Project) -> Project:
-        """The project with that among its warnings."""
-        return structs.replace(project, warnings=(*project.warnings, *self.why)) if self.why else project
+        yield Workspace(project, store, cache, found, world)
 
 
 @contextlib.contextmanager
@@ -230,7 +223,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         why_no_text=lambda: past().why_missing(),
         exists=present(Path(project.root), outputs),
         denied=denial(Path(project.root)),
-        foreign={key_of(each.output): lock for lock, other in others.items() for each in other.records.values()},
+        foreign={collision_key(each.output): lock for lock, other in others.items() for each in other.records.values()},
         source=source,
         choice=choice,
         rekeyed=rekeyed,
@@ -261,11 +254,12 @@ def _finished_texts(
         text = cache.own_text(server, digest)
         if text is not None:
             item = owners().get(text.request_id, text.item)
-            return FinishedText(item=item, body=body_digest(text.body), title=text.title)
+            return FinishedText(item=item, body=body_digest(text.body), title=text.title, request_id=text.request_id)
         about = ledger.summary(server, digest) if ledger is not None else None
         if about is None:
             return None
-        return FinishedText(item=owners().get(about.request_id, about.item), body=about.body, title=about.title)
+        item = owners().get(about.request_id, about.item)
+        return FinishedText(item=item, body=about.body, title=about.title, request_id=about.request_id)
 
     return stored
 
@@ -289,9 +283,9 @@ def _observed(workspace: Workspace, state: State, source: SourceEnvironment | No
     if source is not None:
         looked_at += source.paths(desired)
         whole |= known_bodies(source.state)
-    root = workspace.project.root
-    outputs, now = Outputs(root, whole=whole), time.time_ns()
-    return StatCache(outputs, cache.get, cache.put, now=now, processes=workspace.processes).observe_all(looked_at)
+    outputs, world = Outputs(workspace.project.root, whole=whole), workspace.world
+    known = StatCache(outputs, cache.get, cache.put, now=world.disk_time(), processes=world.processes)
+    return known.observe_all(looked_at)
 
 
 def other_states(project: Project) -> Iterator[tuple[str, State]]:
@@ -348,10 +342,10 @@ def snapshot_of(project: Project) -> CatalogSnapshot | None:
     )
 
 
-def validate(project: Project) -> Desired:
+def validate(project: Project, world: World | None = None) -> Desired:
     """Everything the manifests declare. Raises InputError with every finding of every file."""
     with open_cache(project, write=False) as cache:
-        return load(project, catalog_of(project), cache, processes=processors())
+        return load(project, catalog_of(project), cache, processes=(world or World()).processes)
 
 
 def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:

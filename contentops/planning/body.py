@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.digest import NOTHING
-from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll, Reason, Submit
+from contentops.documents.paths import collision_key
+from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll, Reason, Submit, request_id
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
 from contentops.planning.edits import BodyAnswer, block, edit, foreign_hint, why_changed
-from contentops.planning.inputs import TRIES, failed_attempts, is_ours, key_of, price_of
+from contentops.planning.inputs import TRIES, failed_attempts, is_ours, price_of
 from contentops.planning.promote import asked_here, held_back, promoted
 from contentops.planning.remote import edited_there, merge_trouble, replaced, words_in_the_way
 
 if TYPE_CHECKING:
-    from contentops.model import OpenEntry, Record, Step
+    from contentops.model import OpenEntry, Record, RequestId, Step
     from contentops.planning.inputs import ItemSides
+
+
+_FAR = 50
+"""How many attempts beyond those that are known are told by their request."""
 
 
 def which_body(item: ItemSides) -> BodyAnswer:
@@ -32,7 +37,7 @@ def which_body(item: ItemSides) -> BodyAnswer:
 
 def _foreign(item: ItemSides) -> BodyAnswer | None:
     foreign = item.inputs.foreign
-    owner = foreign.get(key_of(item.spec.output)) if foreign else None
+    owner = foreign.get(collision_key(item.spec.output)) if foreign else None
     if owner is None:
         return None
     hint = f"`{item.spec.output}` belongs to `{owner}`; give this environment an `output` of its own"
@@ -89,8 +94,18 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
 
 def _again(item: ItemSides, own: Record | None, reasons: tuple[Reason, ...], section: str = "") -> BodyAnswer:
     attempt = 1 + max([own.attempt if own else 0, *(entry.attempt for entry in item.entries)])
+    if (stored := item.inputs.stored(item.spec.digest)) is not None and stored.request_id:
+        # Where the text alone is left of an attempt, its request tells which one that was.
+        later = (number for number in range(attempt, attempt + _FAR) if _name(item, number) == stored.request_id)
+        attempt = 1 + next(later, attempt - 1)
     action = Action.REGENERATE if own else Action.CREATE
     return BodyAnswer(action=action, steps=_generation(item, attempt, section), reasons=reasons)
+
+
+def _name(item: ItemSides, attempt: int) -> RequestId:
+    """The request of an attempt at what is declared."""
+    state, environment = item.inputs.state, item.inputs.project.environment
+    return request_id(state.lineage, environment, item.spec.id, item.spec.digest, attempt)
 
 
 def _protected(item: ItemSides) -> BodyAnswer | None:
@@ -111,6 +126,8 @@ def _open(item: ItemSides) -> BodyAnswer | None:
     unclear = entry.state in (JobState.SUBMITTING, JobState.UNKNOWN)
     if unclear and item.own is not None and item.is_same and entry.attempt <= item.own.attempt:
         return None  # a person kept the file in place of what a lost submit may have brought
+    if item.is_same and item.offer is not None:
+        return None  # the text of another environment has come in its place
     words = _in_the_way(item, entry)
     if words.settles:
         return words

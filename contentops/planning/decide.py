@@ -1,8 +1,7 @@
 """One item's sides, four questions in order: which body, which path, which front matter, which save.
 
-The change is the union of the steps they answer with. Of an item that no
-manifest declares any more, what is open is collected, and it is removed if a person asks. Nothing else in the program
-decides what is done to an item.
+The change is the union of the steps they answer with. Of an item that no manifest declares any more, what is open is
+collected, and it is removed if a person asks. Nothing else in the program decides what is done to an item.
 """
 
 from __future__ import annotations
@@ -80,7 +79,8 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         return None, notes + front.notes
     if any(isinstance(step, Write | Update | Move) for step in steps) and (why := item.inputs.denied(item.spec.output)):
         # Nothing is paid for that could not be written afterwards.
-        hint = f"{why}; change that, or set `protected: true` to keep the item as it is"
+        # Protection keeps a file as it is; it makes none that is not there.
+        hint = f"{why}; change that" + ", or set `protected: true` to keep the item as it is" * item.file.exists
         return _held(item, structs.replace(body, blocked="unwritable-file", hint=hint), drains), notes + front.notes
     change = Change(
         id=item.spec.id,

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from contentops.digest import NOTHING, Digest
 from contentops.documents.merge import touched
+from contentops.documents.paths import collision_key
 from contentops.model import Acknowledge, Action, MergeRule, OnEdit, Reason
-from contentops.planning.inputs import explain, is_ours, key_of
+from contentops.planning.inputs import explain, is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from contentops.documents.sections import Key
     from contentops.model import ItemId, OpenEntry, Remote, Step
     from contentops.planning.inputs import ItemSides
+
+_SHOWN = 5
+"""How many sections one message names."""
 
 
 class BodyAnswer(Struct, frozen=True, kw_only=True):
@@ -137,10 +141,10 @@ def heading_of(key: Key) -> str:
     return f"{'#' * key.level} {key.heading}{times}".strip() if key.level else "the text before the first heading"
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Some names in words, those beyond `most` counted."""
-    shown = [f"`{name}`" if name.startswith("#") else name for name in names[:most]]
-    more = [f"{len(names) - most} more"] if len(names) > most else []
+def listed(names: Sequence[str]) -> str:
+    """Some names in words, the rest counted."""
+    shown = [f"`{name}`" if name.startswith("#") else name for name in names[:_SHOWN]]
+    more = [f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
     return ", ".join(shown + more)
 
 
@@ -151,7 +155,7 @@ def on_edit(item: ItemSides) -> OnEdit:
 
 def foreign_hint(item: ItemSides, path: str) -> str:
     """What to do about a file at `path` that the item does not own."""
-    owner = item.inputs.owners.get(key_of(path))
+    owner = item.inputs.owners.get(collision_key(path))
     if owner is not None:
         return f"`{path}` belongs to `{owner}`; `--prune` removes it where no manifest declares that item any more"
     adopt = f"`contentops adopt {shlex.quote(path)}` takes it as it is"

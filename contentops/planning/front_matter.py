@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from contentops.digest import is_same_json
 from contentops.documents.addresses import address_of
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, provenance
-from contentops.documents.preset import apply_preset, listed, redirects_key, title_for, with_addresses
+from contentops.documents.preset import apply_preset, as_list, redirects_key, title_for, with_addresses
 from contentops.model import Action, Note, OnEdit, Reason
 from contentops.planning.edits import on_edit
 
@@ -30,7 +30,7 @@ class FrontAnswer(Struct, frozen=True, kw_only=True):
     notes: tuple[Note, ...] = ()
     """Which values of a person stay."""
     addresses: tuple[str, ...] = ()
-    """What lead to the page is on record of, besides those that the manifest says."""
+    """What `Record.addresses` is to be."""
 
 
 def wanted_front(inputs: PlanInputs, spec: Spec) -> tuple[dict[str, Json], str | None]:
@@ -161,17 +161,17 @@ def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[
         return record.addresses, []
     if old is None or new is None:
         return record.addresses, [_no_address(item, key)] if record.output != spec.output else []
-    there, written = listed(file.front.get(key)), listed(record.metadata.get(key))
+    there, written = as_list(file.front.get(key)), as_list(record.metadata.get(key))
     kept = [each for each in record.addresses if each in there or each not in written]
     theirs = [each for each in there if isinstance(each, str) and each not in written]
-    stated = {*map(str, listed(wanted.get(key))), new}
+    stated = {*map(str, as_list(wanted.get(key))), new}
     return tuple(dict.fromkeys(each for each in (*kept, *theirs, old) if each not in stated)), []
 
 
 def _merged_key(item: ItemSides, record: Record, addresses: tuple[str, ...]) -> str:
     """The key that takes new addresses in beside those a person wrote; empty: there are no new ones."""
     key = redirects_key(item.inputs.project.preset)
-    written = listed(record.metadata.get(key))
+    written = as_list(record.metadata.get(key))
     return key if addresses != record.addresses or any(each not in written for each in addresses) else ""
 
 

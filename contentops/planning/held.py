@@ -8,6 +8,7 @@ from msgspec import structs
 
 from contentops.errors import plural
 from contentops.model import Action, Drain, Note, Reason, RequestId, request_id
+from contentops.planning.inputs import is_same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,17 +24,22 @@ HELD = "held"
 """The kind of the reason that another process works on an item."""
 QUEUED = "queued"
 """The kind of the reason that a submit waits for a worker."""
+_ANSWERS = (Action.FINISH, Action.PROMOTE, Action.KEEP)
+"""What answers a request without paying for it."""
 
 
 def queued_first(inputs: PlanInputs) -> Queued:
     """What is queued, but for further takes that someone asked for."""
     found: dict[Digest, list[HeldEntry]] = {}
-    state, environment = inputs.state, inputs.project.environment
     for one in inputs.held.values():
-        first = one.state == QUEUED and request_id(state.lineage, environment, one.item, one.digest, 1)
-        if one.request_id == first:
+        if one.state == QUEUED and _is_first(inputs, one):
             found.setdefault(one.digest, []).append(one)
     return found
+
+
+def _is_first(inputs: PlanInputs, one: HeldEntry) -> bool:
+    name = request_id(inputs.state.lineage, inputs.project.environment, one.item, one.digest, 1)
+    return one.request_id == name
 
 
 def beside_others(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
@@ -93,7 +99,7 @@ def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
 def _under_other_names(inputs: PlanInputs, change: Change, queued: Queued) -> Iterator[HeldEntry]:
     """Queued submits whose text a change brings otherwise: of its item, or of one that no manifest declares."""
     step = change.submit
-    if change.spec is None or not (step is not None or change.action is Action.FINISH) or (step and step.section):
+    if change.spec is None or not (step is not None or change.action in _ANSWERS) or (step and step.section):
         return
     named = set(_requests(inputs, change))
     for one in queued.get(change.spec.digest, ()):
@@ -101,19 +107,27 @@ def _under_other_names(inputs: PlanInputs, change: Change, queued: Queued) -> It
             yield one
 
 
-def asked_for_by_none(inputs: PlanInputs, queued: Queued, changes: Iterable[Change]) -> Iterator[Note]:
-    """That submits wait which no item asks for, and whose text no change of the plan brings."""
+def _is_wanted(inputs: PlanInputs, one: HeldEntry) -> bool:
+    """Whether its item asks for it, and has no text that answers this request: one that a person brought, say."""
+    spec = inputs.specs.get(one.item)
+    if spec is None or spec.digest != one.digest:
+        return False
+    answered = is_same(inputs.state.records.get(one.item), one.digest, inputs.server)
+    return not (_is_first(inputs, one) and answered)
+
+
+def asked_for_by_none(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator[Note]:
+    """That submits wait which no item asks for or has need of, and whose text no change of the plan brings."""
     withdrawn = {id_ for change in changes for id_ in change.withdraws}
     left = sorted(
         one.item
-        for found in queued.values()
-        for one in found
-        if not one.kind and one.request_id not in withdrawn
-        if one.item not in inputs.specs or inputs.specs[one.item].digest != one.digest
+        for one in inputs.held.values()
+        if one.state == QUEUED and not one.kind
+        if one.request_id not in withdrawn and not _is_wanted(inputs, one)
     )
     if left:
         verb = "waits" if len(left) == 1 else "wait"
-        message = f"{plural(len(left), 'submit')} {verb} in the queue for what no manifest asks for: `{left[0]}`"
+        message = f"{plural(len(left), 'submit')} {verb} in the queue for what no item needs: `{left[0]}`"
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         hint = f"workers pay for it all the same; `contentops queue cancel {left[0]}` takes it out"
         yield Note(kind="queued", message=message + more, hint=hint)

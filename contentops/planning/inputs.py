@@ -71,6 +71,7 @@ class FinishedText(Struct, frozen=True, kw_only=True):
     item: str
     body: Digest
     title: str = ""
+    request_id: str = ""
 
 
 class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
@@ -131,14 +132,14 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     @functools.cached_property
     def owners(self) -> Mapping[str, ItemId]:
         """The item whose record has a path, by path key."""
-        return {key_of(record.output): record.id for record in reversed(list(self.state.records.values()))}
+        return {collision_key(record.output): record.id for record in reversed(list(self.state.records.values()))}
 
     @functools.cached_property
     def written(self) -> Mapping[Digest, tuple[OpenEntry, ...]]:
         """The open entries of this server whose text may stand in a file that no record has, by their digest."""
         found: dict[Digest, tuple[OpenEntry, ...]] = {}
         for entry in self.state.entries.values():
-            key = key_of(entry.output)
+            key = collision_key(entry.output)
             if entry.output and entry.server == self.server and key not in self.owners and key not in self.foreign:
                 found[entry.digest] = (*found.get(entry.digest, ()), entry)
         return found
@@ -197,7 +198,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def is_same(self) -> bool:
         """Whether the record answers the very request that is declared."""
-        return is_same(self.spec, self.own, self.inputs.server)
+        return is_same(self.own, self.spec.digest, self.inputs.server)
 
     @property
     def is_protected(self) -> bool:
@@ -246,9 +247,9 @@ def is_draft(record: Record, server: str) -> bool:
     return record.server == "local" != server and bool(record.generated)
 
 
-def is_same(spec: Spec, record: Record | None, server: str) -> bool:
-    """Whether a record answers the very request of `spec`; a draft answers none."""
-    return record is not None and record.digest == spec.digest and not is_draft(record, server)
+def is_same(record: Record | None, digest: Digest, server: str) -> bool:
+    """Whether a record answers this very request on a server; a draft answers none."""
+    return record is not None and record.digest == digest and not is_draft(record, server)
 
 
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
@@ -343,17 +344,12 @@ def paths(desired: Desired, state: State) -> Iterator[str]:
                 yield rest
 
 
-def key_of(path: str) -> str:
-    """The form under which two paths count as one."""
-    return collision_key(path)
-
-
 def resting_place(source: str, target: str, item: ItemId) -> str:
     """Where an item's file rests on its way to a path that cannot exist beside its own; empty: it moves at once.
 
     Such paths differ in case alone, or one is a folder of the other. Derived, so that a crash does not lose the file.
     """
-    ours, theirs = key_of(source), key_of(target)
+    ours, theirs = collision_key(source), collision_key(target)
     if not (ours == theirs or theirs.startswith(f"{ours}/") or ours.startswith(f"{theirs}/")):
         return ""
     beside = source if theirs.startswith(f"{ours}/") else target
@@ -364,8 +360,7 @@ def resting_place(source: str, target: str, item: ItemId) -> str:
 def flatten(request: Mapping[str, Json]) -> dict[str, Json]:
     """A request as one level of fields: `template`, `inputs.topic`, ..."""
     found = {key: value for key, value in request.items() if key != "inputs"}
-    inputs = request.get("inputs")
-    if isinstance(inputs, dict):
+    if isinstance(inputs := request.get("inputs"), dict):
         found.update({f"inputs.{key}": value for key, value in inputs.items()})
     return found
 

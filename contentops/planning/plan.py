@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from contentops.collector import without_collection
 from contentops.digest import digest_json
+from contentops.documents.paths import collision_key
 from contentops.errors import UsageError, did_you_mean, plural, price
 from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
 from contentops.planning.decide import decide, decide_gone, find_file, hold
 from contentops.planning.held import asked_for_by_none, beside_others, queued_first
-from contentops.planning.inputs import ItemSides, key_of, pending
+from contentops.planning.inputs import ItemSides, pending
 from contentops.planning.promote import is_about_promotion
-from contentops.planning.renames import find_ring, missed, pair_renames
+from contentops.planning.renames import find_rings, missed, pair_renames
 from contentops.planning.select import Candidate, selected
 from contentops.planning.settled import is_settled, is_usual
 
@@ -107,8 +109,8 @@ def make_plan(inputs: PlanInputs) -> Plan:
     notes: list[Note] = [*choice.notes, *_other_servers(inputs)]
     queued = queued_first(inputs)
     candidates = list(_candidates(inputs, notes, queued))
-    if queued:
-        notes += asked_for_by_none(inputs, queued, (item.change for item in candidates if item.change is not None))
+    if inputs.held:
+        notes += asked_for_by_none(inputs, (item.change for item in candidates if item.change is not None))
     chosen = selected(choice, candidates)
     if choice.select and not chosen:
         notes.append(Note(kind="nothing-selected", message="the selection matches no item"))
@@ -173,17 +175,19 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
     orphans = pair_renames(inputs)
     # Recorded paths whose item now declares another one: free for a new item once the moves are done.
     leaving = {
-        key_of(record.output) for id_, record in records.items() if id_ in specs and specs[id_].output != record.output
+        collision_key(record.output)
+        for id_, record in records.items()
+        if id_ in specs and specs[id_].output != record.output
     }
     usual = is_usual(inputs)
     standing: set[str] = set()
     for spec in inputs.desired.specs:
         record, orphan = records.get(spec.id), orphans.get(spec.id)
         file = find_file(inputs, spec, record or orphan)
-        if record is None and orphan is None and leaving and key_of(spec.output) in leaving:
+        if record is None and orphan is None and leaving and collision_key(spec.output) in leaving:
             file = Observed(path=spec.output)
         if inputs.written:
-            standing.add(key_of(file.path))
+            standing.add(collision_key(file.path))
         held = entries.get(spec.id, ())
         item = ItemSides(inputs=inputs, spec=spec, record=record, orphan=orphan, entries=held, file=file)
         change: Change | None = None
@@ -196,13 +200,13 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
     gone = (records.keys() | entries.keys()) - specs.keys() - {orphan.id for orphan in orphans.values()}
     if not gone:
         return
-    shared = {key_of(spec.output) for spec in inputs.desired.specs}
-    shared |= {key_of(record.output) for id_, record in records.items() if id_ in specs}
+    shared = {collision_key(spec.output) for spec in inputs.desired.specs}
+    shared |= {collision_key(record.output) for id_, record in records.items() if id_ in specs}
     for id_ in sorted(gone):
         record, held = records.get(id_), entries.get(id_, ())
         if record is None and not pending(held):
             continue
-        taken = record is not None and key_of(record.output) in shared
+        taken = record is not None and collision_key(record.output) in shared
         change, note = decide_gone(inputs, record, held, shared=taken)
         change = change and beside_others(inputs, change, queued)
         notes += [note] if note else []
@@ -215,7 +219,7 @@ def _left_behind(inputs: PlanInputs, standing: set[str]) -> Iterator[Note]:
         for entry in entries:
             there = inputs.observe(entry.output)
             ours = there.provenance.get("digest") == digest or there.body in inputs.bodies_of(entry)
-            if ours and key_of(entry.output) not in standing:
+            if ours and collision_key(entry.output) not in standing:
                 spec = inputs.specs.get(entry.item)
                 keep = f"copy what is to stay to `{spec.output}`, and remove it" if spec else "remove it, or keep it"
                 message = f"`{entry.output}` was written for an earlier request of `{entry.item}`, and is no item's now"
@@ -228,39 +232,43 @@ def _left_behind(inputs: PlanInputs, standing: set[str]) -> Iterator[Note]:
 def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
     """`changes` with those held back whose target holds a file that does not move away, or moves in a ring."""
     changes = _without_rings(changes)
-    while True:
-        leaving = {key_of(change.source) for change in changes if change.has(Move)}
-        taken = {change.id for change in changes if change.has(Move, Write) and _is_taken(inputs, change, leaving)}
-        if not taken:
-            return changes
-        changes = [_hold_taken(change) if change.id in taken else change for change in changes]
+    leaving = Counter(collision_key(change.source) for change in changes if change.has(Move))
+    todo = [change for change in changes if change.has(Move, Write)]
+    coming: dict[str, list[Change]] = defaultdict(list)
+    for change in todo:
+        coming[collision_key(change.target)].append(change)
+    taken: set[ItemId] = set()
+    while todo:
+        change = todo.pop()
+        if change.id not in taken and _is_taken(inputs, change, leaving):
+            taken.add(change.id)
+            if change.has(Move):  # what waits for its place waits in vain
+                key = collision_key(change.source)
+                leaving[key] -= 1
+                todo += coming[key]
+    return [_hold_taken(change) if change.id in taken else change for change in changes] if taken else changes
 
 
 def _without_rings(changes: list[Change]) -> list[Change]:
     moves = {change.id: step for change in changes for step in change.steps if isinstance(step, Move)}
     held: dict[ItemId, str] = {}
-    while moves and (ring := find_ring(moves)):
+    for ring in find_rings(moves):
         start = ring.index(min(ring))
-        sources = [moves.pop(id_).source for id_ in (*ring[start:], *ring[:start])]
-        held |= dict.fromkeys(ring, " -> ".join(f"`{source}`" for source in (*sources, sources[0])))
-    if not held:
-        return changes
-    return [_hold_ring(change, held[change.id]) if change.id in held else change for change in changes]
+        sources = [moves[id_].source for id_ in (*ring[start:], *ring[:start])]
+        shown = " -> ".join(f"`{source}`" for source in (*sources, sources[0]))
+        hint = f"the outputs take each other's places: {shown}; give one of them another `output` first, and apply"
+        held |= dict.fromkeys(ring, hint)
+    return [hold(change, "output-ring", held[change.id]) if change.id in held else change for change in changes]
 
 
-def _hold_ring(change: Change, ring: str) -> Change:
-    hint = f"the outputs take each other's places: {ring}; give one of them another `output` first, and apply"
-    return hold(change, "output-ring", hint)
-
-
-def _is_taken(inputs: PlanInputs, change: Change, leaving: set[str]) -> bool:
+def _is_taken(inputs: PlanInputs, change: Change, leaving: Counter[str]) -> bool:
     source, target = change.source, change.target
     there = inputs.observe(target)
-    if source == target or not there.exists or key_of(target) in leaving:
+    if source == target or not there.exists or leaving[collision_key(target)]:
         return False
     # The very file: under another spelling where the system folds case, or linked by a move that was cut short.
     same = bool(source) and there.file == change.file.file
-    inside = bool(source) and key_of(target).startswith(f"{key_of(source)}/")
+    inside = bool(source) and collision_key(target).startswith(f"{collision_key(source)}/")
     return not (same or inside)
 
 

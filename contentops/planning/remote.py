@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from contentops.planning.inputs import ItemSides
 
 
-def edited_there(item: ItemSides, why: tuple[Reason, ...] = ()) -> BodyAnswer | None:
+def edited_there(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
     """What becomes of an edit made in WriterzRoom; None: nothing, or it gives way to what is written, as was chosen.
 
     Where no text is generated, it comes into the file, unless a person has changed that since it was saved.

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from contentops.documents.paths import collision_key, folders
 from contentops.errors import Diagnostic, Severity, nearest
-from contentops.planning.inputs import is_draft, is_protected, key_of, pending, specs_by_id
+from contentops.planning.inputs import is_protected, is_same, pending, specs_by_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,7 +74,7 @@ def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict
     left: dict[Digest, dict[ItemId, list[OpenEntry]]] = {}
     for entry in sorted(waiting, key=lambda each: each.item):
         # What is to take the place of a text goes where that text goes.
-        replaces = entry.section or _answers(state.records.get(entry.item), entry.digest, server)
+        replaces = entry.section or is_same(state.records.get(entry.item), entry.digest, server)
         if entry.item not in specs and not replaces:
             left.setdefault(entry.digest, {}).setdefault(entry.item, []).append(entry)
     if not left:
@@ -83,17 +84,12 @@ def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict
     taken: dict[ItemId, ItemId] = {}
     for spec in desired.specs:
         record, owners = state.records.get(spec.id), left.get(spec.digest)
-        if not owners or (spec.id, spec.digest) in busy or _answers(record, spec.digest, server):
+        if not owners or (spec.id, spec.digest) in busy or is_same(record, spec.digest, server):
             continue
         if record is None or not is_protected(spec, record):
             taken[spec.id] = old = next(iter(owners))
             entries |= {entry.request_id: structs.replace(entry, item=spec.id) for entry in owners.pop(old)}
     return structs.replace(state, entries={**state.entries, **entries}), taken
-
-
-def _answers(record: Record | None, digest: Digest, server: str) -> bool:
-    """Whether the text of a record answers a request on this server."""
-    return record is not None and record.digest == digest and not is_draft(record, server)
 
 
 def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
@@ -144,16 +140,29 @@ def order_moves(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:
     return tuple(TopologicalSorter(_first(moves)).static_order())
 
 
-def find_ring(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:
-    """Items whose files take each other's places, each moving to that of the next and the last to the first's."""
-    from graphlib import CycleError, TopologicalSorter
+def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
+    """Items whose files take each other's places, each moving to that of the next and the last to the first's.
 
-    try:
-        TopologicalSorter(_first(moves)).prepare()
-    except CycleError as error:
-        ring: list[ItemId] = error.args[1]
-        return tuple(reversed(ring[1:]))
-    return ()
+    No item is in two of them, and all that are in none have an order.
+    """
+    first = _first(moves)
+    done: set[ItemId] = set()
+    place: dict[ItemId, int] = {}
+    for start in moves:
+        way = [] if start in done else [start]
+        place[start] = 0
+        while way:
+            ahead = first[way[-1]].pop() if first[way[-1]] else None
+            if ahead is None:
+                done.add(way.pop())
+            elif ahead not in place:
+                place[ahead] = len(way)
+                way.append(ahead)
+            elif ahead not in done:
+                ring = way[place[ahead] :]
+                del way[place[ahead] :]
+                done.update(ring)
+                yield ring
 
 
 def _first(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:
@@ -161,18 +170,13 @@ def _first(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:
     standing: dict[str, list[ItemId]] = {}
     below: dict[str, list[ItemId]] = {}
     for item, move in sorted(moves.items()):
-        key = key_of(move.source)
+        key = collision_key(move.source)
         standing.setdefault(key, []).append(item)
-        for folder in _folders(key):
+        for folder in folders(key):
             below.setdefault(folder, []).append(item)
     found: dict[ItemId, list[ItemId]] = {}
     for item, move in sorted(moves.items()):
-        key = key_of(move.target)
-        there = [other for place in (key, *_folders(key)) for other in standing.get(place, ())]
+        key = collision_key(move.target)
+        there = [other for place in (key, *folders(key)) for other in standing.get(place, ())]
         found[item] = [other for other in (*there, *below.get(key, ())) if other != item]
     return found
-
-
-def _folders(key: str) -> list[str]:
-    parts = key.split("/")
-    return ["/".join(parts[:count]) for count in range(1, len(parts))]

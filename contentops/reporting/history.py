@@ -102,7 +102,7 @@ def _stands(text: PaidText) -> str:
 def _listed(head: Sequence[str], rows: Sequence[Sequence[str]], total: int, width: int) -> Iterator[str]:
     if not rows:
         return
-    first, *lines = table(head, rows, width=width, sparse=True, whole=(head[0],)).split("\n")
+    first, *lines = table(head, rows, width=width, sparse=True, whole=(head[0], "MADE AT"), first=("JOB",)).split("\n")
     yield from (paint(first, "dim"), *lines)
     if total > len(rows):
         yield f"... and {total - len(rows):,} earlier; `--json` lists all"

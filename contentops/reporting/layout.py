@@ -59,19 +59,22 @@ def table(
     width: int = 0,
     sparse: bool = False,
     whole: Collection[str] = (),
+    first: Collection[str] = (),
 ) -> str:
     """Columns two spaces apart under their heads; harmless whatever the cells hold, no spaces at line ends.
 
     Where `sparse`, a column whose cells are all empty is left out. Where `width` is not 0, cells are cut so that a line
-    takes at most so many columns, the widest first; those of the first column, by which a row is named, only where
-    nothing else is left to cut, and those under a head of `whole`, which say nothing when cut, never.
+    takes at most so many columns, the widest first: before all others those under a head of `first`; those of the first
+    column, by which a row is named, only where nothing else is left to cut; and those under a head of `whole`, which
+    say nothing when cut, never.
     """
     safe = [list(head), *([visible(cell) for cell in row] for row in rows)]
     kept = [at for at in range(len(head)) if not sparse or any(row[at] for row in safe[1:])]
     safe = [[row[at] for at in kept] for row in safe]
     widths = [max(columns(row[at]) for row in safe) for at in range(len(kept))]
     if width:
-        widths = _narrowed(widths, width, {at for at, name in enumerate(safe[0]) if name in whole})
+        groups = _order(safe[0], whole, first)
+        widths = _narrowed(widths, width, groups)
     return "\n".join(
         (" " * _GAP).join(_cell(cell, room) for cell, room in zip(row, widths, strict=True)).rstrip() for row in safe
     )
@@ -86,10 +89,16 @@ def moment(time: str) -> str:
     return when.isoformat(timespec="minutes").replace("+00:00", "Z") if "T" in time else time
 
 
-def _narrowed(widths: Sequence[int], width: int, whole: Collection[int]) -> list[int]:
+def _order(head: Sequence[str], whole: Collection[str], first: Collection[str]) -> tuple[list[int], ...]:
+    """The columns that may be cut, in the order in which they are."""
+    others = [at for at, name in enumerate(head) if at and name not in whole]
+    soon = [at for at in others if head[at] in first]
+    return soon, [at for at in others if at not in soon], [0] if head and head[0] not in whole else []
+
+
+def _narrowed(widths: Sequence[int], width: int, groups: Sequence[Sequence[int]]) -> list[int]:
     found = list(widths)
-    others = [at for at in range(1, len(found)) if at not in whole]
-    for group in (others, [0] if found else []):
+    for group in groups:
         over = sum(found) + _GAP * (len(found) - 1) - width
         while over > 0 and group:
             widest = max(group, key=lambda at: found[at])

@@ -45,16 +45,12 @@ if TYPE_CHECKING:
     from contentops.model.plan import PlanFile, ReviewedChange
 
 
-def plan_json(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> dict[str, Json]:
-    """The whole plan; the same plan always gives the same document.
-
-    `inputs` is what the command line chose (variables, selection, flags), where it matters for a later apply.
-    """
-    return {**_without_changes(plan, inputs), "changes": [_change_json(change) for change in plan.changes]}
-
-
 def plan_pieces(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> Iterator[str]:
-    """The sealed plan as text, as `json_text` makes it, change by change: so that no second copy of all is needed."""
+    """The sealed plan as text, as `json_text` makes it, change by change: so that no second copy of all is needed.
+
+    The same plan always gives the same text. `inputs` is what the command line chose (variables, selection, flags),
+    where it matters for a later apply.
+    """
     document = _without_changes(plan, inputs)
     above, below = (canonical({key: document[key] for key in document if wanted(key)}) for wanted in _AROUND)
     digest = hashlib.sha256(f'{above[:-1]},"changes":['.encode())
@@ -163,7 +159,7 @@ def plain(value: Json) -> Json:
 
 
 def plan_of(document: Mapping[str, Json]) -> Plan:
-    """The plan that `plan_json` wrote, of a document that fits the schema.
+    """The plan that `plan_pieces` wrote, of a document that fits the schema.
 
     Without records; of specs, steps and open entries only what a plan says about them.
     """

@@ -11,6 +11,7 @@ from contentops.reporting.layout import paint
 from contentops.reporting.summary import (
     SETTINGS,
     SIGNS,
+    STATES,
     action_words,
     budget_words,
     empty_sentence,
@@ -131,8 +132,7 @@ def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
 def _fold(action: Action, number: int, least: int, most: int) -> str:
     sign, style = SIGNS[action]
     cost = f", {price(least, most)}" if most else ""
-    stands = action in (Action.PENDING, Action.BLOCKED)
-    text = f"{ELLIPSIS} {number:,} more {'' if stands else 'to '}{action.value}"
+    text = f"{ELLIPSIS} {number:,} more {'' if action in STATES else 'to '}{action.value}"
     return f"  {paint(sign, style)} {text} for the same reasons{cost} (`--verbose` lists them)"
 
 
@@ -195,8 +195,8 @@ def _reason(reason: Reason, *, verbose: bool) -> Iterator[str]:
     else:
         width = 10_000 if verbose else _VALUE
         before, after = short_pair(reason.before, reason.after, width)
-        both_known = reason.before is not None or reason.after is not None
-        values = f"{before} -> {after}" if both_known else visible(reason.kind.replace("-", " "))
+        known = reason.before is not None or reason.after is not None
+        values = f"{before} -> {after}" if known else visible(reason.kind.replace("-", " "))
         detail = f" ({visible(reason.detail)})" if reason.detail else ""
         yield f"{visible(reason.field)}: {values}{detail}"
     if reason.cause:

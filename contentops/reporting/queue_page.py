@@ -1,4 +1,4 @@
-"""The queue of a ledger as a page for a browser: no script, no form, nothing of anybody else's unescaped."""
+"""The queue of a ledger as a page for a browser: no script, no form, nothing of anyone else's unescaped."""
 
 from __future__ import annotations
 

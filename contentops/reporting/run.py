@@ -334,7 +334,7 @@ def _kind(old: Record | None, new: Record) -> str:
 
 
 def commit_message(before: State, after: State, *, environment: str, run: str, skip: bool) -> str:
-    """The message of a commit of what was made between two states of the lock.
+    """The message of a commit of what was made between two states of the lock. `run`: the page of its run, or empty.
 
     Subject, the ids (at most 50 of them), where it was made, and with `skip` the mark that starts no workflow.
     """

@@ -42,7 +42,7 @@ SIGNS: dict[Action, tuple[str, str]] = {
 """The sign of each action and the style it is painted in."""
 
 
-_STATES = (Action.PENDING, Action.BLOCKED)
+STATES = (Action.PENDING, Action.BLOCKED)
 """Actions that say how an item stands, and not what is done."""
 NARROWING = frozenset({"nothing-selected", "changed-from", "canary"})
 """Kinds of notes that say why a plan is about fewer items than are declared."""
@@ -70,7 +70,7 @@ def plan_counts(plan: Plan) -> dict[Action, int]:
 def plan_sentence(plan: Plan) -> str:
     """The counts and the price: `2 to create, 1 blocked, 7 unchanged. 8 credits.`."""
     parts = [
-        f"{number:,} {action.value if action in _STATES else f'to {action.value}'}"
+        f"{number:,} {action.value if action in STATES else f'to {action.value}'}"
         for action, number in plan_counts(plan).items()
     ]
     parts.append(f"{plan.unchanged:,} unchanged")

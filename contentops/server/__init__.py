@@ -3,12 +3,12 @@
 It runs in process (no port, no key) or over HTTP (`serve`). It knows nothing of the client: no module here imports
 another part of contentops, so that the two sides can only agree through the protocol.
 
-    app       routes and endpoints             store     what is kept, and the clock
+    app       routes and endpoints             store     opens what is kept; and the clock
     accounts  keys, credits, request limits    jobs      generations; `runner` carries them through their stages
     bodies    what requests say                contents  stored texts, and their sections
     replies   what is answered                 catalog   templates, styles, verticals
     serve     in process, or on a port         engines   who writes the texts
-    database  the seam under the statements    sqlite, postgres (with postgres_schema, tables)  what is under it
+    database  what every store can do          sqlite, postgres (with postgres_schema, tables)  what is under it
 """
 
 

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from contentops.server.database import Replicas, StoredRow
-    from contentops.server.store import Store
+    from contentops.server.database import Replicas, Store, StoredRow
 
 PLANS = {"starter": False, "professional": True, "enterprise": True}
 """The plans, and whether they include access to the API."""

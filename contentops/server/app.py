@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from contentops.server.accounts import AdmittedRequest, KeyRing
     from contentops.server.catalog import BrandVoice
+    from contentops.server.database import Store
     from contentops.server.engines import Engine
     from contentops.server.jobs import GenerationRequest
-    from contentops.server.store import Store
 
     Json = dict[str, Any]
     Endpoint = Callable[[AdmittedRequest], Awaitable[Json]]

@@ -14,8 +14,7 @@ from msgspec.structs import asdict, replace
 from contentops.server.database import EVERY_ROW, RowRefusedError
 
 if TYPE_CHECKING:
-    from contentops.server.database import StoredRow
-    from contentops.server.store import Store
+    from contentops.server.database import Store, StoredRow
 
 
 _HEADING = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")

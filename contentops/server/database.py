@@ -1,4 +1,4 @@
-"""The seam between the embedded server's statements and the database that carries them out.
+"""A store of the embedded server, as its statements see it: each database that carries them out offers this.
 
 `jobs`, `contents` and `accounts` hold the statements once, in the SQL that SQLite (`sqlite`) and PostgreSQL
 (`postgres`) share, with `?` or `:name` where a value goes.
@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from contentops.server import EmbeddedServerError
 
@@ -84,28 +85,67 @@ class Replicas(Protocol):
         """Count a request of an account and give 0; after `most` in `seconds`, how long to wait, uncounted."""
 
 
-class Database(Protocol):
-    """An open database with the tables of a store. It belongs to one thread at a time."""
+class Store(ABC):
+    """An open store, whichever database it is in. It belongs to one thread at a time.
 
-    @property
-    def path(self) -> Path | None:
-        """Its file, or None."""
+    Close it, or use it as a context manager.
+    """
+
+    path: Path | None = None
+    """Its file, or None."""
 
     @property
     def replicas(self) -> Replicas | None:
-        """None where only processes of this machine share it."""
+        """What servers on several machines ask of it; None where only processes of this machine share it."""
+        return None
 
-    def write(self, account: str, /) -> AbstractContextManager[None]:
+    @abstractmethod
+    def write(self, account: str = "", /) -> AbstractContextManager[None]:
         """One transaction, rolled back on any exception; no other one writes to the account meanwhile."""
 
-    def run(self, statement: str, values: Values) -> int:
-        """Carry out a statement, outside `write` in a transaction of its own; the number of rows it changed."""
+    @abstractmethod
+    def run(self, statement: str, values: Values = ()) -> int:
+        """Carry out a statement, outside `write` in a transaction of its own; gives the number of rows it changed."""
 
-    def rows(self, statement: str, values: Values) -> list[StoredRow]:
+    @abstractmethod
+    def rows(self, statement: str, values: Values = ()) -> list[StoredRow]:
         """Every row a statement gives."""
 
+    @abstractmethod
     def runner_lock(self) -> RunnerLock:
         """The sign of life of one more runner, not acquired yet."""
 
+    @abstractmethod
     def close(self) -> None:
         """Close it; a second call does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def row(self, statement: str, values: Values = ()) -> StoredRow | None:
+        """The first row a SELECT gives, or None."""
+        return next(iter(self.rows(statement, values)), None)
+
+    def number(self, statement: str, values: Values = ()) -> int:
+        """The one number a statement gives, 0 for NULL."""
+        return int(self.rows(statement, values)[0][0] or 0)
+
+    def tally(self, key_id: str, kind: str, name: str, change: int, owner: str = "") -> None:
+        """Count `change` more of a kind under `name`, inside the caller's transaction for that account."""
+        self.run(
+            "INSERT INTO tallies (key_id, kind, name, owner, number) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (key_id, kind, name, owner) DO UPDATE SET number = tallies.number + excluded.number",
+            (key_id, kind, name, owner, change),
+        )
+
+    def tallied(self, key_id: str, kind: str, owner: str = "") -> dict[str, int]:
+        """What was counted of a kind, by name; with an owner, only theirs and what has none."""
+        rows = self.rows(
+            "SELECT name, sum(number) FROM tallies WHERE key_id = ? AND kind = ? AND (? = '' OR owner IN ('', ?))"
+            " GROUP BY name ORDER BY name",
+            (key_id, kind, owner, owner),
+        )
+        return {name: int(number) for name, number in rows if number}

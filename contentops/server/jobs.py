@@ -16,8 +16,7 @@ from contentops.server.database import RowRefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentops.server.database import RunnerLock, StoredRow
-    from contentops.server.store import Store
+    from contentops.server.database import RunnerLock, Store, StoredRow
 
 CREDITS: Mapping[str, int] = {"quick": 1, "standard": 4, "premium": 5}
 """Credits of one generation by mode."""
@@ -213,12 +212,12 @@ def fail(store: Store, job: StoredJob, error: str, at: float) -> None:
             store.tally(job.key_id, "job", "failed", 1, job.owner)
 
 
-def drop(store: Store, number: int, error: str, at: float) -> None:
+def drop(store: Store, number: int, at: float) -> None:
     """End an open job whose row cannot be read."""
     store.run(
-        "UPDATE jobs SET status = 'failed', error = ?, runner = '', finished_at = ?"
+        "UPDATE jobs SET status = 'failed', error = 'the stored job cannot be read', runner = '', finished_at = ?"
         " WHERE number = ? AND finished_at IS NULL",
-        (error, at, number),
+        (at, number),
     )
 
 

@@ -19,7 +19,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from contentops.server.database import StoreError, StoreUnavailableError
+from contentops.server.database import Store, StoreError, StoreUnavailableError
 from contentops.server.postgres_schema import ACCOUNTS, RUNNERS, DatabaseAddress, connect, summary
 
 if TYPE_CHECKING:
@@ -70,14 +70,12 @@ ON CONFLICT (account) DO UPDATE SET (taken, wait) = (
 """
 
 
-class PostgresSession:
+class PostgresSession(Store):
     """The store of that address, over one session; its tables are made where there are none.
 
     Raises StoreError, and ImportError without psycopg. An address with a password is refused: it would stand in the
     list of processes.
     """
-
-    path = None
 
     def __init__(self, address: str) -> None:
         self._address = DatabaseAddress.of(address)
@@ -98,7 +96,7 @@ class PostgresSession:
     # --- statements ----------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def write(self, account: str, /) -> Iterator[None]:
+    def write(self, account: str = "", /) -> Iterator[None]:
         """One transaction; servers that write to the same account wait for each other."""
         number = int.from_bytes(hashlib.sha256(account.encode()).digest()[:4], signed=True)
         try:
@@ -110,11 +108,11 @@ class PostgresSession:
                 self._execute("ROLLBACK", None)
             raise
 
-    def run(self, statement: str, values: Values) -> int:
+    def run(self, statement: str, values: Values = ()) -> int:
         """Carry out a statement; gives the number of rows it changed."""
         return self._execute(translated(statement), values).rowcount
 
-    def rows(self, statement: str, values: Values) -> list[StoredRow]:
+    def rows(self, statement: str, values: Values = ()) -> list[StoredRow]:
         """Every row a statement gives."""
         return self._execute(translated(statement), values).fetchall()
 

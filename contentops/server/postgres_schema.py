@@ -109,7 +109,7 @@ class DatabaseAddress(Struct, frozen=True):
             raise ImportError("a store in PostgreSQL needs psycopg: `pip install 'contentops[postgres]'`") from error
         try:
             parts = conninfo_to_dict(text)
-        except psycopg.Error:
+        except (psycopg.Error, UnicodeError):
             # What the driver says may quote any part.
             raise StoreError(_FORM) from None
         if not _PORTS.fullmatch(str(parts.get("port", ""))) or "@" in f"{parts.get('host')}{parts.get('dbname')}":

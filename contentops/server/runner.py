@@ -18,9 +18,9 @@ from contentops.server.engines import EngineError, SectionTask, WritingTask
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from contentops.server.database import Replicas
+    from contentops.server.database import Replicas, Store
     from contentops.server.engines import Engine, ReportStage, WrittenText
-    from contentops.server.store import Clock, Store
+    from contentops.server.store import Clock
 
 AT_ONCE = 256
 """Jobs worked on at the same time; the others stay pending."""
@@ -123,7 +123,7 @@ class JobRunner:
             except RowRefusedError as error:
                 _LOG.warning("job %s is given up: %s", number, error)
                 with contextlib.suppress(*FAILURES):
-                    jobs.drop(self._store, number, "the stored job cannot be read", self._clock.now())
+                    jobs.drop(self._store, number, self._clock.now())
             except (*FAILURES, OSError) as error:
                 _LOG.warning("job %s was put aside: %s", number, error)
             else:

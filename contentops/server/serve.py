@@ -20,7 +20,7 @@ from contentops.server.accounts import KeyRing
 from contentops.server.app import create_app
 from contentops.server.engines.outline import OutlineEngine
 from contentops.server.replies import Surface, refusal
-from contentops.server.store import Store, iso
+from contentops.server.store import iso, open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -50,7 +50,7 @@ class ServeError(EmbeddedServerError):
 @contextlib.asynccontextmanager
 async def running(path: Path) -> AsyncIterator[Any]:
     """The ASGI app in process over the store at `path`, made if absent, for as long as the block runs."""
-    app = create_app(Store(path), engine=OutlineEngine())
+    app = create_app(open_store(path), engine=OutlineEngine())
     try:
         yield app
     finally:
@@ -95,7 +95,7 @@ def run(options: ServeOptions) -> None:
 async def serve(options: ServeOptions, stop: asyncio.Event) -> None:
     """As `run`, on the running loop, until `stop` is set."""
     alone = is_loopback(options.host)
-    with _listening(options.host, options.port) as sock, Store(options.store) as store:
+    with _listening(options.host, options.port) as sock, open_store(options.store) as store:
         keys = KeyRing(store, required=not alone)
         app = create_app(
             store,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from contentops.server.database import StoreError
+from contentops.server.database import Store, StoreError
 from contentops.server.tables import INDEXES, JOBS, TABLES, VERSION
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ _UPGRADES = ((_FROM_1_TO_2,), (_GIVE_KEYS, JOBS, _MOVE_ROWS, INDEXES, _COUNT_ROW
 """What brings a file of version 1, 2, ... to the next one."""
 
 
-class SqliteFile:
+class SqliteFile(Store):
     """An open file. `path` None keeps everything in memory; folder and file are made for the owner alone.
 
     Raises StoreError.
@@ -145,13 +145,8 @@ class SqliteFile:
     def _pragma(self, name: str) -> int:
         return int(self.rows(f"PRAGMA {name}")[0][0])
 
-    @property
-    def replicas(self) -> None:
-        """Whoever has the file open is on this machine, and hears of a job from whoever asks for it."""
-        return
-
     @contextlib.contextmanager
-    def write(self, _account: str, /) -> Iterator[None]:
+    def write(self, _account: str = "", /) -> Iterator[None]:
         """One transaction that holds the write lock of the whole file from its start; rolled back on any exception."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -186,6 +181,8 @@ def _prepare(path: Path) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
     # SQLite gives its side files the mode of the main one, so this has to exist with the right one first.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    if not path.is_file():
+        raise OSError("it is no regular file")
     with contextlib.suppress(PermissionError):
         path.chmod(0o600)
 

@@ -24,7 +24,7 @@ from contentops.errors import StateError
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -110,10 +110,11 @@ class Cache:
 
     # --- paid texts ----------------------------------------------------------------------------------------
 
-    def get_text(self, server: str, digest: Digest) -> StoredText | None:
-        """The last paid text for a request, or None."""
+    def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
+        """The last paid text for a request, or None; only that of one submit, if it is named."""
         own = self.own_text(server, digest)
-        return own if own is not None or self.shared is None else self.shared.text(server, digest)
+        own = own if own is not None and request_id in ("", own.request_id) else None
+        return own if own is not None or self.shared is None else self.shared.text(server, digest, request_id)
 
     def own_text(self, server: str, digest: Digest) -> StoredText | None:
         """The same as far as it is kept here."""
@@ -310,24 +311,19 @@ class Cache:
 
     # --- writing -------------------------------------------------------------------------------------------
 
-    def _set(self, values: Mapping[str, str], *, drop: list[str] | None = None) -> str:
-        def change(writer: diskcache.Cache) -> None:
-            with writer.transact():
-                for key, value in values.items():
-                    writer.set(key, value)
-                for key in drop or ():
-                    writer.delete(key)
-
-        return self._change(change)
-
-    def _change(self, change: Callable[[diskcache.Cache], object]) -> str:
+    def _set(self, values: Mapping[str, str], *, drop: Iterable[str] = ()) -> str:
         """Why the change is not on disk, or empty if it is."""
         if not self._write:
             return "it was opened for reading only"
         from contentops.state.text_disk import ERRORS
 
         try:
-            change(self._open_writer())
+            writer = self._open_writer()
+            with writer.transact():
+                for key, value in values.items():
+                    writer.set(key, value)
+                for key in drop:
+                    writer.delete(key)
         except ERRORS as error:
             self._let_go()
             return self._fail(_words(error))
@@ -395,5 +391,5 @@ def _parsed(text: str | None, kind: type[_T]) -> _T | None:
 
 
 def _words(error: BaseException) -> str:
-    said = str(error) or "another process was writing it for too long"
+    said = getattr(error, "strerror", None) or str(error) or "another process was writing it for too long"
     return said[:1].lower() + said[1:]

@@ -180,14 +180,7 @@ _PROGRESS = {
 
 def furthest(entries: Iterable[OpenEntry]) -> OpenEntry:
     """The one of several entries of a request id that knows most; the last of equals."""
-    best: OpenEntry | None = None
-    for entry in entries:
-        if best is None or _PROGRESS[entry.state] >= _PROGRESS[best.state]:
-            best = entry
-    if best is None:
-        message = "no entries to choose from"
-        raise ValueError(message)
-    return best
+    return max(reversed(tuple(entries)), key=lambda entry: _PROGRESS[entry.state])
 
 
 def without_renamed(records: Mapping[ItemId, Record], living: Collection[ItemId]) -> dict[ItemId, Record]:

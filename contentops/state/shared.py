@@ -1,6 +1,6 @@
 """What several checkouts share of a state and a cache, as far as these two need it; a ledger offers it.
 
-What is paid for belongs to everybody. Records do not: they say which body lies in one checkout.
+What is paid for belongs to everyone. Records do not: they say which body lies in one checkout.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ class SharedEntries(OpenElsewhere, Protocol):
         """Take in what a step brought about."""
 
     def flush(self) -> None:
-        """Make it durable for everybody. Raises StateError where that cannot be."""
+        """Make it durable for everyone. Raises StateError where that cannot be."""
 
 
 class SharedTexts(Protocol):
     """Paid texts, by whomever, and what was learned about an account's server."""
 
-    def text(self, server: str, digest: Digest) -> StoredText | None:
-        """The last paid text for a request."""
+    def text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
+        """The last paid text for a request; that of one submit, if it is named."""
 
     def body(self, digest: Digest) -> str | None:
         """The words of such a text by their digest, where its request was looked for."""
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep one for everybody, at the latest when what names it is durable."""
+        """Keep one for everyone, at the latest when what names it is durable."""
 
     def fact(self, name: str) -> Mapping[str, Json]:
         """What all have learned of something; empty at first."""
@@ -59,8 +59,8 @@ class SharedTexts(Protocol):
 class RunCache(Protocol):
     """What items keep and look for beside the state of a run: the cache of a checkout, or rows of a ledger alone."""
 
-    def get_text(self, server: str, digest: Digest) -> StoredText | None:
-        """The last paid text for a request, or None."""
+    def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
+        """The last paid text for a request, or None; only that of one submit, if it is named."""
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Keep a paid text; at the latest when what names it is durable. Raises StateError if it cannot be kept."""

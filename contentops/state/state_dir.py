@@ -122,12 +122,6 @@ def _unsafe(what: str, hint: str) -> StateError:
     return StateError(f"`{FOLDER}` {what}", code="unsafe-folder", hint=hint)
 
 
-# --- one apply at a time ------------------------------------------------------------------------------------
-
-
-_SHOWN = 200
-
-
 def inspect_folder(folder: Path) -> None:
     """Refuse a folder in `FOLDER` that leads elsewhere or belongs to someone else: raises StateError."""
     if folder.parent.name == FOLDER:
@@ -135,6 +129,9 @@ def inspect_folder(folder: Path) -> None:
     if folder.is_symlink():
         message = f"`{folder.name}` is a symbolic link"
         raise StateError(message, code="unsafe-folder")
+    if folder.exists() and not folder.is_dir():
+        message = f"`{folder.name}` is not a folder"
+        raise StateError(message, code="unsafe-folder", hint=f"move {folder} away")
 
 
 def make_folder(folder: Path) -> None:
@@ -142,9 +139,9 @@ def make_folder(folder: Path) -> None:
     if folder.parent.name == FOLDER:
         make(folder.parent.parent)
     inspect_folder(folder)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_mode & 0o077:
-        folder.chmod(0o700)
+    folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    if folder.stat().st_mode & _OTHERS:
+        folder.chmod(_PRIVATE)
 
 
 def user_at_host() -> str:
@@ -157,6 +154,12 @@ def user_at_host() -> str:
     except (OSError, KeyError):
         user = "someone"
     return f"{user}@{socket.gethostname()}"
+
+
+# --- one apply at a time ------------------------------------------------------------------------------------
+
+
+_SHOWN = 200
 
 
 class ApplyLock:

@@ -49,7 +49,7 @@ class WorkingState:
         self.records: dict[ItemId, Record] = dict(folded.state.records)
         self.entries: dict[RequestId, OpenEntry] = dict(folded.state.entries)
         self._further: set[RequestId] = set()
-        """Further takes of others, of requests that are not known here."""
+        """Further takes of others."""
         self.waiting: list[str] = []
         """Lines for the journal."""
         self._snapshot: State | None = None
@@ -85,18 +85,21 @@ class WorkingState:
     def take_in(self, entries: Iterable[OpenEntry], closed: Iterable[RequestId]) -> list[Record]:
         """Take in open entries that others recorded, where they know more and no record here carries them.
 
-        What others have `closed` is left out. Returns the records that carry some of the entries.
+        What others have `closed` is left out, and so is a section of a text that is not on record here: there is
+        nothing to put it into. Returns the records that carry some of the entries.
         """
         entries = tuple(entries)
         carried = {record.request_id: record for record in self.records.values()}
-        asked = {record.digest for record in self.records.values()}
-        asked |= {entry.digest for entry in (*self.entries.values(), *entries) if entry.attempt == 1}
+        recorded = {record.digest for record in self.records.values()}
+        asked = {entry.digest for entry in (*self.entries.values(), *entries) if entry.attempt == 1}
         found: list[Record] = []
         for entry in entries:
             if entry.request_id in carried:
                 found.append(carried[entry.request_id])
                 continue
             known = self.entries.get(entry.request_id)
+            if known is None and entry.section and entry.digest not in recorded:
+                continue
             if known is None and entry.digest not in asked:
                 self._further.add(entry.request_id)
             self.entries[entry.request_id] = entry if known is None else locks.furthest((entry, known))

@@ -1,6 +1,6 @@
 """Values that remember where they were written, and findings that point there.
 
-Everybody who finds a problem in a manifest, a data file or `contentops.yaml` uses `finding` to say where it is.
+Everyone who finds a problem in a manifest, a data file or `contentops.yaml` uses `finding` to say where it is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contentops.errors import Diagnostic, Location, Severity
 from contentops.sanitize import Policy, sanitize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
 Mark = tuple[int, int]
 """1-based line and column (in characters, not bytes)."""
@@ -27,10 +27,13 @@ SHIFT: Final = 27
 """A packed position is 0-based `line << SHIFT | column`: an eighth of the memory of a tuple, and no file that is
 read has longer lines."""
 _COLUMN: Final = (1 << SHIFT) - 1
+MAX_EXCERPT: Final = 10_000
+"""A longer line has no excerpt: each finding in it would carry, and go through, all of it."""
 
 _BREAK: Final = re.compile(r"\r\n|\r|\n")
 _PROPERTIES: Final = re.compile(r"(?:[&!]\S*\s+)*")
-_QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
+QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
+"""A text with its quotes, as it is written."""
 _BARE: Final = re.compile(r"[^\s,\[\]{}]+")
 _SNIPPET: Final = re.compile(r"""[^\s'"\\]{1,24}""")
 
@@ -53,9 +56,8 @@ class Map(dict[str, Any]):
 
     __slots__ = ("_keys_at", "_values_at", "places", "start")
 
-    def __init__(self, entries: Mapping[str, Any] | None = None, *, start: int = 0) -> None:
-        if entries:
-            self.update(entries)
+    def __init__(self, *, start: int = 0) -> None:
+        super().__init__()
         self.start = start
         self.places: list[int] = []
         self._keys_at: dict[str, Mark] | None = None
@@ -70,14 +72,14 @@ class Map(dict[str, Any]):
     def keys_at(self) -> dict[str, Mark]:
         """Where each key was written."""
         if self._keys_at is None:
-            self._keys_at = dict(zip(self, map(unpack, self.places[::2]), strict=False))
+            self._keys_at = dict(zip(self, map(unpack, self.places[::2]), strict=True))
         return self._keys_at
 
     @property
     def values_at(self) -> dict[str, Mark]:
         """Where each value was written."""
         if self._values_at is None:
-            self._values_at = dict(zip(self, map(unpack, self.places[1::2]), strict=False))
+            self._values_at = dict(zip(self, map(unpack, self.places[1::2]), strict=True))
         return self._values_at
 
 
@@ -86,8 +88,8 @@ class Seq(list[Any]):
 
     __slots__ = ("places", "start")
 
-    def __init__(self, entries: Iterable[Any] = (), *, start: int = 0) -> None:
-        super().__init__(entries)
+    def __init__(self, *, start: int = 0) -> None:
+        super().__init__()
         self.start = start
         self.places: list[int] = []
 
@@ -155,7 +157,8 @@ def place(
 ) -> Diagnostic:
     """A finding at a known position of a file; `width` is kept within the line."""
     line, column = at
-    excerpt = _shown(source.line(line))
+    written = source.line(line)
+    excerpt = _shown(written) if len(written) <= MAX_EXCERPT else ""
     return Diagnostic(
         code=code,
         message=_shown(message),
@@ -167,12 +170,12 @@ def place(
     )
 
 
-def locate(document: YamlDocument, pointer: Sequence[str | int], *, key: bool = False) -> Location:
-    """Where the value at `pointer` (keys and list indexes from the root) was written, or its key.
+def locate(document: YamlDocument, pointer: Sequence[str | int]) -> Location:
+    """Where the value at `pointer` (keys and list indexes from the root) was written.
 
     Where a step does not exist, it is the position of the last value on the way that does.
     """
-    (line, column), _, _ = _follow(document, pointer, key=key)
+    (line, column), _, _ = _follow(document, pointer, key=False)
     return Location(document.source.path, line, column)
 
 
@@ -197,7 +200,7 @@ def finding(
     if offset and isinstance(node, str):
         at, width = _inside(document.source, at, node, offset)
     else:
-        width = _width(document.source.line(at[0]), at[1] - 1, node, key=is_key)
+        width = _width(document.source.line(at[0])[:MAX_EXCERPT], at[1] - 1, node, key=is_key)
     return place(document.source, code, message, at, width=width, hint=hint, severity=severity)
 
 
@@ -209,10 +212,10 @@ def _follow(document: YamlDocument, pointer: Sequence[str | int], *, key: bool) 
         if isinstance(node, Map) and step in node:
             name = str(step)
             if key and depth == len(pointer) - 1:
-                return node.keys_at.get(name, at), name, True
-            at, node = node.values_at.get(name, at), node[name]
+                return node.keys_at[name], name, True
+            at, node = node.values_at[name], node[name]
         elif isinstance(node, Seq) and isinstance(step, int) and 0 <= step < len(node):
-            at, node = (unpack(node.places[step]) if step < len(node.places) else at), node[step]
+            at, node = unpack(node.places[step]), node[step]
         else:
             break
     return at, node, False
@@ -225,7 +228,7 @@ def _width(line: str, start: int, node: Any, *, key: bool) -> int:
     start += skipped
     if isinstance(node, (dict, list)):
         return skipped + 1
-    quoted = _QUOTED.match(line, start)
+    quoted = QUOTED.match(line, start)
     if quoted:
         return skipped + quoted.end() - start
     text = node if isinstance(node, str) else ""

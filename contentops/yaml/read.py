@@ -5,13 +5,14 @@ Input is hostile: size, depth, expanded aliases and digits are bounded.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
 
 from contentops.yaml.builder import Builder, StopReading
-from contentops.yaml.positions import Source, YamlDocument, place
+from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, place
 from contentops.yaml.syntax import CODE as SYNTAX
 from contentops.yaml.syntax import MIDDLE, SIDE, conflict, doubtful, may_be_doubtful
 
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from contentops.errors import Diagnostic
 
 
-SECRET_KEYS: Final = frozenset(
-    {"key", "api_key", "apikey", "token", "api_token", "secret", "password", "user_id", "bearer"}
-)
-
 _NAME: Final = r"""["']?(?:key|key_env|user_env|user_id|(?:[\w-]*[_-])?(?:(?:api|access|secret)[_-]?key|token|secret
     |password|passwd|bearer|authorization))(?![\w-])["']?"""
 _ALONE: Final = rf"(?ix)\s*(?:-\s+)*{_NAME}\s*[:=]?\s*(?P<value>\S.*)?"
@@ -33,8 +30,15 @@ _LOGIN: Final = re.compile(r"://(?P<value>[^/\s\"']*)@")
 _GOES_ON: Final = re.compile(r"[|>\"'&!]|$")
 _OURS: Final = "key: value"
 """What hints say themselves."""
+_LONGEST: Final = 500
+"""No secret has so many lines."""
 _PIECE: Final = 4
 """So many characters in a row of a secret are too many to show; shorter texts are no keys."""
+
+
+def is_secret(key: str) -> bool:
+    """Whether what stands under a key may be an API key or a password."""
+    return re.fullmatch(f"(?ix){_NAME}", key) is not None
 
 
 def masked(finding: Diagnostic, secrets: Iterable[str]) -> Diagnostic:
@@ -48,12 +52,14 @@ def masked(finding: Diagnostic, secrets: Iterable[str]) -> Diagnostic:
 
 def discreet(source: Source, found: Diagnostic) -> Diagnostic:
     """`found` with whatever looks like a secret starred out, column for column, and not repeated in words either."""
-    spans = list(_spans(source, found))
+    number = found.location.line if found.location else 0
+    line = found.excerpt or source.line(number)  # a long one is not shown, but words may repeat it
+    whole = (_indent(line), len(line.rstrip()))
+    spans = (whole,) if _goes_on(source, number, whole[0]) else _spans(line)
     if not spans:
         return found
-    excerpt, values = found.excerpt, []
-    for start, end in spans:
-        values.append(excerpt[start:end])
+    values, excerpt = [line[start:end] for start, end in spans], found.excerpt
+    for start, end in spans if excerpt else ():
         excerpt = excerpt[:start] + "*" * (end - start) + excerpt[end:]
     message, hint = found.message, found.hint
     if any(_leaks(message, value) for value in values):
@@ -63,23 +69,20 @@ def discreet(source: Source, found: Diagnostic) -> Diagnostic:
     return structs.replace(found, excerpt=excerpt, message=message, hint=hint)
 
 
-def _spans(source: Source, found: Diagnostic) -> Iterator[tuple[int, int]]:
-    """Where secrets stand in the line of a finding."""
-    line = found.excerpt
+@functools.lru_cache(maxsize=1)
+def _spans(line: str) -> tuple[tuple[int, int], ...]:
+    """Where a line names secrets; kept, as many findings may be in one long line."""
     match = re.match(_ALONE, line)
     if not match or not match["value"]:
         match = re.search(_INSIDE, line)
     if match and match["value"]:
-        yield match.start("value"), len(line.rstrip())
-        return
-    yield from (match.span("value") for match in _LOGIN.finditer(line))
-    if found.location is not None and _goes_on(source, found.location.line, _indent(line)):
-        yield _indent(line), len(line.rstrip())
+        return ((match.start("value"), len(line.rstrip())),)
+    return tuple(match.span("value") for match in _LOGIN.finditer(line))
 
 
 def _goes_on(source: Source, number: int, indent: int) -> bool:
     """Whether a line belongs to the value of a secret that begins above it."""
-    for above in map(source.line, range(number - 1, 0, -1)):
+    for above in map(source.line, range(number - 1, max(0, number - _LONGEST), -1)):
         if above.strip() and _indent(above) < indent:
             match = re.fullmatch(_ALONE, above.rstrip())
             return match is not None and _GOES_ON.match(match["value"] or "") is not None
@@ -92,7 +95,7 @@ def _indent(line: str) -> int:
 
 def _leaks(text: str, secret: str) -> bool:
     text = text.replace(_OURS, "")
-    return any(text[at : at + _PIECE] in secret for at in range(len(text) - _PIECE + 1))
+    return len(secret) > MAX_EXCERPT or any(text[at : at + _PIECE] in secret for at in range(len(text) - _PIECE + 1))
 
 
 MAX_BYTES: Final = 64 * 1024 * 1024

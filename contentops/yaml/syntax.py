@@ -10,7 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from contentops.yaml.positions import Mark, Source, place
+from contentops.yaml.positions import QUOTED, Mark, Source, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -165,8 +165,8 @@ _SHOWN: Final = 60
 _SEARCHED: Final = 2_000
 """So much of a line is looked through for what is wrong in it."""
 _VALUE: Final = re.compile(r"""^\s*(?:-\s+)*(?:(?P<key>[^\s'"{\[#][^:#]*|"[^"]*"|'[^']*')\s*:\s+)?(?P<value>\S.*)$""")
-_OPEN_JINJA: Final = re.compile(r"\{[{%#]")
-_QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
+JINJA: Final = re.compile(r"\{[{%#]")
+"""What Jinja begins with."""
 
 _HALVES: Final = r"\\u([dD][89abAB][0-9a-fA-F]{2})(?:\\u([dD][c-fC-F][0-9a-fA-F]{2}))?|\\u([dD][c-fC-F][0-9a-fA-F]{2})"
 _HALF: Final = "an escape names half of a character"
@@ -217,24 +217,23 @@ def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
     """Unquoted Jinja in the line of the problem, or where what cannot be read began."""
     for number, column in (at, begun):
         line = source.line(number)[:_SEARCHED]
-        found = _OPEN_JINJA.search(_blank_quoted(line))
+        found = JINJA.search(_blank_quoted(line))
         entry = _VALUE.match(line)
         if not found or not entry or entry["value"][0] in "\"'#|>" or found.start() > max(column, at[1]):
             continue
-        text = _cut(_without_comment(entry["value"]))
-        both = "'" in text and '"' in text
-        hint = "put the whole text in quotes" if both else f"quote Jinja: {_in_quotes(text)}"
-        return UNQUOTED, (number, entry.start("value") + 1), hint
+        text = _started(entry["value"])
+        return UNQUOTED, (number, entry.start("value") + 1), f"quote Jinja: {_in_quotes(text)}"
     return None
 
 
 def _blank_quoted(line: str) -> str:
     """`line` with quoted texts blanked out, column for column."""
-    return _QUOTED.sub(lambda found: " " * len(found.group()), line)
+    return QUOTED.sub(lambda found: " " * len(found.group()), line)
 
 
-def _without_comment(text: str) -> str:
-    return re.sub(r"\s+#.*$", "", text).rstrip()
+def _started(text: str) -> str:
+    """How the rest of a line starts, without a comment."""
+    return _cut(re.sub(r"\s+#.*$", "", text[:_SEARCHED]).rstrip())
 
 
 def _cut(text: str) -> str:
@@ -242,9 +241,9 @@ def _cut(text: str) -> str:
 
 
 def _in_quotes(text: str) -> str:
-    """What to write instead of a text that needs quotes."""
-    quote = "'" if '"' in text else '"'
-    return f"`{quote}{text}{quote}`"
+    """The text as YAML takes it, in whichever quotes leave it alone; in single ones, a single one is doubled."""
+    doubled = text.replace("'", "''")
+    return f"`'{doubled}'`" if {'"', "\\"} & set(text) else f'`"{text}"`'
 
 
 def _known(source: Source, problem: str, at: Mark, begun: Mark) -> _Answer:
@@ -264,7 +263,7 @@ def _bad_start(source: Source, at: Mark, _begun: Mark) -> _Answer:
     if rest[:1] in {"", "\t"} or (not line[: at[1] - 1].strip(" ") and "\t" in line[: len(line) - len(line.lstrip())]):
         return _tab(source, at, at)
     first = "a backtick" if rest[:1] == "`" else f"`{rest[:1]}`"
-    return f"a text cannot start with {first}", at, f"put it in quotes: {_in_quotes(_cut(_without_comment(rest)))}"
+    return f"a text cannot start with {first}", at, f"put it in quotes: {_in_quotes(_started(rest))}"
 
 
 def _tab(source: Source, at: Mark, _begun: Mark = (0, 0)) -> _Answer:
@@ -278,7 +277,7 @@ def _second_colon(source: Source, at: Mark, _begun: Mark) -> _Answer:
     line = source.line(at[0])
     entry = _VALUE.match(line)
     if entry and entry["key"] and entry.start("value") < at[1] - 1:
-        text = _cut(_without_comment(entry["value"]))
+        text = _started(entry["value"])
         return "a second `: ` in one line", at, f"put the text in quotes: {_in_quotes(text)}"
     above = re.match(r"(\s*(?:- +)*)[\w-]+:[^\s:/]", source.line(at[0] - 1))
     if above:
@@ -334,7 +333,9 @@ def _no_key(source: Source, at: Mark, _begun: Mark) -> _Answer:
     line = source.line(at[0])
     entry = _VALUE.match(line)
     if entry and entry["value"][0] in "\"'" and entry.start("value") < at[1] - 1:
-        hint = "double the quote inside the text (`'it''s'`), or use the other kind of quotes"
+        hint = "double the quote inside the text (`'it''s'`), or put the text in double quotes"
+        if entry["value"][0] == '"':
+            hint = 'put the text in single quotes, or write the quote inside it as `\\"`'
         return "the text goes on after its closing quote", at, hint
     if line[: at[1] - 1].strip():
         return f"`{_cut(line[at[1] - 1 :].strip())}` is one thing too many in this line", at, "put the text in quotes"
@@ -349,8 +350,8 @@ def _no_colon(source: Source, _at: Mark, begun: Mark) -> _Answer:
 
 
 def _anchor(source: Source, _at: Mark, begun: Mark) -> _Answer:
-    text = _cut(_without_comment(source.line(begun[0])[begun[1] - 1 :]))
-    return f"a text cannot start with `{text[:1]}`", begun, f'put it in quotes: `"{text}"`'
+    text = _started(source.line(begun[0])[begun[1] - 1 :])
+    return f"a text cannot start with `{text[:1]}`", begun, f"put it in quotes: {_in_quotes(text)}"
 
 
 _QUOTE: Final = "add the closing quote"

@@ -102,7 +102,9 @@ def named(
 
         return OutlineEngine()
     if name == "openai":
-        from contentops.server.engines.openai import from_environment
+        from contentops.server.engines.chat import ChatClient, endpoint
+        from contentops.server.engines.openai import OpenAIEngine
 
-        return from_environment(environ or {}, model=model, max_tokens=max_tokens, call_seconds=call_seconds)
+        chat = ChatClient(endpoint(environ or {}, model), seconds=call_seconds)
+        return OpenAIEngine(chat, max_tokens=max_tokens)
     raise EngineError(f"unknown engine `{name}`; known: {', '.join(f'`{known}`' for known in ENGINES)}")

@@ -14,12 +14,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from contentops.server import contents
-from contentops.server.engines import CALL_SECONDS, EngineError, WrittenText
-from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError, endpoint
+from contentops.server.engines import EngineError, WrittenText
+from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError
 from contentops.server.engines.outline import escape, inputs_of, plain, title_of, without_controls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from contentops.server.engines import ReportStage, SectionTask, WritingTask
 
@@ -172,13 +172,6 @@ class OpenAIEngine:
         return await self._chat.ask(
             Prompt(system=_system(task), user=asked, tokens=room, temperature=temperature, seed=seed)
         )
-
-
-def from_environment(
-    environ: Mapping[str, str], *, model: str = "", max_tokens: int = 0, call_seconds: float = CALL_SECONDS
-) -> OpenAIEngine:
-    """The engine over the endpoint the environment names (see `chat.endpoint`). Raises EngineError."""
-    return OpenAIEngine(ChatClient(endpoint(environ, model), seconds=call_seconds), max_tokens=max_tokens)
 
 
 # --- prompts -------------------------------------------------------------------------------------------------
