@@ -22,6 +22,7 @@ DIGEST_VERSION = 1
 """Written into the lock's first line; a higher one recomputes recorded digests from the recorded requests."""
 
 NOTHING = Digest("")
+PREFIX = "sha256:"
 
 _write = msgspec.json.Encoder(order="deterministic").encode
 """For comparisons alone: of numbers and escapes it has a spelling of its own."""
@@ -70,7 +71,12 @@ def digest_bytes(data: bytes | memoryview) -> Digest:
     """The digest of raw bytes."""
     import hashlib  # start-up: the same
 
-    return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
+    return Digest(f"{PREFIX}{hashlib.sha256(data).hexdigest()}")
+
+
+def short(digest: Digest) -> str:
+    """Its first 12 digits: enough to tell one from another."""
+    return digest.removeprefix(PREFIX)[:12]
 
 
 def digest_text(text: str) -> Digest:

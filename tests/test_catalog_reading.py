@@ -208,6 +208,8 @@ GOOD = encode({SERVER: CatalogSnapshot(templates={"t": Template(slug="t", inputs
         (f"{{\n<<<<<<< HEAD\n{GOOD}=======\n", "damaged-catalog", "unfinished git merge"),
         ("[" * 100_000, "damaged-catalog", "no usable JSON"),
         ('{"a": ' + "9" * 5000 + "}", "damaged-catalog", "no usable JSON"),
+        ('{"a": "\\ud800"}', "damaged-catalog", "no usable JSON"),
+        ('{"a": NaN}', "damaged-catalog", "no usable JSON"),
         (b"\xff", "not-utf8", "not UTF-8"),
         (GOOD.replace('"1.0"', '"2.0"'), "newer-catalog", "newer version"),
         (GOOD.replace('"1.0"', '"x"'), "wrong-value", "format_version"),

@@ -515,9 +515,10 @@ def test_a_keyboard_interrupt_is_130(run: Run, tmp_path: Path, place: str) -> No
     assert (ended.code, ended.stdout, ended.stderr) == (130, "", "\ninterrupted\n")
 
 
-def test_a_keyboard_interrupt_while_loading_is_130(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt", "RuntimeError from KeyboardInterrupt()"])
+def test_a_keyboard_interrupt_while_loading_is_130(run: Run, tmp_path: Path, raised: str) -> None:
     """Ctrl-C in the first moment, before anything of ours runs, prints no traceback either."""
-    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n", encoding="utf-8")
+    (tmp_path / "click.py").write_text(f"raise {raised}\n", encoding="utf-8")
     ended = run("--help", env={"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])})
     assert (ended.code, ended.stdout, ended.stderr) == (130, "", "\ninterrupted\n")
 

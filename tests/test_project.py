@@ -285,6 +285,7 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
         ("project: x\nenvironments: {a: [1]}\n", "wrong-type"),
         ("project: x\nenvironments: {A/B: {}}\n", "bad-name"),
         ("project: x\nvars: {item: 1}\n", "bad-name"),
+        ("project: x\nenvironments: {e: {vars: {range: 1}}}\n", "bad-name"),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -300,6 +301,12 @@ def test_wrong_file_is_one_finding(tmp_path: Path, text: str, code: str) -> None
 def test_pattern_that_leaves_the_project_is_refused(tmp_path: Path, pattern: str) -> None:
     """Manifests are inside the project, and patterns mean the same on every system."""
     assert only(tmp_path, f"project: x\nmanifests: [ok/*.yaml, {pattern}]\n").code == "bad-path"
+
+
+@pytest.mark.parametrize(("pattern", "problem"), [("' '", "is empty"), ("'[z-a].yaml'", "goes backwards")])
+def test_pattern_that_matches_nothing_is_refused(tmp_path: Path, pattern: str, problem: str) -> None:
+    """What could never be the name of a file is a mistake."""
+    assert problem in only(tmp_path, f"project: x\nmanifests: [ok/*.yaml, {pattern}]\n").message
 
 
 @pytest.mark.parametrize(

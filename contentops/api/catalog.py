@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from contentops.digest import digest_text
+from contentops.digest import digest_text, short
 from contentops.documents.clean import clean_title
 from contentops.model import CatalogEntry, Template, TemplateInput
 
@@ -32,8 +32,6 @@ MOST = 1000
 """Inputs, options or aliases that are read of one description."""
 LONGEST = 2000
 """Characters of a default or option, as JSON, that are kept."""
-DIGITS = 12
-"""Digits of the digest of a manner: enough to tell two versions of one template apart."""
 
 MANNER = (
     *("sections", "structure", "instructions", "writer_instructions", "prompt", "system_prompt", "prompt_schema"),
@@ -97,7 +95,7 @@ def manner_of(described: Mapping[str, Json]) -> str:
     found = {key: _trimmed(described[key]) for key in MANNER if not _is_empty(described.get(key))}
     found = {key: value for key, value in found.items() if not _is_empty(value)}
     # As ASCII: whatever a server sends, half a character too, has a digest.
-    return digest_text(json.dumps(found, sort_keys=True)).removeprefix("sha256:")[:DIGITS] if found else ""
+    return short(digest_text(json.dumps(found, sort_keys=True))) if found else ""
 
 
 def _trimmed(value: Json) -> Json:

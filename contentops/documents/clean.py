@@ -102,7 +102,7 @@ def conflict_line(text: str) -> int:
     passed = start = 0
     fence = ""
     lines = text.replace("\r\n", "\n").split("\n")
-    front = _front_lines(lines)
+    front = _front_lines(text)
     for number, line in enumerate(lines, start=1):
         if not passed and number > front:
             fence = _fence_after(fence, line)
@@ -123,12 +123,17 @@ def is_lfs_pointer(text: str) -> bool:
     return _LFS_POINTER.match(text) is not None
 
 
-def _front_lines(lines: list[str]) -> int:
+FRONT: Final = re.compile(r"\ufeff?---[ \t]*\r?\n")
+"""The line that opens front matter, at the very start of a file."""
+# `...` ends a YAML document just as `---` does: Jekyll takes it for the end of front matter too.
+FRONT_END: Final = re.compile(r"^(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
+
+
+def _front_lines(text: str) -> int:
     """How many lines the front matter has; fences mean nothing in it."""
-    if lines[0].removeprefix("\ufeff").rstrip() != "---":
-        return 0
-    closing = (number for number, line in enumerate(lines[1:], start=2) if line.rstrip() in {"---", "..."})
-    return next(closing, 0)
+    opened = FRONT.match(text)
+    closed = opened and FRONT_END.search(text, opened.end())
+    return text.count("\n", 0, closed.end()) + 1 if closed else 0
 
 
 def _fence_after(fence: str, line: str) -> str:

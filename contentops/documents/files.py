@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from contentops.atomic_io import PRIVATE, PUBLIC, fill, sync
-from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
+from contentops.digest import NOTHING, Digest, digest_bytes, digest_text, short
 from contentops.documents.clean import conflict_line
 from contentops.documents.folders import (
     HAS_HANDLES,
@@ -184,7 +184,7 @@ class Outputs:
 
     def set_aside(self, path: str, text: str) -> str:
         """Keep a text of `path` in a folder of its own in `.contentops`; return where."""
-        return self.keep(text, "replaced", digest_bytes(text.encode())[7:19], *split_path(path))
+        return self.keep(text, "replaced", short(digest_bytes(text.encode())), *split_path(path))
 
     def keep(self, text: str, *parts: str) -> str:
         """Keep a text in `.contentops`, for its owner alone and in place of what was there; return where."""

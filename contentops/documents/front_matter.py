@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, field, structs
 
 from contentops.digest import canonical
-from contentops.documents.clean import clean_body, clean_title
+from contentops.documents.clean import FRONT, FRONT_END, clean_body, clean_title
 from contentops.errors import OutputError
 from contentops.yaml.mapping import Block, Entry, YamlProblem, read_mapping
 from contentops.yaml.write import write_pair, write_value
@@ -29,9 +29,6 @@ MAX_FRONT_MATTER: Final = 1 << 20
 
 _BOM: Final = "\ufeff"
 _FENCE: Final = "---"
-_OPEN: Final = re.compile(r"---[ \t]*\r?\n")
-# `...` ends a YAML document just as `---` does: Jekyll takes it for the end of front matter too.
-_CLOSE: Final = re.compile(r"^(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
 _LOOSE: Final = re.compile(
     r"(?P<fence>---|\+{3})[ \t]*\n(?P<block>.*?)^(?:(?P=fence)|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE
 )
@@ -165,7 +162,7 @@ def replace_body(text: str, body: str) -> str:
     new = cleaned if found.newline == "\n" else cleaned.replace("\n", found.newline)
     head = text[: found.body]
     if not found.fenced:
-        looks_fenced = _OPEN.match(cleaned) or _TOML.match(cleaned)
+        looks_fenced = FRONT.match(cleaned) or _TOML.match(cleaned)
         return f"{head}{_FENCE}{found.newline}{_FENCE}{found.newline}{new}" if looks_fenced else head + new
     if not cleaned:
         return head
@@ -192,13 +189,13 @@ class _Parts(Struct, frozen=True, kw_only=True):
 def _parts(text: str) -> _Parts:
     first = len(_BOM) if text.startswith(_BOM) else 0
     newline = _newline(text)
-    opened = _OPEN.match(text, first)
+    opened = FRONT.match(text)
     if not opened:
         toml = bool(_TOML.match(text, first))
         problem = "front matter between `+++` lines (TOML) is not supported; write it as YAML" if toml else ""
         return _Parts(newline=newline, body=first, problem=problem)
     start = opened.end()
-    closed = _CLOSE.search(text, start)
+    closed = FRONT_END.search(text, start)
     if not closed:
         problem = "front matter starts on line 1 and never ends; close it with a line `---`"
         return _Parts(newline=newline, body=first, problem=problem)

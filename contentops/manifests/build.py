@@ -13,7 +13,7 @@ from contentops.manifests.items import make_items, warn_unused
 from contentops.manifests.parse_cache import FileResult
 from contentops.manifests.problems import Problems, in_order, meant, with_meant
 from contentops.manifests.schema import check_schema
-from contentops.manifests.templates import Templates
+from contentops.manifests.templates import Templates, is_template
 from contentops.manifests.validate import check_item
 from contentops.model import Catalog, ItemId, Moved, Project
 from contentops.schema_files import load_schema
@@ -57,14 +57,14 @@ class FileBuilder:
         """What a manifest comes to, by its bytes; `path` is relative to the project root."""
         document, findings = read_yaml(path, content)
         schema = load_schema("manifest")
-        shape = check_schema(document, schema)
+        shape = check_schema(document, "manifest")
         problems = Problems()
         rows, asked = self._rows(document, problems)
         if self.macros:
             asked[self.macros.path] = self.macros.digest
             for problem in self.macros.problems:
                 problems.add(problem)
-        below = layers(self.project, self.project_source, document, problems)
+        below = layers(self.project, self.project_source, document)
         declared = expand(document, below, rows, self.cli, problems)
         if shape:
             declared = with_meant(declared, document, schema)
@@ -152,7 +152,7 @@ class FileBuilder:
 def _data_path_problem(written: str) -> str:
     if not written.strip():
         return "is empty"
-    if "{{" in written or "{%" in written:
+    if is_template(written):
         return "holds Jinja, which a path of data cannot"
     if "\\" in written:
         return "holds a backslash; write / between folders"

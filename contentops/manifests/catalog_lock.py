@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from contentops.digest import canonical
 from contentops.errors import InputError, Severity, nearest, suggest
-from contentops.manifests.schema import check_schema
-from contentops.manifests.schema_match import compile_schema
+from contentops.manifests.schema import check_schema, fits_schema
 from contentops.manifests.values import entry_hint, kind_of
 from contentops.model import CatalogEntry, CatalogSnapshot, Template
-from contentops.schema_files import load_schema
 from contentops.yaml.positions import Source, place
 from contentops.yaml.read import decode, read_yaml
 from contentops.yaml.syntax import SIDE, number_hint
@@ -77,6 +76,7 @@ def parse(data: bytes) -> dict[str, CatalogSnapshot]:
         raise InputError(findings)
     try:
         document = json.loads(source.text)
+        canonical(document).encode()  # refuses what is no JSON, though Python reads it: NaN, half a character
     except json.JSONDecodeError as error:
         raise InputError([_broken(source, error)]) from error
     except (RecursionError, ValueError) as error:
@@ -99,12 +99,11 @@ def _check(source: Source, data: bytes, document: Json) -> None:
     if isinstance(version, str) and re.fullmatch(r"[0-9]{1,6}\.[0-9]{1,6}", version) and not version.startswith("1."):
         message = f"the file has format {version}, which a newer version of contentops wrote"
         raise InputError([place(source, "newer-catalog", message, (1, 1), hint="update contentops")])
-    schema = load_schema("catalog")
-    if compile_schema(schema)(document):
+    if fits_schema(document, "catalog"):
         return
     # JSON is YAML, and the YAML reader knows where each value stands; only a file with problems is read twice.
     read, findings = read_yaml(FILE, data)
-    found = [*findings, *check_schema(read, schema)]
+    found = [*findings, *check_schema(read, "catalog")]
     raise InputError(found or [place(source, "damaged-catalog", "the file has an unknown form", (1, 1), hint=_HINT)])
 
 

@@ -17,6 +17,7 @@ from contentops.documents.front_matter import TITLE_KEY
 from contentops.documents.preset import apply_preset
 from contentops.errors import InputError, Severity, UsageError
 from contentops.manifests.load import load
+from contentops.yaml.syntax import JINJA
 from contentops.yaml.write import write_pair
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 SPEC_FIELDS: Final = ("template", "style", "vertical", "brand_voice", "mode", "inputs", "revision")
 """The item keys that say how a text is generated, in the order they are written."""
 
-_OPENING: Final = re.compile(r"\{[{%#]")
 # Readers of YAML 1.1 take these for booleans where they stand without quotes, and we for texts.
 _BOOLEANS: Final = frozenset({"y", "n", "yes", "no", "on", "off"})
 _UNFIT: Final = frozenset({"missing-input", "missing-key"})
@@ -119,7 +119,7 @@ def draft(
 def literal(value: Json) -> Json:
     """A value whose texts, filled in as templates, give the value again."""
     if isinstance(value, str):
-        return _OPENING.sub(lambda found: f"{{{{ '{found[0]}' }}}}", value)
+        return JINJA.sub(lambda found: f"{{{{ '{found[0]}' }}}}", value)
     if isinstance(value, dict):
         return {key: literal(inner) for key, inner in value.items()}
     return [literal(inner) for inner in value] if isinstance(value, list) else value

@@ -50,23 +50,6 @@ class FileError(Exception):
 # --- globs -------------------------------------------------------------------------------------------------
 
 
-def glob_problem(pattern: str) -> str:
-    """What is wrong with a glob, as the end of a sentence that starts with it; empty if nothing."""
-    parts = pattern.split("/")
-    if not pattern.strip():
-        return "is empty"
-    if "\\" in pattern:
-        return "holds a backslash; write `/` between folders"
-    if pattern.startswith("/") or ":" in parts[0]:
-        return "is absolute; write it relative to the project root"
-    if ".." in parts:
-        return "leaves the project with `..`"
-    classes = re.findall(r"\[!?(.[^\]]*)\]", pattern)
-    if any(first > last for body in classes for first, last in re.findall(r"(.)-(.)", body)):
-        return "holds a range that goes backwards"
-    return ""
-
-
 @cache
 def glob_matcher(pattern: str) -> Callable[[str], bool]:
     """A test for paths: `*` and `?` stay within a name, `**` stands for any folders, also none."""
@@ -217,17 +200,13 @@ def _unreadable(path: str, error: OSError) -> FileError:
 
 
 def discover(project: Project, source: Source, files: ProjectFiles) -> tuple[list[str], list[Diagnostic]]:
-    """The paths of all manifests, sorted, and what is wrong with the globs; `source` is the project file."""
+    """The paths of all manifests, sorted, and which globs find none; `source` is the project file."""
     settings = YamlDocument(source, project.settings)
     pointer = _globs_pointer(project)
     found: set[str] = set()
     findings: list[Diagnostic] = []
     idle: list[tuple[str, int]] = []
     for index, pattern in enumerate(project.manifests):
-        problem = glob_problem(pattern)
-        if problem:
-            findings.append(finding(settings, "bad-glob", f"the glob `{pattern}` {problem}", (*pointer, index)))
-            continue
         matched, problems = files.match(pattern)
         findings += problems
         found.update(matched)

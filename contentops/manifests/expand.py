@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from contentops.errors import Location, Severity
 from contentops.manifests.item_fields import OWN_KEYS, Defaults, ItemFields
 from contentops.manifests.templates import templates_in
-from contentops.manifests.values import RESERVED, Tree, Written, fields, overlay, top, tree
+from contentops.manifests.values import Branch, Tree, Written, fields, overlay, top, tree
 from contentops.yaml.positions import Map, Source, YamlDocument, unpack
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Declared(Struct, frozen=True, dict=True):
         return overlay(fields(self.written, leave_out=OWN_KEYS), self.below.defaults)
 
 
-def layers(project: Project, project_source: Source, document: YamlDocument, problems: Problems) -> Layers:
+def layers(project: Project, project_source: Source, document: YamlDocument) -> Layers:
     """Stack what the project, the manifest and the environment say, the environment on top."""
     settings = YamlDocument(project_source, project.settings)
     env = ("environments", project.environment)
@@ -104,7 +104,7 @@ def layers(project: Project, project_source: Source, document: YamlDocument, pro
     if project.environment_output is not None and "output" not in high:
         high["output"] = Written(project.environment_output, "environment", settings, (*env, "output"))
     variables = _names(Written(project.vars, "project", settings, ("vars",)))
-    declared = _names(Written(manifest.get("vars"), "manifest", document, ("vars",)), problems)
+    declared = _names(Written(manifest.get("vars"), "manifest", document, ("vars",)))
     over = _names(Written(project.environment_vars, "environment", settings, (*env, "vars")))
     variables = overlay(over, overlay(declared, variables))
     return Layers(overlay(high, overlay(own, low)), variables, tuple(map(top, declared.values())))
@@ -125,27 +125,10 @@ def _project_output(project: Project, settings: YamlDocument) -> Written:
     return Written(project.output, "built-in")
 
 
-def _names(written: Written, problems: Problems | None = None) -> dict[str, Tree]:
-    """Declared variables by name; with `problems`, names that cannot be used are reported and left out."""
-    if not isinstance(written.value, dict):
-        return {}
-    found: dict[str, Tree] = {}
-    for name in written.value:
-        value = written.below(name)
-        problem = _bad_name(name)
-        if problem is None:
-            found[name] = tree(value)
-        elif problems is not None:
-            problems.about(f"variable `{name}`", value, "bad-name", problem, key=True, hint="choose another name")
-    return found
-
-
-def _bad_name(name: str) -> str | None:
-    if name in RESERVED:
-        return "has a name that templates use for something else"
-    if not name.isidentifier():
-        return "has a name that templates cannot write: letters, digits and `_` only, no digit first"
-    return None
+def _names(written: Written) -> dict[str, Tree]:
+    """Declared variables by name."""
+    node = tree(written)
+    return node.entries if isinstance(node, Branch) else {}
 
 
 def entries_of(document: YamlDocument) -> Iterator[tuple[int, Map]]:
@@ -188,7 +171,7 @@ def expand(
         written = Written(entry, "item", document, ("items", index))
         name = entry.get("id")
         label = f"item `{str(name)[:200]}`" if isinstance(name, str | int) else f"item {index + 1}"
-        own = _names(written.below("vars"), problems) if "vars" in entry else {}
+        own = _names(written.below("vars")) if "vars" in entry else {}
         each = _combinations(written, label, data, room, problems)
         room -= len(each or ())
         yield Declared(

@@ -122,7 +122,7 @@ class Loader:
         )
 
     def discover(self) -> tuple[list[str], list[Diagnostic]]:
-        """The paths of all manifests, sorted, and what is wrong with the globs."""
+        """The paths of all manifests, sorted, and which globs find none."""
         return discover(self.project, self.project_source, self.files)
 
     # --- files ---------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from contentops.manifests.schema import check_schema
 from contentops.model import BASE, PROJECT_FILE, ApiSettings, Budget, Guards, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Map, YamlDocument, finding
-from contentops.yaml.read import SECRET_KEYS, masked, read_yaml
-from contentops.yaml.syntax import UNWANTED, plain_scalar
+from contentops.yaml.read import is_secret, masked, read_yaml
+from contentops.yaml.syntax import JINJA, UNWANTED, plain_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 LOCAL = "local"
 """The `base_url` of the embedded server."""
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)([hms])")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 _HOST = re.compile(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]")
@@ -75,7 +74,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
 def checked_settings(data: bytes) -> YamlDocument:
     """A project file that may be used, from its bytes. Raises InputError with every finding."""
     document, findings = read_yaml(PROJECT_FILE, data)
-    findings += check_schema(document, load_schema("project"))
+    findings += check_schema(document, "project")
     findings += _check_settings(document)
     if document.root is None and not findings:
         hint = "write `project: NAME`, or start with `contentops init`"
@@ -120,7 +119,7 @@ def parse_variable(text: str) -> tuple[str, Any]:
 def check_variable_name(name: str) -> None:
     """Raise UsageError unless `name` can be the name of a Jinja variable of ours."""
     names = load_schema("project")["definitions"]["vars"]["propertyNames"]
-    if not _NAME.fullmatch(name) or name in names["not"]["enum"]:
+    if not re.fullmatch(names["pattern"], name) or name in names["not"]["enum"]:
         shown = re.sub(UNWANTED, "\ufffd", name[:60])
         message = f"`{shown}` cannot be the name of a variable"
         raise UsageError(message, code="bad-variable", hint=names["errorMessage"])
@@ -229,15 +228,14 @@ def _secrets(settings: Any) -> Iterator[str]:
         if isinstance(ledger := layer.get("ledger"), str) and "@" in ledger:
             yield ledger
         for key, value in _map(layer, "api").items():
-            hides = key.lower() in SECRET_KEYS or key in {"key_env", "user_env"}
-            if isinstance(value, str) and (hides or (key == "base_url" and ("@" in value or "?" in value))):
+            if isinstance(value, str) and (is_secret(key) or (key == "base_url" and ("@" in value or "?" in value))):
                 yield value
 
 
 def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
     """What a schema cannot say, about the project and every environment, chosen or not."""
     macros = document.root.get("macros") if isinstance(document.root, Map) else None
-    if isinstance(macros, str) and (problem := _pattern_problem(macros)):
+    if isinstance(macros, str) and (problem := _path_problem(macros)):
         message = f"the path `{macros[:60]}` {problem}"
         hint = "write it relative to the project root, such as `templates/macros.j2`"
         yield finding(document, "bad-path", message, ("macros",), hint=hint)
@@ -252,7 +250,7 @@ def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
             yield from _check_source(document, pointer, source)
         manifests = layer.get("manifests")
         for index, pattern in enumerate(manifests if isinstance(manifests, list) else ()):
-            if isinstance(pattern, str) and (problem := _pattern_problem(pattern)):
+            if isinstance(pattern, str) and (problem := _path_problem(pattern) or _glob_problem(pattern)):
                 message = f"the pattern `{pattern[:60]}` {problem}"
                 hint = "write it relative to the project root, such as `content/**/*.yaml`"
                 yield finding(document, "bad-path", message, (*pointer, "manifests", index), hint=hint)
@@ -269,7 +267,7 @@ def _check_commands(document: YamlDocument, pointer: tuple[str, ...], layer: Map
             continue
         at: tuple[str | int, ...] = (*below, index)
         shown = command[:60]
-        if re.search(r"\{[{%#]", command):
+        if JINJA.search(command):
             message = f"the command `{shown}` holds Jinja, which a command cannot"
             yield finding(document, "bad-command", message, at, hint="write the program and its arguments out")
         elif not _words(command):
@@ -316,15 +314,21 @@ def _check_timeout(document: YamlDocument, pointer: tuple[str, ...], value: str)
         yield finding(document, "wrong-value", "`job_timeout` must be more than 0 and less than ten days", pointer)
 
 
-def _pattern_problem(pattern: str) -> str:
-    """Why a manifest pattern could reach outside the project, or is written for one system only."""
-    if "\\" in pattern:
+def _path_problem(path: str) -> str:
+    """Why a path or pattern could reach outside the project, or is written for one system only."""
+    if "\\" in path:
         return "holds a backslash"
-    if pattern.startswith(("/", "~")) or re.match(r"[A-Za-z]:", pattern):
+    if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
         return "is not relative"
-    if ".." in pattern.split("/"):
-        return "leaves the project"
-    return ""
+    return "leaves the project" if ".." in path.split("/") else ""
+
+
+def _glob_problem(pattern: str) -> str:
+    """Why a pattern could match nothing."""
+    classes = re.findall(r"\[!?(.[^\]]*)\]", pattern)
+    if any(first > last for body in classes for first, last in re.findall(r"(.)-(.)", body)):
+        return "holds a range that goes backwards"
+    return "" if pattern.strip() else "is empty"
 
 
 def _check_url(document: YamlDocument, pointer: tuple[str, ...], url: str) -> Iterator[Diagnostic]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
 
-from contentops.digest import digest_json
+from contentops.digest import digest_json, short
 from contentops.errors import Severity, suggest
 from contentops.manifests.item_fields import Unrendered
 from contentops.manifests.templates import INPUTS, Scope, Uses, is_template, plain, root_of, templates_in
@@ -31,9 +31,6 @@ ITEM_FIELDS: Final = ("id", "template", "style", "vertical", "brand_voice", "mod
 
 MAX_CHAIN: Final = 50
 """How many values may lead from one to the next."""
-
-_DIGITS: Final = slice(7, 19)
-"""The first 12 hexadecimal digits of a digest, behind its `sha256:`."""
 
 
 class _FailedError(Exception):
@@ -65,7 +62,7 @@ def subject_of(declared: Declared, each: Each | None) -> str:
 
 def fingerprint(value: Json) -> str:
     """The start of a value's digest; tells whether a variable changed."""
-    return digest_json(value)[_DIGITS]
+    return short(digest_json(value))
 
 
 def render_item(declared: Declared, each: Each | None, scope: Scope, uses: Uses, problems: Problems) -> Rendered:

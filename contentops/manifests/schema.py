@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from typing import TYPE_CHECKING, Any, Final
@@ -14,14 +15,16 @@ from msgspec import Struct, structs
 from contentops.errors import Location, nearest
 from contentops.manifests.problems import meant
 from contentops.manifests.schema_match import compile_schema, is_type, resolve
+from contentops.schema_files import load_schema
 from contentops.yaml.positions import Map, YamlDocument, finding
-from contentops.yaml.read import SECRET_KEYS, masked
+from contentops.yaml.read import is_secret, masked
 from contentops.yaml.syntax import number_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from contentops.errors import Diagnostic
+    from contentops.model import Json
     from contentops.yaml.positions import Pointer
 
     Schema = Mapping[str, Any]
@@ -30,8 +33,6 @@ MAX_FINDINGS: Final = 1_000
 """After so many problems the rest of a file is not looked at."""
 
 _SHOWN: Final = 60
-_PREPARED: Final = 16
-"""So many schemas are kept prepared."""
 _KINDS: Final = {
     "string": "a text",
     "integer": "a whole number",
@@ -57,11 +58,11 @@ _BOUNDS: Final = {
 
 
 class _Validator:
-    """A schema prepared once: the fast test, and jsonschema's validator where a file does not fit."""
+    """A schema that ships, prepared once: the fast test, and jsonschema's validator where a file does not fit."""
 
-    def __init__(self, schema: Schema) -> None:
-        self.schema = schema
-        self.fits = compile_schema(schema)
+    def __init__(self, name: str) -> None:
+        self.schema: Schema = load_schema(name)
+        self.fits = compile_schema(self.schema)
         self._checker: Any = None
         self._entries: dict[str, Callable[[Any], bool]] = {}
 
@@ -114,25 +115,21 @@ class _Problem(Struct, frozen=True, kw_only=True):
     """Whether it is about the name of a member, which is then `value`."""
 
 
-_validators: Final[dict[int, _Validator]] = {}
+_validator: Final = functools.cache(_Validator)
 
 
-def check_schema(document: YamlDocument, schema: Schema) -> list[Diagnostic]:
-    """Every way in which a document does not fit a draft-07 schema, in the order of the file.
+def fits_schema(value: Json, name: str) -> bool:
+    """Whether a value fits the schema with this name."""
+    return _validator(name).fits(value)
 
-    An empty or unreadable document (no root) has no findings. The same schema object should be passed each time
-    (`schema_files.load_schema` gives it): it is prepared once.
+
+def check_schema(document: YamlDocument, name: str) -> list[Diagnostic]:
+    """Every way in which a document does not fit the schema with this name, in the order of the file.
+
+    An empty or unreadable document (no root) has no findings.
     """
-    root = document.root
-    if root is None:
-        return []
-    validator = _validators.get(id(schema))
-    if validator is None:
-        if len(_validators) >= _PREPARED:
-            _validators.clear()
-        # The validator holds its schema, so no other object gets that id.
-        validator = _validators[id(schema)] = _Validator(schema)
-    if validator.fits(root):
+    root, validator = document.root, _validator(name)
+    if root is None or validator.fits(root):
         return []
     findings: dict[tuple[Any, ...], Diagnostic] = {}
     secrets: list[str] = []
@@ -153,7 +150,7 @@ def _secrets(problem: _Problem) -> Iterator[str]:
     elif problem.keyword == "additionalProperties":
         known = problem.schema.get("properties", {})
         unknown = (key for key in problem.value if key not in known)
-        yield from (str(problem.value[key]) for key in unknown if key.lower() in SECRET_KEYS)
+        yield from (str(problem.value[key]) for key in unknown if is_secret(key))
 
 
 def _explain(document: YamlDocument, problem: _Problem) -> Iterator[Diagnostic]:
@@ -245,7 +242,7 @@ def _unknown_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnos
 
 def _key_hint(key: str, known: Sequence[str]) -> str:
     """What an unknown key was probably meant as."""
-    if key.lower() in SECRET_KEYS and "key_env" in known:
+    if is_secret(key) and "key_env" in known:
         return "keys come from the environment: set `key_env` to the name of a variable"
     if close := nearest(key, known):
         return f"did you mean `{close}`?"

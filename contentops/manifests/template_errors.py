@@ -10,6 +10,7 @@ from jinja2 import nodes
 from contentops.errors import suggest
 from contentops.manifests.sandbox import Generator, sandbox
 from contentops.manifests.values import TemplateError, kind_of
+from contentops.yaml.syntax import JINJA
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,7 +25,6 @@ _VALUES: tuple[Any, ...] = (None, True, 1, 1.5, "", {}, [], ())
 _KINDS = {type(value).__name__: kind_of(value) for value in _VALUES}
 _CALL = re.compile(r"^[\w.<>]+\(\) (?=got|missing|takes)")
 _OPEN_BLOCK = re.compile(r"block that needs to be closed is '(\w+)'")
-_TAG = re.compile(r"\{[{%#]")
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _CLOSING = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _CLOSING_TOKENS = {"'end of print statement'": "`}}`", "'end of statement block'": "`%}`"}
@@ -62,7 +62,7 @@ def _open_block(source: str, name: str) -> int:
 
 def _unclosed(source: str) -> re.Match[str] | None:
     """The first tag whose end does not come before the next tag begins."""
-    tags = list(_TAG.finditer(_COMMENT.sub(lambda found: " " * len(found[0]), source)))
+    tags = list(JINJA.finditer(_COMMENT.sub(lambda found: " " * len(found[0]), source)))
     ends = (*(tag.start() for tag in tags[1:]), len(source))
     for tag, end in zip(tags, ends, strict=False):
         if source.find(_CLOSING[tag.group()], tag.end(), end) < 0:
@@ -104,7 +104,7 @@ def tag_offset(source: str) -> int:
 def word_offset(source: str, at: int, word: str) -> int | None:
     """The offset of a name in the tag around a character, else in the text from its first tag on; None without it."""
     name = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
-    tags = [found.start() for found in _TAG.finditer(source)] or [0]
+    tags = [found.start() for found in JINJA.finditer(source)] or [0]
     start = max((tag for tag in tags if tag <= at), default=tags[0])
     end = min((tag for tag in tags if tag > at), default=len(source))
     found = name.search(source, start, end) or name.search(source, tags[0])

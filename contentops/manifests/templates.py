@@ -25,6 +25,7 @@ from contentops.manifests.values import (
 )
 from contentops.yaml.positions import YamlDocument, finding
 from contentops.yaml.read import decode
+from contentops.yaml.syntax import JINJA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 
 _PIECE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*\}\}")
-_OPENING = re.compile(r"\{[{%#]")
 # Names Jinja reads as something else than a variable.
 _KEYWORDS = frozenset(
     str.split(
@@ -137,7 +137,7 @@ class Templates:
 
 def is_template(text: str) -> bool:
     """Whether a text holds Jinja."""
-    return "{" in text and _OPENING.search(text) is not None
+    return "{" in text and JINJA.search(text) is not None
 
 
 def templates_in(value: Json) -> Iterator[str]:
@@ -170,7 +170,7 @@ def _split(source: str) -> tuple[tuple[str, ...], Paths] | None:
     if "\r" in source or len(source) > MAX_TEXT or any(path[0] in _KEYWORDS for path in paths):
         return None
     between = "\0".join(literals)
-    if "{" in between and (_OPENING.search(between) or "{\0" in between):
+    if "{" in between and (JINJA.search(between) or "{\0" in between):
         return None
     return tuple(literals), paths
 

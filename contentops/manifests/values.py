@@ -178,7 +178,7 @@ def _as_json(value: Any, depth: int, counted: Iterator[int]) -> Json:
 
 
 RESERVED: Final = frozenset({"item", "each", "project", "environment", "loop", "range", "self"})
-"""Names that variables cannot have."""
+"""Names that mean something in every template: the schemas refuse them for variables, and no macro has one."""
 
 MERGED: Final = frozenset({"inputs", "metadata", "checks"})
 """The item keys whose maps merge."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from contentops.digest import Digest
+from contentops.digest import Digest, short
 from contentops.model.desired import Finding
 from contentops.model.plan import Action
 from contentops.model.records import ItemId, Json, Record
@@ -112,10 +112,6 @@ class Event(Struct, frozen=True, kw_only=True):
 # --- history -------------------------------------------------------------------------------------------------
 
 
-PREFIX, SHORT = "sha256:", 12
-"""How digests begin, and how many of their other characters a person is shown."""
-
-
 class KeptOutcome(Struct, frozen=True):
     """One item of a run, as far as it is of use here."""
 
@@ -186,7 +182,7 @@ class PaidText(Struct, frozen=True, kw_only=True):
     @property
     def short(self) -> str:
         """The start of its digest, by which a person names it."""
-        return self.body.removeprefix(PREFIX)[:SHORT]
+        return short(self.body)
 
     @property
     def here(self) -> bool:

@@ -40,7 +40,6 @@ from contentops.operations.declare import (
 from contentops.operations.workspace import World, open_workspace, other_states
 from contentops.planning.inputs import pending
 from contentops.planning.renames import apply_renames
-from contentops.schema_files import load_schema
 from contentops.yaml.read import MAX_BYTES, read_yaml
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def read_map(path: Path) -> Telling:
     except OSError as error:
         raise OutputError(f"`{path}` cannot be read: {error.strerror or error}", hint="check `--map`") from error
     document, findings = read_yaml(str(path), data)
-    findings += check_schema(document, load_schema("adopt"))
+    findings += check_schema(document, "adopt")
     if findings:
         raise InputError(findings)
     said: dict[str, Json] = document.root or {}

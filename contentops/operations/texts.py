@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
 from contentops.ci.results import earlier_bodies, no_history
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, PREFIX
 from contentops.documents.clean import clean_body, clean_title
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, replace_body, split
@@ -17,7 +17,6 @@ from contentops.documents.sections import bare, cut
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
 from contentops.execution.poll import with_body
 from contentops.model import Fetch, ItemId, Promote, Write
-from contentops.model.run import PREFIX
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.content import content, converse, quiet
 from contentops.operations.history import PastTexts, texts_of

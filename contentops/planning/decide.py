@@ -79,7 +79,8 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         return None, notes + front.notes
     if any(isinstance(step, Write | Update | Move) for step in steps) and (why := item.inputs.denied(item.spec.output)):
         # Nothing is paid for that could not be written afterwards.
-        hint = f"{why}; change that, or set `protected: true` to keep the item as it is"
+        # Protection keeps a file as it is; it makes none that is not there.
+        hint = f"{why}; change that" + ", or set `protected: true` to keep the item as it is" * item.file.exists
         return _held(item, structs.replace(body, blocked="unwritable-file", hint=hint), drains), notes + front.notes
     change = Change(
         id=item.spec.id,

@@ -32,7 +32,8 @@ MAX_EXCERPT: Final = 10_000
 
 _BREAK: Final = re.compile(r"\r\n|\r|\n")
 _PROPERTIES: Final = re.compile(r"(?:[&!]\S*\s+)*")
-_QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
+QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
+"""A text with its quotes, as it is written."""
 _BARE: Final = re.compile(r"[^\s,\[\]{}]+")
 _SNIPPET: Final = re.compile(r"""[^\s'"\\]{1,24}""")
 
@@ -227,7 +228,7 @@ def _width(line: str, start: int, node: Any, *, key: bool) -> int:
     start += skipped
     if isinstance(node, (dict, list)):
         return skipped + 1
-    quoted = _QUOTED.match(line, start)
+    quoted = QUOTED.match(line, start)
     if quoted:
         return skipped + quoted.end() - start
     text = node if isinstance(node, str) else ""

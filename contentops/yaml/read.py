@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from contentops.errors import Diagnostic
 
 
-SECRET_KEYS: Final = frozenset(
-    {"key", "api_key", "apikey", "token", "api_token", "secret", "password", "user_id", "bearer"}
-)
-
 _NAME: Final = r"""["']?(?:key|key_env|user_env|user_id|(?:[\w-]*[_-])?(?:(?:api|access|secret)[_-]?key|token|secret
     |password|passwd|bearer|authorization))(?![\w-])["']?"""
 _ALONE: Final = rf"(?ix)\s*(?:-\s+)*{_NAME}\s*[:=]?\s*(?P<value>\S.*)?"
@@ -38,6 +34,11 @@ _LONGEST: Final = 500
 """No secret has so many lines."""
 _PIECE: Final = 4
 """So many characters in a row of a secret are too many to show; shorter texts are no keys."""
+
+
+def is_secret(key: str) -> bool:
+    """Whether what stands under a key may be an API key or a password."""
+    return re.fullmatch(f"(?ix){_NAME}", key) is not None
 
 
 def masked(finding: Diagnostic, secrets: Iterable[str]) -> Diagnostic:

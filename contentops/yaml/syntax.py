@@ -10,7 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from contentops.yaml.positions import Mark, Source, place
+from contentops.yaml.positions import QUOTED, Mark, Source, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -165,8 +165,8 @@ _SHOWN: Final = 60
 _SEARCHED: Final = 2_000
 """So much of a line is looked through for what is wrong in it."""
 _VALUE: Final = re.compile(r"""^\s*(?:-\s+)*(?:(?P<key>[^\s'"{\[#][^:#]*|"[^"]*"|'[^']*')\s*:\s+)?(?P<value>\S.*)$""")
-_OPEN_JINJA: Final = re.compile(r"\{[{%#]")
-_QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
+JINJA: Final = re.compile(r"\{[{%#]")
+"""What Jinja begins with."""
 
 _HALVES: Final = r"\\u([dD][89abAB][0-9a-fA-F]{2})(?:\\u([dD][c-fC-F][0-9a-fA-F]{2}))?|\\u([dD][c-fC-F][0-9a-fA-F]{2})"
 _HALF: Final = "an escape names half of a character"
@@ -217,7 +217,7 @@ def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
     """Unquoted Jinja in the line of the problem, or where what cannot be read began."""
     for number, column in (at, begun):
         line = source.line(number)[:_SEARCHED]
-        found = _OPEN_JINJA.search(_blank_quoted(line))
+        found = JINJA.search(_blank_quoted(line))
         entry = _VALUE.match(line)
         if not found or not entry or entry["value"][0] in "\"'#|>" or found.start() > max(column, at[1]):
             continue
@@ -228,7 +228,7 @@ def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
 
 def _blank_quoted(line: str) -> str:
     """`line` with quoted texts blanked out, column for column."""
-    return _QUOTED.sub(lambda found: " " * len(found.group()), line)
+    return QUOTED.sub(lambda found: " " * len(found.group()), line)
 
 
 def _started(text: str) -> str:
