@@ -21,8 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with without_collection():
             from contentops.cli.entry import run
-    except KeyboardInterrupt:
-        # Loading takes long enough for someone to think better of it.
+    except (KeyboardInterrupt, RuntimeError) as error:
+        # Loading takes long enough for someone to think better of it; a class that is being made tells it as its own.
+        if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
         sys.stderr.write("\ninterrupted\n")
         return 130
     code = run(args)

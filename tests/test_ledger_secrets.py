@@ -158,5 +158,5 @@ def test_without_the_driver_it_is_said_how_to_get_it(project: Build, database: s
         ended = run(*command, CONTENTOPS_LEDGER=database)
         assert ended.returncode == 1
         assert "error[ledger-driver]" in ended.stderr
-        assert "pip install 'contentops[postgres]'" in ended.stderr
+        assert "pip install '.[postgres]'" in ended.stderr
     assert run("plan").returncode == 0

@@ -12,7 +12,7 @@ except ModuleNotFoundError:
     raise StateError(
         "a ledger needs `psycopg`, which is not installed here",
         code="ledger-driver",
-        hint="`pip install 'contentops[postgres]'`; in a clone of contentops `pip install '.[postgres]'`",
+        hint="`pip install '.[postgres]'` in the clone of contentops",
     ) from None
 else:
     del _driver

@@ -106,7 +106,8 @@ class DatabaseAddress(Struct, frozen=True):
             import psycopg
             from psycopg.conninfo import conninfo_to_dict
         except ImportError as error:
-            raise ImportError("a store in PostgreSQL needs psycopg: `pip install 'contentops[postgres]'`") from error
+            message = "a store in PostgreSQL needs psycopg: `pip install '.[postgres]'` in the clone of contentops"
+            raise ImportError(message) from error
         try:
             parts = conninfo_to_dict(text)
         except (psycopg.Error, UnicodeError):

@@ -133,7 +133,8 @@ def _server(app: ASGIApp, started: Callable[[], None], seconds: float) -> uvicor
     try:
         import uvicorn
     except ImportError as error:
-        raise ImportError("serving over HTTP needs uvicorn: `pip install 'contentops[serve]'`") from error
+        message = "serving over HTTP needs uvicorn: `pip install '.[serve]'` in the clone of contentops"
+        raise ImportError(message) from error
 
     class Server(uvicorn.Server):
         """Tells when it listens, and leaves signals to `run`."""
