@@ -526,3 +526,20 @@ def test_a_keyboard_interrupt_while_loading_is_130(run: Run, tmp_path: Path, rai
 def test_json_output_is_json(invoke: Run) -> None:
     """What is printed for programs parses as one document."""
     assert json.loads(invoke("schema", "event").stdout)["title"] == "contentops event"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("queue", "--project", "mine", "cancel", "--all"),
+        ("queue", "--ledger", "postgresql://127.0.0.1:1/mine", "cancel", "--all"),
+        ("serve", "--store", "mine.db", "keys", "create"),
+    ],
+)
+def test_an_option_before_a_command_below_is_not_left_out(
+    invoke: Run, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """All would be cancelled, or another store changed, as if it had not been said."""
+    ended = invoke(*command)
+    words = f"`{command[1]}` is not heeded before `{command[3]}`"
+    assert (ended.code, words in ended.stderr, [*tmp_path.iterdir()]) == (64, True, [])

@@ -194,6 +194,7 @@ SHORT: dict[str, tuple[Callable[[], httpx.Response], float]] = {
 }
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("form", "name"),
     [

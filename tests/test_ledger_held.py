@@ -237,6 +237,13 @@ def test_a_renamed_item_takes_its_queued_submit_along() -> None:
     assert (left.action, left.withdraws, left.credits) == (Action.PENDING, (), 0)
 
 
+def test_a_plan_does_not_hang_on_the_order_of_a_queue() -> None:
+    """A database gives its rows in any order; what is said and withdrawn of several stays the same."""
+    spec = a_spec("new")
+    waiting = [_queued(spec, name, depositor=f"{name}@laptop") for name in ("one", "two", "three")]
+    assert _plan([spec], *waiting).changes == _plan([spec], *reversed(waiting)).changes
+
+
 def test_a_text_that_is_there_makes_its_queued_submit_needless() -> None:
     """The item is finished for nothing; a worker would pay for what no one waits for."""
     spec = a_spec()

@@ -117,6 +117,17 @@ def test_a_file_that_cannot_be_read_is_no_text_left_behind() -> None:
     assert [note.kind for note in plan_of([now], files=[words], entries=[paid]).notes] == ["left-behind"]
 
 
+def test_which_file_left_behind_is_an_items_does_not_hang_on_the_order_of_entries() -> None:
+    """A journal and a ledger tell of them in the order in which they came."""
+    spec, words = a_spec("new"), body_digest("Paid for.\n")
+    gone = [structs.replace(spec, id=ItemId(name), output=f"out/{name}.md") for name in ("one", "two")]
+    entries = [an_entry(each, JobState.PAID, output=each.output, body=words) for each in gone]
+    files = [a_file(each.output, body="Paid for.\n") for each in gone]
+    one, other = (plan_of([spec], files=files, entries=each) for each in (entries, entries[::-1]))
+    assert one.changes == other.changes
+    assert one.changes[0].source == "out/one.md"
+
+
 def test_own_file_without_a_record_is_kept() -> None:
     """A file whose provenance names this item and this request was ours: recorded, not paid for again."""
     spec = a_spec()

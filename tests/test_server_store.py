@@ -54,11 +54,13 @@ def test_a_readable_file_is_closed_to_others(tmp_path: Path) -> None:
 def test_unusable_paths_say_what_to_do(tmp_path: Path) -> None:
     """A folder, a file in the way and a file that is no database are refused by name."""
     (tmp_path / "file").write_text("no database, but long enough to be read as the header of one" * 4)
+    (tmp_path / "file").chmod(0o644)
     for path in (tmp_path, tmp_path / "file" / "db", tmp_path / "file"):
         with pytest.raises(StoreError, match="choose another path") as caught:
             open_store(path)
         assert str(path) in str(caught.value)
         assert isinstance(caught.value, EmbeddedServerError)
+    assert _mode(tmp_path / "file") == 0o644
 
 
 def test_a_device_is_no_store_and_stays_as_it_is(tmp_path: Path) -> None:

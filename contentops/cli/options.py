@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 from msgspec import Struct, structs
 
 from contentops.errors import ExitCode, UsageError
@@ -105,6 +106,11 @@ class Group(click.Group):
 
             hint = completion.for_command(args[0], known, ctx.command_path)
             raise UsageError(f"there is no command `{args[0]}`", hint=hint)
+        # A group that is a command too has options of its own, which none below it would heed.
+        for one in self.params if self.invoke_without_command and not ctx.resilient_parsing else ():
+            if ctx.get_parameter_source(one.name or "") is ParameterSource.COMMANDLINE:
+                hint = f"write options after it: `{ctx.command_path} {args[0]} --help` lists those it takes"
+                raise UsageError(f"`{one.opts[0]}` is not heeded before `{args[0]}`", hint=hint)
         return super().resolve_command(ctx, args)
 
 

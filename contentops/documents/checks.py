@@ -18,7 +18,7 @@ from msgspec import Struct, field
 
 from contentops.documents.clean import prose
 from contentops.documents.front_matter import line_numbers, split
-from contentops.documents.sections import headings
+from contentops.documents.sections import bare, headings
 from contentops.errors import nearest, plural
 from contentops.model import Checks, Finding, Level
 
@@ -223,15 +223,11 @@ def _not_matches(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
             yield f"something matches `{_shown(value)}`", _line(text, found), ""
 
 
-def _bare(heading: str) -> str:
-    return " ".join(heading.replace("*", "").replace("`", "").split()).casefold()
-
-
 def _headings(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
-    there = {_bare(heading): heading for heading in headings(text.body)}
+    there = {bare(heading): heading for heading in headings(text.body)}
     for value in values:
-        if _bare(value) not in there:
-            close = nearest(_bare(value), there)
+        if bare(value) not in there:
+            close = nearest(bare(value), there)
             yield f"has no heading `{_shown(value)}`", 0, f"it has `{_shown(there[close])}`" if close else ""
 
 

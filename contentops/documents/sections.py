@@ -64,8 +64,8 @@ def main_heading(body: str) -> str:
 
 
 def bare(heading: str) -> str:
-    """A heading as it is compared: without marks before it, and whatever its spaces and its case."""
-    return " ".join(heading.split()).lstrip("# ").casefold()
+    """A heading as it is compared: without marks before it and in it, and whatever its spaces and its case."""
+    return " ".join(heading.replace("*", "").replace("`", "").split()).lstrip("# ").casefold()
 
 
 def _found(body: str) -> Iterator[tuple[int, int, str]]:

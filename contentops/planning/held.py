@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.errors import plural
-from contentops.model import Action, Drain, Note, Reason, RequestId, request_id
+from contentops.model import Action, Drain, Note, Reason, request_id
 from contentops.planning.inputs import is_same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import Change, HeldEntry
+    from contentops.model import Change, HeldEntry, RequestId
     from contentops.planning.inputs import PlanInputs
 
     Queued = Mapping[Digest, list[HeldEntry]]
@@ -29,9 +29,9 @@ _ANSWERS = (Action.FINISH, Action.PROMOTE, Action.KEEP)
 
 
 def queued_first(inputs: PlanInputs) -> Queued:
-    """What is queued, but for further takes that someone asked for."""
+    """What is queued, but for further takes that someone asked for; in an order that no database decides."""
     found: dict[Digest, list[HeldEntry]] = {}
-    for one in inputs.held.values():
+    for _, one in sorted(inputs.held.items()):
         if one.state == QUEUED and _is_first(inputs, one):
             found.setdefault(one.digest, []).append(one)
     return found
@@ -57,7 +57,7 @@ def beside_others(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
         for step in change.steps
         if not (isinstance(step, Drain) and (found := held.get(step.entry.request_id)) is not None and found.kind)
     )
-    others = tuple(_under_other_names(inputs, change, queued)) if queued else ()
+    others = tuple(_under_other_names(inputs, change, queued))
     own = next((held[id_] for id_ in _requests(inputs, change) if id_ in held), None)
     if own is None and change.submit is not None:
         own = max(others, key=lambda one: bool(one.kind), default=None)
@@ -91,9 +91,7 @@ def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
     if change.entry is not None:
         yield change.entry.request_id
     if (step := change.submit) is not None:
-        state = inputs.state
-        name = request_id(state.lineage, inputs.project.environment, change.id, step.digest, step.attempt)
-        yield RequestId(name)
+        yield request_id(inputs.state.lineage, inputs.project.environment, change.id, step.digest, step.attempt)
 
 
 def _under_other_names(inputs: PlanInputs, change: Change, queued: Queued) -> Iterator[HeldEntry]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -138,9 +139,9 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     def written(self) -> Mapping[Digest, tuple[OpenEntry, ...]]:
         """The open entries of this server whose text may stand in a file that no record has, by their digest."""
         found: dict[Digest, tuple[OpenEntry, ...]] = {}
-        for entry in self.state.entries.values():
+        for entry in itertools.chain.from_iterable(self.entries.values()):
             key = collision_key(entry.output)
-            if entry.output and entry.server == self.server and key not in self.owners and key not in self.foreign:
+            if entry.output and key not in self.owners and key not in self.foreign:
                 found[entry.digest] = (*found.get(entry.digest, ()), entry)
         return found
 

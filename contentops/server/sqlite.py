@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 APPLICATION = 0x636F7073
 """Marks the file as ours, so that another program's database is never written to."""
 
+_MARK = slice(68, 72)
+"""Where it stands in a file of SQLite."""
+
 BUSY_SECONDS = 10.0
 """How long a write waits for another process."""
 
@@ -183,8 +186,11 @@ def _prepare(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     if not path.is_file():
         raise OSError("it is no regular file")
-    with contextlib.suppress(PermissionError):
-        path.chmod(0o600)
+    with path.open("rb") as file:
+        head = file.read(_MARK.stop)
+    if not head or head[_MARK] == APPLICATION.to_bytes(4):
+        with contextlib.suppress(PermissionError):
+            path.chmod(0o600)
 
 
 class FileRunnerLock:
