@@ -44,7 +44,7 @@ demo: $(READY) ## Plan and apply the quickstart in a scratch folder, offline, at
 	  "$$(find out -type f | wc -l | tr -d ' ')" "$$scratch" "$$(command -v contentops)"
 
 .PHONY: test
-test: lint types imports spelling wheel tests ## Run every check that CI runs
+test: lint types imports spelling wheel tests ## Run the checks that CI runs
 
 .PHONY: lint
 lint: $(READY_DEV) ## Check style and formatting (ruff)
@@ -85,9 +85,15 @@ audit: $(READY_DEV) ## Look for known faults of what is installed (with PINS=1; 
 sbom: $(READY_DEV) ## List what the program needs, as CycloneDX (with PINS=1; needs the network)
 	$(AUDIT) --requirement action-requirements.txt --format cyclonedx-json --output contentops.cdx.json
 
+ALL := --numprocesses=auto --maxprocesses=8 --dist=worksteal
+
 .PHONY: tests
-tests: $(READY_DEV) ## Run the tests with branch coverage (ARGS="-k name" for some of them)
-	$(RUN) -m pytest $(if $(ARGS),$(ARGS),--numprocesses=auto --maxprocesses=8 --dist=worksteal --cov --cov-report=term:skip-covered)
+tests: $(READY_DEV) ## Run the tests (ARGS="-k name" for some of them)
+	$(RUN) -m pytest $(or $(ARGS),$(ALL))
+
+.PHONY: coverage
+coverage: $(READY_DEV) ## Run the tests and count which lines and branches they run, which takes half as long again
+	$(RUN) -m pytest $(ALL) --cov --cov-report=term:skip-covered
 
 .PHONY: bench
 bench: $(READY_DEV) ## Measure, and write benchmarks/RESULTS.md (a quarter of an hour; ARGS="--only noop" for some)

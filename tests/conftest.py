@@ -16,11 +16,11 @@ import pytest
 
 from tests import postgres as clusters
 from tests.offline import sitecustomize as offline
-from tests.running import Completed, nothing_measured
+from tests.running import Completed
 from tests.stores import stores
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from tests.running import Build, Run
 
@@ -72,20 +72,6 @@ LONGEST = frozenset({"test_ledger_storm", "test_executor_weather", "test_ledger_
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first: else one process may end with it long after the other one."""
     items.sort(key=lambda item: item.path.stem not in LONGEST)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """To find the tests, and to compile them, runs no line that is counted, but for those of what they import."""
-    with nothing_measured():
-        return (yield)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """What is marked `unmeasured` runs with its fixtures at the pace of a run without coverage."""
-    with nothing_measured() if item.get_closest_marker("unmeasured") else contextlib.nullcontext():
-        return (yield)
 
 
 # Where there is a file system in memory, the many durable writes of the tests cost nothing.

@@ -439,7 +439,6 @@ def test_a_literal_renders_back_to_itself(text: str) -> None:
     assert made == text
 
 
-@pytest.mark.unmeasured
 @given(st.text())
 def test_ids_are_stable_and_allowed(text: str) -> None:
     """A slug of a slug is the slug."""

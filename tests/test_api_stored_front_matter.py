@@ -157,7 +157,6 @@ def test_what_front_matter_of_a_text_said_is_told(root: Path, status: Any, front
     assert scene.plan().empty
 
 
-@pytest.mark.unmeasured
 def test_it_is_told_after_a_kill_too(root: Path) -> None:
     """It is kept with the paid text: whichever run writes the file says it."""
     said = 0

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("at", range(1, 24, 2))
 def test_a_run_that_was_killed_while_it_asked(tmp_path: Path, at: int) -> None:
     """The next one has a journal, which says nothing of what the machine before had started."""

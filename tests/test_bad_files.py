@@ -100,7 +100,6 @@ def _kept(root: Path) -> dict[str, object]:
     }
 
 
-@pytest.mark.unmeasured
 @needs_links
 @pytest.mark.parametrize("overwrite", [False, True], ids=["block", "overwrite"])
 @pytest.mark.parametrize("known", [False, True], ids=["new", "changed"])
@@ -458,7 +457,6 @@ def _seconds(folder: Path, sections: int, invoke: Invoke) -> dict[str, float]:
     return took
 
 
-@pytest.mark.unmeasured
 def test_a_large_text_takes_time_as_it_has_length(root: Path, invoke: Invoke) -> None:
     """800 kB with 2,000 headings, every second edited: no command takes more than some times a quarter of it does."""
     small, large = _seconds(root / "small", 500, invoke), _seconds(root / "large", 2000, invoke)

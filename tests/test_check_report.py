@@ -243,7 +243,6 @@ def test_a_runner_of_github_marks_the_findings(site: Path, invoke: Run) -> None:
 WORDS = st.text() | st.sampled_from(["]]>", "<!--", "&", "\0", "\x1b[2J", "\ud800", "\uffff", '"', "::error::", "{{"])
 
 
-@pytest.mark.unmeasured
 @settings(max_examples=50)
 @given(st.lists(st.tuples(WORDS, WORDS, WORDS), max_size=4))
 def test_no_words_break_a_report(words: list[tuple[str, str, str]]) -> None:

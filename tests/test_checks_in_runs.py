@@ -333,7 +333,6 @@ def test_the_worst_case_has_to_fit_the_budget(root: Path) -> None:
     assert scene.api.credits == 12
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
 @pytest.mark.parametrize("good", [3, 99], ids=["third is good", "none is good"])
 def test_a_stop_anywhere_in_a_retry_pays_no_more(root: Path, good: int, *, clean: bool) -> None:

@@ -486,7 +486,6 @@ def test_a_terminal_gets_the_moving_display() -> None:
         assert isinstance(display, Plain)
 
 
-@pytest.mark.unmeasured
 def test_showing_from_one_thread_while_another_redraws() -> None:
     """Items come and go while the picture is drawn, without an exception."""
     display = Moving(Terminal(), color=False)

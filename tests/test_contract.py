@@ -26,7 +26,6 @@ from tests.stores import stores
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.unmeasured
 DOCUMENT: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "schemas/writerzroom.openapi.json").read_text("utf-8")
 )

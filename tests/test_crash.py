@@ -58,7 +58,6 @@ def _stopped(folder: Path, habits: dict[str, Any], ledger: SceneLedger | None = 
     return scene, stops
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("habits", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
 def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
@@ -77,7 +76,6 @@ def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
         assert scene.plan().empty, (where, scene.plan().changes)
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("kind", "elsewhere"),
     [("enveloped, nothing stored by itself", False), ("creates only", True)],
@@ -174,7 +172,6 @@ def test_a_file_of_a_request_that_is_gone_is_named(folder: Path) -> None:
     assert "in 2027" in scene.read("new/x.md")
 
 
-@pytest.mark.unmeasured
 def test_two_stops_in_a_row(folder: Path, ledger: SceneLedger | None) -> None:
     """Stopped, run again and stopped again: still paid once."""
     _, stops = _stopped(folder, {}, ledger)
@@ -189,7 +186,6 @@ def test_two_stops_in_a_row(folder: Path, ledger: SceneLedger | None) -> None:
         assert scene.plan().empty, where
 
 
-@pytest.mark.unmeasured
 def test_a_server_that_ignores_our_id_leaves_the_item_unknown(folder: Path, ledger: SceneLedger | None) -> None:
     """Where our id means nothing, a submit whose answer was lost is never sent again unasked."""
     _, stops = _stopped(folder, {"request_ids": "ignore", "auto_save": False}, ledger)

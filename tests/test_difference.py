@@ -118,7 +118,6 @@ def test_no_word_is_missing_on_either_side(old: list[str], new: list[str]) -> No
     assert all(one.kind != other.kind for one, other in itertools.pairwise(found))
 
 
-@pytest.mark.unmeasured
 def test_a_text_of_half_a_megabyte_takes_a_moment() -> None:
     """One word of every paragraph is another one."""
     before = "".join(f"## Part {n}\n\n{'so many words ' * 25}and {n} of them.\n\n" for n in range(1_250))

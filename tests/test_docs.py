@@ -42,7 +42,6 @@ def _has_commands(page: Path) -> bool:
     return any(block.runs for block in blocks(page.read_text("utf-8")))
 
 
-@pytest.mark.unmeasured
 @pytest.mark.skipif(sys.platform == "win32", reason="the sessions are written for a POSIX shell")
 @pytest.mark.parametrize("page", [page for page in PAGES if _has_commands(page)], ids=_name)
 def test_sessions_do_what_the_page_shows(page: Path, tmp_path: Path) -> None:
@@ -346,7 +345,6 @@ def documented_codes() -> list[str]:
     return re.findall(r"^#{2,4} `([a-z0-9-]+)`$", text, flags=re.MULTILINE)
 
 
-@pytest.mark.unmeasured
 def test_every_error_code_is_documented() -> None:
     """Whoever meets a code finds what it means; a code that is gone is gone from the page."""
     used, documented = used_codes(), set(documented_codes())
@@ -361,7 +359,6 @@ def _kinds(tree: ast.AST, called: str, keyword: str, place: int) -> Iterator[str
             yield from (text for value in given for text in (*_literals(value), getattr(value, "id", "")) if text)
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("called", "keyword", "place", "page", "start", "end"),
     [

@@ -207,7 +207,6 @@ def lines(*texts: str) -> set[str]:
     return {line.strip() for text in texts for line in text.split("\n")} - {""}
 
 
-@pytest.mark.unmeasured
 @settings(max_examples=300)
 @given(edits(2))
 def test_no_line_of_a_person_is_lost_to_a_new_text(texts: tuple[str, str, str]) -> None:
@@ -307,7 +306,6 @@ def test_an_edit_comes_in_once(texts: tuple[str, str, str]) -> None:
         assert merge_edits(base, ours, body).body in (body, None)
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     "piece", ["## Heading {0}\n\nwords {0}\n\n", "same\n\n", "## Same\n\nwords {0}\n\n", "line {0}\n"]
 )
@@ -362,7 +360,6 @@ def _took(number: int) -> float:
         gc.enable()
 
 
-@pytest.mark.unmeasured
 def test_long_texts_take_time_as_they_have_length() -> None:
     """Whether they are cut at headings or at blank lines alone."""
     assert _took(2000) < 10 * max(_took(500), 0.03)

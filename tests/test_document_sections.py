@@ -131,7 +131,6 @@ def _steps(body: str) -> int:
     return calls
 
 
-@pytest.mark.unmeasured
 def test_a_body_of_two_megabytes() -> None:
     """Five thousand headings are as many sections."""
     body = "".join(f"## Heading {number}\n\n{'some words ' * 36}\n\n" for number in range(5000))

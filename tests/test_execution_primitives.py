@@ -542,7 +542,6 @@ def test_the_wait_of_a_submit_that_was_turned_away_has_an_end() -> None:
 # --- many items --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.unmeasured
 def test_ten_thousand_items_are_not_ten_thousand_tasks() -> None:
     """A task begins when its item's turn comes, in plan order; memory is that of the few that are under way."""
     bench = Bench(admission=Admission(max_in_flight=50, proven=True))

@@ -276,7 +276,6 @@ def test_moves_bring_every_text_to_its_place(root: Path, outputs: dict[str, str]
     assert scene.api.credits == 12
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("outputs", MOVES.values(), ids=MOVES)
 def test_moves_killed_anywhere_end_in_the_same_tree(root: Path, outputs: dict[str, str]) -> None:
     """Killed at every single step of the moves and run again: the same tree, no text lost, nothing paid."""

@@ -181,7 +181,6 @@ def _tried(scene: Scene, since: float, until: float = math.inf, what: Any = "ref
     return times
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(("what", "words"), DOWN.values(), ids=DOWN)
 @pytest.mark.parametrize("rpm", [0, 10, 120])
 def test_a_server_that_dies_while_jobs_are_polled(root: Path, rpm: int, what: Any, words: str) -> None:
@@ -284,7 +283,6 @@ def test_one_job_that_fails_to_answer_is_no_outage(root: Path) -> None:
     assert 3 < api.asked < 30
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("what", [what for what, _ in DOWN.values()], ids=DOWN)
 @pytest.mark.parametrize("rpm", [0, 120])
 def test_an_outage_of_less_than_a_minute_ends_nothing(root: Path, rpm: int, what: Any) -> None:

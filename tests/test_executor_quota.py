@@ -194,7 +194,6 @@ SHORT: dict[str, tuple[Callable[[], httpx.Response], float]] = {
 }
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("form", "name"),
     [

@@ -246,7 +246,6 @@ def test_a_later_creating_save_with_a_lost_answer_stores_once(root: Path, fault:
     assert scene.plan().empty
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("fault", LOST, ids=str)
 @pytest.mark.parametrize("create_only", [False, True], ids=["overwrites", "creates only"])
 def test_an_overwriting_save_with_a_lost_answer_stores_once(root: Path, fault: Any, create_only: bool) -> None:

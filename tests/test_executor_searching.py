@@ -73,7 +73,6 @@ def test_a_list_in_pages_is_read_as_far_as_it_may_matter(root: Path) -> None:
     assert max(int(query.split("&")[0].removeprefix("page=") or 1) for query in pages) <= len(ITEMS) // 5 + 2
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("fault", LOST)
 def test_saves_whose_answers_are_all_lost(root: Path, fault: Any) -> None:
     """Every save arrives and no answer comes: two dozen texts with one title are stored once each."""
@@ -255,7 +254,6 @@ def _retitle(scene: Scene, title: str) -> None:
     scene.write("out/one.md", "\n".join(lines))
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("fault", [*LOST, "kill-after", "kill", "drop"])
 @pytest.mark.parametrize("habits", [{}, {"create_only": True}, {"create_only": True, "put": False}], ids=str)
 def test_a_new_title_whose_save_was_lost(root: Path, habits: dict[str, Any], fault: Any) -> None:

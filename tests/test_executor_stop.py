@@ -50,7 +50,6 @@ def _stopped_at(scene: Scene, turn: int) -> tuple[Run | None, bool]:
     return scene.apply(stop=stop, emit=emit), seen >= turn
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("habits", "first", "every"),
     [({}, 1, 2), ({"auto_save": False}, 1, 1), ({"request_ids": "ignore", "auto_save": False}, 2, 2)],

@@ -96,7 +96,6 @@ AMBIGUOUS: dict[str, Any] = {
 }
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("fault", AMBIGUOUS.values(), ids=AMBIGUOUS)
 @pytest.mark.parametrize("kind", ["replay", "overwrite", "reject"])
 def test_a_lost_answer_is_resolved_by_our_id(root: Path, fault: Any, kind: Any) -> None:

@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 from typing import Any, cast
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -225,7 +224,7 @@ class Weather(RuleBasedStateMachine):
         self.no_word_of_a_person_is_lost()
 
 
-TestWeather = pytest.mark.unmeasured(Weather.TestCase)
+TestWeather = Weather.TestCase
 TestWeather.settings = settings(
     max_examples=100,
     stateful_step_count=10,

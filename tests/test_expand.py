@@ -452,7 +452,6 @@ def test_too_many_combinations_are_not_made(project: Build) -> None:
     assert "would become 1000000 items, more than 200000" in line
 
 
-@pytest.mark.unmeasured
 def test_what_a_file_becomes_is_counted_together(project: Build) -> None:
     """Declarations that would fit alone are refused from the one on that does not fit behind the others."""
     axis = list(range(400))
@@ -463,7 +462,6 @@ def test_what_a_file_becomes_is_counted_together(project: Build) -> None:
     assert "item `q` would become 160000 items, with those above it, more than 200000 in one file" in found[0]
 
 
-@pytest.mark.unmeasured
 def test_too_many_rows_are_not_made(project: Build) -> None:
     """A data file that would flood the project is refused with its numbers."""
     text = "items: [{id: '{{ each.k }}', for_each: rows.csv, inputs: {topic: x}}]\n"

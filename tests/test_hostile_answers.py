@@ -279,7 +279,6 @@ ALL = FOREIGN | TORN
 REPLIES = ALL | KEYS
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
 @pytest.mark.parametrize(("bad", "words"), ALL.values(), ids=ALL)
 def test_a_submit_that_is_answered_badly(
@@ -343,7 +342,6 @@ def test_a_poll_that_is_answered_badly(root: Path, bad: Callable[[], httpx.Respo
     finished(scene, api)
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
 @pytest.mark.parametrize(("bad", "words"), REPLIES.values(), ids=REPLIES)
 def test_a_save_that_is_answered_badly(

@@ -177,7 +177,6 @@ def test_without_what_was_saved_nothing_is_merged(tmp_path: Path) -> None:
     assert change.blocked == "no-merge-base"
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("year", [2026, 2027], ids=["two people", "and a new text"])
 def test_stopped_anywhere_it_ends_the_same(folder: Path, year: int) -> None:
     """Run again, file, server and charges are those of a run that no one stopped."""

@@ -5,9 +5,6 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.unmeasured
 PACKAGE = Path(__file__).parents[1] / "contentops"
 
 LATE = {

@@ -246,7 +246,6 @@ def test_a_row_that_anybody_may_have_written(row: Row, text: str) -> None:
     assert granted >= 3
 
 
-@pytest.mark.unmeasured
 def test_threads_that_send_as_fast_as_they_may(database: str) -> None:
     """By the clock of the database, with real sessions: no second has more than its share, and the share is used."""
     sessions = [LedgerSession(database) for _ in range(4)]

@@ -220,6 +220,7 @@ SECRET = "s3cr3t"
         (f"postgresql://u:{SECRET}/a@127.0.0.1:1/db", "ledger-address"),
         (f"postgresql://u:1/{SECRET}@127.0.0.1:1/db", "ledger-address"),
         (f"postgresql://u:%zz{SECRET}@127.0.0.1:1/db", "ledger-address"),
+        (f"postgresql://u:{SECRET}\udcff@127.0.0.1:1/db", "ledger-address"),
         (f"postgresql://u@127.0.0.1:1/db?sslpassword={SECRET}", "ledger-away"),
         (f"postgresql://u@127.0.0.1:1/db?pasword={SECRET}", "ledger-address"),
         (f"host=127.0.0.1 password={SECRET} and more", "ledger-address"),

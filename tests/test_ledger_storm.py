@@ -45,7 +45,6 @@ KILLS = 5
 """Of checkouts."""
 
 
-@pytest.mark.unmeasured
 @pytest.mark.timeout(280)
 def test_whatever_is_killed_and_freezes(tmp_path: Path, postgres: str, database: str, second_database: str) -> None:
     """Five stories side by side, since each of them waits for what may still arrive, or for PostgreSQL to lose patience."""

@@ -27,7 +27,6 @@ def _most_in(sent: list[float], window: float) -> int:
     return max(sum(first <= each <= first + window for each in sent) for first in sent)
 
 
-@pytest.mark.unmeasured
 @given(
     per_minute=st.integers(1, 400),
     pauses=st.lists(st.floats(0, 90, allow_nan=False), min_size=1, max_size=8),

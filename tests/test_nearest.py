@@ -31,7 +31,6 @@ def test_the_nearest_word(word: str, known: tuple[str, ...], expected: str | Non
     assert nearest(word, known) == expected
 
 
-@pytest.mark.unmeasured
 def test_a_thousand_mistakes_among_thousands_of_names_are_quick() -> None:
     """Each wrong name costs a glance, not a comparison with every right one."""
     known = [f"name-{number:05}" for number in range(3_000)]

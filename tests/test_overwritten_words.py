@@ -180,7 +180,6 @@ def test_words_that_the_server_has_are_copied_too(tmp_path: Path) -> None:
     assert "MINE" in scene.read(copies[1])
 
 
-@pytest.mark.unmeasured
 def test_a_stop_at_any_step_of_a_replacement_leaves_the_words_somewhere(tmp_path: Path) -> None:
     """In the file, or in its copy."""
     for at in range(1, 99):
@@ -199,7 +198,6 @@ def test_a_stop_at_any_step_of_a_replacement_leaves_the_words_somewhere(tmp_path
     raise AssertionError("it never came to its end")
 
 
-@pytest.mark.unmeasured
 def test_front_matter_of_a_file_that_was_not_recorded_is_kept(tmp_path: Path) -> None:
     """Title and keys that a person changed after a stop are in the file, or in its copy, at any step of the stop."""
     for at in range(1, 99):

@@ -44,7 +44,6 @@ def _is_gone(process: int) -> bool:
     return False
 
 
-@pytest.mark.unmeasured
 @settings(max_examples=40)
 @given(parts=st.lists(st.text(max_size=5), max_size=12), processes=st.integers(0, 6), long=st.booleans())
 def test_texts_come_in_order(parts: list[str], processes: int, long: bool) -> None:
@@ -92,7 +91,6 @@ def _ending(_: str) -> None:
     sys.exit(3)
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("fail", [_killed, _raising, _ending])
 @pytest.mark.parametrize("when", ["1", "4", "6"])
 def test_what_a_process_fails_at_is_done_here(fail: Callable[[str], None], when: str) -> None:

@@ -72,7 +72,6 @@ def _loaded(root: Path, texts: Texts, processes: int) -> Desired | list[Diagnost
         return list(error.findings)
 
 
-@pytest.mark.unmeasured
 @settings(max_examples=12)
 @given(chosen=st.lists(st.sampled_from(MANIFESTS), min_size=3, max_size=9), processes=st.integers(2, 5))
 def test_manifests(chosen: list[str], processes: int) -> None:
@@ -115,7 +114,6 @@ OUTPUTS = (
 )
 
 
-@pytest.mark.unmeasured
 def test_outputs(tmp_path: Path) -> None:
     """Files of every kind, links, folders in their place, and none at all; and some that change before the next look."""
     paths = [f"out/{number % 7}/{number}.md" for number in range(1500)]

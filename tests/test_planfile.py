@@ -147,7 +147,6 @@ def test_a_plan_of_another_project_is_refused(scene: Scene, key: str) -> None:
     assert (refusal.code, key in refusal.message) == ("other-plan", True)
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("at", range(2, 60, 4))
 def test_a_killed_apply_of_a_plan_file_is_run_again(tmp_path: Path, at: int) -> None:
     """Progress made by the plan's own id is no difference."""

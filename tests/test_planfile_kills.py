@@ -245,8 +245,6 @@ KINDS: dict[str, Callable[[Scene], dict[str, Any]]] = {
 }
 GENERATED = (create, regenerate, merge, replace_edited_and_saved, finish, finish_paid, drain, replace_retried)
 """Kinds in which a server that stores what its jobs made does something else, each in its own way."""
-MEASURED = (update_edited, prune, rename, merge)
-"""Kinds that together run every line that any of them does."""
 
 
 def _die(scene: Scene, at: int) -> str:
@@ -275,16 +273,11 @@ def _contents(scene: Scene) -> list[tuple[str, str]]:
     return sorted((one.title, re.sub(r"Take \d+\.", "", one.body)) for one in scene.api.contents.values())
 
 
-def _case(kind: Callable[[Scene], dict[str, Any]], *, stores: bool, every: int) -> Any:
-    marks = () if stores or kind in MEASURED else pytest.mark.unmeasured
-    return pytest.param(kind, stores, every, id=kind.__name__ + ", jobs stored" * stores, marks=marks)
-
-
 @pytest.mark.parametrize(
     ("kind", "stores", "every"),
     [
-        *(_case(kind, stores=False, every=1) for kind in KINDS.values()),
-        *(_case(kind, stores=True, every=4) for kind in GENERATED),
+        *(pytest.param(kind, False, 1, id=kind.__name__) for kind in KINDS.values()),
+        *(pytest.param(kind, True, 4, id=f"{kind.__name__}, jobs stored") for kind in GENERATED),
     ],
 )
 def test_a_stop_at_every_step_of_a_plan_file(

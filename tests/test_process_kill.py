@@ -65,7 +65,6 @@ def _finish(invoke: Run, root: Path) -> None:
     assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
 def test_killed_again_and_again(project: Build, invoke: Run, server: Served, *, clean: bool) -> None:
     """Killed at random moments, and also robbed of `.contentops` each time: one charge and one content per item."""
@@ -111,7 +110,6 @@ def test_the_server_dies_in_the_middle(project: Build, invoke: Run, tmp_path: Pa
         assert server.contents() == _expected(name)
 
 
-@pytest.mark.unmeasured
 def test_server_and_apply_die_together(project: Build, invoke: Run, tmp_path: Path) -> None:
     """Both are killed at once, as when the machine loses power; both go on from what is on disk."""
     name = "together"

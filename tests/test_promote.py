@@ -388,7 +388,6 @@ def test_what_cannot_be_a_source_is_refused(tmp_path: Path, environments: str, w
     assert str(caught.value.findings[0].location).startswith("contentops.yaml:")
 
 
-@pytest.mark.unmeasured
 def test_a_stop_at_every_step_ends_the_same(tmp_path: Path) -> None:
     """Files, records and contents, of a new text and of one that takes the place of an earlier one."""
     with quick_folder() as folder:

@@ -429,7 +429,6 @@ def test_alias_bomb_is_refused(*, pure: bool) -> None:
     assert findings_of(bomb(4), pure=pure) == []
 
 
-@pytest.mark.unmeasured
 def test_merge_bomb_is_refused() -> None:
     """Merging the same map again and again counts like aliases do."""
     inner = "{" + ", ".join(f"k{n}: 1" for n in range(20_000)) + "}"

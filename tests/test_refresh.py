@@ -454,7 +454,6 @@ def folder() -> Iterator[Path]:
         yield made
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("file", ["as written", "gone"])
 def test_a_stop_at_every_step_of_a_pull_ends_like_a_run_that_was_not_stopped(folder: Path, file: str) -> None:
     """Pulled and moved, saved as new, and left alone: the same files and contents, and nothing is paid for."""
@@ -481,7 +480,6 @@ def test_a_stop_at_every_step_of_a_pull_ends_like_a_run_that_was_not_stopped(fol
         assert stop.record("one").saved == scene.record("one").saved, where
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("choice", [OnEdit.KEEP, OnEdit.OVERWRITE])
 @pytest.mark.parametrize(
     "habits", [{"auto_save": False}, {"auto_save": False, "create_only": True}], ids=["", "creates"]

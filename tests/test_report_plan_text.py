@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -234,7 +233,6 @@ def test_color_is_only_paint() -> None:
     assert painted == _text(plan)
 
 
-@pytest.mark.unmeasured
 @given(st.text(min_size=1), st.text(), st.recursive(st.text() | st.none(), st.lists))
 def test_no_plan_can_command_the_terminal(name: str, words: str, value: object) -> None:
     """Whatever manifests, files and servers say, the text has no control character but line feeds."""

@@ -106,7 +106,6 @@ def test_pairs_of_values(before: object, after: object, expected: tuple[str, str
     assert short_pair(before, after, 20) == expected
 
 
-@pytest.mark.unmeasured
 @given(_JSON)
 def test_json_text_reads_back_and_is_harmless(value: object) -> None:
     """The document is the same value, and no terminal obeys anything in it."""

@@ -412,7 +412,6 @@ def test_a_job_that_is_given_away_while_it_is_written_is_done_once(at: str) -> N
     assert len(texts) == (2 if at == "text" else 1)
 
 
-@pytest.mark.unmeasured
 def test_many_jobs_wait_for_room_and_all_finish() -> None:
     """More jobs than are worked on at once all end, each with its own content."""
 

@@ -260,7 +260,6 @@ hostile = st.recursive(
 )
 
 
-@pytest.mark.unmeasured
 @settings(max_examples=75, deadline=None)
 @given(
     inputs=st.dictionaries(st.sampled_from([*INPUTS, "title", "<x>", "a\nb", "call_to_action"]), hostile, max_size=6)

@@ -7,9 +7,6 @@ import functools
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.unmeasured
 PACKAGE = Path(__file__).parents[1] / "contentops"
 MODULE_LINES = 400
 FUNCTION_LINES = 60

@@ -349,7 +349,6 @@ def read(lines: list[str]) -> tuple[Noted, ...]:
     return journal.parse("".join(f"{line}\n" for line in lines).encode(), NAME).facts
 
 
-@pytest.mark.unmeasured
 @given(starts, st.lists(notes, min_size=2, max_size=3))
 def test_the_working_state_is_what_the_files_fold_to(
     start: list[Record | OpenEntry], rounds: list[list[list[Fact]]]
@@ -368,7 +367,6 @@ def test_the_working_state_is_what_the_files_fold_to(
         assert locked(*working.state.records.values(), *working.state.entries.values()) == where
 
 
-@pytest.mark.unmeasured
 @given(starts, starts, notes)
 def test_nothing_paid_is_lost_when_the_lock_changes_under_a_run(
     start: list[Record | OpenEntry], theirs: list[Record | OpenEntry], noted: list[list[Fact]]

@@ -58,7 +58,6 @@ def test_rendering_is_golden() -> None:
     )
 
 
-@pytest.mark.unmeasured
 @given(st.lists(facts.records, max_size=4), st.lists(facts.entries, max_size=3), st.randoms())
 def test_rendered_states_round_trip(records: list[Record], entries: list[OpenEntry], random: Random) -> None:
     """Reading what was rendered, with its lines in any order, gives the state back, and it renders to the same bytes."""

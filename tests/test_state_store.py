@@ -604,7 +604,6 @@ def test_a_kill_anywhere_leaves_a_state_that_was(root: Path, acts: list[list[Fac
     assert opened(root, write=False, disk=disk).journal_was_empty
 
 
-@pytest.mark.unmeasured
 @given(acts, acts, st.lists(st.lists(facts.facts, max_size=3), min_size=1, max_size=2))
 def test_a_run_that_loses_its_lock_loses_nothing_paid(
     root: Path, before: list[list[Fact] | str], after: list[list[Fact] | str], theirs: list[list[Fact]]

@@ -57,7 +57,6 @@ ANY_TITLE = st.text(
 ).filter(clean_title)
 
 
-@pytest.mark.unmeasured
 @settings(max_examples=12)
 @given(st.lists(ANY_TITLE | st.text("ab \u00a0\u3000", min_size=290, max_size=310).filter(clean_title), min_size=1))
 def test_after_an_apply_no_title_is_left_to_write(titles: list[str]) -> None:

@@ -313,7 +313,6 @@ EDITS: Mapping[str, Callable[[Path], None]] = {
 """What may happen to a project between two plans."""
 
 
-@pytest.mark.unmeasured
 @given(names=st.lists(st.sampled_from(sorted(EDITS)), min_size=1, max_size=4), ahead=st.booleans(), costs=st.booleans())
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_plan_is_the_same_with_and_without_what_was_remembered(

@@ -22,8 +22,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.running import unmeasured
-
 # Without `os` and `socket`, loading which is half of its time.
 CLIENT = """\
 import _socket, posix, sys
@@ -47,7 +45,7 @@ def script() -> str:
     address, client = Path(folder.name) / "socket", Path(folder.name) / "client.py"
     client.write_text(CLIENT)
     command = [sys.executable, "-m", "tests.warm", str(address)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=unmeasured())
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdin is not None
     assert child.stdout is not None
     assert child.stdout.readline() == b"ready\n"
@@ -77,7 +75,7 @@ def _serve(address: str) -> None:
                 listener.close()
                 _run(connection)
             connection.close()
-    os._exit(0)
+    os._exit(0)  # what is measured is measured in the forks
 
 
 def _loaded_by_an_apply() -> list[str]:

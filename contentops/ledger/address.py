@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -18,10 +20,19 @@ _KNOWS_REQUIRED = 160_000
 _UNREADABLE = "postgresql://..."
 
 
+def _parts(url: str) -> dict[str, Any]:
+    """What an address says, by name. Raises psycopg.ProgrammingError for what is no address."""
+    try:
+        return conninfo_to_dict(url)
+    except UnicodeError as error:
+        message = "half a character"
+        raise psycopg.ProgrammingError(message) from error
+
+
 def beyond_plain(url: str) -> tuple[str, ...]:
     """The settings of an address that no file of a repository may make."""
     try:
-        return tuple(sorted(conninfo_to_dict(url).keys() - _PLAIN))
+        return tuple(sorted(_parts(url).keys() - _PLAIN))
     except psycopg.ProgrammingError:
         return ()
 
@@ -32,7 +43,7 @@ def remote_servers(url: str) -> tuple[str, ...]:
     Where it names no host, the environment of whoever runs it does, or it is this machine.
     """
     try:
-        parts = conninfo_to_dict(url)
+        parts = _parts(url)
     except psycopg.ProgrammingError:
         return ()
     named = [*str(parts.get("host") or "").split(","), *str(parts.get("hostaddr") or "").split(",")]
@@ -49,13 +60,13 @@ def with_safe_password(url: str) -> str:
     if psycopg.pq.version() < _KNOWS_REQUIRED:
         return url
     stated = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.val}
-    return url if "require_auth" in {*stated, *conninfo_to_dict(url)} else make_conninfo(url, require_auth=REQUIRED)
+    return url if "require_auth" in {*stated, *_parts(url)} else make_conninfo(url, require_auth=REQUIRED)
 
 
 def shown(url: str) -> str:
     """An address without its password, as it may be printed."""
     try:
-        parts = conninfo_to_dict(url)
+        parts = _parts(url)
     except psycopg.ProgrammingError:
         return _UNREADABLE
     if misread(url):
@@ -68,7 +79,7 @@ def shown(url: str) -> str:
 def misread(url: str) -> bool:
     """Whether a part of a password is taken for something else, since it holds an `@` or a `/` as it is."""
     try:
-        parts = conninfo_to_dict(url)
+        parts = _parts(url)
     except psycopg.ProgrammingError:
         return False
     port = str(parts.get("port") or "")
