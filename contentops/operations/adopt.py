@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -233,7 +234,8 @@ def _busy(workspace: Workspace, state: State) -> Iterator[tuple[ItemId, tuple[st
     """The items whose text is to come, each with words on that, and on what to do."""
     if workspace.ledger is not None:
         for one in workspace.ledger.held.values():
-            yield one.item, ("which the queue holds", f"`contentops queue cancel {one.item}` takes it out, if it waits")
+            cancel = f"`contentops queue cancel {one.item} --project {shlex.quote(workspace.project.name)}`"
+            yield one.item, ("which the queue holds", f"{cancel} takes it out, if it waits")
     for entry in pending(state.entries.values()):
         hint = (
             f"move the file away and apply; or `contentops state resolve {entry.item} --forget --request {entry.short}`"

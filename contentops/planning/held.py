@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -127,5 +128,6 @@ def asked_for_by_none(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator
         verb = "waits" if len(left) == 1 else "wait"
         message = f"{plural(len(left), 'submit')} {verb} in the queue for what no item needs: `{left[0]}`"
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        hint = f"workers pay for it all the same; `contentops queue cancel {left[0]}` takes it out"
+        cancel = f"`contentops queue cancel {left[0]} --project {shlex.quote(inputs.project.name)}`"
+        hint = f"workers pay for it all the same; {cancel} takes it out"
         yield Note(kind="queued", message=message + more, hint=hint)
