@@ -66,6 +66,12 @@ _FOREIGN_NAMES = {
 }
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: for a quarter of the time, tests wait for processes, databases and disks."""
+    return (os.cpu_count() or 1) + 1
+
+
 LONGEST = frozenset({"test_ledger_storm", "test_executor_weather", "test_ledger_away", "test_server_replicas"})
 
 

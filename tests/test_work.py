@@ -145,6 +145,14 @@ def room(database: str) -> Iterator[Room]:
     made.session.close()
 
 
+@pytest.fixture
+def unnamed(database: str) -> Iterator[Room]:
+    """The same with a server that makes its own ids and stores no text under ours."""
+    made = Room(database, FakeApi(duration=60, request_ids="ignore", names_request=False))
+    yield made
+    made.session.close()
+
+
 def test_what_was_paid_for_is_not_queued_again(room: Room) -> None:
     """A plan may be older than an apply elsewhere, which let go of a text that failed its checks and paid for another."""
     room.deposit("a")
@@ -403,23 +411,21 @@ def test_a_worker_whose_work_was_taken_begins_again(room: Room) -> None:
     assert room.texts() == ["a", "b", "zero"]
 
 
-def test_what_no_one_can_say_stays_for_a_person(database: str) -> None:
+def test_what_no_one_can_say_stays_for_a_person(unnamed: Room) -> None:
     """A lost submit on a server that ignores our ids is looked for, then left as unknown: no worker takes it again."""
-    room = Room(database, FakeApi(duration=60, request_ids="ignore", names_request=False))
-    room.deposit("zero")
-    room.work()
-    room.deposit("a", "b")
-    room.api.fault(on("submit", 2), "kill-after")
+    unnamed.deposit("zero")
+    unnamed.work()
+    unnamed.deposit("a", "b")
+    unnamed.api.fault(on("submit", 2), "kill-after")
     with pytest.raises(Killed):
-        room.work(concurrency=1)
-    done = room.work(concurrency=1)
+        unnamed.work(concurrency=1)
+    done = unnamed.work(concurrency=1)
     assert exit_code_of_work(done) is ExitCode.INCOMPLETE
     assert done[0].results == {"done": 1, "unknown": 1}
-    assert [(one.item, one.state, one.runner) for one in room.queue().submits] == [("a", "unknown", "")]
-    submits = room.api.count("submit")
-    assert exit_code_of_work(room.work()) is ExitCode.DONE
-    assert (room.api.count("submit"), room.api.charged("All about a")) == (submits, 1)
-    room.session.close()
+    assert [(one.item, one.state, one.runner) for one in unnamed.queue().submits] == [("a", "unknown", "")]
+    submits = unnamed.api.count("submit")
+    assert exit_code_of_work(unnamed.work()) is ExitCode.DONE
+    assert (unnamed.api.count("submit"), unnamed.api.charged("All about a")) == (submits, 1)
 
 
 def test_another_limit_holds_for_workers_that_run(room: Room) -> None:
@@ -449,23 +455,21 @@ def test_an_account_that_was_asked_to_wait_is_worked_for_later(room: Room) -> No
     assert not room.api.generations
 
 
-def test_what_only_an_apply_can_be_told_is_said_of_it(database: str) -> None:
+def test_what_only_an_apply_can_be_told_is_said_of_it(unnamed: Room) -> None:
     """A worker has no `--resubmit-unknown`."""
-    room = Room(database, FakeApi(duration=60, request_ids="ignore", names_request=False))
-    room.deposit("a")
-    room.api.fault(on("submit", 1), "reset")
-    (done,) = room.work()
+    unnamed.deposit("a")
+    unnamed.api.fault(on("submit", 1), "reset")
+    (done,) = unnamed.work()
     assert "`contentops apply --resubmit-unknown`" in done.hint
 
 
-def test_one_submit_at_most_is_lost_at_first_contact(database: str) -> None:
+def test_one_submit_at_most_is_lost_at_first_contact(unnamed: Room) -> None:
     """Workers that are started again and again pay for one job, not for each, where no job has completed yet."""
-    room = Room(database, FakeApi(duration=60, request_ids="ignore", names_request=False))
-    room.deposit("a", "b", "c")
-    room.api.fault(on("submit", 1), "reset")
+    unnamed.deposit("a", "b", "c")
+    unnamed.api.fault(on("submit", 1), "reset")
     for _ in range(3):
-        (done,) = room.work()
+        (done,) = unnamed.work()
         assert (done.stopped, exit_code_of_work((done,))) == ("first-contact", ExitCode.INCOMPLETE)
         assert "state resolve" in done.hint
-    assert room.states() == {"a": "unknown", "b": "queued", "c": "queued"}
-    assert len([seen for seen in room.api.requests if seen.name == "submit"]) == 1
+    assert unnamed.states() == {"a": "unknown", "b": "queued", "c": "queued"}
+    assert len([seen for seen in unnamed.api.requests if seen.name == "submit"]) == 1
