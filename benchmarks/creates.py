@@ -17,12 +17,10 @@ import timing
 import tree
 
 NOTHING = """\
-from contentops.operations import workspace
+from contentops.operations import plan, workspace
 from contentops.planning.inputs import Choice
 
-project = workspace.open_project("", "", ())
-with workspace.open_workspace(project) as opened:
-    assert opened.plan(Choice()).changes
+assert plan.plan(workspace.open_project("", "", ()), Choice()).changes
 """
 
 
