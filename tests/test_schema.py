@@ -347,7 +347,7 @@ CASES: list[tuple[str, str, str, str, str, str, str]] = [
         "`auto` or `off`, not `true`",
         "write `auto`",
     ),
-    ("const", "version: 2", MANIFEST, "wrong-value", "2", "`version` must be `1`, not the number `2`", ""),
+    ("const", "version: 2", MANIFEST, "wrong-value", "2", "`version` must be `1`, not the number `2`", "update it"),
     ("const-text", "version: '1'", MANIFEST, "wrong-value", "'1'", "`version` must be `1`", "remove the quotes"),
     ("const-bool", "version: true", MANIFEST, "wrong-value", "true", "not `true`", ""),
     (

@@ -262,3 +262,17 @@ def test_an_item_in_place_of_an_option_is_told_the_option(invoke: Run, site: Pat
     assert "did you mean" not in invoke(command, "zzz", cwd=site).stderr
     ended = invoke("-C", str(site), command, "welcome", "--json")
     assert "did you mean `--select welcome`?" in ended.stdout
+
+
+def test_data_that_is_no_file_is_told_where_it_is_named(invoke: Run, site: Path) -> None:
+    """The place to mend is the manifest: of a folder there is no line to show."""
+    item = '  - {id: "a-{{ each.x }}", for_each: content, inputs: {topic: T, target_audience: readers}}\n'
+    (site / "content/a.yaml").write_text(
+        f"defaults: {{template: blog_article_generator, style: general_blog}}\nitems:\n{item}"
+    )
+    ended = invoke("plan", cwd=site)
+    assert ended.code == 1
+    assert ended.stderr.splitlines()[:2] == [
+        "error[unreadable-file]: `content` is not a file",
+        "  --> content/a.yaml:3:38",
+    ]

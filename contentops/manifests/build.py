@@ -116,6 +116,10 @@ class FileBuilder:
                     message = f"{whose} names `{written[:200]}`, which {data}"
                     problems.add(finding(document, "no-data-file", message, pointer, hint=hint))
                     continue
+                if data.problem is not None:
+                    why = data.problem
+                    problems.add(finding(document, why.code, why.message, pointer, hint=why.hint))
+                    continue
                 rows, findings = self._read_rows(data)
                 for found_there in findings:
                     problems.add(found_there)
@@ -142,8 +146,6 @@ class FileBuilder:
 
     def _read_rows(self, data: DataFile) -> tuple[list[DataRow], list[Diagnostic]]:
         """The rows and findings of a data file."""
-        if data.problem is not None:
-            return [], [data.problem]
         if data.path not in self._read:
             self._read[data.path] = read_rows(data.path, data.content)
         return self._read[data.path]

@@ -316,6 +316,7 @@ def _wrong_value(document: YamlDocument, problem: _Problem, known: Sequence[Any]
         hint = "remove the quotes"
     if isinstance(value, bool) and "off" in known:
         hint = f"write `{'auto' if value else 'off'}`"
+    hint = hint or str(problem.schema.get("errorMessage", ""))
     what = f"must be {_join([f'`{_short(entry)}`' for entry in known])}, not {_kind(value)}"
     return _about_value(document, problem, "wrong-value", what, hint)
 
