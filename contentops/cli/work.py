@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     "--concurrency",
     metavar="N",
     type=click.IntRange(min=1),
-    help="At most N unfinished jobs of an account here.  [default: `api.max_in_flight` of the last deposit]",
+    help="At most N unfinished jobs of an account here.  [default: `api.max_in_flight` of the deposit before it began]",
 )
 @click.option("--once", is_flag=True, help="End when nothing is left that it could do.")
 @file_option("--events", help="Write what happens to FILE, one JSON object a line.")
