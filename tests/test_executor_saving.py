@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from contentops.model import Save
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed, Stored, on
 from tests.fakes.scene import Scene, blog, quick_folder, results
@@ -114,6 +115,18 @@ def test_a_file_that_was_emptied_empties_nothing_on_the_server(root: Path, left:
     (root / "out/one.md").unlink()
     assert results(scene.apply()) == {"one": "done"}
     assert (scene.read("out/one.md"), scene.api.count("save")) == (text, 1)
+
+
+def test_a_file_that_was_emptied_is_not_saved_as_new_either(root: Path) -> None:
+    """Where saves are turned on later, the server may have stored the text by itself."""
+    scene = Scene(root, FakeApi(duration=30, auto_save=True))
+    scene.write("content/blog.yaml", f"defaults: {{save: false}}\n{blog('one')}")
+    scene.apply()
+    scene.write("out/one.md", "")
+    assert not [change for change in scene.plan().changes if change.has(Save)]
+    scene.write("content/blog.yaml", blog("one"))
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert all(each.body.strip() for each in scene.api.contents.values())
 
 
 def test_an_edit_in_the_web_app_is_never_overwritten(root: Path) -> None:

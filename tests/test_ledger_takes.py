@@ -11,6 +11,7 @@ import pytest
 
 from contentops.digest import digest_bytes
 from contentops.model import Action
+from contentops.operations.records import resolve
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.ledger import SceneLedger
 from tests.fakes.scene import Scene, blog, results
@@ -60,6 +61,22 @@ def test_who_declares_something_else_by_now_takes_no_further_take(
     assert results(one.apply()) == {"a": "done"}
     assert "Take 2." in one.read("out/a.md")
     assert one.api.charged("All about a in 2026") == 2
+
+
+def test_a_further_take_that_no_one_waits_for_any_more_is_told_and_can_be_given_up(
+    tmp_path: Path, ledger: SceneLedger, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asked for it may be gone, or declare something else by now: it is neither hidden nor in the way for ever."""
+    one, two = _checkouts(tmp_path, ledger)
+    _killed(one, "status", replace=("a",))
+    two.write("content/blog.yaml", blog("a", year=2027))
+    two.apply()
+    (note,) = two.plan().notes
+    assert (note.kind, "`a`" in note.message) == ("further-take", True)
+    words = note.hint.split("`")[1].split()
+    monkeypatch.setenv("CONTENTOPS_LEDGER", database)
+    resolve(two.project, words[3], forget=True, request=words[words.index("--request") + 1])
+    assert not two.plan().notes
 
 
 @pytest.mark.parametrize("when", ["section", "status"])

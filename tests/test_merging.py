@@ -134,14 +134,14 @@ def test_a_merge_is_written_and_saved(tmp_path: Path) -> None:
     assert "`## Closing` stays as it was edited; not taken: " in run_text(run)
 
 
-def test_a_file_that_a_person_emptied_is_saved_as_it_is(tmp_path: Path) -> None:
-    """What was removed stays removed on the server too: the new text is not saved in its place."""
+def test_a_file_that_was_emptied_is_not_merged(tmp_path: Path) -> None:
+    """Nothing would be left of the new text: it is not paid for."""
     scene = edited_scene(tmp_path)
-    head = scene.read("out/one.md").rindex("---\n") + 4
-    scene.write("out/one.md", scene.read("out/one.md")[:head])
-    scene.apply()
-    assert scene.read("out/one.md")[head:].strip() == ""
-    assert scene.api.contents[scene.record("one").content_id].body.strip() == ""
+    there = scene.api.contents[scene.record("one").content_id].body
+    scene.write("out/one.md", "")
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert scene.plan().changes[0].blocked == "emptied"
+    assert (scene.api.credits, scene.api.contents[scene.record("one").content_id].body) == (4, there)
 
 
 def test_a_merged_text_is_merged_again(tmp_path: Path) -> None:

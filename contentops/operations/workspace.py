@@ -230,6 +230,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         interrupted=not store.journal_was_empty,
         honours_ids=honours_ids(state, server),
         held=workspace.ledger.held if workspace.ledger is not None else {},
+        left=store.left,
     )
 
 

@@ -85,6 +85,12 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | Non
     return block("edited", hint, reasons=reasons, entry=entry)
 
 
+def emptied(item: ItemSides, reasons: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer:
+    """The answer that holds an item back whose file lost its text, which no one means to save or to merge."""
+    hint = f"`{item.file.path}` has no text any more: remove the file, and its text is written again"
+    return block("emptied", f"{hint}; a save would leave none on the server either", reasons=reasons, entry=entry)
+
+
 def merging(
     item: ItemSides, reasons: tuple[Reason, ...], entry: OpenEntry | None, *, edited: str | None = None
 ) -> BodyAnswer:
@@ -94,6 +100,8 @@ def merging(
     """
     record = item.own
     assert record is not None
+    if edited is None and item.is_emptied:
+        return emptied(item, reasons, entry)
     base = item.inputs.text(record.generated) if record.generated else None
     if base is None:
         what = f"what was generated for `{item.file.path}`"

@@ -131,3 +131,15 @@ def asked_for_by_none(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator
         cancel = f"`contentops queue cancel {left[0]} --project {shlex.quote(inputs.project.name)}`"
         hint = f"workers pay for it all the same; {cancel} takes it out"
         yield Note(kind="queued", message=message + more, hint=hint)
+
+
+def left_to_others(inputs: PlanInputs) -> Iterator[Note]:
+    """That further takes wait for those who asked for them, where no one works on them now."""
+    left = [entry for entry in inputs.left if entry.request_id not in inputs.held]
+    if left:
+        verb = "waits" if len(left) == 1 else "wait"
+        message = f"{plural(len(left), 'further take')} {verb} in the ledger for whoever asked: `{left[0].item}`"
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        forget = f"`contentops state resolve {left[0].item} --forget --request {left[0].short}`"
+        hint = f"an apply of what asked for it writes it; where no one does any more, {forget} gives it up"
+        yield Note(kind="further-take", message=message + more, hint=hint)

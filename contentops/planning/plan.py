@@ -13,7 +13,7 @@ from contentops.documents.paths import collision_key
 from contentops.errors import UsageError, did_you_mean, plural, price
 from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
 from contentops.planning.decide import decide, decide_gone, find_file, hold
-from contentops.planning.held import asked_for_by_none, beside_others, queued_first
+from contentops.planning.held import asked_for_by_none, beside_others, left_to_others, queued_first
 from contentops.planning.inputs import ItemSides, pending
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_rings, missed, pair_renames
@@ -106,7 +106,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
     """
     choice = inputs.choice
     _check_replace(inputs)
-    notes: list[Note] = [*choice.notes, *_other_servers(inputs)]
+    notes: list[Note] = [*choice.notes, *_other_servers(inputs), *left_to_others(inputs)]
     queued = queued_first(inputs)
     candidates = list(_candidates(inputs, notes, queued))
     if inputs.held:

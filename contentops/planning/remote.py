@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
-from contentops.digest import NO_TEXT, NOTHING
+from contentops.digest import NOTHING
 from contentops.documents.clean import title_digest
 from contentops.documents.merge import Merged, Renewed, merge_edits, merge_keys, take_new
 from contentops.errors import plural
@@ -16,6 +16,7 @@ from contentops.planning.edits import (
     block,
     edit,
     edit_choice,
+    emptied,
     is_strict,
     merging,
     no_base,
@@ -141,11 +142,9 @@ def _taken(body: BodyAnswer) -> Remote | None:
 
 def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ...]] | BodyAnswer:
     """How a text is saved over what the server has, with what is lost there; or what holds the item back."""
-    remote, path, known = item.remote, item.spec.output, known_there(item, body)
-    if known is not None and known.body != NO_TEXT and item.file.body == NO_TEXT and not body.writes:
-        hint = f"`{item.file.path}` has no text any more, and a save would leave none on the server either"
-        hint += ": remove the file, and its last text is written again, or set `save: false`"
-        return block("emptied", hint, reasons=body.reasons)
+    remote, path = item.remote, item.spec.output
+    if item.is_emptied and not body.writes:
+        return emptied(item, body.reasons)
     if remote is not None and remote.problem:
         return block("unreadable-there", f"{_where(item)} cannot be compared: {remote.problem}", reasons=body.reasons)
     if remote is not None and remote.deleted:

@@ -118,6 +118,11 @@ class StateStore:
         """Leave out further takes of others, but of requests that are `declared` here; in memory only."""
         self._working.leave_further(declared)
 
+    @property
+    def left(self) -> tuple[OpenEntry, ...]:
+        """What was left out so."""
+        return self._working.left
+
     def unshare(self) -> None:
         """Share them no longer."""
         self._shared = None

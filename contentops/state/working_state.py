@@ -50,6 +50,8 @@ class WorkingState:
         self.entries: dict[RequestId, OpenEntry] = dict(folded.state.entries)
         self._further: set[RequestId] = set()
         """Further takes of others."""
+        self.left: tuple[OpenEntry, ...] = ()
+        """Those of them that were left out."""
         self.waiting: list[str] = []
         """Lines for the journal."""
         self._snapshot: State | None = None
@@ -116,9 +118,10 @@ class WorkingState:
         if not self._further:
             return
         asked = set(declared)
-        for request_id in self._further & self.entries.keys():
-            if self.entries[request_id].digest not in asked:
-                del self.entries[request_id]
+        found = (self.entries[request_id] for request_id in self._further & self.entries.keys())
+        self.left = tuple(locks.in_order(entry for entry in found if entry.digest not in asked))
+        for entry in self.left:
+            del self.entries[entry.request_id]
         self._snapshot = None
 
     def note(self, step: str, facts: Sequence[Fact]) -> None:
