@@ -853,3 +853,26 @@ def test_any_bytes_give_a_value_or_findings(data: bytes) -> None:
     document, findings = read_yaml("a.yaml", data)
     assert document.source.path == "a.yaml"
     assert all(found.severity is Severity.ERROR for found in findings)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        'api: {base_url: "https://me:SECRET@host/x", key_env: X]',
+        "ledger: postgresql://u:SEC/RET@h/d: x",
+        "api:\n  token:\n\tSECRET",
+        "api key: SECRET: b",
+        "private_key: SECRET: b",
+        "client_credentials: SECRET: b",
+        "passphrase: SECRET: b",
+        "db_pwd: SECRET: b",
+    ],
+)
+def test_a_secret_in_a_line_that_cannot_be_read_is_not_shown(written: str) -> None:
+    """Whichever of several secrets it is, and however its name and its indentation are written."""
+    secret = "hunter2Planted"
+    text = written.replace("SECRET", secret).replace("SEC/RET", f"{secret[:7]}/{secret[7:]}")
+    _, findings = read_yaml("contentops.yaml", f"{text}\n".encode())
+    assert findings
+    said = " ".join(f"{one.message} {one.excerpt} {one.hint}" for one in findings)
+    assert not any(secret[at : at + 5] in said for at in range(len(secret) - 4)), said

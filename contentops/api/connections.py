@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import socket
 import ssl
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -166,4 +167,6 @@ def _words(error: BaseException) -> str:
     """Without the number that stands before them; asyncio has its own words, and an address, in their place."""
     if isinstance(error, OSError) and (type(error) is OSError or isinstance(error, ConnectionError | TimeoutError)):
         return os.strerror(error.errno).lower() if error.errno else str(error)
+    if isinstance(error, socket.gaierror) and error.strerror:
+        return error.strerror.lower()
     return str(error)

@@ -142,7 +142,7 @@ def _show_item(session: Session, item: str) -> None:
     except ContentopsError as error:
         if item.endswith(PLAN_ENDING) and error.diagnostics()[0].code in _NOT_FOUND:
             raise no_plan_file(f"there is no plan file `{item}` and no item of this name") from error
-        if os.path.lexists(session.path(item)) and error.diagnostics()[0].code in _NOT_FOUND:
+        if session.path(item).is_file() and error.diagnostics()[0].code in _NOT_FOUND:
             hint = f"a plan file is shown where its name ends with `{PLAN_ENDING}`: give it such a name"
             raise no_plan_file(f"`{visible(item)}` is a file, and no item has this name", hint) from error
         raise

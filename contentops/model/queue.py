@@ -19,6 +19,8 @@ class Detached(Struct, frozen=True, kw_only=True):
     """What these cost."""
     known: tuple[ItemId, ...] = ()
     """The items whose submits someone has asked for before."""
+    withdrawn: int = 0
+    """Submits that were taken out of the queue, as no one needs them any more."""
     waiting: int = 0
     """Changes of the plan that only an apply at a checkout carries out."""
 

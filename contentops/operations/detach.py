@@ -66,6 +66,7 @@ def detach(
         queued=tuple(row.item for row in rows if row.request_id in queued),
         credits=sum(row.credits for row in rows if row.request_id in queued),
         known=tuple(row.item for row in rows if row.request_id not in queued),
+        withdrawn=len(gone),
         waiting=waiting,
     )
 

@@ -237,7 +237,7 @@ def section(project: Project, item: str, heading: str) -> str:
     """
     _, record = recorded(project, item)
     known = headings(split(Outputs(project.root).read(record.output)).body)
-    found = [one for one in known if bare(one) == bare(heading)]
+    found = [one for one in known if bare(heading) and bare(one) == bare(heading)]
     if len(found) > 1:
         message = f"`{record.output}` has {len(found)} sections `{found[0]}`, and a server takes the first of them"
         hint = "give one of them another heading, and apply, so that its own name tells which is meant"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.digest import NOTHING, Digest
+from contentops.digest import NO_TEXT, NOTHING, Digest
 from contentops.documents.merge import touched
 from contentops.documents.paths import collision_key
 from contentops.model import Acknowledge, Action, MergeRule, OnEdit, Reason
@@ -85,6 +85,14 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | Non
     return block("edited", hint, reasons=reasons, entry=entry)
 
 
+def is_emptied(item: ItemSides) -> bool:
+    """Whether the file has no text any more, as an editor or a full disk leaves it, where the record had one."""
+    own = item.own
+    if own is None or not item.file.exists or item.file.body != NO_TEXT:
+        return False
+    return bool({own.generated, own.saved.body if own.saved is not None else NOTHING} - {NOTHING, NO_TEXT})
+
+
 def emptied(item: ItemSides, reasons: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer:
     """The answer that holds an item back whose file lost its text, which no one means to save or to merge."""
     hint = f"`{item.file.path}` has no text any more: remove the file, and its text is written again"
@@ -100,7 +108,7 @@ def merging(
     """
     record = item.own
     assert record is not None
-    if edited is None and item.is_emptied:
+    if edited is None and is_emptied(item):
         return emptied(item, reasons, entry)
     base = item.inputs.text(record.generated) if record.generated else None
     if base is None:

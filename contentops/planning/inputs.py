@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from contentops.digest import NO_TEXT, NOTHING, Digest, is_same_json
+from contentops.digest import NOTHING, Digest, is_same_json
 from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
 from contentops.model import (
@@ -212,14 +212,6 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     def is_edited(self) -> bool:
         """Whether a person has edited the body of the file that the record knows."""
         return self.own is not None and is_edited(self.file, self.own, self.entries)
-
-    @property
-    def is_emptied(self) -> bool:
-        """Whether the file has no text any more, as an editor or a full disk leaves it, where the record had one."""
-        own = self.own
-        if own is None or not self.file.exists or self.file.body != NO_TEXT:
-            return False
-        return bool({own.generated, own.saved.body if own.saved is not None else NOTHING} - {NOTHING, NO_TEXT})
 
     @property
     def remote(self) -> Remote | None:

@@ -17,6 +17,7 @@ from contentops.planning.edits import (
     edit,
     edit_choice,
     emptied,
+    is_emptied,
     is_strict,
     merging,
     no_base,
@@ -143,7 +144,7 @@ def _taken(body: BodyAnswer) -> Remote | None:
 def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ...]] | BodyAnswer:
     """How a text is saved over what the server has, with what is lost there; or what holds the item back."""
     remote, path = item.remote, item.spec.output
-    if item.is_emptied and not body.writes:
+    if is_emptied(item) and not body.writes:
         return emptied(item, body.reasons)
     if remote is not None and remote.problem:
         return block("unreadable-there", f"{_where(item)} cannot be compared: {remote.problem}", reasons=body.reasons)

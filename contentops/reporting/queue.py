@@ -25,6 +25,8 @@ def detached_text(found: Detached) -> str:
     """What was queued, in a line or three."""
     queued = f"Queued {plural(len(found.queued), 'submit')} for {plural(found.credits, 'credit')}"
     lines = [f"{queued}: `contentops work` carries them out." if found.queued else "Queued nothing."]
+    if found.withdrawn:
+        lines.append(f"{plural(found.withdrawn, 'submit')} taken out of the queue: not needed any more.")
     if found.known:
         lines.append(f"{plural(len(found.known), 'submit')} queued or paid for before: not queued again.")
     if found.queued or found.known:

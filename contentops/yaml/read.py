@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from contentops.errors import Diagnostic
 
 
-_NAME: Final = r"""["']?(?:key|key_env|user_env|user_id|(?:[\w-]*[_-])?(?:(?:api|access|secret)[_-]?key|token|secret
-    |password|passwd|bearer|authorization))(?![\w-])["']?"""
+_NAME: Final = r"""["']?(?:key|key_env|user_env|user_id|(?:[\w-]*[_-])?(?:(?:api|access|secret|private)[_ -]?key
+    |token|secret|password|passphrase|passwd|pass|pwd|credentials?|bearer|authorization))(?![\w-])["']?"""
 _ALONE: Final = rf"(?ix)\s*(?:-\s+)*{_NAME}\s*[:=]?\s*(?P<value>\S.*)?"
 _INSIDE: Final = rf"(?ix)[{{,]\s*{_NAME}\s*:\s*(?P<value>\S.*)"
-_LOGIN: Final = re.compile(r"://(?P<value>[^/\s\"']*)@")
+_LOGIN: Final = re.compile(r"://(?P<value>[^\s\"']*)@")
 _GOES_ON: Final = re.compile(r"[|>\"'&!]|$")
 _OURS: Final = "key: value"
 """What hints say themselves."""
@@ -55,7 +55,7 @@ def discreet(source: Source, found: Diagnostic) -> Diagnostic:
     number = found.location.line if found.location else 0
     line = found.excerpt or source.line(number)  # a long one is not shown, but words may repeat it
     whole = (_indent(line), len(line.rstrip()))
-    spans = (whole,) if _goes_on(source, number, whole[0]) else _spans(line)
+    spans = (whole,) if _goes_on(source, number, line) else _spans(line)
     if not spans:
         return found
     values, excerpt = [line[start:end] for start, end in spans], found.excerpt
@@ -75,15 +75,15 @@ def _spans(line: str) -> tuple[tuple[int, int], ...]:
     match = re.match(_ALONE, line)
     if not match or not match["value"]:
         match = re.search(_INSIDE, line)
-    if match and match["value"]:
-        return ((match.start("value"), len(line.rstrip())),)
-    return tuple(match.span("value") for match in _LOGIN.finditer(line))
+    named = ((match.start("value"), len(line.rstrip())),) if match and match["value"] else ()
+    return (*named, *(match.span("value") for match in _LOGIN.finditer(line)))
 
 
-def _goes_on(source: Source, number: int, indent: int) -> bool:
+def _goes_on(source: Source, number: int, line: str) -> bool:
     """Whether a line belongs to the value of a secret that begins above it."""
+    indent = _indent(line.expandtabs())
     for above in map(source.line, range(number - 1, max(0, number - _LONGEST), -1)):
-        if above.strip() and _indent(above) < indent:
+        if above.strip() and _indent(above.expandtabs()) < indent:
             match = re.fullmatch(_ALONE, above.rstrip())
             return match is not None and _GOES_ON.match(match["value"] or "") is not None
     return False
