@@ -142,6 +142,9 @@ def test_a_file_that_was_emptied_is_not_merged(tmp_path: Path) -> None:
     assert results(scene.apply()) == {"one": "blocked"}
     assert scene.plan().changes[0].blocked == "emptied"
     assert (scene.api.credits, scene.api.contents[scene.record("one").content_id].body) == (4, there)
+    assert "`--on-edit overwrite`" in scene.plan().changes[0].hint
+    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
+    assert "in 2027" in scene.read("out/one.md")
 
 
 def test_a_merged_text_is_merged_again(tmp_path: Path) -> None:

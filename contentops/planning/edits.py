@@ -93,10 +93,9 @@ def is_emptied(item: ItemSides) -> bool:
     return bool({own.generated, own.saved.body if own.saved is not None else NOTHING} - {NOTHING, NO_TEXT})
 
 
-def emptied(item: ItemSides, reasons: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer:
-    """The answer that holds an item back whose file lost its text, which no one means to save or to merge."""
-    hint = f"`{item.file.path}` has no text any more: remove the file, and its text is written again"
-    return block("emptied", f"{hint}; a save would leave none on the server either", reasons=reasons, entry=entry)
+def emptied(item: ItemSides, then: str, reasons: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer:
+    """The answer that holds an item back whose file lost its text; `then`: what is to be done."""
+    return block("emptied", f"`{item.file.path}` has no text any more: {then}", reasons=reasons, entry=entry)
 
 
 def merging(
@@ -109,7 +108,8 @@ def merging(
     record = item.own
     assert record is not None
     if edited is None and is_emptied(item):
-        return emptied(item, reasons, entry)
+        then = "`--on-edit overwrite` writes the new one; a merge would leave none in it"
+        return emptied(item, then, reasons, entry)
     base = item.inputs.text(record.generated) if record.generated else None
     if base is None:
         what = f"what was generated for `{item.file.path}`"

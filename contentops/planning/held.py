@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.errors import plural
+from contentops.errors import first_of, plural
 from contentops.model import Action, Drain, Note, Reason, request_id
 from contentops.planning.inputs import is_same
 
@@ -126,20 +126,17 @@ def asked_for_by_none(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator
     )
     if left:
         verb = "waits" if len(left) == 1 else "wait"
-        message = f"{plural(len(left), 'submit')} {verb} in the queue for what no item needs: `{left[0]}`"
-        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        message = f"{plural(len(left), 'submit')} {verb} in the queue for what no item needs: {first_of(left)}"
         cancel = f"`contentops queue cancel {left[0]} --project {shlex.quote(inputs.project.name)}`"
-        hint = f"workers pay for it all the same; {cancel} takes it out"
-        yield Note(kind="queued", message=message + more, hint=hint)
+        yield Note(kind="queued", message=message, hint=f"workers pay for it all the same; {cancel} takes it out")
 
 
 def left_to_others(inputs: PlanInputs) -> Iterator[Note]:
     """That further takes wait for those who asked for them, where no one works on them now."""
     left = [entry for entry in inputs.left if entry.request_id not in inputs.held]
     if left:
-        verb = "waits" if len(left) == 1 else "wait"
-        message = f"{plural(len(left), 'further take')} {verb} in the ledger for whoever asked: `{left[0].item}`"
-        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        verb, items = "waits" if len(left) == 1 else "wait", first_of([entry.item for entry in left])
+        message = f"{plural(len(left), 'further take')} {verb} in the ledger for whoever asked: {items}"
         forget = f"`contentops state resolve {left[0].item} --forget --request {left[0].short}`"
         hint = f"an apply of what asked for it writes it; where no one does any more, {forget} gives it up"
-        yield Note(kind="further-take", message=message + more, hint=hint)
+        yield Note(kind="further-take", message=message, hint=hint)

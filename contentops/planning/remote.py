@@ -145,7 +145,8 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
     """How a text is saved over what the server has, with what is lost there; or what holds the item back."""
     remote, path = item.remote, item.spec.output
     if is_emptied(item) and not body.writes:
-        return emptied(item, body.reasons)
+        then = "remove the file, and a text is written again; a save would leave none on the server either"
+        return emptied(item, then, body.reasons)
     if remote is not None and remote.problem:
         return block("unreadable-there", f"{_where(item)} cannot be compared: {remote.problem}", reasons=body.reasons)
     if remote is not None and remote.deleted:
