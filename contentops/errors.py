@@ -107,10 +107,14 @@ def first_of(names: Sequence[str]) -> str:
     return f"`{names[0]}`{f' and {len(names) - 1:,} more' if names[1:] else ''}"
 
 
-def price(least: int, most: int, retries: int = 0) -> str:
-    """What is paid: `4 credits`, and where texts may be paid for again: `4 credits, up to 12 with 2 retries`."""
+def price(least: int, most: int, retries: int = 0, *, at_most: bool = False) -> str:
+    """What is paid: `4 credits`, and where texts may be paid for again: `4 credits, up to 12 with 2 retries`.
+
+    `at_most`: both are upper bounds, as the price of a text depends on its length: `at most 12 credits`.
+    """
     with_ = plural(retries, "retry").replace("retrys", "retries") if retries else "every retry"
-    return plural(least, "credit") + (f", up to {most:,} with {with_}" if most > least else "")
+    words = plural(least, "credit") + (f", up to {most:,} with {with_}" if most > least else "")
+    return f"at most {words}" if at_most else words
 
 
 class ContentopsError(Exception):

@@ -42,7 +42,7 @@ START = """
 RECALLED = """
     contentops.atomic_io contentops.ci contentops.ci.runner contentops.cli.job contentops.cli.plan
     contentops.cli.terminal contentops.digest contentops.loopback contentops.manifests contentops.manifests.root
-    contentops.model contentops.operations contentops.operations.unchanged contentops.reporting
+    contentops.model contentops.operations contentops.operations.unchanged contentops.pricing contentops.reporting
     contentops.reporting.diagnostics contentops.reporting.layout contentops.reporting.plan_text
     contentops.reporting.summary contentops.sanitize contentops.state contentops.state.state_dir
 """

@@ -32,12 +32,13 @@ from contentops.cli.run import carry_out
 from contentops.errors import ExitCode, UsageError, plural, suggest
 from contentops.manifests.declare import SPEC_FIELDS
 from contentops.manifests.project import parse_variable, source_of
-from contentops.model import BASE, CREDITS
+from contentops.model import BASE
 from contentops.operations import adopt as operation
 from contentops.operations import imports
 from contentops.operations.adopt import Options, Telling, read_map
 from contentops.operations.apply import ApplyOptions
 from contentops.operations.workspace import catalog_of, locked_environments
+from contentops.pricing import CREDITS
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible

@@ -92,6 +92,7 @@ async def retry(ctx: Context, item: Item, place: JobPlace, step: RetryText, stan
             digest=step.digest,
             attempt=entry.attempt + 1,
             credits=step.credits,
+            at_most=step.at_most,
             section=step.section,
             retry=entry.retry + 1,
         )

@@ -283,6 +283,7 @@ def outcome_of(ctx: Context, item: Item, standing: Standing, end: Ended, done: S
         result=end.result,
         steps=tuple(done),
         credits=ctx.spent[item.id],
+        credits_at_most=ctx.spent[item.id] > 0 and change.credits_at_most,
         credits_unknown=ctx.unsettled[item.id],
         output=standing.path or change.target,
         copy=standing.copy,

@@ -17,7 +17,6 @@ from contentops.ledger.entries import QUEUED, EntryOwner, entry_in
 from contentops.ledger.rows import read_json
 from contentops.ledger.runner import ALIVE
 from contentops.model import (
-    CREDITS,
     Cancelled,
     ItemId,
     JobState,
@@ -29,6 +28,7 @@ from contentops.model import (
     RequestId,
     request_id,
 )
+from contentops.pricing import CREDITS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -18,7 +18,8 @@ from contentops.errors import Severity, nearest
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.checks import read_checks
 from contentops.manifests.values import Branch, Tree, Written, entry_hint, kind_of, top
-from contentops.model import CREDITS, ItemId, MergeRule, OnEdit, Request, Spec
+from contentops.model import ItemId, MergeRule, OnEdit, Request, Spec
+from contentops.pricing import CREDITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

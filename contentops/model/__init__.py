@@ -6,7 +6,6 @@ and the messages. Nothing here touches clock, disk, network or environment.
 
 from contentops.model.desired import (
     BASE,
-    CREDITS,
     NO_CHECKS,
     PROJECT_FILE,
     ApiSettings,
@@ -73,7 +72,6 @@ from contentops.model.stored import StoredMap
 
 __all__ = [
     "BASE",
-    "CREDITS",
     "NO_CHECKS",
     "PROJECT_FILE",
     "AccountWork",

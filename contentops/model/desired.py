@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Literal
 
 from msgspec import Struct, field
@@ -12,6 +11,7 @@ from msgspec import Struct, field
 from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, Location
 from contentops.model.records import ItemId, Json
+from contentops.pricing import Price, price_of_request
 
 
 class Level(enum.StrEnum):
@@ -272,10 +272,6 @@ class CatalogSnapshot(Struct, frozen=True, kw_only=True):
         return Catalog(templates=self.templates, styles=frozenset(self.styles), verticals=known, brand_voices=voices)
 
 
-CREDITS: Mapping[str, int] = MappingProxyType({"quick": 1, "standard": 4, "premium": 5})
-"""Credits per generation by mode (the vendor's page on usage and limits)."""
-
-
 class OnEdit(enum.StrEnum):
     """What to do when the spec of a file edited by hand changes."""
 
@@ -321,10 +317,9 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
         """The fingerprint that decides whether money is spent."""
         return digest_json(self.as_json())
 
-    @property
-    def credits(self) -> int:
-        """The price of one submit."""
-        return CREDITS[self.mode]
+    def price(self, section: str = "") -> Price:
+        """The price of one submit: of the whole text, or of one section."""
+        return price_of_request(self.template, self.mode, self.inputs, is_section=bool(section))
 
 
 class Origin(Struct, frozen=True, kw_only=True, gc=False):

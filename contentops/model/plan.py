@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 
 from contentops.digest import NOTHING, Digest, digest_json
-from contentops.errors import Diagnostic, InputError, Refused
+from contentops.errors import Diagnostic, InputError, Refused, price
 from contentops.model.desired import Budget, Spec
 from contentops.model.records import ItemId, JobState, Json, Observed, OpenEntry, Record, Remote, RequestId
 from contentops.model.steps import (
@@ -112,6 +112,11 @@ class Change(Struct, frozen=True, kw_only=True):
         return sum(step.credits for step in self._paying)
 
     @property
+    def credits_at_most(self) -> bool:
+        """Whether its credits are an upper bound, as a price depends on how long the text becomes."""
+        return any(step.at_most for step in self.steps if isinstance(step, Submit | RetryText))
+
+    @property
     def retries(self) -> int:
         """How often more it may be paid for, if the text fails its checks each time."""
         return sum(step.times - step.certain for step in self.steps if isinstance(step, RetryText))
@@ -193,6 +198,12 @@ class Change(Struct, frozen=True, kw_only=True):
         return (step for step in reversed(self.steps) if isinstance(step, Write | Update | Acknowledge))
 
 
+def cost_words(changes: Iterable[Change]) -> str:
+    """What some changes cost together: `8 credits`, `8 credits, up to 12 with every retry`, `at most 12 credits`."""
+    found = [(change.credits, change.credits_worst, change.credits_at_most) for change in changes]
+    return price(sum(one[0] for one in found), sum(one[1] for one in found), at_most=any(one[2] for one in found))
+
+
 class Note(Struct, frozen=True, kw_only=True):
     """Something worth knowing that is no change: an orphan, a held-back item."""
 
@@ -232,6 +243,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     def credits(self) -> int:
         """What applying it costs."""
         return sum(change.credits for change in self.changes)
+
+    @property
+    def credits_at_most(self) -> bool:
+        """Whether its credits are an upper bound: of some change they are."""
+        return any(change.credits_at_most for change in self.changes)
 
     @property
     def submits(self) -> int:
@@ -289,6 +305,8 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     credits: int
     credits_worst: int | None = None
     """With every retry; None: as `credits`, where an older plan does not say."""
+    credits_at_most: bool = False
+    """Both are upper bounds; older plans lack it."""
     retries: int = 0
     attempt: int
     reasons: tuple[Reason, ...]

@@ -45,6 +45,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """The names of the steps that were carried out."""
     credits: int = 0
     """Spent on it in this run."""
+    credits_at_most: bool = False
+    """They are an upper bound, as the price depends on how long the text became."""
     credits_unknown: int = 0
     """Spent on it too if the server took a submit of this run whose answer was lost."""
     output: str = ""
@@ -88,6 +90,11 @@ class Run(Struct, frozen=True, kw_only=True):
     def credits(self) -> int:
         """Credits spent by this run."""
         return sum(outcome.credits for outcome in self.outcomes)
+
+    @property
+    def credits_at_most(self) -> bool:
+        """Whether its credits are an upper bound: of some item they are."""
+        return any(outcome.credits_at_most for outcome in self.outcomes)
 
     @property
     def credits_unknown(self) -> int:

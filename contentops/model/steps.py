@@ -40,6 +40,8 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     digest: Digest
     attempt: int
     credits: int
+    at_most: bool = False
+    """The price depends on how long the text becomes: it may be fewer credits."""
     section: str = ""
     """The heading of the one section to generate again, or empty: the whole text."""
     retry: int = 0
@@ -53,6 +55,8 @@ class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
     digest: Digest
     credits: int
     """For each time."""
+    at_most: bool = False
+    """As in `Submit`."""
     times: int
     certain: bool = False
     """The text that is there fails already, so the first time is no question."""

@@ -205,7 +205,7 @@ def show(project: Project, item: str, world: World | None = None) -> tuple[dict[
         found |= {
             "request": spec.request.as_json(),
             "digest": spec.digest,
-            "credits": price_of(spec, project.api.server),
+            **price_of(spec, project.api.server).as_json(),
             "output": spec.output,
             "metadata": dict(spec.metadata),
             "tags": list(spec.tags),

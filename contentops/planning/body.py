@@ -332,9 +332,15 @@ def _generate(item: ItemSides, action: Action, why: tuple[Reason, ...]) -> BodyA
 
 def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0) -> tuple[Step, ...]:
     """The steps that pay for a text and bring it; `retry`: how many before it failed their checks."""
-    spec, price = item.spec, price_of(item.spec, item.inputs.server)
+    spec, price = item.spec, price_of(item.spec, item.inputs.server, section)
     submit = Submit(
-        request=spec.request, digest=spec.digest, attempt=attempt, credits=price, section=section, retry=retry
+        request=spec.request,
+        digest=spec.digest,
+        attempt=attempt,
+        credits=price.credits,
+        at_most=price.at_most,
+        section=section,
+        retry=retry,
     )
     return submit, Poll(), *retry_of(item, retry, section)
 

@@ -73,8 +73,17 @@ def retry_of(item: ItemSides, done: int, section: str = "") -> tuple[RetryText, 
     times = checks.retries - done if checks.retries and checks.can_block else 0
     if times <= 0:
         return ()
-    price = price_of(spec, item.inputs.server)
-    return (RetryText(request=spec.request, digest=spec.digest, credits=price, times=times, section=section),)
+    price = price_of(spec, item.inputs.server, section)
+    return (
+        RetryText(
+            request=spec.request,
+            digest=spec.digest,
+            credits=price.credits,
+            at_most=price.at_most,
+            times=times,
+            section=section,
+        ),
+    )
 
 
 _AS_IT_IS = BodyAnswer()

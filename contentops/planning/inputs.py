@@ -29,12 +29,14 @@ from contentops.model import (
     Spec,
     State,
 )
+from contentops.pricing import FREE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from contentops.model import HeldEntry, RequestId
     from contentops.planning.promote import Offer, SourceEnvironment
+    from contentops.pricing import Price
 
 
 class Choice(Struct, frozen=True, kw_only=True):
@@ -324,9 +326,9 @@ def honours_ids(state: State, server: str) -> bool | None:
     return proofs == {True} if proofs else None
 
 
-def price_of(spec: Spec, server: str) -> int:
-    """The credits of one submit of `spec`; the embedded server charges nothing, and what has no template none gets."""
-    return 0 if server == "local" or not spec.request.template else spec.request.credits
+def price_of(spec: Spec, server: str, section: str = "") -> Price:
+    """The price of one submit of `spec`, or of a section of it; `local` and an item without a template cost nothing."""
+    return FREE if server == "local" or not spec.request.template else spec.request.price(section)
 
 
 # --- paths -------------------------------------------------------------------------------------------------

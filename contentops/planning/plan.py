@@ -10,8 +10,9 @@ from msgspec import structs
 from contentops.collector import without_collection
 from contentops.digest import digest_json
 from contentops.documents.paths import collision_key
-from contentops.errors import UsageError, did_you_mean, plural, price
+from contentops.errors import UsageError, did_you_mean, plural
 from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
+from contentops.model.plan import cost_words
 from contentops.planning.decide import decide, decide_gone, find_file, hold
 from contentops.planning.held import asked_for_by_none, beside_others, left_to_others, queued_first
 from contentops.planning.inputs import ItemSides, pending
@@ -42,7 +43,7 @@ def review(plan: Plan, limit: int, approved: int | None) -> Refusal | None:
     if most <= max(limit, approved or 0):
         return None
     covered = "" if approved is None else f", and {approved} were approved"
-    message = f"the plan costs {price(plan.credits, most)}; `--max-credits` is {limit}{covered}"
+    message = f"the plan costs {cost_words(plan.changes)}; `--max-credits` is {limit}{covered}"
     return Refusal(guard="review-credits", message=message, flag=_approval(most))
 
 
@@ -51,7 +52,7 @@ def approved(plan: Plan, limit: int | None) -> Refusal | None:
     most = plan.credits_worst
     if limit is None or most <= limit:
         return None
-    message = f"it costs {price(plan.credits, most)}, and {limit} were approved"
+    message = f"it costs {cost_words(plan.changes)}, and {limit} were approved"
     return Refusal(guard="approved-credits", message=message, flag=_approval(most))
 
 
@@ -73,10 +74,10 @@ def _state(inputs: PlanInputs) -> Iterator[Refusal]:
 
 def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     budget = inputs.project.budget
-    least, most = sum(change.credits for change in changes), sum(change.credits_worst for change in changes)
+    most = sum(change.credits_worst for change in changes)
     submits = sum(change.submits_worst for change in changes)
     if budget.credits_per_apply is not None and most > budget.credits_per_apply:
-        message = f"it costs {price(least, most)}; `budget.credits_per_apply` is {budget.credits_per_apply}"
+        message = f"it costs {cost_words(changes)}; `budget.credits_per_apply` is {budget.credits_per_apply}"
         yield Refusal(guard="budget-credits", message=message, flag=_approval(most))
     if budget.items_per_apply is not None and submits > budget.items_per_apply:
         message = f"it generates {plural(submits, 'item')}; `budget.items_per_apply` is {budget.items_per_apply}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from contentops.digest import NOTHING
-from contentops.errors import plural
+from contentops.errors import price
 from contentops.model import BASE, Acknowledge, Action, Promote, Reason
 from contentops.planning.edits import BodyAnswer, block, edit, why_changed
 from contentops.planning.inputs import explain, is_edited, price_of
@@ -158,8 +158,9 @@ def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
     if source is None or item.inputs.choice.generate:
         return None
     there = f"`contentops apply --env {source.environment}`" if source.environment else "without `--env`"
-    price = price_of(spec, item.inputs.server)
-    generate = "makes a text here" + (f" for {plural(price, 'credit')}" if price else "")
+    cost = price_of(spec, item.inputs.server)
+    words = price(cost.credits, cost.credits, at_most=cost.at_most)
+    generate = "makes a text here" + (f" for {words}" if cost.credits else "")
     if item.inputs.stored(spec.digest) is not None:
         generate = "takes the text that was generated, for nothing"
     lack = source.lack(spec, item.inputs.observe)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
-from contentops.errors import Refused, price
+from contentops.errors import Refused
 from contentops.model import Action, Drain, Fetch, LookUp, Poll, Remove, RetryText, Submit, name_of
-from contentops.model.plan import plan_file
+from contentops.model.plan import cost_words, plan_file
 from contentops.planning.decide import hold
 from contentops.planning.inputs import TRIES
 from contentops.planning.plan import free_targets, left_alone, make_plan, refusals
@@ -123,7 +123,7 @@ def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
     if not change.steps or (not change.submits_worst and change.has(LookUp, Poll, Fetch, Drain)):
         return ""
     if reviewed is None:
-        cost = f" for {price(change.credits, change.credits_worst)}" if change.credits_worst else ""
+        cost = f" for {cost_words([change])}" if change.credits_worst else ""
         return f"{change.action}{cost}, which it does not say"
     for kind in (Submit, RetryText, Remove):
         if change.has(kind) and name_of(kind) not in reviewed.steps:
@@ -140,10 +140,10 @@ def _refuse_unreviewed(guards: Guards, changes: Sequence[Change], named: Mapping
     if not found or guards.unreviewed == "allow":
         return
     number = f"{len(found)} change{'s go' if len(found) > 1 else ' goes'}"
-    least, most = sum(change.credits for change, _ in found), sum(change.credits_worst for change, _ in found)
+    cost = cost_words(change for change, _ in found)
     listed = _listed({change.id: words for change, words in found})
     raise Refused(
-        f"{number} beyond the plan that was reviewed, for {price(least, most)}: {listed}",
+        f"{number} beyond the plan that was reviewed, for {cost}: {listed}",
         code="unreviewed",
         hint="review a plan of what is there now, or let such changes through with `guards: {unreviewed: allow}`",
     )

@@ -9,7 +9,6 @@ from msgspec import Struct
 from contentops.digest import NOTHING, is_same_json
 from contentops.documents.clean import clean_title, title_digest
 from contentops.documents.front_matter import PROVENANCE_KEY
-from contentops.errors import price
 from contentops.model import (
     Acknowledge,
     Action,
@@ -25,7 +24,7 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.model.plan import record_digest
+from contentops.model.plan import cost_words, record_digest
 from contentops.planning.checked import FAILED
 from contentops.planning.inputs import failed_attempts, is_protected, pending
 
@@ -300,4 +299,4 @@ def _more(item: ReviewedItem, change: Change) -> str:
 
 def dearer(change: Change, reviewed: ReviewedChange) -> str:
     """That a change costs more than was reviewed, in words."""
-    return f"it costs {price(change.credits, change.credits_worst)} now, not {reviewed.worst}"
+    return f"it costs {cost_words([change])} now, not {reviewed.worst}"

@@ -41,7 +41,7 @@ from contentops.sanitize import json_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentops.model import Json, Step
+    from contentops.model import Json, Outcome, Run, Step
     from contentops.model.plan import PlanFile, ReviewedChange
 
 
@@ -96,11 +96,17 @@ def summary_json(plan: Plan) -> dict[str, Json]:
         "changes": not plan.empty,
         "credits": plan.credits,
         "credits_worst": plan.credits_worst,
+        **at_most_json(plan),
         "submits": plan.submits,
         "unchanged": plan.unchanged,
         "refused": bool(plan.refusals),
         "actions": {action.value: number for action, number in plan_counts(plan).items()},
     }
+
+
+def at_most_json(what: Plan | Change | Outcome | Run) -> dict[str, Json]:
+    """The key that says that its `credits` are an upper bound; nothing where they are exact."""
+    return {"credits_at_most": True} if what.credits_at_most else {}
 
 
 def _change_json(change: Change) -> dict[str, Json]:
@@ -110,6 +116,7 @@ def _change_json(change: Change) -> dict[str, Json]:
         "steps": list(change.names),
         "credits": change.credits,
         "credits_worst": change.credits_worst,
+        **at_most_json(change),
         "submits": change.submits,
         "retries": change.retries,
         "attempt": change.attempt,
@@ -199,10 +206,18 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
     spec = Spec(id=change.id, request=request, digest=change.digest, output=change.target) if change.digest else None
     held = entry(change.entry) if change.entry is not None else None
     certain = "submit" not in change.steps and (change.credits > 0 or not change.retries)
+    at_most = change.credits_at_most
     each = (change.worst - change.credits) // change.retries if change.retries else change.credits
     steps: tuple[Step, ...] = (
-        RetryText(request=request, digest=change.digest, credits=each, times=change.retries + certain, certain=certain),
-        Submit(request=request, digest=change.digest, attempt=change.attempt, credits=change.credits),
+        RetryText(
+            request=request,
+            digest=change.digest,
+            credits=each,
+            at_most=at_most,
+            times=change.retries + certain,
+            certain=certain,
+        ),
+        Submit(request=request, digest=change.digest, attempt=change.attempt, credits=change.credits, at_most=at_most),
         LookUp(entry=held) if held is not None else Poll(),
         Poll(entry=held),
         Fetch(digest=change.digest, entry=held),

@@ -100,7 +100,7 @@ def _setting(note: Note) -> str:
 def _likeness(change: Change) -> Hashable:
     """What two changes have in common when one line can stand for both."""
     reasons = tuple((reason.kind, reason.field, reason.cause) for reason in change.reasons)
-    return (change.action, change.names, change.blocked, change.holder, reasons)
+    return (change.action, change.names, change.blocked, change.holder, change.credits_at_most, reasons)
 
 
 def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
@@ -126,12 +126,13 @@ def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
                 hint = in_environment(_unsaid(change), plan.environment)
                 yield f"      {paint('hint', 'hint')}: {visible(hint)}"
         elif seen[kind] == FOLD_TO + 1:
-            yield _fold(change.action, sizes[kind] - FOLD_TO, least[kind], most[kind])
+            yield _fold(change, sizes[kind] - FOLD_TO, least[kind], most[kind])
 
 
-def _fold(action: Action, number: int, least: int, most: int) -> str:
+def _fold(like: Change, number: int, least: int, most: int) -> str:
+    action = like.action
     sign, style = SIGNS[action]
-    cost = f", {price(least, most)}" if most else ""
+    cost = f", {price(least, most, at_most=like.credits_at_most)}" if most else ""
     text = f"{ELLIPSIS} {number:,} more {'' if action in STATES else 'to '}{action.value}"
     return f"  {paint(sign, style)} {text} for the same reasons{cost} (`--verbose` lists them)"
 
@@ -158,7 +159,7 @@ def _unsaid(change: Change) -> str:
 def _price(change: Change) -> str:
     if not change.credits_worst:
         return "free" if change.submits_worst else ""
-    return price(change.credits, change.credits_worst, change.retries)
+    return price(change.credits, change.credits_worst, change.retries, at_most=change.credits_at_most)
 
 
 def _paths(change: Change) -> str:

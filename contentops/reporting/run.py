@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.errors import ExitCode, plural, worst
+from contentops.errors import ExitCode, plural, price, worst
 from contentops.model import Action, ItemId, JobState, Level, Result
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import paint
-from contentops.reporting.plan_json import plain, summary_json
-from contentops.reporting.summary import command, in_environment
+from contentops.reporting.plan_json import at_most_json, plain, summary_json
+from contentops.reporting.summary import begin, command, in_environment
 from contentops.sanitize import ELLIPSIS, clip, short, visible
 
 if TYPE_CHECKING:
@@ -83,13 +83,20 @@ def _run_json(run: Run) -> dict[str, Json]:
         "ended_at": run.ended_at,
         "requests": run.requests,
         "credits": run.credits,
+        **at_most_json(run),
         "credits_unknown": run.credits_unknown,
         "counts": {result.value: run.count(result) for result in Result},
         "stopped": run.stopped,
         "message": run.message,
         "hint": run.hint,
-        "outcomes": plain(run.outcomes),
+        "outcomes": [_outcome_json(outcome) for outcome in run.outcomes],
     }
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Json]:
+    found = plain(structs.asdict(outcome))
+    del found["credits_at_most"]
+    return {**found, **at_most_json(outcome)}
 
 
 # --- text --------------------------------------------------------------------------------------------------
@@ -220,10 +227,11 @@ def _ending(run: Run, again: str) -> Iterator[str]:
     counts = [f"{run.count(result):,} {result.value}" for result in Result if run.count(result)]
     if run.count(Result.PENDING):
         counts[-1:] = _pending(run)
-    facts = [f"{plural(run.credits, 'credit')} spent", *_maybe_spent(run), plural(run.requests, "request")]
+    spent = price(run.credits, run.credits, at_most=run.credits_at_most)
+    facts = [f"{spent} spent", *_maybe_spent(run), plural(run.requests, "request")]
     took = duration(run.started_at, run.ended_at)
     facts += [took] if took else []
-    text = f"Apply: {', '.join(counts) or 'nothing was done'}. {', '.join(facts)}."
+    text = f"Apply: {', '.join(counts) or 'nothing was done'}. {begin(', '.join(facts))}."
     yield paint(text, "strong")
     if exit_code_of(run) is not ExitCode.DONE and "`contentops apply" not in run.hint:
         yield f"Next: {_next(run, f'`{again}`')}"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.errors import plural, price
+from contentops.errors import plural
 from contentops.model import Action
+from contentops.model.plan import cost_words
 from contentops.sanitize import ELLIPSIS, visible
 
 if TYPE_CHECKING:
@@ -74,7 +75,13 @@ def plan_sentence(plan: Plan) -> str:
         for action, number in plan_counts(plan).items()
     ]
     parts.append(f"{plan.unchanged:,} unchanged")
-    return f"{', '.join(parts)}. {price(plan.credits, plan.credits_worst)}."
+    cost = cost_words(plan.changes)
+    return f"{', '.join(parts)}. {begin(cost)}."
+
+
+def begin(sentence: str) -> str:
+    """Words as a sentence begins."""
+    return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
 def action_words(change: Change) -> str:

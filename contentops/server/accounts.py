@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from starlette.exceptions import HTTPException
 
+from contentops.pricing import CREDITS
 from contentops.server import EmbeddedServerError
 from contentops.server.database import EVERY_ROW
-from contentops.server.jobs import CREDITS
 from contentops.server.replies import BodyRefused, FieldProblem, Surface
 from contentops.server.store import Clock, iso
 

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from contentops.pricing import CREDITS
 from contentops.server.contents import ContentChange
-from contentops.server.jobs import CREDITS, GenerationRequest
+from contentops.server.jobs import GenerationRequest
 from contentops.server.replies import BodyRefused, FieldProblem, Page, Surface
 
 if TYPE_CHECKING:

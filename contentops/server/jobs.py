@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, ValidationError, convert
 from msgspec.structs import asdict, replace
 
+from contentops.pricing import CREDITS, price_of_request
 from contentops.server import contents
 from contentops.server.database import RowRefusedError
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.server.database import RunnerLock, Store, StoredRow
-
-CREDITS: Mapping[str, int] = {"quick": 1, "standard": 4, "premium": 5}
-"""Credits of one generation by mode."""
 
 
 class GenerationRequest(Struct, frozen=True, kw_only=True):
@@ -44,7 +42,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
     @property
     def credits(self) -> int:
         """What it costs once it is completed."""
-        return CREDITS[self.mode]
+        return price_of_request(self.template, self.mode, self.inputs, is_section=self.kind == "section").credits
 
     def encoded(self) -> str:
         """Canonical JSON: equal requests give equal text, whatever the order of keys."""

@@ -1,0 +1,61 @@
+"""What one generation costs, in credits: the published prices, as a function of what is asked for.
+
+Depends on nothing, so that the client and the bundled server count alike.
+"""
+
+from __future__ import annotations
+
+import math
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CREDITS: Mapping[str, int] = MappingProxyType({"quick": 1, "standard": 4, "premium": 5})
+"""Credits per generation by mode (the vendor's page on usage and limits)."""
+SCREENPLAY = "feature_screenplay"
+"""The one template that is paid for by its pages (the same page)."""
+PAGES_PER_UNIT = 15
+"""Pages of a screenplay that cost as much as one generation of the mode."""
+MOST_PAGES: Mapping[str, int] = MappingProxyType({"quick": 15, "standard": 35, "premium": 70})
+"""The longest screenplay of each mode, in pages."""
+PAGE_INPUTS = ("page_count", "pages", "target_page_count", "target_pages")
+"""The inputs that may state a screenplay's pages; the first is that of the built-in catalog."""
+
+
+class Price(NamedTuple):
+    """The credits of one generation; `at_most`: the request leaves open how long the text is, so it may be fewer."""
+
+    credits: int
+    at_most: bool = False
+
+    def as_json(self) -> dict[str, int]:
+        """As every JSON document says it: `credits`, and `credits_at_most` where it is an upper bound."""
+        return {"credits": self.credits, **({"credits_at_most": True} if self.at_most else {})}
+
+
+FREE = Price(0)
+
+
+def price_of_request(template: str, mode: str, inputs: Mapping[str, object], *, is_section: bool = False) -> Price:
+    """The price of one generation, of a whole text or of one section. Raises KeyError for an unknown mode."""
+    each = CREDITS[mode]
+    if template != SCREENPLAY or is_section:
+        return Price(each)
+    most = MOST_PAGES[mode]
+    stated = _pages(inputs)
+    units = math.ceil(min(stated or most, most) / PAGES_PER_UNIT)
+    return Price(each * units, at_most=not stated and units > 1)
+
+
+def _pages(inputs: Mapping[str, object]) -> float:
+    """The pages that the inputs state, the most where several do; 0: none of them is a number of pages."""
+    return max((_number(inputs.get(name)) for name in PAGE_INPUTS), default=0)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, str):
+        text = value.strip()
+        return int(text[:9]) if text.isascii() and text.isdecimal() else 0
+    return max(value, 0) if isinstance(value, int | float) and not isinstance(value, bool) else 0
