@@ -14,6 +14,8 @@ from contentops.execution.records import failed, keep_text, naming, textless
 from contentops.execution.submit import by_content, collect_lost
 from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result, Saved
+from contentops.planning.body import text_lost_hint
+from contentops.planning.inputs import is_protected
 from contentops.state.cache import StoredText
 from contentops.state.codec import Drop
 
@@ -216,9 +218,9 @@ async def _fetch_remote(ctx: Context, remote: Remote, record: Record | None) -> 
 
 
 async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
-    """The `saved` text, else the `generated` one, of an item whose file is gone."""
+    """The text of an item whose file is gone."""
     silent, saved = "", record.saved or Saved()
-    for wanted in dict.fromkeys(digest for digest in (saved.body, record.generated) if digest):
+    for wanted in record.restorable:
         if (here := _here(ctx, record, wanted)) is not None:
             return here
         answers: list[Content | JobStatus | Failure] = []
@@ -242,11 +244,8 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
         raise Ended(Result.PENDING)
     if silent:
         raise Ended(Result.FAILED, f"its text cannot be fetched: {silent}", "run `contentops apply` again")
-    raise Ended(
-        Result.BLOCKED,
-        "neither cache, git nor server has its text any more",
-        f"`contentops apply --replace {item.id}` generates it again",
-    )
+    hint = text_lost_hint(record, is_protected=is_protected(item.spec, record))
+    raise Ended(Result.BLOCKED, "neither cache, git nor server has its text any more", hint)
 
 
 def _here(ctx: Context, record: Record, wanted: Digest) -> Text | None:

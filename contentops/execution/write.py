@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.digest import digest_bytes, is_same_json
+from contentops.digest import NOTHING, digest_bytes, is_same_json
 from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.documents.front_matter import (
     PROVENANCE_KEY,
@@ -242,6 +242,7 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
             generated=step.generated,
             generated_at=step.generated_at,
             promoted=step.body,
+            declined=NOTHING,
             job_id="",
             request_id=RequestId(""),
             credits=0,
@@ -250,6 +251,8 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
     return structs.replace(
         record,
         generated=body_digest(text.body),
+        promoted=NOTHING,
+        declined=NOTHING,
         dialect=text.entry.dialect if text.entry else record.dialect,
         job_id=text.job_id,
         request_id=text.request_id,
@@ -326,7 +329,7 @@ def acknowledge(ctx: Context, item: Item, standing: Standing, step: Acknowledge 
         record = _agreed(ctx, record, step.remote)
     if isinstance(step, Acknowledge) and step.accepts:
         record = structs.replace(record, digest=spec.digest, request=spec.request.as_json(), used=spec.used)
-        record = structs.replace(record, promoted=step.promoted or record.promoted)
+        record = structs.replace(record, declined=step.declined or record.declined)
     return structs.replace(standing, record=note(ctx, item, "record", record))
 
 

@@ -62,7 +62,11 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     generated: Digest = NOTHING
     """Body digest of the last text a job made for this item; empty if adopted."""
     promoted: Digest = NOTHING
-    """Body digest of another environment's text that was last taken, or kept out by a person's choice; empty: none."""
+    """Body digest of another environment's text that was last taken; empty: none.
+
+    In locks of earlier versions it may also be one that was declined."""
+    declined: Digest = NOTHING
+    """Body digest of another environment's text in whose place a person kept the file since; empty: none."""
     saved: Saved | None = None
     content_id: str = ""
     superseded: tuple[str, ...] = ()
@@ -90,6 +94,21 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
         """The bodies that it names: made by a job, taken from another environment, saved, or given back for that."""
         saved = (self.saved.body, self.saved.server_body) if self.saved is not None else ()
         return tuple(filter(None, (self.generated, self.promoted, *saved)))
+
+    @property
+    def is_promoted(self) -> bool:
+        """Whether its text was taken from another environment, so that no job here made it."""
+        return bool(self.promoted) and not self.request_id
+
+    @property
+    def restorable(self) -> tuple[Digest, ...]:
+        """The bodies that may stand in for a file that is gone, the one that is wanted most first.
+
+        Of a promoted text that is never the generated one: people may have changed that before it was taken.
+        """
+        saved = self.saved.body if self.saved is not None else NOTHING
+        ours = self.promoted if self.is_promoted else self.generated
+        return tuple(dict.fromkeys(filter(None, (saved, ours))))
 
 
 def request_id(lineage: str, environment: str, item: ItemId, digest: Digest, attempt: int) -> RequestId:

@@ -73,9 +73,9 @@ class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
 class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
     """Bring a text that exists already.
 
-    With `entry`: the text of a paid job. With `recorded`: the `saved` text of the record, else the `generated` one,
-    from the cache or the server. With `remote`: the text that a refresh found on the server. Else: the finished text
-    for `digest` in the cache.
+    With `entry`: the text of a paid job. With `recorded`: a text of the record (`restorable`), from the cache, a file,
+    git or the server. With `remote`: the text that a refresh found on the server. Else: the finished text for `digest`
+    in the cache.
     """
 
     digest: Digest
@@ -152,13 +152,13 @@ class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
     """Bring only the record up to the manifest.
 
     `accepts`: the file as it is answers the request from now on. `remote`: what the server has, which is what the file
-    holds too. `promoted`: body digest of another environment's text in whose place the file is kept, or empty. `front`
+    holds too. `declined`: body digest of another environment's text in whose place the file is kept, or empty. `front`
     and `title` are what the file holds already.
     """
 
     accepts: bool = False
     remote: Remote | None = None
-    promoted: Digest = NOTHING
+    declined: Digest = NOTHING
     front: Mapping[str, Json] = field(default_factory=dict)
     title: str | None = None
 

@@ -20,7 +20,7 @@ from contentops.ci.results import earlier_bodies, lock_at, no_history, past_of, 
 from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
-from contentops.errors import ContentopsError, InputError, StateError
+from contentops.errors import ContentopsError, InputError, OutputError, StateError
 from contentops.model import ItemId, JobState, Record, RequestId, request_id
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.plan import known_ids, no_item
@@ -29,7 +29,7 @@ from contentops.state.cache import StoredText
 from contentops.state.state_dir import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
     from contentops.model import Json, OpenEntry, Plan, Project, State
@@ -268,8 +268,8 @@ class PastTexts:
         self._cache = cache
 
     def text(self, digest: Digest) -> str | None:
-        """The text with a body digest that a record of any environment names: from the cache, else from git."""
-        return self._found(digest, (one.output for one in self._records() if digest in one.bodies))
+        """The text with a body digest that a record of any environment names: from the cache, its file, or git."""
+        return self._found(digest, [one.output for one in self._records() if digest in one.bodies])
 
     def of_request(self, record: Record, digest: Digest) -> StoredText | None:
         """The last text that a job made for an earlier request of the item, if git has it beside its record.
@@ -316,12 +316,22 @@ class PastTexts:
                 return past
         return None
 
-    def _found(self, digest: Digest, files: Iterable[str]) -> str | None:
+    def _found(self, digest: Digest, files: Collection[str]) -> str | None:
         found = self._cache.body(digest)
+        if found is None:
+            found = self._in_files(digest, files)
         if found is None:
             past = (each for path in files for each in earlier_bodies(self._project.root, path))
             found = next((body for known, body in past if known == digest), None)
         return found
+
+    def _in_files(self, digest: Digest, files: Iterable[str]) -> str | None:
+        """The text as one of these files has it now; one that was promoted stands in the file that it comes from."""
+        outputs = Outputs(self._project.root)
+        with contextlib.suppress(OutputError):
+            path = next((path for path in files if outputs.observe(path).body == digest), None)
+            return None if path is None else split(outputs.read(path)).body
+        return None
 
 
 def _stored(record: Record, body: str) -> StoredText:

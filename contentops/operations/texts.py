@@ -148,8 +148,7 @@ def _text(workspace: Workspace, inputs: PlanInputs, change: Change) -> str | Non
         if isinstance(step, Promote):
             return split(Outputs(inputs.project.root).read(step.path)).body
         if isinstance(step, Fetch) and step.entry is None and change.record is not None and step.recorded:
-            saved = change.record.saved
-            digest = (saved.body if saved else NOTHING) or change.record.generated
+            digest = next(iter(change.record.restorable), NOTHING)
         elif isinstance(step, Fetch) and step.entry is None:
             stored = workspace.cache.get_text(inputs.server, step.digest)
             return stored.body if stored is not None else None

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.digest import NOTHING
 from contentops.documents.paths import collision_key
 from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll, Reason, Submit, request_id
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
@@ -231,9 +230,10 @@ def _missing(item: ItemSides) -> BodyAnswer:
         return block("foreign-file", foreign_hint(item, item.spec.output))
     ours = record.server == inputs.server
     stored = inputs.stored(record.digest) if ours else None
-    wanted = {record.saved.body if record.saved else NOTHING, record.generated} - {NOTHING}
+    wanted = record.restorable
     here = stored is not None and stored.body in wanted
-    if not here and inputs.server == "local" and wanted == {record.generated} and item.is_same:
+    made_here = wanted == (record.generated,) and not record.is_promoted
+    if not here and inputs.server == "local" and made_here and item.is_same:
         # Each clone has its own embedded server; what it does not have is made again, free.
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
         return _generate(item, Action.REGENERATE, (reason,))
@@ -242,8 +242,18 @@ def _missing(item: ItemSides) -> BodyAnswer:
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone")
         fetch = Fetch(digest=record.digest, recorded=True)
         return BodyAnswer(action=Action.RESTORE, steps=(fetch,), reasons=(reason,))
-    again = "restore the file from git" if item.is_protected else f"`--replace {item.spec.id}` generates it again"
-    return block("text-lost", f"neither cache, git nor server has its text; {again}")
+    hint = text_lost_hint(record, is_protected=item.is_protected)
+    return block("text-lost", f"neither cache, git nor server has its text; {hint}")
+
+
+def text_lost_hint(record: Record, *, is_protected: bool) -> str:
+    """What to do about an item whose file and text are gone."""
+    if is_protected:
+        return "restore the file from git"
+    if record.is_promoted:
+        hint = "it was promoted: restore the file from git, `contentops promote` takes a text again"
+        return f"{hint}, or `--replace {record.id}` generates another one"
+    return f"`--replace {record.id}` generates it again"
 
 
 def _renamed(item: ItemSides) -> BodyAnswer | None:

@@ -113,7 +113,7 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
 def _kept_out(held: BodyAnswer, offer: Offer) -> BodyAnswer:
     """The answer with the offer on record where it gives way to the file, so that it is not made again."""
     steps = (
-        structs.replace(step, promoted=offer.file.body) if isinstance(step, Acknowledge) else step
+        structs.replace(step, declined=offer.file.body) if isinstance(step, Acknowledge) else step
         for step in held.steps
     )
     return structs.replace(held, steps=tuple(steps))
@@ -125,6 +125,8 @@ def _is_new(item: ItemSides, offer: Offer) -> bool:
     assert own is not None
     if item.is_edited_there:
         return False  # which comes into the file first
+    if body == own.declined and item.file.exists:
+        return False
     if item.file.exists:
         return body != (own.promoted or own.generated)
     # Words of a person that the server alone has come back from there.
