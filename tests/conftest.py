@@ -32,16 +32,17 @@ offline.refuse()
 # keep nothing compiled does not mean that.
 sys.dont_write_bytecode = False
 
-hypothesis.settings.register_profile("dev", deadline=None)
-hypothesis.settings.register_profile(
-    "ci",
-    deadline=None,
-    derandomize=True,
-    database=None,
-    print_blob=True,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # a shared machine is slow at times
-)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+# The same examples everywhere, so that a failure is never chance; `--hypothesis-profile=new` draws others.
+for _profile, _same in (("same", True), ("new", False)):
+    hypothesis.settings.register_profile(
+        _profile,
+        deadline=None,
+        derandomize=_same,
+        database=None,
+        print_blob=True,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],  # a shared machine is slow at times
+    )
+hypothesis.settings.load_profile("same")
 
 _FOREIGN = ("CI_", "CONTENTOPS_", "GITHUB_", "GIT_", "OPENAI_", "WRITERZROOM_", "_CONTENTOPS")
 _FOREIGN_NAMES = {
@@ -103,6 +104,7 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         patch.setenv("LC_ALL", "C.UTF-8")
         patch.setenv("TZ", "UTC")
+        patch.setenv("TERM", "xterm")
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "tests" / "offline"), str(ROOT)]))
         yield
 
