@@ -372,6 +372,17 @@ def test_prune_leaves_a_file_that_a_declared_item_owns() -> None:
     assert {change.id: (change.action, change.target) for change in plan.changes} == {"a": (Action.REMOVE, "")}
 
 
+def test_a_new_item_at_the_path_of_an_orphan_is_told_what_frees_it() -> None:
+    """`--prune` forgets the orphan and leaves the file, so it is not offered as a way to be rid of that."""
+    orphan, new = a_spec("a", output="out/x.md"), a_spec("b", topic="y", output="out/x.md")
+    plan = plan_of([new], [a_record(orphan)], [a_file("out/x.md")], prune=True)
+    gone, held = plan.changes
+    assert (gone.action, gone.target) == (Action.REMOVE, "")
+    assert (held.action, held.blocked) == (Action.BLOCKED, "foreign-file")
+    assert "`moved: [{from: a, to: b}]` hands it over" in held.hint
+    assert "`--prune` leaves it there" in held.hint
+
+
 def test_gone_item_with_an_open_job_is_drained() -> None:
     """What was paid for is brought into the cache even if no one declares it any more."""
     spec = a_spec()

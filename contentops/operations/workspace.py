@@ -35,8 +35,8 @@ from contentops.parallel import processors
 from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids, paths, specs_by_id
 from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
+from contentops.state import state_dir
 from contentops.state.cache import Cache
-from contentops.state.state_dir import FOLDER
 from contentops.state.store import StateStore
 
 if TYPE_CHECKING:
@@ -298,9 +298,13 @@ def other_states(project: Project) -> Iterator[tuple[str, State]]:
 
 
 def locked_environments(project: Project) -> dict[str, str]:
-    """The environments that something was applied to, each with the name of its lock."""
-    locks = [path.name for path in sorted(Path(project.root).glob("contentops*.lock"))]
-    return {lock.removeprefix("contentops").removesuffix(".lock").removeprefix("."): lock for lock in locks}
+    """The environments that something was applied to, each with the name of its lock.
+
+    Only declared ones: any other `contentops*.lock` is a copy, as git's merge tools leave them beside the lock.
+    """
+    names = ("", *(project.settings.get("environments") or {}))
+    locks = sorted((state_dir.named("contentops", name, "lock"), name) for name in names)
+    return {name: lock for lock, name in locks if Path(project.root, lock).exists()}
 
 
 def open_project(directory: str, environment: str, variables: Sequence[str]) -> Project:
@@ -391,4 +395,4 @@ def open_store(project: Project, world: World | None = None, *, write: bool) -> 
 
 def open_cache(project: Project, *, write: bool) -> Cache:
     """The project's cache; one that cannot be read counts as empty."""
-    return Cache(Path(project.root) / FOLDER / "cache", write=write)
+    return Cache(Path(project.root) / state_dir.FOLDER / "cache", write=write)

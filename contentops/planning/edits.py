@@ -172,10 +172,13 @@ def on_edit(item: ItemSides) -> OnEdit:
 def foreign_hint(item: ItemSides, path: str) -> str:
     """What to do about a file at `path` that the item does not own."""
     owner = item.inputs.owners.get(collision_key(path))
-    if owner is not None:
-        return f"`{path}` belongs to `{owner}`; `--prune` removes it where no manifest declares that item any more"
-    adopt = f"`contentops adopt {shlex.quote(path)}` takes it as it is"
+    if owner in item.inputs.specs:
+        return f"`{path}` belongs to `{owner}`, which goes elsewhere; apply that first"
     rest = ", `--on-edit overwrite` replaces it, or move it away" if item.spec.request.template else ", or move it away"
+    if owner is not None:
+        moved = f"`moved: [{{from: {owner}, to: {item.spec.id}}}]` hands it over with its record"
+        return f"`{path}` belongs to `{owner}`, which no manifest declares; {moved}{rest}; `--prune` leaves it there"
+    adopt = f"`contentops adopt {shlex.quote(path)}` takes it as it is"
     return f"`{path}` exists and no record owns it; {adopt}{rest}"
 
 
