@@ -19,6 +19,7 @@ from contentops.errors import ApiError
 from contentops.model import CatalogEntry, CatalogSnapshot
 from contentops.operations import content as remote
 from contentops.operations.catalog import CatalogChange, Pulled
+from contentops.planning.owners import Owner
 from contentops.reporting.layout import unpainted
 from contentops.schema_files import load_schema
 from contentops.server import contents
@@ -555,7 +556,7 @@ def test_whose_a_content_is(tmp_path: Path) -> None:
     found = {one.entry.id: one for one in remote.contents(scene.project, world=scene.world())}
     mine = scene.record("tea").content_id
     assert {content_id: one.item for content_id, one in found.items()} == {mine: "tea", stranger: ""}
-    assert remote.content(scene.project, mine, world=scene.world())[1] == remote.Owner("tea")
+    assert remote.content(scene.project, mine, world=scene.world())[1] == Owner(item="tea")
 
 
 def test_superseded_contents(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 
 from contentops.api.calls import Failure, FailureKind, GetContent
 from contentops.documents.clean import body_digest, clean_title, title_digest
+from contentops.execution.content_owners import ContentOwners
 from contentops.execution.primitives import Ended, Priority
 from contentops.execution.times import seconds_of
 from contentops.model import Remote, Result
@@ -136,8 +137,8 @@ def metadata_of(draft: Draft) -> dict[str, Json]:
 class ContentIndex:
     """The stored contents that were seen in a run."""
 
-    owned: set[str] = field(default_factory=set)
-    """Content ids on this server that belong to some item."""
+    owners: ContentOwners = field(default_factory=ContentOwners)
+    """Whose the contents on this server are."""
     looked: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     """By content that this or an earlier run looked at: its time of change then, and the request whose text it is by
     its metadata; empty: it names none, None: it could not be read."""
@@ -193,7 +194,7 @@ class ContentIndex:
             elif fetch:
                 await self._fetching[fetch[0].id].wait()
         if copies := self.copies(ctx, draft, beside):
-            self.owned.add(copies[0].id)
+            self.owners.give(copies[0].id, draft.item.id)
             return copies[0]
         if odd := _likely(ctx, draft, listed.unnamed, ()):
             raise _unnamed(len(odd))
@@ -214,7 +215,7 @@ class ContentIndex:
                 continue
             # Another item with the same words may have taken it while we asked.
             if _is_free(ctx, draft, entry.id):
-                self.owned.add(entry.id)
+                self.owners.give(entry.id, draft.item.id)
                 return stored, unknown
         return None, unknown
 
@@ -249,8 +250,7 @@ class ContentIndex:
 
 
 def _is_free(ctx: Context, draft: Draft, content_id: str) -> bool:
-    own = draft.standing.record.content_id if draft.standing.record else ""
-    return content_id == own or content_id not in ctx.index.owned
+    return ctx.index.owners.is_free(content_id, draft.item, draft.standing)
 
 
 def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:

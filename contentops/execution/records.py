@@ -120,7 +120,7 @@ def keep_text(ctx: Context, job: Job, found: Content, *, verbatim: bool = False)
     entry, now = job.entry, ctx.iso()
     ctx.admission.proven = True
     if found.id:
-        ctx.index.owned.add(found.id)
+        ctx.index.owners.give_entry(found.id, entry)
         ctx.capabilities.stores_jobs = True
     stored = StoredText(
         title=clean_title(found.title),

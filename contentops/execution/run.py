@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from msgspec import structs
 from contentops.errors import NotShared, StateError
 from contentops.execution.assembly import ItemEdges, Known, assemble, learned_durations
 from contentops.execution.content_index import ContentIndex
+from contentops.execution.content_owners import ContentOwners
 from contentops.execution.context import ServerCapabilities
 from contentops.execution.durations import kind_of
 from contentops.execution.first_contact import admit
@@ -80,8 +81,8 @@ class Edges(ItemEdges):
 
     store: StateStore
     cache: Cache
-    foreign_contents: frozenset[str] = frozenset()
-    """Content ids that are those of other environments."""
+    owners: ContentOwners = field(default_factory=ContentOwners)
+    """Whose the contents on the server are."""
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
     stop_on: tuple[type[ContentopsError], ...] = (NotShared,)
@@ -163,12 +164,11 @@ def _assemble(
         proven=_is_proven(state, plan, edges.dialect()),
         honours_ids=capabilities.honours_ids,
     )
-    owned = owned_contents(state, plan.server) | edges.foreign_contents
     known = Known(
         admission=admission,
         durations=learned_durations(edges.cache, plan.server),
         capabilities=capabilities,
-        index=ContentIndex(owned=owned, looked=edges.cache.looked(plan.server)),
+        index=ContentIndex(owners=edges.owners, looked=edges.cache.looked(plan.server)),
     )
     ctx, run = assemble(project, plan, edges, known, lambda: _check_stop(run, stop, edges.store))
     ctx.deadline = None if deadline is None else run.now() + deadline
@@ -229,15 +229,6 @@ def _is_proven(state: State, plan: Plan, dialect: str) -> bool:
         record.server == plan.server and record.dialect == dialect and record.job_id and record.generated
         for record in state.records.values()
     )
-
-
-def owned_contents(state: State, server: str) -> set[str]:
-    """The ids of contents on a server that a state's records name."""
-    found: set[str] = set()
-    for record in state.records.values():
-        if record.server == server:
-            found.update((record.content_id, *record.superseded))
-    return found - {""}
 
 
 def _write_renamed_ids(ctx: Context, state: State, store: StateStore, held: Container[RequestId]) -> None:

@@ -93,6 +93,7 @@ SENDS = 4
 
 async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Standing:
     """Bring the server's content up to the file's title and body. Raises Ended."""
+    standing = _with_own_content(ctx, item, standing)
     text, draft = standing.text, _draft(ctx, item, standing, step)
     stored = text is not None and bool(text.content_id) and not text.kept
     if text is not None and stored and (draft.title, draft.digest) == (text.title, body_digest(text.body)):
@@ -114,6 +115,20 @@ async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Stan
         if await _may_overwrite(ctx, draft, content_id, step.replaces):
             return await _overwrite(ctx, draft, content_id)
     return await _create(ctx, draft, careful=_may_be_stored(ctx, draft))
+
+
+def _with_own_content(ctx: Context, item: Item, standing: Standing) -> Standing:
+    """Where the item stands, without the content that came with its text where that belongs to another one.
+
+    One that no one has is the item's from now on: another item may ask for it while this one waits.
+    """
+    text = standing.text
+    if text is None or not text.content_id:
+        return standing
+    if not ctx.index.owners.is_free(text.content_id, item, standing):
+        return structs.replace(standing, text=structs.replace(text, content_id=""))
+    ctx.index.owners.give(text.content_id, item.id)
+    return standing
 
 
 def _draft(ctx: Context, item: Item, standing: Standing, step: Save) -> Draft:
@@ -351,7 +366,6 @@ def _recorded(
     """
     record, title = draft.standing.recorded, title_digest(draft.title)
     supersedes = (*supersedes, *(copy.id for copy in ctx.index.copies(ctx, draft)))
-    ctx.index.owned.update((content_id, *supersedes))
     ctx.index.forget(content_id)
     forget_seen_there(ctx.cache, ctx.server, content_id)
     saved = Saved(title=title, body=draft.digest)
@@ -368,6 +382,7 @@ def _recorded(
         saved_at=iso_exact(ctx.wall()),
     )
     done = note(ctx, draft.item, "save", done)
+    ctx.index.owners.give(content_id, draft.item.id, done.superseded)
     if draft.digest != record.generated:
         # No job's text, which the cache has anyway: kept as the base of a later merge.
         ctx.cache.keep_body(draft.digest, draft.body)

@@ -255,7 +255,7 @@ def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: flo
     """
     first, last = sent - SLACK, sent + ctx.project.api.job_timeout + SLACK
     due = sent + ctx.durations.median(item.kind)
-    made = [(seconds_of(found.created_at), found) for found in entries if found.id not in ctx.index.owned]
+    made = [(seconds_of(found.created_at), found) for found in entries if ctx.index.owners.owner(found.id) is None]
     timed = [(abs(at - due), found) for at, found in made if at is not None and first <= at <= last]
     return [found for _, found in sorted(timed, key=lambda each: each[0])]
 

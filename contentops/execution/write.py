@@ -140,7 +140,8 @@ def _recorded(ctx: Context, item: Item, standing: Standing, step: Write, record:
     own = [text.entry] if text.entry is not None else []
     drops = [Drop(entry.request_id) for entry in (*own, *item.failed)]
     record = _generated(ctx, item, standing, record, text)
-    if standing.merged is not None and text.content_id and item.change.has(Save):
+    is_own = ctx.index.owners.is_free(text.content_id, item, standing)
+    if standing.merged is not None and text.content_id and is_own and item.change.has(Save):
         record = _stored_by_itself(ctx, record, text)
     return structs.replace(standing, record=note(ctx, item, "write", record, *drops), fresh=True)
 

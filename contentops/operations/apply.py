@@ -21,9 +21,10 @@ from contentops.model import Drain, Event, Fetch, LookUp, Poll, RetryText, Save,
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.connection import connected, credentials, find_in_turn
 from contentops.operations.few_changes import keep_items
+from contentops.operations.owners import content_owners
 from contentops.operations.plan import gathered
 from contentops.operations.unchanged import AskedInputs
-from contentops.operations.workspace import World, open_workspace, other_states
+from contentops.operations.workspace import World, open_workspace
 from contentops.planning.inputs import paths
 from contentops.planning.plan import approved, make_plan
 from contentops.planning.review import check_ceiling, compare_file
@@ -224,7 +225,8 @@ def _carry_out(
     import asyncio
 
     from contentops.execution.commands import run_on_text
-    from contentops.execution.run import Edges, execute, owned_contents
+    from contentops.execution.content_owners import ContentOwners
+    from contentops.execution.run import Edges, execute
 
     project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
     cache, limiter, world = workspace.cache, workspace.limiter, workspace.world
@@ -245,9 +247,7 @@ def _carry_out(
                 random=world.random,
                 dialect=lambda: project.api.dialect if client is None else client.dialect,
                 text=found.text,
-                foreign_contents=frozenset().union(
-                    *(owned_contents(state, plan.server) for _, state in other_states(project))
-                ),
+                owners=ContentOwners(content_owners(project, found.state)),
                 exists=found.exists,
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,

@@ -36,7 +36,9 @@ from contentops.errors import ApiError
 from contentops.execution.context import list_all
 from contentops.execution.limiter import AccountLimiter, Limiter
 from contentops.operations.connection import connected, credentials
-from contentops.operations.workspace import World, has_ledger, other_states, read_state
+from contentops.operations.owners import content_owners
+from contentops.operations.workspace import World, has_ledger, read_state
+from contentops.planning.owners import Owner
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
@@ -192,22 +194,6 @@ def quiet(_: str) -> None:
 # --- contents ----------------------------------------------------------------------------------------------
 
 
-class Owner(Struct, frozen=True):
-    """The item that a stored content belongs to, or empty; `superseded` if the item has a newer one.
-
-    `lock` is the lock that says so where it is another environment's.
-    """
-
-    item: str = ""
-    superseded: bool = False
-    lock: str = ""
-
-    @property
-    def living(self) -> bool:
-        """Whether it is what an item is saved as now."""
-        return bool(self.item) and not self.superseded
-
-
 class Owned(Owner, frozen=True, kw_only=True):
     """One stored content, and whose it is."""
 
@@ -216,7 +202,7 @@ class Owned(Owner, frozen=True, kw_only=True):
 
 def contents(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> tuple[Owned, ...]:
     """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
-    held = owners(project)
+    held = content_owners(project, read_state(project))
     listed = converse(project, world, tell, Caller.listed)
     return tuple(Owned(entry=entry, **structs.asdict(held.get(entry.id, Owner()))) for entry in listed.entries)
 
@@ -233,7 +219,7 @@ def content(
 
     Raises ApiError, also where there is no such content.
     """
-    held = owners(project)
+    held = content_owners(project, read_state(project))
     answer = converse(project, world, tell, lambda caller: caller.ask(GetContent(content_id, version)))
     if isinstance(answer, Failure):
         raise _absent(answer, project, content_id, f"version {version} of " if version else "")
@@ -318,21 +304,6 @@ def _each(
             tell(f"{content_id}: {done}")
 
     converse(project, world, tell, story)
-
-
-def owners(project: Project) -> dict[str, Owner]:
-    """Whose the contents on this server are, by their ids; those of no item are left out."""
-    server = project.api.server
-    old: dict[str, Owner] = {}
-    living: dict[str, Owner] = {}
-    for lock, state in (*other_states(project), ("", read_state(project))):
-        records = [record for record in state.records.values() if record.server == server]
-        for record in records:
-            old.update(dict.fromkeys(record.superseded, Owner(record.id, superseded=True, lock=lock)))
-        opened = [(entry.content_id, entry.item) for entry in state.entries.values() if entry.server == server]
-        held = [*opened, *((record.content_id, record.id) for record in records)]
-        living.update({content_id: Owner(item, lock=lock) for content_id, item in held if content_id})
-    return {**old, **living}
 
 
 # --- numbers -----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from contentops.manifests.declare import SPEC_FIELDS, Existing
 from contentops.manifests.validate import id_problem
 from contentops.model import Saved
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.content import ABOUT_ONE, as_error, converse, owners, quiet
+from contentops.operations.content import ABOUT_ONE, as_error, converse, quiet
 from contentops.operations.declare import (
     Adoption,
     Taken,
@@ -36,6 +36,7 @@ from contentops.operations.declare import (
     without_template,
     write_manifest,
 )
+from contentops.operations.owners import content_owners
 from contentops.operations.workspace import World, open_workspace, other_states
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def import_contents(
 
 def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str], None]) -> _Read:
     """The contents that are to be imported, each asked for once."""
-    project, owned, found = workspace.project, owners(workspace.project), _Read()
+    project, owned, found = workspace.project, content_owners(workspace.project, workspace.state), _Read()
 
     async def story(caller: Caller) -> None:
         wanted = [ContentEntry(content_id) for content_id in dict.fromkeys(content_ids)]

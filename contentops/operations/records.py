@@ -18,6 +18,7 @@ from contentops.manifests.project import load_project, url_problem
 from contentops.manifests.validate import id_hint, id_problem
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry
 from contentops.operations.apply_lock import hold_lock
+from contentops.operations.owners import content_owners
 from contentops.operations.plan import no_item
 from contentops.operations.workspace import (
     World,
@@ -145,7 +146,8 @@ def resolve(
 ) -> str:
     """Take a person's word for what became of a submit whose answer was lost; returns what was done.
 
-    `request`: how the request id of the one that is meant begins. Raises UsageError where that leaves none, or several.
+    `request`: how the request id of the one that is meant begins. Raises UsageError where that leaves none, or several,
+    and for a content that belongs to another item.
     """
     with _editing(project) as edited:
         entries = edited.state.entries.values()
@@ -159,9 +161,20 @@ def resolve(
             rest = sum(entry.item == item for entry in entries) - len(found)
             stays = f" ({rest:,} more {'is' if rest == 1 else 'are'} kept)" if rest else ""
             return f"forgot {plural(len(found), 'open submit')} of `{item}`{stays}; the next apply may submit it again"
+        _refuse_taken(project, edited.state, found[0], content)
         edited.note("state resolve", _resolved(found[0], job=job, content=content))
         what = f"job `{job}`" if job else f"content `{content}`"
         return f"the submit of `{item}` became {what}; the next apply finishes it"
+
+
+def _refuse_taken(project: Project, state: State, entry: OpenEntry, content: str) -> None:
+    """Raise UsageError where a content is known to be another's than that of the item of a submit."""
+    owner = content_owners(project, state).get(content)
+    if owner is None or (not owner.lock and owner.item == entry.item):
+        return
+    whose = f"of `{owner.item}`" + (f" in `{owner.lock}`" if owner.lock else "")
+    hint = "`contentops content list` shows whose each content is"
+    raise UsageError(f"content `{content}` is that {whose}, not of `{entry.item}`", code="content-taken", hint=hint)
 
 
 def _meant(entries: Collection[OpenEntry], item: str, request: str = "", *, forget: bool = False) -> list[OpenEntry]:

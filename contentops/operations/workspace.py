@@ -33,6 +33,7 @@ from contentops.model import CatalogSnapshot, State
 from contentops.model.stored import keep_once
 from contentops.parallel import processors
 from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids, paths, specs_by_id
+from contentops.planning.owners import without_others
 from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
 from contentops.state import state_dir
@@ -208,6 +209,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         (spec.output for spec in desired.specs), (record.output for record in state.records.values())
     )
     others = dict(other_states(project))
+    state = without_others(state, others, server, store.lock_path.name)
     name = project.promote_from
     theirs = others.get(locked_environments(project).get(name or "", ""), State(lineage=""))
     source = None if name is None else SourceEnvironment(environment=name, state=theirs)
