@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
     from contentops.model import Project
 
-BY_HAND = ENVIRONMENTS.replace("promote_from: staging, ", "").replace('/v1"}', '/v1", save: off}')
-"""Nothing is taken from staging but by `contentops promote`, and prod saves nothing."""
+BY_HAND = (
+    ENVIRONMENTS.replace("promote_from: staging, ", "")
+    .replace('/v1"}', '/v1", save: off}')
+    .replace("staging: {", "staging: {api: {save: off}, ")
+)
+"""Nothing is taken from staging but by `contentops promote`, and neither saves anything."""
 
 
 class ByHand(Room):

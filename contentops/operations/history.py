@@ -29,7 +29,7 @@ from contentops.state.cache import StoredText
 from contentops.state.state_dir import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
     from contentops.model import Json, OpenEntry, Plan, Project, State
@@ -268,8 +268,9 @@ class PastTexts:
         self._cache = cache
 
     def text(self, digest: Digest) -> str | None:
-        """The text with a body digest that a record of any environment names: from the cache, its file, or git."""
-        return self._found(digest, [one.output for one in self._records() if digest in one.bodies])
+        """The text with a body digest that a record of any environment names: from the cache, git or another file."""
+        found = self._found(digest, self._files(digest))
+        return found if found is not None else self._in_files_elsewhere(digest)
 
     def of_request(self, record: Record, digest: Digest) -> StoredText | None:
         """The last text that a job made for an earlier request of the item, if git has it beside its record.
@@ -290,10 +291,16 @@ class PastTexts:
         """Why a text may be missing here that is elsewhere, and what would bring it; empty where nothing would."""
         return no_history(self._project.root)
 
-    def _records(self) -> Iterator[Record]:
-        yield from self._state.records.values()
-        # A text that was promoted stands in the history of the file it was taken from.
-        yield from self._elsewhere
+    def _files(self, digest: Digest) -> Iterator[str]:
+        """The files that may have, or have had, the text, each at the path of today."""
+        yield from (one.output for one in self._state.records.values() if digest in one.bodies)
+        yield from self._files_elsewhere(digest)
+
+    def _files_elsewhere(self, digest: Digest) -> Iterator[str]:
+        """Those of other environments: a text that was promoted stood in the file it was taken from."""
+        # Of an edit that was not saved, only the environment that took it knows.
+        taken = {one.id for one in self._state.records.values() if one.promoted == digest}
+        yield from (one.output for one in self._elsewhere if digest in one.bodies or one.id in taken)
 
     @functools.cached_property
     def _elsewhere(self) -> tuple[Record, ...]:
@@ -316,18 +323,16 @@ class PastTexts:
                 return past
         return None
 
-    def _found(self, digest: Digest, files: Collection[str]) -> str | None:
+    def _found(self, digest: Digest, files: Iterable[str]) -> str | None:
         found = self._cache.body(digest)
-        if found is None:
-            found = self._in_files(digest, files)
         if found is None:
             past = (each for path in files for each in earlier_bodies(self._project.root, path))
             found = next((body for known, body in past if known == digest), None)
         return found
 
-    def _in_files(self, digest: Digest, files: Iterable[str]) -> str | None:
-        """The text as one of these files has it now; one that was promoted stands in the file that it comes from."""
-        outputs = Outputs(self._project.root)
+    def _in_files_elsewhere(self, digest: Digest) -> str | None:
+        """The text as a file of another environment has it now: one that was promoted may still stand there."""
+        outputs, files = Outputs(self._project.root), self._files_elsewhere(digest)
         with contextlib.suppress(OutputError):
             path = next((path for path in files if outputs.observe(path).body == digest), None)
             return None if path is None else split(outputs.read(path)).body
