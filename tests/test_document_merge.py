@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contentops.documents.clean import clean_body, conflict_line
 from contentops.documents.merge import Conflict, KeptSection, Renewed, merge_edits, merge_keys, take_new, touched
-from contentops.documents.sections import Key, cut
+from contentops.sections import Key, cut
 from tests.test_document_sections import HOSTILE
 
 WAS = "Hello.\n\n## Prices\n\nTen.\n\n## Places\n\nHere.\n\n## Times\n\nNow.\n"

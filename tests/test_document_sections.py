@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentops.documents.sections import Key, bare, cut, headings, main_heading
+from contentops.sections import Key, bare, cut, headings, main_heading
 
 HOSTILE = """\
 # One

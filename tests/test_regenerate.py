@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.documents.sections import headings
 from contentops.model import Action, JobState
+from contentops.sections import headings
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, blog, results

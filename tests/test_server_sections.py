@@ -6,14 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contentops.sections import bare, cut, spans
 from contentops.server import contents
 
-TEXT = """---
-# not a heading: front matter
-title: x
----
-
-intro
+TEXT = """intro
 
 ## Why now ##
 
@@ -56,9 +52,9 @@ def test_other_sections(name: str, text: str) -> None:
     assert contents.body(TEXT, found) == text
 
 
-@pytest.mark.parametrize("name", ["not a heading", "not a heading: front matter", "Why", "intro"])
+@pytest.mark.parametrize("name", ["not a heading", "Why", "intro", "", "#"])
 def test_what_is_no_heading_is_not_found(name: str) -> None:
-    """Lines in fences and front matter are no headings, nor is a part of one."""
+    """Lines in fences are no headings, nor is a part of one."""
     assert contents.find_section(TEXT, name) is None
 
 
@@ -85,17 +81,60 @@ def test_an_open_fence_hides_the_rest() -> None:
     assert contents.find_section("---\nno end\n## A\n", "A") is not None
 
 
-@given(st.lists(st.sampled_from(["# A", "## B", "### B", "x", "```", "", "---"]), max_size=12), st.text(max_size=20))
-def test_replacing_keeps_everything_outside(lines: list[str], new: str) -> None:
-    """For any text: lines before and after the section are kept, and the section holds the new words."""
-    text = "\n".join(lines)
-    found = contents.find_section(text, "B")
-    if found is None:
-        return
-    result = contents.replace_section(text, found, new.replace("\r", " ")).split("\n")
-    assert result[: found.start] == lines[: found.start]
-    after = lines[found.end :]
-    assert result[len(result) - len(after) :] == after
+PRICES = "## Prices\n\nTen.\n\n## Refunds\n\nNone.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "heading"),
+    [
+        pytest.param(f"## Intro\n\n``` b ``` begins this line\n\n{PRICES}", "Intro", id="code in a line"),
+        pytest.param(f"Intro\n-----\n\nold\n\nPrices\n------\n\nTen.\n\n{PRICES}", "Intro", id="underlined"),
+        pytest.param(f"Intro\nof two lines\n---\n\nold\n\n{PRICES}", "Intro of two lines", id="two lines"),
+        pytest.param(f"## Intro\n\n<!--\n## Intro\n```\n-->\n\n{PRICES}", "Intro", id="comment"),
+        pytest.param(f"<!--\n## Intro\n-->\n\n## Intro\n\nold\n\n{PRICES}", "Intro", id="comment before"),
+        pytest.param(f"## Intro\n\n- ```\n  open in a list\n\n{PRICES}", "Intro", id="fence in a list"),
+        pytest.param(f"---\n\n## Intro\n\nold\n\n---\n\n{PRICES}", "Intro", id="rules"),
+        pytest.param(f"## Intro\r\n\r\n```\r\n# x\r\n```\r\n{PRICES}", "Intro", id="line ends"),
+    ],
+)
+def test_only_the_section_is_replaced(text: str, heading: str) -> None:
+    """Whatever Markdown is around it: the sections after it are there, byte for byte."""
+    found = contents.find_section(text, heading)
+    assert found is not None
+    after = contents.replace_section(text, found, "new words")
+    rest = [section for section in cut(text) if section.key.heading != heading]
+    assert [section for section in cut(after) if section.key.heading != heading] == rest
+    assert contents.body(after, spans(after, heading)[0]) == "new words"
+
+
+LINES = st.sampled_from(
+    [
+        *("# A", "## B", "### B", "x", "```", "``` x ``` y", "~~~~", "", "---", "===", "Title", "- item", "> quote"),
+        *("<!-- x", "-->", "<div>", "<pre>", "    code", "* * *", "1. one", "  ## B ##", "<!X", "<?x", "[a]: b"),
+    ]
+)
+MARKDOWN = st.lists(LINES, max_size=14).map("\n".join)
+
+
+@given(MARKDOWN, MARKDOWN | st.text(max_size=20))
+def test_server_and_client_cut_alike(text: str, new: str) -> None:
+    """Of any text, each section that the client knows is the server's, and a new one leaves all others as they are."""
+    seen = {""}
+    for section in cut(text):
+        name = section.key.heading
+        if bare(name) in seen:
+            continue  # a server takes the first of several
+        seen.add(bare(name))
+        found = contents.find_section(text, name)
+        assert found is not None
+        assert text[found.start : found.below] == section.text
+        after = contents.replace_section(text, found, contents.nested(new, found.level))
+        assert after.startswith(text[: found.text])
+        assert after.endswith(text[found.end :])
+        assert cut(after[: found.start]) == cut(text[: found.start])
+        again = contents.find_section(after, name)
+        assert again is not None
+        assert (again.start, after[again.end :]) == (found.start, text[found.end :])
 
 
 @pytest.mark.parametrize(
@@ -104,11 +143,14 @@ def test_replacing_keeps_everything_outside(lines: list[str], new: str) -> None:
         pytest.param("words", 2, "words", id="plain"),
         pytest.param("# A\n## B\n# C", 2, "### A\n#### B\n### C", id="order-of-depth"),
         pytest.param("#### A", 2, "#### A", id="deep-enough"),
-        pytest.param("# A\n#\n## B", 5, "###### A\n######\n**B**", id="no-room"),
+        pytest.param("# A\n#\n## B", 5, "###### A\n######\n\n**B**", id="no-room"),
         pytest.param("# A\n#\n## B", 6, "**A**\n\n**B**", id="none-at-all"),
         pytest.param("Title\n===\nSub\n-", 1, "## Title\n\n### Sub\n", id="underlined"),
         pytest.param("- item\n---\n\n---\n> quote\n===", 1, "- item\n---\n\n---\n> quote\n===", id="rules-and-lists"),
         pytest.param("```\n# code\n===\n", 2, "```\n# code\n===\n\n```", id="open-fence"),
+        pytest.param("<!-- note\n\n# A", 2, "<!-- note\n\n# A\n-->", id="open-comment"),
+        pytest.param("<script>\n\n# A", 2, "<script>\n\n# A\n</pre>", id="open-script"),
+        pytest.param("# A\n===\nb", 6, "**A**\n\n===\nb", id="bold-over-a-rule"),
         pytest.param("---\na: 1\n---\n# A", 2, "#### a: 1\n\n### A", id="front-matter"),
         pytest.param("---\n", 2, "", id="nothing"),
         pytest.param("# A\r\nb", 1, "## A\nb", id="line-ends"),
@@ -119,7 +161,7 @@ def test_texts_are_made_to_fit_under_a_heading(text: str, level: int, nested: st
     assert contents.nested(text, level) == nested
 
 
-@given(st.text(st.sampled_from("#`~=-+>* \n\tab1."), max_size=40), st.integers(1, 6))
+@given(st.text(st.sampled_from("#`~=-+>* \n\tab1.<!"), max_size=40) | MARKDOWN, st.integers(1, 6))
 def test_no_text_breaks_out_of_its_section(text: str, level: int) -> None:
     """Whatever is put into a section, the sections around it are found with their texts as they were."""
     marks = "#" * level

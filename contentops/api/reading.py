@@ -26,8 +26,8 @@ from contentops.api.calls import (
 )
 from contentops.api.decoding import Garbled, Unnamed, Unreadable, decode, error_text
 from contentops.documents.clean import clean_body
-from contentops.documents.sections import main_heading
 from contentops.sanitize import clip
+from contentops.sections import main_heading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

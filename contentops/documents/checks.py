@@ -18,9 +18,9 @@ from msgspec import Struct, field
 
 from contentops.documents.clean import prose
 from contentops.documents.front_matter import line_numbers, split
-from contentops.documents.sections import bare, headings
 from contentops.errors import nearest, plural
 from contentops.model import Checks, Finding, Level
+from contentops.sections import bare, headings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

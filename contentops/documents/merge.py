@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from contentops.digest import is_same_json
 from contentops.documents.clean import clean_body, conflict_line
-from contentops.documents.sections import Key, cut
+from contentops.sections import Key, cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

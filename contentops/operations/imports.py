@@ -17,7 +17,6 @@ from contentops.documents.files import Outputs
 from contentops.documents.front_matter import TITLE_KEY, compose, provenance
 from contentops.documents.paths import collision_key
 from contentops.documents.preset import apply_preset, title_for
-from contentops.documents.sections import main_heading
 from contentops.errors import Diagnostic, OutputError
 from contentops.execution.content_index import ITEM_KEY, SPEC_KEY, StoredContent
 from contentops.execution.times import iso
@@ -38,6 +37,7 @@ from contentops.operations.declare import (
 )
 from contentops.operations.owners import content_owners
 from contentops.operations.workspace import World, open_workspace, other_states
+from contentops.sections import main_heading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

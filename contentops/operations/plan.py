@@ -12,7 +12,6 @@ from msgspec import Struct, structs, to_builtins
 
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
-from contentops.documents.sections import bare, headings
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, did_you_mean
 from contentops.model import NO_CHECKS, Action, Checked, CheckedFile, Desired, ItemId, Level, Move, Request, Spec
 from contentops.operations.few_changes import keep_items, plan_few
@@ -23,6 +22,7 @@ from contentops.planning.plan import make_plan
 from contentops.planning.review import check_file
 from contentops.planning.select import Candidate, check_selectors, selected
 from contentops.reporting.plan_json import plain
+from contentops.sections import bare, headings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

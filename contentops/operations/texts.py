@@ -13,7 +13,6 @@ from contentops.documents.clean import clean_body, clean_title
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, replace_body, split
 from contentops.documents.merge import take_new
-from contentops.documents.sections import bare, cut
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
 from contentops.execution.poll import with_body
 from contentops.model import Fetch, ItemId, Promote, Write
@@ -25,6 +24,7 @@ from contentops.operations.workspace import World, open_cache, open_workspace
 from contentops.planning.front_matter import drifted, provenance_of
 from contentops.planning.inputs import Choice, is_edited
 from contentops.planning.plan import make_plan
+from contentops.sections import bare, cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

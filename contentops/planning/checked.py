@@ -8,12 +8,12 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_title
 from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.documents.preset import title_for
-from contentops.documents.sections import main_heading
 from contentops.model import NO_CHECKS, Fetch, JobState, Level, Reason, RetryText
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import which_front_matter
 from contentops.planning.inputs import price_of
 from contentops.planning.remote import renewed
+from contentops.sections import main_heading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

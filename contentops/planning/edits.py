@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.documents.merge import Renewed
-    from contentops.documents.sections import Key
     from contentops.model import ItemId, OpenEntry, Remote, Step
     from contentops.planning.inputs import ItemSides
+    from contentops.sections import Key
 
 _SHOWN = 5
 """How many sections one message names."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import uuid
@@ -11,71 +10,54 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from contentops.sections import found, spans
 from contentops.server.database import EVERY_ROW, RowRefusedError
 
 if TYPE_CHECKING:
+    from contentops.sections import Heading, Span
     from contentops.server.database import Store, StoredRow
 
 
-_HEADING = re.compile(r"^ {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
-_UNDERLINE = re.compile(r"^ {0,3}(?:(=)=*|-+)[ \t]*$")
-_NO_PARAGRAPH = re.compile(r"^ {0,3}(?:[#>|]|[-+*][ \t]|\d{1,9}[.)][ \t]|(?:[-*_][ \t]*){3,}$)|^(?: {4}|\t)")
 _DEEPEST = 6
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
+_HTML_ENDS = ("-->", "?>", "]]>", "</pre>", ">")
+"""What ends the blocks of HTML that run on over blank lines: the last one ends a declaration."""
 
 
-class SectionRange(Struct, frozen=True):
-    """Where a section is: its heading's text and level, and the lines of its text as a half-open range."""
-
-    heading: str
-    level: int
-    start: int
-    end: int
-
-
-def find_section(text: str, heading: str) -> SectionRange | None:
+def find_section(text: str, heading: str) -> Span | None:
     """The first section with that heading, or None. `## Why now` and `why  now` name the same one."""
-    lines = text.split("\n")
-    wanted = _name(heading)
-    headings = _headings(lines)
-    for position, (line, level, name) in enumerate(headings):
-        if _name(name) != wanted:
-            continue
-        ends = (other for other, depth, _ in headings[position + 1 :] if depth <= level)
-        return SectionRange(name, level, line + 1, next(ends, len(lines)))
-    return None
+    return next(iter(spans(text, heading)), None)
 
 
-def body(text: str, found: SectionRange) -> str:
+def body(text: str, section: Span) -> str:
     """The text under the heading, without blank lines around it."""
-    return "\n".join(text.split("\n")[found.start : found.end]).strip("\n")
+    return text[section.text : section.end].strip("\n")
 
 
-def replace_section(text: str, found: SectionRange, new: str) -> str:
+def replace_section(text: str, section: Span, new: str) -> str:
     """`text` with another text under the heading; everything outside the section stays as it is."""
-    lines = text.split("\n")
-    after = lines[found.end :]
-    middle = ["", *new.strip("\n").split("\n"), ""] if new.strip("\n") else [""]
+    head, words, after = text[: section.text], new.strip("\n"), text[section.end :]
+    head = head if head.endswith("\n") else f"{head}\n"
     # The end of the text keeps its single newline.
-    return "\n".join([*lines[: found.start], *middle, *after])
+    return head + (f"\n{words}\n" if words else "") + (f"\n{after}" if after else "")
 
 
 def nested(text: str, level: int) -> str:
-    """`text` made fit to stand under a heading of `level`: its own headings are deeper, its fences are closed.
+    """`text` made fit to stand under a heading of `level`: its own headings are deeper, what it opens is closed.
 
     Headings keep their order of depth as far as there is room; where there is none they become bold lines.
     """
     lines = text.replace("\r\n", "\n").split("\n")
     _unframed(lines)
-    _underlined(lines)
-    headings = _headings(lines)
-    down = level + 1 - min((depth for _, depth, _ in headings), default=level + 1)
-    for number, depth, name in headings:
-        wanted = depth + max(0, down)
-        lines[number] = f"{'#' * wanted} {name}".rstrip() if wanted <= _DEEPEST else f"**{name}**" if name else ""
-    if fence := _read(lines)[1]:
-        lines.append(fence)
-    return "\n".join(lines)
+    known = tuple(found("\n".join(lines)))
+    down = level + 1 - min((each.level for each in known), default=level + 1)
+    made: list[str] = []
+    done = 0
+    for each in known:
+        made += lines[done : each.first]
+        made += _deeper(each, each.level + max(0, down), made, lines[each.end :])
+        done = each.end
+    return _closed("\n".join([*made, *lines[done:]]))
 
 
 def _unframed(lines: list[str]) -> None:
@@ -86,54 +68,29 @@ def _unframed(lines: list[str]) -> None:
         lines.append("")
 
 
-def _underlined(lines: list[str]) -> None:
-    """Headings marked by a line of `=` or `-` under them, written with `#` instead."""
-    outside = _read(lines)[0]
-    for number in outside:
-        mark = _UNDERLINE.match(lines[number])
-        above = lines[number - 1] if number else ""
-        if mark is None or number - 1 not in outside or not above.strip() or _NO_PARAGRAPH.match(above):
-            continue
-        lines[number - 1] = f"{'#' if mark[1] == '=' else '##'} {above.strip()}"
-        lines[number] = ""
+def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -> list[str]:
+    """The lines of a heading at another level. A bold line stands alone, so that it takes in nothing around it."""
+    if level <= _DEEPEST:
+        underlined = [""] * (heading.end - heading.first - 1)
+        return [f"{'#' * level} {heading.text}".rstrip(), *underlined[:1]]
+    apart = [""] if before and before[-1].strip() else []
+    if not heading.text:
+        return apart
+    return [*apart, f"**{heading.text}**", *([""] if after and after[0].strip() else [])]
 
 
-def _headings(lines: list[str]) -> list[tuple[int, int, str]]:
-    found = []
-    for number, line in _read(lines)[0].items():
-        if heading := _HEADING.match(line):
-            found.append((number, len(heading[1]), heading[2] or ""))
-    return found
+def _closed(text: str) -> str:
+    """`text` with an end for the code, or the HTML, that would take in what follows."""
+    marks = sorted(_FENCE.findall(text), key=len, reverse=True)
+    fences = [next((mark for mark in marks if mark[0] == kind), "") for kind in "`~"]
+    ends = ["", *(f"\n{end}" for end in (*fences, *_HTML_ENDS) if end)]
+    return next((text + end for end in ends if _ends(text + end)), text)
 
 
-def _read(lines: list[str]) -> tuple[dict[int, str], str]:
-    """The lines that are neither code nor front matter, by number; and the fence that is open at the end, or empty."""
-    found: dict[int, str] = {}
-    fence = ""
-    for number in range(_after_front_matter(lines), len(lines)):
-        line = lines[number].removesuffix("\r")
-        mark = _FENCE.match(line)
-        if fence:
-            closes = mark is not None and mark[1].startswith(fence) and not line.strip().strip(fence[0])
-            fence = "" if closes else fence
-        elif mark is not None:
-            fence = mark[1]
-        else:
-            found[number] = line
-    return found, fence
-
-
-def _after_front_matter(lines: list[str]) -> int:
-    if lines[0].rstrip() != "---":
-        return 0
-    return next((number + 1 for number, line in enumerate(lines[1:], 1) if line.rstrip() == "---"), 0)
-
-
-def _name(heading: str) -> str:
-    bare = _HEADING.match(heading.strip())
-    name = bare[2] or "" if bare else heading
-    # Escapes differ between writers: `R\&D`, `R&amp;D` and `R&D` are one heading to a reader.
-    return " ".join(html.unescape(re.sub(r"\\(?=[^\w\s])", "", name)).split()).casefold()
+def _ends(text: str) -> bool:
+    """Whether a heading after `text` is one."""
+    whole = f"{text}\n\n# End"
+    return any(each.first == whole.count("\n") for each in found(whole))
 
 
 class ContentChange(Struct, frozen=True, kw_only=True):

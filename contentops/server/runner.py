@@ -18,6 +18,7 @@ from contentops.server.engines import EngineError, SectionTask, WritingTask
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from contentops.sections import Span
     from contentops.server.database import Replicas, Store
     from contentops.server.engines import Engine, ReportStage, WrittenText
     from contentops.server.store import Clock
@@ -213,7 +214,7 @@ class JobRunner:
 
         return make
 
-    def _place(self, job: jobs.StoredJob) -> tuple[contents.SectionRange, contents.ContentRow]:
+    def _place(self, job: jobs.StoredJob) -> tuple[Span, contents.ContentRow]:
         asked = job.request
         content = contents.find(self._store, asked.content_id, job.key_id)
         found = None if content is None else contents.find_section(content.body, asked.section)
