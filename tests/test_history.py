@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,8 @@ def test_a_run_remembers_what_no_commit_holds(scene: Scene, invoke: Run) -> None
     assert [(run["credits"], run["counts"]["done"], run["exit_code"]) for run in runs] == [(4, 1, 0)] * 4
     for path in (scene.root / ".contentops" / "runs").iterdir():
         path.unlink()
+    assert spent(invoke, scene) == (4, 16)  # the cache has its text
+    shutil.rmtree(scene.root / ".contentops")
     assert spent(invoke, scene) == (3, 12)
 
 
@@ -229,3 +232,76 @@ def test_broken_manifests_hide_nothing_that_was_made(tmp_path: Path, invoke: Run
         {"name": "(unknown)", "texts": 3, "credits": 12}
     ]
     assert invoke("plan", cwd=tmp_path).code == 1
+
+
+# --- what is in no file ---------------------------------------------------------------------------------------
+
+
+def _begun(tmp_path: Path, *, died: bool = False) -> Scene:
+    """Two items whose jobs run, and whose run was stopped, or died without a word."""
+    scene = Scene(tmp_path / "site", FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("known"))
+    scene.apply()
+    scene.write("content/blog.yaml", blog("known", "gone", "changed"))
+    scene.apply(deadline=20)
+    if died:
+        for path in (scene.root / ".contentops" / "runs").iterdir():
+            path.unlink()
+    return scene
+
+
+def _agrees(scene: Scene, invoke: Run, texts: int) -> None:
+    """The server's bill, `report` and `history` are one number."""
+    bill = scene.api.credits
+    assert (spent(invoke, scene), bill) == ((texts, 4 * texts), 4 * texts)
+    found = generations(invoke, scene)
+    paid = [one["credits"] for one in found if one["outcome"] in {"generated", "unwritten"}]
+    assert (len(paid), sum(paid), len({one["request_id"] for one in found})) == (texts, bill, len(found))
+
+
+@pytest.mark.parametrize("died", [False, True])
+def test_a_collected_text_is_counted_once(tmp_path: Path, invoke: Run, *, died: bool) -> None:
+    """Whether its item is gone or asks for something else, and whether or not the runs left a report."""
+    scene = _begun(tmp_path)
+    plans = 4 + 8
+    scene.write("content/blog.yaml", blog("known", "changed", year=2026).replace("about changed in 2026", "something"))
+    plans += scene.plan().credits
+    scene.apply()
+    if died:
+        for path in (scene.root / ".contentops" / "runs").iterdir():
+            path.unlink()
+    assert scene.plan().empty
+    _agrees(scene, invoke, 4)
+    assert plans == scene.api.credits
+    outcomes = {(one["item"], one["outcome"]) for one in generations(invoke, scene)}
+    assert outcomes >= {("gone", "unwritten"), ("changed", "unwritten"), ("changed", "generated")}
+    assert "2 of these are in no file that is known" in invoke("report", cwd=scene.root).stdout
+    assert "4 texts, 16 credits." in invoke("history", cwd=scene.root).stdout
+    assert invoke("report", "--json", cwd=scene.root).json["unwritten"] == 2
+    scene.write("content/blog.yaml", blog("known", "gone", "changed"))
+    scene.apply()
+    _agrees(scene, invoke, 4)
+    assert "unwritten" not in {one["outcome"] for one in generations(invoke, scene, "gone")}
+
+
+def test_a_collected_text_is_known_in_a_clone(tmp_path: Path, invoke: Run) -> None:
+    """From the lock that had its job open, where neither runs nor cache are."""
+    scene = _begun(tmp_path)
+    git(scene.root, "init", "--quiet", "--initial-branch", "main")
+    commit(scene, "Begun")
+    scene.write("content/blog.yaml", blog("known"))
+    scene.apply()
+    commit(scene, "Given up")
+    shutil.rmtree(scene.root / ".contentops")
+    _agrees(scene, invoke, 3)
+
+
+def test_why_runs_and_texts_differ_is_said(tmp_path: Path, invoke: Run) -> None:
+    """Runs count what they sent, texts what came of it."""
+    scene = _begun(tmp_path)
+    assert "The runs count 8 credits more: for jobs that are open" in invoke("history", cwd=scene.root).stdout
+    scene.apply()
+    for path in sorted((scene.root / ".contentops" / "runs").iterdir())[:1]:
+        path.unlink()
+    ending = invoke("history", cwd=scene.root).stdout
+    assert "The runs count 4 credits fewer: runs that were killed" in ending

@@ -260,7 +260,7 @@ def report(session: Session, since: str) -> None:
     if not session.as_json:
         terminal.tell_findings(findings)
     state, past = workspace.read_state(project), results.past_of(project)
-    texts = history_operation.made(state, past.records, history_operation.kept_reports(project))
+    texts = history_operation.made(project, state, past, history_operation.kept_reports(project))
     spend = count_spend(texts.values(), state.entries.values(), desired, since=start, known=known)
     shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
     document = {**diagnostics_json(findings), **spend_json(spend, since=shown, gaps=past.gaps)}

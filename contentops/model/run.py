@@ -160,7 +160,11 @@ class Generation(Struct, frozen=True, kw_only=True):
     credits: int
     """What it cost; of one that is open or unknown, what it may."""
     outcome: str
-    """`generated`, or how its job stands: `submitting`, `running`, `unknown`, `paid` or `failed`."""
+    """`generated`, `unwritten`, or how its job stands: `submitting`, `running`, `unknown`, `paid` or `failed`.
+
+    `unwritten`: it was paid for and no file is known to have it: its item was gone, its request had changed, its checks
+    failed, or its run was killed.
+    """
     server: str
     error: str = ""
     commit: str = ""

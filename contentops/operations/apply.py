@@ -336,10 +336,12 @@ def _write_report(
     workspace: Workspace, plan: Plan, run: Run, inputs: Mapping[str, Json], before: State, emit: Callable[[Event], None]
 ) -> None:
     """The run as JSON in `.contentops/runs/`, with the records of the texts that were not there `before`."""
-    from contentops.operations.history import before_retries, brief, keep_report
+    from contentops.operations.history import brief, keep_report, unwritten
 
     known = {"", *(record.request_id for record in before.records.values())}
-    texts = [*workspace.state.records.values(), *before_retries(workspace.cache, plan, workspace.state)]
+    asked = {change.spec.digest: change.spec.request for change in plan.changes if change.spec is not None}
+    closed = (unwritten(entry, asked.get(entry.digest)) for entry in workspace.store.unwritten)
+    texts = [*workspace.state.records.values(), *closed]
     made = [brief(record) for record in texts if record.request_id not in known]
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
     document = {**run_json(run, plan), "inputs": plain(inputs), "generations": made}

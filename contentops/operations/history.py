@@ -29,10 +29,11 @@ from contentops.state.cache import StoredText
 from contentops.state.state_dir import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from contentops.ci.results import Past
     from contentops.digest import Digest
-    from contentops.model import Json, OpenEntry, Plan, Project, State
+    from contentops.model import Json, OpenEntry, Project, Request, State
     from contentops.state.cache import Cache
 
 
@@ -48,7 +49,7 @@ def history(project: Project, item: str = "") -> History:
     Raises UsageError for an id that names nothing, StateError for a lock that cannot be read.
     """
     (state, away), past, runs = shared_state(project), past_of(project), kept_reports(project)
-    records = made(state, past.records, runs)
+    records = made(project, state, past, runs)
     entries = {**past.entries, **state.entries}
     found = [_made(one, past.commits) for one in records.values()]
     found += [_open(one, past.commits) for one in entries.values() if one.request_id not in records]
@@ -66,7 +67,7 @@ def history(project: Project, item: str = "") -> History:
 
 def texts_of(project: Project, state: State, item: str) -> tuple[PaidText, ...]:
     """Every text that was paid for an item, under all the ids it has had, the newest first, and where each is."""
-    records = made(state, past_of(project).records, kept_reports(project))
+    records = made(project, state, past_of(project), kept_reports(project))
     names = _names(item, [*records.values(), *state.records.values()])
     return _texts(project, state, item, names, records.values())
 
@@ -130,11 +131,52 @@ def _cached(cache: Cache, names: set[str], records: Iterable[Record]) -> Iterato
             )
 
 
-def made(state: State, past: Mapping[RequestId, Record], runs: Iterable[KeptReport]) -> dict[RequestId, Record]:
-    """The record of each text that a job made, by its request: as the lock has it now, else as it was last seen."""
-    kept = {record.request_id: record for report in runs for record in report.generations}
+def made(project: Project, state: State, past: Past, runs: Sequence[KeptReport]) -> dict[RequestId, Record]:
+    """Every submit that was paid for, once: as the lock has its text now, else as it was last seen.
+
+    One that no file is known to have has a record without an output (`unwritten`): its item was gone, its request had
+    changed, or its text failed its checks. Where its run left no report, the cache knows it, or an earlier lock.
+    """
+    closed = {
+        name: unwritten(entry)
+        for name, entry in past.entries.items()
+        if name not in state.entries and entry.state in (JobState.RUNNING, JobState.PAID)
+    }
+    kept = {record.request_id: record for report in reversed(runs) for record in report.generations}
     now = {record.request_id: record for record in state.records.values()}
-    return {name: record for name, record in {**kept, **past, **now}.items() if name}
+    found = {**closed, **kept, **past.records, **now}
+    cached = {one.request_id: one for one in _unreported(project, state, found.keys() | state.entries.keys())}
+    return {name: record for name, record in {**cached, **found}.items() if name}
+
+
+_ATTEMPTS = 100
+"""Attempts at one request that are considered: a lock may say anything."""
+
+
+def _unreported(project: Project, state: State, known: Collection[RequestId]) -> Iterator[Record]:
+    """The paid texts of this environment in the cache that nothing else tells of, as those of a run that was killed."""
+    others = bool(other_states(project))
+    with open_cache(project, write=False) as cache:
+        for kept in cache.paid_texts():
+            about, name, item = kept.about, RequestId(kept.about.request_id), ItemId(kept.about.item)
+            asked = functools.partial(request_id, state.lineage, project.environment, item, kept.digest)
+            if name in known or (others and not any(name == asked(attempt) for attempt in range(1, _ATTEMPTS + 1))):
+                continue
+            yield Record(
+                id=item,
+                digest=kept.digest,
+                request={},
+                server=kept.server,
+                dialect="",
+                output="",
+                title=about.title,
+                generated=kept.body,
+                content_id=about.content_id,
+                job_id=about.job_id,
+                request_id=name,
+                credits=about.credits,
+                generated_at=about.generated_at,
+            )
 
 
 def _names(item: str, records: Iterable[Record]) -> set[str]:
@@ -170,7 +212,7 @@ def _made(record: Record, commits: Mapping[RequestId, str]) -> Generation:
         job_id=record.job_id,
         request_id=record.request_id,
         credits=record.credits,
-        outcome="generated",
+        outcome="generated" if record.output else "unwritten",
         server=record.server,
         commit=commits.get(record.request_id, ""),
     )
@@ -219,30 +261,28 @@ def _folder(project: Project) -> Path:
     return Path(project.root) / FOLDER / "runs"
 
 
-def before_retries(cache: Cache, plan: Plan, state: State) -> Iterator[Record]:
-    """Records of the texts that failed their checks and were paid for again: none of their own stays in the state."""
-    wanted = {change.id: change for change in plan.changes if change.retries}
-    carried = {record.request_id for record in state.records.values()} | state.entries.keys()
-    for text in cache.paid_texts() if wanted else ():
-        change, about = wanted.get(ItemId(text.about.item)), text.about
-        spec = change.spec if change is not None else None
-        if spec is None or text.digest != spec.digest or about.request_id in carried:
-            continue
-        yield Record(
-            id=spec.id,
-            digest=spec.digest,
-            request=spec.request.as_json(),
-            server=text.server,
-            dialect="",
-            output=spec.output,
-            title=about.title,
-            generated=text.body,
-            content_id=about.content_id,
-            job_id=about.job_id,
-            request_id=RequestId(about.request_id),
-            credits=about.credits,
-            generated_at=about.generated_at,
-        )
+def unwritten(entry: OpenEntry, request: Request | None = None) -> Record:
+    """The record of a paid submit whose text is in no file: one without an output.
+
+    `request`: what was asked for, where that is known.
+    """
+    return Record(
+        id=entry.item,
+        digest=entry.digest,
+        request={} if request is None else request.as_json(),
+        server=entry.server,
+        dialect=entry.dialect,
+        output="",
+        title=entry.title,
+        generated=entry.body,
+        content_id=entry.content_id,
+        job_id=entry.job_id,
+        request_id=entry.request_id,
+        attempt=entry.attempt,
+        plan_id=entry.plan_id,
+        credits=entry.credits,
+        generated_at=entry.generated_at or entry.submitted_at,
+    )
 
 
 def brief(record: Record) -> dict[str, Json]:
@@ -253,10 +293,6 @@ def brief(record: Record) -> dict[str, Json]:
 
 
 # --- texts of earlier runs ---------------------------------------------------------------------------------
-
-
-_ATTEMPTS = 100
-"""Attempts at one request that are considered: a lock may say anything."""
 
 
 class PastTexts:

@@ -56,11 +56,35 @@ def history_text(history: History, *, width: int = 0) -> str:
     """A table of the runs, one of the generations, how much there is, and what may be missing."""
     blocks = ["\n".join(_runs(history.runs, width)), "\n".join(_generations(history.generations, width))]
     blocks.append(texts_text(history.texts, width=width))
-    spent = sum(one.credits for one in history.generations if one.outcome == "generated")
-    texts = sum(one.outcome == "generated" for one in history.generations)
-    ending = [paint(f"{plural(texts, 'text')}, {plural(spent, 'credit')}.", "strong")]
+    paid = [one for one in history.generations if one.outcome in _PAID]
+    spent = sum(one.credits for one in paid)
+    ending = [paint(f"{plural(len(paid), 'text')}, {plural(spent, 'credit')}.", "strong")]
+    ending += _in_no_file(sum(one.outcome == "unwritten" for one in paid))
+    ending += _other_sum(sum(one.run.credits for one in history.runs), spent)
     ending += [f"There may be more: {visible(gap)}." for gap in history.gaps]
     return "\n\n".join([*filter(None, blocks), "\n".join(ending)])
+
+
+_PAID = frozenset({"generated", "unwritten"})
+"""Outcomes that were paid for."""
+
+
+def _in_no_file(number: int) -> Iterator[str]:
+    """Why texts that were paid for are not where a reader looks for them."""
+    if number:
+        why = "its item was gone, its request had changed, its checks failed, or its run was killed"
+        where = "`contentops history ITEM` shows where the text is"
+        yield f"{number:,} of these {'is' if number == 1 else 'are'} in no file that is known: {why}; {where}."
+
+
+def _other_sum(runs: int, spent: int) -> Iterator[str]:
+    """Why the credits of the runs may come to another sum than those of the texts."""
+    if 0 < spent < runs:
+        why = "for jobs that are open, failed later, or were given up"
+        yield f"The runs count {plural(runs - spent, 'credit')} more: {why}."
+    if 0 < runs < spent:
+        why = "runs that were killed or on other machines are not listed"
+        yield f"The runs count {plural(spent - runs, 'credit')} fewer: {why}."
 
 
 def _runs(runs: Sequence[KeptReport], width: int) -> Iterator[str]:
@@ -141,6 +165,8 @@ class Spend(Struct, frozen=True, kw_only=True):
     """By each of `GROUPS`. A text with several tags counts under each of them."""
     open: tuple[Row, ...] = ()
     """Jobs that no record carries yet, by how they stand."""
+    unwritten: int = 0
+    """Texts among these that are in no file."""
     undated: int = 0
     """Texts left out because their records have no time that can be compared."""
 
@@ -181,6 +207,7 @@ def count_spend(
         credits=sum(one.credits for one in counted),
         groups=groups,
         open=_open(entries, since, known),
+        unwritten=sum(not one.output for one in counted),
         undated=undated,
     )
 
@@ -248,6 +275,7 @@ def spend_json(spend: Spend, *, since: str, gaps: Sequence[str] = ()) -> dict[st
         "credits": spend.credits,
         "by": {group: [structs.asdict(row) for row in rows] for group, rows in spend.groups.items()},
         "open": [structs.asdict(row) for row in spend.open],
+        **({"unwritten": spend.unwritten} if spend.unwritten else {}),
         "undated": spend.undated,
         "gaps": list(gaps),
     }
@@ -276,6 +304,7 @@ def _ending(spend: Spend, since: str, gaps: Sequence[str]) -> Iterator[str]:
     start = f" since {visible(since)}" if since else ""
     text = f"Spent{start}: {plural(spend.credits, 'credit')} for {plural(spend.texts, 'text')}."
     yield paint(text, "strong")
+    yield from _in_no_file(spend.unwritten)
     for row in spend.open:
         yield f"Open: {plural(row.texts, 'job')} {row.name}, {plural(row.credits, 'credit')}."
     if spend.undated:

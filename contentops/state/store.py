@@ -123,6 +123,11 @@ class StateStore:
         """What was left out so."""
         return self._working.left
 
+    @property
+    def unwritten(self) -> tuple[OpenEntry, ...]:
+        """The paid entries that were closed since the store was opened and that no record took in."""
+        return tuple(self._working.unwritten)
+
     def unshare(self) -> None:
         """Share them no longer."""
         self._shared = None

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from contentops.digest import DIGEST_VERSION
 from contentops.errors import StateError
-from contentops.model import ItemId, OpenEntry, Record, RequestId, State
+from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
 from contentops.state import journal as journals
 from contentops.state import lock as locks
 from contentops.state.codec import Drop, Fact, Forget, line_of, parse_as
@@ -52,6 +52,8 @@ class WorkingState:
         """Further takes of others."""
         self.left: tuple[OpenEntry, ...] = ()
         """Those of them that were left out."""
+        self.unwritten: list[OpenEntry] = []
+        """Paid entries that were closed and that no record took in: their texts stand in no file."""
         self.waiting: list[str] = []
         """Lines for the journal."""
         self._snapshot: State | None = None
@@ -177,6 +179,8 @@ class WorkingState:
                 return self._take_entry_once(fact, text)
             case Drop(request_id):
                 known = self.entries.pop(request_id, None)
+                if known is not None and known.state is JobState.PAID:
+                    self.unwritten.append(known)
                 return None if known is None else (text, (), _NO_REQUEST)
             case Forget(item):
                 if self.records.pop(item, None) is None:
