@@ -120,15 +120,6 @@ def test_edits_go_along_and_nothing_is_paid(tmp_path: Path) -> None:
     assert staging.plan().empty
 
 
-def test_what_was_reviewed_elsewhere_is_held_back_by_no_check(tmp_path: Path) -> None:
-    """Checks are for what a job made; plan and apply agree, and nothing can be stuck between them."""
-    staging, prod = rooms(tmp_path, "a")
-    prod.write("content/b.yaml", f"defaults: {{checks: {{words: {{min: 900}}, retries: 3}}}}\n{blog('a')}")
-    assert only(prod.plan()).credits_worst == 0
-    assert results(prod.apply()) == {"a": "done"}
-    assert (prod.plan().empty, staging.plan().empty) == (True, True)
-
-
 def test_the_same_account_keeps_two_contents(tmp_path: Path) -> None:
     """On one server prod's content is not the one that staging's record names."""
     extra = ENVIRONMENTS.replace(', api: {base_url: "https://live.example.test/v1"}', "")

@@ -10,9 +10,9 @@ from msgspec import structs
 
 from contentops.model import OnEdit
 from contentops.operations import texts
-from tests.fakes.scene import results
+from tests.fakes.scene import quick_folder, results
 from tests.repositories import in_git
-from tests.test_promote import ENVIRONMENTS, Room, body, only
+from tests.test_promote import ENVIRONMENTS, Room, body, only, rooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,3 +126,57 @@ def test_a_text_that_was_generated_here_since_is_what_comes_back(tmp_path: Path)
     prod.apply()
     assert body(prod, "live/a.md") == generated
     assert prod.plan().empty
+
+
+# --- checks ------------------------------------------------------------------------------------------------
+
+
+def stricter(checks: str) -> str:
+    """Environments of which prod has checks that staging has not, and would pay for retries of a generated text."""
+    return ENVIRONMENTS.replace("prod: {", f"prod: {{defaults: {{checks: {{{checks}, retries: 3}}}}, ")
+
+
+def test_a_promoted_text_passes_the_checks_of_the_environment_that_takes_it(tmp_path: Path) -> None:
+    """Plan and apply agree, nothing is paid for, and each of the ways that the hint names leads on."""
+    staging, prod = rooms(tmp_path, "a", "b", extra=stricter("excludes: [Closing]"))
+    staging.edit("staging/b.md", "Closing", "Reviewed")
+    plan = prod.plan()
+    assert [(one.id, one.blocked, one.credits_worst) for one in plan.changes] == [
+        ("a", "checks-failed", 0),
+        ("b", "", 0),
+    ]
+    change = plan.changes[0]
+    assert change.hint == "it is not taken: correct `staging/a.md`, or loosen the `checks` of `prod`"
+    assert [reason.field for reason in change.reasons if reason.kind == "checks-failed"] == ["excludes"]
+    assert results(prod.apply()) == {"a": "blocked", "b": "done"}
+    assert (prod.submits, (prod.root / "live/a.md").exists(), len(prod.api.contents)) == (0, False, 1)
+    with quick_folder() as folder:
+        loosened = prod.copied(folder / "loosened")
+        loosened.edit("contentops.yaml", "excludes: [Closing]", "excludes: [Opening]")
+        assert results(loosened.apply()) == {"a": "done"}
+    staging.edit("staging/a.md", "Closing", "Reviewed")
+    assert results(prod.apply()) == {"a": "done"}
+    assert (prod.plan().empty, prod.submits) == (True, 0)
+
+
+def test_a_promoted_text_passes_the_commands_of_that_environment(tmp_path: Path) -> None:
+    """Only an apply runs them; the text stays where it is."""
+    _, prod = rooms(tmp_path, "a", extra=stricter("commands: [./refuse]"))
+    program = prod.write("refuse", '#!/bin/sh\ngrep -n Closing "$1" && exit 1\nexit 0\n')
+    program.chmod(0o755)
+    assert only(prod.plan()).action == "promote"
+    run = prod.apply()
+    assert results(run) == {"a": "blocked"}
+    assert run is not None
+    assert run.outcomes[0].hint == "it is not taken: correct `staging/a.md`, or loosen the `checks` of `prod`"
+    assert (prod.submits, prod.tree("live") if (prod.root / "live").exists() else {}) == (0, {})
+
+
+def test_checks_do_not_hold_back_what_was_taken_before(tmp_path: Path) -> None:
+    """Made stricter since, they are for the next text, as they are for a generated one."""
+    staging, prod = rooms(tmp_path, "a", extra=stricter("excludes: [Opening]"))
+    prod.apply()
+    prod.edit("contentops.yaml", "excludes: [Opening]", "excludes: [Closing]")
+    assert prod.plan().empty
+    staging.edit("staging/a.md", "Introduction", "Reviewed")
+    assert only(prod.plan()).blocked == "checks-failed"

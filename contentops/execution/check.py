@@ -14,7 +14,7 @@ from contentops.execution.primitives import CheckedBody, Ended, Job
 from contentops.execution.submit import submit
 from contentops.execution.write import coming_title, composed
 from contentops.model import NO_CHECKS, Level, Result, Submit, Write
-from contentops.planning.checked import failed_hint, to_check
+from contentops.planning.checked import failed_hint, failed_promotion_hint, to_check
 from contentops.planning.inputs import is_same
 from contentops.state.codec import Drop
 
@@ -34,7 +34,9 @@ async def checked(ctx: Context, item: Item, standing: Standing, step: Write) -> 
     Raises Ended where a person's words are to stay in it and cannot.
     """
     text, checks = standing.text, item.spec.checks
-    if text is None or checks == NO_CHECKS or not step.is_new or not text.request_id:
+    if text is None or checks == NO_CHECKS or not step.is_new:
+        return standing
+    if not text.request_id and item.change.promotion is None:
         return standing  # what no job made was a person's to look at
     seen = ctx.outputs.observe(step.target)
     standing = merged(ctx, item, standing, step, seen)
@@ -71,6 +73,8 @@ def hold_back(ctx: Context, item: Item, standing: Standing) -> None:
     text = standing.text
     entry = text.entry if text is not None else None
     hint = failed_hint(item.spec, entry, is_same=is_same(item.change.record, item.spec.digest, ctx.server))
+    if (promotion := item.change.promotion) is not None:
+        hint = failed_promotion_hint(promotion.path, ctx.plan.environment)
     raise Ended(Result.BLOCKED, f"its text fails its checks: {_words(findings, named=True)}", hint, findings=findings)
 
 

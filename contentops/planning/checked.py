@@ -8,7 +8,7 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_title
 from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.documents.preset import title_for
-from contentops.model import NO_CHECKS, Fetch, JobState, Level, Reason, RetryText
+from contentops.model import BASE, NO_CHECKS, Fetch, JobState, Level, Reason, RetryText
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import which_front_matter
 from contentops.planning.inputs import price_of
@@ -107,14 +107,23 @@ def failed_checks(item: ItemSides, entry: OpenEntry | None = None, words: BodyAn
     if words.merges:
         merged = renewed(item, words, body)
         body = merged.body if merged is not None else body
-    return reasons_of(_findings(item, Brought(title, body, bool(entry and entry.section))))
+    answer = BodyAnswer(steps=(Fetch(digest=item.spec.digest),))
+    return reasons_of(_findings(item, answer, Brought(title, body, bool(entry and entry.section))))
 
 
-def _findings(item: ItemSides, text: Brought) -> tuple[Finding, ...]:
+def failed_promotion(item: ItemSides, answer: BodyAnswer, file: Observed) -> tuple[Reason, ...]:
+    """Why the text of another environment's `file`, which `answer` brings, is not taken; empty: it may be."""
+    if item.spec.checks == NO_CHECKS:
+        return ()
+    text = Brought(file.title, item.inputs.read(file.path), of_section=False)
+    return reasons_of(_findings(item, answer, text))
+
+
+def _findings(item: ItemSides, answer: BodyAnswer, text: Brought) -> tuple[Finding, ...]:
     from contentops.documents.checks import check_text
 
     spec, preset = item.spec, item.inputs.project.preset
-    front = which_front_matter(item, BodyAnswer(steps=(Fetch(digest=spec.digest),)))
+    front = which_front_matter(item, answer)
     title = written_title(front.title, item.file, item.own, text, item=spec.id, preset=preset)
     about = to_check(title, text.body, item.file, front.front, spec.output)
     return check_text(spec.checks, about, item.inputs.exists)
@@ -135,6 +144,11 @@ def failed_hint(spec: Spec, entry: OpenEntry | None, *, is_same: bool) -> str:
         give_up = f"`contentops state resolve {id_} --forget --request {entry.short}`"
         hint += f", or {give_up} gives it up and leaves the file as it is"
     return hint
+
+
+def failed_promotion_hint(path: str, environment: str) -> str:
+    """What to do about another environment's text at `path` that fails the checks of `environment`."""
+    return f"it is not taken: correct `{path}`, or loosen the `checks` of `{environment or BASE}`"
 
 
 def is_held(item: ItemSides) -> bool:

@@ -9,6 +9,7 @@ from msgspec import Struct, structs
 from contentops.digest import NOTHING
 from contentops.errors import price
 from contentops.model import BASE, Acknowledge, Action, Promote, Reason
+from contentops.planning.checked import FAILED, failed_promotion, failed_promotion_hint
 from contentops.planning.edits import BodyAnswer, block, edit, why_changed
 from contentops.planning.inputs import explain, is_edited, price_of
 from contentops.planning.remote import replaced, words_in_the_way
@@ -107,7 +108,11 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
         if held is not None:
             return _kept_out(held, offer)
         why = (*why, *replaced(item))
-    return BodyAnswer(action=Action.PROMOTE, steps=(offer.step,), reasons=why)
+    answer = BodyAnswer(action=Action.PROMOTE, steps=(offer.step,), reasons=why)
+    if failed := failed_promotion(item, answer, offer.file):
+        hint = failed_promotion_hint(offer.file.path, item.inputs.project.environment)
+        return block(FAILED, hint, reasons=(*why, *failed))
+    return answer
 
 
 def _kept_out(held: BodyAnswer, offer: Offer) -> BodyAnswer:
