@@ -60,6 +60,12 @@ CALLS: list[Call] = [
 FRONT = '---\ntitle: "AI: adoption"\ndescription: d\n---\n\n## Intro\n\nText.\n'
 RULES = "---\n# Only a heading\n---\nText.\n"
 
+
+def at_once(job: str = "", **fields: Any) -> Accepted:
+    """A submit that was answered with its text."""
+    return Accepted(job, False, JobStatus("completed", body="B", request_id=job, **fields))
+
+
 SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ("submit documented", SUBMIT, {"request_id": "req_1", "status": "pending"}, Accepted("req_1", False)),
     ("submit echo", SUBMIT, {"request_id": "ours", "message": "m", "links": {}}, Accepted("ours", True)),
@@ -67,6 +73,21 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ("submit job_id", SUBMIT, {"job_id": "j:1"}, Accepted("j:1", False)),
     ("submit number", SUBMIT, {"id": 42}, Accepted("42", False)),
     ("submit proxy", SUBMIT, {"success": True, "request_id": "a", "generation_id": "b"}, Accepted("a", False)),
+    (
+        "submit with its text",
+        SUBMIT,
+        {"request_id": "r", "status": "completed", "content": {"id": "c1", "title": "T", "body": "B"}},
+        at_once("r", content_id="c1", title="T"),
+    ),
+    ("submit without a name", SUBMIT, {"success": True, "data": {"status": "completed", "content": "B"}}, at_once()),
+    ("submit known", SUBMIT, {"request_id": "ours", "status": "completed"}, Accepted("ours", True)),
+    ("submit failed", SUBMIT, {"request_id": "ours", "status": "failed"}, Accepted("ours", True)),
+    (
+        "submit failed with its reason",
+        SUBMIT,
+        {"status": "failed", "error": "no topic"},
+        Accepted("", False, JobStatus("failed", error="no topic")),
+    ),
     (
         "status documented",
         STATUS,
@@ -190,7 +211,20 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
     ("put", PutContent("c1", "T", "B"), {"success": True, "content": {"id": "c1"}}, SavedReply("c1")),
     ("put silent", PutContent("c1", "T", "B"), {"success": True}, SavedReply("c1")),
     ("section job", CALLS[7], {"request_id": "ours", "status": "pending"}, Accepted("ours", True)),
-    ("section text", CALLS[7], {"id": "c1", "content": "B"}, Content("c1", "", "B")),
+    ("section text", CALLS[7], {"id": "c1", "content": "B", "status": "draft"}, at_once(content_id="c1")),
+    ("section content", CALLS[7], {"success": True, "content": {"id": "c1", "content": "B"}}, at_once(content_id="c1")),
+    (
+        "section documented",
+        CALLS[7],
+        {"request_id": "r", "status": "completed", "content": {"id": "c1", "title": "T", "body": "B"}},
+        at_once("r", content_id="c1", title="T"),
+    ),
+    (
+        "section of another",
+        CALLS[7],
+        {"request_id": "ours", "status": "pending", "content": "B"},
+        Accepted("ours", True),
+    ),
     ("templates", ListTemplates(), {"templates": [{"id": "a"}]}, CatalogReply(({"id": "a"},))),
     (
         "templates server",

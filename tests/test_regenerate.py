@@ -153,3 +153,42 @@ def test_the_command_names_the_nearest_heading(invoke: Run, tmp_path: Path) -> N
     ended = invoke("regenerate", "one", "--section", f"## {HEADING.lower()}", "--yes", cwd=scene.root)
     assert ended.code == 0
     assert "is generated again" in ended.stdout
+
+
+@pytest.mark.parametrize("named", ["named", "nameless"])
+@pytest.mark.parametrize("envelope", [False, True])
+def test_a_server_may_answer_at_once(tmp_path: Path, named: str, envelope: bool) -> None:
+    """A submit that is answered with its text is done: nothing is asked for, and nothing is paid for again."""
+    scene = Scene(tmp_path, FakeApi(at_once=named, envelope=envelope))
+    scene.write("content/blog.yaml", blog("one"))
+    assert results(scene.apply()) == {"one": "done"}
+    run = scene.apply(select=("one",), sections={"one": "Closing"})
+    assert results(run) == {"one": "done"}
+    assert "Section 2." in scene.read("out/one.md")
+    # Each submit asked first whether its id is known; none was polled.
+    assert (scene.api.count("status"), scene.api.credits, scene.state.entries) == (2, 8, {})
+    assert scene.plan().empty
+
+
+@pytest.mark.parametrize("name", ["submit", "section"])
+def test_an_answer_at_once_that_is_lost_is_not_paid_for_again(tmp_path: Path, name: str) -> None:
+    """Jobs that no one could ask for prove nothing by their ids: what became of a lost one stays open."""
+    scene = Scene(tmp_path, FakeApi(at_once="named", names_request=False))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply()
+    scene.api.fault(on(name), "504")
+    scene.write("content/blog.yaml", blog("one", "two"))
+    sections = {"one": "Closing"} if name == "section" else {}
+    run = scene.apply(select=tuple(sections), sections=sections)
+    assert set(results(run).values()) == {"unknown"}
+    assert len(scene.api.generations) == 2
+
+
+def test_a_failure_may_be_answered_at_once(tmp_path: Path) -> None:
+    """It is told in the server's words, and tried once more as ever."""
+    scene = Scene(tmp_path, FakeApi(at_once="nameless", fails=lambda _: "no topic of ours"))
+    scene.write("content/blog.yaml", blog("one"))
+    run = scene.apply()
+    assert run is not None
+    assert [(outcome.result, outcome.error) for outcome in run.outcomes] == [("failed", "no topic of ours")]
+    assert scene.entry("one").state is JobState.FAILED

@@ -22,10 +22,11 @@ JobState = Literal["running", "completed", "failed"]
 
 
 class Accepted(Struct, frozen=True):
-    """A submit was taken: the job to poll. `echoed`: its id is the request id we sent."""
+    """A submit was taken. `echoed`: the job's id is the request id we sent. `done`: the job, where it ended at once."""
 
     job_id: str
     echoed: bool
+    done: JobStatus | None = None
 
 
 class JobStatus(Struct, frozen=True):
@@ -163,7 +164,6 @@ _STUMBLED, _TIMED_OUT = 500, 408
 """Statuses: from the first on the server's own failures; the second is one too."""
 _DOWN = frozenset({None, 502, 503, 504})
 """Statuses (None: no answer) of a gateway, or of no one."""
-_SUCCESS = range(200, 300)
 
 
 class Failure(Struct, frozen=True):
@@ -201,7 +201,7 @@ class Failure(Struct, frozen=True):
         A success that cannot be read may well have been the job.
         """
         passing = self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
-        return self.foreign or (passing and (self.status in _DOWN or self.status in _SUCCESS))
+        return self.foreign or (passing and (self.status in _DOWN or self.status in range(200, 300)))
 
     @property
     def full_message(self) -> str:

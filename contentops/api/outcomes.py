@@ -16,6 +16,7 @@ from msgspec import Struct, field, structs
 
 from contentops.api.backoff import retry_after
 from contentops.api.calls import (
+    Accepted,
     Call,
     Failure,
     FailureKind,
@@ -133,6 +134,9 @@ class _Case(Struct, frozen=True):
         answer, wait = self.answer, retry_after(self.answer.headers, wall=self.wall)
         return Failure(kind, message, answer.status, wait, self.call.name, foreign=foreign)
 
+    def cleaned(self, status: JobStatus) -> JobStatus:
+        return structs.replace(status, error=self.clean(status.error), stage=self.clean(status.stage))
+
 
 def _by_body(case: _Case) -> Reply | Failure:
     call, value = case.call, None
@@ -150,9 +154,11 @@ def _by_body(case: _Case) -> Reply | Failure:
             return case.failure(Kind.UNNAMED, case.clean(message))
         return case.failure(_misfit(call), f"{message}; {CHECK_ADDRESS}")
     if isinstance(reply, JobStatus):
-        return structs.replace(reply, error=case.clean(reply.error), stage=case.clean(reply.stage))
+        return case.cleaned(reply)
     if _says_no(value):
         return case.failure(_refused(call), case.clean(error_text(value)) or "the server says that it failed")
+    if isinstance(reply, Accepted) and reply.done is not None:
+        return structs.replace(reply, done=case.cleaned(reply.done))
     return reply
 
 

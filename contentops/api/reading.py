@@ -50,11 +50,11 @@ def read(call: calls.Call, value: Json) -> Reply:
     """The reply to `call` that `value` holds. Raises Unreadable where it holds none."""
     match call:
         case calls.Generate():
-            return _accepted(value, call.request_id)
+            return _accepted(value, call.request_id, _done(value))
         case calls.GetStatus():
             return _job_status(value, call)
         case calls.RegenerateSection():
-            return _section(call, value)
+            return _accepted(value, call.request_id, _done(value) or _section(call, value))
         case calls.DashboardStats() | calls.CreditsUsage():
             return Stats(_unwrap(value))
         case _:
@@ -114,12 +114,39 @@ def _map(value: Json) -> dict[str, Json]:
 _JOB_IDS = ("request_id", "job_id", "generation_id", "requestId", "id")
 
 
-def _accepted(value: Json, request_id: str) -> Accepted:
+def _accepted(value: Json, request_id: str, done: JobStatus | None) -> Accepted:
     outer = _object(value)
-    job_id = _first_id(outer, *_JOB_IDS) or _first_id(_map(outer.get("data")), *_JOB_IDS)
-    if not job_id:
+    # What is answered with its text may have the id of its content under `id`.
+    names = _JOB_IDS[:-1] if done is not None else _JOB_IDS
+    job_id = _first_id(outer, *names) or _first_id(_map(outer.get("data")), *names)
+    if not job_id and done is None:
         raise Unreadable("the answer names no job")
-    return Accepted(job_id, job_id == request_id)
+    return Accepted(job_id, job_id == request_id, done)
+
+
+def _done(value: Json) -> JobStatus | None:
+    """The job that the answer to its submit ends: with a text, or with why there is none; None: it has to be polled."""
+    outer = _object(value)
+    for data in (_map(outer.get("data")), outer):
+        if isinstance(word := data.get("status"), str):
+            status = _status(data, word)
+            failed = status.state == "failed" and bool(data.get("error"))
+            if failed or (status.state == "completed" and status.body):
+                return status
+    return None
+
+
+def _section(call: calls.RegenerateSection, value: Json) -> JobStatus | None:
+    """The content with its new section, in answer to the call; no source documents that."""
+    try:
+        content = _content(value, call.content_id)
+    except Unreadable:
+        return None
+    places = (value, _map(value).get("data"), _map(value).get("content"))
+    named = next((content.id for place in places if _map(place).get("id") == content.id), "")
+    if not content.body or ("status" in _map(value) and not named):
+        return None
+    return JobStatus("completed", title=content.title, body=content.body, content_id=named, front=content.front)
 
 
 def _job_status(value: Json, call: calls.GetStatus) -> JobStatus:
@@ -132,6 +159,11 @@ def _job_status(value: Json, call: calls.GetStatus) -> JobStatus:
     # Another job's text would end up in this one's file.
     if (named := safe_id(data.get("request_id"))) and not _names(data, call):
         raise Garbled(f"the answer is about job `{named}`, not `{call.job_id[:200]}`")
+    return _status(data, word)
+
+
+def _status(data: Mapping[str, Json], word: str) -> JobStatus:
+    """Where the job stands that `data` describes, whosever it is."""
     state = _ENDS.get(word.strip().lower(), "running")
     title, front, body = _job_text(data)
     return JobStatus(
@@ -143,7 +175,7 @@ def _job_status(value: Json, call: calls.GetStatus) -> JobStatus:
         front=front,
         content_id=_job_content_id(data),
         error=_job_error(data, word) if state == "failed" else "",
-        request_id=named,
+        request_id=safe_id(data.get("request_id")),
     )
 
 
@@ -298,14 +330,6 @@ def _saved(
     if not content_id:
         raise Unreadable("the answer names no content")
     return SavedReply(content_id)
-
-
-def _section(call: calls.RegenerateSection, value: Json) -> Reply:
-    """No source documents this reply: a job to poll, or the text at once."""
-    try:
-        return _content(value, call.content_id)
-    except Unreadable:
-        return _accepted(value, call.request_id)
 
 
 # --- catalog ---------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ async def poll(ctx: Context, item: Item, place: JobPlace, job: Job) -> Text:
     """Wait for the job and keep its text. Raises Ended if it failed or takes too long."""
     place.take()
     place.begin()
-    status = await _until_done(ctx, item, place, job)
+    status = job.done or await _until_done(ctx, item, place, job)
     if isinstance(status, Text):
         return status
     if status.state == "failed":

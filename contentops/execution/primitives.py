@@ -193,6 +193,8 @@ class Job(Struct, frozen=True, kw_only=True):
 
     entry: OpenEntry
     sent: float | None = None
+    done: JobStatus | None = None
+    """How it ended, where the answer to its submit said so."""
 
 
 class Lost(Struct, frozen=True, kw_only=True):

@@ -55,8 +55,11 @@ def intended(ctx: Context, entry: OpenEntry) -> OpenEntry:
 
 
 def accepted(ctx: Context, item: Item, place: JobPlace, entry: OpenEntry, job_id: str, *, sent: float | None) -> Job:
-    """Record the job before anything asks for it; a submit of this very run counts as spent."""
-    entry = structs.replace(entry, state=JobState.RUNNING, job_id=job_id, error="")
+    """Record the job before anything asks for it; a submit of this very run counts as spent.
+
+    One without an id cannot be asked for: until its text is kept, it is a submit whose outcome is open.
+    """
+    entry = structs.replace(entry, state=JobState.RUNNING if job_id else entry.state, job_id=job_id, error="")
     if not entry.submitted_at:
         entry = structs.replace(entry, submitted_at=ctx.iso())
     place.begin()

@@ -352,8 +352,12 @@ async def _send(ctx: Context, item: Item, place: JobPlace, standing: Standing, e
             del ctx.unsettled[item.id]
             raise
         if isinstance(answer, Accepted):
-            ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False
-            return accepted(ctx, item, place, entry, answer.job_id, sent=sent)
+            # Of a job that ended at once no one knows whether it can be asked for: our id on it proves nothing.
+            job_id = "" if answer.done is not None and answer.echoed else answer.job_id
+            if job_id:
+                ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False
+            job = accepted(ctx, item, place, entry, job_id, sent=sent)
+            return structs.replace(job, done=answer.done)
         if answer.kind is FailureKind.AMBIGUOUS or answer.status == _TAKEN:
             lost = Lost(entry=entry, why=answer.full_message, sent=sent, lost=ctx.run.now(), ours=True)
             if answer.retry_after:

@@ -1,7 +1,8 @@
 """The embedded server: the WriterzRoom API as an ASGI app over a SQLite file or a PostgreSQL database.
 
 It runs in process (no port, no key) or over HTTP (`serve`). It knows nothing of the client: no module here imports
-another part of contentops but `loopback` and `sections`, so that the two sides can only agree through the protocol.
+another part of contentops but what both count, name and cut alike: all else they can only agree on through the
+protocol.
 
     app       routes and endpoints             store     opens what is kept; and the clock
     accounts  keys, credits, request limits    jobs      generations; `runner` carries them through their stages

@@ -73,6 +73,8 @@ class Generation:
     take: int
     error: str = ""
     content_id: str = ""
+    written: tuple[str, str] | None = None
+    """Title and text of a section's job; None: what `title` and `text` say."""
 
     @property
     def ends(self) -> float:
@@ -149,6 +151,13 @@ class Habits:
     """What a submit's job ends with, from its inputs; empty: it completes."""
     key: str = ""
     """The key to insist on, or empty."""
+    at_once: Literal["no", "named", "nameless"] = "no"
+    """Submits are answered with the ended job, under its id or under none, and no job can be asked for."""
+    section_answer: Literal["whole", "alone", "with others", "headless", "spoken"] = "whole"
+    """A section's job ends with: the whole text; the section; the text with another section changed; the section
+    without its heading; or a sentence before it."""
+    section_stored: Literal["over", "beside", "not"] = "over"
+    """What it ends with is stored: over the content it is of; as another one; nowhere."""
     page: int = 0
     """The list of contents comes in pages of so many, and says so; 0 means all at once."""
 
@@ -378,24 +387,57 @@ class FakeApi(httpx.AsyncBaseTransport):
             take=1 + sum(each.topic == topic for each in self.generations),
             error=habits.fails(inputs),
         )
+        if seen.name == "section":
+            if body["content_id"] not in self.contents:
+                return 404, {"detail": "Content not found"}, {}
+            job.written = self._section(self.contents[body["content_id"]], body["section"], number)
         self.generations.append(job)
         self.jobs[job.job_id] = job
         self._unfinished.append(job)
+        if habits.at_once != "no":
+            return self._answered(job, now)
         self._settle(now)
         return 202, {"request_id": job.job_id, "status": "pending", "created_at": _iso(now)}, {}
+
+    def _answered(self, job: Generation, now: float) -> tuple[int, Any, dict[str, str]]:
+        """The ended job in answer to its submit."""
+        job.duration = 0.0
+        self._settle(now)
+        status, payload, headers = self._status(job.job_id)
+        del self.jobs[job.job_id]
+        data = payload["data"] if self.habits.envelope else payload
+        if self.habits.at_once == "nameless":
+            del data["request_id"]
+        return status, payload, headers
+
+    def _section(self, stored: Stored, heading: str, number: int) -> tuple[str, str]:
+        """What a job answers that writes one section again: of a text whose sections all begin with `## `."""
+        before, mark, rest = stored.body.partition(f"## {heading}\n")
+        _, more, after = rest.partition("\n## ")
+        words, answer = f"\nSection {number}.\n", self.habits.section_answer
+        if answer == "with others":
+            after = after.replace(".", ", more or less.", 1)
+            before = before.replace(".", ", more or less.", 1)
+        alone = {"alone": mark + words, "headless": words, "spoken": f"Here it is:\n\n{mark}{words}"}
+        return stored.title, alone.get(answer, before + mark + words + more + after)
 
     def _settle(self, now: float) -> None:
         """Finish the jobs that are due, each at its own time."""
         due = sorted((each for each in self._unfinished if each.ends <= now), key=lambda each: each.ends)
         for job in due:
             self._unfinished.remove(job)
-            if self.habits.auto_save and not job.error:
+            if job.written is not None and self.habits.section_stored != "beside":
+                if self.habits.section_stored == "over":
+                    job.content_id = job.body["content_id"]
+                    stored = self.contents[job.content_id]
+                    stored.body, stored.updated = job.written[1], job.ends
+            elif self.habits.auto_save and not job.error:
                 metadata = {"request_id": job.job_id} if self.habits.names_request else {}
                 job.content_id = self._create(*self._written(job), metadata, at=job.ends).id
 
     def _written(self, job: Generation) -> tuple[str, str]:
         """Title and text of a finished job."""
-        return job.title, job.text
+        return job.written or (job.title, job.text)
 
     def _create(self, title: str, body: str, metadata: dict[str, Any], *, at: float) -> Stored:
         content_id = f"cnt_{uuid5(NAMESPACE_URL, str(self._made)).hex[:12]}"
