@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from contentops.model import Event
+    from contentops.model import Event, Saved
 
 TIDY = pytest.mark.parametrize("tidy", [strip, curl, rewrite], ids=["strips", "curls", "rewrites"])
 ANY = pytest.mark.parametrize("tidy", [keep, strip, curl, rewrite], ids=["keeps", "strips", "curls", "rewrites"])
@@ -40,8 +40,18 @@ def _done(root: Path, api: TidyApi, *items: str) -> Scene:
     return scene
 
 
+def _saved(scene: Scene, item: str = "one") -> Saved:
+    saved = scene.record(item).saved
+    assert saved is not None
+    return saved
+
+
 def _by_hand(scene: Scene, words: str, item: str = "one") -> None:
     scene.write(f"out/{item}.md", scene.read(f"out/{item}.md") + f"\n{words}\n")
+
+
+def _bodies(scene: Scene) -> list[str]:
+    return [stored.body for stored in scene.api.contents.values()]
 
 
 def _stored(scene: Scene, item: str = "one") -> str:
@@ -67,9 +77,9 @@ def test_a_server_that_keeps_texts_is_looked_at_once(root: Path) -> None:
     before = len(scene.api.requests)
     assert results(scene.apply()) == {"four": "done"}
     assert [seen.name for seen in scene.api.requests[before:] if seen.name != "status"] == ["submit", "save"]
-    saved = scene.record("one").saved
-    assert saved is not None
-    assert not saved.server_body
+    looked = [item for item in ("one", "two", "three", "four") if _saved(scene, item).server_body]
+    assert len(looked) == 1
+    assert _saved(scene, looked[0]).server_body == _saved(scene, looked[0]).body
 
 
 def test_saves_at_the_same_time_ask_once(root: Path) -> None:
@@ -158,38 +168,59 @@ def test_a_new_text_the_server_stored_itself_gets_our_title(root: Path) -> None:
 
 
 @TIDY
-def test_what_no_one_saw_the_server_do_may_be_a_persons_doing(root: Path, tidy: Callable[[str], str]) -> None:
-    """A content the server stored and changed by itself is not stored over; the file is written, and paid for once."""
+@pytest.mark.parametrize("edited", [False, True], ids=["", "edited"])
+def test_what_the_server_stored_by_itself_is_saved_over_as_it_was_created(
+    root: Path, tidy: Callable[[str], str], *, edited: bool
+) -> None:
+    """Nothing was changed in it since: what it made of the text is its own doing, and a copy stays. Else it is left."""
     scene = Scene(root, TidyApi(tidy, auto_save=True))
     scene.write("content/blog.yaml", blog("one").replace("    inputs", "    metadata: {title: Mine}\n    inputs"))
-    (run,) = [scene.apply()]
+
+    def edit() -> Any:
+        (content,) = scene.api.contents
+        scene.api.edit(content, "Their words.\n")
+        return httpx.Response(503)
+
+    if edited:
+        scene.api.fault(on("get content", 1), edit)
+    run = scene.apply()
     assert run is not None
-    assert results(run) == {"one": "blocked"}
-    assert "delete the content" in run.outcomes[0].hint
+    assert results(run) == {"one": "blocked" if edited else "done"}
     assert "title: Mine" in scene.read("out/one.md")
-    scene.api.contents.clear()
-    assert results(scene.apply()) == {"one": "done"}
+    if edited:
+        assert "delete the content" in run.outcomes[0].hint
+        assert _bodies(scene) == ["Their words.\n"]
+        scene.api.contents.clear()
+        assert results(scene.apply()) == {"one": "done"}
+    else:
+        assert "Take 1." in scene.read(run.outcomes[0].copy)
     assert scene.plan().empty
     assert scene.api.credits == 4
 
 
-def test_a_server_that_seemed_to_keep_texts_is_looked_at_again(root: Path) -> None:
-    """The first text had nothing to curl; a later one that was curled blocks, and what the hint says helps for good."""
-    scene = _done(root, TidyApi(keep), "one", "two")
+@pytest.mark.parametrize("habits", [{}, {"stamps": True}, {"auto_save": True}, {"create_only": True}], ids=str)
+@pytest.mark.parametrize("cache", [True, False], ids=["", "without cache"])
+def test_a_server_that_changes_some_texts_alone_is_in_no_ones_way(
+    root: Path, habits: dict[str, Any], *, cache: bool
+) -> None:
+    """The first text came back unchanged. Each later one is saved, whatever became of it, and a refresh sees no edit."""
+    scene = _done(root, TidyApi(keep, **habits), "one", "two")
     assert isinstance(scene.api, TidyApi)
     scene.api.tidy = curl
-    _by_hand(scene, "It's by hand...")
-    scene.apply()
-    stored = _stored(scene)
-    _by_hand(scene, "And it's again...")
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert _stored(scene) == stored
-    del scene.api.contents[scene.record("one").content_id]
-    assert results(scene.apply()) == {"one": "done"}
-    _by_hand(scene, "And it's once more...")
-    assert results(scene.apply()) == {"one": "done"}
-    assert "once more" in _stored(scene)
-    assert scene.plan().empty
+    for words in ("It's by hand...", "And it's again...", "And it's once more..."):
+        _by_hand(scene, words)
+        assert results(scene.apply()) == {"one": "done"}
+        assert curl(words) in _stored(scene)
+        if not cache:
+            shutil.rmtree(scene.root / ".contentops")
+        assert scene.plan(refresh=True).empty
+    scene.write("content/blog.yaml", blog("one", "two", "three"))
+    assert results(scene.apply()) == {"three": "done"}
+    assert scene.plan(refresh=True).empty
+    _by_hand(scene, "It's by hand...", "three")
+    assert results(scene.apply()) == {"three": "done"}
+    scene.api.edit(scene.record("three").content_id, "Their words.\n")
+    assert scene.actions(refresh=True) == {"three": "pull"}
 
 
 # --- a person's edit there ------------------------------------------------------------------------------------
@@ -260,7 +291,10 @@ def test_what_the_hint_says_helps_for_good(root: Path, tidy: Callable[[str], str
 def test_a_look_that_comes_late_does_not_take_an_edit_for_the_servers_doing(
     root: Path, tidy: Callable[[str], str], *, dates: bool
 ) -> None:
-    """Edited between the save and a look that had to wait: it is not recorded as ours, and never overwritten."""
+    """Edited between the save and a look that had to wait: not recorded as ours, and not overwritten.
+
+    Where the server does not date edits, nothing tells that it is one: then a copy stays.
+    """
     scene = Scene(root, TidyApi(tidy, dates=dates))
     scene.write("content/blog.yaml", blog("one"))
     theirs = "Edited there.\n"
@@ -273,25 +307,30 @@ def test_a_look_that_comes_late_does_not_take_an_edit_for_the_servers_doing(
     scene.api.fault(on("get content", 1), edit_and_refuse)
     assert results(scene.apply()) == {"one": "done"}
     _by_hand(scene, "By hand")
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert _stored(scene) == theirs
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"one": "blocked" if dates else "done"}
+    assert (_stored(scene) if dates else scene.read(run.outcomes[0].copy)) == theirs
 
 
 # --- cut off ---------------------------------------------------------------------------------------------------
 
 
 @TIDY
-def test_killed_between_a_save_and_the_look_after_it(root: Path, tidy: Callable[[str], str]) -> None:
-    """What the server made of the text is not on record and could be a person's: the next save blocks, unharmed."""
+@pytest.mark.parametrize("edited", [False, True], ids=["", "edited"])
+def test_killed_between_a_save_and_the_look_after_it(root: Path, tidy: Callable[[str], str], *, edited: bool) -> None:
+    """What the server made of the text is not on record; the stamp says whether anyone else changed it since."""
     scene = Scene(root, TidyApi(tidy))
     scene.write("content/blog.yaml", blog("one"))
     _cut_off(scene, get_content=1)
     scene.apply()
-    (before,) = scene.api.contents.values()
-    text = before.body
+    (content,) = scene.api.contents
+    if edited:
+        scene.api.edit(content, "Their words.\n")
     _by_hand(scene, "By hand...")
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert [stored.body for stored in scene.api.contents.values()] == [text]
+    assert results(scene.apply()) == {"one": "blocked" if edited else "done"}
+    assert (_bodies(scene) == ["Their words.\n"]) is edited
+    assert ("By hand" in _stored(scene)) is not edited
 
 
 @TIDY
@@ -327,7 +366,7 @@ def test_a_changed_quote_is_not_taken_for_a_save_that_arrived(root: Path) -> Non
 
 @pytest.mark.parametrize("status", [403, 404, 500, 503], ids=str)
 def test_a_look_without_answer_fails_nothing(root: Path, status: int) -> None:
-    """The text is saved and on record; the look is not tried for every item; what it missed blocks later, unharmed."""
+    """The text is saved and on record; the look is not tried for every item; what it missed is known by its stamp."""
     scene = Scene(root, TidyApi(curl))
     scene.api.fault(on("get content"), status)
     scene.write("content/blog.yaml", blog("one", "two", "three"))
@@ -335,10 +374,9 @@ def test_a_look_without_answer_fails_nothing(root: Path, status: int) -> None:
     assert scene.plan().empty
     assert len({seen.path for seen in scene.api.requests if seen.name == "get content"}) == 1
     scene.api.heal()
-    stored = _stored(scene)
     _by_hand(scene, "By hand...")
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert _stored(scene) == stored
+    assert results(scene.apply()) == {"one": "done"}
+    assert "By hand" in _stored(scene)
 
 
 def test_interrupted_in_the_middle_of_a_look(root: Path) -> None:
@@ -359,7 +397,7 @@ def test_interrupted_in_the_middle_of_a_look(root: Path) -> None:
 def test_a_stop_at_every_step_on_a_server_that_changes_texts(root: Path, habits: dict[str, Any]) -> None:
     """Stopped anywhere, run again, edited by hand and applied: nothing paid or stored twice, no text lost.
 
-    Only where the stop came between a save and the look after it, the next save is blocked.
+    Where it came between a save and the look after it, the server's stamp says that no one changed the content since.
     """
     whole = Scene(root / "whole", TidyApi(curl, **habits))
     whole.write("content/blog.yaml", blog("one", "two"))
@@ -368,13 +406,10 @@ def test_a_stop_at_every_step_on_a_server_that_changes_texts(root: Path, habits:
             scene.apply()
         assert scene.plan().empty, where
         assert len(scene.api.contents) == 2, where
-        saved, stored = scene.record("one").saved, _stored(scene)
-        assert saved is not None
-        seen = saved.server_body not in ("", saved.body)
         _by_hand(scene, "By hand...")
-        assert results(scene.apply()) == {"one": "done" if seen else "blocked"}, where
-        assert ("By hand" in _stored(scene)) if seen else (_stored(scene) == stored), where
-        assert scene.plan().empty is seen, where
+        assert results(scene.apply()) == {"one": "done"}, where
+        assert "By hand" in _stored(scene), where
+        assert scene.plan().empty, where
         assert scene.api.credits == 8, where
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from contentops.model import ItemId, OnEdit
 from contentops.operations import connection, workspace
 from tests.fakes.api import FakeApi, on
 from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.scene import Scene, blog, know_server, quick_folder, results
 from tests.test_planfile import apply_reviewed, as_reviewed
 
 if TYPE_CHECKING:
@@ -94,6 +95,47 @@ def _one(run: Run | None, item: str = "one") -> Outcome:
     assert run is not None
     (found,) = [outcome for outcome in run.outcomes if outcome.id == item]
     return found
+
+
+@pytest.mark.parametrize("later", [0.5, -7200.0], ids=["half a second", "two hours behind"])
+@pytest.mark.parametrize("habits", [{}, {"auto_save": False}, {"auto_save": False, "create_only": True}], ids=str)
+def test_an_edit_is_seen_whatever_the_clocks_say(tmp_path: Path, habits: dict[str, Any], later: float) -> None:
+    """The server's own stamps are compared: no clock of this machine says what was edited."""
+    scene = _scene(tmp_path, **habits)
+    if habits:
+        scene.edit("out/one.md", "Closing", "MINE")
+        scene.apply()
+    content = scene.api.contents[scene.record("one").content_id]
+    saved = content.updated
+    assert _asked(scene) == (1, 0)
+    _edit(scene, "one")
+    content.updated = saved + later
+    assert scene.actions(refresh=True) == {"one": "pull"}
+
+
+@pytest.mark.parametrize("stamps", [True, False], ids=["stamps in the answer", "none"])
+def test_a_clone_without_a_cache_asks_for_one_list(tmp_path: Path, *, stamps: bool) -> None:
+    """The stamps of all saves are in the lock: what was created, and what was saved over that."""
+    scene = _scene(tmp_path, "one", "two", "three", auto_save=False, stamps=stamps)
+    scene.edit("out/one.md", "Closing", "MINE")
+    scene.apply()
+    for item in ("one", "two", "three"):
+        saved = scene.record(item).saved
+        assert saved is not None
+        assert saved.stamp
+    shutil.rmtree(tmp_path / ".contentops")
+    know_server(tmp_path, "https://api.example.test/v1")
+    assert _asked(scene) == (1, 0)
+
+
+def test_a_text_without_a_stamp_is_fetched_once(tmp_path: Path) -> None:
+    """A lock of an earlier version knows none: the first refresh looks at each, the next one at none."""
+    scene = _scene(tmp_path)
+    lock = re.sub(r',"stamp":"[^"]*"', "", scene.read("contentops.lock"))
+    scene.write("contentops.lock", lock)
+    assert (_asked(scene), _asked(scene)) == ((1, 2), (1, 0))
+    assert scene.apply(refresh=True) is None
+    assert scene.read("contentops.lock") == lock
 
 
 # --- what is asked ---------------------------------------------------------------------------------------------
@@ -187,7 +229,7 @@ def test_what_is_not_saved_or_not_declared_is_not_asked_for(tmp_path: Path) -> N
 
 def test_a_refresh_counts_among_the_requests_of_a_minute(tmp_path: Path) -> None:
     """What the run sends after it waits its turn as if it had sent the list and the fetches itself."""
-    scene = Scene(tmp_path, FakeApi(duration=30, per_minute=6), rpm=6)
+    scene = Scene(tmp_path, FakeApi(duration=30, per_minute=6, stamps=True), rpm=6)
     items = ("one", "two", "three", "four", "five", "six")
     scene.write("content/blog.yaml", blog(*items))
     scene.apply()
@@ -386,12 +428,10 @@ def test_without_a_refresh_a_save_still_sees_it(tmp_path: Path) -> None:
     assert scene.api.contents[scene.record("one").content_id].body == THEIRS
 
 
-def test_what_a_save_has_seen_a_refresh_knows_whatever_the_clocks_say(tmp_path: Path) -> None:
-    """A server whose clock is behind shows an edit as older than the save: once a save was blocked by it, it is pulled."""
+def test_what_a_save_has_seen_a_refresh_knows(tmp_path: Path) -> None:
+    """Once a save was blocked by an edit, it is known without another fetch, and pulled."""
     scene = _scene(tmp_path)
     _edit(scene, "one")
-    scene.api.contents[scene.record("one").content_id].updated = 0.0
-    assert scene.plan(refresh=True).empty
     before = scene.read("out/one.md")
     scene.edit("out/one.md", "Closing", "MINE")
     assert results(scene.apply()) == {"one": "blocked"}

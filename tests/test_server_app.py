@@ -91,6 +91,7 @@ def test_submit_poll_and_content_in_the_documented_shapes() -> None:
             "type": "blog_article",
             "createdAt": content["created_at"],
             "updatedAt": content["created_at"],
+            "version": 1,
             "metadata": {
                 "request_id": taken["request_id"],
                 "template": "blog_article_generator",
@@ -514,11 +515,16 @@ def test_save_creates_updates_and_keeps_versions() -> None:
 
     async def scenario(app: Any) -> None:
         reply = (await call(app, "POST", "/v1/content/save", {"title": "One", "content": "first"})).json
-        assert reply == {"success": True, "contentId": reply["contentId"]}
-        content_id = reply["contentId"]
+        content_id, stamp = reply["contentId"], {"updatedAt": reply["updatedAt"], "version": 1}
+        assert reply == {"success": True, "contentId": content_id, **stamp}
         for name, text in (("id", "second"), ("content_id", "third"), ("contentId", "fourth")):
             body = {name: content_id, "content": text}
-            assert (await call(app, "POST", "/v1/content/save", body)).json["contentId"] == content_id
+            reply = (await call(app, "POST", "/v1/content/save", body)).json
+            assert (reply["contentId"], reply["version"]) == (content_id, stamp["version"] + 1)
+            stamp = {name: reply[name] for name in stamp}
+            [entry] = (await call(app, "GET", "/v1/content")).json["content"]
+            one = (await call(app, "GET", f"/v1/content/{content_id}")).json
+            assert stamp == {name: entry[name] for name in stamp} == {name: one[name] for name in stamp}
         same = {"id": content_id, "title": "One", "content": "fourth"}
         before = (await call(app, "GET", f"/v1/content/{content_id}")).json
         await call(app, "POST", "/api/content/save", same)
@@ -567,7 +573,7 @@ def test_put_delete_and_post_content() -> None:
         path = f"/api/content/{content_id}"
         put = (await call(app, "PUT", path, {"title": "New", "status": "published", "type": "other"})).json
         assert put["success"] is True
-        assert set(put["content"]) == {"id", "title", "status", "updatedAt"}
+        assert set(put["content"]) == {"id", "title", "status", "updatedAt", "version"}
         found = (await call(app, "GET", path)).json
         assert (found["title"], found["type"], found["contentHtml"]) == ("New", "post", "<p>a</p>")
         await call(app, "PUT", path, {"content": "b"})
@@ -595,7 +601,7 @@ def test_content_is_listed_newest_first() -> None:
         await call(app, "POST", "/v1/content/save", {"id": ids[0], "status": "published"})
         listed = (await call(app, "GET", "/v1/content")).json
         assert [entry["id"] for entry in listed["content"]] == ids[::-1]
-        assert set(listed["content"][0]) == {"id", "title", "status", "type", "createdAt", "updatedAt"}
+        assert set(listed["content"][0]) == {"id", "title", "status", "type", "version", "createdAt", "updatedAt"}
         stats = (await call(app, "GET", "/v1/dashboard/stats")).json
         assert (stats["total_content"], stats["drafts"], stats["published"], stats["views"]) == (7, 6, 1, 0)
         assert [entry["id"] for entry in stats["recent_content"]] == [ids[0], *ids[:2:-1]]

@@ -49,23 +49,23 @@ class JobStatus(Struct, frozen=True):
 
 
 class ContentEntry(Struct, frozen=True):
-    """One line of the content list. Times are as the server writes them (ISO 8601), or empty."""
+    """One line of the content list. Times are as the server writes them (ISO 8601), or empty; `stamp`: see `stamps`."""
 
     id: str
     title: str = ""
     status: str = ""
     created_at: str = ""
     updated_at: str = ""
+    stamp: str = ""
 
 
 class ContentList(Struct, frozen=True):
-    """What the account has stored, in the server's order (newest first where known)."""
+    """What the account has stored, in the server's order. `limit`: how many a page has at most; 0: it gives all."""
 
     entries: tuple[ContentEntry, ...] = ()
     unnamed: tuple[ContentEntry, ...] = ()
     """Those under an id that cannot be used, which is left out."""
     limit: int = 0
-    """How many entries a page has at most, where the server says so; 0: it gives all at once."""
 
     @property
     def size(self) -> int:
@@ -84,7 +84,7 @@ class ContentList(Struct, frozen=True):
 
 
 class Content(Struct, frozen=True):
-    """One stored text. Where it begins with front matter, `body` is what follows that."""
+    """One stored text. Where it begins with front matter, `body` is what follows that; `stamp`: see `stamps`."""
 
     id: str
     title: str = ""
@@ -96,6 +96,7 @@ class Content(Struct, frozen=True):
     """The text with its front matter; empty where it has none."""
     front: Mapping[str, Json] = field(default_factory=dict)
     """What that front matter says besides the title."""
+    stamp: str = ""
 
 
 class ContentVersion(Struct, frozen=True):
@@ -114,9 +115,10 @@ class VersionList(Struct, frozen=True):
 
 
 class SavedReply(Struct, frozen=True):
-    """The content of this id was saved, changed or removed."""
+    """The content of this id was saved, changed or removed; `stamp`: see `stamps`, empty where the answer has none."""
 
     content_id: str
+    stamp: str = ""
 
 
 class CatalogReply(Struct, frozen=True):
@@ -212,7 +214,6 @@ class Failure(Struct, frozen=True):
 
 
 Reply = Accepted | JobStatus | ContentList | Content | VersionList | SavedReply | CatalogReply | Stats
-"""Every way a call can succeed."""
 
 
 class _Harmless(Struct, frozen=True):
@@ -397,4 +398,3 @@ Call = (
     | DashboardStats
     | CreditsUsage
 )
-"""Every call there is."""

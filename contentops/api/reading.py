@@ -25,6 +25,7 @@ from contentops.api.calls import (
     VersionList,
 )
 from contentops.api.decoding import Garbled, Unnamed, Unreadable, decode, error_text
+from contentops.api.stamps import stamp_in
 from contentops.documents.clean import clean_body
 from contentops.sanitize import clip
 from contentops.sections import main_heading
@@ -272,7 +273,7 @@ def _content_list(value: Json) -> ContentList:
     for each in _list(value, "content", "contents"):
         if not isinstance(each, dict) or each.get("id") in (None, ""):
             continue
-        entry = ContentEntry(safe_id(each["id"]), _text(each, "title"), _text(each, "status"), *_times(each))
+        entry = ContentEntry(safe_id(each["id"]), _text(each, "title"), _text(each, "status"), *_stamped(each))
         (entries if entry.id else unnamed).append(entry)
     return ContentList(tuple(entries), tuple(unnamed), _page_limit(value))
 
@@ -296,6 +297,11 @@ def _times(value: Mapping[str, Json]) -> tuple[str, str]:
     return _text(value, "created_at", "createdAt"), _text(value, "updated_at", "updatedAt")
 
 
+def _stamped(value: Mapping[str, Json]) -> tuple[str, str, str]:
+    created_at, updated_at = _times(value)
+    return created_at, updated_at, stamp_in(value, updated_at)
+
+
 def _content(value: Json, asked: str) -> Content:
     data = _unwrap(value)
     if isinstance(data.get("content"), dict):
@@ -307,11 +313,14 @@ def _content(value: Json, asked: str) -> Content:
     if not isinstance(body, str):
         raise Unreadable("the answer holds no text")
     front_title, front, text = _without_front_matter(body)
+    created_at, updated_at, stamp = _stamped(data)
     return Content(
         asked,
         _text(data, "title") or front_title,
         text,
-        *_times(data),
+        created_at,
+        updated_at,
+        stamp=stamp,
         metadata=_map(data.get("metadata")),
         front=front,
         whole=body if text is not body else "",
@@ -322,14 +331,15 @@ def _saved(
     call: calls.SaveContent | calls.PutContent | calls.SetStatus | calls.DeleteContent, value: Json
 ) -> SavedReply:
     outer = _object(value)
-    if not isinstance(call, calls.SaveContent):
-        return SavedReply(call.content_id)
     keys = ("contentId", "content_id", "id")
     places = (outer, _map(outer.get("data")), _map(outer.get("content")))
+    stamp = next((found for place in places if (found := _stamped(place)[-1])), "")
+    if not isinstance(call, calls.SaveContent):
+        return SavedReply(call.content_id, stamp)
     content_id = next((found for place in places if (found := _first_id(place, *keys))), "")
     if not content_id:
         raise Unreadable("the answer names no content")
-    return SavedReply(content_id)
+    return SavedReply(content_id, stamp)
 
 
 # --- catalog ---------------------------------------------------------------------------------------------

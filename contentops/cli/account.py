@@ -26,6 +26,7 @@ from contentops.sanitize import visible
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from contentops.api.calls import ContentEntry
     from contentops.cli.options import Session
     from contentops.model import Json, Project
     from contentops.operations.content import Owned
@@ -47,9 +48,15 @@ def list_contents(session: Session) -> None:
 
 def _values(project: Project, found: Sequence[Owned]) -> dict[str, Json]:
     listed: list[Json] = [
-        {**structs.asdict(one.entry), "item": one.item, "superseded": one.superseded, "lock": one.lock} for one in found
+        {**_listed(one.entry), "item": one.item, "superseded": one.superseded, "lock": one.lock} for one in found
     ]
     return {"server": project.api.server, "contents": listed}
+
+
+def _listed(entry: ContentEntry) -> dict[str, Json]:
+    found: dict[str, Json] = structs.asdict(entry)
+    del found["stamp"]
+    return found
 
 
 def listing(found: Sequence[Owned], *, width: int = 0) -> str:

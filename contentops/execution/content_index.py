@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, ValidationError, convert, to_builtins
 
 from contentops.api.calls import Failure, FailureKind, GetContent
+from contentops.api.stamps import CREATED, is_as_created
 from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.execution.content_owners import ContentOwners
 from contentops.execution.primitives import Ended, Priority
@@ -60,6 +61,8 @@ class StoredContent(Struct, frozen=True, kw_only=True):
     sent_title: str = ""
     sent_body: str = ""
     """Digests of what was sent when it was last saved, by its metadata; empty: not known."""
+    stamp: str = ""
+    is_as_created: bool = False
 
     @staticmethod
     def of(content: Content) -> StoredContent:
@@ -78,11 +81,17 @@ class StoredContent(Struct, frozen=True, kw_only=True):
             request=named(REQUEST_KEY),
             sent_title=named(SENT_TITLE_KEY),
             sent_body=named(BODY_KEY),
+            stamp=content.stamp,
+            is_as_created=is_as_created(content),
         )
 
     def is_of(self, draft: Draft) -> bool:
         """Whether this is the draft's body as its item had it stored, whatever the server then made of it."""
         return draft.digest in self.bodies or (self.item == draft.item.id and self.sent_body == draft.digest)
+
+    def stamp_of(self, draft: Draft) -> str:
+        """The stamp of the draft's own save, where no one can have changed the content since; else empty."""
+        return self.stamp if draft.digest in self.bodies else CREATED if self.is_as_created else ""
 
     def is_from(self, draft: Draft) -> bool:
         """Whether it is the text of the very request that brought the draft's, whatever became of either since."""

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from contentops.api.calls import Failure, FailureKind, GetContent, PutContent, SaveContent
 from contentops.api.outcomes import is_absent
+from contentops.api.stamps import CREATED, bears
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
@@ -20,9 +21,10 @@ from contentops.execution.content_index import (
     seen_there,
 )
 from contentops.execution.context import PASSING, Attempts
-from contentops.execution.primitives import Draft, Ended, Priority, Stopped
+from contentops.execution.primitives import Draft, Ended, Priority
 from contentops.execution.records import base_record, note
 from contentops.execution.times import iso_exact
+from contentops.execution.verify import SOON, learn, verify
 from contentops.model import Remote, Result, Saved
 
 if TYPE_CHECKING:
@@ -34,59 +36,6 @@ if TYPE_CHECKING:
     from contentops.execution.primitives import Item, Standing
     from contentops.model import Save
 
-SOON = 10.0
-"""Seconds after a save within which what the server gives back is its own doing, however different it is."""
-
-
-async def verify(ctx: Context, draft: Draft) -> Standing:
-    """Fetch what was saved a moment ago, and record it where it is not what was sent.
-
-    One look tells for a server that keeps texts as they are: it is not asked again. Nothing that happens here is a
-    failure of the save, which is on record.
-    """
-    capabilities, saved_at = ctx.capabilities, ctx.run.now()
-    try:
-        if capabilities.alters_texts is None:
-            # Others that save at the same time wait for this answer instead of asking themselves.
-            async with ctx.index.verifying:
-                if not capabilities.is_verified and not ctx.index.unverifiable:
-                    return await _look(ctx, draft, saved_at)
-        return await _look(ctx, draft, saved_at) if capabilities.alters_texts else draft.standing
-    except Stopped:
-        return draft.standing
-
-
-async def _look(ctx: Context, draft: Draft, saved_at: float) -> Standing:
-    standing, record = draft.standing, draft.standing.recorded
-    first = ctx.capabilities.alters_texts is None
-    answer = await ctx.ask(GetContent(record.content_id), Priority.SAVE)
-    if isinstance(answer, Failure):
-        ctx.index.unverifiable |= first
-        return standing
-    stored = StoredContent.of(answer)
-    if draft.digest in stored.bodies and stored.title in ("", draft.title):
-        if first:
-            _learn(ctx, alters=False)
-        return standing
-    if ctx.run.now() - saved_at > SOON:
-        # Someone may have edited it already.
-        ctx.index.unverifiable |= first
-        return standing
-    _learn(ctx, alters=True)
-    assert record.saved is not None
-    server_title = title_digest(stored.title) if stored.title else NOTHING
-    saved = structs.replace(record.saved, server_title=server_title, server_body=stored.body)
-    done = note(ctx, draft.item, "given back", structs.replace(record, saved=saved))
-    return structs.replace(standing, record=done)
-
-
-def _learn(ctx: Context, *, alters: bool) -> None:
-    if ctx.capabilities.alters_texts is not alters:
-        ctx.capabilities.alters_texts = alters
-        # A kill must not make the next run ask again, or not ask.
-        ctx.capabilities.keep(ctx.cache, ctx.server)
-
-
 SENDS = 4
 """Saves of one text whose answers are lost before its item gives up."""
 
@@ -97,7 +46,10 @@ async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Stan
     text, draft = standing.text, _draft(ctx, item, standing, step)
     stored = text is not None and bool(text.content_id) and not text.kept
     if text is not None and stored and (draft.title, draft.digest) == (text.title, body_digest(text.body)):
-        done = _recorded(ctx, draft, text.content_id, given=True)
+        given = _saved(draft, CREATED)
+        if text.verbatim:
+            given = structs.replace(given, server_title=given.title, server_body=given.body)
+        done = _recorded(ctx, draft, text.content_id, given)
         return done.standing if text.verbatim else await verify(ctx, done)
     if step.replaces:
         there = ctx.cache.body(step.replaces)
@@ -112,8 +64,8 @@ async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Stan
         # The content that came with a kept text may be gone, or hold another one since.
         known = [text.content_id, *(known if text.kept else [])]
     for content_id in dict.fromkeys(filter(None, known)):
-        if await _may_overwrite(ctx, draft, content_id, step.replaces):
-            return await _overwrite(ctx, draft, content_id)
+        if (owned := await _may_overwrite(ctx, draft, content_id, step.replaces)) is not None:
+            return await _overwrite(ctx, owned, content_id)
     return await _create(ctx, draft, careful=_may_be_stored(ctx, draft))
 
 
@@ -149,33 +101,49 @@ def _draft(ctx: Context, item: Item, standing: Standing, step: Save) -> Draft:
 # --- over a content we own -------------------------------------------------------------------------------------
 
 
-async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: Digest) -> bool:
-    """Whether the stored content is still what we last knew, or what is to be replaced; False if it was deleted there.
+async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: Digest) -> Draft | None:
+    """The draft, if the stored content is what we last knew, or is to be replaced; None if it was deleted there.
 
     Raises Ended where a person edited it in WriterzRoom.
     """
     answer = await ctx.ask(GetContent(content_id), Priority.SAVE)
     if isinstance(answer, Failure):
         if answer.kind is FailureKind.NOT_FOUND:
-            return False
+            return None
         raise not_saved(ctx, answer)
     stored, (titles, bodies) = StoredContent.of(answer), _known(draft)
     if stored.bodies & bodies and (not stored.title or title_digest(stored.title) in titles):
-        return True
+        return draft
     if replaces in stored.bodies:
-        return True
+        return draft
+    if _is_as_we_left_it(ctx, draft, answer):
+        # The server's own version of what it was given; no one saw that when it was saved.
+        learn(ctx, alters=True)
+        copy = ctx.outputs.set_aside(draft.standing.path, answer.whole or answer.body)
+        standing = draft.standing
+        return structs.replace(draft, standing=structs.replace(standing, copy=standing.copy or copy))
     if ctx.server != "local":
         # Perhaps it is no person's doing: the next save is looked at again.
         ctx.capabilities.alters_texts = ctx.capabilities.alters_texts or None
     raise _edited_there(ctx, draft, answer)
 
 
+def _is_as_we_left_it(ctx: Context, draft: Draft, content: Content) -> bool:
+    """Whether a content bears the stamp of our own last save, or of its creation from our job."""
+    record, text = draft.standing.record, draft.standing.text
+    saved = (
+        record.saved if record is not None and (record.server, record.content_id) == (ctx.server, content.id) else None
+    )
+    if saved is not None:
+        # What was seen under this stamp is known: another text is an edit on a server that does not date them.
+        return not (saved.sent or saved.server_body) and bears(content, saved.stamp)
+    return text is not None and text.content_id == content.id and not text.kept and bears(content, CREATED)
+
+
 def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
     path, content_id, body = draft.standing.path, content.id, clean_body(content.body)
     # Whatever the clocks say, a refresh knows of it.
-    seen = Remote(
-        content_id=content_id, title=clean_title(content.title), body=body_digest(body), updated_at=content.updated_at
-    )
+    seen = Remote(content_id=content_id, title=clean_title(content.title), body=body_digest(body), stamp=content.stamp)
     ctx.cache.keep_body(seen.body, body)
     keep_seen_there(ctx.cache, ctx.server, {**seen_there(ctx.cache, ctx.server), content_id: seen})
     return Ended(
@@ -229,13 +197,13 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
             return await _put(ctx, draft, found.id, beside=(*beside, content_id))
         if found is not None:
             there = found if attempts.failed and ctx.run.now() - began <= SOON else None
-            return _over(ctx, draft, content_id, found.id, there=there).standing
+            return _over(ctx, draft, content_id, found.id, _saved(draft, found.stamp_of(draft), there)).standing
         if odd is not None:
             raise not_saved(ctx, odd)
         call = SaveContent(draft.title, draft.body, content_id, metadata_of(draft))
         answer = await ctx.run.send(call, Priority.SAVE, intend)
         if not isinstance(answer, Failure):
-            return await verify(ctx, _over(ctx, draft, content_id, answer.content_id))
+            return await verify(ctx, _over(ctx, draft, content_id, answer.content_id, _saved(draft, answer.stamp)))
         if answer.kind is FailureKind.UNNAMED:
             maybe, odd = True, answer
         else:
@@ -245,7 +213,7 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
 async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str]) -> Standing:
     answer = await ctx.ask(PutContent(content_id, draft.title, draft.body, metadata_of(draft)), Priority.SAVE)
     if not isinstance(answer, Failure):
-        return await verify(ctx, _recorded(ctx, draft, content_id, supersedes=beside))
+        return await verify(ctx, _recorded(ctx, draft, content_id, _saved(draft, answer.stamp), supersedes=beside))
     if not is_absent(answer):
         raise not_saved(ctx, answer)
     careful = _may_be_stored(ctx, draft)
@@ -262,11 +230,13 @@ def _about_to_send(ctx: Context, draft: Draft) -> Draft:
     return structs.replace(draft, standing=structs.replace(draft.standing, record=record))
 
 
-def _over(ctx: Context, draft: Draft, content_id: str, answered: str, *, there: StoredContent | None = None) -> Draft:
+def _over(ctx: Context, draft: Draft, content_id: str, answered: str, saved: Saved) -> Draft:
     """Record a save over `content_id`; another id in the answer shows that the server only creates."""
     beside = (content_id,) if answered != content_id else ()
     ctx.capabilities.creates_only |= bool(beside)
-    return _recorded(ctx, draft, answered, there=there, supersedes=beside)
+    if beside and not saved.stamp:
+        saved = structs.replace(saved, stamp=CREATED)
+    return _recorded(ctx, draft, answered, saved, supersedes=beside)
 
 
 async def _arrived(ctx: Context, draft: Draft, content_id: str) -> StoredContent | None:
@@ -311,7 +281,8 @@ async def _create(ctx: Context, draft: Draft, *, careful: bool, supersedes: Sequ
             ctx.capabilities.stores_jobs = found is not None
         if found is not None and found.is_of(draft) and found.is_titled(draft):
             there = found if attempts.failed and ctx.run.now() - began <= SOON else None
-            return _recorded(ctx, draft, found.id, there=there, supersedes=supersedes).standing
+            saved = _saved(draft, found.stamp_of(draft), there)
+            return _recorded(ctx, draft, found.id, saved, supersedes=supersedes).standing
         if found is not None:
             await _check_still_ours(ctx, draft, found)
             return await _overwrite(ctx, draft, found.id, beside=supersedes)
@@ -319,7 +290,8 @@ async def _create(ctx: Context, draft: Draft, *, careful: bool, supersedes: Sequ
             raise not_saved(ctx, odd)
         answer = await ctx.run.send(SaveContent(draft.title, draft.body, "", metadata_of(draft)), Priority.SAVE)
         if not isinstance(answer, Failure):
-            return await verify(ctx, _recorded(ctx, draft, answer.content_id, supersedes=supersedes))
+            saved = _saved(draft, answer.stamp or CREATED)
+            return await verify(ctx, _recorded(ctx, draft, answer.content_id, saved, supersedes=supersedes))
         if answer.kind is FailureKind.UNNAMED:
             careful, odd = True, answer
         else:
@@ -351,28 +323,24 @@ async def _is_lost(ctx: Context, attempts: Attempts, failure: Failure) -> bool:
     return lost
 
 
-def _recorded(
-    ctx: Context,
-    draft: Draft,
-    content_id: str,
-    *,
-    given: bool = False,
-    there: StoredContent | None = None,
-    supersedes: Sequence[str] = (),
-) -> Draft:
-    """Record what the server has now.
+def _saved(draft: Draft, stamp: str, there: StoredContent | None = None) -> Saved:
+    """What is recorded of a save, under its stamp (empty: not known).
 
-    `given`: it gave this very text itself. `there`: it was found there like this just after it was sent.
+    `there`: the content as it was found just after it was sent.
     """
-    record, title = draft.standing.recorded, title_digest(draft.title)
+    saved = Saved(title=title_digest(draft.title), body=draft.digest, stamp=stamp)
+    if there is None or draft.digest in there.bodies:
+        return saved
+    server_title = title_digest(there.title)
+    return structs.replace(saved, server_title=server_title, server_body=there.body, stamp=there.stamp)
+
+
+def _recorded(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supersedes: Sequence[str] = ()) -> Draft:
+    """Record what the server has now."""
+    record = draft.standing.recorded
     supersedes = (*supersedes, *(copy.id for copy in ctx.index.copies(ctx, draft)))
     ctx.index.forget(content_id)
     forget_seen_there(ctx.cache, ctx.server, content_id)
-    saved = Saved(title=title, body=draft.digest)
-    if given:
-        saved = structs.replace(saved, server_title=title, server_body=draft.digest)
-    elif there is not None and draft.digest not in there.bodies:
-        saved = structs.replace(saved, server_title=title_digest(there.title), server_body=there.body)
     old = dict.fromkeys((*record.superseded, *supersedes, record.content_id))
     done = structs.replace(
         base_record(ctx, draft.item, draft.standing),

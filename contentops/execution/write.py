@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from contentops.api.stamps import CREATED
 from contentops.digest import NOTHING, digest_bytes, is_same_json
 from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.documents.front_matter import (
@@ -148,7 +149,7 @@ def _recorded(ctx: Context, item: Item, standing: Standing, step: Write, record:
 
 def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
     """The record where the server has stored a new text itself: what was merged is saved over it, also after a stop."""
-    saved = Saved(title=title_digest(text.title), body=body_digest(text.body))
+    saved = Saved(title=title_digest(text.title), body=body_digest(text.body), stamp=CREATED)
     old = dict.fromkeys((*record.superseded, record.content_id))
     superseded = tuple(each for each in old if each not in ("", text.content_id))
     at = iso_exact(ctx.wall())
@@ -169,11 +170,11 @@ def _title_of_ours(step: Write, known: Record | None) -> str:
 
 
 def _agreed(ctx: Context, record: Record, remote: Remote) -> Record:
-    """The record where the file has what the server has; from its own time of change on, that is an edit again."""
+    """The record where the file has what the server has; from another stamp on, that is an edit again."""
     known = record.saved or Saved()
     title = title_digest(remote.title) if remote.title else known.title
-    saved = Saved(title=title, body=remote.body, server_title=title, server_body=remote.body)
-    return structs.replace(record, saved=saved, saved_at=remote.updated_at or iso_exact(ctx.wall()))
+    saved = Saved(title=title, body=remote.body, server_title=title, server_body=remote.body, stamp=remote.stamp)
+    return structs.replace(record, saved=saved, saved_at=iso_exact(ctx.wall()))
 
 
 def coming_title(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> str:

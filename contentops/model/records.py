@@ -34,6 +34,8 @@ class Saved(Struct, frozen=True, kw_only=True, gc=False):
     server_body: Digest = NOTHING
     sent: Digest = NOTHING
     """Body digest of a save that was about to leave: it may have arrived though no answer is recorded."""
+    stamp: str = ""
+    """The server's own word for its content as this save left it; empty: not known. Equal or not, never earlier."""
 
     @property
     def titles(self) -> frozenset[Digest]:
@@ -233,8 +235,8 @@ class Remote(Struct, frozen=True, kw_only=True):
     """Body digest without front matter; empty where the content was deleted or could not be read."""
     deleted: bool = False
     """The server answers 404 for it."""
-    updated_at: str = ""
-    """When it was changed last, in the server's words; empty: not known."""
+    stamp: str = ""
+    """The server's own word for this state of it; empty: not known."""
     front: tuple[str, ...] = ()
     """Keys of front matter that its text begins with and that is no part of its body."""
     problem: str = ""

@@ -316,6 +316,7 @@ def _record(project: Project, spec: Spec, text: _Text, file: Observed, started: 
         body=file.body,
         server_title=title_digest(text.content.title) if text.content.title else NOTHING,
         server_body=body_digest(text.content.body),
+        stamp=text.content.stamp,
     )
     record = record_of(project, spec, file)
     # Who edits it while this runs, or waits for an answer, is seen by the next refresh.

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent
+from contentops.api.stamps import bears
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.content_index import keep_seen_there, seen_there
-from contentops.execution.times import seconds_of
 from contentops.model import Remote
 from contentops.operations.content import ABOUT_ONE, as_error, converse, quiet
 from contentops.planning.renames import pair_renames
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from contentops.planning.inputs import PlanInputs
     from contentops.state.cache import Cache
 
-CLOCKS = 2.0
-"""Seconds that this machine's clock and a server's may differ without each text that was saved being fetched."""
 _STUMBLED = 500
 """The status of a server that fails at something itself: at one content, or at all."""
 
@@ -78,21 +76,15 @@ def _saved(found: PlanInputs) -> Iterator[Record]:
 
 
 def _is_candidate(record: Record, entry: ContentEntry | None) -> bool:
-    """Whether the list leaves open if the content is as it was saved: it was changed since, or no one knows when."""
-    if entry is None or record.saved is None:
-        return True
-    changed, saved = seconds_of(entry.updated_at), seconds_of(record.saved_at)
-    # The time of a text that the server gave back is by its own clock.
-    is_its_own = record.server == "local" or record.saved.server_body == record.saved.body
-    return changed is None or saved is None or changed > saved + (0.0 if is_its_own else CLOCKS)
+    """Whether the list leaves open if the content is as it was saved: it bears another stamp, or none is known."""
+    return entry is None or record.saved is None or not bears(entry, record.saved.stamp)
 
 
 def _stands(before: Remote, entry: ContentEntry | None, cache: Cache) -> bool:
     """Whether a content is as it was when it was looked at, and its text is still here."""
     if entry is None or before.deleted:
         return entry is None and before.deleted
-    now, then = seconds_of(entry.updated_at), seconds_of(before.updated_at)
-    return now is not None and now == then and cache.body(before.body) is not None
+    return bears(entry, before.stamp) and cache.body(before.body) is not None
 
 
 def _is_its_own(failure: Failure, *, again: bool) -> bool:
@@ -113,9 +105,9 @@ def _seen(cache: Cache, record: Record, entry: ContentEntry | None, answer: Repl
         return Remote(content_id=content_id, problem="it has no text")
     digest = body_digest(body)
     cache.keep_body(digest, body)
-    # The list's own words: what the next list is held against.
-    at = entry.updated_at if entry is not None else answer.updated_at
-    return Remote(content_id=content_id, title=clean_title(answer.title), body=digest, updated_at=at, front=front)
+    # The list's own words, which the next list is compared with; a text that is newer is looked at again.
+    stamp = entry.stamp if entry is not None else answer.stamp
+    return Remote(content_id=content_id, title=clean_title(answer.title), body=digest, stamp=stamp, front=front)
 
 
 def _text_of(record: Record, content: Content) -> tuple[str, tuple[str, ...]]:

@@ -25,7 +25,7 @@ from contentops.server.accounts import AccessControl, AccountLimits
 from contentops.server.database import FAILURES, RowRefusedError
 from contentops.server.replies import Page, Surface
 from contentops.server.runner import JobRunner
-from contentops.server.store import Clock, iso
+from contentops.server.store import Clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -273,28 +273,28 @@ class _Api(Struct, frozen=True):
     async def save_content(self, admitted: AdmittedRequest) -> Json:
         """Create, or update where the body names an id; 404 for an id that does not exist."""
         change = bodies.saving(await bodies.read(admitted.request))
-        return {"success": True, "contentId": self._save(admitted, change)}
+        return replies.saved(self._save(admitted, change))
 
     async def create_content(self, admitted: AdmittedRequest) -> Json:
         """Always create."""
         change = bodies.saving(await bodies.read(admitted.request))
-        content_id = self._save(admitted, replace(change, id=""))
-        return {"success": True, "contentId": content_id, "message": "Content created"}
+        return {**replies.saved(self._save(admitted, replace(change, id=""))), "message": "Content created"}
 
     async def put_content(self, admitted: AdmittedRequest) -> Json:
         """Change any field but the type."""
         self._content(admitted, admitted.id)
-        self._save(admitted, bodies.update(await bodies.read(admitted.request), admitted.id))
-        found = self._content(admitted, admitted.id)
-        entry = {"id": found.id, "title": found.title, "status": found.status, "updatedAt": iso(found.updated_at)}
+        found = self._save(admitted, bodies.update(await bodies.read(admitted.request), admitted.id))
+        entry = {"id": found.id, "title": found.title, "status": found.status, **replies.stamp(found)}
         return {"success": True, "content": entry}
 
-    def _save(self, admitted: AdmittedRequest, change: contents.ContentChange) -> str:
+    def _save(self, admitted: AdmittedRequest, change: contents.ContentChange) -> contents.ContentRow:
+        """The content as this very save left it, whoever comes next."""
         with self.store.write(admitted.key_id):
             if change.id:
                 self._content(admitted, change.id)
             now = self.clock.now()
-            return contents.save(self.store, change, owner=admitted.owner, key_id=admitted.key_id, at=now)
+            saved = contents.save(self.store, change, owner=admitted.owner, key_id=admitted.key_id, at=now)
+            return self._content(admitted, saved)
 
     async def delete_content(self, admitted: AdmittedRequest) -> Json:
         """Remove a content; its last text stays among the store's versions."""

@@ -120,12 +120,13 @@ class ContentRow(Struct, frozen=True, kw_only=True):
     status: str = "draft"
     type: str = "article"
     metadata: dict[str, Any] = {}
+    version: int = 1
     created_at: float
     updated_at: float
 
 
 _LISTED = (
-    "SELECT id, title, status, type, created_at, updated_at FROM contents"
+    "SELECT id, title, status, type, version, created_at, updated_at FROM contents"
     " WHERE key_id = :key AND (:owner = '' OR owner IN ('', :owner)) ORDER BY"
 )
 
@@ -133,7 +134,7 @@ _LISTED = (
 def find(store: Store, content_id: str, key_id: str = "") -> ContentRow | None:
     """The content of that id in an account, or None."""
     row = store.row(
-        "SELECT id, owner, key_id, title, body, html, status, type, metadata, created_at, updated_at"
+        "SELECT id, owner, key_id, title, body, html, status, type, metadata, version, created_at, updated_at"
         " FROM contents WHERE id = ? AND key_id = ?",
         (content_id, key_id),
     )
@@ -246,7 +247,7 @@ def at_version(store: Store, content: ContentRow, version: int) -> ContentRow | 
         " WHERE content_id = ? AND version = ?",
         (content.id, version),
     )
-    return None if row is None else replace(content, **{**dict(row), "metadata": _metadata(row)})
+    return None if row is None else replace(content, version=version, **{**dict(row), "metadata": _metadata(row)})
 
 
 def _keep_version(store: Store, content_id: str, at: float) -> None:

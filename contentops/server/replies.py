@@ -165,7 +165,7 @@ def content_list(rows: Iterable[StoredRow], stats: Mapping[str, int], page: Page
     listed = []
     for row in rows:
         times = {"createdAt": iso(row["created_at"]), "updatedAt": iso(row["updated_at"])}
-        listed.append({**{name: row[name] for name in ("id", "title", "status", "type")}, **times})
+        listed.append({**{name: row[name] for name in ("id", "title", "status", "type", "version")}, **times})
     return {"content": listed, "stats": stats, **asdict(page)}
 
 
@@ -179,9 +179,19 @@ def content(found: ContentRow) -> dict[str, Any]:
         "status": found.status,
         "type": found.type,
         "createdAt": iso(found.created_at),
-        "updatedAt": iso(found.updated_at),
+        **stamp(found),
         "metadata": found.metadata,
     }
+
+
+def saved(found: ContentRow) -> dict[str, Any]:
+    """The answer to a save, with what tells the state of the content that it left from any later one."""
+    return {"success": True, "contentId": found.id, **stamp(found)}
+
+
+def stamp(found: ContentRow) -> dict[str, Any]:
+    """Which state of a content it is: two of them have the same version only if nothing was changed between."""
+    return {"updatedAt": iso(found.updated_at), "version": found.version}
 
 
 def versions(rows: Iterable[StoredRow]) -> dict[str, Any]:

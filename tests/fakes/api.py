@@ -158,6 +158,8 @@ class Habits:
     without its heading; or a sentence before it."""
     section_stored: Literal["over", "beside", "not"] = "over"
     """What it ends with is stored: over the content it is of; as another one; nowhere."""
+    stamps: bool = False
+    """The answer to a save says when the content was changed."""
     page: int = 0
     """The list of contents comes in pages of so many, and says so; 0 means all at once."""
 
@@ -488,7 +490,11 @@ class FakeApi(httpx.AsyncBaseTransport):
         if content_id and not self.habits.create_only:
             return self._overwrite(content_id, body)
         stored = self._create(body["title"], body["content"], body.get("metadata", {}), at=_now())
-        return 200, {"success": True, "contentId": stored.id}, {}
+        return 200, self._saved(stored), {}
+
+    def _saved(self, stored: Stored) -> dict[str, Any]:
+        stamp = {"updatedAt": _iso(stored.updated)} if self.habits.stamps else {}
+        return {"success": True, "contentId": stored.id, **stamp}
 
     def _change(self, seen: Seen, content_id: str) -> tuple[int, Any, dict[str, str]]:
         if seen.name == "put content":
@@ -501,7 +507,10 @@ class FakeApi(httpx.AsyncBaseTransport):
         if not self.habits.put:
             return 405, {"detail": "Method Not Allowed"}, {}
         status, payload, headers = self._overwrite(content_id, body)
-        return status, {"success": True, "content": {"id": content_id}} if status == 200 else payload, headers
+        if status != 200:
+            return status, payload, headers
+        entry = {"id": content_id, "updatedAt": _iso(self.contents[content_id].updated)}
+        return status, {"success": True, "content": entry}, headers
 
     def _overwrite(self, content_id: str, body: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
         stored = self.contents.get(content_id)
@@ -509,7 +518,7 @@ class FakeApi(httpx.AsyncBaseTransport):
             return 404, {"detail": "Content not found"}, {}
         stored.title, stored.body, stored.updated = body["title"], body["content"], _now()
         stored.metadata |= body.get("metadata", {})
-        return 200, {"success": True, "contentId": stored.id}, {}
+        return 200, self._saved(stored), {}
 
 
 def _entry(stored: Stored) -> dict[str, Any]:

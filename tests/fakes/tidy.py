@@ -44,9 +44,9 @@ class TidyApi(FakeApi):
 
     def edit(self, content_id: str, body: str, *, title: str = "") -> None:
         """A person edits a content in the web app, an hour after it was stored."""
+        before = self.contents[content_id].updated
         super().edit(content_id, body, title=title)
-        if self.dates:
-            self.contents[content_id].updated += 3600
+        self.contents[content_id].updated = self.contents[content_id].updated + 3600 if self.dates else before
 
     def _create(self, title: str, body: str, metadata: dict[str, Any], *, at: float) -> Stored:
         stored = super()._create(title, body, metadata, at=at)

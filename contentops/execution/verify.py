@@ -1,0 +1,80 @@
+"""The look at a text that was just saved: what the server made of it, and under which stamp it is now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.api.calls import Failure, GetContent
+from contentops.api.stamps import CREATED, bears
+from contentops.digest import NOTHING
+from contentops.documents.clean import title_digest
+from contentops.execution.content_index import StoredContent
+from contentops.execution.primitives import Priority, Stopped
+from contentops.execution.records import note
+
+if TYPE_CHECKING:
+    from contentops.execution.context import Context
+    from contentops.execution.primitives import Draft, Standing
+
+SOON = 10.0
+"""Seconds after a save within which what the server gives back is its own doing, however different it is."""
+
+
+async def verify(ctx: Context, draft: Draft) -> Standing:
+    """Fetch what was saved a moment ago, and record it where it is not what was sent, or under which stamp it is.
+
+    A server that keeps texts as they are and stamps them is looked at once. Nothing that happens here is a failure of
+    the save, which is on record.
+    """
+    capabilities, saved_at = ctx.capabilities, ctx.run.now()
+    saved = draft.standing.recorded.saved
+    try:
+        if capabilities.alters_texts is None:
+            # Others that save at the same time wait for this answer instead of asking themselves.
+            async with ctx.index.verifying:
+                if not capabilities.is_verified and not ctx.index.unverifiable:
+                    return await _look(ctx, draft, saved_at)
+        stamped = saved is not None and bool(saved.stamp)
+        needed = capabilities.alters_texts or not (stamped or ctx.index.unverifiable)
+        return await _look(ctx, draft, saved_at) if needed else draft.standing
+    except Stopped:
+        return draft.standing
+
+
+async def _look(ctx: Context, draft: Draft, saved_at: float) -> Standing:
+    standing, record = draft.standing, draft.standing.recorded
+    first, saved = ctx.capabilities.alters_texts is None, record.saved
+    assert saved is not None
+    answer = await ctx.ask(GetContent(record.content_id), Priority.SAVE)
+    if isinstance(answer, Failure):
+        ctx.index.unverifiable |= first
+        return standing
+    stored = StoredContent.of(answer)
+    proven = bears(answer, saved.stamp)
+    now = structs.replace(saved, stamp=saved.stamp if proven else stored.stamp)
+    is_ours = draft.digest in stored.bodies and stored.title in ("", draft.title)
+    if is_ours:
+        if first:
+            learn(ctx, alters=False)
+        now = structs.replace(now, server_title=saved.title, server_body=draft.digest)
+    elif (proven or saved.stamp in ("", CREATED)) and ctx.run.now() - saved_at <= SOON:
+        learn(ctx, alters=True)
+        server_title = title_digest(stored.title) if stored.title else NOTHING
+        now = structs.replace(now, server_title=server_title, server_body=stored.body)
+    else:
+        # Someone may have edited it already.
+        ctx.index.unverifiable |= first
+        return standing
+    if now == saved:
+        return standing
+    return structs.replace(standing, record=note(ctx, draft.item, "given back", structs.replace(record, saved=now)))
+
+
+def learn(ctx: Context, *, alters: bool) -> None:
+    """Remember whether the server changes what it is given."""
+    if ctx.capabilities.alters_texts is not alters:
+        ctx.capabilities.alters_texts = alters
+        # A kill must not make the next run ask again, or not ask.
+        ctx.capabilities.keep(ctx.cache, ctx.server)
