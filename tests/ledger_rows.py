@@ -9,7 +9,7 @@ from contentops.digest import Digest
 from contentops.ledger.entries import EntryOwner, EntryWriter
 from contentops.ledger.runner import COMING_BACK, Runner
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
-from contentops.state.cache import StoredText
+from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -216,6 +216,41 @@ def test_a_replacement_that_fails_can_be_given_up(root: Path) -> None:
     assert "Take 1." in scene.read("out/one.md")
 
 
+@pytest.mark.parametrize("loosened", [False, True])
+def test_a_take_that_was_given_up_does_not_come_back(root: Path, *, loosened: bool) -> None:
+    """Another request and back: the text that was written before is brought, and nothing is paid for."""
+    scene = _scene(root, NO_DRAFTS, "one", good=1)
+    scene.apply()
+    _from_take(scene, 99)
+    assert results(scene.apply(replace=("one",))) == {"one": "blocked"}
+    resolve(scene.project, "one", request=scene.entry("one").short, forget=True)
+    _from_take(scene, 1)
+    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    scene.apply()
+    paid = scene.api.credits
+    if loosened:
+        _loosen(scene)
+    scene.edit("content/blog.yaml", "in 2027", "in 2026")
+    assert results(scene.apply()) == {"one": "done"}
+    assert "Take 1." in scene.read("out/one.md")
+    assert scene.api.credits == paid
+    assert scene.plan().empty
+
+
+def test_a_first_take_that_was_given_up_is_paid_for_again_as_another_one(root: Path) -> None:
+    """The server would answer its own id with the same text; a person may still bring it by hand."""
+    scene = _scene(root, NO_DRAFTS, "one")
+    assert results(scene.apply()) == {"one": "blocked"}
+    first = scene.entry("one")
+    resolve(scene.project, "one", request=first.short, forget=True)
+    change = _one(scene)
+    assert (change.action, change.credits, change.attempt) == (Action.CREATE, 4, 2)
+    _from_take(scene, 2)
+    assert results(scene.apply()) == {"one": "done"}
+    assert "Take 2." in scene.read("out/one.md")
+    assert first.body in {text.body for text in history(scene.project, "one").texts}
+
+
 def test_a_draft_of_the_embedded_server_answers_no_request(root: Path) -> None:
     """An apply, like the plan after it, does not advise to keep a draft in place of a text that fails its checks."""
     scene = _scene(root, NO_DRAFTS, "one", good=1)

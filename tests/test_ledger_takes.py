@@ -79,6 +79,24 @@ def test_a_further_take_that_no_one_waits_for_any_more_is_told_and_can_be_given_
     assert not two.plan().notes
 
 
+def test_a_take_that_was_given_up_comes_back_in_no_checkout(
+    tmp_path: Path, ledger: SceneLedger, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever puts the manifest back gets the text before, for nothing."""
+    one, _ = _checkouts(tmp_path, ledger)
+    one.write("content/blog.yaml", f"defaults: {{checks: {{excludes: ['Take 2.']}}}}\n{blog('a')}")
+    assert results(one.apply(replace=("a",))) == {"a": "blocked"}
+    monkeypatch.setenv("CONTENTOPS_LEDGER", database)
+    resolve(one.project, "a", forget=True, request=one.entry("a").short)
+    three = Scene(tmp_path / "three", one.api, ledger=ledger)
+    three.write("content/blog.yaml", blog("a", year=2027))
+    three.apply()
+    three.write("content/blog.yaml", blog("a"))
+    assert results(three.apply()) == {"a": "done"}
+    assert "Take 1." in three.read("out/a.md")
+    assert one.api.count("submit") == 3
+
+
 @pytest.mark.parametrize("when", ["section", "status"])
 def test_a_section_is_no_text_for_who_has_none(tmp_path: Path, ledger: SceneLedger, when: str) -> None:
     """It takes the text that is paid for; a section that was never sent would be sent as a whole text."""

@@ -19,7 +19,8 @@ from contentops.digest import Digest, canonical, digest_text
 from contentops.documents.clean import body_digest
 from contentops.errors import StateError
 from contentops.state import text_disk
-from contentops.state.cache import Cache, StoredText
+from contentops.state.cache import Cache
+from contentops.state.paid_texts import StoredText
 
 SERVER = "https://api.example.com:443"
 ONE, TWO = digest_text("one"), digest_text("two")
@@ -262,7 +263,7 @@ def test_a_folder_that_is_deleted_is_noticed(folder: Path) -> None:
 def test_a_killed_writer_leaves_what_it_kept(folder: Path) -> None:
     """A text is durable when `put_text` returns, and the next process reads it from the log SQLite left."""
     code = (
-        "import os, sys; from pathlib import Path; from contentops.state.cache import Cache, StoredText;"
+        "import os, sys; from pathlib import Path; from contentops.state.cache import Cache; from contentops.state.paid_texts import StoredText;"
         "c = Cache(Path(sys.argv[1])); c.put_text('local', 'd', StoredText(title='t', body='b')); os._exit(9)"
     )
     done = subprocess.run([sys.executable, "-c", code, folder], check=False)

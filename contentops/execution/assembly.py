@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contentops.execution.limiter import AccountLimiter, Admission
     from contentops.execution.local_run import RunState
     from contentops.model import Event, Finding, Listed, Plan, Project, Record
-    from contentops.state.cache import StoredText
+    from contentops.state.paid_texts import StoredText
     from contentops.state.shared import RunCache
 
 

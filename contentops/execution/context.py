@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from contentops.execution.limiter import Admission, Outage
     from contentops.execution.primitives import Asks, Primitives, R
     from contentops.model import Finding, ItemId, Json, Listed, Plan, Project, Record, State
-    from contentops.state.cache import StoredText
+    from contentops.state.paid_texts import StoredText
     from contentops.state.shared import RunCache
 
 

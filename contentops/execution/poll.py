@@ -16,8 +16,8 @@ from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result, Saved
 from contentops.planning.body import text_lost_hint
 from contentops.planning.inputs import is_protected
-from contentops.state.cache import StoredText
 from contentops.state.codec import Drop
+from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

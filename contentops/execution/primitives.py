@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.execution.limiter import JobPlace
     from contentops.model import Change, Finding, ItemId, Json, KeptWords, OpenEntry, Record, Result, Spec
-    from contentops.state.cache import StoredText
     from contentops.state.codec import Fact
+    from contentops.state.paid_texts import StoredText
 
 
 class Stop:

@@ -11,8 +11,8 @@ from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.primitives import Ended, Job, Text
 from contentops.model import JobState, OpenEntry, Record, RequestId, Result, request_id
 from contentops.planning.inputs import TRIES, is_protected
-from contentops.state.cache import StoredText
 from contentops.state.codec import Drop, Forget
+from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
     from contentops.api.calls import Content

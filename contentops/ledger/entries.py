@@ -12,9 +12,9 @@ from contentops.ledger.account import place_fact
 from contentops.ledger.runner import ALIVE
 from contentops.ledger.session import taken
 from contentops.model import JobState, OpenEntry, Record, RequestId
-from contentops.state.cache import StoredText
 from contentops.state.codec import Drop, line_of, parse_line
 from contentops.state.lock import furthest
+from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession
     from contentops.model import ApiSettings, HeldEntry, Json, OpenEntry, RequestId
-    from contentops.state.cache import StoredText
     from contentops.state.codec import Fact
+    from contentops.state.paid_texts import StoredText
 
 
 class ReadLedger:

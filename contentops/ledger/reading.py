@@ -14,8 +14,8 @@ from contentops.ledger.entries import entry_in
 from contentops.ledger.rows import read_json, utc
 from contentops.ledger.runner import ALIVE
 from contentops.model import HeldEntry, ItemId, RequestId
-from contentops.state.cache import StoredText
 from contentops.state.lock import furthest
+from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -38,9 +38,11 @@ LEFT JOIN contentops.entry e
 LEFT JOIN contentops.runner r ON r.number = e.runner AND r.number <> %s AND r.number IN {ALIVE}"""
 _TEXTS = """
 SELECT DISTINCT ON (digest) digest, request_id, item, title, body FROM contentops.text
-WHERE lineage = %s AND server = %s AND digest = ANY(%s) ORDER BY digest, made_at DESC"""
+WHERE lineage = %s AND server = %s AND digest = ANY(%s) AND value NOT LIKE '%%"given_up":true%%'
+ORDER BY digest, made_at DESC"""
 _TEXT = """
-SELECT value FROM contentops.text WHERE lineage = %s AND server = %s AND digest = %s AND %s IN ('', request_id)
+SELECT value FROM contentops.text WHERE lineage = %s AND server = %s AND digest = %s
+  AND CASE WHEN %s = '' THEN value NOT LIKE '%%"given_up":true%%' ELSE request_id = %s END
 ORDER BY made_at DESC LIMIT 1"""
 
 
@@ -155,7 +157,7 @@ def read_text(
     session: LedgerSession, lineage: str, server: str, digest: Digest, request_id: str = ""
 ) -> StoredText | None:
     """The last paid text for a request, or that of one submit; a row that cannot be used counts as none."""
-    rows = session.run(_TEXT, (lineage, server, digest, request_id))
+    rows = session.run(_TEXT, (lineage, server, digest, request_id, request_id))
     found = read_json(rows[0][0], StoredText) if rows else None
     if found is None:
         return None

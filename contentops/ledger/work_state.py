@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from contentops.ledger.queue import ClaimedSubmit
     from contentops.ledger.runner import Runner
     from contentops.model import ItemId, Json, Record
-    from contentops.state.cache import StoredText
     from contentops.state.codec import Fact
+    from contentops.state.paid_texts import StoredText
 
 
 class WorkState:

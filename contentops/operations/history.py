@@ -25,7 +25,7 @@ from contentops.model import ItemId, JobState, Record, RequestId, request_id
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.plan import known_ids, no_item
 from contentops.operations.workspace import open_cache, other_states, shared_state
-from contentops.state.cache import StoredText
+from contentops.state.paid_texts import StoredText
 from contentops.state.state_dir import FOLDER
 
 if TYPE_CHECKING:

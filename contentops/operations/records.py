@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.ledger.project import ProjectLedger
     from contentops.model import Project, State
-    from contentops.state.cache import KeptText
+    from contentops.state.cache import Cache
     from contentops.state.codec import Fact
+    from contentops.state.paid_texts import KeptText
     from contentops.state.store import StateStore
 
 
@@ -157,6 +158,7 @@ def resolve(
             hint = f"state one of {each}; `contentops state resolve {item}` tells them apart"
             raise UsageError(f"`{item}` has {plural(len(found), 'open submit')}", code="several-submits", hint=hint)
         if forget:
+            edited.give_up(found)
             edited.note("state resolve", *(Drop(entry.request_id) for entry in found))
             rest = sum(entry.item == item for entry in entries) - len(found)
             stays = f" ({rest:,} more {'is' if rest == 1 else 'are'} kept)" if rest else ""
@@ -213,13 +215,19 @@ def _resolved(entry: OpenEntry, *, job: str, content: str) -> OpenEntry:
 class _Edited:
     """The state that a person's word changes."""
 
-    def __init__(self, store: StateStore, ledger: ProjectLedger | None) -> None:
-        self._store, self._ledger = store, ledger
+    def __init__(self, store: StateStore, cache: Cache, ledger: ProjectLedger | None) -> None:
+        self._store, self._cache, self._ledger = store, cache, ledger
 
     @property
     def state(self) -> State:
         """Lock, journal, and what is open elsewhere."""
         return self._store.state
+
+    def give_up(self, entries: Iterable[OpenEntry]) -> None:
+        """No plan brings the texts of these submits by itself any more. Raises StateError where that cannot be kept."""
+        for entry in entries:
+            if entry.state is JobState.PAID:
+                self._cache.give_up(entry.server, entry.digest, entry.request_id)
 
     def note(self, step: str, *facts: Fact) -> None:
         """Take in facts. Raises Refused, and takes in none, where another process works on what they are about."""
@@ -238,8 +246,8 @@ class _Edited:
 def _editing(project: Project) -> Iterator[_Edited]:
     """The state under the apply lock, checkpointed at the end."""
     world = World()
-    with hold_lock(project, world), open_workspace(project, world, write=True, parse_cache=False) as workspace:
-        yield _Edited(workspace.store, workspace.working_ledger)
+    with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
+        yield _Edited(workspace.store, workspace.cache, workspace.working_ledger)
         workspace.store.checkpoint()
 
 

@@ -19,7 +19,7 @@ from msgspec import Struct, field, structs
 
 from contentops.atomic_io import Disk
 from contentops.collector import without_collection
-from contentops.documents.clean import body_digest, known_bodies
+from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs, System
 from contentops.documents.folders import denial, present
 from contentops.documents.front_matter import split
@@ -31,8 +31,9 @@ from contentops.manifests.project import load_project, parse_variable
 from contentops.manifests.root import find_root
 from contentops.model import CatalogSnapshot, State
 from contentops.model.stored import keep_once
+from contentops.operations.finished_texts import finished_texts
 from contentops.parallel import processors
-from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids, paths, specs_by_id
+from contentops.planning.inputs import Choice, PlanInputs, honours_ids, paths, specs_by_id
 from contentops.planning.owners import without_others
 from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
@@ -44,10 +45,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from contentops.api.trace import Exchange
-    from contentops.digest import Digest
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger, ReadLedger
-    from contentops.model import Catalog, Desired, ItemId, Observed, Project
+    from contentops.model import Catalog, Desired, Observed, Project
     from contentops.operations.history import PastTexts
 
 
@@ -219,7 +219,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         desired=desired,
         state=state,
         observed=observed,
-        stored=_finished_texts(workspace, state, _unanswered(desired, state, observed)),
+        stored=finished_texts(workspace, state, observed),
         text=lambda digest: found if (found := cache.body(digest)) is not None else past().text(digest),
         read=lambda path: split(Outputs(project.root).read(path)).body,
         why_no_text=lambda: past().why_missing(),
@@ -234,50 +234,6 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         held=workspace.ledger.held if workspace.ledger is not None else {},
         left=store.left,
     )
-
-
-def _finished_texts(
-    workspace: Workspace, state: State, wanted: Iterator[Digest]
-) -> Callable[[Digest], FinishedText | None]:
-    """Looks a request up among the texts of the project's server; a ledger is asked once, for all that is `wanted`."""
-    server, cache, ledger = workspace.project.api.server, workspace.cache, workspace.ledger
-    if ledger is not None:
-        ledger.look_for_texts(server, wanted)
-
-    @functools.cache
-    def owners() -> dict[str, ItemId]:
-        """Who has the text of a request now, whoever asked for it first."""
-        found: dict[str, ItemId] = {entry.request_id: entry.item for entry in state.entries.values()}
-        for record in state.records.values():
-            found[record.request_id] = record.id
-        found.pop("", None)
-        return found
-
-    def stored(digest: Digest) -> FinishedText | None:
-        text = cache.own_text(server, digest)
-        if text is not None:
-            item = owners().get(text.request_id, text.item)
-            return FinishedText(item=item, body=body_digest(text.body), title=text.title, request_id=text.request_id)
-        about = ledger.summary(server, digest) if ledger is not None else None
-        if about is None:
-            return None
-        item = owners().get(about.request_id, about.item)
-        return FinishedText(item=item, body=about.body, title=about.title, request_id=about.request_id)
-
-    return stored
-
-
-def _unanswered(desired: Desired, state: State, observed: Mapping[str, Observed]) -> Iterator[Digest]:
-    """The requests whose text a plan may look for: what no record or no file answers, and what is open."""
-    for spec in desired.specs:
-        record = state.records.get(spec.id)
-        if record is None or record.digest != spec.digest:
-            yield spec.digest
-    for record in state.records.values():
-        if (file := observed.get(record.output)) is None or not file.exists:
-            yield record.digest
-    for entry in state.entries.values():
-        yield entry.digest
 
 
 def _observed(workspace: Workspace, state: State, source: SourceEnvironment | None) -> Mapping[str, Observed]:

@@ -93,12 +93,17 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
 
 def _again(item: ItemSides, own: Record | None, reasons: tuple[Reason, ...], section: str = "") -> BodyAnswer:
     attempt = 1 + max([own.attempt if own else 0, *(entry.attempt for entry in item.entries)])
-    if (stored := item.inputs.stored(item.spec.digest)) is not None and stored.request_id:
-        # Where the text alone is left of an attempt, its request tells which one that was.
-        later = (number for number in range(attempt, attempt + _FAR) if _name(item, number) == stored.request_id)
-        attempt = 1 + next(later, attempt - 1)
     action = Action.REGENERATE if own else Action.CREATE
-    return BodyAnswer(action=action, steps=_generation(item, attempt, section), reasons=reasons)
+    return BodyAnswer(action=action, steps=_generation(item, _after_stored(item, attempt), section), reasons=reasons)
+
+
+def _after_stored(item: ItemSides, attempt: int) -> int:
+    """`attempt`, or the one after that of the finished text: where that alone is left of an attempt, it tells which."""
+    stored = item.inputs.stored(item.spec.digest)
+    if stored is None or not stored.request_id:
+        return attempt
+    later = (number for number in range(attempt, attempt + _FAR) if _name(item, number) == stored.request_id)
+    return 1 + next(later, attempt - 1)
 
 
 def _name(item: ItemSides, attempt: int) -> RequestId:
@@ -278,7 +283,7 @@ def _new_id(item: ItemSides) -> tuple[Reason, ...]:
 
 def _stored(item: ItemSides) -> BodyAnswer | None:
     """A finished text of this server for this very request is in the cache: written without paying again."""
-    stored = item.inputs.stored(item.spec.digest)
+    stored = item.stored
     if stored is None or (stored.item != item.spec.id and stored.item in item.inputs.specs):
         return None
     why = why_changed(item)
@@ -335,7 +340,8 @@ def _generate(item: ItemSides, action: Action, why: tuple[Reason, ...]) -> BodyA
         return held
     failed = failed_attempts(item.entries, item.spec.digest)
     reasons = why + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
-    attempt = 1 + max((entry.attempt for entry in failed), default=0)
+    # Of a text for this request that is there, all that is known here is that a person gave it up.
+    attempt = _after_stored(item, 1 + max((entry.attempt for entry in failed), default=0))
     retry = max((entry.retry for entry in failed), default=0)
     return BodyAnswer(action=action, steps=_generation(item, attempt, retry=retry), reasons=reasons)
 

@@ -31,9 +31,10 @@ from contentops.model import (
     Write,
 )
 from contentops.planning.body import which_body
+from contentops.planning.differences import explain
 from contentops.planning.edits import BodyAnswer, is_strict
 from contentops.planning.front_matter import differs, which_front_matter
-from contentops.planning.inputs import explain, is_edited, is_ours, is_protected, pending, resting_place
+from contentops.planning.inputs import is_edited, is_ours, is_protected, pending, resting_place
 from contentops.planning.remote import (
     as_pulled,
     keeps_title,

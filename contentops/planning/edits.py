@@ -11,7 +11,8 @@ from contentops.digest import NO_TEXT, NOTHING, Digest
 from contentops.documents.merge import touched
 from contentops.documents.paths import collision_key
 from contentops.model import Acknowledge, Action, MergeRule, OnEdit, Reason
-from contentops.planning.inputs import explain, is_ours
+from contentops.planning.differences import explain
+from contentops.planning.inputs import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from contentops.digest import NOTHING, Digest, is_same_json
+from contentops.digest import NOTHING, Digest
 from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
 from contentops.model import (
     Desired,
     ItemId,
     JobState,
-    Json,
     Note,
     Observed,
     OnEdit,
     OpenEntry,
     Project,
-    Reason,
     Record,
     Remote,
     Spec,
@@ -75,6 +73,8 @@ class FinishedText(Struct, frozen=True, kw_only=True):
     body: Digest
     title: str = ""
     request_id: str = ""
+    given_up: bool = False
+    """A person gave it up: it tells only which attempts there were."""
 
 
 class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
@@ -194,6 +194,12 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         """The text of another environment for the very request that is declared, if texts are taken from one."""
         source = self.inputs.source
         return source.offer(self.spec, self.inputs.observe) if source is not None else None
+
+    @property
+    def stored(self) -> FinishedText | None:
+        """The finished text in the cache for the very request that is declared, unless a person gave it up."""
+        found = self.inputs.stored(self.spec.digest)
+        return found if found is not None and not found.given_up else None
 
     @property
     def title(self) -> str:
@@ -360,41 +366,3 @@ def resting_place(source: str, target: str, item: ItemId) -> str:
     beside = source if theirs.startswith(f"{ours}/") else target
     mark = hashlib.sha256(f"{beside}\n{item}".encode()).hexdigest()[:16]
     return str(PurePosixPath(beside).parent / f".contentops-{mark}.moving")
-
-
-def flatten(request: Mapping[str, Json]) -> dict[str, Json]:
-    """A request as one level of fields: `template`, `inputs.topic`, ..."""
-    found = {key: value for key, value in request.items() if key != "inputs"}
-    if isinstance(inputs := request.get("inputs"), dict):
-        found.update({f"inputs.{key}": value for key, value in inputs.items()})
-    return found
-
-
-def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
-    """One reason per field of the request that differs, in field order."""
-    before, after = flatten(record.request), flatten(spec.request.as_json())
-    return tuple(
-        Reason(
-            kind="added" if name not in before else "removed" if name not in after else "changed",
-            field=name,
-            before=before.get(name),
-            after=after.get(name),
-            cause=cause(name, spec, record),
-        )
-        for name in sorted(before.keys() | after.keys())
-        if not is_same_json(before.get(name), after.get(name))
-    )
-
-
-def cause(name: str, spec: Spec, record: Record) -> str:
-    """What a field's change comes from, where that is not the item itself: a variable, a default, a data file."""
-    origin = spec.origins.get(name)
-    if origin is None:
-        return ""
-    for variable in origin.variables:
-        if variable in spec.used and record.used.get(variable) not in (None, spec.used[variable]):
-            place = spec.variables.get(variable)
-            return f"var `{variable}`" + (f" in {place.location}" if place and place.location else "")
-    if origin.layer in ("project", "environment", "manifest"):
-        return f"default `{name}`" + (f" in {origin.location}" if origin.location else "")
-    return ""

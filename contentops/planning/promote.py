@@ -10,8 +10,9 @@ from contentops.digest import NOTHING
 from contentops.errors import price
 from contentops.model import BASE, Acknowledge, Action, Promote, Reason
 from contentops.planning.checked import FAILED, failed_promotion, failed_promotion_hint
+from contentops.planning.differences import explain
 from contentops.planning.edits import BodyAnswer, block, edit, why_changed
-from contentops.planning.inputs import explain, is_edited, price_of
+from contentops.planning.inputs import is_edited, price_of
 from contentops.planning.remote import replaced, words_in_the_way
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
     cost = price_of(spec, item.inputs.server)
     words = price(cost.credits, cost.credits, at_most=cost.at_most)
     generate = "makes a text here" + (f" for {words}" if cost.credits else "")
-    if item.inputs.stored(spec.digest) is not None:
+    if item.stored is not None:
         generate = "takes the text that was generated, for nothing"
     lack = source.lack(spec, item.inputs.observe)
     hint = f"{lack}; apply there first ({there}), or `--generate` {generate}"

@@ -16,12 +16,13 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import structs
 
-from contentops.digest import NOTHING, Digest, canonical
+from contentops.digest import Digest, canonical
 from contentops.documents.clean import body_digest
 from contentops.errors import StateError
 from contentops.state import state_dir
+from contentops.state.paid_texts import KeptText, StoredText, body_of, read_row, row_of, without_row
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -46,46 +47,6 @@ _ONE = "SELECT key, mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
 _RANGE = "SELECT key, mode, filename, value FROM Cache WHERE key >= ? AND key < ? AND raw = 1"
 _KEEP = 4
 """How many generations of parsed manifests are kept."""
-
-
-class StoredText(Struct, frozen=True, kw_only=True):
-    """A finished text that was paid for, and where it came from."""
-
-    title: str
-    body: str
-    content_id: str = ""
-    job_id: str = ""
-    request_id: str = ""
-    item: str = ""
-    credits: int = 0
-    generated_at: str = ""
-    front: dict[str, Any] = field(default_factory=dict)
-    """What the text's own front matter said besides its title."""
-
-
-class _PaidRow(StoredText, frozen=True, kw_only=True):
-    """A paid text as its row has it: without the text, but for one that was kept before texts had rows of their own."""
-
-    body: str = ""
-    kept: Digest = NOTHING
-
-
-class KeptText(Struct, frozen=True, kw_only=True):
-    """A paid text that is kept here: which request it answers, and its body digest, but not its words."""
-
-    row: str
-    """The name of its row."""
-    server: str
-    digest: Digest
-    """Of the request."""
-    body: Digest
-    about: StoredText
-    """Where it came from; `body` is empty."""
-
-    @property
-    def last(self) -> bool:
-        """Whether it is the last one of its request, which a manifest that is put back brings."""
-        return self.row.startswith(_key("text", ""))
 
 
 class Cache:
@@ -118,9 +79,9 @@ class Cache:
 
     def own_text(self, server: str, digest: Digest) -> StoredText | None:
         """The same as far as it is kept here."""
-        row = _row(self._get(_key("text", server, digest)))
+        row = read_row(self._get(_key("text", server, digest)))
         body = None if row is None else row.body or self._own_body(row.kept)
-        return None if row is None or body is None else _without_row(row, body)
+        return None if row is None or body is None else without_row(row, body)
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Keep a paid text, beside earlier ones of its request; it is durable on return.
@@ -128,10 +89,10 @@ class Cache:
         Raises StateError if it cannot be kept.
         """
         key, body = _key("text", server, digest), body_digest(text.body)
-        rows = {key: _about(text, body), _key("body", body): text.body}
-        if (row := _row(self._get(key))) is not None and _body_of(row) != body:
-            before = _body_of(row)
-            rows[_key("earlier", server, digest, before)] = _about(row, before)
+        rows = {key: row_of(text, body), _key("body", body): text.body}
+        if (row := read_row(self._get(key))) is not None and body_of(row) != body:
+            before = body_of(row)
+            rows[_key("earlier", server, digest, before)] = row_of(row, before)
             if row.body:
                 rows[_key("body", before)] = row.body
         words = self._set(rows)
@@ -147,15 +108,36 @@ class Cache:
         found: dict[tuple[str, str, str], KeptText] = {}
         for kind in ("earlier", "text"):
             for key, value in self._rows(_key(kind, "")):
-                row, (_, server, digest, *_) = _row(value), [*key.split(" "), "", ""]
+                row, (_, server, digest, *_) = read_row(value), [*key.split(" "), "", ""]
                 if row is not None:
                     # A text that came again is known by the later of its rows.
-                    body = _body_of(row)
+                    body = body_of(row)
                     found.pop((server, digest, body), None)
                     found[server, digest, body] = KeptText(
-                        row=key, server=server, digest=Digest(digest), body=body, about=_without_row(row, "")
+                        row=key, server=server, digest=Digest(digest), body=body, about=without_row(row, "")
                     )
         return tuple(found.values())
+
+    def give_up(self, server: str, digest: Digest, request_id: str) -> None:
+        """Bring the paid text of a submit only where it is named: the one before it is the last of its request again.
+
+        Raises StateError if that cannot be kept.
+        """
+        key = _key("text", server, digest)
+        row = read_row(self._get(key))
+        if row is not None and row.request_id == request_id:
+            last = structs.replace(row, given_up=True)
+            rows = [one for _, value in self._rows(_key("earlier", server, digest, "")) if (one := read_row(value))]
+            before = max((one for one in rows if not one.given_up), key=lambda one: one.generated_at, default=None)
+            changed = {key: row_of(before or last, body_of(before or last))}
+            if before is not None:
+                changed[_key("earlier", server, digest, body_of(last))] = row_of(last, body_of(last))
+            if row.body:
+                changed[_key("body", body_of(row))] = row.body
+            if words := self._set(changed):
+                raise StateError(f"the cache cannot be changed: {words}", code="cache-not-changed")
+        if self.shared is not None and (text := self.shared.text(server, digest, request_id)) is not None:
+            self.shared.put_text(server, digest, structs.replace(text, given_up=True))
 
     def drop_texts(self, gone: Collection[KeptText]) -> None:
         """Let go of paid texts, and of the words of those that no other one has. Raises StateError."""
@@ -357,25 +339,6 @@ class Cache:
     def _fail(self, words: str) -> str:
         self.problem = self.problem or words
         return words
-
-
-def _row(value: str | None) -> _PaidRow | None:
-    row = _parsed(value, _PaidRow)
-    return row if row is not None and (row.kept or row.body) else None
-
-
-def _about(text: StoredText, body: Digest) -> str:
-    fields = {name: getattr(text, name) for name in StoredText.__struct_fields__}
-    return canonical({**fields, "body": "", "kept": body})
-
-
-def _without_row(row: _PaidRow, body: str) -> StoredText:
-    fields = {name: getattr(row, name) for name in StoredText.__struct_fields__}
-    return StoredText(**{**fields, "body": body})
-
-
-def _body_of(row: _PaidRow) -> Digest:
-    return row.kept or body_digest(row.body)
 
 
 def _key(kind: str, *parts: str) -> str:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.model import Json, OpenEntry, RequestId
-    from contentops.state.cache import StoredText
     from contentops.state.codec import Fact
+    from contentops.state.paid_texts import StoredText
 
 
 class OpenElsewhere(Protocol):

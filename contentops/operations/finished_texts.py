@@ -1,0 +1,66 @@
+"""The finished texts that a plan may bring: of the cache of this machine, else of the ledger."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from contentops.documents.clean import body_digest
+from contentops.planning.inputs import FinishedText
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from contentops.digest import Digest
+    from contentops.model import Desired, ItemId, Observed, State
+    from contentops.operations.workspace import Workspace
+
+
+def finished_texts(
+    workspace: Workspace, state: State, observed: Mapping[str, Observed]
+) -> Callable[[Digest], FinishedText | None]:
+    """Looks a request up among the texts of the project's server; a ledger is asked once, for all that is needed."""
+    server, cache, ledger = workspace.project.api.server, workspace.cache, workspace.ledger
+    if ledger is not None:
+        ledger.look_for_texts(server, _unanswered(workspace.desired, state, observed))
+
+    @functools.cache
+    def owners() -> dict[str, ItemId]:
+        """Who has the text of a request now, whoever asked for it first."""
+        found: dict[str, ItemId] = {entry.request_id: entry.item for entry in state.entries.values()}
+        for record in state.records.values():
+            found[record.request_id] = record.id
+        found.pop("", None)
+        return found
+
+    def stored(digest: Digest) -> FinishedText | None:
+        text = cache.own_text(server, digest)
+        if text is not None:
+            item = owners().get(text.request_id, text.item)
+            return FinishedText(
+                item=item,
+                body=body_digest(text.body),
+                title=text.title,
+                request_id=text.request_id,
+                given_up=text.given_up,
+            )
+        about = ledger.summary(server, digest) if ledger is not None else None
+        if about is None:
+            return None
+        item = owners().get(about.request_id, about.item)
+        return FinishedText(item=item, body=about.body, title=about.title, request_id=about.request_id)
+
+    return stored
+
+
+def _unanswered(desired: Desired, state: State, observed: Mapping[str, Observed]) -> Iterator[Digest]:
+    """The requests whose text a plan may look for: what no record or no file answers, and what is open."""
+    for spec in desired.specs:
+        record = state.records.get(spec.id)
+        if record is None or record.digest != spec.digest:
+            yield spec.digest
+    for record in state.records.values():
+        if (file := observed.get(record.output)) is None or not file.exists:
+            yield record.digest
+    for entry in state.entries.values():
+        yield entry.digest

@@ -1,0 +1,51 @@
+"""How a declared request differs from the recorded one, field by field, and what each difference comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentops.digest import is_same_json
+from contentops.model import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.model import Json, Record, Spec
+
+
+def flatten(request: Mapping[str, Json]) -> dict[str, Json]:
+    """A request as one level of fields: `template`, `inputs.topic`, ..."""
+    found = {key: value for key, value in request.items() if key != "inputs"}
+    if isinstance(inputs := request.get("inputs"), dict):
+        found.update({f"inputs.{key}": value for key, value in inputs.items()})
+    return found
+
+
+def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
+    """One reason per field of the request that differs, in field order."""
+    before, after = flatten(record.request), flatten(spec.request.as_json())
+    return tuple(
+        Reason(
+            kind="added" if name not in before else "removed" if name not in after else "changed",
+            field=name,
+            before=before.get(name),
+            after=after.get(name),
+            cause=cause(name, spec, record),
+        )
+        for name in sorted(before.keys() | after.keys())
+        if not is_same_json(before.get(name), after.get(name))
+    )
+
+
+def cause(name: str, spec: Spec, record: Record) -> str:
+    """What a field's change comes from, where that is not the item itself: a variable, a default, a data file."""
+    origin = spec.origins.get(name)
+    if origin is None:
+        return ""
+    for variable in origin.variables:
+        if variable in spec.used and record.used.get(variable) not in (None, spec.used[variable]):
+            place = spec.variables.get(variable)
+            return f"var `{variable}`" + (f" in {place.location}" if place and place.location else "")
+    if origin.layer in ("project", "environment", "manifest"):
+        return f"default `{name}`" + (f" in {origin.location}" if origin.location else "")
+    return ""
