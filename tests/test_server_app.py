@@ -76,7 +76,8 @@ def test_submit_poll_and_content_in_the_documented_shapes() -> None:
             "progress": 6,
         }
         done = await settled(app, taken["request_id"])
-        assert set(done) == {"request_id", "status", "content"}
+        assert set(done) == {"request_id", "status", "content", "metadata"}
+        assert done["metadata"] == {"engine": "outline"}
         content = done["content"]
         assert set(content) == {"id", "title", "body", "word_count", "created_at"}
         assert content["title"] == "AI adoption"
@@ -97,6 +98,7 @@ def test_submit_poll_and_content_in_the_documented_shapes() -> None:
                 "template": "blog_article_generator",
                 "style_profile": "general_blog",
                 "generation_mode": "standard",
+                "engine": "outline",
                 "word_count": content["word_count"],
             },
         }
@@ -143,6 +145,7 @@ def test_the_server_shapes_under_api() -> None:
         )
         assert data["content"].startswith("> Draft outline")
         assert data["metadata"]["title"] == data["title"] == "T"
+        assert data["metadata"]["engine"] == "outline"
         assert data["metadata"]["preview"] == " ".join(data["content"].split())[:200]
 
     run(scenario)

@@ -38,6 +38,8 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
     section: str = ""
     instructions: str = ""
     topic_alone: bool = False
+    engine: str = ""
+    """What has written the text, which is no part of what is asked; empty until then."""
 
     @property
     def credits(self) -> int:
@@ -55,7 +57,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
         Of a section only what was asked counts: what is known of its content may change before a repetition. Where a
         submit came in does not.
         """
-        asked = replace(self, topic_alone=False)
+        asked = replace(self, topic_alone=False, engine="")
         if self.kind == "section":
             asked = replace(asked, template="", style="", inputs={}, vertical=None, brand_voice=None)
         return hashlib.sha256(asked.encoded().encode()).hexdigest()
@@ -219,8 +221,10 @@ def drop(store: Store, number: int, at: float) -> None:
     )
 
 
-def complete(store: Store, job: StoredJob, make: Callable[[], contents.ContentChange], at: float) -> bool:
-    """End a job with its text: stored content, charge and job change together or not at all.
+def complete(
+    store: Store, job: StoredJob, make: Callable[[], contents.ContentChange], at: float, *, engine: str = ""
+) -> bool:
+    """End a job with the text of an engine: stored content, charge and job change together or not at all.
 
     `make` builds the text inside the transaction; its `id` names the content to update, else one is created.
     False, and nothing is changed, if the job is no longer that of its runner.
@@ -233,8 +237,8 @@ def complete(store: Store, job: StoredJob, make: Callable[[], contents.ContentCh
         charge(store, job.id, job.key_id, job.request, at)
         store.tally(job.key_id, "job", "completed", 1, job.owner)
         store.run(
-            "UPDATE jobs SET progress = 100, title = ?, body = ?, content_id = ? WHERE number = ?",
-            (text.title or "", text.body or "", content_id, job.number),
+            "UPDATE jobs SET progress = 100, title = ?, body = ?, content_id = ?, request = ? WHERE number = ?",
+            (text.title or "", text.body or "", content_id, replace(job.request, engine=engine).encoded(), job.number),
         )
         return True
 

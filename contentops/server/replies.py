@@ -135,7 +135,12 @@ def _status_v1(job: StoredJob) -> dict[str, Any]:
         "word_count": len(job.body.split()),
         "created_at": iso(job.finished_at),
     }
-    return {**found, "content": content}
+    return {**found, "content": content, **({"metadata": written} if (written := _engine(job)) else {})}
+
+
+def _engine(job: StoredJob) -> dict[str, Any]:
+    """What has written the text, as metadata: an outline is not to be taken for a finished text."""
+    return {"engine": job.request.engine} if job.request.engine else {}
 
 
 def _status_api(job: StoredJob) -> dict[str, Any]:
@@ -144,6 +149,7 @@ def _status_api(job: StoredJob) -> dict[str, Any]:
     if done and job.finished_at is not None:
         preview = " ".join(job.body[: PREVIEW * 2].split())[:PREVIEW]
         metadata = {"completed_at": iso(job.finished_at), "title": job.title, "subtitle": "", "preview": preview}
+        metadata |= _engine(job)
     return {
         "request_id": job.id,
         # The vendor's SDK knows no other word for a failure than `failed`.

@@ -150,7 +150,7 @@ class JobRunner:
     async def _finish(self, job: jobs.StoredJob) -> None:
         try:
             make = await self._work(job)
-            if not jobs.complete(self._store, job, make, self._clock.now()):
+            if not jobs.complete(self._store, job, make, self._clock.now(), engine=self._engine.name):
                 _LOG.warning(_LOST, job.number)
         except EngineError as error:
             jobs.fail(self._store, job, str(error), self._clock.now())
@@ -188,7 +188,7 @@ class JobRunner:
             body=_storable(draft.body),
             status="completed",
             type=str(task.template.get("template_type") or "article"),
-            metadata=_metadata(job, draft),
+            metadata=_metadata(job, draft, self._engine.name),
         )
         return lambda: text
 
@@ -243,13 +243,14 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _metadata(job: jobs.StoredJob, draft: WrittenText) -> dict[str, Any]:
+def _metadata(job: jobs.StoredJob, draft: WrittenText, engine: str) -> dict[str, Any]:
     asked = job.request
     found = {
         "request_id": job.id,
         "template": asked.template,
         "style_profile": asked.style,
         "generation_mode": asked.mode,
+        "engine": engine,
         "word_count": len(draft.body.split()),
         "vertical": asked.vertical,
         "brand_voice_id": asked.brand_voice,
