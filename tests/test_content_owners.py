@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from contentops.errors import UsageError
 from contentops.model import ItemId
+from contentops.operations.adopt import Options, adopt
+from contentops.operations.imports import import_contents
 from contentops.operations.records import resolve
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog, results
@@ -16,6 +18,7 @@ from tests.test_promote import Room
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from contentops.operations.declare import Adoption
     from tests.running import Build, Run
 
 SAME_SERVER = """\
@@ -145,3 +148,127 @@ def test_environments_that_share_a_content_already_part(tmp_path: Path) -> None:
     assert WORDS not in prod.api.contents[theirs].body
     assert staging.plan(refresh=True).empty
     assert prod.plan(refresh=True).empty
+
+
+# --- by what a content says of itself ------------------------------------------------------------------------------
+
+IMPRINT = "---\ntitle: Imprint\n---\n\nWho is responsible for this site.\n"
+
+
+class Replacing(FakeApi):
+    """A server where a save replaces the metadata of its content, as the bundled one does."""
+
+    def _overwrite(self, content_id: str, body: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
+        if (stored := self.contents.get(content_id)) is not None:
+            stored.metadata = {}
+        return super()._overwrite(content_id, body)
+
+
+def _projects(root: Path, api: FakeApi) -> tuple[Scene, Scene]:
+    """Two projects on one account, each with the same imprint, adopted and saved."""
+    ours, theirs = Scene(root / "ours", api), Scene(root / "theirs", api)
+    theirs.edit("contentops.yaml", "acme-blog", "other-blog")
+    theirs.timeline = ours.timeline
+    for scene in (ours, theirs):
+        scene.write("pages/imprint.md", IMPRINT)
+        found = adopt(scene.project, ["pages/imprint.md"], Options(save=True), confirm=_yes, world=scene.world())
+        assert [one.id for one in found.taken] == ["pages/imprint"]
+        assert results(scene.apply()) == {"pages/imprint": "done"}
+    return ours, theirs
+
+
+def _yes(_: Adoption) -> bool:
+    return True
+
+
+def test_an_equal_text_of_two_projects_is_two_contents(tmp_path: Path) -> None:
+    """A content names the project that saved it, and no other one takes it for its own."""
+    ours, theirs = _projects(tmp_path, Replacing())
+    ids = {scene.record("pages/imprint").content_id for scene in (ours, theirs)}
+    assert ids == set(ours.api.contents)
+    assert len(ids) == 2
+    theirs.edit("pages/imprint.md", "Who is", WORDS)
+    theirs.apply()
+    assert WORDS not in ours.api.contents[ours.record("pages/imprint").content_id].body
+    assert ours.plan(refresh=True).empty
+    assert theirs.plan(refresh=True).empty
+
+
+def test_a_text_that_the_server_stored_for_another_project_is_not_taken(tmp_path: Path) -> None:
+    """It names no project yet, but a job that did not bring our text: whoever copied the file saves it as new."""
+    ours = Scene(tmp_path / "ours", FakeApi(duration=30))
+    ours.write("content/blog.yaml", blog("one"))
+    ours.apply()
+    theirs = Scene(tmp_path / "theirs", ours.api, timeline=ours.timeline)
+    theirs.edit("contentops.yaml", "acme-blog", "other-blog")
+    theirs.write("pages/one.md", ours.read("out/one.md"))
+    adopt(theirs.project, ["pages/one.md"], Options(save=True), confirm=_yes, world=theirs.world())
+    assert results(theirs.apply()) == {"pages/one": "done"}
+    assert {ours.record("one").content_id, theirs.record("pages/one").content_id} == set(ours.api.contents)
+    assert len(ours.api.contents) == 2
+
+
+@pytest.mark.parametrize("refresh", [True, False], ids=["refreshed", "unseen"])
+def test_projects_that_share_a_content_already_part(tmp_path: Path, refresh: bool) -> None:
+    """A record of an earlier version may name the content of another project: that one keeps it, unlisted here."""
+    ours, theirs = _projects(tmp_path, Replacing())
+    mine, other = ours.record("pages/imprint").content_id, theirs.record("pages/imprint").content_id
+    lock = theirs.root / "contentops.lock"
+    lock.write_text(lock.read_text().replace(other, mine))
+    del ours.api.contents[other]
+    ours.timeline.now += 60
+    ours.edit("pages/imprint.md", "Who is", WORDS)
+    ours.apply()
+    if refresh:
+        (change,) = theirs.plan(refresh=True).changes
+        assert [reason.kind for reason in change.reasons] == ["taken-there"]
+    else:
+        theirs.edit("pages/imprint.md", "Who is", "Someone is")
+    assert results(theirs.apply(refresh=refresh)) == {"pages/imprint": "done"}
+    assert theirs.record("pages/imprint").content_id != mine
+    assert theirs.record("pages/imprint").superseded == ()
+    assert WORDS in ours.api.contents[mine].body
+    assert WORDS not in theirs.read("pages/imprint.md")
+    assert theirs.plan(refresh=True).empty
+
+
+def test_a_content_of_another_project_is_not_imported(tmp_path: Path) -> None:
+    """The finding says whose it is, and what to do instead."""
+    ours, theirs = _projects(tmp_path, FakeApi())
+    mine = ours.record("pages/imprint").content_id
+    found = import_contents(theirs.project, [mine], confirm=_yes, world=theirs.world())
+    assert not found.taken
+    (finding,) = found.findings
+    assert "belongs to another project" in finding.message
+    assert mine in finding.hint
+
+
+def test_a_content_of_an_environment_whose_lock_is_not_here_is_not_taken(tmp_path: Path) -> None:
+    """The lock of an environment may be on another branch: its contents name it."""
+    prod, staging = _rooms(tmp_path, auto_save=False)
+    (tmp_path / "contentops.prod.lock").unlink()
+    assert results(staging.apply()) == {"one": "done"}
+    assert len(prod.api.contents) == 2
+
+
+@pytest.mark.parametrize(
+    "habits",
+    [{}, {"create_only": True}, {"create_only": True, "put": False}],
+    ids=["save with an id", "put", "only new ones"],
+)
+def test_metadata_that_others_put_on_a_content_stays(tmp_path: Path, habits: dict[str, bool]) -> None:
+    """A save keeps what it does not know, and brings its own keys up to date."""
+    scene = Scene(tmp_path, Replacing(duration=30, auto_save=False, **habits))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply()
+    (stored,) = scene.api.contents.values()
+    stored.metadata |= {"seo_owner": "Kim", "tags": ["a", {"b": 1}]}
+    before = stored.metadata["contentops_body"]
+    for words in (WORDS, "## More words"):
+        scene.edit("out/one.md", "## Closing", f"{words}\n\n## Closing")
+        assert results(scene.apply()) == {"one": "done"}
+    now = scene.api.contents[scene.record("one").content_id].metadata
+    assert (now["seo_owner"], now["tags"]) == ("Kim", ["a", {"b": 1}])
+    assert now["contentops_lineage"] == scene.state.lineage
+    assert now["contentops_body"] not in ("", before)
+    assert "contentops_environment" not in now

@@ -29,6 +29,7 @@ ADDED = f"{TEXT}\n## More\n\n{MINE}"
 APART = a_file("out/a.md", body=ADDED)
 THERE = a_remote(body=THEIRS)
 GONE = a_remote(body="", title="", deleted=True)
+TAKEN = a_remote(body="", title="", taken=True)
 GONE = structs.replace(GONE, body=NOTHING)
 
 
@@ -103,6 +104,7 @@ CASES: dict[str, Case] = {
     ),
     "deleted here": Case(file=None, action="restore", steps=("fetch", "write"), why={"missing"}),
     "deleted there": Case(remote=GONE, action="save", steps=("save",), why={"deleted-there"}),
+    "of another project there": Case(remote=TAKEN, action="save", steps=("save",), why={"taken-there"}),
     "moved": Case(spec=a_spec(output="new/a.md"), action="move", steps=("move",), why={"moved"}),
     "spec changed": Case(spec=CHANGED, action="regenerate", steps=GENERATE, why={"changed"}, credits=4),
     "unreadable there": Case(remote=a_remote(body="", problem="403"), notes=("unreadable-there",)),

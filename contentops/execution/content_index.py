@@ -35,8 +35,11 @@ REQUEST_KEY = "request_id"
 SPEC_KEY = "contentops_digest"
 BODY_KEY = "contentops_body"
 SENT_TITLE_KEY = "contentops_title"
+LINEAGE_KEY = "contentops_lineage"
+ENVIRONMENT_KEY = "contentops_environment"
 """Keys of the metadata we save: whose text it is, the request that paid for it (servers write that one too), the spec
-it answers, digests of the very body and title we sent."""
+it answers, digests of the very body and title we sent, the project and its environment (none: the default one)."""
+_KEYS = {ITEM_KEY, REQUEST_KEY, SPEC_KEY, BODY_KEY, SENT_TITLE_KEY, LINEAGE_KEY, ENVIRONMENT_KEY}
 SLACK = 900.0
 """Seconds our clock and the server's may differ when contents are matched by time."""
 STRANGERS = 200
@@ -63,6 +66,9 @@ class StoredContent(Struct, frozen=True, kw_only=True):
     """Digests of what was sent when it was last saved, by its metadata; empty: not known."""
     stamp: str = ""
     is_as_created: bool = False
+    lineage: str = ""
+    environment: str = ""
+    """The lineage of the state that saved it last and its environment, by its metadata; no lineage: not known."""
 
     @staticmethod
     def of(content: Content) -> StoredContent:
@@ -83,6 +89,8 @@ class StoredContent(Struct, frozen=True, kw_only=True):
             sent_body=named(BODY_KEY),
             stamp=content.stamp,
             is_as_created=is_as_created(content),
+            lineage=named(LINEAGE_KEY),
+            environment=named(ENVIRONMENT_KEY),
         )
 
     def is_of(self, draft: Draft) -> bool:
@@ -97,6 +105,11 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         """Whether it is the text of the very request that brought the draft's, whatever became of either since."""
         request = draft.standing.recorded.request_id
         return bool(request) and self.request == request
+
+    def is_of_another_job(self, draft: Draft) -> bool:
+        """Whether the server stored it for a job that did not bring the draft's text; no save has named it since."""
+        record = draft.standing.recorded
+        return bool(self.request) and not self.lineage and self.request not in {record.request_id, record.job_id}
 
     def is_titled(self, draft: Draft) -> bool:
         """Whether it was stored under the draft's title; one without a title contradicts none."""
@@ -129,17 +142,21 @@ def _seen_key(server: str) -> str:
     return f"seen {server}"
 
 
-def metadata_of(draft: Draft) -> dict[str, Json]:
-    """What is saved with a text, so that it is known again."""
+def metadata_of(ctx: Context, draft: Draft) -> dict[str, Json]:
+    """What is saved with a text, so that it is known again; what others put on the content it replaces stays."""
     found: dict[str, Json] = {
+        **{key: value for key, value in draft.metadata.items() if key not in _KEYS},
         ITEM_KEY: draft.item.id,
         SPEC_KEY: draft.item.spec.digest,
         BODY_KEY: draft.digest,
         SENT_TITLE_KEY: title_digest(draft.title),
     }
-    if request_id := draft.standing.recorded.request_id:
-        found[REQUEST_KEY] = request_id
-    return found
+    named = (
+        (REQUEST_KEY, draft.standing.recorded.request_id),
+        (LINEAGE_KEY, ctx.plan.lineage),
+        (ENVIRONMENT_KEY, ctx.plan.environment),
+    )
+    return {**found, **{key: value for key, value in named if value}}
 
 
 @dataclass(slots=True)
@@ -172,6 +189,11 @@ class ContentIndex:
         """Whether it was fetched as the list shows it now."""
         found = self._seen.get(entry.id)
         return found is not None and found[0] == entry.updated_at
+
+    def is_free(self, draft: Draft, stored: StoredContent) -> bool:
+        """Whether a content that was fetched is the item's own, or no one's, also by its metadata."""
+        self.owners.learn(stored)
+        return self.owners.is_free(stored.id, draft.item, draft.standing)
 
     def forget(self, content_id: str) -> None:
         """It is not what it was."""
@@ -218,6 +240,8 @@ class ContentIndex:
             stored = self._seen[entry.id][1] if self.knows(entry) else None
             if stored is None or not stored.is_of(draft) or (titled and not stored.is_titled(draft)):
                 continue
+            if stored.is_of_another_job(draft):
+                continue
             if not stored.is_titled(draft) and any(clean_title(each.title) == draft.title for each in unknown):
                 # One that is not fetched yet may be this very text under our own title.
                 unknown.append(entry)
@@ -254,8 +278,10 @@ class ContentIndex:
             raise not_saved(ctx, answer)
         stored = None if isinstance(answer, Failure) else StoredContent.of(answer)
         self._seen[entry.id] = (entry.updated_at, stored)
-        if stored is not None and stored.request:
-            self._by_request.setdefault(stored.request, []).append(stored.id)
+        if stored is not None:
+            self.owners.learn(stored)
+            if stored.request:
+                self._by_request.setdefault(stored.request, []).append(stored.id)
 
 
 def _is_free(ctx: Context, draft: Draft, content_id: str) -> bool:

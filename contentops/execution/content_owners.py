@@ -4,24 +4,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from contentops.planning.owners import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from contentops.execution.content_index import StoredContent
     from contentops.execution.primitives import Item, Standing
     from contentops.model import OpenEntry
 
 
 class ContentOwners:
-    """The owners of contents by their ids: as the state knows them, and as the run goes on."""
+    """The owners of contents by their ids: as the states and the contents' own metadata say, and as the run goes on.
 
-    def __init__(self, known: Mapping[str, Owner] | None = None) -> None:
+    `lineage` and `environment` are those of the state here. Without a lineage, metadata tells nothing.
+    """
+
+    def __init__(self, known: Mapping[str, Owner] | None = None, *, lineage: str = "", environment: str = "") -> None:
         self._known = dict(known or {})
+        self._here = (lineage, environment)
+        self._named: dict[str, StoredContent] = {}
+        """The contents whose metadata names another lineage or environment."""
+
+    def learn(self, stored: StoredContent) -> None:
+        """Take in what a content that was fetched says of itself."""
+        if stored.lineage and self._here[0] and (stored.lineage, stored.environment) != self._here:
+            self._named[stored.id] = stored
+        else:
+            self._named.pop(stored.id, None)
 
     def owner(self, content_id: str) -> Owner | None:
-        """Whose a content is; None: no one's."""
-        return self._known.get(content_id)
+        """Whose a content is; None: no one's.
+
+        A record may have a content of another environment of its project, since environments can be renamed; one of
+        another project it cannot have.
+        """
+        found, named = self._known.get(content_id), self._named.get(content_id)
+        if named is not None and (found is None or named.lineage != self._here[0]):
+            return Owner(item=named.item, elsewhere=True)
+        return found
 
     def give(self, content_id: str, item: str, superseded: Iterable[str] = ()) -> None:
         """A content is that of an item from now on, as are those that it had before."""
@@ -37,9 +60,27 @@ class ContentOwners:
         owner = self.owner(content_id)
         if owner is None:
             return True
-        if owner.lock or owner.superseded:
+        if owner.is_foreign or owner.superseded:
             return False
         if owner.request:
             entry = standing.text.entry if standing.text is not None else None
             return entry is not None and entry.request_id == owner.request
         return owner.item in {item.id, item.change.renamed_from}
+
+    def taken(self, item: Item, standing: Standing) -> Standing:
+        """Where an item stands once it has taken the content that came with its text, or left it to its owner.
+
+        One that no one has is the item's from now on: another item may ask for it while this one waits.
+        """
+        text = standing.text
+        if text is None or not text.content_id:
+            return standing
+        if not self.is_free(text.content_id, item, standing):
+            return structs.replace(standing, text=structs.replace(text, content_id=""))
+        self.give(text.content_id, item.id)
+        return standing
+
+    def superseded(self, content_ids: Iterable[str]) -> tuple[str, ...]:
+        """Those of the contents an item had that may be listed as its earlier ones: no one else's, each once."""
+        owners = ((content_id, self.owner(content_id)) for content_id in dict.fromkeys(content_ids) if content_id)
+        return tuple(content_id for content_id, owner in owners if owner is None or not owner.is_foreign)

@@ -317,3 +317,5 @@ class Draft(Struct, frozen=True, kw_only=True):
     title: str
     body: str
     digest: Digest
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    """What the content that it is saved over was seen to carry."""

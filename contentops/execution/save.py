@@ -42,7 +42,7 @@ SENDS = 4
 
 async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Standing:
     """Bring the server's content up to the file's title and body. Raises Ended."""
-    standing = _with_own_content(ctx, item, standing)
+    standing = ctx.index.owners.taken(item, standing)
     text, draft = standing.text, _draft(ctx, item, standing, step)
     stored = text is not None and bool(text.content_id) and not text.kept
     if text is not None and stored and (draft.title, draft.digest) == (text.title, body_digest(text.body)):
@@ -69,20 +69,6 @@ async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Stan
     return await _create(ctx, draft, careful=_may_be_stored(ctx, draft))
 
 
-def _with_own_content(ctx: Context, item: Item, standing: Standing) -> Standing:
-    """Where the item stands, without the content that came with its text where that belongs to another one.
-
-    One that no one has is the item's from now on: another item may ask for it while this one waits.
-    """
-    text = standing.text
-    if text is None or not text.content_id:
-        return standing
-    if not ctx.index.owners.is_free(text.content_id, item, standing):
-        return structs.replace(standing, text=structs.replace(text, content_id=""))
-    ctx.index.owners.give(text.content_id, item.id)
-    return standing
-
-
 def _draft(ctx: Context, item: Item, standing: Standing, step: Save) -> Draft:
     """What stands in the file. Raises Ended where it cannot be read."""
     if standing.fresh and standing.text is not None:
@@ -102,7 +88,7 @@ def _draft(ctx: Context, item: Item, standing: Standing, step: Save) -> Draft:
 
 
 async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: Digest) -> Draft | None:
-    """The draft, if the stored content is what we last knew, or is to be replaced; None if it was deleted there.
+    """The draft, if the stored content is what we last knew, or is to be replaced; None: it is gone, or another's.
 
     Raises Ended where a person edited it in WriterzRoom.
     """
@@ -112,6 +98,9 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
             return None
         raise not_saved(ctx, answer)
     stored, (titles, bodies) = StoredContent.of(answer), _known(draft)
+    if not ctx.index.is_free(draft, stored):
+        return None
+    draft = structs.replace(draft, metadata=answer.metadata)
     if stored.bodies & bodies and (not stored.title or title_digest(stored.title) in titles):
         return draft
     if replaces in stored.bodies:
@@ -193,14 +182,14 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
         found = await _arrived(ctx, draft, content_id) if maybe else None
         if found is not None and not (found.is_of(draft) and found.is_titled(draft)):
             # What was saved over one content lies beside it, so this server only creates.
-            await _check_still_ours(ctx, draft, found)
+            draft = await _check_still_ours(ctx, draft, found)
             return await _put(ctx, draft, found.id, beside=(*beside, content_id))
         if found is not None:
             there = found if attempts.failed and ctx.run.now() - began <= SOON else None
             return _over(ctx, draft, content_id, found.id, _saved(draft, found.stamp_of(draft), there)).standing
         if odd is not None:
             raise not_saved(ctx, odd)
-        call = SaveContent(draft.title, draft.body, content_id, metadata_of(draft))
+        call = SaveContent(draft.title, draft.body, content_id, metadata_of(ctx, draft))
         answer = await ctx.run.send(call, Priority.SAVE, intend)
         if not isinstance(answer, Failure):
             return await verify(ctx, _over(ctx, draft, content_id, answer.content_id, _saved(draft, answer.stamp)))
@@ -211,7 +200,7 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
 
 
 async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str]) -> Standing:
-    answer = await ctx.ask(PutContent(content_id, draft.title, draft.body, metadata_of(draft)), Priority.SAVE)
+    answer = await ctx.ask(PutContent(content_id, draft.title, draft.body, metadata_of(ctx, draft)), Priority.SAVE)
     if not isinstance(answer, Failure):
         return await verify(ctx, _recorded(ctx, draft, content_id, _saved(draft, answer.stamp), supersedes=beside))
     if not is_absent(answer):
@@ -284,11 +273,11 @@ async def _create(ctx: Context, draft: Draft, *, careful: bool, supersedes: Sequ
             saved = _saved(draft, found.stamp_of(draft), there)
             return _recorded(ctx, draft, found.id, saved, supersedes=supersedes).standing
         if found is not None:
-            await _check_still_ours(ctx, draft, found)
+            draft = await _check_still_ours(ctx, draft, found)
             return await _overwrite(ctx, draft, found.id, beside=supersedes)
         if odd is not None:
             raise not_saved(ctx, odd)
-        answer = await ctx.run.send(SaveContent(draft.title, draft.body, "", metadata_of(draft)), Priority.SAVE)
+        answer = await ctx.run.send(SaveContent(draft.title, draft.body, "", metadata_of(ctx, draft)), Priority.SAVE)
         if not isinstance(answer, Failure):
             saved = _saved(draft, answer.stamp or CREATED)
             return await verify(ctx, _recorded(ctx, draft, answer.content_id, saved, supersedes=supersedes))
@@ -298,7 +287,7 @@ async def _create(ctx: Context, draft: Draft, *, careful: bool, supersedes: Sequ
             careful = await _is_lost(ctx, attempts, answer) or careful
 
 
-async def _check_still_ours(ctx: Context, draft: Draft, found: StoredContent) -> None:
+async def _check_still_ours(ctx: Context, draft: Draft, found: StoredContent) -> Draft:
     """Look once more at a content before it is stored over, since it may have been found a while ago. Raises Ended."""
     answer = await ctx.ask(GetContent(found.id), Priority.SAVE)
     if isinstance(answer, Failure):
@@ -306,6 +295,7 @@ async def _check_still_ours(ctx: Context, draft: Draft, found: StoredContent) ->
     stored = StoredContent.of(answer)
     if (draft.digest not in stored.bodies and stored != found) or not _is_known(draft, stored):
         raise _edited_there(ctx, draft, answer)
+    return structs.replace(draft, metadata=answer.metadata)
 
 
 def _is_known(draft: Draft, stored: StoredContent) -> bool:
@@ -341,12 +331,12 @@ def _recorded(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supe
     supersedes = (*supersedes, *(copy.id for copy in ctx.index.copies(ctx, draft)))
     ctx.index.forget(content_id)
     forget_seen_there(ctx.cache, ctx.server, content_id)
-    old = dict.fromkeys((*record.superseded, *supersedes, record.content_id))
+    old = ctx.index.owners.superseded((*record.superseded, *supersedes, record.content_id))
     done = structs.replace(
         base_record(ctx, draft.item, draft.standing),
         saved=saved,
         content_id=content_id,
-        superseded=tuple(each for each in old if each not in ("", content_id)),
+        superseded=tuple(each for each in old if each != content_id),
         saved_at=iso_exact(ctx.wall()),
     )
     done = note(ctx, draft.item, "save", done)

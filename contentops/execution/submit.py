@@ -217,9 +217,10 @@ async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) 
         if isinstance(content, Failure) or not clean_body(content.body):
             index.looked[found.id] = (found.updated_at, None)
             continue
-        request = StoredContent.of(content).request
-        index.looked[found.id] = (found.updated_at, request)
-        if request in ours:
+        stored = StoredContent.of(content)
+        index.owners.learn(stored)
+        index.looked[found.id] = (found.updated_at, stored.request)
+        if stored.request in ours and index.owners.owner(found.id) is None:
             return content
     return None
 

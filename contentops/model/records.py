@@ -237,7 +237,14 @@ class Remote(Struct, frozen=True, kw_only=True):
     """The server answers 404 for it."""
     stamp: str = ""
     """The server's own word for this state of it; empty: not known."""
+    taken: bool = False
+    """Its metadata says that it belongs to another project."""
     front: tuple[str, ...] = ()
     """Keys of front matter that its text begins with and that is no part of its body."""
     problem: str = ""
     """Why it could not be read (another owner's, an unusable reply), or empty."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the item has no content any more, so that its text is to be saved as new."""
+        return self.deleted or self.taken

@@ -225,7 +225,6 @@ def _carry_out(
     import asyncio
 
     from contentops.execution.commands import run_on_text
-    from contentops.execution.content_owners import ContentOwners
     from contentops.execution.run import Edges, execute
 
     project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
@@ -247,7 +246,7 @@ def _carry_out(
                 random=world.random,
                 dialect=lambda: project.api.dialect if client is None else client.dialect,
                 text=found.text,
-                owners=ContentOwners(content_owners(project, found.state)),
+                owners=content_owners(project, found.state),
                 exists=found.exists,
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,

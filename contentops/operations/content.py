@@ -36,7 +36,7 @@ from contentops.errors import ApiError
 from contentops.execution.context import list_all
 from contentops.execution.limiter import AccountLimiter, Limiter
 from contentops.operations.connection import connected, credentials
-from contentops.operations.owners import content_owners
+from contentops.operations.owners import recorded_owners
 from contentops.operations.workspace import World, has_ledger, read_state
 from contentops.planning.owners import Owner
 from contentops.state import state_dir
@@ -202,7 +202,7 @@ class Owned(Owner, frozen=True, kw_only=True):
 
 def contents(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> tuple[Owned, ...]:
     """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
-    held = content_owners(project, read_state(project))
+    held = recorded_owners(project, read_state(project))
     listed = converse(project, world, tell, Caller.listed)
     return tuple(Owned(entry=entry, **structs.asdict(held.get(entry.id, Owner()))) for entry in listed.entries)
 
@@ -219,7 +219,7 @@ def content(
 
     Raises ApiError, also where there is no such content.
     """
-    held = content_owners(project, read_state(project))
+    held = recorded_owners(project, read_state(project))
     answer = converse(project, world, tell, lambda caller: caller.ask(GetContent(content_id, version)))
     if isinstance(answer, Failure):
         raise _absent(answer, project, content_id, f"version {version} of " if version else "")

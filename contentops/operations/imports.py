@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 _IN_THE_WAY: Final = "move that file away, or take it over with `contentops adopt`"
 _FINISHES: Final = "`contentops apply` writes it where that item is declared"
+_THEIRS: Final = "belongs to another project or environment, as its metadata says"
+_COPIED: Final = "write what `contentops content get {}` prints into a file, and `contentops adopt` that"
 _LISTED: Final = "`contentops content list` lists what is there"
 HEAD: Final = "Items whose texts were stored on the server before: imported."
 
@@ -136,7 +138,7 @@ def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str]
             found.findings.extend(not_imported(one.id, "has an id that cannot be used") for one in listed.unnamed)
         free = []
         for entry in wanted:
-            if (owner := owned.get(entry.id)) is not None:
+            if (owner := owned.owner(entry.id)) is not None:
                 found.known.append(Taken(id=owner.item, path="", generates=False, declared=True, content=entry.id))
             else:
                 free.append(entry)
@@ -144,7 +146,11 @@ def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str]
             tell(f"reading content {number:,} of {len(free):,}: {entry.title or entry.id}")
             answer = await caller.ask(GetContent(entry.id))
             if isinstance(answer, Content):
-                found.contents.append(structs.replace(answer, id=entry.id))
+                owned.learn(StoredContent.of(answer))
+                if owned.owner(entry.id) is None:
+                    found.contents.append(structs.replace(answer, id=entry.id))
+                else:
+                    found.findings.append(not_imported(entry.id, _THEIRS, _COPIED.format(entry.id)))
             elif isinstance(answer, Failure) and answer.kind in ABOUT_ONE:
                 found.findings.append(not_imported(entry.id, f"cannot be read: {answer.full_message}", _LISTED))
             else:

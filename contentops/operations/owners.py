@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from contentops.execution.content_owners import ContentOwners
 from contentops.operations.workspace import other_states
 from contentops.planning.owners import Owner, owners_of
 from contentops.state import state_dir
@@ -12,7 +13,12 @@ if TYPE_CHECKING:
     from contentops.model import Project, State
 
 
-def content_owners(project: Project, state: State) -> dict[str, Owner]:
+def content_owners(project: Project, state: State) -> ContentOwners:
+    """Who is asked whose a content is; takes in what contents say of themselves. `state` is that of the project."""
+    return ContentOwners(recorded_owners(project, state), lineage=state.lineage, environment=project.environment)
+
+
+def recorded_owners(project: Project, state: State) -> dict[str, Owner]:
     """The owner of each content that a record or an open entry names, by the content's id.
 
     `state` is that of the project's own environment; the other ones are read from their locks and journals.

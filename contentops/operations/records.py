@@ -18,7 +18,7 @@ from contentops.manifests.project import load_project, url_problem
 from contentops.manifests.validate import id_hint, id_problem
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.owners import content_owners
+from contentops.operations.owners import recorded_owners
 from contentops.operations.plan import no_item
 from contentops.operations.workspace import (
     World,
@@ -171,7 +171,7 @@ def resolve(
 
 def _refuse_taken(project: Project, state: State, entry: OpenEntry, content: str) -> None:
     """Raise UsageError where a content is known to be another's than that of the item of a submit."""
-    owner = content_owners(project, state).get(content)
+    owner = recorded_owners(project, state).get(content)
     if owner is None or (not owner.lock and owner.item == entry.item):
         return
     whose = f"of `{owner.item}`" + (f" in `{owner.lock}`" if owner.lock else "")

@@ -12,15 +12,17 @@ from msgspec import structs
 from contentops.api.calls import Content, Failure, FailureKind, GetContent
 from contentops.api.stamps import bears
 from contentops.documents.clean import body_digest, clean_body, clean_title
-from contentops.execution.content_index import keep_seen_there, seen_there
+from contentops.execution.content_index import StoredContent, keep_seen_there, seen_there
 from contentops.model import Remote
 from contentops.operations.content import ABOUT_ONE, as_error, converse, quiet
+from contentops.operations.owners import content_owners
 from contentops.planning.renames import pair_renames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from contentops.api.calls import ContentEntry, Reply
+    from contentops.execution.content_owners import ContentOwners
     from contentops.model import ItemId, Record
     from contentops.operations.content import Caller
     from contentops.operations.workspace import Workspace
@@ -39,7 +41,7 @@ def refresh(workspace: Workspace, found: PlanInputs, tell: Callable[[str], None]
     project, cache, records = found.project, workspace.cache, [*_saved(found)]
     if not records:
         return structs.replace(found, remote={})
-    known = seen_there(cache, found.server)
+    known, owners = seen_there(cache, found.server), content_owners(project, found.state)
 
     async def story(caller: Caller) -> dict[ItemId, Remote]:
         entries = {entry.id: entry for entry in (await caller.listed()).entries}
@@ -56,6 +58,8 @@ def refresh(workspace: Workspace, found: PlanInputs, tell: Callable[[str], None]
                 if isinstance(answer, Failure) and not _is_its_own(answer, again=again):
                     raise as_error(answer, project)
                 looked[record.id] = _seen(cache, record, entry, answer)
+                if isinstance(answer, Content) and _is_anothers(owners, answer):
+                    looked[record.id] = Remote(content_id=record.content_id, taken=True)
         return looked
 
     remote = converse(project, workspace.world, tell or quiet, story, cache, workspace.limiter)
@@ -90,6 +94,13 @@ def _stands(before: Remote, entry: ContentEntry | None, cache: Cache) -> bool:
 def _is_its_own(failure: Failure, *, again: bool) -> bool:
     """Whether a failure says something about one content alone; a server that stumbles `again` is not well."""
     return failure.kind in ABOUT_ONE or (failure.status == _STUMBLED and not again)
+
+
+def _is_anothers(owners: ContentOwners, content: Content) -> bool:
+    """Whether a content says that it belongs to another project."""
+    owners.learn(StoredContent.of(content))
+    owner = owners.owner(content.id)
+    return owner is not None and owner.is_foreign
 
 
 def _seen(cache: Cache, record: Record, entry: ContentEntry | None, answer: Reply | Failure) -> Remote:

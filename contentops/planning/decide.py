@@ -185,7 +185,7 @@ def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Re
     record, file, remote = item.own, item.file, item.remote
     if not item.inputs.saves(item.spec) or body.marks:
         return None
-    gone = remote is not None and remote.deleted
+    gone = remote is not None and remote.is_lost
     if body.action is Action.RESTORE and record is not None:
         return () if gone or not item.inputs.saved_body(record) else None
     if body.writes and pulled(body) is None:

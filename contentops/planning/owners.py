@@ -26,6 +26,13 @@ class Owner(Struct, frozen=True, kw_only=True):
     lock: str = ""
     request: str = ""
     """The open submit whose text it is, where no record has it yet."""
+    elsewhere: bool = False
+    """Its metadata names another project, or an environment whose state does not know it."""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it belongs to another environment or another project."""
+        return bool(self.lock) or self.elsewhere
 
     @property
     def living(self) -> bool:

@@ -149,9 +149,12 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
         return emptied(item, then, body.reasons)
     if remote is not None and remote.problem:
         return block("unreadable-there", f"{_where(item)} cannot be compared: {remote.problem}", reasons=body.reasons)
-    if remote is not None and remote.deleted:
-        detail = f"content `{remote.content_id}` was deleted in WriterzRoom, so the text is saved as new"
-        return Save(path=path), (Reason(kind="deleted-there", detail=detail),)
+    if remote is not None and remote.is_lost:
+        what, kind = ("was deleted in WriterzRoom", "deleted-there")
+        if remote.taken:
+            what, kind = ("belongs to another project", "taken-there")
+        detail = f"content `{remote.content_id}` {what}, so the text is saved as new"
+        return Save(path=path), (Reason(kind=kind, detail=detail),)
     if remote is None or not item.is_edited_there or body.joins is not None or _taken(body) is not None:
         return Save(path=path), ()
     asked = item.spec.id in item.inputs.choice.replace
