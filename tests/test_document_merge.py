@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from collections import Counter
 
 import pytest
 from hypothesis import example, given, settings
@@ -66,6 +67,13 @@ def test_a_kept_section_that_the_new_text_lacks_stays_behind_the_one_it_followed
     assert taken(WAS, edited, new).body == body
 
 
+def test_a_kept_section_stays_before_a_new_one_of_its_level() -> None:
+    """Only what lies below the section it followed comes between them."""
+    new = "Hi.\n\n## Prices\n\nTwelve.\n\n## Other\n\nNew.\n\n## Times\n\nThen.\n"
+    body = new.replace("## Other", "## Places\n\nRight here.\n\n## Other")
+    assert taken(WAS, WAS.replace("Here.", "Right here."), new).body == body
+
+
 def test_the_order_is_the_new_texts() -> None:
     """A section that was touched, not moved, stands where the new text has its heading."""
     edited = WAS.replace("Ten.", "Eleven.")
@@ -79,6 +87,27 @@ def test_of_two_sections_with_one_heading() -> None:
     new = "## Tips\n\nx\n\n## Tips\n\ny\n"
     assert taken(base, "## Tips\n\na\n\n## Tips\n\nmine\n", new).body == "## Tips\n\nx\n\n## Tips\n\nmine\n"
     assert taken(base, "## Tips\n\nb\n", new).body == "## Tips\n\nb\n"
+
+
+@pytest.mark.parametrize(
+    ("base", "edited", "new", "body"),
+    [
+        ("## A\n\na\n", "## My\n\nm\n\n## A\n\na\n", "Hi.\n\n## A\n\nb\n", "Hi.\n\n## My\n\nm\n\n## A\n\nb\n"),
+        ("## A\n\na\n", "## My\n\nm\n\n## A\n\na\n", "## A\n\nb\n", "## My\n\nm\n\n## A\n\nb\n"),
+        ("## A\n\na\n", "## My\n\nm\n", "## A\n\nb\n", "## My\n\nm\n"),
+        (
+            "Hello.\n\n## A\n\na\n",
+            "## My\n\nHello.\n\n## A\n\na\n",
+            "Hi.\n\n## A\n\nb\n",
+            "## My\n\nHello.\n\n## A\n\nb\n",
+        ),
+        ("## A\n\na\n", "Hello.\n\n## A\n\na\n", "## N\n\nn\n\n## A\n\nb\n", "Hello.\n\n## N\n\nn\n\n## A\n\nb\n"),
+    ],
+    ids=["before a new opening", "first of all", "alone", "over the opening", "a new opening"],
+)
+def test_a_section_that_a_person_put_first(base: str, edited: str, new: str, body: str) -> None:
+    """It is there once, before all that the new text has but for an opening without a heading."""
+    assert taken(base, edited, new).body == body
 
 
 def test_sections_that_cannot_stand_side_by_side() -> None:
@@ -150,6 +179,48 @@ def test_two_peoples_words_in_one_place_conflict(ours: str, theirs: str) -> None
     assert all(conflict.ours != conflict.theirs for conflict in merged.conflicts)
 
 
+def paragraphed(letters: str) -> str:
+    """A text with a paragraph for each letter."""
+    return "\n\n".join(letters) + "\n" if letters else ""
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "merged"),
+    [
+        ("aabcc", "aaxbcc", "aabycc", "aaxbycc"),
+        ("aab", "xaab", "aaby", "xaaby"),
+        ("baa", "ybaa", "baax", "ybaax"),
+        ("aba", "abxa", "yaba", "yabxa"),
+        ("abab", "xabab", "ababy", "xababy"),
+        ("aabb", "aaxbb", "azabb", "azaxbb"),
+        ("aabb", "aaxbb", "aabzb", "aaxbzb"),
+        ("bb", "xbb", "bzb", "xbzb"),
+        ("cbb", "bb", "cbzb", "bzb"),
+        ("abc", "anbc", "abnc", None),
+        ("aba", "ba", "ab", None),
+        ("ca", "aa", "caa", None),
+        ("abc", "anbnc", "abnc", "anbnc"),
+        ("a", "anna", "an", "anna"),
+    ],
+)
+def test_paragraphs_that_repeat(base: str, ours: str, theirs: str, merged: str | None) -> None:
+    """Each is there as often as one of the two has it, or a person decides how often."""
+    found = merge_edits(*map(paragraphed, (base, ours, theirs)))
+    assert found.body == (None if merged is None else paragraphed(merged))
+
+
+def test_a_paragraph_that_both_edits_of_one_place_have_stays_in_that_place() -> None:
+    """Only the place is in conflict."""
+    merged = merge_edits(paragraphed("ac"), paragraphed("xpqc"), paragraphed("ypc"))
+    assert merged.parts == (Conflict(ours="x\n\np\n\nq\n\n", theirs="y\n\np\n\n"), "c\n\n")
+
+
+def test_rules_between_paragraphs_are_not_counted() -> None:
+    """Two people may each put one in."""
+    merged = merge_edits("a\n\nb\n\nc\n", "a\n\n***\n\nb\n\nc\n", "a\n\nb\n\n***\n\nc\n")
+    assert merged.body == "a\n\n***\n\nb\n\n***\n\nc\n"
+
+
 def test_markers_are_gits() -> None:
     """Around the very paragraphs that conflict."""
     merged = merge_edits(WAS, WAS.replace("Ten.", "Eleven."), WAS.replace("Ten.", "Twelve."))
@@ -202,9 +273,15 @@ def edited(draw: st.DrawFn, base: str) -> str:
     return clean_body("\n".join(lines))
 
 
-def lines(*texts: str) -> set[str]:
-    """The lines with words of some texts."""
-    return {line.strip() for text in texts for line in text.split("\n")} - {""}
+def lines(*texts: str) -> Counter[str]:
+    """How often some texts have each line with words."""
+    return Counter(line.strip() for text in texts for line in text.split("\n") if line.strip())
+
+
+def paragraphs(*texts: str) -> Counter[str]:
+    """How often some texts have each paragraph with words; a heading ends one."""
+    pieces = (piece.strip() for text in texts for section in cut(text) for piece in section.text.split("\n\n"))
+    return Counter(piece for piece in pieces if any(map(str.isalnum, piece)))
 
 
 @settings(max_examples=300)
@@ -217,6 +294,7 @@ def test_no_line_of_a_person_is_lost_to_a_new_text(texts: tuple[str, str, str]) 
     if found is not None:
         assert lines(mine) - lines(base) <= lines(found.body)
         assert lines(found.body) <= lines(mine, new)
+        assert paragraphs(found.body) <= paragraphs(mine, new)
         assert clean_body(found.body) == found.body
     else:
         assert any(sign in mine + new for sign in ("```", "~~~", "<"))
@@ -261,6 +339,7 @@ def taken_kept(base: str, edited: str, new: str) -> tuple[KeptSection, ...]:
 
 
 @settings(max_examples=300)
+@example(("c\n\na\n", "a\n\na\n", "c\n\na\n\na\n"))
 @example(("## Two\n\n# One\n## Two\n", "# One\n\n# One\n## Two\n", "## Two\n\n# One\n"))
 @given(edits(2))
 def test_no_line_of_two_people_is_lost(texts: tuple[str, str, str]) -> None:
@@ -271,10 +350,14 @@ def test_no_line_of_two_people_is_lost(texts: tuple[str, str, str]) -> None:
     there = lines(
         merged.body or "", *(part if isinstance(part, str) else part.ours + "\n" + part.theirs for part in merged.parts)
     )
-    assert lines(ours, theirs) - lines(base) <= there
+    assert (lines(ours) | lines(theirs)) - lines(base) <= there
     # Of a line that stood there twice, each may have removed another one.
-    assert {line for line in lines(ours) & lines(theirs) if base.splitlines().count(line) < 2} <= there
-    assert there <= lines(ours, theirs)
+    once = {line for line in lines(base) if lines(base)[line] < 2}
+    assert not {line for line in (lines(ours) & lines(theirs)) - there if line in once}
+    assert there.keys() <= lines(ours, theirs).keys()
+    if merged.body is not None:
+        assert paragraphs(ours) & paragraphs(theirs) <= paragraphs(merged.body)
+        assert paragraphs(merged.body) <= paragraphs(ours) | paragraphs(theirs)
     assert merge_edits(base, ours, theirs) == merged
     assert (merged.body is None) == bool(conflicts)
     turned = tuple(
@@ -283,7 +366,7 @@ def test_no_line_of_two_people_is_lost(texts: tuple[str, str, str]) -> None:
     assert turned == merged.parts
     if conflicts:
         assert conflict_line(merged.marked())
-        assert lines(ours, theirs) - lines(base) <= lines(merged.marked())
+        assert (lines(ours) | lines(theirs)) - lines(base) <= lines(merged.marked())
 
 
 @settings(max_examples=100)

@@ -6,7 +6,6 @@ Sections (see `sections`) are what is taken whole; where two people touched the 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
@@ -14,11 +13,12 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import Struct
 
 from contentops.digest import is_same_json
+from contentops.documents.alignment import chunks, rising
 from contentops.documents.clean import clean_body, conflict_line
 from contentops.sections import Key, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from contentops.model import Json
 
@@ -124,9 +124,7 @@ def _placed(frame: list[Key], here: Iterable[Key], persons: Iterable[Key]) -> li
             order += waiting
             waiting = []
         order.append(key)
-        if behind[key]:
-            order += waiting
-            waiting = behind[key]
+        waiting = behind[key] or waiting
     return order + waiting
 
 
@@ -185,6 +183,8 @@ def merge_edits(base: str, ours: str, theirs: str) -> Merged:
         parts = _by_paragraph(_padded(base), _padded(ours), _padded(theirs))
     else:
         parts = [part for key in order for part in _by_paragraph(*(each.get(key, "") for each in (was, here, there)))]
+    if _is_miscounted(parts, ours, theirs):
+        return Merged(parts=(Conflict(ours=ours, theirs=theirs),))
     settled = [part for part in parts if isinstance(part, str)]
     if len(settled) < len(parts):
         return Merged(parts=tuple(parts))
@@ -195,6 +195,27 @@ def merge_edits(base: str, ours: str, theirs: str) -> Merged:
         # Moved twice, or a code block or comment that one side left open takes in what follows.
         return Merged(parts=(Conflict(ours=ours, theirs=theirs),))
     return Merged(parts=(body,))
+
+
+def _is_miscounted(parts: Sequence[str | Conflict], ours: str, theirs: str) -> bool:
+    """Whether a merge has some paragraph more often than each of the edits has it, or less often.
+
+    Then both added it in two locations, or each removed another copy: only a person knows how many there are to be.
+    """
+    settled = _counted_words(part for part in parts if isinstance(part, str))
+    disputed = _counted_words(side for part in parts if isinstance(part, Conflict) for side in (part.ours, part.theirs))
+    here, there = _counted_words([ours]), _counted_words([theirs])
+    return bool(settled - (here | there) or (here & there) - (settled + disputed))
+
+
+def _counted_words(texts: Iterable[str]) -> Counter[str]:
+    """How often some texts have each paragraph; those without words, such as rules, are left out."""
+    sections = (section.text for text in texts for section in cut(text))
+    paragraphs = (paragraph.strip() for section in sections for paragraph in _paragraphs(section))
+    return Counter(paragraph for paragraph in paragraphs if _WORD.search(paragraph))
+
+
+_WORD = re.compile(r"\w")
 
 
 def merge_keys(
@@ -231,7 +252,7 @@ def _merged_order(was: Mapping[Key, str], here: Mapping[Key, str], there: Mappin
         if {here.get(key), there.get(key)} - {text, None} and None in (here.get(key), there.get(key)):
             return None  # touched on one side, removed or renamed on the other
     order: list[Key] = []
-    for chunk in _chunks(tuple(was), tuple(here), tuple(there)):
+    for chunk in chunks(tuple(was), tuple(here), tuple(there)):
         settled = _settled_run(*chunk)
         if settled is None and not chunk[0] and not set(chunk[1]) & set(chunk[2]):
             # Each added some: whose come first does not hang on who asks.
@@ -248,7 +269,7 @@ def _by_paragraph(base: str, ours: str, theirs: str) -> list[str | Conflict]:
     if (whole := _settled(base, ours, theirs)) is not None:
         return [whole]
     parts: list[str | Conflict] = []
-    for chunk in _chunks(*map(_paragraphs, (base, ours, theirs))):
+    for chunk in chunks(*map(_paragraphs, (base, ours, theirs))):
         settled = _settled_run(*chunk)
         ours, theirs = ("".join(side) for side in chunk[1:])
         parts.append(Conflict(ours=ours, theirs=theirs) if settled is None else "".join(settled))
@@ -291,45 +312,6 @@ def _settled(base: S, ours: S, theirs: S) -> S | None:
     return theirs if ours == base else None
 
 
-def _chunks(
-    base: tuple[T, ...], ours: tuple[T, ...], theirs: tuple[T, ...]
-) -> Iterator[tuple[tuple[T, ...], tuple[T, ...], tuple[T, ...]]]:
-    """Three lists side by side, cut where all of them agree: what stands between is one piece on each side."""
-    mine, others = _matched(base, ours), _matched(base, theirs)
-    start = (0, 0, 0)
-    ends = [(place, mine[place], others[place]) for place in sorted(mine.keys() & others.keys())]
-    for end in (*ends, (len(base), len(ours), len(theirs))):
-        was, here, there = (side[a:b] for side, a, b in zip((base, ours, theirs), start, end, strict=True))
-        if len(was) == len(here) == len(there):
-            for one in range(len(was)):
-                yield was[one : one + 1], here[one : one + 1], there[one : one + 1]
-        else:
-            yield was, here, there
-        if end[0] < len(base):
-            yield (base[end[0] : end[0] + 1],) * 3
-        start = (end[0] + 1, end[1] + 1, end[2] + 1)
-
-
-def _matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
-    """Where the elements of `base` stand in `side`, in order: those that are there once, and their equal neighbours."""
-    once = [{each for each, count in Counter(sequence).items() if count == 1} for sequence in (base, side)]
-    both = once[0] & once[1]
-    place = {each: number for number, each in enumerate(base) if each in both}
-    pairs = [(place[each], number) for number, each in enumerate(side) if each in place]
-    pairs = [pairs[number] for number in rising([one for one, _ in pairs])]
-    found = dict(pairs)
-    for (low, left), (high, right) in pairwise([(-1, -1), *pairs, (len(base), len(side))]):
-        one, other = low + 1, left + 1
-        while one < high and other < right and base[one] == side[other]:
-            found[one] = other
-            one, other = one + 1, other + 1
-        last, end = high - 1, right - 1
-        while last >= one and end >= other and base[last] == side[end]:
-            found[last] = end
-            last, end = last - 1, end - 1
-    return found
-
-
 # --- sections as pieces ----------------------------------------------------------------------------------------
 
 
@@ -360,21 +342,3 @@ def _joined(texts: Iterable[str], *sources: Mapping[Key, str]) -> str:
             joined.append("\n")
         joined.append(text)
     return clean_body("".join(joined))
-
-
-def rising(numbers: Sequence[int]) -> list[int]:
-    """The places of a longest run of numbers that rises; none of them comes twice."""
-    tails: list[int] = []
-    places: list[int] = []
-    before: list[int] = []
-    for place, number in enumerate(numbers):
-        at = bisect_left(tails, number)
-        tails[at : at + 1] = [number]
-        places[at : at + 1] = [place]
-        before.append(places[at - 1] if at else -1)
-    found: list[int] = []
-    place = places[-1] if places else -1
-    while place >= 0:
-        found.append(place)
-        place = before[place]
-    return found[::-1]
