@@ -287,7 +287,7 @@ def test_a_job_that_shows_up_late_is_found_by_the_second_look(root: Path) -> Non
 
 
 def test_a_person_may_pay_again(root: Path) -> None:
-    """`--resubmit-unknown` submits what is unknown as a new attempt, and says so in the plan."""
+    """`--resubmit-unknown` submits what is unknown again, and says so in the plan."""
     scene = _proven(root, "one", request_ids="ignore", auto_save=False)
     scene.api.fault(on("submit", 2), "reset")
     scene.apply()
@@ -296,7 +296,25 @@ def test_a_person_may_pay_again(root: Path) -> None:
     assert plan.credits == 4
     assert results(scene.apply(resubmit_unknown=True)) == {"one": "done"}
     assert scene.api.charged("All about one in 2026") == 2
-    assert scene.record("one").attempt == 2
+    assert scene.record("one").attempt == 1
+    assert scene.plan().empty
+
+
+@pytest.mark.parametrize(("request_ids", "paid", "ids"), [("replay", 1, 1), ("ignore", 2, 1), ("reject", 2, 2)])
+def test_what_is_unknown_is_sent_again_under_its_own_id(root: Path, request_ids: str, paid: int, ids: int) -> None:
+    """Free where the server replays it; under a new id, as a new attempt, only where that one is refused."""
+    unseen = (2, 3) if request_ids == "reject" else (2,)
+    scene = _proven(root, "one", request_ids=request_ids, auto_save=False)
+    scene.api.fault(on("submit", 2), "reset")
+    scene.api.fault(lambda name, _: name == "status" and scene.api.count("submit") in unseen, 403)
+    assert results(scene.apply()) == {"one": "unknown"}
+    assert results(scene.apply(resubmit_unknown=True)) == {"one": "done"}
+    assert scene.api.charged("All about one in 2026") == paid
+    sent = [seen for seen in scene.api.requests if seen.name == "submit"][1:]
+    assert len({seen.body["request_id"] for seen in sent}) == ids
+    assert [seen.headers["idempotency-key"] for seen in sent] == [seen.body["request_id"] for seen in sent]
+    assert scene.record("one").attempt == ids
+    assert not scene.state.entries
     assert scene.plan().empty
 
 

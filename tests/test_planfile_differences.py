@@ -94,6 +94,22 @@ def test_a_submit_is_repeated_once_however_often_the_file_is_applied(tmp_path: P
     assert scene.api.credits == before + 4
 
 
+def test_what_was_sent_again_under_its_own_id_is_done(tmp_path: Path) -> None:
+    """The record says the first attempt, as the server took its id once more; applied again, the file has done it all."""
+    scene = Scene(tmp_path, FakeApi(duration=30, request_ids="ignore", auto_save=False))
+    _declare(scene, _item("w", "W"))
+    scene.apply()
+    _declare(scene, _item("w", "W"), _item("a", "A"))
+    scene.api.fault(on("submit", 2), "reset")
+    scene.apply()
+    reviewed = review(scene, resubmit_unknown=True)
+    assert results(apply_file(scene, reviewed)) == {"a": "done"}
+    assert scene.record("a").attempt == 1
+    with pytest.raises(Refused) as caught:
+        apply_file(scene, reviewed)
+    assert caught.value.code == "already-applied"
+
+
 @pytest.mark.parametrize("approved", [0, 7])
 def test_approved_credits_bind_a_plan_file(scene: Scene, approved: int) -> None:
     """Without a budget too."""

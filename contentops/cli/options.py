@@ -241,7 +241,9 @@ choice_options = with_options(
     ),
     refresh_option,
     click.option("--prune", is_flag=True, help="Remove records and unedited files of items no manifest declares."),
-    click.option("--resubmit-unknown", is_flag=True, help="Submit again what may have been paid for already."),
+    click.option(
+        "--resubmit-unknown", is_flag=True, help="Submit again what may have been paid for already, under the same id."
+    ),
     click.option(
         "--generate",
         is_flag=True,

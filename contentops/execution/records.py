@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from contentops.api.calls import FailureKind
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.primitives import Ended, Job, Text
@@ -15,7 +16,7 @@ from contentops.state.codec import Drop, Forget
 from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
-    from contentops.api.calls import Content
+    from contentops.api.calls import Content, Failure
     from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
     from contentops.execution.primitives import Item, Lost, Standing
@@ -97,6 +98,22 @@ def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
     if len(item.failed) + 1 < TRIES:
         return Ended(Result.FAILED, error, "the next apply tries it once more")
     return Ended(Result.FAILED, error, f"change its spec, bump `revision`, or `--replace {job.entry.item}`")
+
+
+def turned_down(ctx: Context, place: JobPlace, failure: Failure) -> Ended:
+    """The end of an item whose submit was turned down, and of the run where that says something about all of them."""
+    place.leave()
+    if failure.kind is FailureKind.THROTTLED:
+        return Ended(Result.PENDING)
+    if failure.kind is FailureKind.QUOTA:
+        message = f"no credits left: {failure.full_message}"
+        ctx.run.stop("credits", message, "add credits, then run `contentops apply` again", at_once=False)
+        return Ended(Result.PENDING)
+    if failure.kind is FailureKind.UNAUTHORIZED:
+        ctx.stop_unauthorized(failure, at_once=True)
+        return Ended(Result.FAILED, failure.full_message, ctx.key_hint())
+    ctx.count_refusal(failure.full_message)
+    return Ended(Result.FAILED, failure.full_message)
 
 
 def textless(ctx: Context, item: Item, entry: OpenEntry, candidates: str) -> Ended:

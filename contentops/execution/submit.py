@@ -22,7 +22,7 @@ from contentops.documents.clean import clean_body
 from contentops.execution.content_index import SLACK, StoredContent
 from contentops.execution.context import Attempts
 from contentops.execution.primitives import Ended, Job, Lost, Priority, Text, Withheld
-from contentops.execution.records import accepted, intended, keep_text, naming, new_entry, unknown
+from contentops.execution.records import accepted, intended, keep_text, naming, new_entry, turned_down, unknown
 from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result
 from contentops.state.codec import Drop
@@ -281,9 +281,9 @@ async def look_up(ctx: Context, item: Item, place: JobPlace, standing: Standing,
         case Unclear(lost):
             if step.attempt <= lost.entry.attempt or not await place.enter(asks=False):
                 raise undecided(ctx, item, found)
-            # Asked for with `--resubmit-unknown`: a person chose to pay again.
-            ctx.run.record("resubmit", Drop(lost.entry.request_id))
-            return await _start(ctx, item, place, standing, new_entry(ctx, item, step))
+            # Asked for with `--resubmit-unknown`: a person chose to pay again. Under its own id first, which is free
+            # where the server has it and answers with the same job.
+            return await _start(ctx, item, place, standing, lost.entry, new_entry(ctx, item, step))
         case _:
             return found
 
@@ -318,10 +318,15 @@ async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
     return False
 
 
-async def _start(ctx: Context, item: Item, place: JobPlace, standing: Standing, entry: OpenEntry) -> Job | Text:
-    """Send a submit until it has a job; one that provably never arrived is sent again under its own id."""
+async def _start(
+    ctx: Context, item: Item, place: JobPlace, standing: Standing, entry: OpenEntry, renamed: OpenEntry | None = None
+) -> Job | Text:
+    """Send a submit until it has a job; one that provably never arrived is sent again under its own id.
+
+    `renamed`: the same under a new id, which is sent where the server refuses its own.
+    """
     for resends in range(RESENDS + 1):
-        sent = await _send(ctx, item, place, standing, entry)
+        sent = await _send(ctx, item, place, standing, entry, again=renamed is not None)
         if isinstance(sent, Job):
             return sent
         found = await resolve(ctx, item, place, sent, resend=resends < RESENDS)
@@ -331,25 +336,34 @@ async def _start(ctx: Context, item: Item, place: JobPlace, standing: Standing, 
                 if ctx.run.stopped or not await place.enter(asks=False):
                     raise undecided(ctx, item, Unclear(sent))
             case Unclear():
-                raise undecided(ctx, item, found)
+                if renamed is None or not sent.refused or not await place.enter(asks=False):
+                    raise undecided(ctx, item, found)
+                ctx.run.record("resubmit", Drop(entry.request_id))
+                return await _start(ctx, item, place, standing, renamed)
             case _:
                 return found
     raise AssertionError(entry.request_id)  # `resolve` proves nothing after the last resend
 
 
-async def _send(ctx: Context, item: Item, place: JobPlace, standing: Standing, entry: OpenEntry) -> Job | Lost:
-    """Send a submit until it is accepted, or its outcome is unknown. Raises Ended where it is refused."""
+async def _send(
+    ctx: Context, item: Item, place: JobPlace, standing: Standing, entry: OpenEntry, *, again: bool
+) -> Job | Lost:
+    """Send a submit until it is accepted, or its outcome is unknown. Raises Ended where it is refused.
+
+    `again`: it was sent before, so a refusal may be about its id alone, and says nothing about the first time.
+    """
     attempts, sent = Attempts(ctx), ctx.run.now()
+    undone = entry if again else Drop(entry.request_id)
 
     def intend() -> None:
         nonlocal entry, sent
-        entry, sent = intended(ctx, entry), ctx.run.now()
+        entry, sent = intended(ctx, structs.replace(entry, plan_id=ctx.plan.id)), ctx.run.now()
 
     while True:
         try:
             answer = await ctx.run.send(_call(item, standing, entry), Priority.SUBMIT, intend)
         except Withheld:
-            ctx.run.record("withheld", Drop(entry.request_id))
+            ctx.run.record("withheld", undone)
             del ctx.unsettled[item.id]
             raise
         if isinstance(answer, Accepted):
@@ -359,17 +373,18 @@ async def _send(ctx: Context, item: Item, place: JobPlace, standing: Standing, e
                 ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False
             job = accepted(ctx, item, place, entry, job_id, sent=sent)
             return structs.replace(job, done=answer.done)
-        if answer.kind is FailureKind.AMBIGUOUS or answer.status == _TAKEN:
-            lost = Lost(entry=entry, why=answer.full_message, sent=sent, lost=ctx.run.now(), ours=True)
+        refused = answer.status == _TAKEN or (again and answer.kind is FailureKind.REJECTED)
+        if refused or answer.kind is FailureKind.AMBIGUOUS:
+            why, now = answer.full_message, ctx.run.now()
             if answer.retry_after:
                 await ctx.run.sleep(min(answer.retry_after, RETRY.total))
-            return lost
-        ctx.run.record("refused", Drop(entry.request_id))
+            return Lost(entry=entry, why=why, sent=sent, lost=now, ours=True, refused=refused)
+        ctx.run.record("refused", undone)
         del ctx.unsettled[item.id]
         if answer.kind is FailureKind.NOT_SENT and ctx.run.stopped:
-            raise _refused(ctx, place, answer)
+            raise turned_down(ctx, place, answer)
         if not await attempts.again(answer, NOT_SENT):
-            raise _refused(ctx, place, answer)
+            raise turned_down(ctx, place, answer)
 
 
 def _call(item: Item, standing: Standing, entry: OpenEntry) -> Generate | RegenerateSection:
@@ -378,19 +393,3 @@ def _call(item: Item, standing: Standing, entry: OpenEntry) -> Generate | Regene
     if entry.section and standing.record is not None:
         return RegenerateSection(standing.record.content_id, entry.section, request.mode, entry.request_id)
     return Generate(request.as_json(), entry.request_id)
-
-
-def _refused(ctx: Context, place: JobPlace, failure: Failure) -> Ended:
-    """The end of an item whose submit was turned down, and of the run where that says something about all of them."""
-    place.leave()
-    if failure.kind is FailureKind.THROTTLED:
-        return Ended(Result.PENDING)
-    if failure.kind is FailureKind.QUOTA:
-        message = f"no credits left: {failure.full_message}"
-        ctx.run.stop("credits", message, "add credits, then run `contentops apply` again", at_once=False)
-        return Ended(Result.PENDING)
-    if failure.kind is FailureKind.UNAUTHORIZED:
-        ctx.stop_unauthorized(failure, at_once=True)
-        return Ended(Result.FAILED, failure.full_message, ctx.key_hint())
-    ctx.count_refusal(failure.full_message)
-    return Ended(Result.FAILED, failure.full_message)

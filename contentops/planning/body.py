@@ -200,7 +200,7 @@ def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, know
     hint = "submitted again only if the server proves that it never arrived"
     if item.inputs.choice.resubmit_unknown:
         steps = _generation(item, entry.attempt + 1, entry.section, entry.retry)
-        hint = "submitted again as asked if it cannot be found"
+        hint = "sent again as asked if it cannot be found; under a new id only where the server refuses its own"
     elif item.inputs.honours_ids is False:
         steps = (Poll(), *retry_of(item, entry.retry, entry.section))
         hint = f"if it cannot be found: `contentops state resolve {item.spec.id}` or `apply --resubmit-unknown`"
