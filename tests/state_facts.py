@@ -117,6 +117,7 @@ records = st.builds(
     protected=st.booleans(),
     used=st.dictionaries(words, words, max_size=2),
     moved_from=words,
+    older_ids=st.lists(words, max_size=2).map(tuple),
     rev=st.integers(0, 99),
 )
 entries = st.builds(

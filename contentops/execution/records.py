@@ -16,6 +16,8 @@ from contentops.state.codec import Drop, Forget
 from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from contentops.api.calls import Content, Failure
     from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
@@ -45,6 +47,15 @@ def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
         retry=step.retry,
         output=item.change.target,
     )
+
+
+def named(ctx: Context, standing: Standing, entry: OpenEntry) -> Iterator[OpenEntry]:
+    """A submit as it is named today, and as it was while its item had other ids that are no item's now."""
+    yield entry
+    for old in standing.record.former_ids if standing.record is not None else ():
+        if not ctx.run.is_recorded(old):
+            name = request_id(ctx.plan.lineage, ctx.plan.environment, old, entry.digest, entry.attempt)
+            yield structs.replace(entry, request_id=name)
 
 
 def intended(ctx: Context, entry: OpenEntry) -> OpenEntry:
@@ -214,7 +225,7 @@ def note(ctx: Context, item: Item, step: str, record: Record, *drops: Drop) -> R
     facts: list[Record | Drop | Forget] = [*drops]
     if old is not None:
         # So that a file which still names the old id is known as this item's, should the run end here.
-        record = structs.replace(record, moved_from=old)
+        record = record.with_former(old)
         if ctx.run.is_recorded(old):
             facts.append(Forget(old))
     ctx.run.record(step, record, *facts)

@@ -22,7 +22,7 @@ from contentops.documents.clean import clean_body
 from contentops.execution.content_index import SLACK, StoredContent
 from contentops.execution.context import Attempts
 from contentops.execution.primitives import Ended, Job, Lost, Priority, Text, Withheld
-from contentops.execution.records import accepted, intended, keep_text, naming, new_entry, turned_down, unknown
+from contentops.execution.records import accepted, intended, keep_text, named, naming, new_entry, turned_down, unknown
 from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result
 from contentops.state.codec import Drop
@@ -296,8 +296,9 @@ async def submit(ctx: Context, item: Item, place: JobPlace, standing: Standing, 
     if not await place.enter(asks=True):
         raise Ended(Result.PENDING)
     ctx.event("progress", item.id, "submit", stage="", progress=None)
-    if admission.ask_first and await _is_known(ctx, entry):
-        return accepted(ctx, item, place, entry, entry.request_id, sent=None)
+    for known in named(ctx, standing, entry) if admission.ask_first else ():
+        if await _is_known(ctx, known):
+            return accepted(ctx, item, place, known, known.request_id, sent=None)
     return await _start(ctx, item, place, standing, entry)
 
 

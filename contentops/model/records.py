@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, NewType
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 from contentops.digest import NOTHING, Digest
 
@@ -85,11 +85,28 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     used: Mapping[str, str] = field(default_factory=dict)
     """Variables the request used and the start of their values' digests; tells a cause from a coincidence."""
     moved_from: str = ""
-    """The id this record had before a `moved` pair renamed it, so that the pair is not applied twice."""
+    """The id this record had before it was renamed last; empty: it never was."""
+    older_ids: tuple[str, ...] = ()
+    """The ids it had before that one, the newest first."""
     addresses: tuple[str, ...] = ()
     """Addresses that lead to its page and that no manifest states: those it had before, and a person's beside them."""
     rev: Count = 0
     """Counts the changes of this record; the higher one wins a merge."""
+
+    @property
+    def former_ids(self) -> tuple[ItemId, ...]:
+        """The ids it had before the one of today, the newest first."""
+        return tuple(ItemId(each) for each in (self.moved_from, *self.older_ids) if each)
+
+    def renamed(self, new: ItemId) -> Record:
+        """It under a new id; the one it had is the newest of its former ids."""
+        return structs.replace(self, id=new).with_former(self.id)
+
+    def with_former(self, old: ItemId) -> Record:
+        """It with `old` as the newest of its former ids, unless it is its own id or known already."""
+        known = [each for each in self.former_ids if each != self.id]
+        former = known if old in (self.id, *known) else [old, *known]
+        return structs.replace(self, moved_from=former[0] if former else "", older_ids=tuple(former[1:]))
 
     @property
     def bodies(self) -> tuple[Digest, ...]:

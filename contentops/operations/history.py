@@ -180,11 +180,16 @@ def _unreported(project: Project, state: State, known: Collection[RequestId]) ->
 
 
 def _names(item: str, records: Iterable[Record]) -> set[str]:
-    """The ids an item has had, as far as `moved` pairs gave it new ones."""
-    before = {str(record.id): record.moved_from for record in records if record.moved_from}
-    names = {item}
-    while (item := before.get(item, "")) and item not in names:
-        names.add(item)
+    """The ids an item has had."""
+    before: dict[str, set[str]] = {}
+    for record in records:
+        if record.moved_from:
+            before.setdefault(record.id, set()).update(record.former_ids)
+    names, left = {item}, [item]
+    while left:
+        new = before.get(left.pop(), set()) - names
+        names |= new
+        left += new
     return names
 
 
@@ -350,7 +355,7 @@ class PastTexts:
         """The record at a commit whose text a job made for this request: `keep` gives an older text another request."""
         asked = functools.partial(request_id, self._state.lineage, self._project.environment)
         lines = lock_at(self._project.root, commit, self._project.environment).records
-        names = {record.id, ItemId(record.moved_from)}
+        names = {record.id, *record.former_ids}
         for past in (line.value for name in names for line in lines.get(name, ())):
             made_here = past.digest == digest and past.server == record.server == self._project.api.server
             # Attempts never fall, so an earlier one may be the text's.

@@ -64,7 +64,7 @@ def move_record(project: Project, old: str, new: str) -> str:
             )
         facts: list[Fact] = [structs.replace(entry, item=ItemId(new)) for entry in entries]
         if record is not None:
-            facts += [structs.replace(record, id=ItemId(new), moved_from=""), Forget(ItemId(old))]
+            facts += [record.renamed(ItemId(new)), Forget(ItemId(old))]
         edited.note("state mv", *facts)
     return new
 

@@ -284,7 +284,7 @@ def _new_id(item: ItemSides) -> tuple[Reason, ...]:
 def _stored(item: ItemSides) -> BodyAnswer | None:
     """A finished text of this server for this very request is in the cache: written without paying again."""
     stored = item.stored
-    if stored is None or (stored.item != item.spec.id and stored.item in item.inputs.specs):
+    if stored is None or (stored.item not in item.ids and stored.item in item.inputs.specs):
         return None
     why = why_changed(item)
     if held_back(item, why) is not None:

@@ -162,7 +162,7 @@ def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed
     made = {record.generated, record.promoted} - {NOTHING}
     for path in (resting_place(record.output, spec.output, spec.id), spec.output):
         there = inputs.observe(path)
-        if there.exists and (there.owner in (record.id, record.moved_from, spec.id) or there.body in made):
+        if there.exists and (there.owner in (record.id, *record.former_ids, spec.id) or there.body in made):
             return there
     return here
 

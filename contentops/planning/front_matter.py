@@ -81,7 +81,7 @@ def _is_other_block(record: Record, file: Observed) -> bool:
     said = dict(file.provenance.items())
     job, made = said.get("job"), said.get("generated_at")
     other = job != record.job_id != "" or made != record.generated_at != ""
-    return other or file.owner not in ("", record.id, record.moved_from)
+    return other or file.owner not in ("", record.id, *record.former_ids)
 
 
 def provenance_of(record: Record) -> dict[str, Json]:
@@ -112,7 +112,7 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
             reasons.append(_rewritten(f"metadata.{key}", before, after))
         else:
             kept.append(key)
-    if file.owner not in ("", id_) and file.owner in (record.id, record.moved_from):
+    if file.owner not in ("", id_) and file.owner in (record.id, *record.former_ids):
         front[PROVENANCE_KEY] = {**file.provenance, "item": id_}
         reasons.append(_rewritten("contentops.item", file.owner, id_))
     drift = [one for one in _drift(item, record, stated) if one.key not in front and one.key not in kept]

@@ -196,6 +196,11 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         return source.offer(self.spec, self.inputs.observe) if source is not None else None
 
     @property
+    def ids(self) -> tuple[ItemId, ...]:
+        """Its id, and those that its record had before."""
+        return (self.spec.id, *(self.own.former_ids if self.own is not None else ()))
+
+    @property
     def stored(self) -> FinishedText | None:
         """The finished text in the cache for the very request that is declared, unless a person gave it up."""
         found = self.inputs.stored(self.spec.digest)

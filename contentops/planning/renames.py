@@ -56,7 +56,7 @@ def _apply_moved(desired: Desired, state: State) -> tuple[State, dict[ItemId, It
     records: dict[ItemId, Record] = {id_: record for id_, record in state.records.items() if id_ not in todo}
     for old, new in todo.items():
         if (record := state.records.get(old)) is not None:
-            records[new] = structs.replace(record, id=new, moved_from=old)
+            records[new] = record.renamed(new)
     entries: dict[RequestId, OpenEntry] = {
         key: structs.replace(entry, item=todo.get(entry.item, entry.item)) for key, entry in state.entries.items()
     }

@@ -1,0 +1,109 @@
+"""An item keeps its past whatever its ids were: earlier requests are paid for by nobody again, and history is whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.documents.front_matter import split
+from contentops.model import ItemId
+from contentops.operations.history import history
+from contentops.operations.records import move_record
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene
+from tests.plans import make_record
+from tests.repositories import cloned, in_git
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def _write(scene: Scene, item: str, year: int, moved: str = "") -> None:
+    inputs = f"{{topic: 'All about it in {year}', target_audience: readers}}"
+    scene.write("content/blog.yaml", f"{moved}items:\n  - {{id: {item}, inputs: {inputs}}}\n")
+
+
+def _by_moved(scene: Scene, old: str, new: str) -> None:
+    _write(scene, new, 2027, f"moved: [{{from: {old}, to: {new}}}]\n")
+
+
+def _by_hand(scene: Scene, old: str, new: str) -> None:
+    move_record(scene.project, old, new)
+    _write(scene, new, 2027)
+
+
+def _by_request(scene: Scene, old: str, new: str) -> None:
+    del old
+    _write(scene, new, 2027)
+
+
+def _renamed(root: Path, rename: Callable[[Scene, str, str], None], request_ids: str) -> Scene:
+    """An item that was `a` when its first two texts were paid for, and has had two more ids since."""
+    scene = Scene(root, FakeApi(duration=30, request_ids=request_ids))
+    for year in (2026, 2027):
+        _write(scene, "a", year)
+        scene.apply()
+        in_git(scene, str(year))
+    for old, new in ("ab", "bc"):
+        rename(scene, old, new)
+        scene.apply()
+        in_git(scene, new)
+    assert (scene.plan().empty, len(scene.api.generations)) == (True, 2)
+    return scene
+
+
+RENAMES = pytest.mark.parametrize("rename", [_by_moved, _by_hand, _by_request])
+
+
+@RENAMES
+@pytest.mark.parametrize("machine", ["its own", "a clone", "a shallow clone"])
+def test_an_earlier_request_is_answered_by_the_text_that_was_paid_for_it(
+    tmp_path: Path, rename: Callable[[Scene, str, str], None], machine: str
+) -> None:
+    """From the cache, from git, or from the server, which knows it by the id of then."""
+    shallow = machine == "a shallow clone"
+    scene = _renamed(tmp_path / "site", rename, "replay" if shallow else "ignore")
+    if machine != "its own":
+        scene = cloned(scene, tmp_path / "clone", *(("--depth", "1") if shallow else ()))
+    _write(scene, "c", 2026)
+    scene.apply()
+    assert len(scene.api.generations) == 2
+    assert "in 2026" in split(scene.read("out/c.md")).body
+    assert scene.plan().empty
+
+
+@RENAMES
+def test_history_knows_the_texts_of_every_former_id(tmp_path: Path, rename: Callable[[Scene, str, str], None]) -> None:
+    """Also where the ids between are in no commit."""
+    scene = _renamed(tmp_path, rename, "ignore")
+    found = history(scene.project, "c")
+    assert len(found.texts) == len({one.request_id for one in found.generations}) == 2
+
+
+def test_the_id_that_became_free_is_another_items(tmp_path: Path) -> None:
+    """An item that gets a former id later has its own texts, and takes none."""
+    scene = _renamed(tmp_path, _by_moved, "ignore")
+    scene.write(
+        "content/blog.yaml",
+        "items:\n"
+        "  - {id: a, inputs: {topic: 'Something else', target_audience: readers}}\n"
+        "  - {id: c, inputs: {topic: 'All about it in 2026', target_audience: readers}}\n",
+    )
+    scene.apply()
+    assert len(scene.api.generations) == 3
+    assert "in 2026" in scene.read("out/c.md")
+    assert scene.plan().empty
+
+
+@pytest.mark.parametrize(
+    ("ids", "former"),
+    [("ab", ("a",)), ("abc", ("b", "a")), ("aba", ("b",)), ("abcb", ("c", "a")), ("abb", ("a",)), ("abab", ("a",))],
+)
+def test_former_ids_are_kept_the_newest_first(ids: str, former: tuple[str, ...]) -> None:
+    """Each once, and never the one it has."""
+    record = make_record(ids[0])
+    for new in ids[1:]:
+        record = record.renamed(ItemId(new))
+    assert (record.id, record.former_ids) == (ids[-1], former)
