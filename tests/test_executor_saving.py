@@ -518,6 +518,37 @@ def test_a_copy_that_was_edited_there_is_not_stored_over(root: Path) -> None:
     assert len(scene.api.contents) == 2
 
 
+def test_a_title_that_was_edited_there_is_not_stored_over(root: Path) -> None:
+    """Where no record names the content that the server made, its text under another title is a person's work too."""
+    scene = _done(root, "zero", auto_save=True, names_content=False)
+    scene.write("content/blog.yaml", blog("zero", "one"))
+    scene.api.fault(on("list content", scene.api.count("list content") + 1), "kill")
+    with pytest.raises(Killed):
+        scene.apply()
+    scene.api.heal()
+    (copy,) = [each for each in scene.api.contents.values() if "about one" in each.body]
+    scene.api.edit(copy.id, copy.body, title="A title of theirs")
+    for _ in range(2):
+        run = scene.apply()
+        assert run is not None
+        assert results(run) == {"one": "blocked"}
+        assert copy.id in run.outcomes[0].error
+    assert copy.title == "A title of theirs"
+
+
+def test_a_title_edited_after_a_save_that_was_lost_comes_into_the_file(root: Path) -> None:
+    """The save is known by what it sent, and the title that stands there since is an edit."""
+    scene = _killed_when_stored(root)
+    (copy,) = [each for each in scene.api.contents.values() if "about one" in each.body]
+    scene.api.edit(copy.id, copy.body, title="A title of theirs")
+    assert results(scene.apply()) == {"one": "done"}
+    _by_hand(scene)
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert "title: A title of theirs" in scene.read("out/one.md")
+    assert copy.title == "A title of theirs"
+
+
 def test_the_content_of_another_request_is_not_ours(root: Path) -> None:
     """Another project, or another environment, may have an item of the same name in the same account."""
     scene = _killed_when_stored(root)

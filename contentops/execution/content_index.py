@@ -99,7 +99,9 @@ class StoredContent(Struct, frozen=True, kw_only=True):
 
     def stamp_of(self, draft: Draft) -> str:
         """The stamp of the draft's own save, where no one can have changed the content since; else empty."""
-        return self.stamp if draft.digest in self.bodies else CREATED if self.is_as_created else ""
+        if draft.digest in self.bodies and self.title in ("", clean_title(draft.title)):
+            return self.stamp
+        return CREATED if self.is_as_created else ""
 
     def is_from(self, draft: Draft) -> bool:
         """Whether it is the text of the very request that brought the draft's, whatever became of either since."""
