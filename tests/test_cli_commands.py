@@ -122,6 +122,7 @@ def test_plan_remembers_what_was_chosen(invoke: Run, demo: Path) -> None:
         "prune": False,
         "refresh": False,
         "generate": False,
+        "drafts": False,
         "resubmit_unknown": False,
         "changed_from": "",
         "canary": None,

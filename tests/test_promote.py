@@ -331,8 +331,8 @@ def test_drafts_of_the_embedded_server_count_as_prods_own(tmp_path: Path) -> Non
     staging, prod = Room(tmp_path, "staging", extra=extra), Room(tmp_path, "prod", extra=extra)
     dev.write("content/b.yaml", blog("a"))
     dev.apply()
-    staging.apply()
-    prod.apply()
+    staging.apply(drafts=True)
+    prod.apply(drafts=True)
     assert (staging.submits, prod.submits) == (0, 0)
     assert all(room.plan().empty for room in (dev, staging, prod))
     assert body(prod, "live/a.md") == body(prod, "dev/a.md")
@@ -433,7 +433,7 @@ def test_a_file_that_changes_while_it_runs_is_not_taken(tmp_path: Path) -> None:
 
 
 def test_fresh_clone_needs_what_is_in_git_alone(tmp_path: Path) -> None:
-    """No cache, no server of staging's; drafts of the embedded one are no drafts any more on a real one."""
+    """No cache, no server of staging's; outlines of the bundled one that are asked for are no drafts on a real one."""
     extra = ENVIRONMENTS.replace("promote_from: staging", "promote_from: dev")
     dev = Room(tmp_path / "first", "dev", extra=extra)
     dev.write("content/b.yaml", blog("a", "b"))
@@ -449,7 +449,7 @@ def test_fresh_clone_needs_what_is_in_git_alone(tmp_path: Path) -> None:
         subprocess.run(["git", *arguments], cwd=tmp_path / "first", check=True)
     assert not (tmp_path / "second/.contentops").exists()
     prod = Room(tmp_path / "second", "prod", extra=extra)
-    assert results(prod.apply()) == {"a": "done", "b": "done"}
+    assert results(prod.apply(drafts=True)) == {"a": "done", "b": "done"}
     assert prod.submits == 0
     assert "## The end" in prod.read("live/a.md")
     assert any("## The end" in text for _, text in prod.told())
@@ -479,7 +479,7 @@ def test_by_hand_without_a_setting(project: Build, invoke: Run) -> None:
     assert invoke("apply", "--yes", "--env", "staging", cwd=root).code == 0
     edited = root / "staging/a.md"
     edited.write_text(edited.read_text().replace("## Conclusion", "## The end"))
-    command = ("promote", "--from", "staging", "--to", "prod", "--select", "a")
+    command = ("promote", "--from", "staging", "--to", "prod", "--select", "a", "--drafts")
     asked = invoke(*command, cwd=root)
     assert asked.code == 4
     assert "`--yes` applies the plan without asking" in asked.stderr
@@ -516,22 +516,22 @@ def test_all_forms_of_a_plan_tell_of_it(project: Build, invoke: Run) -> None:
     settings = LOCAL.replace("prod: {", "prod: {promote_from: staging, ")
     root = project({"contentops.yaml": settings, "content/b.yaml": blog("a", "b")})
     assert invoke("apply", "--yes", "--env", "staging", "--select", "a", cwd=root).code == 0
-    text = invoke("plan", "--env", "prod", "--out", "plan.json", cwd=root).stdout
+    text = invoke("plan", "--env", "prod", "--drafts", "--out", "plan.json", cwd=root).stdout
     assert "= a  promote" in text
     assert "promoted: from `staging/a.md` of `staging`" in text
     assert "1 to promote, 1 blocked" in text
     assert "promoted: from `staging/a.md` of `staging`" in invoke("show", "plan.json", cwd=root).stdout
-    markdown = invoke("plan", "--env", "prod", "--format", "markdown", cwd=root).stdout
+    markdown = invoke("plan", "--env", "prod", "--drafts", "--format", "markdown", cwd=root).stdout
     assert "promote" in markdown
     assert "staging/a.md" in markdown
-    assert invoke("status", "--env", "prod", "--json", cwd=root).json["items"][0]["state"] == "new"
+    assert invoke("status", "--env", "prod", "--json", cwd=root).json["items"][0]["state"] == "blocked"
     assert "not-promoted" in invoke("plan", "--env", "prod", "--json", cwd=root).stdout
     ended = invoke("apply", "--env", "prod", "--yes", cwd=root)
     assert ended.code == 3
     report = invoke("report", "--env", "prod", "--json", cwd=root)
     assert report.code == 0
-    flagged = invoke("plan", "--env", "prod", "--generate", cwd=root).stdout
-    assert "contentops apply --env prod --generate" in flagged
+    flagged = invoke("plan", "--env", "prod", "--generate", "--drafts", cwd=root).stdout
+    assert "contentops apply --env prod --generate --drafts" in flagged
 
 
 def test_what_was_generated_there_is_found_in_git(tmp_path: Path) -> None:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import structs
 
+from contentops.documents.outline import ENGINE, has_label
 from contentops.model import OnEdit
 from contentops.operations import texts
-from tests.fakes.scene import quick_folder, results
+from contentops.server.engines import outline
+from tests.fakes.api import LABEL, FakeApi
+from tests.fakes.scene import blog, quick_folder, results
 from tests.repositories import in_git
 from tests.test_promote import ENVIRONMENTS, Room, body, only, rooms
 
@@ -180,3 +183,116 @@ def test_checks_do_not_hold_back_what_was_taken_before(tmp_path: Path) -> None:
     assert prod.plan().empty
     staging.edit("staging/a.md", "Introduction", "Reviewed")
     assert only(prod.plan()).blocked == "checks-failed"
+
+
+# --- draft outlines ----------------------------------------------------------------------------------------
+
+
+def drafting(root: Path, *, says: bool = True, server: str = "local") -> tuple[Room, Room]:
+    """Staging with draft outlines, and prod on another server; without `says` as an earlier version recorded them."""
+    extra = ENVIRONMENTS.replace("staging: {", f'staging: {{api: {{base_url: "{server}"}}, ')
+    staging = Room(root, "staging", FakeApi(duration=30, outlines=True), extra=extra)
+    prod = Room(root, "prod", extra=extra)
+    prod.timeline = staging.timeline
+    staging.write("content/b.yaml", blog("a", "b"))
+    staging.apply()
+    if not says:
+        lock = staging.read("contentops.staging.lock")
+        assert '"outline":true,' in lock
+        staging.write("contentops.staging.lock", lock.replace('"outline":true,', ""))
+    return staging, prod
+
+
+def test_the_label_and_the_engine_are_those_of_the_bundled_server() -> None:
+    """Neither side imports the other, so this holds them together."""
+    assert (LABEL.strip(), ENGINE) == (outline.LABEL, outline.OutlineEngine.name)
+    assert has_label(f"## A\n\n{outline.LABEL}\n\nWords.\n")
+    assert not has_label("A draft outline, made offline.\n")
+
+
+@pytest.mark.parametrize(("says", "server"), [(True, "local"), (False, "local"), (True, "https://api.example.test/v1")])
+def test_a_draft_outline_is_not_promoted(tmp_path: Path, says: bool, server: str) -> None:
+    """Edited or not; without its label it is a person's text, and asked for by name it goes along."""
+    staging, prod = drafting(tmp_path, says=says, server=server)
+    assert staging.record("a").outline is says
+    staging.edit("staging/b.md", "## Introduction", "## Reviewed")
+    plan = prod.plan()
+    assert [(one.id, one.blocked, one.credits) for one in plan.changes] == [
+        ("a", "not-promoted", 0),
+        ("b", "not-promoted", 0),
+    ]
+    assert plan.changes[0].hint == (
+        "`staging/a.md` of `staging` is a draft outline of the bundled server: write the text and remove the line "
+        "`> Draft outline ...`, `--generate` makes a text here for 4 credits, or `--drafts` takes the outline"
+    )
+    assert results(prod.apply()) == {"a": "blocked", "b": "blocked"}
+    assert (prod.api.contents, (prod.root / "live").exists(), prod.submits) == ({}, False, 0)
+    staging.edit("staging/b.md", LABEL, "")
+    assert results(prod.apply()) == {"a": "blocked", "b": "done"}
+    asked = only(prod.plan(drafts=True))
+    assert asked.reasons[-1].detail == "from `staging/a.md` of `staging`, a draft outline"
+    assert results(prod.apply(drafts=True)) == {"a": "done"}
+    assert (prod.record("a").outline, prod.record("b").outline) == (True, False)
+    assert (prod.plan().empty, prod.submits) == (True, 0)
+
+
+def test_a_draft_outline_stays_one_along_a_chain(tmp_path: Path) -> None:
+    """Asked for in one environment, it is not asked for in the next one."""
+    staging, prod = drafting(tmp_path)
+    prod.apply(drafts=True)
+    prod.edit(
+        "contentops.yaml",
+        "environments:",
+        "environments:\n  last: {promote_from: prod, output: 'last/{{ item.id }}.md'}",
+    )
+    last = Room(tmp_path, "last", extra=prod.read("contentops.yaml").split("\n", 4)[4])
+    assert {one.blocked for one in last.plan().changes} == {"not-promoted"}
+    staging.edit("staging/a.md", "## Introduction", "## Edited")
+    plan = prod.plan()
+    assert plan.empty
+    (note,) = plan.notes
+    assert (note.kind, note.id) == ("draft-outline", "a")
+    assert note.message == "`a`: `staging/a.md` is a draft outline, so it is not promoted"
+
+
+def test_a_text_is_paid_for_in_place_of_an_outline(tmp_path: Path) -> None:
+    """With `--generate`; then staging's outline is of no interest, and another take is asked for here."""
+    _, prod = drafting(tmp_path)
+    assert prod.plan(generate=True).submits == 2
+    prod.apply(generate=True)
+    assert (prod.submits, prod.plan().empty, prod.plan().notes) == (2, True, ())
+    assert only(prod.plan(replace=("a",))).submits == 1
+
+
+def test_a_quoted_label_is_no_outline(tmp_path: Path) -> None:
+    """A server that writes texts made it: a page about contentops may show what an outline begins with."""
+    staging, prod = rooms(tmp_path, "a")
+    staging.edit("staging/a.md", "## Closing", f"{LABEL}## Closing")
+    assert only(prod.plan()).action == "promote"
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_an_outline_is_not_saved_to_another_server(tmp_path: Path, edited: bool) -> None:
+    """The server of the project changed, and the file is to be kept: that would tell the new one the outline."""
+    scene = Room(tmp_path, "", FakeApi(duration=30, outlines=True), extra="")
+    settings = scene.read("contentops.yaml")
+    scene.write("contentops.yaml", settings.replace("https://api.example.test/v1", "local"))
+    scene.write("content/b.yaml", blog("a"))
+    scene.apply()
+    scene.edit("out/a.md", "## Introduction", "## Mine")
+    if edited:
+        scene.edit("out/a.md", LABEL, "")
+    scene.write("contentops.yaml", settings)
+    scene.api = FakeApi(duration=30)
+    change = only(scene.plan(on_edit=OnEdit.KEEP))
+    if edited:
+        assert change.names == ("record", "save")
+        return
+    assert (change.blocked, change.steps) == ("draft-outline", ())
+    assert "`--drafts` saves the outline" in change.hint
+    assert results(scene.apply(on_edit=OnEdit.KEEP)) == {"a": "blocked"}
+    assert scene.api.contents == {}
+    assert only(scene.plan(on_edit=OnEdit.OVERWRITE)).submits == 1
+    scene.apply(on_edit=OnEdit.KEEP, drafts=True)
+    assert len(scene.api.contents) == 1
+    assert scene.plan().empty

@@ -30,11 +30,10 @@ class Accepted(Struct, frozen=True):
 
 
 class JobStatus(Struct, frozen=True):
-    """Where a job stands. `body` is None where the reply holds no text, whatever the state."""
+    """Where a job stands. `progress` is 0.0 to 1.0, `body` None where there is no text, `engine` what wrote it."""
 
     state: JobState
     progress: float | None = None
-    """0.0 to 1.0."""
     stage: str = ""
     title: str = ""
     body: str | None = None
@@ -46,6 +45,7 @@ class JobStatus(Struct, frozen=True):
     """The request id the reply names, or empty."""
     front: Mapping[str, Json] = field(default_factory=dict)
     """What its front matter said besides the title."""
+    engine: str = ""
 
 
 class ContentEntry(Struct, frozen=True):

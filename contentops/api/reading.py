@@ -177,6 +177,7 @@ def _status(data: Mapping[str, Json], word: str) -> JobStatus:
         content_id=_job_content_id(data),
         error=_job_error(data, word) if state == "failed" else "",
         request_id=safe_id(data.get("request_id")),
+        engine=_text(_map(data.get("metadata")), "engine"),
     )
 
 

@@ -206,6 +206,7 @@ def choice_in(document: Mapping[str, Any]) -> Choice:
         refresh=inputs.get("refresh", False),
         resubmit_unknown=inputs["resubmit_unknown"],
         generate=inputs.get("generate", False),
+        drafts=inputs.get("drafts", False),
     )
 
 

@@ -225,6 +225,12 @@ refresh_option = click.option(
     help="Look first at what was edited in WriterzRoom; needs the key, costs nothing.",
 )
 """`--refresh`, for what plans."""
+drafts_option = click.option(
+    "--drafts",
+    is_flag=True,
+    help="Promote draft outlines of the bundled server too, and save them to other servers.",
+)
+"""`--drafts`, for what plans and promotes."""
 choice_options = with_options(
     selection_options,
     click.option(
@@ -249,6 +255,7 @@ choice_options = with_options(
         is_flag=True,
         help="Pay for texts also where the environment takes them from another one that has none.",
     ),
+    drafts_option,
     click.option(
         "--changed-from",
         metavar="REF",
@@ -273,7 +280,7 @@ def choice_of(*, on_edit: str | None = None, **given: Any) -> Choice:
     return Choice(on_edit=None if on_edit is None else OnEdit(on_edit), **given)
 
 
-_FLAGS = ("refresh", "prune", "resubmit_unknown", "generate")
+_FLAGS = ("refresh", "prune", "resubmit_unknown", "generate", "drafts")
 
 
 def flags_of(inputs: Mapping[str, Json]) -> list[str]:

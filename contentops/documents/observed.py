@@ -9,6 +9,7 @@ from msgspec import structs
 from contentops.digest import NOTHING, Digest, digest_text
 from contentops.documents.clean import conflict_line, is_lfs_pointer
 from contentops.documents.front_matter import split
+from contentops.documents.outline import has_label
 from contentops.documents.paths import shown
 from contentops.model import Observed
 
@@ -42,4 +43,5 @@ def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -
         return structs.replace(found, problem=f"{shown(path)}: {document.problem}; {CORRECT}"), not line
     front, owner, provenance = document.front, document.owner, document.provenance
     found = structs.replace(found, title=document.title, body=body, front=front, owner=owner, provenance=provenance)
+    found = structs.replace(found, labelled=has_label(document.body))
     return found, not line

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from contentops.documents.files import Outputs, Stamp
 
-VERSION: Final = "5"
+VERSION: Final = "6"
 NAME: Final = "observed"
 """The name of the text that names all others: each is known by its digest."""
 TOGETHER: Final = 1000
@@ -45,6 +45,7 @@ class _Row(Struct, array_like=True, frozen=True, gc=False):
     owner: str
     provenance: Raw
     problem: str
+    labelled: bool = False
     whole: bool = True
     """Whether this is all that was seen."""
 
@@ -59,10 +60,11 @@ class _Row(Struct, array_like=True, frozen=True, gc=False):
             owner=self.owner,
             provenance=StoredMap(bytes(self.provenance)),
             problem=self.problem,
+            labelled=self.labelled,
         )
 
 
-_UNFIT: Final = b'[[],"","","",{},"",{},"",false]'
+_UNFIT: Final = b'[[],"","","",{},"",{},"",false,false]'
 """The row of a file with half a character, which no row can hold: it is read again."""
 _decode_row = msgspec.json.Decoder(_Row).decode
 
@@ -149,7 +151,7 @@ class StatCache:
         # The stamp was taken before the file was read: a write after that leaves a later one.
         trusted = stamp is not None and not found.problem and max(stamp[-2:]) < self._now - TRUSTED_AFTER
         front, own = dict(found.front), dict(found.provenance)
-        row = [found.file, found.title, found.body, front, found.owner, own, found.problem]
+        row = [found.file, found.title, found.body, front, found.owner, own, found.problem, found.labelled]
         try:
             return msgspec.json.encode([stamp if trusted else (), *row])
         except UnicodeEncodeError:

@@ -62,7 +62,7 @@ async def poll(ctx: Context, item: Item, place: JobPlace, job: Job) -> Text:
             raise textless(ctx, item, job.entry, candidates)
         return text
     place.leave()
-    return keep_text(ctx, job, found, verbatim=fetched)
+    return keep_text(ctx, job, found, engine=status.engine, verbatim=fetched)
 
 
 async def _until_done(ctx: Context, item: Item, place: JobPlace, job: Job) -> JobStatus | Text:
@@ -198,6 +198,7 @@ def _stored(ctx: Context, entry: OpenEntry) -> StoredText | None:
         item=entry.item,
         credits=entry.credits,
         generated_at=entry.generated_at,
+        outline=entry.outline,
     )
 
 

@@ -233,6 +233,8 @@ class Text(Struct, frozen=True, kw_only=True):
     """It comes from its stored content, so it is what the server has to the letter."""
     kept: bool = False
     """It was kept since an earlier run and answers no open entry: its content may be gone by now, or another one."""
+    outline: bool = False
+    """The server that made it says that it is a draft outline."""
 
     @staticmethod
     def of(stored: StoredText, entry: OpenEntry | None = None) -> Text:
@@ -248,6 +250,7 @@ class Text(Struct, frozen=True, kw_only=True):
             credits=entry.credits if entry else stored.credits,
             front=stored.front,
             kept=entry is None,
+            outline=stored.outline or (entry is not None and entry.outline),
         )
 
 

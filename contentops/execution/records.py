@@ -9,6 +9,7 @@ from msgspec import structs
 from contentops.api.calls import FailureKind
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
+from contentops.documents.outline import ENGINE
 from contentops.execution.primitives import Ended, Job, Text
 from contentops.model import JobState, OpenEntry, Record, RequestId, Result, request_id
 from contentops.planning.inputs import TRIES, is_protected
@@ -146,7 +147,7 @@ def _note_failed(ctx: Context, entry: OpenEntry, error: str) -> None:
     ctx.run.record("failed", structs.replace(entry, state=JobState.FAILED, error=error, body=NOTHING, title=""))
 
 
-def keep_text(ctx: Context, job: Job, found: Content, *, verbatim: bool = False) -> Text:
+def keep_text(ctx: Context, job: Job, found: Content, *, engine: str = "", verbatim: bool = False) -> Text:
     """Keep a paid text where no crash reaches it, before anything else happens to it; it may be stored nowhere yet."""
     entry, now = job.entry, ctx.iso()
     ctx.admission.proven = True
@@ -163,6 +164,7 @@ def keep_text(ctx: Context, job: Job, found: Content, *, verbatim: bool = False)
         item=entry.item,
         credits=entry.credits,
         generated_at=now,
+        outline=entry.outline or ENGINE in (engine, found.metadata.get("engine")),
     )
     ctx.cache.put_text(ctx.server, entry.digest, stored)
     paid = structs.replace(
@@ -172,6 +174,7 @@ def keep_text(ctx: Context, job: Job, found: Content, *, verbatim: bool = False)
         body=body_digest(stored.body),
         content_id=found.id,
         generated_at=now,
+        outline=stored.outline,
         error="",
     )
     ctx.run.record("paid", paid)

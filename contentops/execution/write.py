@@ -242,6 +242,7 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
         return structs.replace(
             record,
             generated=step.generated,
+            outline=step.outline,
             generated_at=step.generated_at,
             promoted=step.body,
             declined=NOTHING,
@@ -255,6 +256,8 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
         generated=body_digest(text.body),
         promoted=NOTHING,
         declined=NOTHING,
+        # Around one new section the rest stays what it was.
+        outline=text.outline or (bool(item.change.section) and record.outline),
         dialect=text.entry.dialect if text.entry else record.dialect,
         job_id=text.job_id,
         request_id=text.request_id,

@@ -67,6 +67,8 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     """Body digest of another environment's text that was last taken; empty: none.
 
     In locks of earlier versions it may also be one that was declined."""
+    outline: bool = False
+    """Its text came as a draft outline of the bundled server, as far as that says so."""
     declined: Digest = NOTHING
     """Body digest of another environment's text in whose place a person kept the file since; empty: none."""
     saved: Saved | None = None
@@ -176,6 +178,8 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
     """Where its text goes: the file is there before any record knows of it."""
     content_id: str = ""
     """Named by the server with a paid text."""
+    outline: bool = False
+    """The server says of a paid text that it is a draft outline."""
     error: str = ""
     """The server's words, where it failed or is unknown; of a paid text, what a command of `checks` said against it."""
 
@@ -235,6 +239,8 @@ class Observed(Struct, frozen=True, kw_only=True, gc=False):
     """The item id its provenance block names, or empty."""
     provenance: Mapping[str, Json] = field(default_factory=dict)
     """The `contentops` block of its front matter as it stands."""
+    labelled: bool = False
+    """Its text has the label of a draft outline of the bundled server."""
 
     @property
     def exists(self) -> bool:

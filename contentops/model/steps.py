@@ -96,6 +96,8 @@ class Promote(Struct, frozen=True, kw_only=True, tag="promote"):
     generated: Digest
     """Body digest of the text that a job made for it there: another one than `body` where a person edited it."""
     generated_at: str
+    outline: bool = False
+    """It is a draft outline, and asked for by name."""
 
 
 class Move(Struct, frozen=True, kw_only=True, tag="move"):

@@ -390,4 +390,5 @@ def _stored(record: Record, body: str) -> StoredText:
         item=record.id,
         credits=record.credits,
         generated_at=record.generated_at,
+        outline=record.outline,
     )

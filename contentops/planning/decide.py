@@ -35,6 +35,7 @@ from contentops.planning.differences import explain
 from contentops.planning.edits import BodyAnswer, is_strict
 from contentops.planning.front_matter import differs, which_front_matter
 from contentops.planning.inputs import is_edited, is_ours, is_protected, pending, resting_place
+from contentops.planning.outlines import DRAFT_OUTLINE, not_saved_elsewhere, outline_notes
 from contentops.planning.remote import (
     as_pulled,
     keeps_title,
@@ -60,7 +61,12 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     drains = [
         entry for entry in pending(item.entries) if entry is not body.entry and entry.state is not JobState.UNKNOWN
     ]
-    notes = (*_unknown_notes(item, body), *_protection_notes(item), *remote_notes(item, body))
+    notes = (
+        *_unknown_notes(item, body),
+        *_protection_notes(item),
+        *remote_notes(item, body),
+        *outline_notes(item),
+    )
     if body.blocked:
         return _held(item, body, drains), notes
     move, moved = which_path(item)
@@ -70,6 +76,8 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     saved = which_save(item, body, front.title)
     save: Save | None = None
     if saved is not None:
+        if hint := not_saved_elsewhere(item, body):
+            return _held(item, structs.replace(body, blocked=DRAFT_OUTLINE, hint=hint), drains), notes + front.notes
         over = save_over(item, body)
         if isinstance(over, BodyAnswer):
             others = tuple(note for note in (*notes, *front.notes) if note.kind != over.blocked)

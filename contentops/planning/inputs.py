@@ -52,6 +52,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     resubmit_unknown: bool = False
     generate: bool = False
     """Texts are paid for in an environment that takes its texts from another one, too."""
+    drafts: bool = False
+    """Draft outlines are promoted and saved to other servers, too."""
     only_promoted: bool = False
     """Only what texts of another environment are wanted for, and nothing else."""
     sections: Mapping[str, str] = field(default_factory=dict)
@@ -192,8 +194,8 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def offer(self) -> Offer | None:
         """The text of another environment for the very request that is declared, if texts are taken from one."""
-        source = self.inputs.source
-        return source.offer(self.spec, self.inputs.observe) if source is not None else None
+        source, drafts = self.inputs.source, self.inputs.choice.drafts
+        return source.offer(self.spec, self.inputs.observe, drafts=drafts) if source is not None else None
 
     @property
     def ids(self) -> tuple[ItemId, ...]:

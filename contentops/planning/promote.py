@@ -13,6 +13,7 @@ from contentops.planning.checked import FAILED, failed_promotion, failed_promoti
 from contentops.planning.differences import explain
 from contentops.planning.edits import BodyAnswer, block, edit, why_changed
 from contentops.planning.inputs import is_edited, price_of
+from contentops.planning.outlines import is_outline
 from contentops.planning.remote import replaced, words_in_the_way
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Offer(Struct, frozen=True, kw_only=True):
             body=self.file.body,
             generated=self.record.generated,
             generated_at=self.record.generated_at,
+            outline=is_outline(self.record, self.file),
         )
 
 
@@ -66,8 +68,17 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
             if record is not None and record.digest == spec.digest:
                 yield record.output
 
-    def offer(self, spec: Spec, observe: Callable[[str], Observed]) -> Offer | None:
-        """Its text of the request of `spec`, if there is one that can be used."""
+    def offer(self, spec: Spec, observe: Callable[[str], Observed], *, drafts: bool = False) -> Offer | None:
+        """Its text of the request of `spec`, if there is one that can be used; `drafts`: an outline can."""
+        found = self._text(spec, observe)
+        return None if found is None or (found.step.outline and not drafts) else found
+
+    def outline(self, spec: Spec, observe: Callable[[str], Observed]) -> Offer | None:
+        """Its text of the request of `spec`, if that is a draft outline."""
+        found = self._text(spec, observe)
+        return found if found is not None and found.step.outline else None
+
+    def _text(self, spec: Spec, observe: Callable[[str], Observed]) -> Offer | None:
         record = self.state.records.get(spec.id)
         if record is None or record.digest != spec.digest:
             return None
@@ -99,6 +110,8 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
     detail = f"from `{offer.file.path}` of `{offer.environment or BASE}`"
     if offer.file.body != offer.record.generated:
         detail += ", edited by hand there"
+    if offer.step.outline:
+        detail += ", a draft outline"
     why = (*why, Reason(kind=PROMOTED, detail=detail))
     if _has_other_words(item, offer):
         held = words_in_the_way(item, why)
@@ -171,6 +184,13 @@ def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
     generate = "makes a text here" + (f" for {words}" if cost.credits else "")
     if item.stored is not None:
         generate = "takes the text that was generated, for nothing"
+    if (outline := source.outline(spec, item.inputs.observe)) is not None:
+        hint = (
+            f"`{outline.file.path}` of `{source.environment or BASE}` is a draft outline of the bundled server: write "
+        )
+        hint += f"the text and remove the line `> Draft outline ...`, `--generate` {generate}, or `--drafts` takes the "
+        hint += "outline"
+        return block(NOT_PROMOTED, hint, reasons=why)
     lack = source.lack(spec, item.inputs.observe)
     hint = f"{lack}; apply there first ({there}), or `--generate` {generate}"
     return block(NOT_PROMOTED, hint, reasons=why)

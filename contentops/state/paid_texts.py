@@ -26,6 +26,8 @@ class StoredText(Struct, frozen=True, kw_only=True):
     """What the text's own front matter said besides its title."""
     given_up: bool = False
     """Whether a person gave it up: no plan brings it by itself any more."""
+    outline: bool = False
+    """The bundled server says that it is a draft outline."""
 
 
 class PaidRow(StoredText, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ raises `Killed` in the client before / after it is carried out.
 Fault = FaultName | int | Callable[[], httpx.Response]
 """A fault by name, by HTTP status, or as the answer itself; the last two are answered without doing anything."""
 
+LABEL = "> Draft outline, made offline by the embedded server. It is the plan of a text, not the text.\n\n"
 _AFTER = frozenset({"reset", "504", "500-after", "truncated", "slow", "kill-after"})
 
 
@@ -158,6 +159,8 @@ class Habits:
     without its heading; or a sentence before it."""
     section_stored: Literal["over", "beside", "not"] = "over"
     """What it ends with is stored: over the content it is of; as another one; nowhere."""
+    outlines: bool = False
+    """It writes draft outlines, and says so, as the bundled server does."""
     stamps: bool = False
     """The answer to a save says when the content was changed."""
     page: int = 0
@@ -439,7 +442,7 @@ class FakeApi(httpx.AsyncBaseTransport):
 
     def _written(self, job: Generation) -> tuple[str, str]:
         """Title and text of a finished job."""
-        return job.written or (job.title, job.text)
+        return job.written or (job.title, LABEL * self.habits.outlines + job.text)
 
     def _create(self, title: str, body: str, metadata: dict[str, Any], *, at: float) -> Stored:
         content_id = f"cnt_{uuid5(NAMESPACE_URL, str(self._made)).hex[:12]}"
@@ -460,8 +463,9 @@ class FakeApi(httpx.AsyncBaseTransport):
             data |= {"status": habits.failed, "error": job.error}
         elif now >= job.ends:
             data |= {"status": habits.completed, "content": self._content_of(job)}
+            data["metadata"] = {"engine": "outline"} if habits.outlines else {}
             if habits.envelope:
-                data["metadata"] = {"title": self._written(job)[0]}
+                data["metadata"]["title"] = self._written(job)[0]
         return 200, {"success": True, "data": data} if habits.envelope else data, {}
 
     def _content_of(self, job: Generation) -> Any:

@@ -1,0 +1,15 @@
+"""Draft outlines of the bundled server: how one is known, in what the server says and in the text itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+ENGINE: Final = "outline"
+"""What the server calls the engine that writes them, under `engine` of a job's or a content's metadata."""
+_LABEL: Final = re.compile(r"^[ \t]*> ?Draft outline, made offline\b", re.MULTILINE)
+
+
+def has_label(body: str) -> bool:
+    """Whether a text has the line that each outline, and each section of one, begins with."""
+    return "Draft outline" in body and _LABEL.search(body) is not None
