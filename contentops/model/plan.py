@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 
 from contentops.digest import NOTHING, Digest, digest_json
-from contentops.errors import Diagnostic, InputError, Refused, price
+from contentops.errors import Diagnostic, InputError, Refused
 from contentops.model.desired import Budget, Spec
 from contentops.model.records import ItemId, JobState, Json, Observed, OpenEntry, Record, Remote, RequestId
 from contentops.model.steps import (
@@ -198,12 +198,6 @@ class Change(Struct, frozen=True, kw_only=True):
         return (step for step in reversed(self.steps) if isinstance(step, Write | Update | Acknowledge))
 
 
-def cost_words(changes: Iterable[Change]) -> str:
-    """What some changes cost together: `8 credits`, `8 credits, up to 12 with every retry`, `at most 12 credits`."""
-    found = [(change.credits, change.credits_worst, change.credits_at_most) for change in changes]
-    return price(sum(one[0] for one in found), sum(one[1] for one in found), at_most=any(one[2] for one in found))
-
-
 class Note(Struct, frozen=True, kw_only=True):
     """Something worth knowing that is no change: an orphan, a held-back item."""
 
@@ -211,6 +205,10 @@ class Note(Struct, frozen=True, kw_only=True):
     message: str
     id: ItemId | None = None
     hint: str = ""
+    items: tuple[ItemId, ...] = ()
+    """Of one about several items: the first of them."""
+    credits: int = 0
+    """What is paid for these."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True):

@@ -172,6 +172,8 @@ class _Few:
         specs = [spec for path in changed for spec in self._changed_specs(self.manifests[path], files)]
         specs += self._edited(files.difference(changed, (spec.output for spec in specs)))
         made = make_plan(self._inputs(sorted(specs, key=lambda spec: spec.id)))
+        if made.submits and any(digest.encode() in self._lock.read_bytes() for digest in _asked(made)):
+            raise _Other  # another item has the very same request
         if not (made.changes or made.notes):
             self._renew(changed)
         unchanged = self.before.unchanged - len(specs) + made.unchanged
@@ -250,14 +252,16 @@ class _Few:
         )
 
     def _record(self, row: _ItemRow) -> Record:
-        with Path(self.project.root, state_dir.named("contentops", self.project.environment, "lock")).open(
-            "rb"
-        ) as lock:
+        with self._lock.open("rb") as lock:
             lock.seek(row.start)
             found = parse_line(lock.read(row.size).decode())
         if not isinstance(found, Record) or found.id != row.id or found.output != row.output:
             raise _Other
         return found
+
+    @property
+    def _lock(self) -> Path:
+        return Path(self.project.root, state_dir.named("contentops", self.project.environment, "lock"))
 
     def _observed(self, outputs: Outputs, spec: Spec) -> Observed:
         found = outputs.observe(spec.output)
@@ -268,6 +272,10 @@ class _Few:
     def _stored(self, digest: Digest) -> None:
         if self.cache.get_text(self.project.api.server, digest) is not None:
             raise _Other  # whose text it is, the other items tell
+
+
+def _asked(plan: Plan) -> Iterator[Digest]:
+    return (change.submit.digest for change in plan.changes if change.submit is not None)
 
 
 def _other(*_asked: object) -> NoReturn:

@@ -12,12 +12,13 @@ from contentops.digest import digest_json
 from contentops.documents.paths import collision_key
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
-from contentops.model.plan import cost_words
+from contentops.model.cost import cost_words
 from contentops.planning.decide import decide, decide_gone, find_file, hold
 from contentops.planning.held import asked_for_by_none, beside_others, left_to_others, queued_first
 from contentops.planning.inputs import ItemSides, pending
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_rings, missed, pair_renames
+from contentops.planning.same_request import same_requests
 from contentops.planning.select import Candidate, selected
 from contentops.planning.settled import is_settled, is_usual
 
@@ -126,6 +127,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
     if choice.canary is not None:
         changes, note = first_submits(inputs, changes, choice.canary)
         notes.append(note)
+    notes += same_requests(inputs, changes)
     plan = Plan(
         project=inputs.project.name,
         environment=inputs.project.environment,

@@ -14,7 +14,8 @@ from msgspec import structs
 
 from contentops.errors import Refused
 from contentops.model import Action, Drain, Fetch, LookUp, Poll, Remove, RetryText, Submit, name_of
-from contentops.model.plan import cost_words, plan_file
+from contentops.model.cost import cost_words
+from contentops.model.plan import plan_file
 from contentops.planning.decide import hold
 from contentops.planning.inputs import TRIES
 from contentops.planning.plan import free_targets, left_alone, make_plan, refusals

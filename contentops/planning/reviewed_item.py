@@ -24,7 +24,8 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.model.plan import cost_words, record_digest
+from contentops.model.cost import cost_words
+from contentops.model.plan import record_digest
 from contentops.planning.checked import FAILED
 from contentops.planning.inputs import failed_attempts, is_protected, pending
 

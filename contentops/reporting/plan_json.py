@@ -17,6 +17,7 @@ from contentops.model import (
     Fetch,
     LookUp,
     Move,
+    Note,
     Observed,
     OpenEntry,
     Plan,
@@ -82,12 +83,15 @@ def _without_changes(plan: Plan, inputs: Mapping[str, Json] | None) -> dict[str,
         "summary": summary_json(plan),
         "changes": [],
         "causes": plain(shared_causes(plan)),
-        "notes": [
-            {"kind": note.kind, "id": note.id, "message": note.message, "hint": note.hint} for note in plan.notes
-        ],
+        "notes": [_note_json(note) for note in plan.notes],
         "refusals": plain(plan.refusals),
         "diagnostics": [diagnostic_json(finding) for finding in plan.findings],
     }
+
+
+def _note_json(note: Note) -> dict[str, Json]:
+    found: dict[str, Json] = {"kind": note.kind, "id": note.id, "message": note.message, "hint": note.hint}
+    return {**found, "items": list(note.items), "credits": note.credits} if note.items or note.credits else found
 
 
 def summary_json(plan: Plan) -> dict[str, Json]:

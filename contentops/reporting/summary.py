@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from contentops.errors import plural
 from contentops.model import Action
-from contentops.model.plan import cost_words
+from contentops.model.cost import cost_words
 from contentops.sanitize import ELLIPSIS, visible
 
 if TYPE_CHECKING:
