@@ -90,7 +90,9 @@ class Repository:
         def body(path: str) -> Digest:
             return Digest(self.root.joinpath(path).read_text())
 
-        return StateStore(self.root, environment="", project="acme", write=write, body_on_disk=body)
+        return StateStore(
+            self.root, environment="", lineage=lambda: lock.lineage_of("acme"), write=write, body_on_disk=body
+        )
 
     @property
     def lines(self) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from contentops.errors import StateError
 from contentops.model import ItemId
 from contentops.state.store import StateStore
-from tests.state_facts import entry, record
+from tests.state_facts import LINEAGE, entry, record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +93,7 @@ def test_an_id_like_any_other_is_taken(invoke: Run, site: Path) -> None:
 @pytest.mark.parametrize("fact", [record(id=ItemId("")), entry(request_id="")], ids=["record", "entry"])
 def test_a_line_that_could_not_be_read_again_is_never_noted(tmp_path: Path, fact: Any) -> None:
     """Whoever asks for it: the lock would be lost with that line."""
-    with StateStore(tmp_path, environment="", project="x", write=True) as store:
+    with StateStore(tmp_path, environment="", lineage=lambda: LINEAGE, write=True) as store:
         with pytest.raises(StateError) as caught:
             store.note("test", fact)
         assert caught.value.code == "unwritable-fact"

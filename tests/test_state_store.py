@@ -36,7 +36,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="owners, modes and links of P
 
 def opened(root: Path, *, write: bool = True, environment: str = "", disk: Disk | None = None) -> StateStore:
     """The store of project `acme` in `root`."""
-    return StateStore(root, environment=environment, project="acme", write=write, disk=disk)
+    return StateStore(root, environment=environment, lineage=lambda: facts.LINEAGE, write=write, disk=disk)
 
 
 def written(root: Path, *values: Record | OpenEntry) -> bytes:
@@ -260,10 +260,10 @@ def test_lineage_is_kept_when_the_project_is_renamed(tmp_path: Path) -> None:
     store.note("submit", facts.entry())
     store.flush()
 
-    renamed = StateStore(tmp_path, environment="", project="other", write=True)
+    renamed = StateStore(tmp_path, environment="", lineage=str, write=True)
     assert renamed.lineage == facts.LINEAGE
     renamed.checkpoint()
-    assert StateStore(tmp_path, environment="", project="third", write=False).lineage == facts.LINEAGE
+    assert StateStore(tmp_path, environment="", lineage=str, write=False).lineage == facts.LINEAGE
 
 
 def test_environments_have_files_of_their_own(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_the_body_on_disk_settles_duplicates(tmp_path: Path) -> None:
     two = written(tmp_path, facts.record(take=2))
     (tmp_path / "contentops.lock").write_bytes(one + two)
 
-    store = StateStore(tmp_path, environment="", project="acme", write=False, body_on_disk=body)
+    store = StateStore(tmp_path, environment="", lineage=lambda: facts.LINEAGE, write=False, body_on_disk=body)
 
     assert store.state.records[A] == facts.record(take=1)
     assert set(asked) == {"out/a.md"}

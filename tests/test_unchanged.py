@@ -28,6 +28,8 @@ from contentops.operations.workspace import open_project
 from contentops.planning.inputs import Choice
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
+from contentops.state.codec import Header, line_of
+from contentops.state.lock import lineage_of
 from tests.plans import plan_document
 
 if TYPE_CHECKING:
@@ -579,6 +581,7 @@ def test_a_plan_of_a_project_with_a_ledger_is_not_remembered(ledger: str, tmp_pa
     """Other machines change what is in it; and one that was away may be there again the next time."""
     _write("contentops.yaml", f"version: 1\nproject: x\napi: {{base_url: 'https://a.example/v1'}}\n{ledger}")(tmp_path)
     _write("content/a.yaml", "items: []\n")(tmp_path)
+    _write("contentops.lock", f"{line_of(Header(lineage=lineage_of('x')))}\n")(tmp_path)
     plan = _plan(tmp_path, _last(tmp_path))
     assert not plan.changes
     assert bool(plan.findings) == bool(ledger)

@@ -193,6 +193,27 @@ def reason_of(ended: GitResult) -> str:
     return " ".join(ended.errors.split())[:_ROOM].rstrip(".") or f"it ended with {ended.code}"
 
 
+def is_shallow(root: Path | str) -> bool:
+    """Whether `root` lies in a clone that lacks earlier commits."""
+    with contextlib.suppress(GitFailed):
+        return try_git(root, "rev-parse", "--is-shallow-repository", extra=LOOK).text == "true"
+    return False
+
+
+def first_commit(root: Path | str) -> str:
+    """The commit that the history of what is checked out began with, the same in every whole clone.
+
+    Of histories that were merged into it, none counts. Empty where git shows none: there is no git, no commit, or the
+    clone is shallow.
+    """
+    asked = ("--no-replace-objects", "rev-list", "--first-parent", "--max-parents=0", "HEAD")
+    with contextlib.suppress(GitFailed):
+        if not is_shallow(root):
+            ended = try_git(root, *asked, extra=LOOK, timeout=PATIENCE)
+            return "" if ended.code else ended.text
+    return ""
+
+
 class TreeEntry(NamedTuple):
     """What stands at a path of a tree: git's mode and name of the content; both empty where nothing does."""
 

@@ -13,6 +13,7 @@ from contentops.model import Detached, LookUp, request_id
 from contentops.operations import ledger
 from contentops.operations.apply import begun_elsewhere, check_allowed, needless, standing, telling
 from contentops.operations.connection import credentials
+from contentops.operations.lineage import check_lineage
 from contentops.operations.plan import gathered
 from contentops.operations.workspace import World, has_ledger, open_workspace
 from contentops.planning.plan import make_plan
@@ -50,6 +51,8 @@ def detach(
             return planned, None
         show(planned)
         check_allowed(project, planned, options, world)
+        if workspace.store.is_first:
+            check_lineage(project, keeps=False)
         rows, gone = submits_of(planned, project.api.job_timeout), needless(planned)
         waiting = sum(bool(change.steps) and _submit(change) is None for change in planned.changes)
         if not (rows or gone):

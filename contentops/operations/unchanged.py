@@ -141,7 +141,8 @@ class LastPlan:
         And if no killed run left anything behind, which an apply would put away.
         """
         try:
-            if not self.root or plan.changes or not _is_of_files(workspace, watched):
+            # Before there is a lock, the plan names a lineage that commits change too.
+            if not self.root or plan.changes or workspace.store.is_first or not _is_of_files(workspace, watched):
                 return
             names = _with_folders(_looked_at(workspace, watched.inputs))
             stamps = _stamps(self.root, names)

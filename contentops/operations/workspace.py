@@ -156,15 +156,16 @@ def open_workspace(
 ) -> Iterator[Workspace]:
     """The workspace of a project. Without `write` nothing but the parse cache is ever changed.
 
-    Raises StateError for state files that cannot be used.
+    Raises StateError for state files that cannot be used; with `write`, Refused where `check_lineage` does.
     """
     world = world or World()
-    with (
-        open_cache(project, write=parse_cache) as cache,
-        open_store(project, world, write=write) as store,
-        shared(project, store, cache, world, write=write) as found,
-    ):
-        yield Workspace(project, store, cache, found, world)
+    with open_cache(project, write=parse_cache) as cache, open_store(project, world, write=write) as store:
+        if write and store.is_first:
+            from contentops.operations.lineage import check_lineage
+
+            check_lineage(project)
+        with shared(project, store, cache, world, write=write) as found:
+            yield Workspace(project, store, cache, found, world)
 
 
 @contextlib.contextmanager
@@ -251,7 +252,7 @@ def other_states(project: Project) -> Iterator[tuple[str, State]]:
     """What the locks of the project's other environments hold, each with the name of the lock."""
     for environment, lock in locked_environments(project).items():
         if environment != project.environment:
-            with StateStore(project.root, environment=environment, project=project.name, write=False) as store:
+            with StateStore(project.root, environment=environment, lineage=str, write=False) as store:
                 yield lock, store.state
 
 
@@ -344,11 +345,17 @@ def open_store(project: Project, world: World | None = None, *, write: bool) -> 
     return StateStore(
         project.root,
         environment=project.environment,
-        project=project.name,
+        lineage=lambda: _first_lineage(project),
         write=write,
         body_on_disk=lambda path: outputs.observe(path).body,
         disk=world.disk if world else None,
     )
+
+
+def _first_lineage(project: Project) -> str:
+    from contentops.operations.lineage import first_lineage
+
+    return first_lineage(project, locked_environments(project).values())
 
 
 def open_cache(project: Project, *, write: bool) -> Cache:

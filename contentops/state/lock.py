@@ -71,9 +71,19 @@ class Lock(Struct, frozen=True, kw_only=True):
     entries: Mapping[RequestId, tuple[LockLine[OpenEntry], ...]] = field(default_factory=dict)
 
 
-def lineage_of(project: str) -> str:
-    """The lineage of a project that has no lock yet."""
-    return str(uuid.uuid5(_NAMESPACE, project))
+def lineage_of(project: str, first_commit: str = "") -> str:
+    """The lineage of a project that has no lock yet: from its name and its repository's first commit, if any."""
+    return str(uuid.uuid5(_NAMESPACE, f"{project}\n{first_commit}" if first_commit else project))
+
+
+def lineage_in(path: Path) -> str:
+    """The lineage that the first line of a lock says; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            found = parse_line(file.readline().decode().strip("\ufeff \t\r\n"))
+    except (OSError, ValueError):
+        return ""
+    return found.lineage if isinstance(found, Header) else ""
 
 
 def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:

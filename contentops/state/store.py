@@ -39,14 +39,14 @@ class StateStore:
         root: Path | str,
         *,
         environment: str,
-        project: str,
+        lineage: Callable[[], str],
         write: bool,
         body_on_disk: Callable[[str], Digest] = journals.nothing_on_disk,
         disk: Disk | None = None,
     ) -> None:
         """Read lock and journal of `environment` (empty: the default one) below the absolute folder `root`.
 
-        `project` names the lineage of a first lock. `body_on_disk` tells the body digest of the output file at a
+        `lineage` gives that of a first lock. `body_on_disk` tells the body digest of the output file at a
         relative path; it is asked only where a merge left two records of one id. Without `write`, nothing is ever
         made or changed. Raises StateError for damaged, newer or unsafe files.
         """
@@ -83,7 +83,10 @@ class StateStore:
             facts = journal.facts
             if journal.marks and text is not None:
                 facts = journal.since(journals.text_digest(text))
-            self.lineage = (lock.header.lineage if lock.header else journal.lineage) or locks.lineage_of(project)
+            known = lock.header.lineage if lock.header else journal.lineage
+            self.is_first = not known
+            """Whether neither lock nor journal says whose state this is."""
+            self.lineage = known or lineage()
             """Whose state this is: part of every request id."""
             self.journal_was_empty = not facts
             """Whether the last checkpoint held everything when the store was opened."""

@@ -1,0 +1,46 @@
+"""Which project a state is of before there is a lock: alike in every clone, different in other repositories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contentops.ci.clone import in_repository
+from contentops.ci.git import first_commit, is_shallow
+from contentops.errors import Refused
+from contentops.state.lock import lineage_in, lineage_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from contentops.model import Project
+
+
+def first_lineage(project: Project, locks: Iterable[str]) -> str:
+    """The lineage of a first lock: that of the project's other `locks`, else one made of its name and first commit."""
+    others = (lineage_in(Path(project.root, lock)) for lock in locks)
+    return next(filter(None, others), "") or lineage_of(project.name, _first_commit(project))
+
+
+def check_lineage(project: Project, *, keeps: bool = True) -> None:
+    """Raise Refused where a first lineage is not that of other clones, or of this one later: they would pay again.
+
+    `keeps`: what is done now writes the lineage down here.
+    """
+    if project.api.base_url == "local" or not in_repository(project.root):
+        return
+    if is_shallow(project.root):
+        hint = "`git fetch --unshallow` brings it, in CI `fetch-depth: 0` of actions/checkout"
+        hint += "; or apply in a whole clone, and commit the lock"
+        raise _no_first_commit("this clone is shallow", hint)
+    if not keeps and not _first_commit(project):
+        raise _no_first_commit("git shows no commit here", "commit the project first, then queue its submits")
+
+
+def _first_commit(project: Project) -> str:
+    return first_commit(project.root) if in_repository(project.root) else ""
+
+
+def _no_first_commit(why: str, hint: str) -> Refused:
+    message = f"{why}; the repository's first commit names a project that has no lock yet, so nothing was submitted"
+    return Refused(message, code="no-first-commit", hint=hint)

@@ -1,0 +1,155 @@
+"""A project is named by its `project` and the first commit of its repository: alike in clones, different elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.ci.git import first_commit
+from contentops.errors import Refused
+from contentops.operations.adopt import Options, adopt
+from contentops.operations.apply import ApplyOptions
+from contentops.operations.detach import detach
+from contentops.operations.workspace import World
+from contentops.planning.inputs import Choice
+from contentops.state.lock import lineage_of
+from tests.clones import NOBODY
+from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.scene import Scene, blog, results
+from tests.repositories import cloned, in_git
+from tests.test_promote import ENVIRONMENTS, Room
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ALONE = lineage_of("acme-blog")
+
+
+def _scene(root: Path, message: str = "", api: FakeApi | None = None) -> Scene:
+    """A project that was never applied; with a message, committed."""
+    scene = Scene(root, api or FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("one"))
+    if message:
+        in_git(scene, message)
+    return scene
+
+
+def _git(scene: Scene, *words: str) -> None:
+    subprocess.run(["git", *NOBODY, *words], cwd=scene.root, check=True, capture_output=True)
+
+
+def test_clones_agree_and_repositories_differ(tmp_path: Path) -> None:
+    """From the first plan on, and whatever is committed later."""
+    scene, other = _scene(tmp_path / "a", "A"), _scene(tmp_path / "b", "B")
+    made = scene.plan().lineage
+    assert made == lineage_of("acme-blog", first_commit(scene.root))
+    assert len({made, other.plan().lineage, ALONE}) == 3
+    scene.write("notes.md", "Later.\n")
+    in_git(scene, "Later")
+    clone = cloned(scene, tmp_path / "clone")
+    assert clone.plan().lineage == made
+    clone.apply()
+    assert clone.state.lineage == scene.plan().lineage == made
+    assert clone.record("one").request_id == clone.api.generations[0].request_id
+    assert results(scene.apply()) == {"one": "done"}
+    assert len(scene.api.generations) == 1
+
+
+def test_without_a_first_commit_the_project_alone_names_it(tmp_path: Path) -> None:
+    """Without git, and before anything was committed; a lock that is there keeps what it says."""
+    scene = _scene(tmp_path)
+    assert scene.plan().lineage == ALONE
+    _git(scene, "init", "--quiet")
+    assert scene.plan().lineage == ALONE
+    scene.apply()
+    in_git(scene, "First")
+    assert scene.plan().lineage == scene.state.lineage == ALONE
+
+
+def test_a_run_that_was_killed_before_its_first_lock_is_gone_on_with(tmp_path: Path) -> None:
+    """The journal keeps the lineage, also where a first commit came in between: nothing is paid for twice."""
+    scene = _scene(tmp_path)
+    _git(scene, "init", "--quiet")
+    scene.api.fault(on("submit", 1), "kill-after")
+    with pytest.raises(Killed):
+        scene.apply()
+    shutil.rmtree(scene.root / "contentops.lock", ignore_errors=True)
+    in_git(scene, "First")
+    scene.api.heal()
+    assert results(scene.apply()) == {"one": "done"}
+    assert scene.state.lineage == ALONE
+    assert len(scene.api.generations) == 1
+
+
+def test_a_new_environment_belongs_to_the_project_of_the_others(tmp_path: Path) -> None:
+    """Also where their locks were made from the project's name alone."""
+    staging = Room(tmp_path, "staging", extra=ENVIRONMENTS)
+    staging.write("content/blog.yaml", blog("one"))
+    staging.apply()
+    in_git(staging, "First")
+    assert Room(tmp_path, "prod", extra=ENVIRONMENTS).plan().lineage == ALONE
+
+
+def test_the_history_that_others_were_merged_into_counts(tmp_path: Path) -> None:
+    """A history without a common commit that is merged in later changes nothing, nor does a replaced commit."""
+    scene = _scene(tmp_path / "a", "A")
+    made = scene.plan().lineage
+    _git(scene, "branch", "base")
+    _git(scene, "checkout", "--quiet", "--orphan", "pages")
+    _git(scene, "commit", "--quiet", "--message", "Pages")
+    _git(scene, "checkout", "--quiet", "base")
+    _git(scene, "merge", "--quiet", "--allow-unrelated-histories", "--message", "Both", "pages")
+    assert scene.plan().lineage == made
+    _git(scene, "replace", "--graft", "HEAD")
+    assert scene.plan().lineage == made
+
+
+def test_a_shallow_clone_applies_nothing_before_there_is_a_lock(tmp_path: Path) -> None:
+    """It cannot see the first commit: it plans, says what to do, and pays for nothing."""
+    scene = _scene(tmp_path / "a", "A")
+    scene.write("notes.md", "Later.\n")
+    in_git(scene, "Later")
+    shallow = cloned(scene, tmp_path / "shallow", "--depth", "1")
+    assert shallow.plan().lineage == ALONE
+    with pytest.raises(Refused) as refused:
+        shallow.apply()
+    assert refused.value.code == "no-first-commit"
+    assert "`git fetch --unshallow`" in refused.value.hint
+    assert not shallow.api.generations
+    _git(shallow, "fetch", "--quiet", "--unshallow")
+    shallow.apply()
+    assert shallow.state.lineage == scene.plan().lineage
+    again = cloned(shallow, tmp_path / "again", "--depth", "1")
+    shutil.copy(shallow.root / "contentops.lock", again.root)
+    again.apply()
+    assert len(scene.api.generations) == 1
+
+
+def test_nothing_is_queued_before_the_first_commit(tmp_path: Path) -> None:
+    """No file here says what was queued, so a first commit would make it unknown to the next command."""
+    scene = _scene(tmp_path)
+    _git(scene, "init", "--quiet")
+    environ = {**scene.world().environ, "CONTENTOPS_LEDGER": "postgresql://127.0.0.1:9/none"}
+    world = World(environ=environ, wall=scene.timeline.wall, transport=scene.api)
+    options = ApplyOptions()
+    with pytest.raises(Refused) as refused:
+        detach(scene.project, Choice(), options, confirm=lambda _: True, emit=print, show=lambda _: None, world=world)
+    assert refused.value.code == "no-first-commit"
+    assert "commit the project" in refused.value.hint
+
+
+def test_equal_texts_of_two_repositories_are_two_contents(tmp_path: Path) -> None:
+    """Two sites of one name on one account, each with the same imprint."""
+    api = FakeApi()
+    scenes = [_scene(tmp_path / name, name, api) for name in ("a", "b")]
+    for scene in scenes:
+        scene.timeline = scenes[0].timeline
+        (scene.root / "content/blog.yaml").unlink()
+        scene.write("imprint.md", "---\ntitle: Imprint\n---\n\nWho is responsible.\n")
+        adopt(scene.project, ["imprint.md"], Options(save=True), confirm=lambda _: True, world=scene.world())
+        assert results(scene.apply()) == {"imprint": "done"}
+    assert {scene.record("imprint").content_id for scene in scenes} == set(api.contents)
+    assert len(api.contents) == 2
