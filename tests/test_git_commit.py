@@ -521,11 +521,14 @@ def test_the_same_results_twice(world: World, first: Machine) -> None:
 
 
 def test_a_shallow_clone_catches_up(world: World, first: Machine) -> None:
-    """A runner has one commit of the history."""
+    """A runner has one commit of the history, with a lock in it."""
+    first.commit()
     shallow = world.clone("shallow", "--depth=1")
     shallow.write("content/more.yaml", manifest("alpha"))
     shallow.apply("--select", "alpha")
-    first.commit()
+    first.edit("out/one.md", "## Introduction", "## A start")
+    first.apply()
+    first.commit("--edits")
     assert shallow.commit("--json").json["branch"] == "main"
 
 

@@ -91,6 +91,13 @@ def test_a_new_environment_belongs_to_the_project_of_the_others(tmp_path: Path) 
     staging.apply()
     in_git(staging, "First")
     assert Room(tmp_path, "prod", extra=ENVIRONMENTS).plan().lineage == ALONE
+    staging.write("notes.md", "Later.\n")
+    in_git(staging, "Later")
+    folder = tmp_path / "shallow"
+    _git(staging, "clone", "--quiet", "--depth", "1", f"file://{tmp_path}", str(folder))
+    prod = Room(folder, "prod", extra=ENVIRONMENTS)
+    assert results(prod.apply()) == {"one": "done"}
+    assert prod.state.lineage == ALONE
 
 
 def test_the_history_that_others_were_merged_into_counts(tmp_path: Path) -> None:

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 from contentops.ci.clone import in_repository
 from contentops.ci.git import first_commit, is_shallow
 from contentops.errors import Refused
+from contentops.operations.workspace import locked_environments
 from contentops.state.lock import lineage_in, lineage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from contentops.model import Project
 
 
-def first_lineage(project: Project, locks: Iterable[str]) -> str:
-    """The lineage of a first lock: that of the project's other `locks`, else one made of its name and first commit."""
-    others = (lineage_in(Path(project.root, lock)) for lock in locks)
-    return next(filter(None, others), "") or lineage_of(project.name, _first_commit(project))
+def first_lineage(project: Project) -> str:
+    """The lineage of a first lock: that of the project's other locks, else one made of its name and first commit."""
+    return _others(project) or lineage_of(project.name, _first_commit(project))
 
 
 def check_lineage(project: Project, *, keeps: bool = True) -> None:
@@ -27,7 +25,7 @@ def check_lineage(project: Project, *, keeps: bool = True) -> None:
 
     `keeps`: what is done now writes the lineage down here.
     """
-    if project.api.base_url == "local" or not in_repository(project.root):
+    if project.api.base_url == "local" or not in_repository(project.root) or _others(project):
         return
     if is_shallow(project.root):
         hint = "`git fetch --unshallow` brings it, in CI `fetch-depth: 0` of actions/checkout"
@@ -35,6 +33,12 @@ def check_lineage(project: Project, *, keeps: bool = True) -> None:
         raise _no_first_commit("this clone is shallow", hint)
     if not keeps and not _first_commit(project):
         raise _no_first_commit("git shows no commit here", "commit the project first, then queue its submits")
+
+
+def _others(project: Project) -> str:
+    """The lineage that the locks of other environments say, or empty."""
+    found = (lineage_in(Path(project.root, lock)) for lock in locked_environments(project).values())
+    return next(filter(None, found), "")
 
 
 def _first_commit(project: Project) -> str:

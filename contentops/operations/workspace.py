@@ -355,7 +355,7 @@ def open_store(project: Project, world: World | None = None, *, write: bool) -> 
 def _first_lineage(project: Project) -> str:
     from contentops.operations.lineage import first_lineage
 
-    return first_lineage(project, locked_environments(project).values())
+    return first_lineage(project)
 
 
 def open_cache(project: Project, *, write: bool) -> Cache:
