@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 
 from contentops.digest import canonical
 from contentops.documents.clean import clean_body, clean_title
-from contentops.documents.front_matter import (
-    MAX_FRONT_MATTER,
-    MarkdownFile,
-    compose,
-    provenance,
-    replace_body,
-    split,
-    update,
-)
+from contentops.documents.front_edits import carry, replace_body, update, written_entries
+from contentops.documents.front_matter import MAX_FRONT_MATTER, MarkdownFile, compose, provenance, split
 from contentops.errors import OutputError
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\r\n-+:#' \t\x1b"), max_size=30)
@@ -77,7 +70,9 @@ def test_compose_then_split(title: str, metadata: dict[str, Any], body: str) -> 
     assert list(found.front) == list(metadata)
     assert (found.provenance, found.owner) == (block, "i")
     front = yaml.safe_load(text.split("---\n")[1])
-    assert canonical(front) == canonical({"title": found.title, **metadata, "contentops": block})
+    assert canonical(front) == canonical(
+        ({"title": found.title} if found.title else {}) | metadata | {"contentops": block}
+    )
 
 
 def test_compose_bytes() -> None:
@@ -88,7 +83,8 @@ def test_compose_bytes() -> None:
         '---\ntitle: "AI: a guide"\ndate: "2026-03-01"\ntags:\n  - ai\n  - "no"\ncontentops:\n  item: ai-guide\n'
         '  digest: "sha256:ab"\n  generated_at: "2026-03-01T10:00:00Z"\n---\n\n# AI\n'
     )
-    assert compose("", {}, None, "") == '---\ntitle: ""\n---\n'
+    assert compose("", {}, None, "Body") == "Body\n"
+    assert compose("", {}, None, "---\na: b\n---\n") == "---\n---\n\n---\na: b\n---\n"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +92,13 @@ def test_compose_bytes() -> None:
     [
         pytest.param("", MarkdownFile(), id="empty"),
         pytest.param("just\r\ntext", MarkdownFile(body="just\ntext\n"), id="no front matter"),
-        pytest.param("\n---\na: b\n---\n", MarkdownFile(body="---\na: b\n---\n"), id="not at the start"),
+        pytest.param("\n---\na: b\n---\n", MarkdownFile(front={"a": "b"}), id="below a blank line"),
+        pytest.param("\ufeff \r\n\r\n---\r\na: b\r\n---\r\nx", MarkdownFile(front={"a": "b"}, body="x\n"), id="two"),
+        pytest.param("\n---\na\n---\n", MarkdownFile(body="---\na\n---\n"), id="words below a blank line"),
+        pytest.param("\n---\n---\nx", MarkdownFile(body="---\n---\nx\n"), id="rules below a blank line"),
+        pytest.param("\n---\na: b\n", MarkdownFile(body="---\na: b\n"), id="a rule below a blank line"),
+        pytest.param("x\n---\na: b\n---\n", MarkdownFile(body="x\n---\na: b\n---\n"), id="not at the start"),
+        pytest.param("{{< figure >}}\n", MarkdownFile(body="{{< figure >}}\n"), id="braces that are no JSON"),
         pytest.param("----\na\n---\n", MarkdownFile(body="----\na\n---\n"), id="four dashes"),
         pytest.param("---\n---", MarkdownFile(), id="empty block"),
         pytest.param("---\n---\n---\nx", MarkdownFile(body="---\nx\n"), id="empty block, body with a rule"),
@@ -371,3 +373,76 @@ def test_provenance_leaves_out_what_is_not_known() -> None:
         "job",
         "generated_at",
     ]
+
+
+# --- bytes of a person -----------------------------------------------------------------------------------------
+
+
+def test_front_matter_below_blank_lines_is_edited_where_it_stands() -> None:
+    """Each of its bytes but those of the key stays."""
+    text = "\n \n---\na: b  # why\n---\n\nText\n"
+    assert update(text, {"a": "c"}) == text.replace("a: b", "a: c")
+    assert replace_body(text, "Other\n") == text.replace("Text", "Other")
+
+
+@pytest.mark.parametrize("text", ['{"title": "T"}\n\nText\n', '\ufeff{\n  "a" : 1\n}\n', "{}\nText\n"])
+def test_front_matter_in_json_is_named(text: str) -> None:
+    """As that in TOML is, and neither edited nor taken for words."""
+    assert "(JSON) is not supported" in split(text).problem
+    with pytest.raises(OutputError, match="JSON"):
+        update(text, {"a": 1})
+    with pytest.raises(OutputError, match="JSON"):
+        replace_body(text, "x")
+    assert split(replace_body("Text\n", text)).body == clean_body(text)
+
+
+@pytest.mark.parametrize(
+    ("before", "value", "after"),
+    [
+        ("k: [2024-10-20, 'x']", ["2024-10-20", "x", "w"], "k: [2024-10-20, 'x', w]"),
+        ("k: [ a,  b ]  # c", ["b"], "k: [ b ]  # c"),
+        ("k: [a,b]", ["a", "c", "b"], "k: [a,c,b]"),
+        ('k: [{a: 1}, "x, y", [z]]', [{"a": 1}, "x, y", ["z"], "w"], 'k: [{a: 1}, "x, y", [z], w]'),
+        ("k: [\n    2024-10-20,\n    b,\n  ]", ["2024-10-20", "c", "b"], "k: [\n    2024-10-20,\n    c,\n    b,\n  ]"),
+        ("k: [a]", ["a", "b"], "k: [a, b]"),
+        ("k: [a, b]", ["c"], "k:\n  - c"),
+        ("k:\n- 2024-10-20\n- 'x' # c", ["x", "2024-10-20", "w"], "k:\n- 'x' # c\n- 2024-10-20\n- w"),
+        ("k:\n    # first\n    - a\n\n    # second\n    - b", ["b"], "k:\n    # first\n\n    # second\n    - b"),
+        ("k:\n  - a:  1\n    b: {c: d}\n  - x", [{"a": 1, "b": {"c": "d"}}], "k:\n  - a:  1\n    b: {c: d}"),
+        ("k:\n  - |\n    - a\n  - x", ["- a\n", "x", "z"], "k:\n  - |\n    - a\n  - x\n  - z"),
+        ("k:\n  - a", ["a", {"b": 1, "c": 2}], "k:\n  - a\n  - b: 1\n    c: 2"),
+        ("k:\n  - yes\n  - 007", ["yes", "007", True], "k:\n  - yes\n  - 007\n  - true"),
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_elements_that_stay_in_a_list_keep_their_bytes(
+    before: str, value: list[object], after: str, newline: str
+) -> None:
+    """However the list is written, with the comments of its elements."""
+    text, wanted = (f"---\na: 'b'\n{entry}\nz: 0x1F\n---\n\nText\n".replace("\n", newline) for entry in (before, after))
+    edited = update(text, {"k": value})
+    assert split(edited).front["k"] == value
+    assert edited == wanted
+
+
+def test_entries_of_another_file_are_carried_as_they_are_written() -> None:
+    """With nulls, comments beside them and quotes; what is there already stays."""
+    source = (
+        "---\ntitle: T\nparams: {a: null, b: }\ntags:\n- 2024-10-20 # c\n- 'x'\nlayout:\ndraft: yes\nz: 1\n---\nText\n"
+    )
+    entries = written_entries(source, {"params", "tags", "layout", "draft", "z"})
+    target = "---\ntitle: U\nz: 2\ncontentops:\n  item: i\n---\n\nOther\n"
+    carried = carry(target, entries)
+    lines = "params: {a: null, b: }\ntags:\n- 2024-10-20 # c\n- 'x'\nlayout:\ndraft: yes\n"
+    assert carried == target.replace("contentops:", f"{lines}contentops:")
+    assert split(carry("Other\n", entries)).front == split(source).front
+    assert carry(target.replace("\n", "\r\n"), entries) == carried.replace("\n", "\r\n")
+
+
+def test_entries_that_cannot_stand_as_they_are_written_are_written_anew() -> None:
+    """One whose anchor is elsewhere, and those of front matter in braces."""
+    source = "---\na: &x [1]\nb: *x\n---\n"
+    assert split(carry("---\nt: 1\n---\n", written_entries(source, {"b"}))).front == {"t": 1, "b": [1]}
+    braces = "---\n{a: null, b: [1]}\n---\n"
+    assert split(carry("---\nt: 1\n---\n", written_entries(braces, {"a", "b"}))).front == {"t": 1, "a": None, "b": [1]}
+    assert split(carry("---\n{t: 1}\n---\n", written_entries(source, {"a"}))).front == {"t": 1, "a": [1]}

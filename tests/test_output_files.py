@@ -15,7 +15,8 @@ import pytest
 from contentops.digest import NOTHING, Digest, digest_bytes, digest_text
 from contentops.documents.files import MAX_FILE, Outputs, System
 from contentops.documents.folders import HAS_HANDLES, Folder, Tree
-from contentops.documents.front_matter import compose, update
+from contentops.documents.front_edits import update
+from contentops.documents.front_matter import compose
 from contentops.errors import FileChanged, OutputError
 from contentops.model import ItemId, Observed
 from contentops.planning.inputs import resting_place

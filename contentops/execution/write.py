@@ -9,15 +9,8 @@ from msgspec import structs
 from contentops.api.stamps import CREATED
 from contentops.digest import NOTHING, digest_bytes, is_same_json
 from contentops.documents.clean import body_digest, clean_title, title_digest
-from contentops.documents.front_matter import (
-    PROVENANCE_KEY,
-    TITLE_KEY,
-    compose,
-    provenance,
-    replace_body,
-    split,
-    update,
-)
+from contentops.documents.front_edits import replace_body, update
+from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, split
 from contentops.errors import FileChanged
 from contentops.execution.merge import merged
 from contentops.execution.primitives import Ended, Standing, Text

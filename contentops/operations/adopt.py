@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -52,8 +51,6 @@ if TYPE_CHECKING:
 
 MARKDOWN: Final = (".md", ".markdown", ".mdx")
 """How the names end of the files that are looked for in folders."""
-
-_JSON_FRONT: Final = re.compile(r"\ufeff?\{\s*(?:\"|\}\s*\n)")
 
 
 class Telling(Struct, frozen=True, kw_only=True):
@@ -170,7 +167,7 @@ def _find(workspace: Workspace, names: Sequence[str], options: Options) -> _Foun
             found.known.append(Taken(id=known.id, path=path, generates=generates, declared=True))
             continue
         file = outputs.observe(path) if not check_output(path) else None
-        if refusal := place.refusal(path) or _unusable(path, file, outputs):
+        if refusal := place.refusal(path) or _unusable(path, file):
             found.findings.append(refusal)
             continue
         assert file is not None
@@ -308,17 +305,11 @@ class _Places:
         return None
 
 
-def _unusable(path: str, file: Observed | None, outputs: Outputs) -> Diagnostic | None:
+def _unusable(path: str, file: Observed | None) -> Diagnostic | None:
     if file is None or not file.exists:
         return not_adopted(path, "does not exist")
     if file.problem:
         return Diagnostic(code="not-adopted", message=file.problem, location=Location(path))
-    try:
-        text = outputs.read(path)
-    except OutputError as error:
-        return not_adopted(path, f"cannot be read: {error.message}", error.hint)
-    if _JSON_FRONT.match(text):
-        return not_adopted(path, "starts with front matter in JSON, which is not read", "write it as YAML")
     return None
 
 

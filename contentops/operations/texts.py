@@ -11,7 +11,8 @@ from contentops.ci.results import earlier_bodies, no_history
 from contentops.digest import NOTHING, PREFIX
 from contentops.documents.clean import clean_body, clean_title
 from contentops.documents.files import Outputs
-from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, replace_body, split
+from contentops.documents.front_edits import replace_body
+from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, split
 from contentops.documents.merge import take_new
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
 from contentops.execution.poll import with_body
