@@ -493,7 +493,7 @@ def test_by_hand_without_a_setting(project: Build, invoke: Run) -> None:
     again = invoke(*command, "--yes", "--json", cwd=root)
     assert (again.code, again.json["plan"]["summary"]["changes"]) == (0, False)
     status = invoke("status", "--env", "prod", cwd=root).stdout
-    assert [line.split()[:2] for line in status.splitlines()[1:3]] == [["a", "edited"], ["b", "new"]]
+    assert [line.split()[:2] for line in status.splitlines()[1:3]] == [["a", "promoted"], ["b", "new"]]
 
 
 def test_what_cannot_be_named(project: Build, invoke: Run) -> None:

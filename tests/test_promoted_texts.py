@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import structs
 
+from contentops.documents.front_matter import split
 from contentops.documents.outline import ENGINE, has_label
 from contentops.model import OnEdit
+from contentops.operations import plan as plan_operation
 from contentops.operations import texts
+from contentops.planning.front_matter import provenance_of
+from contentops.planning.inputs import Choice
 from contentops.server.engines import outline
 from tests.fakes.api import LABEL, FakeApi
+from tests.fakes.death import witnessed
 from tests.fakes.scene import blog, quick_folder, results
 from tests.repositories import in_git
 from tests.test_promote import ENVIRONMENTS, Room, body, only, rooms
@@ -296,3 +301,47 @@ def test_an_outline_is_not_saved_to_another_server(tmp_path: Path, edited: bool)
     scene.apply(on_edit=OnEdit.KEEP, drafts=True)
     assert len(scene.api.contents) == 1
     assert scene.plan().empty
+
+
+# --- where it is from --------------------------------------------------------------------------------------
+
+
+def test_record_file_status_and_diff_say_where_a_text_is_from(tmp_path: Path) -> None:
+    """Until a job makes a text here; an edit made here leaves it where it is from."""
+    staging, prod = rooms(tmp_path, "a")
+    staging.edit("staging/a.md", "Closing", "Reviewed")
+    prod.apply()
+    record = prod.record("a")
+    assert (record.promoted_from, staging.record("a").promoted_from) == ("staging", "")
+    assert split(prod.read("live/a.md")).provenance == provenance_of(record)
+    assert provenance_of(record)["promoted_from"] == "staging"
+    assert stands(prod) == ("promoted", "staging", "from `staging`")
+    assert texts.from_generated(prod.project, "a").note == "its text was taken from `staging`"
+    prod.edit("live/a.md", "Reviewed", "Here")
+    assert stands(prod)[:2] == ("edited", "staging")
+    prod.write("content/b.yaml", blog("a", year=2027))
+    prod.apply(generate=True, on_edit=OnEdit.OVERWRITE)
+    assert prod.record("a").promoted_from == ""
+    assert "promoted_from" not in split(prod.read("live/a.md")).provenance
+    assert stands(prod) == ("as generated", "", "")
+
+
+def stands(room: Room) -> tuple[str, str, str]:
+    """What `status` says of the one item."""
+    ((one,), _) = plan_operation.status(room.project, Choice(), world=room.world())
+    return one.state, one.promoted_from, one.note
+
+
+def test_no_stop_makes_one_content_of_two_environments(tmp_path: Path) -> None:
+    """On one server prod saves as new, also where an earlier save of it may have arrived; staging's stays staging's."""
+    extra = ENVIRONMENTS.replace(', api: {base_url: "https://live.example.test/v1"}', "")
+    with quick_folder() as folder:
+        staging, prod = rooms(folder / "whole", "a", extra=extra)
+        prod.api = staging.api
+        theirs = staging.record("a").content_id
+        for where, scene in witnessed(prod, folder, prod.apply).items():
+            scene.apply()
+            ours = scene.record("a").content_id
+            assert theirs not in {"", ours, *scene.record("a").superseded}, where
+            assert set(scene.api.contents) == {theirs, ours}, where
+            assert scene.plan().empty, where

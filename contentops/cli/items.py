@@ -57,7 +57,7 @@ _NOT_FOUND = frozenset({"unknown-item", "no-project"})
 @selection_options
 @refresh_option
 def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], *, refresh: bool) -> None:
-    """Show how every item stands: as generated, edited, missing, new, changed, open, blocked, or an orphan.
+    """Show how every item stands: as generated, promoted, edited, missing, new, changed, open, blocked, or an orphan.
 
     Where manifests have errors, it shows how the records and the files stand, and warns. Needs no network, but for
     `--refresh`, and changes nothing.

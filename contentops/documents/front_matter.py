@@ -59,9 +59,17 @@ class MarkdownFile(Struct, frozen=True, kw_only=True):
         return item if isinstance(item, str) else ""
 
 
-def provenance(*, item: str, digest: str, job: str = "", generated_at: str = "") -> dict[str, Any]:
-    """The `contentops` block: which item, spec, job and time a text comes from; what is not known is left out."""
-    found = {"item": item, "digest": digest, "job": job, "generated_at": generated_at}
+def provenance(
+    *, item: str, digest: str, job: str = "", generated_at: str = "", promoted_from: str = ""
+) -> dict[str, Any]:
+    """The `contentops` block: item, spec, job, time and environment that a text comes from, where they are known."""
+    found = {
+        "item": item,
+        "digest": digest,
+        "job": job,
+        "generated_at": generated_at,
+        "promoted_from": promoted_from,
+    }
     return {key: value for key, value in found.items() if value}
 
 

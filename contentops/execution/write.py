@@ -16,8 +16,9 @@ from contentops.execution.merge import merged
 from contentops.execution.primitives import Ended, Standing, Text
 from contentops.execution.records import base_record, note
 from contentops.execution.times import iso_exact
-from contentops.model import Acknowledge, Poll, RequestId, Result, Save, Saved
+from contentops.model import BASE, Acknowledge, Poll, RequestId, Result, Save, Saved
 from contentops.planning.checked import Brought, written_title
+from contentops.planning.front_matter import provenance_of
 from contentops.planning.inputs import is_edited, is_protected
 from contentops.state.codec import Drop, Forget
 
@@ -238,6 +239,7 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
             outline=step.outline,
             generated_at=step.generated_at,
             promoted=step.body,
+            promoted_from=_promoted_from(item),
             declined=NOTHING,
             job_id="",
             request_id=RequestId(""),
@@ -248,6 +250,7 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
         record,
         generated=body_digest(text.body),
         promoted=NOTHING,
+        promoted_from="",
         declined=NOTHING,
         # Around one new section the rest stays what it was.
         outline=text.outline or (bool(item.change.section) and record.outline),
@@ -263,12 +266,21 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
 def _provenance(ctx: Context, item: Item, known: Record | None, text: Text) -> dict[str, Json] | None:
     if not ctx.project.provenance:
         return None
+    if known is not None:
+        return provenance_of(structs.replace(known, id=item.id))
     return provenance(
         item=item.id,
-        digest=known.digest if known else item.spec.digest,
-        job=known.job_id if known else text.job_id,
-        generated_at=known.generated_at if known else text.generated_at,
+        digest=item.spec.digest,
+        job=text.job_id,
+        generated_at=text.generated_at,
+        promoted_from=_promoted_from(item),
     )
+
+
+def _promoted_from(item: Item) -> str:
+    """The environment that the text of a change comes from; empty: none."""
+    step = item.change.promotion
+    return (step.environment or BASE) if step is not None else ""
 
 
 def composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> str:

@@ -69,6 +69,8 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     In locks of earlier versions it may also be one that was declined."""
     outline: bool = False
     """Its text came as a draft outline of the bundled server, as far as that says so."""
+    promoted_from: str = ""
+    """The environment its text was taken from, `default` for the settings without one; empty: none, or not known."""
     declined: Digest = NOTHING
     """Body digest of another environment's text in whose place a person kept the file since; empty: none."""
     saved: Saved | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs, to_builtins
 
+from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, did_you_mean
@@ -94,6 +95,8 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
     output: str
     credits: int = 0
     generated_at: str = ""
+    promoted_from: str = ""
+    """The environment its text was taken from; empty: none, or not known."""
     holder: str = ""
     """What works on it, and where: `worker on HOST`; empty: nothing does, but for this machine."""
     note: str = ""
@@ -158,12 +161,19 @@ def _status(item: Candidate, found: PlanInputs, drift: str) -> ItemStatus:
         credits=record.credits if record else 0,
         generated_at=record.generated_at if record else "",
         holder=change.holder if change else "",
-        note=(change.hint if change else "") or drift,
+        promoted_from=record.promoted_from if record else "",
+        note=(change.hint if change else "") or drift or _origin(record),
     )
 
 
+def _origin(record: Record | None) -> str:
+    return f"from `{record.promoted_from}`" if record is not None and record.promoted_from else ""
+
+
 def _edited(record: Record | None, observed: Any) -> bool:
-    return bool(record and record.generated and observed and observed.exists and observed.body != record.generated)
+    if record is None or not record.generated or not observed or not observed.exists:
+        return False
+    return observed.body not in (record.generated, record.promoted if record.is_promoted else NOTHING)
 
 
 def _word(change: Change | None, record: Record | None, states: frozenset[str], *, edited: bool) -> str:
@@ -178,6 +188,8 @@ def _word(change: Change | None, record: Record | None, states: frozenset[str], 
         return "edited"
     if change is not None and change.action not in (Action.NONE, Action.DRAIN):
         return "moved" if change.has(Move) else "unsaved" if change.names == ("save",) else "changed"
+    if record is not None and record.is_promoted:
+        return "promoted"
     return "as generated" if record is None or record.generated else "adopted"
 
 

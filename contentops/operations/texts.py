@@ -78,7 +78,8 @@ def from_generated(project: Project, item: str) -> Difference:
         raise StateError(message, code="no-generated-text", hint=hint)
     entries = [entry for entry in state.entries.values() if entry.item == item]
     front = {one.key: (one.before, one.after) for one in drifted(project, record, observed, entries)}
-    return Difference(old="generated", new="file", before=text, after=file, front=front)
+    note = f"its text was taken from `{record.promoted_from}`" if record.promoted_from else ""
+    return Difference(old="generated", new="file", before=text, after=file, front=front, note=note)
 
 
 def from_remote(

@@ -86,7 +86,13 @@ def _is_other_block(record: Record, file: Observed) -> bool:
 
 def provenance_of(record: Record) -> dict[str, Json]:
     """The `contentops` block of a record's text."""
-    return provenance(item=record.id, digest=record.digest, job=record.job_id, generated_at=record.generated_at)
+    return provenance(
+        item=record.id,
+        digest=record.digest,
+        job=record.job_id,
+        generated_at=record.generated_at,
+        promoted_from=record.promoted_from,
+    )
 
 
 def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
