@@ -264,8 +264,8 @@ def test_a_draft_of_the_embedded_server_answers_no_request(root: Path) -> None:
 
 
 def test_a_section_that_fails_leaves_the_text_as_it_is(root: Path) -> None:
-    """Its retries are sections too; given up, nothing is left to do."""
-    checks = "checks: {excludes: [about nothing], retries: 1}"  # what the server of the tests makes of a section
+    """Its retries are sections too; given up, the server has the file's text again."""
+    checks = "checks: {excludes: [Section], retries: 1}"  # what the server of the tests makes of a section
     scene = _scene(root, checks, "one", good=1)
     scene.apply()
     before = scene.read("out/one.md")
@@ -274,8 +274,14 @@ def test_a_section_that_fails_leaves_the_text_as_it_is(root: Path) -> None:
     assert results(scene.apply(**asked)) == {"one": "blocked"}
     assert (scene.api.credits, scene.api.count("section"), scene.read("out/one.md")) == (12, 2, before)
     assert (_one(scene).blocked, scene.entry("one").section) == ("checks-failed", "Closing")
+    assert _one(scene, refresh=True).blocked == "checks-failed"
+    assert results(scene.apply(refresh=True)) == {"one": "blocked"}
+    assert scene.read("out/one.md") == before
     resolve(scene.project, "one", request=scene.entry("one").short, forget=True)
-    assert scene.plan().empty
+    assert scene.actions(refresh=True) == {"one": "save"}
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    (stored,) = scene.api.contents.values()
+    assert (before.endswith(stored.body), scene.plan(refresh=True).empty) == (True, True)
 
 
 def test_a_stored_text_is_held_against_checks_too(root: Path) -> None:

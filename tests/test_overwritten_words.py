@@ -8,15 +8,18 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from contentops.digest import digest_bytes
+from contentops.documents.clean import body_digest
 from contentops.model import Action, JobState, OnEdit
 from contentops.planning.inputs import FinishedText
+from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, results
-from tests.fakes.sides import a_file, a_record, a_spec, an_entry, only_change, plan_of
+from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry, only_change, plan_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,22 +94,27 @@ def test_a_replacement_of_an_edited_file_is_finished_by_the_same_command(state: 
 def test_a_section_under_way_is_finished_over_a_saved_edit() -> None:
     """The rest of the file is what the server has, so nothing of it goes."""
     spec = a_spec()
-    file = a_file(spec.output, body=HAND)
-    entry = an_entry(spec, attempt=2, section="Two")
-    record = a_record(spec, saved=HAND)
-    change = only_change([spec], [record], [file], entries=[entry], sections={"a": "Two"})
+    made, edited = "## One\n\na\n\n## Two\n\nb\n", "## One\n\nMINE\n\n## Two\n\nb\n"
+    file, entry = a_file(spec.output, body=edited), an_entry(spec, attempt=2, section="Two")
+    sides = a_situation([spec], [a_record(spec, body=made, saved=edited)], [file], entries=[entry])
+    texts = {body_digest(text): text for text in (made, edited)}
+    sides = structs.replace(sides, text=texts.get, read=lambda _: edited)
+    (change,) = make_plan(sides).changes
     assert (change.action, change.section, change.attempt) == (Action.FINISH, "Two", 2)
-    assert _told(change) == ["`out/a.md` was edited by hand"]
+    assert _told(change) == []
+    other = structs.replace(entry, section="One")
+    held = make_plan(structs.replace(sides, state=structs.replace(sides.state, entries={other.request_id: other})))
+    assert [change.blocked for change in held.changes] == ["edited"]
 
 
-def test_a_section_under_way_waits_where_the_rest_was_edited_since() -> None:
-    """The server would give back a text without those words."""
+def test_a_section_under_way_waits_where_no_one_knows_what_was_generated() -> None:
+    """All of an edited file may be a person's then."""
     spec = a_spec()
     entry = an_entry(spec, attempt=2, section="Two")
     file = a_file(spec.output, body=HAND)
     change = only_change([spec], [a_record(spec)], [file], entries=[entry], sections={"a": "Two"})
     assert (change.action, change.blocked) == (Action.BLOCKED, "edited")
-    assert "`--on-edit overwrite` puts the text under way in its place" in change.hint
+    assert "`--on-edit overwrite` puts the section under way in its place" in change.hint
 
 
 def test_a_killed_replacement_costs_once(tmp_path: Path) -> None:

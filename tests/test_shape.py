@@ -15,6 +15,7 @@ PARAMETERS = 6
 MANY_PARAMETERS = {
     "api/session.__init__": "the settings, the secrets, and each edge that a test replaces",
     "cli/apply.command": "one for each option of the command line",
+    "cli/apply.regenerate": "the same",
     "cli/commit.command": "the same",
     "cli/plan.command": "the same",
     "cli/queue.command": "the same",

@@ -172,13 +172,26 @@ def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, A
 @click.command("regenerate", short_help="Generate one section of an item again.")
 @click.argument("item", shell_complete=offers("items"))
 @click.option("--section", "heading", metavar="HEADING", required=True, help="The heading of the section.")
+@click.option(
+    "--on-edit",
+    type=click.Choice(["block", "overwrite"]),
+    help="What to do where you wrote in the section by hand.",
+)
 @_approving
 @server_options
 def regenerate(
-    session: Session, item: str, heading: str, approve_credits: int | None, *, approve_changes: bool, yes: bool
+    session: Session,
+    item: str,
+    heading: str,
+    on_edit: str | None,
+    approve_credits: int | None,
+    *,
+    approve_changes: bool,
+    yes: bool,
 ) -> int:
     """Generate the section HEADING of ITEM again; the rest of its text stays.
 
+    The section reaches to the next heading of its level or a higher one: the deeper ones under it belong to it.
     Shows the plan and its price first, and costs as much as a generation of the item's tier. The request and the reply
     of this endpoint are documented nowhere: what is sent is what `contentops serve` takes, and may not fit the real
     service.
@@ -186,12 +199,11 @@ def regenerate(
     from contentops.cli.run import carry_out
     from contentops.operations.apply import ApplyOptions, Approval
     from contentops.operations.plan import section
-    from contentops.planning.inputs import Choice
 
     project = session.project()
     sections = {item: section(project, item, heading)}
     approval = Approval(credits=approve_credits, changes=approve_changes)
-    inputs = {"variables": session.variables, "sections": sections}
+    inputs = {"variables": session.variables, "sections": sections, "on_edit": on_edit}
     options = ApplyOptions(approval=approval, inputs=inputs)
     manner = Manner(yes=yes, verbose=True, as_json=session.as_json, world=session.world())
 
@@ -199,7 +211,7 @@ def regenerate(
         named, variables = shlex.quote(item), [f"--var {shlex.quote(each)}" for each in session.variables]
         if any("write" in outcome.steps for outcome in run.outcomes):
             return command_line("apply", session.environment, ["--select", named, *variables])
-        flags = [named, "--section", shlex.quote(heading), *variables]
+        flags = [named, "--section", shlex.quote(heading), *([f"--on-edit {on_edit}"] if on_edit else []), *variables]
         return command_line("regenerate", session.environment, flags)
 
-    return carry_out(project, Choice(select=(item,), sections=sections), options, manner, again)
+    return carry_out(project, choice_of(select=(item,), sections=sections, on_edit=on_edit), options, manner, again)

@@ -11,6 +11,7 @@ from contentops.errors import StateError, plural
 from contentops.execution.merge import merged
 from contentops.execution.poll import poll
 from contentops.execution.primitives import CheckedBody, Ended, Job
+from contentops.execution.records import arrived
 from contentops.execution.submit import submit
 from contentops.execution.write import coming_title, composed
 from contentops.model import NO_CHECKS, Level, Result, Submit, Write
@@ -104,13 +105,13 @@ async def retry(ctx: Context, item: Item, place: JobPlace, step: RetryText, stan
         ctx.run.record("retry", Drop(entry.request_id))
         standing = standing.after(found)
         if isinstance(found, Job):
-            standing = standing.after(await poll(ctx, item, place, found))
+            standing = arrived(ctx, item, standing.after(await poll(ctx, item, place, found)))
     return standing
 
 
 def _is_a_persons_fault(ctx: Context, item: Item, standing: Standing, write: Write) -> bool:
     """Whether only what a person wrote fails, so that no other text would help; what commands say is laid to that."""
-    if standing.merged is None or standing.text is None:
+    if standing.merged is None or standing.text is None or item.change.section:
         return False
     about = _about(ctx, item, standing, write, standing.text.body)
     return not blocks(check_text(item.spec.checks, about, ctx.exists))

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.digest import NOTHING
+from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.documents.merge import merge_edits, take_new
+from contentops.documents.new_section import Unusable, put_section, take_section
 from contentops.documents.paths import split_path
 from contentops.execution.primitives import Ended, MergedBody
 from contentops.model import KeptWords, Result
 from contentops.planning.edits import heading_of, why_not_merged
 from contentops.planning.remote import conflict_folder
+from contentops.planning.section import known_texts, unusable_hint, unusable_words
 
 if TYPE_CHECKING:
     from contentops.execution.context import Context
@@ -25,6 +28,8 @@ def merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Obse
     """With the body that is written where a person's words stay in it. Raises Ended where that cannot be."""
     text = standing.text
     assert text is not None
+    if item.change.section:
+        return _with_section(ctx, item, standing, step, seen)
     if standing.merged is not None or not (step.merges or step.joins) or not seen.exists or seen.problem:
         return standing
     edited = split(ctx.outputs.read(step.target)).body
@@ -45,6 +50,33 @@ def merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Obse
         raise Ended(Result.BLOCKED, "not merged; the new text is kept", trouble[1] if trouble is not None else "")
     kept = tuple(KeptWords(heading=heading_of(each.key), new=each.new) for each in found.kept)
     return structs.replace(standing, merged=MergedBody(found.body, kept))
+
+
+def _with_section(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> Standing:
+    """With the file's text that has the section in it that a job made again. Raises Ended where it cannot be taken."""
+    text, record = standing.text, standing.recorded
+    assert text is not None
+    if standing.merged is not None:
+        return standing
+    if not seen.exists or seen.problem:
+        raise Ended(Result.BLOCKED, seen.problem or f"`{step.target}` is gone; its new section is kept", _AGAIN)
+    edited = split(ctx.outputs.read(step.target)).body
+    known = known_texts(record, body_digest(text.body), ctx.text)
+    found = take_section(edited, text.body, item.change.section, known)
+    if isinstance(found, Unusable):
+        hint = unusable_hint(item.id, text.entry, found) if text.entry is not None else ""
+        raise Ended(Result.BLOCKED, unusable_words(item.change.section, found), hint)
+    body, new = found
+    # Only the section is a job's: all else in the file is whose it was.
+    base = edited if seen.body == record.generated else ctx.text(record.generated) if record.generated else None
+    generated = put_section(base, new) if base is not None else None
+    if text.content_id != record.content_id:
+        # The content that was asked about is the item's, wherever else its new section was stored.
+        standing = structs.replace(standing, text=structs.replace(text, content_id=""))
+    return structs.replace(standing, merged=MergedBody(body, generated=generated or ""))
+
+
+_AGAIN = "run `contentops plan` to see where it stands"
 
 
 def _joined(ctx: Context, standing: Standing, step: Write, edited: str) -> str:

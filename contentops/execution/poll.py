@@ -10,7 +10,7 @@ from contentops.api.calls import Content, Failure, FailureKind, GetContent, GetS
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.context import PASSING, Attempts
 from contentops.execution.primitives import Ended, Job, Priority, Text, Watch
-from contentops.execution.records import failed, keep_text, naming, textless
+from contentops.execution.records import arrived, failed, keep_text, naming, textless
 from contentops.execution.submit import by_content, collect_lost
 from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result, Saved
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
-    from contentops.execution.primitives import Item
+    from contentops.execution.primitives import Item, Standing
     from contentops.model import Drain, Fetch, OpenEntry, Record, Remote
 
 AGAIN = "run `contentops apply` again; it polls the same job"
@@ -273,22 +273,23 @@ def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) 
 # --- collect ---------------------------------------------------------------------------------------------------
 
 
-async def collect(ctx: Context, item: Item, place: JobPlace, step: Drain) -> None:
+async def collect(ctx: Context, item: Item, place: JobPlace, standing: Standing, step: Drain) -> Standing:
     """Bring the text of a job that no change waits for into the cache; writes nothing. Raises Ended."""
-    entry = step.entry
+    entry, found = step.entry, None
     if entry.state is JobState.PAID:
         try:
-            await _fetch_paid(ctx, item, place, entry)
+            found = await _fetch_paid(ctx, item, place, entry)
         except Ended as end:
             if end.gone:
                 # No one waits for it, and no one has it: keeping the entry would only repeat this for ever.
                 ctx.run.record("lost", Drop(entry.request_id))
             raise
     else:
-        found: Job | Text = Job(entry=entry)
+        job: Job | Text = Job(entry=entry)
         if entry.state in (JobState.SUBMITTING, JobState.UNKNOWN):
-            found = await collect_lost(ctx, item, place, entry)
-        if isinstance(found, Job):
-            await poll(ctx, item, place, found)
+            job = await collect_lost(ctx, item, place, entry)
+        found = await poll(ctx, item, place, job) if isinstance(job, Job) else job
+    standing = arrived(ctx, item, standing, found)
     if not step.keep:
         ctx.run.record("drained", Drop(entry.request_id))
+    return standing

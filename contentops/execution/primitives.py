@@ -260,6 +260,8 @@ class MergedBody(Struct, frozen=True):
     body: str
     kept: tuple[KeptWords, ...] = ()
     """The sections of a person that stay in it."""
+    generated: str = ""
+    """Of a section made again: the generated text with that section in it; empty: that text is not at hand."""
 
 
 class CheckedBody(Struct, frozen=True):

@@ -12,7 +12,7 @@ from contentops.execution.check import checked, hold_back, retry
 from contentops.execution.merge import keep_conflict
 from contentops.execution.poll import collect, fetch, poll
 from contentops.execution.primitives import Ended, Item, Job, Standing, Stopped, Text
-from contentops.execution.records import new_entry
+from contentops.execution.records import arrived, new_entry
 from contentops.execution.save import save
 from contentops.execution.submit import collect_lost, look_up, submit
 from contentops.execution.write import acknowledge, move, promote, remove, update_front, write
@@ -104,7 +104,7 @@ async def carry_out(ctx: Context, item: Item, standing: Standing) -> Outcome:
                     ctx.event("step-started", item.id, name)
                 for step in steps:
                     if isinstance(step, Drain):
-                        left += await _drained(ctx, item, step)
+                        standing = await _drained(ctx, item, standing, step, left)
                     else:
                         standing = await _step(ctx, item, place, step, standing)
                 done.append(name)
@@ -146,7 +146,7 @@ async def _step(ctx: Context, item: Item, place: JobPlace, step: Step, standing:
     """Carry out one step; returns where the item stands then."""
     match step:
         case LookUp() | Submit() | Poll() | Fetch() | Promote():
-            return standing.after(await _bring(ctx, item, place, step, standing))
+            return arrived(ctx, item, standing.after(await _bring(ctx, item, place, step, standing)))
         case RetryText():
             return await retry(ctx, item, place, step, standing)
         case Write():
@@ -205,18 +205,20 @@ def _earlier(ctx: Context, standing: Standing, step: Submit) -> Text | None:
     return Text.of(stored)
 
 
-async def _drained(ctx: Context, item: Item, step: Drain) -> list[tuple[OpenEntry, Ended]]:
-    """Collect the text of a job no one waits for; the entry, and why, where it brought none."""
+async def _drained(
+    ctx: Context, item: Item, standing: Standing, step: Drain, left: list[tuple[OpenEntry, Ended]]
+) -> Standing:
+    """Collect the text of a job no one waits for; `left` gets the entry, and why, where it brought none."""
     entry = step.entry
     try:
         with ctx.run.place() as place:
-            await collect(ctx, item, place, step)
+            return await collect(ctx, item, place, standing, step)
     except Ended as end:
         if end.result is Result.PENDING or ctx.run.stopped:
             raise
         if ctx.run.entry(entry.request_id) is not None:
-            return [(entry, end)]
-    return []
+            left.append((entry, end))
+    return standing
 
 
 def _end(ctx: Context, item: Item, left: list[tuple[OpenEntry, Ended]]) -> Ended:

@@ -181,6 +181,21 @@ def keep_text(ctx: Context, job: Job, found: Content, *, engine: str = "", verba
     return structs.replace(Text.of(stored, paid), paid_now=job.sent is not None, verbatim=verbatim)
 
 
+def arrived(ctx: Context, item: Item, standing: Standing, found: Text | None = None) -> Standing:
+    """Record that the item's content may hold what its job made of one section there, so that it is no one's edit.
+
+    `found`: the text; None: that of `standing`. Until the file's own text is saved, the server counts as not having it.
+    """
+    record, text = standing.record, found or standing.text
+    entry = text.entry if text is not None else None
+    if record is None or record.saved is None or record.server != ctx.server or entry is None:
+        return standing
+    if not entry.section or entry.item != item.id or record.saved.body == entry.body:
+        return standing
+    saved = structs.replace(record.saved, body=entry.body, server_body=record.saved.body)
+    return structs.replace(standing, record=note(ctx, item, "section", structs.replace(record, saved=saved)))
+
+
 # --- the item --------------------------------------------------------------------------------------------------
 
 

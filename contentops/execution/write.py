@@ -94,7 +94,7 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
         title = seen.title or title
     else:
         persons = seen.exists and _is_a_persons(item, standing.record, step, seen, stands=stands)
-        if persons and standing.merged is None:
+        if persons and (standing.merged is None or item.change.section):
             # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
             copy = ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
         try:
@@ -136,7 +136,7 @@ def _recorded(ctx: Context, item: Item, standing: Standing, step: Write, record:
     drops = [Drop(entry.request_id) for entry in (*own, *item.failed)]
     record = _generated(ctx, item, standing, record, text)
     is_own = ctx.index.owners.is_free(text.content_id, item, standing)
-    if standing.merged is not None and text.content_id and is_own and item.change.has(Save):
+    if standing.merged is not None and text.content_id and is_own and item.change.has(Save) and not item.change.section:
         record = _stored_by_itself(ctx, record, text)
     return structs.replace(standing, record=note(ctx, item, "write", record, *drops), fresh=True)
 
@@ -185,6 +185,8 @@ def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, d
     The plan cannot know where neither cache nor entry tells the text: it takes the provenance block's word for it.
     """
     entry = item.change.entry
+    if item.change.section and standing.text is not None and standing.text.job_id and not step.replaces_edit:
+        return seen.body != digest and seen.provenance.get("job") == standing.text.job_id
     if entry is None or entry.body or not item.change.has(Poll) or seen.body == digest:
         return False
     if step.replaces_edit or step.merges or step.joins:
@@ -198,6 +200,8 @@ def _is_a_persons(item: Item, record: Record | None, step: Write, seen: Observed
     # What was taken from another environment before is there still, in its history.
     taken = record is not None and item.change.promotion is not None and seen.body == record.promoted
     body = not stands and not taken and (record is None or is_edited(seen, record))
+    if item.change.section:
+        body = not stands and step.replaces_edit
     return body or _replaces_values(record, step, seen)
 
 
@@ -246,9 +250,16 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
             credits=0,
             attempt=max([record.attempt, *here]),
         )
+    generated = body_digest(text.body)
+    if item.change.section:
+        made = standing.merged.generated if standing.merged is not None else ""
+        # Where the generated text is not at hand, the file stays one that a person wrote in.
+        generated = body_digest(made) if made else record.generated
+        if made:
+            ctx.cache.keep_body(generated, made)
     return structs.replace(
         record,
-        generated=body_digest(text.body),
+        generated=generated,
         promoted=NOTHING,
         promoted_from="",
         declined=NOTHING,

@@ -62,7 +62,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     metadata: Mapping[str, Json] = field(default_factory=dict)
     """As last written."""
     generated: Digest = NOTHING
-    """Body digest of the last text a job made for this item; empty if adopted."""
+    """Body digest of the last text a job made for this item, with sections it made again; empty if adopted."""
     promoted: Digest = NOTHING
     """Body digest of another environment's text that was last taken; empty: none.
 

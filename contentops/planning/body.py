@@ -9,10 +9,11 @@ from msgspec import structs
 from contentops.documents.paths import collision_key
 from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll, Reason, Submit, request_id
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
-from contentops.planning.edits import BodyAnswer, block, edit, foreign_hint, why_changed
+from contentops.planning.edits import BodyAnswer, block, foreign_hint, why_changed
 from contentops.planning.inputs import TRIES, failed_attempts, is_ours, price_of
 from contentops.planning.promote import asked_here, held_back, promoted
 from contentops.planning.remote import edited_there, merge_trouble, replaced, words_in_the_way
+from contentops.planning.section import asked_reason, section_in_the_way, words_in_section
 
 if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, RequestId, Step
@@ -71,8 +72,10 @@ def _section(item: ItemSides) -> BodyAnswer | None:
     known = item.inputs.saved_body(record) == item.file.body and not item.is_edited_there
     if not record.content_id or not known:
         return block("not-saved", f"the server does not have the text of `{item.file.path}` as it is; apply first")
-    reason = Reason(kind="section", detail=f"`{heading}` is generated again, as asked for")
-    return _again(item, record, (reason,), heading)
+    words = words_in_section(item, heading) or BodyAnswer()
+    if words.settles:
+        return words
+    return _again(item, record, (asked_reason(item, heading), *words.reasons), heading)
 
 
 def _replace(item: ItemSides) -> BodyAnswer | None:
@@ -167,21 +170,19 @@ def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: b
 def _in_the_way(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
     """What holds the text of an open entry back from the file; else why it is written, with what stays or is lost."""
     why = why_changed(item)
+    if entry.section and item.own is not None:
+        found = section_in_the_way(item, entry)
+        return structs.replace(found, reasons=(*why, *found.reasons))
     if not item.is_edited_there and (not item.file.exists or _is_text_of(item, entry)):
         return BodyAnswer(reasons=why)
     if not _is_asked_for(item, entry) and (words := words_in_the_way(item, why, entry)) is not None:
         return words
-    return BodyAnswer(reasons=(*why, *(edit(item) if entry.section else replaced(item))))
+    return BodyAnswer(reasons=(*why, *replaced(item)))
 
 
 def _is_asked_for(item: ItemSides, entry: OpenEntry) -> bool:
     """Whether the entry is what this very command asks for in place of the file as it is, edited or not."""
-    if item.own is None or entry.attempt <= item.own.attempt:
-        return False
-    if item.spec.id in item.inputs.choice.sections:
-        # All but the section stays, so the rest of the file must be what the server has.
-        return bool(entry.section) and item.inputs.saved_body(item.own) == item.file.body
-    return item.spec.id in item.inputs.choice.replace
+    return item.own is not None and entry.attempt > item.own.attempt and item.spec.id in item.inputs.choice.replace
 
 
 def _is_text_of(item: ItemSides, entry: OpenEntry) -> bool:

@@ -13,6 +13,7 @@ from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import which_front_matter
 from contentops.planning.inputs import price_of
 from contentops.planning.remote import renewed
+from contentops.planning.section import taken_section
 from contentops.sections import main_heading
 
 if TYPE_CHECKING:
@@ -104,7 +105,10 @@ def failed_checks(item: ItemSides, entry: OpenEntry | None = None, words: BodyAn
     body = item.inputs.text(digest) if digest else None
     if body is None:
         return ()
-    if words.merges:
+    if entry is not None and entry.section:
+        taken = taken_section(item, entry)
+        body = taken[0] if isinstance(taken, tuple) else body
+    elif words.merges:
         merged = renewed(item, words, body)
         body = merged.body if merged is not None else body
     answer = BodyAnswer(steps=(Fetch(digest=item.spec.digest),))

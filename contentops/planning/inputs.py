@@ -239,8 +239,14 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_edited_there(self) -> bool:
-        """Whether a person has edited that content in WriterzRoom since it was saved."""
-        return self.remote is not None and self.own is not None and is_edited_there(self.remote, self.own)
+        """Whether a person has edited that content in WriterzRoom since it was saved.
+
+        A section made again is no one's edit: what its job left there is known, or will be once that was asked for.
+        """
+        if self.remote is None or self.own is None:
+            return False
+        left = {entry.body for entry in pending(self.entries) if entry.section}
+        return left.isdisjoint({NOTHING, self.remote.body}) and is_edited_there(self.remote, self.own)
 
     @property
     def under_way(self) -> list[OpenEntry]:
@@ -280,9 +286,11 @@ def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
 def is_edited(file: Observed, record: Record, entries: Iterable[OpenEntry] = ()) -> bool:
     """Whether the body on disk is not the last text a job made for this item.
 
-    A paid text that no record carries yet counts too: its file may have been written just before a stop.
+    A paid text that no record carries yet counts too: its file may have been written just before a stop. Not one with
+    a section made again: the rest of it may be a person's.
     """
-    ours = {record.generated, *(entry.body for entry in entries if entry.state is JobState.PAID)}
+    paid = (entry.body for entry in entries if entry.state is JobState.PAID and not entry.section)
+    ours = {record.generated, *paid}
     return file.exists and file.body not in ours
 
 

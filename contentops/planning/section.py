@@ -1,0 +1,112 @@
+"""One section made again: what is asked about before it is paid for, and why what came is not written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentops.digest import NOTHING
+from contentops.documents.clean import body_digest
+from contentops.documents.new_section import Unusable, deeper, is_touched, take_section
+from contentops.model import OnEdit, Reason
+from contentops.planning.edits import BodyAnswer, block, edit, heading_of, listed, on_edit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.digest import Digest
+    from contentops.documents.new_section import NewSection
+    from contentops.model import ItemId, OpenEntry, Record
+    from contentops.planning.inputs import ItemSides
+
+UNUSABLE = "unusable-section"
+"""The reason an item is held back whose paid section cannot be taken from what the server answered."""
+
+
+def asked_reason(item: ItemSides, heading: str) -> Reason:
+    """Why a section is paid for, with the deeper ones that it takes the place of."""
+    under = listed([heading_of(key) for key in deeper(item.inputs.read(item.file.path), heading)])
+    detail = f"`{heading}` is generated again, as asked for"
+    return Reason(kind="section", detail=f"{detail}, with what is under it: {under}" if under else detail)
+
+
+def words_in_section(item: ItemSides, heading: str, entry: OpenEntry | None = None) -> BodyAnswer | None:
+    """What `on_edit` says where a person wrote in that section of the file; None: no one did.
+
+    Where no one can tell what was generated, all of an edited file is a person's. The answer of an overwrite is the
+    reason alone.
+    """
+    own, path = item.own, item.file.path
+    base = item.inputs.text(own.generated) if own is not None and own.generated else None
+    if not item.is_edited or (base is not None and not is_touched(base, item.inputs.read(path), heading)):
+        return None
+    where = f"`{heading}` of `{path}`"
+    if on_edit(item) is OnEdit.OVERWRITE:
+        detail = f"{where} was edited by hand, and that text is replaced"
+        return BodyAnswer(reasons=(Reason(kind="edited", detail=detail),))
+    told = edit(item)
+    hint = f"{where} was edited by hand; `--on-edit overwrite` generates it again all the same"
+    if entry is not None:
+        give_up = f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` keeps the file"
+        hint = f"{where} was edited by hand; `--on-edit overwrite` puts the section under way in its place, {give_up}"
+    return block("edited", hint, reasons=told, entry=entry)
+
+
+def section_in_the_way(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
+    """What holds a section under way back from the file; else why it is written, with the words it replaces."""
+    path, there = item.file.path, item.is_edited_there
+    give_up = f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` gives the section up"
+    if not item.file.exists:
+        hint = f"`{path}` is gone, and only its section `{entry.section}` is under way: restore the file, or {give_up}"
+        return block("missing", hint, entry=entry)
+    if there:
+        hint = f"the text was edited in WriterzRoom while `{entry.section}` was written again; {give_up}"
+        return block("edited-there", hint, entry=entry)
+    taken = taken_section(item, entry)
+    if isinstance(taken, Unusable):
+        return block(UNUSABLE, unusable_hint(item.spec.id, entry, taken), entry=entry)
+    # Written already, and only the record of that was lost: its text says so, or the file where no one knows that.
+    if body_digest(taken[0]) == item.file.body if taken else entry.job_id == item.file.provenance.get("job") != "":
+        return BodyAnswer()
+    return words_in_section(item, entry.section, entry) or BodyAnswer()
+
+
+def taken_section(item: ItemSides, entry: OpenEntry) -> tuple[str, NewSection] | Unusable | None:
+    """The file's text with the section of a paid entry in it; None where its text is not here."""
+    stored = item.inputs.stored(entry.digest)
+    body = entry.body or (stored.body if stored is not None and stored.request_id == entry.request_id else NOTHING)
+    answer = item.inputs.text(body) if body else None
+    if answer is None or not item.file.exists:
+        return None
+    known = known_texts(item.own, body, item.inputs.text)
+    return take_section(item.inputs.read(item.file.path), answer, entry.section, known)
+
+
+def known_texts(record: Record | None, answer: Digest, text: Callable[[Digest], str | None]) -> tuple[str, ...]:
+    """The texts that the server may have written a section into, besides that of the file, as far as they are here."""
+    saved = record.saved if record is not None else None
+    bodies: frozenset[Digest] = saved.bodies if saved is not None else frozenset()
+    return tuple(found for digest in sorted(bodies - {answer, NOTHING}) if (found := text(digest)) is not None)
+
+
+def unusable_words(heading: str, why: Unusable) -> str:
+    """Why a section is not taken, in words."""
+    match why.why:
+        case "others":
+            names = listed([heading_of(key) for key in why.others])
+            return f"the server changed other sections than `{heading}`: {names}"
+        case "beside":
+            return f"the server's answer holds more than the section `{heading}`, and not the whole text"
+        case "absent":
+            return f"the server's answer has no heading `{heading}`"
+        case "empty":
+            return f"the server's answer has no text under `{heading}`"
+        case "gone":
+            return f"the file has not one section `{heading}` any more"
+        case _:
+            return f"the new text of `{heading}` would take in what follows it: it leaves code or a comment open"
+
+
+def unusable_hint(id_: ItemId, entry: OpenEntry, why: Unusable) -> str:
+    """What to do about a section that is not taken."""
+    given = f"`contentops state resolve {id_} --forget --request {entry.short}` gives it up"
+    return f"{unusable_words(entry.section, why)}; it is kept as paid and not written; {given}"

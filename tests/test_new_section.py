@@ -1,0 +1,376 @@
+"""A section made again: taken out of whatever a server answers, and no one's other words changed by it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contentops.documents.front_matter import split
+from contentops.documents.new_section import NewSection, Unusable, deeper, is_touched, put_section, take_section
+from contentops.model import JobState, OnEdit
+from contentops.operations.records import resolve
+from contentops.sections import cut
+from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.death import Death
+from tests.fakes.scene import Scene, blog, results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentops.model import Change, Outcome
+    from tests.running import Run
+
+TEXT = """\
+Hello.
+
+## Intro
+
+old
+
+Prices
+------
+
+ten
+
+### Monthly
+
+one
+
+## Refunds
+
+none
+"""
+
+
+# --- what is taken from an answer --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        pytest.param(TEXT.replace("ten", "new"), TEXT.replace("ten", "new"), id="whole"),
+        pytest.param(TEXT.replace("ten", "new").replace("\n\n## ", "\n\n\n## "), None, id="whole, other blank lines"),
+        pytest.param(
+            TEXT.replace("ten\n\n### Monthly\n\none", "new"),
+            TEXT.replace("ten\n\n### Monthly\n\none", "new"),
+            id="less",
+        ),
+        pytest.param("## Prices\n\nnew\n", TEXT.replace("ten", "new"), id="alone, what is under it stays"),
+        pytest.param("# Prices #\nnew", TEXT.replace("\nten", "new"), id="alone, of another level"),
+        pytest.param(
+            "## Prices\n\nnew\n\n### Weekly\n\ntwo",
+            TEXT.replace("ten", "new").replace("Monthly\n\none", "Weekly\n\ntwo"),
+            id="alone with more",
+        ),
+    ],
+)
+def test_a_section_is_taken(answer: str, body: str | None) -> None:
+    """From a whole text or alone; everything else stays byte for byte."""
+    taken = take_section(TEXT, answer, "Prices", ())
+    assert isinstance(taken, tuple)
+    assert taken[0] == body or (body is None and TEXT.replace("ten", "new") == taken[0].replace("\n\n\n", "\n\n"))
+    assert put_section(TEXT, taken[1]) == taken[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "why", "others"),
+    [
+        pytest.param(TEXT.replace("ten", "new").replace("old", "older"), "others", ["Intro"], id="another one changed"),
+        pytest.param(TEXT.replace("Hello.\n\n", ""), "others", [""], id="one is gone"),
+        pytest.param(TEXT.replace("ten\n", "new\n\n## Added\n\nx\n"), "others", ["Added", "Monthly"], id="one more"),
+        pytest.param("new\n", "absent", [], id="without the heading"),
+        pytest.param("Here it is:\n\n## Prices\n\nnew\n", "beside", [], id="more than the section"),
+        pytest.param("## Prices\n", "empty", [], id="no text"),
+        pytest.param("## Prices\n\n```\nnew\n", "open", [], id="open code"),
+        pytest.param("## Prices\n\n<!--\nnew\n", "open", [], id="open comment"),
+        pytest.param("# Prices\n\nnew\n\n## Weekly\n\ntwo", "open", [], id="headings that are not below it"),
+    ],
+)
+def test_a_section_is_not_taken(answer: str, why: str, others: list[str]) -> None:
+    """Where anything else changed, or where it is not told apart."""
+    taken = take_section(TEXT, answer, "Prices", ())
+    assert isinstance(taken, Unusable)
+    assert (taken.why, [key.heading for key in taken.others]) == (why, others)
+
+
+def test_the_file_may_have_changed_meanwhile() -> None:
+    """All but the section has to be as the server had it, which may be an earlier text than the file's."""
+    edited = TEXT.replace("old", "MINE")
+    answer = TEXT.replace("ten", "new")
+    assert isinstance(take_section(edited, answer, "Prices", ()), Unusable)
+    taken = take_section(edited, answer, "prices", (TEXT,))
+    assert isinstance(taken, tuple)
+    assert taken[0] == edited.replace("ten", "new")
+    assert take_section(edited.replace("Prices", "Cost"), answer, "Prices", (TEXT,)) == Unusable("gone")
+    assert [key.heading for key in deeper(TEXT, "Prices")] == ["Monthly"]
+    assert (is_touched(TEXT, edited, "Prices"), is_touched(TEXT, edited, "Intro")) == (False, True)
+
+
+LINES = st.sampled_from(["# A", "## B", "### C", "B", "---", "x", "```", "<!--", "-->", "- y", "", "", "> z"])
+BODIES = st.lists(LINES, max_size=12).map("\n".join)
+
+
+@given(BODIES, BODIES | st.text(max_size=9), st.booleans())
+def test_no_other_section_is_touched(text: str, words: str, with_deeper: bool) -> None:
+    """Whatever a text and a new section are: all other sections stay as they are, or nothing is put anywhere."""
+    body = put_section(text, NewSection("B", words, with_deeper))
+    if body is None:
+        return
+    names = [section.key.heading for section in cut(text)]
+    at = names.index("B")
+    assert cut(body)[:at] == cut(text)[:at]
+    rest = [
+        section for section in cut(text)[at + 1 :] if not with_deeper or section.key.level <= cut(text)[at].key.level
+    ]
+    if rest:
+        assert [section.text for section in cut(body)[-len(rest) :]][-1] == rest[-1].text
+
+
+# --- through an apply --------------------------------------------------------------------------------------
+
+
+def _scene(root: Path, **habits: object) -> Scene:
+    scene = Scene(root, FakeApi(**{"duration": 30, **habits}))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply()
+    return scene
+
+
+def _again(scene: Scene, heading: str = "Closing", on_edit: OnEdit | None = None, *, refresh: bool = False) -> Outcome:
+    run = scene.apply(select=("one",), sections={"one": heading}, on_edit=on_edit, refresh=refresh)
+    assert run is not None
+    (outcome,) = run.outcomes
+    return outcome
+
+
+def _asked(scene: Scene, heading: str = "Closing", on_edit: OnEdit | None = None) -> Change:
+    (change,) = scene.plan(select=("one",), sections={"one": heading}, on_edit=on_edit).changes
+    return change
+
+
+def _there(scene: Scene) -> str:
+    return scene.api.contents[scene.record("one").content_id].body
+
+
+@pytest.mark.parametrize("stored", ["over", "beside", "not"])
+@pytest.mark.parametrize("answer", ["whole", "alone"])
+def test_the_rest_stays_whatever_the_server_answers(tmp_path: Path, answer: str, stored: str) -> None:
+    """The whole text or the section alone, stored or not: file and server end with the whole text."""
+    scene = _scene(tmp_path, section_answer=answer, section_stored=stored)
+    content, before = scene.record("one").content_id, scene.read("out/one.md")
+    outcome = _again(scene)
+    assert (outcome.result, outcome.copy) == ("done", "")
+    body = split(scene.read("out/one.md")).body
+    assert body == split(before).body.replace("Take 1.", "Section 2.")
+    assert (scene.record("one").content_id, _there(scene)) == (content, body)
+    assert scene.plan().empty
+    assert scene.plan(refresh=True).empty
+    assert scene.api.credits == 8
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("with others", "the server changed other sections than `Closing`: `## Introduction`"),
+        ("headless", "the server's answer has no heading `Closing`"),
+        ("spoken", "the server's answer holds more than the section `Closing`, and not the whole text"),
+    ],
+)
+def test_what_is_no_section_is_kept_as_paid(tmp_path: Path, answer: str, said: str) -> None:
+    """Nothing is written, nothing is paid for again, it says why; given up, the server has the file's text again."""
+    scene = _scene(tmp_path, section_answer=answer)
+    before = scene.bytes()["out/one.md"]
+    outcome = _again(scene)
+    assert (outcome.result, outcome.error) == ("blocked", said)
+    assert "kept as paid and not written" in outcome.hint
+    assert scene.entry("one").state is JobState.PAID
+    for refresh in (False, True):
+        (change,) = scene.plan(refresh=refresh).changes
+        assert (change.blocked, said in change.hint) == ("unusable-section", True)
+    assert results(scene.apply(refresh=True)) == {"one": "blocked"}
+    assert (scene.bytes()["out/one.md"], scene.api.credits) == (before, 8)
+    resolve(scene.project, "one", request=scene.entry("one").short, forget=True)
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert (_there(scene), scene.plan(refresh=True).empty) == (split(before[0].decode()).body, True)
+
+
+@pytest.mark.parametrize("answer", ["whole", "alone"])
+def test_a_stop_anywhere_ends_in_the_same_tree(tmp_path: Path, answer: str) -> None:
+    """Of an edited file too: at every durable step, and run again, the same file, record and charges."""
+
+    def prepared(name: str) -> Scene:
+        scene = _scene(tmp_path / name, section_answer=answer)
+        scene.edit("out/one.md", "All about", "MINE about")
+        scene.apply()
+        return scene
+
+    count = prepared("count")
+    count.death = Death(10**9)
+    _again(count)
+    for at in range(1, count.death.steps + 1):
+        scene = prepared(f"at-{at}")
+        scene.death = Death(at)
+        with contextlib.suppress(Killed):
+            _again(scene)
+        where, scene.death = scene.death.last, None
+        for refresh in (True, False):
+            assert not [change.blocked for change in scene.plan(refresh=refresh).changes if change.blocked], where
+        if scene.api.credits == 4 and scene.plan().empty:
+            _again(scene)
+        scene.apply(refresh=True)
+        assert scene.plan(refresh=True).empty, where
+        body = split(scene.read("out/one.md")).body
+        assert ("MINE about" in body, "Section 2." in body, scene.api.credits) == (True, True, 8), where
+        assert scene.record("one").generated == count.record("one").generated, where
+
+
+# --- whose words they are ----------------------------------------------------------------------------------
+
+
+def test_an_edit_elsewhere_stays_a_persons(tmp_path: Path) -> None:
+    """Edited, saved, a section made again: the file stays edited, and a changed request waits for a person's word."""
+    scene = _scene(tmp_path)
+    scene.edit("out/one.md", "All about", "MINE about")
+    scene.apply()
+    assert [reason.kind for reason in _asked(scene).reasons] == ["section"]
+    outcome = _again(scene)
+    assert (outcome.result, outcome.copy) == ("done", "")
+    assert "MINE about" in scene.read("out/one.md")
+    scene.edit("content/blog.yaml", "2026", "2027")
+    (change,) = scene.plan().changes
+    assert (change.blocked, change.credits) == ("edited", 0)
+    # Only what a person touched stays in a merge: the section that a job made does not.
+    scene.apply(on_edit=OnEdit.MERGE)
+    text = scene.read("out/one.md")
+    assert ("MINE about" in text, "Section 2." in text, "Take 1." in text) == (True, False, True)
+
+
+def test_a_text_that_is_all_a_jobs_stays_that(tmp_path: Path) -> None:
+    """No edit, no block: the request changes, and the text with it."""
+    scene = _scene(tmp_path, section_answer="alone")
+    _again(scene)
+    scene.edit("content/blog.yaml", "2026", "2027")
+    assert scene.actions() == {"one": "regenerate"}
+
+
+def test_a_lost_generated_text_leaves_the_file_edited(tmp_path: Path) -> None:
+    """Where no one knows what was generated, all of an edited file counts as a person's."""
+    scene = _scene(tmp_path)
+    scene.edit("out/one.md", "All about", "MINE about")
+    scene.apply()
+    for each in sorted((scene.root / ".contentops" / "cache").rglob("*"), reverse=True):
+        each.unlink() if each.is_file() else each.rmdir()
+    assert _asked(scene).blocked == "edited"
+    assert _again(scene, on_edit=OnEdit.OVERWRITE).result == "done"
+    scene.edit("content/blog.yaml", "2026", "2027")
+    assert scene.plan().changes[0].blocked == "edited"
+
+
+@pytest.mark.parametrize("choice", [None, OnEdit.KEEP, OnEdit.MERGE])
+def test_words_in_the_section_are_asked_about_before_it_is_paid_for(tmp_path: Path, choice: OnEdit | None) -> None:
+    """It is held back, for nothing; an overwrite says so, keeps a copy, and the rest stays a person's."""
+    scene = _scene(tmp_path)
+    scene.edit("out/one.md", "Take 1.", "MINE.")
+    scene.edit("out/one.md", "All about", "MINE about")
+    scene.apply()
+    change = _asked(scene, on_edit=choice)
+    assert (change.blocked, change.credits) == ("edited", 0)
+    assert "`--on-edit overwrite` generates it again all the same" in change.hint
+    asked = _asked(scene, on_edit=OnEdit.OVERWRITE)
+    assert "`Closing` of `out/one.md` was edited by hand, and that text is replaced" in [
+        r.detail for r in asked.reasons
+    ]
+    outcome = _again(scene, on_edit=OnEdit.OVERWRITE)
+    assert outcome.result == "done"
+    assert "MINE." in (scene.root / outcome.copy).read_text("utf-8")
+    text = scene.read("out/one.md")
+    assert ("MINE about" in text, "MINE." in text) == (True, False)
+    scene.edit("content/blog.yaml", "2026", "2027")
+    assert scene.plan().changes[0].blocked == "edited"
+
+
+def test_an_edit_made_while_the_section_was_written_stays(tmp_path: Path) -> None:
+    """Of another section it stays; of this one it is asked about."""
+    scene = _scene(tmp_path)
+    scene.api.fault(on("section"), "kill-after")
+    with contextlib.suppress(Killed):
+        _again(scene)
+    scene.api.heal()
+    scene.edit("out/one.md", "All about", "MINE about")
+    assert results(scene.apply()) == {"one": "done"}
+    assert ("MINE about" in scene.read("out/one.md"), "Section 2." in scene.read("out/one.md")) == (True, True)
+    scene.api.fault(on("section"), "kill-after")
+    with contextlib.suppress(Killed):
+        _again(scene)
+    scene.api.heal()
+    scene.edit("out/one.md", "Section 2.", "MINE.")
+    assert scene.plan().changes[0].blocked == "edited"
+    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
+    assert scene.api.credits == 12
+
+
+# --- what the server has -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["section", "status"])
+def test_a_section_of_ours_is_no_edit_there(tmp_path: Path, name: str) -> None:
+    """Whatever a refresh sees of it while its job is open, or when no one wants it any more."""
+    scene = _scene(tmp_path)
+    scene.api.fault(
+        lambda called, _: called == name and "section" in (name, *(each.name for each in scene.api.requests)),
+        "kill-after",
+    )
+    with contextlib.suppress(Killed):
+        _again(scene)
+    scene.api.heal()
+    scene.timeline.now += 100
+    (change,) = scene.plan(refresh=True).changes
+    assert (change.blocked, str(change.action) in ("finish", "resolve")) == ("", True)
+    scene.edit("content/blog.yaml", "2026", "2027")
+    assert results(scene.apply(refresh=True)) == {"one": "done"}
+    assert ("2027" in scene.read("out/one.md"), scene.plan(refresh=True).empty) == (True, True)
+
+
+def test_an_edit_there_beside_the_section_waits(tmp_path: Path) -> None:
+    """What a person changed in WriterzRoom since is not written over, and the section is not lost."""
+    scene = _scene(tmp_path, section_answer="headless")
+    _again(scene)
+    scene.api.edit(scene.record("one").content_id, "## Closing\n\nTHEIRS.\n")
+    (change,) = scene.plan(refresh=True).changes
+    assert change.blocked == "edited-there"
+    assert scene.entry("one").state is JobState.PAID
+
+
+# --- on the command line -----------------------------------------------------------------------------------
+
+
+def test_the_bundled_server_and_an_edit(invoke: Run, tmp_path: Path) -> None:
+    """Edit, apply, regenerate a section, change the request: the plan waits for a word."""
+    scene = Scene(tmp_path, base_url="local")
+    scene.write("content/blog.yaml", blog("one"))
+    root = scene.root
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    scene.edit(
+        "out/one.md", "## Introduction\n", "Opening\n=======\n\nMINE.\n\nIntroduction\n---\n\n``` x ``` begins this\n"
+    )
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    ended = invoke("regenerate", "one", "--section", "Opening", "--yes", cwd=root)
+    assert (ended.code, "`--on-edit overwrite`" in ended.stdout) == (3, True)
+    ended = invoke("regenerate", "one", "--section", "Introduction", "--yes", cwd=root)
+    assert ended.code == 3, ended.stdout
+    before = scene.read("out/one.md")
+    ended = invoke("regenerate", "one", "--section", "Conclusion", "--yes", cwd=root)
+    assert (ended.code, "replaced" in ended.stdout + ended.stderr) == (0, False)
+    after = scene.read("out/one.md")
+    assert split(after).body.partition("## Conclusion")[0] == split(before).body.partition("## Conclusion")[0]
+    assert "edited" in invoke("status", cwd=root).stdout
+    ended = invoke("regenerate", "one", "--section", "Introduction", "--on-edit", "overwrite", "--yes", cwd=root)
+    assert (ended.code, "MINE." in scene.read("out/one.md")) == (0, True), ended.stdout
+    scene.edit("content/blog.yaml", "2026", "2027")
+    ended = invoke("plan", cwd=root)
+    assert "was edited by hand" in ended.stdout
+    assert "1 blocked" in ended.stdout
