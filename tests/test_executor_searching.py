@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from contentops.execution import content_index
+from contentops.operations.adopt import Options, adopt
 from tests.fakes.api import FakeApi, Generation, Killed, Stored, on
 from tests.fakes.scene import Scene, blog, quick_folder, results
 
@@ -336,3 +337,51 @@ def test_a_content_edited_after_it_was_found(root: Path) -> None:
     (stored,) = scene.api.contents.values()
     assert (stored.title, stored.body) == ("Blog Article Generator", "Edited there.\n")
     assert "All about one" in scene.read("out/one.md")
+
+
+# --- texts that no job made ----------------------------------------------------------------------------------------
+
+
+def _adopted(scene: Scene, number: int) -> None:
+    """Takes over as many files, to be saved."""
+    for n in range(number):
+        scene.write(f"pages/p-{n:02}.md", f"---\ntitle: Page {n}\n---\n\nWords of page {n}.\n")
+    options = Options(save=True)
+    adopt(scene.project, ["pages"], options, confirm=lambda _: True, world=scene.world())
+
+
+@pytest.mark.parametrize("page", [0, 20], ids=["one list", "in pages"])
+def test_adopted_texts_are_saved_after_one_look_at_what_is_stored(root: Path, page: int) -> None:
+    """However many they are, and however much the account has stored."""
+    scene = Scene(root, FakeApi(auto_save=False, page=page))
+    _strangers(scene, 100, ago=1_000.0)
+    _adopted(scene, 24)
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert scene.api.count("save") == 24
+    assert scene.api.count("list content") == (100 // page + 1 if page else 1)
+    assert sum(_fetches(scene.api).values()) <= 1
+    assert len(scene.api.contents) == 124
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_adopted_texts_whose_answers_are_lost_are_stored_once(root: Path, fault: Any) -> None:
+    """A lost answer is reason to look again, in this run and in the next."""
+    scene = Scene(root, FakeApi(auto_save=False))
+    _adopted(scene, 8)
+    scene.api.fault(on("save", 2, 5, 6), fault)
+    for _ in range(2):
+        scene.apply()
+    assert len(scene.api.contents) == 8
+    assert {record.content_id for record in scene.state.records.values()} == set(scene.api.contents)
+    assert scene.plan().empty
+
+
+def test_untitled_contents_of_others_are_not_fetched_for_an_adopted_text(root: Path) -> None:
+    """A server that lists titles lists ours too, so what it lists without one is another's."""
+    scene = Scene(root, FakeApi(auto_save=False))
+    _strangers(scene, 400, ago=1_000.0)
+    for stored in [*scene.api.contents.values()][1:]:
+        stored.title = ""
+    _adopted(scene, 1)
+    assert results(scene.apply()) == {"pages/p-00": "done"}
+    assert not any("theirs" in path for path in _fetches(scene.api))

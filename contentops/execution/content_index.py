@@ -23,7 +23,7 @@ from contentops.model import Remote, Result
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from contentops.api.calls import Content, ContentEntry
+    from contentops.api.calls import Content, ContentEntry, ContentList
     from contentops.digest import Digest
     from contentops.execution.context import Context
     from contentops.execution.primitives import Draft, Standing
@@ -181,6 +181,9 @@ class ContentIndex:
     _fetching: dict[str, asyncio.Event] = field(default_factory=dict)
     _seen: dict[str, tuple[str, StoredContent | None]] = field(default_factory=dict)
     _by_request: dict[str, list[str]] = field(default_factory=dict)
+    _earlier: ContentList | None = None
+    """What was stored before this run saved a text that no job made."""
+    _listing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def request_of(self, entry: ContentEntry) -> str | None:
         """The request whose text a content is; empty: it names none, None: not known as the list shows it now."""
@@ -202,16 +205,16 @@ class ContentIndex:
         self._seen.pop(content_id, None)
 
     async def find(
-        self, ctx: Context, draft: Draft, *, titled: bool = False, beside: Sequence[str] = ()
+        self, ctx: Context, draft: Draft, *, titled: bool = False, beside: Sequence[str] = (), again: bool = True
     ) -> StoredContent | None:
         """A stored content that no other item owns and whose body is ours, or None; it is ours from now on.
 
         Where there is none, one with an earlier text of our request. `titled`: of those with our body only one with our
-        title too. `beside`: contents that are not meant. Raises Ended where there is no telling: the server does not
-        answer, or there are too many to look at, or some that cannot be asked for.
+        title too. `beside`: contents that are not meant. Without `again`, this run has sent nothing that could be it.
+        Raises Ended where there is no telling: the server does not answer, or there are too many to look at, or some
+        that cannot be asked for.
         """
-        since = _since(draft.standing)
-        listed = await ctx.list_content(None if since is None else since - SLACK)
+        listed = await self._listed(ctx, draft, again=again)
         if isinstance(listed, Failure):
             raise not_saved(ctx, listed)
         left = _likely(ctx, draft, listed.entries, beside)
@@ -232,6 +235,22 @@ class ContentIndex:
         if odd := _likely(ctx, draft, listed.unnamed, ()):
             raise _unnamed(len(odd))
         return None
+
+    async def _listed(self, ctx: Context, draft: Draft, *, again: bool) -> ContentList | Failure:
+        """What may hold the draft's text.
+
+        A text that no job made can only have been saved by an earlier run: one list does for all of those.
+        """
+        since = _since(draft.standing)
+        if again or since is not None or draft.standing.text is not None:
+            return await ctx.list_content(None if since is None else since - SLACK)
+        async with self._listing:
+            if self._earlier is None:
+                answer = await ctx.list_content()
+                if isinstance(answer, Failure):
+                    return answer
+                self._earlier = answer
+            return self._earlier
 
     def _choose(
         self, ctx: Context, draft: Draft, left: Sequence[ContentEntry], *, titled: bool
@@ -293,23 +312,23 @@ def _is_free(ctx: Context, draft: Draft, content_id: str) -> bool:
 def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:
     """The contents worth a fetch, likeliest first: titled as ours, then made soonest after the text may have been."""
     since = _since(draft.standing)
+    # A server that lists titles lists ours too.
+    untitled = not (draft.title and any(entry.title for entry in entries))
     ranked = []
     for place, entry in enumerate(entries):
         if entry.id in beside or not _is_free(ctx, draft, entry.id):
             continue
         made = seconds_of(entry.created_at)
         ours = _has_title_of(draft, entry)
-        if ours or _in_time(entry, made, since):
+        if ours or (untitled and not entry.title if since is None else _in_time(made, since)):
             away = abs(made - since) if made is not None and since is not None else math.inf
             ranked.append((not ours, away, place, entry))
     ranked.sort(key=lambda each: each[:3])
     return [entry for *_, entry in ranked]
 
 
-def _in_time(entry: ContentEntry, made: float | None, since: float | None) -> bool:
+def _in_time(made: float | None, since: float) -> bool:
     """Whether a content under another title may be ours: made since the text can have been stored."""
-    if since is None:
-        return not entry.title
     return made is None or made >= since - SLACK
 
 

@@ -264,7 +264,8 @@ async def _create(ctx: Context, draft: Draft, *, careful: bool, supersedes: Sequ
     began, attempts = ctx.run.now(), Attempts(ctx)
     odd: Failure | None = None
     while True:
-        found = await ctx.index.find(ctx, draft, beside=supersedes) if careful else None
+        again = bool(attempts.failed or odd)
+        found = await ctx.index.find(ctx, draft, beside=supersedes, again=again) if careful else None
         if careful and _is_paid_now(draft) and ctx.capabilities.stores_jobs is None:
             # No one but the server itself can have stored a text that this run has only just paid for.
             ctx.capabilities.stores_jobs = found is not None
