@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from contentops.model import Project
+    from contentops.model import Event, Project
 
 BY_HAND = (
     ENVIRONMENTS.replace("promote_from: staging, ", "")
@@ -345,3 +345,106 @@ def test_no_stop_makes_one_content_of_two_environments(tmp_path: Path) -> None:
             assert theirs not in {"", ours, *scene.record("a").superseded}, where
             assert set(scene.api.contents) == {theirs, ours}, where
             assert scene.plan().empty, where
+
+
+# --- words of people ---------------------------------------------------------------------------------------
+
+
+def test_a_file_that_was_emptied_is_not_promoted(tmp_path: Path) -> None:
+    """An editor or a full disk left nothing of it: that is no text for anyone to publish."""
+    staging, prod = rooms(tmp_path, "a", "b")
+    prod.apply(select=("a",))
+    for id_ in ("a", "b"):
+        head = staging.read(f"staging/{id_}.md").rsplit("---\n", 1)[0]
+        staging.write(f"staging/{id_}.md", f"{head}---\n\n")
+    assert [(one.id, one.blocked) for one in prod.plan().changes] == [("b", "not-promoted")]
+    assert "`staging/b.md`, the text that `staging` has, has no words any more" in only(prod.plan()).hint
+    before = prod.read("live/a.md")
+    prod.apply()
+    assert prod.read("live/a.md") == before
+
+
+def test_an_item_that_is_renamed_is_promoted_under_either_id(tmp_path: Path) -> None:
+    """Before the rename was applied where its text comes from, as after it; an edit made there comes along."""
+    staging, prod = rooms(tmp_path, "a", "b")
+    prod.apply(select=("a",))
+    staging.edit("staging/a.md", "Closing", "Reviewed")
+    renamed = blog("a2", "b2").replace("about a2", "about a").replace("about b2", "about b")
+    prod.write("content/b.yaml", f"moved: [{{from: a, to: a2}}, {{from: b, to: b2}}]\n{renamed}")
+    assert prod.actions() == {"a2": "promote", "b2": "promote"}
+    prod.apply()
+    assert "Reviewed" in prod.read("live/a2.md")
+    assert (prod.plan().empty, len(prod.api.contents), prod.submits) == (True, 2, 0)
+    staging.apply()
+    assert (prod.plan().empty, staging.plan().empty) == (True, True)
+    staging.edit("staging/a2.md", "Reviewed", "Again")
+    assert prod.actions() == {"a2": "promote"}
+
+
+def test_a_text_is_promoted_while_its_file_moves(tmp_path: Path) -> None:
+    """One apply does both; words of prod's own stand in its way at the new place as at the old one."""
+    staging, prod = rooms(tmp_path, "a", "b")
+    prod.apply()
+    prod.edit("contentops.yaml", "live/{{", "site/{{")
+    for id_ in ("a", "b"):
+        staging.edit(f"staging/{id_}.md", "Closing", "Reviewed")
+    prod.edit("live/b.md", "Introduction", "Ours")
+    assert prod.actions() == {"a": "promote", "b": "blocked"}
+    prod.apply()
+    assert ("Reviewed" in prod.read("site/a.md"), "Ours" in prod.read("live/b.md")) == (True, True)
+    prod.apply(on_edit=OnEdit.OVERWRITE)
+    assert "Reviewed" in prod.read("site/b.md")
+    (copy,) = (prod.root / ".contentops/replaced").rglob("b.md")
+    assert "Ours" in copy.read_text()
+    assert (prod.plan().empty, sorted(prod.tree("live") if (prod.root / "live").exists() else [])) == (True, [])
+
+
+def test_an_edit_made_while_it_runs_is_not_promoted_over(tmp_path: Path) -> None:
+    """The file is looked at again directly before it is written."""
+    staging, prod = rooms(tmp_path, "a")
+    prod.apply()
+    staging.edit("staging/a.md", "Closing", "Reviewed")
+
+    def meanwhile(event: Event) -> None:
+        if event.kind == "item-started":
+            prod.edit("live/a.md", "Introduction", "Ours")
+
+    assert results(prod.apply(emit=meanwhile)) == {"a": "blocked"}
+    assert "Ours" in prod.read("live/a.md")
+    assert only(prod.plan()).blocked == "edited"
+
+
+def test_what_was_promoted_stays_when_its_source_is_gone(tmp_path: Path) -> None:
+    """Its lock and files, or the environment itself: nothing is taken away or paid for, and a lost file comes back."""
+    _, prod = rooms(tmp_path, "a")
+    prod.apply()
+    promoted = prod.read("live/a.md")
+    shutil.rmtree(prod.root / "staging")
+    (prod.root / "contentops.staging.lock").unlink()
+    assert prod.plan().empty
+    settings = prod.read("contentops.yaml")
+    prod.write("contentops.yaml", settings.replace("promote_from: staging, ", "").replace("  staging: {", "  other: {"))
+    assert prod.plan().empty
+    (prod.root / "live/a.md").unlink()
+    assert results(prod.apply()) == {"a": "done"}
+    assert prod.read("live/a.md") == promoted
+    assert (prod.plan().empty, prod.submits) == (True, 0)
+
+
+def test_words_that_the_server_alone_has_are_not_replaced_unasked(tmp_path: Path) -> None:
+    """Prod's file is gone with an edit that was saved, and the request changed: a new text waits for a choice."""
+    staging, prod = rooms(tmp_path, "a")
+    prod.apply()
+    prod.edit("live/a.md", "Closing", "Ours")
+    prod.apply()
+    prod.write("content/b.yaml", blog("a", year=2027))
+    staging.apply()
+    (prod.root / "live/a.md").unlink()
+    change = only(prod.plan())
+    assert change.blocked == "missing"
+    assert change.hint == (
+        "`live/a.md` is gone, and what was saved of it is not what was taken from `staging`; "
+        "`--on-edit overwrite` takes `staging/a.md` in its place"
+    )
+    prod.apply(on_edit=OnEdit.OVERWRITE)
+    assert "2027" in prod.read("live/a.md")

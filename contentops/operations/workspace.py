@@ -213,7 +213,9 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     state = without_others(state, others, server, store.lock_path.name)
     name = project.promote_from
     theirs = others.get(locked_environments(project).get(name or "", ""), State(lineage=""))
-    source = None if name is None else SourceEnvironment(environment=name, state=theirs)
+    # What `moved` renames may not be applied there yet.
+    known = apply_renames(desired, theirs, server)[0]
+    source = None if name is None else SourceEnvironment(environment=name, state=known)
     observed = _observed(workspace, state, source)
     return PlanInputs(
         project=project,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.digest import NOTHING
+from contentops.digest import NO_TEXT, NOTHING
 from contentops.errors import price
 from contentops.model import BASE, Acknowledge, Action, Promote, Reason
 from contentops.planning.checked import FAILED, failed_promotion, failed_promotion_hint
@@ -83,7 +83,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
         if record is None or record.digest != spec.digest:
             return None
         file = observe(record.output)
-        if not file.exists or file.problem:
+        if not file.exists or file.problem or file.body == NO_TEXT:
             return None
         return Offer(environment=self.environment, record=record, file=file)
 
@@ -97,8 +97,9 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
             fields = [f"`{reason.field}`" for reason in explain(spec, record)]
             verb = "differs" if len(fields) == 1 else "differ"
             return f"{name} has the text of another request: {', '.join(fields)} {verb}"
-        problem = observe(record.output).problem
-        return problem or f"`{record.output}`, the text that {name} has, is not there"
+        file = observe(record.output)
+        lost = "has no words any more" if file.exists else "is not there"
+        return file.problem or f"`{record.output}`, the text that {name} has, {lost}"
 
 
 def promoted(item: ItemSides) -> BodyAnswer | None:
@@ -115,18 +116,26 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
     why = (*why, Reason(kind=PROMOTED, detail=detail))
     if _has_other_words(item, offer):
         held = words_in_the_way(item, why)
-        if held is not None and not held.steps and held.blocked in _EDITED:
-            hint = f"`{item.file.path}` was edited here, and `{offer.file.path}` is to take its place; `--on-edit keep`"
-            hint += " or `overwrite`, or make one text of both in each of them; they are not merged"
-            held = block("edited", hint, reasons=(*why, *edit(item)))
         if held is not None:
-            return _kept_out(held, offer)
+            return _kept_out(_as_promotion(held, item, offer, why), offer)
         why = (*why, *replaced(item))
     answer = BodyAnswer(action=Action.PROMOTE, steps=(offer.step,), reasons=why)
     if failed := failed_promotion(item, answer, offer.file):
         hint = failed_promotion_hint(offer.file.path, item.inputs.project.environment)
         return block(FAILED, hint, reasons=(*why, *failed))
     return answer
+
+
+def _as_promotion(held: BodyAnswer, item: ItemSides, offer: Offer, why: tuple[Reason, ...]) -> BodyAnswer:
+    """The answer with what to do where the text that gives way is one of another environment."""
+    ours, theirs = item.file.path, offer.file.path
+    if held.blocked == "missing":
+        hint = f"`{ours}` is gone, and what was saved of it is not what was taken from `{offer.environment or BASE}`; "
+        return block(held.blocked, hint + f"`--on-edit overwrite` takes `{theirs}` in its place", reasons=why)
+    if held.steps or held.blocked not in _EDITED:
+        return held
+    hint = f"`{ours}` was edited here, and `{theirs}` is to take its place; `--on-edit keep` or `overwrite`, or make "
+    return block("edited", hint + "one text of both in each of them; they are not merged", reasons=(*why, *edit(item)))
 
 
 def _kept_out(held: BodyAnswer, offer: Offer) -> BodyAnswer:
