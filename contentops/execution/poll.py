@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent, GetStatus, JobStatus
-from contentops.documents.clean import body_digest, clean_body, clean_title
+from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.execution.context import PASSING, Attempts
 from contentops.execution.primitives import Ended, Job, Priority, Text, Watch
 from contentops.execution.records import arrived, failed, keep_text, naming, textless
@@ -221,13 +221,16 @@ async def _fetch_remote(ctx: Context, remote: Remote, record: Record | None) -> 
 async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
     """The text of an item whose file is gone."""
     silent, saved = "", record.saved or Saved()
+    # A title that a person saved is on the server alone.
+    retitled = bool(record.content_id) and saved.title not in ("", title_digest(record.title))
     for wanted in record.restorable:
-        if (here := _here(ctx, record, wanted)) is not None:
+        here = _here(ctx, record, wanted)
+        if here is not None and not retitled:
             return here
         answers: list[Content | JobStatus | Failure] = []
         if record.content_id:
             answers.append(await ctx.ask(GetContent(record.content_id)))
-        found = with_body(answers, wanted)
+        found = with_body(answers, wanted) or here
         if found is None and record.job_id and wanted == record.generated:
             answers.append(await ctx.ask(GetStatus(record.job_id, ours=record.request_id)))
             found = with_body(answers, wanted)

@@ -175,7 +175,8 @@ def coming_title(ctx: Context, item: Item, standing: Standing, step: Write, seen
     """The title that `step` writes with the text that was brought, into the file as it was `seen`."""
     text = standing.text
     assert text is not None
-    brought = Brought(text.title, text.body, bool(item.change.section))
+    known = not step.is_new or item.change.promotion is not None
+    brought = Brought(text.title, text.body, bool(item.change.section), is_known=known)
     return written_title(step.title, seen, standing.record, brought, item=item.id, preset=ctx.project.preset)
 
 
@@ -304,7 +305,7 @@ def composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Ob
     block = None if not step.is_new and not step.restores and seen.exists else _provenance(ctx, item, known, text)
     if not seen.exists or seen.problem:
         return compose(title, step.front, block, body)
-    changes: dict[str, Json] = {**step.front, TITLE_KEY: title}
+    changes: dict[str, Json] = {**step.front, **({TITLE_KEY: title} if title else {})}
     if block is not None:
         changes[PROVENANCE_KEY] = block
     return replace_body(update(ctx.outputs.read(step.target), changes), body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.digest import NOTHING
-from contentops.documents.clean import body_digest, clean_title
+from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.documents.preset import title_for
 from contentops.model import BASE, NO_CHECKS, Fetch, JobState, Level, Reason, RetryText
@@ -34,6 +34,8 @@ class Brought(NamedTuple):
     body: str
     of_section: bool
     """Only one section of it is new, and the rest is the text that the file has."""
+    is_known: bool = False
+    """It was in this file before, in another environment's, or on the server: it is not a new one of a job."""
 
 
 def written_title(
@@ -45,15 +47,26 @@ def written_title(
     item: ItemId,
     preset: str,
 ) -> str:
-    """The title to write: the manifest's, a person's, the text's, its first heading, or the item's id."""
+    """The title to write: the manifest's, a person's, the text's, its first heading, or the item's id.
+
+    Empty: none. A file gets no title with a text that had none.
+    """
     if stated is not None:
         return clean_title(stated)
+    if text.is_known:
+        return seen.title if seen.exists or record is None else _title_of_gone_file(record, text.title)
     if text.of_section and seen.title:
         return seen.title
     edited = seen.title != record.title if record is not None else seen.body == body_digest(text.body)
     if seen.exists and seen.title and edited:
         return seen.title
     return title_for(preset, text.title or clean_title(main_heading(text.body)) or str(item))
+
+
+def _title_of_gone_file(record: Record, brought: str) -> str:
+    """The title of a file that comes back: the one it was saved with, where the text has it, else the last written."""
+    is_saved = record.saved is not None and bool(brought) and title_digest(brought) == record.saved.title
+    return clean_title(brought) if is_saved else record.title
 
 
 def to_check(title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str) -> CheckedText:
@@ -119,7 +132,7 @@ def failed_promotion(item: ItemSides, answer: BodyAnswer, file: Observed) -> tup
     """Why the text of another environment's `file`, which `answer` brings, is not taken; empty: it may be."""
     if item.spec.checks == NO_CHECKS:
         return ()
-    text = Brought(file.title, item.inputs.read(file.path), of_section=False)
+    text = Brought(file.title, item.inputs.read(file.path), of_section=False, is_known=True)
     return reasons_of(_findings(item, answer, text))
 
 

@@ -195,7 +195,9 @@ def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Re
         return None
     gone = remote is not None and remote.is_lost
     if body.action is Action.RESTORE and record is not None:
-        return () if gone or not item.inputs.saved_body(record) else None
+        saved = record.saved
+        retitled = saved is not None and saved.title != title_digest(record.title if title is None else title)
+        return () if gone or retitled or not item.inputs.saved_body(record) else None
     if body.writes and pulled(body) is None:
         return ()
     if not file.exists and not body.writes:
