@@ -81,6 +81,9 @@ CASES: dict[str, Case] = {
     "edited here and saved": Case(file=EDITED, record=_saved(MINE)),
     "edited there": Case(remote=THERE, action="pull", steps=PULL, why={"edited-there"}),
     "title edited there": Case(remote=a_remote(title="Theirs"), action="pull", steps=PULL, why={"edited-there"}),
+    "there as it was recorded before": Case(
+        remote=a_remote(body=OLD, recorded=True), action="save", steps=("save",), why={"save", "recorded-before"}
+    ),
     "altered by the server": Case(
         record=structs.replace(
             RECORD,
@@ -271,6 +274,14 @@ CASES: dict[str, Case] = {
     ),
     "under way, edited there": Case(
         spec=CHANGED, remote=THERE, entries=(an_entry(CHANGED),), blocked="edited-there", steps=("drain",)
+    ),
+    "spec changed, there as it was recorded before": Case(
+        spec=CHANGED,
+        remote=a_remote(body=OLD, recorded=True),
+        action="regenerate",
+        steps=GENERATE,
+        why={"changed", "recorded-before"},
+        credits=4,
     ),
     # --- front matter ------------------------------------------------------------------------------------------
     "front matter changed here": Case(spec=TAGGED, record=RETAGGED, file=GREEN, notes=("front-matter-drift",)),

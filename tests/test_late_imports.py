@@ -29,6 +29,7 @@ LATE = {
     "operations/connection": "where nothing is asked, no HTTP and no server is loaded",
     "operations/content": "no ledger is loaded where there is none",
     "operations/doctor": "`validate` shares a module of the command line with it and needs no server and no git",
+    "operations/look": "an apply that pays for nothing loads no HTTP, and a plan asks no git",
     "operations/plan": "a plan loads HTTP only to refresh, and nothing that checks texts",
     "operations/unchanged": "where nothing changed, nothing that plans is loaded",
     "operations/workspace": "a plan loads no HTTP, no server and no git, and no ledger where there is none",

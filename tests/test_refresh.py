@@ -562,7 +562,7 @@ def test_an_edit_by_another_client_of_the_embedded_server_comes_home(project: Bu
     planned = invoke("plan", "--refresh", "--detailed-exitcode", "--out", "plan.json", cwd=root)
     assert (planned.code, "1 to pull" in planned.stdout) == (2, True)
     assert "edited there" in invoke("status", "--refresh", cwd=root).stdout
-    assert invoke("plan", "--detailed-exitcode", cwd=root).code == 0
+    assert invoke("plan", "--detailed-exitcode", cwd=root).code == 2
     assert invoke("plan", "--check", "plan.json", cwd=root).code == 0
     assert invoke("apply", "plan.json", cwd=root).code == 0
     text = (root / "out/one.md").read_text("utf-8")

@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 from contentops.ci.git import LOOK, PATIENCE, GitFailed, file_at, read_blobs, reason_of, run_git, try_git
 from contentops.digest import NOTHING, Digest, canonical, digest_text
+from contentops.documents.clean import title_digest
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset, with_addresses
 from contentops.errors import StateError, UsageError
@@ -24,7 +25,7 @@ from contentops.state.journal import fold
 from contentops.state.state_dir import named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.model import Desired, Project, RequestId, Spec
     from contentops.planning.inputs import Choice
@@ -202,6 +203,9 @@ _LOG = (
 )
 
 
+_CONTENT = re.compile(r'"content_id":"([^"]+)"')
+
+
 class Past(Struct, frozen=True, kw_only=True):
     """What every committed lock knew, by request id, as the newest one says it."""
 
@@ -215,20 +219,50 @@ class Past(Struct, frozen=True, kw_only=True):
 
 def past_of(project: Project, commit: str = "HEAD") -> Past:
     """The history of the lock up to a commit, as far as this clone has it; why there is no more is in `gaps`."""
+    return _past(*_history(project, commit))
+
+
+def _history(project: Project, commit: str) -> tuple[str, tuple[str, ...]]:
+    """What git logs of the lock up to a commit, with its patches; and why that is not all there was."""
     name = lock_name(project.environment)
     try:
         shallow = run_git(project.root, "rev-parse", "--is-shallow-repository").strip() == "true"
         if try_git(project.root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}", extra=LOOK).code:
-            return Past()
+            return "", ()
         ended = try_git(project.root, "log", *_LOG, commit, "--", name, extra=LOOK, timeout=PATIENCE)
     except UsageError:
-        return Past(gaps=("the project lies in no git repository, which would hold earlier locks",))
+        return "", ("the project lies in no git repository, which would hold earlier locks",)
     except GitFailed as error:
-        return Past(gaps=(f"earlier locks cannot be read: {error.message}",))
+        return "", (f"earlier locks cannot be read: {error.message}",)
     if ended.code:
-        return Past(gaps=(f"earlier locks cannot be read: {reason_of(ended)}",))
+        return "", (f"earlier locks cannot be read: {reason_of(ended)}",)
     cut = "this clone is shallow, so earlier locks are missing; `git fetch --unshallow` brings them"
-    return _past(ended.stdout.decode("utf-8", "replace"), (cut,) if shallow else ())
+    return ended.stdout.decode("utf-8", "replace"), (cut,) if shallow else ()
+
+
+class RecordedTexts(Struct, frozen=True, kw_only=True):
+    """The texts that committed locks named for one content, as digests of titles and bodies."""
+
+    titles: frozenset[Digest] = frozenset()
+    bodies: frozenset[Digest] = frozenset()
+
+
+def recorded_texts(project: Project, content_ids: Iterable[str]) -> dict[str, RecordedTexts]:
+    """What the history of the lock has of these contents, as far as this clone has it; none outside a repository."""
+    log, _ = _history(project, "HEAD")
+    wanted = frozenset(content_ids)
+    titles: dict[str, set[Digest]] = {}
+    bodies: dict[str, set[Digest]] = {}
+    for line in log.split("\n"):
+        named_there = _CONTENT.search(line)
+        record = _added(line) if named_there is not None and named_there[1] in wanted else None
+        if isinstance(record, Record) and record.saved is not None:
+            titles.setdefault(record.content_id, set()).update(record.saved.titles, {title_digest(record.title)})
+            bodies.setdefault(record.content_id, set()).update(record.saved.bodies, record.bodies)
+    return {
+        content_id: RecordedTexts(titles=frozenset(titles[content_id]), bodies=frozenset(found))
+        for content_id, found in bodies.items()
+    }
 
 
 def _past(log: str, gaps: tuple[str, ...]) -> Past:

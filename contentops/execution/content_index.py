@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct
 
 from contentops.api.calls import Failure, FailureKind, GetContent
 from contentops.api.stamps import CREATED, is_as_created
@@ -18,17 +18,16 @@ from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.execution.content_owners import ContentOwners
 from contentops.execution.primitives import Ended, Priority
 from contentops.execution.times import seconds_of
-from contentops.model import Remote, Result
+from contentops.model import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from contentops.api.calls import Content, ContentEntry, ContentList
     from contentops.digest import Digest
     from contentops.execution.context import Context
     from contentops.execution.primitives import Draft, Standing
     from contentops.model import Json
-    from contentops.state.shared import RunCache
 
 ITEM_KEY = "contentops_item"
 REQUEST_KEY = "request_id"
@@ -116,32 +115,6 @@ class StoredContent(Struct, frozen=True, kw_only=True):
     def is_titled(self, draft: Draft) -> bool:
         """Whether it was stored under the draft's title; one without a title contradicts none."""
         return not self.title or title_digest(draft.title) in (title_digest(self.title), self.sent_title)
-
-
-def seen_there(cache: RunCache, server: str) -> dict[str, Remote]:
-    """The contents that were seen to be other than saved, as they were then, by their ids."""
-    try:
-        return convert(cache.server_facts(_seen_key(server)), dict[str, Remote])
-    except ValidationError:
-        return {}
-
-
-def keep_seen_there(cache: RunCache, server: str, found: Mapping[str, Remote]) -> None:
-    """Remember them, in place of those that were remembered."""
-    cache.put_server_facts(_seen_key(server), to_builtins(found))
-
-
-def forget_seen_there(cache: RunCache, server: str, content_id: str) -> None:
-    """A save stands in the place of what was seen; times may be too coarse to say which came later."""
-    key = _seen_key(server)
-    seen = cache.server_facts(key)
-    if content_id in seen:
-        cache.put_server_facts(key, {each: fact for each, fact in seen.items() if each != content_id})
-
-
-def _seen_key(server: str) -> str:
-    # No server is called so: what is known of its habits stands beside this.
-    return f"seen {server}"
 
 
 def metadata_of(ctx: Context, draft: Draft) -> dict[str, Json]:

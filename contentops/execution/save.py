@@ -12,20 +12,14 @@ from contentops.api.stamps import CREATED, bears
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
-from contentops.execution.content_index import (
-    StoredContent,
-    forget_seen_there,
-    keep_seen_there,
-    metadata_of,
-    not_saved,
-    seen_there,
-)
+from contentops.execution.content_index import StoredContent, metadata_of, not_saved
 from contentops.execution.context import PASSING, Attempts
 from contentops.execution.primitives import Draft, Ended, Priority
 from contentops.execution.records import base_record, note
 from contentops.execution.times import iso_exact
 from contentops.execution.verify import SOON, learn, verify
 from contentops.model import Remote, Result, Saved
+from contentops.state.seen import forget_seen_there, keep_seen_there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,10 +125,16 @@ def _is_as_we_left_it(ctx: Context, draft: Draft, content: Content) -> bool:
 
 def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
     path, content_id, body = draft.standing.path, content.id, clean_body(content.body)
-    # Whatever the clocks say, a refresh knows of it.
-    seen = Remote(content_id=content_id, title=clean_title(content.title), body=body_digest(body), stamp=content.stamp)
+    saved = draft.standing.recorded.saved
+    seen = Remote(
+        content_id=content_id,
+        title=clean_title(content.title),
+        body=body_digest(body),
+        stamp=content.stamp,
+        saved=saved.body if saved is not None else NOTHING,
+    )
     ctx.cache.keep_body(seen.body, body)
-    keep_seen_there(ctx.cache, ctx.server, {**seen_there(ctx.cache, ctx.server), content_id: seen})
+    keep_seen_there(ctx.cache, ctx.server, {content_id: seen})
     return Ended(
         Result.BLOCKED,
         f"content `{content_id}` was edited in WriterzRoom since it was last saved",

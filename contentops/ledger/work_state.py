@@ -105,6 +105,13 @@ class WorkState:
     def keep_body(self, digest: Digest, body: str) -> None:
         """Keeps nothing, for the same reason."""
 
+    def seen(self, server: str) -> Mapping[str, Json]:
+        """Nothing: no text is saved here."""
+        return {}
+
+    def put_seen(self, server: str, seen: Mapping[str, Json]) -> None:
+        """Keeps nothing, for the same reason."""
+
     def put_looked(self, server: str, looked: Mapping[str, tuple[str, str | None]]) -> None:
         """Keeps nothing: what was looked at is looked at again by the next worker."""
 

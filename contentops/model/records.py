@@ -264,6 +264,10 @@ class Remote(Struct, frozen=True, kw_only=True):
     """The server's own word for this state of it; empty: not known."""
     taken: bool = False
     """Its metadata says that it belongs to another project."""
+    saved: Digest = NOTHING
+    """Body digest of what the record said was saved when it was looked at; of a later record it says nothing."""
+    recorded: bool = False
+    """It is a text that was recorded for the item before, so it is no new edit."""
     front: tuple[str, ...] = ()
     """Keys of front matter that its text begins with and that is no part of its body."""
     problem: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,13 +22,14 @@ from contentops.model import Drain, Event, Fetch, LookUp, Poll, RetryText, Save,
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.connection import connected, credentials, find_in_turn
 from contentops.operations.few_changes import keep_items
+from contentops.operations.look import plan_of
 from contentops.operations.owners import content_owners
 from contentops.operations.plan import gathered
-from contentops.operations.unchanged import AskedInputs
+from contentops.operations.unchanged import AskedInputs, forget_plan
 from contentops.operations.workspace import World, open_workspace
 from contentops.planning.inputs import paths
-from contentops.planning.plan import approved, make_plan
-from contentops.planning.review import check_ceiling, compare_file
+from contentops.planning.plan import approved
+from contentops.planning.review import check_ceiling
 from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
 from contentops.sanitize import json_text
@@ -102,11 +104,13 @@ def apply(
     """
     world = world or World()
     world = structs.replace(world, stopped=_waiting(options.stop, emit, world))
+    tell = telling(emit, world)
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace)
-        watched = AskedInputs(gathered(workspace, choice, telling(emit, world)))
+        watched = AskedInputs(gathered(workspace, choice, tell))
         found = watched.inputs
-        made = make_plan(found) if options.reviewed is None else compare_file(found, options.reviewed)
+        refused = functools.partial(is_refused, project, options)
+        found, made = plan_of(workspace, found, options.reviewed, tell, refused)
         planned = structs.replace(made, refusals=standing(made, options.approval))
         if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
@@ -124,8 +128,22 @@ def apply(
         if planned.submits_worst:
             workspace.store.rehearse(planned.submits_worst)
         run = _carry_out(workspace, planned, found, known, options, emit)
+        # A save may have seen an edit that no file tells of.
+        forget_plan(project)
         _write_report(workspace, planned, run, options.inputs, found.state, emit)
     return planned, run
+
+
+def is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
+    """Whether a guard or a review stands in the way of a plan, so that nothing need be asked for it."""
+    if standing(plan, options.approval):
+        return True
+    try:
+        if options.ceiling is not None:
+            check_ceiling(plan, project.guards, options.ceiling)
+    except Refused:
+        return True
+    return False
 
 
 def check_allowed(project: Project, plan: Plan, options: ApplyOptions, world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -11,13 +12,12 @@ from contentops.ledger.account import account_of
 from contentops.ledger.queue import Deposited, QueuedWork
 from contentops.model import Detached, LookUp, request_id
 from contentops.operations import ledger
-from contentops.operations.apply import begun_elsewhere, check_allowed, needless, standing, telling
+from contentops.operations.apply import begun_elsewhere, check_allowed, is_refused, needless, standing, telling
 from contentops.operations.connection import credentials
 from contentops.operations.lineage import check_lineage
+from contentops.operations.look import plan_of
 from contentops.operations.plan import gathered
 from contentops.operations.workspace import World, has_ledger, open_workspace
-from contentops.planning.plan import make_plan
-from contentops.planning.review import compare_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +43,11 @@ def detach(
     """
     if not has_ledger(project, world.environ):
         raise _no_ledger(project)
+    tell = telling(emit, world)
     with open_workspace(project, world) as workspace:
-        found = gathered(workspace, choice, telling(emit, world))
-        made = make_plan(found) if options.reviewed is None else compare_file(found, options.reviewed)
+        found = gathered(workspace, choice, tell)
+        refused = functools.partial(is_refused, project, options)
+        found, made = plan_of(workspace, found, options.reviewed, tell, refused)
         planned = structs.replace(made, refusals=standing(made, options.approval))
         if planned.empty and not planned.refusals:
             return planned, None

@@ -16,6 +16,7 @@ from contentops.documents.front_matter import split
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, did_you_mean
 from contentops.model import NO_CHECKS, Action, Checked, CheckedFile, Desired, ItemId, Level, Move, Request, Spec
 from contentops.operations.few_changes import keep_items, plan_few
+from contentops.operations.look import remembered
 from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import open_workspace, read_state, shared_state, unread, validate
 from contentops.planning.inputs import Choice, price_of, specs_by_id
@@ -35,10 +36,13 @@ if TYPE_CHECKING:
 
 
 def gathered(workspace: Workspace, choice: Choice, tell: Callable[[str], None] | None) -> PlanInputs:
-    """The sides of a plan; with what the server has, where the choice says to look. Raises what `refresh` raises."""
+    """The sides of a plan; with what the server has, where the choice says to look, else with what earlier looks saw.
+
+    Raises what `refresh` raises.
+    """
     found = workspace.plan_inputs(choice)
     if not choice.refresh:
-        return found
+        return remembered(workspace, found)
     from contentops.operations.refresh import refresh
 
     return refresh(workspace, found, tell)

@@ -11,17 +11,22 @@ from msgspec import structs
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent
 from contentops.api.stamps import bears
+from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
-from contentops.execution.content_index import StoredContent, keep_seen_there, seen_there
+from contentops.execution.content_index import StoredContent
 from contentops.model import Remote
 from contentops.operations.content import ABOUT_ONE, as_error, converse, quiet
+from contentops.operations.look import saved_records
 from contentops.operations.owners import content_owners
-from contentops.planning.renames import pair_renames
+from contentops.operations.recorded import mark_recorded
+from contentops.operations.unchanged import forget_plan
+from contentops.state.seen import keep_seen_there, seen_there
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container
 
     from contentops.api.calls import ContentEntry, Reply
+    from contentops.digest import Digest
     from contentops.execution.content_owners import ContentOwners
     from contentops.model import ItemId, Record
     from contentops.operations.content import Caller
@@ -33,12 +38,21 @@ _STUMBLED = 500
 """The status of a server that fails at something itself: at one content, or at all."""
 
 
-def refresh(workspace: Workspace, found: PlanInputs, tell: Callable[[str], None] | None) -> PlanInputs:
+def refresh(
+    workspace: Workspace,
+    found: PlanInputs,
+    tell: Callable[[str], None] | None,
+    *,
+    only: Container[ItemId] | None = None,
+) -> PlanInputs:
     """The sides of a plan, with what the server has of each item where that may be something else than was saved.
+
+    `only`: the ids of the records that are looked at; None: all.
 
     Raises ApiError where the server does not answer, or the key is missing; Refused where the key may not go there.
     """
-    project, cache, records = found.project, workspace.cache, [*_saved(found)]
+    project, cache = found.project, workspace.cache
+    records = [one for one in saved_records(found) if only is None or one.id in only]
     if not records:
         return structs.replace(found, remote={})
     known, owners = seen_there(cache, found.server), content_owners(project, found.state)
@@ -51,7 +65,7 @@ def refresh(workspace: Workspace, found: PlanInputs, tell: Callable[[str], None]
             entry = entries.get(record.content_id)
             before = known.get(record.content_id)
             if before is not None and _stands(before, entry, cache):
-                looked[record.id] = before
+                looked[record.id] = structs.replace(before, saved=_saved_body(record))
             elif _is_candidate(record, entry):
                 answer = await caller.ask(GetContent(record.content_id))
                 again, stumbled = stumbled, isinstance(answer, Failure) and answer.status == _STUMBLED
@@ -59,24 +73,14 @@ def refresh(workspace: Workspace, found: PlanInputs, tell: Callable[[str], None]
                     raise as_error(answer, project)
                 looked[record.id] = _seen(cache, record, entry, answer)
                 if isinstance(answer, Content) and _is_anothers(owners, answer):
-                    looked[record.id] = Remote(content_id=record.content_id, taken=True)
+                    looked[record.id] = Remote(content_id=record.content_id, taken=True, saved=_saved_body(record))
         return looked
 
     remote = converse(project, workspace.world, tell or quiet, story, cache, workspace.limiter)
     kept = {each.content_id: each for each in remote.values() if not each.problem}
-    if kept != known:
-        keep_seen_there(cache, found.server, kept)
-    return structs.replace(found, remote=remote)
-
-
-def _saved(found: PlanInputs) -> Iterator[Record]:
-    """The records of declared items, under their ids or those that they take over, that are saved on this server."""
-    specs = dict(found.specs)
-    specs |= {orphan.id: found.specs[id_] for id_, orphan in pair_renames(found).items()}
-    for id_, record in found.state.records.items():
-        here = record.server == found.server and record.content_id and record.saved is not None
-        if here and id_ in specs and found.saves(specs[id_]):
-            yield record
+    if keep_seen_there(cache, found.server, kept, {record.content_id for record in records}):
+        forget_plan(project)
+    return structs.replace(found, remote=mark_recorded(workspace, found, remote))
 
 
 def _is_candidate(record: Record, entry: ContentEntry | None) -> bool:
@@ -89,6 +93,10 @@ def _stands(before: Remote, entry: ContentEntry | None, cache: Cache) -> bool:
     if entry is None or before.deleted:
         return entry is None and before.deleted
     return bears(entry, before.stamp) and cache.body(before.body) is not None
+
+
+def _saved_body(record: Record) -> Digest:
+    return record.saved.body if record.saved is not None else NOTHING
 
 
 def _is_its_own(failure: Failure, *, again: bool) -> bool:
@@ -105,10 +113,11 @@ def _is_anothers(owners: ContentOwners, content: Content) -> bool:
 
 def _seen(cache: Cache, record: Record, entry: ContentEntry | None, answer: Reply | Failure) -> Remote:
     """One content as it is now; its text is kept by its digest."""
-    content_id = record.content_id
+    content_id, saved = record.content_id, _saved_body(record)
     if isinstance(answer, Failure):
         deleted = answer.kind is FailureKind.NOT_FOUND
-        return Remote(content_id=content_id, deleted=deleted, problem="" if deleted else answer.full_message)
+        problem = "" if deleted else answer.full_message
+        return Remote(content_id=content_id, saved=saved, deleted=deleted, problem=problem)
     assert isinstance(answer, Content)
     text, front = _text_of(record, answer)
     body = clean_body(text)
@@ -118,7 +127,8 @@ def _seen(cache: Cache, record: Record, entry: ContentEntry | None, answer: Repl
     cache.keep_body(digest, body)
     # The list's own words, which the next list is compared with; a text that is newer is looked at again.
     stamp = entry.stamp if entry is not None else answer.stamp
-    return Remote(content_id=content_id, title=clean_title(answer.title), body=digest, stamp=stamp, front=front)
+    title = clean_title(answer.title)
+    return Remote(content_id=content_id, title=title, body=digest, stamp=stamp, front=front, saved=saved)
 
 
 def _text_of(record: Record, content: Content) -> tuple[str, tuple[str, ...]]:

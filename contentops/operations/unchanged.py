@@ -14,6 +14,7 @@ stamp. What is kept may be lost or damaged; that costs time, never the answer.
 from __future__ import annotations
 
 import binascii
+import contextlib
 import operator
 import os
 import stat
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
+    from contentops.model import Project
     from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import PlanInputs
 
@@ -172,6 +174,11 @@ class LastPlan:
         """Whether nothing changed these files since before the command started: what they hold now was planned."""
         return _are_trusted(_stamps(self.root, paths), before=self.started - TRUSTED_AFTER)
 
+    def forget(self) -> None:
+        """Keep nothing of it."""
+        with contextlib.suppress(OSError):
+            self.path("image").unlink(missing_ok=True)
+
     def path(self, suffix: str) -> Path:
         """A file that is kept with the plan."""
         from pathlib import Path
@@ -213,6 +220,11 @@ def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:
     except ContentopsError:
         root = ""
     return LastPlan(root, asked, started=started)
+
+
+def forget_plan(project: Project) -> None:
+    """Let the next plan be made: something is known now that no file says. Where that fails, it shows later."""
+    LastPlan(project.root, Asked(environment=project.environment), started=0).forget()
 
 
 class AskedInputs:

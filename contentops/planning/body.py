@@ -69,7 +69,8 @@ def _section(item: ItemSides) -> BodyAnswer | None:
         return block("no-text", hint)
     if item.is_protected:
         return block("protected", "it is protected; apply `protected: false` first to lift it")
-    known = item.inputs.saved_body(record) == item.file.body and not item.is_edited_there
+    is_other = item.is_edited_there or (item.remote is not None and item.remote.recorded)
+    known = item.inputs.saved_body(record) == item.file.body and not is_other
     if not record.content_id or not known:
         return block("not-saved", f"the server does not have the text of `{item.file.path}` as it is; apply first")
     words = words_in_section(item, heading) or BodyAnswer()

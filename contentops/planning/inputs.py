@@ -295,8 +295,11 @@ def is_edited(file: Observed, record: Record, entries: Iterable[OpenEntry] = ())
 
 
 def is_edited_there(remote: Remote, record: Record) -> bool:
-    """Whether a stored content is neither what was saved, or was about to be, nor what the server made of that."""
-    if record.saved is None or remote.is_lost or remote.problem:
+    """Whether a stored content is neither what was saved, or was about to be, nor what the server made of that.
+
+    A text that was recorded before is no edit: git has brought the record of an earlier one back.
+    """
+    if record.saved is None or remote.is_lost or remote.problem or remote.recorded:
         return False
     return remote.body not in record.saved.bodies or is_retitled_there(remote, record)
 

@@ -127,6 +127,8 @@ def known_there(item: ItemSides, body: BodyAnswer) -> Saved | None:
     if record is None or record.saved is None or record.server != item.inputs.server:
         return None
     taken = _taken(body)
+    if taken is None and item.remote is not None and item.remote.recorded:
+        taken = item.remote
     if taken is None:
         return record.saved
     title = title_digest(taken.title) if taken.title else record.saved.title
@@ -155,6 +157,9 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
             what, kind = ("belongs to another project", "taken-there")
         detail = f"content `{remote.content_id}` {what}, so the text is saved as new"
         return Save(path=path), (Reason(kind=kind, detail=detail),)
+    if remote is not None and remote.recorded:
+        detail = f"content `{remote.content_id}` has a text that was recorded before, and the file takes its place"
+        return Save(path=path, replaces=remote.body), (Reason(kind="recorded-before", detail=detail),)
     if remote is None or not item.is_edited_there or body.joins is not None or _taken(body) is not None:
         return Save(path=path), ()
     asked = item.spec.id in item.inputs.choice.replace

@@ -191,6 +191,14 @@ class Cache:
         if self.shared is not None:
             self.shared.put_fact(f"facts {server}", facts)
 
+    def seen(self, server: str) -> Mapping[str, Json]:
+        """What `put_seen` was told; empty at first."""
+        return _parsed(self._get(_key("seen", server)), dict[str, Any]) or {}
+
+    def put_seen(self, server: str, seen: Mapping[str, Json]) -> None:
+        """Remember what was seen of contents, by their ids: here alone, as their texts are."""
+        self._set({_key("seen", server): canonical(dict(seen))})
+
     def looked(self, server: str) -> dict[str, tuple[str, str | None]]:
         """What `put_looked` was told; empty at first."""
         return _parsed(self._get(_key("looked", server)), dict[str, tuple[str, str | None]]) or {}

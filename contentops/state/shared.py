@@ -80,5 +80,11 @@ class RunCache(Protocol):
     def put_server_facts(self, server: str, facts: Mapping[str, Json]) -> None:
         """Remember it."""
 
+    def seen(self, server: str) -> Mapping[str, Json]:
+        """What was seen of contents, by their ids; empty at first. Not shared, as their texts are not."""
+
+    def put_seen(self, server: str, seen: Mapping[str, Json]) -> None:
+        """Remember it, in place of what was."""
+
     def put_looked(self, server: str, looked: Mapping[str, tuple[str, str | None]]) -> None:
         """Remember, by content, its time of change when it was looked at, and the request whose text it was."""

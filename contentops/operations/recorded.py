@@ -1,0 +1,66 @@
+"""Texts of the server that this project has recorded before: no one's new edit, whatever the record of today says.
+
+`git revert` brings the record and the file of an earlier text back. What the server still has is then in the history
+of the lock, and the file takes its place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.ci.results import RecordedTexts, recorded_texts
+from contentops.documents.clean import title_digest
+from contentops.planning.inputs import is_edited_there
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.model import ItemId, Record, Remote
+    from contentops.operations.workspace import Workspace
+    from contentops.planning.inputs import PlanInputs
+
+
+def mark_recorded(workspace: Workspace, found: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
+    """What the server has, each text that was recorded before marked so; git is asked only where some may be."""
+    records = found.state.records
+    asked = {id_: one for id_, one in remote.items() if _is_in_question(found, records.get(id_), one)}
+    past = recorded_texts(found.project, {one.content_id for one in asked.values()}) if asked else {}
+    made = _made(workspace, found, asked) if asked else {}
+    marked = {
+        id_: structs.replace(one, recorded=True)
+        for id_, one in asked.items()
+        if _is_known(one, records[id_], (past.get(one.content_id), made.get(id_)))
+    }
+    return {**remote, **marked}
+
+
+def _is_in_question(found: PlanInputs, record: Record | None, remote: Remote) -> bool:
+    """Whether it looks like an edit, and is not what the file has: that is only recorded."""
+    if record is None or not is_edited_there(remote, record):
+        return False
+    return found.observe(record.output).body != remote.body
+
+
+def _made(workspace: Workspace, found: PlanInputs, asked: Mapping[ItemId, Remote]) -> dict[ItemId, RecordedTexts]:
+    """The texts that jobs made for these items, as far as the cache has them."""
+    names = {name: id_ for id_ in asked for name in (id_, found.state.records[id_].moved_from) if name}
+    texts: dict[ItemId, RecordedTexts] = {}
+    for kept in workspace.cache.paid_texts():
+        id_ = names.get(kept.about.item)
+        if id_ is not None and kept.server == found.server:
+            known = texts.get(id_, RecordedTexts())
+            titles, bodies = known.titles | {title_digest(kept.about.title)}, known.bodies | {kept.body}
+            texts[id_] = RecordedTexts(titles=titles, bodies=bodies)
+    return texts
+
+
+def _is_known(remote: Remote, record: Record, past: tuple[RecordedTexts | None, ...]) -> bool:
+    saved = record.saved
+    known = [one for one in past if one is not None]
+    if saved is None or not known:
+        return False
+    bodies = saved.bodies.union(*(one.bodies for one in known))
+    titles = saved.titles.union({title_digest(record.title)}, *(one.titles for one in known))
+    return remote.body in bodies and (not remote.title or title_digest(remote.title) in titles)
