@@ -448,3 +448,36 @@ def test_words_that_the_server_alone_has_are_not_replaced_unasked(tmp_path: Path
     )
     prod.apply(on_edit=OnEdit.OVERWRITE)
     assert "2027" in prod.read("live/a.md")
+
+
+CARRIED = "params: {hero: null, n: 007}\ntags:\n- 2024-10-20 # first\nlayout:\ndraft: no\n"
+
+
+def test_front_matter_that_no_manifest_states_goes_along(tmp_path: Path) -> None:
+    """Nulls and all, in its own bytes; what the file of the target has stays there, and no plan takes it out again."""
+    staging, prod = rooms(tmp_path)
+    staging.edit("staging/a.md", "contentops:", f"{CARRIED}contentops:")
+    (change,) = [one for one in prod.plan().changes if one.id == "a"]
+    assert change.promotion is not None
+    assert change.promotion.carries == ("params", "tags", "layout", "draft")
+    assert results(prod.apply()) == {"a": "done", "b": "done"}
+    assert CARRIED in prod.read("live/a.md")
+    assert prod.plan().empty
+
+    prod.edit("live/a.md", "layout:\n", "layout: mine\n")
+    staging.edit("staging/a.md", "layout:\n", "layout: theirs\nextra: 1\n")
+    staging.edit("staging/a.md", "## Introduction", "## What to do")
+    assert results(prod.apply()) == {"a": "done"}
+    assert CARRIED.replace("layout:\n", "layout: mine\n").replace("draft: no\n", "draft: no\nextra: 1\n") in prod.read(
+        "live/a.md"
+    )
+    assert prod.plan().empty
+
+
+def test_front_matter_that_staging_states_for_itself_stays_there(tmp_path: Path) -> None:
+    """What a manifest wrote is each environment's own."""
+    extra = ENVIRONMENTS.replace("staging: {output", "staging: {defaults: {metadata: {robots: noindex}}, output")
+    _, prod = rooms(tmp_path, "a", extra=extra)
+    assert "robots: noindex" in prod.read("staging/a.md")
+    assert results(prod.apply()) == {"a": "done"}
+    assert "robots" not in prod.read("live/a.md")

@@ -63,7 +63,9 @@ async def checked(ctx: Context, item: Item, standing: Standing, step: Write) -> 
 
 def _about(ctx: Context, item: Item, standing: Standing, step: Write, body: str) -> CheckedText:
     seen = ctx.outputs.observe(step.target)
-    return to_check(coming_title(ctx, item, standing, step, seen), body, seen, step.front, step.target)
+    text = standing.text
+    front = {**({entry.key: entry.value for entry in text.entries} if text is not None else {}), **step.front}
+    return to_check(coming_title(ctx, item, standing, step, seen), body, seen, front, step.target)
 
 
 def hold_back(ctx: Context, item: Item, standing: Standing) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Failure, JobStatus, Reply
     from contentops.digest import Digest
+    from contentops.documents.front_edits import WrittenEntry
     from contentops.execution.limiter import JobPlace
     from contentops.model import Change, Finding, ItemId, Json, KeptWords, OpenEntry, Record, Result, Spec
     from contentops.state.codec import Fact
@@ -229,6 +230,8 @@ class Text(Struct, frozen=True, kw_only=True):
     """This very run submitted the job, so no earlier save of it can be lost."""
     front: Mapping[str, Json] = field(default_factory=dict)
     """What its own front matter said besides the title."""
+    entries: tuple[WrittenEntry, ...] = ()
+    """Front matter that comes with it as it is written in another environment's file."""
     verbatim: bool = False
     """It comes from its stored content, so it is what the server has to the letter."""
     kept: bool = False

@@ -9,7 +9,7 @@ from msgspec import structs
 from contentops.api.stamps import CREATED
 from contentops.digest import NOTHING, digest_bytes, is_same_json
 from contentops.documents.clean import body_digest, clean_title, title_digest
-from contentops.documents.front_edits import replace_body, update
+from contentops.documents.front_edits import carry, replace_body, update, written_entries
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, split
 from contentops.errors import FileChanged
 from contentops.execution.merge import merged
@@ -69,7 +69,8 @@ def promote(ctx: Context, step: Promote) -> Text:
         raise Ended(Result.BLOCKED, message, "run `contentops plan` to see where it stands")
     found = split(text)
     ctx.cache.keep_body(step.body, found.body)
-    return Text(title=found.title, body=found.body, generated_at=step.generated_at)
+    entries = written_entries(text, step.carries)
+    return Text(title=found.title, body=found.body, generated_at=step.generated_at, entries=entries)
 
 
 # --- write -----------------------------------------------------------------------------------------------------
@@ -304,11 +305,11 @@ def composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Ob
     # What a person made of the block of a file that is there stays too.
     block = None if not step.is_new and not step.restores and seen.exists else _provenance(ctx, item, known, text)
     if not seen.exists or seen.problem:
-        return compose(title, step.front, block, body)
+        return carry(compose(title, step.front, block, body), text.entries)
     changes: dict[str, Json] = {**step.front, **({TITLE_KEY: title} if title else {})}
     if block is not None:
         changes[PROVENANCE_KEY] = block
-    return replace_body(update(ctx.outputs.read(step.target), changes), body)
+    return replace_body(carry(update(ctx.outputs.read(step.target), changes), text.entries), body)
 
 
 # --- update, record, remove ------------------------------------------------------------------------------------

@@ -291,6 +291,7 @@ class ReviewedText(Struct, frozen=True, kw_only=True):
     body: Digest
     generated: Digest
     generated_at: str
+    carries: tuple[str, ...] = ()
 
 
 class ReviewedChange(Struct, frozen=True, kw_only=True):

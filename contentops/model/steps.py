@@ -96,6 +96,8 @@ class Promote(Struct, frozen=True, kw_only=True, tag="promote"):
     generated: Digest
     """Body digest of the text that a job made for it there: another one than `body` where a person edited it."""
     generated_at: str
+    carries: tuple[str, ...] = ()
+    """The keys of its front matter that no manifest states, which go along as they are written."""
     outline: bool = False
     """It is a draft outline, and asked for by name."""
 

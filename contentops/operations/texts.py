@@ -123,6 +123,9 @@ def _planned(workspace: Workspace, inputs: PlanInputs, change: Change) -> Differ
     before = split(Outputs(inputs.project.root).read(file.path)).body if file.exists else None
     text = _text(workspace, inputs, change)
     front = {key: (file.front.get(key), value) for key, value in change.front.items() if key != PROVENANCE_KEY}
+    if (promotion := change.promotion) is not None:
+        there = inputs.observe(promotion.path).front
+        front |= {key: (None, there[key]) for key in promotion.carries}
     if change.title not in (None, file.title):
         front[TITLE_KEY] = (file.title or None, change.title)
     note = change.hint if change.blocked else ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.documents.preset import title_for
-from contentops.model import BASE, NO_CHECKS, Fetch, JobState, Level, Reason, RetryText
+from contentops.model import BASE, NO_CHECKS, Fetch, JobState, Level, Promote, Reason, RetryText
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import which_front_matter
 from contentops.planning.inputs import price_of
@@ -36,6 +37,8 @@ class Brought(NamedTuple):
     """Only one section of it is new, and the rest is the text that the file has."""
     is_known: bool = False
     """It was in this file before, in another environment's, or on the server: it is not a new one of a job."""
+    front: Mapping[str, Json] = MappingProxyType({})
+    """Front matter that comes with it."""
 
 
 def written_title(
@@ -132,7 +135,8 @@ def failed_promotion(item: ItemSides, answer: BodyAnswer, file: Observed) -> tup
     """Why the text of another environment's `file`, which `answer` brings, is not taken; empty: it may be."""
     if item.spec.checks == NO_CHECKS:
         return ()
-    text = Brought(file.title, item.inputs.read(file.path), of_section=False, is_known=True)
+    carried = {key: file.front[key] for step in answer.steps if isinstance(step, Promote) for key in step.carries}
+    text = Brought(file.title, item.inputs.read(file.path), of_section=False, is_known=True, front=carried)
     return reasons_of(_findings(item, answer, text))
 
 
@@ -142,7 +146,7 @@ def _findings(item: ItemSides, answer: BodyAnswer, text: Brought) -> tuple[Findi
     spec, preset = item.spec, item.inputs.project.preset
     front = which_front_matter(item, answer)
     title = written_title(front.title, item.file, item.own, text, item=spec.id, preset=preset)
-    about = to_check(title, text.body, item.file, front.front, spec.output)
+    about = to_check(title, text.body, item.file, {**text.front, **front.front}, spec.output)
     return check_text(spec.checks, about, item.inputs.exists)
 
 

@@ -12,6 +12,7 @@ from contentops.model import BASE, Acknowledge, Action, Promote, Reason
 from contentops.planning.checked import FAILED, failed_promotion, failed_promotion_hint
 from contentops.planning.differences import explain
 from contentops.planning.edits import BodyAnswer, block, edit, why_changed
+from contentops.planning.front_matter import wanted_front
 from contentops.planning.inputs import is_edited, price_of
 from contentops.planning.outlines import is_outline
 from contentops.planning.remote import replaced, words_in_the_way
@@ -119,7 +120,9 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
         if held is not None:
             return _kept_out(_as_promotion(held, item, offer, why), offer)
         why = (*why, *replaced(item))
-    answer = BodyAnswer(action=Action.PROMOTE, steps=(offer.step,), reasons=why)
+    answer = BodyAnswer(
+        action=Action.PROMOTE, steps=(structs.replace(offer.step, carries=_carried(item, offer)),), reasons=why
+    )
     if failed := failed_promotion(item, answer, offer.file):
         hint = failed_promotion_hint(offer.file.path, item.inputs.project.environment)
         return block(FAILED, hint, reasons=(*why, *failed))
@@ -136,6 +139,13 @@ def _as_promotion(held: BodyAnswer, item: ItemSides, offer: Offer, why: tuple[Re
         return held
     hint = f"`{ours}` was edited here, and `{theirs}` is to take its place; `--on-edit keep` or `overwrite`, or make "
     return block("edited", hint + "one text of both in each of them; they are not merged", reasons=(*why, *edit(item)))
+
+
+def _carried(item: ItemSides, offer: Offer) -> tuple[str, ...]:
+    """The keys of the front matter there that no manifest wrote or states here, and that the file here lacks."""
+    wanted, _ = wanted_front(item.inputs, item.spec)
+    known = {*offer.record.metadata, *wanted, *(item.file.front if item.file.exists else ())}
+    return tuple(key for key in offer.file.front if key not in known)
 
 
 def _kept_out(held: BodyAnswer, offer: Offer) -> BodyAnswer:
