@@ -38,6 +38,10 @@ def single(project: Build, keys: str, *, name: str = "one") -> Path:
         "com10.md",
         "console/x",
         "a..b/c",
+        "about~1234567.md",
+        "a-longer-name~1.md",
+        "notes~1.markdown",
+        "notes~.md",
         "x" * 255,
         "a/-/b",
         "é",
@@ -75,6 +79,10 @@ def test_paths_that_are_fine(path: str) -> None:
         ("Com1.tar.gz", "keeps for a device"),
         ("lpt¹", "keeps for a device"),
         ("aux .md", "keeps for a device"),
+        ("git~1/x.md", "short form of a longer name"),
+        ("a/GIT~2", "short form of a longer name"),
+        ("GITMOD~1", "short form of a longer name"),
+        ("progra~1.md", "short form of a longer name"),
         ("a\nb", "U+000A"),
         ("a\x00", "U+0000"),
         ("a\u202eb", "U+202E"),
@@ -191,6 +199,24 @@ def test_outputs_never_land_on_the_project(project: Build, output: str, expected
     )
     root = project({"contentops.yaml": PROJECT, "content/a.yaml": text, "rows.csv": "k\n1\n"})
     assert expected in "".join(found.message for found in findings(root))
+
+
+@pytest.mark.parametrize(
+    ("patterns", "output", "named"),
+    [
+        ("[content/**]", "content/one.md", "content/**"),
+        ("['./content/*.yaml', '**/*.md']", "out/one.md", "**/*.md"),
+        ("[content/*.yaml]", "content/one.yaml", "content/*.yaml"),
+    ],
+)
+def test_an_output_that_would_be_a_manifest_is_refused(project: Build, patterns: str, output: str, named: str) -> None:
+    """Before it is paid for: once it is there, it could not be read."""
+    text = f"items:\n  - {{id: one, output: {output}, inputs: {{topic: x}}}}\n"
+    root = project({"contentops.yaml": f"{PROJECT}manifests: {patterns}\n", "content/a.yaml": text})
+    [found] = [one for one in findings(root) if one.code == "output-collision"]
+    assert str(found.location) == "content/a.yaml:2:23"
+    assert f"would be read as a manifest: `manifests` names `{named}`" in found.message
+    assert found.hint == "choose another `output`"
 
 
 # --- fields ------------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ def test_allowed(path: str) -> None:
         pytest.param("out/\u202egpj.md", id="direction override"),
         pytest.param("out/\ud800.md", id="lone surrogate"),
         pytest.param(".git/config", id="hidden folder"),
+        pytest.param("Git~1/config", id="short name of a hidden folder"),
         pytest.param("out/.htaccess", id="hidden file"),
         pytest.param("out/.contentops-0123456789abcdef.tmp", id="half-written file"),
         pytest.param(".contentops-0123456789abcdef.moving/a", id="parked file as a folder"),

@@ -30,6 +30,9 @@ _FOREIGN = re.compile(r'[<>:"|?*]')
 _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(?:\.|$)", re.IGNORECASE
 )
+_SHORT_NAME = re.compile(r"(?=[^.]{3,8}(?:\.[^.]{1,3})?\Z)[^.]+~[0-9]{1,6}(?:\.|\Z)")
+"""A name that Windows may give to a file or folder with a longer one: `GIT~1` is `.git` there."""
+_GIT_SHORT_NAME = re.compile(r"git~[0-9]+(?:\.|\Z)", re.IGNORECASE)
 OWN_ENDINGS = ("lock", "yaml", "json")
 """How the names end that contentops keeps for its own files, as `collision_key` gives them."""
 _LOCK = re.compile(r"contentops[^/]*\.lock")
@@ -82,6 +85,8 @@ def _check_portable(segment: str) -> str | None:
         return f"holds `{found.group()}`, which Windows does not allow in names"
     if _DEVICE.match(segment):
         return f"has the name `{segment}`, which Windows keeps for a device"
+    if _SHORT_NAME.match(segment):
+        return f"has the name `{segment}`, which Windows keeps for the short form of a longer name"
     if len(segment.encode()) > SEGMENT_BYTES:
         return f"has a name longer than {SEGMENT_BYTES} bytes"
     return None
@@ -140,7 +145,7 @@ def _problem(path: str) -> str:
     segments = path.split("/")
     if ".." in segments or "." in segments or "" in segments:
         return "it holds `..`, `.` or an empty name"
-    hidden = [name for name in segments if name.startswith(".")]
+    hidden = [name for name in segments if name.startswith(".") or _GIT_SHORT_NAME.match(name)]
     if hidden and not (hidden == segments[-1:] and PARKED.fullmatch(hidden[0])):
         return "it names a hidden file or folder"
     return ""

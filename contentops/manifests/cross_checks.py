@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from contentops.documents.paths import OWN_ENDINGS, collision_key, folders, is_own
 from contentops.errors import Diagnostic, Severity, did_you_mean
+from contentops.manifests.discover import glob_matcher
 from contentops.manifests.problems import counted
 from contentops.model import ItemId
 from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding, place
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     Sources = Callable[[str], Source]
 
 
-def check_across(results: Sequence[FileResult], sources: Sources) -> list[Diagnostic]:
-    """Every problem between items and files. `sources` gives the text of a manifest by its path."""
+def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequence[str] = ()) -> list[Diagnostic]:
+    """Every problem between items and files.
+
+    `sources` gives the text of a manifest by its path; `patterns` are where the project looks for manifests.
+    """
     return [
         *_check_ids(results, sources),
         *_check_outputs(results, sources),
+        *_check_patterns(results, sources, patterns),
         *_check_moved(results, sources),
     ]
 
@@ -125,6 +130,16 @@ def _check_own(
             continue
         if is_own(key) or not own.isdisjoint(folders(key)):
             yield _collision(sources, taken[key], "a name contentops keeps for its own files")
+
+
+def _check_patterns(results: Sequence[FileResult], sources: Sources, patterns: Sequence[str]) -> Iterator[Diagnostic]:
+    """Outputs that would be read as manifests once they are there."""
+    tests = [(pattern, glob_matcher(pattern.removeprefix("./"))) for pattern in patterns]
+    read = {result.path for result in results}
+    for spec in (spec for result in results for spec in result.specs):
+        pattern = next((pattern for pattern, matches in tests if matches(spec.output)), "")
+        if pattern and spec.output not in read:
+            yield _collision(sources, spec, f"which would be read as a manifest: `manifests` names `{pattern}`")
 
 
 def _already(spec: Spec, other: Spec) -> str:

@@ -104,7 +104,7 @@ class Loader:
         results = [result for result in results if result.path not in rows]
         findings += _across_files(results)
         findings += self.macros.unread if self.macros else []
-        findings += check_across(results, self._source)
+        findings += check_across(results, self._source, self.project.manifests)
         findings += check_unused(self.project, self.project_source, results)
         findings += check_environment(self.project, self.project_source, results)
         findings += _unchecked(self.project, self.catalog, results)

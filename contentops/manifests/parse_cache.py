@@ -20,7 +20,7 @@ from contentops.manifests.origins import Origins, OriginShape, OriginShapes
 from contentops.model import Checks, ItemId, MergeRule, Moved, OnEdit, Origin, Request, Spec, StoredMap
 from contentops.model.stored import TOGETHER, Pack, PackedMap, packed, packs, unpacked
 
-FORMAT: Final = 9
+FORMAT: Final = 10
 """Part of each key: with another form of the text, no stored one is found."""
 
 _CHECKSUM: Final = 32
