@@ -480,6 +480,9 @@ def test_by_hand_without_a_setting(project: Build, invoke: Run) -> None:
     edited = root / "staging/a.md"
     edited.write_text(edited.read_text().replace("## Conclusion", "## The end"))
     command = ("promote", "--from", "staging", "--to", "prod", "--select", "a", "--drafts")
+    outline = invoke(*command[:-1], cwd=root)
+    assert outline.code == 3
+    assert "remove the line `> Draft outline ...`, or `--drafts` takes the outline" in outline.stdout
     asked = invoke(*command, cwd=root)
     assert asked.code == 4
     assert "`--yes` applies the plan without asking" in asked.stderr

@@ -200,19 +200,18 @@ def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
     there = f"`contentops apply --env {source.environment}`" if source.environment else "without `--env`"
     cost = price_of(spec, item.inputs.server)
     words = price(cost.credits, cost.credits, at_most=cost.at_most)
-    generate = "makes a text here" + (f" for {words}" if cost.credits else "")
+    option = "`apply --generate`" if item.inputs.choice.only_promoted else "`--generate`"
+    generate = f"{option} makes a text here" + (f" for {words}" if cost.credits else "")
     if item.stored is not None:
-        generate = "takes the text that was generated, for nothing"
+        generate = f"{option} takes the text that was generated, for nothing"
     if (outline := source.outline(spec, item.inputs.observe)) is not None:
-        hint = (
-            f"`{outline.file.path}` of `{source.environment or BASE}` is a draft outline of the bundled server: write "
-        )
-        hint += f"the text and remove the line `> Draft outline ...`, `--generate` {generate}, or `--drafts` takes the "
-        hint += "outline"
-        return block(NOT_PROMOTED, hint, reasons=why)
+        draft = f"`{outline.file.path}` of `{source.environment or BASE}` is a draft outline of the bundled server"
+        ways = ["write the text and remove the line `> Draft outline ...`"]
+        # The server that wrote it would write another outline.
+        ways += [generate] if outline.record.server != item.inputs.server else []
+        return block(NOT_PROMOTED, f"{draft}: {', '.join(ways)}, or `--drafts` takes the outline", reasons=why)
     lack = source.lack(spec, item.inputs.observe)
-    hint = f"{lack}; apply there first ({there}), or `--generate` {generate}"
-    return block(NOT_PROMOTED, hint, reasons=why)
+    return block(NOT_PROMOTED, f"{lack}; apply there first ({there}), or {generate}", reasons=why)
 
 
 def is_about_promotion(change: Change) -> bool:
