@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -9,17 +11,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.model import OnEdit
+from contentops.operations.superseded import without_copy
 from contentops.operations.workspace import open_cache
+from contentops.server import contents
+from contentops.server.store import open_store
 from contentops.state.seen import seen_there
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog, know_server, results
 from tests.repositories import in_git
 from tests.test_planfile import apply_reviewed, as_reviewed
+from tests.test_refresh import LOCAL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Outcome, Run
+    from tests.running import Build
+    from tests.running import Run as Invoke
 
 THEIRS = "## Introduction\n\nTheir words.\n"
 
@@ -238,3 +246,40 @@ def test_a_reverted_pull_is_not_pulled_again(tmp_path: Path, title: str, *, cach
     assert scene.plan(refresh=True).empty
     _edit(scene, "one", "New words.\n")
     assert scene.actions(refresh=True) == {"one": "pull"}
+
+
+# --- superseded copies -----------------------------------------------------------------------------------------
+
+
+def test_a_superseded_copy_with_words_of_its_own_stays(tmp_path: Path) -> None:
+    """An earlier version made it so, or someone edited the copy: what is in no file, git or cache is not for deletion."""
+    scene = _scene(tmp_path, create_only=True, put=False)
+    for item in ("one", "two"):
+        scene.edit(f"out/{item}.md", "Closing", "MINE")
+    scene.apply()
+    (one,), (two,) = scene.record("one").superseded, scene.record("two").superseded
+    scene.api.edit(one, THEIRS)
+    assert without_copy(scene.project, [one, two, "cnt_gone"], world=scene.world()) == {one}
+    shutil.rmtree(tmp_path / ".contentops")
+    know_server(tmp_path, "https://api.example.test/v1")
+    assert without_copy(scene.project, [one, two], world=scene.world()) == {one, two}
+    scene.write("out/one.md", THEIRS)
+    assert without_copy(scene.project, [one, two], world=scene.world()) == {two}
+
+
+def test_delete_superseded_names_what_stays(project: Build, invoke: Invoke) -> None:
+    """The others are deleted; the one that stays goes by its id."""
+    root = project({"contentops.yaml": LOCAL, "content/a.yaml": blog("one")})
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    with contextlib.closing(open_store(root / ".contentops/local.db")) as store, store.write():
+        made = [
+            contents.save(store, contents.ContentChange(title=body, body=body), owner="", at=1.0)
+            for body in ("", "Their words.\n")
+        ]
+    lines = [json.loads(line) for line in (root / "contentops.lock").read_text("utf-8").splitlines()]
+    lines[1]["superseded"] = made
+    (root / "contentops.lock").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    ended = invoke("content", "delete", "--superseded", "--yes", cwd=root)
+    assert (ended.code, ended.stdout) == (0, "Deleted 1 content.\n")
+    assert f"warning: content `{made[1]}` stays" in ended.stderr
+    assert invoke("content", "delete", made[1], "--yes", cwd=root).stdout == "Deleted 1 content.\n"

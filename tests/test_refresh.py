@@ -136,6 +136,12 @@ def test_a_text_without_a_stamp_is_fetched_once(tmp_path: Path) -> None:
     assert (_asked(scene), _asked(scene)) == ((1, 2), (1, 0))
     assert scene.apply(refresh=True) is None
     assert scene.read("contentops.lock") == lock
+    scene.write("content/blog.yaml", blog("one", "two").replace("    inputs", "    metadata: {tag: new}\n    inputs"))
+    assert results(scene.apply(refresh=True)) == {"one": "done", "two": "done"}
+    assert scene.read("contentops.lock").count('"stamp":') == 2
+    shutil.rmtree(tmp_path / ".contentops")
+    know_server(tmp_path, "https://api.example.test/v1")
+    assert _asked(scene) == (1, 0)
 
 
 # --- what is asked ---------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from contentops.errors import UsageError, did_you_mean, plural
 from contentops.operations import content as operation
 from contentops.operations import history as history_operation
 from contentops.operations import workspace
+from contentops.operations.superseded import without_copy
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.history import count_spend, history_json, history_text, spend_json, spend_text
 from contentops.reporting.layout import moment, outline, table
@@ -140,13 +141,14 @@ def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, 
     """Delete stored contents: those named, or the superseded copies of items. Lists them and asks first.
 
     Says so where one is what an item is saved as now. Files and records stay: the next save of such an item stores its
-    file as new.
+    file as new. A superseded copy whose words are in no file, not in git and not in the cache stays, unless you name
+    it.
     """
     if superseded == bool(content_ids):
         raise UsageError("`content delete` takes the ids of contents, or `--superseded`")
     project = session.project()
     stored = operation.contents(project, tell=terminal.tell_line, world=session.world())
-    found = _named(stored, content_ids) if content_ids else [one for one in stored if one.superseded]
+    found = _named(stored, content_ids) if content_ids else _superseded(session, project, stored)
     if found:
         terminal.tell(_table(found, terminal.width(sys.stderr)))
         for one in found:
@@ -156,6 +158,18 @@ def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, 
         _ask(f"Delete {plural(len(found), 'content')} from {project.api.server}?", yes=yes)
         operation.delete(project, [one.entry.id for one in found], tell=terminal.tell_line, world=session.world())
     session.answer(_values(project, found), f"Deleted {plural(len(found), 'content')}." if found else "Nothing to do.")
+
+
+def _superseded(session: Session, project: Project, stored: Sequence[Owned]) -> list[Owned]:
+    """The superseded copies; those with words that are nowhere else are left out, and named."""
+    found = [one for one in stored if one.superseded]
+    world = session.world()
+    kept = without_copy(project, [one.entry.id for one in found], tell=terminal.tell_line, world=world)
+    for id_ in sorted(kept):
+        what = "stays: its words are in no file, not in git and not in the cache"
+        terminal.tell_line(f"warning: content `{id_}` {what}; `contentops content get {id_}` prints them, and")
+        terminal.tell_line(f"`contentops content delete {id_}` deletes it all the same")
+    return [one for one in found if one.entry.id not in kept]
 
 
 def _named(stored: Sequence[Owned], content_ids: Sequence[str]) -> list[Owned]:

@@ -12,7 +12,7 @@ from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.outline import ENGINE
 from contentops.execution.primitives import Ended, Job, Text
 from contentops.model import JobState, OpenEntry, Record, RequestId, Result, request_id
-from contentops.planning.inputs import TRIES, is_protected
+from contentops.planning.inputs import TRIES, is_edited_there, is_protected
 from contentops.state.codec import Drop, Forget
 from contentops.state.paid_texts import StoredText
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
     from contentops.execution.primitives import Item, Lost, Standing
-    from contentops.model import Submit
+    from contentops.model import Remote, Submit
 
 TEXTLESS = "the job completed without a text"
 FIRST_FAILED = "the first job on this server failed"
@@ -222,7 +222,7 @@ def base_record(ctx: Context, item: Item, standing: Standing) -> Record:
     here = structs.replace(old, id=spec.id, output=output, protected=protected, plan_id=plan_id)
     here = structs.replace(here, addresses=item.change.addresses)
     if old.server == ctx.server:
-        return here
+        return _stamped(here, item.change.remote)
     # Another server's ids mean nothing here.
     nowhere = RequestId("")
     return structs.replace(
@@ -235,6 +235,16 @@ def base_record(ctx: Context, item: Item, standing: Standing) -> Record:
         job_id="",
         request_id=nowhere,
     )
+
+
+def _stamped(record: Record, remote: Remote | None) -> Record:
+    """The record with the stamp of its content, where a look found that as it was saved."""
+    saved = record.saved
+    if saved is None or remote is None or not remote.stamp or remote.content_id != record.content_id:
+        return record
+    if remote.saved != saved.body or remote.is_lost or remote.recorded or is_edited_there(remote, record):
+        return record
+    return structs.replace(record, saved=structs.replace(saved, stamp=remote.stamp))
 
 
 def note(ctx: Context, item: Item, step: str, record: Record, *drops: Drop) -> Record:
