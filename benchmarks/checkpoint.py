@@ -80,7 +80,9 @@ def main() -> None:
         path = folder / "contentops.lock"
         path.write_bytes(lock.join(lock.lineage_of("bench"), records, ()))
         disk = CountingDisk()
-        with StateStore(folder, environment="", project="bench", write=True, disk=disk) as store:
+        with StateStore(
+            folder, environment="", lineage=lambda: lock.lineage_of("bench"), write=True, disk=disk
+        ) as store:
             taken, floors = [], []
             for turn in range(options.times):
                 for number in range(min(AT_ONCE, options.items)):
