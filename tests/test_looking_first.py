@@ -283,3 +283,23 @@ def test_delete_superseded_names_what_stays(project: Build, invoke: Invoke) -> N
     assert (ended.code, ended.stdout) == (0, "Deleted 1 content.\n")
     assert f"warning: content `{made[1]}` stays" in ended.stderr
     assert invoke("content", "delete", made[1], "--yes", cwd=root).stdout == "Deleted 1 content.\n"
+
+
+@pytest.mark.parametrize("way", ["refresh", "save"])
+def test_a_plan_that_was_kept_is_made_again_once_an_edit_was_seen(tmp_path: Path, way: str) -> None:
+    """No file tells of the edit, so what was said of the files alone is said no more."""
+    scene = _scene(tmp_path)
+    kept = tmp_path / ".contentops/cache/unchanged.image"
+    kept.write_text("a plan without changes")
+    scene.plan()
+    assert kept.exists()
+    _edit(scene, "one")
+    before = scene.read("out/one.md")
+    if way == "save":
+        scene.edit("out/one.md", "Closing", "MINE")
+        assert results(scene.apply()) == {"one": "blocked"}
+        scene.write("out/one.md", before)
+    else:
+        scene.plan(refresh=True)
+    assert not kept.exists()
+    assert scene.actions() == {"one": "pull"}
