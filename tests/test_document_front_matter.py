@@ -80,7 +80,7 @@ def test_compose_bytes() -> None:
     metadata = {"date": "2026-03-01", "tags": ["ai", "no"], "gone": None, "title": "other", "contentops": {"item": "x"}}
     block = provenance(item="ai-guide", digest="sha256:ab", generated_at="2026-03-01T10:00:00Z")
     assert compose(" AI:\x1b a guide ", metadata, block, "\n# AI\r\n") == (
-        '---\ntitle: "AI: a guide"\ndate: "2026-03-01"\ntags:\n  - ai\n  - "no"\ncontentops:\n  item: ai-guide\n'
+        '---\ntitle: "AI: a guide"\ndate: 2026-03-01\ntags:\n  - ai\n  - "no"\ncontentops:\n  item: ai-guide\n'
         '  digest: "sha256:ab"\n  generated_at: "2026-03-01T10:00:00Z"\n---\n\n# AI\n'
     )
     assert compose("", {}, None, "Body") == "Body\n"
@@ -446,3 +446,11 @@ def test_entries_that_cannot_stand_as_they_are_written_are_written_anew() -> Non
     braces = "---\n{a: null, b: [1]}\n---\n"
     assert split(carry("---\nt: 1\n---\n", written_entries(braces, {"a", "b"}))).front == {"t": 1, "a": None, "b": [1]}
     assert split(carry("---\n{t: 1}\n---\n", written_entries(source, {"a"}))).front == {"t": 1, "a": [1]}
+
+
+def test_a_date_in_quotes_stays_until_its_key_changes() -> None:
+    """It is the same text with and without them."""
+    text = '---\ndate: "2026-01-02"\n---\nText\n'
+    assert update(text, {"date": "2026-01-02"}) == text
+    assert update(text, {"title": "2026-01-02"}).startswith('---\ntitle: "2026-01-02"\n')
+    assert update(text, {"date": "2026-01-03"}) == text.replace('"2026-01-02"', "2026-01-03")

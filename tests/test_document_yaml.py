@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contentops.yaml.builder import MAX_DEPTH
-from contentops.yaml.mapping import YamlProblem, read_mapping
+from contentops.yaml.mapping import YamlProblem, parse_mapping, read_mapping
 from contentops.yaml.write import write_pair, write_scalar, write_value
 
 PLAIN_CHARACTERS = st.characters(exclude_categories=["Cs"])
@@ -211,3 +211,33 @@ def test_extents(pure: bool) -> None:
         ("f", "'x\n  y'", False),
         ("g", "*h", False),
     ]
+
+
+DATES = [
+    "2026-01-02",
+    "2024-02-29",
+    "2026-01-02T10:00:00Z",
+    "2026-01-02 10:00:00 +0100",
+    "2026-01-02T10:00:00.123+01:00",
+    "2026-01-02T10:00",
+]
+
+
+@pytest.mark.parametrize("text", DATES)
+def test_a_date_is_written_plain(text: str) -> None:
+    """Site generators take it for a date then, and we for the text that it is, by both ways of reading."""
+    wanted = {"date": text, "all": [text], "seo": {"on": text}}
+    block = "\n".join([line for key, value in wanted.items() for line in write_pair(key, value, dates=True)])
+    assert block == f'date: {text}\nall:\n  - {text}\nseo:\n  "on": {text}'
+    for read in (read_mapping, parse_mapping):
+        assert {entry.key: entry.value for entry in read(f"{block}\n").entries} == wanted
+    assert write_pair("date", text) == [f'date: "{text}"']
+    assert write_pair(text, 1, dates=True) == [f'"{text}": 1']
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-02-30", "2026-13-01", "2026-1-2", "2026", "10:30", "2026-01-02T25:00:00", "1e5"]
+)
+def test_what_is_no_date_stays_in_quotes(text: str) -> None:
+    """Some reader could take it for a number or a time, or fail over it."""
+    assert write_pair("key", text, dates=True) == [f'key: "{text}"']

@@ -94,7 +94,7 @@ def test_everything_stored_becomes_items_and_the_plan_is_empty(scene: Scene) -> 
     assert _refreshed(scene).empty
     text = scene.tree()["out/own-front.md"]
     assert text.startswith(
-        '---\ntitle: Own front\ntags:\n  - x\n  - "{{ y }}"\ndate: "2024-01-01"\ndraft: "no"\ncontentops:\n'
+        '---\ntitle: Own front\ntags:\n  - x\n  - "{{ y }}"\ndate: 2024-01-01\ndraft: "no"\ncontentops:\n'
     )
     record = scene.record("own-front")
     assert (record.generated, record.content_id, record.protected) == ("", "cnt_e", True)

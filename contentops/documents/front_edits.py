@@ -18,6 +18,7 @@ from contentops.documents.front_matter import (
     TITLE_KEY,
     Parts,
     fenced,
+    has_dates,
     looks_like_front_matter,
     parts,
 )
@@ -142,13 +143,17 @@ def _holds(entry: Entry | None, value: Any) -> bool:
 
 def _edited(text: str, found: Parts, wanted: Mapping[str, Any], *, keeps_elements: bool) -> str:
     if not found.fenced:
-        block = fenced(line for key in sorted(wanted, key=_rank(wanted)) for line in write_pair(key, wanted[key]))
+        block = fenced(
+            line
+            for key in sorted(wanted, key=_rank(wanted))
+            for line in write_pair(key, wanted[key], dates=has_dates(key))
+        )
         gap = "" if not text[found.body :] or text[found.body] in "\r\n" else "\n"
         return text[: found.body] + (block + gap).replace("\n", found.newline) + text[found.body :]
     if found.block.flow:
         values = {entry.key: entry.value for entry in found.block.entries} | dict(wanted)
         kept = {key: value for key, value in values.items() if value is not None or key not in wanted}
-        lines = [line for key, value in kept.items() for line in write_pair(key, value)]
+        lines = [line for key, value in kept.items() for line in write_pair(key, value, dates=has_dates(key))]
         block = "".join(line + found.newline for line in lines)
     else:
         block = _edited_block(text[found.start : found.end], found, wanted, keeps_elements=keeps_elements)
@@ -168,7 +173,7 @@ def _edited_block(block: str, found: Parts, wanted: Mapping[str, Any], *, keeps_
     known = {entry.key for entry in entries}
     indent = _indent(block, entries[0]) if entries else ""
     for key in sorted(wanted.keys() - known, key=_rank(wanted)):
-        lines = [f"{indent}{line}{found.newline}" for line in write_pair(key, wanted[key])]
+        lines = [f"{indent}{line}{found.newline}" for line in write_pair(key, wanted[key], dates=has_dates(key))]
         at = _place(block, entries, key)
         edits.append((at, at, "".join(lines)))
     # From the back, so that earlier offsets stay true; at one place, later keys come behind earlier ones.
@@ -184,7 +189,7 @@ def _removal(block: str, entry: Entry) -> tuple[int, int, str]:
 def _replacement(block: str, entry: Entry, value: Any, newline: str) -> tuple[int, int, str]:
     colon = block.find(":", entry.key_end)
     start = colon + 1
-    lines, below = write_value(value)
+    lines, below = write_value(value, dates=has_dates(entry.key))
     line_end = _line_end(block, start)
     # Whatever stands on the key's own line without belonging to the value is a comment, and stays there.
     comment = block[start:line_end].rstrip("\r") if entry.value_start > line_end else ""

@@ -132,8 +132,13 @@ def compose(title: str, metadata: Mapping[str, Any], provenance: Mapping[str, An
     cleaned = clean_body(body)
     if not pairs and not looks_like_front_matter(cleaned):
         return cleaned
-    text = fenced(line for key, value in pairs for line in write_pair(key, value))
+    text = fenced(line for key, value in pairs for line in write_pair(key, value, dates=has_dates(key)))
     return f"{text}\n{cleaned}" if cleaned else text
+
+
+def has_dates(key: str) -> bool:
+    """Whether a text under a key that is a date is meant as one."""
+    return key not in (TITLE_KEY, PROVENANCE_KEY)
 
 
 class Parts(Struct, frozen=True, kw_only=True):

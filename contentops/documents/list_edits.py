@@ -61,7 +61,7 @@ def _below(block: str, entry: Entry, value: list[Any], newline: str) -> Edit | N
 
 
 def _written_below(value: Any, indent: str, newline: str) -> str:
-    lines, _ = write_value([value])
+    lines, _ = write_value([value], dates=True)
     return newline.join(f"{indent}{line[2:]}" for line in lines)
 
 
@@ -79,7 +79,7 @@ def _beside(block: str, entry: Entry, value: list[Any]) -> Edit | None:
     first = pieces[0][: len(pieces[0]) - len(pieces[0].lstrip())]
     other = pieces[1][: len(pieces[1]) - len(pieces[1].lstrip())] if len(pieces) > 1 else first or " "
     last = pieces[-1][len(pieces[-1].rstrip()) :] if end is None else f",{end}"
-    chosen = _chosen(entry.value, texts, value, write_scalar)
+    chosen = _chosen(entry.value, texts, value, lambda one: write_scalar(one, dates=True))
     return entry.value_start, entry.value_end, f"[{first}{f',{other}'.join(chosen)}{last}]"
 
 

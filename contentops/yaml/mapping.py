@@ -98,7 +98,9 @@ def parse_mapping(text: str, *, first_line: int = 1, pure: bool = False) -> Bloc
 _KEY: Final = r"(?!(?i:null|true|false):)[A-Za-z][A-Za-z0-9_-]{0,99}"
 _QUOTED: Final = r"[^\"\\\x00-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]*"
 # Letters, digits and signs that have no meaning in YAML.
-_WORD: Final = r"true|false|(?!(?i:null|true|false)\n)[A-Za-z](?:[A-Za-z0-9 _./-]*[A-Za-z0-9_./-])?"
+_WORD = r"true|false|(?!(?i:null|true|false)\n)[A-Za-z](?:[A-Za-z0-9 _./-]*[A-Za-z0-9_./-])?"
+# What looks like a date is text, whatever it says.
+_WORD += r"|[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?: ?(?:Z|[+-][0-9:]{4,5}))?)?"
 _NUMBER: Final = r"0|[1-9][0-9]{0,15}"
 _SCALAR: Final = rf"(?:\"({_QUOTED})\"|({_WORD})|({_NUMBER}))\n"
 _BELOW: Final = rf"(?:\"{_QUOTED}\"|{_WORD}|{_NUMBER})\n"

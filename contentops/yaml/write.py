@@ -2,11 +2,13 @@
 
 Front matter is read by Hugo (Go), Jekyll (Ruby, YAML 1.1), Astro and Docusaurus (JavaScript) and by contentops
 (YAML 1.2). A text is written plain only if none of them could take it for anything but that text; every other text is
-written in double quotes, on one line, with escapes that all of them share.
+written in double quotes, on one line, with escapes that all of them share. Where `dates` is asked for, a text that is a
+date is written plain too: we read it as text, and site generators take it for their type of date only like that.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -21,40 +23,47 @@ _RESERVED: Final = frozenset(
 )
 # Some readers of YAML 1.1 take an exponent without digits before it for a number.
 _EXPONENT: Final = r"[eE][0-9]+"
+_DATE: Final = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,9})?)?"
+    r"(?: ?(?:Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9]))?)?"
+)
 _ESCAPED: Final = '["\\\\\x00-\x1f\x7f-\x9f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff\ud800-\udfff]'
 _SHORT: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _LONGEST_KEY: Final = 1000
 """A key longer than 1,024 characters needs YAML's explicit form."""
 
 
-def write_pair(key: str, value: Any) -> list[str]:
+def write_pair(key: str, value: Any, *, dates: bool = False) -> list[str]:
     """One mapping entry as lines without newlines, the first at column 0.
 
     Raises TypeError for what is not JSON, ValueError for NaN and infinities.
     """
-    lines, block = write_value(value)
+    lines, block = write_value(value, dates=dates)
     name = write_scalar(key)
     if len(name) > _LONGEST_KEY:
         return [f"? {name}", *([":", *lines] if block else [f": {lines[0]}"])]
     return [f"{name}:", *lines] if block else [f"{name}: {lines[0]}"]
 
 
-def write_value(value: Any) -> tuple[list[str], bool]:
+def write_value(value: Any, *, dates: bool = False) -> tuple[list[str], bool]:
     """What stands behind a key: its lines, and whether they go below the key (True) or beside it (False).
 
     Lines below a key are indented by two spaces already. Raises like `write_pair`.
     """
-    lines = _lines(value)
+    lines = _lines(value, dates=dates)
     block = bool(value) and isinstance(value, (Mapping, Sequence)) and not isinstance(value, str)
     return (_indented(lines), True) if block else (lines, False)
 
 
-def write_scalar(value: Any) -> str:
+def write_scalar(value: Any, *, dates: bool = False) -> str:
     """A text, number, bool or None on one line. A lone surrogate is written as U+FFFD.
 
     Raises TypeError for anything else, ValueError for NaN and infinities.
     """
     if isinstance(value, str):
+        if dates and _is_date(value):
+            return value
         plain = re.fullmatch(_PLAIN, value) and value.lower() not in _RESERVED and not re.fullmatch(_EXPONENT, value)
         return value if plain else f'"{re.sub(_ESCAPED, _escape, value)}"'
     if value is None:
@@ -69,17 +78,30 @@ def write_scalar(value: Any) -> str:
     raise TypeError(message)
 
 
-def _lines(value: Any) -> list[str]:
+def _is_date(text: str) -> bool:
+    """Whether a text is a date that there is, or one with a time, in the form of ISO 8601."""
+    found = _DATE.fullmatch(text)
+    if found is None:
+        return False
+    try:
+        dt.date(int(found[1]), int(found[2]), int(found[3]))
+    except ValueError:
+        return False
+    return True
+
+
+def _lines(value: Any, *, dates: bool) -> list[str]:
     """A value as lines at column 0."""
     if isinstance(value, Mapping):
-        return [line for key, inner in value.items() for line in write_pair(_key(key), inner)] or ["{}"]
+        pairs = (write_pair(_key(key), inner, dates=dates) for key, inner in value.items())
+        return [line for lines in pairs for line in lines] or ["{}"]
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
-        return [line for inner in value for line in _entry(inner)] or ["[]"]
-    return [write_scalar(value)]
+        return [line for inner in value for line in _entry(inner, dates=dates)] or ["[]"]
+    return [write_scalar(value, dates=dates)]
 
 
-def _entry(value: Any) -> list[str]:
-    first, *others = _lines(value)
+def _entry(value: Any, *, dates: bool) -> list[str]:
+    first, *others = _lines(value, dates=dates)
     return [f"- {first}", *_indented(others)]
 
 
