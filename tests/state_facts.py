@@ -15,6 +15,7 @@ from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:
     from contentops.digest import Digest
+    from contentops.state.store import StateStore
 
 SERVER = "https://api.example.com:443"
 LINEAGE = lock.lineage_of("acme")
@@ -52,6 +53,12 @@ def _record(name: str, take: int) -> Record:
         generated_at=f"2026-01-0{take}T00:00:00Z",
         rev=take,
     )
+
+
+def declare(store: StateStore, *names: str) -> None:
+    """Heal a state whose manifests declare these items, each as it is on record."""
+    records = store.state.records
+    store.heal({ItemId(name): records[ItemId(name)].digest for name in names}, SERVER)
 
 
 def entry(name: str = "a", take: int = 1, state: JobState = JobState.RUNNING, **changes: Any) -> OpenEntry:

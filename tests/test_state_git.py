@@ -163,6 +163,7 @@ def test_one_item_changed_on_two_branches_follows_the_text(repository: Repositor
     assert repository.lines == merged
     assert len(merged) == 5
 
+    facts.declare(store, *"abc")
     store.note("save", structs.replace(store.state.records[A], saved_at="2026-02-01"))
     store.checkpoint()
     assert len(repository.lines) == 4
@@ -211,7 +212,8 @@ def test_an_item_renamed_here_and_changed_there_heals(repository: Repository, ou
 
     store = repository.open(write=True)
     assert store.state.records.keys() == set("abcd")
-    assert store.drop_renamed([ItemId(name) for name in "acd"]) == (B,)
+    facts.declare(store, *"acd")
+    assert store.state.records.keys() == set("acd")
     store.note("save", structs.replace(store.state.records[A], saved_at="2026-02-02"))
     store.checkpoint()
     assert repository.open().state.records.keys() == set("acd")
@@ -378,7 +380,8 @@ def test_a_rename_under_a_pull_is_not_half_undone(repository: Repository) -> Non
 
     again = repository.open()
     assert again.state.records.keys() == set("abc")
-    assert again.drop_renamed([B, ItemId("c")]) == (A,)
+    facts.declare(again, *"bc")
+    assert again.state.records.keys() == set("bc")
 
 
 def test_a_checkout_with_other_line_ends_is_the_same_lock(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ class Context:
     random: random.Random
     dialect: Callable[[], str]
     text: Callable[[Digest], str | None]
-    """A text that a record names, by its body digest, where this machine has it."""
+    """A text that a record or an open entry names, by its body digest, where this machine has it."""
     earlier: Callable[[Record, Digest], StoredText | None]
     """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
     exists: Callable[[str], bool]

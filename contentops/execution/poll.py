@@ -186,7 +186,7 @@ async def _fetch_paid(ctx: Context, item: Item, place: JobPlace, entry: OpenEntr
 def _stored(ctx: Context, entry: OpenEntry) -> StoredText | None:
     """The text of this very submit where it is kept; another take of the same request is another text."""
     stored = ctx.cache.get_text(ctx.server, entry.digest, entry.request_id)
-    body = ctx.cache.body(entry.body) if stored is None and entry.body else None
+    body = ctx.text(entry.body) if stored is None and entry.body else None
     if body is None:
         return stored
     return StoredText(

@@ -36,6 +36,7 @@ from contentops.model.desired import (
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
 from contentops.model.queue import AccountWork, Cancelled, Detached, Queue, QueuedSubmit, QueueTotal
 from contentops.model.records import (
+    ATTEMPTS,
     Count,
     HeldEntry,
     ItemId,
@@ -48,6 +49,7 @@ from contentops.model.records import (
     RequestId,
     Saved,
     State,
+    is_answer,
     request_id,
 )
 from contentops.model.run import Event, KeptWords, Outcome, Result, Run
@@ -71,6 +73,7 @@ from contentops.model.steps import (
 from contentops.model.stored import StoredMap
 
 __all__ = [
+    "ATTEMPTS",
     "BASE",
     "NO_CHECKS",
     "PROJECT_FILE",
@@ -142,6 +145,7 @@ __all__ = [
     "Update",
     "WordLimits",
     "Write",
+    "is_answer",
     "name_of",
     "request_id",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, NewType
 
 from msgspec import Meta, Struct, field, structs
@@ -140,6 +140,23 @@ def request_id(lineage: str, environment: str, item: ItemId, digest: Digest, att
     Raises ValueError if `lineage` is no UUID.
     """
     return RequestId(str(uuid.uuid5(uuid.UUID(lineage), "\n".join((environment, item, digest, str(attempt))))))
+
+
+ATTEMPTS = 100
+"""Attempts at one request that are considered: a lock may say anything."""
+
+
+def is_answer(record: Record, lineage: str, environment: str, ids: Iterable[ItemId] = ()) -> bool:
+    """Whether a job made the record's text for the very request it names; `keep` gives an older text another request.
+
+    `ids`: more ids that its item has had. Raises ValueError if `lineage` is no UUID.
+    """
+    names = {record.id, *record.former_ids, *ids}
+    # Attempts never fall, so an earlier one may be the text's.
+    attempts = range(1, min(record.attempt, ATTEMPTS) + 1)
+    return record.request_id in {
+        request_id(lineage, environment, name, record.digest, one) for name in names for one in attempts
+    }
 
 
 class JobState(enum.StrEnum):

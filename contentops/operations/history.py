@@ -21,7 +21,7 @@ from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import ContentopsError, InputError, OutputError, StateError
-from contentops.model import ItemId, JobState, Record, RequestId, request_id
+from contentops.model import ATTEMPTS, ItemId, JobState, Record, RequestId, is_answer, request_id
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.plan import known_ids, no_item
 from contentops.operations.workspace import open_cache, other_states, shared_state
@@ -149,10 +149,6 @@ def made(project: Project, state: State, past: Past, runs: Sequence[KeptReport])
     return {name: record for name, record in {**cached, **found}.items() if name}
 
 
-_ATTEMPTS = 100
-"""Attempts at one request that are considered: a lock may say anything."""
-
-
 def _unreported(project: Project, state: State, known: Collection[RequestId]) -> Iterator[Record]:
     """The paid texts of this environment in the cache that nothing else tells of, as those of a run that was killed."""
     others = bool(other_states(project))
@@ -160,7 +156,7 @@ def _unreported(project: Project, state: State, known: Collection[RequestId]) ->
         for kept in cache.paid_texts():
             about, name, item = kept.about, RequestId(kept.about.request_id), ItemId(kept.about.item)
             asked = functools.partial(request_id, state.lineage, project.environment, item, kept.digest)
-            if name in known or (others and not any(name == asked(attempt) for attempt in range(1, _ATTEMPTS + 1))):
+            if name in known or (others and not any(name == asked(attempt) for attempt in range(1, ATTEMPTS + 1))):
                 continue
             yield Record(
                 id=item,
@@ -309,7 +305,7 @@ class PastTexts:
         self._cache = cache
 
     def text(self, digest: Digest) -> str | None:
-        """The text with a body digest that a record of any environment names: from the cache, git or another file."""
+        """The text of a record of any environment or an open entry, by its digest: from the cache, git or a file."""
         found = self._found(digest, self._files(digest))
         return found if found is not None else self._in_files_elsewhere(digest)
 
@@ -335,6 +331,10 @@ class PastTexts:
     def _files(self, digest: Digest) -> Iterator[str]:
         """The files that may have, or have had, the text, each at the path of today."""
         yield from (one.output for one in self._state.records.values() if digest in one.bodies)
+        for entry in self._state.entries.values():
+            if entry.body == digest:
+                now = self._state.records.get(entry.item)
+                yield from filter(None, (now.output if now is not None else "", entry.output))
         yield from self._files_elsewhere(digest)
 
     def _files_elsewhere(self, digest: Digest) -> Iterator[str]:
@@ -353,14 +353,12 @@ class PastTexts:
 
     def _recorded(self, commit: str, record: Record, digest: Digest) -> Record | None:
         """The record at a commit whose text a job made for this request: `keep` gives an older text another request."""
-        asked = functools.partial(request_id, self._state.lineage, self._project.environment)
+        lineage, environment = self._state.lineage, self._project.environment
         lines = lock_at(self._project.root, commit, self._project.environment).records
         names = {record.id, *record.former_ids}
         for past in (line.value for name in names for line in lines.get(name, ())):
             made_here = past.digest == digest and past.server == record.server == self._project.api.server
-            # Attempts never fall, so an earlier one may be the text's.
-            attempts = range(1, min(past.attempt, _ATTEMPTS) + 1)
-            if made_here and past.request_id in {asked(name, digest, one) for name in names for one in attempts}:
+            if made_here and is_answer(past, lineage, environment, names):
                 return past
         return None
 

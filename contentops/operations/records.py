@@ -247,6 +247,8 @@ def _editing(project: Project) -> Iterator[_Edited]:
     """The state under the apply lock, checkpointed at the end."""
     world = World()
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
+        with contextlib.suppress(InputError):
+            workspace.store.heal({spec.id: spec.digest for spec in validate(project).specs}, project.api.server)
         yield _Edited(workspace.store, workspace.cache, workspace.working_ledger)
         workspace.store.checkpoint()
 

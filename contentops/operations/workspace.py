@@ -33,7 +33,7 @@ from contentops.model import CatalogSnapshot, State
 from contentops.model.stored import keep_once
 from contentops.operations.finished_texts import finished_texts
 from contentops.parallel import processors
-from contentops.planning.inputs import Choice, PlanInputs, honours_ids, paths, specs_by_id
+from contentops.planning.inputs import Choice, PlanInputs, honours_ids, paths
 from contentops.planning.owners import without_others
 from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
@@ -107,8 +107,7 @@ class Workspace:
     def desired(self) -> Desired:
         """Everything the manifests declare. Raises InputError with every finding of every file."""
         found = load(self.project, catalog_of(self.project), self.cache, processes=self.world.processes)
-        # A merge in git may have brought back an item that the manifests have renamed since.
-        self.store.drop_renamed(specs_by_id(found))
+        self.store.heal({spec.id: spec.digest for spec in found.specs}, self.project.api.server)
         self.store.leave_further(spec.digest for spec in found.specs)
         for spec in found.specs:
             if (record := self.state.records.get(spec.id)) is not None:

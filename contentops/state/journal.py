@@ -19,8 +19,9 @@ from msgspec import Struct, field, structs
 
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, canonical, digest_text
 from contentops.errors import Diagnostic, Location
-from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
+from contentops.model import ItemId, OpenEntry, Record, RequestId, State
 from contentops.state.codec import KINDS, Drop, Fact, Forget, Header, kind_of, parse_as
+from contentops.state.healing import reopen, with_one_owner
 from contentops.state.lock import (
     DamagedState,
     Lock,
@@ -88,6 +89,10 @@ class Folded(Struct, frozen=True, kw_only=True):
     state: State
     reopened: tuple[OpenEntry, ...] = ()
     """Paid results of records that the lock overruled, as it changed under them: to be finished or drained."""
+    left: tuple[Record, ...] = ()
+    """Records that lost against another one of their id, as a merge brought both, with texts that no other one has."""
+    shared: Mapping[ItemId, Record] = field(default_factory=dict)
+    """Records as their lines say it that count otherwise, since another one owns their content."""
 
 
 def text_digest(text: str) -> Digest:
@@ -177,13 +182,23 @@ class _Folding:
 
     def __init__(self, lock: Lock, body_on_disk: Callable[[str], Digest]) -> None:
         self.lock, self.body_on_disk = lock, body_on_disk
-        self.records = {
-            id_: resolve_conflict([line.value for line in lines], body_on_disk) for id_, lines in lock.records.items()
-        }
+        self.left: dict[ItemId, list[Record]] = {}
+        """Records that lost, by id."""
+        self.records = {id_: self._resolve(id_, [line.value for line in lines]) for id_, lines in lock.records.items()}
         carried = {record.request_id for record in self.records.values()} if lock.entries else ()
         self.entries = {id_: furthest(_sorted(lines)) for id_, lines in lock.entries.items() if id_ not in carried}
         self.ours: dict[ItemId, tuple[Record | Forget, Noted]] = {}
         self.reopened: dict[RequestId, OpenEntry] = {}
+        self.closed: set[RequestId] = set()
+
+    def _resolve(self, id_: ItemId, rivals: list[Record]) -> Record:
+        """The one of them that counts."""
+        winner = resolve_conflict(rivals, self.body_on_disk)
+        if len(rivals) > 1:
+            self.left[id_] = [one for one in rivals if one.request_id != winner.request_id]
+        else:
+            self.left.pop(id_, None)
+        return winner
 
     def open(self, entry: OpenEntry, base: Base) -> None:
         """An entry of the journal: newer than the one it started from, else whichever knows more."""
@@ -195,6 +210,7 @@ class _Folding:
 
     def close(self, request_id: RequestId) -> None:
         """An entry that is over."""
+        self.closed.add(request_id)
         self.entries.pop(request_id, None)
         self.reopened.pop(request_id, None)
 
@@ -219,39 +235,23 @@ class _Folding:
             rivals = [line.value for line in self.lock.records.get(id_, ()) if line.digest not in noted.base]
             rivals += [fact] if isinstance(fact, Record) else []
             if rivals:
-                self.records[id_] = resolve_conflict(rivals, self.body_on_disk)
+                self.records[id_] = self._resolve(id_, rivals)
             else:
                 self.records.pop(id_, None)
+                self.left.pop(id_, None)
         carried = {record.request_id for record in self.records.values()} if self.entries or self.ours else ()
         for fact, noted in self.ours.values():
             if isinstance(fact, Record) and noted.took and noted.took not in carried:
                 self.entries[noted.took] = self.reopened[noted.took] = reopen(fact)
         entries = {id_: entry for id_, entry in self.entries.items() if id_ not in carried}
+        changed = with_one_owner(self.records)
+        over = {*self.closed, *entries, *(record.request_id for record in self.records.values())} if self.left else ()
         return Folded(
-            state=State(lineage=lineage, records=self.records, entries=entries),
+            state=State(lineage=lineage, records={**self.records, **changed}, entries=entries),
             reopened=tuple(entries[id_] for id_ in self.reopened if id_ in entries),
+            left=tuple(one for found in self.left.values() for one in found if one.request_id not in over),
+            shared={id_: self.records[id_] for id_ in changed},
         )
-
-
-def reopen(record: Record) -> OpenEntry:
-    """The open entry for the paid result that `record` had taken in."""
-    return OpenEntry(
-        request_id=record.request_id,
-        item=record.id,
-        digest=record.digest,
-        attempt=record.attempt,
-        state=JobState.PAID if record.generated else JobState.RUNNING,
-        server=record.server,
-        dialect=record.dialect,
-        credits=record.credits,
-        job_id=record.job_id,
-        plan_id=record.plan_id,
-        submitted_at=record.generated_at,
-        title=record.title,
-        body=record.generated,
-        generated_at=record.generated_at,
-        content_id=record.content_id,
-    )
 
 
 def _sorted(lines: tuple[LockLine[OpenEntry], ...]) -> Iterator[OpenEntry]:

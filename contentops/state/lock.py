@@ -20,7 +20,7 @@ from contentops.model.stored import Packer
 from contentops.state.codec import LOCK_VERSION, Header, line_digest, line_of, parse_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from contentops.atomic_io import Disk
@@ -193,18 +193,6 @@ def furthest(entries: Iterable[OpenEntry]) -> OpenEntry:
     return max(reversed(tuple(entries)), key=lambda entry: _PROGRESS[entry.state])
 
 
-def without_renamed(records: Mapping[ItemId, Record], living: Collection[ItemId]) -> dict[ItemId, Record]:
-    """`records` without the orphans that a merge brought back after a rename.
-
-    An orphan (its id is not in `living`) goes if a living record of the same server carries its job id or content id.
-    """
-    alive = set(living)
-    if records.keys() <= alive:
-        return dict(records)
-    claimed = {name for id_, record in records.items() if id_ in alive for name in _names(record)}
-    return {id_: record for id_, record in records.items() if id_ in alive or claimed.isdisjoint(_names(record))}
-
-
 def render(state: State) -> bytes:
     """The bytes of the lock for `state`: header, records by id, open entries by item, attempt and request id."""
     records = (line_of(state.records[id_]) for id_ in sorted(state.records))
@@ -274,12 +262,6 @@ def _one_header(headers: list[Header], path: str, restore: str) -> Header:
             location=Location(path),
         )
     return min(headers, key=lambda header: header.digest)
-
-
-def _names(record: Record) -> set[tuple[str, str, str]]:
-    """What the server calls the job and the content of a record."""
-    named = (("job", record.job_id), ("content", record.content_id))
-    return {(record.server, kind, name) for kind, name in named if name}
 
 
 _Lines = dict[tuple[str, ...], set[str]]

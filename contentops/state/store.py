@@ -24,7 +24,7 @@ from contentops.state.codec import Drop, Fact, Header, line_of
 from contentops.state.working_state import WorkingState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from contentops.model import ItemId, OpenEntry, Record, RequestId, State
@@ -90,7 +90,9 @@ class StateStore:
             """Whose state this is: part of every request id."""
             self.journal_was_empty = not facts
             """Whether the last checkpoint held everything when the store was opened."""
-            self._working = WorkingState(lock, facts, lineage=self.lineage, body_on_disk=asked, announce=write)
+            self._working = WorkingState(
+                lock, facts, lineage=self.lineage, environment=environment, body_on_disk=asked, announce=write
+            )
 
     @property
     def state(self) -> State:
@@ -135,12 +137,13 @@ class StateStore:
         """Share them no longer."""
         self._shared = None
 
-    def drop_renamed(self, living: Collection[ItemId]) -> tuple[ItemId, ...]:
-        """Leave out the orphans that a merge brought back after a rename; returns their ids, sorted.
+    def heal(self, requests: Mapping[ItemId, Digest], server: str) -> None:
+        """Put right what a merge made of renames and paid texts, now that the declared `requests` are known, by item.
 
-        `living` are the desired ids. In memory only: the lock is written with the next real change.
+        The orphans that it brought back after a rename go; a text of `server` that answers a request is an open entry.
+        In memory: the lock is written with the next real change.
         """
-        return self._working.drop_renamed(living)
+        self._working.heal(requests, server)
 
     def note(self, step: str, *facts: Fact) -> None:
         """Take in what a step brought about. Durable only after `flush` or `checkpoint`.

@@ -13,13 +13,14 @@ from msgspec import structs
 from contentops.digest import DIGEST_VERSION
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
+from contentops.state import healing
 from contentops.state import journal as journals
 from contentops.state import lock as locks
 from contentops.state.codec import Drop, Fact, Forget, line_of, parse_as
 from contentops.state.lock import LockLine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from contentops.digest import Digest
     from contentops.state.journal import Base, Noted
@@ -43,6 +44,7 @@ class WorkingState:
         lineage: str,
         body_on_disk: Callable[[str], Digest],
         announce: bool,
+        environment: str = "",
     ) -> None:
         folded = journals.fold(lock, facts, lineage=lineage, body_on_disk=body_on_disk)
         self.lineage = lineage
@@ -57,6 +59,11 @@ class WorkingState:
         self.waiting: list[str] = []
         """Lines for the journal."""
         self._snapshot: State | None = None
+        self._announce, self._environment = announce, environment
+        self._left = [one for one in folded.left if healing.is_paid_answer(one, lineage, environment)]
+        """What lost in a merge, until it is known whether it answers what is declared."""
+        self._shared: dict[ItemId, Record] = dict(folded.shared)
+        """Records as their lines say it that count otherwise."""
         self._locked = dict(lock.records) if announce else {}
         self._locked_entries = dict(lock.entries) if announce else {}
         """The lines of the lock as it is on disk, for what writes."""
@@ -79,12 +86,27 @@ class WorkingState:
             self._snapshot = State(lineage=self.lineage, records=dict(self.records), entries=dict(self.entries))
         return self._snapshot
 
-    def drop_renamed(self, living: Collection[ItemId]) -> tuple[ItemId, ...]:
-        """Leave out the orphans of `lock.without_renamed`; returns their ids, sorted."""
-        kept = locks.without_renamed(self.records, living)
-        gone = tuple(sorted(self.records.keys() - kept.keys()))
-        self.records, self._snapshot, self._changed = kept, None, None
-        return gone
+    def heal(self, requests: Mapping[ItemId, Digest], server: str) -> None:
+        """Put right what a merge made of renames and paid texts, as far as that depends on what is declared."""
+        before = {**self.records, **self._shared}
+        kept = healing.without_renamed(before, requests)
+        left = [*self._left, *(before[id_] for id_ in before.keys() - kept.keys())]
+        declared = healing.DeclaredRequests(
+            requests=requests, server=server, lineage=self.lineage, environment=self._environment
+        )
+        found = list(healing.paid_for_again(kept, self.entries.values(), left, declared))
+        self._left = []
+        if not found and kept.keys() == self.records.keys():
+            return
+        again = {entry.request_id for entry in found}
+        kept = {id_: record for id_, record in kept.items() if record.request_id not in again}
+        changed = healing.with_one_owner(kept)
+        self.records, self._shared = {**kept, **changed}, {id_: kept[id_] for id_ in changed}
+        self._texts, self._changed, self._snapshot = {}, None, None
+        for entry in found:
+            said = self._take_entry(entry, line_of(entry))
+            if self._announce:
+                self.waiting.append(self._line("reopen", said))
 
     def take_in(self, entries: Iterable[OpenEntry], closed: Iterable[RequestId]) -> list[Record]:
         """Take in open entries that others recorded, where they know more and no record here carries them.
@@ -141,7 +163,7 @@ class WorkingState:
         Where that lock carries the request, or the journal's record of it still counts, the next fold closes it again.
         """
         carried = [record for record in self.records.values() if record.request_id in self._own - {_NO_REQUEST}]
-        entries = [*map(journals.reopen, carried), *(self.entries[id_] for id_ in self._own & self.entries.keys())]
+        entries = [*map(healing.reopen, carried), *(self.entries[id_] for id_ in self._own & self.entries.keys())]
         self.waiting += [
             self._line("reopen", (line_of(entry), self._entry_base(entry), _NO_REQUEST))
             for entry in locks.in_order(entries)
@@ -149,7 +171,13 @@ class WorkingState:
         self._own.clear()
 
     def lock_bytes(self) -> bytes:
-        """The lock for what is known. A line that still says what is known stands as it was, byte by byte."""
+        """The lock for what is known. A line that still says what is known stands as it was, byte by byte.
+
+        A text that lost in a merge stays open where no one has asked the manifests whether they want it.
+        """
+        if self._left:
+            self.entries |= {one.request_id: healing.reopen(one) for one in self._left if one.request_id}
+            self._left, self._snapshot = [], None
         for id_ in self.records.keys() - self._texts.keys():
             self._texts[id_] = self._text_of(id_)
         records = map(self._texts.__getitem__, sorted(self.records))
@@ -172,6 +200,8 @@ class WorkingState:
 
     def _take(self, fact: Fact, text: str) -> _Said | None:
         """Take in one fact, which is this line; None where it says nothing new."""
+        if self._left:
+            self._left = [one for one in self._left if not _settles(fact, one)]
         match fact:
             case Record():
                 return self._take_record(fact, text)
@@ -186,6 +216,7 @@ class WorkingState:
                 if self.records.pop(item, None) is None:
                     return None
                 self._texts.pop(item, None)
+                self._shared.pop(item, None)
                 self._touch(item)
                 return text, self._base(item), _NO_REQUEST
 
@@ -206,6 +237,7 @@ class WorkingState:
         took = _NO_REQUEST if carried else record.request_id
         self._own.add(took)
         self.records[record.id] = record
+        self._shared.pop(record.id, None)
         self._texts[record.id] = text
         self._touch(record.id)
         return text, self._base(record.id), took
@@ -251,6 +283,17 @@ class WorkingState:
     def _entry_text(self, entry: OpenEntry) -> str:
         lines = self._locked_entries.get(entry.request_id, ())
         return next((line.text for line in lines if line.value is entry), "") or line_of(entry)
+
+
+def _settles(fact: Fact, left: Record) -> bool:
+    """Whether a fact says what becomes of a record that lost in a merge, or of its text."""
+    match fact:
+        case Record(id=id_, request_id=request_id):
+            return left.id == id_ or left.request_id == request_id
+        case Forget(id_):
+            return left.id == id_
+        case OpenEntry(request_id=request_id) | Drop(request_id):
+            return left.request_id == request_id
 
 
 def _line_at(rev: int, record: Record, text: str) -> str:

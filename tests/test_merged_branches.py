@@ -1,0 +1,220 @@
+"""Renames and generations of two branches that git merges: nothing is paid for twice, and no content has two records."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.documents.front_matter import split
+from contentops.operations.records import move_record
+from contentops.state import lock as locks
+from tests.fakes.api import FakeApi
+from tests.fakes.scene import Scene, results
+from tests.repositories import cloned, in_git
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOCK = "contentops.lock"
+_GIT = ("git", "-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
+
+
+def git(scene: Scene, *arguments: str, code: int | None = 0) -> str:
+    """What git prints."""
+    ended = subprocess.run([*_GIT, *arguments], cwd=scene.root, capture_output=True, text=True, check=False)
+    assert code is None or ended.returncode == code, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def commit(scene: Scene) -> None:
+    """Commits all there is, also nothing."""
+    git(scene, "add", "--all")
+    git(scene, "commit", "--quiet", "--allow-empty", "--message", "work")
+
+
+def declare(scene: Scene, *items: tuple[str, int], moved: str = "") -> None:
+    """A manifest of items, each with the year that it asks for; `moved`: an old id and a new one."""
+    pairs = f"moved: [{{from: {moved[0]}, to: {moved[1]}}}]\n" if moved else ""
+    lines = [f"  - {{id: {name}, inputs: {{topic: 'It in {year}', target_audience: all}}}}" for name, year in items]
+    scene.write("content/blog.yaml", f"{pairs}items:\n" + "\n".join(lines) + "\n")
+
+
+def branches(tmp_path: Path) -> tuple[Scene, Scene]:
+    """Two clones of a project with one item `a`, whose text was paid for in 2026."""
+    one = Scene(tmp_path / "one", FakeApi(duration=30, request_ids="ignore"))
+    declare(one, ("a", 2026))
+    one.apply()
+    in_git(one, "first")
+    return one, cloned(one, tmp_path / "two")
+
+
+def merge(
+    one: Scene, two: Scene, *items: tuple[str, int], files: str = "HEAD", lock: str = "union", moved: str = ""
+) -> None:
+    """Merge what `two` has into `one`, where both have applied; the manifest settles on these items."""
+    for scene in (one, two):
+        commit(scene)
+    git(one, "pull", "--quiet", "--no-rebase", "--no-edit", f"file://{two.root}", "HEAD", code=None)
+    for path in git(one, "diff", "--name-only", "--diff-filter=U", "-z").split("\0"):
+        if path.startswith("out/") and (one.root / path).exists():
+            for side in ("HEAD", "FETCH_HEAD", files):  # a rename has its file on one side alone
+                git(one, "checkout", side, "--", path, code=None)
+    if lock == "by ids":
+        base = git(one, "merge-base", "HEAD", "FETCH_HEAD").strip()
+        sides = (locks.read(git(one, "show", f"{commit}:{LOCK}"), LOCK) for commit in (base, "HEAD", "FETCH_HEAD"))
+        (one.root / LOCK).write_bytes(locks.merge(*sides))
+    declare(one, *items, moved=moved)
+    commit(one)
+
+
+def contents(scene: Scene) -> list[str]:
+    """The contents of all records."""
+    return sorted(record.content_id for record in scene.state.records.values())
+
+
+MERGES = pytest.mark.parametrize("lock", ["union", "by ids"])
+
+
+@MERGES
+@pytest.mark.parametrize("edited", ["", "b", "c"])
+def test_of_two_renames_of_an_item_one_keeps_the_content(tmp_path: Path, lock: str, edited: str) -> None:
+    """That of the later save, which is what the server has; the other text is saved as a content of its own."""
+    one, two = branches(tmp_path)
+    for scene, new in ((one, "b"), (two, "c")):
+        declare(scene, (new, 2026), moved=f"a{new}")
+        scene.apply()
+        if new == edited:
+            scene.timeline.now += 60
+            scene.edit(f"out/{new}.md", "It in 2026", f"Words of {new}")
+            scene.apply()
+    (content,) = contents(one)
+    merge(one, two, ("b", 2026), ("c", 2026), lock=lock)
+    keeps = edited or "b"
+    assert {record.id: record.content_id for record in one.state.records.values() if record.content_id} == {
+        keeps: content
+    }
+    other = {"b": "c", "c": "b"}[keeps]
+    assert one.actions() == {other: "save"}
+    one.apply()
+    assert len(set(contents(one))) == 2
+    assert one.plan().empty
+    for name in "bc":
+        assert one.api.contents[one.record(name).content_id].body == split(one.read(f"out/{name}.md")).body
+    assert len(one.api.generations) == 1
+
+
+def test_a_rename_that_no_manifest_declares_any_more_keeps_no_content(tmp_path: Path) -> None:
+    """The merge settled on the other id: that one has the content, whichever was saved later."""
+    one, two = branches(tmp_path)
+    for scene, new in ((one, "b"), (two, "c")):
+        declare(scene, (new, 2026), moved=f"a{new}")
+        scene.apply()
+    (content,) = contents(one)
+    merge(one, two, ("c", 2026))
+    assert one.plan().empty
+    declare(one, ("c", 2027))
+    one.apply()
+    assert list(one.state.records) == ["c"]
+    assert content in {one.record("c").content_id, *one.record("c").superseded}
+
+
+def _left_with(scene: Scene, where: str) -> None:
+    """Only one place has the texts."""
+    if where != "cache":
+        shutil.rmtree(scene.root / ".contentops")
+    if where == "git":
+        scene.api.jobs.clear()
+
+
+@pytest.mark.parametrize(
+    ("by", "where", "lock"),
+    [
+        ("moved", "cache", "union"),
+        ("hand", "job", "union"),
+        ("request", "git", "union"),
+        ("moved", "job", "by ids"),
+        ("hand", "git", "by ids"),
+        ("request", "cache", "by ids"),
+    ],
+)
+def test_a_text_that_was_paid_for_under_an_id_that_was_renamed_is_not_lost(
+    tmp_path: Path, where: str, lock: str, by: str
+) -> None:
+    """One branch renames the item, the other asks for another text of it: the new id gets that text for nothing."""
+    one, two = branches(tmp_path)
+    if by == "hand":
+        move_record(one.project, "a", "b")
+    declare(one, ("b", 2026), moved="ab" if by == "moved" else "")
+    one.apply()
+    declare(two, ("a", 2027))
+    two.apply()
+    merge(two, one, ("b", 2027), lock=lock)
+    _left_with(two, where)
+    plan = two.plan()
+    assert (two.actions(), plan.credits_worst) == ({"b": "finish"}, 0)
+    assert results(two.apply()) == {"b": "done"}
+    assert "It in 2027" in two.read("out/b.md")
+    assert len(two.api.generations) == 2
+    assert two.plan().empty
+    assert list(two.state.records) == ["b"]
+
+
+@pytest.mark.parametrize("settled", [2027, 2028])
+@pytest.mark.parametrize("files", ["HEAD", "FETCH_HEAD"])
+@pytest.mark.parametrize(("where", "lock"), [("job", "union"), ("git", "by ids")])
+def test_of_two_requests_of_an_item_the_one_that_is_declared_keeps_its_text(
+    tmp_path: Path, where: str, lock: str, settled: int, files: str
+) -> None:
+    """Whichever of the two files the merge kept."""
+    one, two = branches(tmp_path)
+    for scene, year in ((one, 2027), (two, 2028)):
+        declare(scene, ("a", year))
+        scene.apply()
+    merge(one, two, ("a", settled), files=files, lock=lock)
+    _left_with(one, where)
+    assert one.plan().credits_worst == 0
+    one.apply()
+    assert f"It in {settled}" in one.read("out/a.md")
+    assert len(one.api.generations) == 3
+    assert one.plan().empty
+    assert one.api.contents[one.record("a").content_id].body == split(one.read("out/a.md")).body
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_two_clones_do_each_request_of_an_item_is_paid_for_once(tmp_path: Path, seed: int) -> None:
+    """Renames, generations, manifests that are put back, and merges, in any order; no content has two records."""
+    chosen = random.Random(seed)
+    scenes = branches(tmp_path)
+    names, years = ["a", "a"], [2026, 2026]
+    asked, paid = [{2026}, {2026}], {2026}
+    for number in range(9):
+        side = chosen.randrange(2)
+        scene, what = scenes[side], chosen.choice(["rename", "pay", "put back", "merge"])
+        moved = ""
+        if what == "rename":
+            moved, names[side] = names[side] + "bcdefghijk"[number], "bcdefghijk"[number]
+        elif what == "pay":
+            years[side] = 2030 + number
+        elif what == "put back":
+            years[side] = chosen.choice(sorted(asked[side]))
+        else:
+            settled = (chosen.choice(names), chosen.choice(years))
+            moved = "".join(f"{name}{settled[0]}" for name in {*names} - {settled[0]})
+            merge(scene, scenes[1 - side], settled, lock=chosen.choice(["union", "by ids"]), moved=moved)
+            git(scenes[1 - side], "pull", "--quiet", "--no-rebase", "--no-edit", f"file://{scene.root}", "HEAD")
+            names, years, both = [settled[0]] * 2, [settled[1]] * 2, asked[0] | asked[1]
+            asked = [set(both), set(both)]
+        declare(scene, (names[side], years[side]), moved=moved)
+        paid.add(years[side])
+        asked[side].add(years[side])
+        scene.apply()
+        assert scene.plan().empty, (number, what)
+        assert f"It in {years[side]}" in scene.read(f"out/{names[side]}.md")
+        commit(scene)
+        assert len(scene.api.generations) == len(paid), (number, what, names, years)
+        living = [one.content_id for one in scene.state.records.values()]
+        assert len(set(living)) == len(living)
