@@ -13,6 +13,7 @@ from contentops.documents.front_matter import split
 from contentops.documents.new_section import NewSection, Unusable, deeper, is_touched, put_section, take_section
 from contentops.model import JobState, OnEdit
 from contentops.operations.records import resolve
+from contentops.operations.texts import to_planned
 from contentops.sections import cut
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death
@@ -311,6 +312,16 @@ def test_an_edit_made_while_the_section_was_written_stays(tmp_path: Path) -> Non
     assert scene.plan().changes[0].blocked == "edited"
     assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
     assert scene.api.credits == 12
+
+
+def test_a_difference_shows_what_is_written(tmp_path: Path) -> None:
+    """Of a section that was paid for: the file with it, whatever the server answered."""
+    scene = _scene(tmp_path, section_answer="alone")
+    scene.write("content/blog.yaml", f"defaults: {{checks: {{excludes: [Section]}}}}\n{blog('one')}")
+    assert _again(scene).result == "blocked"
+    found = to_planned(scene.project, "one")
+    assert found.before is not None
+    assert found.after == found.before.replace("Take 1.", "Section 2.")
 
 
 # --- what the server has -----------------------------------------------------------------------------------

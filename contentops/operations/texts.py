@@ -9,11 +9,12 @@ from msgspec import Struct
 from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
 from contentops.ci.results import earlier_bodies, no_history
 from contentops.digest import NOTHING, PREFIX
-from contentops.documents.clean import clean_body, clean_title
+from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.files import Outputs
 from contentops.documents.front_edits import replace_body
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, split
 from contentops.documents.merge import take_new
+from contentops.documents.new_section import Unusable, take_section
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
 from contentops.execution.poll import with_body
 from contentops.model import Fetch, ItemId, Promote, Write
@@ -25,6 +26,7 @@ from contentops.operations.workspace import World, open_cache, open_workspace
 from contentops.planning.front_matter import drifted, provenance_of
 from contentops.planning.inputs import Choice, is_edited
 from contentops.planning.plan import make_plan
+from contentops.planning.section import known_texts
 from contentops.sections import bare, cut
 
 if TYPE_CHECKING:
@@ -138,7 +140,11 @@ def _planned(workspace: Workspace, inputs: PlanInputs, change: Change) -> Differ
 
 
 def _merged(inputs: PlanInputs, change: Change, before: str | None, text: str) -> str:
-    """The text as it is written: with the sections of a person that stay in it."""
+    """The text as it is written: a section in the file's text, or with the sections of a person that stay in it."""
+    if change.section and before is not None:
+        known = known_texts(change.record, body_digest(text), inputs.text)
+        taken = take_section(before, text, change.section, known)
+        return before if isinstance(taken, Unusable) else taken[0]
     base = next((step.merges for step in change.steps if isinstance(step, Write) and step.merges), NOTHING)
     if not base or before is None:
         return text
