@@ -271,6 +271,18 @@ def test_a_lost_generated_text_leaves_the_file_edited(tmp_path: Path) -> None:
     assert scene.plan().changes[0].blocked == "edited"
 
 
+def test_an_overwrite_is_about_the_section_alone(tmp_path: Path) -> None:
+    """Front matter that a person changed stays, whatever becomes of the section."""
+    scene = _scene(tmp_path)
+    scene.write("content/blog.yaml", f"defaults: {{metadata: {{series: ours}}}}\n{blog('one')}")
+    scene.apply()
+    scene.edit("out/one.md", "Take 1.", "MINE.")
+    scene.edit("out/one.md", "series: ours", "series: mine")
+    scene.apply()
+    assert _again(scene, on_edit=OnEdit.OVERWRITE).result == "done"
+    assert ("series: mine" in scene.read("out/one.md"), "MINE." in scene.read("out/one.md")) == (True, False)
+
+
 @pytest.mark.parametrize("choice", [None, OnEdit.KEEP, OnEdit.MERGE])
 def test_words_in_the_section_are_asked_about_before_it_is_paid_for(tmp_path: Path, choice: OnEdit | None) -> None:
     """It is held back, for nothing; an overwrite says so, keeps a copy, and the rest stays a person's."""

@@ -166,8 +166,12 @@ def listed(names: Sequence[str]) -> str:
 
 
 def on_edit(item: ItemSides) -> OnEdit:
-    """What a person chose: on the command line, else in the manifest."""
-    return item.inputs.choice.on_edit or item.spec.on_edit
+    """What a person chose: on the command line, else in the manifest.
+
+    Where one section was asked for, the choice on the command line is about that section alone.
+    """
+    choice = item.inputs.choice
+    return (choice.on_edit if item.spec.id not in choice.sections else None) or item.spec.on_edit
 
 
 def foreign_hint(item: ItemSides, path: str) -> str:

@@ -8,7 +8,7 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest
 from contentops.documents.new_section import Unusable, deeper, is_touched, take_section
 from contentops.model import OnEdit, Reason
-from contentops.planning.edits import BodyAnswer, block, edit, heading_of, listed, on_edit
+from contentops.planning.edits import BodyAnswer, block, edit, heading_of, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ def words_in_section(item: ItemSides, heading: str, entry: OpenEntry | None = No
     if not item.is_edited or (base is not None and not is_touched(base, item.inputs.read(path), heading)):
         return None
     where = f"`{heading}` of `{path}`"
-    if on_edit(item) is OnEdit.OVERWRITE:
+    if (item.inputs.choice.on_edit or item.spec.on_edit) is OnEdit.OVERWRITE:
         detail = f"{where} was edited by hand, and that text is replaced"
         return BodyAnswer(reasons=(Reason(kind="edited", detail=detail),))
     told = edit(item)
