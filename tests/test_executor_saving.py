@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from contentops.model import Event
+
 
 @pytest.fixture
 def root() -> Iterator[Path]:
@@ -145,11 +147,15 @@ def test_an_edit_in_the_web_app_is_never_overwritten(root: Path) -> None:
 
 
 def test_an_edit_there_blocks_the_save_of_a_new_text_but_not_its_file(root: Path) -> None:
-    """A regenerated text is written; only its save is blocked, and it is not paid for again."""
+    """Edited while the run goes: the new text is written, only its save is blocked, and it is not paid for again."""
     scene = _done(root)
-    scene.api.edit(scene.record("one").content_id, "Edited in the web app.\n")
     scene.edit("content/blog.yaml", "in 2026", "in 2027")
-    assert results(scene.apply()) == {"one": "blocked"}
+
+    def edit(event: Event) -> None:
+        if event.kind == "run-started":
+            scene.api.edit(scene.record("one").content_id, "Edited in the web app.\n")
+
+    assert results(scene.apply(emit=edit)) == {"one": "blocked"}
     assert "2027" in scene.read("out/one.md")
     assert scene.plan().submits == 0
     assert results(scene.apply()) == {"one": "blocked"}
