@@ -7,6 +7,7 @@ as `published`. A key the author wrote in the generator's own words wins over it
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,7 @@ class Form(StrEnum):
     NEGATED = "negated"
     STATUS = "`draft` or `published`"
     DATED = "map with `date`"
+    AUTHORS = "maps with `name`, or keys of `authors.yml` such as `jane-doe`"
 
 
 class Rule(Struct, frozen=True):
@@ -37,6 +39,8 @@ class Rule(Struct, frozen=True):
         """The value in its form; one that cannot take it stays as it is."""
         if self.form is Form.LIST and isinstance(value, (str, int, float)) and not isinstance(value, bool):
             return [value]
+        if self.form is Form.AUTHORS and isinstance(value, (str, list)):
+            return [{"name": one} if isinstance(one, str) and not _AUTHOR_KEY(one) else one for one in as_list(value)]
         if isinstance(value, bool) and self.form is Form.NEGATED:
             return not value
         if isinstance(value, bool) and self.form is Form.STATUS:
@@ -44,6 +48,7 @@ class Rule(Struct, frozen=True):
         return {"date": value} if self.form is Form.DATED and not isinstance(value, dict) else value
 
 
+_AUTHOR_KEY: Final = re.compile(r"[a-z0-9][a-z0-9_-]*").fullmatch
 _FLAGS: Final = frozenset({Form.FLAG, Form.NEGATED, Form.STATUS})
 """Forms that start from a boolean."""
 
@@ -92,7 +97,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Rule]]] = {
         "updated": Rule("last_update", Form.DATED),
         "order": Rule("sidebar_position"),
         "draft": Rule("draft", Form.FLAG),
-        "author": Rule("authors", Form.LIST),
+        "author": Rule("authors", Form.AUTHORS),
         **_lists("tags", "keywords"),
     },
     "jekyll": {
@@ -128,6 +133,14 @@ def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
         elif rule.name == key or rule.name not in metadata:
             found[rule.name] = rule.convert(value)
     return found
+
+
+def is_earlier_form(preset: str, key: str, written: Any, wanted: Any) -> bool:
+    """Whether `written` is how earlier versions wrote what is `wanted` now: files keep it until the value changes."""
+    if PRESETS.get(preset, {}).get("author") != Rule(key, Form.AUTHORS) or not isinstance(wanted, list):
+        return False
+    names = [one["name"] if isinstance(one, dict) and one.keys() == {"name"} else one for one in wanted]
+    return bool(names == written)
 
 
 def with_addresses(preset: str, front: Mapping[str, Any], addresses: Sequence[str]) -> dict[str, Any]:
