@@ -16,7 +16,7 @@ from tests.desired import CATALOG, PROJECT, desired, findings, lines
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.running import Build
+    from tests.running import Build, Run
 
 
 def single(project: Build, keys: str, *, name: str = "one") -> Path:
@@ -561,6 +561,18 @@ def test_without_a_catalog_one_note_says_so(project: Build) -> None:
     """Names cannot be checked then, and no one should think that they were."""
     found = desired(single(project, "template: any, style: any, inputs: {zzz: 1}"), catalog=None).findings
     assert [(entry.severity, entry.code) for entry in found] == [("note", "no-catalog")]
+
+
+def test_a_vertical_that_local_does_not_list_is_a_warning(project: Build, invoke: Run) -> None:
+    """The bundled server takes it; another server may not, and the words may be a mistake."""
+    settings = "{version: 1, project: x, api: {base_url: local}, defaults: {style: general_blog, vertical: leagl}}"
+    item = "{id: a, template: blog_article_generator, inputs: {topic: x, target_audience: y}}"
+    project({"contentops.yaml": settings, "content/a.yaml": f"items: [{item}]"})
+    ended = invoke("validate")
+    assert ended.code == 0
+    assert "warning[unknown-vertical]: item `a` names the vertical `leagl`, which the" in ended.stderr
+    assert "did you mean `legal`?" in ended.stderr
+    assert invoke("apply", "--yes").code == 0
 
 
 def test_verticals_that_are_not_known_are_not_checked(project: Build) -> None:

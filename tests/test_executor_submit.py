@@ -631,7 +631,7 @@ def test_no_more_than_five_ids_are_asked_for(root: Path) -> None:
         s for s in scene.api.requests if s.name == "status" and s.status == 404 and s.path.rsplit("/", 1)[-1] in ours
     ]
     assert 1 <= len(asked) <= 5
-    assert first == 2, "the list that shows the dialect, one id, and the submit"
+    assert first == 3, "the lists of templates and styles, one id, and the submit"
 
 
 def test_without_an_answer_to_the_question_nothing_is_submitted(root: Path) -> None:

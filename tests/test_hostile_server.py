@@ -180,7 +180,8 @@ def test_hostile_job_ids(project: Build, invoke: Run, job: str) -> None:
         assert ended.code == 3, ended.stdout
         assert sum(seen[0] == "POST" for seen in server.seen) == 1
         assert all(
-            re.fullmatch(r"/v1/(generate(/status/[0-9a-f-]{36})?|content(\?.*)?)", seen[1]) for seen in server.seen
+            re.fullmatch(r"/v1/(generate(/status/[0-9a-f-]{36})?|content(\?.*)?|templates|style-profiles)", seen[1])
+            for seen in server.seen
         )
 
 

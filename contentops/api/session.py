@@ -17,7 +17,15 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 
-from contentops.api.calls import Failure, FailureKind, Generate, ListStyles, ListTemplates, RegenerateSection
+from contentops.api.calls import (
+    CatalogReply,
+    Failure,
+    FailureKind,
+    Generate,
+    ListStyles,
+    ListTemplates,
+    RegenerateSection,
+)
 from contentops.api.connections import ConnectionStack, HeldBack, cause, chain, fenced, transports
 from contentops.api.dialects import (
     AUTO,
@@ -136,6 +144,8 @@ class Client:
         self._searches = 0
         self.requests = 0
         """Requests sent so far, those of a search included."""
+        self.templates: CatalogReply | None = None
+        """The first page of templates, where a search has just asked for it."""
         # The embedded server in process asks for no key; whatever stands in for one is no secret.
         secret = "" if local else key
         # Made once: to make them anew takes httpx as long as half of each request.
@@ -236,6 +246,7 @@ class Client:
             reply = await self._ask(ListTemplates(), self._stated, base)
             if not isinstance(reply, Failure):
                 assert isinstance(self._place, FoundApi)
+                self.templates = reply if isinstance(reply, CatalogReply) else None
                 return self._place
             tried.append((base, reply))
             if ends_search(reply):

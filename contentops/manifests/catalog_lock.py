@@ -133,7 +133,8 @@ def check_with_catalog(values: Mapping[str, Any], inputs: Mapping[str, Any], cat
     """Report what the catalog does not have. `inputs` may hold UNRENDERED."""
     _check_slug("style", values.get("style"), catalog.styles, report)
     if catalog.verticals is not None:
-        _check_slug("vertical", values.get("vertical"), catalog.verticals, report)
+        severity = Severity.WARNING if catalog.takes_any_vertical else Severity.ERROR
+        _check_slug("vertical", values.get("vertical"), catalog.verticals, report, severity)
     if catalog.brand_voices is not None:
         _check_slug("brand_voice", values.get("brand_voice"), catalog.brand_voices, report)
     _check_slug("template", values.get("template"), catalog.templates, report)
@@ -142,11 +143,13 @@ def check_with_catalog(values: Mapping[str, Any], inputs: Mapping[str, Any], cat
         _check_inputs(inputs, template, report)
 
 
-def _check_slug(name: str, value: str | None, known: Collection[str], report: Report) -> None:
+def _check_slug(
+    name: str, value: str | None, known: Collection[str], report: Report, severity: Severity = Severity.ERROR
+) -> None:
     if value is not None and value not in known:
         hint = suggest(value, tuple(sorted(known))) or "`contentops catalog pull` brings the list up to date"
         core = f"names the {name.replace('_', ' ')} `{value[:80]}`, which the catalog does not have"
-        report((name,), f"unknown-{name.replace('_', '-')}", core, hint=hint)
+        report((name,), f"unknown-{name.replace('_', '-')}", core, hint=hint, severity=severity)
 
 
 def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report) -> None:

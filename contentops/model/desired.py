@@ -255,6 +255,8 @@ class Catalog(Struct, frozen=True, kw_only=True):
     styles: frozenset[str]
     verticals: frozenset[str] | None = None
     brand_voices: frozenset[str] | None = None
+    takes_any_vertical: bool = False
+    """The server takes verticals that it does not list, too."""
 
 
 class CatalogSnapshot(Struct, frozen=True, kw_only=True):
@@ -265,11 +267,15 @@ class CatalogSnapshot(Struct, frozen=True, kw_only=True):
     verticals: Mapping[str, CatalogEntry] | None = None
     brand_voices: Mapping[str, CatalogEntry] | None = None
 
-    def checked(self, *, verticals: bool = True) -> Catalog:
-        """What manifests are checked against; without `verticals`, any is taken."""
-        known = frozenset(self.verticals) if verticals and self.verticals is not None else None
-        voices = None if self.brand_voices is None else frozenset(self.brand_voices)
-        return Catalog(templates=self.templates, styles=frozenset(self.styles), verticals=known, brand_voices=voices)
+    def checked(self, *, takes_any_vertical: bool = False) -> Catalog:
+        """What manifests are checked against."""
+        return Catalog(
+            templates=self.templates,
+            styles=frozenset(self.styles),
+            verticals=None if self.verticals is None else frozenset(self.verticals),
+            brand_voices=None if self.brand_voices is None else frozenset(self.brand_voices),
+            takes_any_vertical=takes_any_vertical,
+        )
 
 
 class OnEdit(enum.StrEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
 from contentops.model import Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.connection import connected, credentials, find_in_turn
+from contentops.operations.connection import ask_in_turn, connected, credentials, find_in_turn
 from contentops.operations.few_changes import keep_items
 from contentops.operations.look import plan_of
 from contentops.operations.owners import content_owners
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from contentops.api.calls import Call, Failure
     from contentops.api.fence import MayLeave
     from contentops.api.session import Client
-    from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger
     from contentops.model import Change, Json, Plan, Project, Refusal, RequestId, Run, State
     from contentops.operations.connection import Credentials
@@ -253,7 +253,7 @@ def _carry_out(
         reaching = contextlib.nullcontext() if known is None else connected(project, known, world, cache)
         async with reaching as client:
             if client is not None and not options.stop.requested:
-                await _find_dialect(plan, client, limiter, options.stop)
+                await _look_at_server(workspace, plan, found.state, client, bool(known and known.user), options.stop)
             edges = Edges(
                 store=workspace.store,
                 cache=cache,
@@ -324,24 +324,36 @@ def begun_elsewhere(items: Sequence[str]) -> Refused:
     )
 
 
-async def _find_dialect(plan: Plan, client: Client, limiter: AccountLimiter, stop: Stop) -> None:
-    """Find the dialect that the server speaks, by free requests, where it is not known.
+async def _look_at_server(
+    workspace: Workspace, plan: Plan, state: State, client: Client, has_user: bool, stop: Stop
+) -> None:
+    """Find the dialect that the server speaks, where it is not known, and what would make paying useless.
 
-    Where nothing is found now, the run finds out why. Raises ApiError where the server does not speak the stated one.
+    By free requests. Where nothing is found now, the run finds out why. Raises ApiError where the server does not
+    speak the stated dialect or saves no text without a user id, InputError for slugs that it does not list.
     """
     from contentops.api.calls import Failure
+    from contentops.operations.before_submit import check_slugs, check_user
 
     if not (plan.submits_worst or client.dialect == "auto"):
         return
-    place = await find_in_turn(client, limiter, lambda: stop.requested)
-    if (
-        place is not None
-        and not isinstance(place, Failure)
-        and plan.submits_worst
-        and (failure := client.contradiction(place))
-    ):
+    project, limiter = workspace.project, workspace.limiter
+
+    def stopped() -> bool:
+        return stop.requested
+
+    place = await find_in_turn(client, limiter, stopped)
+    if place is None or isinstance(place, Failure) or not plan.submits_worst:
+        return
+    if failure := client.contradiction(place):
         hint = "`contentops doctor` shows what is found; nothing was submitted"
         raise ApiError(failure.message, code="wrong-dialect", hint=hint)
+    if project.api.base_url == "local":
+        return
+    ask = partial(ask_in_turn, client, limiter, stopped)
+    if not has_user:
+        await check_user(project, plan, state, place, ask)
+    await check_slugs(workspace, plan, state, ask, templates=client.templates)
 
 
 async def _nowhere(call: Call, _: MayLeave) -> Failure:

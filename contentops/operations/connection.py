@@ -17,7 +17,7 @@ from contentops.state.state_dir import FOLDER
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from contentops.api.calls import Failure
+    from contentops.api.calls import Call, Failure, Reply
     from contentops.api.session import Client, FoundApi
     from contentops.execution.limiter import AccountLimiter
     from contentops.model import ApiSettings, Project
@@ -73,21 +73,36 @@ async def find_in_turn(
     """
     import asyncio
 
-    from contentops.execution.limiter import WINDOW
-
-    clock = asyncio.get_running_loop().time
-    if not client.is_found:
-        while not limiter.take(1, clock()):
-            wait = limiter.ready_at(clock()) - clock()
-            if stopped() or wait > WINDOW + _LOOK:
-                return None
-            await asyncio.sleep(min(max(wait, _SOON), _LOOK))
-    before = client.requests
+    if not client.is_found and not await _turn(limiter, stopped):
+        return None
+    clock, before = asyncio.get_running_loop().time, client.requests
     place = await client.find()
     # Most searches are one request.
     for _ in range(client.requests - before - 1):
         limiter.sent(clock())
     return place
+
+
+async def ask_in_turn(
+    client: Client, limiter: AccountLimiter, stopped: Callable[[], bool], call: Call
+) -> Reply | Failure | None:
+    """The answer to a free call, asked once, when the limit lets it; None as from `find_in_turn`."""
+    return await client.send(call) if await _turn(limiter, stopped) else None
+
+
+async def _turn(limiter: AccountLimiter, stopped: Callable[[], bool]) -> bool:
+    """Wait until the limit lets one request go; False where it was stopped before, or would take too long."""
+    import asyncio
+
+    from contentops.execution.limiter import WINDOW
+
+    clock = asyncio.get_running_loop().time
+    while not limiter.take(1, clock()):
+        wait = limiter.ready_at(clock()) - clock()
+        if stopped() or wait > WINDOW + _LOOK:
+            return False
+        await asyncio.sleep(min(max(wait, _SOON), _LOOK))
+    return True
 
 
 @contextlib.asynccontextmanager

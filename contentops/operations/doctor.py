@@ -130,7 +130,9 @@ def _catalog_check(project: Project) -> Check:
     try:
         snapshot = snapshot_of(project)
         if snapshot is None:
-            hint = "run `contentops catalog pull` and commit the file; until then slugs and inputs are not checked"
+            hint = (
+                "run `contentops catalog pull` and commit the file; until then only `apply` checks slugs, and no inputs"
+            )
             return Check(name="catalog", ok=None, message=unknown_why(project), hint=hint)
     except ContentopsError as error:
         found = error.diagnostics()[0]
@@ -144,6 +146,7 @@ def _server_check(project: Project, known: Credentials, world: World) -> Check:
     import asyncio
 
     from contentops.api.calls import CatalogReply, Failure, ListTemplates
+    from contentops.operations.before_submit import no_user, refused_without_user
     from contentops.operations.content import as_error
 
     async def ask() -> Check:
@@ -155,6 +158,10 @@ def _server_check(project: Project, known: Credentials, world: World) -> Check:
                 if not isinstance(place, Failure) and isinstance(answer, CatalogReply):
                     failure = client.contradiction(place)
                     if failure is None:
+                        refused = None if known.user else await refused_without_user(place, client.send)
+                        if refused is not None:
+                            message, hint = no_user(project, refused)
+                            return Check(name="server", ok=False, message=message, hint=hint)
                         return Check(name="server", ok=True, message=f"{where} {_found(place, answer, client)}")
                     answer = failure
                 assert isinstance(answer, Failure)

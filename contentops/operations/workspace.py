@@ -282,8 +282,7 @@ def open_project(directory: str, environment: str, variables: Sequence[str]) -> 
 def catalog_of(project: Project) -> Catalog | None:
     """The templates and styles the project's server offers; None where they are not known."""
     snapshot = snapshot_of(project)
-    # The embedded server takes any vertical.
-    return None if snapshot is None else snapshot.checked(verticals=project.api.base_url != "local")
+    return None if snapshot is None else snapshot.checked(takes_any_vertical=project.api.base_url == "local")
 
 
 def snapshot_of(project: Project) -> CatalogSnapshot | None:

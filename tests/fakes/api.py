@@ -163,6 +163,10 @@ class Habits:
     """It writes draft outlines, and says so, as the bundled server does."""
     stamps: bool = False
     """The answer to a save says when the content was changed."""
+    needs_user: bool = False
+    """Stored contents are refused without `X-User-ID`, and jobs are not."""
+    verticals: tuple[str, ...] | None = None
+    """What `/verticals` lists; None: there is no such route."""
     page: int = 0
     """The list of contents comes in pages of so many, and says so; 0 means all at once."""
 
@@ -180,6 +184,7 @@ _ROUTES = (
     ("delete content", "DELETE", re.compile(r"/content/([^/]+)$")),
     ("list templates", "GET", re.compile(r"/templates$")),
     ("list styles", "GET", re.compile(r"/style-profiles$")),
+    ("list verticals", "GET", re.compile(r"/verticals$")),
     ("dashboard stats", "GET", re.compile(r"/dashboard/stats$")),
 )
 
@@ -308,10 +313,8 @@ class FakeApi(httpx.AsyncBaseTransport):
     def _answer(self, seen: Seen, argument: str) -> tuple[int, Any, dict[str, str]]:
         self._latest = _now()
         self._settle(self._latest)
-        if self.habits.key and seen.headers.get("authorization") != f"Bearer {self.habits.key}":
-            return 401, {"error": {"code": "unauthorized", "message": "Invalid API key"}}, {}
-        if wait := self._throttle(seen.name):
-            return 429, {"error": f"Rate limit exceeded: {self.habits.per_minute} per 1 minute"}, self._hint(wait)
+        if refused := self._refuse(seen):
+            return refused
         match seen.name:
             case "submit" | "section":
                 return self._submit(seen)
@@ -326,6 +329,15 @@ class FakeApi(httpx.AsyncBaseTransport):
             case _:
                 return self._list(seen)
 
+    def _refuse(self, seen: Seen) -> tuple[int, Any, dict[str, str]] | None:
+        if self.habits.key and seen.headers.get("authorization") != f"Bearer {self.habits.key}":
+            return 401, {"error": {"code": "unauthorized", "message": "Invalid API key"}}, {}
+        if wait := self._throttle(seen.name):
+            return 429, {"error": f"Rate limit exceeded: {self.habits.per_minute} per 1 minute"}, self._hint(wait)
+        if self.habits.needs_user and "/content" in seen.path and "x-user-id" not in seen.headers:
+            return 422, {"detail": [{"type": "missing", "loc": ["header", "x-user-id"], "msg": "Field required"}]}, {}
+        return None
+
     def _list(self, seen: Seen) -> tuple[int, Any, dict[str, str]]:
         name, page = seen.name, int(httpx.QueryParams(seen.query).get("page", "1"))
         newest = sorted(self.contents.values(), key=lambda each: -each.created)
@@ -338,6 +350,8 @@ class FakeApi(httpx.AsyncBaseTransport):
             "list styles": {"style_profiles": [{"id": "general_blog", "name": "General"}]},
             "dashboard stats": {"total_content": len(self.contents)},
         }
+        if self.habits.verticals is not None:
+            lists["list verticals"] = {"verticals": [{"id": slug} for slug in self.habits.verticals]}
         return (200, lists[name], {}) if name in lists else (404, {"detail": "Not Found"}, {})
 
     def _throttle(self, name: str) -> float:

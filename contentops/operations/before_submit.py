@@ -1,0 +1,189 @@
+"""What free requests say before a run pays: whether the server lists what items ask for, and whether it can save.
+
+Slugs are checked here only where no catalog of the server is committed. Each list is asked for once in a run at most,
+and not at all for slugs that a record or a list of the last day knows. Where a server has no such list, or does not
+show all of it, nothing is refused.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, ValidationError, convert, to_builtins
+
+from contentops.api.calls import (
+    CatalogReply,
+    Failure,
+    FailureKind,
+    ListContent,
+    ListStyles,
+    ListTemplates,
+    ListVerticals,
+)
+from contentops.api.catalog import slug_of
+from contentops.api.dialects import PAGE
+from contentops.api.outcomes import is_absent
+from contentops.errors import ApiError, Diagnostic, InputError, did_you_mean
+from contentops.model import Save
+from contentops.operations.workspace import snapshot_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+
+    from contentops.api.calls import Call, Reply
+    from contentops.api.session import FoundApi
+    from contentops.model import Json, Plan, Project, Spec, State
+    from contentops.operations.workspace import Workspace
+    from contentops.state.cache import Cache
+
+    Ask = Callable[[Call], Awaitable[Reply | Failure | None]]
+    """Asks the server once; None where there is no time to."""
+
+FRESH = 86_400.0
+"""Seconds for which a list that was seen is not asked for again."""
+MOST_PAGES = 5
+"""Pages of one list that are asked for."""
+_REFUSED = frozenset({FailureKind.REJECTED, FailureKind.UNAUTHORIZED, FailureKind.FORBIDDEN})
+
+
+# --- saving ------------------------------------------------------------------------------------------------
+
+
+async def check_user(project: Project, plan: Plan, state: State, place: FoundApi, ask: Ask) -> None:
+    """Raises ApiError where texts would be paid for and could not be saved, as no user id is sent."""
+    saves = any(change.submits_worst and change.has(Save) for change in plan.changes)
+    if saves and not any(record.saved and record.server == plan.server for record in state.records.values()):
+        failure = await refused_without_user(place, ask)
+        if failure is not None:
+            message, hint = no_user(project, failure)
+            raise ApiError(message, code="no-user", hint=f"{hint}; nothing was submitted")
+
+
+async def refused_without_user(place: FoundApi, ask: Ask) -> Failure | None:
+    """What a server says that keeps stored texts from a request without a user id; None where it does not."""
+    # Only servers whose lists come in an envelope are known to do so.
+    answer = await ask(ListContent()) if place.enveloped else None
+    return answer if isinstance(answer, Failure) and answer.kind in _REFUSED else None
+
+
+def no_user(project: Project, failure: Failure) -> tuple[str, str]:
+    """What that means for a person, and what to do."""
+    message = f"`{project.api.user_env}` is not set, and the server saves no text without it: {failure.full_message}"
+    return message, f"export {project.api.user_env}=..., with the account's user id"
+
+
+# --- slugs -------------------------------------------------------------------------------------------------
+
+
+Kind = Literal["template", "style", "vertical"]
+_PAGED: Mapping[Kind, type[ListTemplates | ListStyles]] = MappingProxyType(
+    {"template": ListTemplates, "style": ListStyles}
+)
+_KINDS: tuple[Kind, ...] = ("template", "style", "vertical")
+
+
+class _Seen(Struct, frozen=True, kw_only=True):
+    """What a list showed. `shows`: all of it, some of it, or none of it that a slug could be checked against."""
+
+    at: float
+    shows: Literal["all", "some", "none"]
+    slugs: frozenset[str] = frozenset()
+
+
+async def check_slugs(
+    workspace: Workspace, plan: Plan, state: State, ask: Ask, *, templates: CatalogReply | None
+) -> None:
+    """Raises InputError where items that would be paid for name what the server does not list.
+
+    `templates`: the first page of that list, where it was just asked for.
+    """
+    wanted = _wanted(plan, state)
+    if not wanted or snapshot_of(workspace.project) is not None:
+        return
+    cache, now = workspace.cache, workspace.world.wall()
+    before = _remembered(cache, plan.server)
+    known = dict(before)
+    findings: list[Diagnostic] = []
+    for kind, slugs in wanted.items():
+        seen = known.get(kind)
+        if seen is None or not (0 <= now - seen.at < FRESH) or not (seen.shows == "none" or slugs.keys() <= seen.slugs):
+            seen = await _list(kind, slugs, ask, now, templates if kind == "template" else None)
+            if seen is not None:
+                known[kind] = seen
+        if seen is not None and seen.shows == "all":
+            findings += _unknown(kind, slugs, seen.slugs, plan.server)
+    if known != before:
+        cache.put_server_facts(_key(plan.server), to_builtins(known, order="deterministic"))
+    if findings:
+        raise InputError(findings)
+
+
+def _wanted(plan: Plan, state: State) -> dict[Kind, dict[str, list[Spec]]]:
+    """The items that would be paid for, by the slugs they name; without those that made a text of the server."""
+    records = [record for record in state.records.values() if record.server == plan.server and record.request_id]
+    found: defaultdict[Kind, dict[str, list[Spec]]] = defaultdict(dict)
+    for kind in _KINDS:
+        proven = {record.request.get(kind) for record in records}
+        for change in plan.changes:
+            step, spec = change.submit, change.spec
+            slug = getattr(step.request, kind) if step is not None and not step.section else None
+            if slug and spec is not None and slug not in proven:
+                found[kind].setdefault(slug, []).append(spec)
+    return dict(found)
+
+
+async def _list(kind: Kind, wanted: Collection[str], ask: Ask, now: float, first: CatalogReply | None) -> _Seen | None:
+    """The slugs of a list, page by page until all that are `wanted` are there; None where it cannot be had now."""
+    slugs: set[str] = set()
+    lines: set[str] = set()
+    for page in range(1, MOST_PAGES + 1):
+        call = _PAGED[kind](page) if kind in _PAGED else ListVerticals()
+        answer = first if first is not None and page == 1 else await ask(call)
+        if not isinstance(answer, CatalogReply):
+            absent = isinstance(answer, Failure) and is_absent(answer)
+            return _Seen(at=now, shows="none") if absent else None
+        found = [slug_of(entry) for entry in answer.entries]
+        if not all(found) or not (found or lines):
+            return _Seen(at=now, shows="none")
+        before = len(lines)
+        lines.update(found)
+        slugs.update(*map(_slugs_of, answer.entries))
+        if len(lines) >= answer.total if answer.total is not None else len(found) < PAGE:
+            return _Seen(at=now, shows="all", slugs=frozenset(slugs))
+        # Some servers answer every page with the first.
+        if slugs.issuperset(wanted) or len(lines) == before:
+            break
+    return _Seen(at=now, shows="some", slugs=frozenset(slugs))
+
+
+def _slugs_of(entry: Mapping[str, Json]) -> set[str]:
+    """Every name a server may take for an entry: it looks some up by `id`, and people read the `slug`."""
+    return {found for found in (slug_of(entry), entry.get("slug"), entry.get("id")) if isinstance(found, str) and found}
+
+
+def _unknown(kind: Kind, wanted: Mapping[str, list[Spec]], known: Collection[str], server: str) -> Iterator[Diagnostic]:
+    for slug, specs in sorted(wanted.items()):
+        if slug in known:
+            continue
+        spec = specs[0]
+        more = f" and {len(specs) - 1:,} more" if specs[1:] else ""
+        core = f"names the {kind} `{slug[:80]}`, which `{server}` does not list"
+        message = f"item `{spec.id}`{more} {core}; nothing was submitted"
+        hint = did_you_mean(slug, known, "`contentops catalog pull` fetches what it offers")
+        origin = spec.origins.get(kind)
+        location = origin.location if origin is not None else spec.location
+        yield Diagnostic(code=f"unknown-{kind}", message=message, hint=hint, location=location)
+
+
+def _key(server: str) -> str:
+    # No server is called so: what is known of its habits stands beside this.
+    return f"lists {server}"
+
+
+def _remembered(cache: Cache, server: str) -> dict[Kind, _Seen]:
+    try:
+        return convert(dict(cache.server_facts(_key(server))), dict[Kind, _Seen])
+    except ValidationError:
+        return {}

@@ -1,0 +1,221 @@
+"""What free requests say before anything is paid for: slugs that the server does not list, and texts it would not save."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from contentops.errors import ApiError, InputError
+from contentops.manifests.catalog_lock import encode
+from contentops.model import CatalogEntry, CatalogSnapshot, ItemId, Template
+from contentops.operations import doctor
+from contentops.operations.before_submit import FRESH
+from tests.fakes.api import FakeApi, on
+from tests.fakes.backend import PublicBackend
+from tests.fakes.scene import Scene, blog, results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LISTS = ("list templates", "list styles", "list verticals")
+BASE = "https://api.example.test"
+
+
+def _scene(root: Path, api: FakeApi, *items: dict[str, Any], base: str = f"{BASE}/v1", rpm: int = 0) -> Scene:
+    scene = Scene(root, api, base_url=base, rpm=rpm)
+    inputs = {"topic": "Tea", "target_audience": "readers"}
+    listed = [{"inputs": {**inputs, "topic": item["id"]}, **item} for item in items or ({"id": "tea"},)]
+    scene.write("content/a.yaml", json.dumps({"items": listed}))
+    return scene
+
+
+def _asked(api: FakeApi) -> list[int]:
+    return [api.count(name) for name in LISTS]
+
+
+def _refused(scene: Scene, **choice: Any) -> tuple[str, ...]:
+    with pytest.raises(InputError) as caught:
+        scene.apply(**choice)
+    assert scene.api.count("submit") == 0
+    assert not scene.state.entries
+    return tuple(f"{found.code}: {found.message} ({found.hint})" for found in caught.value.findings)
+
+
+# --- slugs -------------------------------------------------------------------------------------------------
+
+
+def test_slugs_that_the_server_does_not_list_are_refused(tmp_path: Path, invoke: Any) -> None:
+    """Each by its item, with the nearest; one request a list, and none of it is paid for."""
+    api = FakeApi(duration=30, verticals=("legal", "fintech"))
+    items = (
+        {"id": "tea", "style": "genral_blog"},
+        {"id": "cup", "style": "genral_blog"},
+        {"id": "pot", "vertical": "leagl"},
+    )
+    scene = _scene(tmp_path, api, *items, {"id": "zen", "template": "haiku"})
+    end = f", which `{BASE}:443` does not list; nothing was submitted"
+    said = (
+        f"unknown-template: item `zen` names the template `haiku`{end} (`contentops catalog pull` fetches what it offers)",
+        f"unknown-style: item `cup` and 1 more names the style `genral_blog`{end} (did you mean `general_blog`?)",
+        f"unknown-vertical: item `pot` names the vertical `leagl`{end} (did you mean `legal`?)",
+    )
+    assert _refused(scene) == said
+    assert _asked(api) == [1, 1, 1]
+    with pytest.raises(InputError) as caught:
+        scene.apply()
+    assert caught.value.exit_code == 1
+    assert caught.value.findings[0].location is not None
+    assert _asked(api) == [2, 2, 2]  # what is missing may have come since
+
+
+def test_only_what_would_be_paid_for_is_looked_up(tmp_path: Path) -> None:
+    """A canary of one that is fine goes out; items without a vertical ask for no list of them."""
+    api = FakeApi(duration=30, verticals=("legal",))
+    scene = _scene(tmp_path, api, {"id": "a"}, {"id": "b", "style": "no_such"})
+    assert results(scene.apply(canary=1)) == {"a": "done"}
+    assert _asked(api) == [1, 1, 0]
+    with pytest.raises(InputError) as caught:
+        scene.apply()
+    assert "no_such" in caught.value.findings[0].message
+    assert api.count("submit") == 1
+
+
+def test_lists_that_were_seen_are_not_asked_for_again(tmp_path: Path) -> None:
+    """For a day in the cache; what a record was made with is known without it."""
+    api = FakeApi(duration=30, verticals=("legal",))
+    scene = _scene(tmp_path, api, {"id": "a", "vertical": "legal"})
+    api.fault(on("submit", 1), 400)
+    assert results(scene.apply()) == {"a": "failed"}
+    api.heal()
+    assert results(scene.apply()) == {"a": "done"}
+    assert _asked(api) == [1, 1, 1]
+    (tmp_path / ".contentops").rename(tmp_path / "old")
+    scene.edit("content/a.yaml", '"a",', '"b",')
+    scene.apply()
+    assert _asked(api) == [2, 1, 1]  # the dialect is found again
+    scene.timeline.now += FRESH
+    assert scene.plan().empty
+
+
+def test_a_server_without_a_list_checks_nothing(tmp_path: Path) -> None:
+    """It is not asked for again either."""
+    api = FakeApi(duration=30)
+    scene = _scene(tmp_path, api, {"id": "a", "vertical": "anything"})
+    assert results(scene.apply(select=("a",))) == {"a": "done"}
+    scene.write("content/b.yaml", blog("b").replace("id: b", "id: b\n    vertical: other"))
+    assert results(scene.apply()) == {"b": "done"}
+    assert api.count("list verticals") == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(500, json={"detail": "no"}),
+        httpx.Response(403, json={"detail": "no"}),
+        httpx.Response(200, json={"style_profiles": []}),
+        httpx.Response(200, json={"style_profiles": [{"id": "one"}, {"number": 2}]}),
+        httpx.Response(200, json={"style_profiles": [{"id": "one"}], "count": 71, "page": 1, "limit": 20}),
+        httpx.Response(200, text="<!doctype html>"),
+    ],
+)
+def test_what_cannot_be_said_is_no_refusal(answer: httpx.Response, tmp_path: Path) -> None:
+    """A list that fails, is empty, is unreadable in part, or does not show all of itself."""
+    api = FakeApi(duration=30)
+    api.fault(lambda name, _: name == "list styles", lambda: answer)
+    assert results(_scene(tmp_path, api, {"id": "a", "style": "later"}).apply()) == {"a": "done"}
+    assert api.count("list styles") <= 2
+
+
+@pytest.mark.parametrize(("style", "pages"), [("s005", 1), ("s150", 2), ("s300", 3)])
+def test_pages_are_asked_for_as_far_as_needed(style: str, pages: int, tmp_path: Path) -> None:
+    """Until the slug is there, or all of the list is."""
+    slugs = [f"s{number:03}" for number in range(230)]
+    api = FakeApi(duration=30)
+
+    def listed() -> httpx.Response:
+        page = int(httpx.QueryParams(api.requests[-1].query).get("page", "1"))
+        items = [{"id": slug} for slug in slugs[(page - 1) * 100 : page * 100]]
+        data = {"items": items, "count": len(slugs), "page": page, "limit": 100}
+        return httpx.Response(200, json={"success": True, "data": data})
+
+    api.fault(lambda name, _: name == "list styles", listed)
+    scene = _scene(tmp_path, api, {"id": "a", "style": style})
+    if style in slugs:
+        assert results(scene.apply()) == {"a": "done"}
+    else:
+        assert "unknown-style: item `a` names the style `s300`" in _refused(scene)[0]
+    assert api.count("list styles") == pages
+
+
+def test_a_committed_catalog_answers_instead(tmp_path: Path) -> None:
+    """Its own check comes before any request, so no list is asked for."""
+    api = FakeApi(duration=30)
+    scene = _scene(tmp_path, api, {"id": "a"})
+    found = {"blog_article_generator": Template(slug="blog_article_generator", inputs_known=False)}
+    snapshot = CatalogSnapshot(templates=found, styles={"general_blog": CatalogEntry(slug="general_blog")})
+    scene.write("catalog.lock.json", encode({f"{BASE}:443": snapshot}))
+    assert results(scene.apply()) == {"a": "done"}
+    assert _asked(api) == [1, 0, 0]
+
+
+def test_the_lists_keep_within_the_limit(tmp_path: Path) -> None:
+    """They count as any request."""
+    api = FakeApi(duration=30, per_minute=10, verticals=("legal",))
+    scene = _scene(tmp_path, api, *({"id": f"i{n}", "vertical": "legal"} for n in range(6)), rpm=10)
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert not [seen for seen in api.requests if seen.status == 429]
+
+
+# --- saving ------------------------------------------------------------------------------------------------
+
+
+def _backend(tmp_path: Path, **habits: Any) -> Scene:
+    return _scene(tmp_path, PublicBackend(duration=30, needs_user=True, **habits), base=f"{BASE}/api")
+
+
+def test_a_server_that_saves_nothing_without_a_user_id_is_refused(tmp_path: Path) -> None:
+    """Before the first submit, and `doctor` says the same."""
+    scene = _backend(tmp_path)
+    with pytest.raises(ApiError) as refused:
+        scene.apply()
+    assert refused.value.code == "no-user"
+    assert refused.value.message.startswith(
+        "`WRITERZROOM_USER_ID` is not set, and the server saves no text without it:"
+    )
+    assert refused.value.hint == "export WRITERZROOM_USER_ID=..., with the account's user id; nothing was submitted"
+    assert [seen.name for seen in scene.api.requests] == ["list templates", "list content"]
+    assert not scene.state.entries
+    check = next(one for one in doctor.doctor(scene.project, scene.world()) if one.name == "server")
+    assert (check.ok, check.message) == (False, refused.value.message)
+
+
+def test_a_user_id_or_no_saving_is_all_it_needs(tmp_path: Path) -> None:
+    """Then nothing is asked for it."""
+    scene = _backend(tmp_path)
+    scene.edit("contentops.yaml", "requests_per_minute: 0", "requests_per_minute: 0, save: off")
+    assert results(scene.apply()) == {"tea": "done"}
+    assert scene.api.count("list content") == 0
+    scene.edit("contentops.yaml", ", save: off", "")
+    scene.write("content/b.yaml", blog("b"))
+    world = scene.world()
+    world.environ["WRITERZROOM_USER_ID"] = "u1"  # type: ignore[index]
+    scene.world = lambda: world  # type: ignore[method-assign]
+    assert results(scene.apply()) == {"b": "done", "tea": "done"}
+    assert scene.state.records[ItemId("b")].saved is not None
+    check = next(one for one in doctor.doctor(scene.project, world) if one.name == "server")
+    assert check.ok
+
+
+def test_a_backend_that_does_without_is_let_alone(tmp_path: Path) -> None:
+    """It is asked until a text was saved, and not after."""
+    scene = _scene(tmp_path, PublicBackend(duration=30), base=f"{BASE}/api")
+    scene.apply()
+    assert [seen.name for seen in scene.api.requests][:2] == ["list templates", "list content"]
+    scene.api.requests.clear()
+    scene.write("content/b.yaml", blog("b"))
+    assert results(scene.apply()) == {"b": "done"}
+    names = [seen.name for seen in scene.api.requests]
+    assert names[: names.index("submit")] == ["status"]
