@@ -10,7 +10,7 @@ import pytest
 
 from contentops.errors import UsageError
 from contentops.model import JobState
-from contentops.operations.records import resolve
+from contentops.operations.records import forget_record, resolve
 from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog, results
@@ -148,6 +148,44 @@ def test_a_content_named_for_another_take_is_not_the_take_before(tmp_path: Path)
     assert scene.plan().empty
 
 
+def test_a_job_of_another_submit_is_no_answer(tmp_path: Path) -> None:
+    """That of another item's text, or of the item's own earlier text: each is refused by name, and nothing changes."""
+    scene = Scene(tmp_path, FakeApi(duration=30, request_ids="ignore"))
+    scene.write("content/blog.yaml", blog("one", "two"))
+    scene.apply()
+    scene.edit("content/blog.yaml", "All about two", "More about two")
+    scene.api.fault(on("submit", 3), "reset")
+    assert results(scene.apply()) == {"two": "unknown"}
+    before = scene.entry("two")
+    for item in ("one", "two"):
+        with pytest.raises(UsageError, match=f"is that of another text of `{item}`|is that of `{item}`") as refused:
+            resolve(scene.project, "two", job=scene.record(item).job_id)
+        assert refused.value.code == "job-taken"
+    assert scene.entry("two") == before
+
+
+def test_a_content_that_says_whose_it_is_answers_no_other_item(tmp_path: Path) -> None:
+    """No record here names it, but its metadata does: the apply takes no text from it, and says why."""
+    scene = Scene(tmp_path, FakeApi(duration=30, request_ids="ignore", auto_save=False))
+    scene.write("content/blog.yaml", blog("one"))
+    scene.apply()
+    content = scene.record("one").content_id
+    forget_record(scene.project, "one")
+    scene.write("content/blog.yaml", blog("two"))
+    scene.api.fault(on("submit", 2), "reset")
+    assert results(scene.apply()) == {"two": "unknown"}
+    resolve(scene.project, "two", content=content)
+    (change,) = scene.plan().changes
+    assert [reason.detail for reason in change.reasons if reason.kind == "open-job"] == [
+        f"content `{content}` is paid for"
+    ]
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"two": "unknown"}
+    assert f"content `{content}` is the text of `one`" in run.outcomes[0].error
+    assert not (tmp_path / "out/two.md").exists()
+
+
 def test_what_the_summary_says_to_run_next_works_as_it_stands(tmp_path: Path, invoke: Run) -> None:
     """It shows what is unknown, for which request, and each command that can be typed; those work as well."""
     scene = _with_two_lost_submits(tmp_path)
@@ -163,6 +201,7 @@ def test_what_the_summary_says_to_run_next_works_as_it_stands(tmp_path: Path, in
         assert "an earlier request" in rows[first.request_id[:8]]
         assert "today's request" in rows[second.request_id[:8]]
     shown = invoke(*shlex.split(typed[0]))
+    assert "`contentops content list` shows those without an item" in shown.stdout
     offered = re.findall(r"contentops (state resolve .*)", shown.stdout)
     assert len(offered) == 3
     shown = invoke("state", "resolve", "one", "--json")

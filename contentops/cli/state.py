@@ -162,7 +162,8 @@ def _unresolved(found: tuple[records.OpenSubmit, ...], environment: str) -> str:
     more = "; the same for the others, by their ITEM and REQUEST" if len(found) > 1 else ""
     return (
         table(("ITEM", "REQUEST", "STATE", "FOR", "SUBMITTED", "JOB"), rows, sparse=True)
-        + f"\n\nLook at the account (jobs, contents, credits), then say what it became{more}:\n\n"
+        + "\n\nLook at the account: its jobs, its credits, and its contents; "
+        + f"`contentops content list` shows those without an item. Then say what it became{more}:\n\n"
         + table(("FOUND", "RUN"), say)
     )
 

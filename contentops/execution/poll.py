@@ -8,6 +8,7 @@ from msgspec import structs
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent, GetStatus, JobStatus
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
+from contentops.execution.content_index import StoredContent
 from contentops.execution.context import PASSING, Attempts
 from contentops.execution.primitives import Ended, Job, Priority, Text, Watch
 from contentops.execution.records import arrived, failed, keep_text, naming, textless
@@ -173,6 +174,8 @@ async def _fetch_paid(ctx: Context, item: Item, place: JobPlace, entry: OpenEntr
         content = await ctx.ask(GetContent(entry.content_id))
         if isinstance(content, Failure):
             why = content.full_message
+        elif clean_body(content.body) and (owner := _other_item(item, entry, content)):
+            why = f"content `{content.id}` is the text of `{owner}`"
         elif clean_body(content.body):
             return keep_text(ctx, Job(entry=entry), content, verbatim=True)
         else:
@@ -181,6 +184,14 @@ async def _fetch_paid(ctx: Context, item: Item, place: JobPlace, entry: OpenEntr
         hint = f"`contentops state resolve {item.id}`, or run `contentops apply` again"
         raise Ended(Result.UNKNOWN, f"its paid text cannot be found: {why}", hint)
     return await poll(ctx, item, place, Job(entry=entry))
+
+
+def _other_item(item: Item, entry: OpenEntry, content: Content) -> str:
+    """The item whose text a content is by what was saved with it, where that is another one; empty: it may be ours."""
+    record = item.change.record
+    ours = {"", entry.item, item.id, *(record.former_ids if record is not None else ())}
+    owner = StoredContent.of(content).item
+    return owner if owner not in ours else ""
 
 
 def _stored(ctx: Context, entry: OpenEntry) -> StoredText | None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.ledger.project import ProjectLedger
-    from contentops.model import Project, State
+    from contentops.model import Project, Record, State
     from contentops.state.cache import Cache
     from contentops.state.codec import Fact
     from contentops.state.paid_texts import KeptText
@@ -148,7 +148,7 @@ def resolve(
     """Take a person's word for what became of a submit whose answer was lost; returns what was done.
 
     `request`: how the request id of the one that is meant begins. Raises UsageError where that leaves none, or several,
-    and for a content that belongs to another item.
+    and for a content that belongs to another item, or the job of another submit.
     """
     with _editing(project) as edited:
         entries = edited.state.entries.values()
@@ -164,6 +164,7 @@ def resolve(
             stays = f" ({rest:,} more {'is' if rest == 1 else 'are'} kept)" if rest else ""
             return f"forgot {plural(len(found), 'open submit')} of `{item}`{stays}; the next apply may submit it again"
         _refuse_taken(project, edited.state, found[0], content)
+        _refuse_other_job(project, edited.state, found[0], job)
         edited.note("state resolve", _resolved(found[0], job=job, content=content))
         what = f"job `{job}`" if job else f"content `{content}`"
         return f"the submit of `{item}` became {what}; the next apply finishes it"
@@ -177,6 +178,19 @@ def _refuse_taken(project: Project, state: State, entry: OpenEntry, content: str
     whose = f"of `{owner.item}`" + (f" in `{owner.lock}`" if owner.lock else "")
     hint = "`contentops content list` shows whose each content is"
     raise UsageError(f"content `{content}` is that {whose}, not of `{entry.item}`", code="content-taken", hint=hint)
+
+
+def _refuse_other_job(project: Project, state: State, entry: OpenEntry, job: str) -> None:
+    """Raise UsageError where a job is known to be that of another submit than this one."""
+    for lock, known in (("", state), *other_states(project)) if job else ():
+        jobs: list[tuple[ItemId, Record | OpenEntry]] = [(one.id, one) for one in known.records.values()]
+        jobs += [(one.item, one) for one in known.entries.values()]
+        for item, one in jobs:
+            if (one.server, one.job_id) != (entry.server, job) or one.request_id == entry.request_id:
+                continue
+            whose = "another text of " if not lock and item == entry.item else ""
+            message = f"job `{job}` is that of {whose}`{item}`{f' in `{lock}`' if lock else ''}, not of this submit"
+            raise UsageError(message, code="job-taken", hint="`contentops state list` shows whose each job is")
 
 
 def _meant(entries: Collection[OpenEntry], item: str, request: str = "", *, forget: bool = False) -> list[OpenEntry]:

@@ -159,7 +159,9 @@ def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: b
     certain = bool(retry and failed and (not words.merges or failed_checks(item, entry)))
     if failed and not certain:
         return block(FAILED, failed_hint(item.spec, entry, is_same=item.is_same), reasons=(*why, *failed), entry=entry)
-    reason = Reason(kind="open-job", detail=f"job `{entry.job_id}` is {'paid for' if paid else 'running'}")
+    # A person may have named the content of a submit whose job no one knows.
+    what = f"job `{entry.job_id}`" if entry.job_id or not entry.content_id else f"content `{entry.content_id}`"
+    reason = Reason(kind="open-job", detail=f"{what} is {'paid for' if paid else 'running'}")
     said = (Reason(kind=FAILED, field="commands", detail=entry.error),) if paid and entry.error and not failed else ()
     hint = f"apply runs them again; {failed_hint(item.spec, entry, is_same=item.is_same)}" if said and not retry else ""
     if certain:
