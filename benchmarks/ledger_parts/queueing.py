@@ -15,6 +15,7 @@ from contentops.ledger.queue import Deposited, QueuedWork, claim_work, deposit
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ItemId, Request, RequestId, request_id
+from contentops.pricing import price_of_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +73,8 @@ def submits(count: int) -> list[Deposited]:
     for place in range(count):
         item = ItemId(f"item-{place}")
         asked = Request(template="blog", style="plain", inputs={"topic": f"Topic {place}", "audience": "readers"})
-        work = QueuedWork(request=asked, attempt=1, credits=asked.credits, job_timeout=900.0)
+        credits_ = price_of_request(asked.template, asked.mode, asked.inputs).credits
+        work = QueuedWork(request=asked, attempt=1, credits=credits_, job_timeout=900.0)
         name = RequestId(request_id(OWNER.lineage, "", item, asked.digest, 1))
         found.append(
             Deposited(
@@ -80,7 +82,7 @@ def submits(count: int) -> list[Deposited]:
                 item=item,
                 digest=asked.digest,
                 work=work,
-                credits=asked.credits,
+                credits=credits_,
                 plan_id="plan",
                 place=place,
             )
