@@ -69,6 +69,19 @@ def test_init_keeps_what_is_there(invoke: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "content").exists()
 
 
+@pytest.mark.parametrize("link", ["content", "schemas", ".gitignore", ".gitattributes"])
+@pytest.mark.parametrize("target", ["there", "nowhere"])
+def test_init_writes_through_no_link(invoke: Run, tmp_path: Path, link: str, target: str) -> None:
+    """It is named, and neither the project nor what it leads to has a file more."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    (outside / "there").mkdir(parents=True)
+    root.mkdir()
+    (root / link).symlink_to(outside / target)
+    ended = invoke("init", "--name", "x", cwd=root)
+    assert (ended.code, ended.stderr.splitlines()[0]) == (4, f"error[symlink]: `{link}` is a link")
+    assert [path.name for path in (*root.iterdir(), *outside.rglob("*"))] == [link, "there"]
+
+
 def test_init_adds_to_git_files_once(tmp_path: Path) -> None:
     """Existing lines stay, missing ones follow, and nothing is written twice."""
     (tmp_path / ".gitignore").write_text("*.log\n.env")
@@ -99,7 +112,8 @@ def test_a_disk_that_refuses_is_a_clear_error(tmp_path: Path) -> None:
     """A file where a folder is needed is told as what it is."""
     (tmp_path / "content").write_text("a file")
     with pytest.raises(
-        OutputError, match=r"`.*articles\.yaml` cannot be written: File exists; before that, `contentops\.yaml` was"
+        OutputError,
+        match=r"articles\.yaml` cannot be written: `content` is a file, .*; before that, `contentops\.yaml` was",
     ):
         project_files(tmp_path, name="x").write()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,12 @@ import pytest
 
 from contentops.operations.history import KEPT_RUNS
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog
+from tests.fakes.scene import Scene, blog, results
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from contentops.model import Event
     from tests.running import Run
 
 NOBODY = ("-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
@@ -305,3 +307,20 @@ def test_why_runs_and_texts_differ_is_said(tmp_path: Path, invoke: Run) -> None:
         path.unlink()
     ending = invoke("history", cwd=scene.root).stdout
     assert "The runs count 4 credits fewer: runs that were killed" in ending
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_reports_are_kept_in_no_folder_that_a_link_leads_to(tmp_path: Path) -> None:
+    """Old ones are removed there, and no file of another folder is taken for one; the run says that none is kept."""
+    scene, outside = Scene(tmp_path / "root", FakeApi(duration=30)), tmp_path / "outside"
+    outside.mkdir()
+    for number in range(KEPT_RUNS + 50):
+        (outside / f"{number}.json").write_text("{}")
+    (scene.root / ".contentops").mkdir(mode=0o700)
+    (scene.root / ".contentops/runs").symlink_to(outside)
+    scene.write("content/blog.yaml", blog("a"))
+    said: list[Event] = []
+    assert results(scene.apply(emit=said.append)) == {"a": "done"}
+    assert len(list(outside.iterdir())) == KEPT_RUNS + 50
+    notes = [str(event.data.get("message")) for event in said if event.kind == "note"]
+    assert any("the report of this run is not kept" in note and "`runs` is a symbolic link" in note for note in notes)

@@ -788,6 +788,19 @@ def test_the_folder_of_another_user_is_refused(tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.parametrize("target", ["mine", "nowhere"])
+def test_the_file_that_keeps_git_out_is_written_through_no_link(tmp_path: Path, target: str) -> None:
+    """The link is named, and nothing is written where it leads."""
+    (tmp_path / "mine").write_text("words\n")
+    (tmp_path / ".contentops").mkdir()
+    (tmp_path / ".contentops/.gitignore").symlink_to(tmp_path / target)
+    with pytest.raises(StateError, match=r"`.contentops/.gitignore` is a symbolic link"):
+        state_dir.make(tmp_path)
+    assert (tmp_path / "mine").read_text() == "words\n"
+    assert not (tmp_path / "nowhere").exists()
+
+
+@posix
 def test_a_link_inside_the_project_is_fine_and_is_made_private(tmp_path: Path) -> None:
     """The folder may live elsewhere in the project; others lose their access to it."""
     (tmp_path / "real").mkdir(mode=0o755)

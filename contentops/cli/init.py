@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import Struct, structs
 
-from contentops.atomic_io import read_file
+from contentops.atomic_io import PUBLIC, read_file, replace
 from contentops.ci.git import run_git
 from contentops.cli import terminal
 from contentops.cli.options import json_option
+from contentops.documents.folders import Tree
+from contentops.documents.paths import folders
 from contentops.errors import ContentopsError, OutputError, Refused, UsageError, did_you_mean
 from contentops.sanitize import visible
 from contentops.schema_files import SCHEMA_NAMES, load_schema, schema_path
@@ -107,7 +109,7 @@ def _name_of(folder: Path) -> str:
 class NewFiles(Struct, frozen=True, kw_only=True):
     """Files that can be written: the folder they lie in, the texts by path below it, lines to add to others.
 
-    Overwrites nothing: making one raises Refused, naming every file in the way.
+    Overwrites nothing and follows no link: making one raises Refused, naming every file or link in the way.
     """
 
     top: Path
@@ -123,21 +125,30 @@ class NewFiles(Struct, frozen=True, kw_only=True):
         if taken:
             message = f"{', '.join(f'`{path}`' for path in taken)} {'exists' if len(taken) == 1 else 'exist'} already"
             raise Refused(message, code="exists", hint=self.hint)
+        places = {place for path in self.files for place in folders(path)} | self.lines.keys()
+        links = sorted(place for place in places if (self.top / place).is_symlink())
+        if links:
+            message = f"{', '.join(f'`{path}`' for path in links)} {'is a link' if len(links) == 1 else 'are links'}"
+            raise Refused(message, code="symlink", hint="nothing was written; put a folder or file in its place")
 
     def write(self) -> tuple[str, ...]:
         """Writes them; returns the paths written or added to. Raises OutputError where the disk refuses."""
         written: list[str] = []
         path = ""
         try:
+            self.top.mkdir(parents=True, exist_ok=True)
             for path, text in self.files.items():
-                (self.top / path).parent.mkdir(parents=True, exist_ok=True)
-                with (self.top / path).open("x", encoding="utf-8", newline="\n") as stream:
+                *above, name = path.split("/")
+                with (
+                    Tree(str(self.top)).folder(above, create=True) as folder,
+                    os.fdopen(folder.make_file(name, PUBLIC), "w", encoding="utf-8", newline="\n") as stream,
+                ):
                     stream.write(text)
                 written.append(path)
             for path, lines in self.lines.items():
                 if _append(self.top / path, lines):
                     written.append(path)
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, UnicodeDecodeError, OutputError) as error:
             raise _failure(self.top / path, error, written) from error
         return tuple(written)
 
@@ -147,13 +158,13 @@ def _append(path: Path, lines: tuple[str, ...]) -> bool:
     missing = [line for line in lines if line not in old.splitlines()]
     if missing:
         gap = "" if not old or old.endswith("\n") else "\n"
-        with path.open("a", encoding="utf-8", newline="\n") as stream:
-            stream.write(gap + "".join(f"{line}\n" for line in missing))
+        replace(path, (old + gap + "".join(f"{line}\n" for line in missing)).encode())
     return bool(missing)
 
 
-def _failure(path: Path, error: OSError | UnicodeDecodeError, written: list[str]) -> OutputError:
+def _failure(path: Path, error: OSError | UnicodeDecodeError | OutputError, written: list[str]) -> OutputError:
     why = error.strerror or str(error) if isinstance(error, OSError) else "it is no UTF-8"
+    why = error.message if isinstance(error, OutputError) else why
     left = f"; before that, {', '.join(f'`{one}`' for one in written)} {'was' if len(written) == 1 else 'were'} written"
     hint = "choose another folder, or check who may write there"
     if written:

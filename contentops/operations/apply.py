@@ -16,7 +16,7 @@ from contentops.ci.runner import for_pull_request, in_ci
 from contentops.collector import left_alone
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
-from contentops.errors import ApiError, Refused, first_of
+from contentops.errors import ApiError, OutputError, Refused, StateError, first_of
 from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
 from contentops.model import Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
@@ -376,6 +376,7 @@ def _write_report(
     document = {**run_json(run, plan), "inputs": plain(inputs), "generations": made}
     try:
         keep_report(workspace.project, name, f"{json_text(document)}\n".encode())
-    except OSError as error:
-        words = f"the report of this run is not kept: `{state_dir.FOLDER}/runs/{name}`: {error.strerror or error}"
+    except (OSError, StateError, OutputError) as error:
+        why = error.strerror or error if isinstance(error, OSError) else error.message
+        words = f"the report of this run is not kept: `{state_dir.FOLDER}/runs/{name}`: {why}"
         emit(Event(kind="note", at=run.ended_at, data={"message": words}))

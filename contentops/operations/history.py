@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import structs
 
-from contentops.atomic_io import read_file
+from contentops.atomic_io import PRIVATE, read_file
 from contentops.ci.clone import in_repository
 from contentops.ci.git import GitFailed
 from contentops.ci.results import earlier_bodies, lock_at, no_history, past_of, versions
 from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
+from contentops.documents.folders import Tree
 from contentops.documents.front_matter import split
 from contentops.errors import ContentopsError, InputError, OutputError, StateError
 from contentops.model import ATTEMPTS, ItemId, JobState, Record, RequestId, is_answer, request_id
@@ -26,7 +28,7 @@ from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.plan import known_ids, no_item
 from contentops.operations.workspace import open_cache, other_states, shared_state
 from contentops.state.paid_texts import StoredText
-from contentops.state.state_dir import FOLDER
+from contentops.state.state_dir import FOLDER, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -237,12 +239,18 @@ def _open(entry: OpenEntry, commits: Mapping[RequestId, str]) -> Generation:
 
 
 def keep_report(project: Project, name: str, document: bytes) -> None:
-    """Keep the report of a run for people and machines that come later; the oldest go. Raises OSError."""
+    """Keep the report of a run for people and machines that come later; the oldest go.
+
+    Raises OSError, and StateError or OutputError where a link or a file is in the place of the folder.
+    """
     folder = _folder(project)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / name).write_bytes(document)
-    for path in sorted(folder.glob("*.json"), reverse=True)[KEPT_RUNS:]:
-        path.unlink(missing_ok=True)
+    make_folder(folder)
+    # Files are removed here: the folder is the one that was opened, whatever its name leads to meanwhile.
+    with Tree(str(folder.parent)).folder([folder.name]) as runs:
+        with os.fdopen(runs.make_file(name, PRIVATE), "wb") as file:
+            file.write(document)
+        for old in sorted((each for each in runs.names() if each.endswith(".json")), reverse=True)[KEPT_RUNS:]:
+            runs.unlink(old)
 
 
 def kept_reports(project: Project) -> tuple[KeptReport, ...]:

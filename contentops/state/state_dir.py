@@ -8,7 +8,7 @@ import re
 import stat
 from typing import TYPE_CHECKING, Any, Self
 
-from contentops.atomic_io import PRIVATE, Disk
+from contentops.atomic_io import PRIVATE, Disk, replace
 from contentops.digest import canonical
 from contentops.errors import LockHeld, StateError
 
@@ -86,8 +86,11 @@ def make(root: Path) -> Path:
         if stat.S_IMODE(found.st_mode) & _OTHERS:
             folder.chmod(_PRIVATE)
         ignore = folder / ".gitignore"
+        if ignore.is_symlink():
+            message = f"`{FOLDER}/.gitignore` is a symbolic link, which git does not follow"
+            raise StateError(message, code="unsafe-folder", hint=f"remove the link {ignore}; the file is written again")
         if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8", newline="\n")
+            replace(ignore, b"*\n")
     except OSError as error:
         what, where = ("make", root) if found is None else ("write in", folder)
         message = f"cannot {what} `{FOLDER}`: {(error.strerror or str(error)).lower()}"
@@ -128,7 +131,7 @@ def inspect_folder(folder: Path) -> None:
         inspect(folder.parent.parent)
     if folder.is_symlink():
         message = f"`{folder.name}` is a symbolic link"
-        raise StateError(message, code="unsafe-folder")
+        raise StateError(message, code="unsafe-folder", hint=f"replace the link {folder} by a folder")
     if folder.exists() and not folder.is_dir():
         message = f"`{folder.name}` is not a folder"
         raise StateError(message, code="unsafe-folder", hint=f"move {folder} away")
