@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from contentops.errors import plural
 from contentops.model import Note
+from contentops.model.cost import cost_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,16 +38,14 @@ def same_requests(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Not
         if spec.digest in paying:
             items[spec.digest].append(spec.id)
     found = [(ids, paying[digest]) for digest, ids in items.items() if len(ids) > 1]
-    found.sort(key=lambda each: (-sum(change.credits for change in each[1]), -len(each[1]), each[0]))
+    found.sort(key=lambda each: (-_credits(each[1]), -len(each[1]), each[0]))
     for ids, group in found[:_GROUPS]:
-        credits_ = sum(change.credits for change in group)
-        message = f"{_names(ids)} ask for the very same text: {_payments(len(group), credits_)}"
-        yield Note(kind=KIND, message=message, hint=_HINT, items=tuple(ids[:_ITEMS]), credits=credits_)
+        message = f"{_names(ids)} ask for the very same text: {_payments(group)}"
+        yield Note(kind=KIND, message=message, hint=_HINT, items=tuple(ids[:_ITEMS]), credits=_credits(group))
     if rest := found[_GROUPS:]:
-        credits_ = sum(change.credits for _, group in rest for change in group)
-        number = sum(len(group) for _, group in rest)
-        message = f"{plural(len(rest), 'more request')} of several items each: {_payments(number, credits_)}"
-        yield Note(kind=KIND, message=message, hint=_HINT, credits=credits_)
+        others = [change for _, group in rest for change in group]
+        message = f"{plural(len(rest), 'more request')} of several items each: {_payments(others)}"
+        yield Note(kind=KIND, message=message, hint=_HINT, credits=_credits(others))
 
 
 _HINT = "let their `inputs` differ, or declare it once; different `revision`s say that several texts are meant"
@@ -59,5 +58,9 @@ def _names(ids: Sequence[ItemId]) -> str:
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
-def _payments(number: int, credits_: int) -> str:
-    return f"{plural(number, 'generation')}, {plural(credits_, 'credit') if credits_ else 'free'}"
+def _credits(changes: Sequence[Change]) -> int:
+    return sum(change.credits for change in changes)
+
+
+def _payments(changes: Sequence[Change]) -> str:
+    return f"{plural(len(changes), 'generation')}, {cost_words(changes) if _credits(changes) else 'free'}"
