@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 
 from contentops.execution.first_contact import AccountHistory, admit, ask_after_restore
+from contentops.ledger import schema
+from contentops.ledger.account import account_of, history_of, sign_in
+from contentops.ledger.maintenance import restored
+from contentops.ledger.roles import grant
+from contentops.ledger.session import LedgerSession
+from contentops.model import ApiSettings, Result
+from tests import postgres as clusters
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, results
 
@@ -14,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HERE = ("https://api.example.test:443", "v1")
+API = ApiSettings(base_url="https://api.example.test/v1")
 IDS = tuple(f"item-{number}" for number in range(8))
 
 
@@ -83,7 +92,7 @@ def test_a_backup_that_takes_its_place_meanwhile_is_heeded() -> None:
     for honours, asks in ((None, True), (True, True), (False, False)):
         made = admit(7, HERE, AccountHistory(proven=frozenset({HERE})), honours_ids=honours)
         ask_after_restore(made, AccountHistory(proven=frozenset({HERE}), restored=True), honours_ids=honours)
-        assert (made.ask_first, made.ask_every) == (asks, asks)
+        assert (made.ask_first, made.restored) == (asks, True)
 
 
 def test_how_submits_begin() -> None:
@@ -96,10 +105,80 @@ def test_how_submits_begin() -> None:
         (paid, None): (True, False, False),
         (AccountHistory(proven=frozenset({("https://other.test:443", "v1")})), None): (False, False, False),
         (restored, True): (True, True, True),
-        (restored, False): (True, False, False),
+        (restored, False): (True, False, True),
         (None, False): (False, False, False),
     }
     for (history, honours), expected in cases.items():
         made = admit(7, HERE, history, honours_ids=honours)
-        assert (made.proven, made.ask_first, made.ask_every) == expected, (history, honours)
+        assert (made.proven, made.ask_first, made.restored) == expected, (history, honours)
     assert admit(7, HERE, None, proven=True).proven
+
+
+@pytest.mark.parametrize("first", [("first",), ()])
+def test_what_a_server_cannot_be_asked_about_waits_for_a_person(
+    tmp_path: Path, database: str, first: tuple[str, ...]
+) -> None:
+    """A server with ids of its own, known to the backup or not: nothing is paid for again until a person says so."""
+    api = FakeApi(duration=9, request_ids="ignore", names_request=False)
+    if first:
+        _scene(tmp_path / "one", api, database, *first).apply()
+    two = _scene(tmp_path / "two", api, database, *IDS)
+    two.apply()
+    paid = len(api.charges)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DELETE FROM contentops.entry WHERE item <> 'first'")
+        connection.execute("DELETE FROM contentops.text WHERE item <> 'first'")
+        if not first:
+            connection.execute("DELETE FROM contentops.fact")
+        connection.execute("UPDATE contentops.account SET restored_at = now()")
+    three = _scene(tmp_path / "three", api, database, *IDS)
+    run = three.apply()
+    assert run is not None
+    ended = [outcome for outcome in run.outcomes if outcome.result is Result.UNKNOWN]
+    assert (len(ended), len(api.charges)) == (len(IDS), paid)
+    assert "this server cannot say" in ended[0].error
+    assert "--resubmit-unknown" in ended[0].hint
+    assert set(results(three.apply(resubmit_unknown=True)).values()) == {"done"}
+    assert len(api.charges) == paid + len(IDS)
+
+
+def test_another_database_in_its_place_is_noticed(database: str) -> None:
+    """All accounts count as restored, until a person says that nothing was lost."""
+    with LedgerSession(database) as session:
+        schema.prepare(session)
+        _another_takes_its_place(session)
+
+
+def _another_takes_its_place(session: LedgerSession) -> None:
+    for key in ("one", "two"):
+        sign_in(session, account_of(API, key))
+    ids = [account_of(API, key).id for key in ("one", "two")]
+    assert [history_of(session, id_).restored for id_ in ids] == [False, False]
+    session.run(
+        "UPDATE contentops.fact SET value = '\"1 00000000 1\"' WHERE account = %s AND name = 'database'", (ids[0],)
+    )
+    assert [history_of(session, id_).restored for id_ in reversed(ids)] == [True, True]
+    assert restored(session, nothing_lost=True) == tuple(sorted(ids))
+    assert [history_of(session, id_).restored for id_ in ids] == [False, False]
+
+
+def test_a_promoted_replica_is_another_database() -> None:
+    """Its timeline says so, to a role without any privilege; where it may not be read, nothing is noticed."""
+    with clusters.Cluster() as own, LedgerSession(own.url()) as session:
+        schema.prepare(session)
+        account = account_of(API, "key")
+        sign_in(session, account)
+        assert not history_of(session, account.id).restored
+        session.run("CREATE ROLE plain LOGIN")
+        grant(session, "plain")
+        own.become_standby()
+        with psycopg.connect(own.url(), autocommit=True) as connection:
+            connection.execute("SELECT pg_promote()")
+        plain = own.url().replace("postgres@", "plain@")
+        with LedgerSession(plain) as theirs:
+            assert history_of(theirs, account.id).restored
+        session.run("UPDATE contentops.account SET restored_at = NULL")
+        session.run("UPDATE contentops.fact SET value = '\"another\"' WHERE name = 'database'")
+        session.run("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+        with LedgerSession(plain) as theirs:
+            assert not history_of(theirs, account.id).restored

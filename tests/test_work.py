@@ -16,6 +16,7 @@ from contentops.execution.primitives import Stop
 from contentops.ledger.account import account_of, sign_in
 from contentops.ledger.entries import EntryOwner, EntryWriter
 from contentops.ledger.limiter import SharedLimiter
+from contentops.ledger.maintenance import restored
 from contentops.ledger.queue import Deposited, QueuedWork, cancel, claim_work, deposit, read_queue
 from contentops.ledger.runner import ALIVE, RUNNER, Runner
 from contentops.ledger.session import LedgerSession
@@ -176,6 +177,21 @@ def test_a_claim_whose_answer_was_lost_is_claimed_again(room: Room, database: st
         (found,) = claim_work(runner, room.account.id, API.server, 1, [known.request_id])
         assert wire.connections == 2
         assert found.request_id == _deposited("blog", "b", 0, 4).request_id
+
+
+def test_what_a_restored_queue_may_have_paid_for_waits_for_a_person(unnamed: Room) -> None:
+    """The backup is older than the work, and the server makes its own ids: nothing is sent again, by name."""
+    unnamed.deposit("a", "b", "c")
+    unnamed.work()
+    paid = len(unnamed.api.charges)
+    unnamed.session.run("UPDATE contentops.entry SET state = 'queued', line = '', runner = NULL")
+    for statement in ("DELETE FROM contentops.text", "DELETE FROM contentops.fact WHERE name <> 'database'"):
+        unnamed.session.run(statement)
+    assert restored(unnamed.session)
+    done = unnamed.work()
+    assert (exit_code_of_work(done), len(unnamed.api.charges), paid) == (ExitCode.INCOMPLETE, 3, 3)
+    (waiting,) = [one for one in unnamed.queue().submits if one.state == "unknown"]
+    assert "this server cannot say" in waiting.error
 
 
 def test_projects_take_turns(room: Room) -> None:

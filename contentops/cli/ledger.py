@@ -151,13 +151,15 @@ def _collected(found: Collected, days: int, *, done: bool) -> str:
 
 
 @command.command("restored", short_help="Say that its database was put back to an earlier time.")
+@click.option("--nothing-lost", is_flag=True, help="Say that nothing was submitted since the backup; submits go on.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @ledger_options
-def restored(session: Session, address: str, *, yes: bool) -> None:
+def restored(session: Session, address: str, *, nothing_lost: bool, yes: bool) -> None:
     """Say that the database of the ledger was restored from a backup, or lost what it knew last.
 
     No one knows then what was paid for in between. For 7 days every submit first asks the server for its id, and a job
-    that is there is taken instead of paid for again. Where a server cannot tell, a person decides.
+    that is there is taken instead of paid for again. Where a server cannot say, nothing is submitted: each submit waits
+    as `unknown` for a person. A promoted replica, and a database on another server, are noticed without this command.
     """
     from contentops.operations import ledger_maintenance as operation
 
@@ -166,10 +168,15 @@ def restored(session: Session, address: str, *, yes: bool) -> None:
         place = visible(operation.shown_address(address))
         terminal.need_person("this", "`--yes` does it without asking")
         question = f"Was {place} put back to an earlier time? Every run asks before it pays, for 7 days. (yes/no) "
+        if nothing_lost:
+            question = f"Was nothing submitted since the backup of {place}? Runs pay without asking. (yes/no) "
         terminal.need_yes(said=terminal.confirmed(question))
-    found = operation.restored(address)
+    found = operation.restored(address, nothing_lost=nothing_lost)
+    noted = "for 7 days every submit first asks the server for its id."
+    if nothing_lost:
+        noted = "submits ask no more because of an earlier restore."
     said = (
-        f"Noted for {plural(len(found), 'account')}: for 7 days every submit first asks the server for its id."
+        f"Noted for {plural(len(found), 'account')}: {noted}"
         if found
         else "No account has used this ledger since, as far as it knows: there is nothing to note."
     )

@@ -20,8 +20,8 @@ class AccountHistory(Struct, frozen=True, kw_only=True):
 
 def ask_after_restore(admission: Admission, history: AccountHistory, *, honours_ids: bool | None) -> None:
     """Let submits ask from now on, where a backup was put in the ledger's place while a process works."""
-    if history.restored and honours_ids is not False:
-        admission.ask_first = admission.ask_every = True
+    if history.restored:
+        admission.restored, admission.ask_first = True, honours_ids is not False
 
 
 def admit(
@@ -45,5 +45,5 @@ def admit(
         # Without a ledger, and as long as it knows of nothing, a machine that is gone may have paid: a journal does
         # not show whether the run that began it came to the end of its questions.
         ask_first=asks and (known.restored or not known.proven),
-        ask_every=asks and known.restored,
+        restored=known.restored,
     )

@@ -229,14 +229,14 @@ REFUSALS = 5
 class Admission:
     """A cap on unfinished jobs, one at a time until the server has completed one.
 
-    While `ask_first` holds, a submit first asks for its id; no more ask at once than it takes to stop asking. With
-    `ask_every` none stops asking.
+    While `ask_first` holds, a submit first asks for its id; no more ask at once than it takes to stop asking. Where the
+    ledger was `restored` none stops asking, and one of which the server cannot say whether it was sent is not sent.
     """
 
     max_in_flight: int
     proven: bool
     ask_first: bool = False
-    ask_every: bool = False
+    restored: bool = False
     closed: bool = False
     """Nothing is submitted any more."""
     in_flight: int = 0
@@ -257,7 +257,7 @@ class Admission:
 
     def open(self, *, asks: bool = True) -> bool:
         """Whether one more submit may get ready now; one that `asks` goes through the first questions."""
-        if asks and self.ask_first and not self.ask_every and self.asking >= ASK_FIRST - self.strangers:
+        if asks and self.ask_first and not self.restored and self.asking >= ASK_FIRST - self.strangers:
             return False
         return self.in_flight < (self.max_in_flight if self.proven else 1)
 
@@ -272,7 +272,7 @@ class Admission:
         if known is None:
             return
         self.strangers = 0 if known else self.strangers + 1
-        if self.strangers >= ASK_FIRST and not self.ask_every:
+        if self.strangers >= ASK_FIRST and not self.restored:
             self.ask_first = False
 
     def may_send(self, flying: int, likely_ended: float, now: float) -> bool:

@@ -23,6 +23,7 @@ from contentops.execution.content_index import SLACK, StoredContent
 from contentops.execution.context import Attempts
 from contentops.execution.primitives import Ended, Job, Lost, Priority, Text, Withheld
 from contentops.execution.records import accepted, intended, keep_text, named, naming, new_entry, turned_down, unknown
+from contentops.execution.restored import hold_forgotten
 from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result
 from contentops.state.codec import Drop
@@ -299,6 +300,7 @@ async def submit(ctx: Context, item: Item, place: JobPlace, standing: Standing, 
     for known in named(ctx, standing, entry) if admission.ask_first else ():
         if await _is_known(ctx, known):
             return accepted(ctx, item, place, known, known.request_id, sent=None)
+    hold_forgotten(ctx, place, standing, entry)
     return await _start(ctx, item, place, standing, entry)
 
 

@@ -23,6 +23,20 @@ if TYPE_CHECKING:
 _SALT = b"contentops account\n"
 _PROVEN = "proven"
 """How the names of facts begin that say in which place, a dialect and a server, a text was paid for."""
+_DATABASE = """
+SELECT concat_ws(' ', (SELECT system_identifier FROM pg_control_system()),
+  left(pg_walfile_name(pg_current_wal_lsn()), 8), (SELECT oid FROM pg_database WHERE datname = current_database()))"""
+"""What tells a database from the one that a backup or a replica puts in its place: of a restored one PostgreSQL begins
+a new timeline."""
+_NOTICE = """
+WITH other AS (
+  UPDATE contentops.fact SET value = to_jsonb(%(mark)s::text), changed_at = now()
+  WHERE name = 'database' AND value <> to_jsonb(%(mark)s::text) RETURNING account),
+ours AS (
+  INSERT INTO contentops.fact (account, name, value)
+  SELECT id, 'database', to_jsonb(%(mark)s::text) FROM contentops.account WHERE id = %(account)s
+  ON CONFLICT DO NOTHING)
+UPDATE contentops.account SET restored_at = now() WHERE EXISTS (SELECT FROM other)"""
 ASKING = "7 days"
 """How long all submits ask first once a backup took the ledger's place: longer than a server keeps what was asked."""
 
@@ -121,8 +135,23 @@ def place_fact(server: str, dialect: str) -> str:
     return f"{_PROVEN} {dialect} {server}"
 
 
+def notice_restore(session: LedgerSession, account: str = "") -> None:
+    """Note for every account that another database took the ledger's place, if no one has said so.
+
+    Where the role may not read what tells, nothing is noticed. Raises as `LedgerSession.run` does.
+    """
+    try:
+        mark = session.run(_DATABASE)[0][0]
+    except StateError as error:
+        if error.code != "ledger-refused":
+            raise
+        return
+    session.run(_NOTICE, {"mark": mark, "account": account})
+
+
 def history_of(session: LedgerSession, account: str) -> AccountHistory:
     """What the ledger knows of the submits of an account. Raises as `LedgerSession.run` does."""
+    notice_restore(session, account)
     rows = session.run(
         f"SELECT restored_at > now() - interval '{ASKING}', ARRAY(SELECT name FROM contentops.fact"
         f" WHERE account = a.id AND name LIKE '{_PROVEN} %%'), EXISTS (SELECT FROM contentops.entry"

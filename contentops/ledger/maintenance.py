@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
+from contentops.ledger.account import notice_restore
 from contentops.ledger.rows import utc
 from contentops.ledger.runner import ALIVE
 
@@ -129,9 +130,11 @@ def collect(session: LedgerSession, days: int, batch: int = BATCH) -> Collected:
     )
 
 
-def restored(session: LedgerSession) -> tuple[str, ...]:
-    """Say that the database was put back to an earlier time; the accounts whose runs ask before they pay now."""
-    rows = session.run("UPDATE contentops.account SET restored_at = now() RETURNING id")
+def restored(session: LedgerSession, *, nothing_lost: bool = False) -> tuple[str, ...]:
+    """Say that the database was put back to an earlier time, or that this has lost nothing; the accounts."""
+    notice_restore(session)
+    when = "NULL" if nothing_lost else "now()"
+    rows = session.run(f"UPDATE contentops.account SET restored_at = {when} RETURNING id")
     return tuple(sorted(row[0] for row in rows))
 
 

@@ -87,6 +87,8 @@ class LedgerSession:
         self._gone: StateError | None = None
         self._since: list[float] = []
         """Since when the database is away, as far as anyone waits for it."""
+        self.renewed = 0
+        """How often the connection was made again: another database may answer since."""
         self._guard = threading.RLock()
         self._closed = threading.Event()
         try:
@@ -249,6 +251,7 @@ class LedgerSession:
                     raise self._gone
         self._connection.close()
         self._connection, self._backend, self._spoke = fresh, backend, time.monotonic()
+        self.renewed += 1
 
     def _ping(self) -> None:
         while not self._closed.wait(PING / 2):

@@ -113,6 +113,7 @@ class Claims:
         """What is worked on."""
         self._resting: deque[tuple[float, RequestId]] = deque()
         self._ask_at = self._cancelled_at = self._restored_at = 0.0
+        self._renewed = runner.session.renewed
         self._first = int.from_bytes(hashlib.sha256(account.encode()).digest()[:4], "big", signed=True)
         self._holds_first = self._drained = self._full = False
         self._unclear = False
@@ -165,6 +166,9 @@ class Claims:
         if room <= 0 or not self._may_claim:
             return
         found = claim_work(self._runner, self._account, self._ctx.server, room, self._state.claimed)
+        if self._runner.session.renewed != self._renewed:
+            # A replica may have taken over while it claimed.
+            self._prove(now)
         for claimed in found:
             if isinstance(claimed, UnusableRow):
                 self._state.leave(claimed.request_id, UNUSABLE)
@@ -181,8 +185,9 @@ class Claims:
     def _prove(self, now: float) -> None:
         """Until a job of the account has completed, by whomever, one worker at a time goes on."""
         admission, session = self._ctx.admission, self._runner.session
-        if not admission.proven or now >= self._restored_at:
-            self._restored_at = now + RESTORED
+        renewed = session.renewed
+        if not admission.proven or now >= self._restored_at or renewed != self._renewed:
+            self._restored_at, self._renewed = now + RESTORED, renewed
             history = history_of(session, self._account)
             place = (self._ctx.server, self._ctx.dialect())
             if not admission.proven and place in history.proven:

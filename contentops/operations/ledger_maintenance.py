@@ -48,10 +48,13 @@ def collect(address: str, days: int, *, do: bool) -> Collected:
         return maintenance.collect(session, days) if do else maintenance.superfluous(session, days)
 
 
-def restored(address: str) -> tuple[str, ...]:
-    """Say that the database was put back to an earlier time; the accounts that this is noted for. Raises StateError."""
+def restored(address: str, *, nothing_lost: bool = False) -> tuple[str, ...]:
+    """Say that the database was put back to an earlier time, or that this has lost nothing.
+
+    Returns the accounts that this is noted for. Raises StateError.
+    """
     with opened(address) as session:
-        return maintenance.restored(session)
+        return maintenance.restored(session, nothing_lost=nothing_lost)
 
 
 def grant(address: str, role: str, *, work: bool) -> tuple[Privilege, ...]:

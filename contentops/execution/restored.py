@@ -1,0 +1,35 @@
+"""Submits that a ledger may have forgotten, since a backup or a replica took its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.execution.primitives import Ended
+from contentops.execution.records import naming
+from contentops.model import JobState, Result
+
+if TYPE_CHECKING:
+    from contentops.execution.context import Context
+    from contentops.execution.limiter import JobPlace
+    from contentops.execution.primitives import Standing
+    from contentops.model import OpenEntry
+
+WHY = "not submitted: the ledger was restored, and this server cannot say whether this was submitted before"
+
+
+def hold_forgotten(ctx: Context, place: JobPlace, standing: Standing, entry: OpenEntry) -> None:
+    """Record a submit as unknown that may have been sent before, where the server cannot say; raises Ended then.
+
+    What follows a text that was paid for in this run was not sent before.
+    """
+    paid_now = standing.text is not None and standing.text.paid_now
+    if not ctx.admission.restored or ctx.capabilities.absence_proves or paid_now:
+        return
+    place.leave()
+    kept = structs.replace(entry, state=JobState.UNKNOWN, submitted_at=ctx.iso(), error=WHY)
+    ctx.run.record("unknown", kept)
+    hint = f"{naming(kept)}; `contentops apply --resubmit-unknown` submits it"
+    hint += "; `contentops ledger restored --nothing-lost` if nothing was submitted since the backup"
+    raise Ended(Result.UNKNOWN, WHY, hint)
