@@ -73,7 +73,8 @@ _SIGNS = {
     "%": "divide {} by {}",
     "**": "raise {} to the power of {}",
 }
-_FORMAT = re.compile(r"%(?:\(\w+\))?[-+ #0]*(\*|\d*)(?:\.(\*|\d*))?")
+_FORMAT = re.compile(r"%(?:\([^()]*\))?[-+ #0]*(\*|[0-9]*)(?:\.(\*|[0-9]*))?[hlL]?(.)", re.DOTALL)
+"""A conversion as `%` reads it: width, precision, kind. The kind is `(` where the key holds brackets or has no end."""
 _REQUIRED: Any = object()
 
 BOUNDED, CHARGED = "each entry", "each operand"
@@ -256,9 +257,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _format(self, text: str, values: Any) -> str:
         """`%` on texts, without unbounded widths."""
-        for number in (number for numbers in _FORMAT.findall(text) for number in numbers):
-            if number == "*" or len(number) > 3:
+        for width, precision, kind in _FORMAT.findall(text):
+            if "*" in (width, precision) or max(len(width), len(precision)) > 3:
                 raise TemplateError("template-limit", f"formats with a width that is not within {MAX_WIDTH}")
+            if kind == "(":
+                hint = "in `%(NAME)s`, NAME holds no brackets"
+                raise TemplateError("template-value", "formats with a key that cannot be read", hint=hint)
         parts = (
             values if isinstance(values, tuple) else tuple(values.values()) if isinstance(values, dict) else (values,)
         )
