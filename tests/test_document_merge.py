@@ -379,6 +379,16 @@ def test_an_edit_beside_an_unchanged_text(texts: tuple[str, str]) -> None:
 
 
 @settings(max_examples=100)
+@given(edits(1))
+def test_an_empty_text_is_the_result_of_no_merge_with_an_edit(texts: tuple[str, str]) -> None:
+    """A person decides between nothing and words that someone wrote."""
+    base, edit = texts
+    if edit not in (base, "") and base:
+        for ours, theirs in (("", edit), (edit, "")):
+            assert merge_edits(base, ours, theirs).body is None
+
+
+@settings(max_examples=100)
 @given(edits(2))
 def test_an_edit_comes_in_once(texts: tuple[str, str, str]) -> None:
     """What both edits became, held against one of them again, is the same, or a conflict where lines repeat."""
