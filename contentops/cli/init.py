@@ -136,8 +136,8 @@ class NewFiles(Struct, frozen=True, kw_only=True):
         written: list[str] = []
         path = ""
         try:
-            self.top.mkdir(parents=True, exist_ok=True)
             for path, text in self.files.items():
+                self.top.mkdir(parents=True, exist_ok=True)
                 *above, name = path.split("/")
                 with (
                     Tree(str(self.top)).folder(above, create=True) as folder,
