@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +11,9 @@ from contentops.documents.front_matter import split
 from contentops.model import ItemId
 from contentops.operations.history import history
 from contentops.operations.records import move_record
+from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene
+from tests.fakes.scene import Scene, results
 from tests.plans import make_record
 from tests.repositories import cloned, in_git
 
@@ -80,6 +82,29 @@ def test_history_knows_the_texts_of_every_former_id(tmp_path: Path, rename: Call
     scene = _renamed(tmp_path, rename, "ignore")
     found = history(scene.project, "c")
     assert len(found.texts) == len({one.request_id for one in found.generations}) == 2
+
+
+@pytest.mark.parametrize("moved", ["", "moved: [{from: a, to: b}]\n"], ids=["unsaid", "moved"])
+def test_what_another_branch_paid_for_under_the_old_id_is_not_paid_for_again(tmp_path: Path, moved: str) -> None:
+    """One branch renames the item and applies, another one pays for another request of it; then they are merged."""
+    renamed = Scene(tmp_path / "renamed", FakeApi(duration=30, request_ids="ignore"))
+    renamed.write(".gitattributes", "contentops*.lock merge=union\n")
+    _write(renamed, "a", 2026)
+    in_git(renamed, "a")
+    paying = cloned(renamed, tmp_path / "paying")
+    _write(paying, "a", 2027)
+    paying.apply()
+    in_git(paying, "2027")
+    _write(renamed, "b", 2026, moved)
+    renamed.apply()
+    in_git(renamed, "b")
+    pull = ["pull", "--quiet", "--no-edit", "--no-rebase", "--strategy-option=ours", f"file://{paying.root}"]
+    subprocess.run(["git", *NOBODY, *pull], cwd=renamed.root, check=True, capture_output=True)
+    _write(renamed, "b", 2027, moved)
+    assert results(renamed.apply()) == {"b": "done"}
+    assert len(renamed.api.generations) == 2
+    assert "in 2027" in renamed.read("out/b.md")
+    assert renamed.plan().empty
 
 
 def test_the_id_that_became_free_is_another_items(tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-"""What was made, and by which runs: from the lock, its history in git, and what runs of this machine left behind.
-
-And the texts that earlier runs made and the cache lacks: the history of lock and files has them in any clone.
-"""
+"""What was made, and by which runs: from the lock, its history in git, and what runs of this machine left behind."""
 
 from __future__ import annotations
 
@@ -15,19 +12,15 @@ import msgspec
 from msgspec import structs
 
 from contentops.atomic_io import PRIVATE, read_file
-from contentops.ci.clone import in_repository
-from contentops.ci.git import GitFailed
-from contentops.ci.results import earlier_bodies, lock_at, no_history, past_of, versions
+from contentops.ci.results import earlier_bodies, past_of
 from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.documents.folders import Tree
-from contentops.documents.front_matter import split
-from contentops.errors import ContentopsError, InputError, OutputError, StateError
-from contentops.model import ATTEMPTS, ItemId, JobState, Record, RequestId, is_answer, request_id
+from contentops.errors import ContentopsError, InputError
+from contentops.model import ATTEMPTS, ItemId, JobState, Record, RequestId, request_id
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.plan import known_ids, no_item
 from contentops.operations.workspace import open_cache, other_states, shared_state
-from contentops.state.paid_texts import StoredText
 from contentops.state.state_dir import FOLDER, make_folder
 
 if TYPE_CHECKING:
@@ -299,102 +292,3 @@ def brief(record: Record) -> dict[str, Json]:
     request = {name: record.request[name] for name in ("template", "style", "mode") if name in record.request}
     found: dict[str, Json] = msgspec.to_builtins(structs.replace(record, request=request, metadata={}, used={}))
     return found
-
-
-# --- texts of earlier runs ---------------------------------------------------------------------------------
-
-
-class PastTexts:
-    """What the cache and git have of earlier texts; git is asked again for each, and only where the cache lacks it."""
-
-    def __init__(self, project: Project, state: State, cache: Cache) -> None:
-        self._project = project
-        self._state = state
-        self._cache = cache
-
-    def text(self, digest: Digest) -> str | None:
-        """The text of a record of any environment or an open entry, by its digest: from the cache, git or a file."""
-        found = self._found(digest, self._files(digest))
-        return found if found is not None else self._in_files_elsewhere(digest)
-
-    def of_request(self, record: Record, digest: Digest) -> StoredText | None:
-        """The last text that a job made for an earlier request of the item, if git has it beside its record.
-
-        The provenance block of the file tells which of its versions are about that request, and the lock at that
-        commit which text a job made.
-        """
-        for version in versions(self._project.root, record.output) if self._in_git else ():
-            if split(version.data.decode("utf-8", "replace")).provenance.get("digest") != digest:
-                continue
-            with contextlib.suppress(StateError, GitFailed):
-                past = self._recorded(version.commit, record, digest)
-                if past is not None and (body := self._found(past.generated, (record.output,))) is not None:
-                    return _stored(past, body)
-        return None
-
-    def why_missing(self) -> str:
-        """Why a text may be missing here that is elsewhere, and what would bring it; empty where nothing would."""
-        return no_history(self._project.root)
-
-    def _files(self, digest: Digest) -> Iterator[str]:
-        """The files that may have, or have had, the text, each at the path of today."""
-        yield from (one.output for one in self._state.records.values() if digest in one.bodies)
-        for entry in self._state.entries.values():
-            if entry.body == digest:
-                now = self._state.records.get(entry.item)
-                yield from filter(None, (now.output if now is not None else "", entry.output))
-        yield from self._files_elsewhere(digest)
-
-    def _files_elsewhere(self, digest: Digest) -> Iterator[str]:
-        """Those of other environments: a text that was promoted stood in the file it was taken from."""
-        # Of an edit that was not saved, only the environment that took it knows.
-        taken = {one.id for one in self._state.records.values() if one.promoted == digest}
-        yield from (one.output for one in self._elsewhere if digest in one.bodies or one.id in taken)
-
-    @functools.cached_property
-    def _elsewhere(self) -> tuple[Record, ...]:
-        return tuple(one for _, state in other_states(self._project) for one in state.records.values())
-
-    @functools.cached_property
-    def _in_git(self) -> bool:
-        return in_repository(self._project.root)
-
-    def _recorded(self, commit: str, record: Record, digest: Digest) -> Record | None:
-        """The record at a commit whose text a job made for this request: `keep` gives an older text another request."""
-        lineage, environment = self._state.lineage, self._project.environment
-        lines = lock_at(self._project.root, commit, self._project.environment).records
-        names = {record.id, *record.former_ids}
-        for past in (line.value for name in names for line in lines.get(name, ())):
-            made_here = past.digest == digest and past.server == record.server == self._project.api.server
-            if made_here and is_answer(past, lineage, environment, names):
-                return past
-        return None
-
-    def _found(self, digest: Digest, files: Iterable[str]) -> str | None:
-        found = self._cache.body(digest)
-        if found is None:
-            past = (each for path in files for each in earlier_bodies(self._project.root, path))
-            found = next((body for known, body in past if known == digest), None)
-        return found
-
-    def _in_files_elsewhere(self, digest: Digest) -> str | None:
-        """The text as a file of another environment has it now: one that was promoted may still stand there."""
-        outputs, files = Outputs(self._project.root), self._files_elsewhere(digest)
-        with contextlib.suppress(OutputError):
-            path = next((path for path in files if outputs.observe(path).body == digest), None)
-            return None if path is None else split(outputs.read(path)).body
-        return None
-
-
-def _stored(record: Record, body: str) -> StoredText:
-    """The text as a job gave it, but for its content: that may hold another text since."""
-    return StoredText(
-        title=record.title,
-        body=body,
-        job_id=record.job_id,
-        request_id=record.request_id,
-        item=record.id,
-        credits=record.credits,
-        generated_at=record.generated_at,
-        outline=record.outline,
-    )

@@ -20,7 +20,8 @@ from contentops.execution.poll import with_body
 from contentops.model import Fetch, ItemId, Promote, Write
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.content import content, converse, quiet
-from contentops.operations.history import PastTexts, texts_of
+from contentops.operations.history import texts_of
+from contentops.operations.past_texts import PastTexts
 from contentops.operations.plan import no_item, recorded
 from contentops.operations.workspace import World, open_cache, open_workspace
 from contentops.planning.front_matter import drifted, provenance_of

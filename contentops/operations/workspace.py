@@ -33,7 +33,7 @@ from contentops.model import CatalogSnapshot, State
 from contentops.model.stored import keep_once
 from contentops.operations.finished_texts import finished_texts
 from contentops.parallel import processors
-from contentops.planning.inputs import Choice, PlanInputs, honours_ids, paths
+from contentops.planning.inputs import Choice, PlanInputs, honours_ids, paths, specs_by_id
 from contentops.planning.owners import without_others
 from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger, ReadLedger
     from contentops.model import Catalog, Desired, Observed, Project
-    from contentops.operations.history import PastTexts
+    from contentops.operations.past_texts import PastTexts
 
 
 class World(Struct, frozen=True, kw_only=True):
@@ -144,9 +144,9 @@ class Workspace:
 
     def past(self, state: State) -> PastTexts:
         """Texts of earlier runs, also those that the cache lacks; `state`: what is known, under today's ids."""
-        from contentops.operations.history import PastTexts
+        from contentops.operations.past_texts import PastTexts
 
-        return PastTexts(self.project, state, self.cache)
+        return PastTexts(self.project, state, self.cache, specs_by_id(self.desired))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,133 @@
+"""Texts of earlier runs that the cache lacks: the history of lock and files in git has them in any clone."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import TYPE_CHECKING
+
+from contentops.ci.clone import in_repository
+from contentops.ci.git import GitFailed
+from contentops.ci.results import earlier_bodies, lock_at, no_history, versions
+from contentops.documents.files import Outputs
+from contentops.documents.front_matter import split
+from contentops.errors import OutputError, StateError
+from contentops.model import is_answer
+from contentops.operations.workspace import other_states
+from contentops.state.paid_texts import StoredText
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from contentops.digest import Digest
+    from contentops.model import ItemId, Project, Record, State
+    from contentops.state.cache import Cache
+
+
+class PastTexts:
+    """What the cache and git have of earlier texts; git is asked again for each, and only where the cache lacks it."""
+
+    def __init__(self, project: Project, state: State, cache: Cache, declared: Collection[ItemId] = ()) -> None:
+        """`declared`: the items that are; the texts of others may serve them."""
+        self._project = project
+        self._state = state
+        self._cache = cache
+        self._declared = declared
+
+    def text(self, digest: Digest) -> str | None:
+        """The text of a record of any environment or an open entry, by its digest: from the cache, git or a file."""
+        found = self._found(digest, self._files(digest))
+        return found if found is not None else self._in_files_elsewhere(digest)
+
+    def of_request(self, record: Record, digest: Digest) -> StoredText | None:
+        """The last text that a job made for an earlier request of the item, if git has it beside its record.
+
+        The provenance block of the file tells which of its versions are about that request, and the lock at that
+        commit which text a job made.
+        """
+        for version in versions(self._project.root, record.output) if self._in_git else ():
+            if split(version.data.decode("utf-8", "replace")).provenance.get("digest") != digest:
+                continue
+            with contextlib.suppress(StateError, GitFailed):
+                past = self._recorded(version.commit, record, digest)
+                if past is not None and (body := self._found(past.generated, (record.output,))) is not None:
+                    return _stored(past, body)
+        return self._of_gone_item(record, digest)
+
+    def _of_gone_item(self, record: Record, digest: Digest) -> StoredText | None:
+        """The text of an item that no manifest declares any more: a merge brings it beside the new id of the item."""
+        for other in self._state.records.values():
+            is_gone = other.id not in self._declared and other.id != record.id
+            if is_gone and self._is_made_for(other, record.server, digest, {other.id, *other.former_ids}):
+                body = self._found(other.generated, (other.output,))
+                if body is not None:
+                    return _stored(other, body)
+        return None
+
+    def why_missing(self) -> str:
+        """Why a text may be missing here that is elsewhere, and what would bring it; empty where nothing would."""
+        return no_history(self._project.root)
+
+    def _files(self, digest: Digest) -> Iterator[str]:
+        """The files that may have, or have had, the text, each at the path of today."""
+        yield from (one.output for one in self._state.records.values() if digest in one.bodies)
+        for entry in self._state.entries.values():
+            if entry.body == digest:
+                now = self._state.records.get(entry.item)
+                yield from filter(None, (now.output if now is not None else "", entry.output))
+        yield from self._files_elsewhere(digest)
+
+    def _files_elsewhere(self, digest: Digest) -> Iterator[str]:
+        """Those of other environments: a text that was promoted stood in the file it was taken from."""
+        # Of an edit that was not saved, only the environment that took it knows.
+        taken = {one.id for one in self._state.records.values() if one.promoted == digest}
+        yield from (one.output for one in self._elsewhere if digest in one.bodies or one.id in taken)
+
+    @functools.cached_property
+    def _elsewhere(self) -> tuple[Record, ...]:
+        return tuple(one for _, state in other_states(self._project) for one in state.records.values())
+
+    @functools.cached_property
+    def _in_git(self) -> bool:
+        return in_repository(self._project.root)
+
+    def _recorded(self, commit: str, record: Record, digest: Digest) -> Record | None:
+        """The record at a commit whose text a job made for this request: `keep` gives an older text another request."""
+        lines = lock_at(self._project.root, commit, self._project.environment).records
+        names = {record.id, *record.former_ids}
+        found = (line.value for name in names for line in lines.get(name, ()))
+        return next((past for past in found if self._is_made_for(past, record.server, digest, names)), None)
+
+    def _is_made_for(self, record: Record, server: str, digest: Digest, names: Collection[ItemId]) -> bool:
+        """Whether a job of this server, the project's, made the text of a record for this request, under such an id."""
+        is_made_here = record.digest == digest and record.server == server == self._project.api.server
+        return is_made_here and is_answer(record, self._state.lineage, self._project.environment, names)
+
+    def _found(self, digest: Digest, files: Iterable[str]) -> str | None:
+        found = self._cache.body(digest)
+        if found is None:
+            past = (each for path in files for each in earlier_bodies(self._project.root, path))
+            found = next((body for known, body in past if known == digest), None)
+        return found
+
+    def _in_files_elsewhere(self, digest: Digest) -> str | None:
+        """The text as a file of another environment has it now: one that was promoted may still stand there."""
+        outputs, files = Outputs(self._project.root), self._files_elsewhere(digest)
+        with contextlib.suppress(OutputError):
+            path = next((path for path in files if outputs.observe(path).body == digest), None)
+            return None if path is None else split(outputs.read(path)).body
+        return None
+
+
+def _stored(record: Record, body: str) -> StoredText:
+    """The text as a job gave it, but for its content: that may hold another text since."""
+    return StoredText(
+        title=record.title,
+        body=body,
+        job_id=record.job_id,
+        request_id=record.request_id,
+        item=record.id,
+        credits=record.credits,
+        generated_at=record.generated_at,
+        outline=record.outline,
+    )
