@@ -33,7 +33,7 @@ from contentops.model import (
     Update,
     Write,
 )
-from contentops.model.plan import CHECKSUM, checksum
+from contentops.model.plan_file import CHECKSUM, checksum
 from contentops.reporting.plan_json import plan_pieces
 
 if TYPE_CHECKING:

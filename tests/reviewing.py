@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from contentops.cli.files import choice_in
-from contentops.model.plan import check_seal
+from contentops.model.plan_file import check_seal
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Approval

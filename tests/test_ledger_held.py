@@ -14,7 +14,7 @@ from contentops.documents.clean import body_digest
 from contentops.ledger.entries import EntryOwner, claim
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
-from contentops.model import Action, HeldEntry, ItemId, JobState, OnEdit, OpenEntry, RequestId, request_id
+from contentops.model import Action, Budget, HeldEntry, ItemId, JobState, OnEdit, OpenEntry, RequestId, request_id
 from contentops.planning.inputs import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.reporting.plan_json import plan_of
@@ -77,7 +77,7 @@ def test_a_queued_submit_that_no_one_holds_is_taken_over() -> None:
     """It is generated here, and the plan says since when it waited and who deposited it."""
     spec = a_spec()
     (change,) = _plan([spec], _held(_submit_id(spec), "a", state="queued", kind="", who="")).changes
-    assert (change.action, change.credits) == (Action.CREATE, 4)
+    assert (change.action, change.credits, change.queued_credits) == (Action.CREATE, 0, 4)
     assert change.reasons[-1].detail == f"since {SINCE}, deposited by anna@laptop"
 
 
@@ -113,6 +113,34 @@ def test_a_pending_item_is_told_in_every_form() -> None:
     jsonschema.validate(document | {"checksum": ""}, load_schema("plan"))
     assert plan_of(json.loads(json.dumps(document))).changes[0].holder == "worker on build-3"
     assert drift_count(plan) == 0
+
+
+def test_what_is_queued_is_counted_once() -> None:
+    """Not in the price, the generations or the budget: those counted it when it was queued; every form says so."""
+    queued, new = a_spec(), a_spec("b", topic="y")
+    found = a_situation([queued, new])
+    state, name = structs.replace(found.state, lineage=lineage_of("acme")), _submit_id(queued)
+    held = {name: _held(name, "a", state="queued", kind="", who="")}
+    for about, budget in (("credits", Budget(credits_per_apply=4)), ("items", Budget(items_per_apply=1))):
+        project = structs.replace(found.project, budget=budget)
+        plan = make_plan(structs.replace(found, project=project, state=state, held=held))
+        assert (plan.credits, plan.credits_worst, plan.submits, plan.queued_credits, plan.refusals) == (4, 4, 1, 4, ())
+        again = make_plan(structs.replace(found, project=project, state=state))
+        assert [refusal.guard for refusal in again.refusals] == [f"budget-{about}"]
+    plan = make_plan(structs.replace(found, state=state, held=held))
+    assert "2 to create, 0 unchanged. 4 credits; 1 submit is queued already, for 4 credits." in plan_text(
+        plan, verbose=False
+    )
+    assert "| `a` | create | queued |" in plan_markdown(plan)
+    document = plan_document(plan)
+    jsonschema.validate(document | {"checksum": ""}, load_schema("plan"))
+    assert [(one["credits"], one["submits"], one.get("queued_credits")) for one in document["changes"]] == [
+        (0, 0, 4),
+        (4, 1, None),
+    ]
+    assert document["summary"]["queued_credits"] == 4
+    read = plan_of(json.loads(json.dumps(document)))
+    assert (read.credits, read.queued_credits) == (4, 4)
 
 
 def test_a_holder_cannot_break_out_of_a_page() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.errors import Refused
-from contentops.model.plan import check_seal
+from contentops.model.plan_file import check_seal
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions

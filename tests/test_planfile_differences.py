@@ -10,7 +10,7 @@ from msgspec import structs
 
 from contentops.errors import Refused
 from contentops.model import Change, Drain, OnEdit, Submit
-from contentops.model.plan import plan_file
+from contentops.model.plan_file import plan_file
 from contentops.operations.apply import Approval
 from contentops.planning.reviewed_item import ReviewedItem, difference
 from tests.fakes.api import FakeApi, Killed, on

@@ -10,7 +10,7 @@ import pytest
 
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, ItemId, Note, Plan, Reason, Refusal, Saved
-from contentops.model.plan import record_digest
+from contentops.model.plan_file import record_digest
 from contentops.reporting.plan_json import plan_pieces
 from contentops.sanitize import json_text
 from contentops.schema_files import load_schema

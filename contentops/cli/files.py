@@ -19,7 +19,7 @@ from msgspec import structs
 from contentops.atomic_io import read_file, replace
 from contentops.cli.options import choice_of
 from contentops.errors import OutputError, UsageError
-from contentops.model.plan import check_seal, no_plan_file, plan_file
+from contentops.model.plan_file import check_seal, no_plan_file, plan_file
 from contentops.sanitize import json_text
 from contentops.schema_files import load_schema
 

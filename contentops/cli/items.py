@@ -23,7 +23,7 @@ from contentops.cli.options import (
     server_options,
 )
 from contentops.errors import ContentopsError, Diagnostic, ExitCode, UsageError, plural
-from contentops.model.plan import no_plan_file
+from contentops.model.plan_file import no_plan_file
 from contentops.operations import plan, texts
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields

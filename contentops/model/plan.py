@@ -1,16 +1,15 @@
-"""What remains to be done, and why; and a plan file as it is read back."""
+"""What remains to be done, and why."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
 
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct
 
-from contentops.digest import NOTHING, Digest, digest_json
-from contentops.errors import Diagnostic, InputError, Refused
+from contentops.errors import Diagnostic
 from contentops.model.desired import Budget, Spec
-from contentops.model.records import ItemId, JobState, Json, Observed, OpenEntry, Record, Remote, RequestId
+from contentops.model.records import ItemId, Json, Observed, OpenEntry, Record, Remote, RequestId
 from contentops.model.steps import (
     Acknowledge,
     Drain,
@@ -89,6 +88,8 @@ class Change(Struct, frozen=True, kw_only=True):
     """What works on the item instead, and where: `worker on HOST`; empty: nothing does."""
     withdraws: tuple[RequestId, ...] = ()
     """What is queued for the same request under another name, and is needless once this is carried out."""
+    queued: bool = False
+    """What it submits waits in the queue: its price was counted when it was queued, and is in no other sum."""
     hint: str = ""
 
     @property
@@ -109,12 +110,17 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def credits(self) -> int:
         """What it costs."""
-        return sum(step.credits for step in self._paying)
+        return 0 if self.queued else self._credits
+
+    @property
+    def queued_credits(self) -> int:
+        """What it costs, where that was counted when it was queued."""
+        return self._credits if self.queued else 0
 
     @property
     def credits_at_most(self) -> bool:
         """Whether its credits are an upper bound, as a price depends on how long the text becomes."""
-        return any(step.at_most for step in self.steps if isinstance(step, Submit | RetryText))
+        return not self.queued and any(step.at_most for step in self.steps if isinstance(step, Submit | RetryText))
 
     @property
     def retries(self) -> int:
@@ -129,6 +135,8 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def credits_worst(self) -> int:
         """What it costs at most."""
+        if self.queued:
+            return 0
         steps = (step for step in self.steps if isinstance(step, RetryText))
         return self.credits + sum(step.credits * (step.times - step.certain) for step in steps)
 
@@ -187,6 +195,10 @@ class Change(Struct, frozen=True, kw_only=True):
     def has(self, *kinds: type[Step]) -> bool:
         """Whether any step is of one of these kinds."""
         return any(isinstance(step, kinds) for step in self.steps)
+
+    @property
+    def _credits(self) -> int:
+        return sum(step.credits for step in self._paying)
 
     @property
     def _paying(self) -> list[Submit | RetryText]:
@@ -249,8 +261,18 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def submits(self) -> int:
-        """How many generations it pays for."""
-        return sum(change.submits for change in self.changes)
+        """How many generations it pays for, without those that are queued already."""
+        return sum(change.submits for change in self.changes if not change.queued)
+
+    @property
+    def queued(self) -> int:
+        """How many of its submits are queued already."""
+        return sum(change.queued for change in self.changes)
+
+    @property
+    def queued_credits(self) -> int:
+        """What those cost."""
+        return sum(change.queued_credits for change in self.changes)
 
     @property
     def credits_worst(self) -> int:
@@ -266,134 +288,3 @@ class Plan(Struct, frozen=True, kw_only=True):
     def empty(self) -> bool:
         """Whether there is nothing to do and nothing held."""
         return not self.changes
-
-
-CHECKSUM = "checksum"
-"""The key of a plan file that seals the others."""
-
-
-class ReviewedJob(Struct, frozen=True, kw_only=True):
-    """An open entry, as far as a plan tells of it."""
-
-    request_id: RequestId
-    job_id: str
-    state: JobState
-    digest: Digest
-    error: str
-
-
-class ReviewedText(Struct, frozen=True, kw_only=True):
-    """The text that a change takes from another environment; the values are those of its `Promote` step."""
-
-    environment: str
-    path: str
-    expects: Digest
-    body: Digest
-    generated: Digest
-    generated_at: str
-    carries: tuple[str, ...] = ()
-
-
-class ReviewedChange(Struct, frozen=True, kw_only=True):
-    """A change as it was reviewed; the values are those that `Change` has under the same names."""
-
-    id: ItemId
-    action: Action
-    steps: tuple[str, ...]
-    """The names of the steps, each once."""
-    credits: int
-    credits_worst: int | None = None
-    """With every retry; None: as `credits`, where an older plan does not say."""
-    credits_at_most: bool = False
-    """Both are upper bounds; older plans lack it."""
-    retries: int = 0
-    attempt: int
-    reasons: tuple[Reason, ...]
-    target: str
-    source: str
-    renamed_from: ItemId | None
-    digest: Digest
-    """Of the request; empty for an orphan."""
-    record: Digest
-    """Of the record the change starts from."""
-    file: Digest
-    """Of the file the plan saw."""
-    body: Digest = NOTHING
-    """Of that file without its front matter; older plans lack it."""
-    remote: Digest = NOTHING
-    """Body digest of what a refresh found on the server; empty where it did not look, and in older plans."""
-    front: Mapping[str, Json]
-    title: str | None
-    entry: ReviewedJob | None
-    drains: tuple[ReviewedJob, ...]
-    promotes: ReviewedText | None = None
-    """Older plans lack it."""
-    blocked: str
-    holder: str = ""
-    hint: str
-
-    @property
-    def worst(self) -> int:
-        """What it costs at most."""
-        return self.credits if self.credits_worst is None else self.credits_worst
-
-
-class PlanSummary(Struct, frozen=True, kw_only=True):
-    """The counts of a plan that its changes do not tell."""
-
-    unchanged: int
-
-
-class PlanFile(Struct, frozen=True, kw_only=True):
-    """A plan as it was reviewed."""
-
-    id: str
-    project: str
-    environment: str
-    server: str
-    budget: Budget | None = None
-    lineage: str
-    changes: tuple[ReviewedChange, ...]
-    summary: PlanSummary
-    notes: tuple[Note, ...]
-    refusals: tuple[Refusal, ...]
-    diagnostics: tuple[Diagnostic, ...]
-
-
-def plan_file(document: Mapping[str, Json], path: str = "plan.json") -> PlanFile:
-    """The plan of a document. Raises InputError where it is none; `path` is the name of its file."""
-    try:
-        return convert(document, PlanFile)
-    except ValidationError as error:
-        raise no_plan_file(f"`{path}` is no plan file: {error}") from error
-
-
-def no_plan_file(message: str, hint: str = "make one with `contentops plan --out FILE`") -> InputError:
-    """What a file that is no plan file is answered with."""
-    return InputError([Diagnostic(code="no-plan-file", message=message, hint=hint)])
-
-
-def checksum(document: Mapping[str, Json]) -> Digest:
-    """The digest of everything but the checksum itself."""
-    return digest_json({key: value for key, value in document.items() if key != CHECKSUM})
-
-
-def check_seal(document: Mapping[str, Json], path: str) -> None:
-    """Refuse a plan file that is none, is of a newer format, or was edited. Raises InputError or Refused."""
-    version = document.get("format_version")
-    if not isinstance(version, str) or not isinstance(document.get("changes"), list) or CHECKSUM not in document:
-        raise no_plan_file(f"`{path}` is no plan file")
-    if version.split(".")[0] != "1":
-        message = f"`{path}` has format {version}, which this version does not know"
-        raise InputError([Diagnostic(code="newer-plan-file", message=message, hint="update contentops")])
-    if document[CHECKSUM] != checksum(document):
-        raise Refused(
-            f"`{path}` was edited after it was made",
-            code="edited-plan",
-            hint="change the manifests instead, and make a new plan with `contentops plan --out FILE`",
-        )
-
-
-def record_digest(record: Record | None) -> Digest:
-    """The fingerprint of a record as a plan starts from it; empty where there is none."""
-    return NOTHING if record is None else digest_json(to_builtins(record, enc_hook=dict))

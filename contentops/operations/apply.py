@@ -173,7 +173,7 @@ def _look_ahead(project: Project, plan: Plan, branch: str, world: World) -> None
 
     environ = world.environ
     # A preview that costs nothing is no one's result.
-    preview = for_pull_request(environ) and not plan.credits_worst
+    preview = for_pull_request(environ) and not (plan.credits_worst or plan.queued_credits)
     if not branch and (preview or not in_ci(environ) or not in_repository(project.root)):
         return
     options = CommitOptions(branch=branch)

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from contentops.errors import ApiError
 from contentops.model import ItemId, Submit, Write
-from contentops.model.plan import plan_file
+from contentops.model.plan_file import plan_file
 from contentops.planning.decide import hold
 from contentops.planning.inputs import is_edited_there
 from contentops.planning.plan import make_plan

@@ -72,7 +72,8 @@ def beside_others(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
     who = f"since {own.since}, deposited by {own.depositor}"
     if not own.kind:
         reasons = (*change.reasons, Reason(kind=QUEUED, detail=who))
-        return structs.replace(change, steps=steps, withdraws=withdraws, reasons=reasons)
+        waits = change.submit is not None
+        return structs.replace(change, steps=steps, withdraws=withdraws, reasons=reasons, queued=waits)
     return structs.replace(
         change,
         action=Action.PENDING,

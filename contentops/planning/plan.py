@@ -76,7 +76,7 @@ def _state(inputs: PlanInputs) -> Iterator[Refusal]:
 def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     budget = inputs.project.budget
     most = sum(change.credits_worst for change in changes)
-    submits = sum(change.submits_worst for change in changes)
+    submits = sum(change.submits_worst for change in changes if not change.queued)
     if budget.credits_per_apply is not None and most > budget.credits_per_apply:
         message = f"it costs {cost_words(changes)}; `budget.credits_per_apply` is {budget.credits_per_apply}"
         yield Refusal(guard="budget-credits", message=message, flag=_approval(most))
@@ -164,7 +164,7 @@ def _essence(change: Change) -> list[object]:
         change.target,
         change.source,
         change.file.file,
-        change.credits_worst,
+        change.credits_worst + change.queued_credits,
         *there,
     ]
 

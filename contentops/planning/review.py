@@ -15,7 +15,7 @@ from msgspec import structs
 from contentops.errors import Refused
 from contentops.model import Action, Drain, Fetch, LookUp, Poll, Remove, RetryText, Submit, name_of
 from contentops.model.cost import cost_words
-from contentops.model.plan import plan_file
+from contentops.model.plan_file import plan_file
 from contentops.planning.decide import hold
 from contentops.planning.inputs import TRIES
 from contentops.planning.plan import free_targets, left_alone, make_plan, refusals
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from contentops.model import Change, Guards, ItemId, Json, Plan
-    from contentops.model.plan import PlanFile, ReviewedChange
+    from contentops.model.plan_file import PlanFile, ReviewedChange
     from contentops.planning.inputs import PlanInputs
 
 _SHOWN = 20

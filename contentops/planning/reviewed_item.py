@@ -25,7 +25,7 @@ from contentops.model import (
     name_of,
 )
 from contentops.model.cost import cost_words
-from contentops.model.plan import record_digest
+from contentops.model.plan_file import record_digest
 from contentops.planning.checked import FAILED
 from contentops.planning.inputs import failed_attempts, is_protected, pending
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from contentops.model import Change, Json, OpenEntry, Record, Spec, Step
-    from contentops.model.plan import ReviewedChange
+    from contentops.model.plan_file import ReviewedChange
     from contentops.planning.inputs import PlanInputs
 
 BRINGING = frozenset({name_of(LookUp), name_of(Poll), name_of(Fetch), name_of(Drain)})

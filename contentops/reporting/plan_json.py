@@ -33,7 +33,7 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.model.plan import CHECKSUM, ReviewedJob, plan_file, record_digest
+from contentops.model.plan_file import CHECKSUM, ReviewedJob, plan_file, record_digest
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.diagnostics import diagnostic_json
 from contentops.reporting.summary import plan_counts, shared_causes
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.model import Json, Outcome, Run, Step
-    from contentops.model.plan import PlanFile, ReviewedChange
+    from contentops.model.plan_file import PlanFile, ReviewedChange
 
 
 def plan_pieces(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> Iterator[str]:
@@ -102,6 +102,7 @@ def summary_json(plan: Plan) -> dict[str, Json]:
         "credits_worst": plan.credits_worst,
         **at_most_json(plan),
         "submits": plan.submits,
+        **_queued_json(plan),
         "unchanged": plan.unchanged,
         "refused": bool(plan.refusals),
         "actions": {action.value: number for action, number in plan_counts(plan).items()},
@@ -113,6 +114,11 @@ def at_most_json(what: Plan | Change | Outcome | Run) -> dict[str, Json]:
     return {"credits_at_most": True} if what.credits_at_most else {}
 
 
+def _queued_json(what: Plan | Change) -> dict[str, Json]:
+    """What is queued already, and counted in none of the other numbers; nothing where nothing is."""
+    return {"queued_credits": what.queued_credits} if what.queued else {}
+
+
 def _change_json(change: Change) -> dict[str, Json]:
     return {
         "id": change.id,
@@ -121,7 +127,8 @@ def _change_json(change: Change) -> dict[str, Json]:
         "credits": change.credits,
         "credits_worst": change.credits_worst,
         **at_most_json(change),
-        "submits": change.submits,
+        "submits": 0 if change.queued else change.submits,
+        **_queued_json(change),
         "retries": change.retries,
         "attempt": change.attempt,
         "reasons": plain(change.reasons),
@@ -211,7 +218,8 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
     held = entry(change.entry) if change.entry is not None else None
     certain = "submit" not in change.steps and (change.credits > 0 or not change.retries)
     at_most = change.credits_at_most
-    each = (change.worst - change.credits) // change.retries if change.retries else change.credits
+    price = change.credits or change.queued_credits
+    each = (change.worst - change.credits) // change.retries if change.retries else price
     steps: tuple[Step, ...] = (
         RetryText(
             request=request,
@@ -221,7 +229,7 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
             times=change.retries + certain,
             certain=certain,
         ),
-        Submit(request=request, digest=change.digest, attempt=change.attempt, credits=change.credits, at_most=at_most),
+        Submit(request=request, digest=change.digest, attempt=change.attempt, credits=price, at_most=at_most),
         LookUp(entry=held) if held is not None else Poll(),
         Poll(entry=held),
         Fetch(digest=change.digest, entry=held),
@@ -246,5 +254,6 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         held=held,
         blocked=change.blocked,
         holder=change.holder,
+        queued=change.queued_credits > 0,
         hint=change.hint,
     )

@@ -100,7 +100,7 @@ def _setting(note: Note) -> str:
 def _likeness(change: Change) -> Hashable:
     """What two changes have in common when one line can stand for both."""
     reasons = tuple((reason.kind, reason.field, reason.cause) for reason in change.reasons)
-    return (change.action, change.names, change.blocked, change.holder, change.credits_at_most, reasons)
+    return (change.action, change.names, change.blocked, change.holder, change.queued, change.credits_at_most, reasons)
 
 
 def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
@@ -113,7 +113,8 @@ def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
         most[kind] += change.credits_worst
     seen: Counter[Hashable] = Counter()
     room = min(max((columns(visible(change.id)) for change in plan.changes), default=0), _ID_ROOM)
-    price_room = max((len(_price(change)) for change in plan.changes if change.credits_worst), default=0)
+    priced = (change for change in plan.changes if change.credits_worst or change.queued)
+    price_room = max((len(_price(change)) for change in priced), default=0)
     for kind, change in zip(likeness, plan.changes, strict=True):
         folded = not verbose and sizes[kind] > FOLD_FROM
         seen[kind] += 1
@@ -157,6 +158,8 @@ def _unsaid(change: Change) -> str:
 
 
 def _price(change: Change) -> str:
+    if change.queued:
+        return "queued"
     if not change.credits_worst:
         return "free" if change.submits_worst else ""
     return price(change.credits, change.credits_worst, change.retries, at_most=change.credits_at_most)

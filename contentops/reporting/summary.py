@@ -76,6 +76,9 @@ def plan_sentence(plan: Plan) -> str:
     ]
     parts.append(f"{plan.unchanged:,} unchanged")
     cost = cost_words(plan.changes)
+    if plan.queued:
+        verb = "is" if plan.queued == 1 else "are"
+        cost += f"; {plural(plan.queued, 'submit')} {verb} queued already, for {plural(plan.queued_credits, 'credit')}"
     return f"{', '.join(parts)}. {begin(cost)}."
 
 

@@ -1,0 +1,145 @@
+"""A plan file as it is read back, and what seals it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct, ValidationError, convert, to_builtins
+
+from contentops.digest import NOTHING, Digest, digest_json
+from contentops.errors import Diagnostic, InputError, Refused
+from contentops.model.desired import Budget
+from contentops.model.plan import Action, Note, Reason, Refusal
+from contentops.model.records import ItemId, JobState, Json, Record, RequestId
+
+CHECKSUM = "checksum"
+"""The key of a plan file that seals the others."""
+
+
+class ReviewedJob(Struct, frozen=True, kw_only=True):
+    """An open entry, as far as a plan tells of it."""
+
+    request_id: RequestId
+    job_id: str
+    state: JobState
+    digest: Digest
+    error: str
+
+
+class ReviewedText(Struct, frozen=True, kw_only=True):
+    """The text that a change takes from another environment; the values are those of its `Promote` step."""
+
+    environment: str
+    path: str
+    expects: Digest
+    body: Digest
+    generated: Digest
+    generated_at: str
+    carries: tuple[str, ...] = ()
+
+
+class ReviewedChange(Struct, frozen=True, kw_only=True):
+    """A change as it was reviewed; the values are those that `Change` has under the same names."""
+
+    id: ItemId
+    action: Action
+    steps: tuple[str, ...]
+    """The names of the steps, each once."""
+    credits: int
+    credits_worst: int | None = None
+    """With every retry; None: as `credits`, where an older plan does not say."""
+    credits_at_most: bool = False
+    """Both are upper bounds; older plans lack it."""
+    queued_credits: int = 0
+    """What it costs where that is queued already, and counted in no other sum; older plans lack it."""
+    retries: int = 0
+    attempt: int
+    reasons: tuple[Reason, ...]
+    target: str
+    source: str
+    renamed_from: ItemId | None
+    digest: Digest
+    """Of the request; empty for an orphan."""
+    record: Digest
+    """Of the record the change starts from."""
+    file: Digest
+    """Of the file the plan saw."""
+    body: Digest = NOTHING
+    """Of that file without its front matter; older plans lack it."""
+    remote: Digest = NOTHING
+    """Body digest of what a refresh found on the server; empty where it did not look, and in older plans."""
+    front: Mapping[str, Json]
+    title: str | None
+    entry: ReviewedJob | None
+    drains: tuple[ReviewedJob, ...]
+    promotes: ReviewedText | None = None
+    """Older plans lack it."""
+    blocked: str
+    holder: str = ""
+    hint: str
+
+    @property
+    def worst(self) -> int:
+        """What it costs at most."""
+        return self.credits if self.credits_worst is None else self.credits_worst
+
+
+class PlanSummary(Struct, frozen=True, kw_only=True):
+    """The counts of a plan that its changes do not tell."""
+
+    unchanged: int
+
+
+class PlanFile(Struct, frozen=True, kw_only=True):
+    """A plan as it was reviewed."""
+
+    id: str
+    project: str
+    environment: str
+    server: str
+    budget: Budget | None = None
+    lineage: str
+    changes: tuple[ReviewedChange, ...]
+    summary: PlanSummary
+    notes: tuple[Note, ...]
+    refusals: tuple[Refusal, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def plan_file(document: Mapping[str, Json], path: str = "plan.json") -> PlanFile:
+    """The plan of a document. Raises InputError where it is none; `path` is the name of its file."""
+    try:
+        return convert(document, PlanFile)
+    except ValidationError as error:
+        raise no_plan_file(f"`{path}` is no plan file: {error}") from error
+
+
+def no_plan_file(message: str, hint: str = "make one with `contentops plan --out FILE`") -> InputError:
+    """What a file that is no plan file is answered with."""
+    return InputError([Diagnostic(code="no-plan-file", message=message, hint=hint)])
+
+
+def checksum(document: Mapping[str, Json]) -> Digest:
+    """The digest of everything but the checksum itself."""
+    return digest_json({key: value for key, value in document.items() if key != CHECKSUM})
+
+
+def check_seal(document: Mapping[str, Json], path: str) -> None:
+    """Refuse a plan file that is none, is of a newer format, or was edited. Raises InputError or Refused."""
+    version = document.get("format_version")
+    if not isinstance(version, str) or not isinstance(document.get("changes"), list) or CHECKSUM not in document:
+        raise no_plan_file(f"`{path}` is no plan file")
+    if version.split(".")[0] != "1":
+        message = f"`{path}` has format {version}, which this version does not know"
+        raise InputError([Diagnostic(code="newer-plan-file", message=message, hint="update contentops")])
+    if document[CHECKSUM] != checksum(document):
+        raise Refused(
+            f"`{path}` was edited after it was made",
+            code="edited-plan",
+            hint="change the manifests instead, and make a new plan with `contentops plan --out FILE`",
+        )
+
+
+def record_digest(record: Record | None) -> Digest:
+    """The fingerprint of a record as a plan starts from it; empty where there is none."""
+    return NOTHING if record is None else digest_json(to_builtins(record, enc_hook=dict))
