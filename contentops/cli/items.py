@@ -22,7 +22,7 @@ from contentops.cli.options import (
     selection_options,
     server_options,
 )
-from contentops.errors import ContentopsError, Diagnostic, ExitCode, UsageError, plural
+from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan_file import no_plan_file
 from contentops.operations import plan, texts
 from contentops.reporting.diagnostics import diagnostics_json
@@ -31,6 +31,7 @@ from contentops.reporting.history import text_json, texts_text
 from contentops.reporting.layout import moment, outline, paint, table
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_text import plan_text
+from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -229,13 +230,11 @@ def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCo
     project = session.project()
     if to is None:
         paid = texts.restorable(project, item)
-        listed = texts_text(paid, width=terminal.width()) or f"No text was paid for `{visible(item)}`."
-        hint = f"`contentops restore {shlex.quote(item)} --to TEXT`"
-        findings = (Diagnostic(code="unknown-text", message="`--to` says which text", hint=hint),)
-        session.answer({**diagnostics_json(findings), "item": item, "texts": [text_json(one) for one in paid]}, listed)
-        if not session.as_json:
-            terminal.tell_findings(findings, gap=True)
-        return ExitCode.USAGE
+        listed = texts_text(paid, width=terminal.width())
+        again = command_line("restore", session.environment, [shlex.quote(visible(item)), "--to TEXT"])
+        text = f"{listed}\n\nNext: `{again}` puts one of them back" if listed else f"No text of `{visible(item)}` is kept."
+        session.answer({**diagnostics_json(()), "item": item, "texts": [text_json(one) for one in paid]}, text)
+        return ExitCode.DONE
     done = texts.restore(
         project, item, to, overwrite=on_edit == "overwrite", tell=terminal.tell_line, world=session.world()
     )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from contentops.documents.paths import OWN_ENDINGS, collision_key, folders, is_own
 from contentops.errors import Diagnostic, Severity, did_you_mean
 from contentops.manifests.discover import glob_matcher
@@ -213,10 +215,15 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
         elif entry.old in declared and entry.old not in news:
             message = f"`moved` leads away from `{entry.old}`, which is still declared"
             yield _at(sources, "bad-moved", message, entry.location, "rename the item, or remove the pair")
-        if complete and entry.new not in declared:
+        if complete and entry.new not in declared and entry.new != entry.old:
             message = f"`moved` leads to `{entry.new}`, which is not declared"
-            hint = "declare the item under its new id, or remove the pair"
-            yield _at(sources, "bad-moved", message, entry.location, hint)
+            hint = did_you_mean(
+                entry.new,
+                sorted(declared - news.keys()),
+                "remove the pair if the item was removed; else declare the item under its new id",
+            )
+            found = _at(sources, "moved-to-nothing", message, entry.location, hint)
+            yield structs.replace(found, severity=Severity.WARNING)
     for ring in _rings(moved):
         shown = " -> ".join([*(f"`{entry.old}`" for entry in ring), f"`{ring[0].old}`"])
         hint = "give one of them a new id; its old one is free for another item after the next apply"

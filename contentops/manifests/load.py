@@ -111,10 +111,13 @@ class Loader:
         findings = in_order(dict.fromkeys(findings))
         if any(found.severity is Severity.ERROR for found in findings):
             raise InputError(findings)
-        specs = (spec for result in results for spec in result.specs)
+        specs = tuple(sorted((spec for result in results for spec in result.specs), key=operator.attrgetter("id")))
+        moved = tuple(entry for result in results for entry in result.moved)
+        declared = {spec.id for spec in specs} if moved else set()
         return Desired(
-            specs=tuple(sorted(specs, key=operator.attrgetter("id"))),
-            moved=tuple(entry for result in results for entry in result.moved),
+            specs=specs,
+            # An item that was removed since it was renamed leaves its pair behind.
+            moved=tuple(entry for entry in moved if entry.new in declared),
             findings=tuple(findings),
             manifests=tuple(result.path for result in results),
             inputs=inputs_of(results),
