@@ -570,10 +570,13 @@ def test_moved_to_an_item_that_was_removed_later(project: Build) -> None:
     text = "moved: [{from: a, to: b}, {from: c, to: one}]\nitems: [{id: one, inputs: {topic: x}}]\n"
     root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
     hint = "remove the pair if the item was removed; else declare the item under its new id"
-    assert lines(findings(root)) == [
-        "warning[moved-to-nothing] content/a.yaml:1:9 <{from: a, to: b}, {from: c, to: one}]> "
-        f"`moved` leads to `b`, which is not declared (hint: {hint})"
-    ]
+    (found,) = findings(root)
+    assert (str(found.severity), found.code, str(found.location)) == (
+        "warning",
+        "moved-to-nothing",
+        "content/a.yaml:1:9",
+    )
+    assert (found.message, found.hint) == ("`moved` leads to `b`, which is not declared", hint)
     assert [(entry.old, entry.new) for entry in desired(root).moved] == [("c", "one")]
 
 

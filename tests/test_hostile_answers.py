@@ -607,7 +607,7 @@ def test_no_one_listens(root: Path) -> None:
     run = scene.apply()
     text = said(run)
     assert run is not None
-    assert (run.stopped, exit_code_of(run)) == ("refused-submits", 3)
+    assert (run.stopped, exit_code_of(run)) == ("no-connection", 3)
     assert api.requests == []
     assert "no connection to `api.example.test`" in text
     assert f"`GET {API}/generate/status/" in text

@@ -232,7 +232,7 @@ def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCo
         paid = texts.restorable(project, item)
         listed = texts_text(paid, width=terminal.width())
         again = command_line("restore", session.environment, [shlex.quote(visible(item)), "--to TEXT"])
-        text = f"{listed}\n\nNext: `{again}` puts one of them back" if listed else f"No text of `{visible(item)}` is kept."
+        text = f"{listed}\n\nNext: `{again}` puts one of them back" if listed else f"No text was paid for `{item}`."
         session.answer({**diagnostics_json(()), "item": item, "texts": [text_json(one) for one in paid]}, text)
         return ExitCode.DONE
     done = texts.restore(

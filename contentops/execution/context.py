@@ -232,7 +232,7 @@ class Context:
         met = "nothing was reached" if failure.unreached else "every request failed"
         lasting = f"for {RETRY.total:.0f} s" if self.outage.reached else "in this run"
         self.run.stop(
-            "refused-submits",
+            "refused-submits" if failure.status else "no-connection",
             f"{met} {lasting}: {failure.full_message}",
             f"check that a server answers at `{self.project.api.base_url}` (`api.base_url`), and the network; "
             "then run `contentops apply` again: jobs that run are kept, and it goes on with them",

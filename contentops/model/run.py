@@ -76,7 +76,8 @@ class Run(Struct, frozen=True, kw_only=True):
     stopped: str = ""
     """Why the run ended early, or empty.
 
-    One of: interrupted, deadline, credits, throttled, unauthorized, first-contact, refused-submits, ledger.
+    One of: interrupted, deadline, credits, throttled, unauthorized, first-contact, refused-submits,
+    no-connection, ledger.
     """
     message: str = ""
     """What stopped it, in words."""

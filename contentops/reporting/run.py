@@ -35,6 +35,7 @@ STOPPED = {
     "unauthorized": ExitCode.INCOMPLETE,
     "first-contact": ExitCode.INCOMPLETE,
     "refused-submits": ExitCode.INCOMPLETE,
+    "no-connection": ExitCode.INCOMPLETE,
 }
 """The exit code of a run that ended early, by its reason."""
 
@@ -261,7 +262,7 @@ def _pending(run: Run) -> Iterator[str]:
 
 
 def _next(run: Run, again: str) -> str:
-    if run.stopped in {"unauthorized", "first-contact", "refused-submits"}:
+    if run.stopped in {"unauthorized", "first-contact", "refused-submits", "no-connection"}:
         return f"put right what stopped the run, then {again}; what was paid for is kept"
     if run.stopped:
         return f"{again} goes on where this run stopped"
