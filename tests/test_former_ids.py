@@ -76,6 +76,29 @@ def test_an_earlier_request_is_answered_by_the_text_that_was_paid_for_it(
     assert scene.plan().empty
 
 
+def test_a_rename_and_a_request_that_is_put_back_in_one_apply(tmp_path: Path) -> None:
+    """The file of the new id has no history in git yet: the locks of the past tell where the text was."""
+    scene = _renamed(tmp_path / "site", _by_moved, "ignore")
+    clone = cloned(scene, tmp_path / "clone")
+    _write(clone, "d", 2026, "moved: [{from: c, to: d}]\n")
+    clone.apply()
+    assert len(scene.api.generations) == 2
+    assert "in 2026" in clone.read("out/d.md")
+
+
+def test_an_item_that_was_removed_and_comes_back_has_its_text_in_git(tmp_path: Path) -> None:
+    """A revert of a removal pays for nothing, on any machine with the history."""
+    scene = _renamed(tmp_path / "site", _by_moved, "ignore")
+    scene.write("content/blog.yaml", "items:\n  - {id: z, inputs: {topic: Other, target_audience: readers}}\n")
+    scene.apply(prune=True)
+    in_git(scene, "removed")
+    clone = cloned(scene, tmp_path / "clone")
+    _write(clone, "c", 2027)
+    clone.apply()
+    assert len(scene.api.generations) == 3
+    assert "in 2027" in clone.read("out/c.md")
+
+
 @RENAMES
 def test_history_knows_the_texts_of_every_former_id(tmp_path: Path, rename: Callable[[Scene, str, str], None]) -> None:
     """Also where the ids between are in no commit."""

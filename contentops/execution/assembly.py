@@ -15,7 +15,7 @@ from contentops.execution.local_run import LocalRun
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from contentops.api.calls import Call, Failure, Reply
     from contentops.api.fence import MayLeave, Send
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contentops.execution.context import ServerCapabilities
     from contentops.execution.limiter import AccountLimiter, Admission
     from contentops.execution.local_run import RunState
-    from contentops.model import Event, Finding, Listed, Plan, Project, Record
+    from contentops.model import Event, Finding, ItemId, Listed, Plan, Project
     from contentops.state.paid_texts import StoredText
     from contentops.state.shared import RunCache
 
@@ -56,7 +56,7 @@ class ItemEdges:
     """Knows what was asked before that, to see what the server has."""
     text: Callable[[Digest], str | None] = lambda _digest: None
     """A text that a record names, by its body digest, where this machine has it."""
-    earlier: Callable[[Record, Digest], StoredText | None] = lambda _record, _digest: None
+    earlier: Callable[[Iterable[ItemId], Digest], StoredText | None] = lambda _ids, _digest: None
     """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
 
 

@@ -18,7 +18,7 @@ from contentops.planning.inputs import honours_ids
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from contentops.api.calls import Reply
     from contentops.digest import Digest
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import Admission, Outage
     from contentops.execution.primitives import Asks, Primitives, R
-    from contentops.model import Finding, ItemId, Json, Listed, Plan, Project, Record, State
+    from contentops.model import Finding, ItemId, Json, Listed, Plan, Project, State
     from contentops.state.paid_texts import StoredText
     from contentops.state.shared import RunCache
 
@@ -140,7 +140,7 @@ class Context:
     dialect: Callable[[], str]
     text: Callable[[Digest], str | None]
     """A text that a record or an open entry names, by its body digest, where this machine has it."""
-    earlier: Callable[[Record, Digest], StoredText | None]
+    earlier: Callable[[Iterable[ItemId], Digest], StoredText | None]
     """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
     exists: Callable[[str], bool]
     """Whether a path of the project is there, or will be: what links in texts may lead to."""

@@ -180,7 +180,7 @@ async def _bring(
                 return await collect_lost(ctx, item, place, step.entry)
             return await look_up(ctx, item, place, standing, step.entry)
         case Submit():
-            return standing.job or _earlier(ctx, standing, step) or await submit(ctx, item, place, standing, step)
+            return standing.job or _earlier(ctx, item, standing, step) or await submit(ctx, item, place, standing, step)
         case Poll():
             job = standing.job if step.entry is None else Job(entry=step.entry)
             assert job is not None
@@ -193,12 +193,11 @@ async def _bring(
             assert_never(step)
 
 
-def _earlier(ctx: Context, standing: Standing, step: Submit) -> Text | None:
+def _earlier(ctx: Context, item: Item, standing: Standing, step: Submit) -> Text | None:
     """The text of an earlier job for this very request, so that it is not paid for again; None where none is known."""
-    known = standing.record
-    if known is None or step.section or step.attempt > 1:
-        return None  # it has no past, or another text is wanted
-    stored = ctx.earlier(known, step.digest)
+    if step.section or step.attempt > 1:
+        return None  # another text is wanted
+    stored = ctx.earlier((item.id, *standing.former_ids), step.digest)
     if stored is None:
         return None
     ctx.cache.put_text(ctx.server, step.digest, stored)

@@ -53,7 +53,7 @@ def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
 def named(ctx: Context, standing: Standing, entry: OpenEntry) -> Iterator[OpenEntry]:
     """A submit as it is named today, and as it was while its item had other ids that are no item's now."""
     yield entry
-    for old in standing.record.former_ids if standing.record is not None else ():
+    for old in standing.former_ids:
         if not ctx.run.is_recorded(old):
             name = request_id(ctx.plan.lineage, ctx.plan.environment, old, entry.digest, entry.attempt)
             yield structs.replace(entry, request_id=name)

@@ -6,21 +6,19 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING
 
-from contentops.ci.clone import in_repository
-from contentops.ci.git import GitFailed
-from contentops.ci.results import earlier_bodies, lock_at, no_history, versions
+from contentops.ci.results import earlier_bodies, no_history, past_of
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
-from contentops.errors import OutputError, StateError
-from contentops.model import is_answer
+from contentops.errors import OutputError
+from contentops.model import ATTEMPTS, is_answer, request_id
 from contentops.operations.workspace import other_states
 from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import ItemId, Project, Record, State
+    from contentops.model import ItemId, Project, Record, RequestId, State
     from contentops.state.cache import Cache
 
 
@@ -39,26 +37,31 @@ class PastTexts:
         found = self._found(digest, self._files(digest))
         return found if found is not None else self._in_files_elsewhere(digest)
 
-    def of_request(self, record: Record, digest: Digest) -> StoredText | None:
-        """The last text that a job made for an earlier request of the item, if git has it beside its record.
+    def of_request(self, ids: Iterable[ItemId], digest: Digest) -> StoredText | None:
+        """The last text that a job made for a request of an item, under any of the `ids` it has had, if git has it.
 
-        The provenance block of the file tells which of its versions are about that request, and the lock at that
-        commit which text a job made.
+        The locks of the past tell which texts those are: a request id is made of the item and of what was asked, so
+        an older text that a person kept for this request is none. The history of the file has the words.
         """
-        for version in versions(self._project.root, record.output) if self._in_git else ():
-            if split(version.data.decode("utf-8", "replace")).provenance.get("digest") != digest:
-                continue
-            with contextlib.suppress(StateError, GitFailed):
-                past = self._recorded(version.commit, record, digest)
-                if past is not None and (body := self._found(past.generated, (record.output,))) is not None:
-                    return _stored(past, body)
-        return self._of_gone_item(record, digest)
+        asked = functools.partial(request_id, self._state.lineage, self._project.environment)
+        known = {*ids}
+        # An item that was removed and comes back has no record that tells its former ids.
+        known |= {old for past in self._past.values() if past.id in known for old in past.former_ids}
+        names = {asked(id_, digest, attempt) for id_ in known for attempt in range(1, ATTEMPTS + 1)}
+        found = (one for name in names if (one := self._past.get(name)) is not None)
+        ours = (one for one in found if one.server == self._project.api.server and one.generated)
+        for past in sorted(ours, key=lambda one: (one.attempt, one.generated_at), reverse=True):
+            if (body := self._found(past.generated, (past.output,))) is not None:
+                return _stored(past, body)
+        return self._of_gone_item(known, digest)
 
-    def _of_gone_item(self, record: Record, digest: Digest) -> StoredText | None:
+    def _of_gone_item(self, ids: Collection[ItemId], digest: Digest) -> StoredText | None:
         """The text of an item that no manifest declares any more: a merge brings it beside the new id of the item."""
+        lineage, environment = self._state.lineage, self._project.environment
         for other in self._state.records.values():
-            is_gone = other.id not in self._declared and other.id != record.id
-            if is_gone and self._is_made_for(other, record.server, digest, {other.id, *other.former_ids}):
+            is_gone = other.id not in self._declared and other.id not in ids
+            is_ours = other.digest == digest and other.server == self._project.api.server
+            if is_gone and is_ours and is_answer(other, lineage, environment):
                 body = self._found(other.generated, (other.output,))
                 if body is not None:
                     return _stored(other, body)
@@ -88,20 +91,8 @@ class PastTexts:
         return tuple(one for _, state in other_states(self._project) for one in state.records.values())
 
     @functools.cached_property
-    def _in_git(self) -> bool:
-        return in_repository(self._project.root)
-
-    def _recorded(self, commit: str, record: Record, digest: Digest) -> Record | None:
-        """The record at a commit whose text a job made for this request: `keep` gives an older text another request."""
-        lines = lock_at(self._project.root, commit, self._project.environment).records
-        names = {record.id, *record.former_ids}
-        found = (line.value for name in names for line in lines.get(name, ()))
-        return next((past for past in found if self._is_made_for(past, record.server, digest, names)), None)
-
-    def _is_made_for(self, record: Record, server: str, digest: Digest, names: Collection[ItemId]) -> bool:
-        """Whether a job of this server, the project's, made the text of a record for this request, under such an id."""
-        is_made_here = record.digest == digest and record.server == server == self._project.api.server
-        return is_made_here and is_answer(record, self._state.lineage, self._project.environment, names)
+    def _past(self) -> Mapping[RequestId, Record]:
+        return past_of(self._project).records
 
     def _found(self, digest: Digest, files: Iterable[str]) -> str | None:
         found = self._cache.body(digest)
