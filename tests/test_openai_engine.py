@@ -211,7 +211,7 @@ def test_a_torn_plan_or_edit_costs_no_text() -> None:
     def reply(body: Any, number: int) -> Raw:
         task = body["messages"][1]["content"]
         if task.startswith("Plan"):
-            return said("1. Water mo", finish="length")
+            return said("1. Water moves.\nTitle: Choosing Winter Ty", finish="length")
         if "Text to edit" not in task:
             return said(f"Section {number} " + "word " * 20)
         return said("Looks good.") if number % 2 else said("Half", finish="length")
@@ -377,7 +377,14 @@ def test_a_section_outside_a_job_is_edited_by_mode() -> None:
         pytest.param(said("plain"), "plain", id="plain"),
         pytest.param(said("x", finish=None), "x", id="no-reason"),
         pytest.param(said("x", reasoning_content="secret thoughts", reasoning="more"), "x", id="reasoning-fields"),
+        pytest.param(said("x", finish=""), "x", id="empty-reason"),
+        *(pytest.param(said("x", finish=word), "x", id=word) for word in ("STOP", "eos", "eos_token", "end_turn")),
         pytest.param(said("<think>so</think>\n\nx"), "x", id="thinking-in-the-text"),
+        pytest.param(said("\n<think>a</think><THINKING>b</thinking>x"), "x", id="thinking-twice"),
+        pytest.param(said("so I say\n</think>\n\nx"), "x", id="closing-tag-alone"),
+        pytest.param(said("a <thinking>b</thinking> c"), "a <thinking>b</thinking> c", id="tags-in-an-article"),
+        pytest.param(said("a `</think>` b"), "a `</think>` b", id="closing-tag-as-code"),
+        pytest.param(said("İ<think>" + "İ" * 9 + "</think>x"), "İ<think>" + "İ" * 9 + "</think>x", id="letters"),
         pytest.param(
             said(
                 [{"type": "reasoning", "text": "so"}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}, 3]
@@ -397,6 +404,13 @@ def test_texts(answer: Raw, text: str) -> None:
 
 BAD = [
     pytest.param(said("x", finish="length"), "cut off at the token limit", id="length"),
+    *(
+        pytest.param(said("x", finish=word), f"cut off (`{word.lower()}`); try again", id=word)
+        for word in ("network_error", "model_context_window_exceeded", "cancelled", "MAX_OUTPUT", "abort")
+    ),
+    pytest.param(said("x", finish=["stop"]), "cut off (`list`)", id="reason-list"),
+    pytest.param(said("x", finish=f"a\n{SECRET}"), "cut off (`a ***`)", id="reason-secret"),
+    pytest.param(said("x", usage={"completion_tokens": 50}), "cut off at the token limit", id="all-tokens-spent"),
     pytest.param(said("x", finish="content_filter"), "gave no text (content_filter)", id="filter"),
     pytest.param(said(None, finish="tool_calls"), "gave no text (tool_calls)", id="tools"),
     pytest.param(said("x", refusal="I cannot"), "the model refuses: I cannot", id="refusal"),
@@ -686,6 +700,22 @@ def test_no_answer_changes_the_structure(text: str) -> None:
         elif found := re.match(r" {0,3}(#{1,2})(?:[ \t]|$)(.*)", line):
             lines.append(found[2])
     assert lines == HEADINGS
+
+
+def test_questions_under_way_share_what_one_of_them_learns() -> None:
+    """Four are refused for the same parameter at once; each of them is sent again without it."""
+
+    def picky(body: Any, _number: int) -> Raw:
+        if "max_tokens" in body:
+            return refused(400, "Use 'max_completion_tokens' instead.")
+        return refused(400, "`seed` and `temperature` are not supported") if "seed" in body else said("x")
+
+    async def main() -> list[str]:
+        async with chatting(picky) as fake:
+            chat = ChatClient(ModelEndpoint(base_url=fake.url, model="m"))
+            return await asyncio.gather(*(chat.ask(QUESTION) for _ in range(6)))
+
+    assert asyncio.run(main()) == ["x"] * 6
 
 
 def test_half_an_answer_is_kept_in_the_error() -> None:

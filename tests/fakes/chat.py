@@ -23,10 +23,11 @@ class Raw:
     silent: bool = False
 
 
-def said(text: Any, *, finish: str | None = "stop", **message: Any) -> Raw:
+def said(text: Any, *, finish: Any = "stop", usage: Any = None, **message: Any) -> Raw:
     """A usual answer with that text."""
     choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text, **message}}
-    return Raw(body=json.dumps({"id": "c", "object": "chat.completion", "choices": [choice]}).encode())
+    answer = {"id": "c", "object": "chat.completion", "choices": [choice], "usage": usage}
+    return Raw(body=json.dumps(answer).encode())
 
 
 def refused(status: int, message: str, **headers: str) -> Raw:

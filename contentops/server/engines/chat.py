@@ -37,11 +37,13 @@ LARGEST = 8 * 1024 * 1024
 """Bytes of an answer that are read."""
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504, 529}
-_TRUNCATED = {"length", "max_tokens", "model_length"}
+# Together says `eos`, older versions of text-generation-inference `eos_token` and `stop_sequence`, and proxies pass on
+# the words of other APIs. Older servers give no reason at all (LocalAI 1.21): what is not streamed has come to its end.
+_WHOLE = {"", "stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete"}
+_AT_LIMIT = {"length", "max_tokens", "model_length"}
 _UNUSABLE = {"content_filter", "error", "function_call", "tool_calls"}
 _SECRETS = re.compile(r"(?i)\b(?:sk|pk|key|gsk|xai)[-_][\w*.-]{6,}|bearer\s+\S+")
-_THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?</\1>\s*", re.DOTALL | re.IGNORECASE)
-_OPEN_THOUGHT = re.compile(r"^\s*<(think|thinking|reasoning)>", re.IGNORECASE)
+_THOUGHT = re.compile(r"(?<!`)<(/?)(think|thinking|reasoning)>(?!`)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,10 +103,14 @@ def _is_token(text: str) -> bool:
 
 
 class TruncatedError(EngineError):
-    """The answer was cut off at the token limit; `text` is what there is of it."""
+    """The answer was cut off; `text` is what there is of it.
 
-    def __init__(self, text: str) -> None:
-        super().__init__("the model's text was cut off at the token limit; raise it with `--max-tokens`")
+    `reason` is the word of the server, empty at the token limit.
+    """
+
+    def __init__(self, text: str, reason: str = "") -> None:
+        at_limit = "at the token limit; raise it with `--max-tokens`"
+        super().__init__(f"the model's text was cut off {f'(`{reason}`); try again' if reason else at_limit}")
         self.text = text
 
 
@@ -154,7 +160,9 @@ class ChatClient:
     async def _attempt(self, prompt: Prompt) -> str:
         """One attempt; a server that does not take a parameter is asked again at once without it."""
         messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
-        while True:
+
+        def known() -> dict[str, Any]:
+            """The request, with what is known by now of the parameters."""
             body = {
                 "model": self._where.model,
                 "messages": messages,
@@ -163,21 +171,24 @@ class ChatClient:
                 "temperature": prompt.temperature,
                 "seed": prompt.seed,
             }
-            sent = {name: value for name, value in body.items() if name not in self._left_out}
-            status, headers, answer = await self._exchange(sent)
-            if status not in {400, 422} or not self._learns(answer.decode("utf-8", "replace")):
-                return self._read(status, headers, answer)
+            return {name: value for name, value in body.items() if name not in self._left_out}
 
-    def _learns(self, complaint: str) -> bool:
-        """Whether a refusal names a parameter that can be sent otherwise, or not at all."""
-        if self._limit_name == "max_tokens" and "max_completion_tokens" in complaint:
+        while True:
+            sent = known()
+            status, headers, answer = await self._exchange(sent)
+            if status in {400, 422}:
+                self._learn(sent, answer.decode("utf-8", "replace"))
+                # Another prompt may have taught the same while this one was under way.
+                if known() != sent:
+                    continue
+            return self._read(prompt, status, headers, answer)
+
+    def _learn(self, sent: Mapping[str, Any], complaint: str) -> None:
+        """Keep which parameter of a refused request is to be sent under another name, or not at all."""
+        if "max_tokens" in sent and "max_completion_tokens" in complaint:
             self._limit_name = "max_completion_tokens"
-            return True
-        for name in ("temperature", "seed"):
-            if name in complaint and name not in self._left_out:
-                self._left_out.add(name)
-                return True
-        return False
+        elif name := next((name for name in ("temperature", "seed") if name in sent and name in complaint), ""):
+            self._left_out.add(name)
 
     async def _exchange(self, body: dict[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
         import httpx
@@ -209,7 +220,7 @@ class ChatClient:
                 raise EngineError(f"{self._server} sent more than {LARGEST // 1024 // 1024} MiB")
         return bytes(found)
 
-    def _read(self, status: int, headers: Mapping[str, str], body: bytes) -> str:
+    def _read(self, prompt: Prompt, status: int, headers: Mapping[str, str], body: bytes) -> str:
         answered = f"{self._server} answered {status}"
         if status in {401, 403}:
             # Servers repeat keys in these answers, so their text is left out.
@@ -232,20 +243,24 @@ class ChatClient:
             raise EngineError(f"{answered} with no JSON object ({kind}); is `OPENAI_BASE_URL` right?")
         if value.get("error"):
             raise EngineError(f"{self._server} reports an error{complaint}")
-        return self._text(value)
+        return self._text(prompt, value)
 
-    def _text(self, value: dict[str, Any]) -> str:
+    def _text(self, prompt: Prompt, value: dict[str, Any]) -> str:
         choices = value.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
-        message, reason = (choice.get("message"), choice.get("finish_reason")) if isinstance(choice, dict) else (0, 0)
+        message = choice.get("message") if isinstance(choice, dict) else None
+        given = choice.get("finish_reason") if isinstance(choice, dict) else None
+        reason = "" if given is None else given.strip().lower() if isinstance(given, str) else type(given).__name__
         if reason in _UNUSABLE or not isinstance(message, dict):
-            raise EngineError(f"{self._server} gave no text{f' ({reason})' if isinstance(reason, str) else ''}")
+            raise EngineError(f"{self._server} gave no text{f' ({reason})' if reason in _UNUSABLE else ''}")
         if isinstance(message.get("refusal"), str) and message["refusal"]:
             raise EngineError(f"the model refuses{self._quoted(message['refusal'])}")
-        text = _THOUGHT.sub("", _content(message.get("content")))
-        if reason in _TRUNCATED:
-            raise TruncatedError(_clean(text))
-        if _OPEN_THOUGHT.match(text):
+        text = _without_thoughts(_content(message.get("content")))
+        if reason in _AT_LIMIT or (reason in _WHOLE and _spent(value) == prompt.tokens):
+            raise TruncatedError(_clean(text or ""))
+        if reason not in _WHOLE:
+            raise TruncatedError(_clean(text or ""), self._quoted(reason).removeprefix(": "))
+        if text is None:
             raise EngineError("the model only thought and wrote nothing; raise `--max-tokens`, or use another model")
         return _clean(text)
 
@@ -266,6 +281,31 @@ def _complaint(value: Any) -> str:
         return str(error)
     parts = [error.get(name) for name in ("code", "message", "detail")]
     return ": ".join(part for part in parts if isinstance(part, str) and part)
+
+
+def _spent(value: Mapping[str, Any]) -> Any:
+    """How many tokens an answer says it took: where that is the very limit, some servers still say `stop`."""
+    usage = value.get("usage")
+    return usage.get("completion_tokens") if isinstance(usage, dict) else None
+
+
+def _without_thoughts(text: str) -> str | None:
+    """A message without the thoughts before its text; None where they have no end.
+
+    Where a model's template opens them, the message holds their closing tag alone. In a text such tags are its words.
+    """
+    start = 0
+    while tag := _THOUGHT.search(text, start):
+        if tag[1]:
+            start = tag.end()
+            continue
+        if text[start : tag.start()].strip():
+            break
+        end = re.compile(f"</{tag[2]}>", re.IGNORECASE).search(text, tag.end())
+        if end is None:
+            return None
+        start = end.end()
+    return text[start:]
 
 
 def _content(content: Any) -> str:

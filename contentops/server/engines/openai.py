@@ -117,11 +117,11 @@ class OpenAIEngine:
         return max(BUDGET[task.mode] // calls, math.ceil(length * _TOKENS_PER_WORD * _HEADROOM))
 
     async def _plan(self, task: WritingTask, room: int) -> str:
-        """The plan. One that was cut off is used as far as it goes: none of it is in the text."""
+        """The plan. Of one that was cut off, the lines before the last are used: that one is not whole."""
         try:
             return await self._ask(task, _planning(task), room, 0.3)
         except TruncatedError as truncated:
-            return truncated.text
+            return truncated.text.rpartition("\n")[0]
 
     async def _section(
         self,
