@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.processes import KEY, PROJECT, Served, blog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.running import Build, Run
@@ -116,3 +117,60 @@ def test_no_file_is_adopted_for_an_item_that_waits_for_its_text(
         ended = invoke(*command, cwd=root, env=env)
         assert ended.code == 0, ended.stderr
     assert not server.charges("(adopted)")
+
+
+@pytest.mark.parametrize("again", [("apply", "--detach", "--yes"), ("apply", "--yes")])
+def test_a_further_take_follows_the_rename(
+    project: Build, invoke: Run, server: Served, database: str, again: tuple[str, ...]
+) -> None:
+    """What was asked for with `--replace` is written under the new id, and paid for once."""
+    topic = f"{{}} (taken along, {len(again)})"
+    env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": database}
+    files = {
+        "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
+        "content/blog.yaml": blog("a", topic=topic),
+    }
+    root = project(files, at="one")
+    assert invoke("apply", "--yes", cwd=root, env=env).code == 0
+    assert invoke("apply", "--detach", "--replace", "a", "--yes", cwd=root, env=env).code == 0
+    job = re.compile("  job: .*")
+    (first,) = job.findall((root / "out/a.md").read_text())
+    _renamed(root, topic)
+    for command in (again, ("work", "--once"), ("apply", "--yes"), ("apply", "--yes")):
+        ended = invoke(*command, cwd=root, env=env)
+        assert ended.code == 0, ended.stderr
+    assert server.charges(topic.format("a")) == [topic.format("a")] * 2
+    assert job.findall((root / "out/b.md").read_text()) not in ([], [first])
+    assert not invoke("plan", "--json", cwd=root, env=env).json["changes"]
+
+
+def _chain(topic: str) -> str:
+    """`a` is called `b` now, and `b` is called `c`."""
+    named = blog("b", "c", topic=topic).replace(topic.format("c"), "B!").replace(topic.format("b"), topic.format("a"))
+    return "moved: [{from: a, to: b}, {from: b, to: c}]\n" + named.replace("B!", topic.format("b"))
+
+
+def _exchange(topic: str) -> str:
+    """Each asks for what the other one asked for."""
+    named = blog("a", "b", topic=topic).replace(topic.format("a"), "A!").replace(topic.format("b"), topic.format("a"))
+    return named.replace("A!", topic.format("b"))
+
+
+@pytest.mark.parametrize("again", [("apply", "--detach", "--yes"), ("apply", "--yes")])
+@pytest.mark.parametrize("change", [_chain, _exchange])
+def test_what_waits_is_withdrawn_when_its_item_asks_for_something_else(
+    project: Build, invoke: Run, server: Served, database: str, change: Callable[[str], str], again: tuple[str, ...]
+) -> None:
+    """Two texts are paid for, whichever items ask for them now."""
+    topic = f"{{}} ({change.__name__}, {len(again)})"
+    env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": database}
+    settings = PROJECT.format(base_url=server.base_url, extra="budget: {credits_per_apply: 8}")
+    root = project({"contentops.yaml": settings, "content/blog.yaml": blog("a", "b", topic=topic)}, at="one")
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    (root / "content/blog.yaml").write_text(change(topic))
+    for command in (again, ("work", "--once"), ("apply", "--yes")):
+        ended = invoke(*command, cwd=root, env=env)
+        assert ended.code == 0, ended.stderr
+    paid = [topic.format("a"), topic.format("b")]
+    assert (server.charges(paid[0]), server.charges(paid[1])) == (paid[:1], paid[1:])
+    assert not invoke("plan", "--json", cwd=root, env=env).json["changes"]

@@ -10,12 +10,13 @@ from msgspec import structs
 from contentops.errors import first_of, plural
 from contentops.model import Action, Drain, Note, Reason, request_id
 from contentops.planning.inputs import is_same
+from contentops.planning.renames import heirs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import Change, HeldEntry, RequestId
+    from contentops.model import Change, HeldEntry, ItemId, RequestId
     from contentops.planning.inputs import PlanInputs
 
     Queued = Mapping[Digest, list[HeldEntry]]
@@ -67,6 +68,10 @@ def beside_others(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
     if change.blocked:
         return structs.replace(change, steps=steps)
     withdraws = tuple(one.request_id for one in others if not one.kind)
+    for one in others:
+        if not one.kind:
+            # It answers one item: another one that asks for the same pays for its own.
+            queued[one.digest].remove(one)
     if own is None:
         return structs.replace(change, steps=steps, withdraws=withdraws)
     who = f"since {own.since}, deposited by {own.depositor}"
@@ -97,33 +102,43 @@ def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
 
 
 def _under_other_names(inputs: PlanInputs, change: Change, queued: Queued) -> Iterator[HeldEntry]:
-    """Queued submits whose text a change brings otherwise: of its item, or of one that no manifest declares."""
+    """Queued submits whose text a change brings otherwise: of its item, or of one that does not ask for it any more."""
     step = change.submit
     if change.spec is None or not (step is not None or change.action in _ANSWERS) or (step and step.section):
         return
     named = set(_requests(inputs, change))
     for one in queued.get(change.spec.digest, ()):
-        if one.request_id not in named and (one.item == change.id or one.item not in inputs.specs):
+        if one.request_id not in named and (one.item == change.id or not _asks_for(inputs, one.item, one.digest)):
             yield one
+
+
+def _asks_for(inputs: PlanInputs, item: ItemId, digest: Digest) -> bool:
+    spec = inputs.specs.get(item)
+    return spec is not None and spec.digest == digest
 
 
 def _is_wanted(inputs: PlanInputs, one: HeldEntry) -> bool:
     """Whether its item asks for it, and has no text that answers this request: one that a person brought, say."""
-    spec = inputs.specs.get(one.item)
-    if spec is None or spec.digest != one.digest:
+    if not _asks_for(inputs, one.item, one.digest):
         return False
     answered = is_same(inputs.state.records.get(one.item), one.digest, inputs.server)
     return not (_is_first(inputs, one) and answered)
 
 
+def _by_former_ids(inputs: PlanInputs, one: HeldEntry, heirs: Mapping[ItemId, ItemId]) -> bool:
+    """Whether it is a further take that someone asked for while its item had another id."""
+    return not _is_first(inputs, one) and one.item in heirs and _asks_for(inputs, heirs[one.item], one.digest)
+
+
 def asked_for_by_none(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator[Note]:
     """That submits wait which no item asks for or has need of, and whose text no change of the plan brings."""
     withdrawn = {id_ for change in changes for id_ in change.withdraws}
+    heirs = heirs_of(inputs.state, inputs.specs)
     left = sorted(
         one.item
         for one in inputs.held.values()
         if one.state == QUEUED and not one.kind
-        if one.request_id not in withdrawn and not _is_wanted(inputs, one)
+        if one.request_id not in withdrawn and not _is_wanted(inputs, one) and not _by_former_ids(inputs, one, heirs)
     )
     if left:
         verb = "waits" if len(left) == 1 else "wait"

@@ -12,7 +12,7 @@ from contentops.errors import Diagnostic, Severity, nearest
 from contentops.planning.inputs import is_protected, is_same, pending, specs_by_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
     from contentops.digest import Digest
     from contentops.model import Desired, ItemId, Json, Move, OpenEntry, Record, RequestId, State
@@ -72,15 +72,21 @@ def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict
     waiting = [entry for entry in pending(state.entries.values()) if entry.server == server]
     specs = specs_by_id(desired) if waiting else {}
     left: dict[Digest, dict[ItemId, list[OpenEntry]]] = {}
+    entries: dict[RequestId, OpenEntry] = {}
+    heirs = heirs_of(state, specs) if waiting else {}
     for entry in sorted(waiting, key=lambda each: each.item):
+        heir = heirs.get(entry.item)
+        if heir is not None and entry.attempt > 1 and specs[heir].digest == entry.digest:
+            # A further take that someone asked for under a former id: its text goes where the item went.
+            entries[entry.request_id] = structs.replace(entry, item=heir)
+            continue
         # What is to take the place of a text goes where that text goes.
         replaces = entry.section or is_same(state.records.get(entry.item), entry.digest, server)
         if entry.item not in specs and not replaces:
             left.setdefault(entry.digest, {}).setdefault(entry.item, []).append(entry)
-    if not left:
+    if not (left or entries):
         return state, {}
     busy = {(entry.item, entry.digest) for entry in waiting}
-    entries: dict[RequestId, OpenEntry] = {}
     taken: dict[ItemId, ItemId] = {}
     for spec in desired.specs:
         record, owners = state.records.get(spec.id), left.get(spec.digest)
@@ -90,6 +96,17 @@ def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict
             taken[spec.id] = old = next(iter(owners))
             entries |= {entry.request_id: structs.replace(entry, item=spec.id) for entry in owners.pop(old)}
     return structs.replace(state, entries={**state.entries, **entries}), taken
+
+
+def heirs_of(state: State, specs: Container[ItemId]) -> dict[ItemId, ItemId]:
+    """Former ids of declared items that no item has today, each with the item that had it."""
+    return {
+        old: record.id
+        for record in state.records.values()
+        if record.id in specs
+        for old in record.former_ids
+        if old not in specs and old not in state.records
+    }
 
 
 def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
