@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contentops.documents.checks import CheckedText, blocks, check_text, compiled, count_words
+from contentops.documents.checks import CheckedText, blocks, check_text, count_words
+from contentops.documents.json_schema import schema_errors, schema_problem
+from contentops.documents.patterns import compiled
 from contentops.manifests.parse_cache import FileResult, decode, encode
 from contentops.model import (
     NO_CHECKS,
@@ -240,6 +244,92 @@ def test_a_schema_that_cannot_be_applied_is_a_finding(schema: str) -> None:
     assert [each.check for each in found] == ([] if "pattern" in schema else ["front_matter"])
 
 
+def doubled(levels: int, *parts: str, last: str = "true") -> str:
+    """A schema in which each level refers to the next one in every one of some ways; `NEXT` is its name."""
+    names = [f'"a{n}":{{{",".join(parts).replace("NEXT", f"#/$defs/a{n + 1}")}}}' for n in range(levels)]
+    return f'{{"$defs":{{{",".join(names)},"a{levels}":{last}}},"$ref":"#/$defs/a0"}}'
+
+
+TWICE = '"allOf":[{"$ref":"NEXT"},{"$ref":"NEXT"}]'
+NESTED = '{"unevaluatedProperties":{},"allOf":[' * 30 + "{}" + "]}" * 30
+HOSTILE_SCHEMAS = {
+    "doubled": doubled(30, TWICE),
+    "doubled, and wrong": doubled(30, TWICE, last="false"),
+    "by one of two": doubled(30, '"anyOf":[{"$ref":"NEXT"},{"$ref":"NEXT"}]', last="false"),
+    "by two references": doubled(30, '"$ref":"NEXT","$dynamicRef":"NEXT"'),
+    "where `$schema` is stated again": doubled(30, TWICE, '"$schema":"https://json-schema.org/draft/2020-12/schema"'),
+    "nested without a reference": NESTED,
+    "the front matter itself": '{"$defs":{"a":{"additionalProperties":{"allOf":[{"$ref":"#/$defs/a"},'
+    '{"$ref":"#/$defs/a"}]}}},"$ref":"#/$defs/a"}',
+    "a long list": '{"properties":{"list":{"items":{"enum":[' + ",".join(f"[{n}]" for n in range(4_000)) + "]}}}}",
+}
+DEEP: Any = json.loads('{"a":' * 30 + "{}" + "}" * 30)
+
+
+@pytest.mark.parametrize("schema", HOSTILE_SCHEMAS.values(), ids=HOSTILE_SCHEMAS)
+def test_a_schema_is_given_up_after_some_steps(schema: str) -> None:
+    """Two kilobytes of it would keep a processor busy for years."""
+    assert schema_problem(schema) == ""
+    text = CheckedText(title="", body="", front={"deep": DEEP, "list": [[9_999 + n] for n in range(4_000)]})
+    before = time.process_time()
+    found = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
+    assert time.process_time() - before < 20
+    assert re.search("^the schema takes too many steps|^[0-9,]+ more places", found[-1].message)
+    assert len(found) < 100
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        '{"patternProperties":{"(a+)+$":{}}}',
+        '{"patternProperties":{"(a+)+$":{}},"additionalProperties":false}',
+        '{"additionalProperties":false,"patternProperties":{"(a|a)+$":{}}}',
+        '{"propertyNames":{"pattern":"(a+)+$"}}',
+    ],
+)
+def test_a_pattern_for_keys_is_given_up_too(schema: str) -> None:
+    """The keys come from the same stranger as the pattern."""
+    text = CheckedText(title="", body="", front={"a" * 5_000 + "b": 1})
+    before = time.process_time()
+    found = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
+    assert time.process_time() - before < 5
+    assert found
+    assert all("takes more than 0.01 s" in each.message for each in found)
+
+
+def test_a_schema_may_refer_to_its_parts_often() -> None:
+    """What people write is far from the limit: sixty keys of twenty kinds, lists and patterns for other keys."""
+    kinds = {f"k{n}": {"type": "array", "items": {"pattern": "^[a-z]+$"}, "uniqueItems": True} for n in range(20)}
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "definitions": kinds,
+        "properties": {f"key{n}": {"$ref": f"#/definitions/k{n % 20}"} for n in range(60)},
+        "patternProperties": {f"^{letter}_": {"type": "string"} for letter in "abcde"},
+        "additionalProperties": False,
+    }
+    text = json.dumps(schema)
+    front: dict[str, Any] = {f"key{n}": ["one", "two", "three", "one"] for n in range(60)} | {"a_b": 1, "x": True}
+    assert schema_problem(text) == ""
+    found = list(schema_errors(text, front))
+    assert len(found) == 62
+    assert found[-1] == ((), "Additional properties are not allowed ('x' was unexpected)")
+
+
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        ('{"patternProperties":{},"allOf":[{"unevaluatedProperties":false}]}', "has both `patternProperties`"),
+        ('{"enum":[' + ",".join(f"[{n}]" for n in range(900_000)) + "]}", "is too large"),
+        ('{"$schema":"http://json-schema.org/draft-04/schema#","enum":[1,true,{"a":1},{"a":1}]}', "is no JSON Schema"),
+    ],
+)
+def test_a_schema_that_cannot_be_bounded_is_refused(schema: str, problem: str) -> None:
+    """When it is read, by its name."""
+    before = time.process_time()
+    assert schema_problem(schema).startswith(problem)
+    assert time.process_time() - before < 20
+
+
 def test_a_pattern_says_what_is_wrong_with_it() -> None:
     """In the words of the engine, and not for hours."""
     assert isinstance(compiled("("), str)
@@ -341,6 +431,7 @@ def test_checks_are_kept_by_the_parse_cache(project: Build) -> None:
             "error[command-in-manifest] content/a.yaml:1:48 <commands> item `one`: `checks.commands`",
         ),
         ("{matches: ['(']}", "error[bad-pattern] content/a.yaml:1:57 <[>"),
+        (f"{{matches: [{', '.join(map(chr, range(0x100, 0x165)))}]}}", "error[wrong-value] content/a.yaml:1:"),
         ("{words: {min: 9, max: 2}}", "error[wrong-value] content/a.yaml:1:"),
         ("{words: {min: '{{ \"x\" }}'}}", "error[wrong-type] content/a.yaml:1:"),
         ("{words: {min: -1}}", "error[wrong-value] content/a.yaml:1:"),

@@ -1,42 +1,41 @@
 """What a text must be like before it is written and saved: each check of `Checks` but commands.
 
-Texts are hostile: nothing here raises, and the time of each check grows with the length of the text alone. The one
-exception are regular expressions that a person wrote: each is given up after `PATIENCE` seconds, and that is a finding.
+Texts are hostile: nothing here raises, and the time of each check grows with the length of the text alone. Regular
+expressions and schemas that a person wrote are given up after some time or number of steps, and that is a finding.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-import json
 import posixpath
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
 from contentops.documents.clean import prose
 from contentops.documents.front_matter import line_numbers, split
+from contentops.documents.json_schema import schema_errors
+from contentops.documents.patterns import search
 from contentops.errors import nearest, plural
 from contentops.model import Checks, Finding, Level
 from contentops.sections import bare, headings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    import regex
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from contentops.model import FrontMatterSchema, Json, Listed, WordLimits
 
 PATIENCE: Final = 1.0
-"""Seconds that one regular expression may take on one text."""
-MAX_PATTERN: Final = 1_000
-"""Characters of the longest regular expression."""
+"""Seconds that one regular expression may take on one text; of a list of many, each gets its share of `LONGEST`."""
+LONGEST: Final = 10.0
+"""Seconds that all expressions of one list may take on one text."""
 _SHOWN: Final = 20
 """Findings of one check in one text; more are counted."""
 _ROOM: Final = 200
-"""Characters of a text, or of a message of jsonschema, that a finding shows."""
+"""Characters of a text that a finding shows."""
 
 Exists = Callable[[str], bool]
 """Whether a path relative to the project root, with forward slashes, is there or will be."""
@@ -157,14 +156,14 @@ def _spaced(value: str) -> re.Pattern[str]:
     return re.compile(r"\s++".join(map(re.escape, value.split())))
 
 
-def _contains(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
+def _contains(values: Sequence[str], text: CheckedText) -> Iterator[Place]:
     for value in values:
         wanted = _spaced(value)
         if not wanted.search(text.body) and not wanted.search(text.title):
             yield f"does not say `{_shown(value)}`", 0, ""
 
 
-def _excludes(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
+def _excludes(values: Sequence[str], text: CheckedText) -> Iterator[Place]:
     for value in values:
         refused = _spaced(value)
         places = [found.start() for found in refused.finditer(text.body)]
@@ -175,55 +174,32 @@ def _excludes(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
             yield f"says `{_shown(value)}` in its title", text.key_lines.get("title", 0), ""
 
 
-@functools.lru_cache(maxsize=1_000)
-def compiled(pattern: str) -> regex.Pattern[str] | str:
-    """A regular expression whose search takes a `timeout`; or, as a text, why there is none."""
-    import regex  # start-up: few projects have patterns
-
-    if len(pattern) > MAX_PATTERN:
-        return f"is longer than {MAX_PATTERN:,} characters"
-    try:
-        return regex.compile(pattern, regex.MULTILINE)
-    except (regex.error, OverflowError, RecursionError, MemoryError, ValueError, IndexError, TypeError) as error:
-        return f"is no regular expression: {getattr(error, 'msg', None) or error}"
-
-
-def _search(pattern: str, within: str) -> int | str:
-    """Where a pattern is first found; -1 where it is not; or, as a text, why no one can tell."""
-    expression = compiled(pattern)
-    if isinstance(expression, str):
-        return expression
-    try:
-        found = expression.search(within, timeout=PATIENCE)
-    except TimeoutError:
-        return f"takes more than {PATIENCE:g} s on this text"
-    except (MemoryError, RecursionError):
-        return "takes more memory than there is"
-    return -1 if found is None else found.start()
+def _share(values: Sequence[str]) -> float:
+    return min(PATIENCE, LONGEST / len(values))
 
 
 _SIMPLER: Final = "repetitions inside repetitions take long: write the pattern without them"
 
 
-def _matches(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
+def _matches(values: Sequence[str], text: CheckedText) -> Iterator[Place]:
     for value in values:
-        found = _search(value, text.body)
+        found = search(value, text.body, _share(values))
         if isinstance(found, str):
             yield f"the pattern `{_shown(value)}` {found}", 0, _SIMPLER
         elif found < 0:
             yield f"nothing matches `{_shown(value)}`", 0, ""
 
 
-def _not_matches(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
+def _not_matches(values: Sequence[str], text: CheckedText) -> Iterator[Place]:
     for value in values:
-        found = _search(value, text.body)
+        found = search(value, text.body, _share(values))
         if isinstance(found, str):
             yield f"the pattern `{_shown(value)}` {found}", 0, _SIMPLER
         elif found >= 0:
             yield f"something matches `{_shown(value)}`", _line(text, found), ""
 
 
-def _headings(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
+def _headings(values: Sequence[str], text: CheckedText) -> Iterator[Place]:
     there = {bare(heading): heading for heading in headings(text.body)}
     for value in values:
         if bare(value) not in there:
@@ -231,7 +207,7 @@ def _headings(values: Iterable[str], text: CheckedText) -> Iterator[Place]:
             yield f"has no heading `{_shown(value)}`", 0, f"it has `{_shown(there[close])}`" if close else ""
 
 
-_LISTS: Final[Mapping[str, Callable[[Iterable[str], CheckedText], Iterator[Place]]]] = {
+_LISTS: Final[Mapping[str, Callable[[Sequence[str], CheckedText], Iterator[Place]]]] = {
     "contains": _contains,
     "excludes": _excludes,
     "matches": _matches,
@@ -304,66 +280,7 @@ def _links(text: CheckedText, exists: Exists) -> Iterator[Place]:
 
 
 def _front_matter(schema: FrontMatterSchema, text: CheckedText) -> Iterator[Place]:
-    from referencing.exceptions import Unresolvable
-
     whole = {"title": text.title, **text.front} if text.title else dict(text.front)
-    try:
-        for error in _validator(schema.text).iter_errors(whole):
-            keys = [str(part) for part in error.absolute_path]
-            where = f"`{_shown('.'.join(keys))}`: " if keys else ""
-            line = text.key_lines.get(keys[0], 0) if keys else 0
-            yield f"{where}{_shown(' '.join(error.message.split()))}", line, f"see `{schema.path}`"
-    except (Unresolvable, re.error, RecursionError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        # It refers to what is not there, or to itself for ever.
-        yield f"`{schema.path}` cannot be applied: {_shown(' '.join(str(error).split()))}", 0, ""
-
-
-@functools.lru_cache(maxsize=64)
-def _validator(text: str) -> Any:
-    """The validator of a schema, made once. It fetches nothing, and gives up patterns that take too long."""
-    import jsonschema
-    import referencing
-
-    def pattern(_validator: Any, wanted: str, instance: Any, _schema: Any) -> Iterator[jsonschema.ValidationError]:
-        found = _search(wanted, instance) if isinstance(instance, str) else 0
-        if isinstance(found, str):
-            yield jsonschema.ValidationError(f"the pattern `{wanted}` {found}")
-        elif found < 0:
-            yield jsonschema.ValidationError(f"{instance!r} does not match `{wanted}`")
-
-    schema = json.loads(text)
-    kind: Any = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-    extend: Any = jsonschema.validators.extend
-    return extend(kind, {"pattern": pattern})(schema, registry=referencing.Registry())
-
-
-def schema_problem(text: str) -> str:
-    """What is wrong with a JSON Schema, given as JSON; empty where it can be used."""
-    import jsonschema
-
-    schema = json.loads(text)
-    if not isinstance(schema, dict | bool):
-        return "is no JSON Schema: it is neither a map nor true or false"
-    if any(not reference.startswith("#") for reference in _references(schema)):
-        return "refers to another file; copy that in under `$defs` and write `#/$defs/...`"
-    kind: Any = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-    try:
-        kind.check_schema(schema, format_checker=kind.FORMAT_CHECKER)
-    except jsonschema.SchemaError as error:
-        at = "/".join(str(part) for part in error.absolute_path)
-        return f"is no JSON Schema: {f'`{_shown(at)}`: ' if at else ''}{_shown(' '.join(error.message.split()))}"
-    except RecursionError:
-        return "is nested too deeply"
-    return ""
-
-
-def _references(schema: Any) -> Iterator[str]:
-    """Every text under a key of references, wherever it stands."""
-    waiting = [schema]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            yield from (part[key] for key in ("$ref", "$dynamicRef") if isinstance(part.get(key), str))
-            waiting += part.values()
-        elif isinstance(part, list):
-            waiting += part
+    for keys, message in schema_errors(schema.text, whole):
+        where = f"`{_shown('.'.join(keys))}`: " if keys else ""
+        yield f"{where}{message}", text.key_lines.get(keys[0], 0) if keys else 0, f"see `{schema.path}`"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_RETRIES: Final = 10
 _LISTS: Final = ("contains", "excludes", "matches", "not_matches", "headings", "commands")
+MAX_PATTERNS: Final = 100
 _PATTERNS: Final = frozenset({"matches", "not_matches"})
 
 
@@ -83,8 +84,12 @@ def _listed(key: str, value: Json, report: Report) -> Listed | None:
         path = (*path, "values")
     if not isinstance(value, list):
         return None
-    from contentops.documents.checks import compiled
+    from contentops.documents.patterns import compiled
 
+    if key in _PATTERNS and len(value) > MAX_PATTERNS:
+        core = f"has {len(value):,} patterns in `checks.{key}`, which takes {MAX_PATTERNS} at most"
+        report(path, "wrong-value", core, hint="join some of them with `|`")
+        return None
     for entry in value:
         if not isinstance(entry, str) or not entry.strip():
             shown = "an empty text" if isinstance(entry, str) else kind_of(entry)
@@ -123,7 +128,7 @@ def _schema(value: Json, report: Report, find: FindFile) -> FrontMatterSchema | 
 @functools.lru_cache(maxsize=64)
 def _read(content: bytes) -> tuple[str, str]:
     """What is wrong with the bytes of a schema, and its canonical text; one of the two is empty."""
-    from contentops.documents.checks import schema_problem
+    from contentops.documents.json_schema import schema_problem
 
     try:
         schema = json.loads(content)
