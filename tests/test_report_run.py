@@ -102,8 +102,13 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
         ),
         pytest.param(
             make_run(make_outcome(result=Result.FAILED)),
-            "Next: `contentops apply` tries again what is left",
+            "Next: put right why it failed (see above), then `contentops apply`, which tries once more",
             id="failed",
+        ),
+        pytest.param(
+            make_run(make_outcome(result=Result.LATE)),
+            "Next: wait for what still runs, then `contentops apply`",
+            id="late",
         ),
         pytest.param(
             make_run(make_outcome(result=Result.BLOCKED)),
@@ -115,6 +120,7 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
 def test_the_next_command_fits_the_end(run: Run, line: str) -> None:
     """Each end has its way on."""
     assert _text(run).split("\n")[-1] == line
+    assert not line.startswith("Next: `contentops apply`")
 
 
 def test_a_hint_that_names_the_next_command_is_enough() -> None:

@@ -139,7 +139,14 @@ def _carry_out_file(
     document = read_plan(session.path(name))
     project = project_of(session, document, chosen)
     options = structs.replace(options, inputs=document["inputs"], reviewed=document)
-    return carry_out(project, choice_in(document), options, manner, lambda _: line)
+
+    def again(run: Run) -> str:
+        if any(one.result is not Result.BLOCKED and one.result is not Result.DONE for one in run.outcomes):
+            return line
+        # What is decided about a blocked item makes another plan.
+        return command_line("plan", project.environment, [f"--out {shlex.quote(name)}", *flags_of(document["inputs"])])
+
+    return carry_out(project, choice_in(document), options, manner, again)
 
 
 def _ceiling(path: Path) -> Mapping[str, Json]:
