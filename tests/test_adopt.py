@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -93,7 +94,21 @@ def test_files_of_every_kind_are_adopted_as_they_are(project: Build, invoke: Run
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert (_lock(root), _sums(root, "docs")) == (lock, before)
     assert {one["state"] for one in invoke("status", "--json", cwd=root).json["items"]} == {"adopted"}
-    assert "taken over as it was" in invoke("diff", "docs/plain", cwd=root).stderr
+    assert invoke("diff", "docs/plain", cwd=root).stdout == "No difference.\n"
+
+
+def test_an_edit_of_an_adopted_text_is_seen(project: Build, invoke: Run) -> None:
+    """By `diff`, `status` and selectors, against the text that was adopted; a lock that does not know that one has none."""
+    root = project({"contentops.yaml": SETTINGS, "docs/a.md": HELLO, "docs/b.md": HELLO})
+    assert invoke("adopt", "docs", "--yes", cwd=root).code == 0
+    (root / "docs/a.md").write_text(HELLO + "\nMore.\n")
+    selected = invoke("status", "--select", "state:edited", "--json", cwd=root).json["items"]
+    assert [(one["id"], one["state"]) for one in selected] == [("docs/a", "edited")]
+    assert invoke("diff", "docs/a", cwd=root).stdout.startswith("--- docs/a (adopted)\n+++ docs/a (file)\n")
+    assert invoke("diff", "docs/a", "--json", cwd=root).json["adopted"] == "# Hello\n"
+    (root / "contentops.lock").write_text(re.sub(r'"adopted":"[^"]*",', "", _lock(root)))
+    assert {one["state"] for one in invoke("status", "--json", cwd=root).json["items"]} == {"adopted"}
+    assert "taken over as it was" in invoke("diff", "docs/a", cwd=root).stderr
 
 
 def test_front_matter_that_readers_differ_about_is_not_declared(project: Build, invoke: Run) -> None:

@@ -277,6 +277,10 @@ def test_an_edit_is_seen_everywhere(invoke: Run, applied: Path) -> None:
     assert text.endswith("+A person's words.\n")
     assert invoke("diff", "welcome", "--json", cwd=applied).json["same"] is False
     assert "welcome          edited " in invoke("status", cwd=applied).stdout
+    for _ in range(2):  # waiting to be saved, then saved
+        selected = invoke("status", "--select", "state:edited", "--json", cwd=applied).json["items"]
+        assert [(one["id"], one["state"]) for one in selected] == [("welcome", "edited")]
+        assert invoke("apply", "--yes", cwd=applied).code == 0
     held = invoke("apply", "--yes", "--var", "company=Other", "--select", "welcome", cwd=applied)
     assert held.code == 3
     assert "! welcome  blocked" in held.stdout

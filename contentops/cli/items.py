@@ -173,7 +173,7 @@ def _origin(origin: Mapping[str, Any]) -> str:
 @click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", help="What to print.")
 @server_options
 def diff(session: Session, item: str, side: str, section: str, form: str) -> None:
-    """Show, by words, how the file of ITEM differs from the text that was generated for it.
+    """Show, by words, how the file of ITEM differs from the text that was generated for it, or adopted.
 
     Or from the text on the server (`--remote`), or how the text, the front matter and the request would change by what
     is planned (`--plan`). Front matter counts as far as contentops wrote it. Without colours, words that are gone stand

@@ -244,6 +244,7 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
             generated=step.generated,
             outline=step.outline,
             generated_at=step.generated_at,
+            adopted=NOTHING,
             promoted=step.body,
             promoted_from=_promoted_from(item),
             declined=NOTHING,
@@ -262,6 +263,7 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
     return structs.replace(
         record,
         generated=generated,
+        adopted=record.adopted if not generated else NOTHING,
         promoted=NOTHING,
         promoted_from="",
         declined=NOTHING,

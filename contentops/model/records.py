@@ -63,6 +63,8 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     """As last written."""
     generated: Digest = NOTHING
     """Body digest of the last text a job made for this item, with sections it made again; empty if adopted."""
+    adopted: Digest = NOTHING
+    """Body digest of the text that was adopted or imported; empty: none, not known, or a job made one since."""
     promoted: Digest = NOTHING
     """Body digest of another environment's text that was last taken; empty: none.
 

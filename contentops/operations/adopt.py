@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from contentops.atomic_io import read_file
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
-from contentops.documents.front_matter import TITLE_KEY
+from contentops.documents.front_matter import TITLE_KEY, split
 from contentops.documents.paths import check_output, collision_key
 from contentops.errors import Diagnostic, InputError, Location, OutputError, UsageError
 from contentops.manifests.declare import SPEC_FIELDS, Existing
@@ -132,6 +132,10 @@ def adopt(
         desired = drafted.draft.desired if drafted is not None else workspace.desired
         specs = {str(spec.id): spec for spec in desired.specs}
         records = [record_of(project, specs[one.id], found.files[one.path]) for one in adoption.taken]
+        outputs = Outputs(project.root)
+        for record in records:
+            # What a person changes later is told from it.
+            workspace.cache.keep_body(record.adopted, split(outputs.read(record.output)).body)
         if records:
             workspace.store.note("adopt", *records)
         # An earlier run may have been stopped before its records came into the lock.

@@ -109,6 +109,7 @@ def record_of(project: Project, spec: Spec, file: Observed) -> Record:
         dialect=project.api.dialect,
         output=spec.output,
         title=file.title,
+        adopted=file.body,
         metadata={key: value for key, value in front.items() if is_same_json(file.front.get(key), value)},
         used=spec.used,
         protected=spec.protected,

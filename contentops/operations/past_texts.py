@@ -73,7 +73,7 @@ class PastTexts:
 
     def _files(self, digest: Digest) -> Iterator[str]:
         """The files that may have, or have had, the text, each at the path of today."""
-        yield from (one.output for one in self._state.records.values() if digest in one.bodies)
+        yield from (one.output for one in self._state.records.values() if digest in (*one.bodies, one.adopted))
         for entry in self._state.entries.values():
             if entry.body == digest:
                 now = self._state.records.get(entry.item)

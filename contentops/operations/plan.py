@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs, to_builtins
 
-from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, did_you_mean
@@ -131,7 +130,7 @@ def status(
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
     known = sorted({*found.specs, *found.state.records, *changes})
     items = selected(choice, [candidate(id_, found, changes) for id_ in known])
-    return tuple(_status(item, found, notes.get(item.id, "")) for item in items), findings
+    return tuple(_status(item, notes.get(item.id, "")) for item in items), findings
 
 
 def _as_recorded(record: Record) -> Spec:
@@ -152,15 +151,16 @@ def candidate(id_: ItemId, found: PlanInputs, changes: Mapping[ItemId, Change]) 
     """What selectors see of an item, by the sides that were gathered and the changes that follow."""
     change, record, spec = changes.get(id_), found.state.records.get(id_), found.specs.get(id_)
     output = record.output if record else spec.output if spec else change.target if change else ""
-    return Candidate(id=id_, spec=spec, change=change, entries=found.entries.get(id_, ()), path=output)
+    file = found.observe(record.output) if record else None
+    entries = found.entries.get(id_, ())
+    return Candidate(id=id_, spec=spec, change=change, entries=entries, path=output, record=record, file=file)
 
 
-def _status(item: Candidate, found: PlanInputs, drift: str) -> ItemStatus:
-    change, record = item.change, found.state.records.get(item.id)
-    observed = found.observe(record.output) if record else None
+def _status(item: Candidate, drift: str) -> ItemStatus:
+    change, record = item.change, item.record
     return ItemStatus(
         id=item.id,
-        state=_word(change, record, item.states, edited=_edited(record, observed)),
+        state=_word(change, record, item.states),
         output=item.path,
         credits=record.credits if record else 0,
         generated_at=record.generated_at if record else "",
@@ -174,13 +174,7 @@ def _origin(record: Record | None) -> str:
     return f"from `{record.promoted_from}`" if record is not None and record.promoted_from else ""
 
 
-def _edited(record: Record | None, observed: Any) -> bool:
-    if record is None or not record.generated or not observed or not observed.exists:
-        return False
-    return observed.body not in (record.generated, record.promoted if record.is_promoted else NOTHING)
-
-
-def _word(change: Change | None, record: Record | None, states: frozenset[str], *, edited: bool) -> str:
+def _word(change: Change | None, record: Record | None, states: frozenset[str]) -> str:
     for word in ("orphan", "blocked", "pending", "unknown", "open", "new", "missing", "changed"):
         if word in states:
             return word
@@ -188,7 +182,7 @@ def _word(change: Change | None, record: Record | None, states: frozenset[str], 
         return "promotable"
     if change is not None and change.action is Action.PULL:
         return "edited there"
-    if edited:
+    if "edited" in states:
         return "edited"
     if change is not None and change.action not in (Action.NONE, Action.DRAIN):
         return "moved" if change.has(Move) else "unsaved" if change.names == ("save",) else "changed"

@@ -62,19 +62,20 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 
 def from_generated(project: Project, item: str) -> Difference:
-    """From the text last generated to the file, and from the front matter last written.
+    """From the text last generated, promoted or adopted to the file, and from the front matter last written.
 
-    Raises UsageError where nothing was generated, OutputError for a file that cannot be read, StateError where the
+    Raises UsageError where there is none, OutputError for a file that cannot be read, StateError where the
     text is not here.
     """
     state, record = recorded(project, item)
     observed, file = _file(project, record)
+    side = "adopted" if record.adopted and not (record.generated or record.promoted) else "generated"
     with open_cache(project, write=False) as cache:
         past = PastTexts(project, state, cache)
-        made = record.generated or record.promoted
+        made = record.generated or record.promoted or record.adopted
         text = file if observed.body == made else past.text(made)
     if text is None:
-        message = f"the text generated for `{item}` is neither in the cache nor in git's history of `{record.output}`"
+        message = f"the text {side} for `{item}` is neither in the cache nor in git's history of `{record.output}`"
         hint = past.why_missing() or "`contentops history` lists the texts and where each is"
         if not made:
             message, hint = f"`{item}` was taken over as it was; no text was generated for it", "see `git diff`"
@@ -82,7 +83,7 @@ def from_generated(project: Project, item: str) -> Difference:
     entries = [entry for entry in state.entries.values() if entry.item == item]
     front = {one.key: (one.before, one.after) for one in drifted(project, record, observed, entries)}
     note = f"its text was taken from `{record.promoted_from}`" if record.promoted_from else ""
-    return Difference(old="generated", new="file", before=text, after=file, front=front, note=note)
+    return Difference(old=side, new="file", before=text, after=file, front=front, note=note)
 
 
 def from_remote(

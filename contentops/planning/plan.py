@@ -198,7 +198,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
             change, more = decide(item)
             change = change and beside_others(inputs, change, queued)
             notes += more
-        yield Candidate(id=spec.id, spec=spec, change=change, entries=held)
+        yield Candidate(id=spec.id, spec=spec, change=change, entries=held, record=item.own, file=file)
     notes += _left_behind(inputs, standing)
     gone = (records.keys() | entries.keys()) - specs.keys() - {orphan.id for orphan in orphans.values()}
     if not gone:
@@ -213,7 +213,8 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
         change, note = decide_gone(inputs, record, held, shared=taken)
         change = change and beside_others(inputs, change, queued)
         notes += [note] if note else []
-        yield Candidate(id=id_, spec=None, change=change, entries=held, path=record.output if record else "")
+        path, there = (record.output, inputs.observe(record.output)) if record is not None else ("", None)
+        yield Candidate(id=id_, spec=None, change=change, entries=held, path=path, record=record, file=there)
 
 
 def _left_behind(inputs: PlanInputs, standing: set[str]) -> Iterator[Note]:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.errors import UsageError, near, nearest, suggest
-from contentops.model import Action, Move, Save, Write
-from contentops.planning.inputs import failed_attempts, is_edited
+from contentops.model import Action, Move
+from contentops.planning.inputs import failed_attempts, is_changed_by_hand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from contentops.model import Change, ItemId, OpenEntry, Spec
+    from contentops.model import Change, ItemId, Observed, OpenEntry, Record, Spec
     from contentops.planning.inputs import Choice
 
 METHODS = ("tag", "template", "style", "path", "state", "result")
@@ -31,6 +31,9 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     entries: tuple[OpenEntry, ...] = ()
     path: str = ""
     """Its output, where neither spec nor change tells it."""
+    record: Record | None = None
+    file: Observed | None = None
+    """Its file as it stands, where the record knows one."""
 
     @property
     def failed(self) -> bool:
@@ -41,13 +44,13 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     def states(self) -> frozenset[str]:
         """The `state:` words that hold for it."""
         change, spec = self.change, self.spec
-        found = {"orphan": spec is None, "failed": self.failed}
+        found = {"orphan": spec is None, "failed": self.failed, "edited": self._is_edited}
         if change is not None:
             kinds = {reason.kind for reason in change.reasons}
             found |= {
                 "new": change.record is None and spec is not None,
                 "changed": bool(kinds & {"changed", "added", "removed", "made-by-local"}),
-                "edited": bool(kinds & {"edited", "edited-there"}) or _saves_an_edit(change),
+                "edited": self._is_edited or "edited-there" in kinds,
                 "missing": change.action is Action.RESTORE or change.blocked in ("missing", "text-lost"),
                 "moved": change.has(Move),
                 "open": change.entry is not None or bool(change.drains),
@@ -56,6 +59,14 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
                 "pending": change.action is Action.PENDING,
             }
         return frozenset(name for name, holds in found.items() if holds)
+
+    @property
+    def _is_edited(self) -> bool:
+        return (
+            self.record is not None
+            and self.file is not None
+            and is_changed_by_hand(self.file, self.record, self.entries)
+        )
 
     def matches(self, selector: str) -> bool:
         """Whether a selector that `check_selectors` let through names it."""
@@ -80,14 +91,6 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
                 return (spec.request.style,) if spec else ()
             case _:
                 return (spec.output if spec else self.change.target if self.change else self.path,)
-
-
-def _saves_an_edit(change: Change) -> bool:
-    """Whether the change tells the server of a text that a person edited and it had in another form."""
-    record = change.record
-    if record is None or record.saved is None or not change.has(Save) or change.has(Write):
-        return False
-    return is_edited(change.file, record)
 
 
 def check_selectors(selectors: Iterable[str]) -> None:
