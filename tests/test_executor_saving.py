@@ -12,6 +12,7 @@ from contentops.model import Save
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed, Stored, on
 from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.repositories import cloned, in_git
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -553,6 +554,25 @@ def test_a_title_edited_after_a_save_that_was_lost_comes_into_the_file(root: Pat
     assert results(scene.apply(refresh=True)) == {"one": "done"}
     assert "title: A title of theirs" in scene.read("out/one.md")
     assert copy.title == "A title of theirs"
+
+
+def test_a_title_that_another_clone_has_saved_is_not_stored_over(tmp_path: Path) -> None:
+    """The words of someone whose lock is not here yet, under a body that is the same."""
+    first = Scene(tmp_path / "first", FakeApi(duration=30, auto_save=True, names_content=False))
+    first.write("content/blog.yaml", blog("one"))
+    in_git(first, "One item")
+    second = cloned(first, tmp_path / "second")
+    first.apply()
+    first.edit("out/one.md", "title: ", "title: A title of theirs, not ")
+    first.apply()
+    (stored,) = first.api.contents.values()
+    title = stored.title
+    assert title.startswith("A title of theirs")
+    run = second.apply()
+    assert run is not None
+    assert results(run) == {"one": "blocked"}
+    assert stored.id in run.outcomes[0].error
+    assert ([one.title for one in first.api.contents.values()], first.api.credits) == ([title], 4)
 
 
 def test_the_content_of_another_request_is_not_ours(root: Path) -> None:

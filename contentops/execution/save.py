@@ -302,7 +302,7 @@ async def _check_still_ours(ctx: Context, draft: Draft, found: StoredContent) ->
 def _is_known(draft: Draft, stored: StoredContent) -> bool:
     """Whether a content with a text of our request holds no words but ours; where that cannot be told, it does not."""
     titles, bodies = _known(draft)
-    titles_known = not stored.title or title_digest(stored.title) in {stored.sent_title, *titles}
+    titles_known = not stored.title or title_digest(stored.title) in titles
     return titles_known and (stored.is_of(draft) or bool(stored.bodies & bodies))
 
 
