@@ -13,6 +13,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from contentops import sections
 from contentops.server import contents
 from contentops.server.engines import EngineError, WrittenText
 from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError
@@ -303,25 +304,41 @@ def tidy(text: str, heading: str, level: int) -> str:
     """A model's answer as the text under `heading`: unwrapped, without the heading itself, nothing left open."""
     wrapped = _WRAPPED.match(text)
     inner = (wrapped[2] if wrapped and wrapped[1] not in wrapped[2] else text).strip("\n")
-    first, _, rest = inner.partition("\n")
-    bare = first.strip().strip("#*_: \t")
-    if bare and " ".join(bare.split()).casefold() == " ".join(heading.split()).casefold():
-        inner = rest
+    lines = inner.split("\n")
+    first = next(sections.found(inner), None)
+    # Small models write it in bold, or plainly, as often as with the marks of a heading.
+    end, named = (first.end, first.text) if first is not None and first.first == 0 else (1, lines[0])
+    if (named := sections.bare(named.strip().strip("#*_: \t"))) and named == sections.bare(heading):
+        inner = "\n".join(lines[end:])
     return contents.nested(inner.strip("\n"), level).strip("\n")
 
 
 _LABELS = {"audience", "brand voice", "brief", "field", "key points", "objective", "readers", "style"}
 _LABELS |= {"target audience", "tone", "topic", "voice", "word count", "word count target"}
-"""Labels of prompts that an article may use too: one such line is no proof."""
-_ORDERS = ("The point it makes:", "What belongs here:", "The text before it ends", "Text to edit:", "What to change:")
+"""Labels of prompts that an article may use too: only a whole line of the brief is proof."""
 _LABELLED = re.compile(r"(?m)^[ \t#*_>-]*(\w[\w ]{2,30}?)[ \t*_]*:(.*)$")
+_ORDER = re.compile(
+    r"^[ \t*_>-]*(?:(?:The point it makes|What belongs here): "
+    r"|(?:The text before it ends like this|The document around it|The section says now|Text to edit):[ \t*_]*$)",
+    re.MULTILINE,
+)
+# Whole phrases: a writer too says `of course I will`, `I can't help but`, `here is the thing:`.
+_PIECE = r"(?:text|section|article|version|draft|passage|paragraphs?|post|introduction|conclusion|rewrite|revision)"
+_WORK = r"(?:write|rewrite|revise|edit|help you|provide|create|draft|make (?:the|those|these) changes)"
+_COMPLY = r"(?:help(?: you)? with|assist(?: you)? with|fulfill|complete|comply with|write)"
+_CHANGES = (
+    r"(?:me to (?:add|adjust|change|edit|expand|make|revise)|any (?:further )?(?:adjustments|changes|edits|revisions))"
+)
 _ASSISTANT = re.compile(
     r"\A[^\w\n]*(?:"
-    r"(?:sure|certainly|of course|absolutely|okay)[,!.:]*\s+(?:here(?:'s| is| are) |i(?:'ll|'d| can| will) )"
-    r"|here(?:'s| is| are) (?:the|your|a|an) [^\n]*:\s*$"
-    r"|(?:i'm|i am) sorry,? but i |i can(?:'t|not) (?:help|assist|fulfill|write) )"
+    rf"(?:sure|certainly|of course|absolutely|okay)(?:[,!.:]*\s+here(?:'s| is| are) [^\n]*\b{_PIECE}\b"
+    rf"|[,!.:]+\s+i(?:'ll|'d be happy to| can| will) {_WORK}\b)"
+    rf"|here(?:'s| is| are) (?:the|your|a|an) (?:\w+ )?{_PIECE}\b[^\n]*:\s*$"
+    rf"|(?:(?:i'm|i am) sorry,? but )?i (?:can't|cannot|am unable to) {_COMPLY} (?:that|this|your)(?:[.,!]|"
+    rf" (?:request|{_PIECE})\b)"
+    r")"
     r"|^[^\w\n]*as an ai (?:language )?(?:model|assistant), i "
-    r"|^[^\w\n]*let me know if you(?:'d like| would like| want| need) (?:me|any) ",
+    rf"|^[^\w\n]*let me know if you(?:'d like| would like| want| need) {_CHANGES}\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _PARAGRAPH = 40
@@ -338,7 +355,7 @@ def no_article(text: str, before: str, task: WritingTask) -> str:
     asked = {line.casefold().strip(" .") for line in f"{_system(task)}\n{brief(task)}".split("\n")}
     labelled = [found.groups() for found in _LABELLED.finditer(text) if found[1].casefold() in _LABELS]
     echoed = any(f"{label}: {value.strip(' *_.')}".casefold() in asked for label, value in labelled)
-    if echoed or len(labelled) > 1 or any(order in text for order in _ORDERS):
+    if echoed or _ORDER.search(text):
         return "repeats the brief"
     if _ASSISTANT.search(text.replace("\u2019", "'")):
         return "speaks as an assistant"
