@@ -46,13 +46,14 @@ def _files(root: Path) -> dict[str, bytes]:
 def test_what_is_deposited_is_worked_off_and_written_for_nothing(
     project: Build, invoke: Run, server: Served, database: str
 ) -> None:
-    """A deposit changes nothing here and pays for nothing; a worker pays once; an apply writes the files for nothing."""
+    """A deposit writes no more here than whose it is, and pays for nothing; a worker pays once; an apply writes the files for nothing."""
     root, env = _checkout(project, server, "one", "{} (first)", "a", "b", "c"), _env(database)
     before = _files(root)
     done = invoke("apply", "--detach", "--yes", cwd=root, env=env)
     assert done.code == 0, done.stderr
     assert "Queued 3 submits for 12 credits" in done.stdout
-    assert _files(root) == before
+    assert _files(root).keys() - before.keys() <= {"contentops.lock", ".gitattributes"}
+    assert _files(root).items() >= before.items()
     assert not server.jobs("(first)")
     listed = invoke("queue", "--json", env=env).json
     assert [(one["item"], one["state"]) for one in listed["submits"]] == [
@@ -70,6 +71,19 @@ def test_what_is_deposited_is_worked_off_and_written_for_nothing(
     assert applied.code == 0, applied.stderr
     assert list(tree(root)) == ["out/a.md", "out/b.md", "out/c.md"]
     assert len(server.charges("(first)")) == 3
+
+
+def test_a_project_that_is_renamed_while_it_waits_is_paid_once(
+    project: Build, invoke: Run, server: Served, database: str
+) -> None:
+    """The lock of the first deposit says whose it is, whatever the project is called by then."""
+    root, env = _checkout(project, server, "one", "{} (another name)", "a", "b"), _env(database)
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    settings = (root / "contentops.yaml").read_text()
+    (root / "contentops.yaml").write_text(settings.replace("acme-blog", "renamed"))
+    for command in (("apply", "--detach", "--yes"), ("work", "--once"), ("apply", "--yes")):
+        assert invoke(*command, cwd=root, env=env).code == 0
+    assert server.charges("(another name)") == ["a (another name)", "b (another name)"]
 
 
 def test_a_killed_worker_s_work_is_taken_over(project: Build, invoke: Run, server: Served, database: str) -> None:

@@ -135,17 +135,40 @@ def test_a_shallow_clone_applies_nothing_before_there_is_a_lock(tmp_path: Path) 
     assert len(scene.api.generations) == 1
 
 
-def test_nothing_is_queued_before_the_first_commit(tmp_path: Path) -> None:
-    """No file here says what was queued, so a first commit would make it unknown to the next command."""
-    scene = _scene(tmp_path)
-    _git(scene, "init", "--quiet")
-    environ = {**scene.world().environ, "CONTENTOPS_LEDGER": "postgresql://127.0.0.1:9/none"}
+def _queue(scene: Scene, database: str) -> str:
+    """The lineage of what a scene queues."""
+    environ = {**scene.world().environ, "CONTENTOPS_LEDGER": database}
     world = World(environ=environ, wall=scene.timeline.wall, transport=scene.api)
-    options = ApplyOptions()
-    with pytest.raises(Refused) as refused:
-        detach(scene.project, Choice(), options, confirm=lambda _: True, emit=print, show=lambda _: None, world=world)
-    assert refused.value.code == "no-first-commit"
-    assert "commit the project" in refused.value.hint
+    plan, _ = detach(
+        scene.project, Choice(), ApplyOptions(), confirm=lambda _: True, emit=print, show=lambda _: None, world=world
+    )
+    return plan.lineage
+
+
+def test_what_is_queued_before_the_first_commit_stays_ours(tmp_path: Path, database: str) -> None:
+    """The first deposit writes the lineage into a lock: neither a commit nor another name of the project changes it."""
+    scene = _scene(tmp_path / "a")
+    _git(scene, "init", "--quiet")
+    queued = _queue(scene, database)
+    in_git(scene, "A")
+    scene.edit("contentops.yaml", "acme-blog", "renamed")
+    assert scene.plan().lineage == queued == scene.state.lineage
+    lock = scene.read("contentops.lock")
+    assert _queue(scene, database) == queued
+    assert scene.read("contentops.lock") == lock
+
+
+def test_two_repositories_of_one_name_share_no_row_of_a_ledger(tmp_path: Path, database: str) -> None:
+    """Neither sees what the other one has queued, finishes it or drains it."""
+    scenes = [_scene(tmp_path / name, name) for name in ("a", "b")]
+    first, second = (_queue(scene, database) for scene in scenes)
+    assert first != second
+    for scene in scenes:
+        scene.write("contentops.yaml", scene.read("contentops.yaml") + f"ledger: '{database}'\n")
+        scene.write("content/blog.yaml", blog("two"))
+        (note,) = scene.plan().notes
+        assert (note.kind, "1 submit waits" in note.message) == ("queued", True)
+        assert results(scene.apply()) == {"two": "done"}
 
 
 def test_equal_texts_of_two_repositories_are_two_contents(tmp_path: Path) -> None:

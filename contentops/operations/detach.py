@@ -17,7 +17,7 @@ from contentops.operations.connection import credentials
 from contentops.operations.lineage import check_lineage
 from contentops.operations.look import plan_of
 from contentops.operations.plan import gathered
-from contentops.operations.workspace import World, has_ledger, open_workspace
+from contentops.operations.workspace import World, has_ledger, open_store, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,9 @@ def detach(
 ) -> tuple[Plan, Detached | None]:
     """Plan, show, ask, and queue what would be submitted; None where the answer is no, or there is nothing to do.
 
-    Nothing in the checkout changes. Raises what `apply` raises, and StateError where the project has no ledger.
+    Nothing in the checkout changes, but that a first lock says whose submits these are.
+
+    Raises what `apply` raises, and StateError where the project has no ledger.
     """
     if not has_ledger(project, world.environ):
         raise _no_ledger(project)
@@ -54,7 +56,7 @@ def detach(
         show(planned)
         check_allowed(project, planned, options, world)
         if workspace.store.is_first:
-            check_lineage(project, keeps=False)
+            check_lineage(project)
         rows, gone = submits_of(planned, project.api.job_timeout), needless(planned)
         waiting = sum(bool(change.steps) and _submit(change) is None for change in planned.changes)
         if not (rows or gone):
@@ -64,6 +66,10 @@ def detach(
             return planned, None
         account = account_of(project.api, known.key)
         with ledger.depositing(project, workspace.store, account, world) as queue:
+            if workspace.store.is_first:
+                # What is queued is found by it again, also where the project is called otherwise by then.
+                with open_store(project, world, write=True) as store:
+                    store.begin()
             if lost := queue.withdraw(gone):
                 raise begun_elsewhere(lost)
             queued = queue.deposit(rows)

@@ -20,19 +20,14 @@ def first_lineage(project: Project) -> str:
     return _others(project) or lineage_of(project.name, _first_commit(project))
 
 
-def check_lineage(project: Project, *, keeps: bool = True) -> None:
-    """Raise Refused where a first lineage is not that of other clones, or of this one later: they would pay again.
-
-    `keeps`: what is done now writes the lineage down here.
-    """
+def check_lineage(project: Project) -> None:
+    """Raise Refused where a first lineage is not that of other clones: they would pay again."""
     if project.api.base_url == "local" or not in_repository(project.root) or _others(project):
         return
     if is_shallow(project.root):
         hint = "`git fetch --unshallow` brings it, in CI `fetch-depth: 0` of actions/checkout"
         hint += "; or apply in a whole clone, and commit the lock"
         raise _no_first_commit("this clone is shallow", hint)
-    if not keeps and not _first_commit(project):
-        raise _no_first_commit("git shows no commit here", "commit the project first, then queue its submits")
 
 
 def _others(project: Project) -> str:

@@ -207,6 +207,19 @@ class StateStore:
         self._image.clear()
         return target != data
 
+    def begin(self) -> None:
+        """Write a first lock that says whose state this is, and no more; nothing where that is known.
+
+        Raises StateError if the disk refuses.
+        """
+        self._must_write()
+        if not self.is_first:
+            return
+        locks.ensure(self._root, self._disk)
+        target = self._working.lock_bytes()
+        self._disk.replace(self.lock_path, target, PUBLIC)
+        self._seen, self.is_first = digest_bytes(target), False
+
     def rehearse(self, submits: int) -> None:
         """Try all that a run with so many submits has to write, so that nothing is paid for that cannot be recorded.
 
