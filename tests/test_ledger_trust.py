@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from msgspec import structs
+from psycopg.conninfo import conninfo_to_dict
 
 from contentops.api import trust
 from contentops.errors import Refused
-from contentops.ledger.address import beyond_plain, remote_servers
+from contentops.ledger.address import beyond_plain, remote_servers, with_operators_tls
 from contentops.ledger.session import LedgerAway, LedgerSession
 from contentops.operations.ledger import address
 from contentops.operations.workspace import World, open_project
@@ -85,6 +86,42 @@ def test_an_address_in_a_file_says_where_the_ledger_is_and_no_more() -> None:
     assert beyond_plain("postgresql://me@h:1/d?sslmode=require&target_session_attrs=read-write") == ()
     for setting in ("require_auth=password", "passfile=/x", "sslkeylogfile=/x", "password=x", "options=-c%20a%3Db"):
         assert beyond_plain(f"postgresql://h/d?{setting}") == (setting.partition("=")[0],)
+
+
+@pytest.mark.parametrize(
+    ("own", "stated", "used"),
+    [
+        ("verify-full", "?sslmode=disable", "verify-full"),
+        ("verify-full", "?sslmode=require", "verify-full"),
+        ("verify-full", "", None),
+        ("require", "?sslmode=verify-full", "verify-full"),
+        ("disable", "?sslmode=require", "require"),
+        (None, "?sslmode=disable", "prefer"),
+        (None, "?sslmode=verify-ca", "verify-ca"),
+        ("nonsense", "?sslmode=disable", "disable"),
+    ],
+)
+def test_a_file_may_only_tighten_how_the_ledger_is_reached(
+    project: Build, monkeypatch: pytest.MonkeyPatch, own: str | None, stated: str, used: str | None
+) -> None:
+    """An `sslmode` in the repository that is weaker than the machine's own counts for nothing."""
+    monkeypatch.delenv("PGSSLMODE", raising=False)
+    if own:
+        monkeypatch.setenv("PGSSLMODE", own)
+    found = address(_open(project, f"postgresql://127.0.0.1/d{stated}"), World(environ={}))
+    assert conninfo_to_dict(found).get("sslmode") == used
+    assert conninfo_to_dict(found)["host"] == "127.0.0.1"
+
+
+def test_a_file_may_not_override_the_tls_of_a_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not of one that it names, and not of the one in `PGSERVICE`."""
+    assert beyond_plain("postgresql:///d?service=acme&sslmode=disable") == ("sslmode",)
+    services = tmp_path / "services.conf"
+    services.write_text("[acme]\nsslmode=verify-full\n", encoding="utf-8")
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    monkeypatch.setenv("PGSERVICE", "acme")
+    monkeypatch.delenv("PGSSLMODE", raising=False)
+    assert conninfo_to_dict(with_operators_tls("postgresql://h/d?sslmode=disable"))["sslmode"] == "verify-full"
 
 
 def test_apply_uses_no_ledger_that_only_the_repository_names(project: Build, invoke: Run, home: dict[str, str]) -> None:

@@ -13,6 +13,8 @@ from contentops.loopback import is_loopback
 PORT = "5432"
 _PLAIN = frozenset({"host", "hostaddr", "port", "dbname", "user", "sslmode", "service", "target_session_attrs"})
 """What an address in a file may say. All else decides how one proves who one is, or names files of a machine."""
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+"""From the weakest to the strictest."""
 REQUIRED = "scram-sha-256,none"
 """How a server may ask for a password: never for the words themselves, nor for their MD5."""
 _KNOWS_REQUIRED = 160_000
@@ -32,9 +34,27 @@ def _parts(url: str) -> dict[str, Any]:
 def beyond_plain(url: str) -> tuple[str, ...]:
     """The settings of an address that no file of a repository may make."""
     try:
-        return tuple(sorted(_parts(url).keys() - _PLAIN))
+        stated = _parts(url).keys()
     except psycopg.ProgrammingError:
         return ()
+    # A service has an `sslmode` of its own, which cannot be known here and would be overridden.
+    return tuple(sorted(stated - _PLAIN | (stated & {"sslmode"} if "service" in stated else set())))
+
+
+def with_operators_tls(url: str) -> str:
+    """An address from a file, with the `sslmode` of this machine where the file's is weaker; a file may only tighten.
+
+    This machine's is `PGSSLMODE`, else that of the service in `PGSERVICE`, else libpq's own default.
+    """
+    try:
+        stated = str(_parts(url).get("sslmode") or "")
+    except psycopg.ProgrammingError:
+        return url
+    options = psycopg.pq.Conninfo.get_defaults()
+    own = next((option.val.decode() for option in options if option.keyword == b"sslmode" and option.val), "")
+    if {stated, own} <= {*_SSL_MODES} and _SSL_MODES.index(stated) < _SSL_MODES.index(own):
+        return make_conninfo(url, sslmode=own)
+    return url
 
 
 def remote_servers(url: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from contentops.api import trust
 from contentops.ci.runner import run_page
 from contentops.errors import Diagnostic, NotShared, Refused, Severity, StateError
 from contentops.ledger.account import account_of, sign_in
-from contentops.ledger.address import beyond_plain, remote_servers
+from contentops.ledger.address import beyond_plain, remote_servers, with_operators_tls
 from contentops.ledger.applying import applying
 from contentops.ledger.entries import EntryOwner
 from contentops.ledger.limiter import SharedLimiter
@@ -66,7 +66,7 @@ def address(project: Project, world: World) -> str:
         if world.ask is None or not world.ask(question):
             raise trust.unlisted_ledger(visible(place), environ)
         trust.remember(place, environ, "ledgers")
-    return url
+    return with_operators_tls(url)
 
 
 @contextlib.contextmanager
