@@ -21,6 +21,19 @@ SECRETS = {
     "WRITERZROOM_USER_ID": "user-planted",
     "CONTENTOPS_KEY_VARIABLES": "ACME_KEY",
     "ACME_KEY": "acme_planted",
+    "CONTENTOPS_LEDGER": "postgresql://me:planted@127.0.0.1/d",
+    "PGPASSWORD": "pg_planted",
+    "AWS_SECRET_ACCESS_KEY": "aws_planted",
+    "ACTIONS_RUNTIME_TOKEN": "runtime_planted",
+}
+LOGIN = {
+    "GIT_ASKPASS": "/bin/ask",
+    "GIT_SSH_COMMAND": "ssh -i deploy",
+    "SSH_AUTH_SOCK": "/run/agent",
+    "https_proxy": "http://proxy:1",
+    "GH_TOKEN": "ghs_for_git",
+    "GIT_CONFIG_COUNT": "0",
+    "EMAIL": "me@example.org",
 }
 
 
@@ -60,7 +73,7 @@ def test_a_git_in_the_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the shim is a POSIX script")
-def test_no_child_knows_the_key(invoke: Run, tmp_path: Path) -> None:
+def test_no_child_knows_a_secret_that_is_none_of_gits(invoke: Run, tmp_path: Path) -> None:
     """Git runs hooks, filters and helpers, which its settings name; `validate` looks for what a pull request changed."""
     site, log = tmp_path / "site", tmp_path / "log"
     site.mkdir()
@@ -69,7 +82,13 @@ def test_no_child_knows_the_key(invoke: Run, tmp_path: Path) -> None:
     shim.parent.mkdir()
     shim.write_text(f"#!/bin/sh\nexport -p >> {log}\nexit 1\n", encoding="utf-8")
     shim.chmod(0o755)
-    runner = {"GITHUB_ACTIONS": "true", "GITHUB_BASE_REF": "main", "PATH": str(shim.parent), **SECRETS}
+    runner = {"GITHUB_ACTIONS": "true", "GITHUB_BASE_REF": "main", "PATH": str(shim.parent), **SECRETS, **LOGIN}
     assert invoke("validate", cwd=site, env=runner).code == 1
-    assert "GITHUB_BASE_REF" in log.read_text("utf-8")
-    assert "planted" not in log.read_text("utf-8")
+    said = log.read_text("utf-8")
+    assert "planted" not in said
+    for name, value in LOGIN.items():
+        assert f"export {name}='{value}'" in said.replace(chr(34), "'")
+    log.unlink()
+    named = {"CONTENTOPS_GIT_VARIABLES": "AWS_SECRET_ACCESS_KEY ACME_KEY"}
+    assert invoke("validate", cwd=site, env={**runner, **named}).code == 1
+    assert log.read_text("utf-8").count("planted") == log.read_text("utf-8").count("aws_planted") > 0

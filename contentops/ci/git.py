@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct, field
 
-from contentops.api.trust import secret_variables
 from contentops.errors import ContentopsError, UsageError
+from contentops.execution.child_environment import git_environment
 from contentops.execution.commands import find_program, is_program
 from contentops.sanitize import redact
 
@@ -132,9 +132,7 @@ def try_git(
 
     Raises GitFailed only where git cannot be started at all.
     """
-    # Hooks, filters and helpers of git are programs of others: none has a use for the key.
-    hidden = _LOCAL | secret_variables(os.environ)
-    environ = {name: value for name, value in os.environ.items() if name not in hidden}
+    environ = {name: value for name, value in git_environment(os.environ).items() if name not in _LOCAL}
     # The C locale keeps the messages we look for.
     environ |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(extra or {})}
     settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]

@@ -1,4 +1,4 @@
-"""Runs the programs that the project's settings name as checks: without a shell, without a key, within bounds."""
+"""Runs the programs that the project's settings name as checks: without a shell, without secrets, within bounds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Final
 
-from contentops.api.trust import secret_variables
+from contentops.execution.child_environment import check_environment
 from contentops.model import Finding
 from contentops.sanitize import clip, visible
 from contentops.state import state_dir
@@ -29,7 +29,6 @@ _READ: Final = 64 << 10
 _SHOWN: Final = 20
 _ROOM: Final = 300
 _GRACE: Final = 5.0
-_TOKENS: Final = frozenset({"GITHUB_TOKEN", "GH_TOKEN", "ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"})
 
 
 def run_commands(commands: Listed, root: Path, output: str, *, patience: float = PATIENCE) -> tuple[Finding, ...]:
@@ -87,14 +86,12 @@ def _run(argv: list[str], root: Path, patience: float) -> tuple[int, str]:
     program = _program(argv[0], root)
     if not program:
         return -1, "there is no such program; install it, or put it on the path"
-    hidden = secret_variables(os.environ) | _TOKENS
-    environ = {name: value for name, value in os.environ.items() if name not in hidden}
     with tempfile.TemporaryFile() as printed:
         try:
             child = subprocess.Popen(  # noqa: S603 - no shell; the words come from the project's own settings
                 [program, *argv[1:]],
                 cwd=root,
-                env=environ,
+                env=check_environment(os.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
