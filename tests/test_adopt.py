@@ -97,6 +97,50 @@ def test_files_of_every_kind_are_adopted_as_they_are(project: Build, invoke: Run
     assert invoke("diff", "docs/plain", cwd=root).stdout == "No difference.\n"
 
 
+def test_an_environment_may_put_adopted_items_elsewhere(project: Build, invoke: Run) -> None:
+    """Outputs follow from ids by a pattern that ranks below an environment's; what it does not give is stated."""
+    settings = f"{SETTINGS}environments: {{staging: {{output: 'staging/{{{{ item.id }}}}.md'}}}}\n"
+    files = {"docs/a.md": "A\n", "docs/b.mdx": "B\n", "docs/c d.md": "C\n", "docs/e.md": "E\n"}
+    root = project({"contentops.yaml": settings, **files})
+    for name in ("docs/a.md", "docs"):  # a new manifest, and one that is there
+        assert invoke("adopt", name, "--yes", cwd=root).code == 0
+        assert _is_empty(invoke, root)
+    assert re.findall("output: (.*)", _manifest(root)) == ['"{{ item.id }}.md"', "docs/b.mdx", "docs/c d.md"]
+    shown = [invoke("show", id_, "--env", "staging", "--json", cwd=root).json for id_ in ("docs/a", "docs/e", "docs/b")]
+    assert [one["output"] for one in shown] == ["staging/docs/a.md", "staging/docs/e.md", "docs/b.mdx"]
+
+
+def test_an_environment_of_its_own_output_adopts_as_well(project: Build, invoke: Run) -> None:
+    """Where an environment states a pattern, the files that are adopted for it stay where they are."""
+    settings = f"{SETTINGS}environments: {{staging: {{output: 'staging/{{{{ item.id }}}}.md'}}}}\n"
+    root = project({"contentops.yaml": settings, "docs/a.md": "A\n"})
+    assert invoke("adopt", "docs", "--env", "staging", "--yes", cwd=root).code == 0
+    assert invoke("plan", "--env", "staging", "--detailed-exitcode", cwd=root).code == 0
+
+
+def test_refusals_alike_are_grouped(project: Build, invoke: Run) -> None:
+    """Of a hundred files that cannot be taken for one reason, two are shown and some are named; JSON has all."""
+    bad = {f"docs/{number:03}.md": FILES["archetype"] for number in range(100)}
+    root = project({"contentops.yaml": SETTINGS, **bad, "docs/rule.md": "---\nid: [\n---\nText\n"})
+    ended = invoke("adopt", "docs", "--yes", cwd=root)
+    assert (ended.code, ended.stderr.count("error[not-adopted]")) == (3, 3)
+    assert "… and 98 like this (`--json` lists them all): `docs/002.md`, `docs/003.md`" in ended.stderr
+    assert " and 78 more\n" in ended.stderr
+    assert "101 errors" in ended.stderr
+    assert len(invoke("adopt", "docs", "--yes", "--json", cwd=root).json["findings"]) == 101
+
+
+def test_a_template_that_nothing_can_check_is_a_warning(project: Build, invoke: Run) -> None:
+    """Without a catalog of the server no one knows if it is offered."""
+    settings = "version: 1\nproject: acme\napi: {base_url: 'https://api.example.test/v1'}\n"
+    root = project({"contentops.yaml": settings, "docs/a.md": HELLO})
+    ended = invoke("adopt", "docs", "--template", "blog_artcle", "--style", "x", "--yes", cwd=root)
+    assert ended.code == 0
+    assert "warning[no-catalog]: template `blog_artcle` and style `x` are not checked" in ended.stderr
+    assert "`contentops catalog pull`" in ended.stderr
+    assert "no-catalog" not in invoke("adopt", "docs", "--yes", cwd=root).stderr
+
+
 def test_an_edit_of_an_adopted_text_is_seen(project: Build, invoke: Run) -> None:
     """By `diff`, `status` and selectors, against the text that was adopted; a lock that does not know that one has none."""
     root = project({"contentops.yaml": SETTINGS, "docs/a.md": HELLO, "docs/b.md": HELLO})
@@ -389,7 +433,7 @@ def test_items_without_a_template_are_told_apart_by_their_files(project: Build, 
     (root / "content/adopted.yaml").write_text(manifest.replace("docs/a", "docs/b"))
     plan = invoke("plan", "--json", cwd=root).json
     assert [one["blocked"] for one in plan["changes"]] == ["foreign-file"]
-    (root / "content/adopted.yaml").write_text(manifest.replace("id: docs/a", "id: letter"))
+    (root / "content/adopted.yaml").write_text(manifest.replace("id: docs/a", "id: letter\n    output: docs/a.md"))
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert '"id":"letter"' in _lock(root)
     assert (root / "docs/a.md").read_text() == "A\n"

@@ -168,7 +168,7 @@ class _Asked:
 
     def answer(self, found: Adoption) -> ExitCode:
         """Prints what was done, or would be."""
-        terminal.tell_findings(found.findings)
+        terminal.tell_findings(found.findings, grouped=True)
         values: dict[str, Json] = {
             "manifest": found.manifest,
             "added": found.added,

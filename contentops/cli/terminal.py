@@ -114,14 +114,14 @@ def tell_line(line: str) -> None:
     tell(visible(line))
 
 
-def tell_findings(findings: Iterable[Diagnostic], *, gap: bool = False) -> None:
-    """Prints findings to stderr; a `gap` keeps them apart from what follows."""
+def tell_findings(findings: Iterable[Diagnostic], *, gap: bool = False, grouped: bool = False) -> None:
+    """Prints findings to stderr; a `gap` keeps them apart from what follows, `grouped` puts those alike together."""
     shown = tuple(findings)
     if not shown:
         return
     from contentops.reporting.diagnostics import diagnostics_text
 
-    text = diagnostics_text(shown)
+    text = diagnostics_text(shown, grouped=grouped)
     tell(f"{text}\n" if gap else text)
 
 

@@ -7,6 +7,7 @@ an item that does not fit its template is declared without one.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from contentops.documents.front_matter import TITLE_KEY
 from contentops.documents.preset import apply_preset
 from contentops.errors import InputError, Severity, UsageError
 from contentops.manifests.load import load
+from contentops.yaml.read import read_yaml
 from contentops.yaml.syntax import JINJA
 from contentops.yaml.write import write_pair
 
@@ -86,10 +88,11 @@ def draft(
     Nothing is written. Raises UsageError where entries cannot be added without touching what is there, InputError where
     the manifests have errors of their own.
     """
-    entries = {text.id: _Entry(text, project) for text in texts}
+    pattern = _pattern(manifest, texts)
+    entries = {text.id: _Entry(text, project, by_pattern=pattern.of(text)) for text in texts}
     refused: dict[str, Diagnostic] = {}
     while True:
-        before, added, places = _composed(manifest, entries.values())
+        before, added, places = _composed(manifest, pattern.written, entries.values())
         whole = before + added
         try:
             desired = load(project, catalog, cache, {manifest.path: whole.encode()} if entries else {})
@@ -140,6 +143,8 @@ class _Entry:
     """Keys that defaults set and the file does not have as they say."""
     unfit: Diagnostic | None = None
     """Why it is declared without its template."""
+    by_pattern: bool = False
+    """Its output follows from its id by the manifest's defaults, so that an environment may state another one."""
 
     def __post_init__(self) -> None:
         declared = self.text.declared
@@ -175,6 +180,9 @@ class _Entry:
         """Leave out what would not come back as the file has it; returns whether there was anything."""
         said = self._said()
         other = set()
+        if self.by_pattern and spec.output != self.text.output:
+            self.by_pattern = False
+            return True
         for name, value in spec.metadata.items():
             [(key, wanted)] = apply_preset(preset, {name: value}).items()
             if key not in said or not is_same_json(said[key], wanted):
@@ -210,7 +218,7 @@ class _Entry:
             fields |= {name: literal(text.spec[name]) for name in SPEC_FIELDS if name in text.spec}
         if not text.save:
             fields["save"] = False
-        if text.output:
+        if text.output and not self.by_pattern:
             fields["output"] = literal(text.output)
         metadata = {name: literal(value) for name, value in self._said().items() if name not in self.omitted}
         metadata |= dict.fromkeys(sorted(self.erased))
@@ -232,13 +240,47 @@ _Places = dict[int, tuple[str, str, str]]
 """By line, the entry, the field and the key below it."""
 
 
-def _composed(manifest: Manifest, entries: Iterable[_Entry]) -> tuple[str, str, _Places]:
-    """What is there, what is added to it, and what each line of that belongs to."""
+class _Pattern(Struct, frozen=True):
+    """How outputs follow from ids: the ending of the names, and whether a new manifest says so; empty: they do not."""
+
+    ending: str = ""
+    is_new: bool = False
+
+    def of(self, text: Existing) -> bool:
+        """Whether the output of a text follows from its id."""
+        return bool(self.ending) and text.output == f"{text.id}{self.ending}"
+
+    @property
+    def written(self) -> list[str]:
+        """The lines that a new manifest says so with."""
+        return (
+            ["defaults:", *(f"  {line}" for line in write_pair("output", _BY_ID + self.ending))] if self.is_new else []
+        )
+
+
+_BY_ID: Final = "{{ item.id }}"
+
+
+def _pattern(manifest: Manifest, texts: Iterable[Existing]) -> _Pattern:
+    """The pattern of a manifest that is there, else the one that fits the most of the texts."""
+    if manifest.text is not None and _indent(manifest.path, manifest.text) is not None:
+        stated = (read_yaml(manifest.path, manifest.text.encode())[0].root or {}).get("defaults")
+        output = stated.get("output") if isinstance(stated, dict) else None
+        is_ours = isinstance(output, str) and output.startswith(_BY_ID)
+        return _Pattern(str(output).removeprefix(_BY_ID)) if is_ours else _Pattern()
+    fitting = Counter(
+        ending for text in texts if (ending := text.output.removeprefix(text.id)) in (".md", ".markdown", ".mdx")
+    )
+    return _Pattern(fitting.most_common(1)[0][0], is_new=True) if fitting else _Pattern()
+
+
+def _composed(manifest: Manifest, pattern: list[str], entries: Iterable[_Entry]) -> tuple[str, str, _Places]:
+    """What is there, what is added to it, and what each line of that belongs to; a new one begins with `pattern`."""
     before = manifest.text or ""
     indent = _indent(manifest.path, before)
     newline = "\r\n" if "\r\n" in before else "\n"
     gap = newline if before and not before.endswith("\n") else ""
-    added = [f"# {manifest.head}", "items:"] if indent is None else []
+    added = [f"# {manifest.head}", *pattern, "items:"] if indent is None else []
     first = before.count("\n") + bool(gap) + 1
     places: _Places = {}
     for entry in entries:

@@ -19,7 +19,7 @@ from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import TITLE_KEY, split
 from contentops.documents.paths import check_output, collision_key
-from contentops.errors import Diagnostic, InputError, Location, OutputError, UsageError
+from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError
 from contentops.manifests.declare import SPEC_FIELDS, Existing
 from contentops.manifests.discover import WILD, ProjectFiles, glob_matcher
 from contentops.manifests.schema import check_schema
@@ -37,7 +37,7 @@ from contentops.operations.declare import (
     without_template,
     write_manifest,
 )
-from contentops.operations.workspace import World, open_workspace, other_states
+from contentops.operations.workspace import World, catalog_of, open_workspace, other_states
 from contentops.planning.inputs import pending
 from contentops.planning.renames import apply_renames
 from contentops.yaml.read import MAX_BYTES, read_yaml
@@ -124,7 +124,7 @@ def adopt(
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         found = _find(workspace, names, options)
         drafted = drafted_for(workspace, options.into, found.new, "Items that were there before contentops: adopted.")
-        adoption = _adoption(found, drafted)
+        adoption = _adoption(found, drafted, checked=catalog_of(project) is not None)
         if not confirm(adoption):
             return adoption
         if drafted is not None and adoption.manifest:
@@ -326,7 +326,8 @@ def _id(path: str, stated: Json) -> str:
 # --- what comes of it --------------------------------------------------------------------------------------
 
 
-def _adoption(found: _Found, drafted: Drafted | None) -> Adoption:
+def _adoption(found: _Found, drafted: Drafted | None, *, checked: bool) -> Adoption:
+    """`checked`: whether a catalog says which templates and styles there are."""
     taken = [taken_of(spec, declared=True) for spec in found.declared]
     findings = list(found.findings)
     if drafted is not None:
@@ -339,6 +340,8 @@ def _adoption(found: _Found, drafted: Drafted | None) -> Adoption:
             if (unfit := made.unfit.get(text.id)) is not None:
                 findings.append(without_template(text.output, unfit))
             taken.append(taken_of(specs[text.id], declared=False, left_out=made.left_out.get(text.id, ())))
+        if not checked:
+            findings += _unchecked([specs[one.id] for one in taken if not one.declared])
     is_written = drafted is not None and any(not one.declared for one in taken)
     return Adoption(
         manifest=drafted.manifest.path if drafted is not None and is_written else "",
@@ -347,3 +350,16 @@ def _adoption(found: _Found, drafted: Drafted | None) -> Adoption:
         known=tuple(found.known),
         findings=tuple(sorted(findings, key=lambda one: one.message)),
     )
+
+
+def _unchecked(specs: Sequence[Spec]) -> list[Diagnostic]:
+    """A warning where items get templates or styles that no catalog can confirm."""
+    asked = [spec.request for spec in specs if spec.request.template]
+    kinds = (("template", {one.template for one in asked}), ("style", {one.style for one in asked}))
+    named = [f"{kind} `{name}`" for kind, names in kinds for name in sorted(names)]
+    if not named:
+        return []
+    listed = " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
+    message = f"{listed} {'is' if len(named) == 1 else 'are'} not checked: there is no catalog of this server"
+    hint = "run `contentops catalog pull`, commit `catalog.lock.json`, then `contentops validate`"
+    return [Diagnostic(code="no-catalog", message=message, severity=Severity.WARNING, hint=hint)]

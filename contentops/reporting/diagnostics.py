@@ -26,14 +26,19 @@ _ROOM = 100
 """Columns of a source line that are shown."""
 _TAB = 4
 _LIMIT = 100
+_ALIKE, _FIRST, _NAMED = 5, 2, 20
+"""How many findings alike are shown one by one, how many of more than those, and how many names of the rest."""
 
 
-def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT) -> str:
+def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT, grouped: bool = False) -> str:
     """The findings with their source lines and hints, and how many there are if there is more than one.
 
-    Beyond `limit`, errors come first and the rest is counted. Empty where there is nothing to say.
+    Beyond `limit`, errors come first and the rest is counted. `grouped` puts together those that say the same of
+    several files, and shows the first of many. Empty where there is nothing to say.
     """
     every = tuple(findings)
+    if grouped:
+        return "\n\n".join([*_groups(every), *([_count(every)] if len(every) > 1 else [])])
     shown: Sequence[Diagnostic] = every
     if len(every) > limit:
         shown = sorted(every, key=lambda finding: finding.severity is not Severity.ERROR)[:limit]
@@ -43,6 +48,23 @@ def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT) -> 
     if len(every) > 1:
         blocks.append(_count(every))
     return "\n\n".join(blocks)
+
+
+def _groups(findings: Iterable[Diagnostic]) -> Iterator[str]:
+    """Findings that differ in names alone stand together; of many of them only the first are shown."""
+    groups: dict[tuple[str, str, str], list[Diagnostic]] = {}
+    for finding in findings:
+        said = re.sub("`[^`]*`", "``", finding.message)
+        groups.setdefault((finding.severity.value, finding.code, said), []).append(finding)
+    for found in groups.values():
+        shown = found if len(found) <= _ALIKE else found[:_FIRST]
+        yield from map(_block, shown)
+        if len(found) > len(shown):
+            named = [f"`{visible(one.location.file)}`" for one in found[_FIRST:] if one.location is not None]
+            names = ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else "")
+            yield f"{ELLIPSIS} and {len(found) - len(shown):,} like this (`--json` lists them all): {names}".rstrip(
+                ": "
+            )
 
 
 def diagnostics_json(findings: Iterable[Diagnostic]) -> dict[str, Json]:
