@@ -73,7 +73,9 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-LONGEST = frozenset({"test_ledger_storm", "test_executor_weather", "test_ledger_away", "test_server_replicas"})
+LONGEST = frozenset(
+    {"test_ledger_storm", "test_executor_weather", "test_ledger_away", "test_server_replicas", "test_year"}
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
