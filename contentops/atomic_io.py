@@ -199,6 +199,14 @@ class Disk:
                 temporary.unlink()
 
 
+def touch(path: Path) -> None:
+    """Make a file newer, or make it. Raises StateError where that cannot be."""
+    try:
+        path.touch(mode=PUBLIC)
+    except OSError as error:
+        raise refused("touch", path, error) from error
+
+
 def refused(verb: str, path: Path, error: OSError) -> StateError:
     """The system's refusal as a failure a person can act on; `verb` is read or write."""
     if isinstance(error, NotAFile):

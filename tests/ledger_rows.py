@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from contentops.digest import Digest
 from contentops.ledger.entries import EntryOwner, EntryWriter
 from contentops.ledger.runner import COMING_BACK, Runner
+from contentops.ledger.session import LedgerSession
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
 from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from contentops.ledger.session import LedgerSession
 
 OWNER = EntryOwner(lineage="L", environment="", project="blog", account="acme")
 AGING = {"entry": ("made_at", "changed_at"), "text": ("made_at",), "runner": ("started_at",), "account": ("seen_at",)}
@@ -42,7 +41,7 @@ def text(item: str) -> StoredText:
 
 def fill(session: LedgerSession, entries: Iterable[OpenEntry], owner: EntryOwner = OWNER) -> None:
     """Writes entries, and a text for each that is paid, as a run does that has ended since."""
-    with session.another() as other:
+    with LedgerSession(session.url) as other:
         runner = Runner(other, kind="apply", who="someone@here")
         writer = EntryWriter(runner)
         known = list(entries)

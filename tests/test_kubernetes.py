@@ -98,9 +98,10 @@ class Node:
         kept = {"PATH": path, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
         root = self.folder / name
         root.mkdir()
+        arguments = [word.replace("$(ALIVE)", values.get("ALIVE", "")) for word in container["args"]]
         return subprocess.Popen(
             # The image's entry point is the program.
-            [*container.get("command", ["contentops"]), *container["args"]],
+            [*container.get("command", ["contentops"]), *arguments],
             cwd=root,
             env={**values, **kept},
             stdin=subprocess.DEVNULL,
@@ -151,16 +152,20 @@ def test_migrate_work_apply_and_gc_do_it_together(tmp_path: Path, database: str,
         "REPOSITORY": str(remote),
         "WORK": str(work),
         "HOME": str(work),
+        "ALIVE": str(work / "alive"),
     }
     node = Node(tmp_path / "node", values)
     assert "Made the tables" in node.run("migrate")
     _deposit(tmp_path / "site", values)
     with psycopg.connect(database, autocommit=True) as look, node.start("work") as worker:
         until(lambda: len(server.jobs()) > 0)
+        alive = _probed(values["ALIVE"])
         worker.send_signal(signal.SIGTERM)
         said, _ = worker.communicate(timeout=PATIENCE)
         states = [row[0] for row in look.execute("SELECT state FROM contentops.entry ORDER BY state").fetchall()]
     assert worker.returncode == 0, said
+    os.utime(values["ALIVE"], (0, 0))
+    assert (alive, _probed(values["ALIVE"])) == (True, False)
     assert set(states) <= {"paid", "queued"}, said
     assert states.count("paid") == len(server.charges()) > 0
     assert list((node.folder / "work").iterdir()) == []
@@ -170,6 +175,12 @@ def test_migrate_work_apply_and_gc_do_it_together(tmp_path: Path, database: str,
     assert [name for name in files if name.startswith("out/")] == ["out/a.md", "out/b.md", "out/c.md"]
     assert server.charges() == ["a", "b", "c"]
     assert "Nothing to let go of" in node.run("gc")
+
+
+def _probed(file: str) -> bool:
+    """Whether the probe of a worker that touches this file says that it lives."""
+    probe = pod("work")["containers"][0]["livenessProbe"]["exec"]["command"]
+    return subprocess.run(probe, env={**os.environ, "ALIVE": file}, check=False).returncode == 0
 
 
 def _deposit(root: Path, values: Mapping[str, str]) -> None:

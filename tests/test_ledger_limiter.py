@@ -203,7 +203,7 @@ def test_a_crash_of_the_database_forgets_nothing() -> None:
     """What was counted is on disk before it is granted."""
     with clusters.Cluster() as cluster, LedgerSession(cluster.url()) as session:
         schema.prepare(session)
-        with session.another() as own:
+        with LedgerSession(session.url) as own:
             limiter = SharedLimiter(own, ACCOUNT, 5)
             assert limiter.take(3, 0.0) == 3
             cluster.kill()

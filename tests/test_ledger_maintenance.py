@@ -314,7 +314,7 @@ def test_a_role_that_works_cannot_change_the_tables(role: tuple[str, str], invok
 
 def test_what_an_apply_wrote_is_kept_as_spent(session: LedgerSession) -> None:
     """A record takes its entry in: it is open no more, and was paid for; what was let go of beside it was not."""
-    with session.another() as other:
+    with LedgerSession(session.url) as other:
         writer = EntryWriter(Runner(other, kind="apply"))
         writer.note(OWNER, [entry("a", JobState.PAID), entry("b", JobState.UNKNOWN)])
         writer.flush()

@@ -159,4 +159,5 @@ def test_without_the_driver_it_is_said_how_to_get_it(project: Build, database: s
         assert ended.returncode == 1
         assert "error[ledger-driver]" in ended.stderr
         assert "pip install '.[postgres]'" in ended.stderr
-    assert run("plan").returncode == 0
+    for line in ("plan", "work --help", "queue --help", "queue cancel --help"):
+        assert run(*line.split()).returncode == 0, line

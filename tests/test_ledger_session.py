@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -79,29 +82,45 @@ def test_a_database_that_stays_away_ends_the_session(cluster: Cluster) -> None:
             session.run("SELECT 1")
 
 
-def test_sessions_of_one_process_wait_together(cluster: Cluster) -> None:
-    """Where one has waited in vain, the other one gives up at once; after a return each waits as long as ever."""
-    asked: list[bool] = []
-    with LedgerSession(cluster.url(), patience=2) as session, session.another() as other:
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_what_hangs_holds_nothing(database: str, *, goes_on: bool) -> None:
+    """Once a process says that it goes on, its locks are its own only as long as it says so."""
+    with LedgerSession(database, silence=1) as session, LedgerSession(database) as other:
+        assert session.lock(KIND, 1)
+        session.moved()
+        taken_by: list[str] = []
 
-        def stopped() -> bool:
-            asked.append(True)
-            return False
+        def has_gone() -> bool:
+            if goes_on:
+                session.moved()
+            if other.lock(KIND, 1):
+                taken_by.append("another")
+            return bool(taken_by) or time.monotonic() > end
 
-        other.stopped = stopped
+        end = time.monotonic() + (2.5 if goes_on else 15)
+        until(has_gone)
+        assert bool(taken_by) is not goes_on
+
+
+def test_no_database_is_waited_for_beyond_a_deadline(cluster: Cluster) -> None:
+    """A time after which no one waits counts more than the patience."""
+    with LedgerSession(cluster.url(), patience=1000, until=time.monotonic() + 0.5) as session:
         cluster.kill()
-        back = threading.Timer(0.2, cluster.start)
-        back.start()
-        session.run("SELECT 1")
-        back.join()
-        other.run("SELECT 1")
-        cluster.kill()
-        with pytest.raises(LedgerAway):
+        with pytest.raises(LedgerAway) as told:
             session.run("SELECT 1")
-        asked.clear()
-        with pytest.raises(LedgerAway):
-            other.run("SELECT 1")
-        assert len(asked) == 1, "only for its exit code"
+        assert told.value.exit_code is ExitCode.INCOMPLETE
+
+
+def test_who_wants_to_stop_waits_for_no_answer(cluster: Cluster) -> None:
+    """A database that stands still breaks no connection; it is hung up on where no one waits any more."""
+    with LedgerSession(cluster.url(), patience=1000, stopped=lambda: True) as session:
+        ((backend,),) = session.run("SELECT pg_backend_pid()")
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            with pytest.raises(LedgerAway):
+                session.run("SELECT 1")
+        finally:
+            os.kill(backend, signal.SIGCONT)
 
 
 def test_who_wants_to_stop_waits_for_no_database(cluster: Cluster) -> None:

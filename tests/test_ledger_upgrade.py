@@ -48,7 +48,7 @@ def populate(session: LedgerSession) -> None:
     session.run(
         "UPDATE contentops.entry SET taken = true, dropped = item = 'dropped' WHERE item IN ('recorded', 'dropped')"
     )
-    with session.another() as other:
+    with LedgerSession(session.url) as other:
         runner = Runner(other, kind="apply", who="ann@build-7", page="https://ci.example.com/7")
         with applying(runner, OWNER):
             deposit(runner, OWNER, [_queued(place, item) for place, item in enumerate(("queued", "cancelled"))])

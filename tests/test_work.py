@@ -34,6 +34,7 @@ from tests.fakes.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from pathlib import Path
 
     from contentops.model import AccountWork, Event, Queue
 
@@ -80,7 +81,7 @@ class Room:
             job_id=job_id,
             submitted_at="2026-02-25T05:00:00Z",
         )
-        with self.session.another() as other:
+        with LedgerSession(self.session.url) as other:
             gone = Runner(other, kind="apply", who="bob@gone")
             writer = EntryWriter(gone)
             writer.note(self.owner(), (entry,))
@@ -330,7 +331,7 @@ def test_cancelled_submits_are_left_out(room: Room) -> None:
     """What no one holds is removed; what is held is marked; what was sent is named; and it can be asked for again."""
     room.deposit("a", "b", "c")
     room.begun("sent", JobState.RUNNING, job_id="job-1")
-    with room.session.another() as other:
+    with LedgerSession(room.session.url) as other:
         holder = Runner(other, kind="worker", who="eve@node")
         room.session.run("UPDATE contentops.entry SET runner = %s WHERE item = 'b'", (holder.number,))
         found = cancel(room.session, ["a", "b", "sent"])
@@ -404,7 +405,7 @@ def test_a_worker_whose_work_was_taken_begins_again(room: Room) -> None:
     room.deposit("zero")
     room.work()
     room.deposit("a", "b")
-    thief = room.session.another()
+    thief = LedgerSession(room.session.url)
 
     def rob() -> httpx.Response:
         (number,) = room.session.run("SELECT max(number) FROM contentops.runner")[0]
@@ -460,7 +461,7 @@ def test_another_limit_holds_for_workers_that_run(room: Room) -> None:
 
 def test_an_account_that_was_asked_to_wait_is_worked_for_later(room: Room) -> None:
     """Whichever process was asked: for longer than a job may take, no one stands there waiting."""
-    with room.session.another() as limiting:
+    with LedgerSession(room.session.url) as limiting:
         SharedLimiter(limiting, room.account.id, 0).throttled(0.0, 3600.0)
     room.deposit("a")
     done = room.work()
@@ -477,6 +478,15 @@ def test_what_only_an_apply_can_be_told_is_said_of_it(unnamed: Room) -> None:
     unnamed.api.fault(on("submit", 1), "reset")
     (done,) = unnamed.work()
     assert "`contentops apply --resubmit-unknown`" in done.hint
+
+
+def test_a_worker_touches_a_file_while_it_goes_on(room: Room, tmp_path: Path) -> None:
+    """What watches over it looks at how old that file is; one that cannot be made ends it at once."""
+    room.deposit("a")
+    room.work(alive=str(tmp_path / "alive"))
+    assert (tmp_path / "alive").exists()
+    with pytest.raises(StateError, match="cannot touch"):
+        room.work(alive=str(tmp_path / "missing" / "alive"))
 
 
 def test_one_submit_at_most_is_lost_at_first_contact(unnamed: Room) -> None:

@@ -14,7 +14,6 @@ from contentops.cli import terminal
 from contentops.cli.ledger import address_of, ledger_options
 from contentops.cli.options import Group
 from contentops.errors import UsageError
-from contentops.operations import queue as operation
 from contentops.reporting.layout import fitted
 from contentops.reporting.queue import cancelled_text, queue_json, queue_text
 
@@ -46,6 +45,8 @@ def command(
     """
     if click.get_current_context().invoked_subcommand is not None:
         return
+    from contentops.operations import queue as operation
+
     read = functools.partial(operation.read, address_of(session, address), project=project, most=limit)
     if serve:
         from contentops.cli import queue_page
@@ -84,5 +85,7 @@ def cancel(session: Session, names: tuple[str, ...], address: str, project: str,
     """
     if bool(names) == everything:
         raise click.UsageError("name items or requests, or give `--all`")
+    from contentops.operations import queue as operation
+
     found = operation.cancel(address_of(session, address), names, project=project, everything=everything)
     session.answer(to_builtins(found), cancelled_text(found))

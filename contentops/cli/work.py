@@ -13,8 +13,7 @@ from contentops.cli.options import file_option
 from contentops.cli.progress import Display, Plain, Recorded
 from contentops.cli.run import stopping
 from contentops.execution.primitives import Stop
-from contentops.operations import work as operation
-from contentops.operations.work import WorkOptions
+from contentops.model import ApiSettings
 from contentops.reporting.work import exit_code_of_work, work_json, work_text
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--key-env",
     metavar="NAME",
-    default=WorkOptions().key_env,
+    default=ApiSettings().key_env,
     show_default=True,
     help="The environment variable that holds the key.",
 )
@@ -37,10 +36,19 @@ if TYPE_CHECKING:
     help="At most N unfinished jobs of an account here.  [default: `api.max_in_flight` of the deposit before it began]",
 )
 @click.option("--once", is_flag=True, help="End when nothing is left that it could do.")
+@file_option("--alive", help="Touch FILE every few seconds while it goes on: for a liveness probe.")
 @file_option("--events", help="Write what happens to FILE, one JSON object a line.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
 def command(
-    session: Session, address: str, key_env: str, concurrency: int | None, events: str, *, once: bool, quiet: bool
+    session: Session,
+    address: str,
+    key_env: str,
+    concurrency: int | None,
+    alive: str,
+    events: str,
+    *,
+    once: bool,
+    quiet: bool,
 ) -> int:
     """Claim what is queued, submit it, poll it, and keep the texts in the ledger; any number of workers, anywhere.
 
@@ -51,10 +59,15 @@ def command(
     A first Ctrl-C or SIGTERM stops submitting and goes on polling for a while; what is open then is free for others.
     A worker without `--once` ends so with 0.
     """
+    from contentops.operations import work as operation
+
     display: Display = Display() if quiet else Plain(sys.stderr)
     if events:
         display = Recorded(display, str(session.path(events)))
-    stop, options = Stop(), WorkOptions(key_env=key_env, concurrency=concurrency, once=once)
+    options = operation.WorkOptions(
+        key_env=key_env, concurrency=concurrency, once=once, alive=str(session.path(alive)) if alive else ""
+    )
+    stop = Stop()
     try:
         with stopping(stop.request):
             done = operation.work(address_of(session, address), options, stop, display.show, session.world())

@@ -42,7 +42,7 @@ class SharedLimiter:
     """The `AccountLimiter` of an account of a ledger. Times are loop times; the row's are seconds since 1970."""
 
     def __init__(self, session: LedgerSession, account: str, per_minute: int, *, clock: str = CLOCK) -> None:
-        """`session` is the limiter's own. `clock`: in SQL."""
+        """`clock`: in SQL."""
         self.limit = per_minute
         self._session, self._account = session, account
         self._ready_at = -math.inf

@@ -37,7 +37,6 @@ class ReadLedger:
         """`known`: what is open in this checkout; `but`: the runner whose work is one's own. Raises StateError."""
         here = {entry.request_id: entry for entry in known}
         self._session, self._owner = session, owner
-        self._limiting: LedgerSession | None = None
         self._rows = read_rows(session, owner, here, but=but)
         self._texts: dict[tuple[str, Digest], TextSummary | None] = {}
         """The requests that texts were looked for, by server and digest."""
@@ -53,17 +52,11 @@ class ReadLedger:
         account = account_of(api, key)
         sign_in(self._session, account)
         self._owner = msgspec.structs.replace(self._owner, account=account.id)
-        self._limiting = self._session.another()
-        return SharedLimiter(self._limiting, account.id, api.requests_per_minute)
+        return SharedLimiter(self._session, account.id, api.requests_per_minute)
 
     def history(self) -> AccountHistory:
         """What is known of the submits of the account that was signed in for."""
         return history_of(self._session, self._owner.account)
-
-    def close(self) -> None:
-        """Let go of what was opened here."""
-        if self._limiting is not None:
-            self._limiting.close()
 
     def open_entries(self) -> tuple[OpenEntry, ...]:
         """What was submitted and no record in git carries yet, whoever did it."""
@@ -124,7 +117,6 @@ class ProjectLedger(ReadLedger):
 
     def close(self) -> None:
         """Let others work on what is still open."""
-        super().close()
         release(self._runner)
 
     # --- for the state of a checkout, and for its cache ----------------------------------------------------

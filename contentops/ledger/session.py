@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -12,6 +15,7 @@ import psycopg
 from contentops.errors import ExitCode, NotShared, StateError
 from contentops.ledger import pooler
 from contentops.ledger.address import misread, no_address, shown, with_safe_password
+from contentops.ledger.faults import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,23 +25,23 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 T = TypeVar("T")
 
-_UNREADABLE = "postgresql://..."
-_UNREACHED = (
-    "see that the address, the user and the password are right and that PostgreSQL runs there, then run it again;"
-    " nothing that pays has left"
-)
+_UNREACHED = "then run it again; nothing that pays has left"
 _GONE = "nothing that pays has left since; jobs stay open: run it again when the ledger is back"
-
-_IN_THE_WAY = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
-"""Others were in the way of a transaction; the next try may find it free."""
 
 PATIENCE = 60.0
 """Seconds for which a ledger may be away before the run ends, where nothing else is said."""
 SILENCE = 15
 """Seconds after which PostgreSQL ends a session that says nothing: a process that stands still holds its locks no
 longer."""
-PING = 5.0
-"""Seconds between two signs of life."""
+STILL = 2 / 3
+"""The part of that after which a process that no longer says that it goes on gives no sign of life."""
+STATEMENT = 30
+"""Seconds that a statement may take."""
+OVERDUE = 5.0
+"""Seconds after which someone who waits for an answer is asked whether to go on, and by which a client waits longer
+than a statement may take."""
+WATCH = 0.5
+"""Seconds between two looks at how long an answer takes."""
 UNFINISHED = 5
 """Seconds after which PostgreSQL ends a transaction in which nothing happens."""
 OLDEST = 14
@@ -56,6 +60,13 @@ class LedgerAway(NotShared):
     code = "ledger-away"
 
 
+class LedgerDenied(LedgerAway):
+    """The ledger lets no one in who comes like this, now or later."""
+
+    code = "ledger-denied"
+    exit_code = ExitCode.ERROR
+
+
 class WorkTaken(NotShared):
     """This process was silent for so long that another one took over what it worked on."""
 
@@ -65,8 +76,8 @@ class WorkTaken(NotShared):
 class LedgerSession:
     """A connection, the advisory locks it holds, and its signs of life. For one thread, but for those.
 
-    A connection that breaks is made again, with the same locks: at the next sign of life, or when it is used, which
-    waits for `patience` seconds unless `stopped` says that no one does any more.
+    A connection that breaks is made again, with the same locks: at the next sign of life, or when it is used. What
+    passes is waited for: for `patience` seconds, not beyond `until`, and not once `stopped` says that no one waits.
     """
 
     def __init__(
@@ -76,19 +87,27 @@ class LedgerSession:
         name: str = "contentops",
         patience: float | None = None,
         stopped: Callable[[], bool] = lambda: False,
+        until: float = math.inf,
+        statement: int = STATEMENT,
+        silence: int = SILENCE,
     ) -> None:
         """Connects. A commit is on disk when it returns.
 
-        Raises LedgerAway, StateError where the server is too old or a pooler hands sessions around.
+        `until`: by `time.monotonic`. `statement`: seconds that one may take. `silence`: seconds after which PostgreSQL
+        ends the session if it says nothing. Raises LedgerAway, StateError where the server is too old or a pooler hands
+        sessions around.
         """
         self.url, self._name = url, name
-        self._patience, self.stopped = PATIENCE if patience is None else patience, stopped
+        self._patience, self.stopped, self._until = PATIENCE if patience is None else patience, stopped, until
+        self._statement, self._silence = statement, silence
         self._locks: list[tuple[int, int]] = []
         self._gone: StateError | None = None
-        self._since: list[float] = []
-        """Since when the database is away, as far as anyone waits for it."""
         self.renewed = 0
         """How often the connection was made again: another database may answer since."""
+        self._moved: float | None = None
+        """When the process last said that it goes on; None: it never says so."""
+        self._asked: tuple[psycopg.Connection[Row], float] | None = None
+        """What an answer is waited for on, and since when."""
         self._guard = threading.RLock()
         self._closed = threading.Event()
         try:
@@ -99,12 +118,12 @@ class LedgerSession:
                 if self.pooled and not pooler.keeps_sessions(url):
                     raise _handed_around(url)
         except psycopg.OperationalError as error:
-            raise self._away(error, hint=_UNREACHED) from None
+            raise self._away(error, _UNREACHED) from None
         except psycopg.Error as error:
             raise self._refused(error) from None
         self._spoke = time.monotonic()
-        self._pinger = threading.Thread(target=self._ping, name="ledger-ping", daemon=True)
-        self._pinger.start()
+        for title, task in (("ledger-ping", self._ping), ("ledger-watch", self._watch)):
+            threading.Thread(target=task, name=title, daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -112,11 +131,9 @@ class LedgerSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def another(self) -> LedgerSession:
-        """One more session with the same database; both wait for it together, not one after the other."""
-        made = LedgerSession(self.url, name=self._name, patience=self._patience, stopped=self.stopped)
-        made._since = self._since
-        return made
+    def moved(self) -> None:
+        """Say that the process goes on. Once said, it lives only as long as it says so: what hangs holds nothing."""
+        self._moved = time.monotonic()
 
     def close(self) -> None:
         """End the session, and let go of its locks."""
@@ -169,14 +186,30 @@ class LedgerSession:
                 if self._gone is not None:
                     raise self._gone
                 try:
-                    answer = once(self._connection)
+                    with self._asking(self._connection):
+                        answer = once(self._connection)
                     self._spoke = time.monotonic()
                     return answer
                 except psycopg.Error as error:
+                    fault = fault_of(error)
+                    if not (fault.passes or self._connection.closed):
+                        raise self._refused(error) from None
+                    if fault.elsewhere:
+                        self._connection.close()
                     if self._connection.closed:
                         self._again(began, error)
-                    elif not isinstance(error, _IN_THE_WAY) or time.monotonic() - began > self._patience:
-                        raise self._refused(error) from None
+                    else:
+                        self._bear(began, error)
+                        if not isinstance(error, psycopg.errors.TransactionRollback):
+                            self._closed.wait(RETRY)
+
+    @contextlib.contextmanager
+    def _asking(self, connection: psycopg.Connection[Row]) -> Iterator[None]:
+        self._asked = connection, time.monotonic()
+        try:
+            yield
+        finally:
+            self._asked = None
 
     def _connect(self) -> tuple[psycopg.Connection[Row], Row]:
         """A connection, and the process that serves it: its number, which comes again, and since when it runs."""
@@ -196,7 +229,7 @@ class LedgerSession:
             )
         except psycopg.ProgrammingError:
             raise no_address(self.url) from None
-        with _closed_unless_well(connection):
+        with _closed_unless_well(connection), self._asking(connection):
             if (found := connection.info.server_version // 10_000) < OLDEST:
                 message = f"`{shown(self.url)}` is PostgreSQL {found}, and a ledger needs {OLDEST} or newer"
                 raise StateError(message, code="ledger-server-old", hint="older ones end no session that says nothing")
@@ -207,37 +240,40 @@ class LedgerSession:
                 "SELECT pg_backend_pid(), (SELECT backend_start::text FROM pg_stat_activity"
                 " WHERE pid = pg_backend_pid()), set_config('idle_session_timeout', %s, false),"
                 " set_config('idle_in_transaction_session_timeout', %s, false),"
+                " set_config('statement_timeout', %s, false), set_config('lock_timeout', '0', false),"
                 " set_config('synchronous_commit', 'on', false)",
-                (f"{SILENCE}s", f"{UNFINISHED}s"),
+                (f"{self._silence}s", f"{UNFINISHED}s", f"{self._statement}s"),
             )
         return connection, row[:2]
 
     def _again(self, began: float, error: psycopg.Error) -> None:
         """A new connection with the same locks."""
-        self._since.append(began)
         while True:
-            if (
-                time.monotonic() - min(self._since, default=began) > self._patience
-                or self.stopped()
-                or self._closed.is_set()
-            ):
-                self._gone = self._away(error)
-                if self.stopped():
-                    self._gone.exit_code = ExitCode.INTERRUPTED
-                raise self._gone from None
+            self._bear(began, error)
             try:
                 self._renew()
             except psycopg.Error as latest:
                 error = latest
+                if not fault_of(error).passes:
+                    self._gone = self._away(error, _GONE)
+                    raise self._gone from None
                 self._closed.wait(RETRY)
             else:
-                self._since.clear()
                 return
+
+    def _bear(self, began: float, error: psycopg.Error) -> None:
+        """Raises LedgerAway where what is wrong has lasted too long, or no one waits for its end."""
+        now = time.monotonic()
+        if now - began > self._patience or now > self._until or self._closed.is_set() or self.stopped():
+            self._gone = self._away(error, _GONE)
+            if self.stopped():
+                self._gone.exit_code = ExitCode.INTERRUPTED
+            raise self._gone from None
 
     def _renew(self) -> None:
         """One try. Raises psycopg.Error where it fails, WorkTaken where someone else has one of the locks."""
         fresh, backend = self._connect()
-        with _closed_unless_well(fresh):
+        with _closed_unless_well(fresh), self._asking(fresh):
             # A connection that was cut may have left a session that the server has not missed yet, with our locks.
             fresh.execute(
                 "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity"
@@ -254,9 +290,12 @@ class LedgerSession:
         self.renewed += 1
 
     def _ping(self) -> None:
-        while not self._closed.wait(PING / 2):
+        often = self._silence / 6
+        while not self._closed.wait(often):
             with self._guard:
-                if self._gone is None and time.monotonic() - self._spoke > PING / 2:
+                now = time.monotonic()
+                hangs = self._moved is not None and now - self._moved > STILL * self._silence
+                if self._gone is None and not hangs and now - self._spoke > often:
                     self._speak()
 
     def _speak(self) -> None:
@@ -264,22 +303,31 @@ class LedgerSession:
         with contextlib.suppress(psycopg.Error, StateError):
             if self._connection.closed:
                 self._renew()
-            self._connection.execute("SELECT 1")
+            with self._asking(self._connection):
+                self._connection.execute("SELECT 1")
             self._spoke = time.monotonic()
 
-    def _away(self, error: psycopg.Error, hint: str = _GONE) -> LedgerAway:
-        return LedgerAway(f"the ledger `{shown(self.url)}` cannot be reached: {_words(error)}", hint=hint)
+    def _watch(self) -> None:
+        """Hang up on a database that stands still: no answer comes, and nothing breaks."""
+        while not self._closed.wait(WATCH):
+            if (asked := self._asked) is None:
+                continue
+            connection, since = asked
+            waited, now = time.monotonic() - since, time.monotonic()
+            if waited > self._statement + OVERDUE or (waited > OVERDUE and (now > self._until or self.stopped())):
+                with contextlib.suppress(psycopg.Error, OSError):
+                    _hang_up(connection)
+
+    def _away(self, error: psycopg.Error, then: str) -> LedgerAway:
+        fault = fault_of(error)
+        words = f"{'cannot be reached' if fault.passes else 'lets no one in like this'}: {_words(error)}"
+        hint = f"{fault.hint}; {then}" if fault.hint else then
+        return (LedgerAway if fault.passes else LedgerDenied)(f"the ledger `{shown(self.url)}` {words}", hint=hint)
 
     def _refused(self, error: psycopg.Error) -> StateError:
+        hint = fault_of(error).hint
         if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
-            hint = "`contentops ledger migrate` makes its tables"
             return StateError(f"`{shown(self.url)}` is no ledger yet", code="ledger-empty", hint=hint)
-        lacks = isinstance(error, psycopg.errors.InsufficientPrivilege)
-        hint = (
-            "as their owner `contentops ledger migrate` makes the tables, and `ledger grant ROLE` opens them"
-            if lacks
-            else ""
-        )
         message = f"the ledger `{shown(self.url)}` refuses: {_words(error)}"
         return StateError(message, code="ledger-refused", hint=hint)
 
@@ -300,6 +348,11 @@ def _handed_around(url: str) -> StateError:
 
 def _words(error: psycopg.Error) -> str:
     return " ".join((error.diag.message_primary or str(error)).split()) or type(error).__name__
+
+
+def _hang_up(connection: psycopg.Connection[Row]) -> None:
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager

@@ -75,26 +75,22 @@ class AccountWorker:
         api = self._account.api
         project = Project(name="work", root=os.devnull, api=api)
         state = WorkState(self._runner, self._account.id)
-        limiting = self._runner.session.another()
-        try:
-            limiter = self._limiter = SharedLimiter(limiting, self._account.id, api.requests_per_minute)
-            async with connected(project, self._credentials, self._world, state) as client:
-                await find_in_turn(client, limiter, lambda: self._stop.requested)
-                edges = ItemEdges(
-                    store=state,
-                    cache=state,
-                    outputs=Outputs(project.root),
-                    send=client.send,
-                    emit=self._emit,
-                    wall=self._world.wall,
-                    random=self._world.random,
-                    dialect=lambda: client.dialect,
-                    limiter=limiter,
-                    fence=state.fence,
-                )
-                await self._serve(project, edges, state, once=once)
-        finally:
-            limiting.close()
+        limiter = self._limiter = SharedLimiter(self._runner.session, self._account.id, api.requests_per_minute)
+        async with connected(project, self._credentials, self._world, state) as client:
+            await find_in_turn(client, limiter, lambda: self._stop.requested)
+            edges = ItemEdges(
+                store=state,
+                cache=state,
+                outputs=Outputs(project.root),
+                send=client.send,
+                emit=self._emit,
+                wall=self._world.wall,
+                random=self._world.random,
+                dialect=lambda: client.dialect,
+                limiter=limiter,
+                fence=state.fence,
+            )
+            await self._serve(project, edges, state, once=once)
 
     async def _serve(self, project: Project, edges: ItemEdges, state: WorkState, *, once: bool) -> None:
         server = project.api.server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import time
 from functools import partial
 from pathlib import Path
@@ -103,7 +104,8 @@ def apply(
     server speaks another dialect, StateError where nothing can be recorded.
     """
     world = world or World()
-    world = structs.replace(world, stopped=_waiting(options.stop, emit, world))
+    until = math.inf if options.deadline is None else time.monotonic() + options.deadline
+    world = structs.replace(world, stopped=_waiting(options.stop, emit, world), until=until)
     tell = telling(emit, world)
     with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
         _sweep(workspace)

@@ -85,7 +85,6 @@ def reading(project: Project, store: StateStore, cache: Cache, world: World) -> 
         else:
             store.take_in(ledger)
             cache.shared = ledger
-            closing.callback(ledger.close)
             found = OpenedLedger(ledger)
         try:
             yield found
@@ -155,7 +154,9 @@ def limiting(project: Project, key: str, world: World) -> Iterator[SharedLimiter
 def _applying(project: Project, owner: EntryOwner, world: World) -> Iterator[Runner]:
     """A runner that holds the right to apply."""
     page, url = run_page(world.environ), address(project, world)
-    with LedgerSession(url, name="contentops apply", patience=world.patience, stopped=world.stopped) as session:
+    with LedgerSession(
+        url, name="contentops apply", patience=world.patience, stopped=world.stopped, until=world.until
+    ) as session:
         runner = Runner(session, kind="apply", page=page)
         with applying(runner, owner, page=page):
             yield runner

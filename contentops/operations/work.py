@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
 from contentops.api import trust
+from contentops.atomic_io import touch
 from contentops.ci.runner import run_page
 from contentops.errors import ContentopsError, StateError
 from contentops.execution.times import iso
@@ -45,6 +47,8 @@ class WorkOptions(Struct, frozen=True, kw_only=True):
     """At most so many unfinished jobs of an account here; None: as the last deposit says."""
     once: bool = False
     """It ends when there is nothing left that it could do."""
+    alive: str = ""
+    """A file that it touches while it goes on; empty: none."""
 
 
 def work(
@@ -98,6 +102,7 @@ class _Worker:
         woken = self._woken = asyncio.Event()
         try:
             while True:
+                self._say_it_goes_on()
                 if not self._stop.requested:
                     self._begin(key)
                 running = [task for task in self._tasks.values() if not task.done()]
@@ -115,6 +120,12 @@ class _Worker:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _say_it_goes_on(self) -> None:
+        """To PostgreSQL, and to who watches over this process: a worker that hangs says nothing, and is replaced."""
+        self._runner.session.moved()
+        if self._options.alive:
+            touch(Path(self._options.alive))
 
     def _wake(self) -> None:
         self._woken.set()

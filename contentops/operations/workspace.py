@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import math
 import os
 import random
 import time
@@ -69,6 +70,8 @@ class World(Struct, frozen=True, kw_only=True):
     """Asks a person for a yes; None: there is no one to ask."""
     stopped: Callable[[], bool] = lambda: False
     """Whether a person wants an end: asked again and again while a ledger is waited for."""
+    until: float = math.inf
+    """When a ledger that is away is no longer waited for, by `time.monotonic`."""
     patience: float | None = None
     """Seconds for which a ledger may be away before a run ends; None: as `LedgerSession` has it."""
     trace: Callable[[Exchange], None] | None = None

@@ -1,0 +1,92 @@
+"""What an error of PostgreSQL means for whoever works over a ledger, by its SQLSTATE: waited for, or said at once."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import psycopg
+
+
+class Fault(Struct, frozen=True):
+    """What to do about an error of PostgreSQL."""
+
+    passes: bool
+    """Whether it may be over in a moment, so that it is waited for."""
+    hint: str = ""
+    """What a person can do about it; empty: nothing more than the words of PostgreSQL say."""
+    elsewhere: bool = False
+    """Whether a new connection may lead to a server without it."""
+
+
+_WHO = (
+    "see that user, password and database of the address are right and that `pg_hba.conf` lets them in; a password is"
+    " only given by `scram-sha-256`"
+)
+_FAULTS: Mapping[str, Fault] = {
+    "08": Fault(passes=True),  # the connection broke
+    "25006": Fault(
+        passes=True, hint="the database is read-only: give the address of the primary, or let it write", elsewhere=True
+    ),
+    "25P": Fault(passes=True),  # a transaction took too long
+    "28": Fault(passes=False, hint=_WHO),
+    "3D": Fault(passes=False, hint=_WHO),
+    "3F": Fault(passes=False, hint="`contentops ledger migrate` makes its tables"),
+    "40": Fault(passes=True),  # others were in the way
+    "42501": Fault(
+        passes=False,
+        hint="as their owner `contentops ledger migrate` makes the tables, and `ledger grant ROLE` opens them",
+    ),
+    "42P01": Fault(passes=False, hint="`contentops ledger migrate` makes its tables"),
+    "53": Fault(passes=True, hint="PostgreSQL lacks memory or disk: give it more"),
+    "53100": Fault(passes=True, hint="the disk of PostgreSQL is full: make room there"),
+    "53300": Fault(
+        passes=True, hint="end sessions of PostgreSQL, or raise `max_connections`: a worker or an apply takes one"
+    ),
+    "55": Fault(passes=True),  # something is in use, or locked
+    "57": Fault(passes=True, elsewhere=True),  # shut down, or starting
+    "57014": Fault(passes=True, hint="a statement took too long: see what PostgreSQL is busy with, or who locks rows"),
+    "57P04": Fault(passes=False, hint="the database was dropped"),
+    "58": Fault(passes=True, hint="PostgreSQL cannot read or write its files: its log says more"),
+    "TLS": Fault(passes=False, hint="`sslmode` and `sslrootcert` of the address say how the server is recognised"),
+}
+"""By the beginning of a SQLSTATE; the longest one counts. What is not in here is said at once."""
+_UNKNOWN = Fault(passes=False)
+_AWAY = Fault(passes=True, hint="see that the address is right and that PostgreSQL runs there")
+
+_WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (state, re.compile(words))
+    for state, words in (
+        ("53300", r"too many (clients|connections)|remaining connection slots"),
+        ("28P01", r"password authentication failed|no password supplied|authentication failed for user"),
+        ("28000", r"role \".*\" does not exist|pg_hba\.conf|is not permitted to log in|authentication method"),
+        ("3D000", r"database \".*\" does not exist"),
+        ("42501", r"permission denied for database"),
+        ("TLS", r"does not support SSL|certificate verify failed|root certificate file|server certificate for"),
+    )
+)
+"""libpq hands over no SQLSTATE of a connection that did not come about: only words, which are English by default. In
+another language such an error counts as away."""
+_EACH = re.compile(r"(?=connection to server at )")
+
+
+def fault_of(error: psycopg.Error) -> Fault:
+    """What an error means."""
+    return _fault(error.sqlstate) if error.sqlstate else _unconnected(str(error))
+
+
+def _unconnected(words: str) -> Fault:
+    """What the words of a connection mean that did not come about, or broke: at several servers, what may pass."""
+    tried = [part for part in _EACH.split(words) if part.startswith("connection to")] or [words]
+    found = [next((_fault(state) for state, known in _WORDS if known.search(part)), _AWAY) for part in tried]
+    return next((fault for fault in found if fault.passes), found[0])
+
+
+def _fault(state: str) -> Fault:
+    known = (state[:length] for length in range(len(state), 1, -1))
+    return next((_FAULTS[part] for part in known if part in _FAULTS), _UNKNOWN)
