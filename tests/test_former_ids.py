@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from contentops.operations.history import history
 from contentops.operations.records import move_record
 from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, results
+from tests.fakes.death import witnessed
+from tests.fakes.scene import Scene, know_server, quick_folder, results
 from tests.plans import make_record
 from tests.repositories import cloned, in_git
 
@@ -155,3 +157,77 @@ def test_former_ids_are_kept_the_newest_first(ids: str, former: tuple[str, ...])
     for new in ids[1:]:
         record = record.renamed(ItemId(new))
     assert (record.id, record.former_ids) == (ids[-1], former)
+
+
+# --- an id that another item has by now ------------------------------------------------------------------------
+
+
+def _two(scene: Scene, **years: int) -> None:
+    inputs = "{{topic: 'All about it in {}', target_audience: readers}}"
+    lines = [f"  - {{id: {id_}, inputs: {inputs.format(year)}}}" for id_, year in years.items()]
+    scene.write("content/blog.yaml", "items:\n" + "\n".join(lines) + "\n")
+
+
+def _succeeded(root: Path) -> Scene:
+    """An item that was `a` and is `b`."""
+    scene = Scene(root, FakeApi(duration=30))
+    _two(scene, a=2026)
+    scene.apply()
+    in_git(scene, "a")
+    _write(scene, "b", 2026, "moved: [{from: a, to: b}]\n")
+    scene.apply()
+    in_git(scene, "b")
+    return scene
+
+
+@pytest.mark.parametrize("machine", ["its own", "a clone", "a shallow clone"])
+@pytest.mark.parametrize("asks", ["b", "a"])
+def test_the_text_of_an_item_serves_none_that_had_its_id(tmp_path: Path, machine: str, asks: str) -> None:
+    """Two items that are declared have a text each: the one asks for what the other has, and had its id or has it."""
+    scene = _succeeded(tmp_path / "site")
+    if asks == "b":
+        _two(scene, a=2027, b=2026)
+        scene.apply()
+        in_git(scene, "a again")
+    if machine != "its own":
+        scene = cloned(scene, tmp_path / "clone", *(("--depth", "1") if machine == "a shallow clone" else ()))
+    year = 2027 if asks == "b" else 2026
+    _two(scene, a=year, b=year)
+    paid, plan = len(scene.api.generations), scene.plan()
+    assert plan.credits_worst == 4
+    scene.apply()
+    assert len(scene.api.generations) == paid + 1
+    assert split(scene.read("out/a.md")).body != split(scene.read("out/b.md")).body
+    records = scene.state.records.values()
+    assert len({one.request_id for one in records}) == len({one.content_id for one in records}) == 2
+    assert scene.plan().empty
+
+
+def test_an_earlier_text_stays_with_an_item_whose_old_id_is_taken(tmp_path: Path) -> None:
+    """Nobody else has it or asks for it, so it is not paid for again."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    for year in (2025, 2026):
+        _two(scene, a=year)
+        scene.apply()
+    _write(scene, "b", 2026, "moved: [{from: a, to: b}]\n")
+    scene.apply()
+    _two(scene, a=2027, b=2026)
+    scene.apply()
+    _two(scene, a=2027, b=2025)
+    assert scene.actions() == {"b": "finish"}
+    scene.apply()
+    assert len(scene.api.generations) == 3
+    assert "in 2025" in scene.read("out/b.md")
+
+
+def test_a_kill_while_an_old_id_asks_for_the_same_pays_once(tmp_path: Path) -> None:
+    """The submit has a name of its own: a record that has the same text already does not end it."""
+    scene = _succeeded(tmp_path / "site")
+    _two(scene, a=2026, b=2026)
+    shutil.rmtree(scene.root / ".contentops")
+    know_server(scene.root, "https://api.example.test/v1")
+    with quick_folder() as folder:
+        for what, left in witnessed(scene, folder, scene.apply).items():
+            left.apply()
+            assert (what, len(left.api.generations)) == (what, 2)
+            assert left.plan().empty, what

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 from contentops.documents.clean import body_digest
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import Desired, ItemId, Observed, State
+    from contentops.model import Desired, Observed, State
     from contentops.operations.workspace import Workspace
 
 
@@ -24,21 +23,11 @@ def finished_texts(
     if ledger is not None:
         ledger.look_for_texts(server, _unanswered(workspace.desired, state, observed))
 
-    @functools.cache
-    def owners() -> dict[str, ItemId]:
-        """Who has the text of a request now, whoever asked for it first."""
-        found: dict[str, ItemId] = {entry.request_id: entry.item for entry in state.entries.values()}
-        for record in state.records.values():
-            found[record.request_id] = record.id
-        found.pop("", None)
-        return found
-
     def stored(digest: Digest) -> FinishedText | None:
         text = cache.own_text(server, digest)
         if text is not None:
-            item = owners().get(text.request_id, text.item)
             return FinishedText(
-                item=item,
+                item=text.item,
                 body=body_digest(text.body),
                 title=text.title,
                 request_id=text.request_id,
@@ -47,8 +36,7 @@ def finished_texts(
         about = ledger.summary(server, digest) if ledger is not None else None
         if about is None:
             return None
-        item = owners().get(about.request_id, about.item)
-        return FinishedText(item=item, body=about.body, title=about.title, request_id=about.request_id)
+        return FinishedText(item=about.item, body=about.body, title=about.title, request_id=about.request_id)
 
     return stored
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from contentops.ci.results import earlier_bodies, no_history, past_of
@@ -18,14 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import ItemId, Project, Record, RequestId, State
+    from contentops.model import ItemId, Project, Record, RequestId, Spec, State
     from contentops.state.cache import Cache
 
 
 class PastTexts:
     """What the cache and git have of earlier texts; git is asked again for each, and only where the cache lacks it."""
 
-    def __init__(self, project: Project, state: State, cache: Cache, declared: Collection[ItemId] = ()) -> None:
+    def __init__(
+        self, project: Project, state: State, cache: Cache, declared: Mapping[ItemId, Spec] = MappingProxyType({})
+    ) -> None:
         """`declared`: the items that are; the texts of others may serve them."""
         self._project = project
         self._state = state
@@ -40,15 +43,21 @@ class PastTexts:
     def of_request(self, ids: Iterable[ItemId], digest: Digest) -> StoredText | None:
         """The last text that a job made for a request of an item, under any of the `ids` it has had, if git has it.
 
+        The first of the `ids` is that of today. A text that another declared item has is none.
+
         The locks of the past tell which texts those are: a request id is made of the item and of what was asked, so
         an older text that a person kept for this request is none. The history of the file has the words.
         """
         asked = functools.partial(request_id, self._state.lineage, self._project.environment)
-        known = {*ids}
+        own, *former = ids
+        known = {own, *former}
         # An item that was removed and comes back has no record that tells its former ids.
         known |= {old for past in self._past.values() if past.id in known for old in past.former_ids}
+        # What was asked for under an id that another item has today is that item's, if it asks for it.
+        known -= {id_ for id_ in known - {own} if id_ in self._declared and self._declared[id_].digest == digest}
         names = {asked(id_, digest, attempt) for id_ in known for attempt in range(1, ATTEMPTS + 1)}
-        found = (one for name in names if (one := self._past.get(name)) is not None)
+        free = (name for name in names if self._living.get(name, own) == own)
+        found = (one for name in free if (one := self._past.get(name)) is not None)
         ours = (one for one in found if one.server == self._project.api.server and one.generated)
         for past in sorted(ours, key=lambda one: (one.attempt, one.generated_at), reverse=True):
             if (body := self._found(past.generated, (past.output,))) is not None:
@@ -89,6 +98,11 @@ class PastTexts:
     @functools.cached_property
     def _elsewhere(self) -> tuple[Record, ...]:
         return tuple(one for _, state in other_states(self._project) for one in state.records.values())
+
+    @functools.cached_property
+    def _living(self) -> Mapping[RequestId, ItemId]:
+        """The declared items by the requests whose texts they have."""
+        return {one.request_id: one.id for one in self._state.records.values() if one.id in self._declared}
 
     @functools.cached_property
     def _past(self) -> Mapping[RequestId, Record]:

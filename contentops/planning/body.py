@@ -102,12 +102,17 @@ def _again(item: ItemSides, own: Record | None, reasons: tuple[Reason, ...], sec
 
 
 def _after_stored(item: ItemSides, attempt: int) -> int:
-    """`attempt`, or the one after that of the finished text: where that alone is left of an attempt, it tells which."""
+    """`attempt`, or the one after that of the finished text: where that alone is left of an attempt, it tells which.
+
+    Never one that another item has: that one had this id once.
+    """
     stored = item.inputs.stored(item.spec.digest)
-    if stored is None or not stored.request_id:
-        return attempt
-    later = (number for number in range(attempt, attempt + _FAR) if _name(item, number) == stored.request_id)
-    return 1 + next(later, attempt - 1)
+    if stored is not None and stored.request_id:
+        later = (number for number in range(attempt, attempt + _FAR) if _name(item, number) == stored.request_id)
+        attempt = 1 + next(later, attempt - 1)
+    while item.inputs.carriers.get(_name(item, attempt), item.spec.id) != item.spec.id:
+        attempt += 1
+    return attempt
 
 
 def _name(item: ItemSides, attempt: int) -> RequestId:
@@ -288,7 +293,7 @@ def _new_id(item: ItemSides) -> tuple[Reason, ...]:
 def _stored(item: ItemSides) -> BodyAnswer | None:
     """A finished text of this server for this very request is in the cache: written without paying again."""
     stored = item.stored
-    if stored is None or (stored.item not in item.ids and stored.item in item.inputs.specs):
+    if stored is None:
         return None
     why = why_changed(item)
     if held_back(item, why) is not None:

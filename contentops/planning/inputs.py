@@ -24,6 +24,7 @@ from contentops.model import (
     Project,
     Record,
     Remote,
+    RequestId,
     Spec,
     State,
 )
@@ -32,7 +33,7 @@ from contentops.pricing import FREE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from contentops.model import HeldEntry, RequestId
+    from contentops.model import HeldEntry
     from contentops.planning.promote import Offer, SourceEnvironment
     from contentops.pricing import Price
 
@@ -69,7 +70,7 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 
 class FinishedText(Struct, frozen=True, kw_only=True):
-    """A finished text in the cache: whose it was, and its body digest."""
+    """A finished text in the cache: the item it was paid for, under the id of then, and its body digest."""
 
     item: str
     body: Digest
@@ -142,6 +143,12 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return {collision_key(record.output): record.id for record in reversed(list(self.state.records.values()))}
 
     @functools.cached_property
+    def carriers(self) -> Mapping[RequestId, ItemId]:
+        """The item that has what came, or is to come, of a submit now, whatever its id was then."""
+        found = {entry.request_id: entry.item for entry in self.state.entries.values()}
+        return found | {record.request_id: record.id for record in self.state.records.values() if record.request_id}
+
+    @functools.cached_property
     def written(self) -> Mapping[Digest, tuple[OpenEntry, ...]]:
         """The open entries of this server whose text may stand in a file that no record has, by their digest."""
         found: dict[Digest, tuple[OpenEntry, ...]] = {}
@@ -204,9 +211,20 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def stored(self) -> FinishedText | None:
-        """The finished text in the cache for the very request that is declared, unless a person gave it up."""
+        """The finished text in the cache for the very request that is declared, if no other declared item has it.
+
+        Nor one that a person gave up.
+        """
         found = self.inputs.stored(self.spec.digest)
-        return found if found is not None and not found.given_up else None
+        return found if found is not None and not found.given_up and self._may_have(found) else None
+
+    def _may_have(self, text: FinishedText) -> bool:
+        specs, own = self.inputs.specs, self.ids
+        carrier = self.inputs.carriers.get(RequestId(text.request_id))
+        if carrier is not None:
+            return carrier == own[0] or carrier not in specs
+        payer = specs.get(ItemId(text.item))
+        return payer is None or payer.id == own[0] or (payer.id in own and payer.digest != self.spec.digest)
 
     @property
     def title(self) -> str:

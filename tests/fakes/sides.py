@@ -124,7 +124,7 @@ def a_situation(
     pairs = tuple(Moved(old=ItemId(old), new=ItemId(new)) for old, new in (moved or {}).items())
     desired = Desired(specs=tuple(sorted(specs, key=lambda spec: spec.id)), moved=pairs)
     state = State(
-        lineage="lineage",
+        lineage="8a4f2c3e-6b1d-5e7f-9a0b-1c2d3e4f5a6b",
         records={record.id: record for record in records},
         entries={entry.request_id: entry for entry in entries},
     )
