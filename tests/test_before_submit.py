@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,20 @@ from contentops.errors import ApiError, InputError
 from contentops.manifests.catalog_lock import encode
 from contentops.model import CatalogEntry, CatalogSnapshot, ItemId, Template
 from contentops.operations import doctor
+from contentops.operations.apply import ApplyOptions
 from contentops.operations.before_submit import FRESH
+from contentops.operations.detach import detach
+from contentops.planning.inputs import Choice
 from tests.fakes.api import FakeApi, on
 from tests.fakes.backend import PublicBackend
+from tests.fakes.ledger import SceneLedger
 from tests.fakes.scene import Scene, blog, results
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from contentops.model import Detached
 
 LISTS = ("list templates", "list styles", "list verticals")
 BASE = "https://api.example.test"
@@ -167,6 +175,64 @@ def test_the_lists_keep_within_the_limit(tmp_path: Path) -> None:
     scene = _scene(tmp_path, api, *({"id": f"i{n}", "vertical": "legal"} for n in range(6)), rpm=10)
     assert set(results(scene.apply()).values()) == {"done"}
     assert not [seen for seen in api.requests if seen.status == 429]
+
+
+# --- queueing ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ledger(database: str) -> Iterator[SceneLedger]:
+    """A ledger that the environment names."""
+    with contextlib.closing(SceneLedger(database)) as found:
+        yield found
+
+
+def _detach(scene: Scene) -> Detached | None:
+    confirm, emit = (lambda _: True), scene.events.append
+    found = detach(
+        scene.project, Choice(), ApplyOptions(), confirm=confirm, emit=emit, show=lambda _: None, world=scene.world()
+    )
+    return found[1]
+
+
+def test_what_workers_would_pay_for_is_looked_up_before_it_is_queued(tmp_path: Path, ledger: SceneLedger) -> None:
+    """A person is at the deposit, and no one at the worker; what is listed is queued."""
+    scene = _scene(tmp_path, FakeApi(duration=30), {"id": "tea", "style": "genral_blog"}, {"id": "cup"})
+    scene.ledger = ledger
+    with pytest.raises(InputError) as refused:
+        _detach(scene)
+    assert [found.code for found in refused.value.findings] == ["unknown-style"]
+    scene.edit("content/a.yaml", "genral_blog", "general_blog")
+    queued = _detach(scene)
+    assert queued is not None
+    assert queued.queued == ("cup", "tea")
+    asked = len(scene.api.requests)
+    scene.write("content/b.yaml", blog("b"))
+    queued = _detach(scene)
+    assert queued is not None
+    assert queued.queued == ("b",)
+    assert len(scene.api.requests) == asked
+    assert scene.api.count("submit") == 0
+
+
+def test_a_server_that_is_away_keeps_nothing_from_the_queue(tmp_path: Path, ledger: SceneLedger) -> None:
+    """Workers find out when it is back."""
+    api = FakeApi(duration=30)
+    api.fault(lambda *_: True, 503)
+    scene = _scene(tmp_path, api)
+    scene.ledger = ledger
+    queued = _detach(scene)
+    assert queued is not None
+    assert queued.queued == ("tea",)
+
+
+def test_nothing_is_queued_that_a_server_would_not_save(tmp_path: Path, ledger: SceneLedger) -> None:
+    """The user id is missing here as it is at an apply."""
+    scene = _backend(tmp_path)
+    scene.ledger = ledger
+    with pytest.raises(ApiError) as refused:
+        _detach(scene)
+    assert refused.value.code == "no-user"
 
 
 # --- saving ------------------------------------------------------------------------------------------------

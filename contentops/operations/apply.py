@@ -6,7 +6,6 @@ import contextlib
 import functools
 import math
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +16,12 @@ from contentops.ci.runner import for_pull_request, in_ci
 from contentops.collector import left_alone
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
-from contentops.errors import ApiError, OutputError, Refused, StateError, first_of
+from contentops.errors import OutputError, Refused, StateError, first_of
 from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
 from contentops.model import Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.connection import ask_in_turn, connected, credentials, find_in_turn
+from contentops.operations.connection import connected, credentials
 from contentops.operations.few_changes import keep_items
 from contentops.operations.look import plan_of
 from contentops.operations.owners import content_owners
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, Failure
     from contentops.api.fence import MayLeave
-    from contentops.api.session import Client
     from contentops.ledger.project import ProjectLedger
     from contentops.model import Change, Json, Plan, Project, Refusal, RequestId, Run, State
     from contentops.operations.connection import Credentials
@@ -246,6 +244,7 @@ def _carry_out(
 
     from contentops.execution.commands import run_on_text
     from contentops.execution.run import Edges, execute
+    from contentops.operations.before_submit import look_at_server
 
     project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
     cache, limiter, world = workspace.cache, workspace.limiter, workspace.world
@@ -255,7 +254,8 @@ def _carry_out(
         reaching = contextlib.nullcontext() if known is None else connected(project, known, world, cache)
         async with reaching as client:
             if client is not None and not options.stop.requested:
-                await _look_at_server(workspace, plan, found.state, client, bool(known and known.user), options.stop)
+                has_user = bool(known and known.user)
+                await look_at_server(workspace, plan, found.state, client, has_user, lambda: options.stop.requested)
             edges = Edges(
                 store=workspace.store,
                 cache=cache,
@@ -324,38 +324,6 @@ def begun_elsewhere(items: Sequence[str]) -> Refused:
         code="ledger-changed",
         hint="run it again: it plans with what is known by then",
     )
-
-
-async def _look_at_server(
-    workspace: Workspace, plan: Plan, state: State, client: Client, has_user: bool, stop: Stop
-) -> None:
-    """Find the dialect that the server speaks, where it is not known, and what would make paying useless.
-
-    By free requests. Where nothing is found now, the run finds out why. Raises ApiError where the server does not
-    speak the stated dialect or saves no text without a user id, InputError for slugs that it does not list.
-    """
-    from contentops.api.calls import Failure
-    from contentops.operations.before_submit import check_slugs, check_user
-
-    if not (plan.submits_worst or client.dialect == "auto"):
-        return
-    project, limiter = workspace.project, workspace.limiter
-
-    def stopped() -> bool:
-        return stop.requested
-
-    place = await find_in_turn(client, limiter, stopped)
-    if place is None or isinstance(place, Failure) or not plan.submits_worst:
-        return
-    if failure := client.contradiction(place):
-        hint = "`contentops doctor` shows what is found; nothing was submitted"
-        raise ApiError(failure.message, code="wrong-dialect", hint=hint)
-    if project.api.base_url == "local":
-        return
-    ask = partial(ask_in_turn, client, limiter, stopped)
-    if not has_user:
-        await check_user(project, plan, state, place, ask)
-    await check_slugs(workspace, plan, state, ask, templates=client.templates)
 
 
 async def _nowhere(call: Call, _: MayLeave) -> Failure:

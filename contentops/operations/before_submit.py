@@ -1,4 +1,4 @@
-"""What free requests say before a run pays: whether the server lists what items ask for, and whether it can save.
+"""What free requests say before a run pays, or has workers pay: whether the server lists what is asked for, and saves.
 
 Slugs are checked here only where no catalog of the server is committed. Each list is asked for once in a run at most,
 and not at all for slugs that a record or a list of the last day knows. Where a server has no such list, or does not
@@ -8,6 +8,7 @@ show all of it, nothing is refused.
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -27,13 +28,14 @@ from contentops.api.dialects import PAGE
 from contentops.api.outcomes import is_absent
 from contentops.errors import ApiError, Diagnostic, InputError, did_you_mean
 from contentops.model import Save
+from contentops.operations.connection import ask_in_turn, find_in_turn
 from contentops.operations.workspace import snapshot_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 
     from contentops.api.calls import Call, Reply
-    from contentops.api.session import FoundApi
+    from contentops.api.session import Client, FoundApi
     from contentops.model import Json, Plan, Project, Spec, State
     from contentops.operations.workspace import Workspace
     from contentops.state.cache import Cache
@@ -46,6 +48,31 @@ FRESH = 86_400.0
 MOST_PAGES = 5
 """Pages of one list that are asked for."""
 _REFUSED = frozenset({FailureKind.REJECTED, FailureKind.UNAUTHORIZED, FailureKind.FORBIDDEN})
+
+
+async def look_at_server(
+    workspace: Workspace, plan: Plan, state: State, client: Client, has_user: bool, stopped: Callable[[], bool]
+) -> None:
+    """Find the dialect that the server speaks, where it is not known, and what would make paying useless.
+
+    By free requests. Where nothing is found now, whoever submits finds out why. Raises ApiError where the server does
+    not speak the stated dialect or saves no text without a user id, InputError for slugs that it does not list.
+    """
+    if not (plan.submits_worst or client.dialect == "auto"):
+        return
+    project, limiter = workspace.project, workspace.limiter
+    place = await find_in_turn(client, limiter, stopped)
+    if place is None or isinstance(place, Failure) or not plan.submits_worst:
+        return
+    if failure := client.contradiction(place):
+        hint = "`contentops doctor` shows what is found; nothing was submitted"
+        raise ApiError(failure.message, code="wrong-dialect", hint=hint)
+    if project.api.base_url == "local":
+        return
+    ask = partial(ask_in_turn, client, limiter, stopped)
+    if not has_user:
+        await check_user(project, plan, state, place, ask)
+    await check_slugs(workspace, plan, state, ask, templates=client.templates)
 
 
 # --- saving ------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from contentops.ledger.queue import Deposited, QueuedWork
 from contentops.model import Detached, LookUp, request_id
 from contentops.operations import ledger
 from contentops.operations.apply import begun_elsewhere, check_allowed, is_refused, needless, standing, telling
-from contentops.operations.connection import credentials
+from contentops.operations.before_submit import look_at_server
+from contentops.operations.connection import connected, credentials
 from contentops.operations.lineage import check_lineage
 from contentops.operations.look import plan_of
 from contentops.operations.plan import gathered
@@ -22,8 +23,10 @@ from contentops.operations.workspace import World, has_ledger, open_store, open_
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentops.model import Change, Event, Plan, Project, Submit
+    from contentops.model import Change, Event, Plan, Project, State, Submit
     from contentops.operations.apply import ApplyOptions
+    from contentops.operations.connection import Credentials
+    from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import Choice
 
 
@@ -39,7 +42,8 @@ def detach(
 ) -> tuple[Plan, Detached | None]:
     """Plan, show, ask, and queue what would be submitted; None where the answer is no, or there is nothing to do.
 
-    Nothing in the checkout changes, but that a first lock says whose submits these are.
+    Nothing in the checkout changes, but that a first lock says whose submits these are. The server is asked what an
+    apply asks it before it pays, since no person looks at what a worker does.
 
     Raises what `apply` raises, and StateError where the project has no ledger.
     """
@@ -66,6 +70,8 @@ def detach(
             return planned, None
         account = account_of(project.api, known.key)
         with ledger.depositing(project, workspace.store, account, world) as queue:
+            if rows:
+                _look_at_server(workspace, planned, found.state, known)
             if workspace.store.is_first:
                 # What is queued is found by it again, also where the project is called otherwise by then.
                 with open_store(project, world, write=True) as store:
@@ -80,6 +86,20 @@ def detach(
         withdrawn=len(gone),
         waiting=waiting,
     )
+
+
+def _look_at_server(workspace: Workspace, plan: Plan, state: State, known: Credentials) -> None:
+    """Ask the server about what is to be queued. Raises what `look_at_server` raises."""
+    import asyncio
+
+    queued = structs.replace(plan, changes=tuple(change for change in plan.changes if _submit(change) is not None))
+    project, world = workspace.project, workspace.world
+
+    async def look() -> None:
+        async with connected(project, known, world, workspace.cache) as client:
+            await look_at_server(workspace, queued, state, client, bool(known.user), world.stopped)
+
+    (world.run or asyncio.run)(look())
 
 
 def submits_of(plan: Plan, job_timeout: float) -> tuple[Deposited, ...]:
