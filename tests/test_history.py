@@ -286,6 +286,20 @@ def test_a_collected_text_is_counted_once(tmp_path: Path, invoke: Run, *, died: 
     assert "unwritten" not in {one["outcome"] for one in generations(invoke, scene, "gone")}
 
 
+def test_a_collected_job_without_a_text_is_counted_once(tmp_path: Path, invoke: Run) -> None:
+    """The server charges it; the run says what came of it, and nothing asks for it again."""
+    scene = _begun(tmp_path)
+    scene.write("content/blog.yaml", blog("known"))
+    scene.api.habits.status_body, scene.api.habits.auto_save = "absent", False
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"gone": "failed", "changed": "failed"}
+    assert {outcome.error for outcome in run.outcomes} == {"the job completed without a text"}
+    assert scene.plan().empty
+    assert not scene.state.entries
+    _agrees(scene, invoke, 3)
+
+
 def test_a_collected_text_is_known_in_a_clone(tmp_path: Path, invoke: Run) -> None:
     """From the lock that had its job open, where neither runs nor cache are."""
     scene = _begun(tmp_path)

@@ -70,16 +70,25 @@ class Ended(Exception):
     """The item goes no further in this run.
 
     `gone`: the server does not know its job, or the content with its text, any more. `findings`: what its checks found.
+    `charged`: its job was paid for and brought nothing, and is closed.
     """
 
     def __init__(
-        self, result: Result, error: str = "", hint: str = "", *, gone: bool = False, findings: tuple[Finding, ...] = ()
+        self,
+        result: Result,
+        error: str = "",
+        hint: str = "",
+        *,
+        gone: bool = False,
+        charged: bool = False,
+        findings: tuple[Finding, ...] = (),
     ) -> None:
         super().__init__(error)
         self.result = result
         self.error = error
         self.hint = hint
         self.gone = gone
+        self.charged = charged
         self.findings = findings
 
 

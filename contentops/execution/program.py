@@ -215,7 +215,7 @@ async def _drained(
     except Ended as end:
         if end.result is Result.PENDING or ctx.run.stopped:
             raise
-        if ctx.run.entry(entry.request_id) is not None:
+        if end.charged or ctx.run.entry(entry.request_id) is not None:
             left.append((entry, end))
     return standing
 

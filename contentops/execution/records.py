@@ -133,9 +133,10 @@ def textless(ctx: Context, item: Item, entry: OpenEntry, candidates: str) -> End
     # Under the same request the next submit would have the same id, and be answered with the same job.
     hint = "run `contentops apply` again; it asks the same job; to generate and pay for it again, bump its `revision`"
     if not item.wants(entry):
-        # Nothing is paid for in its place.
-        _note_failed(ctx, entry, TEXTLESS)
-        return Ended(Result.FAILED, TEXTLESS)
+        # Nothing is paid for in its place. It is closed as a paid one, so that its credits are counted.
+        paid = structs.replace(entry, state=JobState.PAID, body=NOTHING, title="", error="")
+        ctx.run.record("textless", paid, Drop(entry.request_id))
+        return Ended(Result.FAILED, TEXTLESS, charged=True)
     kept = structs.replace(entry, state=JobState.RUNNING, body=NOTHING, title="")
     if kept != entry:
         ctx.run.record("textless", kept)
