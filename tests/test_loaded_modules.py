@@ -45,6 +45,7 @@ RECALLED = """
     contentops.model contentops.operations contentops.operations.unchanged contentops.pricing contentops.reporting
     contentops.reporting.diagnostics contentops.reporting.layout contentops.reporting.plan_text
     contentops.reporting.summary contentops.sanitize contentops.state contentops.state.state_dir
+    contentops.state.tracked
 """
 
 

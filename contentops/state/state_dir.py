@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from contentops.atomic_io import PRIVATE, Disk, replace
 from contentops.digest import canonical
 from contentops.errors import LockHeld, StateError
+from contentops.state.tracked import is_tracked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,8 @@ _ENVIRONMENT = r"[^\W_][\w.-]{0,99}"
 def inspect(root: Path) -> Path | None:
     """The folder, or None if there is none yet.
 
-    Raises StateError if it is a link out of `root`, is no folder, or belongs to someone else, who could plant facts.
+    Raises StateError if it is a link out of `root`, is no folder, is tracked by git, or belongs to someone else, who
+    could plant facts.
     """
     return None if _found(root) is None else root / FOLDER
 
@@ -52,6 +54,11 @@ def _found(root: Path) -> os.stat_result | None:
         raise _unsafe("is not a folder", f"move {folder} away")
     if is_link and not folder.resolve().is_relative_to(root.resolve()):
         raise _unsafe("is a symbolic link that leads out of the project", f"replace the link {folder} by a folder")
+    if is_tracked(str(root), FOLDER):
+        raise _unsafe(
+            "is tracked by git, so a branch brought what is in it: none of it is believed",
+            f"`git rm -r {FOLDER}`, commit that, and run the command again; the folder is made anew",
+        )
     if not _is_ours(found):
         raise _unsafe(
             f"belongs to another user (uid {found.st_uid})",
@@ -61,12 +68,12 @@ def _found(root: Path) -> os.stat_result | None:
 
 
 def is_plain(root: str) -> bool:
-    """Whether the folder is there, no link, and no one else's: `inspect` would have nothing to say against it."""
+    """Whether the folder is there, no link, no one else's and not git's: `inspect` would have no objection."""
     try:
         found = os.lstat(f"{root}/{FOLDER}")
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and _is_ours(found)
+    return stat.S_ISDIR(found.st_mode) and _is_ours(found) and not is_tracked(root, FOLDER)
 
 
 def _is_ours(found: os.stat_result) -> bool:
