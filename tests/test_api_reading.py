@@ -230,7 +230,7 @@ SHAPES: list[tuple[str, Call, Any, Reply]] = [
         "templates server",
         ListTemplates(),
         {"success": True, "data": {"items": [{"id": "a"}, 3], "count": 120, "page": 1, "limit": 100}},
-        CatalogReply(({"id": "a"},), 120),
+        CatalogReply(({"id": "a"},), 120, 100),
     ),
     (
         "templates proxy",

@@ -56,7 +56,7 @@ def _refused(scene: Scene, **choice: Any) -> tuple[str, ...]:
 
 
 def test_slugs_that_the_server_does_not_list_are_refused(tmp_path: Path, invoke: Any) -> None:
-    """Each by its item, with the nearest; one request a list, and none of it is paid for."""
+    """Each by its item, with the nearest; two requests a list at most, and none of it is paid for."""
     api = FakeApi(duration=30, verticals=("legal", "fintech"))
     items = (
         {"id": "tea", "style": "genral_blog"},
@@ -71,12 +71,12 @@ def test_slugs_that_the_server_does_not_list_are_refused(tmp_path: Path, invoke:
         f"unknown-vertical: item `pot` names the vertical `leagl`{end} (did you mean `legal`?)",
     )
     assert _refused(scene) == said
-    assert _asked(api) == [1, 1, 1]
+    assert _asked(api) == [2, 2, 1]  # a second page might have had them
     with pytest.raises(InputError) as caught:
         scene.apply()
     assert caught.value.exit_code == 1
     assert caught.value.findings[0].location is not None
-    assert _asked(api) == [2, 2, 2]  # what is missing may have come since
+    assert _asked(api) == [4, 4, 2]  # what is missing may have come since
 
 
 def test_only_what_would_be_paid_for_is_looked_up(tmp_path: Path) -> None:
@@ -156,6 +156,24 @@ def test_pages_are_asked_for_as_far_as_needed(style: str, pages: int, tmp_path: 
     else:
         assert "unknown-style: item `a` names the style `s300`" in _refused(scene)[0]
     assert api.count("list styles") == pages
+
+
+def test_pages_of_another_size_are_read_before_anything_is_refused(tmp_path: Path) -> None:
+    """A server that says nothing of its pages has more than the first."""
+    slugs = [f"s{number:03}" for number in range(70)]
+    api = FakeApi(duration=30)
+
+    def listed() -> httpx.Response:
+        asked = httpx.QueryParams(api.requests[-1].query)
+        page, limit = int(asked.get("page", 1)), int(asked.get("limit", 20))
+        items = [{"id": slug} for slug in slugs[(page - 1) * limit : page * limit]]
+        return httpx.Response(200, json={"style_profiles": items})
+
+    api.fault(lambda name, _: name == "list styles", listed)
+    assert results(_scene(tmp_path / "a", api, {"id": "a", "style": "s045"}).apply()) == {"a": "done"}
+    assert api.count("list styles") == 3
+    with pytest.raises(InputError):
+        _scene(tmp_path / "b", api, {"id": "b", "style": "s070"}).apply()
 
 
 def test_a_committed_catalog_answers_instead(tmp_path: Path) -> None:

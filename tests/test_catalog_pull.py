@@ -89,14 +89,14 @@ def test_a_second_pull_changes_no_byte(tmp_path: Path) -> None:
 
 
 def test_ten_requests_a_minute_are_kept(tmp_path: Path) -> None:
-    """Fifteen templates take nineteen requests and a little over a minute, and the person is told why."""
+    """Fifteen templates take 21 requests and about two minutes, and the person is told why."""
     shop = Shop(many(15), per_minute=10)
     scene = scene_of(tmp_path, shop, rpm=10)
     said: list[str] = []
     pulled = pull(scene, said)
     assert len(pulled.snapshot.templates) == 15
-    assert (len(shop.log), shop.throttled) == (19, 0)
-    assert 60 <= scene.timeline.now <= 90
+    assert (len(shop.log), shop.throttled) == (21, 0)
+    assert 60 <= scene.timeline.now <= 130
     assert "15 templates" in said
     assert "template 8 of 15: `t007`" in said
     assert [line for line in said if line.startswith("waiting ") and line.endswith("until the next request may go out")]
@@ -116,14 +116,63 @@ def test_pages(habit: str, pages: int, tmp_path: Path) -> None:
     pulled = pull(scene_of(tmp_path, shop))
     assert len(pulled.snapshot.styles) == (100 if habit == "repeating" else 250)
     assert len([path for path in shop.paths if path.startswith("/style-profiles")]) == pages
+    short = "the server shows 100 of its 250 styles; the others are not in `catalog.lock.json`"
+    assert pulled.notes == ((short,) if habit == "repeating" else ())
+
+
+def _paging(path: str, says: str) -> httpx.Response | None:
+    """Seventy styles in pages of twenty, of a server that says so in one way or another."""
+    route, _, query = path.partition("?")
+    if route != "/style-profiles":
+        return None
+    asked = httpx.QueryParams(query)
+    page, limit = int(asked.get("page", 1)), 20 if says == "fixed" else int(asked.get("limit", 20))
+    if page > 4 and says == "refusing":
+        return httpx.Response(422, json={"detail": "no such page"})
+    items = [{"id": f"s{number:03}"} for number in range(70)][(page - 1) * limit : page * limit]
+    more = {"total": {"total": 70}, "limit": {"page": page, "limit": limit}, "counting": {"count": len(items)}}
+    return httpx.Response(200, json={"style_profiles": items, **more.get(says, {})})
+
+
+@pytest.mark.parametrize("says", ["nothing", "fixed", "total", "limit", "counting", "refusing"])
+def test_small_pages_are_read_to_the_end(says: str, tmp_path: Path) -> None:
+    """Whatever a server says of them: they are asked for in the size of the first."""
+    shop = Shop(when=lambda path, _: _paging(path, says))
+    pulled = pull(scene_of(tmp_path, shop))
+    assert (len(pulled.snapshot.styles), pulled.notes) == (70, ())
+    assert len([path for path in shop.paths if path.startswith("/style-profiles")]) <= 5
+
+
+def test_a_list_without_an_end_is_cut(tmp_path: Path) -> None:
+    """And the person is told."""
+
+    def endless(path: str, number: int) -> httpx.Response | None:
+        if not path.startswith("/style-profiles"):
+            return None
+        return httpx.Response(200, json={"style_profiles": [{"id": f"s{number}-{one}"} for one in range(3)]})
+
+    pulled = pull(scene_of(tmp_path, Shop(when=endless)))
+    assert len(pulled.snapshot.styles) == 150
+    assert pulled.notes == ("only the first 150 styles are read; the others are not in `catalog.lock.json`",)
+
+
+def test_a_page_that_cannot_be_had_now_ends_the_pull(tmp_path: Path) -> None:
+    """Half a list is not taken over."""
+    shop = Shop(when=lambda path, _: DOWN if path.startswith("/style-profiles?page=2") else None)
+    with pytest.raises(ApiError, match="maintenance"):
+        pull(scene_of(tmp_path, shop))
+    assert not (tmp_path / FILE).exists()
 
 
 def test_inputs_in_the_list_need_no_description(tmp_path: Path) -> None:
     """A server that lists its templates with their inputs is not asked for each."""
     listed = {"templates": [{"id": "a", "parameters": {"x": {"required": True}}}, {"id": "b", "inputs": []}]}
-    shop = Shop(when=lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None)
+    shop = Shop(
+        when=lambda path, _: httpx.Response(200, json=listed) if path.partition("?")[0] == "/templates" else None
+    )
     pulled = pull(scene_of(tmp_path, shop))
-    assert shop.paths == ["/templates", "/style-profiles", "/verticals", "/brand-voices"]
+    assert "/templates/a" not in shop.paths
+    assert len(shop.paths) == 6
     assert pulled.snapshot.templates["b"].inputs_known
 
 

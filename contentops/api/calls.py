@@ -121,12 +121,18 @@ class SavedReply(Struct, frozen=True):
     stamp: str = ""
 
 
+PAGE = 100
+"""Entries of a page of the known servers."""
+
+
 class CatalogReply(Struct, frozen=True):
     """Templates, styles, verticals or brand voices as the server describes them; one entry for a detail call."""
 
     entries: tuple[Mapping[str, Json], ...] = ()
     total: int | None = None
     """How many there are over all pages, where it is known."""
+    limit: int = 0
+    """How many a page has, where the server says so."""
 
 
 class Stats(Struct, frozen=True):
@@ -328,11 +334,12 @@ class RegenerateSection(Struct, frozen=True):
 
 
 class ListTemplates(_Harmless, frozen=True):
-    """List the templates; a server that pages gives up to 100 at a time (`page` counts from 1)."""
+    """List the templates, of a server that pages the ones of one page (from 1) with `limit` of them."""
 
     name: ClassVar[str] = "list templates"
     reply: ClassVar[type[CatalogReply]] = CatalogReply
     page: int = 1
+    limit: int = PAGE
 
 
 class GetTemplate(_Harmless, frozen=True):
@@ -349,6 +356,7 @@ class ListStyles(_Harmless, frozen=True):
     name: ClassVar[str] = "list styles"
     reply: ClassVar[type[CatalogReply]] = CatalogReply
     page: int = 1
+    limit: int = PAGE
 
 
 class ListVerticals(_Harmless, frozen=True):

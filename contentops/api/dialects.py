@@ -84,8 +84,6 @@ def headers_of(settings: ApiSettings, dialect: Dialect, key: str, user: str) -> 
     return headers
 
 
-PAGE = 100
-"""Entries per page of the catalog lists, where the server pages them."""
 PREFIXES = ("/v1", "/api")
 """Where a WriterzRoom API is known to answer, below its host."""
 
@@ -264,11 +262,11 @@ def _get_path(call: calls.Call) -> str:
         case calls.ListVersions():
             return _content(call.content_id, "/versions")
         case calls.ListTemplates():
-            return f"/templates{_page(call.page)}"
+            return f"/templates{_page(call.page, call.limit)}"
         case calls.GetTemplate():
             return f"/templates/{_segment(call.slug)}"
         case calls.ListStyles():
-            return f"/style-profiles{_page(call.page)}"
+            return f"/style-profiles{_page(call.page, call.limit)}"
         case _:
             return _FIXED[type(call)]
 
@@ -333,6 +331,6 @@ def _content(content_id: str, version: str = "") -> str:
     return f"/content/{_segment(content_id)}{version}"
 
 
-def _page(number: int, limit: int = PAGE) -> str:
+def _page(number: int, limit: int) -> str:
     # The documented server takes no query, so the first page is asked for without one.
     return "" if number <= 1 else f"?page={number}&limit={limit}"

@@ -359,14 +359,16 @@ def _catalog(call: calls.Call, value: Json) -> CatalogReply:
     if names is None:
         return CatalogReply((_detail(value),), 1)
     named = ({"id": each} if isinstance(each, str) else each for each in _list(value, *names))
-    return CatalogReply(tuple(each for each in named if isinstance(each, dict)), _total(value))
+    entries = tuple(each for each in named if isinstance(each, dict))
+    return CatalogReply(entries, _number(value, "total", "count"), _number(value, "limit") or 0)
 
 
-def _total(value: Json) -> int | None:
+def _number(value: Json, *names: str) -> int | None:
+    """What an answer says of its pages, wherever servers say that."""
     outer = _map(value)
     for place in (outer, _map(outer.get("data")), _map(outer.get("pagination"))):
-        for key in ("total", "count"):
-            number = place.get(key)
+        for name in names:
+            number = place.get(name)
             if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= 1_000_000:
                 return number
     return None

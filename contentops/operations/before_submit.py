@@ -1,6 +1,6 @@
 """What free requests say before a run pays, or has workers pay: whether the server lists what is asked for, and saves.
 
-Slugs are checked here only where no catalog of the server is committed. Each list is asked for once in a run at most,
+Slugs are checked here only where no catalog of the server is committed. Each list is read once in a run at most,
 and not at all for slugs that a record or a list of the last day knows. Where a server has no such list, or does not
 show all of it, nothing is refused.
 """
@@ -24,10 +24,10 @@ from contentops.api.calls import (
     ListVerticals,
 )
 from contentops.api.catalog import slug_of
-from contentops.api.dialects import PAGE
 from contentops.api.outcomes import is_absent
 from contentops.errors import ApiError, Diagnostic, InputError, did_you_mean
 from contentops.model import Save
+from contentops.operations.catalog_pages import ReadList, read_list, read_page
 from contentops.operations.connection import ask_in_turn, find_in_turn
 from contentops.operations.workspace import snapshot_of
 
@@ -163,26 +163,21 @@ def _wanted(plan: Plan, state: State) -> dict[Kind, dict[str, list[Spec]]]:
 
 async def _list(kind: Kind, wanted: Collection[str], ask: Ask, now: float, first: CatalogReply | None) -> _Seen | None:
     """The slugs of a list, page by page until all that are `wanted` are there; None where it cannot be had now."""
-    slugs: set[str] = set()
-    lines: set[str] = set()
-    for page in range(1, MOST_PAGES + 1):
-        call = _PAGED[kind](page) if kind in _PAGED else ListVerticals()
-        answer = first if first is not None and page == 1 else await ask(call)
-        if not isinstance(answer, CatalogReply):
-            absent = isinstance(answer, Failure) and is_absent(answer)
-            return _Seen(at=now, shows="none") if absent else None
-        found = [slug_of(entry) for entry in answer.entries]
-        if not all(found) or not (found or lines):
-            return _Seen(at=now, shows="none")
-        before = len(lines)
-        lines.update(found)
-        slugs.update(*map(_slugs_of, answer.entries))
-        if len(lines) >= answer.total if answer.total is not None else len(found) < PAGE:
-            return _Seen(at=now, shows="all", slugs=frozenset(slugs))
-        # Some servers answer every page with the first.
-        if slugs.issuperset(wanted) or len(lines) == before:
-            break
-    return _Seen(at=now, shows="some", slugs=frozenset(slugs))
+    if kind == "vertical":
+        answer = await ask(ListVerticals())
+        found = read_page(answer) if isinstance(answer, CatalogReply) else answer
+    else:
+
+        def enough(known: Mapping[str, Mapping[str, Json]]) -> bool:
+            return set().union(*map(_slugs_of, known.values())).issuperset(wanted)
+
+        found = await read_list(_PAGED[kind], ask, pages=MOST_PAGES, first=first, enough=enough)
+    if not isinstance(found, ReadList):
+        return _Seen(at=now, shows="none") if isinstance(found, Failure) and is_absent(found) else None
+    if found.unusable or not found.entries:
+        return _Seen(at=now, shows="none")
+    slugs = frozenset().union(*map(_slugs_of, found.entries.values()))
+    return _Seen(at=now, shows="all" if found.is_whole else "some", slugs=slugs)
 
 
 def _slugs_of(entry: Mapping[str, Json]) -> set[str]:

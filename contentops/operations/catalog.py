@@ -23,7 +23,6 @@ from contentops.api.calls import (
     ListVerticals,
 )
 from contentops.api.catalog import catalog_entry, inputs_of, slug_of, template
-from contentops.api.dialects import PAGE
 from contentops.api.outcomes import is_absent
 from contentops.atomic_io import PUBLIC, Disk
 from contentops.digest import digest_json
@@ -31,6 +30,7 @@ from contentops.errors import ApiError, InputError
 from contentops.manifests.catalog_lock import FILE, encode, parse
 from contentops.manifests.load import load
 from contentops.model import CatalogSnapshot, Template
+from contentops.operations.catalog_pages import ReadList, read_list
 from contentops.operations.content import Caller, as_error, converse, quiet
 from contentops.operations.workspace import World, open_cache, snapshot_of
 
@@ -131,6 +131,8 @@ def _input(old: TemplateInput, new: TemplateInput) -> Iterator[str]:
 
 KEPT_FOR = 3600.0
 """Seconds for which what an unfinished pull has fetched is used by the next one."""
+MOST_PAGES = 50
+"""Pages of one list that are asked for."""
 SILENT = 3
 """Templates without a description, before any with one, after which no more descriptions are asked for."""
 
@@ -295,28 +297,23 @@ class _Fetch(Struct, frozen=True):
 
     async def _entries(
         self, caller: Caller, call: type[ListTemplates | ListStyles], what: str
-    ) -> dict[str, Mapping[str, Json]]:
+    ) -> Mapping[str, Mapping[str, Json]]:
         """The lines of a list over all its pages, by slug. Raises ApiError for an empty one, which no server has."""
-        found: dict[str, Mapping[str, Json]] = {}
-        unusable, page, more = 0, 1, True
-        while more:
-            answer = await caller.need(call(page), CatalogReply)
-            before = len(found)
-            for entry in answer.entries:
-                slug = slug_of(entry)
-                unusable += not slug
-                if slug:
-                    found.setdefault(slug, entry)
-            caller.tell(f"{len(found)} {what}")
-            more = len(answer.entries) >= PAGE or (answer.total is not None and len(found) + unusable < answer.total)
-            # Some servers do not know the query of a page and answer every page with the first.
-            more = more and len(found) > before
-            page += 1
+        answer = await read_list(call, caller.ask, pages=MOST_PAGES)
+        if not isinstance(answer, ReadList):
+            assert answer is not None
+            raise as_error(answer, self.project)
+        found, lines, total = answer.entries, len(answer.entries) + answer.unusable, answer.total
+        caller.tell(f"{len(found)} {what}")
         if not found:
             message = f"the server lists no {what}, so its catalog is not taken over"
             raise ApiError(message, hint="check `api.base_url`, `api.dialect` and the account")
-        if unusable:
-            self.notes.append(f"{unusable} of the {what} have no usable slug and are left out")
+        if answer.unusable:
+            self.notes.append(f"{answer.unusable} of the {what} have no usable slug and are left out")
+        if total is not None and lines < total:
+            self.notes.append(f"the server shows {lines} of its {total} {what}; the others are not in `{FILE}`")
+        elif answer.is_cut:
+            self.notes.append(f"only the first {lines} {what} are read; the others are not in `{FILE}`")
         return found
 
     async def _describe(self, caller: Caller, templates: Mapping[str, Mapping[str, Json]]) -> dict[str, Template]:

@@ -1,0 +1,89 @@
+"""A list of a server's catalog, read page by page: by those who keep all of it, and by those who look for a few slugs.
+
+Servers page by any number, and some say nothing of it: a list is read to its end only once a page brings nothing new,
+or as many entries are there as the server says. Pages after the first are asked for in the size of the first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from contentops.api.calls import PAGE, CatalogReply, Failure, FailureKind, ListTemplates
+from contentops.api.catalog import slug_of
+from contentops.api.outcomes import is_absent
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from contentops.api.calls import Call, ListStyles, Reply
+    from contentops.model import Json
+
+_REFUSED = frozenset({FailureKind.REJECTED, FailureKind.FORBIDDEN, FailureKind.UNUSABLE})
+"""What a server may say to a query of a page that it does not know."""
+
+
+class ReadList(Struct, frozen=True):
+    """The entries of a list by slug, and how many had none. `total`: as the server says, None where it does not."""
+
+    entries: Mapping[str, Mapping[str, Json]]
+    unusable: int
+    total: int | None
+    is_whole: bool
+    """Nothing is missing, as far as anyone can tell."""
+    is_cut: bool = False
+    """Pages were left unread."""
+
+
+def read_page(answer: CatalogReply) -> ReadList:
+    """The same of a list that has one page."""
+    found = {slug: entry for entry in answer.entries if (slug := slug_of(entry))}
+    unusable = sum(not slug_of(entry) for entry in answer.entries)
+    size, total = len(answer.entries), answer.total
+    return ReadList(found, unusable, total, is_whole=size < PAGE if total is None else size >= total)
+
+
+async def read_list(
+    kind: type[ListTemplates | ListStyles],
+    ask: Callable[[Call], Awaitable[Reply | Failure | None]],
+    *,
+    pages: int,
+    first: CatalogReply | None = None,
+    enough: Callable[[Mapping[str, Mapping[str, Json]]], bool] = lambda _: False,
+) -> ReadList | Failure | None:
+    """Read at most `pages` pages, until they are `enough`; what `ask` answers instead where it is no page.
+
+    `first`: the first page, where it was just asked for.
+    """
+    found: dict[str, Mapping[str, Json]] = {}
+    answer: Reply | Failure | None = first if first is not None else await ask(kind())
+    if not isinstance(answer, CatalogReply):
+        assert answer is None or isinstance(answer, Failure)
+        return answer
+    size, limit = len(answer.entries), answer.limit or len(answer.entries)
+    # Some servers count the entries of a page alone.
+    total = None if answer.total == size >= limit else answer.total
+    unusable = 0
+    for page in range(1, pages + 1):
+        named = [(slug_of(entry), entry) for entry in answer.entries]
+        before = len(found)
+        for slug, entry in named:
+            if slug:
+                found.setdefault(slug, entry)
+        # Some servers answer every page with the first, which may be all that they have.
+        is_new = len(found) > before
+        unusable += sum(not slug for slug, _ in named) if is_new or page == 1 else 0
+        if total is not None and len(found) + unusable >= total:
+            return ReadList(found, unusable, total, is_whole=True)
+        if not is_new or len(named) < answer.limit:
+            is_whole = total is None and (size < PAGE or len(named) < limit)
+            return ReadList(found, unusable, total, is_whole)
+        if enough(found) or page == pages:
+            break
+        answer = await ask(kind(page + 1, limit))
+        if answer is None or (isinstance(answer, Failure) and not (is_absent(answer) or answer.kind in _REFUSED)):
+            return answer
+        if not isinstance(answer, CatalogReply):
+            answer = CatalogReply()
+    return ReadList(found, unusable, total, is_whole=False, is_cut=True)
