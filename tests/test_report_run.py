@@ -107,7 +107,7 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
         ),
         pytest.param(
             make_run(make_outcome(result=Result.LATE)),
-            "Next: wait for what still runs, then `contentops apply`",
+            "Next: see the hints of what is late, then `contentops apply`",
             id="late",
         ),
         pytest.param(

@@ -107,6 +107,8 @@ def _late(item: Item, entry: OpenEntry, error: str, failure: Failure | None) -> 
     """The end of an item whose job stays open; one that the server does not know may never end."""
     if failure is None or failure.kind is not FailureKind.NOT_FOUND:
         return Ended(Result.LATE, error, AGAIN)
+    # Its acceptance was seen, and some servers keep their jobs in memory alone.
+    error = f"the server took job `{entry.job_id}` and does not know it any more, as after a restart; {error}"
     lost = "the next apply pays for it again" if item.wants(entry) else "its text is lost then"
     forget = f"`contentops state resolve {item.id} --forget --request {entry.short}`"
     hint = f"{AGAIN}; {forget} gives it up, but {lost}; {naming(entry)}"

@@ -270,7 +270,9 @@ def _next(run: Run, again: str) -> str:
         return f"`{command('state resolve', run.environment)}` shows what is unknown and what to do, then {again}"
     if run.count(Result.FAILED):
         return f"put right why it failed (see above), then {again}, which tries once more"
-    if run.count(Result.LATE) or run.count(Result.PENDING):
+    if run.count(Result.LATE):
+        return f"see the hints of what is late, then {again}"
+    if run.count(Result.PENDING):
         return f"wait for what still runs, then {again}"
     return f"decide what is blocked (see the hints), then {again}"
 
