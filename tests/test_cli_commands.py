@@ -192,6 +192,50 @@ def test_status_before_the_first_apply(invoke: Run, demo: Path) -> None:
     assert invoke("status", "--select", "state:edited", cwd=demo).stdout == "No items.\n"
 
 
+ENVIRONMENTS = (
+    "\nenvironments: {prod: {output: 'live/{{ item.id }}.md'}, staging: {output: 'staging/{{ item.id }}.md'}}\n"
+)
+
+
+def test_status_names_the_environments(invoke: Run, demo: Path) -> None:
+    """Which one it shows, and the others; a project without any has no such line."""
+    settings = demo / "contentops.yaml"
+    settings.write_text(settings.read_text() + ENVIRONMENTS)
+    line = "\nThis is the project without an environment; `--env` shows `prod`, `staging`.\n"
+    assert invoke("status", cwd=demo).stdout.endswith(line)
+    assert invoke("status", "--env", "prod", cwd=demo).stdout.endswith(
+        "\nThis is environment `prod`; `--env` shows `staging`.\n"
+    )
+    found = invoke("status", "--env", "prod", "--json", cwd=demo).json
+    assert (found["environment"], found["environments"]) == ("prod", ["prod", "staging"])
+
+
+def test_a_default_environment(invoke: Run, demo: Path) -> None:
+    """It is used where none is named; `--env ''` is none, and every next command says so."""
+    settings = demo / "contentops.yaml"
+    settings.write_text(settings.read_text() + ENVIRONMENTS + "default_environment: staging\n")
+    plan = invoke("plan", cwd=demo).stdout
+    assert "environment `staging`" in plan
+    assert plan.endswith("Next: `contentops apply --env staging`\n")
+    bare = invoke("plan", "--env", "", cwd=demo).stdout
+    assert "environment" not in bare.splitlines()[0]
+    assert bare.endswith("Next: `contentops apply --env ''`\n")
+    assert invoke("apply", "--yes", cwd=demo).code == 0
+    assert (demo / "contentops.staging.lock").exists()
+    assert not (demo / "contentops.lock").exists()
+    for _ in range(2):
+        assert "4 items are as declared" in invoke("plan", cwd=demo).stdout
+        assert "4 to finish" in invoke("plan", "--env", "", cwd=demo).stdout
+    settings.write_text(settings.read_text().replace("default_environment: staging", "default_environment: stagin"))
+    wrong = invoke("plan", cwd=demo)
+    assert wrong.code == 1
+    assert (
+        "error[unknown-environment]: there is no environment `stagin`\n  --> contentops.yaml:"
+        in wrong.stderr.replace("   -->", "  -->")
+    )
+    assert "did you mean `staging`?" in wrong.stderr
+
+
 def test_doctor_checks(invoke: Run, demo: Path) -> None:
     """All well is 0; a broken manifest is a failed check with its hint, and 1."""
     ended = invoke("doctor", cwd=demo)

@@ -599,7 +599,9 @@ def test_a_job_the_server_forgot_names_the_way_out(root: Path) -> None:
     run = scene.apply()
     assert run is not None
     assert results(run) == {"one": "late"}
-    words = f"the server took job `{scene.entry('one').job_id}` and does not know it any more, as after a restart; after "
+    words = (
+        f"the server took job `{scene.entry('one').job_id}` and does not know it any more, as after a restart; after "
+    )
     assert run.outcomes[0].error.startswith(words)
     assert "state resolve one --forget" in run.outcomes[0].hint
     assert "pays" in run.outcomes[0].hint

@@ -25,6 +25,7 @@ LATE = {
     "cli/work": "its help needs no driver of PostgreSQL",
     "manifests/checks": "most items state no checks",
     "manifests/load": "a manifest is built, with Jinja and jsonschema, only where the parse cache lacks it",
+    "manifests/root": "most settings name no default environment",
     "manifests/templates": "the same",
     "operations/apply": "a no-op apply loads neither executor nor HTTP",
     "operations/connection": "where nothing is asked, no HTTP and no server is loaded",

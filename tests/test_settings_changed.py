@@ -35,6 +35,7 @@ api: {base_url: 'https://elsewhere.example/v1', key_env: WRITERZROOM_OTHER}
 guards: {max_changed_ratio: 1}
 ledger: postgresql://elsewhere.example/acme
 vars: {year: 2027}
+default_environment: prod
 environments: {prod: {api: {base_url: 'https://elsewhere.example/v1'}}, new: {}}
 """
 GITHUB = {"GITHUB_BASE_REF": "main"}
@@ -42,6 +43,7 @@ CHANGED = [
     '`api.base_url` changes from `"local"` to `"https://elsewhere.example/v1"`',
     '`api.key_env` changes from nothing to `"WRITERZROOM_OTHER"`',
     "`budget.credits_per_apply` changes from `100` to nothing",
+    '`default_environment` changes from nothing to `"prod"`',
     "`environments.new` changes from nothing to `{}`",
     '`environments.prod.api.base_url` changes from `"https://api.example.com/v1"` to `"https://elsewhere.example/v1"`',
     "`guards.max_changed_ratio` changes from nothing to `1`",
@@ -86,7 +88,7 @@ def test_what_changes_is_named(invoke: Run, pull: Any) -> None:
     root = pull(BASE, HEAD)
     assert told(invoke("plan", "--json", cwd=root, env=GITHUB).json) == CHANGED
     lines = invoke("plan", cwd=root, env=GITHUB).stdout.splitlines()
-    assert lines[0] == "Project `acme`, server `https://elsewhere.example:443`, no budget"
+    assert lines[0] == "Project `acme`, environment `prod`, server `https://elsewhere.example:443`, no budget"
     assert lines[1 : 1 + len(CHANGED)] == [f"  ! {message}" for message in CHANGED]
     page = invoke("plan", "--format", "markdown", cwd=root, env=GITHUB).stdout
     assert "\nServer `https://elsewhere.example:443`, no budget.\n" in page

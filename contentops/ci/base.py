@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Json, Project
 
-_AREAS = ("api", "ledger", "budget", "guards", "environments")
+_AREAS = ("api", "ledger", "budget", "guards", "default_environment", "environments")
 _SHOWN = 10
 """Settings of one area that are listed."""
 _WIDTH = 100
@@ -37,7 +37,7 @@ def base_commit(root: str, environ: Mapping[str, str]) -> str:
 
 
 def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, ...]:
-    """What `api`, `ledger`, `budget`, `guards` and `environments` say otherwise than in the base of the pull request.
+    """What those settings say otherwise than in the base of the pull request.
 
     Where that cannot be found out, one note says so. None where this is no pull request.
     """

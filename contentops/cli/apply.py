@@ -114,7 +114,7 @@ def command(
     manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json, events=place)
     manner = structs.replace(manner, detach=detach, world=session.world())
     if plan_file is None:
-        again = going_on(session.environment, session.variables, {**chosen, "reviewed": reviewed, "branch": branch})
+        again = going_on(session.option(), session.variables, {**chosen, "reviewed": reviewed, "branch": branch})
         ceiling = _ceiling(session.path(reviewed)) if reviewed else None
         options = structs.replace(options, inputs={"variables": session.variables, **chosen}, ceiling=ceiling)
         choice = choice_of(**chosen, markers=conflicts == "markers")
@@ -144,7 +144,7 @@ def _carry_out_file(
         if any(one.result is not Result.BLOCKED and one.result is not Result.DONE for one in run.outcomes):
             return line
         # What is decided about a blocked item makes another plan.
-        return command_line("plan", project.environment, [f"--out {shlex.quote(name)}", *flags_of(document["inputs"])])
+        return command_line("plan", project.option, [f"--out {shlex.quote(name)}", *flags_of(document["inputs"])])
 
     return carry_out(project, choice_in(document), options, manner, again)
 
@@ -217,8 +217,8 @@ def regenerate(
     def again(run: Run) -> str:
         named, variables = shlex.quote(item), [f"--var {shlex.quote(each)}" for each in session.variables]
         if any("write" in outcome.steps for outcome in run.outcomes):
-            return command_line("apply", session.environment, ["--select", named, *variables])
+            return command_line("apply", session.option(), ["--select", named, *variables])
         flags = [named, "--section", shlex.quote(heading), *([f"--on-edit {on_edit}"] if on_edit else []), *variables]
-        return command_line("regenerate", session.environment, flags)
+        return command_line("regenerate", session.option(), flags)
 
     return carry_out(project, choice_of(select=(item,), sections=sections, on_edit=on_edit), options, manner, again)

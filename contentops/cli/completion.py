@@ -112,7 +112,7 @@ _NAMES: Mapping[str, Callable[[Project], Iterable[str]]] = {
 def offered(what: str, context: click.Context, begun: str) -> list[CompletionItem[Any]]:
     """The names of the project that go on what was begun; none where the project cannot be read."""
     given = context.params
-    environment = "" if what == "environments" else given.get("environment") or ""
+    environment = "" if what == "environments" else given.get("environment")
     directory = context.find_root().params.get("directory") or "."
     session = Session(directory=directory, environment=environment, variables=tuple(given.get("variables") or ()))
     with contextlib.suppress(ContentopsError, OSError):
@@ -234,7 +234,7 @@ def for_argument(context: click.Context, args: Sequence[str]) -> str:
         return ""
     session, given = context.obj, context.params
     session = structs.replace(
-        session, environment=given.get("environment") or "", variables=tuple(given.get("variables") or ())
+        session, environment=given.get("environment"), variables=tuple(given.get("variables") or ())
     )
     valued = {name for one in context.command.params if _takes_a_value(one) for name in one.opts}
     words = (one for one, before in zip(args[1:], args, strict=False) if before not in valued)

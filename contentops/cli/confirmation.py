@@ -79,13 +79,13 @@ def finish(plan: Plan, run: Run | None, confirmation: Confirmation, again: NextC
     typed = ""
     if run is not None:
         typed = again(run)
-        run = as_typed(run, typed)
+        run = as_typed(run, typed, plan.option)
         job.tell_run(run)
     document = run_json(run, plan)
     if as_json:
         terminal.say_json(document)
     elif run is not None:
-        terminal.show(run_text(run, again=typed))
+        terminal.show(run_text(run, again=typed, option=plan.option))
     elif not confirmation.shown:
         confirmation.show(plan, aside=False, gap=False)
     return ExitCode(document["exit_code"])

@@ -75,7 +75,7 @@ def comment(session: Session, path: str, number: int | None, repo: str, project:
         return
     plan, failure = _plan_at(session.path(path))
     try:
-        mark = marker_of(project, session.environment) if project else ""
+        mark = marker_of(project, session.chosen()) if project else ""
         found, posted = _post(plan, mark, number, repo)
     except ContentopsError as error:
         raise failure or error from None

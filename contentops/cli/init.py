@@ -68,7 +68,7 @@ def command(session: Session, directory: str, name: str, ci: str | None, action:
     Writes settings, an example manifest with a data file, and the schemas for your editor. Overwrites nothing. The
     workflows are named after the folder in the repository and the environment, so that each has its own.
     """
-    environment = session.environment
+    environment = session.environment or ""
     if (action or environment) and not ci:
         raise click.UsageError("`--action` and `--env` need `--ci github`")
     folder = session.path(directory)

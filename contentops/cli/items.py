@@ -64,11 +64,24 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
     `--refresh`, and changes nothing.
     """
     choice = choice_of(select=select, exclude=exclude, refresh=refresh)
-    items, findings = plan.status(session.project(), choice, tell=terminal.tell_line, world=session.world())
+    project = session.project()
+    items, findings = plan.status(project, choice, tell=terminal.tell_line, world=session.world())
     if not session.as_json:
         terminal.tell_findings(findings)
-    text = status_text(items, width=terminal.width())
-    session.answer({**diagnostics_json(findings), "items": [structs.asdict(item) for item in items]}, text)
+    others = tuple(project.settings.get("environments") or ())
+    text = status_text(items, width=terminal.width()) + _environments(project.environment, others)
+    about = {"environment": project.environment, "environments": list(others)} if others else {}
+    listed = [structs.asdict(item) for item in items]
+    session.answer({**diagnostics_json(findings), **about, "items": listed}, text)
+
+
+def _environments(chosen: str, known: Sequence[str]) -> str:
+    """Which environment this was, and which there are; empty where the project has none."""
+    if not known:
+        return ""
+    shown = f"environment `{chosen}`" if chosen else "the project without an environment"
+    names = ", ".join(f"`{name}`" for name in known if name != chosen)
+    return f"\nThis is {shown}" + (f"; `--env` shows {names}." if names else ".")
 
 
 def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:
@@ -231,7 +244,7 @@ def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCo
     if to is None:
         paid = texts.restorable(project, item)
         listed = texts_text(paid, width=terminal.width())
-        again = command_line("restore", session.environment, [shlex.quote(visible(item)), "--to TEXT"])
+        again = command_line("restore", session.option(), [shlex.quote(visible(item)), "--to TEXT"])
         text = f"{listed}\n\nNext: `{again}` puts one of them back" if listed else f"No text was paid for `{item}`."
         session.answer({**diagnostics_json(()), "item": item, "texts": [text_json(one) for one in paid]}, text)
         return ExitCode.DONE

@@ -39,7 +39,8 @@ class Session(Struct, frozen=True, kw_only=True):
     """What stands before the command, and what nearly every command takes."""
 
     directory: str = "."
-    environment: str = ""
+    environment: str | None = None
+    """As `--env` says it: empty for none; None: it was not given, so that the settings may name one."""
     variables: tuple[str, ...] = ()
     as_json: bool = False
     trace: Callable[[Exchange], None] | None = None
@@ -55,14 +56,30 @@ class Session(Struct, frozen=True, kw_only=True):
         """The project that `-C`, `--env` and `--var` name. Raises InputError, UsageError or OutputError."""
         from contentops.operations.workspace import open_project
 
-        return open_project(self.directory, self.environment, self.variables)
+        return open_project(self.directory, self.chosen(), self.variables)
+
+    def chosen(self) -> str:
+        """The environment that is meant: as `--env` says, else the default of the settings; empty: none."""
+        if self.environment is not None:
+            return self.environment
+        from contentops.manifests.root import default_environment
+
+        return default_environment(self.directory)
+
+    def option(self) -> str:
+        """What `--env` says in the next command, about the same environment; empty: nothing."""
+        from contentops.manifests.root import default_environment
+        from contentops.model import NO_ENVIRONMENT
+
+        beside = self.environment == "" and default_environment(self.directory)
+        return NO_ENVIRONMENT if beside else self.chosen()
 
     def last_plan(self) -> LastPlan:
         """The plan that was last found to have nothing to do; to be asked for before anything is read."""
         from contentops.operations.unchanged import Asked, last_plan
 
         names_ledger = bool(os.environ.get("CONTENTOPS_LEDGER", "").strip())
-        asked = Asked(environment=self.environment, variables=self.variables, names_ledger=names_ledger)
+        asked = Asked(environment=self.chosen(), variables=self.variables, names_ledger=names_ledger)
         return last_plan(self.directory, asked, started=time.time_ns())
 
     def world(self) -> World:
@@ -190,9 +207,9 @@ project_options = with_options(
         "--env",
         "environment",
         metavar="NAME",
-        default="",
+        default=None,
         shell_complete=offers("environments"),
-        help="The environment to use.",
+        help="The environment to use; `--env ''` is none. Default: `default_environment` of the settings.",
     ),
     variable_option,
     json_option,

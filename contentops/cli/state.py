@@ -140,7 +140,7 @@ def resolve(
         return ExitCode.DONE
     found = records.open_submits(project, item)
     shown = [{**plain(one.entry), "wanted": one.wanted} for one in found]
-    session.answer({"submits": shown}, _unresolved(found, session.environment))
+    session.answer({"submits": shown}, _unresolved(found, session.option()))
     return ExitCode.INCOMPLETE if found else ExitCode.DONE
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from contentops.errors import Diagnostic, InputError, Location, UsageError, nearest
+from contentops.errors import Diagnostic, InputError, Location, UsageError, did_you_mean, nearest
 from contentops.loopback import is_loopback
 from contentops.manifests.discover import FileError, ProjectFiles
 from contentops.manifests.schema import check_schema
@@ -24,7 +25,6 @@ from contentops.yaml.syntax import JINJA, UNWANTED, plain_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 LOCAL = "local"
 """The `base_url` of the embedded server."""
@@ -68,7 +68,18 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         redirects=_either(settings, own, "redirects") is not False,
         settings=settings,
         text=document.source.text,
+        beside_default=not environment and bool(settings.get("default_environment")),
     )
+
+
+def named_default(root: str) -> str:
+    """The declared environment that the settings name as the default; empty: none, or they cannot be read."""
+    try:
+        settings = read_yaml(PROJECT_FILE, _read(Path(root)))[0].root
+    except InputError:
+        return ""
+    stated = settings.get("default_environment") if isinstance(settings, Map) else None
+    return str(stated) if isinstance(stated, str) and stated in _map(settings, "environments") else ""
 
 
 def checked_settings(data: bytes) -> YamlDocument:
@@ -239,6 +250,7 @@ def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
         message = f"the path `{macros[:60]}` {problem}"
         hint = "write it relative to the project root, such as `templates/macros.j2`"
         yield finding(document, "bad-path", message, ("macros",), hint=hint)
+    yield from _check_default(document)
     for pointer, layer in _layers(document.root):
         api = _map(layer, "api")
         if isinstance(api.get("base_url"), str):
@@ -280,6 +292,17 @@ def _words(command: str) -> list[str]:
         return shlex.split(command)
     except ValueError:
         return []
+
+
+def _check_default(document: YamlDocument) -> Iterator[Diagnostic]:
+    """A default environment that is not declared."""
+    settings = document.root if isinstance(document.root, Map) else Map()
+    name, declared = settings.get("default_environment"), _map(settings, "environments")
+    if isinstance(name, str) and name not in declared:
+        known = ", ".join(f"`{one}`" for one in declared)
+        hint = did_you_mean(name, declared, f"declared: {known}" if known else "declare it under `environments`")
+        message = f"there is no environment `{name[:60]}`"
+        yield finding(document, "unknown-environment", message, ("default_environment",), hint=hint)
 
 
 def _check_source(document: YamlDocument, pointer: tuple[str, ...], source: str) -> Iterator[Diagnostic]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from contentops.atomic_io import read_file
 from contentops.errors import Diagnostic, InputError
 from contentops.model import PROJECT_FILE
 
@@ -34,6 +36,23 @@ def find_root(start: Path | str) -> str:
         hint = f"rename `contentops.yml` to `{PROJECT_FILE}`"
     message = f"no `{PROJECT_FILE}` in `{start}` or any folder above it"
     raise InputError([Diagnostic(code="no-project", message=message, hint=hint)])
+
+
+def default_environment(start: Path | str) -> str:
+    """The environment that the settings of the project around `start` name as the default; empty: none, or no project.
+
+    Settings that cannot be used name none: whoever loads them says why.
+    """
+    try:
+        root = find_root(start)
+    except InputError:
+        return ""
+    with contextlib.suppress(OSError):
+        if b"default_environment" not in read_file(f"{root}/{PROJECT_FILE}", follow=False):
+            return ""
+    from contentops.manifests.project import named_default  # start-up: most settings name none
+
+    return named_default(root)
 
 
 def no_folder() -> InputError:

@@ -7,6 +7,7 @@ and the messages. Nothing here touches clock, disk, network or environment.
 from contentops.model.desired import (
     BASE,
     NO_CHECKS,
+    NO_ENVIRONMENT,
     PROJECT_FILE,
     ApiSettings,
     Budget,
@@ -76,6 +77,7 @@ __all__ = [
     "ATTEMPTS",
     "BASE",
     "NO_CHECKS",
+    "NO_ENVIRONMENT",
     "PROJECT_FILE",
     "AccountWork",
     "Acknowledge",

@@ -161,6 +161,8 @@ class Guards(Struct, frozen=True, kw_only=True):
 
 PROJECT_FILE = "contentops.yaml"
 """The file that marks the project root."""
+NO_ENVIRONMENT = "''"
+"""What a shell takes for `--env` without a name, where the settings name a default environment."""
 BASE = "default"
 """What the settings without an environment are called where one is named, unless an environment has this name."""
 
@@ -206,7 +208,14 @@ class Project(Struct, frozen=True, kw_only=True):
     """The parsed file as a whole, with positions; for origins and messages."""
     text: str = ""
     """The text of the file; for the excerpts of findings."""
+    beside_default: bool = False
+    """Whether no environment was chosen although the settings name a default one."""
     warnings: tuple[Diagnostic, ...] = ()
+
+    @property
+    def option(self) -> str:
+        """What `--env` says in a command that is about the same environment; empty: nothing."""
+        return NO_ENVIRONMENT if self.beside_default else self.environment
 
 
 class TemplateInput(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from contentops.errors import Diagnostic
-from contentops.model.desired import Budget, Spec
+from contentops.model.desired import NO_ENVIRONMENT, Budget, Spec
 from contentops.model.records import ItemId, Json, Observed, OpenEntry, Record, Remote, RequestId
 from contentops.model.steps import (
     Acknowledge,
@@ -248,6 +248,13 @@ class Plan(Struct, frozen=True, kw_only=True):
     findings: tuple[Diagnostic, ...] = ()
     id: str = ""
     """Digest of the changes: names the plan in records."""
+    beside_default: bool = False
+    """Whether it is made without an environment although the settings name a default one."""
+
+    @property
+    def option(self) -> str:
+        """What `--env` says in a command that is about the same environment; empty: nothing."""
+        return NO_ENVIRONMENT if self.beside_default else self.environment
 
     @property
     def credits(self) -> int:

@@ -74,6 +74,7 @@ class _Said(Struct, frozen=True, kw_only=True):
     unchanged: int
     findings: tuple[Diagnostic, ...]
     id: str
+    beside_default: bool = False
 
 
 class _Image(Struct, frozen=True, kw_only=True):

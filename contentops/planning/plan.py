@@ -129,6 +129,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
         notes.append(note)
     notes += same_requests(inputs, changes)
     plan = Plan(
+        beside_default=inputs.project.beside_default,
         project=inputs.project.name,
         environment=inputs.project.environment,
         server=inputs.server,

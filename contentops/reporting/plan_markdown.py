@@ -75,12 +75,12 @@ def plan_markdown(plan: Plan, *, limit: int = LIMIT, head: Iterable[str] = ()) -
         room=int(page.room * _TABLE_SHARE),
     )
     told = [change for change in changes if _tells(change)]
-    blocks = list(_fitting((_explain(change, plan.environment) for change in told), page.room))
+    blocks = list(_fitting((_explain(change, plan.option) for change in told), page.room))
     ticks = fence(blocks)
     explained = page.fill_block(
         f"\n<details><summary>Reasons</summary>\n\n{ticks}diff", blocks, f"{ticks}\n\n</details>"
     )
-    ending = _hidden(len(changes) - listed, len(told) - explained, optional, plan.environment)
+    ending = _hidden(len(changes) - listed, len(told) - explained, optional, plan.option)
     return "\n".join([*page.lines, *ending]) + "\n"
 
 
@@ -185,7 +185,7 @@ def _important(plan: Plan) -> Iterator[str]:
         hint = f" ({prose(note.hint)})" if note.hint else ""
         yield f"{'' if at else chr(10)}- :warning: **settings:** {prose(note.message)}{hint}"
     for refusal in plan.refusals:
-        way = in_environment(way_on(refusal), plan.environment)
+        way = in_environment(way_on(refusal), plan.option)
         yield f"\n:warning: **{who_refuses(refusal)}:** {prose(refusal.message)}{f' ({prose(way)})' if way else ''}"
     stands = any(not is_review(refusal) for refusal in plan.refusals)
     if plan.changes and stands and (line := next_apply(plan)):
@@ -197,7 +197,7 @@ def _important(plan: Plan) -> Iterator[str]:
     notes = [note for note in plan.notes if note.kind != SETTINGS]
     for at, note in enumerate(notes[:20]):
         lead = "\n" if at == 0 else ""
-        hint = f" ({prose(in_environment(note.hint, plan.environment))})" if note.hint else ""
+        hint = f" ({prose(in_environment(note.hint, plan.option))})" if note.hint else ""
         yield f"{lead}- note: {prose(note_line(note))}{hint}"
     if len(notes) > 20:
         yield f"- {len(notes) - 20:,} more notes"
@@ -361,4 +361,4 @@ def _drift_head(plan: Plan) -> Iterator[str]:
     if waiting:
         yield f"\n{plural(waiting, 'other change')} {'waits' if waiting == 1 else 'wait'} for an apply."
     if count:
-        yield f"\n{code(command('plan', plan.environment, ['--refresh']))} says what an apply would do about it."
+        yield f"\n{code(command('plan', plan.option, ['--refresh']))} says what an apply would do about it."

@@ -124,7 +124,7 @@ def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
                 most[kind] -= change.credits_worst
             yield from _change(change, room, price_room, verbose=verbose)
             if change.hint:
-                hint = in_environment(_unsaid(change), plan.environment)
+                hint = in_environment(_unsaid(change), plan.option)
                 yield f"      {paint('hint', 'hint')}: {visible(hint)}"
         elif seen[kind] == FOLD_TO + 1:
             yield _fold(change, sizes[kind] - FOLD_TO, least[kind], most[kind])
@@ -240,7 +240,7 @@ def _notes(plan: Plan, *, verbose: bool) -> Iterator[str]:
         if verbose or sizes[note.kind] <= _NOTES or seen[note.kind] < _NOTES:
             yield f"  {note_line(note)}"
             if note.hint:
-                hint = in_environment(note.hint, plan.environment)
+                hint = in_environment(note.hint, plan.option)
                 yield f"    {paint('hint', 'hint')}: {visible(hint)}"
         elif seen[note.kind] == _NOTES:
             hidden = sizes[note.kind] - _NOTES + 1

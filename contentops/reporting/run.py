@@ -116,23 +116,29 @@ _SIGNS = {
 _MINUTE, _HOUR = 60, 3600
 
 
-def as_typed(run: Run, again: str) -> Run:
-    """The run with the commands of its hints as they are typed for it; `again` is the one that goes on with it."""
-    usual = command("apply", run.environment)
+def as_typed(run: Run, again: str, option: str | None = None) -> Run:
+    """The run with the commands of its hints as they are typed for it; `again` is the one that goes on with it.
+
+    `option` is as in `Plan.option`; None: the environment of the run.
+    """
+    option = run.environment if option is None else option
+    usual = command("apply", option)
 
     def typed(hint: str) -> str:
-        return in_environment(hint, run.environment).replace(f"`{usual}`", f"`{again}`")
+        return in_environment(hint, option).replace(f"`{usual}`", f"`{again}`")
 
     outcomes = tuple(structs.replace(outcome, hint=typed(outcome.hint)) for outcome in run.outcomes)
     return structs.replace(run, hint=typed(run.hint), outcomes=outcomes)
 
 
-def run_text(run: Run, *, again: str = "") -> str:
+def run_text(run: Run, *, again: str = "", option: str | None = None) -> str:
     """Where replaced words are, what did not end as planned with the server's words, why the run stopped, the counts.
 
     The next command comes last; `again` is the one that goes on with the run, else it is the apply of its environment.
+    `option` is as in `Plan.option`; None: the environment of the run.
     """
-    again = again or command("apply", run.environment)
+    option = run.environment if option is None else option
+    again = again or command("apply", option)
     sections = [
         "\n".join(_copies(run)),
         "\n".join(_kept(run)),
@@ -140,7 +146,7 @@ def run_text(run: Run, *, again: str = "") -> str:
         "\n".join(_found(run)),
         "\n".join(_troubles(run)),
         "\n".join(_stop(run)),
-        "\n".join(_ending(run, again)),
+        "\n".join(_ending(run, again, option)),
     ]
     return "\n\n".join(section for section in sections if section)
 
@@ -224,7 +230,7 @@ def _stop(run: Run) -> Iterator[str]:
         yield f"{paint('hint', 'hint')}: {visible(run.hint)}"
 
 
-def _ending(run: Run, again: str) -> Iterator[str]:
+def _ending(run: Run, again: str, option: str) -> Iterator[str]:
     counts = [f"{run.count(result):,} {result.value}" for result in Result if run.count(result)]
     if run.count(Result.PENDING):
         counts[-1:] = _pending(run)
@@ -235,7 +241,7 @@ def _ending(run: Run, again: str) -> Iterator[str]:
     text = f"Apply: {', '.join(counts) or 'nothing was done'}. {begin(', '.join(facts))}."
     yield paint(text, "strong")
     if exit_code_of(run) is not ExitCode.DONE and "`contentops apply" not in run.hint:
-        yield f"Next: {_next(run, f'`{again}`')}"
+        yield f"Next: {_next(run, f'`{again}`', option)}"
 
 
 def _maybe_spent(run: Run) -> Iterator[str]:
@@ -261,13 +267,13 @@ def _pending(run: Run) -> Iterator[str]:
         yield f"{running:,} still {'runs' if running == 1 else 'run'} on the server"
 
 
-def _next(run: Run, again: str) -> str:
+def _next(run: Run, again: str, option: str) -> str:
     if run.stopped in {"unauthorized", "first-contact", "refused-submits", "no-connection"}:
         return f"put right what stopped the run, then {again}; what was paid for is kept"
     if run.stopped:
         return f"{again} goes on where this run stopped"
     if run.count(Result.UNKNOWN):
-        return f"`{command('state resolve', run.environment)}` shows what is unknown and what to do, then {again}"
+        return f"`{command('state resolve', option)}` shows what is unknown and what to do, then {again}"
     if run.count(Result.FAILED):
         return f"put right why it failed (see above), then {again}, which tries once more"
     if run.count(Result.LATE):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.errors import plural
-from contentops.model import Action
+from contentops.model import NO_ENVIRONMENT, Action
 from contentops.model.cost import cost_words
 from contentops.sanitize import ELLIPSIS, visible
 
@@ -129,10 +129,10 @@ def reason_words(reason: Reason) -> str:
 
 
 def command(verb: str, environment: str, flags: Iterable[str] = ()) -> str:
-    """A command line of ours that can be copied into a shell."""
+    """A command line of ours that can be copied into a shell; `environment` is as in `Plan.option`."""
     parts = ["contentops", verb]
     if environment:
-        parts += ["--env", shlex.quote(visible(environment))]
+        parts.append(_option(environment))
     return " ".join([*parts, *flags])
 
 
@@ -143,8 +143,11 @@ def in_environment(text: str, environment: str) -> str:
     """Words with the commands they name as they are typed for an environment."""
     if not environment or "--env" in text:
         return text
-    flag = f" --env {shlex.quote(visible(environment))}"
-    return re.sub(_COMMAND, lambda found: found[0] + flag, text)
+    return re.sub(_COMMAND, lambda found: f"{found[0]} {_option(environment)}", text)
+
+
+def _option(environment: str) -> str:
+    return f"--env {environment if environment == NO_ENVIRONMENT else shlex.quote(visible(environment))}"
 
 
 def next_apply(plan: Plan, flags: Iterable[str] = ()) -> str:
@@ -155,7 +158,7 @@ def next_apply(plan: Plan, flags: Iterable[str] = ()) -> str:
     needed = dict.fromkeys(visible(refusal.flag) for refusal in plan.refusals if not is_review(refusal))
     if not all(flag.startswith("--") for flag in needed):
         return ""
-    return command("apply", plan.environment, [*(visible(flag) for flag in flags), *needed])
+    return command("apply", plan.option, [*(visible(flag) for flag in flags), *needed])
 
 
 def is_review(refusal: Refusal) -> bool:
