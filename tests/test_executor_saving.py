@@ -575,6 +575,22 @@ def test_a_title_that_another_clone_has_saved_is_not_stored_over(tmp_path: Path)
     assert ([one.title for one in first.api.contents.values()], first.api.credits) == ([title], 4)
 
 
+def test_an_edited_content_is_known_again_under_a_new_id_of_its_item(root: Path) -> None:
+    """It was removed and comes back under another id: its content is the item's, and the edit there is pulled."""
+    scene = _done(root, "zero", "one", auto_save=False, stamps=True)
+    content = scene.record("one").content_id
+    scene.api.edit(content, "Their words.\n")
+    manifest = blog("zero", "one")
+    scene.write("content/blog.yaml", blog("zero"))
+    scene.apply(prune=True)
+    scene.write("content/blog.yaml", manifest.replace("- id: one", "- id: again"))
+    assert results(scene.apply()) == {"again": "done"}
+    assert scene.record("again").content_id == content
+    assert scene.plan().empty
+    assert scene.actions(refresh=True) == {"again": "pull"}
+    assert scene.api.contents[content].body == "Their words.\n"
+
+
 def test_the_content_of_another_request_is_not_ours(root: Path) -> None:
     """Another project, or another environment, may have an item of the same name in the same account."""
     scene = _killed_when_stored(root)

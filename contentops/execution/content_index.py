@@ -93,8 +93,12 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         )
 
     def is_of(self, draft: Draft) -> bool:
-        """Whether this is the draft's body as its item had it stored, whatever the server then made of it."""
-        return draft.digest in self.bodies or (self.item == draft.item.id and self.sent_body == draft.digest)
+        """Whether this is the draft's body as its item had it stored, whatever became of it on the server.
+
+        Under another id of the item the request that brought it tells.
+        """
+        is_ours = self.item == draft.item.id or self.is_from(draft)
+        return draft.digest in self.bodies or (is_ours and self.sent_body == draft.digest)
 
     def stamp_of(self, draft: Draft) -> str:
         """The stamp of the draft's own save, where no one can have changed the content since; else empty."""

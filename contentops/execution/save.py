@@ -125,21 +125,22 @@ def _is_as_we_left_it(ctx: Context, draft: Draft, content: Content) -> bool:
 
 def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
     path, content_id, body = draft.standing.path, content.id, clean_body(content.body)
-    saved = draft.standing.recorded.saved
-    seen = Remote(
-        content_id=content_id,
-        title=clean_title(content.title),
-        body=body_digest(body),
-        stamp=content.stamp,
-        saved=saved.body if saved is not None else NOTHING,
-    )
-    ctx.cache.keep_body(seen.body, body)
-    keep_seen_there(ctx.cache, ctx.server, {content_id: seen})
+    record, shown = draft.standing.recorded, f"`contentops content get {content_id}` shows the text"
+    if record.content_id == content_id and record.saved is not None:
+        seen = Remote(
+            content_id=content_id,
+            title=clean_title(content.title),
+            body=body_digest(body),
+            stamp=content.stamp,
+            saved=record.saved.body,
+        )
+        ctx.cache.keep_body(seen.body, body)
+        keep_seen_there(ctx.cache, ctx.server, {content_id: seen})
+        shown += ", and `contentops plan --refresh` what becomes of it"
     return Ended(
         Result.BLOCKED,
         f"content `{content_id}` was edited in WriterzRoom since it was last saved",
-        f"`contentops plan --refresh` shows what becomes of it, and `contentops content get {content_id}` the text. "
-        f"Make that the text of `{path}`, or delete the content in WriterzRoom and the file is saved as new; "
+        f"{shown}. Make that the text of `{path}`, or delete the content in WriterzRoom and the file is saved as new; "
         "then run `contentops apply --refresh`",
     )
 
