@@ -136,6 +136,16 @@ def test_each_project_and_environment_has_its_own_issue(hub: FakeGitHub, invoke:
     assert [issue["state"] for issue in hub.issues] == ["open", "closed", "open"]
 
 
+def test_projects_whose_names_look_alike_share_no_issue(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """One without drift closed the issue of the other."""
+    for project in ("ブログ", "блог"):
+        path = str(plan_file(tmp_path, make_plan(edited(), project=project), refresh=True))
+        assert invoke("comment", "--issue", "--plan", path, env=hub.env()).stdout.startswith("Opened")
+    path = str(plan_file(tmp_path, make_plan(project="блог"), refresh=True))
+    assert invoke("comment", "--issue", "--plan", path, env=hub.env()).code == 0
+    assert [issue["state"] for issue in hub.issues] == ["open", "closed"]
+
+
 def test_the_issue_is_about_no_pull_request(invoke: Run, tmp_path: Path) -> None:
     """A number would be of no use; and a plan that is missing says nothing of drift."""
     path = str(plan_file(tmp_path, make_plan()))

@@ -671,14 +671,33 @@ def test_a_push_says_where_the_branch_is(world: World, first: Machine) -> None:
 
 
 def test_what_was_taken_off_a_branch_stays_off(world: World) -> None:
-    """Someone removed a commit by force: what stands on it is refused, and does not bring it back."""
+    """Someone removed a commit by force while an apply paid: the results reach the remote, and that commit does not."""
     innocent = world.tip()
     second = world.other("secret.md", "hunter2")
     machine = world.clone("machine", "--depth=1")
     machine.apply()
     second.git("push", "--quiet", "--force", "origin", f"{innocent}:main")
-    assert "error[unpushed-commits]: commits of this clone are not on `main`" in machine.commit(code=4).stderr
-    assert (world.branches(), world.tip()) == (["main"], innocent)
+    ended = machine.commit()
+    assert "Not on `main`: `main` was set back at `origin` meanwhile." in ended.stdout
+    own = next(name for name in world.branches() if name != "main")
+    assert world.tip() == innocent
+    assert {*FIVE} <= set(world.paths(own))
+    assert "secret.md" not in world.paths(own)
+    assert "secret.md" not in world.subjects(own)
+
+
+def test_a_branch_that_is_deleted_while_an_apply_pays(world: World) -> None:
+    """Its checkout ends with the job: the text is on a branch of its own, which the next apply waits for."""
+    second = world.clone("second")
+    second.git("push", "--quiet", "origin", "main:topic")
+    machine = world.clone("machine", "--branch=topic")
+    machine.apply()
+    second.git("push", "--quiet", "origin", ":topic")
+    ended = machine.commit()
+    assert "Not on `topic`: `topic` was deleted at `origin` meanwhile." in ended.stdout
+    own = next(name for name in world.branches() if name != "main")
+    assert {*FIVE} == set(world.paths(own))
+    assert "is not at `origin`" in machine.commit("--branch=typo", code=1).stderr
 
 
 @posix

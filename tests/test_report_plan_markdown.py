@@ -204,8 +204,16 @@ def test_prose_keeps_its_literals() -> None:
 def test_the_marker_is_one_comment(name: str) -> None:
     """A project's name cannot end the comment that marks the page."""
     found = marker(make_plan(project=name, environment=name))
-    assert re.fullmatch(r"<!-- contentops:plan:[A-Za-z0-9_.-]*:[A-Za-z0-9_.-]* -->", found)
+    assert re.fullmatch(r"<!-- contentops:plan:[A-Za-z0-9_.~-]*:[A-Za-z0-9_.~-]* -->", found)
     assert "--" not in found[4:-3]
+
+
+def test_each_name_has_a_marker_of_its_own() -> None:
+    """Also where only what cannot stand in one is different: another script, or a slash."""
+    names = ["a-b", "a/b", "a b", "日本", "中国", "", "-", "a-b-", "x" * 60, "x" * 61, "x" * 62]
+    found = {marker(make_plan(project=name, environment="")) for name in names}
+    assert len(found) == len(names)
+    assert marker(make_plan(project="a-b", environment="")) == "<!-- contentops:plan:a-b: -->"
 
 
 def _many(number: int) -> list[Change]:

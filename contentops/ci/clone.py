@@ -264,9 +264,13 @@ def result_tree(clone: Clone, environment: str, paths: Iterable[str]) -> ResultT
 
 
 def tree_with(clone: Clone, base: str, entries: Mapping[str, TreeEntry]) -> str:
-    """The tree of the commit `base` with other entries at these paths of the repository. Raises GitFailed."""
-    with _index(clone, base) as index:
-        clone.run(*_WHOLE, "update-index", "-z", "--index-info", stdin=_index_info(entries, base), extra=index)
+    """The tree of the commit `base`, or of none, with other entries at these paths of the repository.
+
+    Raises GitFailed.
+    """
+    oid = base or next((entry.oid for entry in entries.values() if entry.oid), "")
+    with _index(clone, base or "--empty") as index:
+        clone.run(*_WHOLE, "update-index", "-z", "--index-info", stdin=_index_info(entries, oid), extra=index)
         return clone.run(*_WHOLE, "write-tree", extra=index)
 
 

@@ -100,9 +100,12 @@ def push(
 ) -> Pushed:
     """Pushes one commit of the results on top of the branch; else puts them on a branch of their own.
 
+    Where the branch was deleted or set back since it was checked out, they are there without the commits it lacks.
+
     `pause` waits some seconds between two attempts. Raises Refused where the clone has commits that the branch has
     not, NotPublished where nothing could be pushed.
     """
+    was_pushed = _was_pushed(clone, target.branch, results.head)
     for attempt in range(1, ATTEMPTS + 1):
         if attempt > 1:
             pause(2.0 ** (attempt - 2))
@@ -111,6 +114,11 @@ def push(
         if ended.code:
             _give_up(ended, last=last)
             continue
+        if was_pushed and not _is_part(clone, results.head, tip):
+            # Not on top of HEAD: what was taken off the branch stays off.
+            bare = tree_with(clone, tip, {path: mine for path, (_, mine) in results.changes.items()})
+            why = f"`{target.branch}` was {'set back' if tip else 'deleted'} at `{clone.remote}` meanwhile"
+            return _own_branch(clone, target, results, make_commit(clone, bare, tip, messages.own), why)
         _refuse_unpushed(clone, target.branch, results.head, tip)
         tree, conflicts = _on_top(clone, results, tip)
         if conflicts:
@@ -168,6 +176,18 @@ def _give_up(ended: GitResult, *, last: bool) -> None:
         raise NotPublished(f"the results could not be pushed: {reason_of(ended)}", hint=hint)
 
 
+def _was_pushed(clone: Clone, branch: str, head: str) -> bool:
+    """Whether the branch had what is checked out when the remote was last looked at.
+
+    Asked before a fetch, which moves what is known of the remote.
+    """
+    return bool(head) and _is_part(clone, head, f"refs/remotes/{clone.remote}/{branch}")
+
+
+def _is_part(clone: Clone, head: str, tip: str) -> bool:
+    return bool(tip) and not clone.attempt("merge-base", "--is-ancestor", head, tip).code
+
+
 def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
     """Raises Refused where HEAD is no part of the branch at the remote: results never take a person's commits along."""
     if not tip:
@@ -176,7 +196,7 @@ def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
     if not head:
         hint = f"`git pull {clone.remote} {branch}` brings what is there"
         raise Refused("nothing is committed in this clone yet", code="unpushed-commits", hint=hint)
-    if clone.attempt("merge-base", "--is-ancestor", head, tip).code:
+    if not _is_part(clone, head, tip):
         log = clone.run("log", "--no-show-signature", "--reverse", "--format=%h %s", f"{tip}..{head}", "--").split("\n")
         hint = (
             f"push them first, `git push {clone.remote} HEAD:{branch}` (where that is refused, "

@@ -7,6 +7,7 @@ nothing, and mention no one.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING
 
@@ -149,8 +150,13 @@ def marker(plan: Plan) -> str:
 
 def marker_of(project: str, environment: str, kind: str = "plan") -> str:
     """The same by their names, and of what is said of them."""
-    names = (re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-") for name in (project, environment))
-    return f"<!-- contentops:{kind}:{':'.join(clip(name, 60).rstrip('…') for name in names)} -->"
+    return f"<!-- contentops:{kind}:{_marked(project)}:{_marked(environment)} -->"
+
+
+def _marked(name: str) -> str:
+    """A name as a part of that line: another name is another part."""
+    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-")[:60]
+    return plain if plain == name else f"{plain}~{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:16]}"
 
 
 NO_PLAN = "<!-- contentops:plan -->"
