@@ -9,7 +9,7 @@ from msgspec import structs
 
 from contentops.errors import StateError
 from contentops.ledger import schema
-from contentops.ledger.account import account_of, accounts_of, sign_in
+from contentops.ledger.account import account_of, accounts_of, limit_of, limiter_of, sign_in
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings
 from contentops.operations.content import contents
@@ -54,7 +54,7 @@ def test_an_address_that_was_never_reached_is_told_as_such() -> None:
     """The words for a ledger that has been there and went away would send people to wait for it."""
     with pytest.raises(StateError) as told:
         LedgerSession("postgresql://ann@127.0.0.1:1/db", patience=0)
-    assert "the address, the user and the password" in told.value.hint
+    assert "see that the address is right" in told.value.hint
 
 
 def test_commands_that_only_ask_keep_the_limit_of_the_account(tmp_path: Path, session: LedgerSession) -> None:
@@ -65,6 +65,36 @@ def test_commands_that_only_ask_keep_the_limit_of_the_account(tmp_path: Path, se
     assert (sent := _counted(session)) == len(scene.api.requests)
     away = structs.replace(world, environ={**world.environ, "CONTENTOPS_LEDGER": "postgresql://ann@127.0.0.1:1/db"})
     assert (contents(scene.project, world=away), _counted(session)) == ((), sent)
+
+
+def test_who_only_looks_changes_no_settings(tmp_path: Path, session: LedgerSession) -> None:
+    """A branch with another limit is counted with all others, and held to the stricter one."""
+    scene = Scene(tmp_path / "branch", FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
+    world = scene.world()
+    paying = account_of(
+        structs.replace(scene.project.api, requests_per_minute=10), world.environ["WRITERZROOM_API_KEY"]
+    )
+    sign_in(session, paying)
+    before = session.run("SELECT * FROM contentops.account")
+    contents(scene.project, world=world)
+    assert session.run("SELECT * FROM contentops.account") == before
+    assert _counted(session) == len(scene.api.requests)
+    for stated, kept in ((600, 10), (0, 10), (5, 5)):
+        looking = structs.replace(paying, api=structs.replace(paying.api, requests_per_minute=stated))
+        assert limit_of(session, looking) == kept
+
+
+def test_accounts_of_one_key_have_one_limiter(session: LedgerSession) -> None:
+    """Under two names, and after one of them was given another key."""
+    unnamed, named = account_of(structs.replace(API, account=""), "wrk_one"), account_of(API, "wrk_one")
+    for account in (unnamed, named, account_of(API, "wrk_two")):
+        sign_in(session, account)
+    later = account_of(structs.replace(API, account="later"), "wrk_two")
+    sign_in(session, later)
+    names = {limiter_of(session, one) for one in (unnamed, named, account_of(API, "wrk_two"), later)}
+    assert names == {unnamed.id}
+    other = account_of(structs.replace(API, account="other"), "wrk_three")
+    assert limiter_of(session, other) != unnamed.id
 
 
 def _counted(session: LedgerSession) -> int:

@@ -144,6 +144,18 @@ def test_apply_uses_no_ledger_that_only_the_repository_names(project: Build, inv
     assert PASSWORD not in ended.stderr + checked.stdout + managed.stderr
 
 
+def test_an_empty_variable_is_no_wish_to_have_no_ledger(project: Build, invoke: Run) -> None:
+    """A secret that CI lacks: nothing is paid for; who only reads goes on without the ledger, and says so."""
+    settings = PROJECT.format(base_url="http://127.0.0.1:9/v1", extra="")
+    root = project({"contentops.yaml": settings, "content/a.yaml": blog("a")}, at="site")
+    env = {"WRITERZROOM_API_KEY": "k", "CONTENTOPS_LEDGER": " "}
+    for command in (("apply", "--yes"), ("apply", "--detach", "--yes"), ("state", "mv", "a", "b")):
+        ended = invoke(*command, cwd=root, env=env)
+        assert (ended.code, "error[ledger-address]: `CONTENTOPS_LEDGER` is set and empty" in ended.stderr) == (4, True)
+    read = invoke("plan", "--json", cwd=root, env=env)
+    assert (read.code, "ledger-address" in {one["code"] for one in read.json["diagnostics"]}) == (0, True)
+
+
 def test_a_list_or_the_environment_lets_it_be_used(project: Build, invoke: Run, home: dict[str, str]) -> None:
     """Then it is asked for, and here no one answers."""
     root = _site(project, FOREIGN)

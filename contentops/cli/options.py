@@ -78,7 +78,7 @@ class Session(Struct, frozen=True, kw_only=True):
         """The plan that was last found to have nothing to do; to be asked for before anything is read."""
         from contentops.operations.unchanged import Asked, last_plan
 
-        names_ledger = bool(os.environ.get("CONTENTOPS_LEDGER", "").strip())
+        names_ledger = "CONTENTOPS_LEDGER" in os.environ
         asked = Asked(environment=self.chosen(), variables=self.variables, names_ledger=names_ledger)
         return last_plan(self.directory, asked, started=time.time_ns())
 

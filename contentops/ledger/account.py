@@ -40,13 +40,17 @@ UPDATE contentops.account SET restored_at = now() WHERE EXISTS (SELECT FROM othe
 ASKING = "7 days"
 """How long all submits ask first once a backup took the ledger's place: longer than a server keeps what was asked."""
 
-# An account may have several keys: their fingerprints stand side by side.
-_HAS_KEY = "excluded.fingerprint = ANY(string_to_array(a.fingerprint, ' '))"
+# An account may have several keys: their fingerprints stand side by side, the first one first. An account that is new
+# and has the key of a known one is the same account under another name: it takes over all of its keys.
+_HAS_KEY = "%(mark)s = ANY(string_to_array(a.fingerprint, ' '))"
 _SIGN_IN = f"""
 INSERT INTO contentops.account AS a (id, server, fingerprint, settings, restored_at)
-VALUES (%s, %s, %s, %s, (SELECT max(restored_at) FROM contentops.account))
+VALUES (%(id)s, %(server)s,
+  coalesce((SELECT fingerprint FROM contentops.account a WHERE server = %(server)s AND {_HAS_KEY} ORDER BY id LIMIT 1),
+    %(mark)s),
+  %(settings)s, (SELECT max(restored_at) FROM contentops.account))
 ON CONFLICT (id) DO UPDATE SET settings = excluded.settings, seen_at = now(),
-  fingerprint = CASE WHEN {_HAS_KEY} THEN a.fingerprint ELSE a.fingerprint || ' ' || excluded.fingerprint END
+  fingerprint = CASE WHEN {_HAS_KEY} THEN a.fingerprint ELSE a.fingerprint || ' ' || %(mark)s END
 WHERE a.server = excluded.server
   AND (NOT {_HAS_KEY} OR a.settings <> excluded.settings OR a.seen_at < now() - interval '1 day')"""
 
@@ -74,15 +78,49 @@ def sign_in(session: LedgerSession, account: Account) -> None:
     """Make the account known, with its key and the settings that are used now.
 
     One that is new to a ledger which was restored may have been in what was lost: it counts as restored then, too.
-    Raises as `LedgerSession.run` does, and StateError where it is known as one of another server: what is queued for
-    it would be sent there.
+    Raises as `LedgerSession.run` does, and StateError where it is known as one of another server.
     """
     settings, server = msgspec.json.encode(structs.asdict(account.api)).decode(), account.api.server
-    session.run(_SIGN_IN, (account.id, server, account.fingerprint, settings))
+    values = {"id": account.id, "server": server, "mark": account.fingerprint, "settings": settings}
+    session.run(_SIGN_IN, values)
     ((known,),) = session.run("SELECT server FROM contentops.account WHERE id = %s", (account.id,))
-    if known != server:
+    _check_server(account, known)
+
+
+def limit_of(session: LedgerSession, account: Account) -> int:
+    """Requests a minute of an account for whoever only asks: the stricter of what is stated here and in the ledger.
+
+    Nothing is written: a branch that is looked at changes nothing for those who pay. Raises as `sign_in` does.
+    """
+    limits = [account.api.requests_per_minute]
+    found = session.run("SELECT server, settings::text FROM contentops.account WHERE id = %s", (account.id,))
+    for known, text in found:
+        _check_server(account, known)
+        settings = _settings(text)
+        limits += [settings.requests_per_minute] if settings is not None else []
+    return min(filter(None, limits), default=0)
+
+
+def limiter_of(session: LedgerSession, account: Account) -> str:
+    """The name of the limiter of an account: its server and its first key, whatever names the account has.
+
+    Raises as `LedgerSession.run` does.
+    """
+    rows = session.run(
+        f"SELECT fingerprint FROM contentops.account a WHERE id = %(id)s OR (server = %(server)s AND {_HAS_KEY})"
+        " ORDER BY id <> %(id)s, id LIMIT 1",
+        {"id": account.id, "server": account.api.server, "mark": account.fingerprint},
+    )
+    first = str(rows[0][0]).split(" ")[0] if rows else account.fingerprint
+    return f"{account.api.server} {first}"
+
+
+def _check_server(account: Account, known: str) -> None:
+    """Raise StateError where an account is known as one of another server: what is queued would be sent there."""
+    if known != account.api.server:
         raise StateError(
-            f"the ledger knows account `{visible(account.id)}` as one of `{visible(known)}`, and this is `{server}`",
+            f"the ledger knows account `{visible(account.id)}` as one of `{visible(known)}`,"
+            f" and this is `{account.api.server}`",
             code="account-server",
             hint="say another `api.account` for this server, in its environment if it has one",
         )

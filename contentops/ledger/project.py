@@ -9,7 +9,15 @@ import msgspec
 
 from contentops.documents.clean import body_digest
 from contentops.errors import NotShared
-from contentops.ledger.account import account_of, history_of, read_fact, sign_in, write_fact
+from contentops.ledger.account import (
+    account_of,
+    history_of,
+    limit_of,
+    limiter_of,
+    read_fact,
+    sign_in,
+    write_fact,
+)
 from contentops.ledger.entries import Claimed, EntryOwner, EntryWriter, claim, release
 from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.queue import withdraw
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.execution.first_contact import AccountHistory
+    from contentops.ledger.account import Account
     from contentops.ledger.reading import TextSummary
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession
@@ -50,9 +59,13 @@ class ReadLedger:
     def sign_in(self, api: ApiSettings, key: str) -> SharedLimiter:
         """Work for the account of a key; its limiter."""
         account = account_of(api, key)
-        sign_in(self._session, account)
+        limit = self._enter(account)
         self._owner = msgspec.structs.replace(self._owner, account=account.id)
-        return SharedLimiter(self._session, account.id, api.requests_per_minute)
+        return SharedLimiter(self._session, limiter_of(self._session, account), limit)
+
+    def _enter(self, account: Account) -> int:
+        """Requests a minute of the account; whoever only looks states nothing of it."""
+        return limit_of(self._session, account)
 
     def history(self) -> AccountHistory:
         """What is known of the submits of the account that was signed in for."""
@@ -103,6 +116,10 @@ class ProjectLedger(ReadLedger):
     def __init__(self, runner: Runner, owner: EntryOwner, known: Iterable[OpenEntry] = ()) -> None:
         super().__init__(runner.session, owner, known, but=runner.number)
         self._runner, self._writer = runner, EntryWriter(runner)
+
+    def _enter(self, account: Account) -> int:
+        sign_in(self._session, account)
+        return account.api.requests_per_minute
 
     def claim(self, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]) -> Claimed:
         """Take over what this run works on."""

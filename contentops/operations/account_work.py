@@ -12,7 +12,7 @@ from contentops.errors import StateError
 from contentops.execution.assembly import ItemEdges, Known, assemble, learned_durations
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.first_contact import admit
-from contentops.ledger.account import history_of
+from contentops.ledger.account import history_of, limiter_of
 from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.work_state import WorkState
 from contentops.model import Plan, Project
@@ -75,7 +75,8 @@ class AccountWorker:
         api = self._account.api
         project = Project(name="work", root=os.devnull, api=api)
         state = WorkState(self._runner, self._account.id)
-        limiter = self._limiter = SharedLimiter(self._runner.session, self._account.id, api.requests_per_minute)
+        name = limiter_of(self._runner.session, self._account)
+        limiter = self._limiter = SharedLimiter(self._runner.session, name, api.requests_per_minute)
         async with connected(project, self._credentials, self._world, state) as client:
             await find_in_turn(client, limiter, lambda: self._stop.requested)
             edges = ItemEdges(

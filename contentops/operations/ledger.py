@@ -11,7 +11,7 @@ from msgspec import structs
 from contentops.api import trust
 from contentops.ci.runner import run_page
 from contentops.errors import Diagnostic, NotShared, Refused, Severity, StateError
-from contentops.ledger.account import account_of, sign_in
+from contentops.ledger.account import account_of, limit_of, limiter_of, sign_in
 from contentops.ledger.address import beyond_plain, remote_servers, with_operators_tls
 from contentops.ledger.applying import applying
 from contentops.ledger.entries import EntryOwner
@@ -47,11 +47,15 @@ def address(project: Project, world: World) -> str:
     """Where the ledger of a project is: as the environment says, else the project, if its server is on a list.
 
     A person is asked about a server that is on no list yet, and it is remembered. Raises Refused where it is on none,
-    and for an address in a file that says more than where the ledger is.
+    for an address in a file that says more than where the ledger is, and for a variable that is set and empty.
     """
     environ = world.environ
-    if stated := environ.get(trust.LEDGER, "").strip():
-        return stated
+    if trust.LEDGER in environ:
+        if stated := environ[trust.LEDGER].strip():
+            return stated
+        message = f"`{trust.LEDGER}` is set and empty: without its ledger, what others paid for is paid for again"
+        hint = "give it the address, such as a secret of CI that is missing; unset it where there is to be no ledger"
+        raise Refused(message, code="ledger-address", hint=hint)
     url = project.ledger
     if beyond := beyond_plain(url):
         message = f"`ledger` in `contentops.yaml` may not say {', '.join(f'`{name}`' for name in beyond)}"
@@ -145,8 +149,7 @@ def limiting(project: Project, key: str, world: World) -> Iterator[SharedLimiter
             url = address(project, structs.replace(world, ask=None))
             session = closing.enter_context(LedgerSession(url, patience=0, stopped=world.stopped))
             account = account_of(project.api, key)
-            sign_in(session, account)
-            limiter = SharedLimiter(session, account.id, project.api.requests_per_minute)
+            limiter = SharedLimiter(session, limiter_of(session, account), limit_of(session, account))
         yield limiter
 
 

@@ -58,7 +58,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     environment: str = ""
     variables: tuple[str, ...] = ()
     names_ledger: bool = False
-    """Whether `CONTENTOPS_LEDGER` says anything; what it says may hold a password, which is kept nowhere."""
+    """Whether `CONTENTOPS_LEDGER` is set; what it says may hold a password, which is kept nowhere."""
 
 
 class _Said(Struct, frozen=True, kw_only=True):

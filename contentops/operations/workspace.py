@@ -188,8 +188,11 @@ def shared(project: Project, store: StateStore, cache: Cache, world: World, *, w
 
 
 def has_ledger(project: Project, environ: Mapping[str, str]) -> bool:
-    """Whether the project shares what is paid for. No other machine reaches an embedded server."""
-    return project.api.base_url != "local" and bool(environ.get("CONTENTOPS_LEDGER", "").strip() or project.ledger)
+    """Whether the project shares what is paid for. No other machine reaches an embedded server.
+
+    An empty variable names a ledger that is missing, such as a secret of CI: to go on without it would pay again.
+    """
+    return project.api.base_url != "local" and ("CONTENTOPS_LEDGER" in environ or bool(project.ledger))
 
 
 @without_collection()
