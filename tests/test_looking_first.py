@@ -127,6 +127,25 @@ def test_a_canary_looks_at_the_items_that_take_its_place(tmp_path: Path) -> None
     assert scene.api.charged("All about two in 2027") == 1
 
 
+def test_a_run_lists_once_however_often_it_looks(tmp_path: Path) -> None:
+    """A canary finds one edited item after the other; a plan file names one edit, and others are in question."""
+    ids = ("one", "two", "three", "four")
+    scene = _scene(tmp_path / "canary", *ids)
+    for item in ids[:3]:
+        _edit(scene, item)
+    _next_year(scene, *ids)
+    before = _asked(scene)
+    scene.apply(canary=1)
+    assert _since(scene, before)[::2] == (1, 1)
+    scene = _scene(tmp_path / "file", *ids)
+    _edit(scene, "one")
+    scene.plan(refresh=True)
+    scene.write("content/blog.yaml", blog("one") + blog("two", year=2027).removeprefix("items:\n"))
+    plan, before = as_reviewed(scene), _asked(scene)
+    assert results(apply_reviewed(scene, plan)) == {"one": "done", "two": "done"}
+    assert _since(scene, before)[::2] == (1, 1)
+
+
 @pytest.mark.parametrize("fault", [401, 503, "refuse"], ids=str)
 def test_what_cannot_be_looked_at_is_not_paid_for(tmp_path: Path, fault: Any) -> None:
     """The server does not answer the look: those items wait, named; a new item goes on."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
+    from contentops.api.calls import ContentEntry
     from contentops.model import Change, Json, Plan, Record, Remote
     from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import PlanInputs
@@ -111,6 +112,7 @@ class _Look:
     def __init__(self, workspace: Workspace, tell: Callable[[str], None]) -> None:
         self._workspace = workspace
         self._tell = tell
+        self._listed: dict[str, ContentEntry] = {}
         self.trouble = ""
 
     def at(self, found: PlanInputs, ids: AbstractSet[ItemId]) -> Mapping[ItemId, Remote]:
@@ -120,7 +122,7 @@ class _Look:
 
         credentials(found.project.api, self._workspace.world)
         try:
-            return refresh(self._workspace, found, self._tell, only=ids).remote or {}
+            return refresh(self._workspace, found, self._tell, only=ids, listed=self._listed).remote or {}
         except ApiError as error:
             self.trouble = error.message
             return {}

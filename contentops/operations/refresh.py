@@ -44,10 +44,12 @@ def refresh(
     tell: Callable[[str], None] | None,
     *,
     only: Container[ItemId] | None = None,
+    listed: dict[str, ContentEntry] | None = None,
 ) -> PlanInputs:
     """The sides of a plan, with what the server has of each item where that may be something else than was saved.
 
-    `only`: the ids of the records that are looked at; None: all.
+    `only`: the ids of the records that are looked at; None: all. `listed`: the server's list by content id, which the
+    first look of a command fills and the later ones use.
 
     Raises ApiError where the server does not answer, or the key is missing; Refused where the key may not go there.
     """
@@ -58,7 +60,9 @@ def refresh(
     known, owners = seen_there(cache, found.server), content_owners(project, found.state)
 
     async def story(caller: Caller) -> dict[ItemId, Remote]:
-        entries = {entry.id: entry for entry in (await caller.listed()).entries}
+        entries = listed if listed is not None else {}
+        if not entries:
+            entries.update({entry.id: entry for entry in (await caller.listed()).entries})
         looked: dict[ItemId, Remote] = {}
         stumbled = False
         for record in records:
