@@ -42,6 +42,16 @@ GIT_LINES: Mapping[str, tuple[str, ...]] = {
 WORKFLOWS = ("plan", "comment", "merge-queue", "drift", "apply")
 PLACEHOLDER = "OWNER/contentops@0000000000000000000000000000000000000000 # the repository and commit you reviewed"
 """Stands where no one said which action to use; no runner accepts it."""
+SITES: Mapping[str, str] = {
+    **dict.fromkeys(("hugo.toml", "hugo.yaml", "hugo.json", "config/_default/hugo.toml", "config.toml"), "Hugo"),
+    "pelicanconf.py": "Pelican",
+}
+"""Files that tell of a site whose pages lie in `content/`, where the manifests are looked for as well."""
+_BESIDE_PAGES = (
+    "{0} keeps pages in `content/`. To keep manifests out of it, move `content/articles.yaml` to `manifests/`, and add "
+    'to `contentops.yaml`: `manifests: ["manifests/**/*.yaml"]`, `preset: {1}` and '
+    '`output: "content/posts/{{{{ item.id }}}}.md"`.'
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ACTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+(/[A-Za-z0-9._/-]+)?@[0-9a-f]{40}")
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
@@ -94,6 +104,8 @@ def command(session: Session, directory: str, name: str, ci: str | None, action:
     if there:
         return
     terminal.show(f"\nA project of 4 items is ready{place}; it needs no account and costs nothing.")
+    if site := next((name for file, name in SITES.items() if (folder / file).is_file()), ""):
+        terminal.show(f"\n{_BESIDE_PAGES.format(site, site.lower())}")
     prefix = "contentops" if not place else f"contentops -C {shlex.quote(visible(str(folder)))}"
     terminal.show(f"Next: `{prefix} plan`, then `{prefix} apply`")
 
