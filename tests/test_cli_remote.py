@@ -198,6 +198,7 @@ def test_stats(local: Path, invoke: Run) -> None:
     assert text.startswith("dashboard:\n  total_content: 1\n")
     assert "  recent_content: 1 entry\n" in text
     assert "\ncredits:\n  used: 4\n" in text
+    assert "of the whole account" in invoke("stats").stderr
     document = invoke("stats", "--json").json
     assert document["dashboard"]["total_content"] == 1
     assert document["credits"]["used"] == 4

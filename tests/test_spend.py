@@ -19,6 +19,7 @@ from contentops.reporting.layout import unpainted
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
 from tests.plans import make_entry, make_record, make_spec
+from tests.test_promote import Room
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -251,6 +252,29 @@ def test_the_command_counts_the_lock(spent: Scene, invoke: Run, since: tuple[str
     assert ended.code == 0, ended.stderr
     assert ended.json["credits"] == credits_
     assert sum(row["credits"] for row in ended.json["by"]["manifest"]) == credits_
+
+
+def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path, invoke: Run) -> None:
+    """What another one took from the cache is named there, and adds nothing: the sums are those of the server."""
+    extra = "environments: {staging: {output: 'staging/{{ item.id }}.md'}}"
+    scene = Scene(tmp_path, FakeApi(duration=30), extra=extra)
+    scene.write("content/blog.yaml", blog("a", "b"))
+    scene.apply()
+    staging = Room(tmp_path, "staging", scene.api, extra=extra)
+    staging.timeline = scene.timeline
+    staging.write("content/blog.yaml", blog("a", "b", "c"))
+    staging.apply()
+    sums = []
+    for flags in ((), ("--env", "staging")):
+        report = invoke("report", *flags, "--json", cwd=tmp_path).json
+        history = invoke("history", *flags, "--json", cwd=tmp_path).json
+        assert sum(one["credits"] for one in history["generations"]) == report["credits"]
+        sums.append((report["texts"], report["credits"], report.get("elsewhere", 0)))
+    assert sums == [(2, 8, 0), (1, 4, 2)]
+    assert scene.api.credits == 12
+    for command in ("report", "history"):
+        told = invoke(command, "--env", "staging", cwd=tmp_path).stdout
+        assert "2 texts of another environment, which paid for them, are not counted." in told
 
 
 def test_the_command_prints_tables(spent: Scene, invoke: Run) -> None:

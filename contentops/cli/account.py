@@ -236,6 +236,10 @@ def stats(session: Session) -> None:
         numbers["dashboard"] = {name: value for name, value in numbers["dashboard"].items() if name != "credits"}
     shown = {name: "not told by this server" if value is None else _counted(value) for name, value in numbers.items()}
     terminal.say("\n".join(outline(shown)))
+    terminal.tell(
+        "These are the numbers of the whole account, with other projects and environments. `contentops report` counts "
+        "what this project paid for in one environment."
+    )
 
 
 def _counted(values: Mapping[str, Json]) -> dict[str, Json]:
@@ -282,7 +286,8 @@ def report(session: Session, since: str) -> None:
         terminal.tell_findings(findings)
     state, past = workspace.read_state(project), results.past_of(project)
     texts = history_operation.made(project, state, past, history_operation.kept_reports(project))
-    spend = count_spend(texts.values(), state.entries.values(), desired, since=start, known=known)
+    others = history_operation.paid_by_others(project, state, texts.values())
+    spend = count_spend(texts.values(), state.entries.values(), desired, since=start, known=known, elsewhere=others)
     shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
     document = {**diagnostics_json(findings), **spend_json(spend, since=shown, gaps=past.gaps)}
     session.answer(document, spend_text(spend, since=shown, gaps=past.gaps))

@@ -17,10 +17,10 @@ from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.documents.folders import Tree
 from contentops.errors import ContentopsError, InputError
-from contentops.model import ATTEMPTS, ItemId, JobState, Record, RequestId, request_id
+from contentops.model import ATTEMPTS, ItemId, JobState, Record, RequestId, is_answer, request_id
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.plan import known_ids, no_item
-from contentops.operations.workspace import open_cache, other_states, shared_state
+from contentops.operations.workspace import locked_environments, open_cache, other_states, shared_state
 from contentops.state.state_dir import FOLDER, make_folder
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def history(project: Project, item: str = "") -> History:
     (state, away), past, runs = shared_state(project), past_of(project), kept_reports(project)
     records = made(project, state, past, runs)
     entries = {**past.entries, **state.entries}
-    found = [_made(one, past.commits) for one in records.values()]
+    others = paid_by_others(project, state, records.values())
+    found = [_made(one, past.commits, elsewhere=one.request_id in others) for one in records.values()]
     found += [_open(one, past.commits) for one in entries.values() if one.request_id not in records]
     texts: tuple[PaidText, ...] = ()
     if item:
@@ -144,6 +145,15 @@ def made(project: Project, state: State, past: Past, runs: Sequence[KeptReport])
     return {name: record for name, record in {**cached, **found}.items() if name}
 
 
+def paid_by_others(project: Project, state: State, records: Iterable[Record]) -> frozenset[RequestId]:
+    """The submits among these that another environment paid for, whose text was in the cache: it counts them."""
+    others = locked_environments(project).keys() - {project.environment}
+    strange = (one for one in records if others and not is_answer(one, state.lineage, project.environment))
+    # The record here does not say at which attempt it was paid for there.
+    asked = (structs.replace(one, attempt=ATTEMPTS) for one in strange)
+    return frozenset(one.request_id for one in asked if any(is_answer(one, state.lineage, other) for other in others))
+
+
 def _unreported(project: Project, state: State, known: Collection[RequestId]) -> Iterator[Record]:
     """The paid texts of this environment in the cache that nothing else tells of, as those of a run that was killed."""
     others = bool(other_states(project))
@@ -201,14 +211,14 @@ def _check_item(project: Project, item: str, known: set[str]) -> None:
             raise no_item(item, known)
 
 
-def _made(record: Record, commits: Mapping[RequestId, str]) -> Generation:
+def _made(record: Record, commits: Mapping[RequestId, str], *, elsewhere: bool) -> Generation:
     return Generation(
         item=record.id,
         at=record.generated_at,
         job_id=record.job_id,
         request_id=record.request_id,
-        credits=record.credits,
-        outcome="generated" if record.output else "unwritten",
+        credits=0 if elsewhere else record.credits,
+        outcome="elsewhere" if elsewhere else "generated" if record.output else "unwritten",
         server=record.server,
         commit=commits.get(record.request_id, ""),
     )

@@ -59,6 +59,7 @@ def history_text(history: History, *, width: int = 0) -> str:
     paid = [one for one in history.generations if one.outcome in _PAID]
     spent = sum(one.credits for one in paid)
     ending = [paint(f"{plural(len(paid), 'text')}, {plural(spent, 'credit')}.", "strong")]
+    ending += _elsewhere(sum(one.outcome == "elsewhere" for one in history.generations))
     ending += _in_no_file(sum(one.outcome == "unwritten" for one in paid))
     ending += _other_sum(sum(one.run.credits for one in history.runs), spent)
     ending += [f"There may be more: {visible(gap)}." for gap in history.gaps]
@@ -75,6 +76,13 @@ def _in_no_file(number: int) -> Iterator[str]:
         why = "its item was gone, its request had changed, its checks failed, or its run was killed"
         where = "`contentops history ITEM` shows where the text is"
         yield f"{number:,} of these {'is' if number == 1 else 'are'} in no file that is known: {why}; {where}."
+
+
+def _elsewhere(number: int) -> Iterator[str]:
+    """Which texts are not counted here, as another environment counts them."""
+    if number:
+        them, are = ("it", "is") if number == 1 else ("them", "are")
+        yield f"{plural(number, 'text')} of another environment, which paid for {them}, {are} not counted."
 
 
 def _other_sum(runs: int, spent: int) -> Iterator[str]:
@@ -167,6 +175,8 @@ class Spend(Struct, frozen=True, kw_only=True):
     """Jobs that no record carries yet, by how they stand."""
     unwritten: int = 0
     """Texts among these that are in no file."""
+    elsewhere: int = 0
+    """Texts left out because another environment paid for them."""
     undated: int = 0
     """Texts left out because their records have no time that can be compared."""
 
@@ -178,13 +188,16 @@ def count_spend(
     *,
     since: datetime | None = None,
     known: frozenset[str] = frozenset(),
+    elsewhere: frozenset[str] = frozenset(),
 ) -> Spend:
     """Count what was made, or is open, at or after `since`, but that whose request ids are `known` already.
 
+    Those `elsewhere` are counted by the environment that paid for them.
     `desired` says which manifest and tags an item has today; None: that is not known. `since` has a time zone.
     """
     made = [one for one in texts if one.request_id and one.request_id not in known]
-    counted = [one for one in made if _is_since(one.generated_at, since)]
+    dated = [one for one in made if _is_since(one.generated_at, since)]
+    counted = [one for one in dated if one.request_id not in elsewhere]
     undated = sum(since is not None and _time(one.generated_at) is None for one in made)
     specs = desired.specs if desired else ()
     gone = GONE if desired else UNKNOWN
@@ -208,6 +221,7 @@ def count_spend(
         groups=groups,
         open=_open(entries, since, known),
         unwritten=sum(not one.output for one in counted),
+        elsewhere=len(dated) - len(counted),
         undated=undated,
     )
 
@@ -276,6 +290,7 @@ def spend_json(spend: Spend, *, since: str, gaps: Sequence[str] = ()) -> dict[st
         "by": {group: [structs.asdict(row) for row in rows] for group, rows in spend.groups.items()},
         "open": [structs.asdict(row) for row in spend.open],
         **({"unwritten": spend.unwritten} if spend.unwritten else {}),
+        **({"elsewhere": spend.elsewhere} if spend.elsewhere else {}),
         "undated": spend.undated,
         "gaps": list(gaps),
     }
@@ -304,6 +319,7 @@ def _ending(spend: Spend, since: str, gaps: Sequence[str]) -> Iterator[str]:
     start = f" since {visible(since)}" if since else ""
     text = f"Spent{start}: {plural(spend.credits, 'credit')} for {plural(spend.texts, 'text')}."
     yield paint(text, "strong")
+    yield from _elsewhere(spend.elsewhere)
     yield from _in_no_file(spend.unwritten)
     for row in spend.open:
         yield f"Open: {plural(row.texts, 'job')} {row.name}, {plural(row.credits, 'credit')}."
