@@ -15,7 +15,8 @@ from contentops.ledger.entries import EntryOwner, claim
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import Action, Budget, HeldEntry, ItemId, JobState, OnEdit, OpenEntry, RequestId, request_id
-from contentops.planning.inputs import FinishedText
+from contentops.operations.apply import ApplyOptions, apply
+from contentops.planning.inputs import Choice, FinishedText
 from contentops.planning.plan import make_plan
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import drift_count, plan_markdown
@@ -194,13 +195,34 @@ def test_apply_leaves_alone_what_a_worker_holds_and_does_the_rest(tmp_path: Path
     scene = _scene(tmp_path, api, database, "a", "b", "c")
     with _worker(database) as worker:
         owner, entry = _entry_of(scene, "b")
-        assert claim(worker, owner, [entry], {}).lost == ()
+        assert claim(worker, owner, [entry], {}).lost == {}
         assert scene.actions() == {"a": "create", "b": "pending", "c": "create"}
         run = scene.apply()
         assert results(run) == {"a": "done", "b": "pending", "c": "done"}
         assert scene.actions() == {"b": "pending"}
         assert len(api.charges) == 2
     assert scene.actions() == {"b": "finish"}
+
+
+def test_what_others_begin_while_a_person_is_asked_is_left_to_them(tmp_path: Path, database: str) -> None:
+    """The rest is done; so is what waits for an item that was renamed since, once a worker has begun it."""
+    api = FakeApi(duration=9)
+    scene = _scene(tmp_path, api, database, "a", "b", "c")
+    with _worker(database) as worker:
+        owner, entry = _entry_of(scene, "b")
+
+        def confirm(_: Plan) -> bool:
+            assert claim(worker, owner, [entry], {}).lost == {}
+            return True
+
+        options = ApplyOptions()
+        _, run = apply(scene.project, Choice(), options, confirm=confirm, emit=scene.events.append, world=scene.world())
+        assert results(run) == {"a": "done", "b": "pending", "c": "done"}
+        assert run is not None
+        assert [outcome.hint for outcome in run.outcomes if outcome.id == "b"] == [
+            "another process works on it; the next apply finishes it"
+        ]
+        assert len(api.charges) == 2
 
 
 def test_a_queued_row_is_claimed_by_apply_or_by_a_worker_and_by_one_alone(tmp_path: Path, database: str) -> None:
@@ -217,7 +239,7 @@ def test_a_queued_row_is_claimed_by_apply_or_by_a_worker_and_by_one_alone(tmp_pa
                 (entry.request_id, owner.lineage, owner.environment, item, entry.digest),
             )
         assert scene.actions() == {"a": "create", "b": "create"}
-        assert claim(worker, owner, [], {entry.request_id: "b"}).lost == ()
+        assert claim(worker, owner, [], {entry.request_id: "b"}).lost == {}
         plan = scene.plan()
         assert [(change.action, change.holder) for change in plan.changes] == [
             ("create", ""),

@@ -86,6 +86,21 @@ def test_a_project_that_is_renamed_while_it_waits_is_paid_once(
     assert server.charges("(another name)") == ["a (another name)", "b (another name)"]
 
 
+def test_a_plan_file_is_applied_beside_a_worker(project: Build, invoke: Run, server: Served, database: str) -> None:
+    """What the worker has paid for is within what was reviewed: it is fetched for nothing."""
+    root, env = _checkout(project, server, "one", "{} (reviewed)", "a", "b"), _env(database)
+    assert invoke("plan", "--out", "plan.json", cwd=root, env=env).code == 0
+    for command in (
+        ("apply", "--detach", "--select", "a", "--yes"),
+        ("work", "--once"),
+        ("apply", "plan.json", "--yes"),
+    ):
+        ended = invoke(*command, cwd=root, env=env)
+        assert ended.code == 0, ended.stderr
+    assert server.charges("(reviewed)") == ["a (reviewed)", "b (reviewed)"]
+    assert list(tree(root)) == ["out/a.md", "out/b.md"]
+
+
 def test_a_killed_worker_s_work_is_taken_over(project: Build, invoke: Run, server: Served, database: str) -> None:
     """The job that it had begun is polled by another worker, which had waited for the first job; nothing is paid twice."""
     root, env = _checkout(project, server, "one", "{} (killed)", "a", "b", "c"), _env(database)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -162,8 +163,8 @@ class TextRow(Struct, frozen=True, kw_only=True):
 class Claimed(NamedTuple):
     """What a run could not take over."""
 
-    lost: tuple[str, ...] = ()
-    """The items of what a live runner has, or that has gone on since it was read."""
+    lost: Mapping[RequestId, str] = MappingProxyType({})
+    """What a live runner has, or that has gone on since it was read, each with its item."""
     recorded: frozenset[RequestId] = frozenset()
     """Submits that a record in git carries."""
 
@@ -312,12 +313,12 @@ def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submi
         if ahead:
             cursor.execute(_WRITE, {**values, "rows": _json(ahead)})
         recorded = frozenset(id_ for id_, _, _, taken in found if taken and id_ in queued)
-        lost = (
-            item
+        lost = {
+            id_: item
             for id_, item, line, _ in found
             if id_ not in recorded and (id_ not in claimed or is_further(line, rows[id_].line))
-        )
-        return Claimed(tuple(lost), recorded)
+        }
+        return Claimed(lost, recorded)
 
     return runner.session.transaction(work)
 

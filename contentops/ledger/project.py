@@ -128,8 +128,8 @@ class ProjectLedger(ReadLedger):
         self._writer.own((*(entry.request_id for entry in known), *submits))
         return claimed
 
-    def withdraw(self, requests: Collection[RequestId]) -> tuple[str, ...]:
-        """Take submits out of the queue; returns the items of those that others have begun to work on."""
+    def withdraw(self, requests: Collection[RequestId]) -> frozenset[RequestId]:
+        """Take submits out of the queue; returns those that others have begun to work on."""
         return withdraw(self._runner.session, requests)
 
     def close(self) -> None:

@@ -60,8 +60,8 @@ _WITHDRAW = f"""
 WITH gone AS (
   DELETE FROM contentops.entry WHERE request_id = ANY(%(gone)s) AND state = 'queued'
     AND (runner IS NULL OR runner NOT IN {ALIVE}) RETURNING request_id)
-SELECT item FROM contentops.entry WHERE request_id = ANY(%(gone)s) AND NOT (taken OR dropped)
-  AND request_id NOT IN (SELECT request_id FROM gone) ORDER BY item"""
+SELECT request_id FROM contentops.entry WHERE request_id = ANY(%(gone)s) AND NOT (taken OR dropped)
+  AND request_id NOT IN (SELECT request_id FROM gone)"""
 _OPEN = (
     "account = %(account)s AND state IN ('queued', 'submitting', 'running') AND NOT (cancelled OR taken) AND error = ''"
 )
@@ -154,9 +154,10 @@ def deposit(runner: Runner, owner: EntryOwner, submits: Iterable[Deposited]) -> 
     return frozenset(row[0] for row in runner.session.run(_DEPOSIT, values))
 
 
-def withdraw(session: LedgerSession, requests: Collection[RequestId]) -> tuple[str, ...]:
-    """Take submits out of the queue; returns the items of those that others have begun to work on, which stay."""
-    return tuple(item for (item,) in session.run(_WITHDRAW, {"gone": list(requests)})) if requests else ()
+def withdraw(session: LedgerSession, requests: Collection[RequestId]) -> frozenset[RequestId]:
+    """Take submits out of the queue; returns those that others have begun to work on, which stay."""
+    rows = session.run(_WITHDRAW, {"gone": list(requests)}) if requests else ()
+    return frozenset(RequestId(name) for (name,) in rows)
 
 
 def claim_work(

@@ -16,10 +16,10 @@ from contentops.ci.runner import for_pull_request, in_ci
 from contentops.collector import left_alone
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
-from contentops.errors import OutputError, Refused, StateError, first_of
+from contentops.errors import OutputError, Refused, StateError
 from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
-from contentops.model import Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
+from contentops.model import Action, Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.connection import connected, credentials
 from contentops.operations.few_changes import keep_items
@@ -37,7 +37,7 @@ from contentops.sanitize import json_text
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping
 
     from contentops.api.calls import Call, Failure
     from contentops.api.fence import MayLeave
@@ -285,24 +285,44 @@ def _carry_out(
 def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, frozenset[RequestId]]:
     """Take over all that this run works on; returns the plan of that, and what others hold, which it does not.
 
-    What was paid for and recorded elsewhere is blocked in it: this checkout has not seen that record yet. Raises
-    Refused where others have begun to work on some of it since, or have brought it further.
+    What was paid for and recorded elsewhere is blocked in it: this checkout has not seen that record yet. What others
+    have begun to work on since it was planned, or have brought further, is pending in it: it is left to them.
     """
     held = frozenset(id_ for id_, entry in shared.held.items() if entry.kind)
-    submits = {
-        request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt): change.id
-        for change in plan.changes
-        if (step := change.submit) is not None
-    }
+    submits = {name: change.id for change in plan.changes if (name := submit_of(plan, change)) is not None}
     claimed = shared.claim((entry for id_, entry in state.entries.items() if id_ not in held), submits)
-    if claimed.lost:
-        raise begun_elsewhere(claimed.lost)
     recorded = {submits[id_] for id_ in claimed.recorded}
     changes = (_blocked(change) if change.id in recorded else change for change in plan.changes)
     left = structs.replace(plan, changes=tuple(changes)) if recorded else plan
-    if lost := shared.withdraw(needless(left)):
-        raise begun_elsewhere(lost)
-    return left, held
+    left = _left_to_others(left, claimed.lost.keys())
+    lost = shared.withdraw(needless(left))
+    return _left_to_others(left, lost), frozenset({*held, *claimed.lost, *lost})
+
+
+def _left_to_others(plan: Plan, lost: Collection[RequestId]) -> Plan:
+    """The plan without what needs these submits: another process works on them."""
+    if not lost:
+        return plan
+    changes: list[Change] = []
+    for change in plan.changes:
+        found = submit_of(plan, change)
+        own = {found, *change.withdraws, change.entry.request_id if change.entry is not None else None}
+        steps = tuple(step for step in change.steps if not (isinstance(step, Drain) and step.entry.request_id in lost))
+        if not own.isdisjoint(lost) or (change.steps and not steps):
+            holder = change.holder or "another process"
+            changed = {"action": Action.PENDING, "steps": (), "holder": holder, "held": change.entry, "withdraws": ()}
+            changes.append(structs.replace(change, **changed, hint=""))
+        else:
+            changes.append(structs.replace(change, steps=steps))
+    return structs.replace(plan, changes=tuple(changes))
+
+
+def submit_of(plan: Plan, change: Change) -> RequestId | None:
+    """The name of the submit that a change pays for; None: it pays for none."""
+    step = change.submit
+    if step is None:
+        return None
+    return request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt)
 
 
 def _blocked(change: Change) -> Change:
@@ -315,15 +335,6 @@ def _blocked(change: Change) -> Change:
 def needless(plan: Plan) -> tuple[RequestId, ...]:
     """What is queued, and needless once the plan is carried out."""
     return tuple(id_ for change in plan.changes for id_ in change.withdraws)
-
-
-def begun_elsewhere(items: Sequence[str]) -> Refused:
-    """That others were quicker than this command; nothing was done."""
-    return Refused(
-        f"another machine has begun to work on {first_of(items)} since this was planned; nothing was done",
-        code="ledger-changed",
-        hint="run it again: it plans with what is known by then",
-    )
 
 
 async def _nowhere(call: Call, _: MayLeave) -> Failure:

@@ -12,7 +12,7 @@ from contentops.ledger.account import account_of
 from contentops.ledger.queue import Deposited, QueuedWork
 from contentops.model import Detached, LookUp, request_id
 from contentops.operations import ledger
-from contentops.operations.apply import begun_elsewhere, check_allowed, is_refused, needless, standing, telling
+from contentops.operations.apply import check_allowed, is_refused, needless, standing, telling
 from contentops.operations.before_submit import look_at_server
 from contentops.operations.connection import connected, credentials
 from contentops.operations.lineage import check_lineage
@@ -76,14 +76,15 @@ def detach(
                 # What is queued is found by it again, also where the project is called otherwise by then.
                 with open_store(project, world, write=True) as store:
                     store.begin()
-            if lost := queue.withdraw(gone):
-                raise begun_elsewhere(lost)
-            queued = queue.deposit(rows)
+            lost = queue.withdraw(gone)
+            # What others have begun to work on meanwhile brings their texts: it is not asked for again.
+            begun = {change.id for change in planned.changes if not lost.isdisjoint(change.withdraws)}
+            queued = queue.deposit(row for row in rows if row.item not in begun)
     return planned, Detached(
         queued=tuple(row.item for row in rows if row.request_id in queued),
         credits=sum(row.credits for row in rows if row.request_id in queued),
         known=tuple(row.item for row in rows if row.request_id not in queued),
-        withdrawn=len(gone),
+        withdrawn=len(gone) - len(lost),
         waiting=waiting,
     )
 

@@ -39,8 +39,8 @@ class QueueAccess(NamedTuple):
 
     deposit: Callable[[Iterable[Deposited]], frozenset[RequestId]]
     """Queues submits, and tells which of them no one had asked for before."""
-    withdraw: Callable[[Collection[RequestId]], tuple[str, ...]]
-    """Takes submits out; returns the items of those that others have begun to work on."""
+    withdraw: Callable[[Collection[RequestId]], frozenset[RequestId]]
+    """Takes submits out; returns those that others have begun to work on."""
 
 
 def address(project: Project, world: World) -> str:

@@ -249,7 +249,7 @@ class _Edited:
         entries = [entry for id_, entry in self.state.entries.items() if id_ in meant]
         if self._ledger is not None and (lost := self._ledger.claim(entries, {}).lost):
             raise Refused(
-                f"another process works on `{lost[0]}`; nothing was changed",
+                f"another process works on `{next(iter(lost.values()))}`; nothing was changed",
                 code="ledger-changed",
                 hint="`contentops status` says which; wait for it, or end it: what it holds is free then",
             )

@@ -285,7 +285,8 @@ def _more(item: ReviewedItem, change: Change) -> str:
     allowed = set(reviewed.steps)
     if item.had(Update):
         allowed.add(name_of(Acknowledge))  # of a file that carries it already
-    if item.is_recorded or item.is_open:
+    if item.is_recorded or item.is_open or (item.had(Submit) and not change.submits_worst):
+        # What another process has paid for meanwhile is fetched for nothing.
         allowed |= BRINGING
     if steps := set(change.names) - allowed:
         return f"it would {', '.join(sorted(steps))}, which the plan does not say"
