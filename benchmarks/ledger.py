@@ -4,6 +4,7 @@
 
 `apply` compares the same applies as in `throughput.py` with and without a ledger, in turns. `work` empties a queue of
 few items and of many. `queue` deposits ten times `--items`, and claims among `--rows` rows and among 1,000.
+`questions` asks what workers ask every few seconds and people now and then, over `--rows` rows and over 1,000.
 `takeover` kills a worker that holds work, and waits until another one has it. `limit` lets three workers that are
 killed at random moments do `--limited` items under 60 requests a minute, and counts at the server what came.
 
@@ -25,6 +26,7 @@ import timing
 from ledger_parts.costs import applies, workers
 from ledger_parts.deaths import limits, takeovers
 from ledger_parts.ground import Bench
+from ledger_parts.questions import questions
 from ledger_parts.queueing import queues
 
 from tests.postgres import Cluster
@@ -36,6 +38,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "apply": applies,
     "work": workers,
     "queue": queues,
+    "questions": questions,
     "takeover": takeovers,
     "limit": limits,
 }

@@ -19,7 +19,7 @@ SMALL = {
     "checkpoint": ("--items 200 --times 2", 3),
     "creates": ("--items 120", 6),
     "loading": ("--items 120 --changed 200 --runs 1", 5),
-    "ledger": ("--items 6 --runs 1 --rows 1500 --limited 1 --took 0.1 --kills 1", 17),
+    "ledger": ("--items 6 --runs 1 --rows 1500 --limited 1 --took 0.1 --kills 1", 29),
     "peers/race": ("contentops --items 120 --runs 1", 1),
 }
 """The arguments of a small run, and the rows that it prints."""

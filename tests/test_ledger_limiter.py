@@ -102,6 +102,25 @@ def test_never_more_than_the_limit_over_all(
         assert _most_in(left, 1.0) <= math.ceil(per_minute / WINDOW)
 
 
+def test_a_row_is_small_however_high_the_limit(row: Row) -> None:
+    """A minute of 6,000 requests is a few kilobytes, which each turn writes again."""
+    first, *_ = row.limiters(6000)
+    now, sent = 1e9, 0
+    for _ in range(240):
+        now += 0.25
+        row.pass_to(now)
+        sent += first.take(25, now)
+    assert sent > 4000
+    assert len(row.sessions[0].run("SELECT state::text FROM contentops.limiter")[0][0]) < 3000
+
+
+def test_a_row_of_an_earlier_version_counts(row: Row) -> None:
+    """What was sent before a migration was sent."""
+    first, *_ = row.limiters(3)
+    row.state('{"sent": [999999990, 999999991]}')
+    assert first.take(3, 0.0) == 1
+
+
 def test_who_leaves_late_moves_its_own_stamps(row: Row) -> None:
     """Others who were counted meanwhile stay where they are."""
     slow, quick, _ = row.limiters(4)
@@ -295,7 +314,7 @@ def test_who_stands_still_with_the_row_stops_others_for_a_moment(database: str) 
         holds.wait(20)
         assert limiter.take(10, 0.0) == 10
         state, now = quick.run(
-            "SELECT state->'sent'->>0, extract(epoch FROM clock_timestamp()) FROM contentops.limiter"
+            "SELECT (state->'log'->>0)::float8 / 1000, extract(epoch FROM clock_timestamp()) FROM contentops.limiter"
         )[0]
         assert float(now) - float(state) < 0.3, "stamped when the row was ours, not when it was asked for"
         over.set()

@@ -220,8 +220,12 @@ def test_every_view_says_what_there_is(session: LedgerSession, database: str) ->
     backlog = session.run("SELECT * FROM contentops.backlog")[0]
     assert backlog[:7] == (*whose, 1, 2, 1, 2)
     assert all(0 <= seconds < 60 for seconds in backlog[7:])
-    failures = session.run("SELECT item, state, who FROM contentops.failure ORDER BY item")
-    assert failures == [("failed", "failed", "someone@here"), ("unknown", "unknown", "someone@here")]
+    session.run("UPDATE contentops.entry SET error = 'no such template' WHERE item = 'failed'")
+    failures = session.run("SELECT item, state, who, error FROM contentops.failure ORDER BY item")
+    assert failures == [
+        ("failed", "failed", "someone@here", "no such template"),
+        ("unknown", "unknown", "someone@here", ""),
+    ]
     alone(session)
     session.run("UPDATE contentops.entry SET taken = true, dropped = true")
     assert session.run("SELECT submits, credits, uncertain_credits FROM contentops.spend") == [(1, 4, 0)]

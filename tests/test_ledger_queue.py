@@ -146,6 +146,19 @@ def test_a_worker_drains_at_the_first_signal(project: Build, invoke: Run, server
     assert left["paid"] == 1
 
 
+def test_all_is_cancelled_only_after_a_yes(project: Build, invoke: Run, server: Served, database: str) -> None:
+    """It is shown first whose submits these are, and how many."""
+    root, env = _checkout(project, server, "one", "{} (all)", "a", "b"), _env(database)
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    asked = invoke("queue", "cancel", "--all", env=env)
+    assert (asked.code, "error[not-confirmed]" in asked.stderr) == (4, True)
+    assert "acme-blog" in asked.stderr
+    assert "@" in asked.stderr
+    assert invoke("queue", "--json", env=env).json["size"] == 2
+    done = invoke("queue", "cancel", "--all", "--yes", "--json", env=env)
+    assert (done.code, done.json["removed"]) == (0, ["a", "b"])
+
+
 def test_cancelled_items_are_not_submitted(project: Build, invoke: Run, server: Served, database: str) -> None:
     """What is cancelled is out of the queue, and may be asked for again."""
     root, env = _checkout(project, server, "one", "{} (cancelled)", "a", "b"), _env(database)

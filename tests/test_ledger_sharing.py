@@ -239,9 +239,10 @@ def test_a_second_apply_elsewhere_ends_with_who_where_and_since_when(
             assert ", since 20" in second.stderr
             listed = run("status", "--json", cwd=two, env=env).json["items"]
             assert [(one["state"], one["holder"]) for one in listed] == [("pending", f"apply on {host}")]
+            waited = run("apply", "--yes", "--wait", cwd=two, env=env)
+            assert (waited.code, "waiting for it to end" in waited.stderr) == (0, True), waited.stderr
             ended = first.end()
             assert ended.code == 0, ended.stderr
-        assert run("apply", "--yes", cwd=two, env=env).code == 0
         assert server.charges() == ["All about a"]
 
 

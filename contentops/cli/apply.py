@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,11 +30,12 @@ from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from contentops.cli.confirmation import NextCommand
     from contentops.cli.options import Session
+    from contentops.errors import LockHeld
     from contentops.model import Json, Run
     from contentops.operations.apply import ApplyOptions
 
@@ -65,6 +68,7 @@ _approving = with_options(
 @click.option("--branch", metavar="NAME", default="", help="See first that the results can be pushed to branch NAME.")
 @click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
 @file_option("--events", help="Write what happens to FILE, one JSON object a line.")
+@click.option("--wait", is_flag=True, help="Wait while another apply of this environment runs, instead of exit 4.")
 @click.option("--detach", is_flag=True, help="Queue what would be submitted in the ledger, for workers, and end.")
 @click.option("-v", "--verbose", is_flag=True, help="List every change of the plan.")
 def command(
@@ -82,6 +86,7 @@ def command(
     approve_changes: bool,
     approve_empty: bool,
     detach: bool,
+    wait: bool,
     verbose: bool,
     **chosen: Any,
 ) -> int:
@@ -112,7 +117,8 @@ def command(
     options = ApplyOptions(approval=approval, deadline=deadline, branch=branch, last=last)
     place = str(session.path(events)) if events else ""
     manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json, events=place)
-    manner = structs.replace(manner, detach=detach, world=session.world())
+    world = structs.replace(session.world(), wait=_turn(deadline)) if wait else session.world()
+    manner = structs.replace(manner, detach=detach, world=world)
     if plan_file is None:
         again = going_on(session.option(), session.variables, {**chosen, "reviewed": reviewed, "branch": branch})
         ceiling = _ceiling(session.path(reviewed)) if reviewed else None
@@ -123,6 +129,25 @@ def command(
         if given:
             raise click.UsageError(f"PLAN is what was reviewed; `{name}` is for an apply that makes its own plan")
     return _carry_out_file(session, plan_file, chosen, options, manner)
+
+
+WAIT = 1.0
+"""Seconds between two looks whether another apply has ended."""
+
+
+def _turn(deadline: float | None) -> Callable[[LockHeld], bool]:
+    """Waits a moment for another apply, not beyond a deadline in seconds from now; says once who that is."""
+    end, told = time.monotonic() + (math.inf if deadline is None else deadline), False
+
+    def wait(held: LockHeld) -> bool:
+        nonlocal told
+        if not told:
+            told = True
+            terminal.tell(f"{held.message}; waiting for it to end")
+        time.sleep(WAIT)
+        return time.monotonic() < end
+
+    return wait
 
 
 def _carry_out_file(

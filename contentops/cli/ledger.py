@@ -183,6 +183,28 @@ def restored(session: Session, address: str, *, nothing_lost: bool, yes: bool) -
     session.answer({"accounts": list(found)}, said, fit=True)
 
 
+@command.command("reset-limit", short_help="Forget which requests of an account are counted.")
+@click.argument("account")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@ledger_options
+def reset_limit(session: Session, account: str, address: str, *, yes: bool) -> None:
+    """Forget which requests of ACCOUNT were sent in the last minute, and until when all hold back.
+
+    For a limiter that holds everyone back without a reason: the clock of the database was wrong, or the server asked
+    for a wait that it no longer needs. In the next minute more than `requests_per_minute` may be sent.
+    """
+    from contentops.operations import ledger_maintenance as operation
+
+    address = address_of(session, address)
+    if not yes:
+        terminal.need_person("this", "`--yes` does it without asking")
+        question = f"Forget what was sent for {visible(account)} in the last minute? (yes/no) "
+        terminal.need_yes(said=terminal.confirmed(question))
+    operation.reset_limit(address, account)
+    said = f"Forgot what was sent for {visible(account)}: requests leave again at once."
+    session.answer({"account": account, "done": True}, said, fit=True)
+
+
 @command.command("grant", short_help="Let a role of PostgreSQL work with it.")
 @click.argument("role")
 @click.option("--read", is_flag=True, help="Only let it look at the views for dashboards.")

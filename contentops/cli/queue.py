@@ -13,9 +13,9 @@ from msgspec import to_builtins
 from contentops.cli import terminal
 from contentops.cli.ledger import address_of, ledger_options
 from contentops.cli.options import Group
-from contentops.errors import UsageError
+from contentops.errors import UsageError, plural
 from contentops.reporting.layout import fitted
-from contentops.reporting.queue import cancelled_text, queue_json, queue_text
+from contentops.reporting.queue import cancelled_text, queue_json, queue_text, shares_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,17 +75,27 @@ def _watch(read: Callable[[], Queue]) -> None:
 
 @command.command("cancel", short_help="Take submits out of the queue.")
 @click.argument("names", metavar="[ITEM|REQUEST]...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All that is queued.")
+@click.option("--all", "everything", is_flag=True, help="All that is queued, whoever queued it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @ledger_options
 @_project
-def cancel(session: Session, names: tuple[str, ...], address: str, project: str, *, everything: bool) -> None:
+def cancel(
+    session: Session, names: tuple[str, ...], address: str, project: str, *, everything: bool, yes: bool
+) -> None:
     """Take out of the queue what nothing was sent of yet, by the ids of items or of requests.
 
     What a worker holds already is marked, and it leaves it out. What was submitted is paid for, and is only named.
+    `--all` shows first whose submits these are, and asks.
     """
     if bool(names) == everything:
         raise click.UsageError("name items or requests, or give `--all`")
     from contentops.operations import queue as operation
 
-    found = operation.cancel(address_of(session, address), names, project=project, everything=everything)
+    address = address_of(session, address)
+    if everything and not yes and (shares := operation.shares(address, project=project)):
+        terminal.tell(shares_text(shares))
+        terminal.need_person("cancelling all of this", "`--yes` does it without asking")
+        what = plural(sum(share.submits for share in shares), "submit")
+        terminal.need_yes(said=terminal.confirmed(f"Take {what} out of the queue? (yes/no) "))
+    found = operation.cancel(address, names, project=project, everything=everything)
     session.answer(to_builtins(found), cancelled_text(found))

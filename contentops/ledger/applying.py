@@ -12,7 +12,7 @@ from contentops.errors import LockHeld, StateError
 from contentops.ledger.rows import utc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from contentops.ledger.entries import EntryOwner
     from contentops.ledger.runner import Runner
@@ -40,12 +40,19 @@ class ApplyHolder(Struct, frozen=True, kw_only=True):
 
 
 @contextlib.contextmanager
-def applying(runner: Runner, owner: EntryOwner, *, page: str = "") -> Iterator[None]:
-    """The right, for as long as the block runs. Raises LockHeld with who, where and since when."""
+def applying(
+    runner: Runner, owner: EntryOwner, *, page: str = "", wait: Callable[[LockHeld], bool] = lambda _: False
+) -> Iterator[None]:
+    """The right, for as long as the block runs; `wait` says whether to try again where another one has it.
+
+    Raises LockHeld with who, where and since when.
+    """
     session, number = runner.session, _number(owner.lineage, owner.environment)
     whose = (owner.lineage, owner.environment)
-    if not session.lock(APPLYING, number):
-        raise _held(session.run(_HOLDER, whose), owner)
+    while not session.lock(APPLYING, number):
+        held = _held(session.run(_HOLDER, whose), owner)
+        if not wait(held):
+            raise held
     session.run(
         "INSERT INTO contentops.applying (lineage, environment, who, page, since) VALUES (%s, %s, %s, %s, now())"
         " ON CONFLICT (lineage, environment) DO UPDATE SET who = excluded.who, page = excluded.page, since = now()",

@@ -6,16 +6,18 @@ leaves, so that a crash of the database forgets no request: others could not kno
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from msgspec import Struct, field
 
 from contentops.execution.limiter import LONGEST_PAUSE, WINDOW, Limiter, LimiterState
 from contentops.ledger.rows import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import psycopg
 
@@ -36,6 +38,44 @@ HELD = 86_400.0
 CLOCK = "extract(epoch FROM clock_timestamp())::float8"
 """SQL: seconds since 1970, by the clock of the database."""
 _MAKE = "INSERT INTO contentops.limiter (account) VALUES (%s) ON CONFLICT DO NOTHING"
+
+
+class LimiterRow(Struct, kw_only=True, omit_defaults=True):
+    """What a row says: a `LimiterState`, whose sends are counted by milliseconds, since many go out at once."""
+
+    log: list[int] = field(default_factory=list)
+    """By turns: milliseconds since the moment before (at first since 1970), and how many went out then."""
+    sent: list[float] = field(default_factory=list)
+    """When each one went out, as earlier versions wrote it."""
+    allowed: float | None = None
+    open_at: float = 0.0
+    shrunk_at: float = -1e18
+    pause: float = 0.0
+    waiting: dict[int, float] = field(default_factory=dict)
+
+    @staticmethod
+    def of(state: LimiterState) -> LimiterRow:
+        """The row of a state whose times are whole milliseconds."""
+        log: list[int] = []
+        before = 0
+        for moment, group in itertools.groupby(round(each * 1000) for each in state.sent):
+            log += (moment - before, sum(1 for _ in group))
+            before = moment
+        return LimiterRow(
+            log=log,
+            allowed=state.allowed,
+            open_at=state.open_at,
+            shrunk_at=state.shrunk_at,
+            pause=state.pause,
+            waiting=state.waiting,
+        )
+
+    def times(self) -> Iterator[float]:
+        """When each one went out."""
+        yield from self.sent
+        moments = itertools.accumulate(self.log[::2])
+        for moment, count in zip(moments, self.log[1::2], strict=False):
+            yield from itertools.repeat(moment / 1000, min(max(0, count), MOST))
 
 
 class SharedLimiter:
@@ -118,7 +158,7 @@ class SharedLimiter:
                 cursor.execute(self._hold.encode(), (self._account,))
             limiter, clock = self._of(row)
             answer = change(limiter, clock)
-            after = msgspec.json.encode(limiter.state()).decode()
+            after = msgspec.json.encode(LimiterRow.of(limiter.state())).decode()
             cursor.execute("UPDATE contentops.limiter SET state = %s WHERE account = %s", (after, self._account))
             return answer
 
@@ -126,16 +166,25 @@ class SharedLimiter:
 
     def _of(self, row: Row) -> tuple[Limiter, float]:
         text, clock = row
+        # What is counted is counted at a whole millisecond, not before it.
+        clock = math.ceil(clock * 1000) / 1000
         return Limiter(self.limit, _state(text, clock), spread=SPREAD), clock
+
+
+def reset(session: LedgerSession, account: str) -> bool:
+    """Forget what the limiter of an account knows; whether there was anything."""
+    return bool(session.run("DELETE FROM contentops.limiter WHERE account = %s RETURNING account", (account,)))
 
 
 def _state(text: str, clock: float) -> LimiterState:
     """What the row says; a row that cannot be used counts as empty, and a time that is to come as now."""
-    found = read_json(text, LimiterState)
+    found = read_json(text, LimiterRow)
     if found is None:
         return LimiterState()
+    since = clock - 2 * WINDOW
+    recent = itertools.islice((each for each in found.times() if each > since), MOST)
     return LimiterState(
-        sent=sorted(min(each, clock) for each in found.sent if each > clock - 2 * WINDOW)[-MOST:],
+        sent=sorted(min(each, clock) for each in recent),
         allowed=found.allowed,
         open_at=min(found.open_at, clock + HELD),
         shrunk_at=min(found.shrunk_at, clock),

@@ -22,6 +22,7 @@ from contentops.model import (
     JobState,
     OpenEntry,
     Queue,
+    QueuedShare,
     QueuedSubmit,
     QueueTotal,
     Request,
@@ -41,18 +42,18 @@ if TYPE_CHECKING:
 _DEPOSIT = """
 WITH above AS (SELECT greatest(
   (SELECT max(rank) + 1 FROM contentops.entry WHERE lineage = %(lineage)s AND environment = %(environment)s
-     AND state = 'queued'),
-  (SELECT min(rank) FROM contentops.entry WHERE account = %(account)s AND state = 'queued' AND runner IS NULL
-     AND NOT (cancelled OR taken) AND error = ''), 0) AS rank)
+     AND priority = %(priority)s AND state = 'queued'),
+  (SELECT min(rank) FROM contentops.entry WHERE account = %(account)s AND priority = %(priority)s AND state = 'queued'
+     AND runner IS NULL AND NOT (cancelled OR taken) AND error = ''), 0) AS rank)
 INSERT INTO contentops.entry AS e
-  (request_id, account, lineage, environment, project, item, digest, state, work, credits, plan_id, who, rank)
+  (request_id, account, lineage, environment, project, item, digest, state, work, credits, plan_id, who, priority, rank)
 SELECT r.request_id, %(account)s, %(lineage)s, %(environment)s, %(project)s, r.item, r.digest, 'queued', r.work,
-  r.credits, r.plan_id, %(who)s, above.rank + r.place
+  r.credits, r.plan_id, %(who)s, %(priority)s, above.rank + r.place
 FROM above, jsonb_to_recordset(%(rows)s::jsonb)
   AS r(request_id text, item text, digest text, work jsonb, credits int, plan_id text, place int)
-ON CONFLICT (request_id) DO UPDATE SET account = excluded.account, work = excluded.work, rank = excluded.rank,
-  who = excluded.who, state = 'queued', line = '', taken = false, dropped = false, cancelled = false, error = '',
-  made_at = now(), changed_at = now()
+ON CONFLICT (request_id) DO UPDATE SET account = excluded.account, work = excluded.work,
+  priority = excluded.priority, rank = excluded.rank, who = excluded.who, state = 'queued', line = '', taken = false,
+  dropped = false, cancelled = false, error = '', made_at = now(), changed_at = now()
 WHERE (e.dropped AND e.state <> 'paid') OR (e.state = 'queued' AND (e.cancelled OR e.error <> ''))
 RETURNING request_id"""
 """What was paid for is never queued again under its name, also where its text was let go of: the plan is too old."""
@@ -79,11 +80,11 @@ orphan AS (
 free AS (
   SELECT request_id FROM contentops.entry
   WHERE {_OPEN} AND runner IS NULL AND (work IS NOT NULL OR state <> 'queued')
-  ORDER BY rank LIMIT %(most)s - (SELECT count(*) FROM orphan) FOR UPDATE SKIP LOCKED)
+  ORDER BY priority DESC, rank LIMIT %(most)s - (SELECT count(*) FROM orphan) FOR UPDATE SKIP LOCKED)
 UPDATE contentops.entry e SET runner = %(runner)s
 WHERE e.request_id = ANY(ARRAY(SELECT request_id FROM orphan UNION ALL SELECT request_id FROM free))
-RETURNING e.rank, e.request_id, e.lineage, e.environment, e.project, e.item, e.digest, e.state, e.line, e.work::text,
-  e.plan_id"""
+RETURNING -e.priority, e.rank, e.request_id, e.lineage, e.environment, e.project, e.item, e.digest, e.state, e.line,
+  e.work::text, e.plan_id"""
 """The holders are found one by one in the index: few runners hold many rows."""
 _UNTOLD = f"""
 UPDATE contentops.entry SET runner = NULL
@@ -141,7 +142,9 @@ class UnusableRow(Struct, frozen=True):
     request_id: RequestId
 
 
-def deposit(runner: Runner, owner: EntryOwner, submits: Iterable[Deposited]) -> frozenset[RequestId]:
+def deposit(
+    runner: Runner, owner: EntryOwner, submits: Iterable[Deposited], *, priority: int = 0
+) -> frozenset[RequestId]:
     """Queue submits, in one statement; which ones: not those that anyone has asked for before."""
     values = {
         "rows": msgspec.json.encode(list(submits), enc_hook=dict).decode(),
@@ -150,6 +153,7 @@ def deposit(runner: Runner, owner: EntryOwner, submits: Iterable[Deposited]) -> 
         "environment": owner.environment,
         "project": owner.project,
         "who": runner.who,
+        "priority": priority,
     }
     return frozenset(row[0] for row in runner.session.run(_DEPOSIT, values))
 
@@ -176,7 +180,9 @@ def claim_work(
 
     rows = runner.session.transaction(work)
     names = ("request_id", "lineage", "environment", "project", "item", "digest", "state", "line", "work", "plan_id")
-    found = (dict(zip(names, row[1:], strict=True)) for row in sorted(rows, key=lambda row: cast("int", row[0])))
+    found = (
+        dict(zip(names, row[2:], strict=True)) for row in sorted(rows, key=lambda row: cast("tuple[int, int]", row[:2]))
+    )
     return tuple(_claimed(row, account, server) for row in found)
 
 
@@ -245,7 +251,7 @@ SELECT e.request_id, e.project, e.environment, e.item, {_STATE}, e.credits,
   extract(epoch FROM now() - e.made_at)::bigint, e.who, coalesce(r.who, ''), coalesce(r.kind, ''), e.error, e.line
 FROM contentops.entry e LEFT JOIN contentops.runner r ON r.number = e.runner AND r.number IN {ALIVE}
 WHERE {_SHOWN} AND (%(project)s = '' OR e.project = %(project)s)
-ORDER BY e.state = 'queued', e.cancelled OR e.error <> '', e.rank, e.request_id LIMIT %(most)s"""
+ORDER BY e.state = 'queued', e.cancelled OR e.error <> '', e.priority DESC, e.rank, e.request_id LIMIT %(most)s"""
 _PAID = """
 SELECT count(*) FROM contentops.entry
 WHERE state = 'paid' AND NOT taken AND (%(project)s = '' OR project = %(project)s)"""
@@ -253,8 +259,7 @@ _WORKERS = f"SELECT who FROM contentops.runner WHERE kind = 'worker' AND number 
 _CANCEL = f"""
 WITH meant AS (
   SELECT request_id, runner IS NOT NULL AND runner IN {ALIVE} AS held FROM contentops.entry e
-  WHERE state = 'queued' AND (%(project)s = '' OR project = %(project)s)
-    AND (%(all)s OR item = ANY(%(names)s) OR request_id = ANY(%(names)s)) FOR UPDATE),
+  WHERE state = 'queued' AND NOT taken AND (%(project)s = '' OR project = %(project)s) AND {{meant}} FOR UPDATE),
 told AS (UPDATE contentops.entry e SET cancelled = true, changed_at = now() FROM meant
   WHERE meant.held AND e.request_id = meant.request_id RETURNING e.item),
 removed AS (DELETE FROM contentops.entry e USING meant
@@ -262,8 +267,13 @@ removed AS (DELETE FROM contentops.entry e USING meant
 SELECT 'told', item FROM told UNION ALL SELECT 'removed', item FROM removed
 UNION ALL SELECT 'under_way', item FROM contentops.entry
   WHERE state IN ('submitting', 'running') AND NOT taken AND (%(project)s = '' OR project = %(project)s)
-    AND (item = ANY(%(names)s) OR request_id = ANY(%(names)s))
+    AND {{named}}
 ORDER BY 1, 2"""
+_SHARES = """
+SELECT project, environment, who, count(*), coalesce(sum(credits), 0)::bigint FROM contentops.entry
+WHERE state = 'queued' AND NOT taken AND NOT cancelled AND (%(project)s = '' OR project = %(project)s)
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
+_NAMED = "(item = ANY(%(names)s) OR request_id = ANY(%(names)s))"
 
 
 def read_queue(session: LedgerSession, *, project: str = "", most: int = 100) -> Queue:
@@ -286,9 +296,17 @@ def _queued(row: Row) -> QueuedSubmit:
     return found if entry is None or found.error else structs.replace(found, error=entry.error)
 
 
+def read_shares(session: LedgerSession, *, project: str = "") -> tuple[QueuedShare, ...]:
+    """Whose submits wait, by project, environment and who queued them."""
+    names = QueuedShare.__struct_fields__
+    rows = session.run(_SHARES, {"project": project})
+    return tuple(QueuedShare(**dict(zip(names, row, strict=True))) for row in rows)
+
+
 def cancel(session: LedgerSession, names: Iterable[str], *, project: str = "", everything: bool = False) -> Cancelled:
     """Take out of the queue what nothing was sent of yet: items or requests by their names, or everything."""
-    rows = session.run(_CANCEL, {"names": list(names), "project": project, "all": everything})
+    statement = _CANCEL.format(meant="true" if everything else _NAMED, named="false" if everything else _NAMED)
+    rows = session.run(statement, {"names": list(names), "project": project})
     found: dict[str, list[str]] = {}
     for kind, item in rows:
         found.setdefault(kind, []).append(item)

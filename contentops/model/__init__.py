@@ -35,7 +35,7 @@ from contentops.model.desired import (
     WordLimits,
 )
 from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
-from contentops.model.queue import AccountWork, Cancelled, Detached, Queue, QueuedSubmit, QueueTotal
+from contentops.model.queue import AccountWork, Cancelled, Detached, Queue, QueuedShare, QueuedSubmit, QueueTotal
 from contentops.model.records import (
     ATTEMPTS,
     Count,
@@ -124,6 +124,7 @@ __all__ = [
     "Promote",
     "Queue",
     "QueueTotal",
+    "QueuedShare",
     "QueuedSubmit",
     "Reason",
     "Record",

@@ -57,6 +57,16 @@ class QueueTotal(Struct, frozen=True, kw_only=True):
     credits: int
 
 
+class QueuedShare(Struct, frozen=True, kw_only=True):
+    """How many submits of a project someone has queued, of which nothing was sent, and what they cost."""
+
+    project: str
+    environment: str
+    who: str
+    submits: int
+    credits: int
+
+
 class Queue(Struct, frozen=True, kw_only=True):
     """Everything that is queued or under way."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contentops.ci.runner import run_page
+from contentops.errors import LockHeld
 from contentops.execution.times import iso
 from contentops.state.state_dir import ApplyLock, user_at_host
 
@@ -21,5 +22,16 @@ if TYPE_CHECKING:
 def hold_lock(project: Project, world: World) -> Iterator[None]:
     """The right to change this environment's state, for as long as the block runs."""
     who, where = user_at_host(), run_page(world.environ)
-    with ApplyLock(Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where):
+    with contextlib.ExitStack() as held:
+        while True:
+            lock = ApplyLock(
+                Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where
+            )
+            try:
+                held.enter_context(lock)
+            except LockHeld as error:
+                if not world.wait(error):
+                    raise
+            else:
+                break
         yield

@@ -161,7 +161,7 @@ def _applying(project: Project, owner: EntryOwner, world: World) -> Iterator[Run
         url, name="contentops apply", patience=world.patience, stopped=world.stopped, until=world.until
     ) as session:
         runner = Runner(session, kind="apply", page=page)
-        with applying(runner, owner, page=page):
+        with applying(runner, owner, page=page, wait=world.wait):
             yield runner
 
 

@@ -6,9 +6,10 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from contentops.errors import UsageError
-from contentops.ledger import maintenance, roles, schema
+from contentops.ledger import limiter, maintenance, roles, schema
 from contentops.ledger.address import shown
 from contentops.ledger.session import LedgerSession
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,15 @@ def restored(address: str, *, nothing_lost: bool = False) -> tuple[str, ...]:
     """
     with opened(address) as session:
         return maintenance.restored(session, nothing_lost=nothing_lost)
+
+
+def reset_limit(address: str, account: str) -> None:
+    """Forget what was sent for an account and until when all hold back. Raises UsageError for an unknown one."""
+    with opened(address) as session:
+        if not limiter.reset(session, account):
+            known = ", ".join(f"`{visible(one.id)}`" for one in maintenance.overview(session).accounts)
+            hint = f"the ledger knows {known}" if known else "no account has used this ledger"
+            raise UsageError(f"no requests are counted for account `{visible(account)}`", code="no-account", hint=hint)
 
 
 def grant(address: str, role: str, *, work: bool) -> tuple[Privilege, ...]:

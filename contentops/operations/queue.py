@@ -13,13 +13,19 @@ from contentops.sanitize import visible
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from contentops.model import Queue
+    from contentops.model import Queue, QueuedShare
 
 
 def read(address: str, *, project: str = "", most: int = 100) -> Queue:
     """Of a project by its name, or of all; at most so many submits one by one. Raises UsageError, StateError."""
     with opened(address) as session:
         return queue.read_queue(session, project=project, most=most)
+
+
+def shares(address: str, *, project: str = "") -> tuple[QueuedShare, ...]:
+    """Whose submits wait that nothing was sent of. Raises UsageError, StateError."""
+    with opened(address) as session:
+        return queue.read_shares(session, project=project)
 
 
 def cancel(address: str, names: Iterable[str], *, project: str = "", everything: bool = False) -> Cancelled:

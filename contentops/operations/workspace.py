@@ -26,7 +26,7 @@ from contentops.documents.folders import denial, present
 from contentops.documents.front_matter import split
 from contentops.documents.paths import collision_key
 from contentops.documents.stat_cache import StatCache
-from contentops.errors import Diagnostic, InputError, Severity
+from contentops.errors import Diagnostic, InputError, LockHeld, Severity
 from contentops.manifests.load import load
 from contentops.manifests.project import load_project, parse_variable
 from contentops.manifests.root import find_root
@@ -70,6 +70,8 @@ class World(Struct, frozen=True, kw_only=True):
     """Asks a person for a yes; None: there is no one to ask."""
     stopped: Callable[[], bool] = lambda: False
     """Whether a person wants an end: asked again and again while a ledger is waited for."""
+    wait: Callable[[LockHeld], bool] = lambda _: False
+    """Whether to try again, a moment later, where another command applies; asked again and again."""
     until: float = math.inf
     """When a ledger that is away is no longer waited for, by `time.monotonic`."""
     patience: float | None = None

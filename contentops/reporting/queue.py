@@ -12,9 +12,9 @@ from contentops.reporting.layout import table
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from contentops.model import Cancelled, Detached, Json, Plan, Queue, QueuedSubmit
+    from contentops.model import Cancelled, Detached, Json, Plan, Queue, QueuedShare, QueuedSubmit
 
 HEAD = ("PROJECT", "ITEM", "STATE", "CREDITS", "AGE", "BY", "WORKS ON IT", "SAYS")
 """What the `cells` of a submit are."""
@@ -111,6 +111,18 @@ def cancelled_text(found: Cancelled) -> str:
         sent = plural(len(found.under_way), "submit")
         lines.append(f"{sent} cannot be cancelled, since the server has it: {_some(found.under_way)}")
     return "\n".join(lines)
+
+
+def shares_text(shares: Sequence[QueuedShare]) -> str:
+    """Whose submits are cancelled, a line for each."""
+    head = ("PROJECT", "QUEUED BY", "SUBMITS", "CREDITS")
+    return table(
+        head,
+        [
+            (_project(one.project, one.environment), visible(one.who), f"{one.submits:,}", f"{one.credits:,}")
+            for one in shares
+        ],
+    )
 
 
 def _some(items: tuple[str, ...]) -> str:
