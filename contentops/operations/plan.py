@@ -14,6 +14,7 @@ from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, did_you_mean
 from contentops.model import NO_CHECKS, Action, Checked, CheckedFile, Desired, ItemId, Level, Move, Request, Spec
+from contentops.operations.clean_texts import CleanTexts
 from contentops.operations.few_changes import keep_items, plan_few
 from contentops.operations.look import remembered
 from contentops.operations.unchanged import AskedInputs
@@ -301,8 +302,17 @@ def check_files(project: Project, choice: Choice, *, commands: bool = False) -> 
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project) as workspace:
         found = workspace.plan_inputs(Choice())
-    changes = {change.id: change for change in make_plan(found).changes}
-    items = selected(choice, [candidate(id_, found, changes) for id_ in sorted(found.specs)])
+        changes = {change.id: change for change in make_plan(found).changes}
+        items = selected(choice, [candidate(id_, found, changes) for id_ in sorted(found.specs)])
+        clean = CleanTexts(workspace.cache)
+        done = _checked(project, items, found, clean, commands=commands)
+        clean.keep(whole=len(items) == len(found.specs))
+    return done
+
+
+def _checked(
+    project: Project, items: Iterable[Candidate], found: PlanInputs, clean: CleanTexts, *, commands: bool
+) -> Checked:
     records = found.state.records
     files: list[CheckedFile] = []
     missing = unchecked = 0
@@ -314,7 +324,11 @@ def check_files(project: Project, choice: Choice, *, commands: bool = False) -> 
         elif not observed.exists and not observed.problem:
             missing += 1
         else:
-            findings = _findings_of(project, spec, path, found.exists, commands=commands)
+            findings: tuple[Diagnostic, ...] = ()
+            if not clean.is_clean(spec.checks, observed) or (commands and spec.checks.commands is not None):
+                findings = _findings_of(project, spec, path, found.exists, commands=commands)
+                if not findings:
+                    clean.add(spec.checks, observed)
             files.append(CheckedFile(item=spec.id, output=path, findings=findings))
     return Checked(files=tuple(files), missing=missing, unchecked=unchecked)
 
