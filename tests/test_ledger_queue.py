@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.operations.claims import QUIET
 from tests.processes import KEY, PROJECT, Served, applying, blog, started, tree
 
 if TYPE_CHECKING:
@@ -157,6 +159,32 @@ def test_all_is_cancelled_only_after_a_yes(project: Build, invoke: Run, server: 
     assert invoke("queue", "--json", env=env).json["size"] == 2
     done = invoke("queue", "cancel", "--all", "--yes", "--json", env=env)
     assert (done.code, done.json["removed"]) == (0, ["a", "b"])
+
+
+def test_a_queue_has_a_depth(project: Build, invoke: Run, server: Served, database: str) -> None:
+    """More than an account may have waiting is refused as a whole, and what waits already is not counted twice."""
+    root, env = _checkout(project, server, "one", "{} (deep)", "a", "b"), _env(database)
+    settings = root / "contentops.yaml"
+    settings.write_text(settings.read_text().replace("api: {", "api: {max_queued: 1, "))
+    full = invoke("apply", "--detach", "--yes", cwd=root, env=env)
+    assert (full.code, "error[queue-full]" in full.stderr, "`api.max_queued`, 1" in full.stderr) == (4, True, True)
+    assert invoke("queue", "--json", env=env).json["size"] == 0
+    for _ in range(2):
+        assert invoke("apply", "--detach", "--yes", "--select", "a", cwd=root, env=env).code == 0
+
+
+def test_an_idle_worker_is_woken_by_a_deposit(project: Build, invoke: Run, server: Served, database: str) -> None:
+    """It looks by itself only now and then."""
+    root, env = _checkout(project, server, "one", "{} (woken)", "a", "b"), _env(database)
+    assert invoke("apply", "--detach", "--yes", "--select", "a", cwd=root, env=env).code == 0
+    with started(root, "work", env=env) as worker:
+        worker.until("item-done")
+        time.sleep(1.0)  # until it has nothing to do, and rests
+        assert invoke("apply", "--detach", "--yes", "--priority", "5", cwd=root, env=env).code == 0
+        begin = time.monotonic()
+        worker.until("item-started")
+        assert time.monotonic() - begin < QUIET / 2
+        worker.kill()
 
 
 def test_cancelled_items_are_not_submitted(project: Build, invoke: Run, server: Served, database: str) -> None:

@@ -17,7 +17,7 @@ from contentops.ledger.account import account_of, sign_in
 from contentops.ledger.entries import EntryOwner, EntryWriter
 from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.maintenance import restored
-from contentops.ledger.queue import Deposited, QueuedWork, cancel, claim_work, deposit, read_queue
+from contentops.ledger.queue import CHUNK, DEPOSITED, Deposited, QueuedWork, cancel, claim_work, deposit, read_queue
 from contentops.ledger.runner import ALIVE, RUNNER, Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, RequestId, request_id
@@ -31,6 +31,7 @@ from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.clock import Timeline
 from tests.fakes.clock import run as run_virtually
 from tests.fakes.wire import Wire
+from tests.postgres import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -455,7 +456,8 @@ def test_another_limit_holds_for_workers_that_run(room: Room) -> None:
 
     room.heard = heard
     room.work(concurrency=1)
-    ((sent,),) = room.session.run("SELECT jsonb_array_length(state->'sent') FROM contentops.limiter")
+    ((log,),) = room.session.run("SELECT state->'log' FROM contentops.limiter")
+    sent = sum(log[1::2])
     assert 0 < sent < len(room.api.requests)
 
 
@@ -487,6 +489,39 @@ def test_a_worker_touches_a_file_while_it_goes_on(room: Room, tmp_path: Path) ->
     assert (tmp_path / "alive").exists()
     with pytest.raises(StateError, match="cannot touch"):
         room.work(alive=str(tmp_path / "missing" / "alive"))
+
+
+def test_what_is_urgent_goes_first(room: Room) -> None:
+    """A deposit with a higher priority goes before what waits; among its own it keeps its order."""
+    room.deposit("a", "b")
+    rows = [_deposited("shop", item, place, 4) for place, item in enumerate(("c", "d"))]
+    deposit(room.runner, room.owner("shop"), rows, priority=5)
+    assert [one.item for one in room.queue().submits] == ["c", "d", "a", "b"]
+    room.work(concurrency=1)
+    assert [row[0] for row in room.session.run("SELECT item FROM contentops.text ORDER BY made_at")] == [*"cdab"]
+
+
+def test_a_deposit_goes_in_chunks(room: Room) -> None:
+    """In the order of the plan all the same, and twice adds nothing."""
+    rows = [_deposited("blog", f"item-{place}", place, 4) for place in range(2 * CHUNK + 1)]
+    assert len(deposit(room.runner, room.owner(), rows)) == len(rows)
+    assert deposit(room.runner, room.owner(), rows) == frozenset()
+    found = room.session.run("SELECT item, rank FROM contentops.entry ORDER BY rank")
+    assert found == [(row.item, place) for place, row in enumerate(rows)]
+
+
+def test_a_session_hears_of_deposits_also_over_a_new_connection(room: Room) -> None:
+    """What comes is heard once; what broke listens again."""
+    with LedgerSession(room.url) as session:
+        session.listen(DEPOSITED)
+        assert not session.heard()
+        for item in ("a", "b"):
+            room.deposit(item)
+            until(session.heard)
+            assert not session.heard()
+            ((process,),) = session.run("SELECT pg_backend_pid()")
+            room.session.run("SELECT pg_terminate_backend(%s, 5000)", (process,))
+            session.run("SELECT 1")
 
 
 def test_one_submit_at_most_is_lost_at_first_contact(unnamed: Room) -> None:

@@ -70,6 +70,12 @@ _approving = with_options(
 @file_option("--events", help="Write what happens to FILE, one JSON object a line.")
 @click.option("--wait", is_flag=True, help="Wait while another apply of this environment runs, instead of exit 4.")
 @click.option("--detach", is_flag=True, help="Queue what would be submitted in the ledger, for workers, and end.")
+@click.option(
+    "--priority",
+    metavar="N",
+    type=click.IntRange(-100, 100),
+    help="With `--detach`: before what was queued with a lower N.  [default: 0]",
+)
 @click.option("-v", "--verbose", is_flag=True, help="List every change of the plan.")
 def command(
     session: Session,
@@ -80,6 +86,7 @@ def command(
     conflicts: str,
     deadline: float | None,
     events: str,
+    priority: int | None,
     reviewed: str,
     *,
     yes: bool,
@@ -113,8 +120,10 @@ def command(
 
     if detach and (events or deadline):
         raise click.UsageError("`--events` and `--deadline` are about a run; `--detach` only queues")
+    if priority is not None and not detach:
+        raise click.UsageError("`--priority` is about what `--detach` queues")
     approval = Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
-    options = ApplyOptions(approval=approval, deadline=deadline, branch=branch, last=last)
+    options = ApplyOptions(approval=approval, deadline=deadline, priority=priority or 0, branch=branch, last=last)
     place = str(session.path(events)) if events else ""
     manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json, events=place)
     world = structs.replace(session.world(), wait=_turn(deadline)) if wait else session.world()

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from contentops.digest import Digest
+from contentops.errors import Refused, plural
 from contentops.ledger.entries import QUEUED, EntryOwner, entry_in
 from contentops.ledger.rows import read_json
 from contentops.ledger.runner import ALIVE
@@ -30,6 +31,7 @@ from contentops.model import (
     request_id,
 )
 from contentops.pricing import CREDITS
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -90,6 +92,16 @@ _UNTOLD = f"""
 UPDATE contentops.entry SET runner = NULL
 WHERE {_HELD} AND runner = %(runner)s AND NOT request_id = ANY(%(known)s)"""
 
+_DEPTH = """
+SELECT (SELECT count(*) FROM contentops.entry WHERE account = %(account)s AND state = 'queued' AND runner IS NULL
+    AND NOT (cancelled OR taken) AND error = ''),
+  (SELECT count(*) FROM contentops.entry WHERE request_id = ANY(%(requests)s))"""
+_OTHERS = f"SELECT EXISTS (SELECT FROM contentops.entry WHERE {_HELD} AND runner IS NOT NULL AND runner <> %(runner)s)"
+
+CHUNK = 1_000
+"""Submits that one statement queues."""
+DEPOSITED = "contentops_deposited"
+"""The channel on which workers hear that something was queued."""
 _LOST = frozenset({JobState.SUBMITTING, JobState.UNKNOWN})
 
 
@@ -145,9 +157,11 @@ class UnusableRow(Struct, frozen=True):
 def deposit(
     runner: Runner, owner: EntryOwner, submits: Iterable[Deposited], *, priority: int = 0
 ) -> frozenset[RequestId]:
-    """Queue submits, in one statement; which ones: not those that anyone has asked for before."""
+    """Queue submits; which ones: not those that anyone has asked for before. Those of a higher priority go first.
+
+    They go in chunks, each whole: where one is missing, the same deposit again adds it.
+    """
     values = {
-        "rows": msgspec.json.encode(list(submits), enc_hook=dict).decode(),
         "account": owner.account,
         "lineage": owner.lineage,
         "environment": owner.environment,
@@ -155,7 +169,27 @@ def deposit(
         "who": runner.who,
         "priority": priority,
     }
-    return frozenset(row[0] for row in runner.session.run(_DEPOSIT, values))
+    left, queued = iter(submits), set[RequestId]()
+    while chunk := list(itertools.islice(left, CHUNK)):
+        # The ranks of each chunk begin above those of the one before.
+        rows = [structs.replace(one, place=place) for place, one in enumerate(chunk)]
+        asked = {**values, "rows": msgspec.json.encode(rows, enc_hook=dict).decode()}
+        queued |= {RequestId(row[0]) for row in runner.session.run(_DEPOSIT, asked)}
+    if queued:
+        runner.session.run("SELECT pg_notify(%s, '')", (DEPOSITED,))
+    return frozenset(queued)
+
+
+def check_depth(session: LedgerSession, account: str, requests: Collection[RequestId], most: int) -> None:
+    """Raises Refused where more than `most` submits of an account would wait with these."""
+    waiting, known = session.run(_DEPTH, {"account": account, "requests": list(requests)})[0]
+    if waiting + len(requests) - known > most:
+        raise Refused(
+            f"{plural(waiting, 'submit')} of account `{visible(account)}` wait already, and with"
+            f" {len(requests) - known:,} more it would be more than `api.max_queued`, {most:,}",
+            code="queue-full",
+            hint="start workers, queue a part with `--select`, or raise `api.max_queued`; nothing was queued",
+        )
 
 
 def withdraw(session: LedgerSession, requests: Collection[RequestId]) -> frozenset[RequestId]:
@@ -184,6 +218,11 @@ def claim_work(
         dict(zip(names, row[2:], strict=True)) for row in sorted(rows, key=lambda row: cast("tuple[int, int]", row[:2]))
     )
     return tuple(_claimed(row, account, server) for row in found)
+
+
+def others_work(runner: Runner, account: str) -> bool:
+    """Whether other runners hold work of an account, which may be taken over should they die."""
+    return bool(runner.session.run(_OTHERS, {"account": account, "runner": runner.number})[0][0])
 
 
 def _claimed(row: Mapping[str, str], account: str, server: str) -> ClaimedSubmit | UnusableRow:

@@ -108,6 +108,10 @@ class LedgerSession:
         """When the process last said that it goes on; None: it never says so."""
         self._asked: tuple[psycopg.Connection[Row], float] | None = None
         """What an answer is waited for on, and since when."""
+        self.heeded = False
+        """Whether someone is woken by its notices."""
+        self._channels: list[str] = []
+        self._notices = 0
         self._guard = threading.RLock()
         self._closed = threading.Event()
         try:
@@ -134,6 +138,25 @@ class LedgerSession:
     def moved(self) -> None:
         """Say that the process goes on. Once said, it lives only as long as it says so: what hangs holds nothing."""
         self._moved = time.monotonic()
+
+    def listen(self, channel: str) -> None:
+        """Hear of notices on a channel, whose name is ours, for as long as the session lives."""
+        self._channels.append(channel)
+        self.run(f"LISTEN {channel}")
+
+    def fileno(self) -> int:
+        """The socket on which notices come; -1 while there is none. After `renewed` grows it is another one."""
+        return -1 if self._connection.closed else self._connection.fileno()
+
+    def heard(self) -> bool:
+        """Whether a notice came since this was last asked."""
+        with self._guard, contextlib.suppress(psycopg.Error):
+            if not self._connection.closed:
+                self._connection.pgconn.consume_input()
+                while self._connection.pgconn.notifies() is not None:
+                    self._notices += 1
+        heard, self._notices = self._notices > 0, 0
+        return heard
 
     def close(self) -> None:
         """End the session, and let go of its locks."""
@@ -244,7 +267,13 @@ class LedgerSession:
                 " set_config('synchronous_commit', 'on', false)",
                 (f"{self._silence}s", f"{UNFINISHED}s", f"{self._statement}s"),
             )
+            connection.add_notify_handler(self._notice)
+            for channel in self._channels:
+                connection.execute(f"LISTEN {channel}".encode())
         return connection, row[:2]
+
+    def _notice(self, _: psycopg.Notify) -> None:
+        self._notices += 1
 
     def _again(self, began: float, error: psycopg.Error) -> None:
         """A new connection with the same locks."""

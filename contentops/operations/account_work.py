@@ -70,6 +70,12 @@ class AccountWorker:
         if self.run is not None:
             self.run.wake()
 
+    def heard(self) -> None:
+        """Something was queued: claim at once."""
+        if self.run is not None and self.claims is not None:
+            self.claims.look()
+            self.run.feed()
+
     async def work(self, *, once: bool) -> None:
         """Work until something stops it; `once`: until nothing is left that it could do. Raises StateError."""
         api = self._account.api

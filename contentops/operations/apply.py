@@ -79,6 +79,8 @@ class ApplyOptions(Struct, frozen=True, kw_only=True):
     """Seconds after which nothing more is submitted."""
     last: LastPlan | None = None
     """What remembers that there is nothing to do."""
+    priority: int = 0
+    """What is queued goes before what has a lower one."""
     branch: str = ""
     """Where the results will be pushed to: with one, and under CI, it is looked at before anything is submitted."""
 

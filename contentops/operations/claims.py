@@ -17,7 +17,7 @@ from contentops.execution.primitives import Item, Standing
 from contentops.execution.program import carry_out
 from contentops.ledger.account import history_of
 from contentops.ledger.entries import release
-from contentops.ledger.queue import UnusableRow, claim_work, drop_cancelled
+from contentops.ledger.queue import UnusableRow, claim_work, drop_cancelled, others_work
 from contentops.model import (
     Action,
     Change,
@@ -51,6 +51,8 @@ TICK = 0.05
 """Seconds between two claims while there is more than there is room for: what ends is replaced many at a time."""
 IDLE = 0.5
 """Seconds between two claims while nothing is there to be claimed: the work of a runner that dies is seen by then."""
+QUIET = 10.0
+"""The same while no one else works for the account either: what is queued is heard of."""
 RESTORED = 5.0
 """Seconds between two looks whether the ledger was restored."""
 REST = 300.0
@@ -142,6 +144,10 @@ class Claims:
             raise StopIteration
         return None
 
+    def look(self) -> None:
+        """Claim as soon as there is room: something was queued."""
+        self._ask_at = 0.0
+
     def close(self) -> None:
         """Let others have what is held still, also the right to try the first job. Raises StateError."""
         release(self._runner, self._account)
@@ -179,6 +185,13 @@ class Claims:
                 self._state.begin(claimed)
                 self._ready.append(claimed)
         self._drained = not (found or self._tasks)
+        if (
+            self._drained
+            and self._ctx.admission.proven
+            and self._runner.session.heeded
+            and not others_work(self._runner, self._account)
+        ):
+            self._ask_at = now + QUIET
         if len(found) == room:
             self._ask_at = now + TICK
 

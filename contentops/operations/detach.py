@@ -69,7 +69,7 @@ def detach(
         if not confirm(planned):
             return planned, None
         account = account_of(project.api, known.key)
-        with ledger.depositing(project, workspace.store, account, world) as queue:
+        with ledger.depositing(project, workspace.store, account, world, options.priority) as queue:
             if rows:
                 _look_at_server(workspace, planned, found.state, known)
             if workspace.store.is_first:
@@ -79,7 +79,7 @@ def detach(
             lost = queue.withdraw(gone)
             # What others have begun to work on meanwhile brings their texts: it is not asked for again.
             begun = {change.id for change in planned.changes if not lost.isdisjoint(change.withdraws)}
-            queued = queue.deposit(row for row in rows if row.item not in begun)
+            queued = queue.deposit([row for row in rows if row.item not in begun])
     return planned, Detached(
         queued=tuple(row.item for row in rows if row.request_id in queued),
         credits=sum(row.credits for row in rows if row.request_id in queued),

@@ -17,14 +17,14 @@ from contentops.ledger.applying import applying
 from contentops.ledger.entries import EntryOwner
 from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.project import ProjectLedger, ReadLedger
-from contentops.ledger.queue import deposit, withdraw
+from contentops.ledger.queue import check_depth, deposit, withdraw
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerAway, LedgerSession
 from contentops.operations.workspace import OpenedLedger
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from contentops.ledger.account import Account
     from contentops.ledger.queue import Deposited
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 class QueueAccess(NamedTuple):
     """What an apply that does not wait may do with the queue."""
 
-    deposit: Callable[[Iterable[Deposited]], frozenset[RequestId]]
-    """Queues submits, and tells which of them no one had asked for before."""
+    deposit: Callable[[Sequence[Deposited]], frozenset[RequestId]]
+    """Queues submits, and tells which of them no one had asked for before. Raises Refused where too many wait."""
     withdraw: Callable[[Collection[RequestId]], frozenset[RequestId]]
     """Takes submits out; returns those that others have begun to work on."""
 
@@ -126,15 +126,23 @@ def working(project: Project, store: StateStore, cache: Cache, world: World) -> 
 
 
 @contextlib.contextmanager
-def depositing(project: Project, store: StateStore, account: Account, world: World) -> Iterator[QueueAccess]:
-    """What queues submits of a project for an account; no apply of it works meanwhile.
+def depositing(
+    project: Project, store: StateStore, account: Account, world: World, priority: int = 0
+) -> Iterator[QueueAccess]:
+    """What queues submits of a project for an account, with a priority; no apply of it works meanwhile.
 
     Raises LockHeld where one does, StateError where the ledger cannot be used.
     """
     owner = structs.replace(_owner(project, store), account=account.id)
     with _applying(project, owner, world) as runner:
         sign_in(runner.session, account)
-        yield QueueAccess(functools.partial(deposit, runner, owner), functools.partial(withdraw, runner.session))
+
+        def queue(submits: Sequence[Deposited]) -> frozenset[RequestId]:
+            requests = [one.request_id for one in submits]
+            check_depth(runner.session, account.id, requests, project.api.max_queued)
+            return deposit(runner, owner, submits, priority=priority)
+
+        yield QueueAccess(queue, functools.partial(withdraw, runner.session))
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ A worker has no checkout: files, saves and the lock are an apply's, which finds 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import re
 from pathlib import Path
@@ -19,10 +20,12 @@ from contentops.ci.runner import run_page
 from contentops.errors import ContentopsError, StateError
 from contentops.execution.times import iso
 from contentops.ledger.account import accounts_of
+from contentops.ledger.queue import DEPOSITED
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession, WorkTaken
 from contentops.model import AccountWork, ApiSettings, Event
 from contentops.operations.account_work import AccountWorker
+from contentops.operations.claims import QUIET
 from contentops.operations.connection import credentials
 from contentops.operations.ledger_maintenance import check_named
 
@@ -35,7 +38,8 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import World
 
 LOOK = 2.0
-"""Seconds between two looks for accounts that are new to the ledger."""
+"""Seconds between two signs that it goes on, and between two looks for new accounts where nothing is heard of them."""
+_DEAF = (-1, 0)
 
 
 class WorkOptions(Struct, frozen=True, kw_only=True):
@@ -92,6 +96,10 @@ class _Worker:
         self._refused: set[str] = set()
         self._why: ContentopsError | None = None
         """Why it does nothing for an account that its key belongs to."""
+        self._ear = _DEAF
+        """The socket that is listened on, and how often the session was renewed by then."""
+        self._look_at = 0.0
+        """Loop time of the next look for accounts that are new."""
         self._working: dict[str, AccountWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -101,9 +109,11 @@ class _Worker:
         self._stop.bind(functools.partial(asyncio.get_running_loop().call_soon_threadsafe, self._wake))
         woken = self._woken = asyncio.Event()
         try:
+            self._runner.session.listen(DEPOSITED)
             while True:
                 self._say_it_goes_on()
-                if not self._stop.requested:
+                self._hear()
+                if not self._stop.requested and asyncio.get_running_loop().time() >= self._look_at:
                     self._begin(key)
                 running = [task for task in self._tasks.values() if not task.done()]
                 if not running and (self._tasks or self._options.once or self._stop.requested):
@@ -117,9 +127,40 @@ class _Worker:
                         task.result()
         finally:
             self._stop.bind(None)
+            self._deaf()
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _hear(self) -> None:
+        """Be woken by what PostgreSQL says, also over a connection that was made again."""
+        session = self._runner.session
+        if self._ear == (ear := (session.fileno(), session.renewed)):
+            return
+        self._deaf()
+        # Where a loop watches no sockets, workers look more often.
+        with contextlib.suppress(NotImplementedError):
+            if ear[0] >= 0:
+                asyncio.get_running_loop().add_reader(ear[0], self._heard)
+                self._ear, session.heeded = ear, True
+                self._heard()
+
+    def _deaf(self) -> None:
+        if self._ear[0] >= 0:
+            asyncio.get_running_loop().remove_reader(self._ear[0])
+        self._ear, self._runner.session.heeded = _DEAF, False
+
+    def _heard(self) -> None:
+        """Something came over the connection of the session: perhaps that something was queued."""
+        session = self._runner.session
+        heard = session.heard()
+        if (session.fileno(), session.renewed) != self._ear:
+            self._deaf()
+        if heard:
+            self._look_at = 0.0
+            self._woken.set()
+            for each in self._working.values():
+                each.heard()
 
     def _say_it_goes_on(self) -> None:
         """To PostgreSQL, and to who watches over this process: a worker that hangs says nothing, and is replaced."""
@@ -134,6 +175,7 @@ class _Worker:
 
     def _begin(self, key: str) -> None:
         """Begin to work for accounts that are new here."""
+        self._look_at = asyncio.get_running_loop().time() + (LOOK if self._ear == _DEAF else QUIET)
         for account in accounts_of(self._runner.session, key):
             if account.id in self._working:
                 self._working[account.id].adopt(account.api)
