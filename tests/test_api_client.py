@@ -129,6 +129,7 @@ def http(body: bytes, *headers: str, status: str = "200 OK", length: int | None 
 
 
 GOOD = b'{"request_id": "ours", "status": "completed", "content": "Text"}'
+TAKEN = b'{"request_id": "ours", "status": "pending"}'
 
 
 def test_a_request_is_sent_as_documented() -> None:
@@ -137,7 +138,7 @@ def test_a_request_is_sent_as_documented() -> None:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen.append(await read_request(reader))
-        writer.write(http(GOOD, status="202 Accepted"))
+        writer.write(http(TAKEN, status="202 Accepted"))
         await writer.drain()
 
     assert with_server(serve, SUBMIT, path="/v1/") == [Accepted("ours", True)]
@@ -377,7 +378,7 @@ def test_tls_is_verified(certificate: tuple[Path, Path], monkeypatch: pytest.Mon
     assert "certificate" in found.message
     assert "SSL_CERT_FILE" in found.message
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
-    assert over_tls(answer(http(GOOD)), context) == Accepted("ours", True)
+    assert over_tls(answer(http(TAKEN)), context) == Accepted("ours", True)
 
 
 def test_plain_http_behind_https_was_not_sent() -> None:
@@ -412,7 +413,7 @@ def test_proxies_are_never_used_for_this_machine(monkeypatch: pytest.MonkeyPatch
     """Loopback addresses and `NO_PROXY` hosts are reached directly."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    assert with_server(answer(http(GOOD)), SUBMIT) == [Accepted("ours", True)]
+    assert with_server(answer(http(TAKEN)), SUBMIT) == [Accepted("ours", True)]
     monkeypatch.setenv("NO_PROXY", "api.example.invalid")
     (failure,) = asyncio.run(send_all("https://api.example.invalid", SUBMIT))
     assert isinstance(failure, Failure)

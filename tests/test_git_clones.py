@@ -311,7 +311,7 @@ def test_renamed_here_and_edited_there(first: Clone, server: Served) -> None:
 
 
 def test_renamed_here_and_generated_anew_there(first: Clone, server: Served) -> None:
-    """A rename meets another take of the same item: nothing is overwritten or paid again, a person decides."""
+    """A rename meets a new text of the same item: the renamed item takes it, and nothing is paid again."""
     second = first.clone("second")
     first.rename_one()
     first.apply()
@@ -324,8 +324,8 @@ def test_renamed_here_and_generated_anew_there(first: Clone, server: Served) -> 
     first.git("checkout", "--theirs", "--", "out/uno.md")
     first.commit("Merge")
     assert first.plan()["summary"]["credits"] == 0
-    assert first.actions() == {"uno": "blocked"}
-    first.apply("--on-edit", "keep", "--prune")
+    assert first.actions() == {"uno": "finish"}
+    first.apply()
     assert first.plan()["changes"] == []
     assert "one, again" in (first.root / "out" / "uno.md").read_text()
     assert server.charges() == paid

@@ -217,13 +217,13 @@ def test_nothing_is_submitted_to_a_stranger(root: Path, bad: Callable[[], httpx.
 
 @pytest.mark.parametrize(("bad", "words"), KEYS.values(), ids=KEYS)
 def test_a_key_that_is_refused(root: Path, bad: Callable[[], httpx.Response], words: list[str]) -> None:
-    """One request, nothing submitted, and the name of the variable to look at."""
+    """One list and one look-up, nothing submitted, and the name of the variable to look at."""
     api = Spoilt(bad)
     scene = scene_of(root, api)
     run = scene.apply()
     text = said(run)
     assert run is not None
-    assert (run.stopped, exit_code_of(run), len(api.requests)) == ("unauthorized", 3, 1)
+    assert (run.stopped, exit_code_of(run), len(api.requests)) == ("unauthorized", 3, 2)
     assert f"`GET {API}/generate/status/" in text
     assert [word for word in [*words, "`WRITERZROOM_API_KEY`"] if word not in text] == []
     finished(scene, api)

@@ -137,9 +137,10 @@ async def check_slugs(
         seen = known.get(kind)
         if seen is None or not (0 <= now - seen.at < FRESH) or not (seen.shows == "none" or slugs.keys() <= seen.slugs):
             seen = await _list(kind, slugs, ask, now, templates if kind == "template" else None)
-            if seen is not None:
-                known[kind] = seen
-        if seen is not None and seen.shows == "all":
+            if seen is None:
+                break  # a server that answers one list with an error is not asked for the next one
+            known[kind] = seen
+        if seen.shows == "all":
             findings += _unknown(kind, slugs, seen.slugs, plan.server)
     if known != before:
         cache.put_server_facts(_key(plan.server), to_builtins(known, order="deterministic"))
