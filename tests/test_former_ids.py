@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.ci.results import earlier_bodies
 from contentops.documents.front_matter import split
 from contentops.model import ItemId
 from contentops.operations.history import history
@@ -18,6 +19,7 @@ from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, know_server, quick_folder, results
 from tests.plans import make_record
 from tests.repositories import cloned, in_git
+from tests.test_merged_branches import commit, git
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,6 +220,35 @@ def test_an_earlier_text_stays_with_an_item_whose_old_id_is_taken(tmp_path: Path
     scene.apply()
     assert len(scene.api.generations) == 3
     assert "in 2025" in scene.read("out/b.md")
+
+
+@pytest.mark.parametrize("machine", ["its own", "a clone"])
+def test_a_text_that_its_item_gives_way_is_taken_by_the_one_that_paid_for_it(tmp_path: Path, machine: str) -> None:
+    """The renamed item asks for something else, and a new one under its old id for what that had."""
+    scene = _succeeded(tmp_path / "site")
+    scene = cloned(scene, tmp_path / "clone") if machine == "a clone" else scene
+    _two(scene, a=2026, b=2027)
+    scene.apply()
+    assert len(scene.api.generations) == 2
+    assert ("in 2026" in scene.read("out/a.md"), "in 2027" in scene.read("out/b.md")) == (True, True)
+    assert len({one.content_id for one in scene.state.records.values()}) == 2
+    assert scene.plan().empty
+
+
+def test_git_has_the_texts_of_a_branch_beside_one_that_renamed_the_file(tmp_path: Path) -> None:
+    """Git follows one name alone, and past a rename it looks for that one on each branch."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    scene.write("out/x.md", "First.\n\nMore of it.\n")
+    in_git(scene, "first")
+    git(scene, "checkout", "--quiet", "-b", "other")
+    scene.write("out/x.md", "Other words.\n")
+    commit(scene)
+    git(scene, "checkout", "--quiet", "-")
+    for old, new in (("x", "y"), ("y", "x")):
+        git(scene, "mv", f"out/{old}.md", f"out/{new}.md")
+        commit(scene)
+    git(scene, "merge", "--quiet", "--no-edit", "--strategy", "ours", "other")
+    assert [text for _, text in earlier_bodies(str(scene.root), "out/x.md")][-1] == "Other words.\n"
 
 
 def test_a_kill_while_an_old_id_asks_for_the_same_pays_once(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import Action, Budget, HeldEntry, ItemId, JobState, OnEdit, OpenEntry, RequestId, request_id
 from contentops.operations.apply import ApplyOptions, apply
-from contentops.planning.inputs import Choice, FinishedText
+from contentops.planning.finished import FinishedText
+from contentops.planning.inputs import Choice
 from contentops.planning.plan import make_plan
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import drift_count, plan_markdown

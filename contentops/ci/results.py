@@ -305,7 +305,7 @@ VERSIONS = 50
 """Commits of a file that are looked at, the newest ones."""
 _AT_ONCE = 8
 """Files that are read in one go, so that memory holds few of them."""
-_FILE_LOG = ("--follow", "--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev", "-z")
+_FILE_LOG = ("--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev", "-z")
 _VERSION = re.compile(rb"commit ([0-9a-f]{40,64})|:\d{6} \d{6} ([0-9a-f]{40,64}) ([0-9a-f]{40,64}) ")
 
 
@@ -317,21 +317,32 @@ class Version(NamedTuple):
 
 
 def versions(root: str, path: str) -> Iterator[Version]:
-    """What the file at a path was in git, also under earlier names, the newest first; none where git cannot say."""
-    command = ("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %H", *_FILE_LOG, "HEAD", "--")
+    """What the file at a path was in git, also under earlier names, the newest first; none where git cannot say.
+
+    Git follows one name at a time: past a rename on one branch it misses what another one had at this very path.
+    """
+    known: set[str] = set()
+    with contextlib.suppress(GitFailed):
+        for names in (("--follow",), ()):
+            contents = {oid: at for oid, at in _logged(root, path, *names).items() if oid not in known}
+            known.update(contents)
+            wanted = list(contents)
+            for start in range(0, len(wanted), _AT_ONCE):
+                for name, data in read_blobs(root, wanted[start : start + _AT_ONCE]).items():
+                    yield Version(contents[name], data)
+
+
+def _logged(root: str, path: str, *names: str) -> dict[str, str]:
+    """The blobs of a path, each with the newest commit that has it."""
+    command = ("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %H", *names, *_FILE_LOG)
     contents: dict[str, str] = {}
     commit = ""
-    with contextlib.suppress(GitFailed):
-        log = try_git(root, *command, path, extra=LOOK, timeout=PATIENCE).stdout
-        for found in _VERSION.finditer(log):
-            commit = found[1].decode() if found[1] else commit
-            for at, oid in ((commit, found[3]), (f"{commit}^", found[2])):
-                if oid and oid.strip(b"0"):
-                    contents.setdefault(oid.decode(), at)
-        names = list(contents)
-        for start in range(0, len(names), _AT_ONCE):
-            for name, data in read_blobs(root, names[start : start + _AT_ONCE]).items():
-                yield Version(contents[name], data)
+    for found in _VERSION.finditer(try_git(root, *command, "HEAD", "--", path, extra=LOOK, timeout=PATIENCE).stdout):
+        commit = found[1].decode() if found[1] else commit
+        for at, oid in ((commit, found[3]), (f"{commit}^", found[2])):
+            if oid and oid.strip(b"0"):
+                contents.setdefault(oid.decode(), at)
+    return contents
 
 
 def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:

@@ -43,7 +43,7 @@ class PastTexts:
     def of_request(self, ids: Iterable[ItemId], digest: Digest) -> StoredText | None:
         """The last text that a job made for a request of an item, under any of the `ids` it has had, if git has it.
 
-        The first of the `ids` is that of today. A text that another declared item has is none.
+        The first of the `ids` is that of today. A text that another declared item has and asks for is none.
 
         The locks of the past tell which texts those are: a request id is made of the item and of what was asked, so
         an older text that a person kept for this request is none. The history of the file has the words.
@@ -54,9 +54,9 @@ class PastTexts:
         # An item that was removed and comes back has no record that tells its former ids.
         known |= {old for past in self._past.values() if past.id in known for old in past.former_ids}
         # What was asked for under an id that another item has today is that item's, if it asks for it.
-        known -= {id_ for id_ in known - {own} if id_ in self._declared and self._declared[id_].digest == digest}
+        known -= {id_ for id_ in known - {own} if self._asks(id_, digest)}
         names = {asked(id_, digest, attempt) for id_ in known for attempt in range(1, ATTEMPTS + 1)}
-        free = (name for name in names if self._living.get(name, own) == own)
+        free = (name for name in names if (has := self._living.get(name, own)) == own or not self._asks(has, digest))
         found = (one for name in free if (one := self._past.get(name)) is not None)
         ours = (one for one in found if one.server == self._project.api.server and one.generated)
         for past in sorted(ours, key=lambda one: (one.attempt, one.generated_at), reverse=True):
@@ -75,6 +75,10 @@ class PastTexts:
                 if body is not None:
                     return _stored(other, body)
         return None
+
+    def _asks(self, id_: ItemId, digest: Digest) -> bool:
+        spec = self._declared.get(id_)
+        return spec is not None and spec.digest == digest
 
     def why_missing(self) -> str:
         """Why a text may be missing here that is elsewhere, and what would bring it; empty where nothing would."""

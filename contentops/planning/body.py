@@ -10,6 +10,7 @@ from contentops.documents.paths import collision_key
 from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll, Reason, Submit, request_id
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
 from contentops.planning.edits import BodyAnswer, block, foreign_hint, why_changed
+from contentops.planning.finished import is_anothers, stored_text
 from contentops.planning.inputs import TRIES, failed_attempts, is_ours, price_of
 from contentops.planning.promote import asked_here, held_back, promoted
 from contentops.planning.remote import edited_there, merge_trouble, replaced, words_in_the_way
@@ -104,13 +105,13 @@ def _again(item: ItemSides, own: Record | None, reasons: tuple[Reason, ...], sec
 def _after_stored(item: ItemSides, attempt: int) -> int:
     """`attempt`, or the one after that of the finished text: where that alone is left of an attempt, it tells which.
 
-    Never one that another item has: that one had this id once.
+    Never one whose text another item has that asks for the same: that one had this id once.
     """
     stored = item.inputs.stored(item.spec.digest)
     if stored is not None and stored.request_id:
         later = (number for number in range(attempt, attempt + _FAR) if _name(item, number) == stored.request_id)
         attempt = 1 + next(later, attempt - 1)
-    while item.inputs.carriers.get(_name(item, attempt), item.spec.id) != item.spec.id:
+    while is_anothers(item, item.inputs.carriers.get(_name(item, attempt))):
         attempt += 1
     return attempt
 
@@ -292,7 +293,7 @@ def _new_id(item: ItemSides) -> tuple[Reason, ...]:
 
 def _stored(item: ItemSides) -> BodyAnswer | None:
     """A finished text of this server for this very request is in the cache: written without paying again."""
-    stored = item.stored
+    stored = stored_text(item)
     if stored is None:
         return None
     why = why_changed(item)

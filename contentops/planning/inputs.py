@@ -24,7 +24,6 @@ from contentops.model import (
     Project,
     Record,
     Remote,
-    RequestId,
     Spec,
     State,
 )
@@ -33,7 +32,8 @@ from contentops.pricing import FREE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from contentops.model import HeldEntry
+    from contentops.model import HeldEntry, RequestId
+    from contentops.planning.finished import FinishedText
     from contentops.planning.promote import Offer, SourceEnvironment
     from contentops.pricing import Price
 
@@ -67,17 +67,6 @@ class Choice(Struct, frozen=True, kw_only=True):
     """The ids that selectors choose from; None: all."""
     notes: tuple[Note, ...] = ()
     """What the plan says of how `only` was found."""
-
-
-class FinishedText(Struct, frozen=True, kw_only=True):
-    """A finished text in the cache: the item it was paid for, under the id of then, and its body digest."""
-
-    item: str
-    body: Digest
-    title: str = ""
-    request_id: str = ""
-    given_up: bool = False
-    """A person gave it up: it tells only which attempts there were."""
 
 
 class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
@@ -208,23 +197,6 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     def ids(self) -> tuple[ItemId, ...]:
         """Its id, and those that its record had before."""
         return (self.spec.id, *(self.own.former_ids if self.own is not None else ()))
-
-    @property
-    def stored(self) -> FinishedText | None:
-        """The finished text in the cache for the very request that is declared, if no other declared item has it.
-
-        Nor one that a person gave up.
-        """
-        found = self.inputs.stored(self.spec.digest)
-        return found if found is not None and not found.given_up and self._may_have(found) else None
-
-    def _may_have(self, text: FinishedText) -> bool:
-        specs, own = self.inputs.specs, self.ids
-        carrier = self.inputs.carriers.get(RequestId(text.request_id))
-        if carrier is not None:
-            return carrier == own[0] or carrier not in specs
-        payer = specs.get(ItemId(text.item))
-        return payer is None or payer.id == own[0] or (payer.id in own and payer.digest != self.spec.digest)
 
     @property
     def title(self) -> str:

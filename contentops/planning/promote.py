@@ -12,6 +12,7 @@ from contentops.model import BASE, Acknowledge, Action, Promote, Reason
 from contentops.planning.checked import FAILED, failed_promotion, failed_promotion_hint
 from contentops.planning.differences import explain
 from contentops.planning.edits import BodyAnswer, block, edit, why_changed
+from contentops.planning.finished import stored_text
 from contentops.planning.front_matter import wanted_front
 from contentops.planning.inputs import is_edited, price_of
 from contentops.planning.outlines import is_outline
@@ -202,7 +203,7 @@ def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
     words = price(cost.credits, cost.credits, at_most=cost.at_most)
     option = "`apply --generate`" if item.inputs.choice.only_promoted else "`--generate`"
     generate = f"{option} makes a text here" + (f" for {words}" if cost.credits else "")
-    if item.stored is not None:
+    if stored_text(item) is not None:
         generate = f"{option} takes the text that was generated, for nothing"
     if (outline := source.outline(spec, item.inputs.observe)) is not None:
         draft = f"`{outline.file.path}` of `{source.environment or BASE}` is a draft outline of the bundled server"

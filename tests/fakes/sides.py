@@ -26,7 +26,7 @@ from contentops.model import (
     Spec,
     State,
 )
-from contentops.planning.inputs import Choice, FinishedText, PlanInputs, honours_ids
+from contentops.planning.inputs import Choice, PlanInputs, honours_ids
 from contentops.planning.plan import make_plan
 from contentops.planning.renames import apply_renames
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from contentops.model import Change, Plan
+    from contentops.planning.finished import FinishedText
 
 SERVER = "https://api.example.test:443"
 PROJECT = Project(name="acme", root="/p", api=ApiSettings(base_url="https://api.example.test/v1"))

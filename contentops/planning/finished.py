@@ -1,0 +1,47 @@
+"""Finished texts that were paid for before, and which item one may serve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from contentops.model import ItemId, RequestId
+
+if TYPE_CHECKING:
+    from contentops.digest import Digest
+    from contentops.planning.inputs import ItemSides
+
+
+class FinishedText(Struct, frozen=True, kw_only=True):
+    """A finished text in the cache: the item it was paid for, under the id of then, and its body digest."""
+
+    item: str
+    body: Digest
+    title: str = ""
+    request_id: str = ""
+    given_up: bool = False
+    """A person gave it up: it tells only which attempts there were."""
+
+
+def stored_text(item: ItemSides) -> FinishedText | None:
+    """The finished text of the very request that is declared, if it may serve the item; none that was given up does."""
+    found = item.inputs.stored(item.spec.digest)
+    return found if found is not None and not found.given_up and _may_serve(found, item) else None
+
+
+def _may_serve(text: FinishedText, item: ItemSides) -> bool:
+    """Whether a text is the item's own, or one that no declared item has; never one that another item asks for too."""
+    payer = ItemId(text.item)
+    carrier = item.inputs.carriers.get(RequestId(text.request_id), payer)
+    if carrier == item.spec.id:
+        return True
+    if is_anothers(item, carrier) or is_anothers(item, payer):
+        return False
+    return payer in item.ids or carrier not in item.inputs.specs
+
+
+def is_anothers(item: ItemSides, id_: ItemId | None) -> bool:
+    """Whether an id is that of another declared item that asks for the same."""
+    spec = item.inputs.specs.get(id_) if id_ is not None else None
+    return spec is not None and spec.id != item.spec.id and spec.digest == item.spec.digest
