@@ -35,7 +35,10 @@ AT_ONCE = 4
 """Prompts in flight: a local model gains nothing from more."""
 LARGEST = 8 * 1024 * 1024
 """Bytes of an answer that are read."""
+LONGEST = 100_000
+"""Characters of a text that are taken in any case; of more tokens, as many as can be in them."""
 
+_LONGEST_TOKEN = 32
 _PASSING = {408, 425, 429, 500, 502, 503, 504, 529}
 # Together says `eos`, older versions of text-generation-inference `eos_token` and `stop_sequence`, and proxies pass on
 # the words of other APIs. Older servers give no reason at all (LocalAI 1.21): what is not streamed has come to its end.
@@ -225,6 +228,8 @@ class ChatClient:
         if status in {401, 403}:
             # Servers repeat keys in these answers, so their text is left out.
             raise EngineError(f"{answered}: it does not accept the key in `OPENAI_API_KEY`")
+        if status == 206:
+            raise EngineError(f"{answered}: a part of an answer alone")
         if 300 <= status < 400:
             raise EngineError(f"{self._server} sends elsewhere ({status}); set `OPENAI_BASE_URL` to the final address")
         try:
@@ -251,11 +256,22 @@ class ChatClient:
         message = choice.get("message") if isinstance(choice, dict) else None
         given = choice.get("finish_reason") if isinstance(choice, dict) else None
         reason = "" if given is None else given.strip().lower() if isinstance(given, str) else type(given).__name__
-        if reason in _UNUSABLE or not isinstance(message, dict):
-            raise EngineError(f"{self._server} gave no text{f' ({reason})' if reason in _UNUSABLE else ''}")
-        if isinstance(message.get("refusal"), str) and message["refusal"]:
-            raise EngineError(f"the model refuses{self._quoted(message['refusal'])}")
-        text = _without_thoughts(_content(message.get("content")))
+        if not isinstance(choice, dict) or not isinstance(message, dict):
+            raise EngineError(f"{self._server} gave no text")
+        if choice.get("error"):
+            # Some servers put it here where it comes in the middle of a text.
+            raise EngineError(f"{self._server} reports an error{self._quoted(_complaint(choice))}")
+        reason = next((name for name in ("tool_calls", "function_call") if message.get(name)), reason)
+        if reason in _UNUSABLE:
+            raise EngineError(f"{self._server} gave no text ({reason})")
+        if refusal := _refusal(message):
+            raise EngineError(f"the model refuses{self._quoted(refusal)}")
+        content = _content(message.get("content"))
+        if len(content) > max(LONGEST, prompt.tokens * _LONGEST_TOKEN):
+            raise EngineError(
+                f"{self._server} sent {len(content):,} characters where {prompt.tokens:,} tokens may come"
+            )
+        text = _without_thoughts(content)
         if reason in _AT_LIMIT or (reason in _WHOLE and _spent(value) == prompt.tokens):
             raise TruncatedError(_clean(text or ""))
         if reason not in _WHOLE:
@@ -306,6 +322,14 @@ def _without_thoughts(text: str) -> str | None:
             return None
         start = end.end()
     return text[start:]
+
+
+def _refusal(message: Mapping[str, Any]) -> str:
+    """The words in which a model refuses, as a field or as a part of its message; empty where it does not."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    said = [message.get("refusal"), *(part.get("refusal") for part in parts if isinstance(part, dict))]
+    return next((one if isinstance(one, str) else "without a word" for one in said if one), "")
 
 
 def _content(content: Any) -> str:

@@ -54,8 +54,9 @@ _TRIES = 3
 """How often a section is asked for at most, where a model says nothing, repeats itself or finds no end."""
 _TITLE = 200
 
-_TITLE_LINE = re.compile(r"(?im)^[\s#*_>-]*title[\s*_]*:[\s*_]*(.+?)[\s*_]*$")
-_NUMBERED = re.compile(r"(?m)^[\s#*_>-]*(\d{1,3})[.):][\s*_]*(.+?)\s*$")
+# Within one line, and without two parts that could share its characters: whatever comes, they take time once.
+_TITLE_LINE = re.compile(r"(?im)^[ \t#*_>-]*title[ \t*_]*:(.*)$")
+_NUMBERED = re.compile(r"(?m)^[ \t#*_>-]*(\d{1,3})[.):](.*)$")
 _WRAPPED = re.compile(r"\A\s*(`{3,}|~{3,})(?:markdown|md|text)?[ \t]*\n(.*)\n\1[ \t]*\Z", re.DOTALL | re.IGNORECASE)
 
 
@@ -255,13 +256,15 @@ def title(task: WritingTask, plan: str) -> str:
     asked = task.inputs.get("title")
     if isinstance(asked, str) and plain(asked, _TITLE):
         return plain(asked, _TITLE)
+    # Some models write the title on the line below its label.
     found = _TITLE_LINE.search(plan)
-    return (plain(found[1].strip("\"'“”`"), _TITLE) if found else "") or title_of(task)
+    line = plan[found.start(1) :].lstrip(" \t\n*_").partition("\n")[0] if found else ""
+    return plain(line[:4000].strip(" \t*_\"'“”`"), _TITLE) or title_of(task)
 
 
 def _points(plan: str) -> dict[int, str]:
     """What the plan says of each section, by its number from 1."""
-    return {int(match[1]): plain(match[2], 400) for match in _NUMBERED.finditer(plan)}
+    return {int(match[1]): plain(match[2].lstrip(" \t*_"), 400) for match in _NUMBERED.finditer(plan)}
 
 
 def _writing(task: WritingTask, number: int, point: str, before: str, length: int) -> str:
