@@ -145,9 +145,16 @@ def found(body: str) -> Iterator[Heading]:
             yield Heading(first, end, int(token.tag[1:]), inline.content.replace("\n", " "))
 
 
+def raw_html(body: str) -> str:
+    """The HTML of a body that Markdown leaves as it is: its blocks and tags of HTML, without words and code."""
+    tokens = _parser().parse(body)
+    pieces = (piece for token in tokens for piece in (token, *(token.children or ())))
+    return "".join(piece.content for piece in pieces if piece.type in {"html_block", "html_inline"})
+
+
 @functools.cache
 def _parser() -> MarkdownIt:
-    """The block rules of CommonMark alone: what stands inside of a line makes no section."""
+    """The rules of CommonMark."""
     # Loaded here: a plan that has nothing to do reads no body.
     from markdown_it import MarkdownIt
 

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from msgspec import structs
 
 from contentops.server import catalog
@@ -717,6 +719,18 @@ def test_every_script_reaches_the_model_and_comes_back_whole(word: str) -> None:
         ("Why\nnot\n===\n\nwords", "### Why not\n\n\nwords"),
         ("Title\n===\n\nwords", "### Title\n\n\nwords"),
         ("open\n```python\nx", "open\n```python\nx\n```"),
+        ("```npm i``` installs it.\n\nMore.", "```npm i``` installs it.\n\nMore."),
+        ("<!-- a\n\nb", "<!-- a\n\nb\n-->"),
+        ("- a\n\n  <!-- b", "- a\n\n  <!-- b\n\n<!-- -->"),
+        ("a <!-- b", "a <!-- b"),
+        ("<script>\na", "<script>\na\n</script>"),
+        ("a <script> b\n\nc", "a <script> b\n\nc\n\n</script>"),
+        ("<Style>\na\n</pre>\n\nb", "<Style>\na\n</pre>\n\nb\n\n</style>"),
+        ("<pre>\na\n\nb", "<pre>\na\n\nb\n</pre>"),
+        ("<details>\n\na <b>b", "<details>\n\na <b>b\n\n</b>\n</details>"),
+        ("`<script>` and\n\n    <!--\n\nare a <br> b", "`<script>` and\n\n    <!--\n\nare a <br> b"),
+        ("<script\n# a", "&lt;script\n### a"),
+        ("<b>" * 30, "&lt;b>" * 30),
     ],
 )
 def test_answers_fit_under_their_heading(text: str, tidy: str) -> None:
@@ -754,6 +768,35 @@ def test_questions_under_way_share_what_one_of_them_learns() -> None:
             return await asyncio.gather(*(chat.ask(QUESTION) for _ in range(6)))
 
     assert asyncio.run(main()) == ["x"] * 6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!-- a",
+        "- <!-- a",
+        "<script>",
+        "a <script>b",
+        "> <style>",
+        "<script\na",
+        "<div>\n<!-- a\n</div>",
+        "<?a",
+        "```\n<!--",
+    ],
+)
+def test_no_html_of_an_answer_hides_a_section(text: str) -> None:
+    """A browser, too, finds each heading."""
+
+    class Page(HTMLParser):
+        found = 0
+
+        def handle_starttag(self, tag: str, _attrs: Any) -> None:
+            self.found += tag == "h2"
+
+    page = Page()
+    body = openai.assembled(job(), [openai.tidy(text, heading, 2) for heading in HEADINGS])
+    page.feed(MarkdownIt("commonmark").render(body))
+    assert page.found == len(HEADINGS)
 
 
 def test_half_an_answer_is_kept_in_the_error() -> None:

@@ -149,7 +149,7 @@ def test_server_and_client_cut_alike(text: str, new: str) -> None:
         pytest.param("- item\n---\n\n---\n> quote\n===", 1, "- item\n---\n\n---\n> quote\n===", id="rules-and-lists"),
         pytest.param("```\n# code\n===\n", 2, "```\n# code\n===\n\n```", id="open-fence"),
         pytest.param("<!-- note\n\n# A", 2, "<!-- note\n\n# A\n-->", id="open-comment"),
-        pytest.param("<script>\n\n# A", 2, "<script>\n\n# A\n</pre>", id="open-script"),
+        pytest.param("<script>\n\n# A", 2, "<script>\n\n# A\n</script>", id="open-script"),
         pytest.param("# A\n===\nb", 6, "**A**\n\n===\nb", id="bold-over-a-rule"),
         pytest.param("---\na: 1\n---\n# A", 2, "#### a: 1\n\n### A", id="front-matter"),
         pytest.param("---\n", 2, "", id="nothing"),

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from contentops.sections import found, spans
+from contentops.server import raw_html
 from contentops.server.database import EVERY_ROW, RowRefusedError
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def nested(text: str, level: int) -> str:
         made += lines[done : each.first]
         made += _deeper(each, each.level + max(0, down), made, lines[each.end :])
         done = each.end
-    return _closed("\n".join([*made, *lines[done:]]))
+    whole = raw_html.closed(_closed("\n".join([*made, *lines[done:]])))
+    # What was a block of HTML may hold headings once it is none.
+    return nested(raw_html.escaped(text), level) if whole is None else whole
 
 
 def _unframed(lines: list[str]) -> None:
@@ -80,10 +83,12 @@ def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -
 
 
 def _closed(text: str) -> str:
-    """`text` with an end for the code, or the HTML, that would take in what follows."""
+    """`text` with an end for the code, or the block of HTML, that Markdown would have take in what follows."""
     marks = sorted(_FENCE.findall(text), key=len, reverse=True)
     fences = [next((mark for mark in marks if mark[0] == kind), "") for kind in "`~"]
-    ends = ["", *(f"\n{end}" for end in (*fences, *_HTML_ENDS) if end)]
+    if _ends(text):
+        return text
+    ends = [f"\n{end}" for end in (*fences, *raw_html.left_open(text)[:1], *_HTML_ENDS) if end]
     return next((text + end for end in ends if _ends(text + end)), text)
 
 

@@ -1,0 +1,103 @@
+"""What raw HTML in a Markdown text leaves open, so that it would take in, or hide, what follows the text on a page."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from contentops.sections import raw_html
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MOST = 20
+"""Elements that are closed one by one."""
+_COMMENT, _TORN = "-->", ">"
+"""What ends a comment, and a tag that is cut off."""
+_OPENER = re.compile(r"<(?=[a-z!?])", re.IGNORECASE)
+_ANY_END = re.compile(">")
+_COMMENT_END = re.compile(r"--!?>")
+_TAG = re.compile(r"<!--|<[!?]|<(/?)([a-z][a-z0-9-]*)(?:(?:[^<>\"']|\"[^\"]*\"|'[^']*')*(>))?", re.IGNORECASE)
+_TEXT_ALONE = {"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes", "noscript"}
+"""What holds no elements: a browser looks for its end alone."""
+_NEVER_OPEN = {
+    "area",
+    "base",
+    "br",
+    "col",
+    "embed",
+    "hr",
+    "img",
+    "input",
+    "link",
+    "meta",
+    "param",
+    "source",
+    "track",
+    "wbr",
+}
+"""What has no end, or is closed by what follows it."""
+_NEVER_OPEN |= {"p", "li", "dt", "dd", "td", "th", "tr", "tbody", "thead", "tfoot", "option", "html", "head", "body"}
+
+
+def closed(text: str) -> str | None:
+    """`text` with an end for each element and comment that it leaves open; None where there is none."""
+    for _ in range(3):
+        ends = left_open(text)
+        if not ends:
+            return text
+        if len(ends) > _MOST or _TORN in ends:
+            return None
+        # A comment ends with the next one, wherever that stands.
+        text = f"{text}\n\n<!-- -->" if _COMMENT in ends else "\n".join([f"{text}\n", *ends])
+    return None
+
+
+def escaped(text: str) -> str:
+    """`text` whose tags and comments are words of it."""
+    return _OPENER.sub("&lt;", text)
+
+
+def left_open(text: str) -> list[str]:
+    """What would close all that the HTML of a Markdown text leaves open, innermost first."""
+    html = raw_html(text) if _OPENER.search(text) else ""
+    stack: list[str] = []
+    open_now: Counter[str] = Counter()
+    for is_end, name in _tags(html):
+        if name in (_COMMENT, _TORN):
+            return [name]
+        if not is_end:
+            stack.append(name)
+            open_now[name] += 1
+        elif open_now[name]:
+            while (last := stack.pop()) != name:
+                open_now[last] -= 1
+            open_now[name] -= 1
+    return [f"</{name}>" for name in reversed(stack)]
+
+
+def _tags(html: str) -> Iterator[tuple[bool, str]]:
+    """Each tag of an element that may stay open: whether it ends one, and its name; last, what has no end."""
+    start = 0
+    while tag := _TAG.search(html, start):
+        start = tag.end()
+        if tag[2] is None:
+            is_comment = tag[0] == "<!--"
+            # A browser takes `<!-->` for a whole one, and all else that begins so for a comment up to the next `>`.
+            end = (_COMMENT_END if is_comment else _ANY_END).search(html, start - 2 if is_comment else start)
+            if end is None:
+                yield False, _COMMENT if is_comment else _TORN
+                return
+            start = end.end()
+            continue
+        name = tag[2].lower()
+        if not tag[3]:
+            yield False, _TORN
+            return
+        if name in _NEVER_OPEN or tag[0].endswith("/>"):
+            continue
+        yield bool(tag[1]), name
+        if name in _TEXT_ALONE and not tag[1]:
+            found = re.compile(f"</{name}", re.IGNORECASE).search(html, start)
+            start = found.start() if found is not None else len(html)
