@@ -729,6 +729,7 @@ def test_every_script_reaches_the_model_and_comes_back_whole(word: str) -> None:
         ("<pre>\na\n\nb", "<pre>\na\n\nb\n</pre>"),
         ("<details>\n\na <b>b", "<details>\n\na <b>b\n\n</b>\n</details>"),
         ("`<script>` and\n\n    <!--\n\nare a <br> b", "`<script>` and\n\n    <!--\n\nare a <br> b"),
+        ("a <script/> b", "a <script/> b\n\n</script>"),
         ("<script\n# a", "&lt;script\n### a"),
         ("<b>" * 30, "&lt;b>" * 30),
     ],

@@ -121,18 +121,13 @@ class SavedReply(Struct, frozen=True):
     stamp: str = ""
 
 
-PAGE = 100
-"""Entries of a page of the known servers."""
-
-
 class CatalogReply(Struct, frozen=True):
     """Templates, styles, verticals or brand voices as the server describes them; one entry for a detail call."""
 
     entries: tuple[Mapping[str, Json], ...] = ()
     total: int | None = None
-    """How many there are over all pages, where it is known."""
     limit: int = 0
-    """How many a page has, where the server says so."""
+    """How many there are over all pages, and at most on one of them, where that is known."""
 
 
 class Stats(Struct, frozen=True):
@@ -204,10 +199,7 @@ class Failure(Struct, frozen=True):
 
     @property
     def says_nothing(self) -> bool:
-        """Whether it leaves open if the id that was asked for is known.
-
-        A success that cannot be read may well have been the job.
-        """
+        """Whether it leaves open if the id is known: a success that cannot be read may well have been the job."""
         passing = self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
         return self.foreign or (passing and (self.status in _DOWN or self.status in range(200, 300)))
 
@@ -339,7 +331,7 @@ class ListTemplates(_Harmless, frozen=True):
     name: ClassVar[str] = "list templates"
     reply: ClassVar[type[CatalogReply]] = CatalogReply
     page: int = 1
-    limit: int = PAGE
+    limit: int = 0
 
 
 class GetTemplate(_Harmless, frozen=True):
@@ -356,7 +348,7 @@ class ListStyles(_Harmless, frozen=True):
     name: ClassVar[str] = "list styles"
     reply: ClassVar[type[CatalogReply]] = CatalogReply
     page: int = 1
-    limit: int = PAGE
+    limit: int = 0
 
 
 class ListVerticals(_Harmless, frozen=True):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.api.calls import PAGE, CatalogReply, Failure, FailureKind, ListTemplates
+from contentops.api.calls import CatalogReply, Failure, FailureKind, ListTemplates
 from contentops.api.catalog import slug_of
 from contentops.api.outcomes import is_absent
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from contentops.api.calls import Call, ListStyles, Reply
     from contentops.model import Json
 
+PAGE = 100
+"""Entries of a page of the known servers."""
 _REFUSED = frozenset({FailureKind.REJECTED, FailureKind.FORBIDDEN, FailureKind.UNUSABLE})
 """What a server may say to a query of a page that it does not know."""
 

@@ -95,7 +95,7 @@ def _tags(html: str) -> Iterator[tuple[bool, str]]:
         if not tag[3]:
             yield False, _TORN
             return
-        if name in _NEVER_OPEN or tag[0].endswith("/>"):
+        if name in _NEVER_OPEN:
             continue
         yield bool(tag[1]), name
         if name in _TEXT_ALONE and not tag[1]:
