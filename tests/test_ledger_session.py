@@ -15,7 +15,7 @@ import pytest
 
 from contentops.errors import ExitCode, StateError
 from contentops.ledger.address import shown
-from contentops.ledger.session import LedgerAway, LedgerSession, WorkTaken
+from contentops.ledger.session import LedgerAway, LedgerSession, Timeouts, WorkTaken
 from tests.fakes.wire import Wire
 from tests.postgres import Cluster, until
 
@@ -85,7 +85,7 @@ def test_a_database_that_stays_away_ends_the_session(cluster: Cluster) -> None:
 @pytest.mark.parametrize("goes_on", [True, False])
 def test_what_hangs_holds_nothing(database: str, *, goes_on: bool) -> None:
     """Once a process says that it goes on, its locks are its own only as long as it says so."""
-    with LedgerSession(database, silence=1) as session, LedgerSession(database) as other:
+    with LedgerSession(database, timeouts=Timeouts(silence=1)) as session, LedgerSession(database) as other:
         assert session.lock(KIND, 1)
         session.moved()
         taken_by: list[str] = []

@@ -65,7 +65,7 @@ def asked(bench: Bench, rows: int) -> dict[str, float]:
         sign_in(own.session, Account(id=OWNER.account, fingerprint="0" * 16, api=api))
         deposit(own, OWNER, submits(QUEUED + RUNNERS * HELD))
         own.session.run(HISTORY, (rows,))
-        sessions = (open_.enter_context(LedgerSession(url, statement=600)) for _ in range(RUNNERS))
+        sessions = (open_.enter_context(LedgerSession(url)) for _ in range(RUNNERS))
         numbers = [Runner(session, kind="worker").number for session in sessions]
         own.session.run(WORKED_ON, (numbers, RUNNERS, RUNNERS * HELD))
         own.session.run("VACUUM ANALYZE contentops.entry")

@@ -118,15 +118,12 @@ def command(
     from contentops.cli.run import carry_out
     from contentops.operations.apply import ApplyOptions, Approval
 
-    if detach and (events or deadline):
-        raise click.UsageError("`--events` and `--deadline` are about a run; `--detach` only queues")
-    if priority is not None and not detach:
-        raise click.UsageError("`--priority` is about what `--detach` queues")
+    _check_flags(detach=detach, of_run=bool(events or deadline), of_queue=priority is not None)
     approval = Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
     options = ApplyOptions(approval=approval, deadline=deadline, priority=priority or 0, branch=branch, last=last)
     place = str(session.path(events)) if events else ""
-    manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json, events=place)
     world = structs.replace(session.world(), wait=_turn(deadline)) if wait else session.world()
+    manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json, events=place)
     manner = structs.replace(manner, detach=detach, world=world)
     if plan_file is None:
         again = going_on(session.option(), session.variables, {**chosen, "reviewed": reviewed, "branch": branch})
@@ -138,6 +135,13 @@ def command(
         if given:
             raise click.UsageError(f"PLAN is what was reviewed; `{name}` is for an apply that makes its own plan")
     return _carry_out_file(session, plan_file, chosen, options, manner)
+
+
+def _check_flags(*, detach: bool, of_run: bool, of_queue: bool) -> None:
+    if detach and of_run:
+        raise click.UsageError("`--events` and `--deadline` are about a run; `--detach` only queues")
+    if of_queue and not detach:
+        raise click.UsageError("`--priority` is about what `--detach` queues")
 
 
 WAIT = 1.0

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
+from msgspec import Struct
 
 from contentops.errors import ExitCode, NotShared, StateError
 from contentops.ledger import pooler
@@ -30,13 +31,8 @@ _GONE = "nothing that pays has left since; jobs stay open: run it again when the
 
 PATIENCE = 60.0
 """Seconds for which a ledger may be away before the run ends, where nothing else is said."""
-SILENCE = 15
-"""Seconds after which PostgreSQL ends a session that says nothing: a process that stands still holds its locks no
-longer."""
 STILL = 2 / 3
 """The part of that after which a process that no longer says that it goes on gives no sign of life."""
-STATEMENT = 30
-"""Seconds that a statement may take."""
 OVERDUE = 5.0
 """Seconds after which someone who waits for an answer is asked whether to go on, and by which a client waits longer
 than a statement may take."""
@@ -52,6 +48,15 @@ LETTING_GO = 2
 """Seconds until a session of ours that the server still holds has ended."""
 RETRY = 0.2
 """Seconds between two tries to come back."""
+
+
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """What PostgreSQL ends, after how many seconds."""
+
+    statement: int = 30
+    """A statement that takes longer."""
+    silence: int = 15
+    """A session that says nothing: a process that stands still holds its locks no longer."""
 
 
 class LedgerAway(NotShared):
@@ -88,18 +93,17 @@ class LedgerSession:
         patience: float | None = None,
         stopped: Callable[[], bool] = lambda: False,
         until: float = math.inf,
-        statement: int = STATEMENT,
-        silence: int = SILENCE,
+        timeouts: Timeouts | None = None,
     ) -> None:
         """Connects. A commit is on disk when it returns.
 
-        `until`: by `time.monotonic`. `statement`: seconds that one may take. `silence`: seconds after which PostgreSQL
-        ends the session if it says nothing. Raises LedgerAway, StateError where the server is too old or a pooler hands
+        `until`: by `time.monotonic`. Raises LedgerAway, StateError where the server is too old or a pooler hands
         sessions around.
         """
         self.url, self._name = url, name
         self._patience, self.stopped, self._until = PATIENCE if patience is None else patience, stopped, until
-        self._statement, self._silence = statement, silence
+        timeouts = timeouts or Timeouts()
+        self._statement, self._silence = timeouts.statement, timeouts.silence
         self._locks: list[tuple[int, int]] = []
         self._gone: StateError | None = None
         self.renewed = 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from contentops.errors import UsageError
 from contentops.ledger import limiter, maintenance, roles, schema
 from contentops.ledger.address import shown
-from contentops.ledger.session import LedgerSession
+from contentops.ledger.session import LedgerSession, Timeouts
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from contentops.ledger.maintenance import Collected, Overview
     from contentops.ledger.roles import Privilege
+
+
+THOROUGH = Timeouts(statement=900)
+"""What changes tables, or looks at all that a ledger has, takes its time."""
 
 
 def check_named(address: str) -> None:
@@ -29,7 +33,7 @@ def check_named(address: str) -> None:
 def opened(address: str, *, prepared: bool = True) -> Iterator[LedgerSession]:
     """A session with the ledger at an address. Raises UsageError where it is empty, StateError."""
     check_named(address)
-    with LedgerSession(address, name="contentops ledger", patience=0) as session:
+    with LedgerSession(address, name="contentops ledger", patience=0, timeouts=THOROUGH) as session:
         if prepared:
             schema.prepare(session)
         yield session
