@@ -6,6 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from contentops.operations.claims import QUIET
@@ -101,6 +102,23 @@ def test_a_plan_file_is_applied_beside_a_worker(project: Build, invoke: Run, ser
         assert ended.code == 0, ended.stderr
     assert server.charges("(reviewed)") == ["a (reviewed)", "b (reviewed)"]
     assert list(tree(root)) == ["out/a.md", "out/b.md"]
+
+
+def test_texts_of_workers_move_with_their_server(project: Build, invoke: Run, server: Served, database: str) -> None:
+    """`state mv --server`: what was paid for at the old address is written, and not paid for again."""
+    root, env = _checkout(project, server, "one", "{} (moved)", "a"), _env(database)
+    for command in (("apply", "--detach", "--yes"), ("work", "--once")):
+        assert invoke(*command, cwd=root, env=env).code == 0
+    settings = (root / "contentops.yaml").read_text()
+    (root / "contentops.yaml").write_text(settings.replace("127.0.0.1", "localhost"))
+    old, new = (f"http://{host}:{server.port}" for host in ("127.0.0.1", "localhost"))
+    moved = invoke("state", "mv", "--server", old, new, cwd=root, env=env)
+    assert moved.code == 0, moved.stderr
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT server FROM contentops.text").fetchall() == [(new,)]
+    applied = invoke("apply", "--yes", "--json", cwd=root, env=env)
+    assert (applied.code, applied.json["run"]["credits"]) == (0, 0), applied.stderr
+    assert server.charges("(moved)") == ["a (moved)"]
 
 
 def test_a_killed_worker_s_work_is_taken_over(project: Build, invoke: Run, server: Served, database: str) -> None:

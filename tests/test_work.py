@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import random
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from msgspec import structs
+from msgspec import structs, to_builtins
 
 from contentops.errors import ExitCode, Refused, StateError
 from contentops.execution.primitives import Stop
@@ -17,7 +18,17 @@ from contentops.ledger.account import account_of, sign_in
 from contentops.ledger.entries import EntryOwner, EntryWriter
 from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.maintenance import restored
-from contentops.ledger.queue import CHUNK, DEPOSITED, Deposited, QueuedWork, cancel, claim_work, deposit, read_queue
+from contentops.ledger.queue import (
+    CHUNK,
+    DEPOSITED,
+    ClaimedSubmit,
+    Deposited,
+    QueuedWork,
+    cancel,
+    claim_work,
+    deposit,
+    read_queue,
+)
 from contentops.ledger.runner import ALIVE, RUNNER, Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, RequestId, request_id
@@ -25,7 +36,7 @@ from contentops.operations.claims import FIRST
 from contentops.operations.work import WorkOptions, work
 from contentops.operations.workspace import World
 from contentops.reporting.work import exit_code_of_work
-from contentops.state.codec import Drop
+from contentops.state.codec import Drop, line_of
 from contentops.state.lock import lineage_of
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.clock import Timeline
@@ -194,6 +205,69 @@ def test_what_a_restored_queue_may_have_paid_for_waits_for_a_person(unnamed: Roo
     assert (exit_code_of_work(done), len(unnamed.api.charges), paid) == (ExitCode.INCOMPLETE, 3, 3)
     (waiting,) = [one for one in unnamed.queue().submits if one.state == "unknown"]
     assert "this server cannot say" in waiting.error
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"dialect": "klingon"},
+        {"base_url": "https://[", "dialect": "auto"},
+        {"base_url": "ftp://api.example.test/v1"},
+        {"base_url": "https://api.example.test/v1\n"},
+        {"requests_per_minute": -1},
+        {"requests_per_minute": 10**30},
+        {"max_in_flight": 0},
+        {"job_timeout": 1e308},
+        {"save": "now"},
+        {"user_env": "A B"},
+        {"key_env": ""},
+        {"base_url": 7},
+    ],
+    ids=str,
+)
+def test_an_account_that_cannot_be_used_is_named_and_skipped(room: Room, said: dict[str, object]) -> None:
+    """Anyone who may write the ledger may have written it; all other accounts are served."""
+    settings = json.dumps({**to_builtins(API), **said})
+    mark = room.account.fingerprint
+    room.session.run(
+        "INSERT INTO contentops.account (id, server, fingerprint, settings) VALUES ('a bad one', %s, %s, %s)",
+        (API.server, mark, settings),
+    )
+    room.deposit("a")
+    assert exit_code_of_work(room.work()) is ExitCode.DONE
+    assert (room.texts(), room.notes().count("account `a bad one` cannot be used")) == (["a"], 1)
+
+
+def test_what_waits_for_a_rotated_key_is_queued_for_the_key_of_today(room: Room) -> None:
+    """The same plan, deposited again with another key: its workers find it."""
+    room.deposit("a")
+    room.account = account_of(API, "another_key")
+    sign_in(room.session, room.account)
+    assert room.work(environ={**ENVIRON, "WRITERZROOM_API_KEY": "another_key"})[0].credits == 0
+    room.deposit("a")
+    room.work(environ={**ENVIRON, "WRITERZROOM_API_KEY": "another_key"})
+    assert room.texts() == ["a"]
+
+
+def test_a_running_job_whose_item_was_renamed_is_claimed(room: Room) -> None:
+    """Its id follows from the name that it had when it was submitted; what no answer came for is left to an apply."""
+    for state, job, fits in ((JobState.RUNNING, "job-1", True), (JobState.SUBMITTING, "", False)):
+        entry = room.begun(state.value, state, job_id=job)
+        room.session.run(
+            "UPDATE contentops.entry SET item = 'z', line = %s WHERE item = %s",
+            (line_of(structs.replace(entry, item=ItemId("z"))), state.value),
+        )
+        (claimed,) = claim_work(room.runner, room.account.id, API.server, 1)
+        assert isinstance(claimed, ClaimedSubmit) is fits
+
+
+def test_one_environment_is_taken_out_of_the_queue(room: Room) -> None:
+    """The other ones keep what waits for them."""
+    room.deposit("a", "b")
+    room.session.run("UPDATE contentops.entry SET environment = 'staging' WHERE item = 'b'")
+    assert cancel(room.session, ("a", "b"), environment="staging").removed == ("b",)
+    assert cancel(room.session, (), environment="staging", everything=True).removed == ()
+    assert cancel(room.session, ("a", "b"), environment="").removed == ("a",)
 
 
 def test_projects_take_turns(room: Room) -> None:

@@ -84,18 +84,20 @@ def cancel(
 ) -> None:
     """Take out of the queue what nothing was sent of yet, by the ids of items or of requests.
 
-    What a worker holds already is marked, and it leaves it out. What was submitted is paid for, and is only named.
-    `--all` shows first whose submits these are, and asks.
+    With `--env`, only what waits for that environment. What a worker holds already is marked, and it leaves it out.
+    What was submitted is paid for, and is only named. `--all` shows first whose submits these are, and asks.
     """
     if bool(names) == everything:
         raise click.UsageError("name items or requests, or give `--all`")
     from contentops.operations import queue as operation
 
     address = address_of(session, address)
-    if everything and not yes and (shares := operation.shares(address, project=project)):
+    # Only where it was typed: a default environment of the settings narrows nothing that a person asked to stop.
+    environment = session.environment
+    if everything and not yes and (shares := operation.shares(address, project=project, environment=environment)):
         terminal.tell(shares_text(shares))
         terminal.need_person("cancelling all of this", "`--yes` does it without asking")
         what = plural(sum(share.submits for share in shares), "submit")
         terminal.need_yes(said=terminal.confirmed(f"Take {what} out of the queue? (yes/no) "))
-    found = operation.cancel(address, names, project=project, everything=everything)
+    found = operation.cancel(address, names, project=project, environment=environment, everything=everything)
     session.answer(to_builtins(found), cancelled_text(found))

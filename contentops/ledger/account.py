@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct, structs
 
+from contentops.api.dialects import AUTO, DIALECTS
 from contentops.digest import canonical
 from contentops.errors import StateError
 from contentops.execution.first_contact import AccountHistory
 from contentops.ledger.rows import read_json
+from contentops.manifests.project import url_problem
 from contentops.model import ApiSettings, Json
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from contentops.ledger.session import LedgerSession
 
 _SALT = b"contentops account\n"
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_SAVES = frozenset({"auto", "off"})
+_MOST, _LONGEST = 1_000_000, 30 * 86_400.0
+"""The largest limit, and the longest job, that a row may state."""
 _PROVEN = "proven"
 """How the names of facts begin that say in which place, a dialect and a server, a text was paid for."""
 _DATABASE = """
@@ -126,30 +133,40 @@ def _check_server(account: Account, known: str) -> None:
         )
 
 
-def accounts_of(session: LedgerSession, key: str) -> tuple[Account, ...]:
-    """The accounts that a key belongs to; rows that cannot be used are left out. Raises as `LedgerSession.run` does."""
+def accounts_of(session: LedgerSession, key: str, unusable: Callable[[str], None] | None = None) -> tuple[Account, ...]:
+    """The accounts that a key belongs to; `unusable` is told the id of a row that cannot be used, which is left out.
+
+    Raises as `LedgerSession.run` does.
+    """
     rows = session.run(
         "SELECT id, server, settings::text FROM contentops.account"
         " WHERE %s = ANY(string_to_array(fingerprint, ' ')) ORDER BY id",
         (mark := fingerprint(key),),
     )
-    found = ((id_, server, _settings(settings)) for id_, server, settings in rows)
-    return tuple(
-        Account(id=id_, fingerprint=mark, api=api)
-        for id_, server, api in found
-        if api is not None and api.server == server
-    )
+    found: list[Account] = []
+    for id_, server, text in rows:
+        api = _settings(text)
+        if api is not None and api.server == server:
+            found.append(Account(id=id_, fingerprint=mark, api=api))
+        elif unusable is not None:
+            unusable(id_)
+    return tuple(found)
 
 
 def _settings(text: str) -> ApiSettings | None:
     """How an account's server is spoken to, as a row says; None where that cannot be used."""
     api = read_json(text, ApiSettings)
-    if api is None or api.requests_per_minute < 0 or api.max_in_flight <= 0 or api.job_timeout <= 0:
-        return None
-    try:
-        return api if api.server != "local" else None
-    except ValueError:  # what stands for an address is none
-        return None
+    return api if api is not None and _is_usable(api) else None
+
+
+def _is_usable(api: ApiSettings) -> bool:
+    """Whether a project could have stated this."""
+    named = all(_VARIABLE.fullmatch(name) for name in (api.key_env, api.user_env))
+    spoken = api.dialect in {AUTO, *DIALECTS} and api.save in _SAVES
+    limits = (
+        0 <= api.requests_per_minute <= _MOST and 0 < api.max_in_flight <= _MOST and 0 < api.job_timeout <= _LONGEST
+    )
+    return named and spoken and limits and api.base_url != "local" and url_problem(api.base_url) is None
 
 
 def read_fact(session: LedgerSession, account: str, name: str) -> Mapping[str, Json]:

@@ -89,7 +89,7 @@ class ReadLedger:
 
     def text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
         """That text; the one of a submit, if it is named."""
-        if self.summary(server, digest) is None:
+        if not request_id and self.summary(server, digest) is None:
             return None
         return read_text(self._session, self._owner.lineage, server, digest, request_id)
 
@@ -131,6 +131,13 @@ class ProjectLedger(ReadLedger):
     def withdraw(self, requests: Collection[RequestId]) -> frozenset[RequestId]:
         """Take submits out of the queue; returns those that others have begun to work on."""
         return withdraw(self._runner.session, requests)
+
+    def move_texts(self, old: str, new: str) -> None:
+        """Keep the texts of one server as those of another: it is reached otherwise now."""
+        values = {"lineage": self._owner.lineage, "old": old, "new": new}
+        self._session.run(
+            "UPDATE contentops.text SET server = %(new)s WHERE lineage = %(lineage)s AND server = %(old)s", values
+        )
 
     def close(self) -> None:
         """Let others work on what is still open."""

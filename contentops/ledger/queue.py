@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession, Row
 
-_DEPOSIT = """
+_DEPOSIT = f"""
 WITH above AS (SELECT greatest(
   (SELECT max(rank) + 1 FROM contentops.entry WHERE lineage = %(lineage)s AND environment = %(environment)s
      AND priority = %(priority)s AND state = 'queued'),
@@ -57,8 +57,12 @@ ON CONFLICT (request_id) DO UPDATE SET account = excluded.account, work = exclud
   priority = excluded.priority, rank = excluded.rank, who = excluded.who, state = 'queued', line = '', taken = false,
   dropped = false, cancelled = false, error = '', made_at = now(), changed_at = now()
 WHERE (e.dropped AND e.state <> 'paid') OR (e.state = 'queued' AND (e.cancelled OR e.error <> ''))
+  OR (e.state = 'queued' AND e.account <> excluded.account AND (e.runner IS NULL OR e.runner NOT IN {ALIVE}))
 RETURNING request_id"""
-"""What was paid for is never queued again under its name, also where its text was let go of: the plan is too old."""
+"""What was paid for is never queued again under its name, also where its text was let go of: the plan is too old.
+
+What waits for another account, such as that of a key which was rotated, waits for the account of today from then on.
+"""
 _WITHDRAW = f"""
 WITH gone AS (
   DELETE FROM contentops.entry WHERE request_id = ANY(%(gone)s) AND state = 'queued'
@@ -230,7 +234,9 @@ def _claimed(row: Mapping[str, str], account: str, server: str) -> ClaimedSubmit
     name, digest = RequestId(row["request_id"]), Digest(row["digest"])
     work, entry = _work_in(row["work"]), entry_in(row["line"]) if row["line"] else None
     attempt = work.attempt if work is not None else entry.attempt if entry is not None else 0
-    fits = name == _name(row, attempt)
+    # What runs is only polled, whatever its item was called when it was submitted.
+    runs = entry is not None and entry.state is JobState.RUNNING
+    fits = runs or name == _name(row, attempt)
     if work is not None:
         fits &= work.usable and work.request.digest == digest
     if entry is None:
@@ -295,22 +301,24 @@ _PAID = """
 SELECT count(*) FROM contentops.entry
 WHERE state = 'paid' AND NOT taken AND (%(project)s = '' OR project = %(project)s)"""
 _WORKERS = f"SELECT who FROM contentops.runner WHERE kind = 'worker' AND number IN {ALIVE} ORDER BY number"
+_MEANT = (
+    "(%(project)s = '' OR project = %(project)s) AND (%(environment)s::text IS NULL OR environment = %(environment)s)"
+)
 _CANCEL = f"""
 WITH meant AS (
   SELECT request_id, runner IS NOT NULL AND runner IN {ALIVE} AS held FROM contentops.entry e
-  WHERE state = 'queued' AND NOT taken AND (%(project)s = '' OR project = %(project)s) AND {{meant}} FOR UPDATE),
+  WHERE state = 'queued' AND NOT taken AND {_MEANT} AND {{meant}} FOR UPDATE),
 told AS (UPDATE contentops.entry e SET cancelled = true, changed_at = now() FROM meant
   WHERE meant.held AND e.request_id = meant.request_id RETURNING e.item),
 removed AS (DELETE FROM contentops.entry e USING meant
   WHERE NOT meant.held AND e.request_id = meant.request_id RETURNING e.item)
 SELECT 'told', item FROM told UNION ALL SELECT 'removed', item FROM removed
 UNION ALL SELECT 'under_way', item FROM contentops.entry
-  WHERE state IN ('submitting', 'running') AND NOT taken AND (%(project)s = '' OR project = %(project)s)
-    AND {{named}}
+  WHERE state IN ('submitting', 'running') AND NOT taken AND {_MEANT} AND {{named}}
 ORDER BY 1, 2"""
-_SHARES = """
+_SHARES = f"""
 SELECT project, environment, who, count(*), coalesce(sum(credits), 0)::bigint FROM contentops.entry
-WHERE state = 'queued' AND NOT taken AND NOT cancelled AND (%(project)s = '' OR project = %(project)s)
+WHERE state = 'queued' AND NOT taken AND NOT cancelled AND {_MEANT}
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
 _NAMED = "(item = ANY(%(names)s) OR request_id = ANY(%(names)s))"
 
@@ -335,17 +343,29 @@ def _queued(row: Row) -> QueuedSubmit:
     return found if entry is None or found.error else structs.replace(found, error=entry.error)
 
 
-def read_shares(session: LedgerSession, *, project: str = "") -> tuple[QueuedShare, ...]:
-    """Whose submits wait, by project, environment and who queued them."""
+def read_shares(
+    session: LedgerSession, *, project: str = "", environment: str | None = None
+) -> tuple[QueuedShare, ...]:
+    """Whose submits wait, by project, environment and who queued them; of one environment, or of all."""
     names = QueuedShare.__struct_fields__
-    rows = session.run(_SHARES, {"project": project})
+    rows = session.run(_SHARES, {"project": project, "environment": environment})
     return tuple(QueuedShare(**dict(zip(names, row, strict=True))) for row in rows)
 
 
-def cancel(session: LedgerSession, names: Iterable[str], *, project: str = "", everything: bool = False) -> Cancelled:
-    """Take out of the queue what nothing was sent of yet: items or requests by their names, or everything."""
+def cancel(
+    session: LedgerSession,
+    names: Iterable[str],
+    *,
+    project: str = "",
+    environment: str | None = None,
+    everything: bool = False,
+) -> Cancelled:
+    """Take out of the queue what nothing was sent of yet: items or requests by their names, or everything.
+
+    Of one environment (empty: the default one) or of all.
+    """
     statement = _CANCEL.format(meant="true" if everything else _NAMED, named="false" if everything else _NAMED)
-    rows = session.run(statement, {"names": list(names), "project": project})
+    rows = session.run(statement, {"names": list(names), "project": project, "environment": environment})
     found: dict[str, list[str]] = {}
     for kind, item in rows:
         found.setdefault(kind, []).append(item)

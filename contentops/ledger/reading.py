@@ -41,8 +41,8 @@ SELECT DISTINCT ON (digest) digest, request_id, item, title, body FROM contentop
 WHERE lineage = %s AND server = %s AND digest = ANY(%s) AND value NOT LIKE '%%"given_up":true%%'
 ORDER BY digest, made_at DESC"""
 _TEXT = """
-SELECT value FROM contentops.text WHERE lineage = %s AND server = %s AND digest = %s
-  AND CASE WHEN %s = '' THEN value NOT LIKE '%%"given_up":true%%' ELSE request_id = %s END
+SELECT value FROM contentops.text WHERE lineage = %s AND digest = %s
+  AND CASE WHEN %s = '' THEN server = %s AND value NOT LIKE '%%"given_up":true%%' ELSE request_id = %s END
 ORDER BY made_at DESC LIMIT 1"""
 
 
@@ -156,8 +156,11 @@ def read_texts(
 def read_text(
     session: LedgerSession, lineage: str, server: str, digest: Digest, request_id: str = ""
 ) -> StoredText | None:
-    """The last paid text for a request, or that of one submit; a row that cannot be used counts as none."""
-    rows = session.run(_TEXT, (lineage, server, digest, request_id, request_id))
+    """The last paid text for a request, or that of one submit, whatever its server was called when it was paid for.
+
+    A row that cannot be used counts as none.
+    """
+    rows = session.run(_TEXT, (lineage, digest, request_id, server, request_id))
     found = read_json(rows[0][0], StoredText) if rows else None
     if found is None:
         return None

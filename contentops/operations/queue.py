@@ -22,20 +22,27 @@ def read(address: str, *, project: str = "", most: int = 100) -> Queue:
         return queue.read_queue(session, project=project, most=most)
 
 
-def shares(address: str, *, project: str = "") -> tuple[QueuedShare, ...]:
-    """Whose submits wait that nothing was sent of. Raises UsageError, StateError."""
+def shares(address: str, *, project: str = "", environment: str | None = None) -> tuple[QueuedShare, ...]:
+    """Whose submits wait that nothing was sent of; of one environment, or of all. Raises UsageError, StateError."""
     with opened(address) as session:
-        return queue.read_shares(session, project=project)
+        return queue.read_shares(session, project=project, environment=environment)
 
 
-def cancel(address: str, names: Iterable[str], *, project: str = "", everything: bool = False) -> Cancelled:
-    """Take items or requests, by their names, or everything out of the queue.
+def cancel(
+    address: str,
+    names: Iterable[str],
+    *,
+    project: str = "",
+    environment: str | None = None,
+    everything: bool = False,
+) -> Cancelled:
+    """Take items or requests, by their names, or everything out of the queue; of one environment, or of all.
 
     Raises UsageError, also where nothing that is queued or under way is called so; StateError.
     """
     names = tuple(names)
     with opened(address) as session:
-        found = queue.cancel(session, names, project=project, everything=everything)
+        found = queue.cancel(session, names, project=project, environment=environment, everything=everything)
     if found == Cancelled() and not everything:
         called = ", ".join(f"`{visible(name)}`" for name in names)
         hint = "`contentops queue` lists the items, and `contentops queue --json` their requests"

@@ -93,6 +93,7 @@ def move_server(project: Project, old: str, new: str) -> str:
             hint = did_you_mean(old, known, "known: " + (", ".join(sorted(known)) or "none"))
             raise UsageError(f"no record was made by `{old}`", code="unknown-server", hint=hint)
         edited.note("state mv --server", *records, *entries)
+        edited.move_texts(old, new)
     return new
 
 
@@ -242,6 +243,11 @@ class _Edited:
         for entry in entries:
             if entry.state is JobState.PAID:
                 self._cache.give_up(entry.server, entry.digest, entry.request_id)
+
+    def move_texts(self, old: str, new: str) -> None:
+        """Keep the texts that others paid for on a server, which is reached otherwise now."""
+        if self._ledger is not None:
+            self._ledger.move_texts(old, new)
 
     def note(self, step: str, *facts: Fact) -> None:
         """Take in facts. Raises Refused, and takes in none, where another process works on what they are about."""

@@ -28,6 +28,7 @@ from contentops.operations.account_work import AccountWorker
 from contentops.operations.claims import QUIET
 from contentops.operations.connection import credentials
 from contentops.operations.ledger_maintenance import check_named
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,7 +177,7 @@ class _Worker:
     def _begin(self, key: str) -> None:
         """Begin to work for accounts that are new here."""
         self._look_at = asyncio.get_running_loop().time() + (LOOK if self._ear == _DEAF else QUIET)
-        for account in accounts_of(self._runner.session, key):
+        for account in accounts_of(self._runner.session, key, self._name_unusable):
             if account.id in self._working:
                 self._working[account.id].adopt(account.api)
             if account.id in self._working or account.id in self._refused:
@@ -197,6 +198,15 @@ class _Worker:
             self._note(f"works for {account.id}, at most {most} jobs at a time")
         if not self._tasks and self._options.once:
             raise self._why or no_account(self._options.key_env, known=bool(key))
+
+    def _name_unusable(self, account: str) -> None:
+        """Say once that nothing is done for an account."""
+        if account not in self._refused:
+            self._refused.add(account)
+            self._note(
+                f"the ledger's row of account `{visible(account)}` cannot be used: nothing is done for it;"
+                " an `apply` with its project's settings writes it again"
+            )
 
     async def _work(self, worker: AccountWorker, account: str) -> None:
         try:
