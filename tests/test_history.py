@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from contentops.ci.results import past_of, past_of_item
 from contentops.operations.history import KEPT_RUNS
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, results
@@ -195,6 +196,24 @@ def test_a_run_file_holds_what_it_made(scene: Scene) -> None:
     newest = max((scene.root / ".contentops" / "runs").iterdir())
     (made,) = json.loads(newest.read_text())["generations"]
     assert (made["id"], made["credits"], made["job_id"]) == ("a", 4, scene.api.generations[-1].job_id)
+
+
+def test_the_history_of_an_item_reads_its_lines_alone(scene: Scene, invoke: Run) -> None:
+    """It is what the whole history says of the item, under all its ids; another item's lines are not even read."""
+    scene.write("content/blog.yaml", f"moved: [{{from: a, to: ü/c}}]\n{blog('ü/c', 'other', year=2028)}")
+    scene.apply()
+    commit(scene, "Renamed, and another one")
+    whole, own = past_of(scene.project), past_of_item(scene.project, "ü/c", ())
+    names = {"a", "ü/c"}
+    assert {key: one for key, one in whole.records.items() if one.id in names} == own.records
+    assert {key: one for key, one in whole.commits.items() if key in own.records} == own.commits
+    assert {one.id for one in whole.records.values()} > {one.id for one in own.records.values()}
+    lock = scene.read("contentops.lock")
+    scene.write("contentops.lock", lock.replace('"id":"other"', '"id":"other",'))
+    commit(scene, "A damaged line")
+    scene.write("contentops.lock", lock)
+    assert invoke("history", "--json", cwd=scene.root).json["gaps"] == ["1 line of earlier locks cannot be read"]
+    assert invoke("history", "ü/c", "--json", cwd=scene.root).json["gaps"] == []
 
 
 def test_history_needs_no_manifests(scene: Scene, invoke: Run) -> None:

@@ -25,7 +25,7 @@ from contentops.state.journal import fold
 from contentops.state.state_dir import named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from contentops.model import Desired, Project, RequestId, Spec
     from contentops.planning.inputs import Choice
@@ -203,6 +203,9 @@ _LOG = (
 )
 
 
+_COMMITS = ("--full-history", f"--max-count={DEPTH + 1}", "--format=%H", "--no-show-signature")
+_IN_ONE_CALL = 500
+"""Commits that one call names: a command line has room for some."""
 _CONTENT = re.compile(r'"content_id":"([^"]+)"')
 
 
@@ -222,14 +225,53 @@ def past_of(project: Project, commit: str = "HEAD") -> Past:
     return _past(*_history(project, commit))
 
 
-def _history(project: Project, commit: str) -> tuple[str, tuple[str, ...]]:
-    """What git logs of the lock up to a commit, with its patches; and why that is not all there was."""
+def past_of_item(project: Project, item: str, former: Iterable[str]) -> Past:
+    """The history of the lock about one item alone, under all the ids it has had; `former` are those that are known.
+
+    Of each committed lock only the lines that name the item are read.
+    """
+    listed, gaps = _history(project, "HEAD", _COMMITS)
+    commits, names = listed.split(), {item, *former}
+    while True:
+        try:
+            past = _past("\n".join(_named_in(project, commits, names)), gaps)
+        except GitFailed as error:
+            return Past(gaps=(*gaps, f"earlier locks cannot be read: {error.message}"))
+        known = {str(one) for record in past.records.values() if record.id in names for one in record.former_ids}
+        if known <= names:
+            return past
+        names |= known
+
+
+def _named_in(project: Project, commits: Sequence[str], names: Iterable[str]) -> Iterator[str]:
+    """The lines of each committed lock that name items, as a log with patches has them. Raises GitFailed."""
+    wanted = [part for name in sorted(names) for key in ("id", "item") for part in ("-e", f'"{key}":{canonical(name)}')]
+    for start in range(0, len(commits), _IN_ONE_CALL):
+        some = commits[start : start + _IN_ONE_CALL]
+        command = ("grep", "--text", "--null", "--no-color", "--fixed-strings", *wanted, *some)
+        ended = try_git(project.root, *command, "--", lock_name(project.environment), extra=LOOK, timeout=PATIENCE)
+        if ended.code not in (0, 1):  # 1: no line
+            raise GitFailed(reason_of(ended))
+        found: dict[str, list[str]] = {commit: [] for commit in some}
+        for line in ended.stdout.decode("utf-8", "replace").split("\n"):
+            place, _, text = line.partition("\0")
+            if (lines := found.get(place.partition(":")[0])) is not None:
+                lines.append(f"+{text}")
+        for commit, lines in found.items():
+            yield "\n".join((f"commit {commit}", *lines))
+
+
+def _history(project: Project, commit: str, options: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
+    """What git logs of the lock up to a commit, with its patches unless `options` say otherwise.
+
+    And why that is not all there was.
+    """
     name = lock_name(project.environment)
     try:
         shallow = run_git(project.root, "rev-parse", "--is-shallow-repository").strip() == "true"
         if try_git(project.root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}", extra=LOOK).code:
             return "", ()
-        ended = try_git(project.root, "log", *_LOG, commit, "--", name, extra=LOOK, timeout=PATIENCE)
+        ended = try_git(project.root, "log", *(options or _LOG), commit, "--", name, extra=LOOK, timeout=PATIENCE)
     except UsageError:
         return "", ("the project lies in no git repository, which would hold earlier locks",)
     except GitFailed as error:

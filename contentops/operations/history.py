@@ -12,7 +12,7 @@ import msgspec
 from msgspec import structs
 
 from contentops.atomic_io import PRIVATE, read_file
-from contentops.ci.results import earlier_bodies, past_of
+from contentops.ci.results import earlier_bodies, past_of, past_of_item
 from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.documents.folders import Tree
@@ -43,7 +43,8 @@ def history(project: Project, item: str = "") -> History:
 
     Raises UsageError for an id that names nothing, StateError for a lock that cannot be read.
     """
-    (state, away), past, runs = shared_state(project), past_of(project), kept_reports(project)
+    (state, away), runs = shared_state(project), kept_reports(project)
+    past = _past_of_item(project, state, item) if item else past_of(project)
     records = made(project, state, past, runs)
     entries = {**past.entries, **state.entries}
     others = paid_by_others(project, state, records.values())
@@ -63,9 +64,14 @@ def history(project: Project, item: str = "") -> History:
 
 def texts_of(project: Project, state: State, item: str) -> tuple[PaidText, ...]:
     """Every text that was paid for an item, under all the ids it has had, the newest first, and where each is."""
-    records = made(project, state, past_of(project), kept_reports(project))
+    records = made(project, state, _past_of_item(project, state, item), kept_reports(project))
     names = _names(item, [*records.values(), *state.records.values()])
     return _texts(project, state, item, names, records.values())
+
+
+def _past_of_item(project: Project, state: State, item: str) -> Past:
+    now = state.records.get(ItemId(item))
+    return past_of_item(project, item, now.former_ids if now is not None else ())
 
 
 def _texts(
