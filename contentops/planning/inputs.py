@@ -284,15 +284,6 @@ def is_edited(file: Observed, record: Record, entries: Iterable[OpenEntry] = ())
     return file.exists and file.body not in ours
 
 
-def is_changed_by_hand(file: Observed, record: Record, entries: Iterable[OpenEntry] = ()) -> bool:
-    """Whether a person changed the body since it was generated, promoted or adopted; saved since or not.
-
-    To plans an adopted text is a person's as it is, and a promoted one may be; that says nothing of what came later.
-    """
-    known = {record.generated, record.adopted, record.promoted if record.is_promoted else NOTHING} - {NOTHING}
-    return bool(known) and file.body not in known and is_edited(file, record, entries)
-
-
 def is_edited_there(remote: Remote, record: Record) -> bool:
     """Whether a stored content is neither what was saved, or was about to be, nor what the server made of that.
 

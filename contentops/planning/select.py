@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from contentops.digest import NOTHING
 from contentops.errors import UsageError, near, nearest, suggest
 from contentops.model import Action, Move
-from contentops.planning.inputs import failed_attempts, is_changed_by_hand
+from contentops.planning.inputs import failed_attempts, is_edited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,6 +92,15 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
                 return (spec.request.style,) if spec else ()
             case _:
                 return (spec.output if spec else self.change.target if self.change else self.path,)
+
+
+def is_changed_by_hand(file: Observed, record: Record, entries: Iterable[OpenEntry] = ()) -> bool:
+    """Whether a person changed the body since it was generated, promoted or adopted; saved since or not.
+
+    To plans an adopted text is a person's as it is, and a promoted one may be; that says nothing of what came later.
+    """
+    known = {record.generated, record.adopted, record.promoted if record.is_promoted else NOTHING} - {NOTHING}
+    return bool(known) and file.body not in known and is_edited(file, record, entries)
 
 
 def check_selectors(selectors: Iterable[str]) -> None:
