@@ -277,6 +277,22 @@ def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path
         assert "2 texts of another environment, which paid for them, are not counted." in told
 
 
+def test_a_text_is_counted_once_though_its_item_has_another_id_by_now(tmp_path: Path, invoke: Run) -> None:
+    """The environment that paid for it has not applied the rename yet."""
+    extra = "environments: {staging: {output: 'staging/{{ item.id }}.md'}}"
+    scene = Scene(tmp_path, FakeApi(duration=30), extra=extra)
+    scene.write("content/blog.yaml", blog("a"))
+    scene.apply()
+    staging = Room(tmp_path, "staging", scene.api, extra=extra)
+    moved = "moved: [{from: a, to: b}]\n"
+    staging.write("content/blog.yaml", moved + blog("b").replace("about b", "about a"))
+    staging.apply()
+    credits_ = [
+        invoke("report", *flags, "--json", cwd=tmp_path).json["credits"] for flags in ((), ("--env", "staging"))
+    ]
+    assert (credits_, scene.api.credits) == ([4, 0], 4)
+
+
 def test_the_command_prints_tables(spent: Scene, invoke: Run) -> None:
     """The total closes them."""
     ended = invoke("report", "--since", "HEAD", cwd=spent.root)

@@ -153,11 +153,23 @@ def made(project: Project, state: State, past: Past, runs: Sequence[KeptReport])
 
 def paid_by_others(project: Project, state: State, records: Iterable[Record]) -> frozenset[RequestId]:
     """The submits among these that another environment paid for, whose text was in the cache: it counts them."""
-    others = locked_environments(project).keys() - {project.environment}
-    strange = (one for one in records if others and not is_answer(one, state.lineage, project.environment))
+    strange = [one for one in records if not is_answer(one, state.lineage, project.environment)]
+    if not strange:
+        return frozenset()
+    states = dict(other_states(project))
+    # An item may have another id there, where the rename is not applied yet.
+    others = {
+        environment: {one.request_id: (one.id, *one.former_ids) for one in states[lock].records.values()}
+        for environment, lock in locked_environments(project).items()
+        if environment != project.environment
+    }
     # The record here does not say at which attempt it was paid for there.
     asked = (structs.replace(one, attempt=ATTEMPTS) for one in strange)
-    return frozenset(one.request_id for one in asked if any(is_answer(one, state.lineage, other) for other in others))
+    return frozenset(
+        one.request_id
+        for one in asked
+        if any(is_answer(one, state.lineage, other, ids.get(one.request_id, ())) for other, ids in others.items())
+    )
 
 
 def _unreported(project: Project, state: State, known: Collection[RequestId]) -> Iterator[Record]:
