@@ -208,8 +208,10 @@ class Books:
     def _is_settled(self, person: Person, environment: str, *flags: str) -> None:
         left = self.run(person, environment, "plan", "--json", *flags).json["changes"]
         if left and "--refresh" in flags:
-            # A job that this clone has only just learnt of may have a content that was edited since.
-            self.run(person, environment, "apply", "--yes", "--json", *flags, codes=(0, 3))
+            # What was edited in the content of a job that this clone has only just learnt of, or was pulled where
+            # another text is to be promoted, is seen by the next apply.
+            if self.run(person, environment, "apply", "--yes", "--json", *flags, codes=(0, 3)).code == 3:
+                return
             left = self.run(person, environment, "plan", "--json", *flags).json["changes"]
         if left:
             raise Fell("not settled", f"{[(one['id'], one['action'], one['reasons']) for one in left]}")
@@ -241,8 +243,11 @@ class Books:
                     raise Fell("one content of two", f"{record.content_id} is {other} and {origin}")
         told: dict[str, int] = {}
         for person in self.people:
+            # Over all environments of a clone, each job is counted where it was paid for alone.
+            here: Counter[str] = Counter()
             for environment in person.environments:
-                told |= self._counted(person, environment)
+                here.update(self._counted(person, environment))
+            told |= {job: number for job, number in here.items() if number}
         bill = {charge.job: charge.credits for charge in self.room.paid()}
         # The cache keeps equal texts once, whatever each of them has cost.
         equal = {one.job for who, where, one in self._spent if self.again[who.project, where, key_in(one.asked)]}

@@ -136,7 +136,8 @@ class Person:
 
     def merge(self, what: str, rng: random.Random, say: Callable[[str], None]) -> None:
         """Merge a branch; where git cannot, as a person with sense does."""
-        ended = self.git("merge", "--quiet", "--no-edit", what, check=False)
+        # Files of two environments can be equal, and git would take one for the other under a new name.
+        ended = self.git("-c", "merge.renames=false", "merge", "--quiet", "--no-edit", what, check=False)
         say(f"{self.name}: merges {what}{' with conflicts' if ended.returncode else ''}")
         if ended.returncode:
             for name in sorted(filter(None, self.git("diff", "--name-only", "--diff-filter=U").stdout.split("\n"))):
@@ -149,9 +150,7 @@ class Person:
         shown = [self.git("show", f":{stage}:{name}", check=False) for stage in (1, 2, 3)]
         base, ours, theirs = (one.stdout if one.returncode == 0 else None for one in shown)
         if name.startswith("content/"):
-            # git takes a manifest that is new for one that was deleted under another name.
-            old, one, other = (text if text and key_in(text) == path.stem else None for text in (base, ours, theirs))
-            merged = both_entries(old, one, other, rng)
+            merged = both_entries(base, ours, theirs, rng)
         elif ours is not None and theirs is not None:
             merged = both_texts(path.read_text("utf-8"), ours)
         else:
