@@ -13,7 +13,8 @@ from contentops.ledger.account import account_of, accounts_of, limit_of, limiter
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings
 from contentops.operations.content import contents
-from tests.fakes.api import FakeApi
+from contentops.operations.doctor import doctor
+from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene
 
 if TYPE_CHECKING:
@@ -82,6 +83,25 @@ def test_who_only_looks_changes_no_settings(tmp_path: Path, session: LedgerSessi
     for stated, kept in ((600, 10), (0, 10), (5, 5)):
         looking = structs.replace(paying, api=structs.replace(paying.api, requests_per_minute=stated))
         assert limit_of(session, looking) == kept
+
+
+def test_doctor_and_the_search_for_the_api_wait_for_their_turns(tmp_path: Path, session: LedgerSession) -> None:
+    """Each request is counted with all others before it leaves, on a server whose API is found at the second look."""
+    scene = Scene(tmp_path, FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
+    counted: list[int] = []
+
+    def arrived(_name: str, _n: int) -> bool:
+        counted.append(_counted(session))
+        return False
+
+    scene.api.fault(arrived, 500)
+    scene.api.fault(on("list templates", 1), 404)
+    assert contents(scene.project, world=scene.world()) == ()
+    looked = len(scene.api.requests)
+    doctor(scene.project, scene.world())
+    assert len(scene.api.requests) > looked > 2
+    # Counted before it arrived, not after.
+    assert counted == [*range(1, len(scene.api.requests) + 1)]
 
 
 def test_accounts_of_one_key_have_one_limiter(session: LedgerSession) -> None:

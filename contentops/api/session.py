@@ -47,8 +47,11 @@ from contentops.errors import ApiError
 from contentops.sanitize import message, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
+
+    Turn = Callable[[], Awaitable[bool]]
+    """Waits until one more request may go; False where that takes too long."""
 
     import httpx
 
@@ -212,11 +215,11 @@ class Client:
         """Whether `find` would ask no one."""
         return isinstance(self._place, FoundApi) or (self._place is not None and _is_final(self._place))
 
-    async def find(self, *, again: bool = False) -> FoundApi | Failure:
+    async def find(self, *, again: bool = False, turn: Turn | None = None) -> FoundApi | Failure:
         """Where the API is; free. Callers that come while a search runs share what it finds.
 
-        `again` asks also where that is known. With a stated dialect only its own address is asked, and an answer that
-        is no list contradicts nothing.
+        `again` asks also where that is known; each request but the first waits for `turn`. With a stated dialect only
+        its own address is asked, and an answer that is no list contradicts nothing.
         """
         if not again and self.is_found:
             assert self._place is not None
@@ -224,7 +227,7 @@ class Client:
         searches = self._searches
         async with self._search:
             if searches == self._searches:
-                self._place = await self._look()
+                self._place = await self._look(turn)
                 self._searches += 1
         assert self._place is not None
         return self._place
@@ -239,10 +242,12 @@ class Client:
     def _candidates(self) -> tuple[str, ...]:
         return candidates(self._base) if self._stated.name == AUTO else (self._base,)
 
-    async def _look(self) -> FoundApi | Failure:
+    async def _look(self, turn: Turn | None) -> FoundApi | Failure:
         stated = self._stated.name != AUTO
         tried: list[tuple[str, Failure]] = []
         for base in self._candidates():
+            if tried and turn is not None and not await turn():
+                break
             reply = await self._ask(ListTemplates(), self._stated, base)
             if not isinstance(reply, Failure):
                 assert isinstance(self._place, FoundApi)

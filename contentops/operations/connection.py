@@ -65,22 +65,15 @@ def credentials(api: ApiSettings, world: World) -> Credentials:
 
 
 async def find_in_turn(
-    client: Client, limiter: AccountLimiter, stopped: Callable[[], bool]
+    client: Client, limiter: AccountLimiter, stopped: Callable[[], bool], *, again: bool = False
 ) -> FoundApi | Failure | None:
-    """Where the API is: where that is not known yet, asked when the limit lets it.
+    """Where the API is: where that is not known yet, or `again`, asked when the limit lets it, request by request.
 
     None where it was stopped before, or the limit lets nothing go for longer than its minute: a run says why.
     """
-    import asyncio
-
-    if not client.is_found and not await _turn(limiter, stopped):
+    if (again or not client.is_found) and not await _turn(limiter, stopped):
         return None
-    clock, before = asyncio.get_running_loop().time, client.requests
-    place = await client.find()
-    # Most searches are one request.
-    for _ in range(client.requests - before - 1):
-        limiter.sent(clock())
-    return place
+    return await client.find(again=again, turn=lambda: _turn(limiter, stopped))
 
 
 async def ask_in_turn(

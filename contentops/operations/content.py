@@ -31,7 +31,8 @@ from contentops.api.calls import (
     Stats,
     VersionList,
 )
-from contentops.api.outcomes import is_absent
+from contentops.api.dialects import AUTO
+from contentops.api.outcomes import is_absent, unasked
 from contentops.errors import ApiError
 from contentops.execution.context import list_all
 from contentops.execution.limiter import AccountLimiter, Limiter
@@ -86,13 +87,7 @@ class Caller:
         asked, tries = clock(), 0
         began: float | None = None
         while True:
-            await self._wait(self._limiter.ready_at(clock()) - clock(), "the next request may go out")
-            if not self._limiter.take(1, clock()):
-                continue
-            before = self._client.requests
-            answer = await self._client.send(call)
-            for _ in range(self._client.requests - before - 1):
-                self._limiter.sent(clock())
+            answer = await self._sent(call)
             if not isinstance(answer, Failure):
                 return answer
             tries += 1
@@ -107,6 +102,23 @@ class Caller:
                 return answer
             self.tell(f"{answer.message}; trying again")
             await self._wait(RETRY.wait(self._random, tries, answer.retry_after), "the next try")
+
+    async def _sent(self, call: Call) -> Reply | Failure:
+        """One try; each request that it takes, also those of a search for the API, waits for its turn."""
+        if self._client.dialect == AUTO and not self._client.is_found:
+            await self._turn()
+            found = await self._client.find(turn=self._turn)
+            if isinstance(found, Failure):
+                return unasked(found, call)
+        await self._turn()
+        return await self._client.send(call)
+
+    async def _turn(self) -> bool:
+        clock = asyncio.get_running_loop().time
+        while True:
+            await self._wait(self._limiter.ready_at(clock()) - clock(), "the next request may go out")
+            if self._limiter.take(1, clock()):
+                return True
 
     async def need(self, call: Call, kind: type[T]) -> T:
         """The answer to a free call, which is a `kind`. Raises ApiError where there is none."""

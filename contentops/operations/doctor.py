@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ from msgspec import Struct
 
 from contentops.documents.folders import denial
 from contentops.errors import ApiError, ContentopsError, Refused, plural
-from contentops.operations.connection import connected, credentials
+from contentops.operations.connection import ask_in_turn, connected, credentials, find_in_turn
 from contentops.operations.workspace import (
     World,
     has_ledger,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import CatalogReply
     from contentops.api.session import Client, FoundApi
+    from contentops.execution.limiter import AccountLimiter
     from contentops.model import Desired, Project
     from contentops.operations.connection import Credentials
 
@@ -146,19 +149,28 @@ def _server_check(project: Project, known: Credentials, world: World) -> Check:
     import asyncio
 
     from contentops.api.calls import CatalogReply, Failure, ListTemplates
+    from contentops.execution.limiter import Limiter
     from contentops.operations.before_submit import no_user, refused_without_user
     from contentops.operations.content import as_error
 
-    async def ask() -> Check:
+    def never() -> bool:
+        return False
+
+    async def ask(shared: AccountLimiter | None) -> Check:
+        limiter = shared or Limiter(project.api.requests_per_minute)
         # Nothing is kept: what is known of the server is looked at again here, and doctor changes nothing.
         with open_cache(project, write=False) as cache:
             async with connected(project, known, world, cache) as client:
-                place = await client.find(again=True)
-                answer = place if isinstance(place, Failure) else await client.send(ListTemplates())
+                place = await find_in_turn(client, limiter, never, again=True)
+                turn = functools.partial(ask_in_turn, client, limiter, never)
+                answer = place if place is None or isinstance(place, Failure) else await turn(ListTemplates())
+                if place is None or answer is None:
+                    message = f"{where}: not asked, since the account has used up its limit of requests"
+                    return Check(name="server", ok=None, message=message, hint="run it again in a minute")
                 if not isinstance(place, Failure) and isinstance(answer, CatalogReply):
                     failure = client.contradiction(place)
                     if failure is None:
-                        refused = None if known.user else await refused_without_user(place, client.send)
+                        refused = None if known.user else await refused_without_user(place, turn)
                         if refused is not None:
                             message, hint = no_user(project, refused)
                             return Check(name="server", ok=False, message=message, hint=hint)
@@ -170,7 +182,13 @@ def _server_check(project: Project, known: Credentials, world: World) -> Check:
 
     where = f"`{project.api.base_url}` ({project.api.dialect})"
     try:
-        check: Check = (world.run or asyncio.run)(ask())
+        with contextlib.ExitStack() as closing:
+            shared: AccountLimiter | None = None
+            if has_ledger(project, world.environ):
+                from contentops.operations.ledger import limiting
+
+                shared = closing.enter_context(limiting(project, known.key, world))
+            check: Check = (world.run or asyncio.run)(ask(shared))
     except ApiError as error:
         return Check(name="server", ok=False, message=error.message, hint=error.hint)
     return check
