@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 import json
 import random
+import socket
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from msgspec import structs, to_builtins
 
-from contentops.errors import ExitCode, Refused, StateError
+from contentops.errors import ExitCode, Refused, StateError, UsageError
 from contentops.execution.primitives import Stop
 from contentops.ledger.account import account_of, sign_in
 from contentops.ledger.entries import EntryOwner, EntryWriter
@@ -33,6 +34,7 @@ from contentops.ledger.runner import ALIVE, RUNNER, Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, RequestId, request_id
 from contentops.operations.claims import FIRST
+from contentops.operations.metrics import GATHERED
 from contentops.operations.work import WorkOptions, work
 from contentops.operations.workspace import World
 from contentops.reporting.work import exit_code_of_work
@@ -596,6 +598,30 @@ def test_a_session_hears_of_deposits_also_over_a_new_connection(room: Room) -> N
             ((process,),) = session.run("SELECT pg_backend_pid()")
             room.session.run("SELECT pg_terminate_backend(%s, 5000)", (process,))
             session.run("SELECT 1")
+
+
+def test_the_numbers_of_a_worker(room: Room) -> None:
+    """What waits and what was done, as Prometheus reads it, while it works; and nothing is shown afterwards."""
+    pytest.importorskip("prometheus_client", reason="`pip install prometheus-client`")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    room.deposit("a", "b")
+    pages: list[str] = []
+
+    async def beside() -> None:
+        await asyncio.sleep(2 * GATHERED)
+        page = await asyncio.to_thread(httpx.get, f"http://127.0.0.1:{port}/metrics", trust_env=False)
+        pages.append(page.text)
+
+    room.beside = beside
+    room.work(metrics=str(port))
+    for line in ('contentops_queued{account="', "contentops_submits_total{", "contentops_in_flight{"):
+        assert line in pages[-1]
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False)
+    with pytest.raises(UsageError, match="metrics cannot be shown"):
+        room.work(metrics="nowhere")
 
 
 def test_one_submit_at_most_is_lost_at_first_contact(unnamed: Room) -> None:

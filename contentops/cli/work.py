@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     help="At most N unfinished jobs of an account here.  [default: `api.max_in_flight` of the deposit before it began]",
 )
 @click.option("--once", is_flag=True, help="End when nothing is left that it could do.")
+@click.option(
+    "--metrics",
+    metavar="[HOST:]PORT",
+    default="",
+    help="Show numbers for Prometheus there: on this machine alone, unless HOST says otherwise.",
+)
 @file_option("--alive", help="Touch FILE every few seconds while it goes on: for a liveness probe.")
 @file_option("--events", help="Write what happens to FILE, one JSON object a line.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
@@ -44,6 +50,7 @@ def command(
     address: str,
     key_env: str,
     concurrency: int | None,
+    metrics: str,
     alive: str,
     events: str,
     *,
@@ -65,7 +72,11 @@ def command(
     if events:
         display = Recorded(display, str(session.path(events)))
     options = operation.WorkOptions(
-        key_env=key_env, concurrency=concurrency, once=once, alive=str(session.path(alive)) if alive else ""
+        key_env=key_env,
+        concurrency=concurrency,
+        once=once,
+        metrics=metrics,
+        alive=str(session.path(alive)) if alive else "",
     )
     stop = Stop()
     try:

@@ -18,6 +18,7 @@ from contentops.ledger.work_state import WorkState
 from contentops.model import Plan, Project
 from contentops.operations.claims import TICK, Claims, told_of
 from contentops.operations.connection import connected, find_in_turn
+from contentops.operations.metrics import Done
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +60,7 @@ class AccountWorker:
         self.run: LocalRun | None = None
         self._limiter: SharedLimiter | None = None
         self._draining = False
+        self._submits = 0
 
     def adopt(self, api: ApiSettings) -> None:
         """Go by the limit that the last deposit named."""
@@ -69,6 +71,23 @@ class AccountWorker:
         """Look at whether it is to stop."""
         if self.run is not None:
             self.run.wake()
+
+    @property
+    def numbers(self) -> Done:
+        """What it did until now."""
+        run, claims = self.run, self.claims
+        return Done(
+            account=self._account.id,
+            submits=self._submits,
+            requests=run.requests if run is not None else 0,
+            credits=claims.credits if claims is not None else 0,
+            results={str(result): count for result, count in claims.results.items()} if claims is not None else {},
+            waits_for=run.waiting_for()[0] if run is not None else "",
+        )
+
+    def _emitted(self, event: Event) -> None:
+        self._submits += event.step == "submit" and "job" in event.data
+        self._emit(event)
 
     def heard(self) -> None:
         """Something was queued: claim at once."""
@@ -90,7 +109,7 @@ class AccountWorker:
                 cache=state,
                 outputs=Outputs(project.root),
                 send=client.send,
-                emit=self._emit,
+                emit=self._emitted,
                 wall=self._world.wall,
                 random=self._world.random,
                 dialect=lambda: client.dialect,

@@ -24,6 +24,7 @@ from contentops.ledger.queue import DEPOSITED
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession, WorkTaken
 from contentops.model import AccountWork, ApiSettings, Event
+from contentops.operations import metrics
 from contentops.operations.account_work import AccountWorker
 from contentops.operations.claims import QUIET
 from contentops.operations.connection import credentials
@@ -52,6 +53,8 @@ class WorkOptions(Struct, frozen=True, kw_only=True):
     """At most so many unfinished jobs of an account here; None: as the last deposit says."""
     once: bool = False
     """It ends when there is nothing left that it could do."""
+    metrics: str = ""
+    """Where its numbers are shown, as `[HOST:]PORT`; empty: nowhere."""
     alive: str = ""
     """A file that it touches while it goes on; empty: none."""
 
@@ -62,22 +65,26 @@ def work(
     """Work until nothing is left, or until something stops it; `emit` is told what happens.
 
     Raises StateError where the ledger cannot be used or is away for too long, and with `once` where the key belongs to
-    no account of it; ApiError and Refused where the key may go to none of their servers.
+    no account of it; ApiError and Refused where the key may go to none of their servers; UsageError where its numbers
+    cannot be shown.
     """
     check_named(url)
     trust.check_variables(ApiSettings(key_env=options.key_env), world.environ)
     done: list[AccountWork] = []
-    while True:
-        try:
-            with _session(url, stop, world) as session:
-                runner = Runner(session, kind="worker", page=run_page(world.environ))
-                worker = _Worker(runner, options, stop, emit, world, done)
-                (world.run or asyncio.run)(worker.run())
-        except WorkTaken as error:
-            # It stood still for so long that others went on with its work: it begins again, as another runner.
-            emit(Event(kind="note", at=iso(world.wall()), data={"message": f"{error.message}; it begins again"}))
-            continue
-        return tuple(done)
+    current: list[_Worker] = []
+    showing = metrics.shown(options.metrics, lambda: current[-1].numbers if current else metrics.WorkNumbers())
+    with showing if options.metrics else contextlib.nullcontext():
+        while True:
+            try:
+                with _session(url, stop, world) as session:
+                    runner = Runner(session, kind="worker", page=run_page(world.environ))
+                    current[:] = [_Worker(runner, options, stop, emit, world, done)]
+                    (world.run or asyncio.run)(current[0].run())
+            except WorkTaken as error:
+                # It stood still for so long that others went on with its work: it begins again, as another runner.
+                emit(Event(kind="note", at=iso(world.wall()), data={"message": f"{error.message}; it begins again"}))
+                continue
+            return tuple(done)
 
 
 class _Worker:
@@ -94,6 +101,8 @@ class _Worker:
     ) -> None:
         self._runner, self._options, self._stop = runner, options, stop
         self._emit, self._world, self._done = emit, world, done
+        self.numbers = metrics.WorkNumbers()
+        self._gather_at = 0.0
         self._refused: set[str] = set()
         self._why: ContentopsError | None = None
         """Why it does nothing for an account that its key belongs to."""
@@ -116,6 +125,7 @@ class _Worker:
                 self._hear()
                 if not self._stop.requested and asyncio.get_running_loop().time() >= self._look_at:
                     self._begin(key)
+                self._gather()
                 running = [task for task in self._tasks.values() if not task.done()]
                 if not running and (self._tasks or self._options.once or self._stop.requested):
                     return
@@ -132,6 +142,16 @@ class _Worker:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _gather(self) -> None:
+        """Look now and then at what there is to show."""
+        now = asyncio.get_running_loop().time()
+        if self._options.metrics and now >= self._gather_at:
+            self._gather_at = now + metrics.GATHERED
+            self.numbers = metrics.WorkNumbers(
+                waiting=metrics.read_waiting(self._runner.session, list(self._working)),
+                done=tuple(each.numbers for each in self._working.values()),
+            )
 
     def _hear(self) -> None:
         """Be woken by what PostgreSQL says, also over a connection that was made again."""

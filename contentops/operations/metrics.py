@@ -1,0 +1,145 @@
+"""WorkNumbers of a worker for a dashboard, in the Prometheus text format.
+
+They are gathered where the worker works and shown from a thread, so that no scrape waits for a worker or asks a ledger.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from contentops.errors import UsageError
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from prometheus_client.metrics_core import Metric
+
+    from contentops.ledger.session import LedgerSession
+
+GATHERED = 10.0
+"""Seconds between two looks at the queue."""
+
+
+class Waiting(Struct, frozen=True, kw_only=True):
+    """What an account has in the ledger, by project and environment."""
+
+    account: str
+    project: str
+    environment: str
+    queued: int
+    in_flight: int
+    unwritten: int
+    failures: int
+    oldest_queued: int
+    """Age in seconds of the oldest submit that waits."""
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """What this worker did for an account since it began."""
+
+    account: str
+    submits: int
+    requests: int
+    credits: int
+    results: Mapping[str, int]
+    waits_for: str
+    """What it waits for, in one word; empty: nothing."""
+
+
+class WorkNumbers(Struct, frozen=True, kw_only=True):
+    """Everything that is shown."""
+
+    waiting: tuple[Waiting, ...] = ()
+    done: tuple[Done, ...] = ()
+
+
+_WAITING = """
+SELECT account, project, environment, queued, in_flight, unwritten, failures, oldest_queued FROM contentops.backlog
+WHERE account = ANY(%s) ORDER BY 1, 2, 3"""
+
+
+def read_waiting(session: LedgerSession, accounts: list[str]) -> tuple[Waiting, ...]:
+    """What some accounts have in the ledger. Raises as `LedgerSession.run` does."""
+    names = Waiting.__struct_fields__
+    return tuple(Waiting(**dict(zip(names, row, strict=True))) for row in session.run(_WAITING, (accounts,)))
+
+
+def families(numbers: WorkNumbers) -> Iterator[Metric]:
+    """The numbers as Prometheus has them."""
+    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+
+    where = ("account", "project", "environment")
+    for name, what in (
+        ("queued", "Submits that wait for a worker"),
+        ("in_flight", "Submits that leave now, and jobs that the server works on"),
+        ("unwritten", "Paid texts that no checkout has written yet"),
+        ("failures", "Submits that failed, were refused or are unknown"),
+        ("oldest_queued", "Age in seconds of the oldest submit that waits"),
+    ):
+        unit = "_seconds" if name == "oldest_queued" else ""
+        gauge = GaugeMetricFamily(f"contentops_{name}{unit}", what, labels=where)
+        for row in numbers.waiting:
+            gauge.add_metric((row.account, row.project, row.environment), getattr(row, name))
+        yield gauge
+    for name, what in (
+        ("submits", "Submits that the server took of this worker"),
+        ("requests", "Requests that this worker sent"),
+        ("credits", "Published price of what this worker paid for"),
+    ):
+        counter = CounterMetricFamily(f"contentops_{name}", what, labels=("account",))
+        for one in numbers.done:
+            counter.add_metric((one.account,), getattr(one, name))
+        yield counter
+    ended = CounterMetricFamily("contentops_results", "Submits by how they ended", labels=("account", "result"))
+    waits = GaugeMetricFamily("contentops_waits", "1 for what this worker waits for", labels=("account", "on"))
+    for one in numbers.done:
+        for result, count in sorted(one.results.items()):
+            ended.add_metric((one.account, result), count)
+        if one.waits_for:
+            waits.add_metric((one.account, one.waits_for), 1)
+    yield from (ended, waits)
+
+
+class _Shown:
+    """What a registry asks for at each scrape."""
+
+    def __init__(self, read: Callable[[], WorkNumbers]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """All of it."""
+        return families(self._read())
+
+
+@contextlib.contextmanager
+def shown(place: str, read: Callable[[], WorkNumbers]) -> Iterator[int]:
+    """Show what `read` says at `[HOST:]PORT`, on this machine alone unless a host is stated; gives the port.
+
+    Raises UsageError where that is no place, cannot be listened on, or the driver is not installed.
+    """
+    try:
+        from prometheus_client import CollectorRegistry, start_http_server
+    except ModuleNotFoundError:
+        hint = "`pip install '.[postgres]'` in the clone of contentops"
+        message = "`--metrics` needs `prometheus-client`, which is not installed here"
+        raise UsageError(message, code="ledger-driver", hint=hint) from None
+    host, _, port = place.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Shown(read))
+    try:
+        server, thread = start_http_server(int(port), host, registry)
+    except (OSError, OverflowError, ValueError) as error:
+        hint = "`--metrics 9464`, or `--metrics 0.0.0.0:9464` for other machines"
+        message = f"metrics cannot be shown at `{visible(place)}`: {error}"
+        raise UsageError(message, code="metrics-address", hint=hint) from error
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
