@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.ci.github import GitHub, connect, open_pull_request, post_comment, pull_request
+from contentops.ci.comments import Shown, post_comment, shown_in
+from contentops.ci.github import GitHub, connect, open_pull_request, pull_request
 from contentops.ci.runner import PlanOrigin, origin_of, read_event
 from contentops.cli.github import page
 from contentops.errors import ContentopsError
@@ -292,6 +293,60 @@ def test_a_lost_answer_makes_no_second_comment(hub: FakeGitHub) -> None:
     hub.faults.append(("^POST", lost))
     assert not post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nmine").new
     assert len(hub.comments) == 1
+
+
+def shown(run: int, commit: str = SHA, words: str = "plan") -> str:
+    """A comment of the plan of a run."""
+    return f"<!-- mark -->\n<!-- contentops:shown run={run} commit={commit} plan=sha256:{'c' * 64} -->\n{words} {run}"
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(5, 6), (6, 5)])
+def test_two_comments_at_once_leave_the_newer_plan(hub: FakeGitHub, mine: int, theirs: int) -> None:
+    """Both saw none and posted one: after a second look one is left, and no price of an older plan stands beside it."""
+
+    def beside() -> None:
+        hub.comment(shown(theirs))
+
+    hub.faults.append(("^POST .*/comments", beside))
+    post_comment(client(hub), 7, "<!-- mark -->", shown(mine))
+    assert [comment["body"] for comment in hub.comments] == [shown(6)]
+
+
+def test_a_late_comment_does_not_replace_a_newer_one(hub: FakeGitHub) -> None:
+    """Jobs may come in another order than the runs that they are about."""
+    hub.comment(shown(6))
+    assert not post_comment(client(hub), 7, "<!-- mark -->", shown(5)).new
+    assert [comment["body"] for comment in hub.comments] == [shown(6)]
+    hub.comments[0]["body"] = shown(4)
+    post_comment(client(hub), 7, "<!-- mark -->", shown(5))
+    assert [comment["body"] for comment in hub.comments] == [shown(5)]
+
+
+def test_a_price_that_was_overtaken_while_it_was_posted_does_not_stand(
+    hub: FakeGitHub, invoke: Run, tmp_path: Path
+) -> None:
+    """Someone pushed between look and post."""
+
+    def push() -> None:
+        hub.pulls[0]["head"]["sha"] = "0" * 40
+
+    hub.faults.append(("^POST .*/comments", push))
+    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, run_event(id=5)))
+    path = str(plan_file(tmp_path, make_plan(make_change())))
+    assert invoke("comment", "--plan", path, env=env).code == 0
+    (comment,) = hub.comments
+    assert "There is no plan of" in comment["body"]
+
+
+def test_a_comment_names_the_plan_that_it_shows(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """By the run and the commit of the event, and by the checksum of the file."""
+    env = hub.env(GITHUB_EVENT_PATH=event_file(tmp_path, run_event(id=5)))
+    path = plan_file(tmp_path, make_plan(make_change()))
+    assert invoke("comment", "--plan", str(path), env=env).code == 0
+    checksum = json.loads(path.read_bytes())["checksum"]
+    assert shown_in(hub.comments[0]["body"]) == Shown(5, SHA, checksum)
+    assert invoke("comment", "--plan", "gone.json", env=env).code == 0
+    assert shown_in(hub.comments[0]["body"]) == Shown(5, SHA, "")
 
 
 def test_a_comment_that_vanishes_is_made_anew(hub: FakeGitHub) -> None:

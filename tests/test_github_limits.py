@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.ci.github import GitHub, connect, post_comment, pull_request
+from contentops.ci.comments import post_comment
+from contentops.ci.github import GitHub, connect, pull_request
 from contentops.ci.runner import PlanOrigin
 from contentops.errors import ContentopsError
 from tests.fakes.github import FakeGitHub, Reply

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from contentops.ci.comments import Shown, reviewed_plan
+from contentops.ci.github import connect
 from contentops.ci.runner import queued
 from contentops.errors import ContentopsError
+from contentops.reporting.plan_markdown import MARKED
 from tests.clones import manifest, world  # noqa: F401 - one is a fixture
 from tests.fakes.github import FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
@@ -38,6 +41,7 @@ def hub() -> Iterator[FakeGitHub]:
     with FakeGitHub() as fake:
         fake.pull(7, SHA)
         fake.run(55, SHA, "contentops-plan")
+        fake.show(55, SHA)
         yield fake
 
 
@@ -73,25 +77,57 @@ def test_an_event_of_no_queue(event: dict[str, Any]) -> None:
     assert failed.value.code == "no-pull-request"
 
 
-def test_the_newest_run_that_keeps_a_plan_is_found(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
-    """Of the commit that was reviewed, started by the pull request, not expired; named as an output of the step."""
+def test_the_plan_that_was_shown_is_found(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
+    """Not a newer one that another workflow uploaded under the same name; named as outputs of the step."""
     hub.run(60, SHA, "contentops-plan")
     hub.run(61, SHA, "coverage")
-    hub.run(62, SHA, "contentops-plan", event="push")
-    hub.run(63, SHA, "contentops-plan", expired=True)
-    hub.run(64, "0" * 40, "contentops-plan")
     (tmp_path / "event.json").write_text(json.dumps(merge_group()))
     env = hub.env(
         GITHUB_EVENT_PATH=str(tmp_path / "event.json"), GITHUB_OUTPUT=str(tmp_path / "out"), GITHUB_ACTIONS="true"
     )
     ended = invoke("reviewed", env=env)
-    assert (ended.code, ended.stdout) == (0, "Pull request 7 was reviewed with the plan of run 60.\n")
-    assert (tmp_path / "out").read_text() == "run-id=60\n"
+    assert (ended.code, ended.stdout) == (0, "Pull request 7 was reviewed with the plan of run 55.\n")
+    assert (tmp_path / "out").read_text() == f"run-id=55\nchecksum=sha256:{'c' * 64}\n"
+    hub.show(61, SHA, f"sha256:{'d' * 64}", name="site")
     assert invoke("reviewed", "--pr", "7", "--artifact", "coverage", "--json", env=env).json == {
         "format_version": "1.0",
         "pull_request": 7,
         "run": 61,
+        "checksum": f"sha256:{'d' * 64}",
     }
+
+
+@pytest.mark.parametrize(
+    "how", ["older commit", "no plan", "someone else", "another event", "another commit", "expired", "second line"]
+)
+def test_what_was_not_shown_was_not_reviewed(hub: FakeGitHub, how: str) -> None:
+    """Only our own comment counts, on the last commit, with a run that keeps the plan; it is waited for a while."""
+    hub.comments.clear()
+    run, sha, checksum = 55, SHA, f"sha256:{'c' * 64}"
+    if how == "older commit":
+        sha = "0" * 40
+    elif how in {"another event", "another commit", "expired"}:
+        run = 62
+        about = {"event": "push"} if how == "another event" else {"expired": how == "expired"}
+        hub.run(62, "0" * 40 if how == "another commit" else SHA, "contentops-plan", **about)
+    comment = hub.show(run, sha, "none" if how == "no plan" else checksum)
+    if how == "someone else":
+        comment["user"]["login"] = "someone"
+    if how == "second line":
+        comment["body"] = comment["body"].replace("-->\n", "-->\n\n", 1)
+    pauses: list[float] = []
+    github = connect(hub.env(), pause=pauses.append)
+    assert reviewed_plan(github, 7, "contentops-plan", MARKED) == (Shown(), 55)
+    assert sum(pauses) == 120
+
+    def late(seconds: float) -> None:
+        pauses.append(seconds)
+        hub.show(55, SHA)
+
+    pauses.clear()
+    github = connect(hub.env(), pause=late)
+    assert reviewed_plan(github, 7, "contentops-plan", MARKED) == (Shown(55, SHA, f"sha256:{'c' * 64}"), 55)
+    assert len(pauses) == 1
 
 
 def test_a_push_names_the_pull_request_whose_merge_it_is(hub: FakeGitHub, invoke: Run, tmp_path: Path) -> None:
@@ -122,7 +158,7 @@ def test_no_plan_that_is_kept_is_no_failure(hub: FakeGitHub, invoke: Run, tmp_pa
         0,
         "No `contentops-plan` is kept of the last commit of pull request 7.\n",
     )
-    assert (tmp_path / "out").read_text() == "run-id=\n"
+    assert (tmp_path / "out").read_text() == "run-id=\nchecksum=\n"
     assert invoke("reviewed", "--pr", "7", "--json", env=hub.env()).json["run"] is None
 
 
@@ -191,7 +227,9 @@ class Queue:
         assert ended.codes == {"validate": 0, "plan": 0}, ended.printed
         artifact = self._folder / "queue/temp/contentops-artifact"
         artifact.mkdir(parents=True)
-        Path(ended.outputs["plan"]["plan-file"]).rename(artifact / "contentops-plan.json")
+        file = Path(ended.outputs["plan"]["plan-file"]).rename(artifact / "contentops-plan.json")
+        self._hub.comments.clear()
+        self._hub.show(55, SHA, json.loads(file.read_bytes())["checksum"])
 
     def run(self, *failing: str) -> Ended:
         """The workflow of the queue, step by step."""
@@ -224,6 +262,16 @@ def test_what_was_reviewed_still_holds(queue: Queue) -> None:
         "credits": "0",
         "exit-code": "0",
     }
+
+
+@posix
+def test_a_plan_that_was_not_shown_stops_it(queue: Queue, hub: FakeGitHub) -> None:
+    """The run was started again, and what it uploads now is another plan."""
+    hub.comments.clear()
+    hub.show(55, SHA)
+    ended = queue.run()
+    assert ended.codes == {"reviewed": 0, "check": 4}
+    assert "error[not-shown]" in ended.printed
 
 
 @posix

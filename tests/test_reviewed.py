@@ -229,6 +229,20 @@ def test_a_reviewed_plan_that_is_not_there_or_was_edited(project: Build, invoke:
     assert invoke("apply", "plan.json", "--reviewed", "plan.json", cwd=root).code == 64
 
 
+@pytest.mark.parametrize("command", [("apply", "--yes", "--reviewed"), ("plan", "--check")])
+def test_another_plan_than_the_one_that_was_shown(project: Build, invoke: Run, command: tuple[str, ...]) -> None:
+    """A plan that is whole and sealed, and allows more than the one whose checksum a pull request shows."""
+    root = project(SITE)
+    assert invoke("plan", "--out", "shown.json", cwd=root).code == 0
+    (root / "content/b.yaml").write_text(MORE)
+    assert invoke("plan", "--out", "other.json", cwd=root).code == 0
+    checksum = json.loads((root / "shown.json").read_text())["checksum"]
+    ended = invoke(*command, "other.json", "--checksum", checksum, cwd=root)
+    assert (ended.code, "error[not-shown]: `other.json` is another plan" in ended.stderr) == (4, True)
+    assert "error[unreviewed]" in invoke(*command, "shown.json", "--checksum", checksum, cwd=root).stderr
+    assert invoke(command[0], "--checksum", checksum, cwd=root).code == 64
+
+
 @pytest.mark.parametrize("value", ["maybe", "true", "[]"])
 def test_a_setting_that_is_none(project: Build, invoke: Run, value: str) -> None:
     """Told with its place, and never taken for permission."""

@@ -213,6 +213,7 @@ def test_from_pull_request_to_results(
     artifact.mkdir()
     Path(outputs["plan-file"]).rename(artifact / "contentops-plan.json")
     event = {
+        "id": 55,
         "event": "pull_request",
         "head_sha": SHA,
         "head_branch": "topic",
@@ -223,6 +224,7 @@ def test_from_pull_request_to_results(
     ended = Runner(tmp_path / "comment", tmp_path, env, {"github.token": TOKEN}).job(ROOT / "examples/ci/comment.yml")
     assert ended.codes == {"comment": 0}, ended.printed
     assert "3 to create" in hub.comments[0]["body"]
+    shown = hub.comments[0]["body"]
     (artifact / "contentops-plan.json").rename(tmp_path / "plan.json")
     comment = Runner(tmp_path / "comment", tmp_path, env, {"github.token": TOKEN})
     ended = comment.job(ROOT / "examples/ci/comment.yml", failing=["plan"])
@@ -232,6 +234,8 @@ def test_from_pull_request_to_results(
 
     hub.merge(7, MERGED)
     hub.run(55, SHA, "contentops-plan")
+    hub.run(56, SHA, "contentops-plan")  # of another workflow
+    hub.comments[0]["body"] = shown
     runner = applying(hub, tmp_path, clone, {"GITHUB_RUN_ID": "5", "GITHUB_SERVER_URL": "https://github.example"})
     (runner.temp / "contentops-artifact").mkdir()
     (tmp_path / "plan.json").rename(runner.temp / "contentops-artifact/contentops-plan.json")
@@ -265,6 +269,7 @@ def test_what_was_not_reviewed_is_not_applied(
         hub.run(55, SHA, "contentops-plan")
         ended = invoke("plan", "--out", str(plan), cwd=clone.root)
         assert ended.code == 0, ended.stderr
+        hub.show(55, SHA, json.loads(plan.read_bytes())["checksum"])
         clone.write("content/more.yaml", manifest("four"))
     applied = runner.job(APPLY)
     assert applied.codes == {"reviewed": 0, "apply": 4, "commit": 0}, applied.printed
@@ -518,6 +523,8 @@ def test_the_reviewed_plan_is_that_of_this_project(hub: FakeGitHub, invoke: Run)
     """Not the newest of any."""
     hub.run(55, SHA, "contentops-site-plan")
     hub.run(56, SHA, "contentops-blog-plan")
+    hub.show(55, SHA, name="site")
+    hub.show(56, SHA, name="blog")
     env = hub.env()
     for artifact, run in (("contentops-site-plan", 55), ("contentops-blog-plan", 56), ("contentops-plan", None)):
         ended = invoke("reviewed", "--pr", "7", "--artifact", artifact, "--json", env=env)

@@ -75,7 +75,7 @@ class Runner:
     def __init__(self, folder: Path, workspace: Path, env: Mapping[str, str], contexts: Mapping[str, str]) -> None:
         self.temp = folder / "temp"
         self.summary = folder / "summary.md"
-        self._workspace, self._contexts = workspace, contexts
+        self._workspace, self._contexts = workspace, dict(contexts)
         self._env = env
         home = self.temp / "contentops" / "bin"
         home.mkdir(parents=True, exist_ok=True)
@@ -97,6 +97,7 @@ class Runner:
             elif "contentops@" in step["uses"]:
                 self.action({key: self._filled(value) for key, value in step["with"].items()}, name, ended)
                 ended.outcomes[name] = "failure" if ended.codes[name] else "success"
+                self._contexts |= {f"steps.{name}.outputs.{key}": value for key, value in ended.outputs[name].items()}
             else:
                 ended.outcomes[name] = "failure" if name in failing else "success"
         return ended
@@ -150,8 +151,9 @@ class Runner:
     def _filled(self, text: str, inputs: Mapping[str, str] | None = None) -> str:
         known = {**self._contexts, "github.action_path": str(ROOT), "runner.temp": str(self.temp)}
         known |= {f"inputs.{key}": value for key, value in (inputs or {}).items()}
-        # A variable that no one has set is empty.
-        known |= {name: "" for name in _EXPRESSION.findall(text) if name.startswith("vars.") and name not in known}
+        # A variable that no one has set is empty, and so is an output of a step that did not run.
+        open_ = (name for name in _EXPRESSION.findall(text) if name.startswith(("vars.", "steps.")))
+        known |= {name: "" for name in open_ if name not in known}
 
         def value(found: re.Match[str]) -> str:
             chosen = _CHOICE.fullmatch(found[1])

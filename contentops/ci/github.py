@@ -40,7 +40,8 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
 _ROOM = 300
 _SECONDARY_WAIT = 60.0
 """Seconds that GitHub asks for where a limit of its own names none."""
-_PAGE = 100
+PAGE = 100
+"""Entries of one page of a list."""
 _PAGES = 50
 """Pages of a list that are looked through: 5,000 comments."""
 _UNSURE = 3
@@ -106,9 +107,9 @@ class GitHub(Struct, frozen=True, kw_only=True):
     def listed(self, path: str) -> Iterator[Mapping[str, Any]]:
         """Every entry of a list, page by page. Anything that is no list ends it. Raises GitHubError."""
         for page in range(1, _PAGES + 1):
-            found = self.call("GET", f"{path}&per_page={_PAGE}&page={page}")
-            yield from _maps(found)
-            if not isinstance(found, list) or len(found) < _PAGE:
+            found = self.call("GET", f"{path}&per_page={PAGE}&page={page}")
+            yield from as_maps(found)
+            if not isinstance(found, list) or len(found) < PAGE:
                 return
 
     def _once(self, method: str, address: str, body: Mapping[str, Any] | None) -> Any:
@@ -256,40 +257,15 @@ def pull_request(github: GitHub, origin: PlanOrigin) -> int:
     """The number of the open pull request a plan belongs to; 0 where it is closed, or its branch has moved on."""
     if origin.number:
         found = github.call("GET", f"pulls/{origin.number}")
-        return origin.number if not origin.commit or _head(found) == origin.commit else 0
+        return origin.number if not origin.commit or head_of(found) == origin.commit else 0
     head = quote(f"{origin.owner}:{origin.branch}", safe="")
     pulls = github.listed(f"pulls?state=open&head={head}")
-    return next((as_number(pull.get("number")) for pull in pulls if _head(pull) == origin.commit), 0)
+    return next((as_number(pull.get("number")) for pull in pulls if head_of(pull) == origin.commit), 0)
 
 
-def _head(pull: Any) -> str:
+def head_of(pull: Any) -> str:
+    """The last commit of a pull request; empty where its branch is gone."""
     return as_text(as_map(as_map(pull).get("head")).get("sha"))
-
-
-def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
-    """The first lines of our comments on a pull request that begin with `lead`. Raises GitHubError."""
-    return [first for first, _ in _ours(github, number, myself(github)) if first.startswith(lead)]
-
-
-def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead: str = "") -> Posted:
-    """Puts `body`, which starts with `marker`, into our comment on a pull request, or makes one.
-
-    Where there is none, one of ours that starts with the line `instead` becomes it. A comment that someone else started
-    with the same marker is left alone. Where it is not known whether a comment arrived, the list is looked at again
-    before another is sent. Raises GitHubError.
-    """
-    author = myself(github)
-
-    def put() -> Posted:
-        found = dict(_ours(github, number, author))
-        mine = found.get(marker) or found.get(instead)
-        if mine is None:
-            return Posted(page_of(github.call("POST", f"issues/{number}/comments", {"body": body})), new=True)
-        if mine.get("body") == body:
-            return Posted(page_of(mine), new=False)
-        return Posted(page_of(github.call("PATCH", f"issues/comments/{mine['id']}", {"body": body})), new=False)
-
-    return until_sure(github, put)
 
 
 def until_sure(github: GitHub, put: Callable[[], T]) -> T:
@@ -319,14 +295,6 @@ def myself(github: GitHub) -> str:
         return as_text(as_map(as_map(github.ask("query { viewer { login } }")).get("viewer")).get("login"))
     except GitHubError:
         return ""
-
-
-def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Our comments on a pull request, each with its first line; newest first, so that the oldest of a line is last."""
-    for comment in reversed(list(github.listed(f"issues/{number}/comments?sort=created"))):
-        first = first_line(comment)
-        if is_by(comment, author) and first and as_number(comment.get("id")):
-            yield first, comment
 
 
 def is_by(entry: Mapping[str, Any], author: str) -> bool:
@@ -363,33 +331,13 @@ def page_of(document: Any) -> str:
 
 def merged_pull(github: GitHub, branch: str, commit: str) -> int:
     """The number of the pull request whose merge into a branch made a commit; 0 where none did. Raises GitHubError."""
-    for pull in _maps(github.call("GET", f"commits/{commit}/pulls?per_page={_PAGE}")):
+    for pull in as_maps(github.call("GET", f"commits/{commit}/pulls?per_page={PAGE}")):
         into = as_text(as_map(pull.get("base")).get("ref"))
         if pull.get("merged_at") and pull.get("merge_commit_sha") == commit and into == branch:
             return as_number(pull.get("number"))
     return 0
 
 
-def reviewed_run(github: GitHub, number: int, artifact: str) -> int:
-    """The newest run on the last commit of a pull request that keeps an artifact of this name; 0 where there is none.
-
-    An artifact that has expired counts as none. Raises GitHubError.
-    """
-    commit = _head(github.call("GET", f"pulls/{number}"))
-    if not commit:
-        return 0
-    query = f"event=pull_request&head_sha={quote(commit, safe='')}&per_page={_PAGE}"
-    runs = _maps(as_map(github.call("GET", f"actions/runs?{query}")).get("workflow_runs"))
-    # Whatever the answer holds, it is about this commit and this event.
-    ours = (run for run in runs if run.get("head_sha") == commit and run.get("event") == "pull_request")
-    name = quote(artifact, safe="")
-    for run in sorted({as_number(run.get("id")) for run in ours} - {0}, reverse=True):
-        path = f"actions/runs/{run}/artifacts?name={name}&per_page={_PAGE}"
-        kept = _maps(as_map(github.call("GET", path)).get("artifacts"))
-        if any(one.get("name") == artifact and one.get("expired") is False for one in kept):
-            return run
-    return 0
-
-
-def _maps(found: Any) -> Iterator[Mapping[str, Any]]:
+def as_maps(found: Any) -> Iterator[Mapping[str, Any]]:
+    """The maps in a JSON value that should be a list of them."""
     return (each for each in found if isinstance(each, dict)) if isinstance(found, list) else iter(())

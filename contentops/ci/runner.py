@@ -59,6 +59,8 @@ class PlanOrigin(Struct, frozen=True, kw_only=True):
     """The commit the plan was made from, or empty where that is not known."""
     run: str = ""
     """The page of the run that made it, or empty."""
+    run_number: int = 0
+    """By which GitHub names that run, or 0."""
 
 
 def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
@@ -90,7 +92,8 @@ def origin_of(event: Mapping[str, Any]) -> PlanOrigin:
         if not owner or not branch:
             raise _no_pull_request("the event does not say which branch it is about")
         commit, page = as_text(run.get("head_sha")), as_text(run.get("html_url"))
-        return PlanOrigin(owner=owner, branch=branch, commit=commit, run=page)
+        number = as_number(run.get("id"))
+        return PlanOrigin(owner=owner, branch=branch, commit=commit, run=page, run_number=number)
     pull = as_map(event.get("pull_request"))
     if number := as_number(pull.get("number")):
         return PlanOrigin(number=number, commit=as_text(as_map(pull.get("head")).get("sha")))

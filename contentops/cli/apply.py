@@ -60,6 +60,9 @@ _approving = with_options(
 @click.option("--approve-empty", is_flag=True, help="Go on though the manifests declare nothing.")
 @file_option("--reviewed", help="Exit with 4 if it would pay for more than plan FILE says.")
 @click.option(
+    "--checksum", metavar="HEX", default="", help="Exit with 4 if that FILE is not the plan with this checksum."
+)
+@click.option(
     "--conflicts",
     type=click.Choice(["block", "markers"]),
     default="block",
@@ -83,6 +86,7 @@ def command(
     plan_file: str | None,
     approve_credits: int | None,
     branch: str,
+    checksum: str,
     conflicts: str,
     deadline: float | None,
     events: str,
@@ -118,7 +122,8 @@ def command(
     from contentops.cli.run import carry_out
     from contentops.operations.apply import ApplyOptions, Approval
 
-    _check_flags(detach=detach, of_run=bool(events or deadline), of_queue=priority is not None)
+    of_plan = bool(checksum) and not reviewed
+    _check_flags(detach=detach, of_run=bool(events or deadline), of_queue=priority is not None, of_plan=of_plan)
     approval = Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
     options = ApplyOptions(approval=approval, deadline=deadline, priority=priority or 0, branch=branch, last=last)
     place = str(session.path(events)) if events else ""
@@ -127,7 +132,7 @@ def command(
     manner = structs.replace(manner, detach=detach, world=world)
     if plan_file is None:
         again = going_on(session.option(), session.variables, {**chosen, "reviewed": reviewed, "branch": branch})
-        ceiling = _ceiling(session.path(reviewed)) if reviewed else None
+        ceiling = _ceiling(session.path(reviewed), checksum) if reviewed else None
         options = structs.replace(options, inputs={"variables": session.variables, **chosen}, ceiling=ceiling)
         choice = choice_of(**chosen, markers=conflicts == "markers")
         return carry_out(session.project(), choice, options, manner, again)
@@ -137,7 +142,9 @@ def command(
     return _carry_out_file(session, plan_file, chosen, options, manner)
 
 
-def _check_flags(*, detach: bool, of_run: bool, of_queue: bool) -> None:
+def _check_flags(*, detach: bool, of_run: bool, of_queue: bool, of_plan: bool) -> None:
+    if of_plan:
+        raise click.UsageError("`--checksum` is that of the plan in `--reviewed FILE`")
     if detach and of_run:
         raise click.UsageError("`--events` and `--deadline` are about a run; `--detach` only queues")
     if of_queue and not detach:
@@ -187,14 +194,14 @@ def _carry_out_file(
     return carry_out(project, choice_in(document), options, manner, again)
 
 
-def _ceiling(path: Path) -> Mapping[str, Json]:
+def _ceiling(path: Path, checksum: str) -> Mapping[str, Json]:
     """The reviewed plan at `path`; empty where there is none, so that a plan that was not kept allows nothing."""
     if not os.path.lexists(path):
         terminal.tell(f"no plan was reviewed: `{visible(str(path))}` does not exist")
         return {}
     from contentops.cli.files import read_plan
 
-    return read_plan(path)
+    return read_plan(path, checksum)
 
 
 def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, Any]) -> NextCommand:

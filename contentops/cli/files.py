@@ -18,8 +18,8 @@ from msgspec import structs
 
 from contentops.atomic_io import read_file, replace
 from contentops.cli.options import choice_of
-from contentops.errors import OutputError, UsageError
-from contentops.model.plan_file import check_seal, no_plan_file, plan_file
+from contentops.errors import OutputError, Refused, UsageError
+from contentops.model.plan_file import CHECKSUM, check_seal, no_plan_file, plan_file
 from contentops.sanitize import json_text
 from contentops.schema_files import load_schema
 
@@ -157,10 +157,10 @@ def write_whole(path: Path, text: str) -> None:
 # --- plan files --------------------------------------------------------------------------------------------
 
 
-def read_plan(path: Path) -> Mapping[str, Json]:
-    """The plan document at `path`, whole, sealed, and in the shape of a plan.
+def read_plan(path: Path, checksum: str = "") -> Mapping[str, Json]:
+    """The plan document at `path`, whole, sealed, and in the shape of a plan; with `checksum` that very plan.
 
-    Raises InputError where there is none, or one of a newer format, and Refused where it was edited.
+    Raises InputError where there is none, or one of a newer format, and Refused where it was edited or is another one.
     """
     document = _document(path)
     try:
@@ -173,6 +173,9 @@ def read_plan(path: Path) -> Mapping[str, Json]:
     missing = [f"`{name}`" for name in INPUTS if name not in document["inputs"]]
     if missing:
         raise no_plan_file(f"`{path}` is no plan file: `inputs` lacks {', '.join(missing)}")
+    if checksum and document[CHECKSUM] != checksum:
+        hint = "take the plan of the run that `contentops reviewed` names, with the checksum it names"
+        raise Refused(f"`{path}` is another plan than the one that was shown", code="not-shown", hint=hint)
     return document
 
 

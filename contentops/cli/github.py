@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
-from contentops.ci.github import connect, merged_pull, our_marks, post_comment, pull_request, reviewed_run
+from contentops.ci.comments import Shown, our_marks, post_comment, reviewed_plan
+from contentops.ci.github import connect, merged_pull, pull_request
 from contentops.ci.issue import keep_issue
 from contentops.ci.runner import PlanOrigin, origin_of, pushed, queued, read_event, run_page
 from contentops.cli import job
 from contentops.cli.files import read_plan
 from contentops.cli.options import file_option, json_option
 from contentops.errors import ContentopsError, UsageError
+from contentops.model.plan_file import CHECKSUM
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import (
     LIMIT,
@@ -73,10 +75,10 @@ def comment(session: Session, path: str, number: int | None, repo: str, project:
         _check_whole(document["inputs"], path)
         _keep_issue(session, plan_of(document), repo)
         return
-    plan, failure = _plan_at(session.path(path))
+    plan, checksum, failure = _plan_at(session.path(path))
     try:
         mark = marker_of(project, session.chosen()) if project else ""
-        found, posted = _post(plan, mark, number, repo)
+        found, posted = _post(plan, checksum, mark, number, repo)
     except ContentopsError as error:
         raise failure or error from None
     if failure is not None:
@@ -92,37 +94,56 @@ def comment(session: Session, path: str, number: int | None, repo: str, project:
     session.answer({"pull_request": found, "comment": address, "new": new}, text)
 
 
-def _plan_at(path: Path) -> tuple[Plan | None, ContentopsError | None]:
-    """The plan in a file; none where it is missing, and what is wrong with one that cannot be read."""
+def _plan_at(path: Path) -> tuple[Plan | None, str, ContentopsError | None]:
+    """The plan in a file and its checksum; none where it is missing, and what is wrong with one that cannot be read."""
     if not os.path.lexists(path):
-        return None, None
+        return None, "", None
     try:
-        return plan_of(read_plan(path)), None
+        document = read_plan(path)
+        return plan_of(document), str(document[CHECKSUM]), None
     except ContentopsError as error:
-        return None, error
+        return None, "", error
 
 
-def _post(plan: Plan | None, mark: str, number: int | None, repo: str) -> tuple[int, Posted | None]:
+def _post(plan: Plan | None, checksum: str, mark: str, number: int | None, repo: str) -> tuple[int, Posted | None]:
     """The number of the pull request, and what became of its comments; 0 and nothing where it has moved on.
 
     `mark`: the first line of the comment that a plan which failed is said in; empty: of all of ours.
     """
     origin = PlanOrigin(number=number) if number else origin_of(read_event(os.environ))
-    if not origin.run:
+    if not origin.run and not origin.run_number:
         # Not started by the run that planned, so this is that run.
-        origin = structs.replace(origin, run=run_page(os.environ))
+        here = os.environ.get("GITHUB_RUN_ID", "")
+        number_here = int(here) if here.isascii() and here.isdecimal() else 0
+        origin = structs.replace(origin, run=run_page(os.environ), run_number=number_here)
     github = connect(os.environ, pause=time.sleep, repository=repo)
     found = pull_request(github, origin)
     if not found:
         return 0, None
     if plan is not None:
-        return found, post_comment(github, found, marker(plan), page(plan, origin), instead=NO_PLAN)
-    why = f"\n<sub>[The run says why]({origin.run}).</sub>\n" if _is_plain(origin.run) else ""
+        body = page(plan, origin, checksum)
+        posted = post_comment(github, found, marker(plan), body, instead=NO_PLAN)
+        if pull_request(github, origin):
+            return found, posted
+        # Pushed to meanwhile: the price of this commit may have taken the place of a newer one.
+        mark = marker(plan)
+    origin = origin if plan is None else structs.replace(origin, run="")
     *_, posted = (
-        post_comment(github, found, mark, no_plan_markdown(mark, origin.commit[:12]) + why)
+        post_comment(github, found, mark, _no_plan(mark, origin))
         for mark in ([mark] if mark else our_marks(github, found, MARKED) or [NO_PLAN])
     )
     return found, posted
+
+
+def _no_plan(mark: str, origin: PlanOrigin) -> str:
+    """The comment where no plan could be made."""
+    why = f"\n<sub>[The run says why]({origin.run}).</sub>\n" if _is_plain(origin.run) else ""
+    return _with_shown(no_plan_markdown(mark, origin.commit[:12]) + why, Shown(origin.run_number, origin.commit))
+
+
+def _with_shown(body: str, shown: Shown) -> str:
+    first, _, rest = body.partition("\n")
+    return f"{first}\n{shown.line}\n{rest}" if shown.line else body
 
 
 def _check_whole(inputs: Mapping[str, Json], path: str) -> None:
@@ -155,9 +176,10 @@ def _keep_issue(session: Session, plan: Plan, repo: str) -> None:
     session.answer(found, _DONE[kept.done].format(kept.number, visible(kept.address)))
 
 
-def page(plan: Plan, origin: PlanOrigin) -> str:
-    """The comment: the plan, and where it comes from."""
-    return _footed(plan_markdown(plan, limit=LIMIT - _FOOT), origin)
+def page(plan: Plan, origin: PlanOrigin, checksum: str = "") -> str:
+    """The comment: the plan, where it comes from, and (hidden) which one it is."""
+    shown = Shown(origin.run_number, origin.commit, checksum)
+    return _with_shown(_footed(plan_markdown(plan, limit=LIMIT - _FOOT), origin), shown)
 
 
 def _footed(body: str, origin: PlanOrigin) -> str:
@@ -183,22 +205,32 @@ def _is_plain(address: str) -> bool:
 @click.option("--artifact", metavar="NAME", default=ARTIFACT, show_default=True, help="What the plan was uploaded as.")
 @json_option
 def reviewed(session: Session, number: int | None, repo: str, artifact: str) -> None:
-    """Say which run of a workflow keeps the plan of a pull request's last commit.
+    """Say which run of a workflow keeps the plan that a pull request shows of its last commit.
 
-    That plan is for `plan --check` in a merge queue, and for `apply --reviewed` on push. That none is kept any more, or
+    Our comment on the pull request names the run and the checksum of the plan: no other artifact of that name counts.
+    A plan that is not shown yet is waited for, two minutes at most.
+
+    The plan is for `plan --check` in a merge queue, and for `apply --reviewed` on push. That none is kept any more, or
     that a push was the merge of no pull request, is no failure. Needs `GITHUB_TOKEN` with the right to read actions,
-    contents and pull requests.
+    contents and pull requests: the token of the identity that `comment` had.
     """
     github = connect(os.environ, pause=time.sleep, repository=repo)
     event = {} if number else read_event(os.environ)
     push = pushed(event)
     about = number or (merged_pull(github, *push) if push else queued(event))
-    run = reviewed_run(github, about, artifact) if about else 0
-    job.tell_outputs({"run-id": str(run or "")})
+    shown, kept = reviewed_plan(github, about, artifact, MARKED) if about else (Shown(), 0)
+    run = shown.run
+    job.tell_outputs({"run-id": str(run or ""), "checksum": shown.checksum})
     if run:
         text = f"Pull request {about} was reviewed with the plan of run {run}."
+    elif kept:
+        text = (
+            f"The plan of run {kept} is not the one that our comment on pull request {about} shows: run `contentops"
+            " comment` with it, then this again."
+        )
     elif about:
         text = f"No `{visible(artifact)}` is kept of the last commit of pull request {about}."
     else:
         text = "What was pushed is the merge of no pull request, so no plan of it was reviewed."
-    session.answer({"pull_request": about or None, "run": run or None}, text)
+    found = {"pull_request": about or None, "run": run or None, "checksum": shown.checksum or None}
+    session.answer(found, text)

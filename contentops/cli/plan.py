@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default=None, help="Default: text.")
 @file_option("--out", help="Also write the plan as JSON to FILE, for `apply FILE`.")
 @file_option("--check", "reviewed", help="Only say whether plan FILE still holds, and names all there is to do.")
+@click.option(
+    "--checksum", metavar="HEX", default="", help="Exit with 4 if that FILE is not the plan with this checksum."
+)
 @click.option("--max-credits", metavar="N", type=click.IntRange(min=0), help="Exit with 4 if it costs more than N.")
 @click.option(
     "--approve-credits", metavar="N", type=click.IntRange(min=0), help="Let up to N credits pass `--max-credits`."
@@ -43,6 +46,7 @@ def command(
     form: str | None,
     out: str,
     reviewed: str,
+    checksum: str,
     max_credits: int | None,
     approve_credits: int | None,
     *,
@@ -59,8 +63,10 @@ def command(
         raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
     if approve_credits is not None and max_credits is None:
         raise click.UsageError("`--approve-credits` needs `--max-credits`: a plan spends nothing")
+    if checksum and not reviewed:
+        raise click.UsageError("`--checksum` is that of the plan in `--check FILE`")
     if reviewed:
-        left = _left(session, reviewed, chosen)
+        left = _left(session, reviewed, checksum, chosen)
         if found := _review(left, max_credits, approve_credits):
             raise Refused(found.message, code=found.guard, hint=f"if that is meant: `{found.flag}`")
         _tell_check(session, left)
@@ -105,12 +111,12 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
     return operation.plan(project, choice, tell=terminal.tell_line, world=session.world(), last=last)
 
 
-def _left(session: Session, reviewed: str, chosen: Mapping[str, Any]) -> Plan:
+def _left(session: Session, reviewed: str, checksum: str, chosen: Mapping[str, Any]) -> Plan:
     """What is left of the plan in the file `reviewed`."""
     from contentops.cli.files import choice_in, project_of, read_plan
     from contentops.operations import plan as operation
 
-    document = read_plan(session.path(reviewed))
+    document = read_plan(session.path(reviewed), checksum)
     project, choice = project_of(session, document, chosen), choice_in(document)
     return operation.check(project, choice, document, tell=terminal.tell_line, world=session.world())
 

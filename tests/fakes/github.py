@@ -23,6 +23,7 @@ class FakeGitHub:
         self.login = login
         """Whose token it is; empty: a workflow's, which may not ask."""
         self.comments: list[dict[str, Any]] = []
+        self._made = 0
         self.issues: list[dict[str, Any]] = []
         self.labels: set[str] = set()
         self.pulls: list[dict[str, Any]] = []
@@ -63,9 +64,15 @@ class FakeGitHub:
         self.runs.insert(0, {"id": number, "head_sha": sha, "event": event})
         self.artifacts[number] = [{"name": name, "expired": expired} for name in artifacts]
 
+    def show(self, run: int, sha: str, checksum: str = f"sha256:{'c' * 64}", name: str = "blog") -> dict[str, Any]:
+        """The comment that shows the plan of a run."""
+        shown = f"<!-- contentops:shown run={run} commit={sha} plan={checksum} -->"
+        return self.comment(f"<!-- contentops:plan:{name}: -->\n{shown}\n### contentops plan")
+
     def comment(self, body: str, login: str = "github-actions[bot]") -> dict[str, Any]:
         """A comment that is there already."""
-        made = {"id": len(self.comments) + 1, "body": body, "user": {"login": login}, "html_url": "https://gh/c"}
+        self._made += 1
+        made = {"id": self._made, "body": body, "user": {"login": login}, "html_url": "https://gh/c"}
         self.comments.append(made)
         return made
 
@@ -106,7 +113,7 @@ class FakeGitHub:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_POST = do_PATCH = _any  # noqa: N815 - the names the server calls
+            do_GET = do_POST = do_PATCH = do_DELETE = _any  # noqa: N815 - the names the server calls
 
             def log_message(self, *_args: object) -> None:
                 """Say nothing."""
@@ -151,7 +158,10 @@ class FakeGitHub:
         comment = next((one for one in self.comments if found and one["id"] == int(found[1])), None)
         if comment is None:
             return _missing()
-        comment["body"] = body["body"]
+        if method == "DELETE":
+            self.comments.remove(comment)
+        else:
+            comment["body"] = body["body"]
         return 200, comment, {}
 
     def _issues(self, method: str, path: str, number: int, query: dict[str, str], body: Any) -> Reply:
