@@ -235,6 +235,23 @@ def test_a_text_that_its_item_gives_way_is_taken_by_the_one_that_paid_for_it(tmp
     assert scene.plan().empty
 
 
+@pytest.mark.parametrize("prune", [True, False])
+@pytest.mark.parametrize("machine", ["its own", "a clone"])
+def test_the_text_of_a_removed_item_serves_one_of_two(tmp_path: Path, machine: str, *, prune: bool) -> None:
+    """The first of two items that ask for it, on any machine with the history; the other one pays for its own."""
+    scene = Scene(tmp_path / "site", FakeApi(duration=30))
+    for years in ({"x": 2026, "z": 2020}, {"z": 2020}):
+        _two(scene, **years)
+        scene.apply(prune=prune)
+        in_git(scene, str(years))
+    scene = cloned(scene, tmp_path / "clone") if machine == "a clone" else scene
+    _two(scene, a=2026, b=2026, z=2020)
+    scene.apply()
+    assert len(scene.api.generations) == 3
+    assert split(scene.read("out/a.md")).body != split(scene.read("out/b.md")).body
+    assert scene.plan().empty
+
+
 def test_git_has_the_texts_of_a_branch_beside_one_that_renamed_the_file(tmp_path: Path) -> None:
     """Git follows one name alone, and past a rename it looks for that one on each branch."""
     scene = Scene(tmp_path, FakeApi(duration=30))

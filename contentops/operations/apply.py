@@ -248,7 +248,7 @@ def _carry_out(
     from contentops.execution.run import Edges, execute
     from contentops.operations.before_submit import look_at_server
 
-    project, past, shared = workspace.project, workspace.past(found.state), workspace.working_ledger
+    project, past, shared = workspace.project, workspace.past(found.state, found.heirs), workspace.working_ledger
     cache, limiter, world = workspace.cache, workspace.limiter, workspace.world
     plan, held = (plan, frozenset()) if shared is None else _claim(shared, plan, found.state)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections import defaultdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from contentops.operations.workspace import other_states
 from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
     from contentops.model import ItemId, Project, Record, RequestId, Spec, State
@@ -27,13 +28,19 @@ class PastTexts:
     """What the cache and git have of earlier texts; git is asked again for each, and only where the cache lacks it."""
 
     def __init__(
-        self, project: Project, state: State, cache: Cache, declared: Mapping[ItemId, Spec] = MappingProxyType({})
+        self,
+        project: Project,
+        state: State,
+        cache: Cache,
+        declared: Mapping[ItemId, Spec] = MappingProxyType({}),
+        heirs: Mapping[Digest, ItemId] = MappingProxyType({}),
     ) -> None:
-        """`declared`: the items that are; the texts of others may serve them."""
+        """`declared`: the items that are. `heirs`: by request, the one that the text of another item may serve."""
         self._project = project
         self._state = state
         self._cache = cache
         self._declared = declared
+        self._heirs = heirs
 
     def text(self, digest: Digest) -> str | None:
         """The text of a record of any environment or an open entry, by its digest: from the cache, git or a file."""
@@ -62,19 +69,27 @@ class PastTexts:
         for past in sorted(ours, key=lambda one: (one.attempt, one.generated_at), reverse=True):
             if (body := self._found(past.generated, (past.output,))) is not None:
                 return _stored(past, body)
-        return self._of_gone_item(known, digest)
+        return self._of_gone_item(digest) if self._heirs.get(digest) == own else None
 
-    def _of_gone_item(self, ids: Collection[ItemId], digest: Digest) -> StoredText | None:
-        """The text of an item that no manifest declares any more: a merge brings it beside the new id of the item."""
+    def _of_gone_item(self, digest: Digest) -> StoredText | None:
+        """The last text of an item that no manifest declares any more: removed, or beside its new id after a merge."""
         lineage, environment = self._state.lineage, self._project.environment
-        for other in self._state.records.values():
-            is_gone = other.id not in self._declared and other.id not in ids
-            is_ours = other.digest == digest and other.server == self._project.api.server
-            if is_gone and is_ours and is_answer(other, lineage, environment):
-                body = self._found(other.generated, (other.output,))
+        for gone in sorted(self._gone.get(digest, ()), key=lambda one: one.generated_at, reverse=True):
+            if is_answer(gone, lineage, environment):
+                body = self._found(gone.generated, (gone.output,))
                 if body is not None:
-                    return _stored(other, body)
+                    return _stored(gone, body)
         return None
+
+    @functools.cached_property
+    def _gone(self) -> Mapping[Digest, list[Record]]:
+        """The records of items that are not declared, by request, as far as no declared item has their text."""
+        found: defaultdict[Digest, list[Record]] = defaultdict(list)
+        for one in {**self._past, **{one.request_id: one for one in self._state.records.values()}}.values():
+            is_ours = one.server == self._project.api.server and one.request_id not in self._living
+            if is_ours and one.generated and one.id not in self._declared:
+                found[one.digest].append(one)
+        return found
 
     def _asks(self, id_: ItemId, digest: Digest) -> bool:
         spec = self._declared.get(id_)

@@ -46,9 +46,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from contentops.api.trace import Exchange
+    from contentops.digest import Digest
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger, ReadLedger
-    from contentops.model import Catalog, Desired, Observed, Project
+    from contentops.model import Catalog, Desired, ItemId, Observed, Project
     from contentops.operations.past_texts import PastTexts
 
 
@@ -147,11 +148,14 @@ class Workspace:
         """All four sides, gathered: what the planner compares."""
         return _plan_inputs(self, choice)
 
-    def past(self, state: State) -> PastTexts:
-        """Texts of earlier runs, also those that the cache lacks; `state`: what is known, under today's ids."""
+    def past(self, state: State, heirs: Mapping[Digest, ItemId] | None = None) -> PastTexts:
+        """Texts of earlier runs, also those that the cache lacks; `state`: what is known, under today's ids.
+
+        `heirs`: by request, the item that the text of one which is gone may serve; None: none.
+        """
         from contentops.operations.past_texts import PastTexts
 
-        return PastTexts(self.project, state, self.cache, specs_by_id(self.desired))
+        return PastTexts(self.project, state, self.cache, specs_by_id(self.desired), heirs or {})
 
 
 @contextlib.contextmanager

@@ -38,7 +38,8 @@ def _may_serve(text: FinishedText, item: ItemSides) -> bool:
         return True
     if is_anothers(item, carrier) or is_anothers(item, payer):
         return False
-    return payer in item.ids or carrier not in item.inputs.specs
+    is_gone = carrier not in item.inputs.specs and item.inputs.heirs.get(item.spec.digest) == item.spec.id
+    return is_gone or payer in item.ids
 
 
 def is_anothers(item: ItemSides, id_: ItemId | None) -> bool:

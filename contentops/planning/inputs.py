@@ -138,6 +138,16 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return found | {record.request_id: record.id for record in self.state.records.values() if record.request_id}
 
     @functools.cached_property
+    def heirs(self) -> Mapping[Digest, ItemId]:
+        """By request, the one item that the text of an item which is gone may serve: a new one, where one asks."""
+        found: dict[Digest, ItemId] = {}
+        records = self.state.records
+        for spec in sorted(self.desired.specs, key=lambda spec: spec.id in records):
+            if not is_same(records.get(spec.id), spec.digest, self.server):
+                found.setdefault(spec.digest, spec.id)
+        return found
+
+    @functools.cached_property
     def written(self) -> Mapping[Digest, tuple[OpenEntry, ...]]:
         """The open entries of this server whose text may stand in a file that no record has, by their digest."""
         found: dict[Digest, tuple[OpenEntry, ...]] = {}
