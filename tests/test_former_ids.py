@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.ci.results import earlier_bodies
+from contentops.ci.file_history import earlier_bodies
 from contentops.documents.front_matter import split
 from contentops.model import ItemId
 from contentops.operations.history import history

@@ -5,14 +5,13 @@ Everything else in such a file is a person's, and theirs to commit.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import unicodedata
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.ci.git import LOOK, PATIENCE, GitFailed, file_at, read_blobs, reason_of, run_git, try_git
+from contentops.ci.git import LOOK, PATIENCE, GitFailed, file_at, reason_of, run_git, try_git
 from contentops.digest import NOTHING, Digest, canonical, digest_text
 from contentops.documents.clean import title_digest
 from contentops.documents.front_matter import split
@@ -339,66 +338,3 @@ def _added(line: str) -> Line | str | None:
         return parse_line(line[1:])
     except ValueError:
         return None
-
-
-# --- earlier texts -----------------------------------------------------------------------------------------
-
-VERSIONS = 50
-"""Commits of a file that are looked at, the newest ones."""
-_AT_ONCE = 8
-"""Files that are read in one go, so that memory holds few of them."""
-_FILE_LOG = ("--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev", "-z")
-_VERSION = re.compile(rb"commit ([0-9a-f]{40,64})|:\d{6} \d{6} ([0-9a-f]{40,64}) ([0-9a-f]{40,64}) ")
-
-
-class Version(NamedTuple):
-    """A file as it was at a commit (a revision of git)."""
-
-    commit: str
-    data: bytes
-
-
-def versions(root: str, path: str) -> Iterator[Version]:
-    """What the file at a path was in git, also under earlier names, the newest first; none where git cannot say.
-
-    Git follows one name at a time: past a rename on one branch it misses what another one had at this very path.
-    """
-    known: set[str] = set()
-    with contextlib.suppress(GitFailed):
-        for names in (("--follow",), ()):
-            contents = {oid: at for oid, at in _logged(root, path, *names).items() if oid not in known}
-            known.update(contents)
-            wanted = list(contents)
-            for start in range(0, len(wanted), _AT_ONCE):
-                for name, data in read_blobs(root, wanted[start : start + _AT_ONCE]).items():
-                    yield Version(contents[name], data)
-
-
-def _logged(root: str, path: str, *names: str) -> dict[str, str]:
-    """The blobs of a path, each with the newest commit that has it."""
-    command = ("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %H", *names, *_FILE_LOG)
-    contents: dict[str, str] = {}
-    commit = ""
-    for found in _VERSION.finditer(try_git(root, *command, "HEAD", "--", path, extra=LOOK, timeout=PATIENCE).stdout):
-        commit = found[1].decode() if found[1] else commit
-        for at, oid in ((commit, found[3]), (f"{commit}^", found[2])):
-            if oid and oid.strip(b"0"):
-                contents.setdefault(oid.decode(), at)
-    return contents
-
-
-def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
-    """The texts that the file at a path has had in git, without front matter, the newest first; only readable ones."""
-    for version in versions(root, path):
-        if digest := body_of(version.data):
-            yield digest, split(version.data.decode()).body
-
-
-def no_history(root: str) -> str:
-    """Why git may lack texts that it has elsewhere, and what would bring them; empty where it has all there is."""
-    try:
-        shallow = run_git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
-    except (UsageError, GitFailed):
-        return "the project lies in no git repository, which would hold earlier texts"
-    cut = "this clone is shallow, so git lacks earlier texts; `git fetch --unshallow` brings them"
-    return f"{cut}, in CI `fetch-depth: 0` of actions/checkout" if shallow else ""

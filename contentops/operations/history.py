@@ -12,7 +12,8 @@ import msgspec
 from msgspec import structs
 
 from contentops.atomic_io import PRIVATE, read_file
-from contentops.ci.results import earlier_bodies, past_of, past_of_item
+from contentops.ci.file_history import earlier_bodies
+from contentops.ci.results import past_of, past_of_item
 from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.documents.folders import Tree

@@ -8,7 +8,8 @@ from collections import defaultdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from contentops.ci.results import earlier_bodies, no_history, past_of
+from contentops.ci.file_history import earlier_bodies, no_history
+from contentops.ci.results import past_of
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import OutputError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent
 from contentops.api.stamps import is_as_created
-from contentops.ci.results import earlier_bodies
+from contentops.ci.file_history import earlier_bodies
 from contentops.digest import NO_TEXT, Digest
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs

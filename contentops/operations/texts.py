@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
-from contentops.ci.results import earlier_bodies, no_history
+from contentops.ci.file_history import earlier_bodies, no_history
 from contentops.digest import NOTHING, PREFIX
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.files import Outputs
