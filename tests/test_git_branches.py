@@ -169,6 +169,16 @@ def test_a_pull_request_that_is_not_allowed(world: World, first: Machine) -> Non
     assert TOKEN not in ended.stderr + ended.stdout
 
 
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "HTTPS_PROXY"])
+def test_a_pull_request_without_a_way_to_github(world: World, first: Machine, name: str) -> None:
+    """Certificates that are not there, or a proxy that is none: the results are pushed, and no traceback is shown."""
+    world.hook("pre-receive", PROTECTED)
+    with FakeGitHub() as hub:
+        ended = first.commit(runner=hub.env(**{"GITHUB_RUN_ID": "78", name: "nowhere://x"}))
+    assert "check `HTTPS_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`" in " ".join(ended.stderr.split())
+    assert "gh pr create" in ended.stdout
+
+
 # --- who, and with which key -------------------------------------------------------------------------------
 
 

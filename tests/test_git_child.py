@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,7 @@ def test_no_child_knows_a_secret_that_is_none_of_gits(invoke: Run, tmp_path: Pat
     (site / "contentops.yaml").write_text("version: 1\nproject: x\ntypo: 1\n", encoding="utf-8")
     shim = tmp_path / "bin/git"
     shim.parent.mkdir()
-    shim.write_text(f"#!/bin/sh\nexport -p >> {log}\nexit 1\n", encoding="utf-8")
+    shim.write_text(f"#!/bin/sh\nexport -p >> {shlex.quote(str(log))}\nexit 1\n", encoding="utf-8")
     shim.chmod(0o755)
     runner = {"GITHUB_ACTIONS": "true", "GITHUB_BASE_REF": "main", "PATH": str(shim.parent), **SECRETS, **LOGIN}
     assert invoke("validate", cwd=site, env=runner).code == 1

@@ -186,7 +186,11 @@ def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repos
         "User-Agent": f"contentops/{__version__}",
         "X-GitHub-Api-Version": "2022-11-28",
     }
-    http = httpx.Client(headers=headers, timeout=_TIMEOUT, follow_redirects=False)
+    try:
+        http = httpx.Client(headers=headers, timeout=_TIMEOUT, follow_redirects=False)
+    except (OSError, ValueError) as error:
+        message = f"{error}; check `HTTPS_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`"
+        raise GitHubError(f"no connection to GitHub can be made: {message}") from error
     return GitHub(api=api, repository=name, token=token, http=http, pause=pause)
 
 
