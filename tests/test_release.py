@@ -70,6 +70,24 @@ def test_ci_installs_what_is_pinned() -> None:
                 assert "--editable" not in script
 
 
+def test_the_security_page_names_what_is_not_installed_by_hash() -> None:
+    """And no workflow that publishes is among it; nothing checks the signature of a tag, and nothing else is claimed."""
+    loose = set()
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        scripts = [step.get("run", "") for job in read(path)["jobs"].values() for step in job["steps"]]
+        lines = [line for script in scripts for line in script.splitlines()]
+        installs = [
+            line for line in lines if re.search(r"\b(?:pip|npm|apt-get|gem|go|cargo|brew) (?:-\S+ )*install\b", line)
+        ]
+        if any("--require-hashes" not in line and "--no-deps --no-build-isolation" not in line for line in installs):
+            loose.add(path.stem)
+    text = (ROOT / "SECURITY.md").read_text("utf-8")
+    (sentence,) = (line for line in text.splitlines() if "not by hash" in line)
+    assert set(re.findall(r"`(\w+)`", sentence)) == loose
+    assert "release" not in loose
+    assert ("git tag --verify" in RELEASE.read_text("utf-8")) != ("no workflow checks the signature" in text)
+
+
 def test_only_what_publishes_is_trusted() -> None:
     """Who builds has no right but to read; who publishes runs nothing but the action that does, after an approval."""
     document = read(RELEASE)
