@@ -10,6 +10,7 @@ from msgspec import structs
 from contentops.errors import StateError
 from contentops.ledger import schema
 from contentops.ledger.account import account_of, accounts_of, limit_of, limiter_of, sign_in
+from contentops.ledger.limiter import SharedLimiter, reset
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings
 from contentops.operations.content import contents
@@ -113,6 +114,8 @@ def test_accounts_of_one_key_have_one_limiter(session: LedgerSession) -> None:
     sign_in(session, later)
     names = {limiter_of(session, one) for one in (unnamed, named, account_of(API, "wrk_two"), later)}
     assert names == {unnamed.id}
+    SharedLimiter(session, unnamed.id, 10)
+    assert [reset(session, name) for name in ("later", "acme", "none")] == [True, False, False]
     other = account_of(structs.replace(API, account="other"), "wrk_three")
     assert limiter_of(session, other) != unnamed.id
 

@@ -172,8 +172,14 @@ class SharedLimiter:
 
 
 def reset(session: LedgerSession, account: str) -> bool:
-    """Forget what the limiter of an account knows; whether there was anything."""
-    return bool(session.run("DELETE FROM contentops.limiter WHERE account = %s RETURNING account", (account,)))
+    """Forget what the limiter of an account knows, which is that of its first key; whether there was anything."""
+    rows = session.run(
+        "DELETE FROM contentops.limiter WHERE account IN"
+        " (SELECT server || ' ' || split_part(fingerprint, ' ', 1) FROM contentops.account WHERE id = %s)"
+        " RETURNING account",
+        (account,),
+    )
+    return bool(rows)
 
 
 def _state(text: str, clock: float) -> LimiterState:
