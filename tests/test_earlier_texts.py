@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
 from contentops.digest import digest_text
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageError
+from contentops.execution.primitives import Stop
 from contentops.model import OnEdit
 from contentops.operations import texts as restoring
 from contentops.operations import workspace
+from contentops.operations.apply import ApplyOptions, Approval, apply
 from contentops.operations.apply_lock import hold_lock
 from contentops.planning.inputs import Choice
 from tests.fakes.api import FakeApi
+from tests.fakes.clock import run as run_virtually
 from tests.fakes.scene import Scene, blog
 from tests.repositories import cloned, in_git
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from pathlib import Path
 
     from contentops.digest import Digest
@@ -288,6 +295,37 @@ def test_a_persons_words_are_only_replaced_by_choice(site: Scene, invoke: Run) -
     done = invoke("restore", "a", "--to", first, "--on-edit", "overwrite", "--json", cwd=site.root).json
     assert site.read(done["copy"]) == edited
     assert "Take 1." in site.read(OUT)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shim is a POSIX script")
+def test_the_past_is_read_once_before_anything_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One log of the lock for all items, and none while jobs run."""
+    scene = Scene(tmp_path / "site", FakeApi(duration=30))
+    scene.write("content/blog.yaml", blog("a"))
+    scene.apply()
+    in_git(scene, "a")
+    scene.write("content/blog.yaml", blog("a", "b", "c", "d"))
+    shim, asked, real = tmp_path / "bin" / "git", tmp_path / "asked", shutil.which("git")
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\necho "$*" >> "{asked}"\nexec "{real}" "$@"\n')
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim.parent}{os.pathsep}{os.environ['PATH']}")
+    seen: list[int] = []
+
+    def run(story: Coroutine[Any, Any, Any]) -> Any:
+        seen.append(_logs(asked))
+        return run_virtually(story, scene.timeline)
+
+    world = structs.replace(scene.world(), run=run)
+    options = ApplyOptions(approval=Approval(), stop=Stop())
+    apply(scene.project, Choice(), options, confirm=lambda _: True, emit=scene.events.append, world=world)
+    assert len(scene.api.generations) == 4
+    assert (seen[-1], _logs(asked)) == (1, 1)
+
+
+def _logs(asked: Path) -> int:
+    lines = asked.read_text().splitlines() if asked.exists() else []
+    return sum(" log " in line and "contentops.lock" in line for line in lines)
 
 
 def test_without_a_text_named_those_there_are_are_listed(site: Scene, invoke: Run) -> None:

@@ -250,6 +250,10 @@ def _carry_out(
 
     project, past, shared = workspace.project, workspace.past(found.state, found.heirs), workspace.working_ledger
     cache, limiter, world = workspace.cache, workspace.limiter, workspace.world
+    submits = filter(None, (change.submit for change in plan.changes))
+    if any(step.attempt == 1 and not step.section for step in submits):
+        # It may take seconds in a long history, in which no job would be polled.
+        past.read_locks()
     plan, held = (plan, frozenset()) if shared is None else _claim(shared, plan, found.state)
 
     async def run() -> Run:

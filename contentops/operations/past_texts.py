@@ -43,6 +43,10 @@ class PastTexts:
         self._declared = declared
         self._heirs = heirs
 
+    def read_locks(self) -> None:
+        """Read the history of the lock, once for all items; else the first question about a request does."""
+        _ = self._past
+
     def text(self, digest: Digest) -> str | None:
         """The text of a record of any environment or an open entry, by its digest: from the cache, git or a file."""
         found = self._found(digest, self._files(digest))
