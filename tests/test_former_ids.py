@@ -279,3 +279,20 @@ def test_a_kill_while_an_old_id_asks_for_the_same_pays_once(tmp_path: Path) -> N
             left.apply()
             assert (what, len(left.api.generations)) == (what, 2)
             assert left.plan().empty, what
+
+
+def test_a_text_that_was_made_under_a_former_id_is_no_edit_there(tmp_path: Path) -> None:
+    """The lock and the file of before came back: the server has the later text, which the cache knows by its first id."""
+    scene = Scene(tmp_path, FakeApi(duration=30, auto_save=False))
+    _write(scene, "a", 2026)
+    scene.apply()
+    before = {path: scene.read(path) for path in ("contentops.lock", "out/a.md")}
+    _write(scene, "a", 2027)
+    scene.apply()
+    for path, text in before.items():
+        (scene.root / path).write_text(text, "utf-8")
+    for old, new in ("ab", "bc"):
+        move_record(scene.project, old, new)
+    _write(scene, "c", 2026)
+    (change,) = scene.plan(refresh=True).changes
+    assert "recorded-before" in {reason.kind for reason in change.reasons}

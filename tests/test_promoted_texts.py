@@ -108,6 +108,21 @@ def test_a_promoted_text_that_no_one_has_is_replaced_by_no_other(tmp_path: Path)
     assert not (prod.root / "live/a.md").exists()
 
 
+def test_words_there_that_a_promotion_would_replace_are_named_as_such(tmp_path: Path) -> None:
+    """The file is as it was written: what stands in the way is the content, and both answers are a way out."""
+    staging, prod = rooms(tmp_path, "a")
+    prod.apply()
+    content = prod.record("a").content_id
+    prod.api.edit(content, "## Introduction\n\nTheir words.\n\n## Closing\n\nTake 1.\n")
+    staging.write("content/b.yaml", blog("a", year=2027))
+    staging.apply()
+    change = only(prod.plan(refresh=True, on_edit=OnEdit.MERGE))
+    assert (change.blocked, content in change.hint) == ("edited-there", True)
+    assert "edited here" not in change.hint
+    assert results(prod.apply(on_edit=OnEdit.KEEP)) == {"a": "done"}
+    assert "Their words." in body(prod, "live/a.md")
+
+
 def test_a_text_that_was_declined_does_not_come_back(tmp_path: Path) -> None:
     """A person kept the file in its place: what was in the file last is what is wanted."""
     staging, prod = by_hand(tmp_path)

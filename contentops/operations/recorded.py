@@ -45,7 +45,9 @@ def _is_in_question(found: PlanInputs, record: Record | None, remote: Remote) ->
 
 def _made(workspace: Workspace, found: PlanInputs, asked: Mapping[ItemId, Remote]) -> dict[ItemId, RecordedTexts]:
     """The texts that jobs made for these items, as far as the cache has them."""
-    names = {name: id_ for id_ in asked for name in (id_, found.state.records[id_].moved_from) if name}
+    former: dict[str, ItemId] = {old: id_ for id_ in asked for old in found.state.records[id_].former_ids}
+    # An id that another item has by now is that one's.
+    names = former | {id_: id_ for id_ in asked}
     texts: dict[ItemId, RecordedTexts] = {}
     for kept in workspace.cache.paid_texts():
         id_ = names.get(kept.about.item)

@@ -138,8 +138,12 @@ def _as_promotion(held: BodyAnswer, item: ItemSides, offer: Offer, why: tuple[Re
         return block(held.blocked, hint + f"`--on-edit overwrite` takes `{theirs}` in its place", reasons=why)
     if held.steps or held.blocked not in _EDITED:
         return held
-    hint = f"`{ours}` was edited here, and `{theirs}` is to take its place; `--on-edit keep` or `overwrite`, or make "
-    return block("edited", hint + "one text of both in each of them; they are not merged", reasons=(*why, *edit(item)))
+    hint = f"and `{theirs}` is to take its place; `--on-edit keep` or `overwrite`, or make one text of both in each of "
+    if item.remote is not None and item.is_edited_there and not item.is_edited:
+        edited = f"content `{item.remote.content_id}` was edited in WriterzRoom"
+        return block("edited-there", f"{edited}, {hint}them; they are not merged", reasons=held.reasons)
+    edited = f"`{ours}` was edited here"
+    return block("edited", f"{edited}, {hint}them; they are not merged", reasons=(*why, *edit(item)))
 
 
 def _carried(item: ItemSides, offer: Offer) -> tuple[str, ...]:
