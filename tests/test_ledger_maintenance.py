@@ -10,8 +10,9 @@ import pytest
 
 from contentops.errors import ContentopsError, Refused
 from contentops.ledger import maintenance, roles, schema
-from contentops.ledger.account import account_of, sign_in
+from contentops.ledger.account import account_of, limiter_of, sign_in
 from contentops.ledger.entries import EntryWriter
+from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.reading import read_rows
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
@@ -27,6 +28,23 @@ if TYPE_CHECKING:
 
 API = ApiSettings(base_url=SERVER, account="acme")
 NEXT = "ALTER TABLE contentops.entry ADD COLUMN colour text NOT NULL DEFAULT 'none'"
+
+
+def test_a_limiter_that_holds_everyone_back_can_be_reset(invoke: Run, database: str) -> None:
+    """After a clock that was wrong, or a wait that a server no longer needs; asked before, and only of an account."""
+    env = {"CONTENTOPS_LEDGER": database}
+    with LedgerSession(database) as session:
+        schema.prepare(session)
+        account = account_of(ApiSettings(base_url=SERVER, account="acme"), "key")
+        sign_in(session, account)
+        limiter = SharedLimiter(session, limiter_of(session, account), 10)
+        limiter.throttled(0.0, 3600.0)
+        assert limiter.take(1, 0.0) == 0
+        assert invoke("ledger", "reset-limit", "acme", env=env).code == 4
+        assert invoke("ledger", "reset-limit", "other", "--yes", env=env).code == 64
+        assert limiter.take(1, 0.0) == 0
+        done = invoke("ledger", "reset-limit", "acme", "--yes", env=env)
+        assert (done.code, limiter.take(1, 0.0)) == (0, 1), done.stderr
 
 
 @pytest.fixture

@@ -65,10 +65,11 @@ def restored(address: str, *, nothing_lost: bool = False) -> tuple[str, ...]:
 def reset_limit(address: str, account: str) -> None:
     """Forget what was sent for an account and until when all hold back. Raises UsageError for an unknown one."""
     with opened(address) as session:
-        if not limiter.reset(session, account):
-            known = ", ".join(f"`{visible(one.id)}`" for one in maintenance.overview(session).accounts)
-            hint = f"the ledger knows {known}" if known else "no account has used this ledger"
-            raise UsageError(f"no requests are counted for account `{visible(account)}`", code="no-account", hint=hint)
+        known = [one.id for one in maintenance.overview(session).accounts]
+        if not limiter.reset(session, account) and account not in known:
+            named = ", ".join(f"`{visible(one)}`" for one in known)
+            hint = f"the ledger knows {named}" if named else "no account has used this ledger"
+            raise UsageError(f"the ledger knows no account `{visible(account)}`", code="no-account", hint=hint)
 
 
 def grant(address: str, role: str, *, work: bool) -> tuple[Privilege, ...]:
