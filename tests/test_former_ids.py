@@ -14,7 +14,7 @@ from contentops.model import ItemId
 from contentops.operations.history import history
 from contentops.operations.records import move_record
 from tests.clones import NOBODY
-from tests.fakes.api import FakeApi
+from tests.fakes.api import FakeApi, on
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, know_server, quick_folder, results
 from tests.plans import make_record
@@ -296,3 +296,17 @@ def test_a_text_that_was_made_under_a_former_id_is_no_edit_there(tmp_path: Path)
     _write(scene, "c", 2026)
     (change,) = scene.plan(refresh=True).changes
     assert "recorded-before" in {reason.kind for reason in change.reasons}
+
+
+def test_a_new_item_does_not_take_the_name_of_an_open_submit(tmp_path: Path) -> None:
+    """What became of it is not known, and it went with its item to another id: the new one pays for its own."""
+    scene = Scene(tmp_path, FakeApi(duration=30, request_ids="ignore", auto_save=False))
+    _two(scene, a=2026, z=2020)
+    scene.apply()
+    _two(scene, a=2027, z=2020)
+    scene.api.fault(on("submit", 3), "504")
+    assert results(scene.apply()) == {"a": "unknown"}
+    move_record(scene.project, "a", "b")
+    _two(scene, a=2027, b=2027, z=2020)
+    assert results(scene.apply()) == {"a": "done", "b": "unknown"}
+    assert scene.entry("b").request_id != scene.record("a").request_id
