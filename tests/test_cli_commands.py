@@ -51,8 +51,12 @@ def applied(demo: Path, invoke: Run) -> Path:
         ({"replace": ("a", "b", "c")}, "contentops apply --env x --replace c --var y=1"),
         ({"canary": 1, "select": ("tag:t",)}, "contentops apply --env x --select b --select c --var y=1"),
         ({"resubmit_unknown": True}, "contentops apply --env x --var y=1"),
+        (
+            {"reviewed": "plan.json", "checksum": "sha256:0"},
+            "contentops apply --env x --var y=1 --reviewed plan.json --checksum sha256:0",
+        ),
     ],
-    ids=["as typed", "replaced", "canary", "unknown"],
+    ids=["as typed", "replaced", "canary", "unknown", "reviewed"],
 )
 def test_the_command_that_goes_on_pays_nothing_again(given: dict[str, Any], expected: str) -> None:
     """Of what was chosen to be paid only that is asked for again which has not come."""

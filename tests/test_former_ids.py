@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.running import Run as Invoke
+
 
 def _write(scene: Scene, item: str, year: int, moved: str = "") -> None:
     inputs = f"{{topic: 'All about it in {year}', target_audience: readers}}"
@@ -310,3 +312,19 @@ def test_a_new_item_does_not_take_the_name_of_an_open_submit(tmp_path: Path) -> 
     _two(scene, a=2027, b=2027, z=2020)
     assert results(scene.apply()) == {"a": "done", "b": "unknown"}
     assert scene.entry("b").request_id != scene.record("a").request_id
+
+
+def test_a_typo_in_the_new_id_of_a_pair_is_shown_with_what_it_costs(tmp_path: Path, invoke: Invoke) -> None:
+    """The plan creates the item beside the one it was, until the pair names the id that the hint names."""
+    scene = Scene(tmp_path, FakeApi(duration=30))
+    _write(scene, "old", 2026)
+    scene.apply()
+    _write(scene, "new", 2027, "moved: [{from: old, to: nwe}]\n")
+    shown = invoke("plan", cwd=tmp_path)
+    assert "+ new" in shown.stdout
+    assert "`moved` leads to `nwe`, which is not declared" in shown.stderr
+    assert "did you mean `new`?" in shown.stderr
+    assert "`new` is generated as a new item, for its price" in " ".join(shown.stderr.split())
+    _write(scene, "new", 2027, "moved: [{from: old, to: new}]\n")
+    shown = invoke("plan", cwd=tmp_path)
+    assert ("+ new" in shown.stdout, "moved-to-nothing" in shown.stderr) == (False, False)

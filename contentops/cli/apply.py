@@ -131,11 +131,11 @@ def command(
     manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json, events=place)
     manner = structs.replace(manner, detach=detach, world=world)
     if plan_file is None:
-        again = going_on(session.option(), session.variables, {**chosen, "reviewed": reviewed, "branch": branch})
+        typed = {**chosen, "reviewed": reviewed, "checksum": checksum, "branch": branch}
+        again = going_on(session.option(), session.variables, typed)
         ceiling = _ceiling(session.path(reviewed), checksum) if reviewed else None
         options = structs.replace(options, inputs={"variables": session.variables, **chosen}, ceiling=ceiling)
-        choice = choice_of(**chosen, markers=conflicts == "markers")
-        return carry_out(session.project(), choice, options, manner, again)
+        return carry_out(session.project(), choice_of(**chosen, markers=conflicts == "markers"), options, manner, again)
     for name, given in (("--conflicts", conflicts == "markers"), ("--reviewed", reviewed)):
         if given:
             raise click.UsageError(f"PLAN is what was reviewed; `{name}` is for an apply that makes its own plan")

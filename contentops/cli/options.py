@@ -305,7 +305,7 @@ def flags_of(inputs: Mapping[str, Json]) -> list[str]:
     flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
     for name in ("select", "exclude", "replace"):
         flags += [f"--{name} {shlex.quote(str(each))}" for each in inputs.get(name) or ()]
-    for name in ("on_edit", "changed_from", "canary", "reviewed", "branch"):
+    for name in ("on_edit", "changed_from", "canary", "reviewed", "checksum", "branch"):
         if inputs.get(name):
             flags.append(f"--{name.replace('_', '-')} {shlex.quote(str(inputs[name]))}")
     flags += [f"--{name.replace('_', '-')}" for name in _FLAGS if inputs.get(name)]

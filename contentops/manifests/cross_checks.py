@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.documents.paths import OWN_ENDINGS, collision_key, folders, is_own
-from contentops.errors import Diagnostic, Severity, did_you_mean
+from contentops.errors import Diagnostic, Severity, did_you_mean, nearest
 from contentops.manifests.discover import glob_matcher
 from contentops.manifests.problems import counted
 from contentops.model import ItemId
@@ -217,17 +217,21 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
             yield _at(sources, "bad-moved", message, entry.location, "rename the item, or remove the pair")
         if complete and entry.new not in declared and entry.new != entry.old:
             message = f"`moved` leads to `{entry.new}`, which is not declared"
-            hint = did_you_mean(
-                entry.new,
-                sorted(declared - news.keys()),
-                "remove the pair if the item was removed; else declare the item under its new id",
-            )
+            hint = _hint_to_nothing(entry.new, sorted(declared - news.keys()))
             found = _at(sources, "moved-to-nothing", message, entry.location, hint)
             yield structs.replace(found, severity=Severity.WARNING)
     for ring in _rings(moved):
         shown = " -> ".join([*(f"`{entry.old}`" for entry in ring), f"`{ring[0].old}`"])
         hint = "give one of them a new id; its old one is free for another item after the next apply"
         yield _at(sources, "bad-moved", f"`moved` goes round in a ring: {shown}", ring[0].location, hint)
+
+
+def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
+    """What to do about a pair whose `to` is not among the declared ids that no other pair leads to."""
+    if close := nearest(new, declared):
+        cost = f"as it stands the pair moves nothing, and without a text yet `{close}` is generated as a new item"
+        return f"did you mean `{close}`? {cost}, for its price; remove the pair if the item was removed"
+    return "remove the pair if the item was removed; else declare the item under its new id"
 
 
 def _rings(moved: Iterable[Moved]) -> Iterator[list[Moved]]:
