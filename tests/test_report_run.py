@@ -97,12 +97,12 @@ def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
     [
         pytest.param(
             make_run(stopped="unauthorized"),
-            "Next: put right what stopped the run, then `contentops apply`; what was paid for is kept",
+            "Next: correct what stopped the run, then `contentops apply`; what was paid for is kept",
             id="unauthorized",
         ),
         pytest.param(
             make_run(make_outcome(result=Result.FAILED)),
-            "Next: put right why it failed (see above), then `contentops apply`, which tries once more",
+            "Next: correct what made it fail (see above), then `contentops apply`, which tries once more",
             id="failed",
         ),
         pytest.param(

@@ -37,7 +37,7 @@ def base_commit(root: str, environ: Mapping[str, str]) -> str:
 
 
 def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, ...]:
-    """What those settings say otherwise than in the base of the pull request.
+    """Notes on those settings that differ from the base of the pull request.
 
     Where that cannot be found out, one note says so. None where this is no pull request.
     """

@@ -79,7 +79,7 @@ def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead
 
 
 def _keep_one(github: GitHub, number: int, author: str, marker: str, body: str) -> Posted | None:
-    """Looks again: a run beside this one may have posted too. The oldest comment stays, with the newest run's plan."""
+    """Keep one comment where two runs posted at once: the oldest one, with the newest run's plan."""
     mine = [comment for line, comment in _ours(github, number, author) if line == marker]
     if not mine:
         return None

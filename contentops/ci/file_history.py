@@ -68,7 +68,7 @@ def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
 
 
 def no_history(root: str) -> str:
-    """Why git may lack texts that it has elsewhere, and what would bring them; empty where it has all there is."""
+    """Why this clone may lack texts, and what brings them; empty where it has the whole history."""
     try:
         shallow = run_git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
     except (UsageError, GitFailed):

@@ -144,11 +144,11 @@ def command(
 
 def _check_flags(*, detach: bool, of_run: bool, of_queue: bool, of_plan: bool) -> None:
     if of_plan:
-        raise click.UsageError("`--checksum` is that of the plan in `--reviewed FILE`")
+        raise click.UsageError("`--checksum` needs `--reviewed FILE`: it is the checksum of that plan")
     if detach and of_run:
         raise click.UsageError("`--events` and `--deadline` are about a run; `--detach` only queues")
     if of_queue and not detach:
-        raise click.UsageError("`--priority` is about what `--detach` queues")
+        raise click.UsageError("`--priority` needs `--detach`: it says how early workers take what is queued")
 
 
 WAIT = 1.0

@@ -56,7 +56,7 @@ def validate(session: Session) -> None:
 @click.command("doctor", short_help="Check that everything needed is in place.")
 @server_options
 def doctor(session: Session) -> int:
-    """Check settings, folders, state, key and server, and say how to put right what is wrong.
+    """Check settings, folders, state, key and server, and say how to repair what is wrong.
 
     Asks the server for free lists only; spends nothing. Exits with 1 if a check failed.
     """

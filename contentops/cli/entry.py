@@ -47,7 +47,7 @@ COMMANDS: Mapping[str, str] = {
     "show": "Show one item as it is sent, or a plan file.",
     "diff": "Show how an item's file differs from another text of it.",
     "restore": "Put an earlier text back into an item's file.",
-    "state": "Look at, and put right, what contentops knows it made.",
+    "state": "Inspect and repair the recorded state.",
     "ledger": "Keep what several machines share in order.",
     "catalog": "Fetch and show what a server offers: templates, styles, verticals, brand voices.",
     "content": "Show what the account has stored, and tidy it.",

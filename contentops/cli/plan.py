@@ -64,7 +64,7 @@ def command(
     if approve_credits is not None and max_credits is None:
         raise click.UsageError("`--approve-credits` needs `--max-credits`: a plan spends nothing")
     if checksum and not reviewed:
-        raise click.UsageError("`--checksum` is that of the plan in `--check FILE`")
+        raise click.UsageError("`--checksum` needs `--check FILE`: it is the checksum of that plan")
     if reviewed:
         left = _left(session, reviewed, checksum, chosen)
         if found := _review(left, max_credits, approve_credits):

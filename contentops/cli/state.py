@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, State
 
 
-@click.group("state", cls=Group, short_help="Look at, and put right, what contentops knows it made.")
+@click.group("state", cls=Group, short_help="Inspect and repair the recorded state.")
 def command() -> None:
-    """Look at, and put right, what contentops knows it made.
+    """Inspect and repair the recorded state.
 
     None of these commands generates, spends, or touches an output file.
     """

@@ -93,7 +93,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         )
 
     def is_of(self, draft: Draft) -> bool:
-        """Whether this is the draft's body as its item had it stored, whatever became of it on the server.
+        """Whether the item stored the draft's body here, even if the server changed it since.
 
         Under another id of the item the request that brought it tells.
         """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ContentOwners:
-    """The owners of contents by their ids: as the states and the contents' own metadata say, and as the run goes on.
+    """The owners of contents by their ids: from all locks, the contents' metadata, and what this run saved.
 
     `lineage` and `environment` are those of the state here. Without a lineage, metadata tells nothing.
     """

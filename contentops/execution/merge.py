@@ -53,7 +53,7 @@ def merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Obse
 
 
 def _with_section(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> Standing:
-    """With the file's text that has the section in it that a job made again. Raises Ended where it cannot be taken."""
+    """The standing with the new section put into the file's text. Raises Ended where it cannot be put there."""
     text, record = standing.text, standing.recorded
     assert text is not None
     if standing.merged is not None:
@@ -76,7 +76,7 @@ def _with_section(ctx: Context, item: Item, standing: Standing, step: Write, see
     return structs.replace(standing, merged=MergedBody(body, generated=generated or ""))
 
 
-_AGAIN = "run `contentops plan` to see where it stands"
+_AGAIN = "run `contentops plan` to see what to do"
 
 
 def _joined(ctx: Context, standing: Standing, step: Write, edited: str) -> str:
@@ -91,7 +91,7 @@ def _joined(ctx: Context, standing: Standing, step: Write, edited: str) -> str:
     found = merge_edits(base, edited, theirs)
     if found.body is None and not step.marks:
         message = f"`{step.target}` changed while this ran, and meets an edit made in WriterzRoom"
-        raise Ended(Result.BLOCKED, message, "run `contentops plan --refresh` to see where it stands")
+        raise Ended(Result.BLOCKED, message, "run `contentops plan --refresh` to see what to do")
     return found.marked() if found.body is None else found.body
 
 

@@ -189,7 +189,7 @@ async def _fetch_paid(ctx: Context, item: Item, place: JobPlace, entry: OpenEntr
 
 
 def _other_item(item: Item, entry: OpenEntry, content: Content) -> str:
-    """The item whose text a content is by what was saved with it, where that is another one; empty: it may be ours."""
+    """The other item that a content names in its metadata; empty: it names none, or this one."""
     record = item.change.record
     ours = {"", entry.item, item.id, *(record.former_ids if record is not None else ())}
     owner = StoredContent.of(content).item

@@ -51,7 +51,7 @@ def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
 
 
 def named(ctx: Context, standing: Standing, entry: OpenEntry) -> Iterator[OpenEntry]:
-    """A submit as it is named today, and as it was while its item had other ids that are no item's now."""
+    """A submit under its request id of today, then under those of its item's former ids that no item has now."""
     yield entry
     for old in standing.former_ids:
         if not ctx.run.is_recorded(old):
@@ -113,7 +113,7 @@ def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
 
 
 def turned_down(ctx: Context, place: JobPlace, failure: Failure) -> Ended:
-    """The end of an item whose submit was turned down, and of the run where that says something about all of them."""
+    """How an item ends whose submit was refused; stops the run where every other submit would be refused too."""
     place.leave()
     if failure.kind is FailureKind.THROTTLED:
         return Ended(Result.PENDING)

@@ -20,7 +20,7 @@ WHY = "not submitted: the ledger was restored, and this server cannot say whethe
 
 
 def hold_forgotten(ctx: Context, place: JobPlace, standing: Standing, entry: OpenEntry) -> None:
-    """Record a submit as unknown that may have been sent before, where the server cannot say; raises Ended then.
+    """Record a submit as unknown if it may have been sent before and the server cannot say; raises Ended then.
 
     What follows a text that was paid for in this run was not sent before.
     """

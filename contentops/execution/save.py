@@ -82,7 +82,7 @@ def _draft(ctx: Context, item: Item, standing: Standing, step: Save) -> Draft:
 
 
 async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: Digest) -> Draft | None:
-    """The draft, if the stored content is what we last knew, or is to be replaced; None: it is gone, or another's.
+    """The draft, if it may be saved over the stored content; None: that is gone, or belongs to another item.
 
     Raises Ended where a person edited it in WriterzRoom.
     """

@@ -1,4 +1,4 @@
-"""The look at a text that was just saved: what the server made of it, and under which stamp it is now."""
+"""Fetches a text that was just saved: what the server changed in it, and its stamp."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOON = 10.0
 
 
 async def verify(ctx: Context, draft: Draft) -> Standing:
-    """Fetch what was saved a moment ago, and record it where it is not what was sent, or under which stamp it is.
+    """Fetch what was just saved; record its stamp, and its text where the server changed it.
 
     A server that keeps texts as they are and stamps them is looked at once. Nothing that happens here is a failure of
     the save, which is on record.

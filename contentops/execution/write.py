@@ -66,7 +66,7 @@ def promote(ctx: Context, step: Promote) -> Text:
         text = ""
     if digest_bytes(text.encode()) != step.expects:
         message = f"`{step.path}`, whose text was to be taken, changed while this ran"
-        raise Ended(Result.BLOCKED, message, "run `contentops plan` to see where it stands")
+        raise Ended(Result.BLOCKED, message, "run `contentops plan` to see what to do")
     found = split(text)
     ctx.cache.keep_body(step.body, found.body)
     entries = written_entries(text, step.carries)
@@ -88,7 +88,7 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
         raise Ended(
             Result.BLOCKED,
             f"`{step.target}` was edited by hand since this text was first written into it; the text is kept",
-            "run `contentops plan` to see where it stands",
+            "run `contentops plan` to see what to do",
         )
     copy = ""
     if stands and seen.file != step.expects:
@@ -165,7 +165,7 @@ def _title_of_ours(step: Write, known: Record | None) -> str:
 
 
 def _agreed(ctx: Context, record: Record, remote: Remote) -> Record:
-    """The record where the file has what the server has; from another stamp on, that is an edit again."""
+    """The record of a file that now equals the stored text; a later stamp of that is a new edit."""
     known = record.saved or Saved()
     title = title_digest(remote.title) if remote.title else known.title
     saved = Saved(title=title, body=remote.body, server_title=title, server_body=remote.body, stamp=remote.stamp)
@@ -221,7 +221,7 @@ def _changed(target: str) -> Ended:
     return Ended(
         Result.BLOCKED,
         f"`{target}` changed while this ran; the new text is kept",
-        "run `contentops plan` to see where it stands",
+        "run `contentops plan` to see what to do",
     )
 
 

@@ -33,8 +33,7 @@ _PROVEN = "proven"
 _DATABASE = """
 SELECT concat_ws(' ', (SELECT system_identifier FROM pg_control_system()),
   left(pg_walfile_name(pg_current_wal_lsn()), 8), (SELECT oid FROM pg_database WHERE datname = current_database()))"""
-"""What tells a database from the one that a backup or a replica puts in its place: of a restored one PostgreSQL begins
-a new timeline."""
+"""Changes when a replica or another database takes the place of this one: PostgreSQL then begins a new timeline."""
 _NOTICE = """
 WITH other AS (
   UPDATE contentops.fact SET value = to_jsonb(%(mark)s::text), changed_at = now()

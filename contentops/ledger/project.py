@@ -133,7 +133,7 @@ class ProjectLedger(ReadLedger):
         return withdraw(self._runner.session, requests)
 
     def move_texts(self, old: str, new: str) -> None:
-        """Keep the texts of one server as those of another: it is reached otherwise now."""
+        """Move the kept texts to the new address of their server."""
         values = {"lineage": self._owner.lineage, "old": old, "new": new}
         self._session.run(
             "UPDATE contentops.text SET server = %(new)s WHERE lineage = %(lineage)s AND server = %(old)s", values

@@ -161,7 +161,7 @@ class UnusableRow(Struct, frozen=True):
 def deposit(
     runner: Runner, owner: EntryOwner, submits: Iterable[Deposited], *, priority: int = 0
 ) -> frozenset[RequestId]:
-    """Queue submits; which ones: not those that anyone has asked for before. Those of a higher priority go first.
+    """Queue submits, and return those that are new: no one asked for them before. A higher priority goes first.
 
     They go in chunks, each whole: where one is missing, the same deposit again adds it.
     """

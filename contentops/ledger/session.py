@@ -32,10 +32,10 @@ _GONE = "nothing that pays has left since; jobs stay open: run it again when the
 PATIENCE = 60.0
 """Seconds for which a ledger may be away before the run ends, where nothing else is said."""
 STILL = 2 / 3
-"""The part of that after which a process that no longer says that it goes on gives no sign of life."""
+"""The part of that time after which a process whose event loop hangs no longer keeps its session."""
 OVERDUE = 5.0
-"""Seconds after which someone who waits for an answer is asked whether to go on, and by which a client waits longer
-than a statement may take."""
+"""Seconds after which a wait for an answer asks whether to go on; also what a client waits beyond the time limit of a
+statement."""
 WATCH = 0.5
 """Seconds between two looks at how long an answer takes."""
 UNFINISHED = 5
@@ -66,7 +66,7 @@ class LedgerAway(NotShared):
 
 
 class LedgerDenied(LedgerAway):
-    """The ledger lets no one in who comes like this, now or later."""
+    """The ledger refuses this address or role, and waiting does not help."""
 
     code = "ledger-denied"
     exit_code = ExitCode.ERROR
@@ -111,7 +111,7 @@ class LedgerSession:
         self._moved: float | None = None
         """When the process last said that it goes on; None: it never says so."""
         self._asked: tuple[psycopg.Connection[Row], float] | None = None
-        """What an answer is waited for on, and since when."""
+        """The connection whose answer is awaited, and since when."""
         self.heeded = False
         """Whether someone is woken by its notices."""
         self._channels: list[str] = []

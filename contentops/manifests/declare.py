@@ -241,7 +241,7 @@ _Places = dict[int, tuple[str, str, str]]
 
 
 class _Pattern(Struct, frozen=True):
-    """How outputs follow from ids: the ending of the names, and whether a new manifest says so; empty: they do not."""
+    """The ending with which ids become outputs, and whether a new manifest has to state that; empty: they do not."""
 
     ending: str = ""
     is_new: bool = False
@@ -275,7 +275,7 @@ def _pattern(manifest: Manifest, texts: Iterable[Existing]) -> _Pattern:
 
 
 def _composed(manifest: Manifest, pattern: list[str], entries: Iterable[_Entry]) -> tuple[str, str, _Places]:
-    """What is there, what is added to it, and what each line of that belongs to; a new one begins with `pattern`."""
+    """The manifest as it is, the text to add, and the entry of each added line. `pattern` begins a new manifest."""
     before = manifest.text or ""
     indent = _indent(manifest.path, before)
     newline = "\r\n" if "\r\n" in before else "\n"

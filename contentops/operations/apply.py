@@ -80,7 +80,7 @@ class ApplyOptions(Struct, frozen=True, kw_only=True):
     last: LastPlan | None = None
     """What remembers that there is nothing to do."""
     priority: int = 0
-    """What is queued goes before what has a lower one."""
+    """Workers take a higher one first."""
     branch: str = ""
     """Where the results will be pushed to: with one, and under CI, it is looked at before anything is submitted."""
 
@@ -306,7 +306,7 @@ def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, froze
 
 
 def _left_to_others(plan: Plan, lost: Collection[RequestId]) -> Plan:
-    """The plan without what needs these submits: another process works on them."""
+    """The plan in which changes that need these submits are pending: another process works on them."""
     if not lost:
         return plan
     changes: list[Change] = []

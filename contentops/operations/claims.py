@@ -52,7 +52,7 @@ TICK = 0.05
 IDLE = 0.5
 """Seconds between two claims while nothing is there to be claimed: the work of a runner that dies is seen by then."""
 QUIET = 10.0
-"""The same while no one else works for the account either: what is queued is heard of."""
+"""The same while no one else works for the account: a deposit wakes the worker."""
 RESTORED = 5.0
 """Seconds between two looks whether the ledger was restored."""
 REST = 300.0

@@ -67,7 +67,7 @@ def credentials(api: ApiSettings, world: World) -> Credentials:
 async def find_in_turn(
     client: Client, limiter: AccountLimiter, stopped: Callable[[], bool], *, again: bool = False
 ) -> FoundApi | Failure | None:
-    """Where the API is: where that is not known yet, or `again`, asked when the limit lets it, request by request.
+    """Where the API is. If that is not known, or `again`: searched for, each request within the limit.
 
     None where it was stopped before, or the limit lets nothing go for longer than its minute: a run says why.
     """

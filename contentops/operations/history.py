@@ -153,7 +153,7 @@ def made(project: Project, state: State, past: Past, runs: Sequence[KeptReport])
 
 
 def paid_by_others(project: Project, state: State, records: Iterable[Record]) -> frozenset[RequestId]:
-    """The submits among these that another environment paid for, whose text was in the cache: it counts them."""
+    """The submits among these that another environment paid for and counts; their text came from the cache."""
     strange = [one for one in records if not is_answer(one, state.lineage, project.environment)]
     if not strange:
         return frozenset()

@@ -53,8 +53,10 @@ def address(project: Project, world: World) -> str:
     if trust.LEDGER in environ:
         if stated := environ[trust.LEDGER].strip():
             return stated
-        message = f"`{trust.LEDGER}` is set and empty: without its ledger, what others paid for is paid for again"
-        hint = "give it the address, such as a secret of CI that is missing; unset it where there is to be no ledger"
+        message = (
+            f"`{trust.LEDGER}` is set and empty: without the ledger, texts of other machines would be paid for again"
+        )
+        hint = "set it to the address (in CI, the secret may be missing), or unset it to run without a ledger"
         raise Refused(message, code="ledger-address", hint=hint)
     url = project.ledger
     if beyond := beyond_plain(url):

@@ -96,7 +96,7 @@ def _plan_of_file(
     ids = {record.id for record in saved_records(found) if record.id in known} if known else set()
     found = structs.replace(found, remote=look.at(found, ids) if ids else None)
     if look.trouble:
-        raise ApiError(look.trouble, hint="the plan file is about an edit made there; run `contentops apply` again")
+        raise ApiError(look.trouble, hint="run `contentops apply` again: the plan file acts on an edit in WriterzRoom")
     made = compare_file(found, reviewed)
     if refused(made):
         return found, made

@@ -1,4 +1,4 @@
-"""WorkNumbers of a worker for a dashboard, in the Prometheus text format.
+"""The numbers of a worker for a dashboard, in the Prometheus text format.
 
 They are gathered where the worker works and shown from a thread, so that no scrape waits for a worker or asks a ledger.
 """

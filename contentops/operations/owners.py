@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def content_owners(project: Project, state: State) -> ContentOwners:
-    """Who is asked whose a content is; takes in what contents say of themselves. `state` is that of the project."""
+    """The owners of the stored contents, by all locks and by the contents' metadata. `state` is that of the project."""
     return ContentOwners(recorded_owners(project, state), lineage=state.lineage, environment=project.environment)
 
 

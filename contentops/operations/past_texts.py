@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class PastTexts:
-    """What the cache and git have of earlier texts; git is asked again for each, and only where the cache lacks it."""
+    """Earlier texts from the cache, else from git, which is asked for each text that the cache lacks."""
 
     def __init__(
         self,

@@ -239,13 +239,13 @@ class _Edited:
         return self._store.state
 
     def give_up(self, entries: Iterable[OpenEntry]) -> None:
-        """No plan brings the texts of these submits by itself any more. Raises StateError where that cannot be kept."""
+        """Give up the texts of these submits: no later plan uses them. Raises StateError where that cannot be kept."""
         for entry in entries:
             if entry.state is JobState.PAID:
                 self._cache.give_up(entry.server, entry.digest, entry.request_id)
 
     def move_texts(self, old: str, new: str) -> None:
-        """Keep the texts that others paid for on a server, which is reached otherwise now."""
+        """Move the texts that others paid for to the new address of their server."""
         if self._ledger is not None:
             self._ledger.move_texts(old, new)
 

@@ -224,7 +224,7 @@ def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:
 
 
 def forget_plan(project: Project) -> None:
-    """Let the next plan be made: something is known now that no file says. Where that fails, it shows later."""
+    """Forget the last plan, since something changed that no file shows. Raises nothing."""
     LastPlan(project.root, Asked(environment=project.environment), started=0).forget()
 
 

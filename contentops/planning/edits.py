@@ -178,7 +178,7 @@ def foreign_hint(item: ItemSides, path: str) -> str:
     """What to do about a file at `path` that the item does not own."""
     owner = item.inputs.owners.get(collision_key(path))
     if owner in item.inputs.specs:
-        return f"`{path}` belongs to `{owner}`, which goes elsewhere; apply that first"
+        return f"`{path}` belongs to `{owner}`, which moves to another path; apply that first"
     rest = ", `--on-edit overwrite` replaces it, or move it away" if item.spec.request.template else ", or move it away"
     if owner is not None:
         moved = f"`moved: [{{from: {owner}, to: {item.spec.id}}}]` hands it over with its record"

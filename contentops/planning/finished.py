@@ -21,7 +21,7 @@ class FinishedText(Struct, frozen=True, kw_only=True):
     title: str = ""
     request_id: str = ""
     given_up: bool = False
-    """A person gave it up: it tells only which attempts there were."""
+    """A person gave it up: it only counts as an attempt."""
 
 
 def stored_text(item: ItemSides) -> FinishedText | None:

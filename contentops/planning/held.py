@@ -102,7 +102,7 @@ def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
 
 
 def _under_other_names(inputs: PlanInputs, change: Change, queued: Queued) -> Iterator[HeldEntry]:
-    """Queued submits whose text a change brings otherwise: of its item, or of one that does not ask for it any more."""
+    """Queued submits that a change makes needless: of its item, or of one that no longer asks for their text."""
     step = change.submit
     if change.spec is None or not (step is not None or change.action in _ANSWERS) or (step and step.section):
         return

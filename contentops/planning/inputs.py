@@ -133,13 +133,13 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def carriers(self) -> Mapping[RequestId, ItemId]:
-        """The item that has what came, or is to come, of a submit now, whatever its id was then."""
+        """By request id, the item that has the result of the submit today, or waits for it."""
         found = {entry.request_id: entry.item for entry in self.state.entries.values()}
         return found | {record.request_id: record.id for record in self.state.records.values() if record.request_id}
 
     @functools.cached_property
     def heirs(self) -> Mapping[Digest, ItemId]:
-        """By request, the one item that the text of an item which is gone may serve: a new one, where one asks."""
+        """By request, the one item that may take the text of a removed item: a new item first."""
         found: dict[Digest, ItemId] = {}
         records = self.state.records
         for spec in sorted(self.desired.specs, key=lambda spec: spec.id in records):

@@ -71,7 +71,7 @@ _PAID = frozenset({"generated", "unwritten"})
 
 
 def _in_no_file(number: int) -> Iterator[str]:
-    """Why texts that were paid for are not where a reader looks for them."""
+    """How many of the paid texts are in no file, and why."""
     if number:
         why = "its item was gone, its request had changed, its checks failed, or its run was killed"
         where = "`contentops history ITEM` shows where the text is"

@@ -269,13 +269,13 @@ def _pending(run: Run) -> Iterator[str]:
 
 def _next(run: Run, again: str, option: str) -> str:
     if run.stopped in {"unauthorized", "first-contact", "refused-submits", "no-connection"}:
-        return f"put right what stopped the run, then {again}; what was paid for is kept"
+        return f"correct what stopped the run, then {again}; what was paid for is kept"
     if run.stopped:
         return f"{again} goes on where this run stopped"
     if run.count(Result.UNKNOWN):
         return f"`{command('state resolve', option)}` shows what is unknown and what to do, then {again}"
     if run.count(Result.FAILED):
-        return f"put right why it failed (see above), then {again}, which tries once more"
+        return f"correct what made it fail (see above), then {again}, which tries once more"
     if run.count(Result.LATE):
         return f"see the hints of what is late, then {again}"
     if run.count(Result.PENDING):

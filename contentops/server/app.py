@@ -288,7 +288,7 @@ class _Api(Struct, frozen=True):
         return {"success": True, "content": entry}
 
     def _save(self, admitted: AdmittedRequest, change: contents.ContentChange) -> contents.ContentRow:
-        """The content as this very save left it, whoever comes next."""
+        """The content as this save left it, even if another save follows at once."""
         with self.store.write(admitted.key_id):
             if change.id:
                 self._content(admitted, change.id)

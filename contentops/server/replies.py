@@ -191,7 +191,7 @@ def content(found: ContentRow) -> dict[str, Any]:
 
 
 def saved(found: ContentRow) -> dict[str, Any]:
-    """The answer to a save, with what tells the state of the content that it left from any later one."""
+    """The answer to a save, with the stamp of the content as that save left it."""
     return {"success": True, "contentId": found.id, **stamp(found)}
 
 

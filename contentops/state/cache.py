@@ -119,7 +119,7 @@ class Cache:
         return tuple(found.values())
 
     def give_up(self, server: str, digest: Digest, request_id: str) -> None:
-        """Bring the paid text of a submit only where it is named: the one before it is the last of its request again.
+        """Give up the paid text of a submit: only its name finds it, and the one before it is the last of its request.
 
         Raises StateError if that cannot be kept.
         """

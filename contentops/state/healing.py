@@ -1,4 +1,4 @@
-"""What a merge in git makes of renames and paid texts, put right: pure, over records and open entries.
+"""Repairs what a merge in git does to renames and paid texts: pure, over records and open entries.
 
 A merge keeps the lines of both sides. So two records may name one content, a renamed item may be there under its old id
 again, and a text that was paid for may be in a record that does not count any more.

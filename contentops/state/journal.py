@@ -90,9 +90,9 @@ class Folded(Struct, frozen=True, kw_only=True):
     reopened: tuple[OpenEntry, ...] = ()
     """Paid results of records that the lock overruled, as it changed under them: to be finished or drained."""
     left: tuple[Record, ...] = ()
-    """Records that lost against another one of their id, as a merge brought both, with texts that no other one has."""
+    """Records that lost to another line of their id after a merge, and whose text no other record has."""
     shared: Mapping[ItemId, Record] = field(default_factory=dict)
-    """Records as their lines say it that count otherwise, since another one owns their content."""
+    """Records as their lock lines have them, where another record owns their content."""
 
 
 def text_digest(text: str) -> Digest:

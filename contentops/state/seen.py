@@ -34,6 +34,6 @@ def keep_seen_there(cache: RunCache, server: str, found: Mapping[str, Remote], l
 
 
 def forget_seen_there(cache: RunCache, server: str, content_id: str) -> None:
-    """A save stands in the place of what was seen."""
+    """Forget what was seen of a content, since a save replaced it."""
     if content_id in cache.seen(server):
         keep_seen_there(cache, server, {}, (content_id,))

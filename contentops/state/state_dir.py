@@ -56,8 +56,8 @@ def _found(root: Path) -> os.stat_result | None:
         raise _unsafe("is a symbolic link that leads out of the project", f"replace the link {folder} by a folder")
     if is_tracked(str(root), FOLDER):
         raise _unsafe(
-            "is tracked by git, so a branch brought what is in it: none of it is believed",
-            f"`git rm -r {FOLDER}`, commit that, and run the command again; the folder is made anew",
+            "is tracked by git, so a branch may have changed what is in it; nothing in it is used",
+            f"`git rm -r {FOLDER}`, commit that, and run the command again, which makes the folder again",
         )
     if not _is_ours(found):
         raise _unsafe(

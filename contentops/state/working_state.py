@@ -63,7 +63,7 @@ class WorkingState:
         self._left = [one for one in folded.left if healing.is_paid_answer(one, lineage, environment)]
         """What lost in a merge, until it is known whether it answers what is declared."""
         self._shared: dict[ItemId, Record] = dict(folded.shared)
-        """Records as their lines say it that count otherwise."""
+        """Records as their lock lines have them, where another record owns their content."""
         self._locked = dict(lock.records) if announce else {}
         self._locked_entries = dict(lock.entries) if announce else {}
         """The lines of the lock as it is on disk, for what writes."""
