@@ -526,7 +526,7 @@ def test_a_copy_that_was_edited_there_is_not_stored_over(root: Path) -> None:
 
 
 def test_a_title_that_was_edited_there_is_not_stored_over(root: Path) -> None:
-    """Where no record names the content that the server made, its text under another title is a person's work too."""
+    """Where no record names the content that the server made, its text under another title is a person's work too; the next apply pulls it."""
     scene = _done(root, "zero", auto_save=True, names_content=False)
     scene.write("content/blog.yaml", blog("zero", "one"))
     scene.api.fault(on("list content", scene.api.count("list content") + 1), "kill")
@@ -535,11 +535,13 @@ def test_a_title_that_was_edited_there_is_not_stored_over(root: Path) -> None:
     scene.api.heal()
     (copy,) = [each for each in scene.api.contents.values() if "about one" in each.body]
     scene.api.edit(copy.id, copy.body, title="A title of theirs")
-    for _ in range(2):
-        run = scene.apply()
-        assert run is not None
-        assert results(run) == {"one": "blocked"}
-        assert copy.id in run.outcomes[0].error
+    run = scene.apply()
+    assert run is not None
+    assert results(run) == {"one": "blocked"}
+    assert copy.id in run.outcomes[0].error
+    assert scene.actions() == {"one": "pull"}
+    assert results(scene.apply()) == {"one": "done"}
+    assert "title: A title of theirs" in scene.read("out/one.md")
     assert copy.title == "A title of theirs"
 
 

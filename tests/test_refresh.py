@@ -582,6 +582,46 @@ def test_an_edit_by_another_client_of_the_embedded_server_comes_home(project: Bu
     assert invoke("plan", "--refresh", "--detailed-exitcode", cwd=root).code == 0
 
 
+def test_an_edit_of_a_content_whose_record_was_lost_comes_home(project: Build, invoke: Invoke) -> None:
+    """The apply that finds the edit is blocked, and records whose content it is: the command of its hint shows a pull."""
+    root = project({"contentops.yaml": LOCAL, "content/a.yaml": blog("one", "two")})
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    settings = workspace.open_project(str(root), "", ())
+    content_id = workspace.read_state(settings).records[ItemId("one")].content_id
+    lines = (root / "contentops.lock").read_text("utf-8").splitlines(keepends=True)
+    (root / "contentops.lock").write_text("".join(line for line in lines if '"id":"one"' not in line), "utf-8")
+    _other_client(settings, PutContent(content_id, "Their title", THEIRS))
+    blocked = invoke("apply", "--yes", cwd=root)
+    assert f"content `{content_id}` was edited in WriterzRoom" in blocked.stdout + blocked.stderr
+    assert "`contentops plan --refresh` what becomes of it" in " ".join((blocked.stdout + blocked.stderr).split())
+    assert "1 to pull" in invoke("plan", "--refresh", cwd=root).stdout
+    assert invoke("apply", "--yes", "--refresh", cwd=root).code == 0
+    assert "Their words." in (root / "out/one.md").read_text("utf-8")
+    assert invoke("plan", "--refresh", "--detailed-exitcode", cwd=root).code == 0
+
+
+@pytest.mark.parametrize("choice", [OnEdit.KEEP, OnEdit.OVERWRITE])
+@pytest.mark.parametrize("auto_save", [True, False])
+def test_a_text_before_the_edits_of_a_lost_record(tmp_path: Path, choice: OnEdit, *, auto_save: bool) -> None:
+    """Record and file are gone, and the text saved last was a person's: `--on-edit` says which text the item has."""
+    scene = _scene(tmp_path, "one", auto_save=auto_save)
+    scene.edit("out/one.md", "Closing", "MINE")
+    scene.apply()
+    content_id, paid = scene.record("one").content_id, scene.api.credits
+    (tmp_path / "out/one.md").unlink()
+    lines = scene.read("contentops.lock").splitlines(keepends=True)
+    scene.write("contentops.lock", "".join(line for line in lines if '"id":"one"' not in line))
+    scene.timeline.now += 100
+    scene.api.edit(content_id, THEIRS)
+    for _ in range(2):
+        assert results(scene.apply(refresh=True)) == {"one": "blocked"}
+    assert results(scene.apply(refresh=True, on_edit=choice)) == {"one": "done"}
+    assert ("Their words." in scene.read("out/one.md")) == (choice is OnEdit.KEEP)
+    assert (scene.api.contents[content_id].body == THEIRS) == (choice is OnEdit.KEEP)
+    assert scene.plan(refresh=True).empty
+    assert (list(scene.api.contents), scene.api.credits) == ([content_id], paid)
+
+
 def _other_client(settings: Project, call: PutContent | DeleteContent) -> None:
     async def send() -> None:
         async with connection.connected(settings, connection.Credentials(), workspace.World()) as client:

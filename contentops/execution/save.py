@@ -9,7 +9,7 @@ from msgspec import structs
 from contentops.api.calls import Failure, FailureKind, GetContent, PutContent, SaveContent
 from contentops.api.outcomes import is_absent
 from contentops.api.stamps import CREATED, bears
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, Digest
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
 from contentops.execution.content_index import StoredContent, metadata_of, not_saved
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.api.calls import Content
-    from contentops.digest import Digest
     from contentops.execution.context import Context
     from contentops.execution.primitives import Item, Standing
-    from contentops.model import Save
+    from contentops.model import Record, Save
 
 SENDS = 4
 """Saves of one text whose answers are lost before its item gives up."""
@@ -125,7 +124,7 @@ def _is_as_we_left_it(ctx: Context, draft: Draft, content: Content) -> bool:
 
 def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
     path, content_id, body = draft.standing.path, content.id, clean_body(content.body)
-    record, shown = draft.standing.recorded, f"`contentops content get {content_id}` shows the text"
+    record, shown = _with_its_content(ctx, draft, content), f"`contentops content get {content_id}` shows the text"
     if record.content_id == content_id and record.saved is not None:
         seen = Remote(
             content_id=content_id,
@@ -143,6 +142,26 @@ def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
         f"{shown}. Make that the text of `{path}`, or delete the content in WriterzRoom and the file is saved as new; "
         "then run `contentops apply --refresh`",
     )
+
+
+def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
+    """The item's record with the content that was found to be its own, where its earlier record was lost.
+
+    So that a refresh sees the edit: it is one of what was saved there last, by its metadata, or of the text of the job.
+    """
+    record, text, stored = draft.standing.recorded, draft.standing.text, StoredContent.of(content)
+    names = {draft.item.id, draft.item.change.renamed_from, *record.former_ids}
+    body = stored.sent_body or record.generated
+    if record.content_id or not body or (stored.item and stored.item not in names):
+        return record
+    title = stored.sent_title or title_digest(text.title if text is not None else record.title)
+    record = structs.replace(
+        base_record(ctx, draft.item, draft.standing),
+        content_id=content.id,
+        saved=Saved(title=Digest(title), body=Digest(body)),
+    )
+    ctx.index.owners.give(content.id, draft.item.id)
+    return note(ctx, draft.item, "save", record)
 
 
 def _known(draft: Draft) -> tuple[set[Digest], set[Digest]]:
