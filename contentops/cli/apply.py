@@ -77,7 +77,7 @@ _approving = with_options(
     "--priority",
     metavar="N",
     type=click.IntRange(-100, 100),
-    help="With `--detach`: before what was queued with a lower N.  [default: 0]",
+    help="With `--detach`: workers take it before what has a lower N.  [default: 0]",
 )
 @click.option("-v", "--verbose", is_flag=True, help="List every change of the plan.")
 def command(

@@ -226,7 +226,7 @@ def reviewed(session: Session, number: int | None, repo: str, artifact: str) -> 
     elif kept:
         text = (
             f"The plan of run {kept} is not the one that our comment on pull request {about} shows: run `contentops"
-            " comment` with it, then this again."
+            " comment` with it, then this command again."
         )
     elif about:
         text = f"No `{visible(artifact)}` is kept of the last commit of pull request {about}."

@@ -169,12 +169,14 @@ def restored(session: Session, address: str, *, nothing_lost: bool, yes: bool) -
         terminal.need_person("this", "`--yes` does it without asking")
         question = f"Was {place} put back to an earlier time? Every run asks before it pays, for 7 days. (yes/no) "
         if nothing_lost:
-            question = f"Was nothing submitted since the backup of {place}? Runs pay without asking. (yes/no) "
+            question = (
+                f"Was nothing submitted since the backup of {place}? Runs then pay without asking first. (yes/no) "
+            )
         terminal.need_yes(said=terminal.confirmed(question))
     found = operation.restored(address, nothing_lost=nothing_lost)
     noted = "for 7 days every submit first asks the server for its id."
     if nothing_lost:
-        noted = "submits ask no more because of an earlier restore."
+        noted = "submits no longer ask the server for their id because of a restore."
     said = (
         f"Noted for {plural(len(found), 'account')}: {noted}"
         if found
@@ -188,7 +190,7 @@ def restored(session: Session, address: str, *, nothing_lost: bool, yes: bool) -
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @ledger_options
 def reset_limit(session: Session, account: str, address: str, *, yes: bool) -> None:
-    """Forget which requests of ACCOUNT were sent in the last minute, and until when all hold back.
+    """Forget the requests that ACCOUNT sent in the last minute, and any wait that its server asked for.
 
     For a limiter that holds everyone back without a reason: the clock of the database was wrong, or the server asked
     for a wait that it no longer needs. In the next minute more than `requests_per_minute` may be sent.

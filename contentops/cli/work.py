@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     "--metrics",
     metavar="[HOST:]PORT",
     default="",
-    help="Show numbers for Prometheus there: on this machine alone, unless HOST says otherwise.",
+    help="Show the worker's numbers for Prometheus, on this machine alone unless HOST says otherwise.",
 )
 @file_option("--alive", help="Touch FILE every few seconds while it goes on: for a liveness probe.")
 @file_option("--events", help="Write what happens to FILE, one JSON object a line.")
