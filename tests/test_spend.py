@@ -287,10 +287,16 @@ def test_a_text_is_counted_once_though_its_item_has_another_id_by_now(tmp_path: 
     moved = "moved: [{from: a, to: b}]\n"
     staging.write("content/blog.yaml", moved + blog("b").replace("about b", "about a"))
     staging.apply()
-    credits_ = [
-        invoke("report", *flags, "--json", cwd=tmp_path).json["credits"] for flags in ((), ("--env", "staging"))
-    ]
-    assert (credits_, scene.api.credits) == ([4, 0], 4)
+
+    def counted() -> list[int]:
+        flags = ((), ("--env", "staging"))
+        return [invoke("report", *each, "--json", cwd=tmp_path).json["credits"] for each in flags]
+
+    assert (counted(), scene.api.credits) == ([4, 0], 4)
+    # Nor once it has another text there, still under the old id.
+    scene.write("content/blog.yaml", blog("a", year=2027))
+    scene.apply()
+    assert (counted(), scene.api.credits) == ([8, 0], 8)
 
 
 def test_the_command_prints_tables(spent: Scene, invoke: Run) -> None:

@@ -155,22 +155,19 @@ def made(project: Project, state: State, past: Past, runs: Sequence[KeptReport])
 def paid_by_others(project: Project, state: State, records: Iterable[Record]) -> frozenset[RequestId]:
     """The submits among these that another environment paid for and counts; their text came from the cache."""
     strange = [one for one in records if not is_answer(one, state.lineage, project.environment)]
-    if not strange:
-        return frozenset()
-    states = dict(other_states(project))
-    # An item may have another id there, where the rename is not applied yet.
-    others = {
-        environment: {one.request_id: (one.id, *one.former_ids) for one in states[lock].records.values()}
-        for environment, lock in locked_environments(project).items()
-        if environment != project.environment
-    }
     # The record here does not say at which attempt it was paid for there.
-    asked = (structs.replace(one, attempt=ATTEMPTS) for one in strange)
-    return frozenset(
-        one.request_id
-        for one in asked
-        if any(is_answer(one, state.lineage, other, ids.get(one.request_id, ())) for other, ids in others.items())
-    )
+    asked = [structs.replace(one, attempt=ATTEMPTS) for one in strange]
+    locks = {lock: environment for environment, lock in locked_environments(project).items()}
+    found: set[RequestId] = set()
+    for lock, there in other_states(project) if strange else ():
+        other = structs.replace(project, environment=locks[lock])
+        # An item may have another id there, where the rename is not applied yet, and another text by now.
+        theirs = made(other, there, past_of(other), kept_reports(other))
+        ids: dict[RequestId, tuple[ItemId, ...]] = {one.request_id: (one.item,) for one in there.entries.values()}
+        ids |= {name: (one.id, *one.former_ids) for name, one in theirs.items()}
+        names = ((one, ids.get(one.request_id, ())) for one in asked)
+        found |= {one.request_id for one, known in names if is_answer(one, state.lineage, other.environment, known)}
+    return frozenset(found)
 
 
 def _unreported(project: Project, state: State, known: Collection[RequestId]) -> Iterator[Record]:
