@@ -191,6 +191,19 @@ def test_a_queue_has_a_depth(project: Build, invoke: Run, server: Served, databa
         assert invoke("apply", "--detach", "--yes", "--select", "a", cwd=root, env=env).code == 0
 
 
+def test_a_full_queue_keeps_no_one_from_a_deposit_of_nothing_new(
+    project: Build, invoke: Run, server: Served, database: str
+) -> None:
+    """Such as one that was done before, or only withdraws what no item needs any more."""
+    root, env = _checkout(project, server, "one", "{} (full)", "a", "b", "c"), _env(database)
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    settings = root / "contentops.yaml"
+    settings.write_text(settings.read_text().replace("api: {", "api: {max_queued: 1, "))
+    again = invoke("apply", "--detach", "--yes", cwd=root, env=env)
+    assert again.code == 0, again.stderr
+    assert invoke("queue", "--json", env=env).json["size"] == 3
+
+
 def test_an_idle_worker_is_woken_by_a_deposit(project: Build, invoke: Run, server: Served, database: str) -> None:
     """It looks by itself only now and then."""
     root, env = _checkout(project, server, "one", "{} (woken)", "a", "b"), _env(database)

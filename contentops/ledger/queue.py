@@ -185,12 +185,13 @@ def deposit(
 
 
 def check_depth(session: LedgerSession, account: str, requests: Collection[RequestId], most: int) -> None:
-    """Raises Refused where more than `most` submits of an account would wait with these."""
+    """Raises Refused where more than `most` submits of an account would wait with those of these that are new."""
     waiting, known = session.run(_DEPTH, {"account": account, "requests": list(requests)})[0]
-    if waiting + len(requests) - known > most:
+    more = len(requests) - known
+    if more and waiting + more > most:
         raise Refused(
             f"{plural(waiting, 'submit')} of account `{visible(account)}` wait already, and with"
-            f" {len(requests) - known:,} more it would be more than `api.max_queued`, {most:,}",
+            f" {more:,} more it would be more than `api.max_queued`, {most:,}",
             code="queue-full",
             hint="start workers, queue a part with `--select`, or raise `api.max_queued`; nothing was queued",
         )
