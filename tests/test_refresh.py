@@ -600,24 +600,27 @@ def test_an_edit_of_a_content_whose_record_was_lost_comes_home(project: Build, i
     assert invoke("plan", "--refresh", "--detailed-exitcode", cwd=root).code == 0
 
 
-@pytest.mark.parametrize("choice", [OnEdit.KEEP, OnEdit.OVERWRITE])
+@pytest.mark.parametrize("edited", [True, False], ids=["edited there", "saved by a clone"])
 @pytest.mark.parametrize("auto_save", [True, False])
-def test_a_text_before_the_edits_of_a_lost_record(tmp_path: Path, choice: OnEdit, *, auto_save: bool) -> None:
-    """Record and file are gone, and the text saved last was a person's: `--on-edit` says which text the item has."""
+def test_words_that_only_the_server_has_outlive_record_and_file(
+    tmp_path: Path, *, auto_save: bool, edited: bool
+) -> None:
+    """The text that was saved last is a person's: it is pulled, and the text of the job is not saved over it."""
     scene = _scene(tmp_path, "one", auto_save=auto_save)
-    scene.edit("out/one.md", "Closing", "MINE")
+    scene.edit("out/one.md", "Closing", "Their words.")
     scene.apply()
     content_id, paid = scene.record("one").content_id, scene.api.credits
     (tmp_path / "out/one.md").unlink()
     lines = scene.read("contentops.lock").splitlines(keepends=True)
     scene.write("contentops.lock", "".join(line for line in lines if '"id":"one"' not in line))
-    scene.timeline.now += 100
-    scene.api.edit(content_id, THEIRS)
-    for _ in range(2):
-        assert results(scene.apply(refresh=True)) == {"one": "blocked"}
-    assert results(scene.apply(refresh=True, on_edit=choice)) == {"one": "done"}
-    assert ("Their words." in scene.read("out/one.md")) == (choice is OnEdit.KEEP)
-    assert (scene.api.contents[content_id].body == THEIRS) == (choice is OnEdit.KEEP)
+    if edited:
+        scene.timeline.now += 100
+        scene.api.edit(content_id, THEIRS)
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert scene.actions(refresh=True) == {"one": "pull"}
+    assert results(scene.apply()) == {"one": "done"}
+    assert "Their words." in scene.read("out/one.md")
+    assert "Their words." in scene.api.contents[content_id].body
     assert scene.plan(refresh=True).empty
     assert (list(scene.api.contents), scene.api.credits) == ([content_id], paid)
 

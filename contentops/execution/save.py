@@ -9,7 +9,7 @@ from msgspec import structs
 from contentops.api.calls import Failure, FailureKind, GetContent, PutContent, SaveContent
 from contentops.api.outcomes import is_absent
 from contentops.api.stamps import CREATED, bears
-from contentops.digest import NOTHING, Digest
+from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
 from contentops.execution.content_index import StoredContent, metadata_of, not_saved
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.api.calls import Content
+    from contentops.digest import Digest
     from contentops.execution.context import Context
     from contentops.execution.primitives import Item, Standing
     from contentops.model import Record, Save
@@ -147,18 +148,19 @@ def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
 def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
     """The item's record with the content that was found to be its own, where its earlier record was lost.
 
-    So that a refresh sees the edit: it is one of what was saved there last, by its metadata, or of the text of the job.
+    So that a refresh sees the edit. It is an edit of the text that the job made: what was saved there since, perhaps
+    by another clone, has words that may be nowhere else.
     """
     record, text, stored = draft.standing.recorded, draft.standing.text, StoredContent.of(content)
-    names = {draft.item.id, draft.item.change.renamed_from, *record.former_ids}
-    body = stored.sent_body or record.generated
-    if record.content_id or not body or (stored.item and stored.item not in names):
+    items = {"", draft.item.id, draft.item.change.renamed_from, *record.former_ids}
+    ours = not stored.lineage or (stored.lineage, stored.environment) == (ctx.plan.lineage, ctx.plan.environment)
+    if record.content_id or not record.generated or not ours or stored.item not in items:
         return record
-    title = stored.sent_title or title_digest(text.title if text is not None else record.title)
+    title = title_digest(text.title if text is not None else record.title)
     record = structs.replace(
         base_record(ctx, draft.item, draft.standing),
         content_id=content.id,
-        saved=Saved(title=Digest(title), body=Digest(body)),
+        saved=Saved(title=title, body=record.generated),
     )
     ctx.index.owners.give(content.id, draft.item.id)
     return note(ctx, draft.item, "save", record)
