@@ -13,6 +13,7 @@ from contentops.errors import Refused
 from contentops.operations.adopt import Options, adopt
 from contentops.operations.apply import ApplyOptions
 from contentops.operations.detach import detach
+from contentops.operations.doctor import doctor
 from contentops.operations.workspace import World
 from contentops.planning.inputs import Choice
 from contentops.state.lock import lineage_of
@@ -56,6 +57,18 @@ def test_clones_agree_and_repositories_differ(tmp_path: Path) -> None:
     assert clone.record("one").request_id == clone.api.generations[0].request_id
     assert results(scene.apply()) == {"one": "done"}
     assert len(scene.api.generations) == 1
+
+
+def test_doctor_says_where_a_lock_may_be_copied(tmp_path: Path) -> None:
+    """A lock of another repository claims that one's contents; doctor names it, and says nothing of the first one."""
+    scene, other = _scene(tmp_path / "a", "A"), _scene(tmp_path / "b", "B")
+    scene.apply()
+    shutil.copy(scene.root / "contentops.lock", other.root)
+
+    def found(each: Scene) -> list[bool | None]:
+        return [one.ok for one in doctor(each.project, each.world()) if one.name == "lineage"]
+
+    assert (found(scene), found(other)) == ([], [None])
 
 
 def test_without_a_first_commit_the_project_alone_names_it(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from contentops.documents.folders import denial
 from contentops.errors import ApiError, ContentopsError, Refused, plural
 from contentops.operations.connection import ask_in_turn, connected, credentials, find_in_turn
+from contentops.operations.lineage import is_of_another
 from contentops.operations.workspace import (
     World,
     has_ledger,
@@ -68,6 +69,8 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
         yield Check(
             name="state", ok=True, message=f"{plural(len(state.records), 'record')}, {len(state.entries):,} open"
         )
+        if state.records:
+            yield from _lineage_check(project, state.lineage)
         refuse_ignored_lock(project.root, project.environment)
     except Refused as error:
         # A folder for trying things out may be ignored as a whole.
@@ -103,6 +106,15 @@ def _outputs_check(project: Project, desired: Desired) -> Check:
     problem = next(filter(None, (denied(spec.output) for spec in desired.specs)), "")
     hint = "change that: an item whose file cannot be written is not paid for" if problem else ""
     return Check(name="outputs", ok=not problem, message=problem or "can be written", hint=hint)
+
+
+def _lineage_check(project: Project, lineage: str) -> Iterator[Check]:
+    if is_of_another(project, lineage):
+        message = "the lock is of a project with another name or another first commit"
+        hint = (
+            "fine where the project was renamed or its history rewritten; a lock that was copied from another project"
+        )
+        yield Check(name="lineage", ok=None, message=message, hint=f"{hint} saves over that one's contents: delete it")
 
 
 def _recording_check(project: Project, world: World) -> Check:

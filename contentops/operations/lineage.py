@@ -30,6 +30,16 @@ def check_lineage(project: Project) -> None:
         raise _no_first_commit("this clone is shallow", hint)
 
 
+def is_of_another(project: Project, lineage: str) -> bool:
+    """Whether a lock's lineage is made of another name or another first commit; False where a clone is shallow.
+
+    A project that was renamed, or whose history was rewritten, looks the same as one whose lock was copied.
+    """
+    if in_repository(project.root) and is_shallow(project.root):
+        return False
+    return lineage not in (lineage_of(project.name), lineage_of(project.name, _first_commit(project)))
+
+
 def _others(project: Project) -> str:
     """The lineage that the locks of other environments say, or empty."""
     found = (lineage_in(Path(project.root, lock)) for lock in locked_environments(project).values())
