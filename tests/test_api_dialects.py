@@ -119,10 +119,10 @@ PLAIN: list[tuple[Call, str, str, Any]] = [
         {"content_id": "c1", "section": "Intro", "generation_mode": "quick", "request_id": "r"},
     ),
     (ListTemplates(), "GET", "/templates", None),
-    (ListTemplates(2), "GET", "/templates?page=2&limit=100", None),
+    (ListTemplates(2, 100), "GET", "/templates?page=2&limit=100", None),
     (GetTemplate("blog"), "GET", "/templates/blog", None),
     (ListStyles(), "GET", "/style-profiles", None),
-    (ListStyles(3), "GET", "/style-profiles?page=3&limit=100", None),
+    (ListStyles(3, 100), "GET", "/style-profiles?page=3&limit=100", None),
     (ListVerticals(), "GET", "/verticals", None),
     (DashboardStats(), "GET", "/dashboard/stats", None),
 ]

@@ -76,7 +76,7 @@ def test_two_environments_of_the_bundled_server(project: Build, invoke: Run) -> 
 @pytest.mark.parametrize("auto_save", [True, False], ids=["autosaving", "saving"])
 @pytest.mark.parametrize("prune", [True, False], ids=["pruned", "kept"])
 def test_one_item_goes_and_two_ask_for_its_request(tmp_path: Path, auto_save: bool, prune: bool) -> None:
-    """One takes over its content; the other's text is saved as new."""
+    """One takes over its text and content; the other one pays for its own, which is saved as new."""
     scene = Scene(tmp_path, FakeApi(duration=30, auto_save=auto_save))
     scene.write("content/blog.yaml", blog("old", "other"))
     scene.apply()
@@ -90,7 +90,7 @@ def test_one_item_goes_and_two_ask_for_its_request(tmp_path: Path, auto_save: bo
     )
     run = scene.apply()
     assert set(results(run).values()) == {"done"}
-    assert scene.api.charged("All about old in 2026") == 1
+    assert scene.api.charged("All about old in 2026") == 2
     ids = [scene.record(item).content_id for item in ("a", "b", "other")]
     assert len(set(ids)) == 3
     assert set(ids) == set(scene.api.contents)
