@@ -13,7 +13,7 @@ from hypothesis import given
 
 from contentops.cli.account import parse_moment
 from contentops.errors import Location
-from contentops.model import Desired, ItemId, JobState, RequestId
+from contentops.model import Desired, ItemId, JobState, OnEdit, RequestId
 from contentops.reporting.history import GROUPS, Row, count_spend, spend_json, spend_text
 from contentops.reporting.layout import unpainted
 from tests.fakes.api import FakeApi
@@ -297,6 +297,23 @@ def test_a_text_is_counted_once_though_its_item_has_another_id_by_now(tmp_path: 
     scene.write("content/blog.yaml", blog("a", year=2027))
     scene.apply()
     assert (counted(), scene.api.credits) == ([8, 0], 8)
+
+
+def test_a_text_is_counted_once_though_it_is_kept_for_another_request(tmp_path: Path, invoke: Run) -> None:
+    """The environment that paid for it knows which request that was."""
+    extra = "environments: {staging: {output: 'staging/{{ item.id }}.md'}}"
+    scene = Scene(tmp_path, FakeApi(duration=30), extra=extra)
+    scene.write("content/blog.yaml", blog("a"))
+    scene.apply()
+    staging = Room(tmp_path, "staging", scene.api, extra=extra)
+    staging.apply()
+    staging.edit("staging/a.md", "Closing", "By hand")
+    scene.write("content/blog.yaml", blog("a", year=2027))
+    scene.apply()
+    staging.apply(on_edit=OnEdit.KEEP)
+    flags = ((), ("--env", "staging"))
+    credits_ = [invoke("report", *each, "--json", cwd=tmp_path).json["credits"] for each in flags]
+    assert (credits_, scene.api.credits) == ([8, 0], 8)
 
 
 def test_the_command_prints_tables(spent: Scene, invoke: Run) -> None:

@@ -157,6 +157,7 @@ def paid_by_others(project: Project, state: State, records: Iterable[Record]) ->
     strange = [one for one in records if not is_answer(one, state.lineage, project.environment)]
     # The record here does not say at which attempt it was paid for there.
     asked = [structs.replace(one, attempt=ATTEMPTS) for one in strange]
+    names = {one.request_id for one in asked}
     locks = {lock: environment for environment, lock in locked_environments(project).items()}
     found: set[RequestId] = set()
     for lock, there in other_states(project) if strange else ():
@@ -165,8 +166,13 @@ def paid_by_others(project: Project, state: State, records: Iterable[Record]) ->
         theirs = made(other, there, past_of(other), kept_reports(other))
         ids: dict[RequestId, tuple[ItemId, ...]] = {one.request_id: (one.item,) for one in there.entries.values()}
         ids |= {name: (one.id, *one.former_ids) for name, one in theirs.items()}
-        names = ((one, ids.get(one.request_id, ())) for one in asked)
-        found |= {one.request_id for one, known in names if is_answer(one, state.lineage, other.environment, known)}
+        # A text that a person keeps for another request is known by the record there alone.
+        known = [*asked, *(structs.replace(theirs[name], attempt=ATTEMPTS) for name in names & theirs.keys())]
+        found |= {
+            one.request_id
+            for one in known
+            if is_answer(one, state.lineage, other.environment, ids.get(one.request_id, ()))
+        }
     return frozenset(found)
 
 
