@@ -14,7 +14,19 @@ from contentops.documents.clean import body_digest
 from contentops.ledger.entries import EntryOwner, claim
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
-from contentops.model import Action, Budget, HeldEntry, ItemId, JobState, OnEdit, OpenEntry, RequestId, request_id
+from contentops.model import (
+    Action,
+    Budget,
+    Checks,
+    HeldEntry,
+    ItemId,
+    JobState,
+    OnEdit,
+    OpenEntry,
+    RequestId,
+    WordLimits,
+    request_id,
+)
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.planning.finished import FinishedText
 from contentops.planning.inputs import Choice
@@ -143,6 +155,19 @@ def test_what_is_queued_is_counted_once() -> None:
     assert document["summary"]["queued_credits"] == 4
     read = plan_of(json.loads(json.dumps(document)))
     assert (read.credits, read.queued_credits) == (4, 4)
+
+
+def test_further_texts_of_what_is_queued_are_counted() -> None:
+    """An apply pays for them, also where it is a worker that pays for the first one."""
+    spec = structs.replace(a_spec(), checks=Checks(words=WordLimits(min=1000), retries=2))
+    found = a_situation([spec])
+    state, name = structs.replace(found.state, lineage=lineage_of("acme")), _submit_id(spec)
+    project = structs.replace(found.project, budget=Budget(credits_per_apply=7))
+    held = {name: _held(name, "a", state="queued", kind="", who="")}
+    plan = make_plan(structs.replace(found, project=project, state=state, held=held))
+    assert (plan.credits, plan.credits_worst, plan.queued_credits) == (0, 8, 4)
+    assert [refusal.guard for refusal in plan.refusals] == ["budget-credits"]
+    assert "queued, up to 8 more with retries" in plan_text(plan, verbose=False)
 
 
 def test_a_holder_cannot_break_out_of_a_page() -> None:

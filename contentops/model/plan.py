@@ -89,7 +89,8 @@ class Change(Struct, frozen=True, kw_only=True):
     withdraws: tuple[RequestId, ...] = ()
     """What is queued for the same request under another name, and is needless once this is carried out."""
     queued: bool = False
-    """What it submits waits in the queue: its price was counted when it was queued, and is in no other sum."""
+    """What it submits waits in the queue: its price was counted when it was queued, and is in no other sum, but that of
+    further texts, should its checks fail."""
     hint: str = ""
 
     @property
@@ -134,9 +135,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_worst(self) -> int:
-        """What it costs at most."""
-        if self.queued:
-            return 0
+        """What it costs at most; also of what is queued, whose retries are paid for by an apply alone."""
         steps = (step for step in self.steps if isinstance(step, RetryText))
         return self.credits + sum(step.credits * (step.times - step.certain) for step in steps)
 

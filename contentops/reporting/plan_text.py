@@ -159,7 +159,7 @@ def _unsaid(change: Change) -> str:
 
 def _price(change: Change) -> str:
     if change.queued:
-        return "queued"
+        return f"queued, up to {change.credits_worst:,} more with retries" if change.credits_worst else "queued"
     if not change.credits_worst:
         return "free" if change.submits_worst else ""
     return price(change.credits, change.credits_worst, change.retries, at_most=change.credits_at_most)
