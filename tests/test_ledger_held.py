@@ -353,7 +353,7 @@ def test_what_is_queued_for_an_earlier_request_is_told() -> None:
     spec = a_spec()
     plan = _plan([spec], _queued(a_spec(topic="old"), "a"), _queued(spec, "a"))
     assert [(note.kind, "1 submit waits" in note.message) for note in plan.notes] == [("queued", True)]
-    assert "queue cancel a" in plan.notes[0].hint
+    assert f"queue cancel {_submit_id(a_spec(topic='old'))} " in plan.notes[0].hint
     assert not _plan([spec], _queued(spec, "a")).notes
     further = request_id(lineage_of("acme"), "", ItemId("a"), a_spec(topic="old").digest, 2)
     old = structs.replace(_queued(a_spec(topic="old"), "a"), request_id=RequestId(further))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -273,3 +274,18 @@ def test_where_there_is_no_ledger(project: Build, invoke: Run, server: Served) -
         assert "CONTENTOPS_LEDGER" in found.stderr
         wrong = invoke(command, "--ledger", "postgresql://localhost:1/none", "--env", "nosuch", cwd=root, env=env)
         assert (wrong.code, "declares no environment `nosuch`" in wrong.stderr) == (64, True)
+
+
+def test_what_an_edited_item_asked_for_is_taken_out_alone(
+    project: Build, invoke: Run, server: Served, database: str
+) -> None:
+    """The hint of the plan leaves in the queue what the item asks for now."""
+    root, env = _checkout(project, server, "one", "{} (earlier)", "a"), _env(database)
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    (root / "content/blog.yaml").write_text(blog("a", topic="{} (later)"))
+    assert invoke("apply", "--detach", "--yes", cwd=root, env=env).code == 0
+    (note,) = (one for one in invoke("plan", "--json", cwd=root, env=env).json["notes"] if one["kind"] == "queued")
+    _, command, _ = note["hint"].split("`")
+    assert invoke(*shlex.split(command)[1:], cwd=root, env=env).code == 0
+    assert invoke("work", "--once", env=env).code == 0
+    assert (server.charges("(earlier)"), server.charges("(later)")) == ([], ["a (later)"])

@@ -135,15 +135,19 @@ def asked_for_by_none(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator
     withdrawn = {id_ for change in changes for id_ in change.withdraws}
     heirs = heirs_of(inputs.state, inputs.specs)
     left = sorted(
-        one.item
+        (one.item, one.request_id)
         for one in inputs.held.values()
         if one.state == QUEUED and not one.kind
         if one.request_id not in withdrawn and not _is_wanted(inputs, one) and not _by_former_ids(inputs, one, heirs)
     )
     if left:
         verb = "waits" if len(left) == 1 else "wait"
-        message = f"{plural(len(left), 'submit')} {verb} in the queue for what no item needs: {first_of(left)}"
-        cancel = f"`contentops queue cancel {left[0]} --project {shlex.quote(inputs.project.name)}`"
+        items = first_of([item for item, _ in left])
+        message = f"{plural(len(left), 'submit')} {verb} in the queue for what no item needs: {items}"
+        # By the name of an item that is declared, what it needs would be taken out as well.
+        item, request = left[0]
+        name = request if item in inputs.specs else item
+        cancel = f"`contentops queue cancel {name} --project {shlex.quote(inputs.project.name)}`"
         yield Note(kind="queued", message=message, hint=f"workers pay for it all the same; {cancel} takes it out")
 
 
