@@ -58,6 +58,8 @@ def test_it_takes_time_as_a_text_has_lines() -> None:
 
     def seconds(number: int) -> float:
         lines = [line for n in range(number) for line in (f"## Part {n}", "", "same", "")]
-        return _took(lines, [f"{line}!" if line.endswith(("1", "3", "5", "7", "9")) else line for line in lines])
+        edited = [f"{line}!" if line.endswith(("1", "3", "5", "7", "9")) else line for line in lines]
+        # The collector may run through all that the tests before have left: the best of three counts.
+        return min(_took(lines, edited) for _ in range(3))
 
     assert seconds(8000) < 10 * max(seconds(2000), 0.02)
