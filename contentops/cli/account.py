@@ -127,7 +127,7 @@ def _list_versions(session: Session, project: Project, content_id: str) -> None:
 
 
 def harmless(text: str) -> str:
-    """`text` with its lines and tabs, and with everything else that a terminal would obey shown; ends its line."""
+    """`text` with every control character but newline and tab made visible; it ends with a newline."""
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     return "".join("\t".join(visible(part) for part in line.split("\t")) + "\n" for line in lines)
 

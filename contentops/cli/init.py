@@ -249,7 +249,7 @@ def _holder(environment: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """`name` as a part of names that GitHub and every file system take."""
+    """`name` with only the characters that GitHub and every file system accept in a name."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or hashlib.sha256(name.encode()).hexdigest()[:8]
 
 

@@ -107,7 +107,7 @@ def _counted(sections: Iterable[Key]) -> Counter[tuple[int, str]]:
 
 
 def _placed(frame: list[Key], here: Iterable[Key], persons: Iterable[Key]) -> list[Key]:
-    """`frame` with those of `persons` that it lacks, each behind the section that it follows in `here`."""
+    """`frame` and the `persons` it lacks; each of these comes after the section that it follows in `here`."""
     standing, wanted, known = set(frame), set(persons), set(here)
     behind: dict[Key | None, list[Key]] = defaultdict(list)
     # What stands before the first heading can stand nowhere else.

@@ -1,4 +1,4 @@
-"""What an address of a ledger says: where it leads, how it may be shown, and what of it a file may say."""
+"""The address of a ledger: its host and database, its form without a password, and what a file may state of it."""
 
 from __future__ import annotations
 

@@ -222,7 +222,7 @@ class _Names:
         return None
 
     def _is_its_text(self, spec: Spec, text: _Text) -> bool:
-        """Whether a declared item without a record is the one that this content was stored or imported for."""
+        """Whether this content was stored or imported for `spec`, a declared item that has no record."""
         there = self._outputs.observe(spec.output)
         if there.exists:
             return there.body == body_digest(text.body)

@@ -187,7 +187,7 @@ def _other_request(item: ReviewedItem) -> str:
 
 
 def _other_text(item: ReviewedItem, change: Change) -> str:
-    """Which text, of the file or on the server, is not the one that was reviewed, in words; empty: none."""
+    """A sentence that names the text (in the file or on the server) that differs from the reviewed one, or empty."""
     if not _is_known(item):
         return f"`{change.source or change.target}` has changed since"
     remote = change.remote

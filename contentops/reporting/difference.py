@@ -111,7 +111,7 @@ class _Comparison(difflib.SequenceMatcher[str]):
 
 
 def _span(start: int, end: int) -> str:
-    """Lines in the words of a unified diff; none stand before the first of them."""
+    """A range of lines as a unified diff writes it; an empty range names the line before it."""
     size = end - start
     return f"{start + 1}" if size == 1 else f"{start + bool(size)},{size}"
 

@@ -200,7 +200,7 @@ def render(state: State) -> bytes:
 
 
 def in_order(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
-    """Open entries as they stand in a lock."""
+    """Open entries in the order of their lines in a lock: by item, attempt and request id."""
     return sorted(entries, key=lambda entry: (entry.item, entry.attempt, entry.request_id))
 
 
