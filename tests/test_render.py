@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from contentops.manifests.compiled import Compiled, Macros
 from contentops.manifests.limits import LIMITS, TemplateLimits
-from contentops.manifests.templates import Templates, TextTemplate, is_template
-from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, slug_of, text_of
+from contentops.manifests.templates import Templates, TextTemplate
+from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, is_template, slug_of, text_of
 from tests.desired import PROJECT, desired, findings, lines
 
 if TYPE_CHECKING:

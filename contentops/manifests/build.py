@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from contentops.errors import Diagnostic, Severity
 from contentops.manifests.data import read_rows
-from contentops.manifests.expand import command_line, data_paths, entries_of, expand, layers
+from contentops.manifests.expand import command_line, data_paths, entries_of, expand, layers, with_meant
 from contentops.manifests.items import make_items, warn_unused
 from contentops.manifests.parse_cache import FileResult
-from contentops.manifests.problems import Problems, in_order, meant, with_meant
+from contentops.manifests.problems import Problems, in_order, meant
 from contentops.manifests.schema import check_schema
-from contentops.manifests.templates import Templates, is_template
+from contentops.manifests.templates import Templates
 from contentops.manifests.validate import check_item
+from contentops.manifests.values import is_template
 from contentops.model import Catalog, ItemId, Moved, Project
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Source, YamlDocument, finding, locate

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from contentops.manifests.limits import TemplateLimits
-    from contentops.manifests.templates import Lookup
+    from contentops.manifests.values import Lookup
     from contentops.model import Json
 
 _RESULT = "__result__"

@@ -11,16 +11,18 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from contentops.errors import Location, Severity
 from contentops.manifests.item_fields import OWN_KEYS, Defaults, ItemFields
+from contentops.manifests.problems import meant
+from contentops.manifests.schema_match import resolve
 from contentops.manifests.templates import templates_in
 from contentops.manifests.values import Branch, Tree, Written, fields, overlay, top, tree
 from contentops.yaml.positions import Map, Source, YamlDocument, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from contentops.manifests.data import DataRow
     from contentops.manifests.problems import Problems
@@ -185,6 +187,23 @@ def expand(
             own_variables=tuple(map(top, own.values())),
             each=each,
         )
+
+
+def with_meant(declared: Iterable[Declared], document: YamlDocument, schema: Mapping[str, Any]) -> Iterator[Declared]:
+    """The declarations of a manifest that does not fit its schema, each with the fields it was meant to set."""
+    root = document.root if isinstance(document.root, dict) else {}
+    shared = meant(root, schema["properties"])
+    defaults = _properties(schema, "defaults")
+    if "defaults" in shared:
+        shared |= defaults
+    shared |= meant(root.get("defaults"), defaults)
+    item = _properties(schema, "item")
+    for entry in declared:
+        yield structs.replace(entry, meant=shared | meant(root["items"][entry.index], item))
+
+
+def _properties(schema: Mapping[str, Any], definition: str) -> frozenset[str]:
+    return frozenset(resolve(schema["definitions"][definition], schema)["properties"])
 
 
 class _Part(Struct, frozen=True):

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from contentops.manifests.origins import OriginShapes
-from contentops.manifests.templates import is_template
-from contentops.manifests.values import MERGED, MISSING, Branch, Tree, Written, top
+from contentops.manifests.values import MERGED, MISSING, Branch, Tree, Written, is_template, top
 from contentops.yaml.positions import Map
 
 if TYPE_CHECKING:

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec import structs
 
 from contentops.errors import Diagnostic, Location, Severity, nearest
-from contentops.manifests.schema_match import resolve
-from contentops.yaml.positions import YamlDocument, finding
+from contentops.yaml.positions import finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable
 
-    from contentops.manifests.expand import Declared
     from contentops.manifests.values import Written
 
 
@@ -28,23 +26,6 @@ def meant(value: Any, known: Iterable[str]) -> frozenset[str]:
     known = frozenset(known)
     close = (nearest(key, known) for key in value if key not in known)
     return frozenset(name for name in close if name is not None and name not in value)
-
-
-def with_meant(declared: Iterable[Declared], document: YamlDocument, schema: Mapping[str, Any]) -> Iterator[Declared]:
-    """The declarations of a manifest that does not fit its schema, each with the fields it was meant to set."""
-    root = document.root if isinstance(document.root, dict) else {}
-    shared = meant(root, schema["properties"])
-    fields = _names(schema, "defaults")
-    if "defaults" in shared:
-        shared |= fields
-    shared |= meant(root.get("defaults"), fields)
-    item = _names(schema, "item")
-    for entry in declared:
-        yield structs.replace(entry, meant=shared | meant(root["items"][entry.index], item))
-
-
-def _names(schema: Mapping[str, Any], definition: str) -> frozenset[str]:
-    return frozenset(resolve(schema["definitions"][definition], schema)["properties"])
 
 
 class Problems:

@@ -13,8 +13,8 @@ from msgspec import Struct, field
 from contentops.digest import digest_json, short
 from contentops.errors import Severity, suggest
 from contentops.manifests.item_fields import Unrendered
-from contentops.manifests.templates import INPUTS, Scope, Uses, is_template, plain, root_of, templates_in
-from contentops.manifests.values import MISSING, Branch, Lazy, TemplateError, Written, top
+from contentops.manifests.templates import INPUTS, Scope, Uses, plain, root_of, templates_in
+from contentops.manifests.values import MISSING, Branch, Lazy, TemplateError, Written, is_template, top
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -20,6 +20,7 @@ from contentops.manifests.values import (
     TemplateError,
     Tree,
     Written,
+    is_template,
     top,
     unsendable,
 )
@@ -28,17 +29,17 @@ from contentops.yaml.read import decode
 from contentops.yaml.syntax import JINJA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.errors import Diagnostic
     from contentops.manifests.compiled import Compiled, Macros
     from contentops.manifests.data import DataFile
     from contentops.manifests.item_fields import FieldTemplate, ItemFields
     from contentops.manifests.origins import OriginKind, Origins, OriginShapes
+    from contentops.manifests.values import Lookup
     from contentops.model import Json, Project
     from contentops.yaml.positions import Source
 
-    Lookup = Callable[[str], Any]
     Trace = tuple[Origins, dict[str, str]]
     """Where the value of each variable was written, and the start of its digest."""
 
@@ -133,11 +134,6 @@ class Templates:
                 del self._kept[next(iter(self._kept))]
             found = self._kept[source] = TextTemplate(source, self.macros)
         return found
-
-
-def is_template(text: str) -> bool:
-    """Whether a text holds Jinja."""
-    return "{" in text and JINJA.search(text) is not None
 
 
 def templates_in(value: Json) -> Iterator[str]:

@@ -16,6 +16,7 @@ from unicodedata import ucd_3_2_0
 from msgspec import Struct
 
 from contentops.yaml.positions import YamlDocument, locate
+from contentops.yaml.syntax import JINJA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from contentops.errors import Location
     from contentops.model import Json
     from contentops.yaml.positions import Pointer
+
+    Lookup = Callable[[str], Any]
+    """Gives the value of a name, or MISSING."""
 
 
 MAX_TEXT: Final = 1024 * 1024
@@ -42,6 +46,11 @@ MISSING: Final[Any] = object()
 """What a look-up gives for a name that is not defined."""
 
 _UNSENDABLE = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]"
+
+
+def is_template(text: str) -> bool:
+    """Whether a text holds Jinja."""
+    return "{" in text and JINJA.search(text) is not None
 
 
 class TemplateError(Exception):
