@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from contentops.execution import content_index
+from contentops.execution import content_search
 from contentops.operations.adopt import Options, adopt
 from tests.fakes.api import FakeApi, Generation, Killed, Stored, on
 from tests.fakes.scene import Scene, blog, quick_folder, results
@@ -115,13 +115,13 @@ def test_what_was_stored_long_before_is_not_fetched(root: Path) -> None:
 def test_too_many_contents_to_look_at(root: Path) -> None:
     """Where hundreds of contents of the time in question belong to no one, a save is blocked rather than doubled."""
     scene = _scene(root, FakeApi(duration=30, auto_save=False), "one")
-    _strangers(scene, content_index.STRANGERS + 3, ago=0.0)
+    _strangers(scene, content_search.STRANGERS + 3, ago=0.0)
     run = scene.apply()
     assert run is not None
     assert results(run) == {"one": "blocked"}
     assert "contentops content list" in run.outcomes[0].hint
     assert scene.api.count("save") == 0
-    assert sum(_fetches(scene.api).values()) == content_index.STRANGERS + 2
+    assert sum(_fetches(scene.api).values()) == content_search.STRANGERS + 2
     for content in [id_ for id_ in scene.api.contents if id_.startswith("theirs")][5:]:
         del scene.api.contents[content]
     assert results(scene.apply()) == {"one": "done"}

@@ -28,7 +28,7 @@ from contentops.model import (
     request_id,
 )
 from contentops.operations.apply import ApplyOptions, apply
-from contentops.planning.finished import FinishedText
+from contentops.planning.existing_texts import FinishedText
 from contentops.planning.inputs import Choice
 from contentops.planning.plan import make_plan
 from contentops.reporting.plan_json import plan_of

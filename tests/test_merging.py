@@ -10,7 +10,7 @@ from msgspec import structs
 
 from contentops.documents.clean import body_digest
 from contentops.model import Action, Fetch, JobState, MergeRule, OnEdit, Write
-from contentops.planning.finished import FinishedText
+from contentops.planning.existing_texts import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_json, run_text
 from tests.fakes.api import FakeApi

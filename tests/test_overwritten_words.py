@@ -13,7 +13,7 @@ from msgspec import structs
 from contentops.digest import digest_bytes
 from contentops.documents.clean import body_digest
 from contentops.model import Action, JobState, OnEdit
-from contentops.planning.finished import FinishedText
+from contentops.planning.existing_texts import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi, Killed, on

@@ -27,7 +27,7 @@ from contentops.model import (
     Remote,
     Save,
 )
-from contentops.planning.finished import FinishedText
+from contentops.planning.existing_texts import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.planning.renames import find_rings, order_moves
 from tests.fakes.sides import (

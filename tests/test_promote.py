@@ -15,8 +15,8 @@ from contentops.documents.front_matter import split
 from contentops.errors import InputError, Refused
 from contentops.model import Action, Change, Drain, JobState, OnEdit, Plan, State
 from contentops.operations import texts, workspace
+from contentops.planning.existing_texts import SourceEnvironment
 from contentops.planning.plan import make_plan
-from contentops.planning.promote import SourceEnvironment
 from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
 from tests.fakes.death import witnessed

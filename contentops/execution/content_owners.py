@@ -11,8 +11,8 @@ from contentops.planning.owners import Owner
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from contentops.execution.content_index import StoredContent
     from contentops.execution.primitives import Item, Standing
+    from contentops.execution.stored_content import StoredContent
     from contentops.model import OpenEntry
 
 

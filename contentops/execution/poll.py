@@ -8,10 +8,10 @@ from msgspec import structs
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent, GetStatus, JobStatus
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
-from contentops.execution.content_index import StoredContent
 from contentops.execution.context import PASSING, Attempts
 from contentops.execution.primitives import Ended, Job, Priority, Text, Watch
 from contentops.execution.records import arrived, failed, keep_text, naming, textless
+from contentops.execution.stored_content import StoredContent
 from contentops.execution.submit import by_content, collect_lost
 from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result, Saved

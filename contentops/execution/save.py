@@ -12,10 +12,11 @@ from contentops.api.stamps import CREATED, bears
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
-from contentops.execution.content_index import StoredContent, metadata_of, not_saved
+from contentops.execution.content_search import find, not_saved
 from contentops.execution.context import PASSING, Attempts
 from contentops.execution.primitives import Draft, Ended, Priority
 from contentops.execution.records import base_record, note
+from contentops.execution.stored_content import StoredContent, metadata_of
 from contentops.execution.times import iso_exact
 from contentops.execution.verify import SOON, learn, verify
 from contentops.model import Remote, Result, Saved
@@ -211,7 +212,7 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
             return _over(ctx, draft, content_id, found.id, _saved(draft, found.stamp_of(draft), there)).standing
         if odd is not None:
             raise not_saved(ctx, odd)
-        call = SaveContent(draft.title, draft.body, content_id, metadata_of(ctx, draft))
+        call = SaveContent(draft.title, draft.body, content_id, metadata_of(ctx.plan, draft))
         answer = await ctx.run.send(call, Priority.SAVE, intend)
         if not isinstance(answer, Failure):
             return await verify(ctx, _over(ctx, draft, content_id, answer.content_id, _saved(draft, answer.stamp)))
@@ -222,7 +223,7 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
 
 
 async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str]) -> Standing:
-    answer = await ctx.ask(PutContent(content_id, draft.title, draft.body, metadata_of(ctx, draft)), Priority.SAVE)
+    answer = await ctx.ask(PutContent(content_id, draft.title, draft.body, metadata_of(ctx.plan, draft)), Priority.SAVE)
     if not isinstance(answer, Failure):
         return await verify(ctx, _recorded(ctx, draft, content_id, _saved(draft, answer.stamp), supersedes=beside))
     if not is_absent(answer):
@@ -258,7 +259,7 @@ async def _arrived(ctx: Context, draft: Draft, content_id: str) -> StoredContent
         if stored.is_of(draft) and stored.is_titled(draft):
             return stored
     # The same text under its old title is what was there before: the new title may have gone into another content.
-    return await ctx.index.find(ctx, draft, titled=True, beside=(content_id,))
+    return await find(ctx, draft, titled=True, beside=(content_id,))
 
 
 # --- as new ----------------------------------------------------------------------------------------------------
@@ -287,7 +288,7 @@ async def _create(ctx: Context, draft: Draft, *, careful: bool, supersedes: Sequ
     odd: Failure | None = None
     while True:
         again = bool(attempts.failed or odd)
-        found = await ctx.index.find(ctx, draft, beside=supersedes, again=again) if careful else None
+        found = await find(ctx, draft, beside=supersedes, again=again) if careful else None
         if careful and _is_paid_now(draft) and ctx.capabilities.stores_jobs is None:
             # No one but the server itself can have stored a text that this run has only just paid for.
             ctx.capabilities.stores_jobs = found is not None
@@ -300,7 +301,9 @@ async def _create(ctx: Context, draft: Draft, *, careful: bool, supersedes: Sequ
             return await _overwrite(ctx, draft, found.id, beside=supersedes)
         if odd is not None:
             raise not_saved(ctx, odd)
-        answer = await ctx.run.send(SaveContent(draft.title, draft.body, "", metadata_of(ctx, draft)), Priority.SAVE)
+        answer = await ctx.run.send(
+            SaveContent(draft.title, draft.body, "", metadata_of(ctx.plan, draft)), Priority.SAVE
+        )
         if not isinstance(answer, Failure):
             saved = _saved(draft, answer.stamp or CREATED)
             return await verify(ctx, _recorded(ctx, draft, answer.content_id, saved, supersedes=supersedes))
@@ -351,7 +354,7 @@ def _saved(draft: Draft, stamp: str, there: StoredContent | None = None) -> Save
 def _recorded(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supersedes: Sequence[str] = ()) -> Draft:
     """Record what the server has now."""
     record = draft.standing.recorded
-    supersedes = (*supersedes, *(copy.id for copy in ctx.index.copies(ctx, draft)))
+    supersedes = (*supersedes, *(copy.id for copy in ctx.index.copies(draft)))
     ctx.index.forget(content_id)
     forget_seen_there(ctx.cache, ctx.server, content_id)
     old = ctx.index.owners.superseded((*record.superseded, *supersedes, record.content_id))

@@ -10,9 +10,9 @@ from contentops.api.calls import Failure, GetContent
 from contentops.api.stamps import CREATED, bears
 from contentops.digest import NOTHING
 from contentops.documents.clean import title_digest
-from contentops.execution.content_index import StoredContent
 from contentops.execution.primitives import Priority, Stopped
 from contentops.execution.records import note
+from contentops.execution.stored_content import StoredContent
 
 if TYPE_CHECKING:
     from contentops.execution.context import Context

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.documents.clean import body_digest
-from contentops.planning.finished import FinishedText
+from contentops.planning.existing_texts import FinishedText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

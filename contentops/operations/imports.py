@@ -18,7 +18,7 @@ from contentops.documents.front_matter import TITLE_KEY, compose, provenance
 from contentops.documents.paths import collision_key
 from contentops.documents.preset import apply_preset, title_for
 from contentops.errors import Diagnostic, OutputError
-from contentops.execution.content_index import ITEM_KEY, SPEC_KEY, StoredContent
+from contentops.execution.stored_content import ITEM_KEY, SPEC_KEY, StoredContent
 from contentops.execution.times import iso
 from contentops.manifests.declare import SPEC_FIELDS, Existing
 from contentops.manifests.validate import id_problem

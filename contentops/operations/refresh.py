@@ -13,7 +13,7 @@ from contentops.api.calls import Content, Failure, FailureKind, GetContent
 from contentops.api.stamps import bears
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
-from contentops.execution.content_index import StoredContent
+from contentops.execution.stored_content import StoredContent
 from contentops.model import Remote
 from contentops.operations.content import ABOUT_ONE, as_error, converse, quiet
 from contentops.operations.look import saved_records

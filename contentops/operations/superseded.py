@@ -10,7 +10,7 @@ from contentops.ci.file_history import earlier_bodies
 from contentops.digest import NO_TEXT, Digest
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
-from contentops.execution.content_index import StoredContent
+from contentops.execution.stored_content import StoredContent
 from contentops.operations.content import as_error, converse, quiet
 from contentops.operations.workspace import open_cache, other_states, read_state
 

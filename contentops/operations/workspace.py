@@ -34,9 +34,9 @@ from contentops.model import CatalogSnapshot, State
 from contentops.model.stored import keep_once
 from contentops.operations.finished_texts import finished_texts
 from contentops.parallel import processors
+from contentops.planning.existing_texts import SourceEnvironment
 from contentops.planning.inputs import Choice, PlanInputs, honours_ids, paths, specs_by_id
 from contentops.planning.owners import without_others
-from contentops.planning.promote import SourceEnvironment
 from contentops.planning.renames import apply_renames
 from contentops.state import state_dir
 from contentops.state.cache import Cache

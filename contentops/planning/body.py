@@ -51,7 +51,7 @@ def _unreadable(item: ItemSides) -> BodyAnswer | None:
 
 def _unmade(item: ItemSides) -> BodyAnswer | None:
     """An item without a template stands for a file that was there before; it is never generated."""
-    if item.spec.request.template or item.own is not None or item.offer is not None:
+    if item.spec.request.template or item.own is not None or item.source_text is not None:
         return None
     path = item.spec.output
     if item.file.exists:
@@ -140,7 +140,7 @@ def _open(item: ItemSides) -> BodyAnswer | None:
     unclear = entry.state in (JobState.SUBMITTING, JobState.UNKNOWN)
     if unclear and item.own is not None and item.is_same and entry.attempt <= item.own.attempt:
         return None  # a person kept the file in place of what a lost submit may have brought
-    if item.is_same and item.offer is not None:
+    if item.is_same and item.source_text is not None:
         return None  # the text of another environment has come in its place
     words = _in_the_way(item, entry)
     if words.settles:

@@ -1,27 +1,14 @@
-"""Finished texts that were paid for before, and which item one may serve."""
+"""Which item a finished text may serve."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from contentops.model import ItemId, RequestId
 
 if TYPE_CHECKING:
-    from contentops.digest import Digest
+    from contentops.planning.existing_texts import FinishedText
     from contentops.planning.inputs import ItemSides
-
-
-class FinishedText(Struct, frozen=True, kw_only=True):
-    """A finished text in the cache: the item it was paid for, under the id of then, and its body digest."""
-
-    item: str
-    body: Digest
-    title: str = ""
-    request_id: str = ""
-    given_up: bool = False
-    """A person gave it up: it only counts as an attempt."""
 
 
 def stored_text(item: ItemSides) -> FinishedText | None:

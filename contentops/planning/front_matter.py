@@ -193,10 +193,10 @@ def _no_address(item: ItemSides, key: str) -> Note:
 
 def _promoted_title(item: ItemSides, body: BodyAnswer) -> str | None:
     """The title that another environment's file has for the text that is taken from it, or was."""
-    offer = item.offer
-    if offer is None or (body.action is not Action.PROMOTE and item.file.body != offer.file.body):
+    source_text = item.source_text
+    if source_text is None or (body.action is not Action.PROMOTE and item.file.body != source_text.file.body):
         return None
-    return title_for(item.inputs.project.preset, offer.file.title) or None
+    return title_for(item.inputs.project.preset, source_text.file.title) or None
 
 
 def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKey]:

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from contentops.model import HeldEntry, RequestId
-    from contentops.planning.finished import FinishedText
-    from contentops.planning.promote import Offer, SourceEnvironment
+    from contentops.planning.existing_texts import FinishedText, SourceEnvironment, SourceText
     from contentops.pricing import Price
 
 
@@ -198,10 +197,10 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         return self.record or self.orphan
 
     @property
-    def offer(self) -> Offer | None:
+    def source_text(self) -> SourceText | None:
         """The text of another environment for the very request that is declared, if texts are taken from one."""
         source, drafts = self.inputs.source, self.inputs.choice.drafts
-        return source.offer(self.spec, self.inputs.observe, drafts=drafts) if source is not None else None
+        return source.source_text(self.spec, self.inputs.observe, drafts=drafts) if source is not None else None
 
     @property
     def ids(self) -> tuple[ItemId, ...]:

@@ -8,22 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.model import Note
+from contentops.planning.existing_texts import is_outline
 
 if TYPE_CHECKING:
-    from contentops.model import Observed, Record
     from contentops.planning.edits import BodyAnswer
     from contentops.planning.inputs import ItemSides
 
 DRAFT_OUTLINE = "draft-outline"
 """The reason an item is held back whose outline would be saved to another server, and the note of one not promoted."""
-
-
-def is_outline(record: Record, file: Observed) -> bool:
-    """Whether the text of a file is a draft outline still.
-
-    The label alone does not tell where another server made the text and did not say so: then it is a quotation.
-    """
-    return file.labelled and (record.outline or record.server == "local" or not record.request_id)
 
 
 def not_saved_elsewhere(item: ItemSides, body: BodyAnswer) -> str:

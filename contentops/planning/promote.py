@@ -1,27 +1,24 @@
-"""Texts that come from another environment: which ones it has to offer, and when one is taken."""
+"""When the text of another environment is taken, and what keeps it out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from contentops.digest import NO_TEXT, NOTHING
+from contentops.digest import NOTHING
 from contentops.errors import price
-from contentops.model import BASE, Acknowledge, Action, Promote, Reason
+from contentops.model import Acknowledge, Action, Reason
 from contentops.planning.checked import FAILED, failed_promotion, failed_promotion_hint
-from contentops.planning.differences import explain
 from contentops.planning.edits import BodyAnswer, block, edit, why_changed
 from contentops.planning.finished import stored_text
 from contentops.planning.front_matter import wanted_front
 from contentops.planning.inputs import is_edited, price_of
-from contentops.planning.outlines import is_outline
 from contentops.planning.remote import replaced, words_in_the_way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from contentops.model import Change, Desired, Observed, Record, Spec, State
+    from contentops.model import Change
+    from contentops.planning.existing_texts import SourceText
     from contentops.planning.inputs import ItemSides
 
 
@@ -34,111 +31,43 @@ _EDITED = ("", "edited", "no-merge-base")
 """What holds an edited file back, or does not where `merge` was chosen: which is for a text that a job made."""
 
 
-class Offer(Struct, frozen=True, kw_only=True):
-    """A text of the very request that is declared, as another environment has it."""
-
-    environment: str
-    """Empty: the settings without an environment."""
-    record: Record
-    file: Observed
-
-    @property
-    def step(self) -> Promote:
-        """The step that takes it."""
-        return Promote(
-            environment=self.environment,
-            path=self.file.path,
-            expects=self.file.file,
-            body=self.file.body,
-            generated=self.record.generated,
-            generated_at=self.record.generated_at,
-            outline=is_outline(self.record, self.file),
-        )
-
-
-class SourceEnvironment(Struct, frozen=True, kw_only=True):
-    """The environment that texts are taken from, and what its lock and journal say."""
-
-    environment: str
-    """Empty: the settings without an environment."""
-    state: State
-
-    def paths(self, desired: Desired) -> Iterator[str]:
-        """The files whose texts may be taken."""
-        for spec in desired.specs:
-            record = self.state.records.get(spec.id)
-            if record is not None and record.digest == spec.digest:
-                yield record.output
-
-    def offer(self, spec: Spec, observe: Callable[[str], Observed], *, drafts: bool = False) -> Offer | None:
-        """Its text of the request of `spec`, if there is one that can be used; `drafts`: an outline can."""
-        found = self._text(spec, observe)
-        return None if found is None or (found.step.outline and not drafts) else found
-
-    def outline(self, spec: Spec, observe: Callable[[str], Observed]) -> Offer | None:
-        """Its text of the request of `spec`, if that is a draft outline."""
-        found = self._text(spec, observe)
-        return found if found is not None and found.step.outline else None
-
-    def _text(self, spec: Spec, observe: Callable[[str], Observed]) -> Offer | None:
-        record = self.state.records.get(spec.id)
-        if record is None or record.digest != spec.digest:
-            return None
-        file = observe(record.output)
-        if not file.exists or file.problem or file.body == NO_TEXT:
-            return None
-        return Offer(environment=self.environment, record=record, file=file)
-
-    def lack(self, spec: Spec, observe: Callable[[str], Observed]) -> str:
-        """Why there is none, in words."""
-        name = f"`{self.environment or BASE}`"
-        record = self.state.records.get(spec.id)
-        if record is None:
-            return f"{name} has no text of it"
-        if record.digest != spec.digest:
-            fields = [f"`{reason.field}`" for reason in explain(spec, record)]
-            verb = "differs" if len(fields) == 1 else "differ"
-            return f"{name} has the text of another request: {', '.join(fields)} {verb}"
-        file = observe(record.output)
-        lost = "has no words any more" if file.exists else "is not there"
-        return file.problem or f"`{record.output}`, the text that {name} has, {lost}"
-
-
 def promoted(item: ItemSides) -> BodyAnswer | None:
     """The text of another environment where it is not the one that was taken last; None: there is nothing to take."""
-    offer = item.offer
-    if offer is None or item.is_protected or (item.is_same and not _is_new(item, offer)):
+    theirs = item.source_text
+    if theirs is None or item.is_protected or (item.is_same and not _is_new(item, theirs)):
         return None
     why = () if item.is_same else why_changed(item)
-    detail = f"from `{offer.file.path}` of `{offer.environment or BASE}`"
-    if offer.file.body != offer.record.generated:
+    detail = f"from `{theirs.file.path}` of `{theirs.name}`"
+    if theirs.file.body != theirs.record.generated:
         detail += ", edited by hand there"
-    if offer.step.outline:
+    if theirs.step.outline:
         detail += ", a draft outline"
     why = (*why, Reason(kind=PROMOTED, detail=detail))
-    if _has_other_words(item, offer):
+    if _has_other_words(item, theirs):
         held = words_in_the_way(item, why)
         if held is not None:
-            return _kept_out(_as_promotion(held, item, offer, why), offer)
+            return _kept_out(_as_promotion(held, item, theirs, why), theirs)
         why = (*why, *replaced(item))
     answer = BodyAnswer(
-        action=Action.PROMOTE, steps=(structs.replace(offer.step, carries=_carried(item, offer)),), reasons=why
+        action=Action.PROMOTE,
+        steps=(structs.replace(theirs.step, carries=_carried(item, theirs)),),
+        reasons=why,
     )
-    if failed := failed_promotion(item, answer, offer.file):
-        hint = failed_promotion_hint(offer.file.path, item.inputs.project.environment)
+    if failed := failed_promotion(item, answer, theirs.file):
+        hint = failed_promotion_hint(theirs.file.path, item.inputs.project.environment)
         return block(FAILED, hint, reasons=(*why, *failed))
     return answer
 
 
-def _as_promotion(held: BodyAnswer, item: ItemSides, offer: Offer, why: tuple[Reason, ...]) -> BodyAnswer:
+def _as_promotion(held: BodyAnswer, item: ItemSides, theirs: SourceText, why: tuple[Reason, ...]) -> BodyAnswer:
     """The answer with what to do where the text that gives way is one of another environment."""
-    ours, theirs = item.file.path, offer.file.path
+    ours, path = item.file.path, theirs.file.path
     if held.blocked == "missing":
-        hint = f"`{ours}` is gone, and what was saved of it is not what was taken from `{offer.environment or BASE}`; "
-        return block(held.blocked, hint + f"`--on-edit overwrite` takes `{theirs}` in its place", reasons=why)
+        hint = f"`{ours}` is gone, and what was saved of it is not what was taken from `{theirs.name}`; "
+        return block(held.blocked, hint + f"`--on-edit overwrite` takes `{path}` in its place", reasons=why)
     if held.steps or held.blocked not in _EDITED:
         return held
-    hint = f"and `{theirs}` is to take its place; `--on-edit keep` or `overwrite`, or make one text of both in each of "
+    hint = f"and `{path}` is to take its place; `--on-edit keep` or `overwrite`, or make one text of both in each of "
     if item.remote is not None and item.is_edited_there and not item.is_edited:
         edited = f"content `{item.remote.content_id}` was edited in WriterzRoom"
         return block("edited-there", f"{edited}, {hint}them; they are not merged", reasons=held.reasons)
@@ -146,25 +75,25 @@ def _as_promotion(held: BodyAnswer, item: ItemSides, offer: Offer, why: tuple[Re
     return block("edited", f"{edited}, {hint}them; they are not merged", reasons=(*why, *edit(item)))
 
 
-def _carried(item: ItemSides, offer: Offer) -> tuple[str, ...]:
+def _carried(item: ItemSides, theirs: SourceText) -> tuple[str, ...]:
     """The keys of the front matter there that no manifest wrote or states here, and that the file here lacks."""
     wanted, _ = wanted_front(item.inputs, item.spec)
-    known = {*offer.record.metadata, *wanted, *(item.file.front if item.file.exists else ())}
-    return tuple(key for key in offer.file.front if key not in known)
+    known = {*theirs.record.metadata, *wanted, *(item.file.front if item.file.exists else ())}
+    return tuple(key for key in theirs.file.front if key not in known)
 
 
-def _kept_out(held: BodyAnswer, offer: Offer) -> BodyAnswer:
-    """The answer with the offer on record where it gives way to the file, so that it is not made again."""
+def _kept_out(held: BodyAnswer, theirs: SourceText) -> BodyAnswer:
+    """The answer that records the text in whose place the file is kept, so that it is not asked about again."""
     steps = (
-        structs.replace(step, declined=offer.file.body) if isinstance(step, Acknowledge) else step
+        structs.replace(step, declined=theirs.file.body) if isinstance(step, Acknowledge) else step
         for step in held.steps
     )
     return structs.replace(held, steps=tuple(steps))
 
 
-def _is_new(item: ItemSides, offer: Offer) -> bool:
-    """Whether the item, which has a text of this request, is to have the one that is offered."""
-    own, body = item.own, offer.file.body
+def _is_new(item: ItemSides, theirs: SourceText) -> bool:
+    """Whether the item, which has a text of this request, is to have the source text."""
+    own, body = item.own, theirs.file.body
     assert own is not None
     if item.is_edited_there:
         return False  # which comes into the file first
@@ -176,14 +105,14 @@ def _is_new(item: ItemSides, offer: Offer) -> bool:
     return item.inputs.saved_body(own) in (NOTHING, own.generated, own.promoted, body)
 
 
-def _has_other_words(item: ItemSides, offer: Offer) -> bool:
-    """Whether the place of the text is taken by what neither this environment's last write nor the offer is."""
+def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
+    """Whether the file has words that are neither what was last written nor the source text."""
     own, file = item.own, item.file
     if item.is_edited_there:
         return True
     if own is None:
-        return file.exists and file.body != offer.file.body
-    ours = (own.promoted, offer.file.body)
+        return file.exists and file.body != theirs.file.body
+    ours = (own.promoted, theirs.file.body)
     if file.exists:
         return file.body not in ours and is_edited(file, own, item.entries)
     return not item.is_same and item.inputs.saved_body(own) not in (NOTHING, own.generated, *ours)
@@ -191,10 +120,10 @@ def _has_other_words(item: ItemSides, offer: Offer) -> bool:
 
 def asked_here(item: ItemSides) -> BodyAnswer | None:
     """Another text is asked for in an environment that would take the other one's again with its next plan."""
-    choice, offer = item.inputs.choice, item.offer
-    if offer is None or not (item.spec.id in choice.replace or item.spec.id in choice.sections):
+    choice, theirs = item.inputs.choice, item.source_text
+    if theirs is None or not (item.spec.id in choice.replace or item.spec.id in choice.sections):
         return None
-    return block(PROMOTED, f"its text comes from `{offer.environment or BASE}`: ask for another one there")
+    return block(PROMOTED, f"its text comes from `{theirs.name}`: ask for another one there")
 
 
 def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
@@ -210,7 +139,7 @@ def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
     if stored_text(item) is not None:
         generate = f"{option} takes the text that was generated, for nothing"
     if (outline := source.outline(spec, item.inputs.observe)) is not None:
-        draft = f"`{outline.file.path}` of `{source.environment or BASE}` is a draft outline of the bundled server"
+        draft = f"`{outline.file.path}` of `{outline.name}` is a draft outline of the bundled server"
         ways = ["write the text and remove the line `> Draft outline ...`"]
         # The server that wrote it would write another outline.
         ways += [generate] if outline.record.server != item.inputs.server else []

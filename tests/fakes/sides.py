@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from contentops.model import Change, Plan
-    from contentops.planning.finished import FinishedText
+    from contentops.planning.existing_texts import FinishedText
 
 SERVER = "https://api.example.test:443"
 PROJECT = Project(name="acme", root="/p", api=ApiSettings(base_url="https://api.example.test/v1"))

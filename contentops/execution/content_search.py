@@ -1,0 +1,168 @@
+"""How a text of ours is found among those that the server has stored."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
+from contentops.api.calls import Failure, FailureKind, GetContent
+from contentops.documents.clean import title_digest
+from contentops.execution.primitives import Ended, Priority
+from contentops.execution.stored_content import StoredContent
+from contentops.execution.times import seconds_of
+from contentops.model import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from contentops.api.calls import ContentEntry, ContentList
+    from contentops.execution.context import Context
+    from contentops.execution.primitives import Draft, Standing
+
+SLACK = 900.0
+"""Seconds our clock and the server's may differ when contents are matched by time."""
+STRANGERS = 200
+"""Contents of no one that a run fetches at most, besides two for each change of its plan."""
+_NOT_FOR_US = frozenset({FailureKind.NOT_FOUND, FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
+
+
+async def find(
+    ctx: Context, draft: Draft, *, titled: bool = False, beside: Sequence[str] = (), again: bool = True
+) -> StoredContent | None:
+    """A stored content that no other item owns and whose body is ours, or None; it is ours from now on.
+
+    Where there is none, one with an earlier text of our request. `titled`: of those with our body only one with our
+    title too. `beside`: contents that are not meant. Without `again`, this run has sent nothing that could be it.
+    Raises Ended where there is no telling: the server does not answer, or there are too many to look at, or some
+    that cannot be asked for.
+    """
+    index = ctx.index
+    listed = await _listed(ctx, draft, again=again)
+    if isinstance(listed, Failure):
+        raise not_saved(ctx, listed)
+    left = _likely(ctx, draft, listed.entries, beside)
+    while left:
+        found, unknown = index.choose(draft, left, titled=titled)
+        if found is not None:
+            return found
+        left = [entry for entry in unknown if _is_free(ctx, draft, entry.id)]
+        fetch = [entry for entry in left if not index.knows(entry)]
+        mine = next((entry for entry in fetch if entry.id not in index.fetching), None)
+        if mine is not None:
+            await _fetch(ctx, mine)
+        elif fetch:
+            await index.fetching[fetch[0].id].wait()
+    if copies := index.copies(draft, beside):
+        index.owners.give(copies[0].id, draft.item.id)
+        return copies[0]
+    if odd := _likely(ctx, draft, listed.unnamed, ()):
+        raise _unnamed(len(odd))
+    return None
+
+
+async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | Failure:
+    """What may hold the draft's text.
+
+    A text that no job made can only have been saved by an earlier run: one list does for all of those.
+    """
+    index, since = ctx.index, _since(draft.standing)
+    if again or since is not None or draft.standing.text is not None:
+        return await ctx.list_content(None if since is None else since - SLACK)
+    async with index.listing:
+        if index.earlier is None:
+            answer = await ctx.list_content()
+            if isinstance(answer, Failure):
+                return answer
+            index.earlier = answer
+        return index.earlier
+
+
+async def _fetch(ctx: Context, entry: ContentEntry) -> None:
+    index, most = ctx.index, STRANGERS + 2 * len(ctx.plan.changes)
+    if index.strangers >= most:
+        raise Ended(
+            Result.BLOCKED,
+            f"not saved: more than {most} stored contents that belong to no item could be its text already",
+            "`contentops content list` shows them; delete those no one needs, then run `contentops apply` again",
+        )
+    index.strangers += 1
+    index.fetching[entry.id] = done = asyncio.Event()
+    try:
+        answer = await ctx.ask(GetContent(entry.id), Priority.SAVE)
+    finally:
+        del index.fetching[entry.id]
+        done.set()
+    if isinstance(answer, Failure) and answer.kind not in _NOT_FOR_US:
+        # What it holds is not known, so saving could store the text twice.
+        raise not_saved(ctx, answer)
+    stored = None if isinstance(answer, Failure) else StoredContent.of(answer)
+    index.seen[entry.id] = (entry.updated_at, stored)
+    if stored is not None:
+        index.owners.learn(stored)
+        if stored.request:
+            index.by_request.setdefault(stored.request, []).append(stored.id)
+
+
+def _is_free(ctx: Context, draft: Draft, content_id: str) -> bool:
+    return ctx.index.owners.is_free(content_id, draft.item, draft.standing)
+
+
+def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:
+    """The contents worth a fetch, likeliest first: titled as ours, then made soonest after the text may have been."""
+    since = _since(draft.standing)
+    # A server that lists titles lists ours too.
+    untitled = not (draft.title and any(entry.title for entry in entries))
+    ranked = []
+    for place, entry in enumerate(entries):
+        if entry.id in beside or not _is_free(ctx, draft, entry.id):
+            continue
+        made = seconds_of(entry.created_at)
+        ours = _has_title_of(draft, entry)
+        if ours or (untitled and not entry.title if since is None else _in_time(made, since)):
+            away = abs(made - since) if made is not None and since is not None else math.inf
+            ranked.append((not ours, away, place, entry))
+    ranked.sort(key=lambda each: each[:3])
+    return [entry for *_, entry in ranked]
+
+
+def _in_time(made: float | None, since: float) -> bool:
+    """Whether a content under another title may be ours: made since the text can have been stored."""
+    return made is None or made >= since - SLACK
+
+
+def _has_title_of(draft: Draft, entry: ContentEntry) -> bool:
+    return bool(entry.title) and title_digest(entry.title) == title_digest(draft.title)
+
+
+def _since(standing: Standing) -> float | None:
+    """When the text can first have been stored: at its submit, else after the save on record. None: no telling."""
+    record, entry = standing.record, standing.text.entry if standing.text is not None else None
+    times = [entry.submitted_at] if entry is not None else []
+    times += [record.saved_at, record.generated_at] if record is not None else []
+    return next((when for text in times if (when := seconds_of(text)) is not None), None)
+
+
+def _unnamed(number: int) -> Ended:
+    """How an item ends whose text may be stored already, in a content that no one can ask for."""
+    return Ended(
+        Result.BLOCKED,
+        f"not saved: contents that may be its text already are listed under an id that cannot be used ({number:,})",
+        "its file is written; `save: false` keeps it from being saved, else the server has to be put right first",
+    )
+
+
+def not_saved(ctx: Context, failure: Failure) -> Ended:
+    """How an item ends whose save, or a look that must come before it, got no good answer."""
+    if failure.kind is FailureKind.UNAUTHORIZED:
+        ctx.stop_unauthorized(failure, at_once=True)
+    if failure.kind is FailureKind.QUOTA:
+        message = f"no credits left: {failure.full_message}"
+        ctx.run.stop("credits", message, "run `contentops apply` again later", at_once=False)
+    if failure.kind in (FailureKind.QUOTA, FailureKind.THROTTLED):
+        return Ended(Result.PENDING, failure.full_message)
+    if failure.kind is FailureKind.UNNAMED:
+        hint = "its file is written; the next apply looks for what is stored before it saves again"
+        return Ended(Result.FAILED, f"perhaps saved: {failure.full_message}", hint)
+    hint = "its file is written; run `contentops apply` again to save it"
+    return Ended(Result.FAILED, f"not saved: {failure.full_message}", hint)

@@ -1,0 +1,111 @@
+"""Texts that exist already: finished ones in the cache, and those of another environment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from contentops.digest import NO_TEXT
+from contentops.model import BASE, Promote
+from contentops.planning.differences import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from contentops.digest import Digest
+    from contentops.model import Desired, Observed, Record, Spec, State
+
+
+class FinishedText(Struct, frozen=True, kw_only=True):
+    """A finished text in the cache: the item it was paid for, under the id of then, and its body digest."""
+
+    item: str
+    body: Digest
+    title: str = ""
+    request_id: str = ""
+    given_up: bool = False
+    """A person gave it up: it only counts as an attempt."""
+
+
+class SourceText(Struct, frozen=True, kw_only=True):
+    """A text of the very request that is declared, as another environment has it."""
+
+    environment: str
+    """Empty: the settings without an environment."""
+    record: Record
+    file: Observed
+
+    @property
+    def name(self) -> str:
+        """The environment in words."""
+        return self.environment or BASE
+
+    @property
+    def step(self) -> Promote:
+        """The step that takes it."""
+        return Promote(
+            environment=self.environment,
+            path=self.file.path,
+            expects=self.file.file,
+            body=self.file.body,
+            generated=self.record.generated,
+            generated_at=self.record.generated_at,
+            outline=is_outline(self.record, self.file),
+        )
+
+
+class SourceEnvironment(Struct, frozen=True, kw_only=True):
+    """The environment that texts are taken from, and what its lock and journal say."""
+
+    environment: str
+    """Empty: the settings without an environment."""
+    state: State
+
+    def paths(self, desired: Desired) -> Iterator[str]:
+        """The files whose texts may be taken."""
+        for spec in desired.specs:
+            record = self.state.records.get(spec.id)
+            if record is not None and record.digest == spec.digest:
+                yield record.output
+
+    def source_text(self, spec: Spec, observe: Callable[[str], Observed], *, drafts: bool = False) -> SourceText | None:
+        """Its text of the request of `spec`, if there is one that can be used; `drafts`: an outline can."""
+        found = self._text(spec, observe)
+        return None if found is None or (found.step.outline and not drafts) else found
+
+    def outline(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
+        """Its text of the request of `spec`, if that is a draft outline."""
+        found = self._text(spec, observe)
+        return found if found is not None and found.step.outline else None
+
+    def _text(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
+        record = self.state.records.get(spec.id)
+        if record is None or record.digest != spec.digest:
+            return None
+        file = observe(record.output)
+        if not file.exists or file.problem or file.body == NO_TEXT:
+            return None
+        return SourceText(environment=self.environment, record=record, file=file)
+
+    def lack(self, spec: Spec, observe: Callable[[str], Observed]) -> str:
+        """Why there is none, in words."""
+        name = f"`{self.environment or BASE}`"
+        record = self.state.records.get(spec.id)
+        if record is None:
+            return f"{name} has no text of it"
+        if record.digest != spec.digest:
+            fields = [f"`{reason.field}`" for reason in explain(spec, record)]
+            verb = "differs" if len(fields) == 1 else "differ"
+            return f"{name} has the text of another request: {', '.join(fields)} {verb}"
+        file = observe(record.output)
+        lost = "has no words any more" if file.exists else "is not there"
+        return file.problem or f"`{record.output}`, the text that {name} has, {lost}"
+
+
+def is_outline(record: Record, file: Observed) -> bool:
+    """Whether the text of a file is a draft outline still.
+
+    The label alone does not tell where another server made the text and did not say so: then it is a quotation.
+    """
+    return file.labelled and (record.outline or record.server == "local" or not record.request_id)
