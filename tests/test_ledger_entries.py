@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from msgspec import structs
 
+from contentops.digest import Digest
 from contentops.ledger import schema
-from contentops.ledger.entries import EntryWriter, claim, release
+from contentops.ledger.entries import ASSURED, EntryWriter, claim, release
 from contentops.ledger.queue import claim_work
 from contentops.ledger.runner import ALIVE, Runner
-from contentops.ledger.session import LedgerSession, WorkTaken
+from contentops.ledger.session import LedgerAway, LedgerSession, WorkTaken
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
 from contentops.state.codec import Drop
 from tests.ledger_rows import OWNER, SERVER, entry, fill, text
@@ -260,6 +261,33 @@ def test_all_or_nothing_is_written(database: str) -> None:
             writer.flush()
         assert _states(session) == [("a", "running", False, False)]
         assert session.run("SELECT count(*) FROM contentops.text") == [(0,)]
+
+
+def test_a_text_that_names_no_submit_is_not_kept(database: str) -> None:
+    """Its row would be that of every other such text, whatever project it is of."""
+    with LedgerSession(database) as session:
+        writer = EntryWriter(Runner(session, kind="apply"))
+        for lineage in ("L", "another"):
+            owner = structs.replace(OWNER, lineage=lineage)
+            writer.keep_text(owner, SERVER, Digest(f"sha256:{lineage}"), structs.replace(text("a"), request_id=""))
+        writer.flush()
+        assert session.run("SELECT request_id FROM contentops.text") == []
+
+
+def test_a_flush_of_nothing_asks_only_now_and_then_whether_the_session_lives(database: str) -> None:
+    """Within `ASSURED` seconds of the last answer nothing is asked; an answer counts from when it was asked for."""
+    now = [0.0]
+    with LedgerSession(database, patience=0) as session:
+        writer = EntryWriter(Runner(session, kind="apply", clock=lambda: now[0]))
+        now[0] = ASSURED + 0.1
+        writer.flush()
+        assert writer.flushed == now[0]
+        session.close()
+        now[0] += ASSURED
+        writer.flush()
+        now[0] += 0.1
+        with pytest.raises(LedgerAway):
+            writer.flush()
 
 
 def test_a_submit_goes_on_from_what_is_known_of_it(database: str) -> None:

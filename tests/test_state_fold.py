@@ -311,6 +311,13 @@ def test_an_older_digest_in_the_journal_is_recomputed() -> None:
     assert [noted.fact for noted in read.facts] == [OLD, facts.entry()]
 
 
+def test_a_last_line_without_its_end_counts_as_not_written() -> None:
+    """Also where all of it is there: it was never made durable, and the next line begins in its place."""
+    whole = f"{HEADER}\n{noted_line(OLD, line_of(OLD))}\n".encode()
+    read = journal.parse(whole + noted_line(OLD, line_of(NEW)).encode(), NAME)
+    assert ([noted.fact for noted in read.facts], read.good) == ([OLD], len(whole))
+
+
 def test_marks_tell_what_the_lock_holds_already() -> None:
     """Facts before the mark of this very lock are in it; other marks say nothing."""
     lines = [

@@ -283,6 +283,19 @@ def test_projects_take_turns(room: Room) -> None:
     assert topics == ["a1", "b1", "a2", "b2", "a3", "b3", "a4"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["account = 'another'", "priority = 5", "runner = 1", "cancelled = true", "taken = true", "error = 'no'"],
+)
+def test_a_project_that_joins_begins_beside_the_first_submit_that_waits(room: Room, change: str) -> None:
+    """What waits for another account or priority, or waits for no worker, decides nothing."""
+    room.deposit("a1", "a2", "a3", project="a")
+    room.session.run(f"UPDATE contentops.entry SET {change} WHERE item IN ('a1', 'a2')")
+    room.deposit("b1", "b2", project="b")
+    ranks = room.session.run("SELECT rank FROM contentops.entry WHERE project = 'b' ORDER BY item")
+    assert ranks == [(2,), (3,)]
+
+
 def test_the_first_job_runs_alone(room: Room) -> None:
     """Until the account has completed a job, one runs; what another worker has seen counts for all."""
     room.deposit("a", "b", "c")
