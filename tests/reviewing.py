@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from contentops.cli.files import choice_in
+from contentops.cli.named_files import choice_in
 from contentops.model.plan_file import check_seal
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation

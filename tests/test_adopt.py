@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from contentops.manifests.declare import literal
 from contentops.manifests.templates import Templates
-from contentops.operations.adopt import Options, adopt
-from contentops.operations.declare import slug
+from contentops.operations.adopting.adopt_files import Options, adopt
+from contentops.operations.adopting.new_items import slug
 from tests.fakes.api import FakeApi
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog

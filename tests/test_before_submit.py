@@ -14,8 +14,8 @@ from contentops.manifests.catalog_lock import encode
 from contentops.model import CatalogEntry, CatalogSnapshot, ItemId, Template
 from contentops.operations import doctor
 from contentops.operations.apply import ApplyOptions
+from contentops.operations.apply_detached import detach
 from contentops.operations.before_submit import FRESH
-from contentops.operations.detach import detach
 from contentops.planning.inputs import Choice
 from tests.fakes.api import FakeApi, on
 from tests.fakes.backend import PublicBackend

@@ -12,10 +12,10 @@ from contentops.api.backoff import RETRY
 from contentops.errors import ApiError, InputError
 from contentops.manifests.catalog_lock import FILE, encode, parse
 from contentops.model import CatalogEntry, CatalogSnapshot, Template
-from contentops.operations import catalog as catalogs
 from contentops.operations import doctor as doctor_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations import workspace
+from contentops.operations.catalog import pull_catalog as catalogs
 from contentops.planning import inputs as planning_inputs
 from tests.fakes.scene import Scene, blog
 from tests.shop import Shop
@@ -23,7 +23,7 @@ from tests.shop import Shop
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.operations.catalog import Pulled
+    from contentops.operations.catalog.pull_catalog import Pulled
 
 SERVER = "https://api.example.test:443"
 DOWN = httpx.Response(503, json={"detail": "maintenance"})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from contentops.cli.apply import going_on
+from contentops.cli.commands.apply import going_on
 from contentops.model import Result
 from contentops.schema_files import load_schema
 from tests.plans import make_outcome, make_run

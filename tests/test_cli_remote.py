@@ -13,12 +13,12 @@ import jsonschema
 import pytest
 
 from contentops.api.backoff import RETRY
-from contentops.cli.account import harmless
-from contentops.cli.catalog import pulled_text
+from contentops.cli.commands.account import harmless
+from contentops.cli.commands.catalog import pulled_text
 from contentops.errors import ApiError
 from contentops.model import CatalogEntry, CatalogSnapshot
-from contentops.operations import content as remote
-from contentops.operations.catalog import CatalogChange, Pulled
+from contentops.operations.catalog.pull_catalog import CatalogChange, Pulled
+from contentops.operations.contents import stored_contents as remote
 from contentops.planning.owners import Owner
 from contentops.reporting.layout import unpainted
 from contentops.schema_files import load_schema

@@ -16,12 +16,12 @@ import click
 import pytest
 from msgspec import structs
 
-from contentops.cli import terminal
-from contentops.cli.confirmation import Confirmation, Manner
-from contentops.cli.files import write_whole
+from contentops.cli.commands.state import listing
+from contentops.cli.named_files import write_whole
 from contentops.cli.options import Session, duration
-from contentops.cli.progress import Moving, Plain, Progress, Recorded, watching
-from contentops.cli.state import listing
+from contentops.cli.output import terminal
+from contentops.cli.output.confirmation import Confirmation, Manner
+from contentops.cli.output.progress import Moving, Plain, Progress, Recorded, watching
 from contentops.errors import OutputError, Refused
 from contentops.model import State
 from contentops.reporting.layout import outline, table, unpainted
@@ -195,7 +195,7 @@ def test_yes_goes_on_at_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 _ASK = """
-from contentops.cli.confirmation import Confirmation, Manner
+from contentops.cli.output.confirmation import Confirmation, Manner
 from contentops.model import Plan
 manner = Manner()
 confirmation = Confirmation(manner, lambda: print("begun"))
@@ -238,7 +238,7 @@ def test_ci_is_not_asked_evenon_a_terminal() -> None:
 
 _STOP = """
 import signal, sys
-from contentops.cli.run import stopping
+from contentops.cli.carry_out import stopping
 before = signal.getsignal(signal.SIGINT)
 asked = []
 with stopping(lambda: asked.append(1)):

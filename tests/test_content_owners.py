@@ -8,8 +8,8 @@ import pytest
 
 from contentops.errors import UsageError
 from contentops.model import ItemId
-from contentops.operations.adopt import Options, adopt
-from contentops.operations.imports import import_contents
+from contentops.operations.adopting.adopt_files import Options, adopt
+from contentops.operations.adopting.import_contents import import_contents
 from contentops.operations.records import resolve
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog, results
@@ -18,7 +18,7 @@ from tests.test_promote import Room
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.operations.declare import Adoption
+    from contentops.operations.adopting.new_items import Adoption
     from tests.running import Build, Run
 
 SAME_SERVER = """\

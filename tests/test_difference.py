@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from contentops.documents.front_matter import split
 from contentops.model import OnEdit
-from contentops.operations import texts as operation
-from contentops.operations.texts import restorable, restore
+from contentops.operations.texts import diff_and_restore as operation
+from contentops.operations.texts.diff_and_restore import restorable, restore
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields, passages_of
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
@@ -22,7 +22,7 @@ from tests.repositories import cloned, in_git
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentops.operations.texts import Difference
+    from contentops.operations.texts.diff_and_restore import Difference
     from tests.running import Run
 
 OUT = "out/a.md"

@@ -16,10 +16,10 @@ from contentops.documents.front_matter import split
 from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageError
 from contentops.execution.primitives import Stop
 from contentops.model import OnEdit
-from contentops.operations import texts as restoring
 from contentops.operations import workspace
 from contentops.operations.apply import ApplyOptions, Approval, apply
 from contentops.operations.apply_lock import hold_lock
+from contentops.operations.texts import diff_and_restore as restoring
 from contentops.planning.inputs import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.clock import run as run_virtually

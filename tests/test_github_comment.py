@@ -11,7 +11,7 @@ import pytest
 from contentops.ci.comments import Shown, post_comment, shown_in
 from contentops.ci.github import GitHub, connect, open_pull_request, pull_request
 from contentops.ci.runner import PlanOrigin, origin_of, read_event
-from contentops.cli.github import page
+from contentops.cli.commands.github import page
 from contentops.errors import ContentopsError
 from contentops.model import Action, Reason
 from contentops.reporting.plan_json import plan_of

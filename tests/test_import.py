@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.errors import ApiError
-from contentops.operations.imports import import_contents
-from contentops.operations.refresh import refresh
+from contentops.operations.adopting.import_contents import import_contents
+from contentops.operations.contents.refresh import refresh
 from contentops.operations.workspace import open_workspace
 from contentops.planning.inputs import Choice
 from contentops.planning.plan import make_plan
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Plan
-    from contentops.operations.declare import Adoption
+    from contentops.operations.adopting.new_items import Adoption
     from tests.running import Build, Run
 
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from contentops.execution.local_run import STOP_PATIENCE
-from contentops.operations.account_work import DRAIN
+from contentops.operations.worker.account_worker import DRAIN
 from tests.clones import WHO, manifest, posix
 from tests.processes import KEY, PATIENCE, PROJECT, Served
 

@@ -13,7 +13,7 @@ from contentops.ledger.account import account_of, accounts_of, limit_of, limiter
 from contentops.ledger.limiter import SharedLimiter, reset
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings
-from contentops.operations.content import contents
+from contentops.operations.contents.stored_contents import contents
 from contentops.operations.doctor import doctor
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene

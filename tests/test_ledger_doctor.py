@@ -17,7 +17,7 @@ from contentops.ledger.pooler import keeps_sessions
 from contentops.ledger.roles import grant, missing, needed
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
-from contentops.operations.ledger_check import judged
+from contentops.operations.ledger.ledger_check import judged
 from tests.ledger_rows import alone
 from tests.pooler import Pooler, pgbouncer
 from tests.postgres import Cluster

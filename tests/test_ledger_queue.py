@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from contentops.operations.claims import QUIET
+from contentops.operations.worker.claims import QUIET
 from tests.processes import KEY, PROJECT, Served, applying, blog, started, tree
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from contentops.model import ItemId, JobState
 from contentops.operations import plan as plan_operation
 from contentops.operations import records
 from contentops.operations.history import history
-from contentops.operations.ledger import _owner
+from contentops.operations.ledger.ledger_access import _owner
 from contentops.operations.workspace import open_store, read_state, shared_state
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed, on

@@ -18,7 +18,7 @@ from contentops.api import trust
 from contentops.errors import Refused
 from contentops.ledger.address import beyond_plain, remote_servers, with_operators_tls
 from contentops.ledger.session import LedgerAway, LedgerSession
-from contentops.operations.ledger import address
+from contentops.operations.ledger.ledger_access import address
 from contentops.operations.workspace import World, open_project
 from tests.processes import PROJECT, blog
 

@@ -10,9 +10,9 @@ import pytest
 
 from contentops.ci.git import first_commit
 from contentops.errors import Refused
-from contentops.operations.adopt import Options, adopt
+from contentops.operations.adopting.adopt_files import Options, adopt
 from contentops.operations.apply import ApplyOptions
-from contentops.operations.detach import detach
+from contentops.operations.apply_detached import detach
 from contentops.operations.doctor import doctor
 from contentops.operations.workspace import World
 from contentops.planning.inputs import Choice

@@ -40,8 +40,8 @@ START = """
     contentops.errors msgspec typing_extensions
 """
 RECALLED = """
-    contentops.atomic_io contentops.ci contentops.ci.runner contentops.cli.job contentops.cli.plan
-    contentops.cli.terminal contentops.digest contentops.loopback contentops.manifests contentops.manifests.root
+    contentops.atomic_io contentops.ci contentops.ci.runner contentops.cli.commands contentops.cli.commands.plan
+    contentops.cli.output contentops.cli.output.github_job contentops.cli.output.terminal contentops.digest contentops.loopback contentops.manifests contentops.manifests.root
     contentops.model contentops.operations contentops.operations.unchanged contentops.pricing contentops.reporting
     contentops.reporting.diagnostics contentops.reporting.layout contentops.reporting.plan_text
     contentops.reporting.summary contentops.sanitize contentops.state contentops.state.state_dir

@@ -13,7 +13,7 @@ from contentops.documents.front_matter import split
 from contentops.documents.new_section import NewSection, Unusable, deeper, is_touched, put_section, take_section
 from contentops.model import JobState, OnEdit
 from contentops.operations.records import resolve
-from contentops.operations.texts import to_planned
+from contentops.operations.texts.diff_and_restore import to_planned
 from contentops.sections import cut
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death

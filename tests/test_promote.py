@@ -14,7 +14,8 @@ from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import InputError, Refused
 from contentops.model import Action, Change, Drain, JobState, OnEdit, Plan, State
-from contentops.operations import texts, workspace
+from contentops.operations import workspace
+from contentops.operations.texts import diff_and_restore
 from contentops.planning.existing_texts import SourceEnvironment
 from contentops.planning.plan import make_plan
 from tests.clones import NOBODY
@@ -545,12 +546,12 @@ def test_what_was_generated_there_is_found_in_git(tmp_path: Path) -> None:
     staging.edit("staging/a.md", "Closing", "The end")
     staging.apply()
     in_git(staging, "Edited")
-    planned = texts.to_planned(prod.project, "a")
+    planned = diff_and_restore.to_planned(prod.project, "a")
     assert (planned.before, planned.after) == (None, split(staging.read("staging/a.md")).body)
     prod.apply()
     in_git(staging, "Promoted")
     shutil.rmtree(tmp_path / "site" / ".contentops")
-    found = texts.from_generated(prod.project, "a")
+    found = diff_and_restore.from_generated(prod.project, "a")
     assert found.before == generated
     assert found.after == split(prod.read("live/a.md")).body != generated
 

@@ -12,7 +12,7 @@ from contentops.documents.front_matter import split
 from contentops.documents.outline import ENGINE, has_label
 from contentops.model import OnEdit
 from contentops.operations import plan as plan_operation
-from contentops.operations import texts
+from contentops.operations.texts import diff_and_restore
 from contentops.planning.front_matter import provenance_of
 from contentops.planning.inputs import Choice
 from contentops.server.engines import outline
@@ -89,7 +89,7 @@ def test_a_promoted_text_that_is_gone_comes_back_as_it_was(tmp_path: Path, lose:
     lose(staging)
     (prod.root / "live/a.md").unlink()
     assert only(prod.plan()).action == "restore"
-    assert texts.to_planned(prod.project, "a").after == promoted.lstrip("\n")
+    assert diff_and_restore.to_planned(prod.project, "a").after == promoted.lstrip("\n")
     assert results(prod.apply()) == {"a": "done"}
     assert body(prod, "live/a.md") == promoted
     assert prod.plan().empty
@@ -333,7 +333,7 @@ def test_record_file_status_and_diff_say_where_a_text_is_from(tmp_path: Path) ->
     assert split(prod.read("live/a.md")).provenance == provenance_of(record)
     assert provenance_of(record)["promoted_from"] == "staging"
     assert stands(prod) == ("promoted", "staging", "from `staging`")
-    assert texts.from_generated(prod.project, "a").note == "its text was taken from `staging`"
+    assert diff_and_restore.from_generated(prod.project, "a").note == "its text was taken from `staging`"
     prod.edit("live/a.md", "Reviewed", "Here")
     assert stands(prod)[:2] == ("edited", "staging")
     prod.write("content/b.yaml", blog("a", year=2027))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from contentops.cli.queue_page import page, serve
+from contentops.cli.output.queue_page import page, serve
 from contentops.errors import ContentopsError, StateError
 from contentops.model import Queue, QueuedSubmit, QueueTotal, RequestId
 from contentops.reporting.queue import age, queue_text

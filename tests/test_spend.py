@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from contentops.cli.account import parse_moment
+from contentops.cli.commands.account import parse_moment
 from contentops.errors import Location
 from contentops.model import Desired, ItemId, JobState, OnEdit, RequestId
 from contentops.reporting.history import GROUPS, Row, count_spend, spend_json, spend_text

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.cli.progress import Progress
+from contentops.cli.output.progress import Progress
 from contentops.model import Event
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.cli.init import project_files
+from contentops.cli.commands.init import project_files
 from contentops.errors import OutputError
 from tests.serving import served
 

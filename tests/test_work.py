@@ -33,9 +33,9 @@ from contentops.ledger.queue import (
 from contentops.ledger.runner import ALIVE, RUNNER, Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, RequestId, request_id
-from contentops.operations.claims import FIRST
-from contentops.operations.metrics import GATHERED
-from contentops.operations.work import WorkOptions, work
+from contentops.operations.worker.claims import FIRST
+from contentops.operations.worker.work import WorkOptions, work
+from contentops.operations.worker.worker_metrics import GATHERED
 from contentops.operations.workspace import World
 from contentops.reporting.work import exit_code_of_work
 from contentops.state.codec import Drop, line_of

@@ -7,7 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from contentops.ledger.account import place_fact, read_fact, write_fact
-from contentops.operations.claims import FIRST
+from contentops.operations.worker.claims import FIRST
 from tests.fakes.api import FakeApi, on
 from tests.test_work import API, Room
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from contentops.cli.init import WORKFLOWS, workflows
+from contentops.cli.commands.init import WORKFLOWS, workflows
 from tests.clones import manifest, world  # noqa: F401 - a fixture
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures

@@ -1,1 +1,1 @@
-"""The command line: one module per command; arguments, printing and exit codes."""
+"""The command line: arguments, printing and exit codes."""

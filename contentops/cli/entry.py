@@ -99,7 +99,7 @@ class LazyGroup(Group):
         if cmd_name not in COMMANDS:
             return None
         with without_collection():
-            module = importlib.import_module(f"contentops.cli.{_PLACES.get(cmd_name, cmd_name)}")
+            module = importlib.import_module(f"contentops.cli.commands.{_PLACES.get(cmd_name, cmd_name)}")
         found = getattr(module, _name(cmd_name) if cmd_name in _PLACES else "command")
         return found if isinstance(found, click.Command) else None
 
@@ -143,7 +143,7 @@ def run(args: Sequence[str]) -> int:
             # The reader is gone: nothing more can be said.
             code = ExitCode.ERROR
         except StdoutFailed as error:
-            from contentops.cli import terminal
+            from contentops.cli.output import terminal
 
             terminal.tell_findings(error.diagnostics())
             code = error.exit_code
@@ -179,7 +179,7 @@ def _ended(args: Sequence[str]) -> int:
 
 def _run(args: list[str]) -> int:
     if asked := os.environ.get(COMPLETE):
-        from contentops.cli.completion import answer
+        from contentops.cli.commands.completion import answer
 
         return answer(cli, asked)
     try:
@@ -196,7 +196,7 @@ def _asks_json(args: Sequence[str]) -> bool:
 
 
 def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
-    from contentops.cli import completion
+    from contentops.cli.commands import completion
 
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None:
@@ -213,7 +213,7 @@ def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
 
 def _other_option(error: click.NoSuchOption, where: str) -> str:
     """What to write instead of an option that is not there: the one meant, or in which place it is known."""
-    from contentops.cli import completion
+    from contentops.cli.commands import completion
 
     name, context = error.option_name, error.ctx
     if context is None:
@@ -238,9 +238,9 @@ def _directory(args: Sequence[str]) -> str:
 
 
 def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
-    from contentops.cli import job, terminal
+    from contentops.cli.output import github_job, terminal
 
-    job.annotate(findings, _directory(args))
+    github_job.annotate(findings, _directory(args))
     if _asks_json(args):
         from contentops.reporting.diagnostics import diagnostics_json
 
@@ -268,7 +268,7 @@ def _interrupted() -> ExitCode:
 def _bug() -> None:
     import traceback
 
-    from contentops.cli import terminal
+    from contentops.cli.output import terminal
 
     sys.stderr.write("error[bug]: this is a bug in contentops, not in your files; please report it with these lines\n")
     terminal.tell(traceback.format_exc().rstrip("\n"))

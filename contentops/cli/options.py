@@ -84,7 +84,7 @@ class Session(Struct, frozen=True, kw_only=True):
 
     def world(self) -> World:
         """The outside, with the person at the terminal where there is one."""
-        from contentops.cli import terminal
+        from contentops.cli.output import terminal
         from contentops.operations.workspace import World
 
         return World(ask=terminal.confirmed if terminal.can_ask() else None, trace=self.trace)
@@ -94,7 +94,7 @@ class Session(Struct, frozen=True, kw_only=True):
 
         Words are to `fit` the terminal, tables have their own width.
         """
-        from contentops.cli import terminal
+        from contentops.cli.output import terminal
         from contentops.reporting import FORMAT_VERSION
 
         if self.as_json:
@@ -119,7 +119,7 @@ class Group(click.Group):
         """The command that `args` begin with; a wrong name is answered with the nearest right one."""
         known = self.list_commands(ctx)
         if args and not args[0].startswith("-") and args[0] not in known and not ctx.resilient_parsing:
-            from contentops.cli import completion
+            from contentops.cli.commands import completion
 
             hint = completion.for_command(args[0], known, ctx.command_path)
             raise UsageError(f"there is no command `{args[0]}`", hint=hint)
@@ -138,7 +138,7 @@ def offers(what: str) -> Callable[[click.Context, click.Parameter, str], list[Co
     """
 
     def complete(context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
-        from contentops.cli.completion import offered
+        from contentops.cli.commands.completion import offered
 
         return offered(what, context, begun)
 
@@ -183,7 +183,7 @@ def _with_session(function: Callable[..., Any]) -> Callable[..., Any]:
         known = {name: given.pop(name) for name in ("environment", "variables", "as_json") if name in given}
         session = structs.replace(context.obj, **known)
         if debug := given.pop("debug", None):
-            from contentops.cli.files import request_log
+            from contentops.cli.named_files import request_log
 
             session = structs.replace(session, trace=request_log(session.path(debug), context.call_on_close))
         return function(session, **given)

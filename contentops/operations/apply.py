@@ -22,9 +22,9 @@ from contentops.execution.times import iso
 from contentops.model import Action, Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.connection import connected, credentials
+from contentops.operations.contents.look_first import plan_of
+from contentops.operations.contents.owners_in_locks import content_owners
 from contentops.operations.few_changes import keep_items
-from contentops.operations.look import plan_of
-from contentops.operations.owners import content_owners
 from contentops.operations.plan import gathered
 from contentops.operations.unchanged import AskedInputs, forget_plan
 from contentops.operations.workspace import World, open_workspace

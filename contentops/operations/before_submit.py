@@ -27,7 +27,7 @@ from contentops.api.catalog import slug_of
 from contentops.api.outcomes import is_absent
 from contentops.errors import ApiError, Diagnostic, InputError, did_you_mean
 from contentops.model import Save
-from contentops.operations.catalog_pages import ReadList, read_list, read_page
+from contentops.operations.catalog.catalog_pages import ReadList, read_list, read_page
 from contentops.operations.connection import ask_in_turn, find_in_turn
 from contentops.operations.workspace import snapshot_of
 

@@ -81,7 +81,7 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     yield _recording_check(project, world)
     yield _cache_check(project)
     if has_ledger(project, world.environ):
-        from contentops.operations.ledger_check import ledger_checks
+        from contentops.operations.ledger.ledger_check import ledger_checks
 
         yield from ledger_checks(project, world)
     if project.api.base_url == "local":
@@ -140,7 +140,7 @@ def _cache_check(project: Project) -> Check:
 
 
 def _catalog_check(project: Project) -> Check:
-    from contentops.operations.catalog import unknown_why
+    from contentops.operations.catalog.pull_catalog import unknown_why
 
     try:
         snapshot = snapshot_of(project)
@@ -163,7 +163,7 @@ def _server_check(project: Project, known: Credentials, world: World) -> Check:
     from contentops.api.calls import CatalogReply, Failure, ListTemplates
     from contentops.execution.limiter import Limiter
     from contentops.operations.before_submit import no_user, refused_without_user
-    from contentops.operations.content import as_error
+    from contentops.operations.contents.stored_contents import as_error
 
     def never() -> bool:
         return False
@@ -197,7 +197,7 @@ def _server_check(project: Project, known: Credentials, world: World) -> Check:
         with contextlib.ExitStack() as closing:
             shared: AccountLimiter | None = None
             if has_ledger(project, world.environ):
-                from contentops.operations.ledger import limiting
+                from contentops.operations.ledger.ledger_access import limiting
 
                 shared = closing.enter_context(limiting(project, known.key, world))
             check: Check = (world.run or asyncio.run)(ask(shared))

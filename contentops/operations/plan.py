@@ -14,9 +14,9 @@ from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, did_you_mean
 from contentops.model import NO_CHECKS, Action, Checked, CheckedFile, Desired, ItemId, Level, Move, Request, Spec
-from contentops.operations.clean_texts import CleanTexts
+from contentops.operations.contents.look_first import remembered
 from contentops.operations.few_changes import keep_items, plan_few
-from contentops.operations.look import remembered
+from contentops.operations.texts.clean_texts import CleanTexts
 from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import open_workspace, read_state, shared_state, unread, validate
 from contentops.planning.inputs import Choice, price_of, specs_by_id
@@ -43,7 +43,7 @@ def gathered(workspace: Workspace, choice: Choice, tell: Callable[[str], None] |
     found = workspace.plan_inputs(choice)
     if not choice.refresh:
         return remembered(workspace, found)
-    from contentops.operations.refresh import refresh
+    from contentops.operations.contents.refresh import refresh
 
     return refresh(workspace, found, tell)
 

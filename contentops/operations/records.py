@@ -18,7 +18,7 @@ from contentops.manifests.project import load_project, url_problem
 from contentops.manifests.validate import id_hint, id_problem
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.owners import recorded_owners
+from contentops.operations.contents.owners_in_locks import recorded_owners
 from contentops.operations.plan import no_item
 from contentops.operations.workspace import (
     World,

@@ -32,7 +32,7 @@ from contentops.manifests.project import load_project, parse_variable
 from contentops.manifests.root import find_root
 from contentops.model import CatalogSnapshot, State
 from contentops.model.stored import keep_once
-from contentops.operations.finished_texts import finished_texts
+from contentops.operations.texts.finished_texts import finished_texts
 from contentops.parallel import processors
 from contentops.planning.existing_texts import SourceEnvironment
 from contentops.planning.inputs import Choice, PlanInputs, honours_ids, paths, specs_by_id
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from contentops.execution.limiter import AccountLimiter
     from contentops.ledger.project import ProjectLedger, ReadLedger
     from contentops.model import Catalog, Desired, ItemId, Observed, Project
-    from contentops.operations.past_texts import PastTexts
+    from contentops.operations.texts.past_texts import PastTexts
 
 
 class World(Struct, frozen=True, kw_only=True):
@@ -153,7 +153,7 @@ class Workspace:
 
         `heirs`: by request, the item that the text of one which is gone may serve; None: none.
         """
-        from contentops.operations.past_texts import PastTexts
+        from contentops.operations.texts.past_texts import PastTexts
 
         return PastTexts(self.project, state, self.cache, specs_by_id(self.desired), heirs or {})
 
@@ -186,9 +186,9 @@ def shared(project: Project, store: StateStore, cache: Cache, world: World, *, w
     if not has_ledger(project, world.environ):
         yield OpenedLedger()
         return
-    from contentops.operations import ledger
+    from contentops.operations.ledger import ledger_access
 
-    opened = ledger.working if write else ledger.reading
+    opened = ledger_access.working if write else ledger_access.reading
     with opened(project, store, cache, world) as found:
         yield found
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contentops.cli import terminal
 from contentops.cli.entry import LazyGroup
 from contentops.cli.entry import cli as real
 from contentops.cli.options import Session
+from contentops.cli.output import terminal
 from contentops.errors import ContentopsError
 from contentops.operations.workspace import World
 from tests.fakes.api import Killed

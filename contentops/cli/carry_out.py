@@ -1,0 +1,96 @@
+"""A plan carried out on the command line: progress, and what Ctrl-C does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from contentops.cli.output.confirmation import Confirmation, finish
+from contentops.cli.output.progress import watching
+from contentops.errors import ExitCode
+from contentops.operations import apply as operation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from contentops.cli.output.confirmation import Manner, NextCommand
+    from contentops.cli.output.progress import Display
+    from contentops.execution.primitives import Stop
+    from contentops.model import Project
+    from contentops.operations.apply import ApplyOptions
+    from contentops.planning.inputs import Choice
+
+
+def carry_out(project: Project, choice: Choice, options: ApplyOptions, manner: Manner, again: NextCommand) -> int:
+    """Plan, show, ask and apply on the command line; returns the exit code. `again` says which command goes on."""
+    if manner.detach:
+        from contentops.cli.queue_apply import detach
+
+        return detach(project, choice, options, manner)
+    with contextlib.ExitStack() as signals:
+        with watching(sys.stderr, events=manner.events) as display:
+            confirmation = Confirmation(manner, lambda: _begin(signals, display, options.stop))
+            plan, run = operation.apply(
+                project,
+                choice,
+                options,
+                show=confirmation.preview,
+                confirm=confirmation,
+                emit=display.show,
+                world=manner.world,
+            )
+        # Impatient hands press Ctrl-C twice: the second one must not take away what the first one led to.
+        return finish(plan, run, confirmation, again, as_json=manner.as_json)
+
+
+def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
+    """From here on a first Ctrl-C stops gently; before, it simply ends the program, as nothing was done yet."""
+    signals.enter_context(stopping(stop.request, displayed=display.stopping))
+    display.start()
+
+
+# --- Ctrl-C and SIGTERM: the first stops gently, the second at once; both are safe -----------------------------
+
+_STDERR = 2
+_FIRST = b"\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n"
+# A display may have hidden the cursor; no one else will bring it back.
+_SHOWN = b"\x1b[?25h"
+_SECOND = b"\nexit at once; `contentops apply` goes on with what is under way\n"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def stopping(request: Callable[[], None], *, displayed: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """While open, the first signal calls `request` and the second ends the process with 130.
+
+    `displayed` says whether a display shows by itself that the run is stopping: what is written between lines that are
+    redrawn is gone at once. It is called in the handler, so it must only set a flag. Writes go to the file descriptor
+    itself: a handler may run in the middle of a buffered write.
+    """
+    asked = False
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            _write(_SHOWN + _SECOND if os.isatty(_STDERR) else _SECOND)
+            os._exit(ExitCode.INTERRUPTED)
+        asked = True
+        if not displayed():
+            _write(_FIRST)
+        request()
+
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _write(words: bytes) -> None:
+    with contextlib.suppress(OSError):
+        os.write(_STDERR, words)

@@ -1,0 +1,327 @@
+"""`contentops content ...`, `stats`, `report` and `history`: what an account has, what was made, what was spent."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+from msgspec import structs
+
+from contentops.ci import results
+from contentops.cli.options import UNITS, Group, offers, project_options, server_options
+from contentops.cli.output import terminal
+from contentops.errors import UsageError, did_you_mean, plural
+from contentops.operations import history as history_operation
+from contentops.operations import workspace
+from contentops.operations.contents import stored_contents as operation
+from contentops.operations.contents.superseded_contents import without_copy
+from contentops.reporting.diagnostics import diagnostics_json
+from contentops.reporting.history import count_spend, history_json, history_text, spend_json, spend_text
+from contentops.reporting.layout import moment, outline, table
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from contentops.api.calls import ContentEntry
+    from contentops.cli.options import Session
+    from contentops.model import Json, Project
+    from contentops.operations.contents.stored_contents import Owned
+
+
+@click.group("content", cls=Group, short_help="Show what the account has stored, and tidy it.")
+def content() -> None:
+    """Show what the account has stored on the server, and tidy it. Costs no credits; records and files stay."""
+
+
+@content.command("list", short_help="List stored contents and the items they belong to.")
+@server_options
+def list_contents(session: Session) -> None:
+    """List every stored content, in the server's order, with the item it belongs to."""
+    project = session.project()
+    found = operation.contents(project, tell=terminal.tell_line, world=session.world())
+    session.answer(_values(project, found), listing(found, width=terminal.width()))
+
+
+def _values(project: Project, found: Sequence[Owned]) -> dict[str, Json]:
+    listed: list[Json] = [
+        {**_listed(one.entry), "item": one.item, "superseded": one.superseded, "lock": one.lock} for one in found
+    ]
+    return {"server": project.api.server, "contents": listed}
+
+
+def _listed(entry: ContentEntry) -> dict[str, Json]:
+    found: dict[str, Json] = structs.asdict(entry)
+    del found["stamp"]
+    return found
+
+
+def listing(found: Sequence[Owned], *, width: int = 0) -> str:
+    """One line per content, of at most `width` columns (0: of any), and how many no item owns."""
+    if not found:
+        return "No contents."
+    free = sum(not one.item for one in found)
+    return f"{_table(found, width)}\n\n{plural(len(found), 'content')}, {free:,} of no item."
+
+
+def _table(found: Sequence[Owned], width: int) -> str:
+    rows = [
+        (one.entry.id, _item(one), one.entry.title, one.entry.status, moment(one.entry.updated_at)) for one in found
+    ]
+    return table(("CONTENT", "ITEM", "TITLE", "STATUS", "UPDATED"), rows, width=width, sparse=True)
+
+
+def _item(one: Owned) -> str:
+    said = ", ".join(word for word in ("superseded" if one.superseded else "", one.lock) if word)
+    return f"{one.item} ({said})" if said else one.item
+
+
+@content.command("get", short_help="Print the text of a stored content.")
+@click.argument("content_id", metavar="ID")
+@click.option("--versions", "listed", is_flag=True, help="List its versions instead, newest first.")
+@click.option("--version", metavar="N", type=click.IntRange(min=1), help="The text as it was in this version.")
+@server_options
+def get(session: Session, content_id: str, version: int | None, *, listed: bool) -> None:
+    """Print the text of content ID exactly as the server has it, or had it in a version.
+
+    On a terminal, characters that the terminal would obey are shown as escapes instead. Versions are shown by
+    `contentops serve` and the embedded server; the service documents none.
+    """
+    project = session.project()
+    if listed:
+        if version:
+            raise UsageError("`--versions` lists them, `--version N` prints one: give one of the two")
+        _list_versions(session, project, content_id)
+        return
+    found, owner = operation.content(
+        project, content_id, version=version or 0, tell=terminal.tell_line, world=session.world()
+    )
+    if not session.as_json:
+        sys.stdout.write(harmless(found.body) if sys.stdout.isatty() else terminal.for_stdout(found.body))
+        sys.stdout.flush()
+        return
+    values = {
+        "server": project.api.server,
+        "id": found.id,
+        "title": found.title,
+        "item": owner.item,
+        "superseded": owner.superseded,
+        "created_at": found.created_at,
+        "updated_at": found.updated_at,
+        "body": found.body,
+        "metadata": dict(found.metadata),
+    }
+    session.answer(values, "")
+
+
+def _list_versions(session: Session, project: Project, content_id: str) -> None:
+    known = operation.versions(project, content_id, tell=terminal.tell_line, world=session.world())
+    rows = [(str(one.number), one.title, one.status, moment(one.replaced_at) or "now") for one in known]
+    listed: list[Json] = [structs.asdict(one) for one in known]
+    shown = table(("VERSION", "TITLE", "STATUS", "UNTIL"), rows, width=terminal.width())
+    session.answer({"server": project.api.server, "id": content_id, "versions": listed}, shown)
+
+
+def harmless(text: str) -> str:
+    """`text` with every control character but newline and tab made visible; it ends with a newline."""
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    return "".join("\t".join(visible(part) for part in line.split("\t")) + "\n" for line in lines)
+
+
+@content.command("delete", short_help="Delete stored contents, after asking.")
+@click.argument("content_ids", metavar="[ID]...", nargs=-1)
+@click.option("--superseded", is_flag=True, help="The copies that records name as superseded by a newer one.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@server_options
+def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, yes: bool) -> None:
+    """Delete stored contents: those named, or the superseded copies of items. Lists them and asks first.
+
+    Says so where one is what an item is saved as now. Files and records stay: the next save of such an item stores its
+    file as new. A superseded copy whose words are in no file, not in git and not in the cache stays, unless you name
+    it.
+    """
+    if superseded == bool(content_ids):
+        raise UsageError("`content delete` takes the ids of contents, or `--superseded`")
+    project = session.project()
+    stored = operation.contents(project, tell=terminal.tell_line, world=session.world())
+    found = _named(stored, content_ids) if content_ids else _superseded(session, project, stored)
+    if found:
+        terminal.tell(_table(found, terminal.width(sys.stderr)))
+        for one in found:
+            if one.living:
+                what = f"is what item `{one.item}` is saved as now{f' ({one.lock})' if one.lock else ''}"
+                terminal.tell_line(f"warning: content `{one.entry.id}` {what}; its next save stores it as new")
+        _ask(f"Delete {plural(len(found), 'content')} from {project.api.server}?", yes=yes)
+        operation.delete(project, [one.entry.id for one in found], tell=terminal.tell_line, world=session.world())
+    session.answer(_values(project, found), f"Deleted {plural(len(found), 'content')}." if found else "Nothing to do.")
+
+
+def _superseded(session: Session, project: Project, stored: Sequence[Owned]) -> list[Owned]:
+    """The superseded copies; those with words that are nowhere else are left out, and named."""
+    found = [one for one in stored if one.superseded]
+    world = session.world()
+    kept = without_copy(project, [one.entry.id for one in found], tell=terminal.tell_line, world=world)
+    for id_ in sorted(kept):
+        what = "stays: its words are in no file, not in git and not in the cache"
+        terminal.tell_line(f"warning: content `{id_}` {what}; `contentops content get {id_}` prints them, and")
+        terminal.tell_line(f"`contentops content delete {id_}` deletes it all the same")
+    return [one for one in found if one.entry.id not in kept]
+
+
+def _named(stored: Sequence[Owned], content_ids: Sequence[str]) -> list[Owned]:
+    """The contents of these ids, each once. Raises UsageError for one that is not there."""
+    known = {one.entry.id: one for one in stored}
+    for content_id in content_ids:
+        if content_id not in known:
+            hint = did_you_mean(content_id, known, "`contentops content list` lists them")
+            raise UsageError(f"there is no content `{content_id}`", code="unknown-content", hint=hint)
+    return [known[content_id] for content_id in dict.fromkeys(content_ids)]
+
+
+def _ask(question: str, *, yes: bool) -> None:
+    """Goes on only with a person's word for it. Raises Refused."""
+    if yes:
+        return
+    terminal.need_person("deleting", "`--yes` deletes without asking")
+    terminal.need_yes(said=terminal.confirmed(f"{visible(question)} (yes/no) "))
+
+
+@content.command("publish", short_help="Mark stored contents as published.")
+@click.argument("content_ids", metavar="ID...", nargs=-1, required=True)
+@server_options
+def publish(session: Session, content_ids: tuple[str, ...]) -> None:
+    """Give stored contents the status `published`; publishes nothing anywhere else."""
+    _set_status(session, content_ids, "published")
+
+
+@content.command("archive", short_help="Mark stored contents as archived.")
+@click.argument("content_ids", metavar="ID...", nargs=-1, required=True)
+@server_options
+def archive(session: Session, content_ids: tuple[str, ...]) -> None:
+    """Give stored contents the status `archived`."""
+    _set_status(session, content_ids, "archived")
+
+
+def _set_status(session: Session, content_ids: tuple[str, ...], status: str) -> None:
+    project = session.project()
+    asked = tuple(dict.fromkeys(content_ids))
+    operation.set_status(project, asked, status, tell=terminal.tell_line, world=session.world())
+    values = {"server": project.api.server, "status": status, "contents": list(asked)}
+    session.answer(values, f"{plural(len(asked), 'content')} {status}.")
+
+
+# --- stats -------------------------------------------------------------------------------------------------
+
+
+@click.command("stats", short_help="Show the account's numbers.")
+@server_options
+def stats(session: Session) -> None:
+    """Show the dashboard's numbers and, where the server tells them, the credits; names are the server's own.
+
+    Costs no credits and changes nothing.
+    """
+    project = session.project()
+    found = operation.stats(project, tell=terminal.tell_line, world=session.world())
+    numbers = {"dashboard": found.dashboard, "credits": found.credits}
+    if session.as_json:
+        session.answer({"server": project.api.server, **numbers}, "")
+        return
+    if project.api.server == "local":
+        terminal.tell("The embedded server charges nothing: its credits are what the texts would cost elsewhere.")
+    if numbers["dashboard"] and numbers["dashboard"].get("credits") == numbers["credits"]:
+        numbers["dashboard"] = {name: value for name, value in numbers["dashboard"].items() if name != "credits"}
+    shown = {name: "not told by this server" if value is None else _counted(value) for name, value in numbers.items()}
+    terminal.say("\n".join(outline(shown)))
+    terminal.tell(
+        "These are the numbers of the whole account, with other projects and environments. `contentops report` counts "
+        "what this project paid for in one environment."
+    )
+
+
+def _counted(values: Mapping[str, Json]) -> dict[str, Json]:
+    """The same without the entries of lists, which `--json` shows."""
+    return {name: _one(value) for name, value in values.items()}
+
+
+def _one(value: Json) -> Json:
+    if isinstance(value, list):
+        return "1 entry" if len(value) == 1 else f"{len(value):,} entries"
+    return _counted(value) if isinstance(value, dict) else value
+
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ].*)?", re.ASCII)
+_NO_COMMIT = frozenset({"unknown-ref", "no-repository"})
+_AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
+
+
+@click.command("report", short_help="Show what was spent, by month, template, style, manifest and tag.")
+@click.option(
+    "--since",
+    metavar="WHEN",
+    default="",
+    help="From a date (`2026-01-01`, UTC), a time ago (`30d`), or a commit of git on. Default: all the lock knows.",
+)
+@project_options
+def report(session: Session, since: str) -> None:
+    """Show what was spent on every text that was made, by month, template, style, manifest and tag.
+
+    Counts what the lock, its history in git and the runs of this machine know, and says where history is missing. With
+    a commit, what was known then is left out. Needs no network and changes nothing.
+    """
+    start = parse_moment(since, time.time())
+    project = session.project()
+    try:
+        known: frozenset[str] = results.requests_at(project, since) if since and start is None else frozenset()
+    except UsageError as error:
+        if error.code not in _NO_COMMIT:
+            raise
+        message = f"`--since {since}` is no date, no time ago, and no commit: {error.message}"
+        raise UsageError(message, code=error.code, hint="write a date such as `2026-01-01`, or `30d`") from error
+    desired, findings = workspace.declared(project)
+    if not session.as_json:
+        terminal.tell_findings(findings)
+    state, past = workspace.read_state(project), results.past_of(project)
+    texts = history_operation.made(project, state, past, history_operation.kept_reports(project))
+    others = history_operation.paid_by_others(project, state, texts.values())
+    spend = count_spend(texts.values(), state.entries.values(), desired, since=start, known=known, elsewhere=others)
+    shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
+    document = {**diagnostics_json(findings), **spend_json(spend, since=shown, gaps=past.gaps)}
+    session.answer(document, spend_text(spend, since=shown, gaps=past.gaps))
+
+
+@click.command("history", short_help="List runs and generations: when, job, credits, outcome.")
+@click.argument("item", required=False, default="", shell_complete=offers("items"))
+@project_options
+def history(session: Session, item: str) -> None:
+    """List the runs of this machine, and every generation of ITEM or of all items: when, job, credits, outcome.
+
+    Generations come from the lock, its history in git, and the runs; a line says where history is missing. Needs no
+    network and changes nothing.
+    """
+    found = history_operation.history(session.project(), item)
+    text = history_text(found, width=terminal.width())
+    if item and not (found.runs or found.generations):
+        text = f"nothing was generated for `{visible(item)}` yet"
+    session.answer(history_json(found), text)
+
+
+def parse_moment(text: str, now: float) -> dt.datetime | None:
+    """The time that a date or a time ago names, in UTC; None for anything else, which may be a commit.
+
+    `now` is seconds since the epoch. Raises click.BadParameter for a date there is none of.
+    """
+    try:
+        if _DATE.fullmatch(text):
+            when = dt.datetime.fromisoformat(text)
+            return when.replace(tzinfo=dt.UTC) if when.tzinfo is None else when.astimezone(dt.UTC)
+        if _AGO.fullmatch(text):
+            ago = dt.timedelta(seconds=float(text[:-1]) * UNITS[text[-1]])
+            return dt.datetime.fromtimestamp(now, dt.UTC) - ago
+    except (ValueError, OverflowError) as error:
+        message = f"`{text}` is no time; write a date such as `2026-01-01`, or `30d`"
+        raise click.BadParameter(message, param_hint="`--since`") from error
+    return None

@@ -1,0 +1,278 @@
+"""`contentops adopt` and `import`: texts that are there already become items, as they are.
+
+`promote`: an apply of nothing but the texts that one environment has for another.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+from msgspec import structs
+
+from contentops.cli.carry_out import carry_out
+from contentops.cli.options import (
+    choice_of,
+    complete_file,
+    debug_option,
+    drafts_option,
+    file_option,
+    flags_of,
+    json_option,
+    offers,
+    project_options,
+    selection_options,
+    server_options,
+    variable_option,
+    with_options,
+)
+from contentops.cli.output import terminal
+from contentops.cli.output.confirmation import Manner
+from contentops.errors import ExitCode, UsageError, plural, suggest
+from contentops.manifests.declare import SPEC_FIELDS
+from contentops.manifests.project import parse_variable, source_of
+from contentops.model import BASE
+from contentops.operations.adopting import adopt_files as operation
+from contentops.operations.adopting import import_contents as import_operation
+from contentops.operations.adopting.adopt_files import Options, Telling, read_map
+from contentops.operations.apply import ApplyOptions
+from contentops.operations.workspace import catalog_of, locked_environments
+from contentops.pricing import CREDITS
+from contentops.reporting.diagnostics import diagnostics_json
+from contentops.reporting.summary import command as command_line
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from contentops.cli.options import Session
+    from contentops.model import Json, Project, Run
+    from contentops.operations.adopting.new_items import Adoption
+
+
+SHOWN = 20
+"""Items that are listed before a person is asked; the preview lists all."""
+
+asking_options = with_options(
+    click.option("--into", metavar="FILE", default="", help="The manifest that gets the items."),
+    click.option("--check", is_flag=True, help="Print what would be written to the manifest, and write nothing."),
+    click.option("--yes", is_flag=True, help="Do not ask."),
+)
+
+
+@click.command("adopt", short_help="Take files that are there already under management, as they are.")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, shell_complete=complete_file)
+@click.option("--template", metavar="NAME", default="", shell_complete=offers("catalog"), help="Their template.")
+@click.option("--style", metavar="NAME", default="", help="Their style.")
+@click.option("--vertical", metavar="NAME", default="", help="Their vertical.")
+@click.option("--brand-voice", metavar="ID", default="", help="Their brand voice.")
+@click.option("--mode", type=click.Choice(list(CREDITS)), help="Their mode.")
+@click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of all of them. Repeatable.")
+@file_option("--map", "mapping", help="Which keys hold what.")
+@click.option("--id", "id_", metavar="ID", default="", help="The id of the one file that is named.")
+@click.option("--save", is_flag=True, help="Let the next apply save their texts to the server; costs no credits.")
+@asking_options
+@project_options
+def command(
+    session: Session,
+    paths: tuple[str, ...],
+    inputs: tuple[str, ...],
+    mapping: str,
+    *,
+    check: bool,
+    yes: bool,
+    **stated: Any,
+) -> ExitCode:
+    """Make items of Markdown files: no byte of them changes, nothing is generated, and the plan is empty afterwards.
+
+    A PATH is a file, a folder or a glob. The items go into a manifest, their records into the lock. A file whose
+    template is told by `--template` or `--map` becomes an item like any other; one whose template is not known becomes
+    a protected item, which is never generated. A file that a manifest declares already gets its record alone.
+    """
+    project = session.project()
+    values: dict[str, Json] = {name: stated[name] for name in SPEC_FIELDS if stated.get(name)}
+    if inputs:
+        values["inputs"] = dict(map(parse_variable, inputs))
+    _check_slugs(project, values)
+    telling = read_map(session.path(mapping)) if mapping else Telling()
+    options = Options(
+        into=_in_project(session, project, stated["into"]) if stated["into"] else "",
+        telling=structs.replace(telling, values=values),
+        id=stated["id_"],
+        save=stated["save"],
+    )
+    names = [_in_project(session, project, path) for path in paths]
+    asked = _Asked(session, "adopted", check=check, yes=yes)
+    return asked.answer(operation.adopt(project, names, options, confirm=asked, world=session.world()))
+
+
+@click.command("import", short_help="Take texts that are stored on the server under management, as they are.")
+@click.argument("content_ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every stored content that no item owns.")
+@asking_options
+@server_options
+def import_contents(
+    session: Session, content_ids: tuple[str, ...], into: str, *, every: bool, check: bool, yes: bool
+) -> ExitCode:
+    """Make items and files of contents that are stored on the server: those of these IDs, or all.
+
+    Nothing is generated or saved; it costs no credits, and the plan is empty afterwards. A content that contentops
+    stored gets the request it was made by, where a lock knows that; any other becomes a protected item. A content that
+    an item owns is left alone.
+    """
+    if every == bool(content_ids):
+        raise UsageError("`import` takes the ids of contents, or `--all`", hint="`contentops content list` lists them")
+    project = session.project()
+    asked = _Asked(session, "imported", check=check, yes=yes)
+    place = _in_project(session, project, into) if into else ""
+    world, tell = session.world(), terminal.tell_line
+    return asked.answer(
+        import_operation.import_contents(project, content_ids, into=place, confirm=asked, tell=tell, world=world)
+    )
+
+
+def _check_slugs(project: Project, values: dict[str, Json]) -> None:
+    """Raises UsageError for a template or style that the server does not offer."""
+    catalog = catalog_of(project)
+    known = {} if catalog is None else {"template": catalog.templates, "style": catalog.styles}
+    for name, names in known.items():
+        value = values.get(name)
+        if value and value not in names:
+            hint = suggest(str(value), tuple(sorted(names))) or "`contentops catalog list` lists them"
+            raise UsageError(f"there is no {name} `{value}`", code=f"unknown-{name}", hint=hint)
+
+
+def _in_project(session: Session, project: Project, name: str) -> str:
+    """A path of the command line relative to the project root, with forward slashes."""
+    here = os.path.join(os.path.realpath(session.directory), name)  # noqa: PTH118 - a glob is no path
+    return os.path.relpath(here, os.path.realpath(project.root)).replace(os.sep, "/")
+
+
+class _Asked:
+    """Shows what would be written and asks a person, once."""
+
+    def __init__(self, session: Session, word: str, *, check: bool, yes: bool) -> None:
+        self._session = session
+        self._word = word
+        self._check = check
+        self._yes = yes
+
+    def __call__(self, found: Adoption) -> bool:
+        """Whether to go on; raises Refused where there is no one to ask."""
+        if self._check or self._yes or not found.taken:
+            return not self._check
+        terminal.need_person("this", "`--yes` goes on, `--check` shows what would be written")
+        terminal.tell("\n".join(_lines(found, SHOWN)))
+        terminal.need_yes(said=terminal.confirmed("Write this? (yes/no) "))
+        return True
+
+    def answer(self, found: Adoption) -> ExitCode:
+        """Prints what was done, or would be."""
+        terminal.tell_findings(found.findings, grouped=True)
+        values: dict[str, Json] = {
+            "manifest": found.manifest,
+            "added": found.added,
+            "taken": [structs.asdict(one) for one in found.taken],
+            "known": [structs.asdict(one) for one in found.known],
+            "findings": diagnostics_json(found.findings)["diagnostics"],
+            "written": bool(found.taken) and not self._check,
+        }
+        self._session.answer(
+            values, found.added.rstrip("\n") if self._check and found.added else _summary(found, self._word)
+        )
+        return ExitCode.INCOMPLETE if found.refused else ExitCode.DONE
+
+
+def _lines(found: Adoption, most: int) -> list[str]:
+    """What is taken over, a line each."""
+    lines = [f"  + {one.path}  ({one.id}{'' if one.generates else ', protected'})" for one in found.taken[:most]]
+    if more := len(found.taken) - most:
+        lines += [f"  and {more:,} more; `--check` shows all"] if more > 0 else []
+    return [*lines, *([f"into {found.manifest}"] if found.manifest else [])]
+
+
+def _summary(found: Adoption, word: str) -> str:
+    parts = [f"{plural(len(found.taken), 'text')} {word}"] if found.taken else []
+    kept = sum(not one.generates for one in found.taken)
+    parts += [f"{kept:,} of them protected, as no template is known"] if kept else []
+    parts += [f"{plural(len(found.known), 'text')} already owned by items"] if found.known else []
+    parts += [f"{found.refused:,} refused"] if found.refused else []
+    where = f" Items are in {found.manifest}." if found.manifest else ""
+    return f"{', '.join(parts) or 'nothing was found'}.{where}"
+
+
+# --- promote -----------------------------------------------------------------------------------------------
+
+
+@click.command("promote", short_help="Take reviewed texts from one environment to another.")
+@with_options(
+    click.option(
+        "--from",
+        "source",
+        metavar="NAME",
+        required=True,
+        shell_complete=offers("environments"),
+        help="The environment whose texts are taken; `default` is the project without `--env`.",
+    ),
+    click.option(
+        "--to",
+        "target",
+        metavar="NAME",
+        required=True,
+        shell_complete=offers("environments"),
+        help="The environment that is to have them.",
+    ),
+    selection_options,
+    click.option(
+        "--on-edit",
+        type=click.Choice(["block", "keep", "overwrite"]),
+        help="What to do with files that were edited by hand in the environment that is to have the texts.",
+    ),
+    drafts_option,
+    click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask."),
+    click.option("-v", "--verbose", is_flag=True, help="List every change of the plan."),
+    variable_option,
+    json_option,
+    debug_option,
+)
+def promote(
+    session: Session,
+    source: str,
+    target: str,
+    *,
+    yes: bool,
+    verbose: bool,
+    **chosen: Any,
+) -> int:
+    """Take texts, with what people edited, from one environment to another, for nothing.
+
+    Plan, show the plan, ask, and do exactly that, as `apply` does, for the items whose request is the same in both; all
+    else is left alone. What is taken is the file as it stands here, by the lock of the environment that it comes from;
+    no server and no cache of that one is asked. An environment that states `promote_from` does so with every apply.
+    """
+    project = _project(session, source, target)
+    inputs = {"variables": session.variables, **chosen}
+    choice = choice_of(**chosen, only_promoted=True)
+    manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json, world=session.world())
+
+    def again(_run: Run) -> str:
+        flags = [f"--from {shlex.quote(source)}", f"--to {shlex.quote(target)}", *flags_of(inputs)]
+        return command_line("promote", "", flags)
+
+    options = ApplyOptions(inputs={**inputs, "promote_from": source})
+    return carry_out(project, choice, options, manner, again)
+
+
+def _project(session: Session, source: str, target: str) -> Project:
+    """The project of the environment that is to have the texts. Raises UsageError where there is nothing to take."""
+    base = session.project()
+    known = base.settings.get("environments") or {}
+    environment = "" if target == BASE and BASE not in known else target
+    project = structs.replace(session, environment=environment).project()
+    name = source_of(project, source)
+    if name not in locked_environments(project):
+        there = f"contentops apply --env {name}" if name else "contentops apply"
+        message = f"nothing was applied in `{visible(source)}` yet: it has no lock"
+        hint = f"`{there}` makes its texts; in a clone, it has to be committed there first"
+        raise UsageError(message, code="nothing-applied", hint=hint)
+    return structs.replace(project, promote_from=name)

@@ -1,0 +1,269 @@
+"""`contentops apply`, and what else goes on like it: `contentops regenerate`."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+from msgspec import structs
+
+from contentops.cli.options import (
+    choice_of,
+    choice_options,
+    complete_file,
+    duration,
+    file_option,
+    flags_of,
+    offers,
+    server_options,
+    with_options,
+)
+from contentops.cli.output import terminal
+from contentops.cli.output.confirmation import Confirmation, Manner, finish
+from contentops.errors import UsageError
+from contentops.model import Result
+from contentops.reporting.summary import command as command_line
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from contentops.cli.options import Session
+    from contentops.cli.output.confirmation import NextCommand
+    from contentops.errors import LockHeld
+    from contentops.model import Json, Run
+    from contentops.operations.apply import ApplyOptions
+
+
+_approving = with_options(
+    click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask."),
+    click.option(
+        "--approve-credits",
+        metavar="N",
+        type=click.IntRange(min=0),
+        help="Spend at most N credits, even over `budget`.",
+    ),
+    click.option("--approve-changes", is_flag=True, help="Rewrite more items than `guards` allow."),
+)
+
+
+@click.command("apply", short_help="Do what the plan says.")
+@click.argument("plan_file", metavar="[PLAN]", required=False, shell_complete=complete_file)
+@server_options
+@choice_options
+@_approving
+@click.option("--approve-empty", is_flag=True, help="Go on though the manifests declare nothing.")
+@file_option("--reviewed", help="Exit with 4 if it would pay for more than plan FILE says.")
+@click.option(
+    "--checksum", metavar="HEX", default="", help="Exit with 4 if that FILE is not the plan with this checksum."
+)
+@click.option(
+    "--conflicts",
+    type=click.Choice(["block", "markers"]),
+    default="block",
+    help="With `markers`, write two people's edits that meet into the file.",
+)
+@click.option("--branch", metavar="NAME", default="", help="See first that the results can be pushed to branch NAME.")
+@click.option("--deadline", callback=duration, metavar="TIME", help="Stop submitting after TIME, such as `10m`.")
+@file_option("--events", help="Write what happens to FILE, one JSON object a line.")
+@click.option("--wait", is_flag=True, help="Wait while another apply of this environment runs, instead of exit 4.")
+@click.option("--detach", is_flag=True, help="Queue what would be submitted in the ledger, for workers, and end.")
+@click.option(
+    "--priority",
+    metavar="N",
+    type=click.IntRange(-100, 100),
+    help="With `--detach`: workers take it before what has a lower N.  [default: 0]",
+)
+@click.option("-v", "--verbose", is_flag=True, help="List every change of the plan.")
+def command(
+    session: Session,
+    /,
+    plan_file: str | None,
+    approve_credits: int | None,
+    branch: str,
+    checksum: str,
+    conflicts: str,
+    deadline: float | None,
+    events: str,
+    priority: int | None,
+    reviewed: str,
+    *,
+    yes: bool,
+    approve_changes: bool,
+    approve_empty: bool,
+    detach: bool,
+    wait: bool,
+    verbose: bool,
+    **chosen: Any,
+) -> int:
+    """Plan, show the plan, ask, and do exactly that.
+
+    With PLAN, a file made by `plan --out`, do exactly what was reviewed and do not ask: what it does not name is left
+    alone, and a stale, edited or already applied one is refused. With `--reviewed FILE`, do what is planned today if
+    all of it was reviewed, and nothing otherwise; a FILE that does not exist says that nothing was.
+
+    Under CI, in a clone, and wherever `--branch` names one, the branch that `commit` will push to is looked at before
+    anything is submitted: that it is known, takes this checkout, and that no results of an earlier run wait.
+
+    With `--detach`, only queue what would be submitted, for `contentops work`; a later apply writes the files.
+
+    Can be stopped at any time (Ctrl-C) and run again: nothing is paid for twice.
+    """
+    plain = plan_file is None and conflicts == "block" and not (reviewed or events or detach or any(chosen.values()))
+    last = session.last_plan()
+    if plain and (plan := last.recall()) is not None and not plan.refusals:
+        manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json)
+        return finish(plan, None, Confirmation(manner, lambda: None), lambda _: "", as_json=session.as_json)
+    from contentops.cli.carry_out import carry_out
+    from contentops.operations.apply import ApplyOptions, Approval
+
+    of_plan = bool(checksum) and not reviewed
+    _check_flags(detach=detach, of_run=bool(events or deadline), of_queue=priority is not None, of_plan=of_plan)
+    approval = Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
+    options = ApplyOptions(approval=approval, deadline=deadline, priority=priority or 0, branch=branch, last=last)
+    place = str(session.path(events)) if events else ""
+    world = structs.replace(session.world(), wait=_turn(deadline)) if wait else session.world()
+    manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json, events=place)
+    manner = structs.replace(manner, detach=detach, world=world)
+    if plan_file is None:
+        typed = {**chosen, "reviewed": reviewed, "checksum": checksum, "branch": branch}
+        again = going_on(session.option(), session.variables, typed)
+        ceiling = _ceiling(session.path(reviewed), checksum) if reviewed else None
+        options = structs.replace(options, inputs={"variables": session.variables, **chosen}, ceiling=ceiling)
+        return carry_out(session.project(), choice_of(**chosen, markers=conflicts == "markers"), options, manner, again)
+    for name, given in (("--conflicts", conflicts == "markers"), ("--reviewed", reviewed)):
+        if given:
+            raise click.UsageError(f"PLAN is what was reviewed; `{name}` is for an apply that makes its own plan")
+    return _carry_out_file(session, plan_file, chosen, options, manner)
+
+
+def _check_flags(*, detach: bool, of_run: bool, of_queue: bool, of_plan: bool) -> None:
+    if of_plan:
+        raise click.UsageError("`--checksum` needs `--reviewed FILE`: it is the checksum of that plan")
+    if detach and of_run:
+        raise click.UsageError("`--events` and `--deadline` are about a run; `--detach` only queues")
+    if of_queue and not detach:
+        raise click.UsageError("`--priority` needs `--detach`: it says how early workers take what is queued")
+
+
+WAIT = 1.0
+"""Seconds between two looks whether another apply has ended."""
+
+
+def _turn(deadline: float | None) -> Callable[[LockHeld], bool]:
+    """Waits a moment for another apply, not beyond a deadline in seconds from now; says once who that is."""
+    end, told = time.monotonic() + (math.inf if deadline is None else deadline), False
+
+    def wait(held: LockHeld) -> bool:
+        nonlocal told
+        if not told:
+            told = True
+            terminal.tell(f"{held.message}; waiting for it to end")
+        time.sleep(WAIT)
+        return time.monotonic() < end
+
+    return wait
+
+
+def _carry_out_file(
+    session: Session, name: str, chosen: Mapping[str, Any], options: ApplyOptions, manner: Manner
+) -> int:
+    from contentops.cli.carry_out import carry_out
+    from contentops.cli.commands.completion import as_selection
+    from contentops.cli.named_files import choice_in, project_of, read_plan
+
+    if not os.path.lexists(session.path(name)) and (hint := as_selection(session, name)):
+        raise UsageError(f"there is no plan file `{name}`", code="no-plan-file", hint=hint)
+    flags = [f"--branch {shlex.quote(options.branch)}"] if options.branch else []
+    line = command_line("apply", "", [shlex.quote(name), *flags])
+    document = read_plan(session.path(name))
+    project = project_of(session, document, chosen)
+    options = structs.replace(options, inputs=document["inputs"], reviewed=document)
+
+    def again(run: Run) -> str:
+        if any(one.result is not Result.BLOCKED and one.result is not Result.DONE for one in run.outcomes):
+            return line
+        # What is decided about a blocked item makes another plan.
+        return command_line("plan", project.option, [f"--out {shlex.quote(name)}", *flags_of(document["inputs"])])
+
+    return carry_out(project, choice_in(document), options, manner, again)
+
+
+def _ceiling(path: Path, checksum: str) -> Mapping[str, Json]:
+    """The reviewed plan at `path`; empty where there is none, so that a plan that was not kept allows nothing."""
+    if not os.path.lexists(path):
+        terminal.tell(f"no plan was reviewed: `{visible(str(path))}` does not exist")
+        return {}
+    from contentops.cli.named_files import read_plan
+
+    return read_plan(path, checksum)
+
+
+def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, Any]) -> NextCommand:
+    """What says which command goes on with a run: as it was typed, but for what would pay a second time.
+
+    Of a canary it names the items that are left, and of the replaced ones those whose new text has not come.
+    """
+
+    def again(run: Run) -> str:
+        left = {str(one.id): one for one in run.outcomes if one.result is not Result.DONE}
+        flags = {**given, "variables": variables, "resubmit_unknown": False, "canary": None}
+        flags["replace"] = [item for item in given["replace"] if item in left and "write" not in left[item].steps]
+        if given["canary"]:
+            flags |= {"select": list(left), "exclude": ()}
+        return command_line("apply", environment, flags_of(flags))
+
+    return again
+
+
+@click.command("regenerate", short_help="Generate one section of an item again.")
+@click.argument("item", shell_complete=offers("items"))
+@click.option("--section", "heading", metavar="HEADING", required=True, help="The heading of the section.")
+@click.option(
+    "--on-edit",
+    type=click.Choice(["block", "overwrite"]),
+    help="What to do where you wrote in the section by hand.",
+)
+@_approving
+@server_options
+def regenerate(
+    session: Session,
+    item: str,
+    heading: str,
+    on_edit: str | None,
+    approve_credits: int | None,
+    *,
+    approve_changes: bool,
+    yes: bool,
+) -> int:
+    """Generate the section HEADING of ITEM again; the rest of its text stays.
+
+    The section reaches to the next heading of its level or a higher one: the deeper ones under it belong to it.
+    Shows the plan and its price first, and costs as much as a generation of the item's tier. The request and the reply
+    of this endpoint are documented nowhere: what is sent is what `contentops serve` takes, and may not fit the real
+    service.
+    """
+    from contentops.cli.carry_out import carry_out
+    from contentops.operations.apply import ApplyOptions, Approval
+    from contentops.operations.plan import section
+
+    project = session.project()
+    sections = {item: section(project, item, heading)}
+    approval = Approval(credits=approve_credits, changes=approve_changes)
+    inputs = {"variables": session.variables, "sections": sections, "on_edit": on_edit}
+    options = ApplyOptions(approval=approval, inputs=inputs)
+    manner = Manner(yes=yes, verbose=True, as_json=session.as_json, world=session.world())
+
+    def again(run: Run) -> str:
+        named, variables = shlex.quote(item), [f"--var {shlex.quote(each)}" for each in session.variables]
+        if any("write" in outcome.steps for outcome in run.outcomes):
+            return command_line("apply", session.option(), ["--select", named, *variables])
+        flags = [named, "--section", shlex.quote(heading), *([f"--on-edit {on_edit}"] if on_edit else []), *variables]
+        return command_line("regenerate", session.option(), flags)
+
+    return carry_out(project, choice_of(select=(item,), sections=sections, on_edit=on_edit), options, manner, again)

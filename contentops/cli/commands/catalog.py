@@ -1,0 +1,179 @@
+"""`contentops catalog ...`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from contentops.cli.options import Group, offers, project_options, server_options
+from contentops.cli.output import terminal
+from contentops.errors import UsageError, did_you_mean, plural
+from contentops.manifests.catalog_lock import as_json as snapshot_json
+from contentops.operations.catalog import pull_catalog as operation
+from contentops.reporting.layout import paint, table
+from contentops.reporting.plan_json import plain
+from contentops.sanitize import json_text, short, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from contentops.cli.options import Session
+    from contentops.model import CatalogEntry, CatalogSnapshot, Json, Template, TemplateInput
+    from contentops.operations.catalog.pull_catalog import CatalogChange, Pulled
+
+    Entry = Template | CatalogEntry
+
+KINDS = ("templates", "styles", "verticals", "brand-voices")
+_SIGNS = {"added": ("+", "add"), "removed": ("-", "remove"), "changed": ("~", "change")}
+_SHOWN = 8
+"""Items named per changed template."""
+
+
+@click.group(
+    "catalog", cls=Group, short_help="Fetch and show what a server offers: templates, styles, verticals, brand voices."
+)
+def command() -> None:
+    """Fetch and show what a server offers: templates, styles, verticals, brand voices.
+
+    Manifests are checked against them before anything is sent.
+    """
+
+
+# --- pull --------------------------------------------------------------------------------------------------
+
+
+@command.command("pull", short_help="Fetch the catalog into catalog.lock.json.")
+@server_options
+def pull(session: Session) -> None:
+    """Fetch the server's catalog into `catalog.lock.json`, which is committed beside `contentops.yaml`.
+
+    Costs no credits and regenerates nothing. Says what changed upstream and which items use it. An interrupted pull
+    leaves the file as it was, and the next one goes on where it ended.
+    """
+    pulled = operation.pull(session.project(), tell=terminal.tell_line, world=session.world())
+    if not session.as_json:
+        for note in pulled.notes:
+            terminal.tell_line(f"note: {note}")
+    session.answer(_pulled_json(pulled), pulled_text(pulled), fit=True)
+
+
+def _pulled_json(pulled: Pulled) -> dict[str, Json]:
+    return {
+        "server": pulled.server,
+        "written": pulled.written,
+        "counts": {kind: len(entries) for kind, entries in _entries(pulled.snapshot).items()},
+        "changes": plain(pulled.changes),
+        "notes": list(pulled.notes),
+    }
+
+
+def pulled_text(pulled: Pulled) -> Iterator[str]:
+    """What changed, then how much there is."""
+    for one in pulled.changes:
+        yield from _change(one)
+    counts = ", ".join(plural(len(entries), _word(kind)) for kind, entries in _entries(pulled.snapshot).items())
+    changed = "written" if pulled.written else "unchanged"
+    where = "built in" if pulled.server == "local" else f"catalog.lock.json {changed}"
+    yield f"{visible(pulled.server)}: {counts}; {where}."
+
+
+def _change(one: CatalogChange) -> Iterator[str]:
+    sign, style = _SIGNS[one.how]
+    yield f"{paint(sign, style)} {one.kind.replace('_', ' ')} `{visible(one.slug)}` {one.how}"
+    yield from (f"    {visible(detail)}" for detail in one.details)
+    if one.items:
+        more = f" and {len(one.items) - _SHOWN:,} more" if len(one.items) > _SHOWN else ""
+        named = ", ".join(f"`{visible(item)}`" for item in one.items[:_SHOWN])
+        yield f"    used by {plural(len(one.items), 'item')}: {named}{more}"
+
+
+# --- list --------------------------------------------------------------------------------------------------
+
+
+@command.command("list", short_help="List templates, styles, verticals and brand voices.")
+@click.argument("kind", required=False, type=click.Choice(KINDS))
+@project_options
+def list_catalog(session: Session, kind: str | None) -> None:
+    """List what the server offers, from `catalog.lock.json` or, for `local`, as built in; needs no network."""
+    project = session.project()
+    snapshot = operation.known_catalog(project)
+    kinds = tuple(_entries(snapshot)) if kind is None else (kind.replace("-", "_"),)
+    document = snapshot_json(snapshot)
+    values = {"server": project.api.server, **{name: document.get(name) for name in kinds}}
+    session.answer(values, "\n\n".join(_listing(name, snapshot) for name in kinds))
+
+
+def _entries(snapshot: CatalogSnapshot) -> dict[str, Mapping[str, Entry]]:
+    """What there is of each kind; brand voices only where the server tells them."""
+    told = {} if snapshot.brand_voices is None else {"brand_voices": snapshot.brand_voices}
+    return {"templates": snapshot.templates, "styles": snapshot.styles, "verticals": snapshot.verticals or {}, **told}
+
+
+def _word(kind: str) -> str:
+    """One of a kind, in words."""
+    return kind[:-1].replace("_", " ")
+
+
+def _listing(kind: str, snapshot: CatalogSnapshot) -> str:
+    if {"verticals": snapshot.verticals, "brand_voices": snapshot.brand_voices}.get(kind, ()) is None:
+        return f"The server does not tell its {_word(kind)}s."
+    entries = [one for _, one in sorted(_entries(snapshot)[kind].items())]
+    last = "REQUIRED INPUTS" if kind == "templates" else "ABOUT"
+    rows = [(one.slug, one.name, one.category, _about(one)) for one in entries]
+    return table((_word(kind).upper(), "NAME", "CATEGORY", last), rows)
+
+
+def _about(one: Entry) -> str:
+    """What a line of a list ends with: the required inputs of a template, what another entry is like."""
+    inputs: tuple[TemplateInput, ...] | None = getattr(one, "inputs", None)
+    if inputs is None:
+        return getattr(one, "tone", "") or one.description
+    if not getattr(one, "inputs_known", True):
+        return "(not known)"
+    return ", ".join(each.name for each in inputs if each.required)
+
+
+# --- show --------------------------------------------------------------------------------------------------
+
+
+@command.command("show", short_help="Show one template, style, vertical or brand voice.")
+@click.argument("slug", shell_complete=offers("catalog"))
+@project_options
+def show(session: Session, slug: str) -> None:
+    """Show what is known of SLUG: a template, style, vertical or brand voice; needs no network."""
+    project = session.project()
+    snapshot = operation.known_catalog(project)
+    kinds = _entries(snapshot)
+    found = {kind: entries[slug] for kind, entries in kinds.items() if slug in entries}
+    if not found:
+        hint = did_you_mean(
+            slug, [name for entries in kinds.values() for name in entries], "`contentops catalog list` lists them"
+        )
+        message = f"`{project.api.server}` offers no template, style, vertical or brand voice `{slug}`"
+        raise UsageError(message, code="unknown-slug", hint=hint)
+    document = snapshot_json(snapshot)
+    named = {kind[:-1]: next(one for one in document[kind] if one["slug"] == slug) for kind in found}
+    text = "\n\n".join("\n".join(_shown(kind, one)) for kind, one in found.items())
+    session.answer({"server": project.api.server, **named}, text)
+
+
+def _shown(kind: str, one: Entry) -> Iterator[str]:
+    yield f"{_word(kind)} {paint(visible(one.slug), 'strong')}"
+    facts = {"name": one.name, "category": one.category, "tone": getattr(one, "tone", ""), "about": one.description}
+    yield from (f"  {name}: {visible(value)}" for name, value in facts.items() if value)
+    inputs: tuple[TemplateInput, ...] = getattr(one, "inputs", ())
+    if not getattr(one, "inputs_known", True):
+        yield "  inputs: not known; none is checked"
+    elif inputs:
+        yield ""
+        ordered = sorted(inputs, key=lambda each: (not each.required, each.name))
+        yield table(("INPUT", "KIND", "REQUIRED", "DEFAULT", "ABOUT"), [_row(each) for each in ordered])
+
+
+def _row(one: TemplateInput) -> tuple[str, str, str, str, str]:
+    options = "one of " + ", ".join(json_text(option, indent=None) for option in one.options) if one.options else ""
+    aliases = "also " + ", ".join(f"`{alias}`" for alias in one.aliases) if one.aliases else ""
+    about = "; ".join(part for part in (one.description, options, aliases) if part)
+    default = "" if one.default is None else short(one.default, 30)
+    return one.name, one.kind, "yes" if one.required else "", default, about

@@ -1,0 +1,134 @@
+"""`contentops validate`, `check` and `doctor`: is everything as it must be? Nothing is changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+from msgspec import structs
+
+from contentops.cli.named_files import check_findings_place, write_whole
+from contentops.cli.options import (
+    choice_of,
+    file_option,
+    project_options,
+    selection_options,
+    server_options,
+)
+from contentops.cli.output import github_job, terminal
+from contentops.errors import ExitCode, Severity, plural
+from contentops.operations import doctor as doctor_operation
+from contentops.operations import plan as operation
+from contentops.operations import workspace
+from contentops.reporting.diagnostics import diagnostics_json
+from contentops.reporting.layout import paint
+from contentops.sanitize import json_text, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from contentops.cli.options import Session
+    from contentops.model import Checked
+    from contentops.operations.doctor import Check
+
+
+_SIGNS = {True: ("ok", "add"), False: ("failed", "error"), None: ("note", "warning")}
+
+
+@click.command("validate", short_help="Check every manifest; needs no network.")
+@project_options
+def validate(session: Session) -> None:
+    """Check settings, manifests and data files; every problem of every file at once.
+
+    Needs no network and no key, and costs nothing.
+    """
+    project = session.project()
+    desired = workspace.validate(project)
+    items, manifests = len(desired.specs), len(desired.manifests)
+    findings = (*project.warnings, *desired.findings)
+    github_job.annotate(findings, session.directory)
+    if not session.as_json:
+        terminal.tell_findings(findings)
+    document = {**diagnostics_json(findings), "items": items, "manifests": manifests}
+    session.answer(document, f"Valid: {plural(items, 'item')} in {plural(manifests, 'manifest')}.")
+
+
+@click.command("doctor", short_help="Check that everything needed is in place.")
+@server_options
+def doctor(session: Session) -> int:
+    """Check settings, folders, state, key and server, and say how to repair what is wrong.
+
+    Asks the server for free lists only; spends nothing. Exits with 1 if a check failed.
+    """
+    checks = doctor_operation.doctor(session.project(), session.world())
+    found = {"checks": [structs.asdict(one) for one in checks]}
+    session.answer(found, doctor_text(checks), fit=True)
+    return ExitCode.ERROR if any(one.ok is False for one in checks) else ExitCode.DONE
+
+
+def doctor_text(checks: Sequence[Check]) -> Iterator[str]:
+    """One line per check, and what to do where it failed."""
+    for one in checks:
+        word, style = _SIGNS[one.ok]
+        yield f"{paint(f'{word:<6}', style)}  {visible(one.name)}: {visible(one.message)}"
+        if one.hint:
+            yield f"        {paint('hint', 'hint')}: {visible(one.hint)}"
+
+
+# --- check -------------------------------------------------------------------------------------------------
+
+
+_CHECK_FORMATS = ["text", "json", "sarif", "junit"]
+
+
+@click.command("check", short_help="Hold the files that are there against their checks.")
+@project_options
+@selection_options
+@click.option("--format", "form", type=click.Choice(_CHECK_FORMATS), default=None, help="Default: text.")
+@file_option("--out", help="Write the findings to FILE, and show them as text.")
+@click.option("--commands", is_flag=True, help="Also run the programs that `contentops.yaml` names under `checks`.")
+def check(
+    session: Session,
+    /,
+    select: tuple[str, ...],
+    exclude: tuple[str, ...],
+    form: str | None,
+    out: str,
+    *,
+    commands: bool,
+) -> int:
+    """Hold the file of every item against its `checks`, as it is now, edits included.
+
+    Needs no network and no key, and changes nothing. Programs named under `checks.commands` run only with
+    `--commands`: whoever may change the branch may have changed them. Exits with 1 if a check that blocks failed.
+    """
+    if session.as_json and form not in {None, "json"}:
+        raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
+    form = "json" if session.as_json else form or "text"
+    if out and form == "text":
+        raise click.UsageError("`--out` is for `--format json`, `sarif` or `junit`")
+    if out:
+        check_findings_place(session.path(out))
+    from contentops.reporting.checks import checks_json, checks_text
+
+    done = operation.check_files(session.project(), choice_of(select=select, exclude=exclude), commands=commands)
+    if out:
+        write_whole(session.path(out), _checks_document(done, form, session.directory))
+        terminal.tell(f"findings written: `{visible(out)}`")
+    if out or form == "text":
+        terminal.show(checks_text(done))
+    elif form == "json":
+        terminal.say_json(checks_json(done))
+    else:
+        terminal.say(_checks_document(done, form, session.directory).rstrip("\n"))
+    github_job.annotate(done.findings, session.directory)
+    return ExitCode.ERROR if any(one.severity is Severity.ERROR for one in done.findings) else ExitCode.DONE
+
+
+def _checks_document(done: Checked, form: str, directory: str) -> str:
+    from contentops.reporting.checks import checks_json, junit, sarif
+
+    if form == "junit":
+        return junit(done)
+    found = sarif(done, folder=github_job.project_folder(directory)) if form == "sarif" else checks_json(done)
+    return json_text(found) + "\n"

@@ -1,0 +1,131 @@
+"""`contentops commit`."""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from contentops.ci.runner import token_of
+from contentops.cli.options import project_options
+from contentops.cli.output import terminal
+from contentops.errors import ContentopsError, first_of, plural
+from contentops.operations import commit as operation
+from contentops.reporting.plan_json import plain
+from contentops.reporting.plan_markdown import prose
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from contentops.cli.options import Session
+    from contentops.operations.commit import CommitReport
+
+
+@click.command("commit", short_help="Commit and push what applies have made.")
+@project_options
+@click.option("--remote", metavar="NAME", default="origin", show_default=True, help="Where to push.")
+@click.option(
+    "--branch",
+    metavar="NAME",
+    default="",
+    help="The branch to push to. Default: the one checked out, else the CI run's.",
+)
+@click.option("--no-push", is_flag=True, help="Only commit.")
+@click.option(
+    "--skip-ci/--no-skip-ci", default=True, help="Whether the commit says `[skip ci]`, which starts no workflow."
+)
+@click.option("--edits", is_flag=True, help="Also commit outputs that were edited or removed by hand.")
+@click.option("--check-waiting", is_flag=True, help="Only fail if an apply from here would be held.")
+def command(
+    session: Session,
+    remote: str,
+    branch: str,
+    *,
+    no_push: bool,
+    skip_ci: bool,
+    edits: bool,
+    check_waiting: bool,
+) -> None:
+    """Make one commit of the outputs and the lock on top of the remote's branch, and push it.
+
+    Only outputs that hold what an apply made are committed, with the lock and its rule in `.gitattributes`. The clone
+    must have nothing staged and no commits of its own that are not pushed. Where the branch moved, the results are put
+    on top of it, a few times; nothing is ever forced. Where the branch takes no push, or others changed the same
+    files, they go to a branch `contentops/PROJECT/RUN`, with a pull request if `GITHUB_TOKEN` allows.
+    """
+    project = session.project()
+    options = operation.CommitOptions(remote=remote, branch=branch, push=not no_push, skip=skip_ci, edits=edits)
+    if check_waiting:
+        operation.check_waiting(project, options)
+        session.answer({"waiting": []}, "No results of an earlier run wait on a branch.")
+        return
+    done = operation.commit(project, options, pause=_pause)
+    request = _open_pull_request(done) if done.why else ""
+    if not session.as_json:
+        _warn(done)
+    session.answer({**plain(done), "pull_request": request}, _lines(done, request))
+
+
+def _pause(seconds: float) -> None:
+    """Waits a part of `seconds`: two machines that pushed at once should not do so again."""
+    time.sleep(seconds * random.SystemRandom().uniform(0.5, 1.0))
+
+
+def _open_pull_request(done: CommitReport) -> str:
+    """A pull request for results that the branch did not take: its page, or empty where none could be made."""
+    if not token_of(os.environ) or not os.environ.get("GITHUB_REPOSITORY"):
+        return ""
+    from contentops.ci.github import connect, open_pull_request
+
+    why = prose(f"These results of an apply could not be pushed to the branch: {done.why}.")
+    body = f"{why}\n\nMerge it before the next apply: until then nothing on the branch knows of it.\n"
+    try:
+        github = connect(os.environ, pause=time.sleep)
+        return open_pull_request(github, branch=done.branch, base=done.target, title=done.subject, body=body).address
+    except ContentopsError as error:
+        # The results are safe on the branch: what is left is a click.
+        terminal.tell(f"warning[{error.code}]: no pull request was made: {visible(error.message)}")
+        return ""
+
+
+def _warn(done: CommitReport) -> None:
+    if done.edited:
+        named = visible(first_of(done.edited))
+        terminal.tell(
+            f"warning[edited]: left alone, edited or removed by hand: {named}; `--edits` commits texts as they are"
+        )
+    if done.ignored:
+        terminal.tell(
+            f"warning[ignored]: git ignores {visible(first_of(done.ignored))} (or another repository holds it), so it "
+            "is not committed"
+        )
+    if done.others and done.commit:
+        terminal.tell(f"note: left alone, as they are no results: {plural(done.others, 'other changed file')}")
+    if done.stays:
+        terminal.tell(
+            f"note: this clone stays as it is: `{visible(done.target)}` has other versions of files that you changed, "
+            "or another git runs here. Commit or `git stash` them, then run `contentops commit` again"
+        )
+
+
+def _lines(done: CommitReport, request: str) -> list[str]:
+    """What happened, and what a person may have to do."""
+    if not done.commit:
+        return ["Nothing to commit: lock and outputs are as committed."]
+    if not done.files:
+        return [f"Nothing to commit: `{visible(done.target)}` has these results already, at {done.commit[:12]}."]
+    lines = [f"Committed {plural(len(done.files), 'file')} as {done.commit[:12]}: {visible(done.subject)}"]
+    if done.why:
+        lines += [f"Not on `{visible(done.target)}`: {visible(done.why)}.", f"Pushed to `{visible(done.branch)}`."]
+        lines.append(f"Pull request: {visible(request)}" if request else f"Next: {_by_hand(done)}")
+    elif done.branch:
+        lines.append(f"Pushed to `{visible(done.branch)}`.")
+    return lines
+
+
+def _by_hand(done: CommitReport) -> str:
+    base, head = (shlex.quote(visible(name)) for name in (done.target, done.branch))
+    return f"`gh pr create --base {base} --head {head} --fill`, and merge it before the next apply"

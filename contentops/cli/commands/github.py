@@ -1,0 +1,236 @@
+"""`contentops comment` and `reviewed`: a plan on its pull request, and the one that it was reviewed with."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import click
+from msgspec import structs
+
+from contentops.ci.comments import Shown, our_marks, post_comment, reviewed_plan
+from contentops.ci.github import connect, merged_pull, pull_request
+from contentops.ci.issue import keep_issue
+from contentops.ci.runner import PlanOrigin, origin_of, pushed, queued, read_event, run_page
+from contentops.cli.named_files import read_plan
+from contentops.cli.options import file_option, json_option
+from contentops.cli.output import github_job
+from contentops.errors import ContentopsError, UsageError
+from contentops.model.plan_file import CHECKSUM
+from contentops.reporting.plan_json import plan_of
+from contentops.reporting.plan_markdown import (
+    LIMIT,
+    MARKED,
+    NO_PLAN,
+    code,
+    drift_count,
+    drift_markdown,
+    drift_title,
+    marker,
+    marker_of,
+    no_plan_markdown,
+    plan_markdown,
+)
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from contentops.ci.github import Posted
+    from contentops.cli.options import Session
+    from contentops.model import Json, Plan
+
+ARTIFACT = "contentops-plan"
+"""What the plan workflow calls its artifact."""
+_FOOT = 600
+"""Bytes kept free for where a plan comes from."""
+
+
+@click.command("comment", short_help="Put a plan on its pull request.")
+@file_option("--plan", "path", required=True, help="The plan, as `plan --out` wrote it.")
+@click.option("--pr", "number", metavar="N", type=click.IntRange(min=1), help="Default: the one the event is about.")
+@click.option("--repo", metavar="OWNER/NAME", default="", help="Default: `GITHUB_REPOSITORY`.")
+@click.option(
+    "--project", metavar="NAME", default="", help="Whose plan failed where FILE does not exist. Default: all."
+)
+@click.option("--env", "environment", metavar="NAME", default="", help="In which environment it failed.")
+@click.option("--issue", is_flag=True, help="Keep the drift that the plan shows in one issue instead.")
+@json_option
+def comment(session: Session, path: str, number: int | None, repo: str, project: str, *, issue: bool) -> None:
+    """Put a plan on its pull request as one comment for each project and environment, updated in place.
+
+    A FILE that does not exist is the plan that failed: then the comments say that there is none, so that no older price
+    stands there. Needs `GITHUB_TOKEN` with the right to write to pull requests. In a workflow started by `workflow_run`
+    the pull request is the one of the event: an artifact never says where a comment goes.
+
+    With `--issue`, what differs though no manifest says so is kept in one issue: opened, updated in place, closed when
+    there is no drift any more, and opened again. Needs the right to write issues; make the plan with `--refresh`.
+    """
+    if issue:
+        if number or project:
+            raise click.UsageError("`--issue` is about no pull request, and the plan names its project")
+        document = read_plan(session.path(path))
+        _check_whole(document["inputs"], path)
+        _keep_issue(session, plan_of(document), repo)
+        return
+    plan, checksum, failure = _plan_at(session.path(path))
+    try:
+        mark = marker_of(project, session.chosen()) if project else ""
+        found, posted = _post(plan, checksum, mark, number, repo)
+    except ContentopsError as error:
+        raise failure or error from None
+    if failure is not None:
+        raise failure
+    address, new = ("", False) if posted is None else posted
+    text = "Nothing posted: the pull request is closed, or has moved on since this plan was made."
+    if posted is not None and plan is None:
+        text = (
+            f"Said on pull request {found} that there is no plan (`{visible(path)}` does not exist): {visible(address)}"
+        )
+    elif posted is not None:
+        text = f"{'Commented' if new else 'Updated the comment'} on pull request {found}: {visible(address)}"
+    session.answer({"pull_request": found, "comment": address, "new": new}, text)
+
+
+def _plan_at(path: Path) -> tuple[Plan | None, str, ContentopsError | None]:
+    """The plan in a file and its checksum; none where it is missing, and what is wrong with one that cannot be read."""
+    if not os.path.lexists(path):
+        return None, "", None
+    try:
+        document = read_plan(path)
+        return plan_of(document), str(document[CHECKSUM]), None
+    except ContentopsError as error:
+        return None, "", error
+
+
+def _post(plan: Plan | None, checksum: str, mark: str, number: int | None, repo: str) -> tuple[int, Posted | None]:
+    """The number of the pull request, and what became of its comments; 0 and nothing where it has moved on.
+
+    `mark`: the first line of the comment that a plan which failed is said in; empty: of all of ours.
+    """
+    origin = PlanOrigin(number=number) if number else origin_of(read_event(os.environ))
+    if not origin.run and not origin.run_number:
+        # Not started by the run that planned, so this is that run.
+        here = os.environ.get("GITHUB_RUN_ID", "")
+        number_here = int(here) if here.isascii() and here.isdecimal() else 0
+        origin = structs.replace(origin, run=run_page(os.environ), run_number=number_here)
+    github = connect(os.environ, pause=time.sleep, repository=repo)
+    found = pull_request(github, origin)
+    if not found:
+        return 0, None
+    if plan is not None:
+        body = page(plan, origin, checksum)
+        posted = post_comment(github, found, marker(plan), body, instead=NO_PLAN)
+        if pull_request(github, origin):
+            return found, posted
+        # Pushed to meanwhile: the price of this commit may have taken the place of a newer one.
+        mark = marker(plan)
+    origin = origin if plan is None else structs.replace(origin, run="")
+    *_, posted = (
+        post_comment(github, found, mark, _no_plan(mark, origin))
+        for mark in ([mark] if mark else our_marks(github, found, MARKED) or [NO_PLAN])
+    )
+    return found, posted
+
+
+def _no_plan(mark: str, origin: PlanOrigin) -> str:
+    """The comment where no plan could be made."""
+    why = f"\n<sub>[The run says why]({origin.run}).</sub>\n" if _is_plain(origin.run) else ""
+    return _with_shown(no_plan_markdown(mark, origin.commit[:12]) + why, Shown(origin.run_number, origin.commit))
+
+
+def _with_shown(body: str, shown: Shown) -> str:
+    first, _, rest = body.partition("\n")
+    return f"{first}\n{shown.line}\n{rest}" if shown.line else body
+
+
+def _check_whole(inputs: Mapping[str, Json], path: str) -> None:
+    """Raises UsageError where a plan does not show all drift: the issue would be closed though some is left."""
+    narrowed = [name for name in ("select", "exclude", "changed_from", "canary") if inputs.get(name)]
+    if narrowed or not inputs.get("refresh"):
+        how = f"with `--{narrowed[0].replace('_', '-')}`" if narrowed else "without `--refresh`"
+        hint = "make one with `contentops plan --refresh --out FILE`"
+        raise UsageError(f"`{path}` was made {how}, so it does not show all drift", code="not-all-drift", hint=hint)
+
+
+_DONE = {
+    "none": "No drift, and no issue that tells of any.",
+    "opened": "Opened issue {}: {}",
+    "reopened": "Opened issue {} again: {}",
+    "updated": "Updated issue {}: {}",
+    "closed": "Closed issue {}: {}",
+    "unchanged": "Issue {} stays as it is: {}",
+}
+
+
+def _keep_issue(session: Session, plan: Plan, repo: str) -> None:
+    origin = PlanOrigin(commit=os.environ.get("GITHUB_SHA", ""), run=run_page(os.environ))
+    github = connect(os.environ, pause=time.sleep, repository=repo)
+    count = drift_count(plan)
+    body = _footed(drift_markdown(plan, limit=LIMIT - _FOOT), origin)
+    word = _footed("Nothing differs any more.", origin)
+    kept = keep_issue(github, drift_title(plan), body, wanted=bool(count), word=word)
+    found = {"issue": kept.number or None, "address": kept.address, "done": kept.done, "drift": count}
+    session.answer(found, _DONE[kept.done].format(kept.number, visible(kept.address)))
+
+
+def page(plan: Plan, origin: PlanOrigin, checksum: str = "") -> str:
+    """The comment: the plan, where it comes from, and (hidden) which one it is."""
+    shown = Shown(origin.run_number, origin.commit, checksum)
+    return _with_shown(_footed(plan_markdown(plan, limit=LIMIT - _FOOT), origin), shown)
+
+
+def _footed(body: str, origin: PlanOrigin) -> str:
+    commit = f"Plan of commit {code(origin.commit[:12])}." if origin.commit else ""
+    run = f"[The whole plan is in the run]({origin.run})." if _is_plain(origin.run) else ""
+    foot = " ".join(part for part in (commit, run) if part)
+    return f"{body}\n<sub>{foot}</sub>\n" if foot else body
+
+
+def _is_plain(address: str) -> bool:
+    return address.startswith("https://") and len(address) <= 300 and not set(address) & set(" ()<>[]\\\"'`\n\r")
+
+
+@click.command("reviewed", short_help="Find the plan that a pull request was reviewed with.")
+@click.option(
+    "--pr",
+    "number",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Default: the one in the merge queue, or whose merge was pushed.",
+)
+@click.option("--repo", metavar="OWNER/NAME", default="", help="Default: `GITHUB_REPOSITORY`.")
+@click.option("--artifact", metavar="NAME", default=ARTIFACT, show_default=True, help="What the plan was uploaded as.")
+@json_option
+def reviewed(session: Session, number: int | None, repo: str, artifact: str) -> None:
+    """Say which run of a workflow keeps the plan that a pull request shows of its last commit.
+
+    Our comment on the pull request names the run and the checksum of the plan: no other artifact of that name counts.
+    A plan that is not shown yet is waited for, two minutes at most.
+
+    The plan is for `plan --check` in a merge queue, and for `apply --reviewed` on push. That none is kept any more, or
+    that a push was the merge of no pull request, is no failure. Needs `GITHUB_TOKEN` with the right to read actions,
+    contents and pull requests: the token of the identity that `comment` had.
+    """
+    github = connect(os.environ, pause=time.sleep, repository=repo)
+    event = {} if number else read_event(os.environ)
+    push = pushed(event)
+    about = number or (merged_pull(github, *push) if push else queued(event))
+    shown, kept = reviewed_plan(github, about, artifact, MARKED) if about else (Shown(), 0)
+    run = shown.run
+    github_job.tell_outputs({"run-id": str(run or ""), "checksum": shown.checksum})
+    if run:
+        text = f"Pull request {about} was reviewed with the plan of run {run}."
+    elif kept:
+        text = (
+            f"The plan of run {kept} is not the one that our comment on pull request {about} shows: run `contentops"
+            " comment` with it, then this command again."
+        )
+    elif about:
+        text = f"No `{visible(artifact)}` is kept of the last commit of pull request {about}."
+    else:
+        text = "What was pushed is the merge of no pull request, so no plan of it was reviewed."
+    found = {"pull_request": about or None, "run": run or None, "checksum": shown.checksum or None}
+    session.answer(found, text)

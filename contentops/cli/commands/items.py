@@ -1,0 +1,270 @@
+"""`contentops status`, `show`, `diff` and `restore`: one item looked at, or all; and an earlier text put back."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+from msgspec import structs
+
+from contentops.cli.named_files import read_plan
+from contentops.cli.options import (
+    choice_of,
+    complete_file,
+    flags_of,
+    offers,
+    project_options,
+    refresh_option,
+    selection_options,
+    server_options,
+)
+from contentops.cli.output import terminal
+from contentops.errors import ContentopsError, ExitCode, UsageError, plural
+from contentops.model.plan_file import no_plan_file
+from contentops.operations import plan
+from contentops.operations.texts import diff_and_restore as texts
+from contentops.reporting.diagnostics import diagnostics_json
+from contentops.reporting.difference import Part, difference_markdown, difference_text, fields
+from contentops.reporting.history import text_json, texts_text
+from contentops.reporting.layout import moment, outline, paint, table
+from contentops.reporting.plan_json import plan_of
+from contentops.reporting.plan_text import plan_text
+from contentops.reporting.summary import command as command_line
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from click.shell_completion import CompletionItem
+
+    from contentops.cli.options import Session
+    from contentops.operations.plan import ItemStatus
+    from contentops.operations.texts.diff_and_restore import Difference, Restored
+
+
+PLAN_ENDING = ".json"
+"""What ends with it and is there is a plan file, and no item."""
+_NOT_FOUND = frozenset({"unknown-item", "no-project"})
+
+
+# --- status ------------------------------------------------------------------------------------------------
+
+
+@click.command("status", short_help="Show how every item stands.")
+@server_options
+@selection_options
+@refresh_option
+def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], *, refresh: bool) -> None:
+    """Show how every item stands: as generated, promoted, edited, missing, new, changed, open, blocked, or an orphan.
+
+    Where manifests have errors, it shows how the records and the files stand, and warns. Needs no network, but for
+    `--refresh`, and changes nothing.
+    """
+    choice = choice_of(select=select, exclude=exclude, refresh=refresh)
+    project = session.project()
+    items, findings = plan.status(project, choice, tell=terminal.tell_line, world=session.world())
+    if not session.as_json:
+        terminal.tell_findings(findings)
+    others = tuple(project.settings.get("environments") or ())
+    text = status_text(items, width=terminal.width()) + _environments(project.environment, others)
+    about = {"environment": project.environment, "environments": list(others)} if others else {}
+    listed = [structs.asdict(item) for item in items]
+    session.answer({**diagnostics_json(findings), **about, "items": listed}, text)
+
+
+def _environments(chosen: str, known: Sequence[str]) -> str:
+    """Which environment this was, and which there are; empty where the project has none."""
+    if not known:
+        return ""
+    shown = f"environment `{chosen}`" if chosen else "the project without an environment"
+    names = ", ".join(f"`{name}`" for name in known if name != chosen)
+    return f"\nThis is {shown}" + (f"; `--env` shows {names}." if names else ".")
+
+
+def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:
+    """One line per item, of at most `width` columns (0: of any), then how many are in which state."""
+    if not items:
+        return "No items."
+    rows = [(item.id, _state(item), item.output, moment(item.generated_at), item.note) for item in items]
+    heads = ("ITEM", "STATE", "OUTPUT", "GENERATED", "NOTE")
+    head, *lines = table(heads, rows, width=width, sparse=True, whole=("STATE", "GENERATED")).split("\n")
+    counts = Counter(item.state for item in items)
+    parts = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
+    return "\n".join([paint(head, "dim"), *lines, "", f"{plural(len(items), 'item')}: {parts}."])
+
+
+def _state(item: ItemStatus) -> str:
+    return f"{item.state} ({item.holder})" if item.holder else item.state
+
+
+# --- show --------------------------------------------------------------------------------------------------
+
+
+def _item_or_file(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
+    return offers("items")(context, option, begun) or complete_file(context, option, begun)
+
+
+@click.command("show", short_help="Show one item as it is sent, or a plan file.")
+@click.argument("what", metavar="ITEM|PLAN", shell_complete=_item_or_file)
+@project_options
+@click.option("--detailed-exitcode", is_flag=True, help="Of a plan file: exit with 2 if it is not empty.")
+@click.option("-v", "--verbose", is_flag=True, help="Of a plan file: list every change, show values in full length.")
+def show(session: Session, what: str, *, detailed_exitcode: bool, verbose: bool) -> int:
+    """Show ITEM: exactly what is sent, its digest and output, where each value came from, and its record.
+
+    Or show PLAN, a file made by `plan --out`, as it was when it was made. That reads the file alone and works in any
+    folder; whether the plan still holds is what `plan --check` says.
+
+    What ends with `.json` and is a file that exists is a plan file; anything else is an item.
+    """
+    if what.endswith(PLAN_ENDING) and os.path.lexists(session.path(what)):
+        if session.environment or session.variables:
+            raise UsageError(
+                "`--env` and `--var` are for items: a plan file says by itself what it was made for",
+                code="plan-file-and-flags",
+                hint="leave them out",
+            )
+        empty = _show_plan(session, what, verbose=verbose)
+        return ExitCode.CHANGES if detailed_exitcode and not empty else ExitCode.DONE
+    if detailed_exitcode or verbose:
+        raise click.UsageError(f"`--detailed-exitcode` and `--verbose` are for plan files, and `{what}` is none")
+    _show_item(session, what)
+    return ExitCode.DONE
+
+
+def _show_plan(session: Session, path: str, *, verbose: bool) -> bool:
+    """Shows a plan file as `plan` does, but that the next command is about the file; returns whether it is empty."""
+    document = read_plan(session.path(path))
+    made = plan_of(document)
+    if session.as_json:
+        terminal.say_json(document)
+    else:
+        terminal.tell_findings(made.findings, gap=True)
+        flags = flags_of(document["inputs"])
+        with_flags = f", made with `{visible(' '.join(flags))}`" if flags else ""
+        text = plan_text(made, verbose=verbose, flags=[shlex.quote(path)])
+        terminal.show(f"Plan file `{visible(path)}`{with_flags}\n\n{text}")
+    return made.empty
+
+
+def _show_item(session: Session, item: str) -> None:
+    try:
+        found, findings = plan.show(session.project(), item, session.world())
+    except ContentopsError as error:
+        if item.endswith(PLAN_ENDING) and error.diagnostics()[0].code in _NOT_FOUND:
+            raise no_plan_file(f"there is no plan file `{item}` and no item of this name") from error
+        if session.path(item).is_file() and error.diagnostics()[0].code in _NOT_FOUND:
+            hint = f"a plan file is shown where its name ends with `{PLAN_ENDING}`: give it such a name"
+            raise no_plan_file(f"`{visible(item)}` is a file, and no item has this name", hint) from error
+        raise
+    origins = {name: _origin(origin) for name, origin in found.get("origins", {}).items()}
+    shown = {**found, "origins": origins} if origins else found
+    if not session.as_json:
+        terminal.tell_findings(findings)
+    session.answer({**found, **(diagnostics_json(findings) if findings else {})}, outline(shown))
+
+
+def _origin(origin: Mapping[str, Any]) -> str:
+    """Where a value came from, on one line: its layer, its place, and the variables it uses."""
+    variables = ", ".join(f"`{name}`" for name in origin["variables"])
+    parts = [origin["layer"], origin["place"], f"uses {variables}" if variables else ""]
+    return ", ".join(part for part in parts if part)
+
+
+# --- diff --------------------------------------------------------------------------------------------------
+
+
+@click.command("diff", short_help="Show how an item's file differs from another text of it.")
+@click.argument("item", shell_complete=offers("items"))
+@click.option("--generated", "side", flag_value="generated", default=True, help="What a person changed. The default.")
+@click.option("--remote", "side", flag_value="remote", help="From what the server has stored: one request.")
+@click.option("--plan", "side", flag_value="plan", help="To what the plan makes of it, and of its request.")
+@click.option("--section", metavar="HEADING", default="", help="Only the section with this heading.")
+@click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", help="What to print.")
+@server_options
+def diff(session: Session, item: str, side: str, section: str, form: str) -> None:
+    """Show, by words, how the file of ITEM differs from the text that was generated for it, or adopted.
+
+    Or from the text on the server (`--remote`), or how the text, the front matter and the request would change by what
+    is planned (`--plan`). Front matter counts as far as contentops wrote it. Without colours, words that are gone stand
+    in `[-` and `-]`, new ones in `{+` and `+}`.
+    """
+    project = session.project()
+    if side == "remote":
+        found = texts.from_remote(project, item, tell=terminal.tell_line, world=session.world())
+    else:
+        found = texts.to_planned(project, item) if side == "plan" else texts.from_generated(project, item)
+    if section:
+        found = texts.of_section(found, section)
+    if not session.as_json:
+        terminal.tell_line(found.note)
+    pairs = {name: dict(zip(("before", "after"), pair, strict=True)) for name, pair in found.front.items()}
+    request = {name: dict(zip(("before", "after"), pair, strict=True)) for name, pair in found.request.items()}
+    sides = {found.old: found.before, found.new: found.after}
+    values = {"item": item, "same": found.same, **sides, "front": pairs, "request": request, "note": found.note}
+    session.answer(values, "\n".join(_difference(found, item, form)) or "No difference.")
+
+
+def _difference(found: Difference, item: str, form: str) -> Iterator[str]:
+    body = Part("", found.before or "", found.after or "")
+    parts = [fields("request", found.request), fields("front matter", found.front), body]
+    names = (f"{item} ({found.old})", f"{item} ({found.new})")
+    if form == "markdown":
+        return difference_markdown(parts, *names)
+    return difference_text(parts, *names, coloured=terminal.wants_color())
+
+
+# --- restore -----------------------------------------------------------------------------------------------
+
+
+_FROM = {"cache": "the cache", "git": "git's history", "server": "the server"}
+
+
+@click.command("restore", short_help="Put an earlier text back into an item's file.")
+@click.argument("item", shell_complete=offers("items"))
+@click.option("--to", metavar="DIGEST", shell_complete=offers("texts"), help="The text, by the start of its digest.")
+@click.option(
+    "--on-edit",
+    type=click.Choice(["block", "overwrite"]),
+    default="block",
+    help="What to do where a person edited the file since; `overwrite` keeps a copy.",
+)
+@server_options
+def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCode:
+    """Put an earlier text that was paid for back into the file of ITEM. It costs nothing.
+
+    Without `--to`, list the texts of ITEM, and where each is: in the cache, in git's history of the file, or on the
+    server. Front matter stays as it stands. From then on the text is an edit like any other: `apply` saves it, and
+    another request replaces it only by choice. The text that was generated last is as generated again.
+    """
+    project = session.project()
+    if to is None:
+        paid = texts.restorable(project, item)
+        listed = texts_text(paid, width=terminal.width())
+        again = command_line("restore", session.option(), [shlex.quote(visible(item)), "--to TEXT"])
+        text = f"{listed}\n\nNext: `{again}` puts one of them back" if listed else f"No text was paid for `{item}`."
+        session.answer({**diagnostics_json(()), "item": item, "texts": [text_json(one) for one in paid]}, text)
+        return ExitCode.DONE
+    done = texts.restore(
+        project, item, to, overwrite=on_edit == "overwrite", tell=terminal.tell_line, world=session.world()
+    )
+    values = {"item": item, "output": done.output, "source": done.source, "copy": done.copy}
+    session.answer({**values, "text": text_json(done.text)}, _restored(done), fit=True)
+    return ExitCode.DONE
+
+
+def _restored(done: Restored) -> str:
+    output, short = visible(done.output), done.text.short
+    if not done.source:
+        return f"`{output}` holds the text `{short}` already."
+    lines = [f"`{output}` holds the text `{short}` again, from {_FROM[done.source]}; nothing was paid."]
+    if done.copy:
+        lines.append(f"A copy of the file as it was: `{visible(done.copy)}`.")
+    if done.text.generated:
+        lines.append("It is as generated.")
+    lines.append("Next: `contentops plan`")
+    return "\n".join(lines)

@@ -1,0 +1,224 @@
+"""`contentops ledger ...`: the maintenance of what several machines share."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from contentops.cli.options import Group, project_options, with_options
+from contentops.cli.output import terminal
+from contentops.errors import ContentopsError, ExitCode, plural
+from contentops.reporting.layout import table
+from contentops.reporting.plan_json import plain
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from contentops.cli.options import Session
+    from contentops.ledger.maintenance import Collected, Overview
+
+_KEPT_DAYS = 90
+
+
+@click.group("ledger", cls=Group, short_help="Keep what several machines share in order.")
+def command() -> None:
+    """Keep the shared ledger in order: its tables, its size, who may use it.
+
+    Needs the ledger's address and no key: `--ledger`, else CONTENTOPS_LEDGER, else the project's.
+    """
+
+
+ledger_options = with_options(
+    click.option(
+        "--ledger", "address", metavar="ADDRESS", default="", help="Where it is: `postgresql://host/database`."
+    ),
+    project_options,
+)
+"""`--ledger` and what names a project, for a function that takes a `Session`."""
+
+
+def address_of(session: Session, address: str) -> str:
+    """Where the ledger is: as the command line, the environment or the project says; empty where none does.
+
+    Raises as `Session.project` does; without `--env` and `--var` it needs no project.
+    """
+    from contentops.operations.ledger import ledger_access
+
+    found = address or os.environ.get("CONTENTOPS_LEDGER", "").strip()
+    asked = bool(session.environment or session.variables)
+    try:
+        project = None if found and not asked else session.project()
+    except ContentopsError as error:
+        if asked or error.diagnostics()[0].code != "no-project":
+            raise
+        return ""
+    return found or (ledger_access.address(project, session.world()) if project and project.ledger else "")
+
+
+@command.command("status", short_help="Show accounts, what is open, and who works.")
+@ledger_options
+def status(session: Session, address: str) -> None:
+    """Show the accounts of the ledger, what is open and was spent on each, and who works now."""
+    from contentops.operations.ledger import ledger_maintenance as operation
+
+    address = address_of(session, address)
+    found = operation.overview(address)
+    # A look makes the tables of a ledger that has none.
+    version, newest = operation.migrate(address, do=False)
+    values = {"ledger": operation.shown_address(address), "version": version, "newest": newest, **plain(found)}
+    head = f"{visible(operation.shown_address(address))}, version {version}: {plural(found.entries, 'submit')}"
+    session.answer(values, f"{head}, {plural(found.texts, 'text')}, {found.bytes:,} bytes\n\n{_overview(found)}")
+
+
+def _overview(found: Overview) -> str:
+    head = ("ACCOUNT", "QUEUED", "IN FLIGHT", "UNWRITTEN", "FAILURES", "OLDEST", "CREDITS", "RESTORED")
+    rows = []
+    for one in found.accounts:
+        counts = (one.queued, one.in_flight, one.unwritten, one.failures)
+        rows.append((one.id, *map(str, counts), f"{one.oldest:,} s", f"{one.credits:,}", one.restored_at))
+    accounts = table(head, rows, sparse=True) if rows else "No account has used it."
+    alive = [(str(one.number), one.kind, one.who, one.started_at, str(one.entries), one.page) for one in found.runners]
+    names = ("RUNNER", "KIND", "WHO", "SINCE", "HOLDS", "PAGE")
+    return f"{accounts}\n\n{table(names, alive, sparse=True) if alive else 'No one works now.'}"
+
+
+@command.command("migrate", short_help="Bring its tables to the version of this program.")
+@click.option("--check", is_flag=True, help="Only say from which version to which; exits with 2 if there is a step.")
+@ledger_options
+def migrate(session: Session, address: str, *, check: bool) -> int:
+    """Bring the tables of the ledger to the version of this program, or make them in a database that has none.
+
+    Forward only, and in one transaction: all of it or nothing. Refused while someone works with the older version.
+    """
+    from contentops.operations.ledger import ledger_maintenance as operation
+
+    address = address_of(session, address)
+    before, after = operation.migrate(address, do=not check)
+    values = {
+        "ledger": operation.shown_address(address),
+        "from": before,
+        "to": after,
+        "done": not check and before < after,
+    }
+    if before >= after:
+        said = f"Nothing to do: the tables are of version {before}."
+        if before > after:
+            said = f"The tables are of version {before}, which is newer than this program knows ({after})."
+    elif before == 0:
+        said = f"Would make the tables, version {after}." if check else f"Made the tables, version {after}."
+    else:
+        said = f"{'Would go' if check else 'Went'} from version {before} to version {after}."
+    session.answer(values, said, fit=True)
+    return ExitCode.CHANGES if check and before != after else ExitCode.DONE
+
+
+@command.command("gc", short_help="Let go of what was done with long ago.")
+@click.option(
+    "--days",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=_KEPT_DAYS,
+    show_default=True,
+    help="Keep what is younger than N days.",
+)
+@click.option("--yes", is_flag=True, help="Do it; without it, only say what would go.")
+@ledger_options
+def collect(session: Session, address: str, *, days: int, yes: bool) -> None:
+    """Say what the ledger can let go of; with `--yes`, let it go.
+
+    That is: submits whose text a record in git carries, and their texts; runners that are dead; accounts that no one
+    worked for, with what was learned of them. Nothing that is open goes, however old.
+
+    A checkout that is older than that and lacks those records would find no text any more, and pay for it again.
+    """
+    from contentops.operations.ledger import ledger_maintenance as operation
+
+    found = operation.collect(address_of(session, address), days, do=yes)
+    session.answer({"days": days, "done": yes, **plain(found)}, _collected(found, days, done=yes), fit=True)
+
+
+def _collected(found: Collected, days: int, *, done: bool) -> str:
+    counts = (found.entries, found.texts, found.runners, found.accounts, found.facts)
+    if not any(counts):
+        return f"Nothing to let go of: all that is done with is younger than {plural(days, 'day')}, or still open."
+    named = zip(counts, ("submit", "text", "runner", "account", "fact"), strict=True)
+    what = ", ".join(plural(count, word) for count, word in named if count)
+    said = f"{'Let go of' if done else 'Would let go of'} {what} ({found.bytes:,} bytes of text)"
+    since = f"done with more than {plural(days, 'day')} ago"
+    lost = " A checkout from before that finds no text here any more, and pays for it again." if found.texts else ""
+    return f"{said}, {since}.{lost}{'' if done else ' Go on with `--yes`.'}"
+
+
+@command.command("restored", short_help="Say that its database was put back to an earlier time.")
+@click.option("--nothing-lost", is_flag=True, help="Say that nothing was submitted since the backup; submits go on.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@ledger_options
+def restored(session: Session, address: str, *, nothing_lost: bool, yes: bool) -> None:
+    """Say that the database of the ledger was restored from a backup, or lost what it knew last.
+
+    No one knows then what was paid for in between. For 7 days every submit first asks the server for its id, and a job
+    that is there is taken instead of paid for again. Where a server cannot say, nothing is submitted: each submit waits
+    as `unknown` for a person. A promoted replica, and a database on another server, are noticed without this command.
+    """
+    from contentops.operations.ledger import ledger_maintenance as operation
+
+    address = address_of(session, address)
+    if not yes:
+        place = visible(operation.shown_address(address))
+        terminal.need_person("this", "`--yes` does it without asking")
+        question = f"Was {place} put back to an earlier time? Every run asks before it pays, for 7 days. (yes/no) "
+        if nothing_lost:
+            question = (
+                f"Was nothing submitted since the backup of {place}? Runs then pay without asking first. (yes/no) "
+            )
+        terminal.need_yes(said=terminal.confirmed(question))
+    found = operation.restored(address, nothing_lost=nothing_lost)
+    noted = "for 7 days every submit first asks the server for its id."
+    if nothing_lost:
+        noted = "submits no longer ask the server for their id because of a restore."
+    said = (
+        f"Noted for {plural(len(found), 'account')}: {noted}"
+        if found
+        else "No account has used this ledger since, as far as it knows: there is nothing to note."
+    )
+    session.answer({"accounts": list(found)}, said, fit=True)
+
+
+@command.command("reset-limit", short_help="Forget which requests of an account are counted.")
+@click.argument("account")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@ledger_options
+def reset_limit(session: Session, account: str, address: str, *, yes: bool) -> None:
+    """Forget the requests that ACCOUNT sent in the last minute, and any wait that its server asked for.
+
+    For a limiter that holds everyone back without a reason: the clock of the database was wrong, or the server asked
+    for a wait that it no longer needs. In the next minute more than `requests_per_minute` may be sent.
+    """
+    from contentops.operations.ledger import ledger_maintenance as operation
+
+    address = address_of(session, address)
+    if not yes:
+        terminal.need_person("this", "`--yes` does it without asking")
+        question = f"Forget what was sent for {visible(account)} in the last minute? (yes/no) "
+        terminal.need_yes(said=terminal.confirmed(question))
+    operation.reset_limit(address, account)
+    said = f"Forgot what was sent for {visible(account)}: requests leave again at once."
+    session.answer({"account": account, "done": True}, said, fit=True)
+
+
+@command.command("grant", short_help="Let a role of PostgreSQL work with it.")
+@click.argument("role")
+@click.option("--read", is_flag=True, help="Only let it look at the views for dashboards.")
+@ledger_options
+def grant(session: Session, address: str, role: str, *, read: bool) -> None:
+    """Let ROLE, which must be there, work with the ledger: what `apply`, `work` and `queue` need, and no more.
+
+    It cannot change the tables (`ledger migrate`) or let go of texts (`ledger gc`). Run it again after a migration.
+    """
+    from contentops.operations.ledger import ledger_maintenance as operation
+
+    given = operation.grant(address_of(session, address), role, work=not read)
+    what = "look at the views" if read else "work with the ledger"
+    text = "\n".join([f"Role `{visible(role)}` may {what}:", *(f"  GRANT {one.granted}" for one in given)])
+    session.answer({"role": role, "granted": [one.granted for one in given]}, text)

@@ -1,0 +1,161 @@
+"""`contentops plan`: nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+from msgspec import structs
+
+from contentops.ci.runner import has_base
+from contentops.cli.options import choice_of, choice_options, file_option, flags_of, server_options
+from contentops.cli.output import github_job, terminal
+from contentops.collector import without_collection
+from contentops.errors import ExitCode, Refused, plural
+from contentops.reporting.plan_text import plan_text
+from contentops.reporting.summary import way_on, who_refuses
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from contentops.cli.options import Session
+    from contentops.model import Json, Plan, Refusal
+
+
+@click.command("plan", short_help="Show what apply would do, why, and what it costs.")
+@server_options
+@choice_options
+@click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default=None, help="Default: text.")
+@file_option("--out", help="Also write the plan as JSON to FILE, for `apply FILE`.")
+@file_option("--check", "reviewed", help="Only say whether plan FILE still holds, and names all there is to do.")
+@click.option(
+    "--checksum", metavar="HEX", default="", help="Exit with 4 if that FILE is not the plan with this checksum."
+)
+@click.option("--max-credits", metavar="N", type=click.IntRange(min=0), help="Exit with 4 if it costs more than N.")
+@click.option(
+    "--approve-credits", metavar="N", type=click.IntRange(min=0), help="Let up to N credits pass `--max-credits`."
+)
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if the plan is not empty.")
+@click.option("-v", "--verbose", is_flag=True, help="List every change with its steps; show values in full length.")
+def command(
+    session: Session,
+    /,
+    form: str | None,
+    out: str,
+    reviewed: str,
+    checksum: str,
+    max_credits: int | None,
+    approve_credits: int | None,
+    *,
+    detailed_exitcode: bool,
+    verbose: bool,
+    **chosen: Any,
+) -> int:
+    """Show what `apply` would do: every change, its reasons down to the field, and the price.
+
+    Needs no network and no key, and changes nothing. With `--refresh` it asks the server for one list, and for each
+    content that was changed there since it was saved.
+    """
+    if session.as_json and form not in {None, "json"}:
+        raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
+    if approve_credits is not None and max_credits is None:
+        raise click.UsageError("`--approve-credits` needs `--max-credits`: a plan spends nothing")
+    if checksum and not reviewed:
+        raise click.UsageError("`--checksum` needs `--check FILE`: it is the checksum of that plan")
+    if reviewed:
+        left = _left(session, reviewed, checksum, chosen)
+        if found := _review(left, max_credits, approve_credits):
+            raise Refused(found.message, code=found.guard, hint=f"if that is meant: `{found.flag}`")
+        _tell_check(session, left)
+        return ExitCode.DONE
+    plan = _planned(session, out, chosen)
+    found = _review(plan, max_credits, approve_credits)
+    if found:
+        plan = structs.replace(plan, refusals=(*plan.refusals, found))
+    inputs = {"variables": session.variables, **chosen}
+    if out:
+        from contentops.cli.named_files import write_whole
+
+        write_whole(session.path(out), "".join((*_pieces(plan, inputs), "\n")))
+        terminal.tell(f"plan file written: `{visible(out)}`")
+    if session.as_json or form == "json":
+        terminal.say_json_pieces(_pieces(plan, inputs))
+    else:
+        terminal.tell_findings(plan.findings, gap=True)
+        _show(plan, form, [shlex.quote(out)] if out else flags_of(inputs), verbose=verbose)
+    github_job.annotate(plan.findings, session.directory)
+    github_job.tell_plan(plan)
+    if found:
+        return ExitCode.REFUSED
+    return ExitCode.CHANGES if detailed_exitcode and not plan.empty else ExitCode.DONE
+
+
+def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
+    """The plan of what was `chosen`; there is room for it at `out`."""
+    last = session.last_plan()
+    if out:
+        from contentops.cli.named_files import clear_plan_place
+
+        clear_plan_place(session.path(out))
+    # A pull request shows besides what it changes of the settings.
+    if not (any(chosen.values()) or has_base(os.environ)) and (plan := last.recall()) is not None:
+        return plan
+    with without_collection():
+        from contentops.operations import plan as operation
+
+        project = session.project()
+    choice = choice_of(**chosen, notes=github_job.settings_notes(project))
+    return operation.plan(project, choice, tell=terminal.tell_line, world=session.world(), last=last)
+
+
+def _left(session: Session, reviewed: str, checksum: str, chosen: Mapping[str, Any]) -> Plan:
+    """What is left of the plan in the file `reviewed`."""
+    from contentops.cli.named_files import choice_in, project_of, read_plan
+    from contentops.operations import plan as operation
+
+    document = read_plan(session.path(reviewed), checksum)
+    project, choice = project_of(session, document, chosen), choice_in(document)
+    return operation.check(project, choice, document, tell=terminal.tell_line, world=session.world())
+
+
+def _review(plan: Plan, limit: int | None, approved: int | None) -> Refusal | None:
+    if limit is None:
+        return None
+    from contentops.planning.plan import review
+
+    return review(plan, limit, approved)
+
+
+def _pieces(plan: Plan, inputs: Mapping[str, Json]) -> Iterator[str]:
+    from contentops.reporting.plan_json import plan_pieces
+
+    return plan_pieces(plan, inputs=inputs)
+
+
+def _show(plan: Plan, form: str | None, flags: list[str], *, verbose: bool) -> None:
+    if form == "markdown":
+        from contentops.reporting.plan_markdown import plan_markdown
+
+        terminal.say(plan_markdown(plan).rstrip("\n"))
+    else:
+        terminal.show(plan_text(plan, verbose=verbose, flags=flags))
+
+
+def _tell_check(session: Session, left: Plan) -> None:
+    listed: list[Json] = [{"guard": one.guard, "message": one.message, "flag": one.flag} for one in left.refusals]
+    found = {"changes": len(left.changes), "credits": left.credits, "refusals": listed}
+    session.answer(found, _check_lines(left), fit=True)
+    github_job.tell_plan(left)
+
+
+def _check_lines(left: Plan) -> Iterator[str]:
+    if left.empty:
+        yield "Nothing is left to do: all of the plan is applied already."
+    else:
+        yield f"The plan still holds: {plural(len(left.changes), 'change')}, {plural(left.credits, 'credit')}."
+    for refusal in left.refusals:
+        way = way_on(refusal)
+        yield f"{who_refuses(refusal)}: {visible(refusal.message)}{f' ({way})' if way else ''}"

@@ -1,0 +1,103 @@
+"""`contentops queue`: what is queued in a ledger and under way; listed, watched, cancelled, and shown on a page."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+from msgspec import to_builtins
+
+from contentops.cli.commands.ledger import address_of, ledger_options
+from contentops.cli.options import Group
+from contentops.cli.output import terminal
+from contentops.errors import UsageError, plural
+from contentops.reporting.layout import fitted
+from contentops.reporting.queue import cancelled_text, queue_json, queue_text, shares_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.cli.options import Session
+    from contentops.model import Queue
+
+REDRAWN = 2.0
+"""Seconds between two pictures of `--watch`."""
+_project = click.option("--project", metavar="NAME", default="", help="Only this project.")
+
+
+@click.group("queue", cls=Group, invoke_without_command=True, short_help="Show what is queued in a ledger.")
+@ledger_options
+@_project
+@click.option("--limit", metavar="N", type=click.IntRange(min=0), default=100, show_default=True, help="How many.")
+@click.option("--watch", is_flag=True, help="Show it again every few seconds, on a terminal.")
+@click.option("--serve", is_flag=True, help="Show it on a page for a browser, which only reads.")
+@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="Where that page is.")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), default=8766, show_default=True, help="Its port.")
+def command(
+    session: Session, address: str, project: str, limit: int, host: str, port: int, *, watch: bool, serve: bool
+) -> None:
+    """Show what is queued and under way: totals first, then submit by submit.
+
+    Needs the ledger's address and no key: `--ledger`, else CONTENTOPS_LEDGER, else the project's.
+    """
+    if click.get_current_context().invoked_subcommand is not None:
+        return
+    from contentops.operations.ledger import queued_work as operation
+
+    read = functools.partial(operation.read, address_of(session, address), project=project, most=limit)
+    if serve:
+        from contentops.cli.output import queue_page
+
+        queue_page.serve(
+            queue_page.page(read, host), host, port, lambda address: terminal.tell(f"showing the queue on {address}")
+        )
+    elif watch:
+        _watch(read)
+    else:
+        found = read()
+        session.answer(queue_json(found), queue_text(found))
+
+
+def _watch(read: Callable[[], Queue]) -> None:
+    """Redraw it in place until someone ends it; raises UsageError where nothing can be redrawn."""
+    if not terminal.can_animate(sys.stdout):
+        hint = "`contentops queue --json`, as often as you like"
+        raise UsageError("`--watch` needs a terminal to draw on", code="no-terminal", hint=hint)
+    while True:
+        text = fitted(queue_text(read()), terminal.width())
+        click.clear()
+        click.echo(text)
+        time.sleep(REDRAWN)
+
+
+@command.command("cancel", short_help="Take submits out of the queue.")
+@click.argument("names", metavar="[ITEM|REQUEST]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All that is queued, whoever queued it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@ledger_options
+@_project
+def cancel(
+    session: Session, names: tuple[str, ...], address: str, project: str, *, everything: bool, yes: bool
+) -> None:
+    """Take out of the queue what nothing was sent of yet, by the ids of items or of requests.
+
+    With `--env`, only what waits for that environment. What a worker holds already is marked, and it leaves it out.
+    What was submitted is paid for, and is only named. `--all` shows first whose submits these are, and asks.
+    """
+    if bool(names) == everything:
+        raise click.UsageError("name items or requests, or give `--all`")
+    from contentops.operations.ledger import queued_work as operation
+
+    address = address_of(session, address)
+    # Only where it was typed: a default environment of the settings narrows nothing that a person asked to stop.
+    environment = session.environment
+    if everything and not yes and (shares := operation.shares(address, project=project, environment=environment)):
+        terminal.tell(shares_text(shares))
+        terminal.need_person("cancelling all of this", "`--yes` does it without asking")
+        what = plural(sum(share.submits for share in shares), "submit")
+        terminal.need_yes(said=terminal.confirmed(f"Take {what} out of the queue? (yes/no) "))
+    found = operation.cancel(address, names, project=project, environment=environment, everything=everything)
+    session.answer(to_builtins(found), cancelled_text(found))

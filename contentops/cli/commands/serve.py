@@ -1,0 +1,284 @@
+"""`contentops serve` and `contentops serve keys ...`; beside the operations the only user of `contentops.server`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import click
+from msgspec import Meta, ValidationError, convert
+from msgspec.structs import replace
+
+from contentops.atomic_io import read_file
+from contentops.cli.options import Group, json_option
+from contentops.cli.output import terminal
+from contentops.errors import ContentopsError, Diagnostic, InputError, Location, UsageError
+from contentops.reporting.layout import table
+from contentops.server import EmbeddedServerError
+from contentops.server.accounts import AccountLimits, KeyRing, account
+from contentops.server.catalog import BrandVoice
+from contentops.server.engines import CALL_SECONDS, named
+from contentops.server.serve import ServeOptions, run
+from contentops.server.store import is_address, iso, open_store
+from contentops.yaml.read import MAX_BYTES, read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from contentops.cli.options import Session
+    from contentops.server.database import Store
+
+_Voices = dict[Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._:-]{0,199}\Z")], BrandVoice]
+_UNLIMITED = -1
+_NO_KEY_HINT = "`contentops serve keys list` shows them"
+
+
+def _number_of_credits(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
+    """The number the text stands for; `unlimited` is a number of its own, since None leaves things as they are."""
+    if value is None or value == "unlimited":
+        return None if value is None else _UNLIMITED
+    if value.isascii() and value.isdecimal() and len(value) <= 12:
+        return int(value)
+    raise click.BadParameter(f"`{value}` is no number of credits; write one from 0, or `unlimited`")
+
+
+_store = click.option(
+    "--store",
+    metavar="FILE",
+    default=".contentops/serve.db",
+    show_default=True,
+    help="The SQLite file of jobs and contents, or `postgresql://user@host/database`, which several servers may share.",
+)
+_credits = click.option(
+    "--credits",
+    "allowance",
+    metavar="N",
+    callback=_number_of_credits,
+    help="What it may spend in all, or `unlimited`.",
+)
+_modes = click.option("--mode", "modes", metavar="MODE", multiple=True, help="Only this mode. Repeatable.")
+_from_0 = click.IntRange(min=0)
+
+
+@click.group("serve", cls=Group, invoke_without_command=True, short_help="Run the embedded server for other programs.")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", metavar="N", type=click.IntRange(0, 65_535), default=8787, show_default=True, help="0 picks a free one."
+)
+@_store
+@click.option(
+    "--engine",
+    metavar="NAME",
+    default="outline",
+    show_default=True,
+    help="Who writes the texts: `outline` or `openai`.",
+)
+@click.option(
+    "--model",
+    metavar="NAME",
+    default="",
+    help="The model of the engine `openai`, instead of `OPENAI_MODEL`. `OPENAI_BASE_URL` says where it is.",
+)
+@click.option(
+    "--max-tokens",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Tokens a model may write in one call. Default: by mode and length.",
+)
+@click.option(
+    "--call-seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=CALL_SECONDS,
+    show_default=True,
+    help="How long a model may take for one call.",
+)
+@click.option(
+    "--voices",
+    metavar="FILE",
+    help="Brand voices to keep: YAML, by id, each with `name`, `tone`, `voice`, `description`, `samples`."
+    " Default: any id is taken.",
+)
+@click.option(
+    "--stage-seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="How long each stage takes.",
+)
+@click.option(
+    "--requests-per-minute",
+    metavar="N",
+    type=_from_0,
+    help="Requests of a key, or of everyone without keys, in any minute; 0 for no limit."
+    " Default: 10 where keys are asked for, else none.",
+)
+@click.option("--free-polls", is_flag=True, help="Asking for the status of a job does not count as a request.")
+@click.option(
+    "--max-active",
+    metavar="N",
+    type=_from_0,
+    default=0,
+    help="Jobs of a key, or of everyone without keys, under way at a time. Default: no limit.",
+)
+@click.option("--quiet", is_flag=True, help="Do not log requests to stderr.")
+@click.pass_context
+def command(
+    context: click.Context,
+    host: str,
+    port: int,
+    store: str,
+    engine: str,
+    model: str,
+    max_tokens: int | None,
+    call_seconds: float,
+    voices: str | None,
+    stage_seconds: float,
+    requests_per_minute: int | None,
+    max_active: int,
+    *,
+    free_polls: bool,
+    quiet: bool,
+) -> None:
+    """Run the embedded server: the calls of the WriterzRoom API over HTTP, with a store of its own.
+
+    Point a project at it with `api: {base_url: "http://127.0.0.1:8787/v1"}`. The engine `openai` writes with any
+    OpenAI-compatible model: `OPENAI_BASE_URL` and `OPENAI_API_KEY` say where it is and what opens it.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    limits = AccountLimits(requests_per_minute=requests_per_minute, free_polls=free_polls, max_active=max_active)
+    with _errors():
+        options = ServeOptions(
+            host=host,
+            port=port,
+            store=_place(context.obj, store),
+            engine=named(
+                engine, environ=os.environ, model=model, max_tokens=max_tokens or 0, call_seconds=call_seconds
+            ),
+            log=terminal.tell,
+            stage_seconds=stage_seconds,
+            limits=limits,
+            voices=None if voices is None else read_voices(context.obj.path(voices)),
+            log_request=None if quiet else terminal.tell_line,
+        )
+        run(options)
+
+
+def read_voices(path: Path) -> dict[str, BrandVoice]:
+    """The brand voices of a file by id. Raises InputError for one that cannot be used."""
+    try:
+        document, findings = read_yaml(path.name, read_file(path, MAX_BYTES + 1))
+        if not findings:
+            return convert(document.root or {}, _Voices)
+    except (OSError, ValidationError) as error:
+        message = f"the file of brand voices cannot be used: {error}"
+        hint = "it holds, by id, `name`, `tone`, `voice`, `description` (texts) and `samples` (a list of texts)"
+        findings = [Diagnostic(code="voices", message=message, location=Location(str(path)), hint=hint)]
+    raise InputError(findings)
+
+
+@command.group("keys", cls=Group, short_help="Make, list, change and revoke keys.")
+def keys() -> None:
+    """Keys that requests must carry once there is one, or where the server listens beyond this machine."""
+
+
+@keys.command("create")
+@click.option("--plan", default="professional", show_default=True, help="The plan the key belongs to.")
+@_credits
+@_modes
+@_store
+@json_option
+def create(session: Session, plan: str, allowance: int | None, modes: tuple[str, ...], store: str) -> None:
+    """Make a key and print it: the only time it is seen."""
+    with _opened(session, store) as (_, ring):
+        text = ring.create_key(plan, allowance=None if allowance == _UNLIMITED else allowance, modes=modes)
+        made = ring.check(text)
+        assert made is not None  # made above
+    shown = {"key": text, "plan": plan, "id": made.id, "credits": made.credits, "modes": list(made.modes)}
+    session.answer(shown, text)
+
+
+@keys.command("list")
+@_store
+@json_option
+def show(session: Session, store: str) -> None:
+    """Show every key ever made, without its secret, and what it has left."""
+    rows: list[list[str]] = []
+    listed: list[dict[str, Any]] = []
+    with _opened(session, store) as (opened, ring):
+        for key in ring.issued():
+            stands = account(opened, key)
+            left = "unlimited" if stands.balance is None else f"{stands.balance} of {stands.allowance}"
+            modes, state = " ".join(key.modes) or "all", "works" if key.revoked_at is None else "revoked"
+            rows.append([key.id, key.plan, left, str(stands.used), modes, iso(key.created_at)[:10], state])
+            listed.append(
+                {
+                    "id": key.id,
+                    "plan": key.plan,
+                    "modes": list(key.modes),
+                    "credits": stands.allowance,
+                    "used": stands.used,
+                    "reserved": stands.reserved,
+                    "balance": stands.balance,
+                    "created_at": iso(key.created_at),
+                    "revoked_at": None if key.revoked_at is None else iso(key.revoked_at),
+                }
+            )
+    head = ("KEY", "PLAN", "LEFT", "USED", "MODES", "MADE", "STATE")
+    session.answer({"keys": listed}, table(head, rows) if rows else "no keys yet")
+
+
+@keys.command("revoke")
+@click.argument("key_id", metavar="KEY")
+@_store
+@click.pass_obj
+def revoke(session: Session, key_id: str, store: str) -> None:
+    """Stop the key with the id KEY from working, for good."""
+    with _opened(session, store) as (_, ring):
+        if not ring.revoke(key_id):
+            raise UsageError(f"no working key has the id `{key_id}`", hint=_NO_KEY_HINT)
+    terminal.say(f"key `{key_id}` is revoked")
+
+
+@keys.command("change", short_help="Give a key another plan, more or fewer credits, or other modes.")
+@click.argument("key_id", metavar="KEY")
+@click.option("--plan", help="Its new plan; `starter` closes it until it is changed again.")
+@_credits
+@_modes
+@_store
+@click.pass_obj
+def change(
+    session: Session, key_id: str, plan: str | None, allowance: int | None, modes: tuple[str, ...], store: str
+) -> None:
+    """Give the key with the id KEY another plan, more or fewer credits in all, or other modes."""
+    with _opened(session, store) as (_, ring):
+        key = next((key for key in ring.issued() if key.id == key_id), None)
+        if key is None:
+            raise UsageError(f"no key has the id `{key_id}`", hint=_NO_KEY_HINT)
+        credits_now = key.credits if allowance is None else None if allowance == _UNLIMITED else allowance
+        ring.change(replace(key, plan=plan or key.plan, credits=credits_now, modes=modes or key.modes))
+    terminal.say(f"key `{key_id}` is changed")
+
+
+def _place(session: Session, store: str) -> Path | str:
+    return store if is_address(store) else session.path(store)
+
+
+@contextlib.contextmanager
+def _opened(session: Session, store: str) -> Iterator[tuple[Store, KeyRing]]:
+    with _errors(), open_store(_place(session, store)) as opened:
+        yield opened, KeyRing(opened)
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    """The server's own failures, which know nothing of the command line, as failures it can print."""
+    try:
+        yield
+    except (EmbeddedServerError, ImportError) as error:
+        raise ContentopsError(str(error), code="serve") from error

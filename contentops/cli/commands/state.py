@@ -1,0 +1,194 @@
+"""`contentops state ...`."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from contentops.cli.options import Group, offers, project_options
+from contentops.cli.output import terminal
+from contentops.errors import ExitCode, UsageError, did_you_mean, plural
+from contentops.model import ItemId
+from contentops.operations import records, workspace
+from contentops.reporting.diagnostics import diagnostics_json
+from contentops.reporting.layout import outline, table
+from contentops.reporting.plan_json import plain
+from contentops.reporting.summary import command as command_line
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from contentops.cli.options import Session
+    from contentops.model import OpenEntry, Record, State
+
+
+@click.group("state", cls=Group, short_help="Inspect and repair the recorded state.")
+def command() -> None:
+    """Inspect and repair the recorded state.
+
+    None of these commands generates, spends, or touches an output file.
+    """
+
+
+@command.command("list", short_help="List records and open jobs.")
+@project_options
+def list_records(session: Session) -> None:
+    """List every record, and every submit whose result no record carries yet."""
+    state, found = _state(session)
+    known, entries = plain(tuple(state.records.values())), plain(tuple(state.entries.values()))
+    session.answer({"lineage": state.lineage, "records": known, "open": entries, **found}, listing(state))
+
+
+def _state(session: Session) -> tuple[State, dict[str, Any]]:
+    """What is known here and elsewhere; says where the ledger cannot be reached, and so it does in JSON."""
+    state, findings = workspace.shared_state(session.project(), session.world())
+    if not session.as_json:
+        terminal.tell_findings(findings)
+    return state, diagnostics_json(findings) if findings else {}
+
+
+def listing(state: State) -> str:
+    """Tables of the records and of what is open, and how many there are."""
+    blocks = []
+    if state.records:
+        rows = [(one.id, one.output, one.generated_at, str(one.credits), one.server) for one in state.records.values()]
+        blocks.append(table(("ITEM", "OUTPUT", "GENERATED", "CREDITS", "SERVER"), rows))
+    if state.entries:
+        opened = [(one.item, one.state.value, one.job_id, one.submitted_at) for one in state.entries.values()]
+        blocks.append(table(("OPEN", "STATE", "JOB", "SUBMITTED"), opened))
+    count = f"{plural(len(state.records), 'record')}, {len(state.entries):,} open."
+    return "\n\n".join([*blocks, count])
+
+
+@command.command("show", short_help="Show the record of an item.")
+@click.argument("item", shell_complete=offers("items"))
+@project_options
+def show_record(session: Session, item: str) -> None:
+    """Show the record of ITEM and its open jobs."""
+    state, unread = _state(session)
+    found = _of_item(state, item)
+    document = {"record": plain(found[0]), "open": [plain(entry) for entry in found[1]], **unread}
+    named: dict[str, Any] = {"record": document["record"]} if found[0] is not None else {}
+    named |= {f"open {entry['request_id']}": entry for entry in document["open"]}
+    session.answer(document, outline(named))
+
+
+def _of_item(state: State, item: str) -> tuple[Record | None, list[OpenEntry]]:
+    record = state.records.get(ItemId(item))
+    entries = [entry for entry in state.entries.values() if entry.item == item]
+    if record is None and not entries:
+        hint = did_you_mean(
+            item,
+            [*state.records, *(entry.item for entry in state.entries.values())],
+            "`contentops state list` lists what there is",
+        )
+        raise UsageError(f"there is no record of `{item}`", code="unknown-item", hint=hint)
+    return record, entries
+
+
+@command.command("mv", short_help="Give a record another id, or all records another server.")
+@click.argument("old", shell_complete=offers("items"))
+@click.argument("new")
+@click.option("--server", is_flag=True, help="OLD and NEW are servers, such as `https://api.writerzroom.com:443`.")
+@project_options
+def move(session: Session, old: str, new: str, *, server: bool) -> None:
+    """Give the record of OLD the id NEW; with `--server`, say that server OLD is now reached as NEW."""
+    project = session.project()
+    act = records.move_server if server else records.move_record
+    now = act(project, old, new)
+    _report(session, f"{'server' if server else 'record'} `{old}` is now `{now}`")
+
+
+@command.command("rm", short_help="Forget the record of an item; its file stays.")
+@click.argument("item", shell_complete=offers("items"))
+@project_options
+def remove(session: Session, item: str) -> None:
+    """Forget the record of ITEM. Its file, and its content on the server, stay."""
+    records.forget_record(session.project(), item)
+    _report(session, f"the record of `{item}` is forgotten; its file stays")
+
+
+@command.command("resolve", short_help="Show, or say, what became of submits whose answers were lost.")
+@click.argument("item", required=False, default="", shell_complete=offers("items"))
+@click.option("--request", metavar="ID", default="", help="The submit that is meant; the start of its id is enough.")
+@click.option("--job", metavar="ID", default="", help="The submit became this job.")
+@click.option("--content", metavar="ID", default="", help="The submit became this content.")
+@click.option("--forget", is_flag=True, help="It never arrived, or its text is not wanted.")
+@project_options
+def resolve(
+    session: Session,
+    item: str,
+    request: str,
+    job: str,
+    content: str,
+    *,
+    forget: bool,
+) -> ExitCode:
+    """Say what became of a submit of ITEM whose answer was lost: a job, a content, or nothing.
+
+    With nothing stated, show the submits of ITEM, or all that are unknown, and what can be said of them.
+    """
+    stated = sum((bool(job), bool(content), forget))
+    if stated > 1 or (not stated and request):
+        raise click.UsageError("state one of `--job ID`, `--content ID` and `--forget`")
+    if stated and not item:
+        raise click.UsageError("say of which ITEM; `contentops state resolve` lists those that are unknown")
+    project = session.project()
+    if stated:
+        _report(session, records.resolve(project, item, request=request, job=job, content=content, forget=forget))
+        return ExitCode.DONE
+    found = records.open_submits(project, item)
+    shown = [{**plain(one.entry), "wanted": one.wanted} for one in found]
+    session.answer({"submits": shown}, _unresolved(found, session.option()))
+    return ExitCode.INCOMPLETE if found else ExitCode.DONE
+
+
+_FOR = {True: "today's request", False: "an earlier request", None: ""}
+
+
+def _unresolved(found: tuple[records.OpenSubmit, ...], environment: str) -> str:
+    """The submits that a person may have to decide on, and what can be typed next."""
+    if not found:
+        return "No submit has an outcome that is unknown."
+    rows = [
+        (one.item, one.short, one.state.value, _FOR[wanted], one.submitted_at, one.job_id)
+        for one, wanted in ((each.entry, each.wanted) for each in found)
+    ]
+    first = found[0].entry
+    flags = (shlex.quote(visible(first.item)), f"--request {visible(first.short)}")
+    named = command_line("state resolve", environment, flags)
+    say = [("a job", f"{named} --job ID"), ("a content", f"{named} --content ID"), ("nothing", f"{named} --forget")]
+    more = "; the same for the others, by their ITEM and REQUEST" if len(found) > 1 else ""
+    return (
+        table(("ITEM", "REQUEST", "STATE", "FOR", "SUBMITTED", "JOB"), rows, sparse=True)
+        + "\n\nLook at the account: its jobs, its credits, and its contents; "
+        + f"`contentops content list` shows those without an item. Then say what it became{more}:\n\n"
+        + table(("FOUND", "RUN"), say)
+    )
+
+
+@command.command("gc", short_help="Drop earlier texts from the cache, as far as the settings say.")
+@click.option("--yes", is_flag=True, help="Drop them; without it, only say what would go.")
+@project_options
+def collect(session: Session, *, yes: bool) -> None:
+    """Say which earlier texts `cache: {keep_texts: N}` in contentops.yaml lets go of; with `--yes`, drop them.
+
+    Of each item the N newest stay, and with them every text that a lock, an open job or a manifest needs.
+    """
+    found = records.drop_earlier(session.project(), do=yes)
+    session.answer(plain(found), visible(_collected(found, done=yes)), fit=True)
+
+
+def _collected(found: records.Earlier, *, done: bool) -> str:
+    if found.keep is None:
+        return "All texts stay: `cache: {keep_texts: N}` in `contentops.yaml` says how many earlier ones of an item do."
+    if not found.texts:
+        return f"Nothing to drop: of each item, at most {plural(found.keep, 'earlier text')} are there."
+    verb = "Dropped" if done else "Would drop"
+    then = "" if done else " Go on with `--yes`."
+    return f"{verb} {plural(found.texts, 'text')} of {plural(len(found.items), 'item')}, {found.bytes:,} bytes.{then}"
+
+
+def _report(session: Session, done: str) -> None:
+    session.answer({"done": done}, visible(done), fit=True)

@@ -1,0 +1,91 @@
+"""`contentops work`: a worker that carries out what is queued in a ledger."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from contentops.cli.carry_out import stopping
+from contentops.cli.commands.ledger import address_of, ledger_options
+from contentops.cli.options import file_option
+from contentops.cli.output import terminal
+from contentops.cli.output.progress import Display, Plain, Recorded
+from contentops.execution.primitives import Stop
+from contentops.model import ApiSettings
+from contentops.reporting.work import exit_code_of_work, work_json, work_text
+
+if TYPE_CHECKING:
+    from contentops.cli.options import Session
+
+
+@click.command("work", short_help="Carry out what is queued in a ledger.")
+@ledger_options
+@click.option(
+    "--key-env",
+    metavar="NAME",
+    default=ApiSettings().key_env,
+    show_default=True,
+    help="The environment variable that holds the key.",
+)
+@click.option(
+    "--concurrency",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="At most N unfinished jobs of an account here.  [default: `api.max_in_flight` of the deposit before it began]",
+)
+@click.option("--once", is_flag=True, help="End when nothing is left that it could do.")
+@click.option(
+    "--metrics",
+    metavar="[HOST:]PORT",
+    default="",
+    help="Show the worker's numbers for Prometheus, on this machine alone unless HOST says otherwise.",
+)
+@file_option("--alive", help="Touch FILE every few seconds while it goes on: for a liveness probe.")
+@file_option("--events", help="Write what happens to FILE, one JSON object a line.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
+def command(
+    session: Session,
+    address: str,
+    key_env: str,
+    concurrency: int | None,
+    metrics: str,
+    alive: str,
+    events: str,
+    *,
+    once: bool,
+    quiet: bool,
+) -> int:
+    """Claim what is queued, submit it, poll it, and keep the texts in the ledger; any number of workers, anywhere.
+
+    Serves the accounts of the ledger that the key belongs to, and needs no repository: files and saves are left to
+    `contentops apply` at a checkout, which finds the texts in the ledger. What a worker or an apply that died has left
+    is taken over.
+
+    A first Ctrl-C or SIGTERM stops submitting and goes on polling for a while; what is open then is free for others.
+    A worker without `--once` ends so with 0.
+    """
+    from contentops.operations.worker import work as operation
+
+    display: Display = Display() if quiet else Plain(sys.stderr)
+    if events:
+        display = Recorded(display, str(session.path(events)))
+    options = operation.WorkOptions(
+        key_env=key_env,
+        concurrency=concurrency,
+        once=once,
+        metrics=metrics,
+        alive=str(session.path(alive)) if alive else "",
+    )
+    stop = Stop()
+    try:
+        with stopping(stop.request):
+            done = operation.work(address_of(session, address), options, stop, display.show, session.world())
+    finally:
+        display.close()
+    if session.as_json:
+        terminal.say_json(work_json(done, endless=not once))
+    elif done and (not quiet or any(one.stopped for one in done)):
+        terminal.tell(work_text(done))
+    return exit_code_of_work(done, endless=not once)

@@ -1,0 +1,1 @@
+"""What a person, a log or a job of GitHub is shown."""

@@ -1,0 +1,91 @@
+"""What a person sees and says before a plan is carried out, and what is printed at the end."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from contentops.cli.output import github_job, terminal
+from contentops.errors import ExitCode
+from contentops.reporting.layout import fitted
+from contentops.reporting.plan_text import plan_text
+from contentops.reporting.run import as_typed, run_json, run_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.model import Plan, Run
+    from contentops.operations.workspace import World
+
+    NextCommand = Callable[[Run], str]
+    """The command that goes on with a run."""
+
+
+class Manner(Struct, frozen=True, kw_only=True):
+    """How an apply asks and shows."""
+
+    yes: bool = False
+    verbose: bool = False
+    as_json: bool = False
+    events: str = ""
+    detach: bool = False
+    """What would be submitted is only queued."""
+    world: World | None = None
+
+
+class Confirmation:
+    """Shows the plan and asks a person, once; remembers what was said."""
+
+    def __init__(self, manner: Manner, begin: Callable[[], None]) -> None:
+        self.shown = False
+        self.declined = False
+        self._manner = manner
+        self._begin = begin
+
+    def __call__(self, plan: Plan) -> bool:
+        """Whether to go on; raises Refused where there is no one to ask."""
+        self.preview(plan)
+        if not self._manner.yes:
+            terminal.need_person("apply", "`--yes` applies the plan without asking")
+            self.declined = not terminal.confirmed("Apply these changes? (yes/no) ")
+        if not self.declined:
+            self._begin()
+        return not self.declined
+
+    def preview(self, plan: Plan) -> None:
+        """Shows the plan, once, before anything is asked or refused."""
+        if self.shown:
+            return
+        asks = not self._manner.yes and terminal.can_ask()
+        # Whoever is asked must see the plan, wherever stdout goes.
+        self.show(plan, aside=self._manner.as_json or (asks and not sys.stdout.isatty()), gap=True)
+
+    def show(self, plan: Plan, *, aside: bool, gap: bool) -> None:
+        """Prints the plan to stdout, or `aside` to stderr; a `gap` keeps it apart from what follows."""
+        self.shown = True
+        terminal.tell_findings(plan.findings, gap=True)
+        stream, out = (sys.stderr, terminal.tell) if aside else (sys.stdout, terminal.say)
+        text = plan_text(plan, verbose=self._manner.verbose, advice=False)
+        text = fitted(text, terminal.width(stream))
+        out(f"{text}\n" if gap else text)
+
+
+def finish(plan: Plan, run: Run | None, confirmation: Confirmation, again: NextCommand, *, as_json: bool) -> int:
+    """Prints what came of a plan; returns the exit code. `again` says which command goes on with its run."""
+    terminal.need_yes(said=not confirmation.declined)
+    github_job.tell_plan(plan)
+    typed = ""
+    if run is not None:
+        typed = again(run)
+        run = as_typed(run, typed, plan.option)
+        github_job.tell_run(run)
+    document = run_json(run, plan)
+    if as_json:
+        terminal.say_json(document)
+    elif run is not None:
+        terminal.show(run_text(run, again=typed, option=plan.option))
+    elif not confirmation.shown:
+        confirmation.show(plan, aside=False, gap=False)
+    return ExitCode(document["exit_code"])

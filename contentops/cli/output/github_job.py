@@ -1,0 +1,128 @@
+"""What a command tells the job of GitHub it runs in: annotations, the job's page, outputs for the next steps."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from contentops.ci.runner import has_base
+from contentops.cli.output import terminal
+from contentops.errors import ContentopsError
+from contentops.reporting.diagnostics import annotation_lines, outputs, run_markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+    from pathlib import Path
+
+    from contentops.errors import Diagnostic
+    from contentops.model import Note, Plan, Project, Run
+
+
+SUMMARY_ROOM = 500_000
+"""Bytes of a plan on the job's page, which takes 1 MiB for each step."""
+_HUNK = r"@@ -\S+ \+(\d+)(?:,(\d+))? @@"
+
+
+def annotate(findings: Sequence[Diagnostic], directory: str) -> None:
+    """Marks the findings in the files of the pull request, where a runner reads them; never fails."""
+    if not findings or not terminal.read_by_runner():
+        return
+    root = _root(directory)
+    touched = {} if root is None else _touched(root)
+    folder = project_folder(directory)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write("".join(f"{line}\n" for line in annotation_lines(findings, folder=folder, touched=touched)))
+        sys.stderr.flush()
+
+
+def _root(directory: str) -> Path | None:
+    from pathlib import Path  # start-up: most commands run where there is no runner
+
+    from contentops.manifests.root import find_root
+
+    try:
+        return Path(find_root(directory))
+    except (ContentopsError, OSError):
+        return None
+
+
+def project_folder(directory: str) -> str:
+    """Where the project lies in the checkout, or below where we stand; empty where it is no folder of it."""
+    root = _root(directory)
+    if root is None:
+        return ""
+    with contextlib.suppress(ValueError, OSError):
+        found = root.resolve().relative_to(os.path.realpath(os.environ.get("GITHUB_WORKSPACE", ""))).as_posix()
+        return "" if found == "." else found
+    return ""
+
+
+def _touched(root: Path) -> dict[str, AbstractSet[int]]:
+    """The lines a pull request changed: a runner checks out its merge, whose first parent is the base."""
+    from contentops.ci.base import base_commit
+    from contentops.ci.git import run_git
+
+    arguments = ("--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--relative")
+    try:
+        base = base_commit(str(root), os.environ)
+        diff = run_git(root, "-c", "core.quotePath=false", "diff", *arguments, base, "HEAD") if base else ""
+    except ContentopsError:
+        return {}
+    found: dict[str, set[int]] = {}
+    file = ""
+    for line in diff.split("\n"):
+        if line.startswith("+++ "):
+            file = line[4:].rstrip("\t").removeprefix("b/")
+        elif match := re.match(_HUNK, line):
+            start, count = int(match[1]), int(match[2] or "1")
+            found.setdefault(file, set()).update(range(start, start + min(count, 100_000)))
+    return {name: frozenset(lines) for name, lines in found.items()}
+
+
+def settings_notes(project: Project) -> tuple[Note, ...]:
+    """What a pull request changes of the settings that decide what is paid, and to whom; nothing elsewhere."""
+    if not has_base(os.environ):
+        return ()
+    from contentops.ci import base
+
+    return base.settings_notes(project, os.environ)
+
+
+def tell_plan(plan: Plan) -> None:
+    """Puts a plan on the job's page and its numbers into the step's outputs, where a runner asks for them."""
+
+    def page() -> str:
+        from contentops.reporting.plan_markdown import plan_markdown
+
+        return plan_markdown(plan, limit=SUMMARY_ROOM) + "\n"
+
+    _append("GITHUB_STEP_SUMMARY", page)
+    tell_outputs(outputs(plan))
+
+
+def tell_outputs(values: Mapping[str, str]) -> None:
+    """Puts values, each of one line, into the step's outputs, where a runner asks for them."""
+    _append("GITHUB_OUTPUT", lambda: "".join(f"{name}={value}\n" for name, value in values.items()))
+
+
+def tell_run(run: Run) -> None:
+    """Puts what a run did on the job's page, where a runner asks for it."""
+    _append("GITHUB_STEP_SUMMARY", lambda: run_markdown(run) + "\n")
+
+
+def _append(variable: str, text: Callable[[], str]) -> None:
+    """Adds to the file a runner names, where one does. A page that cannot be written is no reason to fail."""
+    path = os.environ.get(variable)
+    if not path or not terminal.read_by_runner():
+        return
+    from pathlib import Path  # start-up: the same
+
+    try:
+        with Path(path).open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.write(text())
+    except OSError as error:
+        terminal.tell(f"warning[github]: the file in `{variable}` cannot be written: {error.strerror or error}")

@@ -1,0 +1,1 @@
+"""Texts that are there already become items."""

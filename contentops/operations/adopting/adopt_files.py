@@ -1,0 +1,365 @@
+"""`adopt`: files that are there already become items, as they are; no byte of theirs changes and nothing is generated.
+
+The manifest is written before the records: where a stop comes in between, its items are declared and have no record,
+and adopting the same files again finishes.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
+
+from contentops.atomic_io import read_file
+from contentops.documents.clean import known_bodies
+from contentops.documents.files import Outputs
+from contentops.documents.front_matter import TITLE_KEY, split
+from contentops.documents.paths import check_output, collision_key
+from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError
+from contentops.manifests.declare import SPEC_FIELDS, Existing
+from contentops.manifests.discover import WILD, ProjectFiles, glob_matcher
+from contentops.manifests.schema import check_schema
+from contentops.manifests.validate import id_problem
+from contentops.model import ItemId
+from contentops.operations.adopting.new_items import (
+    Adoption,
+    Taken,
+    drafted_for,
+    not_adopted,
+    record_of,
+    slug,
+    taken_of,
+    without_template,
+    write_manifest,
+)
+from contentops.operations.apply_lock import hold_lock
+from contentops.operations.workspace import World, catalog_of, open_workspace, other_states
+from contentops.planning.inputs import pending
+from contentops.planning.renames import apply_renames
+from contentops.yaml.read import MAX_BYTES, read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from contentops.model import Json, Observed, Project, Record, Spec, State
+    from contentops.operations.adopting.new_items import Drafted
+    from contentops.operations.workspace import Workspace
+
+MARKDOWN: Final = (".md", ".markdown", ".mdx")
+"""How the names end of the files that are looked for in folders."""
+
+
+class Telling(Struct, frozen=True, kw_only=True):
+    """What tells how texts were or would be generated: values for all, and keys of front matter that hold them."""
+
+    values: Mapping[str, Json] = field(default_factory=dict)
+    """Item keys for all texts, `inputs` among them."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Item keys, each with the key of front matter that holds its value; it ranks above `values`."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """The same for inputs."""
+    metadata: frozenset[str] | None = None
+    """The keys of front matter to declare; None: all."""
+
+    def spec_of(self, said: Mapping[str, Json]) -> dict[str, Json]:
+        """The item keys of a text, by its title and front matter; empty where nothing tells them."""
+        found: dict[str, Json] = {name: self.values[name] for name in SPEC_FIELDS if name in self.values}
+        found |= {name: said[key] for name, key in self.keys.items() if name != "id" and said.get(key) is not None}
+        given = self.values.get("inputs")
+        inputs = {**given} if isinstance(given, dict) else {}
+        inputs |= {name: said[key] for name, key in self.inputs.items() if said.get(key) is not None}
+        if inputs:
+            found["inputs"] = inputs
+        return found if {"template", "inputs"} & found.keys() else {}
+
+
+def read_map(path: Path) -> Telling:
+    """What a mapping file says. Raises InputError where it is none, OutputError where it cannot be read."""
+    try:
+        data = read_file(path, MAX_BYTES + 1)
+    except OSError as error:
+        raise OutputError(f"`{path}` cannot be read: {error.strerror or error}", hint="check `--map`") from error
+    document, findings = read_yaml(str(path), data)
+    findings += check_schema(document, "adopt")
+    if findings:
+        raise InputError(findings)
+    said: dict[str, Json] = document.root or {}
+    metadata = said.get("metadata")
+    return Telling(
+        keys={name: said[name] for name in ("id", *SPEC_FIELDS) if name != "inputs" and said.get(name)},
+        inputs=said.get("inputs") or {},
+        metadata=None if metadata is None else frozenset(metadata),
+    )
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """How files are taken over."""
+
+    into: str = ""
+    """The manifest that gets the items; empty: `adopted.yaml` where the project looks for manifests."""
+    telling: Telling = Telling()
+    id: str = ""
+    """The id of the one file that is named."""
+    save: bool = False
+
+
+def adopt(
+    project: Project,
+    names: Sequence[str],
+    options: Options,
+    *,
+    confirm: Callable[[Adoption], bool],
+    world: World | None = None,
+) -> Adoption:
+    """Make items of files, folders and globs, relative to the project root; nothing of them is changed.
+
+    What is to be written is shown to `confirm` first, and written only with its yes. Raises InputError where the
+    manifests have errors, UsageError for a manifest that cannot take them, StateError and OutputError.
+    """
+    world = world or World()
+    with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
+        found = _find(workspace, names, options)
+        drafted = drafted_for(workspace, options.into, found.new, "Items that were there before contentops: adopted.")
+        adoption = _adoption(found, drafted, checked=catalog_of(project) is not None)
+        if not confirm(adoption):
+            return adoption
+        if drafted is not None and adoption.manifest:
+            write_manifest(project, drafted, world.disk)
+        desired = drafted.draft.desired if drafted is not None else workspace.desired
+        specs = {str(spec.id): spec for spec in desired.specs}
+        records = [record_of(project, specs[one.id], found.files[one.path]) for one in adoption.taken]
+        outputs = Outputs(project.root)
+        for record in records:
+            # What a person changes later is told from it.
+            workspace.cache.keep_body(record.adopted, split(outputs.read(record.output)).body)
+        if records:
+            workspace.store.note("adopt", *records)
+        # An earlier run may have been stopped before its records came into the lock.
+        workspace.store.checkpoint()
+    return adoption
+
+
+# --- which files -------------------------------------------------------------------------------------------
+
+
+class _Found(Struct, frozen=True, kw_only=True):
+    """The files that were named, by what becomes of them."""
+
+    files: dict[str, Observed] = field(default_factory=dict)
+    new: list[Existing] = field(default_factory=list)
+    declared: list[Spec] = field(default_factory=list)
+    known: list[Taken] = field(default_factory=list)
+    findings: list[Diagnostic] = field(default_factory=list)
+
+
+def _find(workspace: Workspace, names: Sequence[str], options: Options) -> _Found:
+    project = workspace.project
+    state, _ = apply_renames(workspace.desired, workspace.state, project.api.server)
+    paths, missing = _paths(project, names)
+    if options.id and len(paths) != 1:
+        raise UsageError("`--id` is for one file", code="one-id", hint="leave it out: ids are made of paths")
+    outputs = Outputs(project.root, whole=known_bodies(state))
+    found = _Found(findings=missing)
+    place = _Places(workspace, state)
+    for path in paths:
+        if (known := place.record(path)) is not None:
+            generates = bool(known.request.get("template"))
+            found.known.append(Taken(id=known.id, path=path, generates=generates, declared=True))
+            continue
+        file = outputs.observe(path) if not check_output(path) else None
+        if refusal := place.refusal(path) or _unusable(path, file):
+            found.findings.append(refusal)
+            continue
+        assert file is not None
+        found.files[path] = file
+        if (spec := place.spec(path)) is not None:
+            found.declared.append(spec)
+            continue
+        said = {**({TITLE_KEY: file.title} if file.title else {}), **file.front}
+        id_ = options.id or _id(path, said.get(options.telling.keys.get("id", "")))
+        if refusal := place.taken_id(path, id_):
+            found.findings.append(refusal)
+            continue
+        found.new.append(
+            Existing(
+                id=id_,
+                spec=options.telling.spec_of(said),
+                output=path,
+                title=file.title,
+                front=file.front,
+                declared=options.telling.metadata,
+                save=options.save,
+            )
+        )
+    return found
+
+
+def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diagnostic]]:
+    """The files that are named, sorted, and what is wrong with the names that lead to none."""
+    files, root = ProjectFiles(Path(project.root)), Path(project.root)
+    found: set[str] = set()
+    missing: list[Diagnostic] = []
+    for name in names:
+        if name.split("/")[0] == "..":
+            missing.append(not_adopted(name, "lies outside the project"))
+            continue
+        is_there = os.path.lexists(root / name)
+        is_folder = is_there and (root / name).is_dir()
+        if is_there:
+            matched = _markdown(files.walk("" if name == "." else name)) if is_folder else [name]
+        elif WILD.search(name):
+            matches = glob_matcher(name)
+            matched = [path for path in _markdown(files.walk()) if matches(path)]
+        else:
+            matched = []
+        found.update(matched)
+        if not matched:
+            if is_folder or WILD.search(name):
+                hint = f"looked for names that end in {', '.join(MARKDOWN)}; any other file is named by itself"
+                missing.append(not_adopted(name, "holds no Markdown file", hint))
+            else:
+                hint = "name a file, a folder, or a glob in quotes, from where you stand"
+                missing.append(not_adopted(name, "does not exist", hint))
+    return sorted(found), missing
+
+
+def _markdown(paths: Iterable[str]) -> list[str]:
+    return [path for path in paths if path.lower().endswith(MARKDOWN) and "node_modules" not in path.split("/")]
+
+
+def _busy(workspace: Workspace, state: State) -> Iterator[tuple[ItemId, tuple[str, str]]]:
+    """The items whose text is to come, each with words on that, and on what to do."""
+    if workspace.ledger is not None:
+        for one in workspace.ledger.held.values():
+            cancel = f"`contentops queue cancel {one.item} --project {shlex.quote(workspace.project.name)}`"
+            yield one.item, ("which the queue holds", f"{cancel} takes it out, if it waits")
+    for entry in pending(state.entries.values()):
+        hint = (
+            f"move the file away and apply; or `contentops state resolve {entry.item} --forget --request {entry.short}`"
+        )
+        hint += " gives up what may be paid for"
+        yield entry.item, ("which has a job under way", hint)
+
+
+class _Places:
+    """Who has a path or an id already; each that is taken in this run included."""
+
+    def __init__(self, workspace: Workspace, state: State) -> None:
+        desired = workspace.desired
+        self._records = {collision_key(record.output): record for record in state.records.values()}
+        self._specs = {collision_key(spec.output): spec for spec in desired.specs}
+        self._ids = {*state.records, *(spec.id for spec in desired.specs)}
+        self._recorded = state.records
+        self._read = {collision_key(path) for path in desired.inputs}
+        self._foreign = {
+            collision_key(record.output): lock
+            for lock, other in other_states(workspace.project)
+            for record in other.records.values()
+        }
+        self._busy = dict(_busy(workspace, state))
+        self._here: dict[str, str] = {}
+        self._living = {spec.id for spec in desired.specs}
+
+    def record(self, path: str) -> Record | None:
+        """The record of a living item whose file this is."""
+        record = self._records.get(collision_key(path))
+        return record if record is not None and record.output == path and record.id in self._living else None
+
+    def spec(self, path: str) -> Spec | None:
+        """The declared item whose file this is to be."""
+        return self._specs.get(collision_key(path))
+
+    def refusal(self, path: str) -> Diagnostic | None:
+        """Why a path cannot be an item's file."""
+        key = collision_key(path)
+        if problem := check_output(path):
+            return not_adopted(path, problem)
+        if key in self._foreign:
+            return not_adopted(path, f"belongs to `{self._foreign[key]}`, another environment")
+        if key in self._read:
+            return not_adopted(path, "is read by the manifests")
+        if (record := self._records.get(key)) is not None:
+            hint = f"`contentops state rm {record.id}` forgets that one"
+            return not_adopted(path, f"belongs to the record of `{record.id}` (`{record.output}`)", hint)
+        spec = self._specs.get(key)
+        if spec is not None and spec.output != path:
+            return not_adopted(
+                path, f"differs from `{spec.output}`, the output of `{spec.id}`, in case or accents alone"
+            )
+        if spec is not None and spec.id in self._recorded:
+            there = self._recorded[spec.id].output
+            return not_adopted(path, f"is where `{spec.id}` is to move, whose text is at `{there}`")
+        if spec is not None and (busy := self._busy.get(spec.id)) is not None:
+            return not_adopted(path, f"is where `{spec.id}` is to go, {busy[0]}", busy[1])
+        other = self._here.setdefault(key, path)
+        return None if other == path else not_adopted(path, f"differs from `{other}` in case or accents alone")
+
+    def taken_id(self, path: str, id_: str) -> Diagnostic | None:
+        """Why an id cannot be the item's; else it is from now on."""
+        hint = f"adopt it by itself, under another id: `contentops adopt {path} --id ID`"
+        if problem := id_problem(id_) if id_ else "is empty":
+            return not_adopted(path, f"would get the id `{id_}`, which {problem}", hint)
+        if id_ in self._ids:
+            return not_adopted(path, f"would get the id `{id_}`, which another item has", hint)
+        self._ids.add(ItemId(id_))
+        return None
+
+
+def _unusable(path: str, file: Observed | None) -> Diagnostic | None:
+    if file is None or not file.exists:
+        return not_adopted(path, "does not exist")
+    if file.problem:
+        return Diagnostic(code="not-adopted", message=file.problem, location=Location(path))
+    return None
+
+
+def _id(path: str, stated: Json) -> str:
+    """The id of a file: what its front matter states, else its path without the ending, in the letters ids have."""
+    source = str(stated) if isinstance(stated, str | int) and not isinstance(stated, bool) else ""
+    return slug(source or posixpath.splitext(path)[0])
+
+
+# --- what comes of it --------------------------------------------------------------------------------------
+
+
+def _adoption(found: _Found, drafted: Drafted | None, *, checked: bool) -> Adoption:
+    """`checked`: whether a catalog says which templates and styles there are."""
+    taken = [taken_of(spec, declared=True) for spec in found.declared]
+    findings = list(found.findings)
+    if drafted is not None:
+        made = drafted.draft
+        specs = {str(spec.id): spec for spec in made.desired.specs}
+        for text in found.new:
+            if (refusal := made.refused.get(text.id)) is not None:
+                findings.append(not_adopted(text.output, f"cannot be declared: {refusal.message}", refusal.hint))
+                continue
+            if (unfit := made.unfit.get(text.id)) is not None:
+                findings.append(without_template(text.output, unfit))
+            taken.append(taken_of(specs[text.id], declared=False, left_out=made.left_out.get(text.id, ())))
+        if not checked:
+            findings += _unchecked([specs[one.id] for one in taken if not one.declared])
+    is_written = drafted is not None and any(not one.declared for one in taken)
+    return Adoption(
+        manifest=drafted.manifest.path if drafted is not None and is_written else "",
+        added=drafted.draft.added if drafted is not None and is_written else "",
+        taken=tuple(sorted(taken, key=lambda one: one.path)),
+        known=tuple(found.known),
+        findings=tuple(sorted(findings, key=lambda one: one.message)),
+    )
+
+
+def _unchecked(specs: Sequence[Spec]) -> list[Diagnostic]:
+    """A warning where items get templates or styles that no catalog can confirm."""
+    asked = [spec.request for spec in specs if spec.request.template]
+    kinds = (("template", {one.template for one in asked}), ("style", {one.style for one in asked}))
+    named = [f"{kind} `{name}`" for kind, names in kinds for name in sorted(names)]
+    if not named:
+        return []
+    listed = " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
+    message = f"{listed} {'is' if len(named) == 1 else 'are'} not checked: there is no catalog of this server"
+    hint = "run `contentops catalog pull`, commit `catalog.lock.json`, then `contentops validate`"
+    return [Diagnostic(code="no-catalog", message=message, severity=Severity.WARNING, hint=hint)]

@@ -1,0 +1,141 @@
+"""`apply --detach`: plan, show, ask, and queue what would be submitted: workers do it, a later apply writes files."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from contentops.errors import StateError
+from contentops.ledger.account import account_of
+from contentops.ledger.queue import Deposited, QueuedWork
+from contentops.model import Detached, LookUp, request_id
+from contentops.operations.apply import check_allowed, is_refused, needless, standing, telling
+from contentops.operations.before_submit import look_at_server
+from contentops.operations.connection import connected, credentials
+from contentops.operations.contents.look_first import plan_of
+from contentops.operations.ledger import ledger_access
+from contentops.operations.lineage import check_lineage
+from contentops.operations.plan import gathered
+from contentops.operations.workspace import World, has_ledger, open_store, open_workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.model import Change, Event, Plan, Project, State, Submit
+    from contentops.operations.apply import ApplyOptions
+    from contentops.operations.connection import Credentials
+    from contentops.operations.workspace import Workspace
+    from contentops.planning.inputs import Choice
+
+
+def detach(
+    project: Project,
+    choice: Choice,
+    options: ApplyOptions,
+    *,
+    confirm: Callable[[Plan], bool],
+    emit: Callable[[Event], None],
+    show: Callable[[Plan], None],
+    world: World,
+) -> tuple[Plan, Detached | None]:
+    """Plan, show, ask, and queue what would be submitted; None where the answer is no, or there is nothing to do.
+
+    Nothing in the checkout changes, but that a first lock says whose submits these are. The server is asked what an
+    apply asks it before it pays, since no person looks at what a worker does.
+
+    Raises what `apply` raises, and StateError where the project has no ledger.
+    """
+    if not has_ledger(project, world.environ):
+        raise _no_ledger(project)
+    tell = telling(emit, world)
+    with open_workspace(project, world) as workspace:
+        found = gathered(workspace, choice, tell)
+        refused = functools.partial(is_refused, project, options)
+        found, made = plan_of(workspace, found, options.reviewed, tell, refused)
+        planned = structs.replace(made, refusals=standing(made, options.approval))
+        if planned.empty and not planned.refusals:
+            return planned, None
+        show(planned)
+        check_allowed(project, planned, options, world)
+        if workspace.store.is_first:
+            check_lineage(project)
+        rows, gone = submits_of(planned, project.api.job_timeout), needless(planned)
+        waiting = sum(bool(change.steps) and _submit(change) is None for change in planned.changes)
+        if not (rows or gone):
+            return planned, Detached(waiting=waiting)
+        known = credentials(project.api, world)
+        if not confirm(planned):
+            return planned, None
+        account = account_of(project.api, known.key)
+        with ledger_access.depositing(project, workspace.store, account, world, options.priority) as queue:
+            if rows:
+                _look_at_server(workspace, planned, found.state, known)
+            if workspace.store.is_first:
+                # What is queued is found by it again, also where the project is called otherwise by then.
+                with open_store(project, world, write=True) as store:
+                    store.begin()
+            lost = queue.withdraw(gone)
+            # What others have begun to work on meanwhile brings their texts: it is not asked for again.
+            begun = {change.id for change in planned.changes if not lost.isdisjoint(change.withdraws)}
+            queued = queue.deposit([row for row in rows if row.item not in begun])
+    return planned, Detached(
+        queued=tuple(row.item for row in rows if row.request_id in queued),
+        credits=sum(row.credits for row in rows if row.request_id in queued),
+        known=tuple(row.item for row in rows if row.request_id not in queued),
+        withdrawn=len(gone) - len(lost),
+        waiting=waiting,
+    )
+
+
+def _look_at_server(workspace: Workspace, plan: Plan, state: State, known: Credentials) -> None:
+    """Ask the server about what is to be queued. Raises what `look_at_server` raises."""
+    import asyncio
+
+    queued = structs.replace(plan, changes=tuple(change for change in plan.changes if _submit(change) is not None))
+    project, world = workspace.project, workspace.world
+
+    async def look() -> None:
+        async with connected(project, known, world, workspace.cache) as client:
+            await look_at_server(workspace, queued, state, client, bool(known.user), world.stopped)
+
+    (world.run or asyncio.run)(look())
+
+
+def submits_of(plan: Plan, job_timeout: float) -> tuple[Deposited, ...]:
+    """What a plan would submit and any worker may, in its order; `job_timeout` in seconds."""
+    found = ((change, step) for change in plan.changes if (step := _submit(change)) is not None)
+    return tuple(
+        Deposited(
+            request_id=request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt),
+            item=change.id,
+            digest=step.digest,
+            work=QueuedWork(
+                request=step.request,
+                attempt=step.attempt,
+                credits=step.credits,
+                retry=step.retry,
+                output=change.target,
+                job_timeout=job_timeout,
+            ),
+            credits=step.credits,
+            plan_id=plan.id,
+            place=place,
+        )
+        for place, (change, step) in enumerate(found)
+    )
+
+
+def _submit(change: Change) -> Submit | None:
+    """The submit that needs no checkout: not of a section, whose text is here, and not of one that may be paid for."""
+    step = change.submit
+    return None if step is None or step.section or change.has(LookUp) else step
+
+
+def _no_ledger(project: Project) -> StateError:
+    if project.api.base_url == "local":
+        message = "the embedded server (`api.base_url: local`) has no ledger, so there is nowhere to queue anything"
+        return StateError(message, code="no-ledger", hint="run `contentops apply` without `--detach`: it costs nothing")
+    hint = "set `ledger: postgresql://...` in `contentops.yaml`, or `CONTENTOPS_LEDGER`"
+    return StateError("the project has no ledger, so there is nowhere to queue anything", code="no-ledger", hint=hint)

@@ -1,0 +1,1 @@
+"""What a server offers: templates, styles, verticals, brand voices."""

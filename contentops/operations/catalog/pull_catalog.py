@@ -1,0 +1,354 @@
+"""`catalog pull`: the server's catalog, fetched within its limits, kept in `catalog.lock.json`, and what changed in it.
+
+The file changes only where everything was fetched. Templates are described one by one, and at ten requests a minute
+that takes a while, so what a pull that was interrupted has fetched is kept in the cache for the next one.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, structs
+
+from contentops.api.calls import (
+    CatalogReply,
+    Failure,
+    FailureKind,
+    GetTemplate,
+    ListBrandVoices,
+    ListStyles,
+    ListTemplates,
+    ListVerticals,
+)
+from contentops.api.catalog import catalog_entry, inputs_of, slug_of, template
+from contentops.api.outcomes import is_absent
+from contentops.atomic_io import PUBLIC, Disk
+from contentops.digest import digest_json
+from contentops.errors import ApiError, InputError
+from contentops.manifests.catalog_lock import FILE, encode, parse
+from contentops.manifests.load import load
+from contentops.model import CatalogSnapshot, Template
+from contentops.operations.catalog.catalog_pages import ReadList, read_list
+from contentops.operations.contents.stored_contents import Caller, as_error, converse, quiet
+from contentops.operations.workspace import World, open_cache, snapshot_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from contentops.model import CatalogEntry, Json, Project, Request, TemplateInput
+    from contentops.state.cache import Cache
+
+
+Kind = Literal["template", "style", "vertical", "brand_voice"]
+
+
+class CatalogChange(Struct, frozen=True, kw_only=True):
+    """One thing that is new, gone or other than before. `details` say what changed; `items` are those that use it."""
+
+    kind: Kind
+    how: Literal["added", "removed", "changed"]
+    slug: str
+    details: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+
+
+def changes_between(
+    before: CatalogSnapshot | None, after: CatalogSnapshot, used: Iterable[tuple[str, Request]]
+) -> tuple[CatalogChange, ...]:
+    """What changed, templates first, each by slug. Without a snapshot before, nothing did.
+
+    `used` are the ids of items and what they ask for. Names and descriptions are not compared: they change nothing.
+    """
+    if before is None:
+        return ()
+    users = _users(used)
+    found = [*_compare("template", before.templates, after.templates), *_compare("style", before.styles, after.styles)]
+    if before.verticals is not None and after.verticals is not None:
+        # Verticals that a server does not show are unknown, which is not the same as gone.
+        found += _compare("vertical", before.verticals, after.verticals)
+    if before.brand_voices is not None and after.brand_voices is not None:
+        found += _compare("brand_voice", before.brand_voices, after.brand_voices)
+    return tuple(structs.replace(each, items=users.get((each.kind, each.slug), ())) for each in found)
+
+
+def _users(used: Iterable[tuple[str, Request]]) -> dict[tuple[Kind, str | None], tuple[str, ...]]:
+    found: dict[tuple[Kind, str | None], set[str]] = {}
+    for item, request in used:
+        found.setdefault(("template", request.template), set()).add(item)
+        found.setdefault(("style", request.style), set()).add(item)
+        found.setdefault(("vertical", request.vertical), set()).add(item)
+        found.setdefault(("brand_voice", request.brand_voice), set()).add(item)
+    return {key: tuple(sorted(items)) for key, items in found.items()}
+
+
+def _compare(
+    kind: Kind, before: Mapping[str, Template | CatalogEntry], after: Mapping[str, Template | CatalogEntry]
+) -> Iterator[CatalogChange]:
+    for slug in sorted({*before, *after}):
+        old, new = before.get(slug), after.get(slug)
+        if old is None or new is None:
+            yield CatalogChange(kind=kind, how="added" if old is None else "removed", slug=slug)
+        elif details := tuple(_details(old, new)):
+            yield CatalogChange(kind=kind, how="changed", slug=slug, details=details)
+
+
+def _details(old: Template | CatalogEntry, new: Template | CatalogEntry) -> Iterator[str]:
+    if isinstance(old, Template) and isinstance(new, Template):
+        yield from _inputs(old, new)
+    # A manner that is shown for the first time, or no more, is no change of it.
+    if old.manner and new.manner and old.manner != new.manner:
+        yield "it writes in another manner"
+
+
+def _inputs(before: Template, after: Template) -> Iterator[str]:
+    if not (before.inputs_known and after.inputs_known):
+        if before.inputs_known != after.inputs_known:
+            yield "its inputs are known now" if after.inputs_known else "its inputs are no longer told"
+        return
+    old, new = {each.name: each for each in before.inputs}, {each.name: each for each in after.inputs}
+    for name in sorted({*old, *new}):
+        if name not in old:
+            yield f"input `{name}` is new{', and required' if new[name].required else ''}"
+        elif name not in new:
+            yield f"input `{name}` is gone"
+        else:
+            yield from _input(old[name], new[name])
+
+
+def _input(old: TemplateInput, new: TemplateInput) -> Iterator[str]:
+    if old.required != new.required:
+        yield f"input `{old.name}` is {'now required' if new.required else 'no longer required'}"
+    if old.kind != new.kind:
+        yield f"input `{old.name}` takes `{new.kind}` instead of `{old.kind}`"
+    # Options are a set to choose from; `1`, `1.0` and `true` are three of them, so they are compared as written.
+    if set(map(repr, old.options)) != set(map(repr, new.options)):
+        yield f"input `{old.name}` has other options"
+    if old.default != new.default:
+        yield f"input `{old.name}` has another default"
+
+
+KEPT_FOR = 3600.0
+"""Seconds for which what an unfinished pull has fetched is used by the next one."""
+MOST_PAGES = 50
+"""Pages of one list that are asked for."""
+SILENT = 3
+"""Templates without a description, before any with one, after which no more descriptions are asked for."""
+
+
+def known_catalog(project: Project) -> CatalogSnapshot:
+    """The catalog of the project's server as it is known here, without asking.
+
+    Raises InputError where `catalog.lock.json` cannot be used, ApiError where it does not know this server.
+    """
+    snapshot = snapshot_of(project)
+    if snapshot is not None:
+        return snapshot
+    message = f"the catalog of `{project.api.server}` is not known: {unknown_why(project)}"
+    raise ApiError(message, code="no-catalog", hint="run `contentops catalog pull` and commit the file")
+
+
+def unknown_why(project: Project) -> str:
+    """Why `catalog.lock.json` does not know the project's server. Raises InputError where it cannot be used."""
+    data = Disk().read(Path(project.root) / FILE)
+    if data is None:
+        return f"there is no `{FILE}`"
+    servers = ", ".join(f"`{server}`" for server in sorted(parse(data)))
+    return f"`{FILE}` was made for {servers}" if servers else f"`{FILE}` holds no server"
+
+
+class Pulled(Struct, frozen=True, kw_only=True):
+    """What a pull came to. `first`: this server was not in the file before. `notes` are for the person to read."""
+
+    server: str
+    snapshot: CatalogSnapshot
+    first: bool = False
+    written: bool = False
+    changes: tuple[CatalogChange, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def pull(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> Pulled:
+    """Bring `catalog.lock.json` up to date with the project's server.
+
+    The file changes only where everything was fetched; what an interrupted pull has fetched, the next one need not.
+    Raises ApiError, or StateError where the file cannot be written.
+    """
+    outside = world or World()
+    path, server, notes = Path(project.root) / FILE, project.api.server, list[str]()
+    if project.api.base_url == "local":
+        note = "the catalog of the embedded server is built in"
+        return Pulled(server=server, snapshot=known_catalog(project), notes=(note,))
+    before = outside.disk.read(path)
+    known: dict[str, CatalogSnapshot] = {}
+    try:
+        known = parse(before) if before is not None else {}
+    except InputError as error:
+        if any(finding.code == "newer-catalog" for finding in error.findings):
+            raise
+        notes.append(f"`{FILE}` could not be used ({error.findings[0].message}) and is written again")
+    with open_cache(project, write=True) as cache:
+        kept = _Kept(cache, server, outside.wall)
+        fetch = _Fetch(kept, project, notes)
+        snapshot = converse(project, outside, tell, fetch.run, cache)
+        data = encode({**known, server: snapshot}).encode()
+        if data != before:
+            outside.disk.replace(path, data, PUBLIC)
+        kept.forget()
+        old = known.get(server)
+        changes = changes_between(old, snapshot, ())
+        if changes:
+            changes = changes_between(old, snapshot, _used(project, cache, notes))
+    return Pulled(
+        server=server,
+        snapshot=snapshot,
+        first=old is None,
+        written=data != before,
+        changes=changes,
+        notes=tuple(notes),
+    )
+
+
+def _used(project: Project, cache: Cache, notes: list[str]) -> list[tuple[str, Request]]:
+    try:
+        return [(spec.id, spec.request) for spec in load(project, None, cache).specs]
+    except InputError:
+        notes.append("the manifests have errors, so it is not known which items use what changed")
+        return []
+
+
+_PASSING = frozenset({FailureKind.UNAVAILABLE, FailureKind.NOT_SENT, FailureKind.THROTTLED, FailureKind.UNAUTHORIZED})
+
+
+def _by_slug(reply: CatalogReply | None) -> dict[str, CatalogEntry] | None:
+    return {slug: catalog_entry(entry) for entry in reply.entries if (slug := slug_of(entry))} if reply else None
+
+
+class _Kept:
+    """The descriptions an unfinished pull has fetched, in the cache; losing them costs requests and nothing else."""
+
+    def __init__(self, cache: Cache, server: str, wall: Callable[[], float]) -> None:
+        self._cache = cache
+        self._server = server
+        self._wall = wall
+        self._names: set[str] = set()
+
+    def get(self, slug: str, entry: Mapping[str, Json]) -> Mapping[str, Json] | None:
+        """The description of a template whose line in the list is still the same; None if there is none, or an old."""
+        self._names.add(_part(slug))
+        text = self._cache.server_text(self._server, _part(slug))
+        try:
+            found = json.loads(text or "{}")
+            age = self._wall() - float(found["at"])
+            detail = found["detail"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        fresh = 0 <= age <= KEPT_FOR and found.get("line") == digest_json(dict(entry))
+        return detail if fresh and isinstance(detail, dict) else None
+
+    def put(self, slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json]) -> None:
+        """Keep a description."""
+        found = {"at": self._wall(), "line": digest_json(dict(entry)), "detail": dict(detail)}
+        self._cache.put_server_text(self._server, _part(slug), json.dumps(found))
+
+    def forget(self) -> None:
+        """Let go of them all: the next pull asks again."""
+        for name in sorted(self._names):
+            if self._cache.server_text(self._server, name):
+                self._cache.put_server_text(self._server, name, "")
+
+
+def _part(slug: str) -> str:
+    # No content id holds a slash, so this is no one else's key.
+    return f"catalog/{slug}"
+
+
+class _Fetch(Struct, frozen=True):
+    """One fetch of a whole catalog."""
+
+    kept: _Kept
+    project: Project
+    notes: list[str]
+
+    async def run(self, caller: Caller) -> CatalogSnapshot:
+        """Everything the server offers. Raises ApiError."""
+        templates = await self._entries(caller, ListTemplates, "templates")
+        styles = await self._entries(caller, ListStyles, "styles")
+        verticals = await caller.optional(ListVerticals(), CatalogReply)
+        voices = await self._voices(caller)
+        found = await self._describe(caller, templates)
+        if verticals is None:
+            self.notes.append("the server does not tell its verticals, so they are not checked")
+        return CatalogSnapshot(
+            templates=found,
+            styles={slug: catalog_entry(entry) for slug, entry in styles.items()},
+            verticals=_by_slug(verticals),
+            brand_voices=_by_slug(voices),
+        )
+
+    async def _voices(self, caller: Caller) -> CatalogReply | None:
+        """The brand voices; None where the server shows none. Raises ApiError for a failure that may pass."""
+        answer = await caller.ask(ListBrandVoices())
+        if isinstance(answer, Failure) and answer.kind in _PASSING:
+            raise as_error(answer, self.project)
+        # No source documents this address, so whatever else stands there is no fault of the server.
+        return answer if isinstance(answer, CatalogReply) else None
+
+    async def _entries(
+        self, caller: Caller, call: type[ListTemplates | ListStyles], what: str
+    ) -> Mapping[str, Mapping[str, Json]]:
+        """The lines of a list over all its pages, by slug. Raises ApiError for an empty one, which no server has."""
+        answer = await read_list(call, caller.ask, pages=MOST_PAGES)
+        if not isinstance(answer, ReadList):
+            assert answer is not None
+            raise as_error(answer, self.project)
+        found, lines, total = answer.entries, len(answer.entries) + answer.unusable, answer.total
+        caller.tell(f"{len(found)} {what}")
+        if not found:
+            message = f"the server lists no {what}, so its catalog is not taken over"
+            raise ApiError(message, hint="check `api.base_url`, `api.dialect` and the account")
+        if answer.unusable:
+            self.notes.append(f"{answer.unusable} of the {what} have no usable slug and are left out")
+        if total is not None and lines < total:
+            self.notes.append(f"the server shows {lines} of its {total} {what}; the others are not in `{FILE}`")
+        elif answer.is_cut:
+            self.notes.append(f"only the first {lines} {what} are read; the others are not in `{FILE}`")
+        return found
+
+    async def _describe(self, caller: Caller, templates: Mapping[str, Mapping[str, Json]]) -> dict[str, Template]:
+        """Every template with its inputs, fetched one by one where the list does not hold them."""
+        found: dict[str, Template] = {}
+        silent: list[str] = []
+        for slug in sorted(templates):
+            entry = templates[slug]
+            detail: Mapping[str, Json] | None = None
+            if inputs_of(entry) is None and (len(silent) < len(found) or len(silent) < SILENT):
+                detail = self.kept.get(slug, entry)
+                if detail is None:
+                    caller.tell(f"template {len(found) + 1} of {len(templates)}: `{slug}`")
+                    detail = await self._detail(caller, slug, done=len(found))
+                    if detail is not None:
+                        self.kept.put(slug, entry, detail)
+            found[slug] = template(slug, entry, detail)
+            if not found[slug].inputs_known:
+                silent.append(slug)
+        if silent:
+            some = ", ".join(f"`{slug}`" for slug in silent[:5]) + (", ..." if len(silent) > 5 else "")
+            self.notes.append(f"the server does not tell the inputs of {some}, so they are not checked")
+        return found
+
+    async def _detail(self, caller: Caller, slug: str, *, done: int) -> Mapping[str, Json] | None:
+        """The description of one template; None where the server has none of it."""
+        answer = await caller.ask(GetTemplate(slug))
+        if isinstance(answer, CatalogReply):
+            found = answer.entries[0]
+            named = {found.get(key) for key in ("id", "slug")} - {None}
+            # A server that answers every address with something else describes nothing.
+            return found if not named or slug in named else None
+        assert isinstance(answer, Failure)
+        if is_absent(answer):
+            return None
+        error = as_error(answer, self.project)
+        kept = f"; the first {done} are kept for the next pull" if done else ""
+        raise ApiError(f"{error.message} (`{FILE}` is as it was{kept})", hint=error.hint)

@@ -1,0 +1,338 @@
+"""What is asked of the server outside an apply: stored contents and numbers, and how one asks. All of it is free.
+
+Contents are read, given another status, or removed; what one command removes was shown to a person before.
+
+Calls go one after the other, within the project's limit, and again for a while where they fail for a passing reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct, structs
+
+from contentops.api.backoff import RETRY
+from contentops.api.calls import (
+    Content,
+    ContentEntry,
+    ContentList,
+    ContentVersion,
+    CreditsUsage,
+    DashboardStats,
+    DeleteContent,
+    Failure,
+    FailureKind,
+    GetContent,
+    ListVersions,
+    SetStatus,
+    Stats,
+    VersionList,
+)
+from contentops.api.dialects import AUTO
+from contentops.api.outcomes import is_absent, unasked
+from contentops.errors import ApiError
+from contentops.execution.context import list_all
+from contentops.execution.limiter import AccountLimiter, Limiter
+from contentops.operations.connection import connected, credentials
+from contentops.operations.contents.owners_in_locks import recorded_owners
+from contentops.operations.workspace import World, has_ledger, read_state
+from contentops.planning.owners import Owner
+from contentops.state import state_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from contentops.api.calls import Call, Reply
+    from contentops.api.session import Client
+    from contentops.model import Json, Project
+    from contentops.state.cache import Cache
+
+ABOUT_ONE = frozenset({FailureKind.NOT_FOUND, FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
+"""Failures that say something about one content alone."""
+LONGEST_PAUSE = 300.0
+"""Seconds a server may ask for before we give up instead of waiting."""
+
+T = TypeVar("T")
+
+
+# --- asking ------------------------------------------------------------------------------------------------
+
+
+class Caller:
+    """Sends free calls in turn. `tell` gets a line wherever a person would wonder what takes so long.
+
+    `limiter` counts what others send too; None: no one else does.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        project: Project,
+        world: World,
+        tell: Callable[[str], None],
+        limiter: AccountLimiter | None = None,
+    ) -> None:
+        self._client = client
+        self._project = project
+        self._random = world.random
+        self._limiter = limiter or Limiter(project.api.requests_per_minute)
+        self.tell = tell
+
+    async def ask(self, call: Call) -> Reply | Failure:
+        """The answer to a free call, after as many tries as the retry policy allows."""
+        clock = asyncio.get_running_loop().time
+        asked, tries = clock(), 0
+        began: float | None = None
+        while True:
+            answer = await self._sent(call)
+            if not isinstance(answer, Failure):
+                return answer
+            tries += 1
+            began = clock() if began is None else began
+            if answer.kind is FailureKind.THROTTLED:
+                if (answer.retry_after or 0.0) > LONGEST_PAUSE or clock() - asked > LONGEST_PAUSE:
+                    return answer
+                self._limiter.throttled(clock(), answer.retry_after)
+                continue
+            passing = answer.kind in {FailureKind.NOT_SENT, FailureKind.UNAVAILABLE}
+            if not (passing and RETRY.goes_on(began, clock())):
+                return answer
+            self.tell(f"{answer.message}; trying again")
+            await self._wait(RETRY.wait(self._random, tries, answer.retry_after), "the next try")
+
+    async def _sent(self, call: Call) -> Reply | Failure:
+        """One try; each request that it takes, also those of a search for the API, waits for its turn."""
+        if self._client.dialect == AUTO and not self._client.is_found:
+            await self._turn()
+            found = await self._client.find(turn=self._turn)
+            if isinstance(found, Failure):
+                return unasked(found, call)
+        await self._turn()
+        return await self._client.send(call)
+
+    async def _turn(self) -> bool:
+        clock = asyncio.get_running_loop().time
+        while True:
+            await self._wait(self._limiter.ready_at(clock()) - clock(), "the next request may go out")
+            if self._limiter.take(1, clock()):
+                return True
+
+    async def need(self, call: Call, kind: type[T]) -> T:
+        """The answer to a free call, which is a `kind`. Raises ApiError where there is none."""
+        answer = await self.ask(call)
+        if isinstance(answer, Failure):
+            raise as_error(answer, self._project)
+        assert isinstance(answer, kind)
+        return answer
+
+    async def listed(self) -> ContentList:
+        """Everything the account has stored. Raises ApiError."""
+        found = await list_all(self.ask)
+        if isinstance(found, Failure):
+            raise as_error(found, self._project)
+        return found
+
+    async def optional(self, call: Call, kind: type[T]) -> T | None:
+        """The answer to a free call; None where the server has no such thing, or not for this key."""
+        answer = await self.ask(call)
+        if isinstance(answer, Failure) and not (is_absent(answer) or answer.kind is FailureKind.FORBIDDEN):
+            raise as_error(answer, self._project)
+        return answer if isinstance(answer, kind) else None
+
+    async def _wait(self, seconds: float, what: str) -> None:
+        if seconds >= 2:
+            self.tell(f"waiting {seconds:.0f} s until {what}")
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+
+
+def as_error(failure: Failure, project: Project) -> ApiError:
+    """A failure as the error a person reads: the endpoint, the status, the server's words, and what to do."""
+    return ApiError(failure.full_message, hint=_hint(failure, project))
+
+
+def _hint(failure: Failure, project: Project) -> str:
+    if "x-user-id" in failure.message.lower():
+        return f"export {project.api.user_env}=..., with the account's user id"
+    match failure.kind:
+        case FailureKind.UNAUTHORIZED:
+            return f"check `{project.api.key_env}`: the key may be wrong, expired, or of another server"
+        case FailureKind.FORBIDDEN:
+            return "the key is known but may not do this; check the plan of the account and whose content it is"
+        case FailureKind.QUOTA:
+            return "the account has no credits left"
+        case FailureKind.THROTTLED:
+            return "try again later, or lower `api.requests_per_minute` if others use the account too"
+        case FailureKind.UNAVAILABLE | FailureKind.NOT_SENT:
+            return "check the network and `api.base_url`, or try again later; nothing was changed"
+        case _:
+            return "check the path at the end of `api.base_url`; `api.dialect: auto` finds the prefix by itself"
+
+
+def converse(
+    project: Project,
+    world: World | None,
+    tell: Callable[[str], None],
+    story: Callable[[Caller], Awaitable[T]],
+    cache: Cache | None = None,
+    limiter: AccountLimiter | None = None,
+) -> T:
+    """Run a conversation with the project's server to its end. `limiter`: the account's, where it is known already."""
+    outside = world or World()
+    known = credentials(project.api, outside)
+
+    async def run(shared: AccountLimiter | None) -> T:
+        async with connected(project, known, outside, cache) as client:
+            return await story(Caller(client, project, outside, tell, shared))
+
+    if project.api.base_url == "local":
+        state_dir.make(Path(project.root))
+    with contextlib.ExitStack() as closing:
+        if limiter is None and has_ledger(project, outside.environ):
+            from contentops.operations.ledger.ledger_access import limiting
+
+            limiter = closing.enter_context(limiting(project, known.key, outside))
+        found: T = (outside.run or asyncio.run)(run(limiter))
+    return found
+
+
+def quiet(_: str) -> None:
+    """Say nothing."""
+
+
+# --- contents ----------------------------------------------------------------------------------------------
+
+
+class Owned(Owner, frozen=True, kw_only=True):
+    """One stored content, and whose it is."""
+
+    entry: ContentEntry
+
+
+def contents(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> tuple[Owned, ...]:
+    """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
+    held = recorded_owners(project, read_state(project))
+    listed = converse(project, world, tell, Caller.listed)
+    return tuple(Owned(entry=entry, **structs.asdict(held.get(entry.id, Owner()))) for entry in listed.entries)
+
+
+def content(
+    project: Project,
+    content_id: str,
+    *,
+    version: int = 0,
+    tell: Callable[[str], None] = quiet,
+    world: World | None = None,
+) -> tuple[Content, Owner]:
+    """One stored content, as it is (version 0) or was in a version, and whose it is.
+
+    Raises ApiError, also where there is no such content.
+    """
+    held = recorded_owners(project, read_state(project))
+    answer = converse(project, world, tell, lambda caller: caller.ask(GetContent(content_id, version)))
+    if isinstance(answer, Failure):
+        raise _absent(answer, project, content_id, f"version {version} of " if version else "")
+    assert isinstance(answer, Content)
+    return answer, held.get(answer.id, Owner())
+
+
+def versions(
+    project: Project, content_id: str, *, tell: Callable[[str], None] = quiet, world: World | None = None
+) -> tuple[ContentVersion, ...]:
+    """Every version of a stored content, newest first. Raises ApiError, also where the server shows none."""
+    answer = converse(project, world, tell, lambda caller: caller.ask(ListVersions(content_id)))
+    if isinstance(answer, Failure):
+        raise _absent(answer, project, content_id, "versions of ")
+    assert isinstance(answer, VersionList)
+    return answer.versions
+
+
+def _absent(failure: Failure, project: Project, content_id: str, what: str = "") -> ApiError:
+    error = as_error(failure, project)
+    if not is_absent(failure):
+        return error
+    hint = "`contentops content list` lists them"
+    if what:
+        hint = f"the server may not show versions at all: no source documents that it does; {hint}"
+        return ApiError(f"there are no {what}content `{content_id}` to read: {error.message}", hint=hint)
+    return ApiError(f"there is no content `{content_id}`: {error.message}", hint=hint)
+
+
+def delete(
+    project: Project, content_ids: Iterable[str], *, tell: Callable[[str], None] = quiet, world: World | None = None
+) -> None:
+    """Remove stored contents one after the other; what is gone already counts. Records and files stay as they are.
+
+    Raises ApiError at the first that cannot be removed.
+    """
+
+    async def remove(caller: Caller, content_id: str) -> Failure | None:
+        answer = await caller.ask(DeleteContent(content_id))
+        if isinstance(answer, Failure) and answer.kind is FailureKind.NOT_FOUND:
+            # It may be the content that is not there, or the route.
+            found = await caller.ask(GetContent(content_id))
+            return None if isinstance(found, Failure) and found.kind is FailureKind.NOT_FOUND else answer
+        return answer if isinstance(answer, Failure) else None
+
+    _each(project, content_ids, remove, "deleted", tell, world)
+
+
+def set_status(
+    project: Project,
+    content_ids: Iterable[str],
+    status: str,
+    *,
+    tell: Callable[[str], None] = quiet,
+    world: World | None = None,
+) -> None:
+    """Give stored contents another status. Raises ApiError at the first that cannot be given it."""
+
+    async def give(caller: Caller, content_id: str) -> Failure | None:
+        answer = await caller.ask(SetStatus(content_id, status))
+        return answer if isinstance(answer, Failure) else None
+
+    _each(project, content_ids, give, status, tell, world)
+
+
+def _each(
+    project: Project,
+    content_ids: Iterable[str],
+    act: Callable[[Caller, str], Awaitable[Failure | None]],
+    done: str,
+    tell: Callable[[str], None],
+    world: World | None,
+) -> None:
+    async def story(caller: Caller) -> None:
+        for content_id in content_ids:
+            failure = await act(caller, content_id)
+            if failure is not None and is_absent(failure):
+                message = f"content `{content_id}` is not there, or this server cannot do that: {failure.full_message}"
+                raise ApiError(message, hint="`contentops content list` lists what there is")
+            if failure is not None:
+                raise as_error(failure, project)
+            tell(f"{content_id}: {done}")
+
+    converse(project, world, tell, story)
+
+
+# --- numbers -----------------------------------------------------------------------------------------------
+
+
+class Numbers(Struct, frozen=True, kw_only=True):
+    """The account's numbers under the server's names; None where it does not show them."""
+
+    dashboard: Mapping[str, Json] | None = None
+    credits: Mapping[str, Json] | None = None
+
+
+def stats(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> Numbers:
+    """The dashboard, and the credits where the server shows them. Raises ApiError."""
+
+    async def story(caller: Caller) -> Numbers:
+        dashboard, usage = await caller.need(DashboardStats(), Stats), await caller.optional(CreditsUsage(), Stats)
+        return Numbers(dashboard=dashboard.data, credits=usage.data if usage else None)
+
+    return converse(project, world, tell, story)

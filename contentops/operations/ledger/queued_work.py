@@ -1,0 +1,50 @@
+"""`queue`: how everything that is queued or under way stands, and taking out what nothing was sent of yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentops.errors import UsageError
+from contentops.ledger import queue
+from contentops.model import Cancelled
+from contentops.operations.ledger.ledger_maintenance import opened
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from contentops.model import Queue, QueuedShare
+
+
+def read(address: str, *, project: str = "", most: int = 100) -> Queue:
+    """Of a project by its name, or of all; at most so many submits one by one. Raises UsageError, StateError."""
+    with opened(address) as session:
+        return queue.read_queue(session, project=project, most=most)
+
+
+def shares(address: str, *, project: str = "", environment: str | None = None) -> tuple[QueuedShare, ...]:
+    """Whose submits wait that nothing was sent of; of one environment, or of all. Raises UsageError, StateError."""
+    with opened(address) as session:
+        return queue.read_shares(session, project=project, environment=environment)
+
+
+def cancel(
+    address: str,
+    names: Iterable[str],
+    *,
+    project: str = "",
+    environment: str | None = None,
+    everything: bool = False,
+) -> Cancelled:
+    """Take items or requests, by their names, or everything out of the queue; of one environment, or of all.
+
+    Raises UsageError, also where nothing that is queued or under way is called so; StateError.
+    """
+    names = tuple(names)
+    with opened(address) as session:
+        found = queue.cancel(session, names, project=project, environment=environment, everything=everything)
+    if found == Cancelled() and not everything:
+        called = ", ".join(f"`{visible(name)}`" for name in names)
+        hint = "`contentops queue` lists the items, and `contentops queue --json` their requests"
+        raise UsageError(f"nothing in the queue is called {called}", code="not-queued", hint=hint)
+    return found

@@ -1,0 +1,1 @@
+"""The texts of items: found, compared, put back, and remembered as checked."""

@@ -1,0 +1,324 @@
+"""The texts of an item: how its file differs from one that was generated, saved or is planned; and one put back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
+from contentops.ci.file_history import earlier_bodies, no_history
+from contentops.digest import NOTHING, PREFIX
+from contentops.documents.clean import body_digest, clean_body, clean_title
+from contentops.documents.files import Outputs
+from contentops.documents.front_edits import replace_body
+from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, split
+from contentops.documents.merge import take_new
+from contentops.documents.new_section import Unusable, take_section
+from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
+from contentops.execution.poll import with_body
+from contentops.model import Fetch, ItemId, Promote, Write
+from contentops.operations.apply_lock import hold_lock
+from contentops.operations.contents.stored_contents import content, converse, quiet
+from contentops.operations.history import texts_of
+from contentops.operations.plan import no_item, recorded
+from contentops.operations.texts.past_texts import PastTexts
+from contentops.operations.workspace import World, open_cache, open_workspace
+from contentops.planning.front_matter import drifted, provenance_of
+from contentops.planning.inputs import Choice, is_edited
+from contentops.planning.plan import make_plan
+from contentops.planning.section import known_texts
+from contentops.sections import bare, cut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from contentops.model import Change, Json, Observed, Project, Record
+    from contentops.model.run import PaidText
+    from contentops.operations.contents.stored_contents import Caller
+    from contentops.operations.workspace import Workspace
+    from contentops.planning.inputs import PlanInputs
+    from contentops.state.cache import Cache
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """Two sides of an item, and their texts: None where one is not there to be compared.
+
+    `front` and `request` hold what differs beside the text, by key: the values before and after, None for none.
+    """
+
+    old: str
+    new: str
+    before: str | None = None
+    after: str | None = None
+    front: Mapping[str, tuple[Json, Json]] = {}
+    request: Mapping[str, tuple[Json, Json]] = {}
+    note: str = ""
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return self.before == self.after and not self.front and not self.request
+
+
+def from_generated(project: Project, item: str) -> Difference:
+    """From the text last generated, promoted or adopted to the file, and from the front matter last written.
+
+    Raises UsageError where there is none, OutputError for a file that cannot be read, StateError where the
+    text is not here.
+    """
+    state, record = recorded(project, item)
+    observed, file = _file(project, record)
+    side = "adopted" if record.adopted and not (record.generated or record.promoted) else "generated"
+    with open_cache(project, write=False) as cache:
+        past = PastTexts(project, state, cache)
+        made = record.generated or record.promoted or record.adopted
+        text = file if observed.body == made else past.text(made)
+    if text is None:
+        message = f"the text {side} for `{item}` is neither in the cache nor in git's history of `{record.output}`"
+        hint = past.why_missing() or "`contentops history` lists the texts and where each is"
+        if not made:
+            message, hint = f"`{item}` was taken over as it was; no text was generated for it", "see `git diff`"
+        raise StateError(message, code="no-generated-text", hint=hint)
+    entries = [entry for entry in state.entries.values() if entry.item == item]
+    front = {one.key: (one.before, one.after) for one in drifted(project, record, observed, entries)}
+    note = f"its text was taken from `{record.promoted_from}`" if record.promoted_from else ""
+    return Difference(old=side, new="file", before=text, after=file, front=front, note=note)
+
+
+def from_remote(
+    project: Project, item: str, *, tell: Callable[[str], None] = quiet, world: World | None = None
+) -> Difference:
+    """From what the server has stored to the file; asks the server once.
+
+    Raises UsageError where nothing was saved there, OutputError for a file that cannot be read, ApiError.
+    """
+    _, record = recorded(project, item)
+    if not record.content_id or record.server != project.api.server:
+        message = f"nothing was saved for `{item}` on `{project.api.server}`"
+        raise UsageError(message, code="not-saved", hint="`contentops apply` saves it, where `save` is on")
+    observed, file = _file(project, record)
+    found, _ = content(project, record.content_id, tell=tell, world=world)
+    title = clean_title(found.title)
+    front = {} if title in ("", observed.title) else {TITLE_KEY: (title, observed.title or None)}
+    return Difference(old="remote", new="file", before=clean_body(found.body), after=file, front=front)
+
+
+def to_planned(project: Project, item: str) -> Difference:
+    """From the file to what the plan makes of it: the text, where it is here, front matter and request.
+
+    Raises UsageError for an id that names nothing, InputError for manifests with errors, OutputError for a file that
+    cannot be read.
+    """
+    with open_workspace(project, parse_cache=False) as workspace:
+        inputs = workspace.plan_inputs(Choice())
+        change = next((one for one in make_plan(inputs).changes if one.id == item), None)
+        if change is None:
+            if ItemId(item) not in inputs.specs:
+                raise no_item(item, [*inputs.specs, *inputs.state.records])
+            return Difference(old="file", new="planned", note="nothing is planned for it")
+        return _planned(workspace, inputs, change)
+
+
+def _planned(workspace: Workspace, inputs: PlanInputs, change: Change) -> Difference:
+    file = change.file
+    if file.problem:
+        raise OutputError(file.problem, code="unreadable-file")
+    before = split(Outputs(inputs.project.root).read(file.path)).body if file.exists else None
+    text = _text(workspace, inputs, change)
+    front = {key: (file.front.get(key), value) for key, value in change.front.items() if key != PROVENANCE_KEY}
+    if (promotion := change.promotion) is not None:
+        there = inputs.observe(promotion.path).front
+        front |= {key: (None, there[key]) for key in promotion.carries}
+    if change.title not in (None, file.title):
+        front[TITLE_KEY] = (file.title or None, change.title)
+    note = change.hint if change.blocked else ""
+    if text is None and change.submit is not None:
+        note = "its text is not written yet"
+    after = before if text is None else _merged(inputs, change, before, text)
+    return Difference(
+        old="file", new="planned", before=before, after=after, front=front, request=_request(change), note=note
+    )
+
+
+def _merged(inputs: PlanInputs, change: Change, before: str | None, text: str) -> str:
+    """The text as it is written: a section in the file's text, or with the sections of a person that stay in it."""
+    if change.section and before is not None:
+        known = known_texts(change.record, body_digest(text), inputs.text)
+        taken = take_section(before, text, change.section, known)
+        return before if isinstance(taken, Unusable) else taken[0]
+    base = next((step.merges for step in change.steps if isinstance(step, Write) and step.merges), NOTHING)
+    if not base or before is None:
+        return text
+    found = take_new(inputs.text(base) or "", before, text)
+    return text if found is None else found.body
+
+
+def _text(workspace: Workspace, inputs: PlanInputs, change: Change) -> str | None:
+    """The text that the change writes, or waits to write, where this machine has it."""
+    digest = change.entry.body if change.entry is not None else NOTHING
+    for step in change.steps:
+        if isinstance(step, Promote):
+            return split(Outputs(inputs.project.root).read(step.path)).body
+        if isinstance(step, Fetch) and step.entry is None and change.record is not None and step.recorded:
+            digest = next(iter(change.record.restorable), NOTHING)
+        elif isinstance(step, Fetch) and step.entry is None:
+            stored = workspace.cache.get_text(inputs.server, step.digest)
+            return stored.body if stored is not None else None
+    return inputs.text(digest) if digest else None
+
+
+def _request(change: Change) -> dict[str, tuple[Json, Json]]:
+    named = (one for one in change.reasons if one.field and one.kind in ("added", "removed", "changed"))
+    return {one.field: (one.before, one.after) for one in named}
+
+
+def of_section(found: Difference, heading: str) -> Difference:
+    """The difference of the sections with this heading alone. Raises UsageError where neither text has one."""
+    wanted = bare(heading)
+    sides = [cut(text or "") for text in (found.before, found.after)]
+    known = dict.fromkeys(one.key.heading for side in sides for one in side if one.key.heading)
+    if not any(bare(name) == wanted for name in known):
+        names = ", ".join(f"`{name}`" for name in known) or "none"
+        hint = did_you_mean(heading, known, f"their headings: {names}")
+        message = f"neither text has a section `{heading}`"
+        raise UsageError(message, code="unknown-section", hint=hint)
+    before, after = ("".join(one.text for one in side if bare(one.key.heading) == wanted) for side in sides)
+    return Difference(old=found.old, new=found.new, before=before, after=after, note=found.note)
+
+
+# --- the sides ---------------------------------------------------------------------------------------------
+
+
+def _file(project: Project, record: Record) -> tuple[Observed, str]:
+    """The file of an item as it is looked at, and its body. Raises OutputError."""
+    outputs = Outputs(project.root)
+    try:
+        body = split(outputs.read(record.output)).body
+    except OutputError as error:
+        message = f"`{record.id}` has no readable file: {error.message}"
+        raise OutputError(message, hint="`contentops plan` says whether an apply restores it") from error
+    return outputs.observe(record.output), body
+
+
+# --- restore -----------------------------------------------------------------------------------------------
+
+
+class Restored(Struct, frozen=True, kw_only=True):
+    """What was done: the text that stands in the file at `output` now, and where it came from."""
+
+    text: PaidText
+    output: str
+    source: str = ""
+    """`cache`, `git` or `server`; empty: it stood there already."""
+    copy: str = ""
+    """Where the person's words that were in its place are kept."""
+
+
+def restorable(project: Project, item: str) -> tuple[PaidText, ...]:
+    """The texts that were paid for an item, the newest first. Raises UsageError where nothing was generated for it."""
+    return texts_of(project, recorded(project, item)[0], item)
+
+
+def restore(
+    project: Project,
+    item: str,
+    to: str,
+    *,
+    overwrite: bool = False,
+    tell: Callable[[str], None] = quiet,
+    world: World | None = None,
+) -> Restored:
+    """Put the text whose digest begins with `to` into the file of an item; its front matter stays as it stands.
+
+    A person's words in its place are a reason to refuse, unless they may be overwritten: then a copy of the file is
+    kept. Nothing is recorded: whose text a job made stays as it was. Raises UsageError where `to` names no text or
+    several, Refused where a person's words or `protected` stand in the way, StateError where no one has the text,
+    ApiError where the server cannot be asked for it.
+    """
+    world = world or World()
+    with hold_lock(project, world), open_cache(project, write=True) as cache:
+        state, record = recorded(project, item)
+        texts = texts_of(project, state, item)
+        text = _named(project, texts, item, to)
+        outputs = Outputs(project.root, whole=[one.body for one in texts], system=world.system)
+        file = outputs.observe(record.output)
+        if file.problem:
+            raise OutputError(file.problem, code="unreadable-file")
+        if text.stands:
+            return Restored(text=text, output=record.output)
+        if record.protected:
+            hint = "apply `protected: false` first to lift it"
+            raise Refused(f"`{item}` is protected, so its text stays", code="not-restored", hint=hint)
+        entries = [entry for entry in state.entries.values() if entry.item == item]
+        edited = is_edited(file, record, entries) and not any(one.stands and one.here for one in texts)
+        if edited and not overwrite:
+            hint = "`--on-edit overwrite` puts the earlier text in its place, and keeps a copy of the file"
+            raise Refused(f"`{record.output}` was edited by hand", code="not-restored", hint=hint)
+        body, source = _words(project, cache, record, text, tell, world)
+        # It may have come from where it is kept less well.
+        cache.keep_body(text.body, body)
+        copy = outputs.set_aside(record.output, outputs.read(record.output)) if edited else ""
+        made = replace_body(outputs.read(record.output), body) if file.exists else _composed(project, record, body)
+        outputs.write(record.output, made, expect=file.file)
+    return Restored(text=text, output=record.output, source=source, copy=copy)
+
+
+def _named(project: Project, texts: Sequence[PaidText], item: str, to: str) -> PaidText:
+    """The one text whose digest begins so. Raises UsageError."""
+    start = to.strip().lower().removeprefix(PREFIX)
+    found = [one for one in texts if start and one.body.removeprefix(PREFIX).startswith(start)]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"`{one.short}`" for one in found or texts) or "none"
+    if found:
+        message = f"{plural(len(found), 'text')} of `{item}` begin with `{to}`"
+        raise UsageError(message, code="unknown-text", hint=f"write more of it: {known}")
+    hint = did_you_mean(start, [one.short for one in texts], f"its texts: {known}")
+    hint = "; ".join(filter(None, (hint, no_history(project.root))))
+    raise UsageError(f"`{item}` has no text `{to}`", code="unknown-text", hint=hint)
+
+
+def _composed(project: Project, record: Record, body: str) -> str:
+    """The file as it was last written, with that body."""
+    return compose(record.title, record.metadata, provenance_of(record) if project.provenance else None, body)
+
+
+def _words(
+    project: Project, cache: Cache, record: Record, text: PaidText, tell: Callable[[str], None], world: World
+) -> tuple[str, str]:
+    """The words of a text, and where they were found. Raises StateError, ApiError."""
+    if (body := cache.body(text.body)) is not None:
+        return body, "cache"
+    for digest, found in earlier_bodies(project.root, record.output):
+        if digest == text.body:
+            return found, "git"
+    message = f"no one has the text `{text.short}` of `{text.item}` any more: not the cache, not git's history of"
+    message += f" `{record.output}`"
+    why = no_history(project.root)
+    if "server" not in text.where:
+        made = f"; it was made by the server `{text.server}`" if text.server != project.api.server else ""
+        raise StateError(message + made, code="text-not-found", hint=why or _ELSEWHERE)
+    try:
+        asked = converse(project, world, tell, lambda caller: _asked(caller, text), cache)
+    except ContentopsError as error:
+        asked, why = "", why or error.hint
+        message += f", and the server cannot be asked: {error.message}"
+    else:
+        message += f", not the server `{text.server}`"
+    if not asked:
+        raise StateError(message, code="text-not-found", hint=why or _ELSEWHERE)
+    return asked, "server"
+
+
+_ELSEWHERE = "the `.contentops/cache` of the machine that applied it may have it, or a branch of git that is not here"
+
+
+async def _asked(caller: Caller, text: PaidText) -> str:
+    """The text as the server has it, by its content or its job; empty where it has another one by now."""
+    content = await caller.optional(GetContent(text.content_id), Content) if text.content_id else None
+    found = with_body([content] if content else [], text.body)
+    if found is None and text.job_id:
+        status = await caller.optional(GetStatus(text.job_id, ours=text.request_id), JobStatus)
+        found = with_body([status] if status else [], text.body)
+    return found.body if found else ""

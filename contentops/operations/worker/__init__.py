@@ -1,0 +1,1 @@
+"""A worker, which carries out what is queued in a ledger."""

@@ -1,0 +1,197 @@
+"""A worker's work for one account: its limiter, its run, and what it learns of the server."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from typing import TYPE_CHECKING
+
+from contentops.documents.files import Outputs
+from contentops.errors import StateError
+from contentops.execution.assembly import ItemEdges, Known, assemble, learned_durations
+from contentops.execution.content_index import ContentIndex
+from contentops.execution.first_contact import admit
+from contentops.ledger.account import history_of, limiter_of
+from contentops.ledger.limiter import SharedLimiter
+from contentops.ledger.work_state import WorkState
+from contentops.model import Plan, Project
+from contentops.operations.connection import connected, find_in_turn
+from contentops.operations.worker.claims import TICK, Claims, told_of
+from contentops.operations.worker.worker_metrics import Done
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.execution.context import Context
+    from contentops.execution.local_run import LocalRun
+    from contentops.execution.primitives import Stop
+    from contentops.ledger.account import Account
+    from contentops.ledger.runner import Runner
+    from contentops.model import ApiSettings, Event
+    from contentops.operations.connection import Credentials
+    from contentops.operations.workspace import World
+
+SHARE = 15.0
+"""Seconds between two exchanges of what was learned, and between two signs of life."""
+LAST_LOOK = 60.0
+"""Seconds after which a lost submit is looked up for the last time, though other items go on."""
+DRAIN = 20.0
+"""Seconds in which a worker that was asked to stop polls on what runs."""
+START_AGAIN = "start a worker again: what is queued stays queued, and jobs that run are polled"
+
+
+class AccountWorker:
+    """Claims and carries out what is queued for one account. For one event loop."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        account: Account,
+        known: Credentials,
+        stop: Stop,
+        emit: Callable[[Event], None],
+        world: World,
+    ) -> None:
+        self._runner, self._account, self._credentials = runner, account, known
+        self._stop, self._emit, self._world = stop, emit, world
+        self.claims: Claims | None = None
+        """What it claimed; None: it has not begun."""
+        self.run: LocalRun | None = None
+        self._limiter: SharedLimiter | None = None
+        self._draining = False
+        self._submits = 0
+
+    def adopt(self, api: ApiSettings) -> None:
+        """Go by the limit that the last deposit named."""
+        if self._limiter is not None:
+            self._limiter.limit = api.requests_per_minute
+
+    def wake(self) -> None:
+        """Look at whether it is to stop."""
+        if self.run is not None:
+            self.run.wake()
+
+    @property
+    def numbers(self) -> Done:
+        """What it did until now."""
+        run, claims = self.run, self.claims
+        return Done(
+            account=self._account.id,
+            submits=self._submits,
+            requests=run.requests if run is not None else 0,
+            credits=claims.credits if claims is not None else 0,
+            results={str(result): count for result, count in claims.results.items()} if claims is not None else {},
+            waits_for=run.waiting_for()[0] if run is not None else "",
+        )
+
+    def _emitted(self, event: Event) -> None:
+        self._submits += event.step == "submit" and "job" in event.data
+        self._emit(event)
+
+    def heard(self) -> None:
+        """Something was queued: claim at once."""
+        if self.run is not None and self.claims is not None:
+            self.claims.look()
+            self.run.feed()
+
+    async def work(self, *, once: bool) -> None:
+        """Work until something stops it; `once`: until nothing is left that it could do. Raises StateError."""
+        api = self._account.api
+        project = Project(name="work", root=os.devnull, api=api)
+        state = WorkState(self._runner, self._account.id)
+        name = limiter_of(self._runner.session, self._account)
+        limiter = self._limiter = SharedLimiter(self._runner.session, name, api.requests_per_minute)
+        async with connected(project, self._credentials, self._world, state) as client:
+            await find_in_turn(client, limiter, lambda: self._stop.requested)
+            edges = ItemEdges(
+                store=state,
+                cache=state,
+                outputs=Outputs(project.root),
+                send=client.send,
+                emit=self._emitted,
+                wall=self._world.wall,
+                random=self._world.random,
+                dialect=lambda: client.dialect,
+                limiter=limiter,
+                fence=state.fence,
+            )
+            await self._serve(project, edges, state, once=once)
+
+    async def _serve(self, project: Project, edges: ItemEdges, state: WorkState, *, once: bool) -> None:
+        server = project.api.server
+        capabilities = told_of(state, server)
+        history = history_of(self._runner.session, self._account.id)
+        place = (server, edges.dialect())
+        known = Known(
+            admission=admit(project.api.max_in_flight, place, history, honours_ids=capabilities.honours_ids),
+            durations=learned_durations(state, server),
+            capabilities=capabilities,
+            index=ContentIndex(),
+        )
+        learned = Learned(state, server, known)
+        plan = Plan(project=project.name, environment="", server=server, lineage="")
+        ctx, run = assemble(project, plan, edges, known, lambda: self._turn(learned))
+        run.last_look_in = LAST_LOOK
+        claims = Claims(self._runner, self._account.id, ctx, run, state, once=once)
+        self.run, self.claims = run, claims
+        run.every(TICK, run.feed)
+        run.every(SHARE, lambda: _share(ctx, run, learned, claims))
+        try:
+            await run.carry_out(claims, most=project.api.max_in_flight)
+        finally:
+            with contextlib.suppress(StateError):  # a session that is gone holds nothing
+                claims.close()
+            learned.share()
+
+    def _turn(self, learned: Learned) -> None:
+        """Before anything is sent."""
+        learned.tell()
+        run = self.run
+        if self._stop.requested and run is not None and not self._draining:
+            self._draining, run.stopped = True, ""
+            run.stop("interrupted", "interrupted; nothing more was submitted", START_AGAIN, at_once=False)
+            run.at(run.now() + DRAIN, functools.partial(run.stop, "interrupted", "", at_once=True))
+            run.at(run.now(), run.feed)
+
+
+def _share(ctx: Context, run: LocalRun, learned: Learned, claims: Claims) -> None:
+    """What is to be done from time to time."""
+    learned.share()
+    # What was stored meanwhile may be the text of another lost submit; and nothing grows for ever.
+    ctx.index = ContentIndex()
+    if claims.working:
+        what, until = run.waiting_for()
+        ctx.heed_hold(what, until)
+        why = ctx.outage.why if what == "retry" else ""
+        ctx.event("waiting", on=what, seconds=round(max(0.0, until - run.now()), 1) if until else None, why=why)
+
+
+class Learned:
+    """What was learned of a server, told to all who work over the ledger, and heard from them."""
+
+    def __init__(self, state: WorkState, server: str, known: Known) -> None:
+        self._state, self._server, self._known = state, server, known
+        self._told = self._shown
+
+    @property
+    def _shown(self) -> tuple[bool | None, bool]:
+        """Whether its ids are ours, and whether it is known when it shows a job."""
+        capabilities = self._known.capabilities
+        return capabilities.honours_ids, capabilities.shows_after is not None
+
+    def tell(self) -> None:
+        """Tell at once what the work of a runner that dies could not be taken over without, or only much later."""
+        if self._shown != self._told:
+            self._told = self._shown
+            self._known.capabilities.keep(self._state, self._server)
+
+    def share(self) -> None:
+        """Take in what others have learned, and tell the rest."""
+        state, server, durations = self._state, self._server, self._known.durations
+        self._known.capabilities.learn(told_of(state, server))
+        self._known.capabilities.keep(state, server)
+        theirs = state.durations()
+        for kind, seen in learned_durations(state, server).seen.items():
+            durations.seen.setdefault(kind, seen)
+        state.put_durations({**theirs, server: durations.seen})

@@ -1,0 +1,269 @@
+"""`work`: claim what is queued for the accounts of a key, submit it, poll it, and keep the texts in the ledger.
+
+A worker has no checkout: files, saves and the lock are an apply's, which finds the texts in the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
+
+from contentops.api import trust
+from contentops.atomic_io import touch
+from contentops.ci.runner import run_page
+from contentops.errors import ContentopsError, StateError
+from contentops.execution.times import iso
+from contentops.ledger.account import accounts_of
+from contentops.ledger.queue import DEPOSITED
+from contentops.ledger.runner import Runner
+from contentops.ledger.session import LedgerSession, WorkTaken
+from contentops.model import AccountWork, ApiSettings, Event
+from contentops.operations.connection import credentials
+from contentops.operations.ledger.ledger_maintenance import check_named
+from contentops.operations.worker import worker_metrics as metrics
+from contentops.operations.worker.account_worker import AccountWorker
+from contentops.operations.worker.claims import QUIET
+from contentops.sanitize import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.execution.local_run import LocalRun
+    from contentops.execution.primitives import Stop
+    from contentops.operations.worker.claims import Claims
+    from contentops.operations.workspace import World
+
+LOOK = 2.0
+"""Seconds between two signs that it goes on, and between two looks for new accounts where nothing is heard of them."""
+_DEAF = (-1, 0)
+
+
+class WorkOptions(Struct, frozen=True, kw_only=True):
+    """How a worker works."""
+
+    key_env: str = ApiSettings().key_env
+    """The environment variable that holds the key."""
+    concurrency: int | None = None
+    """At most so many unfinished jobs of an account here; None: as the last deposit says."""
+    once: bool = False
+    """It ends when there is nothing left that it could do."""
+    metrics: str = ""
+    """Where its numbers are shown, as `[HOST:]PORT`; empty: nowhere."""
+    alive: str = ""
+    """A file that it touches while it goes on; empty: none."""
+
+
+def work(
+    url: str, options: WorkOptions, stop: Stop, emit: Callable[[Event], None], world: World
+) -> tuple[AccountWork, ...]:
+    """Work until nothing is left, or until something stops it; `emit` is told what happens.
+
+    Raises StateError where the ledger cannot be used or is away for too long, and with `once` where the key belongs to
+    no account of it; ApiError and Refused where the key may go to none of their servers; UsageError where its numbers
+    cannot be shown.
+    """
+    check_named(url)
+    trust.check_variables(ApiSettings(key_env=options.key_env), world.environ)
+    done: list[AccountWork] = []
+    current: list[_Worker] = []
+    showing = metrics.shown(options.metrics, lambda: current[-1].numbers if current else metrics.WorkNumbers())
+    with showing if options.metrics else contextlib.nullcontext():
+        while True:
+            try:
+                with _session(url, stop, world) as session:
+                    runner = Runner(session, kind="worker", page=run_page(world.environ))
+                    current[:] = [_Worker(runner, options, stop, emit, world, done)]
+                    (world.run or asyncio.run)(current[0].run())
+            except WorkTaken as error:
+                # It stood still for so long that others went on with its work: it begins again, as another runner.
+                emit(Event(kind="note", at=iso(world.wall()), data={"message": f"{error.message}; it begins again"}))
+                continue
+            return tuple(done)
+
+
+class _Worker:
+    """One runner, and the accounts that it works for."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        options: WorkOptions,
+        stop: Stop,
+        emit: Callable[[Event], None],
+        world: World,
+        done: list[AccountWork],
+    ) -> None:
+        self._runner, self._options, self._stop = runner, options, stop
+        self._emit, self._world, self._done = emit, world, done
+        self.numbers = metrics.WorkNumbers()
+        self._gather_at = 0.0
+        self._refused: set[str] = set()
+        self._why: ContentopsError | None = None
+        """Why it does nothing for an account that its key belongs to."""
+        self._ear = _DEAF
+        """The socket that is listened on, and how often the session was renewed by then."""
+        self._look_at = 0.0
+        """Loop time of the next look for accounts that are new."""
+        self._working: dict[str, AccountWorker] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Work for every account of the key, also for those that come; ends as `work` does."""
+        key = self._world.environ.get(self._options.key_env, "").strip()
+        self._stop.bind(functools.partial(asyncio.get_running_loop().call_soon_threadsafe, self._wake))
+        woken = self._woken = asyncio.Event()
+        try:
+            self._runner.session.listen(DEPOSITED)
+            while True:
+                self._say_it_goes_on()
+                self._hear()
+                if not self._stop.requested and asyncio.get_running_loop().time() >= self._look_at:
+                    self._begin(key)
+                self._gather()
+                running = [task for task in self._tasks.values() if not task.done()]
+                if not running and (self._tasks or self._options.once or self._stop.requested):
+                    return
+                woken.clear()
+                waiting = asyncio.ensure_future(woken.wait())
+                await asyncio.wait([*running, waiting], timeout=LOOK, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                for task in self._tasks.values():
+                    if task.done():
+                        task.result()
+        finally:
+            self._stop.bind(None)
+            self._deaf()
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _gather(self) -> None:
+        """Look now and then at what there is to show."""
+        now = asyncio.get_running_loop().time()
+        if self._options.metrics and now >= self._gather_at:
+            self._gather_at = now + metrics.GATHERED
+            self.numbers = metrics.WorkNumbers(
+                waiting=metrics.read_waiting(self._runner.session, list(self._working)),
+                done=tuple(each.numbers for each in self._working.values()),
+            )
+
+    def _hear(self) -> None:
+        """Be woken by what PostgreSQL says, also over a connection that was made again."""
+        session = self._runner.session
+        if self._ear == (ear := (session.fileno(), session.renewed)):
+            return
+        self._deaf()
+        # Where a loop watches no sockets, workers look more often.
+        with contextlib.suppress(NotImplementedError):
+            if ear[0] >= 0:
+                asyncio.get_running_loop().add_reader(ear[0], self._heard)
+                self._ear, session.heeded = ear, True
+                self._heard()
+
+    def _deaf(self) -> None:
+        if self._ear[0] >= 0:
+            asyncio.get_running_loop().remove_reader(self._ear[0])
+        self._ear, self._runner.session.heeded = _DEAF, False
+
+    def _heard(self) -> None:
+        """Something came over the connection of the session: perhaps that something was queued."""
+        session = self._runner.session
+        heard = session.heard()
+        if (session.fileno(), session.renewed) != self._ear:
+            self._deaf()
+        if heard:
+            self._look_at = 0.0
+            self._woken.set()
+            for each in self._working.values():
+                each.heard()
+
+    def _say_it_goes_on(self) -> None:
+        """To PostgreSQL, and to who watches over this process: a worker that hangs says nothing, and is replaced."""
+        self._runner.session.moved()
+        if self._options.alive:
+            touch(Path(self._options.alive))
+
+    def _wake(self) -> None:
+        self._woken.set()
+        for each in self._working.values():
+            each.wake()
+
+    def _begin(self, key: str) -> None:
+        """Begin to work for accounts that are new here."""
+        self._look_at = asyncio.get_running_loop().time() + (LOOK if self._ear == _DEAF else QUIET)
+        for account in accounts_of(self._runner.session, key, self._name_unusable):
+            if account.id in self._working:
+                self._working[account.id].adopt(account.api)
+            if account.id in self._working or account.id in self._refused:
+                continue
+            most = self._options.concurrency or account.api.max_in_flight
+            api = structs.replace(account.api, key_env=self._options.key_env, account=account.id, max_in_flight=most)
+            try:
+                known = credentials(api, structs.replace(self._world, ask=None))
+            except ContentopsError as error:
+                self._refused.add(account.id)
+                self._why = error
+                self._note(f"{error.message}: nothing is done for it; {error.hint}")
+                continue
+            served = structs.replace(account, api=api)
+            worker = AccountWorker(self._runner, served, known, self._stop, self._emit, self._world)
+            self._working[account.id] = worker
+            self._tasks[account.id] = asyncio.ensure_future(self._work(worker, account.id))
+            self._note(f"works for {account.id}, at most {most} jobs at a time")
+        if not self._tasks and self._options.once:
+            raise self._why or no_account(self._options.key_env, known=bool(key))
+
+    def _name_unusable(self, account: str) -> None:
+        """Say once that nothing is done for an account."""
+        if account not in self._refused:
+            self._refused.add(account)
+            self._note(
+                f"the ledger's row of account `{visible(account)}` cannot be used: nothing is done for it;"
+                " an `apply` with its project's settings writes it again"
+            )
+
+    async def _work(self, worker: AccountWorker, account: str) -> None:
+        try:
+            await worker.work(once=self._options.once)
+        finally:
+            if worker.run is not None and worker.claims is not None:
+                self._done.append(_did(account, worker.run, worker.claims))
+
+    def _note(self, message: str) -> None:
+        self._emit(Event(kind="note", at=iso(self._world.wall()), data={"message": message}))
+
+
+def no_account(variable: str, *, known: bool) -> StateError:
+    """The error for a key that the ledger has never seen."""
+    key = f"the key in `{variable}`" if known else f"an empty key, as `{variable}` is not set"
+    return StateError(
+        f"no account of this ledger belongs to {key}: there is nothing to do",
+        code="no-account",
+        hint="`--key-env` names the variable of another key; the first `contentops apply` with a key makes its account",
+    )
+
+
+# What only an apply can be told stays with it.
+_ELSEWHERE = re.compile(r"contentops apply(?! --)")
+
+
+def _did(account: str, run: LocalRun, claims: Claims) -> AccountWork:
+    return AccountWork(
+        account=account,
+        results=dict(claims.results),
+        credits=claims.credits,
+        requests=run.requests,
+        stopped=run.stopped,
+        message=run.message,
+        hint=_ELSEWHERE.sub("contentops work", run.hint),
+    )
+
+
+def _session(url: str, stop: Stop, world: World) -> LedgerSession:
+    return LedgerSession(url, name="contentops work", patience=world.patience, stopped=lambda: stop.requested)
