@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -22,6 +22,8 @@ from tests.stores import stores
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from contentops.server.database import Store
+    from tests.fakes.asgi import Bundled, InProcess
     from tests.running import Build, Run
 
 ROOT = Path(__file__).parents[1]
@@ -215,6 +217,27 @@ def over_each_store(request: pytest.FixtureRequest) -> Iterator[None]:
         stores.server = request.getfixturevalue("postgres")
     yield
     stores.close()
+
+
+@pytest.fixture
+def bundled() -> Iterator[Bundled]:
+    """Starts bundled servers in this process, over the stores of the module."""
+    from tests.fakes.asgi import InProcess
+
+    with contextlib.ExitStack() as running:
+
+        def start(store: Store | None = None, **options: Any) -> InProcess:
+            server = InProcess(store or stores.empty(), **options)
+            running.callback(server.close)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def server(bundled: Bundled) -> InProcess:
+    """A bundled server that asks for no keys."""
+    return bundled()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import subprocess
 import sys
@@ -12,19 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.server import contents
-from contentops.server.accounts import AccountLimits, KeyRing
-from contentops.server.app import create_app
-from contentops.server.engines import named
+from contentops.server.accounts import AccountLimits
 from contentops.server.sqlite import SqliteFile
-from contentops.server.store import Clock, open_store
-from tests.fakes.asgi import Ticks, call
+from contentops.server.store import open_store
 from tests.running import unmeasured
 from tests.stores import stores
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from contentops.server.database import Store, Values
+    from contentops.server.database import Values
+    from tests.fakes.asgi import Bundled
     from tests.running import Build, Run
 
 pytestmark = pytest.mark.usefixtures("over_each_store")
@@ -35,142 +30,90 @@ BODY = {
     "inputs": {"topic": "Tides", "audience": "sailors"},
     "request_id": "r-1",
 }
+OPEN = AccountLimits(requests_per_minute=0, max_active=100)
 
 
-def run(scenario: Callable[[Any, KeyRing], Awaitable[None]], store: Store | None = None) -> None:
-    """Run a scenario against a fresh app that asks for keys."""
-
-    async def main() -> None:
-        opened, ticks = store or stores.empty(), Ticks()
-        ring = KeyRing(opened, required=True)
-        app = create_app(
-            opened,
-            engine=named("outline"),
-            keys=ring,
-            clock=Clock(now=ticks.now, sleep=ticks.sleep),
-            limits=AccountLimits(requests_per_minute=0, max_active=100),
-        )
-        await scenario(app, ring)
-        await app.state.close()
-
-    asyncio.run(main())
-
-
-def bearer(ring: KeyRing, **more: Any) -> dict[str, str]:
-    """The header that carries a new key."""
-    return {"Authorization": f"Bearer {ring.create_key('professional', **more)}"}
-
-
-async def completed(app: Any, job_id: str, headers: dict[str, str]) -> Any:
-    """The content of a job once it is done."""
-    while True:
-        found = (await call(app, "GET", f"/v1/generate/status/{job_id}", headers=headers)).json
-        if found["status"] == "completed":
-            return found["content"]
-        await asyncio.sleep(0)
-
-
-def test_another_key_reaches_nothing_of_the_first() -> None:
+def test_another_key_reaches_nothing_of_the_first(bundled: Bundled) -> None:
     """It can neither list, read, poll, change, remove nor regenerate it, and is not told that it exists."""
-
-    async def scenario(app: Any, ring: KeyRing) -> None:
-        ann, bob = bearer(ring), bearer(ring)
-        await call(app, "POST", "/v1/generate", BODY, headers=ann)
-        content = await completed(app, "r-1", ann)
-        saved = (await call(app, "POST", "/v1/content/save", {"content": "a"}, headers=ann)).json["contentId"]
-        for prefix in ("/v1", "/api"):
-            for user in ({}, {"X-User-ID": "ann"}):
-                asks = {**bob, **user}
-                listed = (await call(app, "GET", f"{prefix}/content", headers=asks)).json
-                assert (listed["content"], listed["stats"]["total"]) == ([], 0)
-                assert (await call(app, "GET", f"{prefix}/generate/status/r-1", headers=asks)).status == 404
-                for content_id in (content["id"], saved):
-                    path = f"{prefix}/content/{content_id}"
-                    again = {"content_id": content_id, "section": content["body"].partition("## ")[2].split("\n")[0]}
-                    replies = [
-                        await call(app, "GET", path, headers=asks),
-                        await call(app, "PUT", path, {"title": "mine"}, headers=asks),
-                        await call(app, "DELETE", path, headers=asks),
-                        await call(app, "POST", f"{prefix}/content/save", {"id": content_id}, headers=asks),
-                        await call(app, "POST", f"{prefix}/content/regenerate-section", again, headers=asks),
-                    ]
-                    assert [reply.status for reply in replies] == [404] * 5
-        stats = (await call(app, "GET", "/v1/dashboard/stats", headers=bob)).json
-        assert (stats["total_content"], stats["recent_content"], stats["generations"]["total"]) == (0, [], 0)
-        listed = (await call(app, "GET", "/v1/content", headers=ann)).json
-        assert [entry["id"] for entry in listed["content"]] == [saved, content["id"]]
-
-    run(scenario)
+    server = bundled(keys=True, limits=OPEN)
+    ann, bob = server.bearer(), server.bearer()
+    server.submit(BODY, ann)
+    content = server.settled("r-1", headers=ann)["content"]
+    saved = server.post("/v1/content/save", {"content": "a"}, ann).json["contentId"]
+    for prefix in ("/v1", "/api"):
+        for user in ({}, {"X-User-ID": "ann"}):
+            asks = {**bob, **user}
+            listed = server.get(f"{prefix}/content", asks).json
+            assert (listed["content"], listed["stats"]["total"]) == ([], 0)
+            assert server.get(f"{prefix}/generate/status/r-1", asks).status == 404
+            for content_id in (content["id"], saved):
+                path = f"{prefix}/content/{content_id}"
+                again = {"content_id": content_id, "section": content["body"].partition("## ")[2].split("\n")[0]}
+                replies = [
+                    server.get(path, asks),
+                    server("PUT", path, {"title": "mine"}, headers=asks),
+                    server("DELETE", path, headers=asks),
+                    server.post(f"{prefix}/content/save", {"id": content_id}, asks),
+                    server.post(f"{prefix}/content/regenerate-section", again, asks),
+                ]
+                assert [reply.status for reply in replies] == [404] * 5
+    stats = server.get("/v1/dashboard/stats", bob).json
+    assert (stats["total_content"], stats["recent_content"], stats["generations"]["total"]) == (0, [], 0)
+    listed = server.get("/v1/content", ann).json
+    assert [entry["id"] for entry in listed["content"]] == [saved, content["id"]]
 
 
-def test_two_keys_may_use_the_same_ids() -> None:
+def test_two_keys_may_use_the_same_ids(bundled: Bundled) -> None:
     """A request id or idempotency key of one account says nothing about that of another: both are done and charged."""
-
-    async def scenario(app: Any, ring: KeyRing) -> None:
-        ann, bob = bearer(ring), bearer(ring)
-        other = {**BODY, "inputs": {"topic": "Winds", "audience": "pilots"}}
-        for headers, body in ((ann, BODY), (bob, other)):
-            sent = {**headers, "Idempotency-Key": "k"}
-            assert (await call(app, "POST", "/v1/generate", body, headers=sent)).status == 202
-        assert (await completed(app, "r-1", ann))["title"] == "Tides"
-        assert (await completed(app, "r-1", bob))["title"] == "Winds"
-        for headers in (ann, bob):
-            assert (await call(app, "GET", "/v1/credits/usage", headers=headers)).json["used"] == 4
-
-    run(scenario)
+    server = bundled(keys=True, limits=OPEN)
+    ann, bob = server.bearer(), server.bearer()
+    other = {**BODY, "inputs": {"topic": "Winds", "audience": "pilots"}}
+    for headers, body in ((ann, BODY), (bob, other)):
+        sent = {**headers, "Idempotency-Key": "k"}
+        assert server.submit(body, sent).status == 202
+    assert server.settled("r-1", headers=ann)["content"]["title"] == "Tides"
+    assert server.settled("r-1", headers=bob)["content"]["title"] == "Winds"
+    for headers in (ann, bob):
+        assert server.get("/v1/credits/usage", headers).json["used"] == 4
 
 
-def test_what_was_made_without_a_key_is_no_keys() -> None:
+def test_what_was_made_without_a_key_is_no_keys(bundled: Bundled) -> None:
     """The account of everyone without keys is one of its own."""
-    store = stores.empty()
-
-    async def before() -> None:
-        app = create_app(store, engine=named("outline"))
-        assert (await call(app, "POST", "/v1/content/save", {"content": "a"})).status == 200
-
-    async def after(app: Any, ring: KeyRing) -> None:
-        assert (await call(app, "GET", "/v1/content", headers=bearer(ring))).json["content"] == []
-
-    asyncio.run(before())
-    run(after, store)
+    server = bundled(keys=True)
+    assert server.post("/v1/content/save", {"content": "a"}).status == 200
+    assert server.get("/v1/content", server.bearer()).json["content"] == []
 
 
-def test_a_user_narrows_inside_a_key() -> None:
+def test_a_user_narrows_inside_a_key(bundled: Bundled) -> None:
     """The same user under another key is another one."""
-
-    async def scenario(app: Any, ring: KeyRing) -> None:
-        key, other = bearer(ring), bearer(ring)
-        for headers in (key, other):
-            for user in ("ann", "bob"):
-                await call(app, "POST", "/v1/content/save", {"title": user}, headers={**headers, "X-User-ID": user})
-        listed = (await call(app, "GET", "/v1/content", headers={**key, "X-User-ID": "ann"})).json
-        assert ([entry["title"] for entry in listed["content"]], listed["stats"]["total"]) == (["ann"], 1)
-        assert (await call(app, "GET", "/v1/content", headers=key)).json["stats"]["total"] == 2
-
-    run(scenario)
+    server = bundled(keys=True, limits=OPEN)
+    key, other = server.bearer(), server.bearer()
+    for headers in (key, other):
+        for user in ("ann", "bob"):
+            server.post("/v1/content/save", {"title": user}, {**headers, "X-User-ID": user})
+    listed = server.get("/v1/content", {**key, "X-User-ID": "ann"}).json
+    assert ([entry["title"] for entry in listed["content"]], listed["stats"]["total"]) == (["ann"], 1)
+    assert server.get("/v1/content", key).json["stats"]["total"] == 2
 
 
-def test_contents_and_charges_come_in_pages() -> None:
+def test_contents_and_charges_come_in_pages(bundled: Bundled) -> None:
     """`page` and `limit` give a part, newest first; without them a thousand contents, a hundred charges."""
-
-    async def scenario(app: Any, ring: KeyRing) -> None:
-        key = bearer(ring)
-        for number in range(5):
-            await call(app, "POST", "/v1/content/save", {"title": f"T{number}"}, headers=key)
-        found = (await call(app, "GET", "/v1/content?page=2&limit=2", headers=key)).json
-        assert [entry["title"] for entry in found["content"]] == ["T2", "T1"]
-        assert (found["page"], found["limit"], found["stats"]["total"]) == (2, 2, 5)
-        first = (await call(app, "GET", "/v1/content", headers=key)).json
-        assert (len(first["content"]), first["page"], first["limit"]) == (5, 1, 1000)
-        for name in ("r-1", "r-2", "r-3"):
-            await call(app, "POST", "/v1/generate", {**BODY, "request_id": name}, headers=key)
-            await completed(app, name, key)
-        newest = (await call(app, "GET", "/v1/credits/history?limit=1", headers=key)).json["transactions"]
-        assert [entry["request_id"] for entry in newest] == ["r-3"]
-        wrong = (await call(app, "GET", "/api/content?page=x", headers=key)).json
-        assert wrong["detail"][0]["loc"] == ["query", "page"]
-
-    run(scenario)
+    server = bundled(keys=True, limits=OPEN)
+    key = server.bearer()
+    for number in range(5):
+        server.post("/v1/content/save", {"title": f"T{number}"}, key)
+    found = server.get("/v1/content?page=2&limit=2", key).json
+    assert [entry["title"] for entry in found["content"]] == ["T2", "T1"]
+    assert (found["page"], found["limit"], found["stats"]["total"]) == (2, 2, 5)
+    first = server.get("/v1/content", key).json
+    assert (len(first["content"]), first["page"], first["limit"]) == (5, 1, 1000)
+    for name in ("r-1", "r-2", "r-3"):
+        server.submit({**BODY, "request_id": name}, key)
+        server.settled(name, headers=key)
+    newest = server.get("/v1/credits/history?limit=1", key).json["transactions"]
+    assert [entry["request_id"] for entry in newest] == ["r-3"]
+    wrong = server.get("/api/content?page=x", key).json
+    assert wrong["detail"][0]["loc"] == ["query", "page"]
 
 
 @pytest.mark.usefixtures("files_only")
@@ -214,39 +157,35 @@ class Watched(SqliteFile):
 
 
 @pytest.mark.usefixtures("files_only")
-def test_no_statement_reads_all_that_was_ever_made() -> None:
+def test_no_statement_reads_all_that_was_ever_made(bundled: Bundled) -> None:
     """Each goes through an index to what it is about: its plan neither scans a table that grows nor sorts it."""
     store = Watched()
     store.seen.clear()
-
-    async def scenario(app: Any, ring: KeyRing) -> None:
-        key = bearer(ring, allowance=100)
-        await call(app, "POST", "/v1/generate", BODY, headers=key)
-        made = await completed(app, "r-1", key)
-        heading = made["body"].partition("## ")[2].split("\n")[0]
-        again = {"content_id": made["id"], "section": heading, "request_id": "r-2"}
-        await call(app, "POST", "/v1/content/regenerate-section", again, headers=key)
-        await completed(app, "r-2", key)
-        await call(app, "POST", "/v1/generate", {**BODY, "inputs": {}, "request_id": "r-3"}, headers=key)
-        while (await call(app, "GET", "/v1/generate/status/r-3", headers=key)).json["status"] != "failed":  # noqa: ASYNC110 - polled, as the API is
-            await asyncio.sleep(0)
-        path = f"/v1/content/{made['id']}"
-        for method, where, body in (
-            ("GET", "/v1/content?page=1&limit=2", None),
-            ("GET", "/v1/content", None),
-            ("GET", "/v1/dashboard/stats", None),
-            ("GET", "/v1/credits/usage", None),
-            ("GET", "/v1/credits/history", None),
-            ("POST", "/v1/content/save", {"content": "a"}),
-            ("PUT", path, {"title": "New"}),
-            ("GET", path, None),
-            ("GET", f"{path}/versions", None),
-            ("GET", f"{path}/versions/1", None),
-            ("DELETE", path, None),
-        ):
-            assert (await call(app, method, where, body, headers={**key, "X-User-ID": "ann"})).status == 200, where
-
-    run(scenario, store)
+    server = bundled(store, keys=True, limits=OPEN)
+    key = server.bearer(allowance=100)
+    server.submit(BODY, key)
+    made = server.settled("r-1", headers=key)["content"]
+    heading = made["body"].partition("## ")[2].split("\n")[0]
+    again = {"content_id": made["id"], "section": heading, "request_id": "r-2"}
+    server.post("/v1/content/regenerate-section", again, key)
+    server.settled("r-2", headers=key)
+    server.submit({**BODY, "inputs": {}, "request_id": "r-3"}, key)
+    assert server.settled("r-3", headers=key)["status"] == "failed"
+    path = f"/v1/content/{made['id']}"
+    for method, where, body in (
+        ("GET", "/v1/content?page=1&limit=2", None),
+        ("GET", "/v1/content", None),
+        ("GET", "/v1/dashboard/stats", None),
+        ("GET", "/v1/credits/usage", None),
+        ("GET", "/v1/credits/history", None),
+        ("POST", "/v1/content/save", {"content": "a"}),
+        ("PUT", path, {"title": "New"}),
+        ("GET", path, None),
+        ("GET", f"{path}/versions", None),
+        ("GET", f"{path}/versions/1", None),
+        ("DELETE", path, None),
+    ):
+        assert server(method, where, body, headers={**key, "X-User-ID": "ann"}).status == 200, where
     seen = {text: values for text, values in store.seen.items() if text.split()[0] in {"SELECT", "UPDATE", "DELETE"}}
     assert len(seen) > 20
     fresh = stores.empty()

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.server import jobs
-from contentops.server.app import create_app
 from contentops.server.contents import ContentChange
-from contentops.server.engines import STAGES, EngineError, WrittenText, named
+from contentops.server.engines import STAGES, EngineError, WrittenText
 from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.runner import AT_ONCE
 from contentops.server.store import Clock, open_store
-from tests.fakes.asgi import Ticks, call, settled
+from tests.fakes.asgi import Ticks, call
 from tests.stores import stores
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from contentops.server.database import Store
     from contentops.server.engines import ReportStage, SectionTask, WritingTask
+    from tests.fakes.asgi import Bundled, InProcess
 
 pytestmark = pytest.mark.usefixtures("over_each_store")
 
@@ -73,91 +74,73 @@ class Scripted:
         return str(self.act())
 
 
-async def turns(count: int = 60) -> None:
+async def turns() -> None:
     """Let every ready task run."""
-    for _ in range(count):
+    for _ in range(60):
         await asyncio.sleep(0)
 
 
-def test_a_job_goes_on_where_it_was_after_a_restart(tmp_path: Path) -> None:
+def stored(store: Store) -> StoredJob:
+    """The job `r`."""
+    found = jobs.find(store, "r")
+    assert found is not None
+    return found
+
+
+def test_a_job_goes_on_where_it_was_after_a_restart(bundled: Bundled, tmp_path: Path) -> None:
     """A closed and reopened store finishes the job; stages done before are not waited for again."""
-    path = tmp_path / "store" / "db.sqlite3"
+    place = stores.at(tmp_path / "store" / "db.sqlite3")
     gate, ticks = Gate(free=3), Ticks()
-
-    async def before() -> None:
-        app = create_app(
-            open_store(stores.at(path)), engine=named("outline"), clock=Clock(sleep=gate.sleep), stage_seconds=5.0
-        )
-        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
-        await turns()
-        found = (await call(app, "GET", "/v1/generate/status/r")).json
-        assert (found["status"], found["stage"], found["progress"]) == ("processing", "writer", 44)
-        assert gate.slept == [5.0] * 4
-        await app.state.close()
-        await app.state.close()
-
-    async def after() -> None:
-        app = create_app(
-            open_store(stores.at(path)), engine=named("outline"), clock=Clock(ticks.now, ticks.sleep), stage_seconds=5.0
-        )
-        first = (await call(app, "GET", "/v1/generate/status/r")).json
-        assert (first["stage"], first["progress"]) == ("writer", 44)
-        done = await settled(app, "r")
-        assert done["content"]["title"] == "Tides"
-        assert ticks.slept == [5.0] * 5
-        assert (await call(app, "GET", "/v1/credits/usage")).json["used"] == 4
-        await app.state.close()
-
-    asyncio.run(before())
-    asyncio.run(after())
+    before = bundled(open_store(place), clock=Clock(sleep=gate.sleep), stage_seconds=5.0)
+    before.submit({**BODY, "request_id": "r"})
+    before.turns()
+    found = before.get("/v1/generate/status/r").json
+    assert (found["status"], found["stage"], found["progress"]) == ("processing", "writer", 44)
+    assert gate.slept == [5.0] * 4
+    before.run(before.app.state.close())
+    before.run(before.app.state.close())
+    after = bundled(open_store(place), clock=Clock(ticks.now, ticks.sleep), stage_seconds=5.0)
+    assert after.settled("r")["content"]["title"] == "Tides"
+    assert ticks.slept == [5.0] * 5
+    assert after.get("/v1/credits/usage").json["used"] == 4
 
 
-def test_a_second_event_loop_takes_the_jobs_over() -> None:
+def test_a_second_event_loop_takes_the_jobs_over(bundled: Bundled) -> None:
     """The same app called from another loop goes on with what the first loop left."""
     gate = Gate(free=2)
-    app = create_app(stores.empty(), engine=named("outline"), clock=Clock(sleep=gate.sleep))
+    server = bundled(clock=Clock(sleep=gate.sleep))
 
     async def first() -> None:
-        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
+        await call(server.app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
         await turns()
 
-    async def second() -> None:
-        gate.free = 99
-        assert (await settled(app, "r"))["status"] == "completed"
-        await app.state.close()
-
     asyncio.run(first())
-    asyncio.run(second())
+    gate.free = 99
+    assert server.settled("r")["status"] == "completed"
 
 
-def test_the_lifespan_resumes_and_closes(tmp_path: Path) -> None:
+def test_the_lifespan_resumes_and_closes(bundled: Bundled, tmp_path: Path) -> None:
     """With a lifespan, unfinished jobs go on before the first request, and the store is closed at the end."""
     store = open_store(stores.at(tmp_path / "db"))
     jobs.submit(store, StoredJob(id="r", request=GenerationRequest(mode="quick"), created_at=1.0))
+    server = bundled(store, engine=Scripted(lambda: WrittenText(title="T", body="b")))
 
-    async def main() -> None:
-        app = create_app(store, engine=Scripted(lambda: WrittenText(title="T", body="b")))
-        async with app.router.lifespan_context(app):
+    async def life() -> None:
+        async with server.app.router.lifespan_context(server.app):
             await turns()
-            found = jobs.find(store, "r")
-            assert found is not None
+            found = stored(store)
             assert (found.status, found.title, found.body) == ("completed", "T", "b")
-        assert (await call(app, "GET", "/v1/content")).status == 503
 
-    asyncio.run(main())
+    server.run(life())
+    assert server.get("/v1/content").status == 503
 
 
-def test_closing_in_another_loop_gives_the_store_back() -> None:
+def test_closing_in_another_loop_gives_the_store_back(bundled: Bundled) -> None:
     """Close works where the runner's own loop is gone, and a closed app starts nothing."""
-    store = stores.empty()
-    app = create_app(store, engine=named("outline"), clock=Clock(sleep=Gate(free=0).sleep))
-
-    async def first() -> None:
-        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
-        await turns()
-
-    asyncio.run(first())
-    asyncio.run(app.state.close())
+    server = bundled(clock=Clock(sleep=Gate(free=0).sleep))
+    server.submit({**BODY, "request_id": "r"})
+    server.turns()
+    asyncio.run(server.app.state.close())
     asyncio.run(turns())
 
 
@@ -175,9 +158,7 @@ def test_two_living_runners_never_work_on_the_same_job(tmp_path: Path) -> None:
         first.release()
         assert jobs.claim(store, 1, second) is not None
         jobs.release(store, 1, first.id)
-        found = jobs.find(store, "r")
-        assert found is not None
-        assert found.runner == second.id
+        assert stored(store).runner == second.id
         second.release()
         assert jobs.claim(store, 99, second) is None
 
@@ -201,143 +182,107 @@ def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path) -> None:
     assert ended.returncode == -9, ended.stderr
     with open_store(stores.at(path)) as store:
         mine = store.runner_lock()
-        left = jobs.find(store, "r")
-        assert left is not None
-        assert left.runner != mine.id
+        assert stored(store).runner != mine.id
         assert jobs.claim(store, 1, mine) is not None
         assert not list((tmp_path / "db.runners").iterdir())
-
-
-@pytest.mark.parametrize(
-    ("act", "error"),
-    [
-        pytest.param(lambda: {"a": 1}["x"], "internal error in engine `scripted`", id="bug"),
-        pytest.param(lambda: open("/nonexistent"), "internal error in engine `scripted`", id="os-error"),  # noqa: SIM115, PTH123
-        pytest.param(lambda: _raise(EngineError("the model said no")), "the model said no", id="refusal"),
-    ],
-)
-def test_a_failing_engine_fails_the_job(act: Any, error: str) -> None:
-    """An engine's own words reach the client, what went wrong inside it does not; nothing is charged."""
-
-    async def main() -> None:
-        app = create_app(stores.empty(), engine=Scripted(act))
-        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
-        assert (await settled(app, "r"))["error"] == error
-        assert (await call(app, "GET", "/v1/credits/usage")).json["used"] == 0
-        await app.state.close()
-
-    asyncio.run(main())
 
 
 def _raise(error: Exception) -> None:
     raise error
 
 
-def test_a_broken_model_text_is_made_storable() -> None:
+@pytest.mark.parametrize(
+    ("act", "error"),
+    [
+        pytest.param(lambda: {"a": 1}["x"], "internal error in engine `scripted`", id="bug"),
+        pytest.param(lambda: _raise(OSError("gone")), "internal error in engine `scripted`", id="os-error"),
+        pytest.param(lambda: _raise(EngineError("the model said no")), "the model said no", id="refusal"),
+    ],
+)
+def test_a_failing_engine_fails_the_job(bundled: Bundled, act: Any, error: str) -> None:
+    """An engine's own words reach the client, what went wrong inside it does not; nothing is charged."""
+    server = bundled(engine=Scripted(act))
+    server.submit({**BODY, "request_id": "r"})
+    assert server.settled("r")["error"] == error
+    assert server.get("/v1/credits/usage").json["used"] == 0
+
+
+def test_a_broken_model_text_is_made_storable(bundled: Bundled) -> None:
     """Half a character pair in an engine's answer becomes a question mark."""
-
-    async def main() -> None:
-        app = create_app(stores.empty(), engine=Scripted(lambda: WrittenText(title="a\ud800", body="b\udfff\x00")))
-        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
-        content = (await settled(app, "r"))["content"]
-        # PostgreSQL stores no NUL.
-        assert (content["title"], content["body"].replace("\ufffd", "\x00")) == ("a?", "b?\x00")
-        await app.state.close()
-
-    asyncio.run(main())
+    server = bundled(engine=Scripted(lambda: WrittenText(title="a\ud800", body="b\udfff\x00")))
+    server.submit({**BODY, "request_id": "r"})
+    content = server.settled("r")["content"]
+    # PostgreSQL stores no NUL.
+    assert (content["title"], content["body"].replace("\ufffd", "\x00")) == ("a?", "b?\x00")
 
 
-def test_every_stage_is_reported_in_order() -> None:
+def test_every_stage_is_reported_in_order(bundled: Bundled) -> None:
     """A standard job passes the eight stages; progress never falls; quick ones have three."""
     engine, seen = Scripted(lambda: WrittenText(title="T", body="b")), []
+    server = bundled(engine=engine)
 
-    async def main() -> None:
-        app = create_app(stores.empty(), engine=engine)
-        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
-        while (found := (await call(app, "GET", "/v1/generate/status/r")).json)["status"] != "completed":
+    async def polled() -> None:
+        await call(server.app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
+        while (found := (await call(server.app, "GET", "/v1/generate/status/r")).json)["status"] != "completed":
             seen.append((found.get("stage", ""), found["progress"]))
             await asyncio.sleep(0)
-        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "q", "generation_mode": "quick"})
-        await settled(app, "q")
-        await app.state.close()
 
-    asyncio.run(main())
+    server.run(polled())
+    server.submit({**BODY, "request_id": "q", "generation_mode": "quick"})
+    server.settled("q")
     assert engine.reported == [*STAGES, "planner", "writer", "formatter"]
     assert [stage for stage, _ in seen][1:] == list(STAGES)
     assert seen == sorted(seen, key=lambda entry: entry[1])
 
 
-def test_a_section_that_vanished_fails_the_job() -> None:
+def test_a_section_that_vanished_fails_the_job(bundled: Bundled) -> None:
     """If the section or the content is gone when the text is ready, nothing is overwritten."""
-    store = stores.empty()
+    server = bundled(engine=Scripted(lambda: "new"))
+    saved = server.post("/v1/content/save", {"content": "## A\n\nold"}).json["contentId"]
 
-    async def main() -> None:
-        app = create_app(store, engine=Scripted(lambda: "new"))
-        saved = (await call(app, "POST", "/v1/content/save", {"content": "## A\n\nold"})).json["contentId"]
-        for number, change in enumerate(("PUT", "DELETE")):
-            ask = {"content_id": saved, "section": "A", "request_id": f"s{number}"}
-            await call(app, "POST", "/v1/content/regenerate-section", ask)
-            await call(app, change, f"/v1/content/{saved}", {"content": "## B\n"})
-            found = await settled(app, f"s{number}")
-            assert found["error"] == f"content `{saved}` has no section `A` any more"
-            await call(app, "POST", "/v1/content/save", {"id": saved, "content": "## A\n\nold"})
-        await app.state.close()
+    async def changed(ask: dict[str, str], method: str) -> None:
+        await call(server.app, "POST", "/v1/content/regenerate-section", ask)
+        await call(server.app, method, f"/v1/content/{saved}", {"content": "## B\n"})
 
-    asyncio.run(main())
+    for number, method in enumerate(("PUT", "DELETE")):
+        server.run(changed({"content_id": saved, "section": "A", "request_id": f"s{number}"}, method))
+        assert server.settled(f"s{number}")["error"] == f"content `{saved}` has no section `A` any more"
+        server.post("/v1/content/save", {"id": saved, "content": "## A\n\nold"})
 
 
 @pytest.mark.usefixtures("files_only")
-def test_a_busy_store_puts_a_job_aside(tmp_path: Path) -> None:
-    """While another program holds the file, a job is put aside; the next status request starts it again."""
-
-    @dataclass
-    class Blocking:
-        """Holds the store's runner folder as a file, so that the runner cannot announce itself."""
-
-        path: Path
-
-    blocker = Blocking(tmp_path / "db.runners")
-    blocker.path.write_text("in the way")
-
-    async def main() -> None:
-        app = create_app(open_store(stores.at(tmp_path / "db")), engine=named("outline"))
-        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
-        await turns()
-        assert (await call(app, "GET", "/v1/generate/status/r")).json["status"] == "pending"
-        blocker.path.unlink()
-        assert (await settled(app, "r"))["status"] == "completed"
-        await app.state.close()
-
-    asyncio.run(main())
+def test_a_busy_store_puts_a_job_aside(bundled: Bundled, tmp_path: Path) -> None:
+    """While the runner cannot announce itself, a job is put aside; the next status request starts it again."""
+    in_the_way = tmp_path / "db.runners"
+    in_the_way.write_text("a file where the folder of runners should be")
+    server = bundled(open_store(stores.at(tmp_path / "db")))
+    server.submit({**BODY, "request_id": "r"})
+    server.turns()
+    assert server.get("/v1/generate/status/r").json["status"] == "pending"
+    in_the_way.unlink()
+    assert server.settled("r")["status"] == "completed"
 
 
-def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(tmp_path: Path) -> None:
+def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(bundled: Bundled, tmp_path: Path) -> None:
     """The text could not be stored, so the job is neither completed nor failed: the next start does it again."""
-    path = tmp_path / "db"
-    store = open_store(stores.at(path))
+    place = stores.at(tmp_path / "db")
+    store = open_store(place)
 
     def unplug() -> WrittenText:
         store.close()
         return WrittenText(title="T", body="b")
 
-    async def main(app: Any) -> None:
-        await call(app, "GET", "/v1/content")
-        await turns()
-        await app.state.close()
-
     jobs.submit(store, StoredJob(id="r", request=GenerationRequest(mode="quick"), created_at=1.0))
-    asyncio.run(main(create_app(store, engine=Scripted(unplug))))
-    with open_store(stores.at(path)) as again:
-        left = jobs.find(again, "r")
-        assert left is not None
-        assert (left.status, left.stage) == ("processing", "formatter")
-    asyncio.run(
-        main(create_app(open_store(stores.at(path)), engine=Scripted(lambda: WrittenText(title="T", body="b"))))
-    )
-    with open_store(stores.at(path)) as again:
-        left = jobs.find(again, "r")
-        assert left is not None
-        assert (left.status, left.title) == ("completed", "T")
+    first = bundled(store, engine=Scripted(unplug))
+    first.get("/v1/content")
+    first.turns()
+    first.run(first.app.state.close())
+    with open_store(place) as again:
+        assert (stored(again).status, stored(again).stage) == ("processing", "formatter")
+    second = bundled(open_store(place), engine=Scripted(lambda: WrittenText(title="T", body="b")))
+    second.get("/v1/content")
+    second.turns()
+    assert (stored(second.store).status, stored(second.store).title) == ("completed", "T")
 
 
 def test_a_job_is_finished_once() -> None:
@@ -349,8 +294,7 @@ def test_a_job_is_finished_once() -> None:
         jobs.fail(store, job, "late", 4.0)
         with pytest.raises(jobs.JobLostError):
             jobs.advance(store, job, "planner", 100)
-        found = jobs.find(store, "r")
-        assert found is not None
+        found = stored(store)
         assert (found.status, found.title, found.error, found.finished_at) == ("completed", "A", "", 2.0)
         assert len(store.rows("SELECT 1 FROM contents")) == len(store.rows("SELECT 1 FROM charges")) == 1
 
@@ -378,52 +322,38 @@ def test_a_runner_whose_job_was_given_away_writes_nothing(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("at", ["stage", "text"])
-def test_a_job_that_is_given_away_while_it_is_written_is_done_once(at: str) -> None:
+def test_a_job_that_is_given_away_while_it_is_written_is_done_once(bundled: Bundled, at: str) -> None:
     """Whoever has it no longer says nothing of it, whether a stage begins or the text is there; the next one does it."""
-    store, given = stores.empty(), list[str]()
+    store, given, texts = stores.empty(), list[str](), list[str]()
 
-    def give_away() -> None:
-        if not given:
+    def give_away(when: str) -> None:
+        if at == when and not given:
             given.append("away")
             store.run("UPDATE jobs SET runner = 'another'")
 
     async def sleep(_: float) -> None:
         await asyncio.sleep(0)
-        if at == "stage":
-            give_away()
+        give_away("stage")
 
     def write() -> WrittenText:
-        if at == "text":
-            give_away()
+        give_away("text")
         texts.append(f"T{len(texts)}")
         return WrittenText(title=texts[-1], body="b")
 
-    async def main() -> None:
-        app = create_app(store, engine=Scripted(write), clock=Clock(sleep=sleep))
-        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
-        while (found := (await call(app, "GET", "/v1/generate/status/r")).json)["status"] != "completed":  # noqa: ASYNC110 - polled, as the API is
-            await asyncio.sleep(0.001)
-        assert found["content"]["title"] == texts[-1]
-        assert len(store.rows("SELECT 1 FROM contents")) == len(store.rows("SELECT 1 FROM charges")) == 1
-        await app.state.close()
-
-    texts: list[str] = []
-    asyncio.run(main())
+    server = bundled(store, engine=Scripted(write), clock=Clock(sleep=sleep))
+    server.submit({**BODY, "request_id": "r"})
+    while (found := server.get("/v1/generate/status/r").json)["status"] != "completed":
+        server.run(asyncio.sleep(0.001))
+    assert found["content"]["title"] == texts[-1]
+    assert len(store.rows("SELECT 1 FROM contents")) == len(store.rows("SELECT 1 FROM charges")) == 1
     assert len(texts) == (2 if at == "text" else 1)
 
 
-def test_many_jobs_wait_for_room_and_all_finish() -> None:
+def test_many_jobs_wait_for_room_and_all_finish(server: InProcess) -> None:
     """More jobs than are worked on at once all end, each with its own content."""
-
-    async def main() -> None:
-        app = create_app(stores.empty(), engine=named("outline"))
-        count = AT_ONCE + 20
-        for number in range(count):
-            body = {**BODY, "request_id": f"r{number}", "generation_mode": "quick"}
-            await call(app, "POST", "/v1/generate", body)
-        for number in range(count):
-            await settled(app, f"r{number}")
-        assert (await call(app, "GET", "/v1/content")).json["stats"]["total"] == count
-        await app.state.close()
-
-    asyncio.run(main())
+    names = [f"r{number}" for number in range(AT_ONCE + 20)]
+    for name in names:
+        server.submit({**BODY, "request_id": name, "generation_mode": "quick"})
+    for name in names:
+        server.settled(name)
+    assert server.get("/v1/content").json["stats"]["total"] == len(names)

@@ -15,17 +15,15 @@ from starlette.exceptions import HTTPException
 
 from contentops.server import accounts, contents, jobs
 from contentops.server.accounts import WINDOW, AccountLimits, ApiKey, KeyRefusedError, KeyRing, RequestWindow
-from contentops.server.app import create_app
-from contentops.server.engines import named
 from contentops.server.store import Clock, open_store
 from contentops.server.tables import VERSION
-from tests.fakes.asgi import call
+from tests.fakes.asgi import holding
 from tests.stores import stores
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from tests.fakes.asgi import Bundled, InProcess, Reply
     from tests.running import Run
 
 pytestmark = pytest.mark.usefixtures("over_each_store")
@@ -48,95 +46,47 @@ class Hand:
         return self.at
 
 
-def run(
-    scenario: Callable[[Any, KeyRing, Hand], Awaitable[None]],
-    limits: AccountLimits | None = None,
-    *,
-    keys: bool = True,
-    stage_seconds: float = 0.0,
-) -> None:
-    """Run a scenario against a fresh app; a stage time keeps jobs under way."""
-    hand, store = Hand(), stores.empty()
-    ring = KeyRing(store, clock=Clock(now=hand.now))
-
-    async def sleep(seconds: float) -> None:
-        await (asyncio.Event().wait() if seconds else asyncio.sleep(0))
-
-    async def main() -> None:
-        app = create_app(
-            store,
-            engine=named("outline"),
-            keys=ring if keys else None,
-            clock=Clock(now=hand.now, sleep=sleep),
-            stage_seconds=stage_seconds,
-            limits=limits,
-        )
-        await scenario(app, ring, hand)
-        await app.state.close()
-
-    asyncio.run(main())
-
-
-def bearer(key: str) -> dict[str, str]:
-    """The header that carries a key."""
-    return {"Authorization": f"Bearer {key}"}
-
-
 # --- requests in a minute --------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("files_only")
-def test_the_eleventh_request_in_a_minute_is_refused_in_both_shapes() -> None:
+def test_the_eleventh_request_in_a_minute_is_refused_in_both_shapes(bundled: Bundled) -> None:
     """Where keys are asked for the documented limit holds, with the time to wait; a minute later it goes on."""
-
-    async def scenario(app: Any, ring: KeyRing, hand: Hand) -> None:
-        headers = bearer(ring.create_key("professional"))
-        for number in range(10):
-            hand.at += 1
-            assert (await call(app, "GET", "/v1/content", headers=headers)).status == 200, number
-        refused = await call(app, "GET", "/v1/content", headers=headers)
-        assert (refused.status, refused.headers["retry-after"]) == (429, "51")
-        message = "Rate limit exceeded: 10 per 1 minute"
-        assert refused.json == {"error": {"code": "rate_limit_exceeded", "message": message}}
-        assert (await call(app, "GET", "/api/content", headers=headers)).json == {"error": message}
-        assert (await call(app, "GET", "/v1/health", headers=headers)).status == 200
-        assert (await call(app, "GET", "/v1/content", headers=bearer("wrong"))).status == 401
-        other = bearer(ring.create_key("enterprise"))
-        assert (await call(app, "GET", "/v1/content", headers=other)).status == 200
-        hand.at += 51
-        assert (await call(app, "GET", "/v1/content", headers=headers)).status == 200
-        assert (await call(app, "GET", "/v1/content", headers=headers)).status == 429
-
-    run(scenario)
+    hand = Hand()
+    server = bundled(keys=True, clock=Clock(now=hand.now))
+    headers = server.bearer()
+    for number in range(10):
+        hand.at += 1
+        assert server.get("/v1/content", headers).status == 200, number
+    refused = server.get("/v1/content", headers)
+    assert (refused.status, refused.headers["retry-after"]) == (429, "51")
+    message = "Rate limit exceeded: 10 per 1 minute"
+    assert refused.json == {"error": {"code": "rate_limit_exceeded", "message": message}}
+    assert server.get("/api/content", headers).json == {"error": message}
+    assert server.get("/v1/health", headers).status == 200
+    assert server.get("/v1/content", {"Authorization": "Bearer wrong"}).status == 401
+    other = server.bearer("enterprise")
+    assert server.get("/v1/content", other).status == 200
+    hand.at += 51
+    assert server.get("/v1/content", headers).status == 200
+    assert server.get("/v1/content", headers).status == 429
 
 
-def test_without_keys_everyone_is_one_account_and_nothing_is_limited_unless_asked() -> None:
+def test_without_keys_everyone_is_one_account_and_nothing_is_limited_unless_asked(bundled: Bundled) -> None:
     """In process and on loopback no limit is in the way; one that is asked for counts all requests together."""
-
-    async def free(app: Any, _ring: KeyRing, _hand: Hand) -> None:
-        assert {(await call(app, "GET", "/v1/content")).status for _ in range(50)} == {200}
-
-    async def tight(app: Any, _ring: KeyRing, _hand: Hand) -> None:
-        statuses = [
-            (await call(app, "GET", "/v1/content", headers={"X-User-ID": user})).status for user in ("a", "b", "c")
-        ]
-        assert statuses == [200, 200, 429]
-
-    run(free, keys=False)
-    run(free, keys=True)
-    run(tight, AccountLimits(requests_per_minute=2), keys=False)
+    for server in (bundled(), bundled(keys=True)):
+        assert {server.get("/v1/content").status for _ in range(50)} == {200}
+    tight = bundled(limits=AccountLimits(requests_per_minute=2))
+    assert [tight.get("/v1/content", {"X-User-ID": user}).status for user in ("a", "b", "c")] == [200, 200, 429]
 
 
 @pytest.mark.parametrize("free", [True, False])
-def test_polls_count_unless_they_are_free(free: bool) -> None:
+def test_polls_count_unless_they_are_free(bundled: Bundled, free: bool) -> None:
     """Whether asking for a job's status uses up requests is a choice."""
-
-    async def scenario(app: Any, _ring: KeyRing, _hand: Hand) -> None:
-        statuses = [(await call(app, "GET", "/v1/generate/status/x")).status for _ in range(3)]
-        assert statuses == ([404] * 3 if free else [404, 429, 429])
-        assert (await call(app, "GET", "/v1/content")).status == (200 if free else 429)
-
-    run(scenario, AccountLimits(requests_per_minute=1, free_polls=free), keys=False)
+    server = bundled(limits=AccountLimits(requests_per_minute=1, free_polls=free))
+    statuses = [server.get("/v1/generate/status/x").status for _ in range(3)]
+    assert statuses == ([404] * 3 if free else [404, 429, 429])
+    assert server.get("/v1/content").status == (200 if free else 429)
 
 
 @pytest.mark.usefixtures("files_only")
@@ -176,115 +126,89 @@ def test_a_clock_that_is_set_back_locks_no_one_out() -> None:
 # --- jobs under way --------------------------------------------------------------------------------------------
 
 
-def test_a_cap_on_jobs_under_way() -> None:
+def test_a_cap_on_jobs_under_way(bundled: Bundled) -> None:
     """One more than the cap is turned away for now; a repeated submit is none, and other accounts have their own."""
-
-    async def scenario(app: Any, ring: KeyRing, _hand: Hand) -> None:
-        headers = bearer(ring.create_key("professional"))
-        for name in ("r-1", "r-2", "r-1"):
-            taken = await call(app, "POST", "/v1/generate", {**BODY, "request_id": name}, headers=headers)
-            assert taken.status == 202
-        refused = await call(app, "POST", "/v1/generate", BODY, headers=headers)
-        assert (refused.status, refused.headers["retry-after"]) == (429, "5")
-        assert refused.json["error"]["message"] == "Too many active generations: 2 at a time"
-        other = bearer(ring.create_key("professional"))
-        assert (await call(app, "POST", "/v1/generate", BODY, headers=other)).status == 202
-
-    run(scenario, AccountLimits(max_active=2), stage_seconds=1.0)
+    server = bundled(keys=True, clock=holding(asyncio.Event()), limits=AccountLimits(max_active=2))
+    headers = server.bearer()
+    for name in ("r-1", "r-2", "r-1"):
+        taken = server.submit({**BODY, "request_id": name}, headers)
+        assert taken.status == 202
+    refused = server.submit(BODY, headers)
+    assert (refused.status, refused.headers["retry-after"]) == (429, "5")
+    assert refused.json["error"]["message"] == "Too many active generations: 2 at a time"
+    other = server.bearer()
+    assert server.submit(BODY, other).status == 202
 
 
 # --- credits and plans -----------------------------------------------------------------------------------------
 
 
-def test_an_allowance_is_never_overdrawn() -> None:
+def test_an_allowance_is_never_overdrawn(bundled: Bundled) -> None:
     """Jobs under way are set aside; a failed one gives its credits back; a repetition is never refused."""
+    opened = asyncio.Event()
+    server = bundled(keys=True, clock=holding(opened), limits=AccountLimits(requests_per_minute=0))
+    headers = server.bearer(allowance=9)
 
-    async def scenario(app: Any, ring: KeyRing, _hand: Hand) -> None:
-        headers = bearer(ring.create_key("professional", allowance=9))
+    def submit(name: str, **change: Any) -> Reply:
+        return server.submit({**BODY, "request_id": name, **change}, headers)
 
-        async def submit(name: str, **change: Any) -> Any:
-            return await call(app, "POST", "/v1/generate", {**BODY, "request_id": name, **change}, headers=headers)
-
-        assert (await submit("r-1")).status == 202
-        assert (await submit("r-2", inputs={})).status == 202
-        usage = (await call(app, "GET", "/v1/credits/usage", headers=headers)).json
-        assert usage == {
-            "plan": "professional",
-            "allowance": 9,
-            "reserved": 8,
-            "balance": 1,
-            "used": 0,
-            "generations": 0,
-            "by_mode": {},
-        }
-        refused = await submit("r-3")
-        assert (refused.status, refused.json["error"]) == (
-            402,
-            {"code": "insufficient_credits", "message": "Insufficient credits: 4 required, 1 available"},
-        )
-        under_api = await call(app, "POST", "/api/generate", BODY, headers=headers)
-        assert under_api.json == {"detail": "Insufficient credits: 4 required, 1 available"}
-        assert (await submit("r-1")).status == 202
-        left = await rested(app, headers)
-        assert (left["used"], left["balance"], left["by_mode"]) == (
-            4,
-            5,
-            {"standard": {"generations": 1, "credits": 4}},
-        )
-        assert (await submit("r-3")).status == 202
-
-    run(scenario, AccountLimits(requests_per_minute=0))
+    assert submit("r-1").status == submit("r-2", inputs={}).status == 202
+    found = {"plan": "professional", "allowance": 9, "reserved": 8, "balance": 1, "used": 0, "generations": 0}
+    assert server.get("/v1/credits/usage", headers).json == {**found, "by_mode": {}}
+    message = "Insufficient credits: 4 required, 1 available"
+    refused = submit("r-3")
+    assert (refused.status, refused.json) == (402, {"error": {"code": "insufficient_credits", "message": message}})
+    assert server.post("/api/generate", BODY, headers).json == {"detail": message}
+    assert submit("r-1").status == 202
+    opened.set()
+    left = rested(server, headers)
+    by_mode = {"standard": {"generations": 1, "credits": 4}}
+    assert (left["used"], left["balance"], left["by_mode"]) == (4, 5, by_mode)
+    assert submit("r-3").status == 202
 
 
-async def rested(app: Any, headers: dict[str, str]) -> Any:
+def rested(server: InProcess, headers: dict[str, str]) -> Any:
     """The usage of a key once none of its jobs is under way."""
     for _ in range(500):
-        found = (await call(app, "GET", "/v1/credits/usage", headers=headers)).json
+        found = server.get("/v1/credits/usage", headers).json
         if not found["reserved"]:
             return found
-        await asyncio.sleep(0)
     message = "jobs do not end"
     raise AssertionError(message)
 
 
-def test_each_key_sees_its_own_numbers() -> None:
+def test_each_key_sees_its_own_numbers(bundled: Bundled) -> None:
     """Usage, history and dashboard of a key hold what it was charged, without a limit as null."""
-
-    async def scenario(app: Any, ring: KeyRing, _hand: Hand) -> None:
-        one, two = bearer(ring.create_key("professional")), bearer(ring.create_key("enterprise", allowance=50))
-        await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r-1"}, headers=one)
-        assert (await rested(app, one))["used"] == 4
-        history = (await call(app, "GET", "/api/credits/history", headers=one)).json["transactions"]
-        assert [entry["request_id"] for entry in history] == ["r-1"]
-        assert (await call(app, "GET", "/api/credits/history", headers=two)).json == {"transactions": []}
-        usage = (await call(app, "GET", "/v1/dashboard/stats", headers=one)).json["credits"]
-        assert (usage["plan"], usage["allowance"], usage["balance"]) == ("professional", None, None)
-        assert (await call(app, "GET", "/v1/credits/usage", headers=two)).json["balance"] == 50
-
-    run(scenario, AccountLimits(requests_per_minute=0))
+    server = bundled(keys=True, limits=AccountLimits(requests_per_minute=0))
+    one, two = server.bearer(), server.bearer("enterprise", allowance=50)
+    server.submit({**BODY, "request_id": "r-1"}, one)
+    assert rested(server, one)["used"] == 4
+    history = server.get("/api/credits/history", one).json["transactions"]
+    assert [entry["request_id"] for entry in history] == ["r-1"]
+    assert server.get("/api/credits/history", two).json == {"transactions": []}
+    usage = server.get("/v1/dashboard/stats", one).json["credits"]
+    assert (usage["plan"], usage["allowance"], usage["balance"]) == ("professional", None, None)
+    assert server.get("/v1/credits/usage", two).json["balance"] == 50
 
 
-def test_plans_gate_access_and_modes() -> None:
+def test_plans_gate_access_and_modes(bundled: Bundled) -> None:
     """A key is refused with 403 for a mode it may not ask for, and altogether once its plan has no API access."""
-
-    async def scenario(app: Any, ring: KeyRing, _hand: Hand) -> None:
-        headers = bearer(ring.create_key("professional", modes=["standard", "quick"]))
-        wanted = {**BODY, "generation_mode": "premium"}
-        gated = await call(app, "POST", "/v1/generate", wanted, headers=headers)
-        assert (gated.status, gated.json["error"]["message"]) == (
-            403,
-            "Your plan does not include the premium pipeline",
-        )
-        assert (await call(app, "POST", "/v1/generate", BODY, headers=headers)).status == 202
-        (key,) = ring.issued()
-        assert key.modes == ("quick", "standard")
-        ring.change(replace(key, plan="starter"))
-        closed = await call(app, "GET", "/api/content", headers=headers)
-        assert (closed.status, closed.json) == (403, {"detail": "The plan `starter` does not include API access"})
-        ring.change(replace(key, plan="enterprise", modes=()))
-        assert (await call(app, "POST", "/v1/generate", wanted, headers=headers)).status == 202
-
-    run(scenario)
+    server = bundled(keys=True)
+    headers = server.bearer(modes=["standard", "quick"])
+    wanted = {**BODY, "generation_mode": "premium"}
+    gated = server.submit(wanted, headers)
+    assert (gated.status, gated.json["error"]["message"]) == (
+        403,
+        "Your plan does not include the premium pipeline",
+    )
+    assert server.submit(BODY, headers).status == 202
+    (key,) = server.keys.issued()
+    assert key.modes == ("quick", "standard")
+    server.keys.change(replace(key, plan="starter"))
+    closed = server.get("/api/content", headers)
+    assert (closed.status, closed.json) == (403, {"detail": "The plan `starter` does not include API access"})
+    server.keys.change(replace(key, plan="enterprise", modes=()))
+    assert server.submit(wanted, headers).status == 202
 
 
 def test_a_lowered_allowance_leaves_nothing_and_owes_nothing() -> None:

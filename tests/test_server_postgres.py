@@ -14,18 +14,16 @@ import pytest
 
 from contentops.server import accounts, contents, jobs
 from contentops.server.accounts import AccountLimits, KeyRing
-from contentops.server.app import create_app
 from contentops.server.database import StoreError, StoreUnavailableError
-from contentops.server.engines import named
 from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.postgres import PostgresSession, SessionLock, StatementWatch
 from contentops.server.runner import AT_ONCE
 from contentops.server.store import open_store
-from tests.fakes.asgi import Reply, call, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from tests.fakes.asgi import Bundled, InProcess, Reply
     from tests.running import Run
 
 INPUTS = {"topic": "Tides", "audience": "sailors"}
@@ -45,17 +43,13 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-async def replied(
-    app: Any, method: str, path: str, done: Callable[[Reply], bool], *, body: Mapping[str, Any] | None = None
-) -> Reply:
-    """The first reply that is what is waited for."""
+def replied(server: InProcess, path: str, done: Callable[[Reply], bool], body: Any = None) -> Reply:
+    """The first reply that is what is waited for, to a GET or to the POST of a body."""
     give_up = time.monotonic() + PATIENCE
-    while True:
-        reply = await call(app, method, path, body)
-        if done(reply):
-            return reply
+    while not done(reply := server("GET" if body is None else "POST", path, body)):
         assert time.monotonic() < give_up
-        await asyncio.sleep(0.01)
+        server.run(asyncio.sleep(0.01))
+    return reply
 
 
 def tell(address: str, *statements: str) -> list[Any]:
@@ -349,32 +343,29 @@ def test_a_statement_that_does_not_end_ends_its_connection(database: str) -> Non
     watch.stop()
 
 
-def test_a_lost_connection_is_told_and_mended(postgres: str, database: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_lost_connection_is_told_and_mended(
+    bundled: Bundled, postgres: str, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Requests get 503 and when to ask again, in both shapes, without a word of the database; then all goes on."""
-
-    async def main() -> None:
-        app = create_app(open_store(database), engine=named("outline"))
-        assert (await call(app, "POST", "/v1/generate", {**BODY, "request_id": "r1"})).status == 202
-        assert (await settled(app, "r1"))["status"] == "completed"
-        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-        tell(database, f"{others} AND pid <> pg_backend_pid()")
-        name = database.rpartition("/")[2]
-        tell(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        for prefix in ("/v1", "/api"):
-            lost = await call(app, "POST", f"{prefix}/generate", {**BODY, "request_id": "r2"})
-            assert (lost.status, lost.headers["retry-after"]) == (503, "1")
-            assert b"postgres" not in lost.raw
-        assert (await call(app, "GET", "/health")).status == 503
-        with caplog.at_level("DEBUG", "contentops.server.runner"):
-            await replied(app, "GET", "/health", lambda _: "no jobs are taken up" in caplog.text)
-        tell(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        body = {**BODY, "request_id": "r2"}
-        await replied(app, "POST", "/v1/generate", lambda reply: reply.status == 202, body=body)
-        assert (await settled(app, "r2"))["status"] == "completed"
-        assert (await call(app, "GET", "/v1/credits/usage")).json["generations"] == 2
-        await app.state.close()
-
-    asyncio.run(main())
+    server = bundled(open_store(database))
+    assert server.submit({**BODY, "request_id": "r1"}).status == 202
+    assert server.settled("r1")["status"] == "completed"
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+    tell(database, f"{others} AND pid <> pg_backend_pid()")
+    name = database.rpartition("/")[2]
+    tell(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    body = {**BODY, "request_id": "r2"}
+    for prefix in ("/v1", "/api"):
+        lost = server.post(f"{prefix}/generate", body)
+        assert (lost.status, lost.headers["retry-after"]) == (503, "1")
+        assert b"postgres" not in lost.raw
+    assert server.get("/health").status == 503
+    with caplog.at_level("DEBUG", "contentops.server.runner"):
+        replied(server, "/health", lambda _: "no jobs are taken up" in caplog.text)
+    tell(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    replied(server, "/v1/generate", lambda reply: reply.status == 202, body)
+    assert server.settled("r2")["status"] == "completed"
+    assert server.get("/v1/credits/usage").json["generations"] == 2
 
 
 # --- hostile rows --------------------------------------------------------------------------------------------------
@@ -383,60 +374,47 @@ def test_a_lost_connection_is_told_and_mended(postgres: str, database: str, capl
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE contentops_server.jobs SET request = '{' WHERE id = 'bad'",
-        "UPDATE contentops_server.jobs SET request = '[]' WHERE id = 'bad'",
-        "UPDATE contentops_server.jobs SET request = '{\"mode\": \"free\"}' WHERE id = 'bad'",
-        "UPDATE contentops_server.jobs SET request = '{\"mode\": 3}' WHERE id = 'bad'",
-        "UPDATE contentops_server.jobs SET request = repeat('[', 100000) WHERE id = 'bad'",
-        "UPDATE contentops_server.jobs SET status = 'hacked' WHERE id = 'bad'",
-        "UPDATE contentops_server.jobs SET finished_at = 'NaN', status = 'failed' WHERE id = 'bad'",
-        "UPDATE contentops_server.jobs SET created_at = 'Infinity' WHERE id = 'bad'",
+        "request = '{'",
+        "request = '[]'",
+        'request = \'{"mode": "free"}\'',
+        "request = '{\"mode\": 3}'",
+        "request = repeat('[', 100000)",
+        "status = 'hacked'",
+        "finished_at = 'NaN', status = 'failed'",
+        "created_at = 'Infinity'",
     ],
 )
-def test_a_job_that_another_program_wrote_stops_no_one(database: str, change: str) -> None:
+def test_a_job_that_another_program_wrote_stops_no_one(bundled: Bundled, database: str, change: str) -> None:
     """It is given up or told about, never a traceback, and the other jobs are done."""
     with open_store(database) as store:
         for name in ("bad", "good"):
             asked = GenerationRequest(template="blog_article_generator", mode="quick", inputs=INPUTS)
             jobs.submit(store, StoredJob(id=name, request=asked, created_at=1.0))
-        tell(database, change)
-
-    async def main() -> None:
-        app = create_app(open_store(database), engine=named("outline"))
-        await replied(app, "GET", "/v1/generate/status/good", lambda reply: reply.json["status"] == "completed")
-        found = await call(app, "GET", "/v1/generate/status/bad")
-        assert found.status in {200, 500}
-        assert found.status == 200 or "table `jobs`" in found.json["error"]["message"]
-        await app.state.close()
-
-    asyncio.run(main())
+        tell(database, f"UPDATE contentops_server.jobs SET {change} WHERE id = 'bad'")
+    server = bundled(open_store(database))
+    replied(server, "/v1/generate/status/good", lambda reply: reply.json["status"] == "completed")
+    found = server.get("/v1/generate/status/bad")
+    assert found.status in {200, 500}
+    assert found.status == 200 or "table `jobs`" in found.json["error"]["message"]
     assert tell(database, "SELECT count(*) FROM contentops_server.jobs WHERE finished_at IS NULL") == [(0,)]
 
 
-def test_keys_and_contents_that_another_program_wrote(database: str) -> None:
+def test_keys_and_contents_that_another_program_wrote(bundled: Bundled, database: str) -> None:
     """An unknown plan opens nothing; times and metadata that are none are no traceback."""
-    with open_store(database) as store:
-        ring = KeyRing(store)
-        secret = ring.create_key("professional")
+    server = bundled(open_store(database), keys=True, limits=AccountLimits(requests_per_minute=0))
+    headers, store = server.bearer(), server.store
+    paths = ["/v1/content", "/v1/dashboard/stats"]
+    for change in ("metadata = '[1]', updated_at = '-Infinity'", "metadata = '{' WHERE metadata = '{}'"):
         with store.write():
-            content_id = contents.save(store, contents.ContentChange(title="T"), owner="", at=1.0)
-        headers = {"Authorization": f"Bearer {secret}"}
-        tell(database, "UPDATE contentops_server.keys SET plan = 'root'")
-        tell(database, "UPDATE contentops_server.contents SET metadata = '[1]', updated_at = '-Infinity'")
-        with store.write():
-            damaged = contents.save(store, contents.ContentChange(title="T"), owner="", at=1.0)
-        tell(database, "UPDATE contentops_server.contents SET metadata = '{' WHERE metadata = '{}'")
-
-        async def main(keys: KeyRing | None) -> list[int]:
-            app = create_app(store, engine=named("outline"), keys=keys, limits=AccountLimits(requests_per_minute=0))
-            paths = ("/v1/content", "/v1/dashboard/stats", f"/v1/content/{content_id}", f"/v1/content/{damaged}")
-            return [(await call(app, "GET", path, headers=headers)).status for path in paths]
-
-        assert asyncio.run(main(ring)) == [403, 403, 403, 403]
-        assert asyncio.run(main(None)) == [200, 200, 500, 500]
+            saved = contents.save(store, contents.ContentChange(title="T"), owner="", at=1.0)
+        tell(database, f"UPDATE contentops_server.contents SET {change}")
+        paths.append(f"/v1/content/{saved}")
+    tell(database, "UPDATE contentops_server.keys SET plan = 'root'")
+    assert [server.get(path, headers).status for path in paths] == [403] * 4
+    assert [bundled(store).get(path).status for path in paths] == [200, 200, 500, 500]
 
 
-def test_a_server_takes_no_more_than_it_has_room_for(database: str) -> None:
+def test_a_server_takes_no_more_than_it_has_room_for(bundled: Bundled, database: str) -> None:
     """Of more jobs than are worked on at once the rest stay for others, and all are done in the end."""
     with open_store(database) as store:
         asked = GenerationRequest(template="blog_article_generator", mode="quick", inputs=INPUTS)
@@ -446,12 +424,7 @@ def test_a_server_takes_no_more_than_it_has_room_for(database: str) -> None:
                 " SELECT 'r' || n, 'content', '', '', ?, '', 'pending', n, 1 FROM generate_series(1, ?) AS n",
                 (asked.encoded(), AT_ONCE + 5),
             )
-
-    async def main() -> None:
-        app = create_app(open_store(database), engine=named("outline"))
-        path = "/v1/dashboard/stats"
-        found = await replied(app, "GET", path, lambda reply: reply.json["generations"]["in_progress"] == 0)
-        assert found.json["generations"]["completed"] == AT_ONCE + 5
-        await app.state.close()
-
-    asyncio.run(main())
+    path = "/v1/dashboard/stats"
+    server = bundled(open_store(database))
+    found = replied(server, path, lambda reply: reply.json["generations"]["in_progress"] == 0)
+    assert found.json["generations"]["completed"] == AT_ONCE + 5

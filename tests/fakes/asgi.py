@@ -1,14 +1,23 @@
-"""A caller for ASGI apps: plain scope, receive and send; no HTTP library, no lifespan, no socket."""
+"""The bundled server in this process: plain scope, receive and send; no HTTP library, no lifespan, no socket."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from contentops.server.accounts import KeyRing
+from contentops.server.app import create_app
+from contentops.server.engines import named
+from contentops.server.store import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
+
+    from contentops.server.database import Store
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,15 @@ class Ticks:
         """Let others run."""
         self.slept.append(seconds)
         await asyncio.sleep(0)
+
+
+def holding(opened: asyncio.Event) -> Clock:
+    """A clock whose sleeps end once that event is set."""
+
+    async def sleep(_: float) -> None:
+        await opened.wait()
+
+    return Clock(Ticks().now, sleep)
 
 
 async def call(
@@ -85,12 +103,73 @@ async def call(
     return Reply(start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, raw)
 
 
-async def settled(app: Any, job_id: str, prefix: str = "/v1") -> Any:
-    """The status reply of a job that has ended, polled turn by turn."""
-    for _ in range(500):
-        found = (await call(app, "GET", f"{prefix}/generate/status/{job_id}")).json
-        if (found if prefix == "/v1" else found["data"])["status"] in {"completed", "failed"}:
-            return found
-        await asyncio.sleep(0)
-    message = f"job {job_id} does not end"
-    raise AssertionError(message)
+class InProcess:
+    """The bundled server over a store, asked one request after the other; its jobs go on while it is asked.
+
+    `keys` makes it ask for keys once there is one. `options` are those of `create_app`; without an engine outlines are
+    written, and without a clock each look at the time is a second later.
+    """
+
+    def __init__(self, store: Store, *, keys: bool = False, clock: Clock | None = None, **options: Any) -> None:
+        ticks = Ticks()
+        clock = clock or Clock(ticks.now, ticks.sleep)
+        self.store = store
+        self.keys = KeyRing(store, clock=clock)
+        options.setdefault("engine", named("outline"))
+        self.app = create_app(store, keys=self.keys if keys else None, clock=clock, **options)
+        self._runner = asyncio.Runner()
+
+    def run(self, story: Coroutine[Any, Any, T]) -> T:
+        """What a coroutine on the loop of the server gives."""
+        return self._runner.get_loop().run_until_complete(story)
+
+    def __call__(self, method: str, path: str, body: Any = None, **options: Any) -> Reply:
+        """The reply to one request; `options` are those of `call`."""
+        return self.run(call(self.app, method, path, body, **options))
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
+        """The reply to a GET."""
+        return self("GET", path, headers=headers)
+
+    def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
+        """The reply to a POST."""
+        return self("POST", path, body, headers=headers)
+
+    def submit(self, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
+        """The reply to a documented submit."""
+        return self.post("/v1/generate", body, headers)
+
+    def settled(self, job_id: str, prefix: str = "/v1", headers: Mapping[str, str] | None = None) -> Any:
+        """The status reply of a job that has ended, polled turn by turn."""
+        for _ in range(500):
+            found = self.get(f"{prefix}/generate/status/{job_id}", headers).json
+            if (found if prefix == "/v1" else found["data"])["status"] in {"completed", "failed"}:
+                return found
+            self.turns(1)
+        message = f"job {job_id} does not end"
+        raise AssertionError(message)
+
+    def turns(self, count: int = 60) -> None:
+        """Let every ready task run, so many times."""
+
+        async def wait() -> None:
+            for _ in range(count):
+                await asyncio.sleep(0)
+
+        self.run(wait())
+
+    def bearer(self, plan: str = "professional", **options: Any) -> dict[str, str]:
+        """The header that carries a new key."""
+        return {"Authorization": f"Bearer {self.keys.create_key(plan, **options)}"}
+
+    def close(self) -> None:
+        """Stop its jobs and close its store."""
+        self.run(self.app.state.close())
+        self._runner.close()
+
+
+class Bundled(Protocol):
+    """Starts servers of a test, which end with it."""
+
+    def __call__(self, store: Store | None = None, **options: Any) -> InProcess:
+        """Over an empty store, unless one is given; `options` are those of `InProcess`."""
