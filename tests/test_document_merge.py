@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from contentops.documents.clean import clean_body, conflict_line
-from contentops.documents.merge import Conflict, KeptSection, Renewed, merge_edits, merge_keys, take_new, touched
+from contentops.documents.merge import Conflict, KeptSection, Renewed, merge_edits, take_new, touched
 from contentops.sections import Key, cut
 from tests.test_document_sections import HOSTILE
 
@@ -227,15 +227,6 @@ def test_markers_are_gits() -> None:
     assert merged.conflicts == (Conflict(ours="Eleven.\n\n", theirs="Twelve.\n\n"),)
     conflict = "<<<<<<< file\nEleven.\n=======\nTwelve.\n>>>>>>> writerzroom"
     assert merged.marked() == WAS.replace("Ten.", conflict)
-
-
-def test_keys_merge_one_by_one() -> None:
-    """A key that one side changed, added or removed is as that side has it; one that both changed otherwise is ours."""
-    base = {"title": "T", "tags": ["a"], "draft": True, "gone": 1}
-    ours = {"title": "U", "tags": ["a"], "gone": 1, "mine": 1.0}
-    theirs = {"title": "V", "tags": ["b"], "draft": True, "mine": 1.0}
-    assert merge_keys(base, ours, theirs) == ({"title": "U", "tags": ["b"], "mine": 1.0}, ("title",))
-    assert merge_keys({"a": 1}, {"a": True}, {"a": 1}) == ({"a": True}, ())
 
 
 # --- whatever the texts ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from contentops.documents.clean import body_digest
-from contentops.model import Action, Fetch, JobState, MergeRule, OnEdit, Write
+from contentops.model import Action, Fetch, JobState, MergeEdit, MergeRule, OnEdit, Write
 from contentops.planning.existing_texts import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_json, run_text
@@ -53,7 +53,7 @@ def test_an_edited_file_whose_request_changed_is_merged() -> None:
     """Priced like any submit, with what stays told before it is paid for."""
     change = change_of()
     assert (change.action, change.credits, change.names) == (Action.MERGE, 4, ("submit", "poll", "write", "save"))
-    assert (written(change).merges, written(change).replaces_edit) == (body_digest(WAS), False)
+    assert written(change).mode == MergeEdit(base=body_digest(WAS))
     (kept,) = [reason for reason in change.reasons if reason.kind == "kept-sections"]
     assert kept.after == ["## Closing"]
     assert kept.detail == "stays as it was edited: `## Closing`"
@@ -67,7 +67,8 @@ def test_an_edited_file_whose_request_changed_is_merged() -> None:
 def test_a_text_that_is_paid_for_is_merged_for_nothing(given: dict[str, Any]) -> None:
     """Whatever way it comes."""
     change = change_of(**given, known=(WAS, NEW))
-    assert (change.action, change.credits, written(change).merges) == (Action.FINISH, 0, body_digest(WAS))
+    assert (change.action, change.credits) == (Action.FINISH, 0)
+    assert written(change).mode == MergeEdit(base=body_digest(WAS))
 
 
 def test_without_the_text_that_was_edited_nothing_is_merged() -> None:
@@ -84,8 +85,9 @@ def test_strict_holds_back_what_overrules_a_new_text(given: dict[str, Any]) -> N
     change = change_of(**given, known=(WAS, NEW), merge=MergeRule.STRICT)
     assert (change.blocked, "`## Closing`" in change.hint) == ("kept-sections", True)
     change = change_of(**given, known=(WAS, NEW), merge=MergeRule.STRICT, on_edit=OnEdit.MERGE)
-    assert (change.action, change.has(Fetch), written(change).strict) == (Action.FINISH, True, False)
-    assert written(change_of(merge=MergeRule.STRICT)).strict
+    assert (change.action, change.has(Fetch)) == (Action.FINISH, True)
+    assert written(change).mode == MergeEdit(base=body_digest(WAS))
+    assert written(change_of(merge=MergeRule.STRICT)).mode == MergeEdit(base=body_digest(WAS), strict=True)
 
 
 # --- carried out -----------------------------------------------------------------------------------------------

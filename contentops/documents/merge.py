@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
-from contentops.digest import is_same_json
 from contentops.documents.alignment import chunks, rising
 from contentops.documents.clean import clean_body, conflict_line
 from contentops.sections import Key, cut
@@ -20,7 +19,6 @@ from contentops.sections import Key, cut
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from contentops.model import Json
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -218,29 +216,6 @@ def _counted_words(texts: Iterable[str]) -> Counter[str]:
 _WORD = re.compile(r"\w")
 
 
-def merge_keys(
-    base: Mapping[str, Json], ours: Mapping[str, Json], theirs: Mapping[str, Json]
-) -> tuple[dict[str, Json], tuple[str, ...]]:
-    """Both edits of some keys, and the keys that both changed otherwise: those are as in `ours`."""
-    merged: dict[str, Json] = {}
-    conflicts = []
-    for key in dict.fromkeys((*ours, *theirs)):
-        was, here, there = (each.get(key, _ABSENT) for each in (base, ours, theirs))
-        if not (_is_same(here, there) or _is_same(here, was) or _is_same(there, was)):
-            conflicts.append(key)
-        value = there if _is_same(here, was) else here
-        if value is not _ABSENT:
-            merged[key] = value
-    return merged, tuple(conflicts)
-
-
-_ABSENT = object()
-
-
-def _is_same(one: Json, other: Json) -> bool:
-    return one is other if _ABSENT in (one, other) else is_same_json(one, other)
-
-
 def _merged_order(was: Mapping[Key, str], here: Mapping[Key, str], there: Mapping[Key, str]) -> list[Key] | None:
     """The sections of both edits in order; None where they differ in a way that sections cannot tell."""
     counts = [_counted(each) for each in (was, here, there)]
@@ -266,7 +241,7 @@ def _merged_order(was: Mapping[Key, str], here: Mapping[Key, str], there: Mappin
 
 def _by_paragraph(base: str, ours: str, theirs: str) -> list[str | Conflict]:
     """A text merged by paragraph; one that is whole on one side comes back whole."""
-    if (whole := _settled(base, ours, theirs)) is not None:
+    if (whole := merge_one(base, ours, theirs)) is not None:
         return [whole]
     parts: list[str | Conflict] = []
     for chunk in chunks(*map(_paragraphs, (base, ours, theirs))):
@@ -292,8 +267,8 @@ _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 def _settled_run(base: tuple[T, ...], ours: tuple[T, ...], theirs: tuple[T, ...]) -> tuple[T, ...] | None:
-    """As `_settled`, for pieces in a row: of two that were added in one place, one may have all of the other."""
-    settled = _settled(base, ours, theirs)
+    """As `merge_one`, for pieces in a row: of two that were added in one place, one may have all of the other."""
+    settled = merge_one(base, ours, theirs)
     if settled is None and not base:
         return next((one for one, other in ((ours, theirs), (theirs, ours)) if _is_within(other, one)), None)
     return settled
@@ -305,7 +280,7 @@ def _is_within(few: tuple[T, ...], many: tuple[T, ...]) -> bool:
     return all(each in left for each in few)
 
 
-def _settled(base: S, ours: S, theirs: S) -> S | None:
+def merge_one(base: S, ours: S, theirs: S) -> S | None:
     """What becomes of a piece that at most one side changed, or both alike; None: both changed it otherwise."""
     if theirs in (base, ours):
         return ours

@@ -9,11 +9,11 @@ from msgspec import structs
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
-from contentops.documents.merge import merge_edits, take_new
+from contentops.documents.merge import take_new
 from contentops.documents.new_section import Unusable, put_section, take_section
 from contentops.documents.paths import split_path
 from contentops.execution.primitives import Ended, MergedBody
-from contentops.model import KeptWords, Result
+from contentops.model import KeptWords, MergeBoth, MergeEdit, Result
 from contentops.planning.edits import heading_of, why_not_merged
 from contentops.planning.remote import conflict_folder
 from contentops.planning.section import known_texts, unusable_hint, unusable_words
@@ -30,22 +30,21 @@ def merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Obse
     assert text is not None
     if item.change.section:
         return _with_section(ctx, item, standing, step, seen)
-    if standing.merged is not None or not (step.merges or step.joins) or not seen.exists or seen.problem:
+    mode = step.mode
+    if standing.merged is not None or not isinstance(mode, MergeEdit | MergeBoth) or not seen.exists or seen.problem:
         return standing
+    if isinstance(mode, MergeBoth):
+        return structs.replace(standing, merged=MergedBody(mode.body))
     edited = split(ctx.outputs.read(step.target)).body
     if text.job_id and seen.provenance.get("job") == text.job_id:
         # A run that was cut short has merged this very text already, and perhaps a person went on from there.
         return structs.replace(standing, merged=MergedBody(edited))
-    if step.joins is not None:
-        edited = _joined(ctx, standing, step, edited)
-    if not step.merges:
-        return structs.replace(standing, merged=MergedBody(edited))
-    base = ctx.text(step.merges)
+    base = ctx.text(mode.base)
     if base is None:
         hint = "run `contentops plan` to see what would bring it"
         raise Ended(Result.BLOCKED, "the text that a person edited is not at hand any more; the new text is kept", hint)
-    found = take_new(base, edited, text.body)
-    trouble = why_not_merged(item.id, found, strict=step.strict)
+    found = take_new(base, edited if mode.both is None else mode.both.body, text.body)
+    trouble = why_not_merged(item.id, found, strict=mode.strict)
     if found is None or trouble is not None:
         raise Ended(Result.BLOCKED, "not merged; the new text is kept", trouble[1] if trouble is not None else "")
     kept = tuple(KeptWords(heading=heading_of(each.key), new=each.new) for each in found.kept)
@@ -77,22 +76,6 @@ def _with_section(ctx: Context, item: Item, standing: Standing, step: Write, see
 
 
 _AGAIN = "run `contentops plan` to see what to do"
-
-
-def _joined(ctx: Context, standing: Standing, step: Write, edited: str) -> str:
-    """The file's text with the edit made in WriterzRoom in it; markers where they meet. Raises Ended."""
-    saved, there = standing.recorded.saved, step.joins
-    assert saved is not None
-    assert there is not None
-    base, theirs = ctx.text(saved.body), ctx.text(there.body)
-    if base is None or theirs is None:
-        message = "the text that two people edited is not at hand any more"
-        raise Ended(Result.BLOCKED, message, "run `contentops plan --refresh` to see what would bring it")
-    found = merge_edits(base, edited, theirs)
-    if found.body is None and not step.marks:
-        message = f"`{step.target}` changed while this ran, and meets an edit made in WriterzRoom"
-        raise Ended(Result.BLOCKED, message, "run `contentops plan --refresh` to see what to do")
-    return found.marked() if found.body is None else found.body
 
 
 def keep_conflict(ctx: Context, item: Item) -> None:

@@ -16,7 +16,20 @@ from contentops.execution.merge import merged
 from contentops.execution.primitives import Ended, Standing, Text
 from contentops.execution.records import base_record, note
 from contentops.execution.times import iso_exact
-from contentops.model import BASE, Acknowledge, Poll, RequestId, Result, Save, Saved
+from contentops.model import (
+    BASE,
+    Acknowledge,
+    MergeBoth,
+    MergeEdit,
+    Poll,
+    Pull,
+    Replace,
+    RequestId,
+    Restore,
+    Result,
+    Save,
+    Saved,
+)
 from contentops.planning.checked import Brought, written_title
 from contentops.planning.front_matter import provenance_of
 from contentops.planning.inputs import is_edited, is_protected
@@ -118,17 +131,17 @@ def _recorded(ctx: Context, item: Item, standing: Standing, step: Write, record:
     text = standing.text
     assert text is not None
     body, digest = standing.body, body_digest(standing.body)
-    if (there := step.pulls or step.joins) is not None:
+    if (there := step.remote) is not None:
         ctx.cache.keep_body(digest, body)
         record = _agreed(ctx, record, there)
     if there is not None and not step.is_new:
         record = structs.replace(record, title=_title_of_ours(step, standing.record))
         standing = structs.replace(standing, record=note(ctx, item, "write", record))
-        if step.marks:
+        if isinstance(step.mode, MergeBoth) and step.mode.markers:
             hint = f"settle what stands between the markers in `{step.target}`, then run `contentops apply` again"
             raise Ended(Result.BLOCKED, "two people's edits meet; both are in the file", hint)
         return standing
-    if step.restores:
+    if isinstance(step.mode, Restore):
         if record.saved is not None and digest == record.saved.server_body:
             record = structs.replace(record, saved=structs.replace(record.saved, body=digest))
         return structs.replace(standing, record=note(ctx, item, "write", record))
@@ -159,7 +172,7 @@ def _title_last_written(known: Record | None, seen: Observed, title: str, ours: 
 def _title_of_ours(step: Write, known: Record | None) -> str:
     """The title that was last written before a text was pulled: one that came with it is a person's, like its body."""
     assert known is not None
-    there = step.pulls or step.joins
+    there = step.remote
     stated = step.title is not None and there is not None and step.title != there.title
     return clean_title(step.title or "") if stated else known.title
 
@@ -187,14 +200,18 @@ def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, d
     The plan cannot know where neither cache nor entry tells the text: it takes the provenance block's word for it.
     """
     entry = item.change.entry
-    if item.change.section and standing.text is not None and standing.text.job_id and not step.replaces_edit:
+    if item.change.section and standing.text is not None and standing.text.job_id and not _is_over_edit(step):
         return seen.body != digest and seen.provenance.get("job") == standing.text.job_id
     if entry is None or entry.body or not item.change.has(Poll) or seen.body == digest:
         return False
-    if step.replaces_edit or step.merges or step.joins:
+    if _is_over_edit(step) or isinstance(step.mode, MergeEdit | MergeBoth):
         return False
     ours = seen.owner == item.id and seen.provenance.get("digest") == item.spec.digest
     return ours and (standing.record is None or seen.body != standing.record.generated)
+
+
+def _is_over_edit(step: Write) -> bool:
+    return isinstance(step.mode, Replace) and step.mode.over_edit
 
 
 def _is_a_persons(item: Item, record: Record | None, step: Write, seen: Observed, *, stands: bool) -> bool:
@@ -203,7 +220,7 @@ def _is_a_persons(item: Item, record: Record | None, step: Write, seen: Observed
     taken = record is not None and item.change.promotion is not None and seen.body == record.promoted
     body = not stands and not taken and (record is None or is_edited(seen, record))
     if item.change.section:
-        body = not stands and step.replaces_edit
+        body = not stands and _is_over_edit(step)
     return body or _replaces_values(record, step, seen)
 
 
@@ -305,7 +322,8 @@ def composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Ob
     title = coming_title(ctx, item, standing, step, seen)
     body = standing.body
     # What a person made of the block of a file that is there stays too.
-    block = None if not step.is_new and not step.restores and seen.exists else _provenance(ctx, item, known, text)
+    stays = isinstance(step.mode, Pull | MergeBoth) and seen.exists
+    block = None if stays else _provenance(ctx, item, known, text)
     if not seen.exists or seen.problem:
         return carry(compose(title, step.front, block, body), text.entries)
     changes: dict[str, Json] = {**step.front, **({TITLE_KEY: title} if title else {})}

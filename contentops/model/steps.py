@@ -112,6 +112,48 @@ class Move(Struct, frozen=True, kw_only=True, tag="move"):
     """A temporary name to go through, where source and target cannot exist at once; empty: none."""
 
 
+class Replace(Struct, frozen=True, kw_only=True, tag="replace"):
+    """A new text takes the place of the one in the file. `over_edit`: a person had edited that, and chose so."""
+
+    over_edit: bool = False
+
+
+class Restore(Struct, frozen=True, kw_only=True, tag="restore"):
+    """A text that was in the file before comes back."""
+
+
+class Pull(Struct, frozen=True, kw_only=True, tag="pull"):
+    """The text that a person edited on the server comes into the file; it is saved already."""
+
+    remote: Remote
+
+
+class MergeBoth(Struct, frozen=True, kw_only=True, tag="merge both"):
+    """The edit in the file and the one on the server, in one text."""
+
+    remote: Remote
+    title: str
+    body: str
+    """Of both edits."""
+    markers: bool = False
+    """Where both edits meet, both stand in `body` between the markers of a conflict, for a person to settle."""
+
+
+class MergeEdit(Struct, frozen=True, kw_only=True, tag="merge edit"):
+    """A new text, in which what people made of the one before stays."""
+
+    base: Digest
+    """Body digest of the generated text that was edited."""
+    strict: bool = False
+    """Where the new text says something else for what stays, nothing is written."""
+    both: MergeBoth | None = None
+    """The text was edited on the server too; None: in the file alone."""
+
+
+Mode = Replace | Restore | Pull | MergeEdit | MergeBoth
+"""How a text comes into a file."""
+
+
 class Write(Struct, frozen=True, kw_only=True, tag="write"):
     """Write title, front matter and body to `target`."""
 
@@ -122,25 +164,23 @@ class Write(Struct, frozen=True, kw_only=True, tag="write"):
     """Front matter keys to write; a value of None removes the key."""
     title: str | None = None
     """The title to write, where the manifest states one."""
-    restores: bool = False
-    """The text is one that was there before, not a new one."""
-    replaces_edit: bool = False
-    """A person's edit is replaced, as was chosen."""
-    merges: Digest = NOTHING
-    """Body digest of the generated text that a person edited: what that person made of it stays; empty: nothing."""
-    strict: bool = False
-    """Where the new text says something else for what stays, nothing is written."""
-    joins: Remote | None = None
-    """The text on the server, edited there since it was saved: that edit comes into the file beside those made here."""
-    marks: bool = False
-    """Where both edits meet, they are written between the markers of a conflict, for a person to settle."""
-    pulls: Remote | None = None
-    """The text is this one of the server: a person's, which is saved already."""
+    mode: Mode = Replace()
 
     @property
     def is_new(self) -> bool:
         """Whether the text is one that a job made, which no one has seen yet."""
-        return not self.restores and self.pulls is None and (self.joins is None or bool(self.merges))
+        return isinstance(self.mode, Replace | MergeEdit)
+
+    @property
+    def remote(self) -> Remote | None:
+        """The text on the server whose edit comes into the file, if one does."""
+        both = both_edits(self.mode)
+        return self.mode.remote if isinstance(self.mode, Pull) else both.remote if both is not None else None
+
+
+def both_edits(mode: Mode) -> MergeBoth | None:
+    """The edits of two people that are brought together, with a new text or without."""
+    return mode.both if isinstance(mode, MergeEdit) else mode if isinstance(mode, MergeBoth) else None
 
 
 class Update(Struct, frozen=True, kw_only=True, tag="update"):

@@ -7,13 +7,25 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.documents.paths import collision_key
-from contentops.model import Acknowledge, Action, Fetch, JobState, LookUp, Poll, Reason, Submit, request_id
+from contentops.model import (
+    Acknowledge,
+    Action,
+    Fetch,
+    JobState,
+    LookUp,
+    MergeEdit,
+    Poll,
+    Reason,
+    Restore,
+    Submit,
+    request_id,
+)
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
 from contentops.planning.edits import BodyAnswer, block, foreign_hint, why_changed
 from contentops.planning.finished import is_anothers, stored_text
 from contentops.planning.inputs import TRIES, failed_attempts, is_ours, price_of
 from contentops.planning.promote import asked_here, held_back, promoted
-from contentops.planning.remote import edited_there, merge_trouble, replaced, words_in_the_way
+from contentops.planning.remote import edited_there, merge_trouble, overwriting, words_in_the_way
 from contentops.planning.section import asked_reason, section_in_the_way, words_in_section
 
 if TYPE_CHECKING:
@@ -77,29 +89,30 @@ def _section(item: ItemSides) -> BodyAnswer | None:
     words = words_in_section(item, heading) or BodyAnswer()
     if words.settles:
         return words
-    return _again(item, record, (asked_reason(item, heading), *words.reasons), heading)
+    words = structs.replace(words, reasons=(asked_reason(item, heading), *words.reasons))
+    return _again(item, record, words, heading)
 
 
 def _replace(item: ItemSides) -> BodyAnswer | None:
     own, inputs = item.own, item.inputs
     if item.spec.id not in inputs.choice.replace or item.is_protected:
         return None
-    reasons = (Reason(kind="replace", detail="asked for with `--replace`"), *replaced(item))
+    asked = Reason(kind="replace", detail="asked for with `--replace`")
     if is_held(item):
-        return _again(item, own, (*why_changed(item), *reasons))
+        return _again(item, own, overwriting(item, (*why_changed(item), asked)))
     if own is None or any(entry.attempt > own.attempt for entry in item.under_way):
         return None  # the replacement is under way already: it is finished, not paid for again
     unsaved = inputs.saves(item.spec) and item.file.body == own.generated != inputs.saved_body(own)
     if inputs.interrupted and item.is_same and unsaved:
         # Its text came just before the stop: the same command again is there to finish, not to pay for another.
         return BodyAnswer(hint=f"the text that came before the stop; `--replace {item.spec.id}` again for another one")
-    return _again(item, own, reasons)
+    return _again(item, own, overwriting(item, (asked,)))
 
 
-def _again(item: ItemSides, own: Record | None, reasons: tuple[Reason, ...], section: str = "") -> BodyAnswer:
+def _again(item: ItemSides, own: Record | None, words: BodyAnswer, section: str = "") -> BodyAnswer:
     attempt = 1 + max([own.attempt if own else 0, *(entry.attempt for entry in item.entries)])
     action = Action.REGENERATE if own else Action.CREATE
-    return BodyAnswer(action=action, steps=_generation(item, _after_stored(item, attempt), section), reasons=reasons)
+    return structs.replace(words, action=action, steps=_generation(item, _after_stored(item, attempt), section))
 
 
 def _after_stored(item: ItemSides, attempt: int) -> int:
@@ -147,8 +160,7 @@ def _open(item: ItemSides) -> BodyAnswer | None:
         return words
     if held := merge_trouble(item, words, entry.body, entry):
         return held
-    brought = _brought(item, entry, words, unclear=unclear)
-    return structs.replace(brought, merges=words.merges, joins=words.joins)
+    return structs.replace(_brought(item, entry, words, unclear=unclear), mode=words.mode)
 
 
 def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: bool) -> BodyAnswer:
@@ -162,7 +174,7 @@ def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: b
     retry = retry_of(item, entry.retry, entry.section)
     failed = failed_checks(item, entry, words) if paid else ()
     # Where only what a person wrote fails, no other text would help.
-    certain = bool(retry and failed and (not words.merges or failed_checks(item, entry)))
+    certain = bool(retry and failed and (not isinstance(words.mode, MergeEdit) or failed_checks(item, entry)))
     if failed and not certain:
         return block(FAILED, failed_hint(item.spec, entry, is_same=item.is_same), reasons=(*why, *failed), entry=entry)
     # A person may have named the content of a submit whose job no one knows.
@@ -186,7 +198,7 @@ def _in_the_way(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
         return BodyAnswer(reasons=why)
     if not _is_asked_for(item, entry) and (words := words_in_the_way(item, why, entry)) is not None:
         return words
-    return BodyAnswer(reasons=(*why, *replaced(item)))
+    return overwriting(item, why)
 
 
 def _is_asked_for(item: ItemSides, entry: OpenEntry) -> bool:
@@ -251,12 +263,12 @@ def _missing(item: ItemSides) -> BodyAnswer:
     if not here and inputs.server == "local" and made_here and item.is_same:
         # Each clone has its own embedded server; what it does not have is made again, free.
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
-        return _generate(item, Action.REGENERATE, (reason,))
+        return _generate(item, Action.REGENERATE, BodyAnswer(reasons=(reason,)))
     asked = ours and bool(record.content_id or record.job_id)
     if here or (wanted and (asked or any(inputs.text(digest) is not None for digest in wanted))):
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone")
         fetch = Fetch(digest=record.digest, recorded=True)
-        return BodyAnswer(action=Action.RESTORE, steps=(fetch,), reasons=(reason,))
+        return BodyAnswer(action=Action.RESTORE, steps=(fetch,), reasons=(reason,), mode=Restore())
     hint = text_lost_hint(record, is_protected=item.is_protected)
     return block("text-lost", f"neither cache, git nor server has its text; {hint}")
 
@@ -301,7 +313,7 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
         return None  # no one has reviewed it
     words = BodyAnswer(reasons=why)
     if item.is_edited_there or (item.file.exists and item.file.body != stored.body):
-        words = words_in_the_way(item, why) or BodyAnswer(reasons=(*why, *replaced(item)))
+        words = words_in_the_way(item, why) or overwriting(item, why)
         if words.settles:
             return words
     if held := merge_trouble(item, words, stored.body):
@@ -329,8 +341,8 @@ def _new(item: ItemSides) -> BodyAnswer | None:
         return None
     why = why_changed(item)
     if not item.file.exists:
-        return _generate(item, Action.CREATE, why)
-    return words_in_the_way(item, why) or _generate(item, Action.OVERWRITE, why)
+        return _generate(item, Action.CREATE, BodyAnswer(reasons=why))
+    return words_in_the_way(item, why) or _generate(item, Action.OVERWRITE, BodyAnswer(reasons=why))
 
 
 def _changed(item: ItemSides) -> BodyAnswer | None:
@@ -338,22 +350,22 @@ def _changed(item: ItemSides) -> BodyAnswer | None:
     assert record is not None
     kept = item.file.exists or (record.generated and item.inputs.saved_body(record) == record.generated)
     if kept and not item.is_edited and not item.is_edited_there:
-        return _generate(item, Action.REGENERATE, why)
+        return _generate(item, Action.REGENERATE, BodyAnswer(reasons=why))
     words = words_in_the_way(item, why)
-    if words is None or words.settles:
-        return words or _generate(item, Action.OVERWRITE, (*why, *replaced(item)))
-    return structs.replace(_generate(item, Action.MERGE, words.reasons), merges=words.merges, joins=words.joins)
+    if words is None:
+        return _generate(item, Action.OVERWRITE, overwriting(item, why))
+    return words if words.settles else _generate(item, Action.MERGE, words)
 
 
-def _generate(item: ItemSides, action: Action, why: tuple[Reason, ...]) -> BodyAnswer:
-    if (held := held_back(item, why)) is not None:
+def _generate(item: ItemSides, action: Action, words: BodyAnswer) -> BodyAnswer:
+    if (held := held_back(item, words.reasons)) is not None:
         return held
     failed = failed_attempts(item.entries, item.spec.digest)
-    reasons = why + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
+    reasons = words.reasons + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
     # Of a text for this request that is there, all that is known here is that a person gave it up.
     attempt = _after_stored(item, 1 + max((entry.attempt for entry in failed), default=0))
     retry = max((entry.retry for entry in failed), default=0)
-    return BodyAnswer(action=action, steps=_generation(item, attempt, retry=retry), reasons=reasons)
+    return structs.replace(words, action=action, steps=_generation(item, attempt, retry=retry), reasons=reasons)
 
 
 def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0) -> tuple[Step, ...]:

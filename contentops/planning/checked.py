@@ -9,7 +9,7 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_title, title_digest
 from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.documents.preset import title_for
-from contentops.model import BASE, NO_CHECKS, Fetch, JobState, Level, Promote, Reason, RetryText
+from contentops.model import BASE, NO_CHECKS, Fetch, JobState, Level, MergeEdit, Promote, Reason, RetryText
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import which_front_matter
 from contentops.planning.inputs import price_of
@@ -124,8 +124,8 @@ def failed_checks(item: ItemSides, entry: OpenEntry | None = None, words: BodyAn
     if entry is not None and entry.section:
         taken = taken_section(item, entry)
         body = taken[0] if isinstance(taken, tuple) else body
-    elif words.merges:
-        merged = renewed(item, words, body)
+    elif isinstance(words.mode, MergeEdit):
+        merged = renewed(item, words.mode, body)
         body = merged.body if merged is not None else body
     answer = BodyAnswer(steps=(Fetch(digest=item.spec.digest),))
     return reasons_of(_findings(item, answer, Brought(title, body, bool(entry and entry.section))))

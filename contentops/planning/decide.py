@@ -26,13 +26,14 @@ from contentops.model import (
     Poll,
     Reason,
     Remove,
+    Restore,
     Save,
     Update,
     Write,
 )
 from contentops.planning.body import which_body
 from contentops.planning.differences import explain
-from contentops.planning.edits import BodyAnswer, is_strict
+from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import differs, which_front_matter
 from contentops.planning.inputs import is_edited, is_ours, is_protected, pending, resting_place
 from contentops.planning.outlines import DRAFT_OUTLINE, not_saved_elsewhere, outline_notes
@@ -44,7 +45,6 @@ from contentops.planning.remote import (
     remote_notes,
     save_over,
     text_after,
-    title_after,
 )
 
 if TYPE_CHECKING:
@@ -191,10 +191,10 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
 def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Reason, ...] | None:
     """Why the server is told the title and body that will stand on disk; None: it is not."""
     record, file, remote = item.own, item.file, item.remote
-    if not item.inputs.saves(item.spec) or body.marks:
+    if not item.inputs.saves(item.spec) or (body.both is not None and body.both.markers):
         return None
     gone = remote is not None and remote.is_lost
-    if body.action is Action.RESTORE and record is not None:
+    if isinstance(body.mode, Restore) and record is not None:
         saved = record.saved
         retitled = saved is not None and saved.title != title_digest(record.title if title is None else title)
         return () if gone or retitled or not item.inputs.saved_body(record) else None
@@ -221,19 +221,12 @@ def _union(
     expects, target = item.file.file, item.spec.output
     steps: list[Step] = [move] if move is not None else []
     if body.writes:
-        there = pulled(body)
         write = Write(
             target=target,
             expects=expects,
             front=front.front,
             title=front.title if front.title is not None else _title_there(item, body),
-            restores=body.action is Action.RESTORE,
-            replaces_edit=not body.merges and any(reason.kind == "edited" for reason in body.reasons),
-            merges=body.merges,
-            strict=bool(body.merges) and is_strict(item),
-            joins=body.joins,
-            marks=body.marks,
-            pulls=there,
+            mode=body.mode,
         )
         # Of an item that has a record, that one says where the file is.
         bring = [_homed(step, target) for step in body.steps] if item.own is None else body.steps
@@ -250,9 +243,8 @@ def _union(
 
 def _title_there(item: ItemSides, body: BodyAnswer) -> str | None:
     """The title that comes with a person's text from the server; None: the file keeps its own, or the text has one."""
-    if body.joins is not None:
-        title = title_after(item, body)
-        return title if title != item.file.title else None
+    if body.both is not None:
+        return body.both.title if body.both.title != item.file.title else None
     there = pulled(body)
     return there.title or None if there is not None else None
 

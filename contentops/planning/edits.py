@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.digest import NO_TEXT, NOTHING, Digest
+from contentops.digest import NO_TEXT, NOTHING
 from contentops.documents.merge import touched
 from contentops.documents.paths import collision_key
-from contentops.model import Acknowledge, Action, MergeRule, OnEdit, Reason
+from contentops.model import Acknowledge, Action, MergeEdit, MergeRule, Mode, OnEdit, Reason, Replace, both_edits
 from contentops.planning.differences import explain
 from contentops.planning.inputs import is_ours
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.documents.merge import Renewed
-    from contentops.model import ItemId, OpenEntry, Remote, Step
+    from contentops.model import ItemId, MergeBoth, OpenEntry, Step
     from contentops.planning.inputs import ItemSides
     from contentops.sections import Key
 
@@ -37,13 +37,13 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
     """The open entry that answers the spec."""
     blocked: str = ""
     hint: str = ""
-    merges: Digest = NOTHING
-    """Body digest of the generated text that a person edited, where what that person made of it stays; else empty."""
+    mode: Mode = Replace()
+    """How the text comes into the file."""
 
-    joins: Remote | None = None
-    """The server's text that comes into the file beside the edits made there, if one does."""
-    marks: bool = False
-    """Both are written between the markers of a conflict."""
+    @property
+    def both(self) -> MergeBoth | None:
+        """The edits of two people that come into the file together, if they do."""
+        return both_edits(self.mode)
 
     @property
     def settles(self) -> bool:
@@ -100,24 +100,30 @@ def emptied(item: ItemSides, then: str, reasons: tuple[Reason, ...], entry: Open
 
 
 def merging(
-    item: ItemSides, reasons: tuple[Reason, ...], entry: OpenEntry | None, *, edited: str | None = None
+    item: ItemSides, reasons: tuple[Reason, ...], entry: OpenEntry | None, both: MergeBoth | None = None
 ) -> BodyAnswer:
     """The new text under what a person made of the one before; blocked where that one is not at hand.
 
-    `edited`: the text as people left it; None: that of the file.
+    `both`: the edits of the file and of the server, where that was edited too.
     """
     record = item.own
     assert record is not None
-    if edited is None and is_emptied(item):
+    if both is None and is_emptied(item):
         then = "`--on-edit overwrite` writes the new one; a merge would leave none in it"
         return emptied(item, then, reasons, entry)
     base = item.inputs.text(record.generated) if record.generated else None
     if base is None:
         what = f"what was generated for `{item.file.path}`"
         return no_base(item, what, reasons, entry, known=bool(record.generated))
-    names = [heading_of(key) for key in touched(base, item.inputs.read(item.file.path) if edited is None else edited)]
+    names = [heading_of(key) for key in touched(base, edited_text(item, both))]
     kept = Reason(kind="kept-sections", after=names, detail=f"stays as it was edited: {listed(names)}")
-    return BodyAnswer(reasons=(*reasons, kept), merges=record.generated)
+    mode = MergeEdit(base=record.generated, strict=is_strict(item), both=both)
+    return BodyAnswer(reasons=(*reasons, kept), mode=mode)
+
+
+def edited_text(item: ItemSides, both: MergeBoth | None) -> str:
+    """The text of the file as people left it, with the edit made in WriterzRoom where that comes into it."""
+    return item.inputs.read(item.file.path) if both is None else both.body
 
 
 def no_base(

@@ -14,7 +14,7 @@ from contentops.planning.edits import BodyAnswer, block, edit, why_changed
 from contentops.planning.finished import stored_text
 from contentops.planning.front_matter import wanted_front
 from contentops.planning.inputs import is_edited, price_of
-from contentops.planning.remote import replaced, words_in_the_way
+from contentops.planning.remote import overwriting, words_in_the_way
 
 if TYPE_CHECKING:
     from contentops.model import Change
@@ -43,19 +43,17 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
     if theirs.step.outline:
         detail += ", a draft outline"
     why = (*why, Reason(kind=PROMOTED, detail=detail))
+    words = BodyAnswer(reasons=why)
     if _has_other_words(item, theirs):
         held = words_in_the_way(item, why)
         if held is not None:
             return _kept_out(_as_promotion(held, item, theirs, why), theirs)
-        why = (*why, *replaced(item))
-    answer = BodyAnswer(
-        action=Action.PROMOTE,
-        steps=(structs.replace(theirs.step, carries=_carried(item, theirs)),),
-        reasons=why,
-    )
+        words = overwriting(item, why)
+    step = structs.replace(theirs.step, carries=_carried(item, theirs))
+    answer = structs.replace(words, action=Action.PROMOTE, steps=(step,))
     if failed := failed_promotion(item, answer, theirs.file):
         hint = failed_promotion_hint(theirs.file.path, item.inputs.project.environment)
-        return block(FAILED, hint, reasons=(*why, *failed))
+        return block(FAILED, hint, reasons=(*answer.reasons, *failed))
     return answer
 
 

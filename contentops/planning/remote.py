@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.documents.clean import title_digest
-from contentops.documents.merge import Merged, Renewed, merge_edits, merge_keys, take_new
+from contentops.documents.merge import Renewed, merge_edits, merge_one, take_new
 from contentops.errors import plural
-from contentops.model import Acknowledge, Action, Fetch, Note, OnEdit, Reason, Save
+from contentops.model import Acknowledge, Action, Fetch, MergeBoth, MergeEdit, Note, OnEdit, Pull, Reason, Replace, Save
 from contentops.planning.edits import (
     BodyAnswer,
     block,
     edit,
     edit_choice,
+    edited_text,
     emptied,
     is_emptied,
-    is_strict,
     merging,
     no_base,
     on_edit,
@@ -29,7 +29,7 @@ from contentops.planning.inputs import is_retitled_there
 
 if TYPE_CHECKING:
     from contentops.digest import Digest
-    from contentops.model import ItemId, OpenEntry, Remote, Saved
+    from contentops.model import ItemId, OpenEntry, Record, Remote, Saved
     from contentops.planning.inputs import ItemSides
 
 
@@ -89,11 +89,14 @@ def _replaced_there(item: ItemSides) -> tuple[Reason, ...]:
     return (_there(item, ", and that text is replaced"),) if item.is_edited_there else ()
 
 
+def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer:
+    """The answer under which a new text takes the place of the one in the file, with a person's words that get lost."""
+    return BodyAnswer(reasons=(*why, *replaced(item)), mode=Replace(over_edit=item.is_edited))
+
+
 def pulled(body: BodyAnswer) -> Remote | None:
     """The text of the server that comes into the file, if one does."""
-    if not body.steps or body.joins is not None:
-        return None
-    return next((step.remote for step in body.steps if isinstance(step, Fetch)), None)
+    return body.mode.remote if isinstance(body.mode, Pull) else None
 
 
 def keeps_title(item: ItemSides, body: BodyAnswer) -> bool:
@@ -104,8 +107,8 @@ def keeps_title(item: ItemSides, body: BodyAnswer) -> bool:
 
 def as_pulled(item: ItemSides, body: BodyAnswer) -> ItemSides:
     """The item with its file as it will stand once the server's text is in it."""
-    if body.joins is not None:
-        return structs.replace(item, file=structs.replace(item.file, title=title_after(item, body)))
+    if body.both is not None:
+        return structs.replace(item, file=structs.replace(item.file, title=body.both.title))
     remote = pulled(body)
     if remote is None or not item.file.exists:
         return item
@@ -160,7 +163,7 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
     if remote is not None and remote.recorded:
         detail = f"content `{remote.content_id}` has a text that was recorded before, and the file takes its place"
         return Save(path=path, replaces=remote.body), (Reason(kind="recorded-before", detail=detail),)
-    if remote is None or not item.is_edited_there or body.joins is not None or _taken(body) is not None:
+    if remote is None or not item.is_edited_there or body.both is not None or _taken(body) is not None:
         return Save(path=path), ()
     asked = item.spec.id in item.inputs.choice.replace
     if not asked and not _holds(item, remote) and on_edit(item) is not OnEdit.OVERWRITE:
@@ -239,7 +242,7 @@ def _pull(item: ItemSides, reasons: tuple[Reason, ...]) -> BodyAnswer:
     assert item.own is not None
     fetch = Fetch(digest=item.own.digest, remote=item.remote)
     steps = (fetch,) if item.is_same else (fetch, Acknowledge(accepts=True))
-    return BodyAnswer(action=Action.PULL, steps=steps, reasons=reasons)
+    return BodyAnswer(action=Action.PULL, steps=steps, reasons=reasons, mode=Pull(remote=_remote(item)))
 
 
 # --- edited on both sides ----------------------------------------------------------------------------------
@@ -249,60 +252,41 @@ CONFLICT = "edit-conflict"
 """The reason an item is held back for whose two edits meet in one place."""
 
 
-class Joined(NamedTuple):
-    """What became of two edits."""
-
-    text: Merged
-    title: str
-    conflicts: bool
-    """Whether a person has to settle something: of the text, or which title it has."""
-
-
-def joined(item: ItemSides, remote: Remote) -> Joined | None:
-    """Both edits in one; None where the text that was saved, or one of them, is not at hand."""
+def join(item: ItemSides, remote: Remote, reasons: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer:
+    """What becomes of an edit here and one there: one text, under which a new one comes where that was asked for."""
     record, inputs = item.own, item.inputs
     assert record is not None
     saved = record.saved
     base = inputs.text(saved.body) if saved is not None and saved.body else None
     theirs = inputs.text(remote.body)
     if saved is None or base is None or theirs is None:
-        return None
-    text = merge_edits(base, inputs.read(item.file.path), theirs)
-    was = item.title if title_digest(item.title) == saved.title else record.title
-    there = remote.title or was
-    if title_digest(there) in saved.titles:
-        there = was
-    titles, both = merge_keys({"title": was}, {"title": item.title}, {"title": there})
-    return Joined(text, titles["title"], text.body is None or bool(both))
-
-
-def join(item: ItemSides, remote: Remote, reasons: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer:
-    """What becomes of an edit here and one there: one text, under which a new one comes where that was asked for."""
-    record = item.own
-    assert record is not None
-    found = joined(item, remote)
-    if found is None:
         what = f"what was saved of `{item.file.path}`"
-        return no_base(item, what, reasons, entry, known=bool(record.saved and record.saved.body))
+        return no_base(item, what, reasons, entry, known=bool(saved and saved.body))
+    found = merge_edits(base, inputs.read(item.file.path), theirs)
     fetch = Fetch(digest=record.digest, remote=remote)
-    if found.conflicts:
-        reasons = (*reasons, *_conflicts(found))
-        if item.inputs.choice.markers and found.text.body is None and found.text.conflicts:
-            return BodyAnswer(action=Action.MERGE, steps=(fetch,), reasons=reasons, joins=remote, marks=True)
+    if found.body is None:
+        detail = f"both edits meet in {plural(len(found.conflicts), 'place')}"
+        reasons = (*reasons, Reason(kind="conflict", field="text", detail=detail))
+        if not inputs.choice.markers:
+            return block(CONFLICT, _hint(item, remote), reasons=reasons, entry=entry)
+        marked = MergeBoth(remote=remote, title=item.title, body=found.marked(), markers=True)
+        return BodyAnswer(action=Action.MERGE, steps=(fetch,), reasons=reasons, mode=marked)
+    title = _title_of_both(item, record, saved, remote)
+    if title is None:
+        reasons = (*reasons, Reason(kind="conflict", field="title", detail="both titles were changed"))
         return block(CONFLICT, _hint(item, remote), reasons=reasons, entry=entry)
+    both = MergeBoth(remote=remote, title=title, body=found.body)
     if not item.is_same and on_edit(item) is OnEdit.MERGE:
-        answer = merging(item, reasons, entry, edited=found.text.body)
-        return answer if answer.blocked else BodyAnswer(reasons=answer.reasons, merges=answer.merges, joins=remote)
+        return merging(item, reasons, entry, both)
     steps = (fetch,) if item.is_same else (fetch, Acknowledge(accepts=True))
-    return BodyAnswer(action=Action.MERGE, steps=steps, reasons=reasons, joins=remote)
+    return BodyAnswer(action=Action.MERGE, steps=steps, reasons=reasons, mode=both)
 
 
-def _conflicts(found: Joined) -> tuple[Reason, ...]:
-    titles = (Reason(kind="conflict", field="title", detail="both titles were changed"),) if found.text.body else ()
-    places = len(found.text.conflicts)
-    detail = f"both edits meet in {plural(places, 'place')}"
-    text = (Reason(kind="conflict", field="text", detail=detail),)
-    return titles or text
+def _title_of_both(item: ItemSides, record: Record, saved: Saved, remote: Remote) -> str | None:
+    """The title where at most one side changed it, or both alike; None: both changed it otherwise."""
+    was = item.title if title_digest(item.title) == saved.title else record.title
+    there = was if not remote.title or title_digest(remote.title) in saved.titles else remote.title
+    return merge_one(was, item.title, there)
 
 
 def conflict_folder(environment: str, id_: ItemId) -> str:
@@ -321,26 +305,15 @@ def _hint(item: ItemSides, remote: Remote) -> str:
     )
 
 
-def title_after(item: ItemSides, body: BodyAnswer) -> str:
-    """The title of the file once another's edit is in it."""
-    found = joined(item, body.joins) if body.joins is not None else None
-    return item.title if found is None or body.marks else found.title
-
-
-def edited_text(item: ItemSides, body: BodyAnswer) -> str:
-    """The text of the file as people left it, with the edit made in WriterzRoom where that comes into it."""
-    found = joined(item, body.joins) if body.joins is not None else None
-    return item.inputs.read(item.file.path) if found is None or found.text.body is None else found.text.body
-
-
-def renewed(item: ItemSides, words: BodyAnswer, new: str) -> Renewed | None:
+def renewed(item: ItemSides, mode: MergeEdit, new: str) -> Renewed | None:
     """A new text with what people made of the one before; None: the two cannot stand in one text."""
-    return take_new(item.inputs.text(words.merges) or "", edited_text(item, words), new)
+    return take_new(item.inputs.text(mode.base) or "", edited_text(item, mode.both), new)
 
 
 def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, entry: OpenEntry | None = None) -> BodyAnswer | None:
     """What holds back a merge with a text that is here already; None: nothing, or that is not known yet."""
-    if not words.merges or (text := item.inputs.text(new)) is None:
+    mode = words.mode
+    if not isinstance(mode, MergeEdit) or (text := item.inputs.text(new)) is None:
         return None
-    trouble = why_not_merged(item.spec.id, renewed(item, words, text), strict=is_strict(item))
+    trouble = why_not_merged(item.spec.id, renewed(item, mode, text), strict=mode.strict)
     return None if trouble is None else block(*trouble, reasons=words.reasons, entry=entry)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest
 from contentops.documents.new_section import Unusable, deeper, is_touched, take_section
-from contentops.model import OnEdit, Reason
+from contentops.model import OnEdit, Reason, Replace
 from contentops.planning.edits import BodyAnswer, block, edit, heading_of, listed
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def words_in_section(item: ItemSides, heading: str, entry: OpenEntry | None = No
     where = f"`{heading}` of `{path}`"
     if (item.inputs.choice.on_edit or item.spec.on_edit) is OnEdit.OVERWRITE:
         detail = f"{where} was edited by hand, and that text is replaced"
-        return BodyAnswer(reasons=(Reason(kind="edited", detail=detail),))
+        return BodyAnswer(reasons=(Reason(kind="edited", detail=detail),), mode=Replace(over_edit=True))
     told = edit(item)
     hint = f"{where} was edited by hand; `--on-edit overwrite` generates it again all the same"
     if entry is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.errors import ApiError
-from contentops.model import ItemId, Submit, Write
+from contentops.model import ItemId, Restore, Submit, Write
 from contentops.model.plan_file import plan_file
 from contentops.planning.decide import hold
 from contentops.planning.inputs import is_edited_there
@@ -142,7 +142,7 @@ def _in_question(found: PlanInputs, made: Plan) -> AbstractSet[ItemId]:
 
 
 def _touches(change: Change) -> bool:
-    restores = any(isinstance(step, Write) and step.restores for step in change.steps)
+    restores = any(isinstance(step, Write) and isinstance(step.mode, Restore) for step in change.steps)
     return change.remote is not None or (change.has(Submit, Write) and not restores)
 
 

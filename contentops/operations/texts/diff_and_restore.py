@@ -17,7 +17,7 @@ from contentops.documents.merge import take_new
 from contentops.documents.new_section import Unusable, take_section
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
 from contentops.execution.poll import with_body
-from contentops.model import Fetch, ItemId, Promote, Write
+from contentops.model import Fetch, ItemId, MergeEdit, Promote, Write
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.contents.stored_contents import content, converse, quiet
 from contentops.operations.history import texts_of
@@ -147,10 +147,10 @@ def _merged(inputs: PlanInputs, change: Change, before: str | None, text: str) -
         known = known_texts(change.record, body_digest(text), inputs.text)
         taken = take_section(before, text, change.section, known)
         return before if isinstance(taken, Unusable) else taken[0]
-    base = next((step.merges for step in change.steps if isinstance(step, Write) and step.merges), NOTHING)
-    if not base or before is None:
+    mode = next((step.mode for step in change.steps if isinstance(step, Write)), None)
+    if not isinstance(mode, MergeEdit) or before is None:
         return text
-    found = take_new(inputs.text(base) or "", before, text)
+    found = take_new(inputs.text(mode.base) or "", before, text)
     return text if found is None else found.body
 
 
