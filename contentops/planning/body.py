@@ -18,23 +18,18 @@ from contentops.model import (
     Reason,
     Restore,
     Submit,
-    request_id,
 )
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
 from contentops.planning.edits import BodyAnswer, block, foreign_hint, why_changed
-from contentops.planning.finished import is_anothers, stored_text
+from contentops.planning.finished import after_stored, stored_text
 from contentops.planning.inputs import TRIES, failed_attempts, is_ours, price_of
 from contentops.planning.promote import asked_here, held_back, promoted
 from contentops.planning.remote import edited_there, merge_trouble, overwriting, words_in_the_way
 from contentops.planning.section import asked_reason, section_in_the_way, words_in_section
 
 if TYPE_CHECKING:
-    from contentops.model import OpenEntry, Record, RequestId, Step
+    from contentops.model import OpenEntry, Record, Step
     from contentops.planning.inputs import ItemSides
-
-
-_FAR = 50
-"""How many attempts beyond those that are known are told by their request."""
 
 
 def which_body(item: ItemSides) -> BodyAnswer:
@@ -112,27 +107,7 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
 def _again(item: ItemSides, own: Record | None, words: BodyAnswer, section: str = "") -> BodyAnswer:
     attempt = 1 + max([own.attempt if own else 0, *(entry.attempt for entry in item.entries)])
     action = Action.REGENERATE if own else Action.CREATE
-    return structs.replace(words, action=action, steps=_generation(item, _after_stored(item, attempt), section))
-
-
-def _after_stored(item: ItemSides, attempt: int) -> int:
-    """`attempt`, or the one after that of the finished text: where that alone is left of an attempt, it tells which.
-
-    Never one whose text another item has that asks for the same: that one had this id once.
-    """
-    stored = item.inputs.stored(item.spec.digest)
-    if stored is not None and stored.request_id:
-        later = (number for number in range(attempt, attempt + _FAR) if _name(item, number) == stored.request_id)
-        attempt = 1 + next(later, attempt - 1)
-    while is_anothers(item, item.inputs.carriers.get(_name(item, attempt))):
-        attempt += 1
-    return attempt
-
-
-def _name(item: ItemSides, attempt: int) -> RequestId:
-    """The request of an attempt at what is declared."""
-    state, environment = item.inputs.state, item.inputs.project.environment
-    return request_id(state.lineage, environment, item.spec.id, item.spec.digest, attempt)
+    return structs.replace(words, action=action, steps=_generation(item, after_stored(item, attempt), section))
 
 
 def _protected(item: ItemSides) -> BodyAnswer | None:
@@ -363,7 +338,7 @@ def _generate(item: ItemSides, action: Action, words: BodyAnswer) -> BodyAnswer:
     failed = failed_attempts(item.entries, item.spec.digest)
     reasons = words.reasons + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
     # Of a text for this request that is there, all that is known here is that a person gave it up.
-    attempt = _after_stored(item, 1 + max((entry.attempt for entry in failed), default=0))
+    attempt = after_stored(item, 1 + max((entry.attempt for entry in failed), default=0))
     retry = max((entry.retry for entry in failed), default=0)
     return structs.replace(words, action=action, steps=_generation(item, attempt, retry=retry), reasons=reasons)
 

@@ -1,14 +1,17 @@
-"""Which item a finished text may serve."""
+"""Which item a finished text may serve, and which attempt comes after it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.model import ItemId, RequestId
+from contentops.model import ItemId, RequestId, request_id
 
 if TYPE_CHECKING:
     from contentops.planning.existing_texts import FinishedText
     from contentops.planning.inputs import ItemSides
+
+_FAR = 50
+"""How many attempts beyond those that are known are told by their request."""
 
 
 def stored_text(item: ItemSides) -> FinishedText | None:
@@ -33,3 +36,23 @@ def is_anothers(item: ItemSides, id_: ItemId | None) -> bool:
     """Whether an id is that of another declared item that asks for the same."""
     spec = item.inputs.specs.get(id_) if id_ is not None else None
     return spec is not None and spec.id != item.spec.id and spec.digest == item.spec.digest
+
+
+def after_stored(item: ItemSides, attempt: int) -> int:
+    """`attempt`, or the one after that of the finished text: where that alone is left of an attempt, it tells which.
+
+    Never one whose text another item has that asks for the same: that one had this id once.
+    """
+    stored = item.inputs.stored(item.spec.digest)
+    if stored is not None and stored.request_id:
+        later = (number for number in range(attempt, attempt + _FAR) if _name(item, number) == stored.request_id)
+        attempt = 1 + next(later, attempt - 1)
+    while is_anothers(item, item.inputs.carriers.get(_name(item, attempt))):
+        attempt += 1
+    return attempt
+
+
+def _name(item: ItemSides, attempt: int) -> RequestId:
+    """The request of an attempt at what is declared."""
+    state, environment = item.inputs.state, item.inputs.project.environment
+    return request_id(state.lineage, environment, item.spec.id, item.spec.digest, attempt)
