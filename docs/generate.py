@@ -22,6 +22,8 @@ import click  # noqa: E402 - the checkout comes first on the path
 
 from contentops.cli.entry import cli  # noqa: E402
 from contentops.documents.preset import NEUTRAL, PRESETS, Form, Rule  # noqa: E402
+from contentops.manifests.render import ITEM_FIELDS  # noqa: E402
+from contentops.model import REQUEST_FIELDS  # noqa: E402
 from contentops.schema_files import load_schema  # noqa: E402
 from docs import template_reference  # noqa: E402
 
@@ -31,18 +33,23 @@ if TYPE_CHECKING:
     Schema = Mapping[str, Any]
 
 REFERENCE: Final = ROOT / "docs" / "reference"
+SCHEMAS: Final = ROOT / "schemas"
 NOTICE: Final = "<!-- Made by docs/generate.py; edit the source it is made from, then run `make docs`. -->"
 
 
 def pages() -> dict[str, str]:
     """Every generated page: path relative to the repository root, and its text."""
-    project = _with_presets(_read(ROOT / "schemas" / "project.schema.json"))
+    project = _with_presets(_with_item_keys(_read(SCHEMAS / "project.schema.json")))
     return {
         "docs/reference/cli.md": _page("Command line", _CLI_INTRODUCTION, _commands(cli, "contentops")),
         "docs/reference/manifest.md": _page("Manifests", _MANIFEST_INTRODUCTION, _schema(load_schema("manifest"))),
         "docs/reference/project.md": _page("`contentops.yaml`", _PROJECT_INTRODUCTION, _schema(json.loads(project))),
         "docs/reference/output.md": _between(_read(REFERENCE / "output.md"), _presets()),
-        "docs/reference/templates.md": _between(_read(REFERENCE / "templates.md"), template_reference.lines()),
+        "docs/reference/templates.md": _with_item_names(
+            _between(_read(REFERENCE / "templates.md"), template_reference.lines())
+        ),
+        "schemas/adopt.schema.json": _with_mapped_keys(_read(SCHEMAS / "adopt.schema.json")),
+        "schemas/lock.schema.json": _with_recorded_keys(_read(SCHEMAS / "lock.schema.json")),
         "schemas/project.schema.json": project,
     }
 
@@ -109,6 +116,61 @@ def _with_presets(text: str) -> str:
         return found[1] + ",".join(f"\n{found[2]}  {name}" for name in names) + f"\n{found[2]}]"
 
     return re.sub(r'("preset": \{\n( *)"enum": \[)[^\]]*\]', listed, text)
+
+
+# --- item keys -------------------------------------------------------------------------------------------------
+
+
+def _json(schema: Schema) -> str:
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _with_item_keys(text: str) -> str:
+    """The schema of `contentops.yaml` with the keys of `defaults` that manifests have; `checks` has more there."""
+    project, manifest = json.loads(text), load_schema("manifest")["definitions"]
+    shared = {name: one for name, one in manifest.items() if name not in {"id", "item"}}
+    own = {name: one for name, one in project["definitions"].items() if name == "checks" or name not in shared}
+    return _json({**project, "definitions": {**shared, **own}})
+
+
+def _with_mapped_keys(text: str) -> str:
+    """The schema of a mapping with a key for each field of a request that `adopt` may be told."""
+    schema = json.loads(text)
+    known = schema["properties"]
+    mapped = {
+        name: {
+            "type": "string",
+            "minLength": 1,
+            "description": f"The key whose value is its {name.replace('_', ' ')}.",
+            "examples": known.get(name, {}).get("examples", [name]),
+        }
+        for name in REQUEST_FIELDS
+        if name not in {"inputs", "revision"}
+    }
+    last = {name: known[name] for name in ("inputs", "metadata")}
+    first = {name: one for name, one in known.items() if name not in mapped and name not in last}
+    return _json({**schema, "properties": {**first, **mapped, **last}})
+
+
+def _with_recorded_keys(text: str) -> str:
+    """The schema of the lock with each field of a request; those it has stay as they are."""
+    start, mark, rest = text.partition('          "required": ["template", "style", "mode", "inputs"],\n')
+    opening, _, rest = rest.partition("\n")
+    lines, closing, rest = rest.partition("\n          }\n")
+    known = {line.split('"')[1]: line.rstrip(",") for line in lines.splitlines()}
+    definitions = load_schema("manifest")["definitions"]
+    for name in REQUEST_FIELDS:
+        kinds = definitions[name].get("type", ())
+        kinds = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null"]
+        said = json.dumps({"type": kinds[0] if len(kinds) == 1 else kinds} if kinds else {})
+        known.setdefault(name, f'            "{name}": {{ {said[1:-1]} }}')
+    return "".join([start, mark, opening, "\n", ",\n".join(known.values()), closing, rest])
+
+
+def _with_item_names(text: str) -> str:
+    """The page of templates with the names that `item` has."""
+    names = ", ".join(f"`item.{name}`" for name in ITEM_FIELDS)
+    return re.sub(r"(\| `item` \|.*, rendered: ).*( \|)", rf"\1{names}\2", text)
 
 
 # --- the command line ------------------------------------------------------------------------------------------

@@ -88,22 +88,39 @@ PREFIXES = ("/v1", "/api")
 """Where a WriterzRoom API is known to answer, below its host."""
 
 
-class Dialect(Struct, frozen=True, kw_only=True):
-    """The names one version of the API uses; a submit carries its value under each name of a tuple.
+_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "template": ("template_id",),
+        "style": ("style_profile_id",),
+        "inputs": ("inputs",),
+        "vertical": ("vertical",),
+        "brand_voice": ("brand_voice_id",),
+        "mode": ("generation_mode",),
+        # It is ours alone: what it changes is the digest.
+        "revision": (),
+    }
+)
+"""How a submit names the fields of a request, in its order; a field without an entry has its own name and follows."""
 
-    `prefix` follows the path of `api.base_url`. `enveloped`: whether lists come inside `{"success", "data"}`; None
-    where both are known.
+
+class Dialect(Struct, frozen=True, kw_only=True):
+    """The names one version of the API uses.
+
+    `names` are those that a submit carries a field of a request under, where they differ from `_NAMES`; `prefix`
+    follows the path of `api.base_url`. `enveloped`: whether lists come inside `{"success", "data"}`; None where both
+    are known.
     """
 
     name: str
     prefix: str = ""
-    template: tuple[str, ...] = ("template_id",)
-    style: tuple[str, ...] = ("style_profile_id",)
-    inputs: tuple[str, ...] = ("inputs",)
-    vertical: tuple[str, ...] = ("vertical",)
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     enveloped: bool | None = None
     needs_user: bool = False
     """Whether a remote server refuses calls without `X-User-ID`."""
+
+    def names_of(self, one: str) -> tuple[str, ...]:
+        """The names that a submit carries a field of a request under."""
+        return self.names.get(one, _NAMES.get(one, (one,)))
 
 
 AUTO = "auto"
@@ -114,15 +131,17 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
         each.name: each
         for each in (
             Dialect(name="v1", enveloped=False),
-            Dialect(name="v1-2026-04", inputs=("user_input",), vertical=("vertical_id",)),
+            Dialect(name="v1-2026-04", names={"inputs": ("user_input",), "vertical": ("vertical_id",)}),
             Dialect(
                 name="sdk",
                 prefix="/api",
-                template=("template",),
-                style=("style_profile",),
-                # The vendor's SDK sends the first alone, and the vendor's public backend reads the second alone.
-                inputs=_ENVELOPED_INPUTS,
-                vertical=("vertical_id",),
+                names={
+                    "template": ("template",),
+                    "style": ("style_profile",),
+                    # The vendor's SDK sends the first alone, and the vendor's public backend reads the second alone.
+                    "inputs": _ENVELOPED_INPUTS,
+                    "vertical": ("vertical_id",),
+                },
                 enveloped=True,
                 needs_user=True,
             ),
@@ -135,13 +154,15 @@ found."""
 
 _FOUND: Mapping[bool, Dialect] = MappingProxyType(
     {
-        False: Dialect(name="v1", inputs=("inputs", "user_input"), vertical=("vertical", "vertical_id")),
+        False: Dialect(name="v1", names={"inputs": ("inputs", "user_input"), "vertical": ("vertical", "vertical_id")}),
         True: Dialect(
             name="sdk",
-            template=("template", "template_id"),
-            style=("style_profile", "style_profile_id"),
-            inputs=_ENVELOPED_INPUTS,
-            vertical=("vertical_id",),
+            names={
+                "template": ("template", "template_id"),
+                "style": ("style_profile", "style_profile_id"),
+                "inputs": _ENVELOPED_INPUTS,
+                "vertical": ("vertical_id",),
+            },
         ),
     }
 )
@@ -170,7 +191,7 @@ def contradiction(stated: Dialect, *, enveloped: bool) -> str:
         return ""
     found = _FOUND[enveloped]
     shape = "inside `{success, data}`" if enveloped else "without `{success, data}` around them"
-    read, sent = (" or ".join(f"`{name}`" for name in each.inputs) for each in (found, stated))
+    read, sent = (" or ".join(f"`{name}`" for name in each.names_of("inputs")) for each in (found, stated))
     return (
         f"the server does not speak the dialect `{stated.name}`: its lists come {shape}, and such a server reads the"
         f" inputs of a submit from {read}, not from {sent}; set `api.dialect: auto`"
@@ -179,7 +200,7 @@ def contradiction(stated: Dialect, *, enveloped: bool) -> str:
 
 def names_blamed(dialect: Dialect, text: str) -> bool:
     """Whether a refusal mentions a name of several that a submit carried for one value."""
-    return any(name in text for names in (dialect.inputs, dialect.vertical, dialect.template) for name in names[1:])
+    return any(name in text for names in dialect.names.values() for name in names[1:])
 
 
 def candidates(base: str) -> tuple[str, ...]:
@@ -277,23 +298,12 @@ def _post(path: str, body: Mapping[str, Json], *, request_id: str = "") -> Wire:
 
 
 def _submit(call: calls.Generate, dialect: Dialect, *, send_mode: bool) -> dict[str, Json]:
-    request = call.request
-    body: dict[str, Json] = {
-        **dict.fromkeys(dialect.template, request["template"]),
-        **dict.fromkeys(dialect.style, request["style"]),
-        **dict.fromkeys(dialect.inputs, request["inputs"]),
-    }
-    if request.get("vertical") is not None:
-        body.update(dict.fromkeys(dialect.vertical, request["vertical"]))
-    if request.get("brand_voice") is not None:
-        body["brand_voice_id"] = request["brand_voice"]
-    mode = request.get("mode", "standard")
-    if send_mode:
-        body["generation_mode"] = mode
-    elif mode != "standard":
+    mode = call.request.get("mode", "standard")
+    if not send_mode and mode != "standard":
         raise Unsendable(f"mode `{mode}` cannot be asked for while `api.send_mode` is off")
-    body["request_id"] = call.request_id
-    return body
+    said = {**dict.fromkeys(_NAMES), **call.request, "mode": mode if send_mode else None}
+    body = {key: value for name, value in said.items() if value is not None for key in dialect.names_of(name)}
+    return {**body, "request_id": call.request_id}
 
 
 def _text(call: calls.SaveContent | calls.PutContent) -> dict[str, Json]:

@@ -179,7 +179,7 @@ class Client:
     @property
     def input_names(self) -> tuple[str, ...]:
         """The names under which a submit carries its inputs."""
-        return self._spoken.inputs
+        return self._spoken.names_of("inputs")
 
     @property
     def _spoken(self) -> Dialect:

@@ -18,6 +18,7 @@ from contentops.documents.front_matter import TITLE_KEY
 from contentops.documents.preset import apply_preset
 from contentops.errors import InputError, Severity, UsageError
 from contentops.manifests.load import load
+from contentops.model import REQUEST_FIELDS
 from contentops.yaml.read import read_yaml
 from contentops.yaml.syntax import JINJA
 from contentops.yaml.write import write_pair
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from contentops.errors import Diagnostic
     from contentops.manifests.load import ParseCache
     from contentops.model import Catalog, Desired, Json, Project, Spec
-
-SPEC_FIELDS: Final = ("template", "style", "vertical", "brand_voice", "mode", "inputs", "revision")
-"""The item keys that say how a text is generated, in the order they are written."""
 
 # Readers of YAML 1.1 take these for booleans where they stand without quotes, and we for texts.
 _BOOLEANS: Final = frozenset({"y", "n", "yes", "no", "on", "off"})
@@ -45,7 +43,7 @@ class Existing(Struct, frozen=True, kw_only=True):
 
     id: str
     spec: Mapping[str, Json]
-    """Those of SPEC_FIELDS that are known; empty for an item that is never generated."""
+    """Those of REQUEST_FIELDS that are known; empty for an item that is never generated."""
     output: str = ""
     """Empty where the project says where it goes."""
     title: str = ""
@@ -215,7 +213,7 @@ class _Entry:
                 fields["template"] = None
             fields["protected"] = True
         else:
-            fields |= {name: literal(text.spec[name]) for name in SPEC_FIELDS if name in text.spec}
+            fields |= {name: literal(text.spec[name]) for name in REQUEST_FIELDS if name in text.spec}
         if not text.save:
             fields["save"] = False
         if text.output and not self.by_pattern:

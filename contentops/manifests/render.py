@@ -15,6 +15,7 @@ from contentops.errors import Severity, suggest
 from contentops.manifests.item_fields import Unrendered
 from contentops.manifests.templates import INPUTS, Scope, Uses, plain, root_of, templates_in
 from contentops.manifests.values import MISSING, Branch, Lazy, TemplateError, Written, is_template, top
+from contentops.model import REQUEST_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from contentops.model import Json, Origin
 
 
-ITEM_FIELDS: Final = ("id", "template", "style", "vertical", "brand_voice", "mode", "tags", "inputs", "metadata")
+ITEM_FIELDS: Final = ("id", *REQUEST_FIELDS, "tags", "metadata")
 """What templates may ask `item` for."""
 
 MAX_CHAIN: Final = 50

@@ -18,7 +18,7 @@ from contentops.errors import Severity, nearest
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.checks import read_checks
 from contentops.manifests.values import Branch, Tree, Written, entry_hint, kind_of, top
-from contentops.model import ItemId, MergeRule, OnEdit, Request, Spec
+from contentops.model import REQUEST_FIELDS, ItemId, MergeRule, OnEdit, Request, Spec
 from contentops.pricing import CREDITS
 
 if TYPE_CHECKING:
@@ -109,15 +109,8 @@ def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
 
 
 def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks) -> Spec:
-    request = Request(
-        template=values.get("template", ""),
-        style=values.get("style", ""),
-        inputs=values.get("inputs", {}),
-        mode=values.get("mode", "standard"),
-        vertical=values.get("vertical"),
-        brand_voice=values.get("brand_voice"),
-        revision=values.get("revision"),
-    )
+    asked = {name: values[name] for name in REQUEST_FIELDS if name in values}
+    request = Request(**{"template": "", "style": "", "inputs": {}, **asked})
     return Spec(
         id=ItemId(values["id"]),
         request=request,
@@ -321,11 +314,8 @@ def _is_metadata(name: str, value: Json, report: Report) -> bool:
 
 
 _FIELDS: Final[dict[str, Callable[[str, Json, Report], bool]]] = {
+    **dict.fromkeys(REQUEST_FIELDS, _is_text),
     "id": _is_id,
-    "template": _is_text,
-    "style": _is_text,
-    "vertical": _is_text,
-    "brand_voice": _is_text,
     "mode": _one_of(CREDITS),
     "inputs": _is_map,
     "metadata": _is_metadata,

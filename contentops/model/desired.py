@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, Location
@@ -306,28 +306,25 @@ class MergeRule(enum.StrEnum):
 
 
 class Request(Struct, frozen=True, kw_only=True, gc=False):
-    """Exactly what shapes a text: the rendered request, independent of dialect."""
+    """Exactly what shapes a text: the rendered request, independent of dialect.
+
+    Its fields are the one table of what an item may ask for: digest, lock, submits, templates, `adopt`, `import` and
+    the parse cache go over them. A new field is None by default, so that the digests of items without it stay.
+    """
 
     template: str
     """Empty for a protected item that is never generated."""
     style: str
-    inputs: Mapping[str, Json]
-    mode: str = "standard"
     vertical: str | None = None
     brand_voice: str | None = None
+    mode: str = "standard"
+    inputs: Mapping[str, Json]
     revision: int | str | None = None
 
     def as_json(self) -> dict[str, Json]:
-        """The canonical mapping: mode always present, absent optionals left out."""
-        found: dict[str, Json] = {
-            "template": self.template,
-            "style": self.style,
-            "mode": self.mode,
-            "inputs": dict(self.inputs.items()),
-        }
-        optional = {"vertical": self.vertical, "brand_voice": self.brand_voice, "revision": self.revision}
-        found.update({key: value for key, value in optional.items() if value is not None})
-        return found
+        """The canonical mapping, without the fields that are None."""
+        found = {name: value for name, value in structs.asdict(self).items() if value is not None}
+        return {**found, "inputs": dict(self.inputs.items())}
 
     @property
     def digest(self) -> Digest:
@@ -337,6 +334,10 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     def price(self, section: str = "") -> Price:
         """The price of one submit: of the whole text, or of one section."""
         return price_of_request(self.template, self.mode, self.inputs, is_section=bool(section))
+
+
+REQUEST_FIELDS: Final = Request.__struct_fields__
+"""The item keys that shape a text, in the order they are written."""
 
 
 class Origin(Struct, frozen=True, kw_only=True, gc=False):

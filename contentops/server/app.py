@@ -202,8 +202,8 @@ class _Api(Struct, frozen=True):
         made = content.metadata
         source = jobs.find(self.store, str(made.get("request_id") or ""), admitted.key_id)
         if source is not None and admitted.may_see(source.owner):
-            was = source.request
-            asked = replace(asked, inputs=was.inputs, vertical=was.vertical, brand_voice=was.brand_voice)
+            was = {name: getattr(source.request, name) for name in jobs.TextRequest.__struct_fields__}
+            asked = replace(asked, **{**was, "mode": asked.mode})
         template, style = str(made.get("template") or ""), str(made.get("style_profile") or "")
         return self._take(admitted, replace(asked, template=template, style=style), request_id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from contentops.pricing import CREDITS
 from contentops.server.contents import ContentChange
-from contentops.server.jobs import GenerationRequest
+from contentops.server.jobs import GenerationRequest, TextRequest
 from contentops.server.replies import BodyRefused, FieldProblem, Page, Surface
 
 if TYPE_CHECKING:
@@ -25,6 +26,17 @@ BODY_BYTES = 10 * 1024 * 1024
 """The largest body taken."""
 DEPTH = 100
 """The deepest nesting taken: what is stored must be readable again by any JSON reader."""
+
+NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "template": ("template_id", "template"),
+        "style": ("style_profile_id", "style_profile"),
+        "inputs": ("inputs", "user_input", "dynamic_parameters"),
+        "vertical": ("vertical", "vertical_id"),
+        "brand_voice": ("brand_voice_id",),
+    }
+)
+"""The keys of a submit that hold the fields of a `TextRequest`; a field without an entry has its own name."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 _KEY = re.compile(r"[!-~]{1,200}")
@@ -188,33 +200,25 @@ def generation(
     later, under `/v1` for each required input, under `/api` where there is no topic either. Unknown keys are ignored.
     """
     documented = surface is Surface.V1
-    template = fields.text("template_id", "template", required=documented)
-    style = fields.text("style_profile_id", "style_profile", required=documented)
-    inputs = fields.mapping("inputs", "user_input", "dynamic_parameters", required=True)
+    required = {"template", "style"} if documented else set()
+    texts = [name for name in TextRequest.__struct_fields__ if name not in {"inputs", "mode"}]
+    asked = {name: fields.text(*NAMES.get(name, (name,)), required=name in required) for name in texts}
+    inputs = fields.mapping(*NAMES["inputs"], required=True)
     mode = fields.mode()
-    vertical = fields.text("vertical", "vertical_id")
-    brand_voice = fields.text("brand_voice_id")
     request_id = fields.identifier("request_id")
     fields.done()
-    for what, slug, kind in (("Template", template, "templates"), ("Style profile", style, "styles")):
+    for what, slug, kind in (("Template", asked["template"], "templates"), ("Style profile", asked["style"], "styles")):
         if slug in known[kind]:
             continue
         if not documented:
             # What the service's own server answers, also where the slug is missing altogether.
             raise HTTPException(500, f"Internal server error: {what} '{slug}' not found.")
         raise HTTPException(404, f"{what} '{slug}' not found.")
-    if brand_voice and brand_voice not in known.get("voices", {brand_voice}):
-        raise HTTPException(404, f"Brand voice '{brand_voice}' not found.")
-    request = GenerationRequest(
-        template=template or "",
-        style=style or "",
-        mode=mode,
-        inputs=inputs or {},
-        vertical=vertical or None,
-        brand_voice=brand_voice or None,
-        topic_alone=not documented,
-    )
-    return request, request_id
+    voice = asked["brand_voice"]
+    if voice and voice not in known.get("voices", {voice}):
+        raise HTTPException(404, f"Brand voice '{voice}' not found.")
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value}
+    return GenerationRequest(**given, mode=mode, inputs=inputs or {}, topic_alone=not documented), request_id
 
 
 def section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:

@@ -20,7 +20,21 @@ if TYPE_CHECKING:
     from contentops.server.database import RunnerLock, Store, StoredRow
 
 
-class GenerationRequest(Struct, frozen=True, kw_only=True):
+class TextRequest(Struct, frozen=True, kw_only=True):
+    """What shapes a text: each field is read from a submit, kept with the job and shown with its content.
+
+    `bodies.NAMES` has the keys of a submit that differ from the field's name.
+    """
+
+    template: str = ""
+    style: str = ""
+    mode: str = "standard"
+    inputs: Mapping[str, Any] = {}
+    vertical: str | None = None
+    brand_voice: str | None = None
+
+
+class GenerationRequest(TextRequest, frozen=True, kw_only=True):
     """What a submit asks for, whatever names its keys had: the one form jobs are stored and compared in.
 
     A text to generate (`kind` content), or a section of a stored one to write again (`kind` section). With
@@ -28,12 +42,6 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
     """
 
     kind: str = "content"
-    template: str = ""
-    style: str = ""
-    mode: str = "standard"
-    inputs: Mapping[str, Any] = {}
-    vertical: str | None = None
-    brand_voice: str | None = None
     content_id: str = ""
     section: str = ""
     instructions: str = ""
@@ -59,7 +67,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True):
         """
         asked = replace(self, topic_alone=False, engine="")
         if self.kind == "section":
-            asked = replace(asked, template="", style="", inputs={}, vertical=None, brand_voice=None)
+            asked = replace(asked, **asdict(TextRequest(mode=asked.mode)))
         return hashlib.sha256(asked.encoded().encode()).hexdigest()
 
 

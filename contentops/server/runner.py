@@ -32,6 +32,10 @@ LOOK_SECONDS = 0.5
 _LOG = logging.getLogger(__name__)
 _LOST = "job %s was given to another server meanwhile"
 _NO_TEMPLATE: Mapping[str, Any] = {"slug": "", "name": "Text", "inputs": [], "sections": [], "titles": []}
+_SHOWN: Mapping[str, str] = {"style": "style_profile", "mode": "generation_mode", "brand_voice": "brand_voice_id"}
+"""Names in the metadata of a content that differ from those of the request."""
+_FURTHER = tuple(name for name in jobs.TextRequest.__struct_fields__ if name not in WritingTask.__struct_fields__)
+"""Fields of a request that a task has no field of its own for."""
 _NO_STYLE: Mapping[str, Any] = {"slug": "", "name": "General"}
 
 
@@ -173,6 +177,7 @@ class JobRunner:
             vertical=asked.vertical,
             brand_voice=asked.brand_voice,
             voice=self._known.get("voices", {}).get(asked.brand_voice or "", {}),
+            further={name: value for name in _FURTHER if (value := getattr(asked, name))},
         )
         report = self._reporting(job, task.stages)
         await report(task.stages[0])
@@ -244,15 +249,10 @@ def _storable(text: str) -> str:
 
 
 def _metadata(job: jobs.StoredJob, draft: WrittenText, engine: str) -> dict[str, Any]:
-    asked = job.request
     found = {
         "request_id": job.id,
-        "template": asked.template,
-        "style_profile": asked.style,
-        "generation_mode": asked.mode,
         "engine": engine,
         "word_count": len(draft.body.split()),
-        "vertical": asked.vertical,
-        "brand_voice_id": asked.brand_voice,
+        **{_SHOWN.get(name, name): getattr(job.request, name) for name in jobs.TextRequest.__struct_fields__},
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in found.items() if value is not None and name != "inputs"}

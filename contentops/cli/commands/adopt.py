@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from msgspec import structs
@@ -31,9 +31,8 @@ from contentops.cli.options import (
 from contentops.cli.output import terminal
 from contentops.cli.output.confirmation import Manner
 from contentops.errors import ExitCode, UsageError, plural, suggest
-from contentops.manifests.declare import SPEC_FIELDS
 from contentops.manifests.project import parse_variable, source_of
-from contentops.model import BASE
+from contentops.model import BASE, REQUEST_FIELDS
 from contentops.operations.adopting import adopt_files as operation
 from contentops.operations.adopting import import_contents as import_operation
 from contentops.operations.adopting.adopt_files import Options, Telling, read_map
@@ -45,6 +44,8 @@ from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from contentops.cli.options import Session
     from contentops.model import Json, Project, Run
     from contentops.operations.adopting.new_items import Adoption
@@ -60,13 +61,23 @@ asking_options = with_options(
 )
 
 
+_OPTIONS: Final[Mapping[str, dict[str, Any]]] = {
+    "template": {"shell_complete": offers("catalog")},
+    "brand_voice": {"metavar": "ID"},
+    "mode": {"type": click.Choice(list(CREDITS)), "metavar": None},
+}
+"""What the option of a request field has where it is no plain text."""
+
+
+def _option_of(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    words = name.replace("_", " ")
+    known = {"metavar": "NAME", "help": f"Their {words}.", **_OPTIONS.get(name, {})}
+    return click.option(f"--{name.replace('_', '-')}", **known)
+
+
 @click.command("adopt", short_help="Take files that are there already under management, as they are.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, shell_complete=complete_file)
-@click.option("--template", metavar="NAME", default="", shell_complete=offers("catalog"), help="Their template.")
-@click.option("--style", metavar="NAME", default="", help="Their style.")
-@click.option("--vertical", metavar="NAME", default="", help="Their vertical.")
-@click.option("--brand-voice", metavar="ID", default="", help="Their brand voice.")
-@click.option("--mode", type=click.Choice(list(CREDITS)), help="Their mode.")
+@with_options(*(_option_of(name) for name in REQUEST_FIELDS if name not in {"inputs", "revision"}))
 @click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of all of them. Repeatable.")
 @file_option("--map", "mapping", help="Which keys hold what.")
 @click.option("--id", "id_", metavar="ID", default="", help="The id of the one file that is named.")
@@ -90,7 +101,7 @@ def command(
     a protected item, which is never generated. A file that a manifest declares already gets its record alone.
     """
     project = session.project()
-    values: dict[str, Json] = {name: stated[name] for name in SPEC_FIELDS if stated.get(name)}
+    values: dict[str, Json] = {name: stated[name] for name in REQUEST_FIELDS if stated.get(name)}
     if inputs:
         values["inputs"] = dict(map(parse_variable, inputs))
     _check_slugs(project, values)

@@ -20,11 +20,11 @@ from contentops.documents.files import Outputs
 from contentops.documents.front_matter import TITLE_KEY, split
 from contentops.documents.paths import check_output, collision_key
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError
-from contentops.manifests.declare import SPEC_FIELDS, Existing
+from contentops.manifests.declare import Existing
 from contentops.manifests.discover import WILD, ProjectFiles, glob_matcher
 from contentops.manifests.schema import check_schema
 from contentops.manifests.validate import id_problem
-from contentops.model import ItemId
+from contentops.model import REQUEST_FIELDS, ItemId
 from contentops.operations.adopting.new_items import (
     Adoption,
     Taken,
@@ -67,7 +67,7 @@ class Telling(Struct, frozen=True, kw_only=True):
 
     def spec_of(self, said: Mapping[str, Json]) -> dict[str, Json]:
         """The item keys of a text, by its title and front matter; empty where nothing tells them."""
-        found: dict[str, Json] = {name: self.values[name] for name in SPEC_FIELDS if name in self.values}
+        found: dict[str, Json] = {name: self.values[name] for name in REQUEST_FIELDS if name in self.values}
         found |= {name: said[key] for name, key in self.keys.items() if name != "id" and said.get(key) is not None}
         given = self.values.get("inputs")
         inputs = {**given} if isinstance(given, dict) else {}
@@ -90,7 +90,7 @@ def read_map(path: Path) -> Telling:
     said: dict[str, Json] = document.root or {}
     metadata = said.get("metadata")
     return Telling(
-        keys={name: said[name] for name in ("id", *SPEC_FIELDS) if name != "inputs" and said.get(name)},
+        keys={name: said[name] for name in ("id", *REQUEST_FIELDS) if name != "inputs" and said.get(name)},
         inputs=said.get("inputs") or {},
         metadata=None if metadata is None else frozenset(metadata),
     )

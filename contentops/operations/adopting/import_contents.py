@@ -20,9 +20,9 @@ from contentops.documents.preset import apply_preset, title_for
 from contentops.errors import Diagnostic, OutputError
 from contentops.execution.stored_content import ITEM_KEY, SPEC_KEY, StoredContent
 from contentops.execution.times import iso
-from contentops.manifests.declare import SPEC_FIELDS, Existing
+from contentops.manifests.declare import Existing
 from contentops.manifests.validate import id_problem
-from contentops.model import Saved
+from contentops.model import REQUEST_FIELDS, Saved
 from contentops.operations.adopting.new_items import (
     Adoption,
     Taken,
@@ -231,7 +231,7 @@ class _Names:
     def request_of(self, content: Content) -> dict[str, Json]:
         """The item keys of the request that a content was stored for, where some lock knows it."""
         request = self._requests.get(str(content.metadata.get(SPEC_KEY)), {})
-        return {name: request[name] for name in SPEC_FIELDS if request.get("template") and name in request}
+        return {name: request[name] for name in REQUEST_FIELDS if request.get("template") and name in request}
 
     def is_free(self, path: str, body: str) -> bool:
         """Whether the file of a new item may stand at a path: nothing is there, or this very text."""

@@ -39,6 +39,8 @@ class WritingTask(Struct, frozen=True, kw_only=True):
     brand_voice: str | None = None
     voice: Mapping[str, Any] = {}
     """What is known of the brand voice; empty where that is its id alone."""
+    further: Mapping[str, Any] = {}
+    """What else the request says, by the names of its fields."""
 
     @property
     def stages(self) -> tuple[str, ...]:

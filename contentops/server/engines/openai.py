@@ -208,6 +208,7 @@ def _system(task: WritingTask) -> str:
         "Brand voice": voice.get("name") or task.brand_voice,
         "Tone of the brand": voice.get("tone"),
         "Voice of the brand": voice.get("voice"),
+        **{name.replace("_", " ").capitalize(): value for name, value in task.further.items()},
     }
     lines = [f"You are a professional writer. You work on this kind of text: {kind}."]
     lines += [f"{label}: {plain(_value(value), 300)}." for label, value in about.items() if value]

@@ -215,6 +215,7 @@ def _setting(task: WritingTask, values: Mapping[str, Any]) -> str:
         like = [task.voice[name] for name in ("tone", "voice", "description") if task.voice.get(name)]
         named = inline(task.voice.get("name") or task.brand_voice)
         found.append(f"It follows the brand voice {named}{': ' if like else ''}{inline('; '.join(like))}.")
+    found += [f"The {name.replace('_', ' ')} is {inline(value)}." for name, value in task.further.items()]
     words = values.get("word_count_target")
     if isinstance(words, int | float) and not isinstance(words, bool) and 0 < words < _WORDS:
         parts = max(1, len(task.template.get("sections", ())))
