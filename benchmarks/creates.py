@@ -18,9 +18,10 @@ import tree
 
 NOTHING = """\
 from contentops.operations import plan, workspace
+from contentops.operations import opening
 from contentops.planning.inputs import Choice
 
-assert plan.plan(workspace.open_project("", "", ()), Choice()).changes
+assert plan.plan(opening.open_project("", "", ()), Choice()).changes
 """
 
 

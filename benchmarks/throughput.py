@@ -156,7 +156,7 @@ def applied(folder: Path) -> tuple[float, float, int]:
     """CPU seconds of an apply until its plan was confirmed, and from there to its end, and the requests it sent."""
     from contentops.execution.primitives import Stop
     from contentops.operations import apply as apply_operation
-    from contentops.operations import workspace
+    from contentops.operations import opening
     from contentops.operations.apply import ApplyOptions, Approval
     from contentops.planning.inputs import Choice
 
@@ -169,7 +169,7 @@ def applied(folder: Path) -> tuple[float, float, int]:
 
     begin = time.process_time()
     options = ApplyOptions(approval=Approval(changes=True), stop=Stop())
-    project = workspace.open_project(str(folder), "", ())
+    project = opening.open_project(str(folder), "", ())
     _, run = apply_operation.apply(project, Choice(), options, confirm=confirm, emit=lambda _: None)
     assert run is not None
     assert all(outcome.result == "done" for outcome in run.outcomes), run.message

@@ -90,14 +90,14 @@ def record(folder: Path) -> None:
     from contentops.documents.clean import body_digest, title_digest
     from contentops.documents.front_matter import compose, provenance
     from contentops.model import Saved
-    from contentops.operations import workspace
+    from contentops.operations import opening, workspace
     from contentops.state import lock
 
     first = "000/item-000000"
     command = [*timing.CONTENTOPS, "apply", "--yes", "--select", first]
     timing.spent(command, folder)
-    project = workspace.open_project(str(folder), "", ())
-    state = workspace.read_state(project)
+    project = opening.open_project(str(folder), "", ())
+    state = opening.read_state(project)
     known = state.records[first]  # type: ignore[index]  # a text is an id
     body, (one, *others) = body_digest(BODY), workspace.validate(project).specs
     assert one.id == first

@@ -262,3 +262,12 @@ def suggest(name: str, known: tuple[str, ...]) -> str:
     shown = ", ".join(f"`{entry}`" for entry in known[:12])
     more = f" and {len(known) - 12} more" if len(known) > 12 else ""
     return did_you_mean(name, known, f"there are {shown}{more}" if shown else "")
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """One finding of `doctor`. `ok` is None where it is only worth knowing."""
+
+    name: str
+    ok: bool | None
+    message: str
+    hint: str = ""

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from contentops.operations import workspace
+from contentops.operations import opening
 from tests.clones import NOBODY
 from tests.fakes.desk import Desk
 
@@ -77,8 +77,8 @@ class Person:
 
     def records(self, environment: str) -> dict[str, Record]:
         """What is recorded here, by id."""
-        project = workspace.open_project(str(self.root), environment, ())
-        return {str(id_): record for id_, record in workspace.read_state(project).records.items()}
+        project = opening.open_project(str(self.root), environment, ())
+        return {str(id_): record for id_, record in opening.read_state(project).records.items()}
 
     def manifests(self) -> dict[str, Entry]:
         """The manifests by key."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from contentops.cli.named_files import choice_in
+from contentops.cli.plan_files import choice_in
 from contentops.model.plan_file import check_seal
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
@@ -56,7 +56,7 @@ def apply_within(scene: Scene, ceiling: Mapping[str, Any], **choice: Any) -> Run
         ApplyOptions(ceiling=ceiling),
         confirm=lambda _: True,
         emit=scene.events.append,
-        world=scene.world(),
+        runtime=scene.runtime(),
     )
     return run
 
@@ -70,6 +70,6 @@ def apply_file(scene: Scene, reviewed: Mapping[str, Any], approval: Approval | N
         ApplyOptions(approval=approval or Approval(), reviewed=reviewed),
         confirm=lambda _: True,
         emit=scene.events.append,
-        world=scene.world(),
+        runtime=scene.runtime(),
     )
     return run

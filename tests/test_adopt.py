@@ -458,14 +458,14 @@ def test_an_item_with_a_job_under_way_takes_no_file(tmp_path: Path) -> None:
     scene.apply()
     assert scene.entry("tea").job_id
     scene.write("out/tea.md", "A person's.\n")
-    found = adopt(scene.project, ["out"], Options(), confirm=lambda _: True, world=scene.world())
+    found = adopt(scene.project, ["out"], Options(), confirm=lambda _: True, runtime=scene.runtime())
     assert ["has a job under way" in one.message for one in found.findings] == [True]
     assert not scene.state.records
     scene.api.habits.duration = 1
     scene.write("content/b.yaml", blog("milk").replace("{topic", "{topic"))
     scene.apply(select=("milk",))
     scene.write("content/b.yaml", "moved: [{from: milk, to: cocoa}]\n" + blog("cocoa"))
-    known = adopt(scene.project, ["out/milk.md"], Options(), confirm=lambda _: True, world=scene.world()).known
+    known = adopt(scene.project, ["out/milk.md"], Options(), confirm=lambda _: True, runtime=scene.runtime()).known
     assert [one.id for one in known] == ["cocoa"]
 
 
@@ -476,7 +476,7 @@ def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path) -> None
         scene.write(f"docs/{name}.md", HELLO)
 
     def take(one: Scene) -> None:
-        adopt(one.project, ["docs"], Options(), confirm=lambda _: True, world=one.world())
+        adopt(one.project, ["docs"], Options(), confirm=lambda _: True, runtime=one.runtime())
 
     stops = witnessed(scene, tmp_path / "stopped", lambda: take(scene))
     assert len(stops) > 3

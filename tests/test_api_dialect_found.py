@@ -443,17 +443,17 @@ def test_dialects_that_the_public_backend_reads(dialect: str, tmp_path: Path) ->
     """Stated ones that it understands give every text its topic."""
     api = PublicBackend(duration=90)
     scene = scene_of(tmp_path, api, dialect=dialect, path="/api")
-    world = scene.world()
-    scene.world = lambda: _with_user(world)  # type: ignore[method-assign]
+    runtime = scene.runtime()
+    scene.runtime = lambda: _with_user(runtime)  # type: ignore[method-assign]
     scene.apply()
     assert charges(api) == WANTED
     assert scene.record("tea").dialect == dialect
 
 
-def _with_user(world: Any) -> Any:
+def _with_user(runtime: Any) -> Any:
     from msgspec import structs
 
-    return structs.replace(world, environ={**world.environ, "WRITERZROOM_USER_ID": "u1"})
+    return structs.replace(runtime, environ={**runtime.environ, "WRITERZROOM_USER_ID": "u1"})
 
 
 def test_plan_asks_nothing(tmp_path: Path) -> None:
@@ -529,14 +529,14 @@ def test_doctor_shows_what_was_found_and_what_is_refused(tmp_path: Path) -> None
     """The address, the shape of the lists, the dialect and the names of the inputs; a wrong one fails."""
     api = PublicBackend()
     scene = scene_of(tmp_path, api)
-    check = {one.name: one for one in doctor.doctor(scene.project, scene.world())}["server"]
+    check = {one.name: one for one in doctor.doctor(scene.project, scene.runtime())}["server"]
     assert check.ok
     assert check.message == (
         f"`{HOST}/v1` (auto) answers with 1 template at `{HOST}/api`, lists inside `{{success, data}}`:"
         " dialect `sdk`, which sends the inputs as `dynamic_parameters` and `user_input`"
     )
     other = scene_of(tmp_path, api, dialect="v1", path="/api")
-    check = {one.name: one for one in doctor.doctor(other.project, other.world())}["server"]
+    check = {one.name: one for one in doctor.doctor(other.project, other.runtime())}["server"]
     assert check.ok is False
     assert "does not speak the dialect `v1`" in check.message
 

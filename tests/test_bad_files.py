@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Event, Run
-    from contentops.operations.workspace import World
+    from contentops.operations.opening import Runtime
     from tests.fakes.api import Generation, Seen
     from tests.running import Run as Invoke
 
@@ -278,8 +278,8 @@ class OnFull(Scene):
 
     edges: Mapping[str, Any] = {}
 
-    def world(self) -> World:
-        return structs.replace(super().world(), **self.edges)
+    def runtime(self) -> Runtime:
+        return structs.replace(super().runtime(), **self.edges)
 
 
 def _on_full(root: Path, edges: Mapping[str, Any]) -> OnFull:

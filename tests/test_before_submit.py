@@ -208,7 +208,13 @@ def ledger(database: str) -> Iterator[SceneLedger]:
 def _detach(scene: Scene) -> Detached | None:
     confirm, emit = (lambda _: True), scene.events.append
     found = detach(
-        scene.project, Choice(), ApplyOptions(), confirm=confirm, emit=emit, show=lambda _: None, world=scene.world()
+        scene.project,
+        Choice(),
+        ApplyOptions(),
+        confirm=confirm,
+        emit=emit,
+        show=lambda _: None,
+        runtime=scene.runtime(),
     )
     return found[1]
 
@@ -272,7 +278,7 @@ def test_a_server_that_saves_nothing_without_a_user_id_is_refused(tmp_path: Path
     assert refused.value.hint == "export WRITERZROOM_USER_ID=..., with the account's user id; nothing was submitted"
     assert [seen.name for seen in scene.api.requests] == ["list templates", "list content"]
     assert not scene.state.entries
-    check = next(one for one in doctor.doctor(scene.project, scene.world()) if one.name == "server")
+    check = next(one for one in doctor.doctor(scene.project, scene.runtime()) if one.name == "server")
     assert (check.ok, check.message) == (False, refused.value.message)
 
 
@@ -284,12 +290,12 @@ def test_a_user_id_or_no_saving_is_all_it_needs(tmp_path: Path) -> None:
     assert scene.api.count("list content") == 0
     scene.edit("contentops.yaml", ", save: off", "")
     scene.write("content/b.yaml", blog("b"))
-    world = scene.world()
-    world.environ["WRITERZROOM_USER_ID"] = "u1"  # type: ignore[index]
-    scene.world = lambda: world  # type: ignore[method-assign]
+    runtime = scene.runtime()
+    runtime.environ["WRITERZROOM_USER_ID"] = "u1"  # type: ignore[index]
+    scene.runtime = lambda: runtime  # type: ignore[method-assign]
     assert results(scene.apply()) == {"b": "done", "tea": "done"}
     assert scene.state.records[ItemId("b")].saved is not None
-    check = next(one for one in doctor.doctor(scene.project, world) if one.name == "server")
+    check = next(one for one in doctor.doctor(scene.project, runtime) if one.name == "server")
     assert check.ok
 
 

@@ -9,12 +9,13 @@ import httpx
 import pytest
 
 from contentops.api.backoff import RETRY
-from contentops.errors import ApiError, InputError
+from contentops.errors import ApiError, Check, InputError
 from contentops.manifests.catalog_lock import FILE, encode, parse
 from contentops.model import CatalogEntry, CatalogSnapshot, Template
 from contentops.operations import doctor as doctor_operation
+from contentops.operations import opening, workspace
 from contentops.operations import plan as plan_operation
-from contentops.operations import workspace
+from contentops.operations.catalog import project_catalog
 from contentops.operations.catalog import pull_catalog as catalogs
 from contentops.planning import inputs as planning_inputs
 from tests.fakes.scene import Scene, blog
@@ -39,7 +40,7 @@ def scene_of(root: Path, shop: Shop, *, rpm: int = 0, api: str = "") -> Scene:
 
 def pull(scene: Scene, said: list[str] | None = None) -> Pulled:
     """Pull on virtual time."""
-    return catalogs.pull(scene.project, tell=([] if said is None else said).append, world=scene.world())
+    return catalogs.pull(scene.project, tell=([] if said is None else said).append, runtime=scene.runtime())
 
 
 def many(count: int) -> dict[str, Any]:
@@ -57,9 +58,9 @@ def test_every_dialect_gives_the_same_file(dialect: str, prefix: str, habit: str
     shop = Shop(prefix=prefix, habit=habit)
     scene = Scene(tmp_path, shop, base_url=f"https://api.example.test{prefix}")  # type: ignore[arg-type]
     scene.edit("contentops.yaml", "requests_per_minute", f"dialect: {dialect}, requests_per_minute")
-    world = scene.world()
-    environ = {**world.environ, "WRITERZROOM_USER_ID": "u1"}
-    pulled = catalogs.pull(scene.project, world=workspace.World(environ=environ, run=world.run, transport=shop))
+    runtime = scene.runtime()
+    environ = {**runtime.environ, "WRITERZROOM_USER_ID": "u1"}
+    pulled = catalogs.pull(scene.project, runtime=opening.Runtime(environ=environ, run=runtime.run, transport=shop))
     assert (pulled.first, pulled.written, pulled.changes, pulled.notes) == (True, True, (), ())
     document = json.loads(scene.read(FILE))
     assert document["servers"][SERVER] == {
@@ -210,7 +211,7 @@ def test_verticals_may_be_absent(answer: int, tmp_path: Path) -> None:
     shop = Shop(when=lambda path, _: httpx.Response(answer, json={}) if path == "/verticals" else None)
     scene = scene_of(tmp_path, shop)
     assert pull(scene).notes == ("the server does not tell its verticals, so they are not checked",)
-    catalog = workspace.catalog_of(scene.project)
+    catalog = project_catalog.catalog_of(scene.project)
     assert catalog is not None
     assert catalog.verticals is None
 
@@ -231,7 +232,7 @@ def test_what_stands_at_an_address_that_no_one_documents_breaks_no_pull(answer: 
     scene = scene_of(tmp_path, shop)
     pulled = pull(scene)
     assert (pulled.written, pulled.snapshot.brand_voices) == (True, None)
-    catalog = workspace.catalog_of(scene.project)
+    catalog = project_catalog.catalog_of(scene.project)
     assert catalog is not None
     assert catalog.brand_voices is None
 
@@ -302,7 +303,7 @@ def test_what_is_kept_is_not_kept_for_ever(change: str, tmp_path: Path) -> None:
         listed = {"templates": [{"id": slug, "name": "Renamed"} for slug in shop.templates]}
         shop.when = lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None
     else:
-        with workspace.open_cache(scene.project, write=True) as cache:
+        with opening.open_cache(scene.project, write=True) as cache:
             cache.put_server_text(SERVER, "catalog/t000", '{"at": "x"')
     pull(scene)
     assert "/templates/t000" in shop.paths
@@ -383,7 +384,7 @@ def test_a_broken_file_is_written_anew(tmp_path: Path) -> None:
         plan_operation.plan(scene.project, planning_inputs.Choice())
     assert "contentops catalog pull" in raised.value.findings[0].hint
     assert "is written again" in pull(scene).notes[0]
-    assert workspace.catalog_of(scene.project) is not None
+    assert project_catalog.catalog_of(scene.project) is not None
 
 
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
@@ -422,7 +423,7 @@ def test_the_embedded_server_has_its_own(tmp_path: Path) -> None:
     pulled = catalogs.pull(scene.project)
     assert (pulled.server, pulled.written) == ("local", False)
     assert len(pulled.snapshot.templates) >= 13
-    assert workspace.catalog_of(scene.project) is not None
+    assert project_catalog.catalog_of(scene.project) is not None
     assert scene.read(FILE) == "broken"
 
 
@@ -454,9 +455,9 @@ def test_broken_manifests_do_not_stop_a_pull(tmp_path: Path) -> None:
 # --- doctor ------------------------------------------------------------------------------------------------
 
 
-def checks(scene: Scene) -> dict[str, doctor_operation.Check]:
+def checks(scene: Scene) -> dict[str, Check]:
     """What `doctor` finds, by name."""
-    return {one.name: one for one in doctor_operation.doctor(scene.project, scene.world())}
+    return {one.name: one for one in doctor_operation.doctor(scene.project, scene.runtime())}
 
 
 def test_doctor_says_what_auto_found(tmp_path: Path) -> None:

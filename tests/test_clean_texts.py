@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.model import Checks, Level, Listed
+from contentops.operations.opening import open_cache, open_project
 from contentops.operations.texts.clean_texts import CleanTexts
-from contentops.operations.workspace import open_cache, open_project
 from tests.fakes.sides import a_file
 
 if TYPE_CHECKING:

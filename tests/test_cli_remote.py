@@ -536,7 +536,7 @@ def test_what_may_pass_is_tried_again_and_then_told(
     scene.edit("contentops.yaml", "requests_per_minute", "dialect: v1, requests_per_minute")
     said: list[str] = []
     with pytest.raises(ApiError) as raised:
-        remote.stats(scene.project, tell=said.append, world=scene.world())
+        remote.stats(scene.project, tell=said.append, runtime=scene.runtime())
     assert [word for word in [*words, "/v1/dashboard/stats"] if word not in raised.value.message] == []
     assert "try again later" in raised.value.hint
     assert 3 <= len(shop.log) <= 25
@@ -554,10 +554,10 @@ def test_whose_a_content_is(tmp_path: Path) -> None:
     scene.write("content/blog.yaml", blog("tea"))
     scene.apply()
     stranger = api._create("On nothing", "Text.\n", {}, at=0).id
-    found = {one.entry.id: one for one in remote.contents(scene.project, world=scene.world())}
+    found = {one.entry.id: one for one in remote.contents(scene.project, runtime=scene.runtime())}
     mine = scene.record("tea").content_id
     assert {content_id: one.item for content_id, one in found.items()} == {mine: "tea", stranger: ""}
-    assert remote.content(scene.project, mine, world=scene.world())[1] == Owner(item="tea")
+    assert remote.content(scene.project, mine, runtime=scene.runtime())[1] == Owner(item="tea")
 
 
 def test_superseded_contents(tmp_path: Path) -> None:
@@ -569,7 +569,7 @@ def test_superseded_contents(tmp_path: Path) -> None:
     (path,) = scene.tree()
     scene.edit(path, "Closing", "The end")
     scene.apply()
-    found = remote.contents(scene.project, world=scene.world())
+    found = remote.contents(scene.project, runtime=scene.runtime())
     assert sorted(one.superseded for one in found) == [False, True]
     assert {one.item for one in found} == {"tea"}
 
@@ -584,15 +584,15 @@ def test_superseded_copies_are_deleted_where_the_server_can(tmp_path: Path, *, h
     (path,) = scene.tree()
     scene.edit(path, "Closing", "The end")
     scene.apply()
-    (old,) = (one for one in remote.contents(scene.project, world=scene.world()) if one.superseded)
+    (old,) = (one for one in remote.contents(scene.project, runtime=scene.runtime()) if one.superseded)
     said: list[str] = []
     if has:
-        remote.delete(scene.project, [old.entry.id, "cnt_gone"], tell=said.append, world=scene.world())
+        remote.delete(scene.project, [old.entry.id, "cnt_gone"], tell=said.append, runtime=scene.runtime())
         assert said == [f"{old.entry.id}: deleted", "cnt_gone: deleted"]
     else:
         with pytest.raises(ApiError, match="is not there, or this server cannot do that"):
-            remote.delete(scene.project, [old.entry.id], tell=said.append, world=scene.world())
-    left = [one.superseded for one in remote.contents(scene.project, world=scene.world())]
+            remote.delete(scene.project, [old.entry.id], tell=said.append, runtime=scene.runtime())
+    left = [one.superseded for one in remote.contents(scene.project, runtime=scene.runtime())]
     assert sorted(left) == ([False] if has else [False, True])
 
 
@@ -601,13 +601,13 @@ def test_a_failing_content_is_told(tmp_path: Path) -> None:
     api = FakeApi()
     api.fault(lambda name, _: name == "get content", 403)
     with pytest.raises(ApiError, match="403"):
-        remote.content(Scene(tmp_path, api).project, "cnt_1", world=Scene(tmp_path, api).world())
+        remote.content(Scene(tmp_path, api).project, "cnt_1", runtime=Scene(tmp_path, api).runtime())
 
 
 def test_a_server_without_credits(tmp_path: Path) -> None:
     """Credits are shown where they are, and not missed where not."""
     scene = Scene(tmp_path, FakeApi())
-    assert remote.stats(scene.project, world=scene.world()) == remote.Numbers(dashboard={"total_content": 0})
+    assert remote.stats(scene.project, runtime=scene.runtime()) == remote.Numbers(dashboard={"total_content": 0})
 
 
 def test_a_failing_credits_route_is_told(tmp_path: Path) -> None:
@@ -616,14 +616,14 @@ def test_a_failing_credits_route_is_told(tmp_path: Path) -> None:
     api.fault(lambda name, _: name == "nothing", 401)
     scene = Scene(tmp_path, api)
     with pytest.raises(ApiError, match="credits/usage"):
-        remote.stats(scene.project, world=scene.world())
+        remote.stats(scene.project, runtime=scene.runtime())
 
 
 def test_a_call_without_an_address_is_told_by_its_name(tmp_path: Path) -> None:
     """A call that could not even be put into words has no endpoint."""
     scene = Scene(tmp_path, FakeApi())
     with pytest.raises(ApiError, match=r"`get content`: the call names no id"):
-        remote.content(scene.project, "", world=scene.world())
+        remote.content(scene.project, "", runtime=scene.runtime())
 
 
 # --- text on a terminal ------------------------------------------------------------------------------------

@@ -18,10 +18,11 @@ from msgspec import structs
 
 from contentops.cli.commands.state import listing
 from contentops.cli.named_files import write_whole
-from contentops.cli.options import Session, duration
+from contentops.cli.options import duration
 from contentops.cli.output import terminal
 from contentops.cli.output.confirmation import Confirmation, Manner
 from contentops.cli.output.progress import Moving, Plain, Progress, Recorded, watching
+from contentops.cli.session import Session
 from contentops.errors import OutputError, Refused
 from contentops.model import State
 from contentops.reporting.layout import outline, table, unpainted

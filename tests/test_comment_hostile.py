@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from markdown_it import MarkdownIt
 
-from contentops.cli.named_files import check_shape
+from contentops.cli.plan_files import check_shape
 from contentops.errors import InputError
 from contentops.model import Note, Reason, Refusal
 from contentops.reporting.plan_markdown import SMALLEST, plan_markdown, prose

@@ -171,7 +171,7 @@ def _projects(root: Path, api: FakeApi) -> tuple[Scene, Scene]:
     theirs.timeline = ours.timeline
     for scene in (ours, theirs):
         scene.write("pages/imprint.md", IMPRINT)
-        found = adopt(scene.project, ["pages/imprint.md"], Options(save=True), confirm=_yes, world=scene.world())
+        found = adopt(scene.project, ["pages/imprint.md"], Options(save=True), confirm=_yes, runtime=scene.runtime())
         assert [one.id for one in found.taken] == ["pages/imprint"]
         assert results(scene.apply()) == {"pages/imprint": "done"}
     return ours, theirs
@@ -202,7 +202,7 @@ def test_a_text_that_the_server_stored_for_another_project_is_not_taken(tmp_path
     theirs = Scene(tmp_path / "theirs", ours.api, timeline=ours.timeline)
     theirs.edit("contentops.yaml", "acme-blog", "other-blog")
     theirs.write("pages/one.md", ours.read("out/one.md"))
-    adopt(theirs.project, ["pages/one.md"], Options(save=True), confirm=_yes, world=theirs.world())
+    adopt(theirs.project, ["pages/one.md"], Options(save=True), confirm=_yes, runtime=theirs.runtime())
     assert results(theirs.apply()) == {"pages/one": "done"}
     assert {ours.record("one").content_id, theirs.record("pages/one").content_id} == set(ours.api.contents)
     assert len(ours.api.contents) == 2
@@ -236,7 +236,7 @@ def test_a_content_of_another_project_is_not_imported(tmp_path: Path) -> None:
     """The finding says whose it is, and what to do instead."""
     ours, theirs = _projects(tmp_path, FakeApi())
     mine = ours.record("pages/imprint").content_id
-    found = import_contents(theirs.project, [mine], confirm=_yes, world=theirs.world())
+    found = import_contents(theirs.project, [mine], confirm=_yes, runtime=theirs.runtime())
     assert not found.taken
     (finding,) = found.findings
     assert "belongs to another project" in finding.message

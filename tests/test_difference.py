@@ -175,7 +175,7 @@ def test_the_text_on_the_server(site: Scene) -> None:
     """One request; without a content there is nothing to ask for."""
     site.api.contents[site.record("a").content_id].body += "\nWritten there.\n"
     asked = len(site.api.requests)
-    found = operation.from_remote(site.project, "a", world=site.world())
+    found = operation.from_remote(site.project, "a", runtime=site.runtime())
     assert [seen.name for seen in site.api.requests[asked:]] == ["get content"]
     assert found.before == f"{found.after}\nWritten there.\n"
     assert (found.old, found.new, found.front, found.same) == ("remote", "file", {}, False)
@@ -210,7 +210,7 @@ def test_the_generated_text_is_found_after_a_restore(site: Scene) -> None:
     site.apply(replace=("a",))
     first = site.api.generations[0].text
     text = next(one for one in restorable(site.project, "a") if not one.generated)
-    restore(site.project, "a", text.body, world=site.world())
+    restore(site.project, "a", text.body, runtime=site.runtime())
     found = operation.from_generated(site.project, "a")
     assert (found.after, found.before) == (first, site.api.generations[1].text)
 

@@ -230,7 +230,7 @@ def listed(scene: Scene, invoke: Run) -> list[dict[str, Any]]:
 
 def put_back(scene: Scene, to: str, **how: Any) -> restoring.Restored:
     """Restores a text, on virtual time."""
-    return restoring.restore(scene.project, "a", to, world=scene.world(), **how)
+    return restoring.restore(scene.project, "a", to, runtime=scene.runtime(), **how)
 
 
 def test_history_lists_every_text_and_where_it_is(site: Scene, invoke: Run) -> None:
@@ -255,7 +255,7 @@ def test_texts_of_an_earlier_id_are_its_own(site: Scene, invoke: Run) -> None:
     shutil.rmtree(site.root / ".contentops" / "runs")
     found = invoke("history", "b", "--json", cwd=site.root).json["texts"]
     assert len(found) == 3
-    done = restoring.restore(site.project, "b", found[-1]["body"], world=site.world())
+    done = restoring.restore(site.project, "b", found[-1]["body"], runtime=site.runtime())
     assert done.output == "out/b.md"
     assert "Take 1." in site.read(done.output)
 
@@ -316,9 +316,9 @@ def test_the_past_is_read_once_before_anything_is_sent(tmp_path: Path, monkeypat
         seen.append(_logs(asked))
         return run_virtually(story, scene.timeline)
 
-    world = structs.replace(scene.world(), run=run)
+    runtime = structs.replace(scene.runtime(), run=run)
     options = ApplyOptions(approval=Approval(), stop=Stop())
-    apply(scene.project, Choice(), options, confirm=lambda _: True, emit=scene.events.append, world=world)
+    apply(scene.project, Choice(), options, confirm=lambda _: True, emit=scene.events.append, runtime=runtime)
     assert len(scene.api.generations) == 4
     assert (seen[-1], _logs(asked)) == (1, 1)
 
@@ -381,7 +381,7 @@ def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Scene, t
 def test_what_stands_in_the_way_of_a_restore(site: Scene) -> None:
     """Another apply, protection, and a file that cannot be read; nothing is changed by any of them."""
     text = restoring.restorable(site.project, "a")[-1].body
-    with hold_lock(site.project, site.world()), pytest.raises(LockHeld):
+    with hold_lock(site.project, site.runtime()), pytest.raises(LockHeld):
         put_back(site, text)
     site.write("content/blog.yaml", blog("a", year=2027) + "    protected: true\n")
     site.apply()

@@ -14,7 +14,7 @@ from contentops.model import ItemId, JobState, OnEdit
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Approval
-from contentops.operations.workspace import World
+from contentops.operations.opening import Runtime
 from contentops.planning.inputs import Choice
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed
@@ -449,6 +449,6 @@ def test_moves_need_no_key(root: Path) -> None:
         ApplyOptions(),
         confirm=lambda _: True,
         emit=lambda _: None,
-        world=World(environ={}, transport=scene.api, run=scene.world().run, wall=scene.timeline.wall),
+        runtime=Runtime(environ={}, transport=scene.api, run=scene.runtime().run, wall=scene.timeline.wall),
     )
     assert results(run) == {"a": "done"}

@@ -485,9 +485,9 @@ def test_a_duration_lies_between_two_polls(root: Path) -> None:
     """What is learned is when the last poll found it running and when the next found it done."""
     scene = _scene(root, rpm=10, duration=100)
     scene.apply()
-    from contentops.operations import workspace
+    from contentops.operations import opening
 
-    with workspace.open_cache(scene.project, write=False) as cache:
+    with opening.open_cache(scene.project, write=False) as cache:
         (kinds,) = cache.durations().values()
     ((learned,),) = kinds.values()
     # Polls after about 12, 36, 66, 96 and 126 s: it ended between the last two.

@@ -347,7 +347,7 @@ def _adopted(scene: Scene, number: int) -> None:
     for n in range(number):
         scene.write(f"pages/p-{n:02}.md", f"---\ntitle: Page {n}\n---\n\nWords of page {n}.\n")
     options = Options(save=True)
-    adopt(scene.project, ["pages"], options, confirm=lambda _: True, world=scene.world())
+    adopt(scene.project, ["pages"], options, confirm=lambda _: True, runtime=scene.runtime())
 
 
 @pytest.mark.parametrize("page", [0, 20], ids=["one list", "in pages"])

@@ -176,7 +176,7 @@ def test_an_answer_of_no_changes_nothing(root: Path) -> None:
         ApplyOptions(),
         confirm=lambda _: False,
         emit=lambda _: None,
-        world=scene.world(),
+        runtime=scene.runtime(),
     )
     assert run is None
     assert scene.bytes() == before

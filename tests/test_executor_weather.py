@@ -210,7 +210,7 @@ class Weather(RuleBasedStateMachine):
         for change in left.changes:
             assert change.submits == 0 or change.action == "resolve", left
             assert change.blocked or change.action in ("resolve", "finish", "drain", "save"), left
-        state, _ = shared_state(self.scene.project, self.scene.world())
+        state, _ = shared_state(self.scene.project, self.scene.runtime())
         entries = state.entries.values()
         open_ = {entry.item for entry in entries if entry.state is not JobState.FAILED}
         open_ |= {change.id for change in left.changes if change.blocked == "checks-failed"}

@@ -25,7 +25,7 @@ def adopted(tmp_path: Path, text: str) -> Scene:
     """A scene with one adopted file without a title, saved."""
     scene = Scene(tmp_path, FakeApi(duration=30))
     scene.write(PATH, text)
-    adopt(scene.project, [PATH], Options(save=True), confirm=lambda _: True, world=scene.world())
+    adopt(scene.project, [PATH], Options(save=True), confirm=lambda _: True, runtime=scene.runtime())
     assert results(scene.apply()) == {ITEM: "done"}
     assert scene.plan().empty
     return scene

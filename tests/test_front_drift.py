@@ -107,12 +107,12 @@ def test_on_edit_says_so_for_good_at_every_level(tmp_path: Path, where: str) -> 
 
 
 def _plan(scene: Scene, environment: str) -> tuple[list[str], tuple[object, ...]]:
-    from contentops.operations import plan, workspace
+    from contentops.operations import opening, plan
 
     if environment:
         (scene.root / "contentops.live.lock").write_bytes((scene.root / "contentops.lock").read_bytes())
         (scene.root / "contentops.lock").unlink(missing_ok=True)
-    found = plan.plan(workspace.open_project(str(scene.root), environment, ()), Choice())
+    found = plan.plan(opening.open_project(str(scene.root), environment, ()), Choice())
     if environment:
         (scene.root / "contentops.lock").write_bytes((scene.root / "contentops.live.lock").read_bytes())
         (scene.root / "contentops.live.lock").unlink()

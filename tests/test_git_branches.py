@@ -14,8 +14,7 @@ from contentops.ci.push import Target
 from contentops.ci.runner import git_credentials
 from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, commit
-from contentops.operations.workspace import World as Outside
-from contentops.operations.workspace import open_project
+from contentops.operations.opening import Runtime, open_project
 from tests.clones import PROJECT, WHO, Machine, World, make_first, make_world, manifest, posix
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
@@ -223,10 +222,10 @@ def test_git_over_http_gets_the_token(first: Machine) -> None:
     """The child process authorises itself to the server of the workflow, and the token is in no file of the clone."""
     with FakeGitHub() as server:
         first.git("remote", "set-url", "origin", f"{server.api}/acme/blog")
-        outside = Outside(environ={**os.environ, **WHO, **server.env(GITHUB_SERVER_URL=server.api)})
+        outside = Runtime(environ={**os.environ, **WHO, **server.env(GITHUB_SERVER_URL=server.api)})
         project = open_project(str(first.root), "", ())
         with pytest.raises(ContentopsError) as failed:
-            commit(project, CommitOptions(), world=outside, pause=lambda _seconds: None)
+            commit(project, CommitOptions(), runtime=outside, pause=lambda _seconds: None)
         assert server.tokens == {"basic " + base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()}
     assert failed.value.code == "not-published"
     assert TOKEN not in failed.value.message

@@ -15,7 +15,7 @@ from contentops.ci.clone import alone, open_clone
 from contentops.ci.push import ATTEMPTS, _push, _rejection
 from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, commit
-from contentops.operations.workspace import open_project
+from contentops.operations.opening import open_project
 from tests.clones import NOBODY, PROJECT, WHO, Machine, World, make_first, make_world, manifest, posix
 from tests.processes import KEY, Served, applying
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures

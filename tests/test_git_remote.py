@@ -14,8 +14,8 @@ import pytest
 from contentops.ci.git import GitFailed, masked, run_git, try_git
 from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, check_waiting, commit
-from contentops.operations.workspace import World as Outside
-from contentops.operations.workspace import open_project
+from contentops.operations.opening import Runtime as Outside
+from contentops.operations.opening import open_project
 from tests.clones import Machine, make_first, make_world
 from tests.fakes.github import FakeGitHub
 
@@ -116,8 +116,8 @@ def test_a_token_in_the_address_is_never_told(first: Machine, user: str, path: s
         project, options = open_project(str(first.root), "", ()), CommitOptions()
         outside = Outside(environ=os.environ)
         for act in (
-            lambda: commit(project, options, world=outside, pause=lambda _seconds: None),
-            lambda: check_waiting(project, options, world=outside),
+            lambda: commit(project, options, runtime=outside, pause=lambda _seconds: None),
+            lambda: check_waiting(project, options, runtime=outside),
         ):
             with pytest.raises(ContentopsError) as failed:
                 act()

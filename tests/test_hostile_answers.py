@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Run as RunOf
-    from contentops.operations.workspace import World
+    from contentops.operations.opening import Runtime
     from tests.running import Build, Completed, Run
 
 ITEMS = [f"i{number}" for number in range(6)]
@@ -371,10 +371,10 @@ class Skewed(Scene):
 
     hours = 0.0
 
-    def world(self) -> World:
+    def runtime(self) -> Runtime:
         """The outside, an honest clock excepted."""
         wall = self.timeline.wall
-        return structs.replace(super().world(), wall=lambda: wall() + 3600 * self.hours)
+        return structs.replace(super().runtime(), wall=lambda: wall() + 3600 * self.hours)
 
 
 @pytest.mark.parametrize("hint", ["seconds", "date", "none"])

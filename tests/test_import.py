@@ -42,12 +42,12 @@ def _store(scene: Scene, id_: str, title: str, body: str, **metadata: Any) -> No
 
 
 def _import(scene: Scene, *ids: str, **options: Any) -> Adoption:
-    given: dict[str, Any] = {"confirm": lambda _: True, "world": scene.world(), **options}
+    given: dict[str, Any] = {"confirm": lambda _: True, "runtime": scene.runtime(), **options}
     return import_contents(scene.project, ids, **given)
 
 
 def _refreshed(scene: Scene) -> Plan:
-    with open_workspace(scene.project, scene.world(), write=True) as workspace:
+    with open_workspace(scene.project, scene.runtime(), write=True) as workspace:
         found = refresh(workspace, workspace.plan_inputs(Choice()), None)
         return make_plan(found)
 
@@ -234,7 +234,7 @@ def test_the_text_of_an_open_job_is_left_to_its_item(tmp_path: Path) -> None:
 
 
 def _digest(scene: Scene, item: str) -> str:
-    with open_workspace(scene.project, scene.world()) as workspace:
+    with open_workspace(scene.project, scene.runtime()) as workspace:
         return next(spec.digest for spec in workspace.desired.specs if spec.id == item)
 
 

@@ -62,23 +62,23 @@ def test_an_address_that_was_never_reached_is_told_as_such() -> None:
 def test_commands_that_only_ask_keep_the_limit_of_the_account(tmp_path: Path, session: LedgerSession) -> None:
     """What they send is counted with what applies and workers send; they go on where there is no ledger to be had."""
     scene = Scene(tmp_path, FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
-    world = scene.world()
-    assert contents(scene.project, world=world) == ()
+    runtime = scene.runtime()
+    assert contents(scene.project, runtime=runtime) == ()
     assert (sent := _counted(session)) == len(scene.api.requests)
-    away = structs.replace(world, environ={**world.environ, "CONTENTOPS_LEDGER": "postgresql://ann@127.0.0.1:1/db"})
-    assert (contents(scene.project, world=away), _counted(session)) == ((), sent)
+    away = structs.replace(runtime, environ={**runtime.environ, "CONTENTOPS_LEDGER": "postgresql://ann@127.0.0.1:1/db"})
+    assert (contents(scene.project, runtime=away), _counted(session)) == ((), sent)
 
 
 def test_who_only_looks_changes_no_settings(tmp_path: Path, session: LedgerSession) -> None:
     """A branch with another limit is counted with all others, and held to the stricter one."""
     scene = Scene(tmp_path / "branch", FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
-    world = scene.world()
+    runtime = scene.runtime()
     paying = account_of(
-        structs.replace(scene.project.api, requests_per_minute=10), world.environ["WRITERZROOM_API_KEY"]
+        structs.replace(scene.project.api, requests_per_minute=10), runtime.environ["WRITERZROOM_API_KEY"]
     )
     sign_in(session, paying)
     before = session.run("SELECT * FROM contentops.account")
-    contents(scene.project, world=world)
+    contents(scene.project, runtime=runtime)
     assert session.run("SELECT * FROM contentops.account") == before
     assert _counted(session) == len(scene.api.requests)
     for stated, kept in ((600, 10), (0, 10), (5, 5)):
@@ -97,9 +97,9 @@ def test_doctor_and_the_search_for_the_api_wait_for_their_turns(tmp_path: Path, 
 
     scene.api.fault(arrived, 500)
     scene.api.fault(on("list templates", 1), 404)
-    assert contents(scene.project, world=scene.world()) == ()
+    assert contents(scene.project, runtime=scene.runtime()) == ()
     looked = len(scene.api.requests)
-    doctor(scene.project, scene.world())
+    doctor(scene.project, scene.runtime())
     assert len(scene.api.requests) > looked > 2
     # Counted before it arrived, not after.
     assert counted == [*range(1, len(scene.api.requests) + 1)]

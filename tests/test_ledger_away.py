@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Event
-    from contentops.operations.workspace import World
+    from contentops.operations.opening import Runtime
     from tests.running import Build, Run
 
 READERS = (["plan", "--json"], ["status", "--json"], ["state", "list", "--json"], ["show", "a", "--json"])
@@ -40,8 +40,8 @@ _FINDINGS = {"diagnostics", "warnings", "errors", "notes", "checksum"}
 class Impatient(Scene):
     """A scene whose runs do not wait long for a ledger."""
 
-    def world(self) -> World:
-        return structs.replace(super().world(), patience=0.3)
+    def runtime(self) -> Runtime:
+        return structs.replace(super().runtime(), patience=0.3)
 
 
 @pytest.fixture

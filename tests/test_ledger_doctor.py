@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from contentops.errors import Check
     from contentops.ledger.examine import Examination
-    from contentops.operations.doctor import Check
     from tests.running import Build, Run
 
 

@@ -242,7 +242,9 @@ def test_what_others_begin_while_a_person_is_asked_is_left_to_them(tmp_path: Pat
             return True
 
         options = ApplyOptions()
-        _, run = apply(scene.project, Choice(), options, confirm=confirm, emit=scene.events.append, world=scene.world())
+        _, run = apply(
+            scene.project, Choice(), options, confirm=confirm, emit=scene.events.append, runtime=scene.runtime()
+        )
         assert results(run) == {"a": "done", "b": "pending", "c": "done"}
         assert run is not None
         assert [outcome.hint for outcome in run.outcomes if outcome.id == "b"] == [

@@ -20,7 +20,8 @@ from contentops.operations import plan as plan_operation
 from contentops.operations import records
 from contentops.operations.history import history
 from contentops.operations.ledger.ledger_access import _owner
-from contentops.operations.workspace import open_store, read_state, shared_state
+from contentops.operations.opening import open_store, read_state
+from contentops.operations.workspace import shared_state
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.scene import Scene, blog, results
@@ -83,7 +84,7 @@ def test_what_another_machine_began_is_finished_here(tmp_path: Path, database: s
     here = _scene(tmp_path / "here", api, database, "a")
     assert here.actions() == {"a": "finish"}
     assert here.plan().credits == 0
-    shown, _ = plan_operation.show(here.project, "a", here.world())
+    shown, _ = plan_operation.show(here.project, "a", here.runtime())
     assert [entry["state"] for entry in shown["open"]] == [state]
     assert [one.outcome for one in history(here.project, "a").generations] == [state]
     assert results(here.apply()) == {"a": "done"}

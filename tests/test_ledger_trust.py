@@ -19,7 +19,7 @@ from contentops.errors import Refused
 from contentops.ledger.address import beyond_plain, remote_servers, with_operators_tls
 from contentops.ledger.session import LedgerAway, LedgerSession
 from contentops.operations.ledger.ledger_access import address
-from contentops.operations.workspace import World, open_project
+from contentops.operations.opening import Runtime, open_project
 from tests.processes import PROJECT, blog
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def test_a_file_may_only_tighten_how_the_ledger_is_reached(
     monkeypatch.delenv("PGSSLMODE", raising=False)
     if own:
         monkeypatch.setenv("PGSSLMODE", own)
-    found = address(_open(project, f"postgresql://127.0.0.1/d{stated}"), World(environ={}))
+    found = address(_open(project, f"postgresql://127.0.0.1/d{stated}"), Runtime(environ={}))
     assert conninfo_to_dict(found).get("sslmode") == used
     assert conninfo_to_dict(found)["host"] == "127.0.0.1"
 
@@ -179,10 +179,10 @@ def test_a_person_is_asked_once(project: Build, home: dict[str, str]) -> None:
         asked.append(question)
         return len(asked) > 1
 
-    world = World(environ=home, ask=ask)
+    runtime = Runtime(environ=home, ask=ask)
     with pytest.raises(Refused):
-        address(found, world)
-    assert address(found, world) == address(found, world) == FOREIGN
+        address(found, runtime)
+    assert address(found, runtime) == address(found, runtime) == FOREIGN
     assert len(asked) == 2
     assert f"`{PLACE}`" in asked[0]
     assert trust.own_config(home) == trust.OwnConfig(servers=("https://a.example",), ledgers=(PLACE,))
@@ -192,9 +192,9 @@ def test_what_a_file_may_not_say_is_refused_wherever_it_leads(project: Build) ->
     """Also for this machine: the settings of a connection are a person's."""
     found = _open(project, "postgresql://127.0.0.1/d?require_auth=password")
     with pytest.raises(Refused, match="may not say `require_auth`"):
-        address(found, World(environ={}))
+        address(found, Runtime(environ={}))
     other = structs.replace(found, ledger="")
-    assert address(other, World(environ={"CONTENTOPS_LEDGER": found.ledger})) == found.ledger
+    assert address(other, Runtime(environ={"CONTENTOPS_LEDGER": found.ledger})) == found.ledger
 
 
 # --- how a password is asked for ---------------------------------------------------------------------------

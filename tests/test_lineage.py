@@ -14,7 +14,7 @@ from contentops.operations.adopting.adopt_files import Options, adopt
 from contentops.operations.apply import ApplyOptions
 from contentops.operations.apply_detached import detach
 from contentops.operations.doctor import doctor
-from contentops.operations.workspace import World
+from contentops.operations.opening import Runtime
 from contentops.planning.inputs import Choice
 from contentops.state.lock import lineage_of
 from tests.clones import NOBODY
@@ -66,7 +66,7 @@ def test_doctor_says_where_a_lock_may_be_copied(tmp_path: Path) -> None:
     shutil.copy(scene.root / "contentops.lock", other.root)
 
     def found(each: Scene) -> list[bool | None]:
-        return [one.ok for one in doctor(each.project, each.world()) if one.name == "lineage"]
+        return [one.ok for one in doctor(each.project, each.runtime()) if one.name == "lineage"]
 
     assert (found(scene), found(other)) == ([], [None])
 
@@ -150,10 +150,16 @@ def test_a_shallow_clone_applies_nothing_before_there_is_a_lock(tmp_path: Path) 
 
 def _queue(scene: Scene, database: str) -> str:
     """The lineage of what a scene queues."""
-    environ = {**scene.world().environ, "CONTENTOPS_LEDGER": database}
-    world = World(environ=environ, wall=scene.timeline.wall, transport=scene.api)
+    environ = {**scene.runtime().environ, "CONTENTOPS_LEDGER": database}
+    runtime = Runtime(environ=environ, wall=scene.timeline.wall, transport=scene.api)
     plan, _ = detach(
-        scene.project, Choice(), ApplyOptions(), confirm=lambda _: True, emit=print, show=lambda _: None, world=world
+        scene.project,
+        Choice(),
+        ApplyOptions(),
+        confirm=lambda _: True,
+        emit=print,
+        show=lambda _: None,
+        runtime=runtime,
     )
     return plan.lineage
 
@@ -192,7 +198,7 @@ def test_equal_texts_of_two_repositories_are_two_contents(tmp_path: Path) -> Non
         scene.timeline = scenes[0].timeline
         (scene.root / "content/blog.yaml").unlink()
         scene.write("imprint.md", "---\ntitle: Imprint\n---\n\nWho is responsible.\n")
-        adopt(scene.project, ["imprint.md"], Options(save=True), confirm=lambda _: True, world=scene.world())
+        adopt(scene.project, ["imprint.md"], Options(save=True), confirm=lambda _: True, runtime=scene.runtime())
         assert results(scene.apply()) == {"imprint": "done"}
     assert {scene.record("imprint").content_id for scene in scenes} == set(api.contents)
     assert len(api.contents) == 2

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from contentops.model import Plan
 from contentops.operations import plan as operation
+from contentops.operations.opening import open_project
 from contentops.operations.unchanged import Asked, last_plan
-from contentops.operations.workspace import open_project
 from contentops.planning.inputs import Choice
 
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ main(sys.argv[1:])
 print(*sorted(set(sys.modules) - before), file=sys.stderr)
 """
 START = """
-    click colorama contentops.__main__ contentops.cli contentops.cli.entry contentops.cli.options contentops.collector
-    contentops.errors msgspec typing_extensions
+    click colorama contentops.__main__ contentops.cli contentops.cli.entry contentops.cli.options
+    contentops.cli.session contentops.collector contentops.errors msgspec typing_extensions
 """
 RECALLED = """
     contentops.atomic_io contentops.ci contentops.ci.runner contentops.cli.commands contentops.cli.commands.plan
-    contentops.cli.output contentops.cli.output.github_job contentops.cli.output.terminal contentops.digest contentops.loopback contentops.manifests contentops.manifests.root
-    contentops.model contentops.operations contentops.operations.unchanged contentops.pricing contentops.reporting
-    contentops.reporting.diagnostics contentops.reporting.layout contentops.reporting.plan_text
-    contentops.reporting.summary contentops.sanitize contentops.state contentops.state.state_dir
-    contentops.state.tracked
+    contentops.cli.output contentops.cli.output.github_job contentops.cli.output.terminal contentops.digest
+    contentops.loopback contentops.manifests contentops.manifests.root contentops.model contentops.operations
+    contentops.operations.unchanged contentops.pricing contentops.reporting contentops.reporting.diagnostics
+    contentops.reporting.layout contentops.reporting.plan_text contentops.reporting.summary contentops.sanitize
+    contentops.state contentops.state.state_dir contentops.state.tracked
 """
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from contentops.model import OnEdit
 from contentops.operations.contents.superseded_contents import without_copy
-from contentops.operations.workspace import open_cache
+from contentops.operations.opening import open_cache
 from contentops.server import contents
 from contentops.server.store import open_store
 from contentops.state.seen import seen_there
@@ -278,12 +278,12 @@ def test_a_superseded_copy_with_words_of_its_own_stays(tmp_path: Path) -> None:
     scene.apply()
     (one,), (two,) = scene.record("one").superseded, scene.record("two").superseded
     scene.api.edit(one, THEIRS)
-    assert without_copy(scene.project, [one, two, "cnt_gone"], world=scene.world()) == {one}
+    assert without_copy(scene.project, [one, two, "cnt_gone"], runtime=scene.runtime()) == {one}
     shutil.rmtree(tmp_path / ".contentops")
     know_server(tmp_path, "https://api.example.test/v1")
-    assert without_copy(scene.project, [one, two], world=scene.world()) == {one, two}
+    assert without_copy(scene.project, [one, two], runtime=scene.runtime()) == {one, two}
     scene.write("out/one.md", THEIRS)
-    assert without_copy(scene.project, [one, two], world=scene.world()) == {two}
+    assert without_copy(scene.project, [one, two], runtime=scene.runtime()) == {two}
 
 
 def test_delete_superseded_names_what_stays(project: Build, invoke: Invoke) -> None:

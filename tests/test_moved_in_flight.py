@@ -9,7 +9,7 @@ import pytest
 
 from contentops.errors import ApiError
 from contentops.operations.apply import ApplyOptions, Approval, apply
-from contentops.operations.workspace import World
+from contentops.operations.opening import Runtime
 from contentops.planning.inputs import Choice
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.scene import Scene, results
@@ -135,7 +135,7 @@ def test_the_key_is_missed_before_anybody_is_asked(tmp_path: Path) -> None:
             ApplyOptions(),
             confirm=confirm,
             emit=scene.events.append,
-            world=World(environ={}),
+            runtime=Runtime(environ={}),
         )
     assert asked == []
 

@@ -22,9 +22,10 @@ from msgspec import structs
 
 from contentops.server import catalog
 from contentops.server.app import create_app
-from contentops.server.engines import EngineError, SectionTask, WritingTask, named, openai
+from contentops.server.engines import named, openai
 from contentops.server.engines.chat import LARGEST, ChatClient, ModelEndpoint, Prompt, TruncatedError, endpoint
 from contentops.server.engines.openai import OpenAIEngine
+from contentops.server.engines.protocol import EngineError, SectionTask, WritingTask
 from contentops.server.store import Clock, open_store
 from tests.fakes.asgi import Ticks, call
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported

@@ -40,7 +40,7 @@ def apply_reviewed(scene: Scene, reviewed: Mapping[str, Any], **choice: Any) -> 
         ApplyOptions(reviewed=reviewed),
         confirm=lambda _: True,
         emit=scene.events.append,
-        world=scene.world(),
+        runtime=scene.runtime(),
     )
     return run
 

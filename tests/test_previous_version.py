@@ -33,7 +33,7 @@ def site(tmp_path: Path) -> Path:
 
 
 def scene_of(root: Path) -> Scene:
-    """Its world, with a server that has forgotten everything; the project file stands as it was."""
+    """Its runtime, with a server that has forgotten everything; the project file stands as it was."""
     settings = (root / "contentops.yaml").read_bytes()
     scene = Scene(root, FakeApi(duration=90, auto_save=False))
     (root / "contentops.yaml").write_bytes(settings)

@@ -13,7 +13,7 @@ import pytest
 from contentops.errors import LockHeld
 from contentops.model import Project
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.workspace import World
+from contentops.operations.opening import Runtime
 from tests.fakes.scene import know_server
 from tests.processes import KEY, PROJECT, Scripted, Served, applying, blog, tree
 
@@ -73,7 +73,7 @@ def test_who_waits_has_the_lock_once_it_is_free(tmp_path: Path) -> None:
     """It is asked each time whether to try again, with who holds the lock."""
     project, told = Project(name="waits", root=str(tmp_path)), []
     with contextlib.ExitStack() as first:
-        first.enter_context(hold_lock(project, World()))
+        first.enter_context(hold_lock(project, Runtime()))
 
         def wait(held: LockHeld) -> bool:
             told.append(held.message)
@@ -81,7 +81,7 @@ def test_who_waits_has_the_lock_once_it_is_free(tmp_path: Path) -> None:
                 first.close()
             return len(told) < 3
 
-        with hold_lock(project, World(wait=wait)), pytest.raises(LockHeld), hold_lock(project, World(wait=wait)):
+        with hold_lock(project, Runtime(wait=wait)), pytest.raises(LockHeld), hold_lock(project, Runtime(wait=wait)):
             pass
     assert [getpass.getuser() in message for message in told] == [True] * 3
 

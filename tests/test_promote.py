@@ -14,7 +14,7 @@ from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import InputError, Refused
 from contentops.model import Action, Change, Drain, JobState, OnEdit, Plan, State
-from contentops.operations import workspace
+from contentops.operations import opening
 from contentops.operations.texts import diff_and_restore
 from contentops.planning.existing_texts import SourceEnvironment
 from contentops.planning.plan import make_plan
@@ -50,14 +50,14 @@ class Room(Scene):
     @property
     def project(self) -> Project:
         """The project as its environment has it."""
-        return workspace.open_project(str(self.root), self.environment, ())
+        return opening.open_project(str(self.root), self.environment, ())
 
-    def world(self) -> Any:
+    def runtime(self) -> Any:
         """The outside, in which either server may have the key."""
         servers = "https://api.example.test https://live.example.test"
-        known = super().world()
+        known = super().runtime()
         environ = {**known.environ, "CONTENTOPS_SERVERS": servers}
-        return workspace.World(
+        return opening.Runtime(
             **{name: getattr(known, name) for name in known.__struct_fields__} | {"environ": environ}
         )
 
@@ -375,7 +375,7 @@ def test_what_cannot_be_a_source_is_refused(tmp_path: Path, environments: str, w
     """With its place in the settings."""
     (tmp_path / "contentops.yaml").write_text(f"project: x\nenvironments: {environments}\n")
     with pytest.raises(InputError) as caught:
-        workspace.open_project(str(tmp_path), "", ())
+        opening.open_project(str(tmp_path), "", ())
     assert words in caught.value.findings[0].message
     assert str(caught.value.findings[0].location).startswith("contentops.yaml:")
 

@@ -345,7 +345,7 @@ def test_record_file_status_and_diff_say_where_a_text_is_from(tmp_path: Path) ->
 
 def stands(room: Room) -> tuple[str, str, str]:
     """What `status` says of the one item."""
-    ((one,), _) = plan_operation.status(room.project, Choice(), world=room.world())
+    ((one,), _) = plan_operation.status(room.project, Choice(), runtime=room.runtime())
     return one.state, one.promoted_from, one.note
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from contentops.operations.workspace import World
+    from contentops.operations.opening import Runtime
 
 
 class Refusing(Disk):
@@ -53,9 +53,9 @@ class Denied(Scene):
 
     disk: Disk | None = None
 
-    def world(self) -> World:
-        world = super().world()
-        return world if self.disk is None else structs.replace(world, disk=self.disk)
+    def runtime(self) -> Runtime:
+        runtime = super().runtime()
+        return runtime if self.disk is None else structs.replace(runtime, disk=self.disk)
 
 
 def _names(root: Path) -> set[str]:
@@ -101,7 +101,7 @@ def test_what_cannot_be_recorded_is_not_paid_for(root: Path, why: int, hint: str
     assert scene.api.credits == paid
     assert _names(root) == before
     if name != ".gitattributes":
-        found = {check.name: check for check in doctor(scene.project, scene.world())}["recording"]
+        found = {check.name: check for check in doctor(scene.project, scene.runtime())}["recording"]
         assert (found.ok, f"cannot write `{name}`" in found.message) == (False, True)
         assert hint in found.hint
     scene.disk = None
@@ -114,7 +114,7 @@ def test_a_project_that_can_record_passes(root: Path) -> None:
     scene = Scene(root, FakeApi(duration=30))
     scene.write("content/blog.yaml", blog("one"))
     before = scene.bytes()
-    found = {check.name: check for check in doctor(scene.project, scene.world())}["recording"]
+    found = {check.name: check for check in doctor(scene.project, scene.runtime())}["recording"]
     assert found.ok is True
     assert scene.bytes() == before
 

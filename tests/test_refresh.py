@@ -16,7 +16,7 @@ from contentops.api.calls import DeleteContent, Failure, PutContent
 from contentops.documents.clean import body_digest
 from contentops.errors import ApiError, Refused
 from contentops.model import ItemId, OnEdit
-from contentops.operations import connection, workspace
+from contentops.operations import connection, opening
 from tests.fakes.api import FakeApi, on
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, know_server, quick_folder, results
@@ -562,8 +562,8 @@ def test_an_edit_by_another_client_of_the_embedded_server_comes_home(project: Bu
     root = project({"contentops.yaml": LOCAL, "content/a.yaml": blog("one", "two")})
     assert invoke("apply", "--yes", cwd=root).code == 0
     assert invoke("plan", "--refresh", "--detailed-exitcode", cwd=root).code == 0
-    settings = workspace.open_project(str(root), "", ())
-    content_id = workspace.read_state(settings).records[ItemId("one")].content_id
+    settings = opening.open_project(str(root), "", ())
+    content_id = opening.read_state(settings).records[ItemId("one")].content_id
     _other_client(settings, PutContent(content_id, "Their title", THEIRS))
     planned = invoke("plan", "--refresh", "--detailed-exitcode", "--out", "plan.json", cwd=root)
     assert (planned.code, "1 to pull" in planned.stdout) == (2, True)
@@ -578,7 +578,7 @@ def test_an_edit_by_another_client_of_the_embedded_server_comes_home(project: Bu
     _other_client(settings, DeleteContent(content_id))
     assert "deleted there" in invoke("plan", "--refresh", cwd=root).stdout
     assert invoke("apply", "--yes", "--refresh", cwd=root).code == 0
-    assert workspace.read_state(settings).records[ItemId("one")].content_id not in ("", content_id)
+    assert opening.read_state(settings).records[ItemId("one")].content_id not in ("", content_id)
     assert invoke("plan", "--refresh", "--detailed-exitcode", cwd=root).code == 0
 
 
@@ -586,8 +586,8 @@ def test_an_edit_of_a_content_whose_record_was_lost_comes_home(project: Build, i
     """The apply that finds the edit is blocked, and records whose content it is: the command of its hint shows a pull."""
     root = project({"contentops.yaml": LOCAL, "content/a.yaml": blog("one", "two")})
     assert invoke("apply", "--yes", cwd=root).code == 0
-    settings = workspace.open_project(str(root), "", ())
-    content_id = workspace.read_state(settings).records[ItemId("one")].content_id
+    settings = opening.open_project(str(root), "", ())
+    content_id = opening.read_state(settings).records[ItemId("one")].content_id
     lines = (root / "contentops.lock").read_text("utf-8").splitlines(keepends=True)
     (root / "contentops.lock").write_text("".join(line for line in lines if '"id":"one"' not in line), "utf-8")
     _other_client(settings, PutContent(content_id, "Their title", THEIRS))
@@ -627,7 +627,7 @@ def test_words_that_only_the_server_has_outlive_record_and_file(
 
 def _other_client(settings: Project, call: PutContent | DeleteContent) -> None:
     async def send() -> None:
-        async with connection.connected(settings, connection.Credentials(), workspace.World()) as client:
+        async with connection.connected(settings, connection.Credentials(), opening.Runtime()) as client:
             assert not isinstance(await client.send(call), Failure)
 
     asyncio.run(send())

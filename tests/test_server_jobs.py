@@ -12,7 +12,7 @@ import pytest
 
 from contentops.server import jobs
 from contentops.server.contents import ContentChange
-from contentops.server.engines import STAGES, EngineError, WrittenText
+from contentops.server.engines.protocol import STAGES, EngineError, WrittenText
 from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.runner import AT_ONCE
 from contentops.server.store import Clock, open_store
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.server.database import Store
-    from contentops.server.engines import ReportStage, SectionTask, WritingTask
     from tests.fakes.asgi import Bundled, InProcess
+    from contentops.server.engines.protocol import ReportStage, SectionTask, WritingTask
 
 pytestmark = pytest.mark.usefixtures("over_each_store")
 

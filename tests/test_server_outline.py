@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from contentops.server import catalog
-from contentops.server.engines import ENGINES, QUICK_STAGES, EngineError, SectionTask, WritingTask, WrittenText, named
+from contentops.server.engines import ENGINES, named
 from contentops.server.engines.outline import LABEL, escape, inline, plain, points
+from contentops.server.engines.protocol import QUICK_STAGES, EngineError, SectionTask, WritingTask, WrittenText
 from tests.fakes.chat import unreported
 
 KNOWN = catalog.load()

@@ -16,7 +16,7 @@ from contentops.operations import doctor
 from contentops.operations.catalog import pull_catalog
 from contentops.operations.connection import credentials
 from contentops.operations.contents import stored_contents
-from contentops.operations.workspace import World, open_project
+from contentops.operations.opening import Runtime, open_project
 from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 from tests.terminals import on_a_terminal
 
@@ -93,14 +93,14 @@ def test_nothing_is_sent_before_it_is_listed(project: Build, home: dict[str, str
         return httpx.Response(404, json={"detail": "no"})
 
     found = open_project(str(site(project, f"base_url: '{ELSEWHERE}/v1', dialect: v1")), "", ())
-    world = World(environ=home, transport=httpx.MockTransport(answer), run=asyncio.run)
+    runtime = Runtime(environ=home, transport=httpx.MockTransport(answer), run=asyncio.run)
     deeds: list[Any] = [stored_contents.stats, stored_contents.contents, pull_catalog.pull]
     for deed in deeds:
         with pytest.raises(Refused):
-            deed(found, world=world)
-    doctor.doctor(found, world)
+            deed(found, runtime=runtime)
+    doctor.doctor(found, runtime)
     assert sent == []
-    listed = World(
+    listed = Runtime(
         environ={**home, "CONTENTOPS_SERVERS": ELSEWHERE}, transport=httpx.MockTransport(answer), run=asyncio.run
     )
     doctor.doctor(found, listed)
@@ -235,9 +235,9 @@ def answering(asked: list[str], *, yes: bool) -> Callable[[str], bool]:
 def test_a_person_is_asked_once(remote: Project, home: dict[str, str]) -> None:
     """A yes is kept in the person's own settings, for this server alone."""
     asked: list[str] = []
-    world = World(environ=home, ask=answering(asked, yes=True))
+    runtime = Runtime(environ=home, ask=answering(asked, yes=True))
     for _ in range(2):
-        assert credentials(remote.api, world).key == KEY
+        assert credentials(remote.api, runtime).key == KEY
     assert len(asked) == 1
     assert (ELSEWHERE in asked[0], KEY in asked[0]) == (True, False)
     assert trust.own_config(home).servers == (ELSEWHERE,)
@@ -247,9 +247,9 @@ def test_a_person_is_asked_once(remote: Project, home: dict[str, str]) -> None:
 def test_a_no_is_a_refusal(remote: Project, home: dict[str, str], stated: dict[str, str]) -> None:
     """And where the environment has a list, no one is asked."""
     asked: list[str] = []
-    world = World(environ={**home, **stated}, ask=answering(asked, yes=False))
+    runtime = Runtime(environ={**home, **stated}, ask=answering(asked, yes=False))
     with pytest.raises(Refused, match="may not be sent"):
-        credentials(remote.api, world)
+        credentials(remote.api, runtime)
     assert len(asked) == (0 if stated else 1)
     assert trust.own_config(home).servers == ()
 

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from contentops.__main__ import main
 from contentops.atomic_io import TRUSTED_AFTER
-from contentops.cli.options import Session
+from contentops.cli.session import Session
 from contentops.errors import ContentopsError
 from contentops.model import Plan
 from contentops.operations import plan as operation
 from contentops.operations.few_changes import plan_few
+from contentops.operations.opening import open_project
 from contentops.operations.unchanged import Asked, LastPlan, _checksum, _Said, last_plan
-from contentops.operations.workspace import open_project
 from contentops.planning.inputs import Choice
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text

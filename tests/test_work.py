@@ -33,10 +33,10 @@ from contentops.ledger.queue import (
 from contentops.ledger.runner import ALIVE, RUNNER, Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, RequestId, request_id
+from contentops.operations.opening import Runtime
 from contentops.operations.worker.claims import FIRST
 from contentops.operations.worker.work import WorkOptions, work
 from contentops.operations.worker.worker_metrics import GATHERED
-from contentops.operations.workspace import World
 from contentops.reporting.work import exit_code_of_work
 from contentops.state.codec import Drop, line_of
 from contentops.state.lock import lineage_of
@@ -108,14 +108,14 @@ class Room:
         self, stop: Stop | None = None, environ: Mapping[str, str] = ENVIRON, **options: Any
     ) -> tuple[AccountWork, ...]:
         """A worker, to its end."""
-        world = World(
+        runtime = Runtime(
             environ=environ,
             wall=self.timeline.wall,
             random=random.Random(7),
             transport=self.api,
             run=lambda story: run_virtually(self._with_others(story), self.timeline),
         )
-        return work(self.url, WorkOptions(**{"once": True, **options}), stop or Stop(), self.heard, world)
+        return work(self.url, WorkOptions(**{"once": True, **options}), stop or Stop(), self.heard, runtime)
 
     async def _with_others(self, story: Coroutine[Any, Any, None]) -> None:
         other = asyncio.ensure_future(self.beside()) if self.beside is not None else None

@@ -41,7 +41,7 @@ def carry_out(project: Project, choice: Choice, options: ApplyOptions, manner: M
                 show=confirmation.preview,
                 confirm=confirmation,
                 emit=display.show,
-                world=manner.world,
+                runtime=manner.runtime,
             )
         # Impatient hands press Ctrl-C twice: the second one must not take away what the first one led to.
         return finish(plan, run, confirmation, again, as_json=manner.as_json)

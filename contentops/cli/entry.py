@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import click
 
 from contentops import __version__
-from contentops.cli.options import COMPLETE, Group, Session
+from contentops.cli.options import Group
+from contentops.cli.session import COMPLETE, Session
 from contentops.collector import without_collection
 from contentops.errors import ContentopsError, ExitCode, OutputError, UsageError
 
@@ -179,7 +180,7 @@ def _ended(args: Sequence[str]) -> int:
 
 def _run(args: list[str]) -> int:
     if asked := os.environ.get(COMPLETE):
-        from contentops.cli.commands.completion import answer
+        from contentops.cli.completion import answer
 
         return answer(cli, asked)
     try:
@@ -196,7 +197,7 @@ def _asks_json(args: Sequence[str]) -> bool:
 
 
 def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
-    from contentops.cli.commands import completion
+    from contentops.cli import suggestions
 
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None:
@@ -204,7 +205,7 @@ def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
         where, hint = " ".join(["contentops", *command]), ""
     else:
         where = context.command_path
-        hint = completion.for_argument(context, args) if type(error) is click.UsageError else ""
+        hint = suggestions.for_argument(context, args) if type(error) is click.UsageError else ""
     if isinstance(error, click.NoSuchOption):
         return UsageError(f"no such option `{error.option_name}`", hint=_other_option(error, where))
     message = re.sub(r"'([^'`]+)'", r"`\1`", " ".join(error.format_message().split())).rstrip(".")
@@ -213,17 +214,17 @@ def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
 
 def _other_option(error: click.NoSuchOption, where: str) -> str:
     """What to write instead of an option that is not there: the one meant, or in which place it is known."""
-    from contentops.cli.commands import completion
+    from contentops.cli import suggestions
 
     name, context = error.option_name, error.ctx
     if context is None:
         return f"`{where} --help` shows the usage"
-    before = completion.options_of(cli)
+    before = suggestions.options_of(cli)
     if context.command is cli:
         return f"options other than {', '.join(f'`{one}`' for one in before)} stand after the command"
     if name in before:
         return f"`{name}` stands before the command: `contentops {name} ... {where.partition(' ')[2]}`"
-    return completion.for_option(name, context.command, where)
+    return suggestions.for_option(name, context.command, where)
 
 
 def _directory(args: Sequence[str]) -> str:

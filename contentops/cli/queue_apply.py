@@ -10,7 +10,7 @@ from contentops.cli.output.confirmation import Confirmation
 from contentops.cli.output.progress import watching
 from contentops.errors import ExitCode
 from contentops.operations.apply_detached import detach as queue
-from contentops.operations.workspace import World
+from contentops.operations.opening import Runtime
 from contentops.reporting.queue import detached_json, detached_text
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def detach(project: Project, choice: Choice, options: ApplyOptions, manner: Mann
             show=confirmation.preview,
             confirm=confirmation,
             emit=display.show,
-            world=manner.world or World(),
+            runtime=manner.runtime or Runtime(),
         )
     terminal.need_yes(said=not confirmation.declined)
     if manner.as_json:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemEdges:
-    """The world that items touch, passed in."""
+    """The outside that items touch, passed in."""
 
     store: RunState
     cache: RunCache

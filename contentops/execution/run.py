@@ -77,7 +77,7 @@ AGAIN = "run `contentops apply`; it goes on where this stopped"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edges(ItemEdges):
-    """The world an apply touches, passed in."""
+    """The outside an apply touches, passed in."""
 
     store: StateStore
     cache: Cache

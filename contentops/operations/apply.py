@@ -25,9 +25,10 @@ from contentops.operations.connection import connected, credentials
 from contentops.operations.contents.look_first import plan_of
 from contentops.operations.contents.owners_in_locks import content_owners
 from contentops.operations.few_changes import keep_items
+from contentops.operations.opening import Runtime
 from contentops.operations.plan import gathered
 from contentops.operations.unchanged import AskedInputs, forget_plan
-from contentops.operations.workspace import World, open_workspace
+from contentops.operations.workspace import open_workspace
 from contentops.planning.inputs import paths
 from contentops.planning.plan import approved
 from contentops.planning.review import check_ceiling
@@ -93,7 +94,7 @@ def apply(
     confirm: Callable[[Plan], bool],
     emit: Callable[[Event], None],
     show: Callable[[Plan], None] | None = None,
-    world: World | None = None,
+    runtime: Runtime | None = None,
 ) -> tuple[Plan, Run | None]:
     """Plan, show, ask, and carry out exactly that; no run where there is nothing to do or the answer is no.
 
@@ -103,11 +104,11 @@ def apply(
     the way, Git LFS would take the lock or results could not come back, ApiError where the key is missing or the
     server speaks another dialect, StateError where nothing can be recorded.
     """
-    world = world or World()
+    runtime = runtime or Runtime()
     until = math.inf if options.deadline is None else time.monotonic() + options.deadline
-    world = structs.replace(world, stopped=_waiting(options.stop, emit, world), until=until)
-    tell = telling(emit, world)
-    with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
+    runtime = structs.replace(runtime, stopped=_waiting(options.stop, emit, runtime), until=until)
+    tell = telling(emit, runtime)
+    with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         _sweep(workspace)
         watched = AskedInputs(gathered(workspace, choice, tell))
         found = watched.inputs
@@ -122,9 +123,9 @@ def apply(
             return planned, None
         if show is not None:
             show(planned)
-        check_allowed(project, planned, options, world)
+        check_allowed(project, planned, options, runtime)
         needed = any(change.has(*NETWORK) for change in planned.changes)
-        known = credentials(project.api, world) if needed else None
+        known = credentials(project.api, runtime) if needed else None
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
         if planned.submits_worst:
@@ -148,7 +149,7 @@ def is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
     return False
 
 
-def check_allowed(project: Project, plan: Plan, options: ApplyOptions, world: World) -> None:
+def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: Runtime) -> None:
     """Whatever stands in the way of a plan is in the way before anything is submitted.
 
     Raises Refused for a guard, a review that allows less, or a lock in Git LFS, and what `check_waiting` raises.
@@ -161,10 +162,10 @@ def check_allowed(project: Project, plan: Plan, options: ApplyOptions, world: Wo
 
         # What is paid for is remembered in git by the lock alone.
         refuse_lock_in_lfs(project.root, project.environment)
-        _look_ahead(project, plan, options.branch, world)
+        _look_ahead(project, plan, options.branch, runtime)
 
 
-def _look_ahead(project: Project, plan: Plan, branch: str, world: World) -> None:
+def _look_ahead(project: Project, plan: Plan, branch: str, runtime: Runtime) -> None:
     """Under CI, and for a stated branch: what cannot be brought back, or waits to be, is not paid for.
 
     Raises what `check_waiting` raises.
@@ -173,26 +174,26 @@ def _look_ahead(project: Project, plan: Plan, branch: str, world: World) -> None
     from contentops.ci.git import run_git
     from contentops.operations.commit import CommitOptions, check_waiting
 
-    environ = world.environ
+    environ = runtime.environ
     # A preview that costs nothing is no one's result.
     preview = for_pull_request(environ) and not (plan.credits_worst or plan.queued_credits)
     if not branch and (preview or not in_ci(environ) or not in_repository(project.root)):
         return
     options = CommitOptions(branch=branch)
     if branch or options.remote in run_git(project.root, "remote").split():
-        check_waiting(project, options, world=world)
+        check_waiting(project, options, runtime=runtime)
 
 
-def telling(emit: Callable[[Event], None], world: World) -> Callable[[str], None]:
+def telling(emit: Callable[[Event], None], runtime: Runtime) -> Callable[[str], None]:
     """Tells what a refresh waits for, as a run does."""
-    return lambda message: emit(Event(kind="note", at=iso(world.wall()), data={"message": message}))
+    return lambda message: emit(Event(kind="note", at=iso(runtime.wall()), data={"message": message}))
 
 
 AWAY = 15.0
 """Seconds after which it is said once more that the ledger is waited for."""
 
 
-def _waiting(stop: Stop, emit: Callable[[Event], None], world: World) -> Callable[[], bool]:
+def _waiting(stop: Stop, emit: Callable[[Event], None], runtime: Runtime) -> Callable[[], bool]:
     """Asked while the ledger is away: tells that, now and then, and answers whether a person wants an end."""
     told = -AWAY
 
@@ -200,7 +201,7 @@ def _waiting(stop: Stop, emit: Callable[[Event], None], world: World) -> Callabl
         nonlocal told
         if (now := time.monotonic()) - told >= AWAY:
             told = now
-            telling(emit, world)("the ledger is away; nothing that pays leaves until it is back")
+            telling(emit, runtime)("the ledger is away; nothing that pays leaves until it is back")
         return stop.requested
 
     return stopped
@@ -208,11 +209,11 @@ def _waiting(stop: Stop, emit: Callable[[Event], None], world: World) -> Callabl
 
 def _sweep(workspace: Workspace) -> None:
     """Removes the half-written files that a killed run left beside the outputs."""
-    world = workspace.world
+    runtime = workspace.runtime
     folders = {path.rpartition("/")[0] for path in paths(workspace.desired, workspace.state)}
-    Outputs(workspace.project.root, system=world.system).sweep(sorted(folders), before=world.wall())
+    Outputs(workspace.project.root, system=runtime.system).sweep(sorted(folders), before=runtime.wall())
     # An apply of another environment may be at work.
-    state_dir.sweep(Path(workspace.project.root), before=world.wall() - 3600)
+    state_dir.sweep(Path(workspace.project.root), before=runtime.wall() - 3600)
 
 
 def standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
@@ -249,7 +250,7 @@ def _carry_out(
     from contentops.operations.before_submit import look_at_server
 
     project, past, shared = workspace.project, workspace.past(found.state, found.heirs), workspace.working_ledger
-    cache, limiter, world = workspace.cache, workspace.limiter, workspace.world
+    cache, limiter, runtime = workspace.cache, workspace.limiter, workspace.runtime
     submits = filter(None, (change.submit for change in plan.changes))
     if any(step.attempt == 1 and not step.section for step in submits):
         # It may take seconds in a long history, in which no job would be polled.
@@ -257,7 +258,7 @@ def _carry_out(
     plan, held = (plan, frozenset()) if shared is None else _claim(shared, plan, found.state)
 
     async def run() -> Run:
-        reaching = contextlib.nullcontext() if known is None else connected(project, known, world, cache)
+        reaching = contextlib.nullcontext() if known is None else connected(project, known, runtime, cache)
         async with reaching as client:
             if client is not None and not options.stop.requested:
                 has_user = bool(known and known.user)
@@ -265,11 +266,11 @@ def _carry_out(
             edges = Edges(
                 store=workspace.store,
                 cache=cache,
-                outputs=Outputs(project.root, whole=known_bodies(found.state), system=world.system),
+                outputs=Outputs(project.root, whole=known_bodies(found.state), system=runtime.system),
                 send=client.send if client is not None else _nowhere,
                 emit=emit,
-                wall=world.wall,
-                random=world.random,
+                wall=runtime.wall,
+                random=runtime.random,
                 dialect=lambda: project.api.dialect if client is None else client.dialect,
                 text=found.text,
                 owners=content_owners(project, found.state),
@@ -285,7 +286,7 @@ def _carry_out(
             return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)
 
     with left_alone():
-        return (world.run or asyncio.run)(run())
+        return (runtime.run or asyncio.run)(run())
 
 
 def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, frozenset[RequestId]]:

@@ -17,8 +17,9 @@ from contentops.operations.connection import connected, credentials
 from contentops.operations.contents.look_first import plan_of
 from contentops.operations.ledger import ledger_access
 from contentops.operations.lineage import check_lineage
+from contentops.operations.opening import Runtime, has_ledger, open_store
 from contentops.operations.plan import gathered
-from contentops.operations.workspace import World, has_ledger, open_store, open_workspace
+from contentops.operations.workspace import open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ def detach(
     confirm: Callable[[Plan], bool],
     emit: Callable[[Event], None],
     show: Callable[[Plan], None],
-    world: World,
+    runtime: Runtime,
 ) -> tuple[Plan, Detached | None]:
     """Plan, show, ask, and queue what would be submitted; None where the answer is no, or there is nothing to do.
 
@@ -47,10 +48,10 @@ def detach(
 
     Raises what `apply` raises, and StateError where the project has no ledger.
     """
-    if not has_ledger(project, world.environ):
+    if not has_ledger(project, runtime.environ):
         raise _no_ledger(project)
-    tell = telling(emit, world)
-    with open_workspace(project, world) as workspace:
+    tell = telling(emit, runtime)
+    with open_workspace(project, runtime) as workspace:
         found = gathered(workspace, choice, tell)
         refused = functools.partial(is_refused, project, options)
         found, made = plan_of(workspace, found, options.reviewed, tell, refused)
@@ -58,23 +59,23 @@ def detach(
         if planned.empty and not planned.refusals:
             return planned, None
         show(planned)
-        check_allowed(project, planned, options, world)
+        check_allowed(project, planned, options, runtime)
         if workspace.store.is_first:
             check_lineage(project)
         rows, gone = submits_of(planned, project.api.job_timeout), needless(planned)
         waiting = sum(bool(change.steps) and _submit(change) is None for change in planned.changes)
         if not (rows or gone):
             return planned, Detached(waiting=waiting)
-        known = credentials(project.api, world)
+        known = credentials(project.api, runtime)
         if not confirm(planned):
             return planned, None
         account = account_of(project.api, known.key)
-        with ledger_access.depositing(project, workspace.store, account, world, options.priority) as queue:
+        with ledger_access.depositing(project, workspace.store, account, runtime, options.priority) as queue:
             if rows:
                 _look_at_server(workspace, planned, found.state, known)
             if workspace.store.is_first:
                 # What is queued is found by it again, also where the project is called otherwise by then.
-                with open_store(project, world, write=True) as store:
+                with open_store(project, runtime, write=True) as store:
                     store.begin()
             lost = queue.withdraw(gone)
             # What others have begun to work on meanwhile brings their texts: it is not asked for again.
@@ -94,13 +95,13 @@ def _look_at_server(workspace: Workspace, plan: Plan, state: State, known: Crede
     import asyncio
 
     queued = structs.replace(plan, changes=tuple(change for change in plan.changes if _submit(change) is not None))
-    project, world = workspace.project, workspace.world
+    project, runtime = workspace.project, workspace.runtime
 
     async def look() -> None:
-        async with connected(project, known, world, workspace.cache) as client:
-            await look_at_server(workspace, queued, state, client, bool(known.user), world.stopped)
+        async with connected(project, known, runtime, workspace.cache) as client:
+            await look_at_server(workspace, queued, state, client, bool(known.user), runtime.stopped)
 
-    (world.run or asyncio.run)(look())
+    (runtime.run or asyncio.run)(look())
 
 
 def submits_of(plan: Plan, job_timeout: float) -> tuple[Deposited, ...]:

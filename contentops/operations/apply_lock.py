@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.model import Project
-    from contentops.operations.workspace import World
+    from contentops.operations.opening import Runtime
 
 
 @contextlib.contextmanager
-def hold_lock(project: Project, world: World) -> Iterator[None]:
+def hold_lock(project: Project, runtime: Runtime) -> Iterator[None]:
     """The right to change this environment's state, for as long as the block runs."""
-    who, where = user_at_host(), run_page(world.environ)
+    who, where = user_at_host(), run_page(runtime.environ)
     with contextlib.ExitStack() as held:
         while True:
             lock = ApplyLock(
-                Path(project.root), environment=project.environment, who=who, now=iso(world.wall()), where=where
+                Path(project.root), environment=project.environment, who=who, now=iso(runtime.wall()), where=where
             )
             try:
                 held.enter_context(lock)
             except LockHeld as error:
-                if not world.wait(error):
+                if not runtime.wait(error):
                     raise
             else:
                 break

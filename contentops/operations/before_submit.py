@@ -28,8 +28,8 @@ from contentops.api.outcomes import is_absent
 from contentops.errors import ApiError, Diagnostic, InputError, did_you_mean
 from contentops.model import Save
 from contentops.operations.catalog.catalog_pages import ReadList, read_list, read_page
+from contentops.operations.catalog.project_catalog import snapshot_of
 from contentops.operations.connection import ask_in_turn, find_in_turn
-from contentops.operations.workspace import snapshot_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
@@ -129,7 +129,7 @@ async def check_slugs(
     wanted = _wanted(plan, state)
     if not wanted or snapshot_of(workspace.project) is not None:
         return
-    cache, now = workspace.cache, workspace.world.wall()
+    cache, now = workspace.cache, workspace.runtime.wall()
     before = _remembered(cache, plan.server)
     known = dict(before)
     findings: list[Diagnostic] = []

@@ -31,7 +31,7 @@ from contentops.ci.push import Messages, Target, look_ahead, push
 from contentops.ci.results import lock_at, lock_name, read_lock, recorded_outputs, requests_of, state_of
 from contentops.ci.runner import run_name, run_page
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.workspace import World, open_store, read_state
+from contentops.operations.opening import Runtime, open_store, read_state
 from contentops.reporting.run import commit_message
 from contentops.state.lock import Lock
 
@@ -92,7 +92,7 @@ def commit(
     options: CommitOptions,
     *,
     pause: Callable[[float], None],
-    world: World | None = None,
+    runtime: Runtime | None = None,
 ) -> CommitReport:
     """Commits what applies have made and pushes it. `pause` waits some seconds between two attempts.
 
@@ -101,15 +101,15 @@ def commit(
     another commit goes on; StateError for a lock that cannot be read; GitFailed where git refuses the commit;
     NotPublished where it could be pushed nowhere.
     """
-    world = world or World()
-    with hold_lock(project, world):
-        clone = _open(project, options, world.environ)
-        branch = branch_of(clone, options.branch, world.environ) if options.push else ""
-        target = _target(project, branch, world.environ) if options.push else None
-        write = functools.partial(commit_message, environment=project.environment, run=run_page(world.environ))
+    runtime = runtime or Runtime()
+    with hold_lock(project, runtime):
+        clone = _open(project, options, runtime.environ)
+        branch = branch_of(clone, options.branch, runtime.environ) if options.push else ""
+        target = _target(project, branch, runtime.environ) if options.push else None
+        write = functools.partial(commit_message, environment=project.environment, run=run_page(runtime.environ))
         with alone(clone):
             refuse_unfinished(clone)
-            with open_store(project, world, write=True) as store:
+            with open_store(project, runtime, write=True) as store:
                 # A killed apply has left facts in the journal alone, and only the lock travels.
                 store.checkpoint()
             refuse_unfit_lock(clone, project.environment)
@@ -167,9 +167,9 @@ def _there(clone: Clone, results: ResultTree, found: CommitReport, pushed: Pushe
     )
 
 
-def check_waiting(project: Project, options: CommitOptions, *, world: World | None = None) -> None:
+def check_waiting(project: Project, options: CommitOptions, *, runtime: Runtime | None = None) -> None:
     """What `apply` does first under CI: raises as `look_ahead`, and UsageError where no branch is known."""
-    environ = (world or World()).environ
+    environ = (runtime or Runtime()).environ
     clone = _open(project, options, environ)
     target = _target(project, branch_of(clone, options.branch, environ), environ)
     look_ahead(clone, target, requests_of(read_state(project)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import ValidationError, convert, structs
 
 from contentops.errors import StateError
-from contentops.operations.workspace import open_cache
+from contentops.operations.opening import open_cache
 from contentops.sanitize import visible
 from contentops.state.state_dir import FOLDER
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contentops.api.session import Client, FoundApi
     from contentops.execution.limiter import AccountLimiter
     from contentops.model import ApiSettings, Project
-    from contentops.operations.workspace import World
+    from contentops.operations.opening import Runtime
     from contentops.state.shared import RunCache
 
 
@@ -36,7 +36,7 @@ class Credentials(NamedTuple):
     user: str = ""
 
 
-def credentials(api: ApiSettings, world: World) -> Credentials:
+def credentials(api: ApiSettings, runtime: Runtime) -> Credentials:
     """What a server gets: read here alone, and only for a server that may have it; nothing for `local`.
 
     A person is asked about a server that is on no list yet, and it is remembered. Raises ApiError where the key is
@@ -46,7 +46,7 @@ def credentials(api: ApiSettings, world: World) -> Credentials:
     from contentops.api import trust
     from contentops.api.dialects import needs_key, no_key
 
-    environ = world.environ
+    environ = runtime.environ
     if api.base_url == "local":
         return Credentials()
     trust.check_variables(api, environ)
@@ -58,7 +58,7 @@ def credentials(api: ApiSettings, world: World) -> Credentials:
             f"No list of yours names the server `{visible(api.server)}`, which gets the key in `{api.key_env}`.\n"
             "Send the key there, now and from now on? (yes/no) "
         )
-        if world.ask is None or trust.is_stated(environ) or not world.ask(question):
+        if runtime.ask is None or trust.is_stated(environ) or not runtime.ask(question):
             raise trust.unlisted(api.server, environ)
         trust.remember(api.server, environ)
     return Credentials(key=key, user=environ.get(api.user_env, "").strip())
@@ -102,7 +102,7 @@ async def _turn(limiter: AccountLimiter, stopped: Callable[[], bool]) -> bool:
 async def connected(
     project: Project,
     known: Credentials,
-    world: World,
+    runtime: Runtime,
     cache: RunCache | None = None,
 ) -> AsyncIterator[Client]:
     """A client of the project's server; of the embedded one, in process, for `base_url: local`.
@@ -114,18 +114,18 @@ async def connected(
     async with contextlib.AsyncExitStack() as closing:
         if project.api.base_url == "local":
             app = await closing.enter_async_context(_embedded(project))
-            client = Client(project.api, key="", app=app, wall=world.wall, trace=world.trace)
+            client = Client(project.api, key="", app=app, wall=runtime.wall, trace=runtime.trace)
         else:
             cache = cache or closing.enter_context(open_cache(project, write=True))
             client = Client(
                 project.api,
                 key=known.key,
                 user=known.user,
-                transport=world.transport,
-                wall=world.wall,
+                transport=runtime.transport,
+                wall=runtime.wall,
                 known=_place(cache, project),
                 learned=functools.partial(_keep_place, cache, project),
-                trace=world.trace,
+                trace=runtime.trace,
             )
         closing.push_async_callback(client.aclose)
         yield client

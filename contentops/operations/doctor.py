@@ -7,21 +7,13 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from contentops.documents.folders import denial
-from contentops.errors import ApiError, ContentopsError, Refused, plural
+from contentops.errors import ApiError, Check, ContentopsError, Refused, plural
+from contentops.operations.catalog.project_catalog import snapshot_of
 from contentops.operations.connection import ask_in_turn, connected, credentials, find_in_turn
 from contentops.operations.lineage import is_of_another
-from contentops.operations.workspace import (
-    World,
-    has_ledger,
-    open_cache,
-    open_store,
-    shared_state,
-    snapshot_of,
-    validate,
-)
+from contentops.operations.opening import Runtime, has_ledger, open_cache, open_store
+from contentops.operations.workspace import shared_state, validate
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
@@ -34,22 +26,13 @@ if TYPE_CHECKING:
     from contentops.operations.connection import Credentials
 
 
-class Check(Struct, frozen=True, kw_only=True):
-    """One finding of `doctor`. `ok` is None where it is only worth knowing."""
-
-    name: str
-    ok: bool | None
-    message: str
-    hint: str = ""
-
-
-def doctor(project: Project, world: World | None = None) -> tuple[Check, ...]:
+def doctor(project: Project, runtime: Runtime | None = None) -> tuple[Check, ...]:
     """Whether everything is in place: manifests, state, cache, ledger, key and server."""
-    world = world or World()
-    return tuple(_checks(project, world))
+    runtime = runtime or Runtime()
+    return tuple(_checks(project, runtime))
 
 
-def _checks(project: Project, world: World) -> Iterator[Check]:
+def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
     yield Check(name="project", ok=True, message=f"`{project.name}` at `{project.root}`")
     try:
         desired = validate(project)
@@ -64,7 +47,7 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     try:
         from contentops.ci.clone import refuse_ignored_lock, refuse_lock_in_lfs
 
-        state, _ = shared_state(project, world)
+        state, _ = shared_state(project, runtime)
         refuse_lock_in_lfs(project.root, project.environment)
         yield Check(
             name="state", ok=True, message=f"{plural(len(state.records), 'record')}, {len(state.entries):,} open"
@@ -78,19 +61,19 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
         yield Check(name="state", ok=None if worth_knowing else False, message=error.message, hint=error.hint)
     except ContentopsError as error:
         yield Check(name="state", ok=False, message=error.message, hint=error.hint)
-    yield _recording_check(project, world)
+    yield _recording_check(project, runtime)
     yield _cache_check(project)
-    if has_ledger(project, world.environ):
+    if has_ledger(project, runtime.environ):
         from contentops.operations.ledger.ledger_check import ledger_checks
 
-        yield from ledger_checks(project, world)
+        yield from ledger_checks(project, runtime)
     if project.api.base_url == "local":
         yield Check(name="server", ok=True, message="the embedded server; needs no key and no network")
         return
     yield _catalog_check(project)
     key = project.api.key_env
     try:
-        known = credentials(project.api, world)
+        known = credentials(project.api, runtime)
     except ContentopsError as error:
         found = error.diagnostics()[0]
         yield Check(name="key", ok=False, message=found.message, hint=found.hint)
@@ -98,7 +81,7 @@ def _checks(project: Project, world: World) -> Iterator[Check]:
     unset = f"`{key}` is not set; a server on this machine may do without"
     message = f"`{key}` is set, and {project.api.server} may have it" if known.key else unset
     yield Check(name="key", ok=True if known.key else None, message=message)
-    yield _server_check(project, known, world)
+    yield _server_check(project, known, runtime)
 
 
 def _outputs_check(project: Project, desired: Desired) -> Check:
@@ -117,9 +100,9 @@ def _lineage_check(project: Project, lineage: str) -> Iterator[Check]:
         yield Check(name="lineage", ok=None, message=message, hint=f"{hint} saves over that one's contents: delete it")
 
 
-def _recording_check(project: Project, world: World) -> Check:
+def _recording_check(project: Project, runtime: Runtime) -> Check:
     try:
-        with open_store(project, world, write=False) as store:
+        with open_store(project, runtime, write=False) as store:
             store.try_room()
     except ContentopsError as error:
         return Check(name="recording", ok=False, message=error.message, hint=error.hint)
@@ -157,7 +140,7 @@ def _catalog_check(project: Project) -> Check:
     return Check(name="catalog", ok=True, message=f"{count} of this server known")
 
 
-def _server_check(project: Project, known: Credentials, world: World) -> Check:
+def _server_check(project: Project, known: Credentials, runtime: Runtime) -> Check:
     import asyncio
 
     from contentops.api.calls import CatalogReply, Failure, ListTemplates
@@ -172,7 +155,7 @@ def _server_check(project: Project, known: Credentials, world: World) -> Check:
         limiter = shared or Limiter(project.api.requests_per_minute)
         # Nothing is kept: what is known of the server is looked at again here, and doctor changes nothing.
         with open_cache(project, write=False) as cache:
-            async with connected(project, known, world, cache) as client:
+            async with connected(project, known, runtime, cache) as client:
                 place = await find_in_turn(client, limiter, never, again=True)
                 turn = functools.partial(ask_in_turn, client, limiter, never)
                 answer = place if place is None or isinstance(place, Failure) else await turn(ListTemplates())
@@ -196,11 +179,11 @@ def _server_check(project: Project, known: Credentials, world: World) -> Check:
     try:
         with contextlib.ExitStack() as closing:
             shared: AccountLimiter | None = None
-            if has_ledger(project, world.environ):
+            if has_ledger(project, runtime.environ):
                 from contentops.operations.ledger.ledger_access import limiting
 
-                shared = closing.enter_context(limiting(project, known.key, world))
-            check: Check = (world.run or asyncio.run)(ask(shared))
+                shared = closing.enter_context(limiting(project, known.key, runtime))
+            check: Check = (runtime.run or asyncio.run)(ask(shared))
     except ApiError as error:
         return Check(name="server", ok=False, message=error.message, hint=error.hint)
     return check

@@ -26,7 +26,9 @@ from contentops.errors import ContentopsError
 from contentops.manifests.discover import FileError
 from contentops.manifests.load import Loader
 from contentops.model import Desired, ItemId, Record, Spec, State
-from contentops.operations.workspace import catalog_of, locked_environments, open_cache
+from contentops.operations.catalog.project_catalog import catalog_of
+from contentops.operations.environments import locked_environments
+from contentops.operations.opening import open_cache
 from contentops.planning.inputs import Choice, PlanInputs
 from contentops.planning.plan import make_plan
 from contentops.state import state_dir

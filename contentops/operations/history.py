@@ -20,8 +20,10 @@ from contentops.documents.folders import Tree
 from contentops.errors import ContentopsError, InputError
 from contentops.model import ATTEMPTS, ItemId, JobState, Record, RequestId, is_answer, request_id
 from contentops.model.run import Generation, History, KeptReport, PaidText
+from contentops.operations.environments import locked_environments, other_states
+from contentops.operations.opening import open_cache
 from contentops.operations.plan import known_ids, no_item
-from contentops.operations.workspace import locked_environments, open_cache, other_states, shared_state
+from contentops.operations.workspace import shared_state
 from contentops.state.state_dir import FOLDER, make_folder
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from contentops.ci.clone import in_repository
 from contentops.ci.git import first_commit, is_shallow
 from contentops.errors import Refused
-from contentops.operations.workspace import locked_environments
+from contentops.operations.environments import locked_environments
 from contentops.state.lock import lineage_in, lineage_of
 
 if TYPE_CHECKING:

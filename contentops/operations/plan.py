@@ -16,9 +16,10 @@ from contentops.errors import Diagnostic, InputError, Location, OutputError, Sev
 from contentops.model import NO_CHECKS, Action, Checked, CheckedFile, Desired, ItemId, Level, Move, Request, Spec
 from contentops.operations.contents.look_first import remembered
 from contentops.operations.few_changes import keep_items, plan_few
+from contentops.operations.opening import read_state
 from contentops.operations.texts.clean_texts import CleanTexts
 from contentops.operations.unchanged import AskedInputs
-from contentops.operations.workspace import open_workspace, read_state, shared_state, unread, validate
+from contentops.operations.workspace import open_workspace, shared_state, unread, validate
 from contentops.planning.inputs import Choice, price_of, specs_by_id
 from contentops.planning.plan import make_plan
 from contentops.planning.review import check_file
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from contentops.model import Change, Checks, Finding, Json, Plan, Project, Record, State
+    from contentops.operations.opening import Runtime
     from contentops.operations.unchanged import LastPlan
-    from contentops.operations.workspace import Workspace, World
+    from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import PlanInputs
 
 
@@ -53,7 +55,7 @@ def plan(
     choice: Choice,
     *,
     tell: Callable[[str], None] | None = None,
-    world: World | None = None,
+    runtime: Runtime | None = None,
     last: LastPlan | None = None,
 ) -> Plan:
     """What `apply` would do. Needs no network and no key, but for a refresh; writes nothing but the cache.
@@ -62,7 +64,7 @@ def plan(
     """
     if last is not None and choice == Choice() and (few := plan_few(last, project)) is not None:
         return few
-    with open_workspace(project, world) as workspace:
+    with open_workspace(project, runtime) as workspace:
         watched = AskedInputs(gathered(workspace, choice, tell))
         planned = make_plan(watched.inputs)
     if last is not None:
@@ -77,10 +79,10 @@ def check(
     reviewed: Mapping[str, Json],
     *,
     tell: Callable[[str], None] | None = None,
-    world: World | None = None,
+    runtime: Runtime | None = None,
 ) -> Plan:
     """What an apply would do today, if it is no more than the reviewed plan document says. Raises Refused if not."""
-    with open_workspace(project, world) as workspace:
+    with open_workspace(project, runtime) as workspace:
         return check_file(gathered(workspace, choice, tell), reviewed)
 
 
@@ -107,7 +109,7 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
 
 
 def status(
-    project: Project, choice: Choice, *, tell: Callable[[str], None] | None = None, world: World | None = None
+    project: Project, choice: Choice, *, tell: Callable[[str], None] | None = None, runtime: Runtime | None = None
 ) -> tuple[tuple[ItemStatus, ...], tuple[Diagnostic, ...]]:
     """How every selected item stands; where manifests have errors, how its record and its file do, and a warning.
 
@@ -116,7 +118,7 @@ def status(
     looking = Choice(refresh=choice.refresh)
     check_selectors((*choice.select, *choice.exclude))
     findings: tuple[Diagnostic, ...] = ()
-    with open_workspace(project, world, parse_cache=choice.refresh) as workspace:
+    with open_workspace(project, runtime, parse_cache=choice.refresh) as workspace:
         try:
             found = gathered(workspace, looking, tell)
         except InputError as error:
@@ -200,14 +202,14 @@ def _checks(checks: Checks) -> Json:
     return found
 
 
-def show(project: Project, item: str, world: World | None = None) -> tuple[dict[str, Json], tuple[Diagnostic, ...]]:
+def show(project: Project, item: str, runtime: Runtime | None = None) -> tuple[dict[str, Json], tuple[Diagnostic, ...]]:
     """One item: the exact request, its digest and output, where each value came from, its record and what is open.
 
     And a warning where the ledger cannot be reached.
     """
     desired = validate(project)
     specs = specs_by_id(desired)
-    state, away = shared_state(project, world)
+    state, away = shared_state(project, runtime)
     spec, record = specs.get(ItemId(item)), state.records.get(ItemId(item))
     if spec is None and record is None:
         raise no_item(item, [*specs, *state.records])

@@ -19,17 +19,10 @@ from contentops.manifests.validate import id_hint, id_problem
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.contents.owners_in_locks import recorded_owners
+from contentops.operations.environments import locked_environments, other_states
+from contentops.operations.opening import Runtime, open_cache, read_state
 from contentops.operations.plan import no_item
-from contentops.operations.workspace import (
-    World,
-    locked_environments,
-    open_cache,
-    open_workspace,
-    other_states,
-    read_state,
-    shared_state,
-    validate,
-)
+from contentops.operations.workspace import open_workspace, shared_state, validate
 from contentops.planning.inputs import specs_by_id
 from contentops.sanitize import clip
 from contentops.state.codec import Drop, Forget
@@ -265,8 +258,8 @@ class _Edited:
 @contextlib.contextmanager
 def _editing(project: Project) -> Iterator[_Edited]:
     """The state under the apply lock, checkpointed at the end."""
-    world = World()
-    with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
+    runtime = Runtime()
+    with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         with contextlib.suppress(InputError):
             workspace.store.heal({spec.id: spec.digest for spec in validate(project).specs}, project.api.server)
         yield _Edited(workspace.store, workspace.cache, workspace.working_ledger)
@@ -297,7 +290,7 @@ def drop_earlier(project: Project, *, do: bool) -> Earlier:
     if project.keep_texts is None:
         return Earlier(keep=None)
     wanted = list(_wanted(project))
-    holding = hold_lock(project, World()) if do else contextlib.nullcontext()
+    holding = hold_lock(project, Runtime()) if do else contextlib.nullcontext()
     with holding, open_cache(project, write=do) as cache:
         states = [read_state(project), *(state for _, state in other_states(project))]
         gone = superfluous(cache.paid_texts(), project.keep_texts, needed(states, wanted))

@@ -268,7 +268,7 @@ def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
 def _looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
     """Every path that a plan was made of, relative to the root."""
     from contentops.manifests.catalog_lock import FILE
-    from contentops.operations.workspace import locked_environments
+    from contentops.operations.environments import locked_environments
 
     project = workspace.project
     yield from (PROJECT_FILE, FILE, *filter(None, [project.macros]))

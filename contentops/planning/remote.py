@@ -26,11 +26,14 @@ from contentops.planning.edits import (
     why_not_merged,
 )
 from contentops.planning.inputs import is_retitled_there
+from contentops.planning.renames import pair_renames
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from contentops.digest import Digest
     from contentops.model import ItemId, OpenEntry, Record, Remote, Saved
-    from contentops.planning.inputs import ItemSides
+    from contentops.planning.inputs import ItemSides, PlanInputs
 
 
 def edited_there(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
@@ -317,3 +320,13 @@ def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, entry: OpenEn
         return None
     trouble = why_not_merged(item.spec.id, renewed(item, mode, text), strict=mode.strict)
     return None if trouble is None else block(*trouble, reasons=words.reasons, entry=entry)
+
+
+def saved_records(found: PlanInputs) -> Iterator[Record]:
+    """The records of declared items, under their ids or those that they take over, that are saved on this server."""
+    specs = dict(found.specs)
+    specs |= {orphan.id: found.specs[id_] for id_, orphan in pair_renames(found).items()}
+    for id_, record in found.state.records.items():
+        here = record.server == found.server and record.content_id and record.saved is not None
+        if here and id_ in specs and found.saves(specs[id_]):
+            yield record

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from contentops.server.accounts import AdmittedRequest, KeyRing
     from contentops.server.catalog import BrandVoice
     from contentops.server.database import Store
-    from contentops.server.engines import Engine
+    from contentops.server.engines.protocol import Engine
     from contentops.server.jobs import GenerationRequest
 
     Json = dict[str, Any]

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from contentops.server import catalog, contents, jobs
 from contentops.server.database import FAILURES, RowRefusedError
-from contentops.server.engines import EngineError, SectionTask, WritingTask
+from contentops.server.engines.protocol import EngineError, SectionTask, WritingTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from contentops.sections import Span
     from contentops.server.database import Replicas, Store
-    from contentops.server.engines import Engine, ReportStage, WrittenText
+    from contentops.server.engines.protocol import Engine, ReportStage, WrittenText
     from contentops.server.store import Clock
 
 AT_ONCE = 256

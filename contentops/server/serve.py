@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from contentops.server.accounts import AccountLimits
     from contentops.server.catalog import BrandVoice
-    from contentops.server.engines import Engine
+    from contentops.server.engines.protocol import Engine
 
 _LAST_PORT = 65_535
 _GRACE = 3

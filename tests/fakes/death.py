@@ -41,7 +41,7 @@ class Death:
             raise Killed(what)
 
     def edges(self, api: FakeApi) -> dict[str, Any]:
-        """The mortal edges of a world."""
+        """The mortal edges of a runtime."""
         return {
             "transport": _Transport(self, api),
             "disk": _Disk(self),

@@ -11,10 +11,10 @@ import click
 
 from contentops.cli.entry import LazyGroup
 from contentops.cli.entry import cli as real
-from contentops.cli.options import Session
 from contentops.cli.output import terminal
+from contentops.cli.session import Session
 from contentops.errors import ContentopsError
-from contentops.operations.workspace import World
+from contentops.operations.opening import Runtime
 from tests.fakes.api import Killed
 from tests.fakes.clock import run as run_virtually
 from tests.running import Completed
@@ -33,9 +33,9 @@ ENVIRON = {"WRITERZROOM_API_KEY": "test-key-123456", "CONTENTOPS_SERVERS": SERVE
 class _Seat(Session, frozen=True, kw_only=True):
     """What stands before the command, with another outside."""
 
-    outside: Callable[[], World] = World
+    outside: Callable[[], Runtime] = Runtime
 
-    def world(self) -> World:
+    def runtime(self) -> Runtime:
         return self.outside()
 
 
@@ -53,7 +53,7 @@ class Desk:
 
         @click.pass_context
         def start(context: click.Context, directory: str) -> None:
-            context.obj = _Seat(directory=directory, outside=lambda: self._world(death))
+            context.obj = _Seat(directory=directory, outside=lambda: self._runtime(death))
 
         command = LazyGroup("contentops", callback=start, params=real.params)
         out, err = io.StringIO(), io.StringIO()
@@ -70,8 +70,8 @@ class Desk:
                 code = -9
         return Completed(code, out.getvalue(), err.getvalue())
 
-    def _world(self, death: Death | None) -> World:
-        return World(
+    def _runtime(self, death: Death | None) -> Runtime:
+        return Runtime(
             environ=ENVIRON,
             wall=self.timeline.wall,
             random=self._random,

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 from contentops.execution.primitives import Stop
 from contentops.model import ItemId
 from contentops.operations import apply as apply_operation
+from contentops.operations import opening
 from contentops.operations import plan as plan_operation
-from contentops.operations import workspace
 from contentops.operations.apply import ApplyOptions, Approval
-from contentops.operations.workspace import World
+from contentops.operations.opening import Runtime
 from contentops.planning.inputs import Choice
 from contentops.state.cache import Cache
 from tests.fakes.api import FakeApi
@@ -145,11 +145,11 @@ class Scene:
     @property
     def project(self) -> Project:
         """The project as it stands on disk."""
-        return workspace.open_project(str(self.root), "", ())
+        return opening.open_project(str(self.root), "", ())
 
     def plan(self, **choice: Any) -> Plan:
         """What an apply would do."""
-        return plan_operation.plan(self.project, Choice(**choice), world=self.world())
+        return plan_operation.plan(self.project, Choice(**choice), runtime=self.runtime())
 
     def apply(
         self,
@@ -167,11 +167,11 @@ class Scene:
             ApplyOptions(approval=approval or Approval(), stop=stop or Stop(), deadline=deadline),
             confirm=lambda _: True,
             emit=emit or self.events.append,
-            world=self.world(),
+            runtime=self.runtime(),
         )
         return run
 
-    def world(self) -> World:
+    def runtime(self) -> Runtime:
         """The outside of this scene."""
         environ = {"WRITERZROOM_API_KEY": "test-key-123456", "CONTENTOPS_SERVERS": "https://api.example.test"}
         if self.ledger is not None:
@@ -179,7 +179,7 @@ class Scene:
             if self._rows is not None:
                 self.ledger.put_back(self._rows)
                 self._rows = None
-        return World(
+        return Runtime(
             environ=environ,
             wall=self.timeline.wall,
             random=random.Random(self.seed),
@@ -207,7 +207,7 @@ class Scene:
     @property
     def state(self) -> State:
         """Records and open entries as they stand."""
-        return workspace.read_state(self.project)
+        return opening.read_state(self.project)
 
     def entry(self, item: str) -> OpenEntry:
         """The one open entry of an item."""

@@ -16,7 +16,7 @@ from contentops.cli.options import UNITS, Group, offers, project_options, server
 from contentops.cli.output import terminal
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.operations import history as history_operation
-from contentops.operations import workspace
+from contentops.operations import opening, workspace
 from contentops.operations.contents import stored_contents as operation
 from contentops.operations.contents.superseded_contents import without_copy
 from contentops.reporting.diagnostics import diagnostics_json
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from contentops.api.calls import ContentEntry
-    from contentops.cli.options import Session
+    from contentops.cli.session import Session
     from contentops.model import Json, Project
     from contentops.operations.contents.stored_contents import Owned
 
@@ -43,7 +43,7 @@ def content() -> None:
 def list_contents(session: Session) -> None:
     """List every stored content, in the server's order, with the item it belongs to."""
     project = session.project()
-    found = operation.contents(project, tell=terminal.tell_line, world=session.world())
+    found = operation.contents(project, tell=terminal.tell_line, runtime=session.runtime())
     session.answer(_values(project, found), listing(found, width=terminal.width()))
 
 
@@ -98,7 +98,7 @@ def get(session: Session, content_id: str, version: int | None, *, listed: bool)
         _list_versions(session, project, content_id)
         return
     found, owner = operation.content(
-        project, content_id, version=version or 0, tell=terminal.tell_line, world=session.world()
+        project, content_id, version=version or 0, tell=terminal.tell_line, runtime=session.runtime()
     )
     if not session.as_json:
         sys.stdout.write(harmless(found.body) if sys.stdout.isatty() else terminal.for_stdout(found.body))
@@ -119,7 +119,7 @@ def get(session: Session, content_id: str, version: int | None, *, listed: bool)
 
 
 def _list_versions(session: Session, project: Project, content_id: str) -> None:
-    known = operation.versions(project, content_id, tell=terminal.tell_line, world=session.world())
+    known = operation.versions(project, content_id, tell=terminal.tell_line, runtime=session.runtime())
     rows = [(str(one.number), one.title, one.status, moment(one.replaced_at) or "now") for one in known]
     listed: list[Json] = [structs.asdict(one) for one in known]
     shown = table(("VERSION", "TITLE", "STATUS", "UNTIL"), rows, width=terminal.width())
@@ -147,7 +147,7 @@ def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, 
     if superseded == bool(content_ids):
         raise UsageError("`content delete` takes the ids of contents, or `--superseded`")
     project = session.project()
-    stored = operation.contents(project, tell=terminal.tell_line, world=session.world())
+    stored = operation.contents(project, tell=terminal.tell_line, runtime=session.runtime())
     found = _named(stored, content_ids) if content_ids else _superseded(session, project, stored)
     if found:
         terminal.tell(_table(found, terminal.width(sys.stderr)))
@@ -156,15 +156,15 @@ def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, 
                 what = f"is what item `{one.item}` is saved as now{f' ({one.lock})' if one.lock else ''}"
                 terminal.tell_line(f"warning: content `{one.entry.id}` {what}; its next save stores it as new")
         _ask(f"Delete {plural(len(found), 'content')} from {project.api.server}?", yes=yes)
-        operation.delete(project, [one.entry.id for one in found], tell=terminal.tell_line, world=session.world())
+        operation.delete(project, [one.entry.id for one in found], tell=terminal.tell_line, runtime=session.runtime())
     session.answer(_values(project, found), f"Deleted {plural(len(found), 'content')}." if found else "Nothing to do.")
 
 
 def _superseded(session: Session, project: Project, stored: Sequence[Owned]) -> list[Owned]:
     """The superseded copies; those with words that are nowhere else are left out, and named."""
     found = [one for one in stored if one.superseded]
-    world = session.world()
-    kept = without_copy(project, [one.entry.id for one in found], tell=terminal.tell_line, world=world)
+    runtime = session.runtime()
+    kept = without_copy(project, [one.entry.id for one in found], tell=terminal.tell_line, runtime=runtime)
     for id_ in sorted(kept):
         what = "stays: its words are in no file, not in git and not in the cache"
         terminal.tell_line(f"warning: content `{id_}` {what}; `contentops content get {id_}` prints them, and")
@@ -209,7 +209,7 @@ def archive(session: Session, content_ids: tuple[str, ...]) -> None:
 def _set_status(session: Session, content_ids: tuple[str, ...], status: str) -> None:
     project = session.project()
     asked = tuple(dict.fromkeys(content_ids))
-    operation.set_status(project, asked, status, tell=terminal.tell_line, world=session.world())
+    operation.set_status(project, asked, status, tell=terminal.tell_line, runtime=session.runtime())
     values = {"server": project.api.server, "status": status, "contents": list(asked)}
     session.answer(values, f"{plural(len(asked), 'content')} {status}.")
 
@@ -225,7 +225,7 @@ def stats(session: Session) -> None:
     Costs no credits and changes nothing.
     """
     project = session.project()
-    found = operation.stats(project, tell=terminal.tell_line, world=session.world())
+    found = operation.stats(project, tell=terminal.tell_line, runtime=session.runtime())
     numbers = {"dashboard": found.dashboard, "credits": found.credits}
     if session.as_json:
         session.answer({"server": project.api.server, **numbers}, "")
@@ -284,7 +284,7 @@ def report(session: Session, since: str) -> None:
     desired, findings = workspace.declared(project)
     if not session.as_json:
         terminal.tell_findings(findings)
-    state, past = workspace.read_state(project), results.past_of(project)
+    state, past = opening.read_state(project), results.past_of(project)
     texts = history_operation.made(project, state, past, history_operation.kept_reports(project))
     others = history_operation.paid_by_others(project, state, texts.values())
     spend = count_spend(texts.values(), state.entries.values(), desired, since=start, known=known, elsewhere=others)

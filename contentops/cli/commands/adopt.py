@@ -37,7 +37,8 @@ from contentops.operations.adopting import adopt_files as operation
 from contentops.operations.adopting import import_contents as import_operation
 from contentops.operations.adopting.adopt_files import Options, Telling, read_map
 from contentops.operations.apply import ApplyOptions
-from contentops.operations.workspace import catalog_of, locked_environments
+from contentops.operations.catalog.project_catalog import catalog_of
+from contentops.operations.environments import locked_environments
 from contentops.pricing import CREDITS
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.summary import command as command_line
@@ -46,7 +47,7 @@ from contentops.sanitize import visible
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from contentops.cli.options import Session
+    from contentops.cli.session import Session
     from contentops.model import Json, Project, Run
     from contentops.operations.adopting.new_items import Adoption
 
@@ -114,7 +115,7 @@ def command(
     )
     names = [_in_project(session, project, path) for path in paths]
     asked = _Asked(session, "adopted", check=check, yes=yes)
-    return asked.answer(operation.adopt(project, names, options, confirm=asked, world=session.world()))
+    return asked.answer(operation.adopt(project, names, options, confirm=asked, runtime=session.runtime()))
 
 
 @click.command("import", short_help="Take texts that are stored on the server under management, as they are.")
@@ -136,9 +137,9 @@ def import_contents(
     project = session.project()
     asked = _Asked(session, "imported", check=check, yes=yes)
     place = _in_project(session, project, into) if into else ""
-    world, tell = session.world(), terminal.tell_line
+    runtime, tell = session.runtime(), terminal.tell_line
     return asked.answer(
-        import_operation.import_contents(project, content_ids, into=place, confirm=asked, tell=tell, world=world)
+        import_operation.import_contents(project, content_ids, into=place, confirm=asked, tell=tell, runtime=runtime)
     )
 
 
@@ -264,7 +265,7 @@ def promote(
     project = _project(session, source, target)
     inputs = {"variables": session.variables, **chosen}
     choice = choice_of(**chosen, only_promoted=True)
-    manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json, world=session.world())
+    manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json, runtime=session.runtime())
 
     def again(_run: Run) -> str:
         flags = [f"--from {shlex.quote(source)}", f"--to {shlex.quote(target)}", *flags_of(inputs)]

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from contentops.cli.options import Session
     from contentops.cli.output.confirmation import NextCommand
+    from contentops.cli.session import Session
     from contentops.errors import LockHeld
     from contentops.model import Json, Run
     from contentops.operations.apply import ApplyOptions
@@ -127,9 +127,9 @@ def command(
     approval = Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
     options = ApplyOptions(approval=approval, deadline=deadline, priority=priority or 0, branch=branch, last=last)
     place = str(session.path(events)) if events else ""
-    world = structs.replace(session.world(), wait=_turn(deadline)) if wait else session.world()
+    runtime = structs.replace(session.runtime(), wait=_turn(deadline)) if wait else session.runtime()
     manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json, events=place)
-    manner = structs.replace(manner, detach=detach, world=world)
+    manner = structs.replace(manner, detach=detach, runtime=runtime)
     if plan_file is None:
         typed = {**chosen, "reviewed": reviewed, "checksum": checksum, "branch": branch}
         again = going_on(session.option(), session.variables, typed)
@@ -174,8 +174,8 @@ def _carry_out_file(
     session: Session, name: str, chosen: Mapping[str, Any], options: ApplyOptions, manner: Manner
 ) -> int:
     from contentops.cli.carry_out import carry_out
-    from contentops.cli.commands.completion import as_selection
-    from contentops.cli.named_files import choice_in, project_of, read_plan
+    from contentops.cli.plan_files import choice_in, project_of, read_plan
+    from contentops.cli.suggestions import as_selection
 
     if not os.path.lexists(session.path(name)) and (hint := as_selection(session, name)):
         raise UsageError(f"there is no plan file `{name}`", code="no-plan-file", hint=hint)
@@ -199,7 +199,7 @@ def _ceiling(path: Path, checksum: str) -> Mapping[str, Json]:
     if not os.path.lexists(path):
         terminal.tell(f"no plan was reviewed: `{visible(str(path))}` does not exist")
         return {}
-    from contentops.cli.named_files import read_plan
+    from contentops.cli.plan_files import read_plan
 
     return read_plan(path, checksum)
 
@@ -257,7 +257,7 @@ def regenerate(
     approval = Approval(credits=approve_credits, changes=approve_changes)
     inputs = {"variables": session.variables, "sections": sections, "on_edit": on_edit}
     options = ApplyOptions(approval=approval, inputs=inputs)
-    manner = Manner(yes=yes, verbose=True, as_json=session.as_json, world=session.world())
+    manner = Manner(yes=yes, verbose=True, as_json=session.as_json, runtime=session.runtime())
 
     def again(run: Run) -> str:
         named, variables = shlex.quote(item), [f"--var {shlex.quote(each)}" for each in session.variables]

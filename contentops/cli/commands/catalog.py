@@ -18,7 +18,7 @@ from contentops.sanitize import json_text, short, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from contentops.cli.options import Session
+    from contentops.cli.session import Session
     from contentops.model import CatalogEntry, CatalogSnapshot, Json, Template, TemplateInput
     from contentops.operations.catalog.pull_catalog import CatalogChange, Pulled
 
@@ -51,7 +51,7 @@ def pull(session: Session) -> None:
     Costs no credits and regenerates nothing. Says what changed upstream and which items use it. An interrupted pull
     leaves the file as it was, and the next one goes on where it ended.
     """
-    pulled = operation.pull(session.project(), tell=terminal.tell_line, world=session.world())
+    pulled = operation.pull(session.project(), tell=terminal.tell_line, runtime=session.runtime())
     if not session.as_json:
         for note in pulled.notes:
             terminal.tell_line(f"note: {note}")

@@ -27,9 +27,9 @@ from contentops.sanitize import json_text, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from contentops.cli.options import Session
+    from contentops.cli.session import Session
+    from contentops.errors import Check
     from contentops.model import Checked
-    from contentops.operations.doctor import Check
 
 
 _SIGNS = {True: ("ok", "add"), False: ("failed", "error"), None: ("note", "warning")}
@@ -60,7 +60,7 @@ def doctor(session: Session) -> int:
 
     Asks the server for free lists only; spends nothing. Exits with 1 if a check failed.
     """
-    checks = doctor_operation.doctor(session.project(), session.world())
+    checks = doctor_operation.doctor(session.project(), session.runtime())
     found = {"checks": [structs.asdict(one) for one in checks]}
     session.answer(found, doctor_text(checks), fit=True)
     return ExitCode.ERROR if any(one.ok is False for one in checks) else ExitCode.DONE

@@ -20,7 +20,7 @@ from contentops.reporting.plan_markdown import prose
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from contentops.cli.options import Session
+    from contentops.cli.session import Session
     from contentops.operations.commit import CommitReport
 
 

@@ -13,9 +13,9 @@ from contentops.ci.comments import Shown, our_marks, post_comment, reviewed_plan
 from contentops.ci.github import connect, merged_pull, pull_request
 from contentops.ci.issue import keep_issue
 from contentops.ci.runner import PlanOrigin, origin_of, pushed, queued, read_event, run_page
-from contentops.cli.named_files import read_plan
 from contentops.cli.options import file_option, json_option
 from contentops.cli.output import github_job
+from contentops.cli.plan_files import read_plan
 from contentops.errors import ContentopsError, UsageError
 from contentops.model.plan_file import CHECKSUM
 from contentops.reporting.plan_json import plan_of
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.ci.github import Posted
-    from contentops.cli.options import Session
+    from contentops.cli.session import Session
     from contentops.model import Json, Plan
 
 ARTIFACT = "contentops-plan"

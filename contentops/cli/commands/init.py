@@ -27,7 +27,7 @@ from contentops.schema_files import SCHEMA_NAMES, load_schema, schema_path
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentops.cli.options import Session
+    from contentops.cli.session import Session
 
 
 FILES = ("contentops.yaml", "content/articles.yaml", "data/cities.csv")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
-from contentops.cli.named_files import read_plan
 from contentops.cli.options import (
     choice_of,
     complete_file,
@@ -22,6 +21,7 @@ from contentops.cli.options import (
     server_options,
 )
 from contentops.cli.output import terminal
+from contentops.cli.plan_files import read_plan
 from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan_file import no_plan_file
 from contentops.operations import plan
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from contentops.cli.options import Session
+    from contentops.cli.session import Session
     from contentops.operations.plan import ItemStatus
     from contentops.operations.texts.diff_and_restore import Difference, Restored
 
@@ -66,7 +66,7 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
     """
     choice = choice_of(select=select, exclude=exclude, refresh=refresh)
     project = session.project()
-    items, findings = plan.status(project, choice, tell=terminal.tell_line, world=session.world())
+    items, findings = plan.status(project, choice, tell=terminal.tell_line, runtime=session.runtime())
     if not session.as_json:
         terminal.tell_findings(findings)
     others = tuple(project.settings.get("environments") or ())
@@ -153,7 +153,7 @@ def _show_plan(session: Session, path: str, *, verbose: bool) -> bool:
 
 def _show_item(session: Session, item: str) -> None:
     try:
-        found, findings = plan.show(session.project(), item, session.world())
+        found, findings = plan.show(session.project(), item, session.runtime())
     except ContentopsError as error:
         if item.endswith(PLAN_ENDING) and error.diagnostics()[0].code in _NOT_FOUND:
             raise no_plan_file(f"there is no plan file `{item}` and no item of this name") from error
@@ -195,7 +195,7 @@ def diff(session: Session, item: str, side: str, section: str, form: str) -> Non
     """
     project = session.project()
     if side == "remote":
-        found = texts.from_remote(project, item, tell=terminal.tell_line, world=session.world())
+        found = texts.from_remote(project, item, tell=terminal.tell_line, runtime=session.runtime())
     else:
         found = texts.to_planned(project, item) if side == "plan" else texts.from_generated(project, item)
     if section:
@@ -250,7 +250,7 @@ def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCo
         session.answer({**diagnostics_json(()), "item": item, "texts": [text_json(one) for one in paid]}, text)
         return ExitCode.DONE
     done = texts.restore(
-        project, item, to, overwrite=on_edit == "overwrite", tell=terminal.tell_line, world=session.world()
+        project, item, to, overwrite=on_edit == "overwrite", tell=terminal.tell_line, runtime=session.runtime()
     )
     values = {"item": item, "output": done.output, "source": done.source, "copy": done.copy}
     session.answer({**values, "text": text_json(done.text)}, _restored(done), fit=True)

@@ -15,7 +15,7 @@ from contentops.reporting.plan_json import plain
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from contentops.cli.options import Session
+    from contentops.cli.session import Session
     from contentops.ledger.maintenance import Collected, Overview
 
 _KEPT_DAYS = 90
@@ -53,7 +53,7 @@ def address_of(session: Session, address: str) -> str:
         if asked or error.diagnostics()[0].code != "no-project":
             raise
         return ""
-    return found or (ledger_access.address(project, session.world()) if project and project.ledger else "")
+    return found or (ledger_access.address(project, session.runtime()) if project and project.ledger else "")
 
 
 @command.command("status", short_help="Show accounts, what is open, and who works.")

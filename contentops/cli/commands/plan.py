@@ -21,7 +21,7 @@ from contentops.sanitize import visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from contentops.cli.options import Session
+    from contentops.cli.session import Session
     from contentops.model import Json, Plan, Refusal
 
 
@@ -108,17 +108,17 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
 
         project = session.project()
     choice = choice_of(**chosen, notes=github_job.settings_notes(project))
-    return operation.plan(project, choice, tell=terminal.tell_line, world=session.world(), last=last)
+    return operation.plan(project, choice, tell=terminal.tell_line, runtime=session.runtime(), last=last)
 
 
 def _left(session: Session, reviewed: str, checksum: str, chosen: Mapping[str, Any]) -> Plan:
     """What is left of the plan in the file `reviewed`."""
-    from contentops.cli.named_files import choice_in, project_of, read_plan
+    from contentops.cli.plan_files import choice_in, project_of, read_plan
     from contentops.operations import plan as operation
 
     document = read_plan(session.path(reviewed), checksum)
     project, choice = project_of(session, document, chosen), choice_in(document)
-    return operation.check(project, choice, document, tell=terminal.tell_line, world=session.world())
+    return operation.check(project, choice, document, tell=terminal.tell_line, runtime=session.runtime())
 
 
 def _review(plan: Plan, limit: int | None, approved: int | None) -> Refusal | None:

@@ -20,7 +20,7 @@ from contentops.reporting.queue import cancelled_text, queue_json, queue_text, s
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentops.cli.options import Session
+    from contentops.cli.session import Session
     from contentops.model import Queue
 
 REDRAWN = 2.0

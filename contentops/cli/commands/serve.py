@@ -18,7 +18,8 @@ from contentops.reporting.layout import table
 from contentops.server import EmbeddedServerError
 from contentops.server.accounts import AccountLimits, KeyRing, account
 from contentops.server.catalog import BrandVoice
-from contentops.server.engines import CALL_SECONDS, named
+from contentops.server.engines import named
+from contentops.server.engines.protocol import CALL_SECONDS
 from contentops.server.serve import ServeOptions, run
 from contentops.server.store import is_address, iso, open_store
 from contentops.yaml.read import MAX_BYTES, read_yaml
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from contentops.cli.options import Session
+    from contentops.cli.session import Session
     from contentops.server.database import Store
 
 _Voices = dict[Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._:-]{0,199}\Z")], BrandVoice]

@@ -19,7 +19,7 @@ from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
-    from contentops.cli.options import Session
+    from contentops.cli.session import Session
     from contentops.model import OpenEntry, Record, State
 
 
@@ -42,7 +42,7 @@ def list_records(session: Session) -> None:
 
 def _state(session: Session) -> tuple[State, dict[str, Any]]:
     """What is known here and elsewhere; says where the ledger cannot be reached, and so it does in JSON."""
-    state, findings = workspace.shared_state(session.project(), session.world())
+    state, findings = workspace.shared_state(session.project(), session.runtime())
     if not session.as_json:
         terminal.tell_findings(findings)
     return state, diagnostics_json(findings) if findings else {}

@@ -17,7 +17,7 @@ from contentops.model import ApiSettings
 from contentops.reporting.work import exit_code_of_work, work_json, work_text
 
 if TYPE_CHECKING:
-    from contentops.cli.options import Session
+    from contentops.cli.session import Session
 
 
 @click.command("work", short_help="Carry out what is queued in a ledger.")
@@ -81,7 +81,7 @@ def command(
     stop = Stop()
     try:
         with stopping(stop.request):
-            done = operation.work(address_of(session, address), options, stop, display.show, session.world())
+            done = operation.work(address_of(session, address), options, stop, display.show, session.runtime())
     finally:
         display.close()
     if session.as_json:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.model import Plan, Run
-    from contentops.operations.workspace import World
+    from contentops.operations.opening import Runtime
 
     NextCommand = Callable[[Run], str]
     """The command that goes on with a run."""
@@ -32,7 +32,7 @@ class Manner(Struct, frozen=True, kw_only=True):
     events: str = ""
     detach: bool = False
     """What would be submitted is only queued."""
-    world: World | None = None
+    runtime: Runtime | None = None
 
 
 class Confirmation:

@@ -37,7 +37,10 @@ from contentops.operations.adopting.new_items import (
     write_manifest,
 )
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.workspace import World, catalog_of, open_workspace, other_states
+from contentops.operations.catalog.project_catalog import catalog_of
+from contentops.operations.environments import other_states
+from contentops.operations.opening import Runtime
+from contentops.operations.workspace import open_workspace
 from contentops.planning.inputs import pending
 from contentops.planning.renames import apply_renames
 from contentops.yaml.read import MAX_BYTES, read_yaml
@@ -113,22 +116,22 @@ def adopt(
     options: Options,
     *,
     confirm: Callable[[Adoption], bool],
-    world: World | None = None,
+    runtime: Runtime | None = None,
 ) -> Adoption:
     """Make items of files, folders and globs, relative to the project root; nothing of them is changed.
 
     What is to be written is shown to `confirm` first, and written only with its yes. Raises InputError where the
     manifests have errors, UsageError for a manifest that cannot take them, StateError and OutputError.
     """
-    world = world or World()
-    with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
+    runtime = runtime or Runtime()
+    with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         found = _find(workspace, names, options)
         drafted = drafted_for(workspace, options.into, found.new, "Items that were there before contentops: adopted.")
         adoption = _adoption(found, drafted, checked=catalog_of(project) is not None)
         if not confirm(adoption):
             return adoption
         if drafted is not None and adoption.manifest:
-            write_manifest(project, drafted, world.disk)
+            write_manifest(project, drafted, runtime.disk)
         desired = drafted.draft.desired if drafted is not None else workspace.desired
         specs = {str(spec.id): spec for spec in desired.specs}
         records = [record_of(project, specs[one.id], found.files[one.path]) for one in adoption.taken]

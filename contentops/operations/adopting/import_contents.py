@@ -36,7 +36,9 @@ from contentops.operations.adopting.new_items import (
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.contents.owners_in_locks import content_owners
 from contentops.operations.contents.stored_contents import ABOUT_ONE, as_error, converse, quiet
-from contentops.operations.workspace import World, open_workspace, other_states
+from contentops.operations.environments import other_states
+from contentops.operations.opening import Runtime
+from contentops.operations.workspace import open_workspace
 from contentops.sections import main_heading
 
 if TYPE_CHECKING:
@@ -81,29 +83,29 @@ def import_contents(
     into: str = "",
     confirm: Callable[[Adoption], bool],
     tell: Callable[[str], None] = quiet,
-    world: World | None = None,
+    runtime: Runtime | None = None,
 ) -> Adoption:
     """Make items and files of stored contents, of all if none is named.
 
     What is to be written is shown to `confirm` first, and written only with its yes. Raises ApiError where the server
     does not answer or the key is missing, and what `adopt` raises.
     """
-    world = world or World()
-    started = iso(world.wall())
-    with hold_lock(project, world), open_workspace(project, world, write=True) as workspace:
+    runtime = runtime or Runtime()
+    started = iso(runtime.wall())
+    with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         # Manifests with errors are found before the server is asked.
         specs = {str(spec.id): spec for spec in workspace.desired.specs}
         read = _read(workspace, content_ids, tell)
         # What the server has is whole, whatever lines are in it.
         whole = known_bodies(workspace.state) | {body_digest(content.body) for content in read.contents}
-        outputs = Outputs(project.root, whole=whole, system=world.system)
+        outputs = Outputs(project.root, whole=whole, system=runtime.system)
         names = _Names(workspace, specs, outputs)
         texts = [text for content in read.contents if (text := names.text_of(content, read.findings)) is not None]
         drafted = _drafted(workspace, into, texts, names)
         adoption, taken = _adoption(texts, drafted, read)
         if not confirm(adoption):
             return adoption
-        outputs.sweep({spec.output.rpartition("/")[0] for spec in taken.values()}, before=world.wall())
+        outputs.sweep({spec.output.rpartition("/")[0] for spec in taken.values()}, before=runtime.wall())
         files, refused = _write(project, outputs, texts, taken, names)
         if refused:
             # What could not be written is not declared.
@@ -111,7 +113,7 @@ def import_contents(
             drafted = _drafted(workspace, into, texts, names)
             adoption, taken = _adoption(texts, drafted, structs.replace(read, findings=[*read.findings, *refused]))
         if drafted is not None and adoption.manifest:
-            write_manifest(project, drafted, world.disk)
+            write_manifest(project, drafted, runtime.disk)
         records = [
             _record(project, taken[text.id], text, files[text.id], started) for text in texts if text.id in taken
         ]
@@ -157,7 +159,7 @@ def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str]
                 assert isinstance(answer, Failure)
                 raise as_error(answer, project)
 
-    converse(project, workspace.world, tell, story, workspace.cache)
+    converse(project, workspace.runtime, tell, story, workspace.cache)
     return found
 
 

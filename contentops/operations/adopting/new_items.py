@@ -18,7 +18,7 @@ from contentops.errors import Diagnostic, InputError, Location, OutputError, Sev
 from contentops.manifests.declare import Manifest, draft
 from contentops.manifests.discover import WILD, FileError, ProjectFiles, glob_matcher
 from contentops.model import PROJECT_FILE, Record
-from contentops.operations.workspace import catalog_of
+from contentops.operations.catalog.project_catalog import catalog_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -31,8 +31,9 @@ from contentops.manifests.catalog_lock import FILE, encode, parse
 from contentops.manifests.load import load
 from contentops.model import CatalogSnapshot, Template
 from contentops.operations.catalog.catalog_pages import ReadList, read_list
+from contentops.operations.catalog.project_catalog import snapshot_of
 from contentops.operations.contents.stored_contents import Caller, as_error, converse, quiet
-from contentops.operations.workspace import World, open_cache, snapshot_of
+from contentops.operations.opening import Runtime, open_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -169,13 +170,13 @@ class Pulled(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def pull(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> Pulled:
+def pull(project: Project, *, tell: Callable[[str], None] = quiet, runtime: Runtime | None = None) -> Pulled:
     """Bring `catalog.lock.json` up to date with the project's server.
 
     The file changes only where everything was fetched; what an interrupted pull has fetched, the next one need not.
     Raises ApiError, or StateError where the file cannot be written.
     """
-    outside = world or World()
+    outside = runtime or Runtime()
     path, server, notes = Path(project.root) / FILE, project.api.server, list[str]()
     if project.api.base_url == "local":
         note = "the catalog of the embedded server is built in"

@@ -16,28 +16,18 @@ from contentops.model.plan_file import plan_file
 from contentops.planning.decide import hold
 from contentops.planning.inputs import is_edited_there
 from contentops.planning.plan import make_plan
-from contentops.planning.renames import pair_renames
+from contentops.planning.remote import saved_records
 from contentops.planning.review import compare_file
 from contentops.state.seen import seen_there
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
 
     from contentops.api.calls import ContentEntry
     from contentops.model import Change, Json, Plan, Record, Remote
     from contentops.operations.workspace import Workspace
     from contentops.planning.inputs import PlanInputs
-
-
-def saved_records(found: PlanInputs) -> Iterator[Record]:
-    """The records of declared items, under their ids or those that they take over, that are saved on this server."""
-    specs = dict(found.specs)
-    specs |= {orphan.id: found.specs[id_] for id_, orphan in pair_renames(found).items()}
-    for id_, record in found.state.records.items():
-        here = record.server == found.server and record.content_id and record.saved is not None
-        if here and id_ in specs and found.saves(specs[id_]):
-            yield record
 
 
 def remembered(workspace: Workspace, found: PlanInputs) -> PlanInputs:
@@ -120,7 +110,7 @@ class _Look:
         from contentops.operations.connection import credentials
         from contentops.operations.contents.refresh import refresh
 
-        credentials(found.project.api, self._workspace.world)
+        credentials(found.project.api, self._workspace.runtime)
         try:
             return refresh(self._workspace, found, self._tell, only=ids, listed=self._listed).remote or {}
         except ApiError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.execution.content_owners import ContentOwners
-from contentops.operations.workspace import other_states
+from contentops.operations.environments import other_states
 from contentops.planning.owners import Owner, owners_of
 from contentops.state import state_dir
 

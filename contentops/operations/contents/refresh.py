@@ -15,11 +15,11 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.stored_content import StoredContent
 from contentops.model import Remote
-from contentops.operations.contents.look_first import saved_records
 from contentops.operations.contents.owners_in_locks import content_owners
 from contentops.operations.contents.recorded_texts import mark_recorded
 from contentops.operations.contents.stored_contents import ABOUT_ONE, as_error, converse, quiet
 from contentops.operations.unchanged import forget_plan
+from contentops.planning.remote import saved_records
 from contentops.state.seen import keep_seen_there, seen_there
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def refresh(
                     looked[record.id] = Remote(content_id=record.content_id, taken=True, saved=_saved_body(record))
         return looked
 
-    remote = converse(project, workspace.world, tell or quiet, story, cache, workspace.limiter)
+    remote = converse(project, workspace.runtime, tell or quiet, story, cache, workspace.limiter)
     kept = {each.content_id: each for each in remote.values() if not each.problem}
     if keep_seen_there(cache, found.server, kept, {record.content_id for record in records}):
         forget_plan(project)

@@ -38,7 +38,7 @@ from contentops.execution.context import list_all
 from contentops.execution.limiter import AccountLimiter, Limiter
 from contentops.operations.connection import connected, credentials
 from contentops.operations.contents.owners_in_locks import recorded_owners
-from contentops.operations.workspace import World, has_ledger, read_state
+from contentops.operations.opening import Runtime, has_ledger, read_state
 from contentops.planning.owners import Owner
 from contentops.state import state_dir
 
@@ -71,13 +71,13 @@ class Caller:
         self,
         client: Client,
         project: Project,
-        world: World,
+        runtime: Runtime,
         tell: Callable[[str], None],
         limiter: AccountLimiter | None = None,
     ) -> None:
         self._client = client
         self._project = project
-        self._random = world.random
+        self._random = runtime.random
         self._limiter = limiter or Limiter(project.api.requests_per_minute)
         self.tell = tell
 
@@ -174,14 +174,14 @@ def _hint(failure: Failure, project: Project) -> str:
 
 def converse(
     project: Project,
-    world: World | None,
+    runtime: Runtime | None,
     tell: Callable[[str], None],
     story: Callable[[Caller], Awaitable[T]],
     cache: Cache | None = None,
     limiter: AccountLimiter | None = None,
 ) -> T:
     """Run a conversation with the project's server to its end. `limiter`: the account's, where it is known already."""
-    outside = world or World()
+    outside = runtime or Runtime()
     known = credentials(project.api, outside)
 
     async def run(shared: AccountLimiter | None) -> T:
@@ -212,10 +212,12 @@ class Owned(Owner, frozen=True, kw_only=True):
     entry: ContentEntry
 
 
-def contents(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> tuple[Owned, ...]:
+def contents(
+    project: Project, *, tell: Callable[[str], None] = quiet, runtime: Runtime | None = None
+) -> tuple[Owned, ...]:
     """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
     held = recorded_owners(project, read_state(project))
-    listed = converse(project, world, tell, Caller.listed)
+    listed = converse(project, runtime, tell, Caller.listed)
     return tuple(Owned(entry=entry, **structs.asdict(held.get(entry.id, Owner()))) for entry in listed.entries)
 
 
@@ -225,14 +227,14 @@ def content(
     *,
     version: int = 0,
     tell: Callable[[str], None] = quiet,
-    world: World | None = None,
+    runtime: Runtime | None = None,
 ) -> tuple[Content, Owner]:
     """One stored content, as it is (version 0) or was in a version, and whose it is.
 
     Raises ApiError, also where there is no such content.
     """
     held = recorded_owners(project, read_state(project))
-    answer = converse(project, world, tell, lambda caller: caller.ask(GetContent(content_id, version)))
+    answer = converse(project, runtime, tell, lambda caller: caller.ask(GetContent(content_id, version)))
     if isinstance(answer, Failure):
         raise _absent(answer, project, content_id, f"version {version} of " if version else "")
     assert isinstance(answer, Content)
@@ -240,10 +242,10 @@ def content(
 
 
 def versions(
-    project: Project, content_id: str, *, tell: Callable[[str], None] = quiet, world: World | None = None
+    project: Project, content_id: str, *, tell: Callable[[str], None] = quiet, runtime: Runtime | None = None
 ) -> tuple[ContentVersion, ...]:
     """Every version of a stored content, newest first. Raises ApiError, also where the server shows none."""
-    answer = converse(project, world, tell, lambda caller: caller.ask(ListVersions(content_id)))
+    answer = converse(project, runtime, tell, lambda caller: caller.ask(ListVersions(content_id)))
     if isinstance(answer, Failure):
         raise _absent(answer, project, content_id, "versions of ")
     assert isinstance(answer, VersionList)
@@ -262,7 +264,7 @@ def _absent(failure: Failure, project: Project, content_id: str, what: str = "")
 
 
 def delete(
-    project: Project, content_ids: Iterable[str], *, tell: Callable[[str], None] = quiet, world: World | None = None
+    project: Project, content_ids: Iterable[str], *, tell: Callable[[str], None] = quiet, runtime: Runtime | None = None
 ) -> None:
     """Remove stored contents one after the other; what is gone already counts. Records and files stay as they are.
 
@@ -277,7 +279,7 @@ def delete(
             return None if isinstance(found, Failure) and found.kind is FailureKind.NOT_FOUND else answer
         return answer if isinstance(answer, Failure) else None
 
-    _each(project, content_ids, remove, "deleted", tell, world)
+    _each(project, content_ids, remove, "deleted", tell, runtime)
 
 
 def set_status(
@@ -286,7 +288,7 @@ def set_status(
     status: str,
     *,
     tell: Callable[[str], None] = quiet,
-    world: World | None = None,
+    runtime: Runtime | None = None,
 ) -> None:
     """Give stored contents another status. Raises ApiError at the first that cannot be given it."""
 
@@ -294,7 +296,7 @@ def set_status(
         answer = await caller.ask(SetStatus(content_id, status))
         return answer if isinstance(answer, Failure) else None
 
-    _each(project, content_ids, give, status, tell, world)
+    _each(project, content_ids, give, status, tell, runtime)
 
 
 def _each(
@@ -303,7 +305,7 @@ def _each(
     act: Callable[[Caller, str], Awaitable[Failure | None]],
     done: str,
     tell: Callable[[str], None],
-    world: World | None,
+    runtime: Runtime | None,
 ) -> None:
     async def story(caller: Caller) -> None:
         for content_id in content_ids:
@@ -315,7 +317,7 @@ def _each(
                 raise as_error(failure, project)
             tell(f"{content_id}: {done}")
 
-    converse(project, world, tell, story)
+    converse(project, runtime, tell, story)
 
 
 # --- numbers -----------------------------------------------------------------------------------------------
@@ -328,11 +330,11 @@ class Numbers(Struct, frozen=True, kw_only=True):
     credits: Mapping[str, Json] | None = None
 
 
-def stats(project: Project, *, tell: Callable[[str], None] = quiet, world: World | None = None) -> Numbers:
+def stats(project: Project, *, tell: Callable[[str], None] = quiet, runtime: Runtime | None = None) -> Numbers:
     """The dashboard, and the credits where the server shows them. Raises ApiError."""
 
     async def story(caller: Caller) -> Numbers:
         dashboard, usage = await caller.need(DashboardStats(), Stats), await caller.optional(CreditsUsage(), Stats)
         return Numbers(dashboard=dashboard.data, credits=usage.data if usage else None)
 
-    return converse(project, world, tell, story)
+    return converse(project, runtime, tell, story)

@@ -12,14 +12,15 @@ from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.execution.stored_content import StoredContent
 from contentops.operations.contents.stored_contents import as_error, converse, quiet
-from contentops.operations.workspace import open_cache, other_states, read_state
+from contentops.operations.environments import other_states
+from contentops.operations.opening import open_cache, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from contentops.model import Project, Record
     from contentops.operations.contents.stored_contents import Caller
-    from contentops.operations.workspace import World
+    from contentops.operations.opening import Runtime
     from contentops.state.cache import Cache
 
 
@@ -28,7 +29,7 @@ def without_copy(
     content_ids: Collection[str],
     *,
     tell: Callable[[str], None] = quiet,
-    world: World | None = None,
+    runtime: Runtime | None = None,
 ) -> frozenset[str]:
     """Those of some superseded contents whose words are in no file, not in git and not in the cache. Raises ApiError.
 
@@ -47,7 +48,7 @@ def without_copy(
 
     if not content_ids:
         return frozenset()
-    fetched = converse(project, world, tell, story)
+    fetched = converse(project, runtime, tell, story)
     with open_cache(project, write=False) as cache:
         return frozenset(one.id for one in fetched if not _is_elsewhere(project, cache, one))
 

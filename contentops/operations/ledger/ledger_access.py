@@ -20,7 +20,7 @@ from contentops.ledger.project import ProjectLedger, ReadLedger
 from contentops.ledger.queue import check_depth, deposit, withdraw
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerAway, LedgerSession
-from contentops.operations.workspace import OpenedLedger
+from contentops.operations.opening import OpenedLedger
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from contentops.ledger.account import Account
     from contentops.ledger.queue import Deposited
     from contentops.model import Project, RequestId
-    from contentops.operations.workspace import World
+    from contentops.operations.opening import Runtime
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
 
@@ -43,13 +43,13 @@ class QueueAccess(NamedTuple):
     """Takes submits out; returns those that others have begun to work on."""
 
 
-def address(project: Project, world: World) -> str:
+def address(project: Project, runtime: Runtime) -> str:
     """Where the ledger of a project is: as the environment says, else the project, if its server is on a list.
 
     A person is asked about a server that is on no list yet, and it is remembered. Raises Refused where it is on none,
     for an address in a file that says more than where the ledger is, and for a variable that is set and empty.
     """
-    environ = world.environ
+    environ = runtime.environ
     if trust.LEDGER in environ:
         if stated := environ[trust.LEDGER].strip():
             return stated
@@ -69,21 +69,21 @@ def address(project: Project, world: World) -> str:
             f"No list of yours names the ledger at `{visible(place)}`, which may get a password\n"
             "and decides what is paid. Use it, now and from now on? (yes/no) "
         )
-        if world.ask is None or not world.ask(question):
+        if runtime.ask is None or not runtime.ask(question):
             raise trust.unlisted_ledger(visible(place), environ)
         trust.remember(place, environ, "ledgers")
     return with_operators_tls(url)
 
 
 @contextlib.contextmanager
-def reading(project: Project, store: StateStore, cache: Cache, world: World) -> Iterator[OpenedLedger]:
+def reading(project: Project, store: StateStore, cache: Cache, runtime: Runtime) -> Iterator[OpenedLedger]:
     """What others have of the project, taken into state and cache, in memory only.
 
     A ledger that cannot be reached, or that no one has listed, is told of and left out. Raises StateError.
     """
     with contextlib.ExitStack() as closing:
         try:
-            url = address(project, structs.replace(world, ask=None))
+            url = address(project, structs.replace(runtime, ask=None))
             session = closing.enter_context(LedgerSession(url, name="contentops plan", patience=0))
             ledger = ReadLedger(session, _owner(project, store), store.state.entries.values())
         except (LedgerAway, Refused) as error:
@@ -106,14 +106,14 @@ def _unread(error: LedgerAway | Refused) -> Diagnostic:
 
 
 @contextlib.contextmanager
-def working(project: Project, store: StateStore, cache: Cache, world: World) -> Iterator[OpenedLedger]:
+def working(project: Project, store: StateStore, cache: Cache, runtime: Runtime) -> Iterator[OpenedLedger]:
     """The same for a command that changes the state; it holds the right to apply.
 
     Raises LockHeld where another one does, Refused where no one has listed the ledger, StateError where it cannot be
     used.
     """
     owner = _owner(project, store)
-    with _applying(project, owner, world) as runner:
+    with _applying(project, owner, runtime) as runner:
         ledger = ProjectLedger(runner, owner, store.state.entries.values())
         store.share(ledger)
         cache.shared = ledger
@@ -129,14 +129,14 @@ def working(project: Project, store: StateStore, cache: Cache, world: World) -> 
 
 @contextlib.contextmanager
 def depositing(
-    project: Project, store: StateStore, account: Account, world: World, priority: int = 0
+    project: Project, store: StateStore, account: Account, runtime: Runtime, priority: int = 0
 ) -> Iterator[QueueAccess]:
     """What queues submits of a project for an account, with a priority; no apply of it works meanwhile.
 
     Raises LockHeld where one does, StateError where the ledger cannot be used.
     """
     owner = structs.replace(_owner(project, store), account=account.id)
-    with _applying(project, owner, world) as runner:
+    with _applying(project, owner, runtime) as runner:
         sign_in(runner.session, account)
 
         def queue(submits: Sequence[Deposited]) -> frozenset[RequestId]:
@@ -148,7 +148,7 @@ def depositing(
 
 
 @contextlib.contextmanager
-def limiting(project: Project, key: str, world: World) -> Iterator[SharedLimiter | None]:
+def limiting(project: Project, key: str, runtime: Runtime) -> Iterator[SharedLimiter | None]:
     """The limiter of the account of a key, for a command that only asks.
 
     None where the ledger cannot be used: what asks pays for nothing, and goes by the project's limit alone.
@@ -156,22 +156,22 @@ def limiting(project: Project, key: str, world: World) -> Iterator[SharedLimiter
     with contextlib.ExitStack() as closing:
         limiter: SharedLimiter | None = None
         with contextlib.suppress(StateError, NotShared, Refused):
-            url = address(project, structs.replace(world, ask=None))
-            session = closing.enter_context(LedgerSession(url, patience=0, stopped=world.stopped))
+            url = address(project, structs.replace(runtime, ask=None))
+            session = closing.enter_context(LedgerSession(url, patience=0, stopped=runtime.stopped))
             account = account_of(project.api, key)
             limiter = SharedLimiter(session, limiter_of(session, account), limit_of(session, account))
         yield limiter
 
 
 @contextlib.contextmanager
-def _applying(project: Project, owner: EntryOwner, world: World) -> Iterator[Runner]:
+def _applying(project: Project, owner: EntryOwner, runtime: Runtime) -> Iterator[Runner]:
     """A runner that holds the right to apply."""
-    page, url = run_page(world.environ), address(project, world)
+    page, url = run_page(runtime.environ), address(project, runtime)
     with LedgerSession(
-        url, name="contentops apply", patience=world.patience, stopped=world.stopped, until=world.until
+        url, name="contentops apply", patience=runtime.patience, stopped=runtime.stopped, until=runtime.until
     ) as session:
         runner = Runner(session, kind="apply", page=page)
-        with applying(runner, owner, page=page, wait=world.wait):
+        with applying(runner, owner, page=page, wait=runtime.wait):
             yield runner
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentops.errors import Refused, StateError, plural
+from contentops.errors import Check, Refused, StateError, plural
 from contentops.ledger.address import shown
 from contentops.ledger.examine import examine
-from contentops.operations.doctor import Check
 from contentops.operations.ledger.ledger_access import address
 
 if TYPE_CHECKING:
@@ -15,17 +14,17 @@ if TYPE_CHECKING:
 
     from contentops.ledger.examine import Examination
     from contentops.model import Project
-    from contentops.operations.workspace import World
+    from contentops.operations.opening import Runtime
 
 CLOCK = 3.0
 """Seconds by which two clocks may differ."""
 
 
-def ledger_checks(project: Project, world: World) -> Iterator[Check]:
+def ledger_checks(project: Project, runtime: Runtime) -> Iterator[Check]:
     """Whether runs can rely on the ledger: reached, kept up, by a role that may do what it must and no more."""
     try:
-        place = address(project, world)
-        found = examine(place, world.wall)
+        place = address(project, runtime)
+        found = examine(place, runtime.wall)
     except (StateError, Refused) as error:
         yield Check(name="ledger", ok=False, message=error.message, hint=error.hint)
         return

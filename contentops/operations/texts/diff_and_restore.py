@@ -21,9 +21,10 @@ from contentops.model import Fetch, ItemId, MergeEdit, Promote, Write
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.contents.stored_contents import content, converse, quiet
 from contentops.operations.history import texts_of
+from contentops.operations.opening import Runtime, open_cache
 from contentops.operations.plan import no_item, recorded
 from contentops.operations.texts.past_texts import PastTexts
-from contentops.operations.workspace import World, open_cache, open_workspace
+from contentops.operations.workspace import open_workspace
 from contentops.planning.front_matter import drifted, provenance_of
 from contentops.planning.inputs import Choice, is_edited
 from contentops.planning.plan import make_plan
@@ -87,7 +88,7 @@ def from_generated(project: Project, item: str) -> Difference:
 
 
 def from_remote(
-    project: Project, item: str, *, tell: Callable[[str], None] = quiet, world: World | None = None
+    project: Project, item: str, *, tell: Callable[[str], None] = quiet, runtime: Runtime | None = None
 ) -> Difference:
     """From what the server has stored to the file; asks the server once.
 
@@ -98,7 +99,7 @@ def from_remote(
         message = f"nothing was saved for `{item}` on `{project.api.server}`"
         raise UsageError(message, code="not-saved", hint="`contentops apply` saves it, where `save` is on")
     observed, file = _file(project, record)
-    found, _ = content(project, record.content_id, tell=tell, world=world)
+    found, _ = content(project, record.content_id, tell=tell, runtime=runtime)
     title = clean_title(found.title)
     front = {} if title in ("", observed.title) else {TITLE_KEY: (title, observed.title or None)}
     return Difference(old="remote", new="file", before=clean_body(found.body), after=file, front=front)
@@ -227,7 +228,7 @@ def restore(
     *,
     overwrite: bool = False,
     tell: Callable[[str], None] = quiet,
-    world: World | None = None,
+    runtime: Runtime | None = None,
 ) -> Restored:
     """Put the text whose digest begins with `to` into the file of an item; its front matter stays as it stands.
 
@@ -236,12 +237,12 @@ def restore(
     several, Refused where a person's words or `protected` stand in the way, StateError where no one has the text,
     ApiError where the server cannot be asked for it.
     """
-    world = world or World()
-    with hold_lock(project, world), open_cache(project, write=True) as cache:
+    runtime = runtime or Runtime()
+    with hold_lock(project, runtime), open_cache(project, write=True) as cache:
         state, record = recorded(project, item)
         texts = texts_of(project, state, item)
         text = _named(project, texts, item, to)
-        outputs = Outputs(project.root, whole=[one.body for one in texts], system=world.system)
+        outputs = Outputs(project.root, whole=[one.body for one in texts], system=runtime.system)
         file = outputs.observe(record.output)
         if file.problem:
             raise OutputError(file.problem, code="unreadable-file")
@@ -255,7 +256,7 @@ def restore(
         if edited and not overwrite:
             hint = "`--on-edit overwrite` puts the earlier text in its place, and keeps a copy of the file"
             raise Refused(f"`{record.output}` was edited by hand", code="not-restored", hint=hint)
-        body, source = _words(project, cache, record, text, tell, world)
+        body, source = _words(project, cache, record, text, tell, runtime)
         # It may have come from where it is kept less well.
         cache.keep_body(text.body, body)
         copy = outputs.set_aside(record.output, outputs.read(record.output)) if edited else ""
@@ -285,7 +286,7 @@ def _composed(project: Project, record: Record, body: str) -> str:
 
 
 def _words(
-    project: Project, cache: Cache, record: Record, text: PaidText, tell: Callable[[str], None], world: World
+    project: Project, cache: Cache, record: Record, text: PaidText, tell: Callable[[str], None], runtime: Runtime
 ) -> tuple[str, str]:
     """The words of a text, and where they were found. Raises StateError, ApiError."""
     if (body := cache.body(text.body)) is not None:
@@ -300,7 +301,7 @@ def _words(
         made = f"; it was made by the server `{text.server}`" if text.server != project.api.server else ""
         raise StateError(message + made, code="text-not-found", hint=why or _ELSEWHERE)
     try:
-        asked = converse(project, world, tell, lambda caller: _asked(caller, text), cache)
+        asked = converse(project, runtime, tell, lambda caller: _asked(caller, text), cache)
     except ContentopsError as error:
         asked, why = "", why or error.hint
         message += f", and the server cannot be asked: {error.message}"

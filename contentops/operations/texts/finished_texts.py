@@ -11,17 +11,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from contentops.digest import Digest
+    from contentops.ledger.project import ReadLedger
     from contentops.model import Desired, Observed, State
-    from contentops.operations.workspace import Workspace
+    from contentops.state.cache import Cache
 
 
 def finished_texts(
-    workspace: Workspace, state: State, observed: Mapping[str, Observed]
+    cache: Cache,
+    ledger: ReadLedger | None,
+    server: str,
+    desired: Desired,
+    state: State,
+    observed: Mapping[str, Observed],
 ) -> Callable[[Digest], FinishedText | None]:
     """Looks a request up among the texts of the project's server; a ledger is asked once, for all that is needed."""
-    server, cache, ledger = workspace.project.api.server, workspace.cache, workspace.ledger
     if ledger is not None:
-        ledger.look_for_texts(server, _unanswered(workspace.desired, state, observed))
+        ledger.look_for_texts(server, _unanswered(desired, state, observed))
 
     def stored(digest: Digest) -> FinishedText | None:
         text = cache.own_text(server, digest)

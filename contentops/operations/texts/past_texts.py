@@ -14,7 +14,7 @@ from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import OutputError
 from contentops.model import ATTEMPTS, is_answer, request_id
-from contentops.operations.workspace import other_states
+from contentops.operations.environments import other_states
 from contentops.state.paid_texts import StoredText
 
 if TYPE_CHECKING:

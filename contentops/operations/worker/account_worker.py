@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from contentops.ledger.runner import Runner
     from contentops.model import ApiSettings, Event
     from contentops.operations.connection import Credentials
-    from contentops.operations.workspace import World
+    from contentops.operations.opening import Runtime
 
 SHARE = 15.0
 """Seconds between two exchanges of what was learned, and between two signs of life."""
@@ -51,10 +51,10 @@ class AccountWorker:
         known: Credentials,
         stop: Stop,
         emit: Callable[[Event], None],
-        world: World,
+        runtime: Runtime,
     ) -> None:
         self._runner, self._account, self._credentials = runner, account, known
-        self._stop, self._emit, self._world = stop, emit, world
+        self._stop, self._emit, self._runtime = stop, emit, runtime
         self.claims: Claims | None = None
         """What it claimed; None: it has not begun."""
         self.run: LocalRun | None = None
@@ -102,7 +102,7 @@ class AccountWorker:
         state = WorkState(self._runner, self._account.id)
         name = limiter_of(self._runner.session, self._account)
         limiter = self._limiter = SharedLimiter(self._runner.session, name, api.requests_per_minute)
-        async with connected(project, self._credentials, self._world, state) as client:
+        async with connected(project, self._credentials, self._runtime, state) as client:
             await find_in_turn(client, limiter, lambda: self._stop.requested)
             edges = ItemEdges(
                 store=state,
@@ -110,8 +110,8 @@ class AccountWorker:
                 outputs=Outputs(project.root),
                 send=client.send,
                 emit=self._emitted,
-                wall=self._world.wall,
-                random=self._world.random,
+                wall=self._runtime.wall,
+                random=self._runtime.random,
                 dialect=lambda: client.dialect,
                 limiter=limiter,
                 fence=state.fence,

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from contentops.execution.local_run import LocalRun
     from contentops.execution.primitives import Stop
+    from contentops.operations.opening import Runtime
     from contentops.operations.worker.claims import Claims
-    from contentops.operations.workspace import World
 
 LOOK = 2.0
 """Seconds between two signs that it goes on, and between two looks for new accounts where nothing is heard of them."""
@@ -60,7 +60,7 @@ class WorkOptions(Struct, frozen=True, kw_only=True):
 
 
 def work(
-    url: str, options: WorkOptions, stop: Stop, emit: Callable[[Event], None], world: World
+    url: str, options: WorkOptions, stop: Stop, emit: Callable[[Event], None], runtime: Runtime
 ) -> tuple[AccountWork, ...]:
     """Work until nothing is left, or until something stops it; `emit` is told what happens.
 
@@ -69,20 +69,20 @@ def work(
     cannot be shown.
     """
     check_named(url)
-    trust.check_variables(ApiSettings(key_env=options.key_env), world.environ)
+    trust.check_variables(ApiSettings(key_env=options.key_env), runtime.environ)
     done: list[AccountWork] = []
     current: list[_Worker] = []
     showing = metrics.shown(options.metrics, lambda: current[-1].numbers if current else metrics.WorkNumbers())
     with showing if options.metrics else contextlib.nullcontext():
         while True:
             try:
-                with _session(url, stop, world) as session:
-                    runner = Runner(session, kind="worker", page=run_page(world.environ))
-                    current[:] = [_Worker(runner, options, stop, emit, world, done)]
-                    (world.run or asyncio.run)(current[0].run())
+                with _session(url, stop, runtime) as session:
+                    runner = Runner(session, kind="worker", page=run_page(runtime.environ))
+                    current[:] = [_Worker(runner, options, stop, emit, runtime, done)]
+                    (runtime.run or asyncio.run)(current[0].run())
             except WorkTaken as error:
                 # It stood still for so long that others went on with its work: it begins again, as another runner.
-                emit(Event(kind="note", at=iso(world.wall()), data={"message": f"{error.message}; it begins again"}))
+                emit(Event(kind="note", at=iso(runtime.wall()), data={"message": f"{error.message}; it begins again"}))
                 continue
             return tuple(done)
 
@@ -96,11 +96,11 @@ class _Worker:
         options: WorkOptions,
         stop: Stop,
         emit: Callable[[Event], None],
-        world: World,
+        runtime: Runtime,
         done: list[AccountWork],
     ) -> None:
         self._runner, self._options, self._stop = runner, options, stop
-        self._emit, self._world, self._done = emit, world, done
+        self._emit, self._runtime, self._done = emit, runtime, done
         self.numbers = metrics.WorkNumbers()
         self._gather_at = 0.0
         self._refused: set[str] = set()
@@ -115,7 +115,7 @@ class _Worker:
 
     async def run(self) -> None:
         """Work for every account of the key, also for those that come; ends as `work` does."""
-        key = self._world.environ.get(self._options.key_env, "").strip()
+        key = self._runtime.environ.get(self._options.key_env, "").strip()
         self._stop.bind(functools.partial(asyncio.get_running_loop().call_soon_threadsafe, self._wake))
         woken = self._woken = asyncio.Event()
         try:
@@ -205,14 +205,14 @@ class _Worker:
             most = self._options.concurrency or account.api.max_in_flight
             api = structs.replace(account.api, key_env=self._options.key_env, account=account.id, max_in_flight=most)
             try:
-                known = credentials(api, structs.replace(self._world, ask=None))
+                known = credentials(api, structs.replace(self._runtime, ask=None))
             except ContentopsError as error:
                 self._refused.add(account.id)
                 self._why = error
                 self._note(f"{error.message}: nothing is done for it; {error.hint}")
                 continue
             served = structs.replace(account, api=api)
-            worker = AccountWorker(self._runner, served, known, self._stop, self._emit, self._world)
+            worker = AccountWorker(self._runner, served, known, self._stop, self._emit, self._runtime)
             self._working[account.id] = worker
             self._tasks[account.id] = asyncio.ensure_future(self._work(worker, account.id))
             self._note(f"works for {account.id}, at most {most} jobs at a time")
@@ -236,7 +236,7 @@ class _Worker:
                 self._done.append(_did(account, worker.run, worker.claims))
 
     def _note(self, message: str) -> None:
-        self._emit(Event(kind="note", at=iso(self._world.wall()), data={"message": message}))
+        self._emit(Event(kind="note", at=iso(self._runtime.wall()), data={"message": message}))
 
 
 def no_account(variable: str, *, known: bool) -> StateError:
@@ -265,5 +265,5 @@ def _did(account: str, run: LocalRun, claims: Claims) -> AccountWork:
     )
 
 
-def _session(url: str, stop: Stop, world: World) -> LedgerSession:
-    return LedgerSession(url, name="contentops work", patience=world.patience, stopped=lambda: stop.requested)
+def _session(url: str, stop: Stop, runtime: Runtime) -> LedgerSession:
+    return LedgerSession(url, name="contentops work", patience=runtime.patience, stopped=lambda: stop.requested)

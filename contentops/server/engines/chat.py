@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from contentops.loopback import is_loopback
-from contentops.server.engines import CALL_SECONDS, EngineError
 from contentops.server.engines.outline import plain, without_controls
+from contentops.server.engines.protocol import CALL_SECONDS, EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

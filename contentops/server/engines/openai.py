@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from contentops import sections
 from contentops.server import contents
-from contentops.server.engines import EngineError, WrittenText
 from contentops.server.engines.chat import ChatClient, Prompt, TruncatedError
 from contentops.server.engines.outline import escape, inputs_of, plain, title_of, without_controls
+from contentops.server.engines.protocol import EngineError, WrittenText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from contentops.server.engines import ReportStage, SectionTask, WritingTask
+    from contentops.server.engines.protocol import ReportStage, SectionTask, WritingTask
 
 BUDGET = {"quick": 8_000, "standard": 16_000, "premium": 24_000}
 """Completion tokens of one text by mode, shared by its calls."""

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from contentops.server.catalog import value_of
-from contentops.server.engines import WrittenText
+from contentops.server.engines.protocol import WrittenText
 
 if TYPE_CHECKING:
-    from contentops.server.engines import ReportStage, SectionTask, WritingTask
+    from contentops.server.engines.protocol import ReportStage, SectionTask, WritingTask
 
 
 INLINE = 280

@@ -1,0 +1,106 @@
+"""Plan files read back. One may come from a stranger's pull request: nothing of it is trusted beyond its shape."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from contentops.atomic_io import read_file
+from contentops.cli.named_files import LARGEST
+from contentops.cli.options import choice_of
+from contentops.errors import Refused, UsageError
+from contentops.model.plan_file import CHECKSUM, check_seal, no_plan_file, plan_file
+from contentops.schema_files import load_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from contentops.cli.session import Session
+    from contentops.model import Json, Project
+    from contentops.planning.inputs import Choice
+
+INPUTS = ("variables", "select", "exclude", "replace", "on_edit", "prune", "resubmit_unknown")
+"""What a plan file says about how it was made; without them, what is applied would be another choice."""
+
+
+def read_plan(path: Path, checksum: str = "") -> Mapping[str, Json]:
+    """The plan document at `path`, whole, sealed, and in the shape of a plan; with `checksum` that very plan.
+
+    Raises InputError where there is none, or one of a newer format, and Refused where it was edited or is another one.
+    """
+    document = _document(path)
+    try:
+        check_seal(document, str(path))
+    except (ValueError, RecursionError) as error:
+        # What JSON readers let through and no plan holds: NaN, half a character, a nesting without end.
+        raise no_plan_file(f"`{path}` is no plan file") from error
+    check_shape(document, str(path))
+    plan_file(document, str(path))
+    missing = [f"`{name}`" for name in INPUTS if name not in document["inputs"]]
+    if missing:
+        raise no_plan_file(f"`{path}` is no plan file: `inputs` lacks {', '.join(missing)}")
+    if checksum and document[CHECKSUM] != checksum:
+        hint = "download the plan of the run that `contentops reviewed` names, and pass the checksum it prints"
+        raise Refused(f"`{path}` is another plan than the one that was shown", code="not-shown", hint=hint)
+    return document
+
+
+def _document(path: Path) -> dict[str, Json]:
+    try:
+        # What a plan is called is known to whoever opens a pull request: a link of theirs would lead anywhere.
+        data = read_file(path, LARGEST + 1, follow=False)
+        if len(data) > LARGEST:
+            raise no_plan_file(f"`{path}` is too large for a plan file")
+        document = json.loads(data)
+    except OSError as error:
+        raise no_plan_file(f"`{path}` cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise no_plan_file(f"`{path}` is not JSON; it may be cut short") from error
+    if not isinstance(document, dict):
+        raise no_plan_file(f"`{path}` is no plan file")
+    return document
+
+
+def choice_in(document: Mapping[str, Any]) -> Choice:
+    """The flags the plan was made with.
+
+    Without the selection, `--canary` and `--changed-from`: the file names what they left, and by now an item may have
+    lost its tag, the first N are others, and REF may be another commit.
+    """
+    inputs = document["inputs"]
+    return choice_of(
+        replace=tuple(inputs["replace"]),
+        on_edit=inputs["on_edit"],
+        prune=inputs["prune"],
+        refresh=inputs.get("refresh", False),
+        resubmit_unknown=inputs["resubmit_unknown"],
+        generate=inputs.get("generate", False),
+        drafts=inputs.get("drafts", False),
+    )
+
+
+def check_shape(document: Mapping[str, Json], path: str) -> None:
+    """Holds a document against the schema of plans. Raises InputError, naming the first part that does not fit."""
+    from jsonschema import Draft7Validator
+
+    problem = next(Draft7Validator(load_schema("plan")).iter_errors(document), None)
+    if problem is not None:
+        at = "/".join(str(part) for part in problem.absolute_path)[:100]
+        where = f": `{at}` is not as it should be" if at else ""
+        raise no_plan_file(f"`{path}` is no plan file{where}")
+
+
+def project_of(session: Session, document: Mapping[str, Any], chosen: Mapping[str, Any]) -> Project:
+    """The project as the plan was made for it. Raises UsageError where flags would make it another plan."""
+    if session.variables or any(chosen.values()):
+        raise UsageError(
+            "a plan file says by itself what is selected, replaced and set",
+            code="plan-file-and-flags",
+            hint="leave those options out, or make another plan with them",
+        )
+    environment = session.environment or str(document["environment"])
+    variables = tuple(document["inputs"]["variables"])
+    return structs.replace(session, environment=environment, variables=variables).project()

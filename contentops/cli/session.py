@@ -1,0 +1,89 @@
+"""What every command is called with: where, for which environment, and where its answers go."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from contentops.api.trace import Exchange
+    from contentops.model import Json, Project
+    from contentops.operations.opening import Runtime
+    from contentops.operations.unchanged import LastPlan
+
+COMPLETE = "_CONTENTOPS_COMPLETE"
+"""The variable by which a shell asks what may come next."""
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """What stands before the command, and what nearly every command takes."""
+
+    directory: str = "."
+    environment: str | None = None
+    """As `--env` says it: empty for none; None: it was not given, so that the settings may name one."""
+    variables: tuple[str, ...] = ()
+    as_json: bool = False
+    trace: Callable[[Exchange], None] | None = None
+    """Is told of every request to the project's server, or None."""
+
+    def path(self, name: str) -> Path:
+        """A path from the command line: relative to `-C`, as if we had been started there."""
+        from pathlib import Path  # start-up: a plan without changes needs none
+
+        return Path(self.directory) / name
+
+    def project(self) -> Project:
+        """The project that `-C`, `--env` and `--var` name. Raises InputError, UsageError or OutputError."""
+        from contentops.operations.opening import open_project
+
+        return open_project(self.directory, self.chosen(), self.variables)
+
+    def chosen(self) -> str:
+        """The environment that is meant: as `--env` says, else the default of the settings; empty: none."""
+        if self.environment is not None:
+            return self.environment
+        from contentops.manifests.root import default_environment
+
+        return default_environment(self.directory)
+
+    def option(self) -> str:
+        """What `--env` says in the next command, about the same environment; empty: nothing."""
+        from contentops.manifests.root import default_environment
+        from contentops.model import NO_ENVIRONMENT
+
+        beside = self.environment == "" and default_environment(self.directory)
+        return NO_ENVIRONMENT if beside else self.chosen()
+
+    def last_plan(self) -> LastPlan:
+        """The plan that was last found to have nothing to do; to be asked for before anything is read."""
+        from contentops.operations.unchanged import Asked, last_plan
+
+        names_ledger = "CONTENTOPS_LEDGER" in os.environ
+        asked = Asked(environment=self.chosen(), variables=self.variables, names_ledger=names_ledger)
+        return last_plan(self.directory, asked, started=time.time_ns())
+
+    def runtime(self) -> Runtime:
+        """The outside, with the person at the terminal where there is one."""
+        from contentops.cli.output import terminal
+        from contentops.operations.opening import Runtime
+
+        return Runtime(ask=terminal.confirmed if terminal.can_ask() else None, trace=self.trace)
+
+    def answer(self, values: Mapping[str, Json], text: str | Iterable[str], *, fit: bool = False) -> None:
+        """Prints the result of a command: `values` with `--json`, else the text or its lines.
+
+        Words are to `fit` the terminal, tables have their own width.
+        """
+        from contentops.cli.output import terminal
+        from contentops.reporting import FORMAT_VERSION
+
+        if self.as_json:
+            terminal.say_json({"format_version": FORMAT_VERSION, **values})
+        else:
+            (terminal.show if fit else terminal.say)(text if isinstance(text, str) else "\n".join(text))

@@ -1,0 +1,39 @@
+"""What a project's server is known to offer: the catalog that comes along for `local`, or the committed one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contentops.atomic_io import Disk
+from contentops.model import CatalogSnapshot
+
+if TYPE_CHECKING:
+    from contentops.model import Catalog, Project
+
+
+def catalog_of(project: Project) -> Catalog | None:
+    """The templates and styles the project's server offers; None where they are not known."""
+    snapshot = snapshot_of(project)
+    return None if snapshot is None else snapshot.checked(takes_any_vertical=project.api.base_url == "local")
+
+
+def snapshot_of(project: Project) -> CatalogSnapshot | None:
+    """The catalog of the project's server: built in for `local`, else from `catalog.lock.json`; None where not known.
+
+    Raises InputError where that file cannot be used.
+    """
+    if project.api.base_url != "local":
+        from contentops.manifests.catalog_lock import FILE, parse
+
+        data = Disk().read(Path(project.root) / FILE)
+        return None if data is None else parse(data).get(project.api.server)
+    from contentops.api.catalog import catalog_entry, template
+    from contentops.server import catalog
+
+    known = catalog.load()
+    return CatalogSnapshot(
+        templates={entry["slug"]: template(entry["slug"], entry, None) for entry in known["templates"]},
+        styles={entry["slug"]: catalog_entry(entry) for entry in known["styles"]},
+        verticals={entry["slug"]: catalog_entry(entry) for entry in known["verticals"]},
+    )

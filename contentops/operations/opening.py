@@ -1,0 +1,125 @@
+"""What a command opens: the project, its state and its cache; and the outside that it works in.
+
+This is the one place where the stages meet the outside (clock, environment, disk, network).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct, field, structs
+
+from contentops.atomic_io import Disk
+from contentops.documents.files import Outputs, System
+from contentops.manifests.project import load_project, parse_variable
+from contentops.manifests.root import find_root
+from contentops.parallel import processors
+from contentops.state import state_dir
+from contentops.state.cache import Cache
+from contentops.state.store import StateStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from contentops.api.trace import Exchange
+    from contentops.errors import Diagnostic, LockHeld
+    from contentops.ledger.project import ReadLedger
+    from contentops.model import Project, State
+
+
+class Runtime(Struct, frozen=True, kw_only=True):
+    """The outside, as far as it is not the disk; tests pass their own."""
+
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    wall: Callable[[], float] = time.time
+    random: random.Random = field(default_factory=random.Random)
+    transport: Any = None
+    """An HTTP transport to use instead of the network, or None."""
+    disk: Disk = field(default_factory=Disk)
+    """What writes state files."""
+    system: System = field(default_factory=System)
+    """What writes outputs."""
+    run: Callable[[Any], Any] | None = None
+    """Runs a coroutine to its end; None: `asyncio.run`."""
+    ask: Callable[[str], bool] | None = None
+    """Asks a person for a yes; None: there is no one to ask."""
+    stopped: Callable[[], bool] = lambda: False
+    """Whether a person wants an end: asked again and again while a ledger is waited for."""
+    wait: Callable[[LockHeld], bool] = lambda _: False
+    """Whether to try again, a moment later, where another command applies; asked again and again."""
+    until: float = math.inf
+    """When a ledger that is away is no longer waited for, by `time.monotonic`."""
+    patience: float | None = None
+    """Seconds for which a ledger may be away before a run ends; None: as `LedgerSession` has it."""
+    trace: Callable[[Exchange], None] | None = None
+    """Is told of every request to the project's server, or None."""
+    processes: int = field(default_factory=processors)
+    """With so many processes a large project is read."""
+    disk_time: Callable[[], int] = time.time_ns
+    """The time in nanoseconds since 1970, as files are stamped with it."""
+
+
+class OpenedLedger(NamedTuple):
+    """What a command has of the ledger of a project, and why it has none though there is one."""
+
+    ledger: ReadLedger | None = None
+    why: tuple[Diagnostic, ...] = ()
+
+    def told(self, project: Project) -> Project:
+        """The project with that among its warnings."""
+        return structs.replace(project, warnings=(*project.warnings, *self.why)) if self.why else project
+
+
+def open_project(directory: str, environment: str, variables: Sequence[str]) -> Project:
+    """The project that `directory` lies in. `variables` are `NAME=VALUE` as on the command line.
+
+    Raises InputError for a project file that cannot be used, UsageError for a bad variable.
+    """
+    return load_project(
+        Path(find_root(directory)),
+        environment=environment,
+        variables=dict(parse_variable(text) for text in variables),
+    )
+
+
+def has_ledger(project: Project, environ: Mapping[str, str]) -> bool:
+    """Whether the project shares what is paid for. No other machine reaches an embedded server.
+
+    An empty variable names a ledger that is missing, such as a secret of CI: to go on without it would pay again.
+    """
+    return project.api.base_url != "local" and ("CONTENTOPS_LEDGER" in environ or bool(project.ledger))
+
+
+def read_state(project: Project) -> State:
+    """Lock and journal as they stand; nothing is written."""
+    with open_store(project, write=False) as store:
+        return store.state
+
+
+def open_store(project: Project, runtime: Runtime | None = None, *, write: bool) -> StateStore:
+    """The state of the project's environment. Raises StateError where it cannot be used."""
+    outputs = Outputs(project.root)
+    return StateStore(
+        project.root,
+        environment=project.environment,
+        lineage=lambda: _first_lineage(project),
+        write=write,
+        body_on_disk=lambda path: outputs.observe(path).body,
+        disk=runtime.disk if runtime else None,
+    )
+
+
+def _first_lineage(project: Project) -> str:
+    from contentops.operations.lineage import first_lineage
+
+    return first_lineage(project)
+
+
+def open_cache(project: Project, *, write: bool) -> Cache:
+    """The project's cache; one that cannot be read counts as empty."""
+    return Cache(Path(project.root) / state_dir.FOLDER / "cache", write=write)
