@@ -27,7 +27,7 @@ LATE = {
     "manifests/checks": "most items state no checks",
     "manifests/load": "a manifest is built, with Jinja and jsonschema, only where the parse cache lacks it",
     "manifests/root": "most settings name no default environment",
-    "manifests/templates": "the same",
+    "manifests/templates": "most fields are no templates, and need no Jinja",
     "operations/apply": "a no-op apply loads neither executor nor HTTP",
     "operations/catalog/project_catalog": "no server is loaded where a committed catalog is read",
     "operations/connection": "where nothing is asked, no HTTP and no server is loaded",
