@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.server.database import Store
-    from tests.fakes.asgi import Bundled, InProcess
     from contentops.server.engines.protocol import ReportStage, SectionTask, WritingTask
+    from tests.fakes.asgi import Bundled, InProcess
 
 pytestmark = pytest.mark.usefixtures("over_each_store")
 
