@@ -148,7 +148,7 @@ def test_import_declares_every_field_of_a_known_request(tmp_path: Path) -> None:
     record, lock = scene.record("a"), tmp_path / "contentops.lock"
     lock.write_text(lock.read_text().replace(record.content_id, "cnt_lost"))
     scene.api.contents[record.content_id].metadata |= {"contentops_item": "a", "contentops_digest": record.digest}
-    given: dict[str, Any] = {"confirm": lambda _: True, "world": scene.world()}
+    given: dict[str, Any] = {"confirm": lambda _: True, "runtime": scene.runtime()}
     found = import_contents(scene.project, [record.content_id], **given)
     (taken,) = found.taken
     assert scene.record(taken.id).request == FULL
