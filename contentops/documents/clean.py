@@ -12,6 +12,7 @@ import functools
 import re
 from typing import TYPE_CHECKING, Final
 
+from contentops.conflict_markers import CLOSE, OPEN, ORDER
 from contentops.digest import Digest, digest_text
 from contentops.sanitize import Policy, sanitize
 
@@ -85,7 +86,6 @@ def prose(body: str) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-_ORDER: Final = (re.compile(r"<{7} \S"), re.compile(r"={7}$"), re.compile(r">{7} \S"))
 _FENCE_LINE: Final = re.compile(r" {0,3}(?P<sign>`{3,}(?=[^`]*$)|~{3,})(?P<rest>.*)")
 
 
@@ -97,7 +97,7 @@ def known_bodies(state: State) -> frozenset[Digest]:
 
 def conflict_line(text: str) -> int:
     """The number of the line (1-based) where the first conflict of a Markdown file starts, or 0."""
-    if "<<<<<<< " not in text or ">>>>>>> " not in text:
+    if OPEN not in text or CLOSE not in text:
         return 0
     passed = start = 0
     fence = ""
@@ -107,10 +107,10 @@ def conflict_line(text: str) -> int:
         if not passed and number > front:
             fence = _fence_after(fence, line)
         # Once a conflict has begun, a fence may have been opened on one of its sides alone.
-        if (passed or not fence) and _ORDER[passed].match(line):
+        if (passed or not fence) and ORDER[passed].match(line):
             start = start or number
             passed += 1
-            if passed == len(_ORDER):
+            if passed == len(ORDER):
                 return start
     return 0
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
+from contentops.conflict_markers import between_markers
 from contentops.documents.alignment import chunks, rising
 from contentops.documents.clean import clean_body, conflict_line
 from contentops.sections import Key, cut
@@ -135,6 +136,10 @@ class Conflict(Struct, frozen=True, kw_only=True):
     ours: str
     theirs: str
 
+    def marked(self) -> str:
+        """Both between the markers of a conflict."""
+        return between_markers(self.ours, self.theirs)
+
 
 class Merged(Struct, frozen=True, kw_only=True):
     """What became of two edits of one text: pieces that are settled, and conflicts."""
@@ -153,18 +158,13 @@ class Merged(Struct, frozen=True, kw_only=True):
 
     def marked(self) -> str:
         """The text with git's markers around each conflict, so that it is found and settled like one of git's."""
-        text = clean_body("".join(part if isinstance(part, str) else _marked(part) for part in self.parts))
+        text = clean_body("".join(part if isinstance(part, str) else part.marked() for part in self.parts))
         if not self.conflicts or conflict_line(text):
             return text
         # In a code block markers are words like others: then all of the text stands between them.
         ours = "".join(part if isinstance(part, str) else part.ours for part in self.parts)
         theirs = "".join(part if isinstance(part, str) else part.theirs for part in self.parts)
-        return _marked(Conflict(ours=ours, theirs=theirs))
-
-
-def _marked(conflict: Conflict) -> str:
-    ours, theirs = (f"{side.rstrip()}\n" if side.strip() else "" for side in (conflict.ours, conflict.theirs))
-    return f"<<<<<<< file\n{ours}=======\n{theirs}>>>>>>> writerzroom\n\n"
+        return between_markers(ours, theirs)
 
 
 def merge_edits(base: str, ours: str, theirs: str) -> Merged:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from contentops.conflict_markers import SIDE
 from contentops.digest import canonical
 from contentops.errors import InputError, Severity, nearest, suggest
 from contentops.manifests.schema import check_schema, fits_schema
@@ -19,7 +20,7 @@ from contentops.manifests.values import entry_hint, kind_of
 from contentops.model import CatalogEntry, CatalogSnapshot, Template
 from contentops.yaml.positions import Source, place
 from contentops.yaml.read import decode, read_yaml
-from contentops.yaml.syntax import SIDE, number_hint
+from contentops.yaml.syntax import number_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

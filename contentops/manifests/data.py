@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from msgspec import Struct
 
+from contentops.conflict_markers import SIDE, WHOLE
 from contentops.digest import NOTHING, Digest
 from contentops.errors import Diagnostic, Location, plural
 from contentops.yaml.builder import MAX_DEPTH
 from contentops.yaml.positions import Seq, Source, finding, place
 from contentops.yaml.read import decode, read_yaml
-from contentops.yaml.syntax import MAX_DIGITS, SIDE, UNWANTED, WHOLE, conflict, conflict_at
+from contentops.yaml.syntax import MAX_DIGITS, UNWANTED, conflict, conflict_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from msgspec import Struct, field, structs
 
 from contentops.atomic_io import PUBLIC
+from contentops.conflict_markers import MARKERS
 from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json
 from contentops.documents.clean import is_lfs_pointer
 from contentops.errors import Diagnostic, Location, StateError, plural
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://contentops.invalid/lineage")
-_MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
 
 T = TypeVar("T", bound=Record | OpenEntry)
 
@@ -219,7 +219,7 @@ def _numbered(text: str) -> Iterator[tuple[int, str]]:
 
 def _damaged(line: str, number: int, path: str, message: str, restore: str) -> Diagnostic:
     code, hint = "damaged-lock", restore
-    if line.startswith(_MARKERS):
+    if line.startswith(MARKERS):
         code = "conflict-markers"
         message = f"line {number} of `{path}` is a conflict marker of git"
         hint = (

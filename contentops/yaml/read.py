@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import structs
 
+from contentops.conflict_markers import MIDDLE, SIDE
 from contentops.yaml.builder import Builder, StopReading
 from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, place
 from contentops.yaml.syntax import CODE as SYNTAX
-from contentops.yaml.syntax import MIDDLE, SIDE, conflict, doubtful, may_be_doubtful
+from contentops.yaml.syntax import conflict, doubtful, may_be_doubtful
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

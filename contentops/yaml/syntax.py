@@ -10,6 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from contentops.conflict_markers import LINE, MARKERS, MIDDLE, SPLIT
 from contentops.yaml.positions import QUOTED, Mark, Source, place
 
 if TYPE_CHECKING:
@@ -128,19 +129,9 @@ def doubtful(source: Source, events: Iterable[Any]) -> Diagnostic | None:
     return place(source, CODE, message, at, hint=hint)
 
 
-SIDE: Final = re.compile(r"^(?:<{7}|\|{7}|>{7}) \S", re.MULTILINE)
-"""A line that opens or closes a conflict, for formats where no valid line starts like that."""
-MIDDLE: Final = re.compile(r"^={7}(?=\r?$)", re.MULTILINE)
-"""A `=======` left behind; it may also underline a heading, so ask only about a file that cannot be read."""
-WHOLE: Final = re.compile(r"^<{7} \S.*?^={7}\r?$.*?^>{7} \S", re.MULTILINE | re.DOTALL)
-"""A conflict with its markers in order, for formats whose texts may hold such lines one by one."""
-
-_LINE: Final = re.compile(r"(?:<{7} \S.*|\|{7} \S.*|={7}|>{7} \S.*)")
-
-
 def conflict(source: Source, kind: re.Pattern[str]) -> Diagnostic | None:
     """The first marker of a kind, or None."""
-    if kind is not MIDDLE and not any(sign * 7 in source.text for sign in "<|>"):
+    if kind is not MIDDLE and not any(marker in source.text for marker in MARKERS if marker != SPLIT):
         return None
     found = kind.search(source.text)
     return None if found is None else _at(source, source.mark(found.start())[0])
@@ -149,7 +140,7 @@ def conflict(source: Source, kind: re.Pattern[str]) -> Diagnostic | None:
 def conflict_at(source: Source, line: int) -> Diagnostic | None:
     """The finding for a line (1-based) that is a marker, or None for any other line."""
     text = source.line(line)
-    return _at(source, line) if text[:1] in "<|=>" and _LINE.fullmatch(text) else None
+    return _at(source, line) if text[:1] in "<|=>" and LINE.fullmatch(text) else None
 
 
 def _at(source: Source, line: int) -> Diagnostic:
