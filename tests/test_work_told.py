@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from typing import TYPE_CHECKING
 
-from contentops.ledger.account import place_fact, read_fact, write_fact
+from contentops.ledger.account import proven_fact, read_fact, write_fact
 from contentops.operations.worker.claims import FIRST
 from tests.fakes.api import FakeApi, on
 from tests.test_work import API, Room
@@ -44,7 +44,7 @@ def test_what_the_first_job_has_shown_is_heard_before_others_go_out(database: st
         await asyncio.sleep(2)
         facts = {"honours_ids": True, "shows_after": 1.0}
         write_fact(room.session, room.account.id, f"facts {API.server}", facts)
-        write_fact(room.session, room.account.id, place_fact(API.server, "v1"), {})
+        write_fact(room.session, room.account.id, proven_fact(API.server, "v1"), {})
 
     room.beside = other
     room.work()

@@ -1,4 +1,4 @@
-"""What a pull request changes of the settings that decide what is paid, and to whom: held against its base."""
+"""Compares the settings that decide what is paid, and to whom, with the base of a pull request."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _WIDTH = 100
 
 
 def base_commit(root: str, environ: Mapping[str, str]) -> str:
-    """The commit that a pull request is held against; empty where this is none.
+    """Return the commit that a pull request is compared with; empty where this is none.
 
-    On GitHub the first parent of the merge that a runner checks out, on GitLab what it names. Raises GitFailed where
-    the clone does not have it, UsageError outside of one.
+    On GitHub the first parent of the merge that a runner checks out, on GitLab the commit that it names. Raises
+    GitFailed where the clone does not have it, UsageError outside a clone.
     """
     if environ.get("GITHUB_BASE_REF"):
         run_git(root, "rev-parse", "--verify", "--quiet", "HEAD^2")
@@ -37,10 +37,7 @@ def base_commit(root: str, environ: Mapping[str, str]) -> str:
 
 
 def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, ...]:
-    """Notes on those settings that differ from the base of the pull request.
-
-    Where that cannot be found out, one note says so. None where this is no pull request.
-    """
+    """Return notes on settings that differ from the base of the pull request, or one on why that is not known."""
     try:
         base = base_commit(project.root, environ)
         data = file_at(project.root, base, PROJECT_FILE) if base else None
@@ -60,7 +57,7 @@ def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, 
 def _changes(area: str, before: Mapping[str, Json], after: Mapping[str, Json]) -> Iterator[str]:
     old, new = dict(_leaves(area, before.get(area))), dict(_leaves(area, after.get(area)))
     changed = [path for path in sorted({*old, *new}) if old.get(path) != new.get(path)]
-    # What decides where the key or a password goes is not to be lost among many others.
+    # What decides where the key or a password goes comes first.
     changed.sort(key=lambda path: not (".api." in path or path.endswith(".ledger")))
     for path in changed[:_SHOWN]:
         was, now = short_pair(old.get(path), new.get(path), _WIDTH)
@@ -74,7 +71,7 @@ def _quoted(value: str, side: Mapping[str, Json], path: str) -> str:
 
 
 def _leaves(path: str, value: Json) -> Iterator[tuple[str, Json]]:
-    """The settings below a key that are no maps, by their dotted names; an empty map counts as one."""
+    """Yield the settings below a key that are no maps, by their dotted names; an empty map counts as a setting."""
     if isinstance(value, dict) and value:
         for key, each in value.items():
             yield from _leaves(f"{path}.{key}", each)

@@ -1,7 +1,7 @@
-"""The clone as it stands: what keeps results from being committed in it, which of its files are results, their trees.
+"""A clone: what forbids a commit of results in it, which of its files are results, and their trees.
 
-Trees and commits are made from git's objects in an index of their own. Index, folder and branch of the clone are
-changed at one place, `follow`, once a commit is where it belongs.
+Trees and commits are made in an index of our own. Only `follow` changes index, folder and branch of the clone, once a
+commit is pushed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _UNFINISHED = {
     "REVERT_HEAD": "revert",
     "BISECT_LOG": "bisect",
 }
-"""What git leaves in its folder for as long as something goes on."""
+"""What git keeps in its folder during each of these."""
 _BOT = "github-actions[bot]"
 _BOT_MAIL = "41898282+github-actions[bot]@users.noreply.github.com"
 
@@ -46,7 +46,7 @@ _BOT_MAIL = "41898282+github-actions[bot]@users.noreply.github.com"
 
 
 def open_clone(root: str, environ: Mapping[str, str], *, remote: str, push: bool, patience: float) -> Clone:
-    """The clone that `root` lies in. Raises UsageError outside a repository, and for a remote that it does not have."""
+    """Return the clone that has `root`. Raises UsageError outside a repository, and for an unknown remote."""
     run_git(root, "rev-parse", "--git-dir")
     pushed = fetched = ""
     if push:
@@ -64,16 +64,16 @@ def open_clone(root: str, environ: Mapping[str, str], *, remote: str, push: bool
 
 @contextlib.contextmanager
 def alone(clone: Clone) -> Iterator[None]:
-    """The clone for ourselves: all projects and environments in it have one index, one HEAD, one FETCH_HEAD.
+    """Lock the clone: all projects and environments in it share one index, one HEAD, one FETCH_HEAD.
 
     Waits as long as a call of the remote may take. Raises LockHeld.
     """
     import filelock
 
     path = Path(clone.root) / clone.run("rev-parse", "--git-path", "contentops-commit")
-    held = filelock.FileLock(path, timeout=clone.patience)
+    lock = filelock.FileLock(path, timeout=clone.patience)
     try:
-        held.acquire()
+        lock.acquire()
     except filelock.Timeout as error:
         hint = "wait for it to end, or end that process, then run it again"
         raise LockHeld("another `contentops commit` goes on in this clone", hint=hint) from error
@@ -82,31 +82,31 @@ def alone(clone: Clone) -> Iterator[None]:
     try:
         yield
     finally:
-        held.release()
+        lock.release()
 
 
 def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Who commits: whoever git says; on a runner of GitHub that has no one, the forge's own bot."""
-    found: dict[str, str] = {}
+    """Return git's variables for the bot of GitHub, where its runner has no identity; otherwise none."""
+    variables: dict[str, str] = {}
     if environ.get("GITHUB_ACTIONS") != "true":
-        return found
+        return variables
     for who in ("AUTHOR", "COMMITTER"):
         stated = {name: value for name, value in environ.items() if name.startswith(f"GIT_{who}_")}
-        # A name that is made up from the machine's is no one's.
+        # A name that git makes up from the machine's does not count.
         if try_git(root, "-c", "user.useConfigOnly=true", "var", f"GIT_{who}_IDENT", extra=stated).code:
             for what, value in (("NAME", _BOT), ("EMAIL", _BOT_MAIL)):
                 name = f"GIT_{who}_{what}"
-                found[name] = environ.get(name) or value
-    return found
+                variables[name] = environ.get(name) or value
+    return variables
 
 
 def in_repository(root: str) -> bool:
-    """Whether `root` seems to lie in a repository; git itself is not asked."""
+    """Whether `root` seems to be in a repository; git itself is not run."""
     return any((folder / ".git").exists() for folder in (Path(root), *Path(root).parents))
 
 
 def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
-    """The branch to push to: `branch`, else the one that is checked out, else the CI run's. Raises UsageError."""
+    """Return the branch to push to: `branch`, else the one checked out, else the CI run's. Raises UsageError."""
     if not branch:
         ref = clone.attempt("symbolic-ref", "--quiet", "HEAD").text
         branch = ref if ref.startswith("refs/heads/") else branch_of_run(environ)
@@ -124,7 +124,7 @@ def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
 
 
 def refuse_unfinished(clone: Clone) -> None:
-    """Raises Refused in the middle of a merge or the like, and where something is staged, which is a person's work."""
+    """Raise Refused during a merge or the like, and where something is staged, which is a person's work."""
     asked = [word for name in _UNFINISHED for word in ("--git-path", name)]
     paths = clone.run("rev-parse", *asked).split("\n")
     going = (kind for path, kind in zip(paths, _UNFINISHED.values(), strict=True) if (Path(clone.root) / path).exists())
@@ -142,25 +142,25 @@ def refuse_unfinished(clone: Clone) -> None:
 
 
 def refuse_unfit_lock(clone: Clone, environment: str) -> None:
-    """Raises Refused where git ignores the lock, or keeps a pointer in its place."""
+    """Raise Refused where git ignores the lock, or would store a pointer instead."""
     refuse_ignored_lock(clone.root, environment)
     refuse_lock_in_lfs(clone.root, environment)
 
 
 def refuse_ignored_lock(root: str, environment: str) -> None:
-    """Raises Refused where git ignores the lock; nothing outside a repository."""
+    """Raise Refused where git ignores the lock; does nothing outside a repository."""
     if not in_repository(root):
         return
     name = lock_name(environment)
     with contextlib.suppress(GitFailed):
-        # A file that is in git already is not ignored, whatever the rules say.
+        # A file that git tracks is not ignored, whatever the rules say.
         if not try_git(root, "check-ignore", "--quiet", "--", name).code:
             hint = f"add `!{name}` to `.gitignore`: without the lock, the next clone pays for everything again"
             raise Refused(f"git ignores `{name}`", code="ignored-lock", hint=hint)
 
 
 def refuse_lock_in_lfs(root: str, environment: str) -> None:
-    """Raises Refused where git would keep a pointer of Git LFS in place of the lock; nothing outside a repository."""
+    """Raise Refused where git would store a pointer of Git LFS for the lock; does nothing outside a repository."""
     if not in_repository(root):
         return
     name = lock_name(environment)
@@ -179,12 +179,12 @@ class ChangedFiles(NamedTuple):
 
     results: tuple[str, ...]
     edited: tuple[str, ...]
-    """Outputs that hold a person's words, or that a person removed: left alone."""
+    """Outputs that a person edited or removed: not committed."""
     others: int
 
 
 def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: Lock, *, edits: bool) -> ChangedFiles:
-    """What is changed in the folder of a clone that has nothing staged; `edits`: what a person did is a result too."""
+    """Return what is changed in a clone that has nothing staged; `edits`: what a person did is a result too."""
     own = lock_name(environment)
     folder = clone.read("rev-parse", "--show-prefix").rstrip("\n")
     options = ("--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
@@ -193,14 +193,14 @@ def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: 
     outputs = [path for path in paths if nfc(path) in known.owned]
     edited = set(_edited(clone, known, lock, outputs, edits=edits))
     results = {path for path in outputs if path not in edited} | ({own} & set(paths))
-    # The rule for locks alone is worth no commit: it comes with the first results.
+    # The rule for locks is not committed by itself: it comes with the first results.
     rule = {RULES} if RULES in paths and _is_rule(clone) else set()
     others = len(paths) - len(results) - len(edited) - len(rule)
     return ChangedFiles(tuple(sorted(results | rule)) if results else (), tuple(sorted(edited)), others)
 
 
 def _is_rule(clone: Clone) -> bool:
-    """Whether the line for locks is all that is new in `.gitattributes`."""
+    """Whether the line for locks is the only change of `.gitattributes`."""
     path, name = Path(clone.root) / RULES, f"HEAD:./{RULES}"
     if path.is_symlink() or not path.is_file():
         return False
@@ -209,9 +209,9 @@ def _is_rule(clone: Clone) -> bool:
 
 
 def _edited(clone: Clone, known: RecordedOutputs, lock: Lock, paths: list[str], *, edits: bool) -> Iterator[str]:
-    """The outputs that are left alone; with `edits` those alone that are no text, such as links."""
+    """Yield the outputs that are not committed; with `edits` only those that are no text, such as links."""
     files = Outputs(clone.root, whole=known_bodies(state_of(lock)))
-    # A text that was there before is not news, wherever an apply moved it and whatever it wrote above it.
+    # A body that was committed before is no edit, wherever an apply moved it and whatever front matter it wrote.
     names = read_blobs(clone.root, [f"HEAD:./{path}" for path in paths if "\n" not in path], clone.extra)
     before = {body_of(data) for data in names.values()}
     for path in paths:
@@ -227,7 +227,7 @@ def _edited(clone: Clone, known: RecordedOutputs, lock: Lock, paths: list[str], 
 
 
 class ResultTree(Struct, frozen=True, kw_only=True):
-    """The commit that is checked out, and the tree of it with the results of the folder."""
+    """The commit that is checked out, and its tree with the results in the folder."""
 
     head: str
     """Empty before the first commit."""
@@ -240,7 +240,7 @@ class ResultTree(Struct, frozen=True, kw_only=True):
 
     @property
     def lock(self) -> str:
-        """Where the lock lies in the repository."""
+        """The path of the lock in the repository."""
         return self.folder + lock_name(self.environment)
 
     @property
@@ -250,7 +250,7 @@ class ResultTree(Struct, frozen=True, kw_only=True):
 
 
 def result_tree(clone: Clone, environment: str, paths: Iterable[str]) -> ResultTree:
-    """The tree of HEAD with these files as they stand in the folder, through git's filters. Raises GitFailed."""
+    """Return the tree of HEAD with these files of the folder, through git's filters. Raises GitFailed."""
     head = clone.head()
     base = head or clone.run("hash-object", "-t", "tree", "--stdin")
     listed = "".join(f":(literal){path}\0" for path in paths).encode("utf-8", "surrogateescape")
@@ -264,10 +264,7 @@ def result_tree(clone: Clone, environment: str, paths: Iterable[str]) -> ResultT
 
 
 def tree_with(clone: Clone, base: str, entries: Mapping[str, TreeEntry]) -> str:
-    """The tree of the commit `base`, or of none, with other entries at these paths of the repository.
-
-    Raises GitFailed.
-    """
+    """Return the tree of the commit `base`, or of none, with these entries of the repository. Raises GitFailed."""
     oid = base or next((entry.oid for entry in entries.values() if entry.oid), "")
     with _index(clone, base or "--empty") as index:
         clone.run(*_WHOLE, "update-index", "-z", "--index-info", stdin=_index_info(entries, oid), extra=index)
@@ -275,12 +272,12 @@ def tree_with(clone: Clone, base: str, entries: Mapping[str, TreeEntry]) -> str:
 
 
 _WHOLE = ("-c", "core.splitIndex=false", "-c", "index.sparse=false")
-"""An index that is whole by itself, as it is gone in a moment."""
+"""A temporary index must be whole by itself."""
 
 
 @contextlib.contextmanager
 def _index(clone: Clone, base: str) -> Iterator[dict[str, str]]:
-    """An index of our own that holds a tree, as the variable that names it to git."""
+    """Make an index of our own of a tree, and yield the variable that names it to git."""
     with tempfile.TemporaryDirectory(prefix="contentops-") as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         clone.run(*_WHOLE, "read-tree", base, extra=index)
@@ -288,31 +285,31 @@ def _index(clone: Clone, base: str) -> Iterator[dict[str, str]]:
 
 
 def _index_info(entries: Mapping[str, TreeEntry], oid: str) -> bytes:
-    """The entries as `update-index` reads them; any `oid` tells how long such names are here."""
-    # What goes first makes room: a file may become a folder.
+    """Return the entries as `update-index` reads them; any `oid` shows how long object ids are."""
+    # Removals first: a file may become a folder.
     ordered = sorted(entries.items(), key=lambda entry: bool(entry[1].mode))
     lines = (f"{entry.mode or '0'} {entry.oid or '0' * len(oid)}\t{path}\0" for path, entry in ordered)
     return "".join(lines).encode("utf-8", "surrogateescape")
 
 
 def make_commit(clone: Clone, tree: str, parent: str, message: str) -> str:
-    """A commit with this tree, signed where the clone's own are, on no branch yet. Raises GitFailed."""
+    """Make a commit of a tree on no branch, signed where the clone's own are. Raises GitFailed."""
     signs = clone.attempt("config", "--type=bool", "--get", "commit.gpgsign").text == "true"
     options = [*(["-S"] if signs else []), *(["-p", parent] if parent else [])]
     return clone.run("commit-tree", tree, *options, "-F", "-", stdin=message.encode("utf-8", "replace"))
 
 
 def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
-    """Brings index, folder and branch of the clone to a commit that stands on HEAD and has the results.
+    """Bring index, folder and branch of the clone to a commit on top of HEAD that has the results.
 
-    Whether that was possible; if not, all is as it was: someone's changes are in the way.
+    False where someone's changes are in the way; then the clone is unchanged.
     """
     staged = _index_info({path: after for path, (_, after) in results.changes.items()}, commit)
     unstaged = _index_info({path: before for path, (before, _) in results.changes.items()}, commit)
     if clone.attempt("update-index", "-z", "--index-info", stdin=staged).code:
         return False
     clone.attempt("update-index", "-q", "--refresh")
-    # Git does the same for a checkout: all of it, or nothing where someone's changes are in the way.
+    # As in a checkout: all of it, or nothing where someone's changes are in the way.
     moved = not clone.attempt("read-tree", "-m", "-u", results.tree, commit).code
     if moved and not clone.attempt("update-ref", "-m", "contentops commit", "HEAD", commit, results.head).code:
         return True
@@ -328,10 +325,7 @@ def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
 def uncommitted(
     clone: Clone, known: RecordedOutputs, tree: str, edited: Iterable[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Outputs of records that a tree does not have: those that git ignores or another repository holds, those nowhere.
-
-    `edited` are known not to be in it.
-    """
+    """Return the outputs that a tree lacks, except `edited`: those on disk (ignored, or another repository's), others."""
     listed = {nfc(path) for path in clone.names("ls-tree", "-r", "-z", "--name-only", tree, "--", ".")}
     left = sorted(known.bodies.keys() - listed - set(map(nfc, edited)))
     here = tuple(path for path in left if os.path.lexists(Path(clone.root) / path))

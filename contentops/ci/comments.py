@@ -1,4 +1,4 @@
-"""Our comments on a pull request: one for each mark, and which plan of which run it shows."""
+"""Our comments on a pull request, one for each marker, and which plan of which run each shows."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _SHOWN = re.compile(
     r"<!-- contentops:shown run=([1-9][0-9]{0,17}) commit=([0-9a-f]{40,64}) plan=(sha256:[0-9a-f]{64}|none) -->"
 )
 _UNTIL_SHOWN = (5.0, 10.0, 15.0, 30.0, 30.0, 30.0)
-"""Seconds between looks for the comment of a plan that is there: its workflow begins when the plan's has ended."""
+"""Seconds between looks for the comment of a plan: its workflow begins when the plan's has ended."""
 
 
 class Shown(NamedTuple):
-    """Which plan a comment shows: the run that made it, its commit, and the checksum of the plan; empty: none."""
+    """Which plan a comment shows: its run, its commit, and its checksum; empty: none."""
 
     run: int = 0
     commit: str = ""
@@ -43,30 +43,29 @@ class Shown(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The hidden second line of that comment; empty where the run or the commit is not known."""
+        """The hidden second line of the comment; empty where the run or the commit is not known."""
         about = f"run={self.run} commit={self.commit} plan={self.checksum or 'none'}"
         return f"<!-- contentops:shown {about} -->" if self.run and self.commit else ""
 
 
 def shown_in(body: str) -> Shown:
-    """What the second line of a comment of ours says."""
-    found = _SHOWN.fullmatch([*body.splitlines()[:2], "", ""][1])
-    return Shown(int(found[1]), found[2], found[3].replace("none", "")) if found else Shown()
+    """Return which plan the second line of a comment of ours names."""
+    match = _SHOWN.fullmatch([*body.splitlines()[:2], "", ""][1])
+    return Shown(int(match[1]), match[2], match[3].replace("none", "")) if match else Shown()
 
 
 def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead: str = "") -> Posted:
-    """Puts `body`, which starts with `marker`, into our comment on a pull request, or makes one.
+    """Write `body`, which starts with `marker`, into our comment on a pull request, or make one.
 
-    Where there is none, one of ours that starts with the line `instead` becomes it. A comment that someone else started
-    with the same marker is left alone, and so is one that shows the plan of a newer run. Where it is not known whether
-    a comment arrived, the list is looked at again before another is sent. Raises GitHubError.
+    Where there is none, one of ours that starts with the line `instead` is used. Comments of others, and one that shows
+    the plan of a newer run, stay as they are. After a lost answer the list is read again. Raises GitHubError.
     """
     author = myself(github)
     run = shown_in(body).run
 
     def put() -> Posted:
-        found = dict(_ours(github, number, author))
-        mine = found.get(marker) or found.get(instead)
+        ours = dict(_ours(github, number, author))
+        mine = ours.get(marker) or ours.get(instead)
         if mine is None:
             return Posted(page_of(github.call("POST", f"issues/{number}/comments", {"body": body})), new=True)
         if mine.get("body") == body or _run_of(mine) > run > 0:
@@ -104,12 +103,12 @@ def _run_of(comment: Mapping[str, Any]) -> int:
 
 
 def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
-    """The first lines of our comments on a pull request that begin with `lead`. Raises GitHubError."""
+    """Return the first lines of our comments on a pull request that begin with `lead`. Raises GitHubError."""
     return [first for first, _ in _ours(github, number, myself(github)) if first.startswith(lead)]
 
 
 def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Our comments on a pull request, each with its first line; newest first, so that the oldest of a line is last."""
+    """Yield our comments on a pull request with their first lines, newest first: the oldest of a line is last."""
     for comment in reversed(list(github.listed(f"issues/{number}/comments?sort=created"))):
         first = first_line(comment)
         if is_by(comment, author) and first and as_number(comment.get("id")):
@@ -117,11 +116,11 @@ def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mappi
 
 
 def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tuple[Shown, int]:
-    """The plan of its last commit that our comment on a pull request shows, if its artifact is kept; else an empty one.
+    """Return the plan of its last commit that our comment shows, if its artifact is kept (else an empty one).
 
-    And the newest run that keeps such an artifact, shown or not; 0 where there is none. Any workflow can upload an
-    artifact of this name: what counts is what was shown. Where no comment is there yet, it is waited for a while.
-    `lead`: how our comments begin. Raises GitHubError.
+    And the newest run that keeps such an artifact, shown or not; 0: none. Any workflow can upload an artifact of this
+    name, so only what was shown counts. A missing comment is waited for. `lead`: how our comments begin.
+    Raises GitHubError.
     """
     commit = head_of(github.call("GET", f"pulls/{number}"))
     kept = _runs_with(github, commit, artifact) if commit else []
@@ -137,16 +136,16 @@ def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tupl
 
 
 def _runs_with(github: GitHub, commit: str, artifact: str) -> list[int]:
-    """The runs on a commit of a pull request that keep an artifact of this name; one that has expired is none."""
+    """Return the runs on a commit of a pull request that keep an artifact of this name which has not expired."""
     query = f"event=pull_request&head_sha={quote(commit, safe='')}&per_page={PAGE}"
     runs = as_maps(as_map(github.call("GET", f"actions/runs?{query}")).get("workflow_runs"))
     # Whatever the answer holds, it is about this commit and this event.
     ours = (run for run in runs if run.get("head_sha") == commit and run.get("event") == "pull_request")
     name = quote(artifact, safe="")
-    found = []
+    keeping = []
     for run in {as_number(run.get("id")) for run in ours} - {0}:
         path = f"actions/runs/{run}/artifacts?name={name}&per_page={PAGE}"
         kept = as_maps(as_map(github.call("GET", path)).get("artifacts"))
         if any(one.get("name") == artifact and one.get("expired") is False for one in kept):
-            found.append(run)
-    return found
+            keeping.append(run)
+    return keeping

@@ -1,4 +1,4 @@
-"""What a file was in git: texts of earlier runs that no cache has."""
+"""Reads earlier versions of a file from git: texts that no cache has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from contentops.ci.git import LOOK, PATIENCE, GitFailed, read_blobs, run_git, try_git
+from contentops.ci.git import LOOK, PATIENCE, GitFailed, is_shallow, read_blobs, run_git, try_git
 from contentops.ci.results import body_of
 from contentops.documents.front_matter import split
 from contentops.errors import UsageError
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
 
 VERSIONS = 50
-"""Commits of a file that are looked at, the newest ones."""
+"""Commits of a file that are read, the newest ones."""
 _AT_ONCE = 8
-"""Files that are read in one go, so that memory holds few of them."""
+"""Files that are read together: few, to save memory."""
 _FILE_LOG = ("--full-history", f"--max-count={VERSIONS}", "--raw", "--no-abbrev", "-z")
 _VERSION = re.compile(rb"commit ([0-9a-f]{40,64})|:\d{6} \d{6} ([0-9a-f]{40,64}) ([0-9a-f]{40,64}) ")
 
@@ -32,9 +32,9 @@ class Version(NamedTuple):
 
 
 def versions(root: str, path: str) -> Iterator[Version]:
-    """What the file at a path was in git, also under earlier names, the newest first; none where git cannot say.
+    """Yield the versions of a file in git, also under earlier names, the newest first; none where git fails.
 
-    Git follows one name at a time: past a rename on one branch it misses what another one had at this very path.
+    Git follows one name at a time: past a rename on one branch it misses what another branch had at this path.
     """
     known: set[str] = set()
     with contextlib.suppress(GitFailed):
@@ -48,7 +48,7 @@ def versions(root: str, path: str) -> Iterator[Version]:
 
 
 def _logged(root: str, path: str, *names: str) -> dict[str, str]:
-    """The blobs of a path, each with the newest commit that has it."""
+    """Return the blobs of a path, each with the newest commit that has it."""
     command = ("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %H", *names, *_FILE_LOG)
     contents: dict[str, str] = {}
     commit = ""
@@ -61,17 +61,17 @@ def _logged(root: str, path: str, *names: str) -> dict[str, str]:
 
 
 def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
-    """The texts that the file at a path has had in git, without front matter, the newest first; only readable ones."""
+    """Yield the readable bodies that a file has had in git, the newest first."""
     for version in versions(root, path):
         if digest := body_of(version.data):
             yield digest, split(version.data.decode()).body
 
 
 def no_history(root: str) -> str:
-    """Why this clone may lack texts, and what brings them; empty where it has the whole history."""
+    """Return why this clone may lack texts, and what to do; empty where it has the whole history."""
     try:
-        shallow = run_git(root, "rev-parse", "--is-shallow-repository").strip() == "true"
+        run_git(root, "rev-parse", "--git-dir")
     except (UsageError, GitFailed):
         return "the project lies in no git repository, which would hold earlier texts"
     cut = "this clone is shallow, so git lacks earlier texts; `git fetch --unshallow` brings them"
-    return f"{cut}, in CI `fetch-depth: 0` of actions/checkout" if shallow else ""
+    return f"{cut}, in CI `fetch-depth: 0` of actions/checkout" if is_shallow(root) else ""

@@ -1,7 +1,6 @@
-"""GitHub's REST API, as much of it as is needed: comments, pull requests, and which run keeps a plan.
+"""The calls of GitHub's REST API that we need: comments, pull requests, and which run keeps a plan.
 
-The token goes to the server it is meant for alone: an answer that points to another one is an error. Every answer is
-read with a limit, and may be anything.
+The token is sent to its own server alone: a redirect to another one is an error. Answers are not trusted.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ _MOVED = frozenset({301, 302, 307, 308})
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
 _ROOM = 300
 _SECONDARY_WAIT = 60.0
-"""Seconds that GitHub asks for where a limit of its own names none."""
+"""Seconds that GitHub asks for where an answer names none."""
 PAGE = 100
 """Entries of one page of a list."""
 _PAGES = 50
-"""Pages of a list that are looked through: 5,000 comments."""
+"""Pages of a list that are read: 5,000 comments."""
 _UNSURE = 3
 _BOT = "[bot]"
 """How the names of apps end."""
@@ -63,7 +62,7 @@ class GitHubError(ContentopsError):
         self.again = again
         """Seconds after which the same call may succeed; None: it will not."""
         self.gone = gone
-        """Whether what it was to change is not there any more."""
+        """Whether what it was to change does not exist any more."""
 
 
 class _Reply(NamedTuple):
@@ -82,10 +81,10 @@ class GitHub(Struct, frozen=True, kw_only=True):
     pause: Callable[[float], None]
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The JSON that answers `method` on `path` (below the repository, or below the API with a leading `/`).
+        """Return the JSON that answers `method` on `path` (below the repository, or below the API with a leading `/`).
 
-        Looks are tried again for a while; a call that changes something only where it surely did nothing (429, and
-        403 for too many requests). Raises GitHubError.
+        Reads are tried again; a change only where it certainly did nothing (429, and 403 for too many requests).
+        Raises GitHubError.
         """
         address = f"{self.api}{path}" if path.startswith("/") else f"{self.api}/repos/{self.repository}/{path}"
         for attempt in range(1, TRIES + 1):
@@ -164,7 +163,7 @@ class GitHub(Struct, frozen=True, kw_only=True):
 
 
 def connect(environ: Mapping[str, str], *, pause: Callable[[float], None], repository: str = "") -> GitHub:
-    """The API that a job on a runner is to use. Raises UsageError where token, repository or address are missing."""
+    """Return the API for a job on a runner. Raises UsageError where token, repository or address are missing."""
     token = token_of(environ)
     if not token or not (token.isascii() and token.isprintable()) or " " in token:
         hint = "in a workflow: `env: {GITHUB_TOKEN: ${{ github.token }}}`"
@@ -204,7 +203,7 @@ def _hint(status: int, limit: float | None) -> str:
 
 
 def _limit(reply: _Reply, message: str) -> float | None:
-    """Seconds until a limit of requests lets the same call through; None where no limit was met."""
+    """Return the seconds until a limit of requests allows the same call; None where no limit was reached."""
     if reply.status not in {403, 429}:
         return None
     wait = reply.headers.get("retry-after", "")
@@ -218,7 +217,7 @@ def _limit(reply: _Reply, message: str) -> float | None:
 
 
 def _until(headers: Mapping[str, str]) -> float:
-    """Seconds from the answer to the start of the next window, both by the server's clock."""
+    """Return the seconds from the answer to the next window, both by the server's clock."""
     try:
         start = parsedate_to_datetime(headers.get("date", "")).timestamp()
         return max(1.0, float(headers.get("x-ratelimit-reset", "")) - start)
@@ -235,7 +234,7 @@ def _origin(address: str) -> tuple[str, str, int | None]:
 
 
 def _joined(address: str, location: str) -> str:
-    """Where a redirect leads; empty where that is no address."""
+    """Return the target of a redirect; empty where that is no address."""
     try:
         return urljoin(address, location)
     except ValueError:
@@ -251,32 +250,29 @@ def _shown(address: str) -> str:
 
 
 class Posted(NamedTuple):
-    """What became of a comment or a pull request: its page, and whether it is new."""
+    """A comment or a pull request: its page, and whether it is new."""
 
     address: str
     new: bool
 
 
 def pull_request(github: GitHub, origin: PlanOrigin) -> int:
-    """The number of the open pull request a plan belongs to; 0 where it is closed, or its branch has moved on."""
+    """Return the number of the open pull request of a plan; 0 where it is closed, or its branch has moved on."""
     if origin.number:
-        found = github.call("GET", f"pulls/{origin.number}")
-        return origin.number if not origin.commit or head_of(found) == origin.commit else 0
+        pull = github.call("GET", f"pulls/{origin.number}")
+        return origin.number if not origin.commit or head_of(pull) == origin.commit else 0
     head = quote(f"{origin.owner}:{origin.branch}", safe="")
     pulls = github.listed(f"pulls?state=open&head={head}")
     return next((as_number(pull.get("number")) for pull in pulls if head_of(pull) == origin.commit), 0)
 
 
 def head_of(pull: Any) -> str:
-    """The last commit of a pull request; empty where its branch is gone."""
+    """Return the last commit of a pull request; empty where its branch is deleted."""
     return as_text(as_map(as_map(pull).get("head")).get("sha"))
 
 
 def until_sure(github: GitHub, put: Callable[[], T]) -> T:
-    """What `put` returns, which looks what is there and changes that: again, where its answer was lost.
-
-    And where what it was to change is gone between look and change. Raises GitHubError.
-    """
+    """Return what `put` returns, which reads and then changes; run again after a lost answer or another's deletion."""
     for attempt in range(1, _UNSURE + 1):
         try:
             return put()
@@ -288,13 +284,13 @@ def until_sure(github: GitHub, put: Callable[[], T]) -> T:
 
 
 def myself(github: GitHub) -> str:
-    """Whose comments are ours; empty: a bot's, and GitHub does not say which."""
+    """Return whose comments are ours; empty: a bot's, and GitHub does not say which."""
     try:
         return as_text(as_map(github.call("GET", "/user")).get("login"))
     except GitHubError as error:
         if error.status not in _MAY_NOT_ASK or error.again is not None:
             raise
-    # The tokens of workflows and of apps are no one's, and are named by the other API alone.
+    # Only GraphQL names the owner of the tokens of workflows and apps.
     try:
         return as_text(as_map(as_map(github.ask("query { viewer { login } }")).get("viewer")).get("login"))
     except GitHubError:
@@ -302,19 +298,19 @@ def myself(github: GitHub) -> str:
 
 
 def is_by(entry: Mapping[str, Any], author: str) -> bool:
-    """Whether a comment or an issue is by `author`, as `myself` gives it."""
+    """Whether a comment or an issue is by `author`, as `myself` returns it."""
     login = as_text(as_map(entry.get("user")).get("login"))
     # No person can have a name with brackets.
     return bool(login) and (login == author if author else login.endswith(_BOT))
 
 
 def first_line(entry: Mapping[str, Any]) -> str:
-    """The first line of a comment or an issue."""
+    """Return the first line of a comment or an issue."""
     return [*as_text(entry.get("body")).splitlines(), ""][0].strip()
 
 
 def open_pull_request(github: GitHub, *, branch: str, base: str, title: str, body: str) -> Posted:
-    """A pull request from `branch` into `base`; the one that is open already, if there is one. Raises GitHubError."""
+    """Open a pull request from `branch` into `base`, or return the one that is open. Raises GitHubError."""
     try:
         made = github.call("POST", "pulls", {"head": branch, "base": base, "title": title, "body": body})
     except GitHubError as error:
@@ -329,12 +325,12 @@ def open_pull_request(github: GitHub, *, branch: str, base: str, title: str, bod
 
 
 def page_of(document: Any) -> str:
-    """The address of a comment, an issue or a pull request; empty where the answer names none."""
+    """Return the page of a comment, an issue or a pull request; empty where the answer names none."""
     return as_text(as_map(document).get("html_url"))
 
 
 def merged_pull(github: GitHub, branch: str, commit: str) -> int:
-    """The number of the pull request whose merge into a branch made a commit; 0 where none did. Raises GitHubError."""
+    """Return the pull request whose merge into a branch made a commit; 0 where none did. Raises GitHubError."""
     for pull in as_maps(github.call("GET", f"commits/{commit}/pulls?per_page={PAGE}")):
         into = as_text(as_map(pull.get("base")).get("ref"))
         if pull.get("merged_at") and pull.get("merge_commit_sha") == commit and into == branch:
@@ -342,6 +338,6 @@ def merged_pull(github: GitHub, branch: str, commit: str) -> int:
     return 0
 
 
-def as_maps(found: Any) -> Iterator[Mapping[str, Any]]:
-    """The maps in a JSON value that should be a list of them."""
-    return (each for each in found if isinstance(each, dict)) if isinstance(found, list) else iter(())
+def as_maps(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the maps in a JSON value that should be a list of them."""
+    return (each for each in value if isinstance(each, dict)) if isinstance(value, list) else iter(())

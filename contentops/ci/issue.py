@@ -13,25 +13,24 @@ if TYPE_CHECKING:
     from contentops.ci.github import GitHub
 
 LABEL = "contentops-drift"
-"""What our issues are found by: a list by label is short, and whole at once."""
+"""The label that our issues are found by."""
 _VALIDATION = 422
 
 
 class Kept(NamedTuple):
-    """What became of the issue: its number and page, and what was done to it, in one word."""
+    """The issue: its number and page, and what was done to it, in one word."""
 
     number: int = 0
     address: str = ""
     done: str = "none"
-    """opened, reopened, updated or closed; unchanged: it stays as it is; none: there is none, and none is needed."""
+    """opened, reopened, updated, closed, unchanged, or none: there is no issue, and none is needed."""
 
 
 def keep_issue(github: GitHub, title: str, body: str, *, wanted: bool, word: str) -> Kept:
-    """Keeps our one issue that has the first line of `body`: open with `body` where it is wanted, else closed with it.
+    """Write `body` into our one issue with its first line, open if it is wanted, else closed with the comment `word`.
 
-    The oldest of ours is the one; a second, of a run beside this one, is closed. An issue of someone else is left
-    alone, whatever its first line. `word` is said below it as it is closed. Where it is not known whether a call
-    arrived, what is there is looked at again before another is sent. Raises GitHubError.
+    The oldest of ours counts; a second one, of a simultaneous run, is closed. Issues of others stay as they are. After
+    a lost answer the list is read again. Raises GitHubError.
     """
     author = myself(github)
     return until_sure(github, lambda: _keep(github, author, title, body, wanted=wanted, word=word))
@@ -45,7 +44,7 @@ def _keep(github: GitHub, author: str, title: str, body: str, *, wanted: bool, w
     if not ours:
         opened = _open(github, title, body)
         made = as_number(opened.get("number"))
-        # A run beside this one may have opened another meanwhile.
+        # A simultaneous run may have opened another.
         ours = {made: opened} | _ours(github, author, mark)
     first, *more = sorted(ours)
     for number in more:
@@ -65,7 +64,7 @@ def _keep(github: GitHub, author: str, title: str, body: str, *, wanted: bool, w
 
 
 def _ours(github: GitHub, author: str, mark: str) -> dict[int, Mapping[str, Any]]:
-    """Our issues of this mark, by number. A list of issues holds pull requests too."""
+    """Return our issues with this first line, by number. GitHub lists pull requests too."""
     listed = github.listed(f"issues?state=all&labels={LABEL}")
     ours = (one for one in listed if is_by(one, author) and first_line(one) == mark and not one.get("pull_request"))
     return {number: one for one in ours if (number := as_number(one.get("number")))}

@@ -1,4 +1,4 @@
-"""Who pays: the accounts of a ledger, told apart by name or by a fingerprint of their key, which is never kept."""
+"""The accounts of a ledger, known by their name or by a fingerprint of their key, which is never stored."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _SAVES = frozenset({"auto", "off"})
 _MOST, _LONGEST = 1_000_000, 30 * 86_400.0
 """The largest limit, and the longest job, that a row may state."""
 _PROVEN = "proven"
-"""How the names of facts begin that say in which place, a dialect and a server, a text was paid for."""
+"""How the names of facts begin that say at which endpoint, a dialect and a server, a text was paid for."""
 _DATABASE = """
 SELECT concat_ws(' ', (SELECT system_identifier FROM pg_control_system()),
   left(pg_walfile_name(pg_current_wal_lsn()), 8), (SELECT oid FROM pg_database WHERE datname = current_database()))"""
-"""Changes when a replica or another database takes the place of this one: PostgreSQL then begins a new timeline."""
+"""Changes when a replica or another database replaces this one: PostgreSQL then begins a new timeline."""
 _NOTICE = """
 WITH other AS (
   UPDATE contentops.fact SET value = to_jsonb(%(mark)s::text), changed_at = now()
@@ -44,10 +44,10 @@ ours AS (
   ON CONFLICT DO NOTHING)
 UPDATE contentops.account SET restored_at = now() WHERE EXISTS (SELECT FROM other)"""
 ASKING = "7 days"
-"""How long all submits ask first once a backup took the ledger's place: longer than a server keeps what was asked."""
+"""How long all submits ask first after the ledger was restored: longer than a server keeps what was asked."""
 
-# An account may have several keys: their fingerprints stand side by side, the first one first. An account that is new
-# and has the key of a known one is the same account under another name: it takes over all of its keys.
+# An account may have several keys: their fingerprints are listed, the first one first. An account that is new and has
+# the key of a known one is the same account under another name: it gets all of its keys.
 _HAS_KEY = "%(mark)s = ANY(string_to_array(a.fingerprint, ' '))"
 _SIGN_IN = f"""
 INSERT INTO contentops.account AS a (id, server, fingerprint, settings, restored_at)
@@ -62,7 +62,7 @@ WHERE a.server = excluded.server
 
 
 class Account(Struct, frozen=True, kw_only=True):
-    """One account of one server, and how it is spoken to."""
+    """One account of one server, and the settings of its API."""
 
     id: str
     fingerprint: str
@@ -70,20 +70,19 @@ class Account(Struct, frozen=True, kw_only=True):
 
 
 def account_of(api: ApiSettings, key: str) -> Account:
-    """The account that a key of a project belongs to: `api.account`, or the server and the key's fingerprint."""
+    """Return the account of a project's key: `api.account`, or the server and the key's fingerprint."""
     mark = fingerprint(key)
     return Account(id=api.account or f"{api.server} {mark}", fingerprint=mark, api=api)
 
 
 def fingerprint(key: str) -> str:
-    """What tells keys apart and gives none away."""
+    """Return a short digest by which keys differ and from which none can be found."""
     return hashlib.sha256(_SALT + key.encode()).hexdigest()[:16]
 
 
 def sign_in(session: LedgerSession, account: Account) -> None:
-    """Make the account known, with its key and the settings that are used now.
+    """Store the account with its key and its present settings; in a restored ledger a new one counts as restored too.
 
-    One that is new to a ledger which was restored may have been in what was lost: it counts as restored then, too.
     Raises as `LedgerSession.run` does, and StateError where it is known as one of another server.
     """
     settings, server = msgspec.json.encode(structs.asdict(account.api)).decode(), account.api.server
@@ -94,13 +93,13 @@ def sign_in(session: LedgerSession, account: Account) -> None:
 
 
 def limit_of(session: LedgerSession, account: Account) -> int:
-    """Requests a minute of an account for whoever only asks: the stricter of what is stated here and in the ledger.
+    """Return the requests a minute of an account for a reader: the stricter of its own settings and the ledger's.
 
-    Nothing is written: a branch that is looked at changes nothing for those who pay. Raises as `sign_in` does.
+    Writes nothing, so that reading a branch changes nothing for runs that pay. Raises as `sign_in` does.
     """
     limits = [account.api.requests_per_minute]
-    found = session.run("SELECT server, settings::text FROM contentops.account WHERE id = %s", (account.id,))
-    for known, text in found:
+    rows = session.run("SELECT server, settings::text FROM contentops.account WHERE id = %s", (account.id,))
+    for known, text in rows:
         _check_server(account, known)
         settings = _settings(text)
         limits += [settings.requests_per_minute] if settings is not None else []
@@ -108,10 +107,7 @@ def limit_of(session: LedgerSession, account: Account) -> int:
 
 
 def limiter_of(session: LedgerSession, account: Account) -> str:
-    """The name of the limiter of an account: its server and its first key, whatever names the account has.
-
-    Raises as `LedgerSession.run` does.
-    """
+    """Return the name of the limiter of an account: its server and its first key, whatever names the account has."""
     rows = session.run(
         f"SELECT fingerprint FROM contentops.account a WHERE id = %(id)s OR (server = %(server)s AND {_HAS_KEY})"
         " ORDER BY id <> %(id)s, id LIMIT 1",
@@ -122,7 +118,7 @@ def limiter_of(session: LedgerSession, account: Account) -> str:
 
 
 def _check_server(account: Account, known: str) -> None:
-    """Raise StateError where an account is known as one of another server: what is queued would be sent there."""
+    """Raise StateError where an account is known as one of another server, to which its queue would be sent."""
     if known != account.api.server:
         raise StateError(
             f"the ledger knows account `{visible(account.id)}` as one of `{visible(known)}`,"
@@ -133,27 +129,24 @@ def _check_server(account: Account, known: str) -> None:
 
 
 def accounts_of(session: LedgerSession, key: str, unusable: Callable[[str], None] | None = None) -> tuple[Account, ...]:
-    """The accounts that a key belongs to; `unusable` is told the id of a row that cannot be used, which is left out.
-
-    Raises as `LedgerSession.run` does.
-    """
+    """Return the accounts of a key; `unusable` is called with the id of a row that cannot be used and is left out."""
     rows = session.run(
         "SELECT id, server, settings::text FROM contentops.account"
         " WHERE %s = ANY(string_to_array(fingerprint, ' ')) ORDER BY id",
         (mark := fingerprint(key),),
     )
-    found: list[Account] = []
+    accounts: list[Account] = []
     for id_, server, text in rows:
         api = _settings(text)
         if api is not None and api.server == server:
-            found.append(Account(id=id_, fingerprint=mark, api=api))
+            accounts.append(Account(id=id_, fingerprint=mark, api=api))
         elif unusable is not None:
             unusable(id_)
-    return tuple(found)
+    return tuple(accounts)
 
 
 def _settings(text: str) -> ApiSettings | None:
-    """How an account's server is spoken to, as a row says; None where that cannot be used."""
+    """Return the settings that a row has of an account; None where they cannot be used."""
     api = read_json(text, ApiSettings)
     return api if api is not None and _is_usable(api) else None
 
@@ -169,13 +162,13 @@ def _is_usable(api: ApiSettings) -> bool:
 
 
 def read_fact(session: LedgerSession, account: str, name: str) -> Mapping[str, Json]:
-    """What all have learned of something about an account's server; empty at first."""
+    """Return a fact about an account's server that any process stored; empty where none did."""
     rows = session.run("SELECT value::text FROM contentops.fact WHERE account = %s AND name = %s", (account, name))
     return read_json(rows[0][0], dict[str, object]) or {} if rows else {}
 
 
 def write_fact(session: LedgerSession, account: str, name: str, value: Mapping[str, Json]) -> None:
-    """Tell it to all."""
+    """Store a fact for all processes."""
     session.run(
         "INSERT INTO contentops.fact AS f (account, name, value) VALUES (%s, %s, %s)"
         " ON CONFLICT (account, name) DO UPDATE SET value = excluded.value, changed_at = now()"
@@ -184,16 +177,13 @@ def write_fact(session: LedgerSession, account: str, name: str, value: Mapping[s
     )
 
 
-def place_fact(server: str, dialect: str) -> str:
-    """The name of the fact that a text was paid for there."""
+def proven_fact(server: str, dialect: str) -> str:
+    """Return the name of the fact that a text was paid for at an endpoint."""
     return f"{_PROVEN} {dialect} {server}"
 
 
 def notice_restore(session: LedgerSession, account: str = "") -> None:
-    """Note for every account that another database took the ledger's place, if no one has said so.
-
-    Where the role may not read what tells, nothing is noticed. Raises as `LedgerSession.run` does.
-    """
+    """Mark every account as restored where another database replaced the ledger's, if the role may read which it is."""
     try:
         mark = session.run(_DATABASE)[0][0]
     except StateError as error:
@@ -204,7 +194,7 @@ def notice_restore(session: LedgerSession, account: str = "") -> None:
 
 
 def history_of(session: LedgerSession, account: str) -> AccountHistory:
-    """What the ledger knows of the submits of an account. Raises as `LedgerSession.run` does."""
+    """Return what the ledger knows of the submits of an account."""
     notice_restore(session, account)
     rows = session.run(
         f"SELECT restored_at > now() - interval '{ASKING}', ARRAY(SELECT name FROM contentops.fact"
@@ -214,6 +204,8 @@ def history_of(session: LedgerSession, account: str) -> AccountHistory:
         (account,),
     )
     restored, names, unclear = rows[0] if rows else (False, [], False)
-    places = (name.split(" ") for name in names)
-    proven = frozenset((place[2], place[1]) for place in places if len(place) == len(("proven", "dialect", "server")))
+    endpoints = (name.split(" ") for name in names)
+    proven = frozenset(
+        (words[2], words[1]) for words in endpoints if len(words) == len(("proven", "dialect", "server"))
+    )
     return AccountHistory(proven=proven, unclear=bool(unclear), restored=bool(restored))

@@ -12,18 +12,18 @@ from contentops.loopback import is_loopback
 
 PORT = "5432"
 _PLAIN = frozenset({"host", "hostaddr", "port", "dbname", "user", "sslmode", "service", "target_session_attrs"})
-"""What an address in a file may say. All else decides how one proves who one is, or names files of a machine."""
+"""What an address in a file may say. Everything else is about authentication, or names files of a machine."""
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 """From the weakest to the strictest."""
 REQUIRED = "scram-sha-256,none"
-"""How a server may ask for a password: never for the words themselves, nor for their MD5."""
+"""How a server may ask for a password: not in clear text and not as MD5."""
 _KNOWS_REQUIRED = 160_000
-"""The first libpq that can insist on it."""
+"""The first libpq that can require it."""
 _UNREADABLE = "postgresql://..."
 
 
 def _parts(url: str) -> dict[str, Any]:
-    """What an address says, by name. Raises psycopg.ProgrammingError for what is no address."""
+    """Return the settings of an address. Raises psycopg.ProgrammingError for what is no address."""
     try:
         return conninfo_to_dict(url)
     except UnicodeError as error:
@@ -32,7 +32,7 @@ def _parts(url: str) -> dict[str, Any]:
 
 
 def beyond_plain(url: str) -> tuple[str, ...]:
-    """The settings of an address that no file of a repository may make."""
+    """Return the settings of an address that a file of a repository may not state."""
     try:
         stated = _parts(url).keys()
     except psycopg.ProgrammingError:
@@ -42,7 +42,7 @@ def beyond_plain(url: str) -> tuple[str, ...]:
 
 
 def with_operators_tls(url: str) -> str:
-    """An address from a file, with the `sslmode` of this machine where the file's is weaker; a file may only tighten.
+    """Return an address from a file with this machine's `sslmode` where the file's is weaker.
 
     This machine's is `PGSSLMODE`, else that of the service in `PGSERVICE`, else libpq's own default.
     """
@@ -58,10 +58,7 @@ def with_operators_tls(url: str) -> str:
 
 
 def remote_servers(url: str) -> tuple[str, ...]:
-    """The servers that an address leads to beyond this machine, as `postgresql://HOST:PORT`.
-
-    Where it names no host, the environment of whoever runs it does, or it is this machine.
-    """
+    """Return the servers of an address beyond this machine, as `postgresql://HOST:PORT`; none if it names no host."""
     try:
         parts = _parts(url)
     except psycopg.ProgrammingError:
@@ -73,7 +70,7 @@ def remote_servers(url: str) -> tuple[str, ...]:
 
 
 def with_safe_password(url: str) -> str:
-    """An address that insists on how a password is asked for; whatever a person states of it counts more.
+    """Return an address that requires a safe way to ask for a password, unless a person states `require_auth`.
 
     Raises psycopg.ProgrammingError for what is no address.
     """
@@ -84,7 +81,7 @@ def with_safe_password(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """An address without its password, as it may be printed."""
+    """Return an address without its password, as it may be printed."""
     try:
         parts = _parts(url)
     except psycopg.ProgrammingError:

@@ -1,4 +1,4 @@
-"""The right to apply one environment of a project, whichever machine asks: it dies with its session."""
+"""The lock under which one process at a time applies an environment of a project; it ends with its session."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 APPLYING = 0x636F7232
 """The class of the advisory locks of applies."""
 
-_HELD = f"""
+_GRANTED = f"""
 SELECT objid::int FROM pg_locks WHERE locktype = 'advisory' AND classid = {APPLYING} AND granted
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 _HOLDER = f"""
@@ -43,16 +43,16 @@ class ApplyHolder(Struct, frozen=True, kw_only=True):
 def applying(
     runner: Runner, owner: EntryOwner, *, page: str = "", wait: Callable[[LockHeld], bool] = lambda _: False
 ) -> Iterator[None]:
-    """The right, for as long as the block runs; `wait` says whether to try again where another one has it.
+    """Hold the lock as long as the block runs; `wait` says whether to try again while another process has it.
 
     Raises LockHeld with who, where and since when.
     """
     session, number = runner.session, _number(owner.lineage, owner.environment)
     whose = (owner.lineage, owner.environment)
     while not session.lock(APPLYING, number):
-        held = _held(session.run(_HOLDER, whose), owner)
-        if not wait(held):
-            raise held
+        error = _lock_held(session.run(_HOLDER, whose), owner)
+        if not wait(error):
+            raise error
     session.run(
         "INSERT INTO contentops.applying (lineage, environment, who, page, since) VALUES (%s, %s, %s, %s, now())"
         " ON CONFLICT (lineage, environment) DO UPDATE SET who = excluded.who, page = excluded.page, since = now()",
@@ -61,25 +61,25 @@ def applying(
     try:
         yield
     finally:
-        # A session that is gone has let go already.
+        # A session that has ended has released it already.
         with contextlib.suppress(StateError):
             session.unlock(APPLYING, number)
 
 
 def who_apply(session: LedgerSession) -> tuple[ApplyHolder, ...]:
-    """Every apply that runs now."""
-    held = {number for (number,) in session.run(_HELD)}
+    """Return every apply that runs now."""
+    granted = {number for (number,) in session.run(_GRANTED)}
     rows = session.run(
         f"SELECT lineage, environment, who, page, {utc('since')} FROM contentops.applying ORDER BY since"
     )
     return tuple(
         ApplyHolder(lineage=lineage, environment=environment, who=who, page=page, since=since)
         for lineage, environment, who, page, since in rows
-        if _number(lineage, environment) in held
+        if _number(lineage, environment) in granted
     )
 
 
-def _held(rows: list[tuple[object, ...]], owner: EntryOwner) -> LockHeld:
+def _lock_held(rows: list[tuple[object, ...]], owner: EntryOwner) -> LockHeld:
     who = ""
     if rows:
         name, page, since = rows[0]

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from contentops.documents.clean import body_digest
-from contentops.ledger.account import place_fact
+from contentops.ledger.account import proven_fact
 from contentops.ledger.runner import ALIVE
 from contentops.ledger.session import taken
 from contentops.model import JobState, OpenEntry, Record, RequestId
@@ -28,12 +28,11 @@ if TYPE_CHECKING:
     from contentops.state.codec import Fact
 
 FENCE = 5.0
-"""Seconds after its record in which a request that pays may still leave: less than a successor waits before it takes
-the server's silence for proof."""
+"""Seconds after its record in which a request that pays may be sent: less than a successor waits for an answer."""
 ASSURED = 1.0
-"""Seconds for which a session that was heard of counts as alive."""
+"""Seconds after an answer in which a session counts as alive."""
 QUEUED = "queued"
-"""The state of a row of which nothing was sent yet; the others are those of open entries."""
+"""The state of a row of which nothing was sent; the other states are those of open entries."""
 
 _COLUMNS = (
     "request_id text, account text, lineage text, environment text, project text, item text, digest text,"
@@ -41,8 +40,8 @@ _COLUMNS = (
 )
 _NAMES = ", ".join(column.split()[0] for column in _COLUMNS.split(","))
 _ROWS = f"FROM jsonb_to_recordset(%(rows)s::jsonb) AS r({_COLUMNS})"
-# No one claims the submit of a retry: only the text tells whether there will be one. What was let go of before this
-# runner began is in no one's way; what was let go of since, another one went on with while this one stood still.
+# No one claims the submit of a retry: only the text tells whether there will be one. A row that was dropped before this
+# runner began may be written again; one that was dropped since was continued by another while this runner stood still.
 _WRITE = f"""
 INSERT INTO contentops.entry AS e ({_NAMES}, who, runner) SELECT r.*, %(who)s, %(runner)s {_ROWS}
 ON CONFLICT (request_id) DO UPDATE SET item = excluded.item, state = excluded.state, line = excluded.line,
@@ -73,8 +72,8 @@ SELECT r.* FROM jsonb_to_recordset(%s::jsonb) AS r(request_id text, account text
   digest text, item text, title text, body text, value text)
 ON CONFLICT (request_id) DO UPDATE SET title = excluded.title, body = excluded.body, value = excluded.value"""
 
-# The row stays for a while, so that a checkout which still has the entry lets go of it as well. One that this runner
-# had and that is no one's by now was let go of by someone who went on with it meanwhile.
+# The row stays for a while, so that a checkout which still has the entry drops it as well. A row that this runner had
+# and that no one has now was continued and released by another runner.
 _DROP = """
 UPDATE contentops.entry SET taken = true, dropped = true, changed_at = now() WHERE request_id = ANY(%(gone)s)
 AND (runner = %(runner)s OR (runner IS NULL AND NOT request_id = ANY(%(ours)s)))"""
@@ -82,8 +81,7 @@ _LOST = """
 SELECT 1 FROM contentops.entry WHERE request_id = ANY(%s) AND runner IS DISTINCT FROM %s AND NOT taken LIMIT 1"""
 _LEAVE = """
 UPDATE contentops.entry e SET runner = NULL, error = r.error
-FROM jsonb_to_recordset(%(rows)s::jsonb) AS r(request_id text, error text)
-WHERE e.request_id = r.request_id AND e.runner = %(runner)s"""
+FROM unnest(%s::text[], %s::text[]) AS r(request_id, error) WHERE e.request_id = r.request_id AND e.runner = %s"""
 
 
 class EntryOwner(Struct, frozen=True, kw_only=True):
@@ -95,24 +93,20 @@ class EntryOwner(Struct, frozen=True, kw_only=True):
     account: str = ""
 
 
-class EntryRow(Struct, frozen=True, kw_only=True):
-    """A row of an open entry as it is written."""
+class EntryRow(EntryOwner, frozen=True, kw_only=True):
+    """A row of an open entry as it is written; by default that of a submit of which only the name is known."""
 
     request_id: str
-    account: str
-    lineage: str
-    environment: str
-    project: str
     item: str
-    digest: str
-    state: str
-    line: str
-    credits: int
-    plan_id: str
+    digest: str = ""
+    state: str = QUEUED
+    line: str = ""
+    credits: int = 0
+    plan_id: str = ""
 
     @staticmethod
     def of(owner: EntryOwner, entry: OpenEntry) -> EntryRow:
-        """The row of an entry."""
+        """Return the row of an entry."""
         return EntryRow(
             **structs.asdict(owner),
             request_id=entry.request_id,
@@ -123,27 +117,6 @@ class EntryRow(Struct, frozen=True, kw_only=True):
             credits=entry.credits,
             plan_id=entry.plan_id,
         )
-
-    @staticmethod
-    def queued(owner: EntryOwner, request_id: RequestId, item: str) -> EntryRow:
-        """The row of a submit that may be queued, by its name alone."""
-        return EntryRow(
-            **structs.asdict(owner),
-            request_id=request_id,
-            item=item,
-            digest="",
-            state=QUEUED,
-            line="",
-            credits=0,
-            plan_id="",
-        )
-
-
-class LeftRow(Struct, frozen=True, kw_only=True):
-    """A row that its runner lets go of; `error`: why no worker can submit it, or empty."""
-
-    request_id: RequestId
-    error: str
 
 
 class TextRow(Struct, frozen=True, kw_only=True):
@@ -161,19 +134,16 @@ class TextRow(Struct, frozen=True, kw_only=True):
 
 
 class Claimed(NamedTuple):
-    """What a run could not take over."""
+    """What a run could not claim."""
 
     lost: Mapping[RequestId, str] = MappingProxyType({})
-    """What a live runner has, or that has gone on since it was read, each with its item."""
+    """What a live runner has, or what changed since it was read, each with its item."""
     recorded: frozenset[RequestId] = frozenset()
-    """Submits that a record in git carries."""
+    """Submits that a record in git has."""
 
 
 class EntryWriter:
-    """What one runner notes of entries and texts; `flush` writes it, in one transaction.
-
-    Every row is asked whether it is still this runner's: WorkTaken where it is not.
-    """
+    """Collects entries and texts of one runner; `flush` writes them in one transaction, if all rows are its own."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -181,31 +151,32 @@ class EntryWriter:
         self._dropped: dict[RequestId, None] = {}
         self._taken: dict[RequestId, None] = {}
         self._texts: dict[str, TextRow] = {}
-        self._left: dict[RequestId, LeftRow] = {}
+        self._left: dict[RequestId, str] = {}
+        """Why no worker can submit it, or empty."""
         self._ours: set[RequestId] = set()
         self._proven: dict[tuple[str, str], bool] = {}
-        """By account and fact, where texts were paid for, and whether the ledger knows."""
+        """Accounts and the names of their facts that texts were paid for, each with whether the ledger knows it."""
         self.flushed = runner.clock()
         """When the last flush began."""
 
     @property
     def ours(self) -> Collection[RequestId]:
-        """What this runner has claimed or written, and has not let go of."""
+        """What this runner has claimed or written, and has not released."""
         return self._ours
 
     def own(self, claimed: Iterable[RequestId]) -> None:
-        """Know what was claimed."""
+        """Remember what was claimed."""
         self._ours.update(claimed)
 
     def note(self, owner: EntryOwner, facts: Sequence[Fact]) -> None:
-        """Take in facts of a state, as far as they concern what was paid for."""
+        """Collect the facts of a state that are about what was paid for."""
         for fact in facts:
             match fact:
                 case OpenEntry():
                     self._entries[fact.request_id] = EntryRow.of(owner, fact)
                     self._dropped.pop(fact.request_id, None)
                     if fact.state is JobState.PAID and owner.account:
-                        self._proven.setdefault((owner.account, place_fact(fact.server, fact.dialect)), False)
+                        self._proven.setdefault((owner.account, proven_fact(fact.server, fact.dialect)), False)
                 case Drop(request_id):
                     self._dropped[request_id] = None
                 case Record(request_id=request_id) if request_id:
@@ -214,10 +185,9 @@ class EntryWriter:
                     pass
 
     def keep_text(self, owner: EntryOwner, server: str, digest: Digest, text: StoredText) -> None:
-        """Take in a paid text."""
+        """Collect a paid text; one that names no submit has no row."""
         if not text.request_id:
             return
-        value = msgspec.json.encode(text).decode()
         self._texts[text.request_id] = TextRow(
             request_id=text.request_id,
             account=owner.account,
@@ -227,21 +197,20 @@ class EntryWriter:
             item=text.item,
             title=text.title,
             body=body_digest(text.body),
-            value=value,
+            value=msgspec.json.encode(text).decode(),
         )
 
-    def unsend(self, owner: EntryOwner, entry: OpenEntry) -> None:
-        """Take in that a submit from the queue never arrived: it is queued as before."""
-        row = EntryRow.of(owner, entry)
+    def requeue(self, owner: EntryOwner, entry: OpenEntry) -> None:
+        """Queue a submit again that never arrived."""
         self._dropped.pop(entry.request_id, None)
-        self._entries[entry.request_id] = structs.replace(row, state=QUEUED, line="")
+        self._entries[entry.request_id] = structs.replace(EntryRow.of(owner, entry), state=QUEUED, line="")
 
     def leave(self, request_id: RequestId, error: str = "") -> None:
-        """Let others work on it; `error` says why no worker can, or is empty."""
-        self._left[request_id] = LeftRow(request_id=request_id, error=error)
+        """Release a submit; `error` says why no worker can submit it, or is empty."""
+        self._left[request_id] = error
 
     def flush(self) -> None:
-        """Make everything noted durable; with nothing noted, find out from time to time that the session lives.
+        """Make everything durable; where nothing was noted, check from time to time that the session lives.
 
         Raises WorkTaken, LedgerAway, StateError; what was noted is kept for the next flush then.
         """
@@ -259,7 +228,7 @@ class EntryWriter:
         self._proven = dict.fromkeys(self._proven, True)
 
     def fence(self) -> Callable[[], bool]:
-        """What tells directly before bytes leave whether what was flushed last may still do so."""
+        """Return what says directly before bytes are sent whether what was flushed last may still be sent."""
         flushed = self.flushed
         return lambda: self._runner.clock() - flushed <= FENCE
 
@@ -276,13 +245,13 @@ class EntryWriter:
             cursor.execute(_LOST, (gone, self._runner.number))
             if cursor.fetchone() is not None:
                 raise taken()
-        for place in [place for place, known in self._proven.items() if not known]:
+        for fact in [fact for fact, known in self._proven.items() if not known]:
             cursor.execute(
                 "INSERT INTO contentops.fact (account, name, value) VALUES (%s, %s, 'true') ON CONFLICT DO NOTHING",
-                place,
+                fact,
             )
         if self._left:
-            cursor.execute(_LEAVE, {"rows": _json(self._left.values()), "runner": self._runner.number})
+            cursor.execute(_LEAVE, (list(self._left), list(self._left.values()), self._runner.number))
         if self._taken:
             cursor.execute(
                 "UPDATE contentops.entry SET taken = true, changed_at = now() WHERE request_id = ANY(%s) AND NOT taken",
@@ -291,9 +260,10 @@ class EntryWriter:
 
 
 def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]) -> Claimed:
-    """Take over what a run works on: open `entries`, and `submits` (their items) that may be queued."""
+    """Claim what a run works on: open `entries`, and `submits` (their items) that may be queued."""
     known = {entry.request_id: EntryRow.of(owner, entry) for entry in entries}
-    queued = {id_: EntryRow.queued(owner, id_, item) for id_, item in submits.items() if id_ not in known}
+    asdict = structs.asdict(owner)
+    queued = {id_: EntryRow(**asdict, request_id=id_, item=item) for id_, item in submits.items() if id_ not in known}
     rows = {**known, **queued}
     if not rows:
         return Claimed()
@@ -303,19 +273,19 @@ def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submi
         cursor.execute(_CLAIM, values)
         claimed = {row[0] for row in cursor.fetchall()}
         cursor.execute(_CLAIMED, (list(rows),))
-        found = cursor.fetchall()
-        # What came in here while no one could be told is told now.
+        stored = cursor.fetchall()
+        # What this checkout learned while the ledger was away is written now.
         ahead = [
             rows[id_]
-            for id_, _, line, taken in found
+            for id_, _, line, taken in stored
             if id_ in claimed and id_ in known and not taken and line and is_further(rows[id_].line, line)
         ]
         if ahead:
             cursor.execute(_WRITE, {**values, "rows": _json(ahead)})
-        recorded = frozenset(id_ for id_, _, _, taken in found if taken and id_ in queued)
+        recorded = frozenset(id_ for id_, _, _, taken in stored if taken and id_ in queued)
         lost = {
             id_: item
-            for id_, item, line, _ in found
+            for id_, item, line, _ in stored
             if id_ not in recorded and (id_ not in claimed or is_further(line, rows[id_].line))
         }
         return Claimed(lost, recorded)
@@ -324,10 +294,7 @@ def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submi
 
 
 def release(runner: Runner, account: str = "") -> None:
-    """Let others work on what is still open, of one account or of all.
-
-    A lost submit stays with the runner that did not find it, until that one is dead.
-    """
+    """Release what is open, of one account or of all; an unknown submit stays with its runner until that is dead."""
     runner.session.run(
         "UPDATE contentops.entry SET runner = NULL"
         " WHERE runner = %s AND %s IN ('', account) AND NOT taken AND state <> 'unknown'",
@@ -336,20 +303,20 @@ def release(runner: Runner, account: str = "") -> None:
 
 
 def entry_in(line: str) -> OpenEntry | None:
-    """The entry of a line of the ledger; None for a line that cannot be used."""
+    """Return the entry of a line of the ledger; None for a line that cannot be used."""
     try:
-        found = parse_line(line)
+        entry = parse_line(line)
     except ValueError:
         return None
-    return found if isinstance(found, OpenEntry) else None
+    return entry if isinstance(entry, OpenEntry) else None
 
 
 def is_further(line: str, known: str) -> bool:
-    """Whether a line of the ledger knows more of its submit than a known one."""
-    there, here = entry_in(line), entry_in(known)
-    if there is None:
+    """Whether a line of the ledger knows more of its submit than a known line."""
+    entry, other = entry_in(line), entry_in(known)
+    if entry is None:
         return False
-    return here is None or (there.state is not here.state and furthest((here, there)) is there)
+    return other is None or (entry.state is not other.state and furthest((other, entry)) is entry)
 
 
 def _json(rows: Iterable[Struct]) -> str:

@@ -1,4 +1,4 @@
-"""A look at a ledger that changes nothing: what it runs on, what the role may do, who works."""
+"""Examines a ledger without changing it: its server, the rights of the role, who works."""
 
 from __future__ import annotations
 
@@ -26,32 +26,31 @@ SELECT rolname, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassr
   current_setting('default_transaction_read_only') = 'on'
 FROM pg_roles r WHERE rolname = current_user"""
 BLIND = {Privilege("USAGE", "SCHEMA contentops"), Privilege("SELECT", "contentops.version")}
-"""What shows a role which version the tables have."""
+"""The rights that a role needs to read the version of the tables."""
 _ATTRIBUTES = ("SUPERUSER", "CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS")
 
 
 class Examination(Struct, frozen=True, kw_only=True):
-    """What was found of a ledger."""
+    """What `doctor` reports of a ledger."""
 
     server: str
     """The version of PostgreSQL."""
     version: int | None
-    """Of the tables; 0: there are none; None: the role may not see it."""
+    """Of the tables; 0: there are none; None: the role may not read it."""
     newest: int
-    """The version that this program uses."""
+    """The version of the tables that this program uses."""
     role: str
     attributes: tuple[str, ...]
     """What the role may do beyond the database, as SQL calls it."""
     schemas: tuple[str, ...]
     """Other schemas of the database that the role owns."""
     may_create: bool
-    """Whether it may make the tables."""
     lacks: tuple[Privilege, ...]
-    """What a run needs and the role has not."""
+    """What a run needs and the role does not have."""
     standby: bool
     read_only: bool
     clock: float
-    """Seconds by which the database's clock is ahead of this machine's; 0 where that is no longer than asking took."""
+    """Seconds by which the database's clock is ahead of this machine's; 0 where that is less than asking took."""
     pooled: bool
     ends_silent: bool
     """Whether PostgreSQL ends a session that says nothing."""
@@ -60,10 +59,7 @@ class Examination(Struct, frozen=True, kw_only=True):
 
 
 def examine(url: str, wall: Callable[[], float]) -> Examination:
-    """Look at a ledger, by a clock in seconds since 1970.
-
-    Raises LedgerAway, StateError where sessions are not kept or the server is too old.
-    """
+    """Examine a ledger; `wall` is a clock in seconds since 1970. Raises as `LedgerSession` does."""
     with LedgerSession(url, name="contentops doctor", patience=0) as session:
         role = session.run(_ROLE)[0]
         lacks = session.transaction(missing)
@@ -94,7 +90,7 @@ def examine(url: str, wall: Callable[[], float]) -> Examination:
 
 def _ahead(session: LedgerSession, wall: Callable[[], float]) -> float:
     before = wall()
-    there = float(session.run("SELECT extract(epoch FROM clock_timestamp())::float8")[0][0])
+    clock = float(session.run("SELECT extract(epoch FROM clock_timestamp())::float8")[0][0])
     after = wall()
-    off = there - (before + after) / 2
+    off = clock - (before + after) / 2
     return 0.0 if abs(off) <= (after - before) / 2 else off

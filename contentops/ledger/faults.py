@@ -1,4 +1,4 @@
-"""What an error of PostgreSQL means for whoever works over a ledger, by its SQLSTATE: waited for, or said at once."""
+"""What to do about an error of PostgreSQL, by its SQLSTATE: wait, or report it at once."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Fault(Struct, frozen=True):
     """What to do about an error of PostgreSQL."""
 
     passes: bool
-    """Whether it may be over in a moment, so that it is waited for."""
+    """Whether to wait: it may be over in a moment."""
     hint: str = ""
-    """What a person can do about it; empty: nothing more than the words of PostgreSQL say."""
+    """What a person can do about it; empty: the message of PostgreSQL says enough."""
     elsewhere: bool = False
-    """Whether a new connection may lead to a server without it."""
+    """Whether a new connection may reach a server without it."""
 
 
 _WHO = (
@@ -55,7 +55,7 @@ _FAULTS: Mapping[str, Fault] = {
     "58": Fault(passes=True, hint="PostgreSQL cannot read or write its files: its log says more"),
     "TLS": Fault(passes=False, hint="`sslmode` and `sslrootcert` of the address say how the server is recognised"),
 }
-"""By the beginning of a SQLSTATE; the longest one counts. What is not in here is said at once."""
+"""By the beginning of a SQLSTATE; the longest one counts. Any other is reported at once."""
 _UNKNOWN = Fault(passes=False)
 _AWAY = Fault(passes=True, hint="see that the address is right and that PostgreSQL runs there")
 
@@ -70,21 +70,20 @@ _WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("TLS", r"does not support SSL|certificate verify failed|root certificate file|server certificate for"),
     )
 )
-"""libpq hands over no SQLSTATE of a connection that did not come about: only words, which are English by default. In
-another language such an error counts as away."""
+"""libpq reports a failed connection in words alone, in English by default; other languages count as away."""
 _EACH = re.compile(r"(?=connection to server at )")
 
 
 def fault_of(error: psycopg.Error) -> Fault:
-    """What an error means."""
+    """Return what to do about an error."""
     return _fault(error.sqlstate) if error.sqlstate else _unconnected(str(error))
 
 
 def _unconnected(words: str) -> Fault:
-    """What the words of a connection mean that did not come about, or broke: at several servers, what may pass."""
+    """Return what to do about the words of a connection that failed or broke: of several servers, one may come back."""
     tried = [part for part in _EACH.split(words) if part.startswith("connection to")] or [words]
-    found = [next((_fault(state) for state, known in _WORDS if known.search(part)), _AWAY) for part in tried]
-    return next((fault for fault in found if fault.passes), found[0])
+    faults = [next((_fault(state) for state, known in _WORDS if known.search(part)), _AWAY) for part in tried]
+    return next((fault for fault in faults if fault.passes), faults[0])
 
 
 def _fault(state: str) -> Fault:

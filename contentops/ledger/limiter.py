@@ -1,7 +1,7 @@
-"""One limiter for all processes of an account: its knowledge is a row, its rules are those of any limiter.
+"""One limiter for all processes of an account: a row keeps its state, and its rules are those of `Limiter`.
 
-Every decision is one transaction that holds the row, by the clock of the database. It is on disk before anything
-leaves, so that a crash of the database forgets no request: others could not know of it.
+Every decision is one transaction that locks the row, by the clock of the database. It is on disk before a request is
+sent, so that a crash of the database forgets no request.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SLOW = 0.02
-"""Seconds between the stamp of a request and its leaving, from which on it is stamped again."""
+"""Seconds between the stamp of a request and its sending after which it is stamped again."""
 SPREAD = 0.5
-"""Seconds by which the requests of several processes arrive later than they were stamped, some more than others."""
+"""Seconds by which requests of several processes may arrive later than they were stamped."""
 MOST = 100_000
-"""Requests of the last minute that a row tells of, at most."""
+"""Requests of the last minute that a row may list."""
 ASK_AGAIN = 0.05
-"""Seconds until a turn that was left to someone else is asked for again."""
+"""Seconds until a turn that was left to another process is asked for again."""
 HELD = 86_400.0
-"""Seconds for which a row may hold everyone back, at most."""
+"""Seconds for which a row may stop everyone."""
 CLOCK = "extract(epoch FROM clock_timestamp())::float8"
 """SQL: seconds since 1970, by the clock of the database."""
 _MAKE = "INSERT INTO contentops.limiter (account) VALUES (%s) ON CONFLICT DO NOTHING"
 
 
 class LimiterRow(Struct, kw_only=True, omit_defaults=True):
-    """What a row says: a `LimiterState`, whose sends are counted by milliseconds, since many go out at once."""
+    """The JSON of a row: a `LimiterState`, whose sends are counted by milliseconds, since many are sent at once."""
 
     log: list[int] = field(default_factory=list)
-    """By turns: milliseconds since the moment before (at first since 1970), and how many went out then."""
+    """Alternating: milliseconds since the moment before (the first since 1970), and how many were sent then."""
     sent: list[float] = field(default_factory=list)
-    """When each one went out, as earlier versions wrote it."""
+    """The time of each send, as earlier versions wrote it."""
     allowed: float | None = None
     open_at: float = 0.0
     shrunk_at: float = -1e18
@@ -55,7 +55,7 @@ class LimiterRow(Struct, kw_only=True, omit_defaults=True):
 
     @staticmethod
     def of(state: LimiterState) -> LimiterRow:
-        """The row of a state whose times are whole milliseconds."""
+        """Return the row of a state whose times are whole milliseconds."""
         log: list[int] = []
         before = 0
         for moment, group in itertools.groupby(round(each * 1000) for each in state.sent):
@@ -71,7 +71,7 @@ class LimiterRow(Struct, kw_only=True, omit_defaults=True):
         )
 
     def times(self) -> Iterator[float]:
-        """When each one went out."""
+        """Yield the time of each send."""
         yield from self.sent
         moments = itertools.accumulate(self.log[::2])
         for moment, count in zip(moments, self.log[1::2], strict=False):
@@ -90,7 +90,7 @@ class SharedLimiter:
         self._taken = 0.0
         """When our last sends were counted, by the clock of the row."""
         self._read = f"SELECT state::text, {clock} FROM contentops.limiter WHERE account = %s"
-        # A row that others hold is waited for: the time is read once it is ours.
+        # The time is read once the row is locked.
         self._hold = (
             "WITH held AS MATERIALIZED (SELECT state FROM contentops.limiter WHERE account = %s FOR UPDATE)"
             f" SELECT state::text, {clock} FROM held"
@@ -98,11 +98,11 @@ class SharedLimiter:
         session.run(_MAKE, (account,))
 
     def ready_at(self, now: float) -> float:
-        """When a further send may go out, as far as is known: others may have sent since, which `take` sees."""
+        """Return when another send may be made, as far as is known here; `take` knows what others sent since."""
         return max(self._ready_at, now - WINDOW)
 
     def take(self, most: int, now: float, ranks: Sequence[int] = ()) -> int:
-        """Count as many sends as may go out at once, at most `most`, and return how many."""
+        """Count as many sends as may be made now, at most `most`, and return how many."""
 
         def taken(limiter: Limiter, clock: float) -> tuple[int, float]:
             count = limiter.take_in_turn(ranks, clock) if ranks and self.limit else limiter.take(most, clock)
@@ -115,7 +115,7 @@ class SharedLimiter:
         return count
 
     def leaving(self, count: int, now: float) -> None:
-        """The last sends that were counted go out only now."""
+        """Note that the sends counted last are made only now."""
 
         def late(limiter: Limiter, clock: float) -> float:
             limiter.leaving(count, clock, taken=self._taken)
@@ -125,7 +125,7 @@ class SharedLimiter:
             self._taken = self._change(late)
 
     def sent(self, now: float) -> None:
-        """Count one send that did not wait for its turn."""
+        """Count one send that did not wait for a turn."""
 
         def one(limiter: Limiter, clock: float) -> float:
             limiter.sent(clock)
@@ -136,7 +136,7 @@ class SharedLimiter:
             self._taken = self._change(one)
 
     def throttled(self, now: float, retry_after: float | None) -> None:
-        """A 429 holds everyone back, not only who got it."""
+        """Note a 429, which stops everyone, not only who got it."""
 
         def held(limiter: Limiter, clock: float) -> float:
             limiter.throttled(clock, retry_after)
@@ -145,7 +145,7 @@ class SharedLimiter:
         self._ready_at = now + self._change(held)
 
     def _look(self) -> tuple[Limiter, float]:
-        """The limiter as the row has it now, and the time: where nothing is counted, nothing is written."""
+        """Return the limiter as the row has it now, and the time; nothing is written where there is no limit."""
         rows = self._session.run(self._read, (self._account,))
         return self._of(rows[0]) if rows else (Limiter(self.limit), 0.0)
 
@@ -153,7 +153,7 @@ class SharedLimiter:
         def work(cursor: psycopg.Cursor[Row]) -> T:
             cursor.execute(self._hold.encode(), (self._account,))
             while (row := cursor.fetchone()) is None:
-                # Someone has let go of it meanwhile.
+                # Someone has deleted it meanwhile.
                 cursor.execute(_MAKE, (self._account,))
                 cursor.execute(self._hold.encode(), (self._account,))
             limiter, clock = self._of(row)
@@ -166,13 +166,13 @@ class SharedLimiter:
 
     def _of(self, row: Row) -> tuple[Limiter, float]:
         text, clock = row
-        # What is counted is counted at a whole millisecond, not before it.
+        # Rounded up to a whole millisecond, as the row has it.
         clock = math.ceil(clock * 1000) / 1000
         return Limiter(self.limit, _state(text, clock), spread=SPREAD), clock
 
 
 def reset(session: LedgerSession, account: str) -> bool:
-    """Forget what the limiter of an account knows, which is that of its first key; whether there was anything."""
+    """Delete the limiter of an account, which is that of its first key; whether there was one."""
     rows = session.run(
         "DELETE FROM contentops.limiter WHERE account IN"
         " (SELECT server || ' ' || split_part(fingerprint, ' ', 1) FROM contentops.account WHERE id = %s)"
@@ -183,17 +183,17 @@ def reset(session: LedgerSession, account: str) -> bool:
 
 
 def _state(text: str, clock: float) -> LimiterState:
-    """What the row says; a row that cannot be used counts as empty, and a time that is to come as now."""
-    found = read_json(text, LimiterRow)
-    if found is None:
+    """Return the state of a row; a row that cannot be used counts as empty, and a time in the future as now."""
+    row = read_json(text, LimiterRow)
+    if row is None:
         return LimiterState()
     since = clock - 2 * WINDOW
-    recent = itertools.islice((each for each in found.times() if each > since), MOST)
+    recent = itertools.islice((each for each in row.times() if each > since), MOST)
     return LimiterState(
         sent=sorted(min(each, clock) for each in recent),
-        allowed=found.allowed,
-        open_at=min(found.open_at, clock + HELD),
-        shrunk_at=min(found.shrunk_at, clock),
-        pause=min(max(0.0, found.pause), LONGEST_PAUSE),
-        waiting={rank: min(until, clock + 2 * WINDOW) for rank, until in found.waiting.items()},
+        allowed=row.allowed,
+        open_at=min(row.open_at, clock + HELD),
+        shrunk_at=min(row.shrunk_at, clock),
+        pause=min(max(0.0, row.pause), LONGEST_PAUSE),
+        waiting={rank: min(until, clock + 2 * WINDOW) for rank, until in row.waiting.items()},
     )

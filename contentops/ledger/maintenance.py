@@ -1,16 +1,16 @@
-"""What a ledger lets go of, what is told to it after it was restored, and how it stands.
+"""Deletes what a ledger no longer needs, marks it as restored, and reads its overview.
 
-Nothing that is open is ever touched, and no transaction holds more than a few rows.
+Nothing that is open is deleted, and each transaction locks few rows.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from contentops.ledger.account import notice_restore
-from contentops.ledger.rows import utc
+from contentops.ledger.rows import struct_of, utc
 from contentops.ledger.runner import ALIVE
 
 if TYPE_CHECKING:
@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 
     from contentops.ledger.session import LedgerSession, Row
 
-    Rows = TypeVar("Rows", bound=Struct)
-
 BATCH = 1_000
 """Rows that one transaction removes."""
 
-# Each statement is given the days and the rows of a batch, and asks its condition again of every row.
+# Each statement gets the days and the rows of a batch, and tests its condition again for every row.
 _OLD = "now() - make_interval(days => %(days)s)"
 _DONE = f"(taken OR (cancelled AND state = 'queued')) AND changed_at < {_OLD}"
 _UNNAMED = (
@@ -44,23 +42,21 @@ _GONE = f"account NOT IN (SELECT id FROM contentops.account WHERE NOT ({_UNUSED}
 
 
 class Collected(Struct, frozen=True, kw_only=True):
-    """What a ledger lets go of."""
+    """How many rows `ledger gc` deletes."""
 
     entries: int = 0
-    """Submits that a record in git carries, or that were cancelled before they were sent."""
+    """Submits that a record in git has, or that were cancelled before they were sent."""
     texts: int = 0
     bytes: int = 0
     """Of those texts, as they are stored."""
     runners: int = 0
-    """That are dead, and named by no entry."""
+    """Dead ones that no entry names."""
     accounts: int = 0
-    """That no one worked for."""
     facts: int = 0
-    """Of accounts that are gone."""
 
 
 class AccountRow(Struct, frozen=True, kw_only=True):
-    """An account, and what is open and was spent on it."""
+    """An account, with its open submits and its credits."""
 
     id: str
     server: str
@@ -71,12 +67,12 @@ class AccountRow(Struct, frozen=True, kw_only=True):
     unwritten: int
     failures: int
     oldest: int
-    """Age in seconds of the oldest submit that waits or is in flight."""
+    """Age in seconds of the oldest submit that is queued or in flight."""
     credits: int
 
 
 class RunnerRow(Struct, frozen=True, kw_only=True):
-    """A process that works now."""
+    """A process that is alive."""
 
     number: int
     kind: str
@@ -87,7 +83,7 @@ class RunnerRow(Struct, frozen=True, kw_only=True):
 
 
 class Overview(Struct, frozen=True, kw_only=True):
-    """How a ledger stands. Times are UTC."""
+    """What `ledger status` shows. Times are UTC."""
 
     accounts: tuple[AccountRow, ...]
     runners: tuple[RunnerRow, ...]
@@ -98,7 +94,7 @@ class Overview(Struct, frozen=True, kw_only=True):
 
 
 def superfluous(session: LedgerSession, days: int) -> Collected:
-    """What `collect` would let go of."""
+    """Count what `collect` would delete."""
     counts = {
         "entries": f"SELECT count(*) FROM contentops.entry WHERE {_DONE}",
         "texts": f"SELECT count(*) FROM contentops.text WHERE {_UNNAMED}",
@@ -111,14 +107,18 @@ def superfluous(session: LedgerSession, days: int) -> Collected:
 
 
 def collect(session: LedgerSession, days: int, batch: int = BATCH) -> Collected:
-    """Let go of what was done with `days` ago: taken entries and their texts, dead runners, accounts without use.
+    """Delete what was last used `days` ago: taken entries and their texts, dead runners, unused accounts.
 
-    Raises as `LedgerSession.run` does; what is gone by then is gone, and the next one goes on.
+    Where it raises as `LedgerSession.run` does, a part may be deleted; the next call deletes the rest.
     """
     size = superfluous(session, days).bytes
 
     def remove(table: str, key: str, which: str) -> int:
-        return _remove(session, (table, key), which, days, batch)
+        rows = session.run(f"SELECT DISTINCT {key} FROM contentops.{table} WHERE {which}", {"days": days})
+        statement = f"DELETE FROM contentops.{table} WHERE {key} = ANY(%(keys)s) AND {which} RETURNING 1"
+        keys = [row[0] for row in rows]
+        batches = (keys[start : start + batch] for start in range(0, len(keys), batch))
+        return sum(len(session.run(statement, {"days": days, "keys": some})) for some in batches)
 
     return Collected(
         entries=remove("entry", "request_id", _DONE),
@@ -131,7 +131,7 @@ def collect(session: LedgerSession, days: int, batch: int = BATCH) -> Collected:
 
 
 def restored(session: LedgerSession, *, nothing_lost: bool = False) -> tuple[str, ...]:
-    """Say that the database was put back to an earlier time, or that this has lost nothing; the accounts."""
+    """Mark all accounts as restored from a backup, or as complete after one; return their names."""
     notice_restore(session)
     when = "NULL" if nothing_lost else "now()"
     rows = session.run(f"UPDATE contentops.account SET restored_at = {when} RETURNING id")
@@ -139,27 +139,17 @@ def restored(session: LedgerSession, *, nothing_lost: bool = False) -> tuple[str
 
 
 def overview(session: LedgerSession) -> Overview:
-    """How a ledger stands."""
+    """Return the overview of a ledger."""
     return session.transaction(_overview)
 
 
 def alive(cursor: psycopg.Cursor[Row]) -> tuple[RunnerRow, ...]:
-    """Who works now."""
+    """Return the processes that are alive."""
     cursor.execute(
         f"""
 SELECT number, kind, who, page, {utc("started_at")}, entries FROM contentops.runner_alive ORDER BY number""".encode()
     )
-    return tuple(_row(RunnerRow, row) for row in cursor.fetchall())
-
-
-def _remove(session: LedgerSession, place: tuple[str, str], which: str, days: int, batch: int) -> int:
-    table, key = f"contentops.{place[0]}", place[1]
-    keys = [row[0] for row in session.run(f"SELECT DISTINCT {key} FROM {table} WHERE {which}", {"days": days})]
-    removed = 0
-    for start in range(0, len(keys), batch):
-        values = {"days": days, "keys": keys[start : start + batch]}
-        removed += len(session.run(f"DELETE FROM {table} WHERE {key} = ANY(%(keys)s) AND {which} RETURNING 1", values))
-    return removed
+    return tuple(struct_of(RunnerRow, row) for row in cursor.fetchall())
 
 
 def _overview(cursor: psycopg.Cursor[Row]) -> Overview:
@@ -175,7 +165,7 @@ LEFT JOIN (SELECT account, sum(queued) AS queued, sum(in_flight) AS in_flight, s
 LEFT JOIN (SELECT account, sum(credits) AS credits FROM contentops.spend GROUP BY account) s ON s.account = a.id
 ORDER BY a.id""".encode()
     )
-    accounts = tuple(_row(AccountRow, row) for row in cursor.fetchall())
+    accounts = tuple(struct_of(AccountRow, row) for row in cursor.fetchall())
     runners = alive(cursor)
     cursor.execute("""
 SELECT (SELECT count(*) FROM contentops.entry), (SELECT count(*) FROM contentops.text),
@@ -183,7 +173,3 @@ SELECT (SELECT count(*) FROM contentops.entry), (SELECT count(*) FROM contentops
     WHERE c.relnamespace = 'contentops'::regnamespace AND c.relkind = 'r')""")
     entries, texts, size = cursor.fetchone() or (0, 0, 0)
     return Overview(accounts=accounts, runners=runners, entries=entries, texts=texts, bytes=size)
-
-
-def _row(kind: type[Rows], row: Row) -> Rows:
-    return kind(**dict(zip(kind.__struct_fields__, row, strict=True)))

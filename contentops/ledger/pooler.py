@@ -1,14 +1,11 @@
-"""What stands between a process and PostgreSQL: a pooler that hands sessions around breaks what a ledger rests on.
+"""Finds a pooler that shares sessions among clients, under which a lock would not end with its holder.
 
-A lock that dies with its holder needs a session of its holder's own, from its first statement to its last.
+A server that is not PostgreSQL itself names another process at the start of a session than the one that answers later
+(PgBouncer, Odyssey, PgCat, Supavisor and RDS Proxy do). Whether it keeps sessions is tried: while a second session has
+a transaction open, the first one must be answered by its own process and still know its settings.
 
-What is found out: a server that is not PostgreSQL itself names another process at the start of a session than the one
-that answers later (PgBouncer, Odyssey, PgCat, Supavisor and RDS Proxy do). Whether it keeps sessions is tried: while a
-second session has a transaction open, the first one has to be answered by the same process as before and still know
-what was set, and the second by another. Under transaction or statement pooling it is not.
-
-What is not found out: a pooler that passes the name of the process on and, by chance, hands nothing around meanwhile.
-What only forwards bytes (a load balancer, a tunnel, a TLS proxy) breaks no session and is not looked for.
+Not found: a pooler that passes the name of the process on and, by chance, shares no session meanwhile. What only
+forwards bytes (a load balancer, a tunnel, a TLS proxy) breaks no session.
 """
 
 from __future__ import annotations
@@ -28,15 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PATIENCE = 5.0
-"""Seconds after which a second session that gets no answer counts as refused."""
+"""Seconds after which a second session without an answer counts as refused."""
 SILENT = 1.0
-"""Seconds within which a session that may say nothing for 0.05 s has to be ended."""
+"""Seconds within which a session that may be silent for 0.05 s must be ended."""
 _SET = "SELECT set_config('contentops.probe', %s, false), pg_backend_pid()"
 _KNOWN = "SELECT current_setting('contentops.probe', true), pg_backend_pid()"
 
 
 def keeps_sessions(url: str) -> bool:
-    """Whether each session has a process of its own for as long as it lives. Raises psycopg.OperationalError."""
+    """Whether each session has a process to itself. Raises psycopg.OperationalError."""
     word = uuid.uuid4().hex
     with _connected(url) as one:
         first = one.execute(_SET, (word,)).fetchone()
@@ -47,14 +44,14 @@ def keeps_sessions(url: str) -> bool:
                 second = other.execute("SELECT pg_backend_pid()").fetchone()
                 then = one.execute(_KNOWN).fetchone()
         except psycopg.OperationalError:
-            # Is it away, or does it give no one a second session or a transaction?
+            # Raises where it is away; otherwise it only refuses a second session.
             one.execute(_KNOWN)
             return False
         return then == (word, first[1]) and second != first[1:]
 
 
 def ends_silent_sessions(url: str) -> bool:
-    """Whether a session that says nothing is ended by the other side. Raises psycopg.OperationalError."""
+    """Whether the server ends a silent session. Raises psycopg.OperationalError."""
     with _connected(url) as one:
         one.execute("SELECT set_config('idle_session_timeout', '50ms', false)")
         select.select([one.fileno()], [], [], SILENT)
@@ -78,7 +75,7 @@ def _connected(url: str) -> Iterator[psycopg.Connection[Any]]:
 
 @contextlib.contextmanager
 def _hung_up_on(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Ends a connection that says nothing for too long: a pooler lets those wait for whom it has no room."""
+    """Ends a connection that gets no answer for too long: a full pooler lets clients wait."""
     with socket.socket(fileno=socket.dup(connection.fileno())) as line:
         timer = threading.Timer(PATIENCE, line.shutdown, (socket.SHUT_RDWR,))
         timer.start()

@@ -38,75 +38,77 @@ if TYPE_CHECKING:
 
 
 class ReadLedger:
-    """What can be seen of a project's environment without working on it."""
+    """The ledger of a project's environment for a command that only reads."""
 
     def __init__(
         self, session: LedgerSession, owner: EntryOwner, known: Iterable[OpenEntry] = (), *, but: int = 0
     ) -> None:
-        """`known`: what is open in this checkout; `but`: the runner whose work is one's own. Raises StateError."""
-        here = {entry.request_id: entry for entry in known}
+        """`known`: what is open in this checkout; `but`: the number of one's own runner. Raises StateError."""
+        entries = {entry.request_id: entry for entry in known}
         self._session, self._owner = session, owner
-        self._rows = read_rows(session, owner, here, but=but)
+        self._rows = read_rows(session, owner, entries, but=but)
         self._texts: dict[tuple[str, Digest], TextSummary | None] = {}
-        """The requests that texts were looked for, by server and digest."""
+        """By server and digest of each request that was looked up."""
         self._requests: dict[Digest, tuple[str, Digest]] = {}
-        """Whose text was found, by the digest of its words."""
+        """Server and digest of the request, by the digest of its text."""
         self.held: Mapping[RequestId, HeldEntry] = self._rows.held
-        """What others work on, and what waits in the queue."""
-        self.closed: tuple[RequestId, ...] = tuple(id_ for id_, entry in here.items() if is_dropped(entry, self._rows))
-        """Of what is open here, what was let go of elsewhere."""
+        """What others work on, and what is queued."""
+        self.closed: tuple[RequestId, ...] = tuple(
+            id_ for id_, entry in entries.items() if is_dropped(entry, self._rows)
+        )
+        """Of what is open here, what another checkout dropped."""
 
     def sign_in(self, api: ApiSettings, key: str) -> SharedLimiter:
-        """Work for the account of a key; its limiter."""
+        """Work for the account of a key; return its limiter."""
         account = account_of(api, key)
         limit = self._enter(account)
         self._owner = msgspec.structs.replace(self._owner, account=account.id)
         return SharedLimiter(self._session, limiter_of(self._session, account), limit)
 
     def _enter(self, account: Account) -> int:
-        """Requests a minute of the account; whoever only looks states nothing of it."""
+        """Return the requests a minute of the account; a reader stores nothing."""
         return limit_of(self._session, account)
 
     def history(self) -> AccountHistory:
-        """What is known of the submits of the account that was signed in for."""
+        """Return what is known of the submits of the account."""
         return history_of(self._session, self._owner.account)
 
     def open_entries(self) -> tuple[OpenEntry, ...]:
-        """What was submitted and no record in git carries yet, whoever did it."""
+        """Return what was submitted, by anyone, and has no record in git yet."""
         return self._rows.entries
 
     def look_for_texts(self, server: str, digests: Iterable[Digest]) -> None:
-        """Find out which of these requests have a text: all at once, so that none is asked for by itself."""
+        """Look up which of these requests have a text, all in one statement."""
         wanted = [digest for digest in dict.fromkeys(digests) if (server, digest) not in self._texts]
-        found = read_texts(self._session, self._owner.lineage, server, wanted)
-        self._texts |= {(server, digest): found.get(digest) for digest in wanted}
-        self._requests |= {about.body: (server, digest) for digest, about in found.items()}
+        texts = read_texts(self._session, self._owner.lineage, server, wanted)
+        self._texts |= {(server, digest): texts.get(digest) for digest in wanted}
+        self._requests |= {about.body: (server, digest) for digest, about in texts.items()}
 
     def summary(self, server: str, digest: Digest) -> TextSummary | None:
-        """What is known of the last paid text for a request, whoever paid for it."""
+        """Return the title and the digest of the last paid text for a request, whoever paid for it."""
         self.look_for_texts(server, (digest,))
         return self._texts[server, digest]
 
     def text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
-        """That text; the one of a submit, if it is named."""
+        """Return the last paid text for a request, or that of one submit."""
         if not request_id and self.summary(server, digest) is None:
             return None
         return read_text(self._session, self._owner.lineage, server, digest, request_id)
 
     def body(self, digest: Digest) -> str | None:
-        """The words of a text that was looked for, by their digest; None where the row holds others."""
+        """Return a text that was looked up, by the digest of its body; None where the row has another body."""
         request = self._requests.get(digest)
-        found = self.text(*request) if request is not None else None
-        return found.body if found is not None and body_digest(found.body) == digest else None
+        text = self.text(*request) if request is not None else None
+        return text.body if text is not None and body_digest(text.body) == digest else None
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keeps nothing: whoever only looks pays for nothing."""
+        """Keeps nothing: a reader pays for nothing."""
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
-        """Tells nothing either."""
+        """Keeps nothing: a reader stores nothing."""
 
     def fact(self, name: str) -> Mapping[str, Json]:
-        """What all have learned of something about the account's server; empty at first."""
+        """Return a fact about the account's server that any process stored; empty where none did."""
         return read_fact(self._session, self._owner.account, name)
 
 
@@ -122,14 +124,14 @@ class ProjectLedger(ReadLedger):
         return account.api.requests_per_minute
 
     def claim(self, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]) -> Claimed:
-        """Take over what this run works on."""
+        """Claim what this run works on."""
         known = tuple(entries)
         claimed = claim(self._runner, self._owner, known, submits)
         self._writer.own((*(entry.request_id for entry in known), *submits))
         return claimed
 
     def withdraw(self, requests: Collection[RequestId]) -> frozenset[RequestId]:
-        """Take submits out of the queue; returns those that others have begun to work on."""
+        """Remove submits from the queue; return those that others have begun to work on."""
         return withdraw(self._runner.session, requests)
 
     def move_texts(self, old: str, new: str) -> None:
@@ -140,13 +142,13 @@ class ProjectLedger(ReadLedger):
         )
 
     def close(self) -> None:
-        """Let others work on what is still open."""
+        """Release what is still open."""
         release(self._runner)
 
     # --- for the state of a checkout, and for its cache ----------------------------------------------------
 
     def note(self, facts: Sequence[Fact]) -> None:
-        """Take in facts of the state."""
+        """Collect facts of the state."""
         self._writer.note(self._owner, facts)
 
     def flush(self) -> None:
@@ -154,7 +156,7 @@ class ProjectLedger(ReadLedger):
         self._writer.flush()
 
     def fence(self) -> Callable[[], bool]:
-        """What tells directly before bytes leave whether they still may."""
+        """Return what says directly before bytes are sent whether they still may be."""
         return self._writer.fence()
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
@@ -162,7 +164,7 @@ class ProjectLedger(ReadLedger):
         self._writer.keep_text(self._owner, server, digest, text)
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
-        """Tell it to all, if they can be reached: it is learned again."""
+        """Store a fact for all processes; while the ledger is away it is dropped, to be learned again."""
         if self._owner.account:
             with contextlib.suppress(NotShared):
                 write_fact(self._session, self._owner.account, name, value)

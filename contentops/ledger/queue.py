@@ -1,7 +1,7 @@
-"""What is queued: deposited by an `apply` that does not wait, claimed by workers, listed and cancelled by people.
+"""The queue: `apply --detach` deposits submits, workers claim them, people list and cancel them.
 
-`FOR UPDATE SKIP LOCKED` is the queue. Ranks let projects take turns: those of a deposit begin above those of its own
-project that are queued still, and not below the lowest one that anyone has queued.
+`FOR UPDATE SKIP LOCKED` makes it a queue. Ranks let projects take turns: the ranks of a deposit begin above those that
+its own project has queued, and not below the lowest that anyone has queued.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from contentops.digest import Digest
 from contentops.errors import Refused, plural
 from contentops.ledger.entries import QUEUED, EntryOwner, entry_in
-from contentops.ledger.rows import read_json
+from contentops.ledger.rows import read_json, struct_of
 from contentops.ledger.runner import ALIVE
 from contentops.model import (
     Cancelled,
@@ -59,9 +59,9 @@ ON CONFLICT (request_id) DO UPDATE SET account = excluded.account, work = exclud
 WHERE (e.dropped AND e.state <> 'paid') OR (e.state = 'queued' AND (e.cancelled OR e.error <> ''))
   OR (e.state = 'queued' AND e.account <> excluded.account AND (e.runner IS NULL OR e.runner NOT IN {ALIVE}))
 RETURNING request_id"""
-"""What was paid for is never queued again under its name, also where its text was let go of: the plan is too old.
+"""What was paid for is never queued again under its name, also where its entry was dropped: the plan is too old.
 
-What waits for another account, such as that of a key which was rotated, waits for the account of today from then on.
+What is queued for another account, such as that of a rotated key, is queued for the present account from then on.
 """
 _WITHDRAW = f"""
 WITH gone AS (
@@ -72,15 +72,15 @@ SELECT request_id FROM contentops.entry WHERE request_id = ANY(%(gone)s) AND NOT
 _OPEN = (
     "account = %(account)s AND state IN ('queued', 'submitting', 'running') AND NOT (cancelled OR taken) AND error = ''"
 )
-# Who held what is unknown had not looked for it for the last time.
-_HELD = _OPEN.replace("'running'", "'running', 'unknown'")
-_HOLDER = f"SELECT runner FROM contentops.entry WHERE {_HELD} AND runner {{}} ORDER BY runner LIMIT 1"
+# The runner of an unknown submit may look for it once more.
+_CLAIMED = _OPEN.replace("'running'", "'running', 'unknown'")
+_HOLDER = f"SELECT runner FROM contentops.entry WHERE {_CLAIMED} AND runner {{}} ORDER BY runner LIMIT 1"
 _CLAIM = f"""
 WITH RECURSIVE holder(number) AS (
   ({_HOLDER.format("IS NOT NULL")})
   UNION ALL SELECT ({_HOLDER.format("> holder.number")}) FROM holder WHERE holder.number IS NOT NULL),
 orphan AS (
-  SELECT request_id FROM contentops.entry WHERE {_HELD}
+  SELECT request_id FROM contentops.entry WHERE {_CLAIMED}
     AND runner IN (SELECT number FROM holder WHERE number IS NOT NULL AND number NOT IN {ALIVE})
   LIMIT %(most)s FOR UPDATE SKIP LOCKED),
 free AS (
@@ -91,26 +91,28 @@ UPDATE contentops.entry e SET runner = %(runner)s
 WHERE e.request_id = ANY(ARRAY(SELECT request_id FROM orphan UNION ALL SELECT request_id FROM free))
 RETURNING -e.priority, e.rank, e.request_id, e.lineage, e.environment, e.project, e.item, e.digest, e.state, e.line,
   e.work::text, e.plan_id"""
-"""The holders are found one by one in the index: few runners hold many rows."""
-_UNTOLD = f"""
+"""The holders are read one by one from the index: few runners have many rows."""
+_RELEASE_LOST = f"""
 UPDATE contentops.entry SET runner = NULL
-WHERE {_HELD} AND runner = %(runner)s AND NOT request_id = ANY(%(known)s)"""
+WHERE {_CLAIMED} AND runner = %(runner)s AND NOT request_id = ANY(%(known)s)"""
 
 _DEPTH = """
 SELECT (SELECT count(*) FROM contentops.entry WHERE account = %(account)s AND state = 'queued' AND runner IS NULL
     AND NOT (cancelled OR taken) AND error = ''),
   (SELECT count(*) FROM contentops.entry WHERE request_id = ANY(%(requests)s))"""
-_OTHERS = f"SELECT EXISTS (SELECT FROM contentops.entry WHERE {_HELD} AND runner IS NOT NULL AND runner <> %(runner)s)"
+_OTHERS = (
+    f"SELECT EXISTS (SELECT FROM contentops.entry WHERE {_CLAIMED} AND runner IS NOT NULL AND runner <> %(runner)s)"
+)
 
 CHUNK = 1_000
 """Submits that one statement queues."""
 DEPOSITED = "contentops_deposited"
-"""The channel on which workers hear that something was queued."""
+"""The channel that notifies workers of a deposit."""
 _LOST = frozenset({JobState.SUBMITTING, JobState.UNKNOWN})
 
 
 class QueuedWork(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a worker needs to know of a submit beside what its row says."""
+    """What a worker needs of a submit besides the columns of its row."""
 
     request: Request
     attempt: int
@@ -121,7 +123,7 @@ class QueuedWork(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def usable(self) -> bool:
-        """Whether it can have been deposited."""
+        """Whether a deposit could have written it."""
         return self.attempt > 0 and self.job_timeout > 0 and self.request.mode in CREDITS
 
 
@@ -135,11 +137,11 @@ class Deposited(Struct, frozen=True, kw_only=True):
     credits: int
     plan_id: str
     place: int
-    """Its place among those that are deposited together."""
+    """Its position in its chunk."""
 
 
 class ClaimedSubmit(Struct, frozen=True, kw_only=True):
-    """A submit that this runner has claimed: its row, as far as a worker goes by it."""
+    """A submit that this runner has claimed: what a worker uses of its row."""
 
     owner: EntryOwner
     request_id: RequestId
@@ -147,13 +149,13 @@ class ClaimedSubmit(Struct, frozen=True, kw_only=True):
     digest: Digest
     plan_id: str
     entry: OpenEntry | None
-    """How far it has come; None: nothing was sent yet."""
+    """None: nothing was sent yet."""
     work: QueuedWork | None
-    """What to submit; None: only a checkout may, since an `apply` began it."""
+    """What to submit; None: an `apply` began it, so only a checkout may submit it again."""
 
 
 class UnusableRow(Struct, frozen=True):
-    """A row that says what cannot be."""
+    """A row that contradicts itself."""
 
     request_id: RequestId
 
@@ -161,9 +163,9 @@ class UnusableRow(Struct, frozen=True):
 def deposit(
     runner: Runner, owner: EntryOwner, submits: Iterable[Deposited], *, priority: int = 0
 ) -> frozenset[RequestId]:
-    """Queue submits, and return those that are new: no one asked for them before. A higher priority goes first.
+    """Queue submits in chunks, and return those that were not queued before. A higher priority is submitted first.
 
-    They go in chunks, each whole: where one is missing, the same deposit again adds it.
+    Each chunk is one transaction; after a failure, the same deposit adds those that are missing.
     """
     values = {
         "account": owner.account,
@@ -173,8 +175,8 @@ def deposit(
         "who": runner.who,
         "priority": priority,
     }
-    left, queued = iter(submits), set[RequestId]()
-    while chunk := list(itertools.islice(left, CHUNK)):
+    remaining, queued = iter(submits), set[RequestId]()
+    while chunk := list(itertools.islice(remaining, CHUNK)):
         # The ranks of each chunk begin above those of the one before.
         rows = [structs.replace(one, place=place) for place, one in enumerate(chunk)]
         asked = {**values, "rows": msgspec.json.encode(rows, enc_hook=dict).decode()}
@@ -185,7 +187,7 @@ def deposit(
 
 
 def check_depth(session: LedgerSession, account: str, requests: Collection[RequestId], most: int) -> None:
-    """Raises Refused where more than `most` submits of an account would wait with those of these that are new."""
+    """Raise Refused where an account would have more than `most` submits queued with the new ones of these."""
     waiting, known = session.run(_DEPTH, {"account": account, "requests": list(requests)})[0]
     more = len(requests) - known
     if more and waiting + more > most:
@@ -198,7 +200,7 @@ def check_depth(session: LedgerSession, account: str, requests: Collection[Reque
 
 
 def withdraw(session: LedgerSession, requests: Collection[RequestId]) -> frozenset[RequestId]:
-    """Take submits out of the queue; returns those that others have begun to work on, which stay."""
+    """Remove submits from the queue; return those that others have begun to work on, which stay."""
     rows = session.run(_WITHDRAW, {"gone": list(requests)}) if requests else ()
     return frozenset(RequestId(name) for (name,) in rows)
 
@@ -206,36 +208,35 @@ def withdraw(session: LedgerSession, requests: Collection[RequestId]) -> frozens
 def claim_work(
     runner: Runner, account: str, server: str, most: int, known: Collection[RequestId] = ()
 ) -> tuple[ClaimedSubmit | UnusableRow, ...]:
-    """Claim at most so many submits that no one works on, in the order of their ranks; `known`: what it has already."""
+    """Claim at most `most` free submits in the order of their ranks; `known`: what the runner has already."""
     values = {"account": account, "most": most, "runner": runner.number}
     tries = itertools.count()
 
     def work(cursor: psycopg.Cursor[Row]) -> list[Row]:
         if next(tries):
             # The answer to an earlier try may be lost, and no one works on what it claimed.
-            cursor.execute(_UNTOLD.encode(), {**values, "known": list(known)})
+            cursor.execute(_RELEASE_LOST.encode(), {**values, "known": list(known)})
         cursor.execute(_CLAIM.encode(), values)
         return cursor.fetchall()
 
     rows = runner.session.transaction(work)
     names = ("request_id", "lineage", "environment", "project", "item", "digest", "state", "line", "work", "plan_id")
-    found = (
-        dict(zip(names, row[2:], strict=True)) for row in sorted(rows, key=lambda row: cast("tuple[int, int]", row[:2]))
-    )
-    return tuple(_claimed(row, account, server) for row in found)
+    in_order = sorted(rows, key=lambda row: cast("tuple[int, int]", row[:2]))
+    return tuple(_claimed(dict(zip(names, row[2:], strict=True)), account, server) for row in in_order)
 
 
 def others_work(runner: Runner, account: str) -> bool:
-    """Whether other runners hold work of an account, which may be taken over should they die."""
+    """Whether other runners have work of an account, which this runner may get if they die."""
     return bool(runner.session.run(_OTHERS, {"account": account, "runner": runner.number})[0][0])
 
 
 def _claimed(row: Mapping[str, str], account: str, server: str) -> ClaimedSubmit | UnusableRow:
-    """The submit of a row, if all that the row says fits together."""
+    """Return the submit of a row, if its columns agree."""
     name, digest = RequestId(row["request_id"]), Digest(row["digest"])
-    work, entry = _work_in(row["work"]), entry_in(row["line"]) if row["line"] else None
+    work = read_json(row["work"], QueuedWork) if row["work"] else None
+    entry = entry_in(row["line"]) if row["line"] else None
     attempt = work.attempt if work is not None else entry.attempt if entry is not None else 0
-    # What runs is only polled, whatever its item was called when it was submitted.
+    # A running job is only polled, whatever its item was called when it was submitted.
     runs = entry is not None and entry.state is JobState.RUNNING
     fits = runs or name == _name(row, attempt)
     if work is not None:
@@ -261,19 +262,15 @@ def _claimed(row: Mapping[str, str], account: str, server: str) -> ClaimedSubmit
 
 
 def _name(row: Mapping[str, str], attempt: int) -> RequestId | None:
-    """The request that a row is about, by all that names one; None where its lineage cannot be used."""
+    """Return the request id that follows from the columns of a row; None where its lineage cannot be used."""
     try:
         return request_id(row["lineage"], row["environment"], ItemId(row["item"]), Digest(row["digest"]), attempt)
     except ValueError:
         return None
 
 
-def _work_in(text: str | None) -> QueuedWork | None:
-    return None if text is None else read_json(text, QueuedWork)
-
-
 def drop_cancelled(session: LedgerSession, claimed: Iterable[RequestId]) -> tuple[RequestId, ...]:
-    """Take out what was cancelled of what is claimed and queued still; returns it."""
+    """Delete what was cancelled of what is claimed and not sent yet; return it."""
     rows = session.run(
         "DELETE FROM contentops.entry WHERE request_id = ANY(%s) AND state = 'queued' AND cancelled"
         " RETURNING request_id",
@@ -325,12 +322,10 @@ _NAMED = "(item = ANY(%(names)s) OR request_id = ANY(%(names)s))"
 
 
 def read_queue(session: LedgerSession, *, project: str = "", most: int = 100) -> Queue:
-    """All that is queued or under way, of a project by its name or of all; at most so many submits one by one."""
+    """Return what is queued or under way, of one project or of all; at most `most` submits one by one."""
     values = {"project": project, "most": most}
-    names = QueueTotal.__struct_fields__
-    totals = tuple(QueueTotal(**dict(zip(names, row, strict=True))) for row in session.run(_TOTALS, values))
     return Queue(
-        totals=totals,
+        totals=tuple(struct_of(QueueTotal, row) for row in session.run(_TOTALS, values)),
         submits=tuple(map(_queued, session.run(_LIST, values))),
         workers=tuple(who for (who,) in session.run(_WORKERS)),
         paid=session.run(_PAID, values)[0][0],
@@ -339,18 +334,17 @@ def read_queue(session: LedgerSession, *, project: str = "", most: int = 100) ->
 
 def _queued(row: Row) -> QueuedSubmit:
     *values, line = row
-    found = QueuedSubmit(**dict(zip(QueuedSubmit.__struct_fields__, values, strict=True)))
+    submit = struct_of(QueuedSubmit, values)
     entry = entry_in(line) if line else None
-    return found if entry is None or found.error else structs.replace(found, error=entry.error)
+    return submit if entry is None or submit.error else structs.replace(submit, error=entry.error)
 
 
 def read_shares(
     session: LedgerSession, *, project: str = "", environment: str | None = None
 ) -> tuple[QueuedShare, ...]:
-    """Whose submits wait, by project, environment and who queued them; of one environment, or of all."""
-    names = QueuedShare.__struct_fields__
+    """Count what is queued by project, environment and who queued it; of one environment, or of all."""
     rows = session.run(_SHARES, {"project": project, "environment": environment})
-    return tuple(QueuedShare(**dict(zip(names, row, strict=True))) for row in rows)
+    return tuple(struct_of(QueuedShare, row) for row in rows)
 
 
 def cancel(
@@ -361,13 +355,11 @@ def cancel(
     environment: str | None = None,
     everything: bool = False,
 ) -> Cancelled:
-    """Take out of the queue what nothing was sent of yet: items or requests by their names, or everything.
+    """Cancel what was not sent yet, by names of items or requests, or everything.
 
     Of one environment (empty: the default one) or of all.
     """
     statement = _CANCEL.format(meant="true" if everything else _NAMED, named="false" if everything else _NAMED)
     rows = session.run(statement, {"names": list(names), "project": project, "environment": environment})
-    found: dict[str, list[str]] = {}
-    for kind, item in rows:
-        found.setdefault(kind, []).append(item)
-    return Cancelled(**{kind: tuple(items) for kind, items in found.items()})
+    kinds = ("removed", "told", "under_way")
+    return Cancelled(**{kind: tuple(item for one, item in rows if one == kind) for kind in kinds})

@@ -1,8 +1,8 @@
-"""What a command sees of one environment of a project: what is open, who works on it, which texts are there."""
+"""Reads what a ledger has of one environment of a project: what is open, who works on it, which texts there are."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
@@ -10,8 +10,8 @@ from contentops.digest import Digest
 from contentops.documents.clean import clean_body, clean_title
 from contentops.errors import StateError
 from contentops.ledger import schema
-from contentops.ledger.entries import entry_in
-from contentops.ledger.rows import read_json, utc
+from contentops.ledger.entries import QUEUED, entry_in
+from contentops.ledger.rows import read_json, struct_of, utc
 from contentops.ledger.runner import ALIVE
 from contentops.model import HeldEntry, ItemId, RequestId
 from contentops.state.lock import furthest
@@ -25,13 +25,12 @@ if TYPE_CHECKING:
     from contentops.model import OpenEntry
 
 _UNDER_WAY = frozenset({"queued", "submitting", "running", "unknown"})
-"""States in which a runner that lives has more to do; what is paid for or failed is anyone's."""
+"""States in which a live runner has more to do; what is paid for or failed is free for anyone."""
 DAMAGED = "a row of the ledger that cannot be used"
-"""What holds an item of which no one can say how far it has come."""
+"""The kind of the holder of an item whose row cannot be used."""
 _OPEN = f"""
-SELECT v.number, e.request_id, e.item, e.digest, e.state, e.line, e.dropped, e.cancelled OR e.error <> '',
-  coalesce(r.kind, ''),
-  coalesce(r.who, ''), e.who, {utc("e.made_at")}
+SELECT v.number, e.line, e.dropped, e.cancelled OR e.error <> '',
+  e.request_id, e.item, e.state, e.digest, coalesce(r.kind, ''), coalesce(r.who, ''), e.who, {utc("e.made_at")}
 FROM (SELECT max(number) AS number FROM contentops.version) v
 LEFT JOIN contentops.entry e
   ON (e.lineage = %s AND e.environment = %s AND NOT e.taken) OR e.request_id = ANY(%s)
@@ -47,18 +46,18 @@ ORDER BY made_at DESC LIMIT 1"""
 
 
 class OpenRows(Struct, frozen=True, kw_only=True):
-    """What is open of a project's environment, whoever did it."""
+    """What is open of a project's environment, whoever submitted it."""
 
     entries: tuple[OpenEntry, ...] = ()
-    """What was submitted and no record in git carries yet; of those that were asked for by name, also others."""
+    """What was submitted and has no record in git yet, and what was asked for by name."""
     held: Mapping[RequestId, HeldEntry] = field(default_factory=dict)
-    """What others work on, and what waits in the queue."""
+    """What others work on, and what is queued."""
     dropped: Mapping[RequestId, OpenEntry] = field(default_factory=dict)
-    """What was let go of since, as far as it had come."""
+    """What was dropped, with its last entry."""
 
 
 class TextSummary(Struct, frozen=True):
-    """What a plan needs to know of a paid text."""
+    """What a plan needs of a paid text."""
 
     request_id: str
     item: ItemId
@@ -67,7 +66,7 @@ class TextSummary(Struct, frozen=True):
 
 
 def read_rows(session: LedgerSession, owner: EntryOwner, known: Iterable[RequestId] = (), *, but: int = 0) -> OpenRows:
-    """What is open, with the rows of `known` requests whatever became of them. Work of runner `but` is not another's.
+    """Return what is open, and the rows of `known` requests in any state; the runner `but` is no other runner.
 
     Rows that cannot be used are left out; a database without tables has none. Raises StateError.
     """
@@ -77,71 +76,47 @@ def read_rows(session: LedgerSession, owner: EntryOwner, known: Iterable[Request
         if error.code == "ledger-empty":
             return OpenRows()
         if error.code == "ledger-refused":
-            schema.prepare(session)  # says so where the tables are those of another version
+            schema.prepare(session)  # raises where the tables are of another version
         raise
     if rows[0][0] != schema.newest():
         schema.prepare(session)
     entries: list[OpenEntry] = []
     held: dict[RequestId, HeldEntry] = {}
     dropped: dict[RequestId, OpenEntry] = {}
-    for row in (_OpenRow(*each) for each in rows if each[1] is not None):
-        entry = entry_in(row.line) if row.line else None
-        if entry is not None and entry.request_id == row.request_id:
-            if row.dropped:
-                dropped[entry.request_id] = entry
-            else:
-                entries.append(entry)
-        damaged = row.line_is_needed and (entry is None or entry.request_id != row.request_id)
-        if row.is_held or damaged:
-            held[row.request_id] = HeldEntry(
-                request_id=row.request_id,
-                item=row.item,
-                digest=row.digest,
-                state=row.state,
-                kind=DAMAGED if damaged else row.kind,
-                who="" if damaged else row.who,
-                depositor=row.depositor,
-                since=row.since,
-            )
+    for _, line, is_gone, is_stopped, *columns in (row for row in rows if row[4] is not None):
+        row = struct_of(HeldEntry, columns)
+        entry = entry_in(line) if line else None
+        if entry is not None and entry.request_id != row.request_id:
+            entry = None
+        if not is_gone and (claim := _held(row, entry, is_stopped=is_stopped)) is not None:
+            held[row.request_id] = claim
+        if entry is not None and is_gone:
+            dropped[entry.request_id] = entry
+        elif entry is not None:
+            entries.append(entry)
     return OpenRows(entries=tuple(entries), held=held, dropped=dropped)
 
 
-class _OpenRow(NamedTuple):
-    version: int
-    request_id: RequestId
-    item: ItemId
-    digest: Digest
-    state: str
-    line: str
-    dropped: bool
-    stopped: bool
-    kind: str
-    who: str
-    depositor: str
-    since: str
-
-    @property
-    def line_is_needed(self) -> bool:
-        """Whether something was sent, of which the line alone says what."""
-        return self.state != "queued" and not self.dropped
-
-    @property
-    def is_held(self) -> bool:
-        """Whether a runner that lives has more to do for it, or it waits for one."""
-        waits = self.state == "queued" and not self.stopped
-        return not self.dropped and (waits or (bool(self.kind) and self.state in _UNDER_WAY))
+def _held(row: HeldEntry, entry: OpenEntry | None, *, is_stopped: bool) -> HeldEntry | None:
+    """Return the row if a live runner has more to do for it or it is queued, marked if it cannot be used; else None."""
+    if entry is None and row.state != QUEUED:
+        # Something was sent, and only its line could say what.
+        return structs.replace(row, kind=DAMAGED, who="")
+    if row.state == QUEUED and not is_stopped:
+        return row
+    return row if row.kind and row.state in _UNDER_WAY else None
 
 
 def is_dropped(entry: OpenEntry, rows: OpenRows) -> bool:
-    """Whether an entry was let go of elsewhere; one that has come further here was not."""
-    there = rows.dropped.get(entry.request_id)
-    return there is not None and (there.state is entry.state or furthest((entry, there)) is there)
+    """Whether another checkout dropped an entry that has not come further here."""
+    other = rows.dropped.get(entry.request_id)
+    return other is not None and (other.state is entry.state or furthest((entry, other)) is other)
 
 
 def read_texts(
     session: LedgerSession, lineage: str, server: str, digests: Collection[Digest]
 ) -> dict[Digest, TextSummary]:
-    """The last paid text of each request that has one, whoever paid for it."""
+    """Return the last paid text of each request that has one, whoever paid for it."""
     if not digests:
         return {}
     try:
@@ -156,12 +131,9 @@ def read_texts(
 def read_text(
     session: LedgerSession, lineage: str, server: str, digest: Digest, request_id: str = ""
 ) -> StoredText | None:
-    """The last paid text for a request, or that of one submit, whatever its server was called when it was paid for.
-
-    A row that cannot be used counts as none.
-    """
+    """Return the last paid text for a request, or that of one submit at any server; None where no row can be used."""
     rows = session.run(_TEXT, (lineage, digest, request_id, server, request_id))
-    found = read_json(rows[0][0], StoredText) if rows else None
-    if found is None:
+    text = read_json(rows[0][0], StoredText) if rows else None
+    if text is None:
         return None
-    return structs.replace(found, title=clean_title(found.title), body=clean_body(found.body))
+    return structs.replace(text, title=clean_title(text.title), body=clean_body(text.body))

@@ -1,4 +1,4 @@
-"""What a role of PostgreSQL may do in a ledger: one that works, and one that only looks at the views."""
+"""The rights that a role of PostgreSQL needs in a ledger, to work or only to read the views."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ _SEQUENCE = "runner_number"
 
 
 class Privilege(Struct, frozen=True):
-    """A right to something in a ledger, as SQL names both."""
+    """A right to a thing in a ledger, as SQL names both."""
 
     right: str
     thing: str
 
     @property
     def granted(self) -> str:
-        """What gives it, but for the role."""
+        """The words of a GRANT, without the role."""
         return f"{self.right} ON {self.thing}"
 
 
 def needed(*, work: bool = True) -> tuple[Privilege, ...]:
-    """What a run needs; without `work`, what a dashboard does."""
+    """Return what a run needs, or (without `work`) a dashboard."""
     schema = Privilege("USAGE", "SCHEMA contentops")
     if not work:
         return (schema, *(Privilege("SELECT", f"contentops.{view}") for view in VIEWS))
@@ -54,9 +54,9 @@ def needed(*, work: bool = True) -> tuple[Privilege, ...]:
 
 
 def grant(session: LedgerSession, role: str, *, work: bool = True) -> tuple[Privilege, ...]:
-    """Let a role that is there work with the ledger, or only look at its views; twice does no harm.
+    """Grant an existing role what a run needs, or only the views; may be repeated.
 
-    Raises UsageError for a role that is not there, StateError where one's own role may not give that.
+    Raises UsageError for an unknown role, StateError where one's own role may not grant that.
     """
     given = needed(work=work)
 
@@ -73,13 +73,13 @@ def grant(session: LedgerSession, role: str, *, work: bool = True) -> tuple[Priv
 
 
 def missing(cursor: psycopg.Cursor[Row]) -> tuple[Privilege, ...]:
-    """What the session's role lacks of what a run needs, of what is there."""
+    """Return what the session's role lacks of what a run needs, for the things that exist."""
     return tuple(one for one in needed() if not _has(cursor, one))
 
 
 def _has(cursor: psycopg.Cursor[Row], one: Privilege) -> bool:
     kind, _, name = one.thing.rpartition(" ")
-    # By the number of a thing: its name means nothing to a role that may not use the schema.
+    # By the oid of a thing: its name cannot be resolved by a role that may not use the schema.
     if kind == "SCHEMA":
         cursor.execute("SELECT has_schema_privilege(oid, %s) FROM pg_namespace WHERE nspname = %s", (one.right, name))
     else:

@@ -1,21 +1,31 @@
-"""What rows say, as far as it can be used: anyone who may write the ledger may have written it."""
+"""Reads rows of a ledger, which anyone who may write there may have written."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Struct)
 
 
 def utc(column: str) -> str:
-    """SQL: the time of a column as ISO 8601."""
+    """Return SQL for the time of a column as ISO 8601."""
     return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
 
 
+def struct_of(kind: type[S], row: Iterable[object]) -> S:
+    """Return a row as a `kind`, whose fields are its columns in order."""
+    return kind(**dict(zip(kind.__struct_fields__, row, strict=True)))
+
+
 def read_json(text: str, kind: type[T]) -> T | None:
-    """The JSON of a row as a `kind`; None where it cannot be that."""
+    """Return the JSON of a row as a `kind`; None where it is none."""
     try:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError):

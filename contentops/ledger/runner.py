@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 RUNNER = 0x636F7231
 """The class of the advisory locks by which runners are alive."""
 COMING_BACK = 5
-"""Seconds after the start of the database in which those that worked before count as alive: each comes back for its
-locks."""
+"""Seconds after a start of the database in which earlier runners count as alive: each takes its locks again."""
 ALIVE = f"""(SELECT objid::int FROM pg_locks WHERE locktype = 'advisory' AND classid = {RUNNER} AND granted
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 UNION ALL SELECT number FROM contentops.runner WHERE started_at < pg_postmaster_start_time()
@@ -26,12 +25,12 @@ UNION ALL SELECT number FROM contentops.runner WHERE started_at < pg_postmaster_
 
 
 def awake() -> float:
-    """Seconds of a clock that goes on while the process stands still and while the machine sleeps."""
+    """Return the seconds of a clock that runs on while the process is stopped or the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Runner:
-    """One process, `kind` apply or worker, by the number of an advisory lock that dies with its session."""
+    """One process, `kind` apply or worker, by the number of an advisory lock that ends with its session."""
 
     def __init__(
         self, session: LedgerSession, *, kind: str, page: str = "", clock: Callable[[], float] = awake, who: str = ""
@@ -40,7 +39,7 @@ class Runner:
         schema.prepare(session)
         self.session, self.clock, self.who = session, clock, who or user_at_host()
         self.number = _next_number(session)
-        # A copy of the database that has taken over may give a number once more.
+        # A replica that was promoted may give a number twice.
         while not session.lock(RUNNER, self.number):
             self.number = _next_number(session)
         session.run(

@@ -1,4 +1,4 @@
-"""The tables of a ledger: numbered steps, forward only. A ledger of a newer version is refused."""
+"""The tables of a ledger, made by numbered steps, forward only; a newer version is refused."""
 
 from __future__ import annotations
 
@@ -21,28 +21,27 @@ _FILE = re.compile(r"([0-9]{4})\.sql")
 
 
 def steps() -> dict[int, str]:
-    """The statements that lead to each version from the one before."""
+    """Return the statements that lead to each version from the one before."""
     folder = importlib.resources.files("contentops.ledger") / "sql"
-    found = {name: _FILE.fullmatch(name.name) for name in folder.iterdir()}
-    return {int(match[1]): path.read_text(encoding="utf-8") for path, match in found.items() if match}
+    matches = {path: _FILE.fullmatch(path.name) for path in folder.iterdir()}
+    return {int(match[1]): path.read_text(encoding="utf-8") for path, match in matches.items() if match}
 
 
 def newest() -> int:
-    """The version of the tables that this program uses."""
+    """Return the version of the tables that this program uses."""
     return max(steps())
 
 
 def version(session: LedgerSession) -> int:
-    """The version of a ledger's tables; 0: it has none."""
+    """Return the version of a ledger's tables; 0: it has none."""
     return session.transaction(_version)
 
 
 def migrate(session: LedgerSession, known: Mapping[int, str] | None = None) -> tuple[int, int]:
-    """Bring the tables to the newest version; the version before (0: there was none) and after.
+    """Bring the tables to the newest version in one transaction; return the version before (0: none) and after.
 
-    All steps are one transaction, and one process at a time does them. `known`: the steps, where they are not those of
-    this program. Raises StateError for a ledger of a newer version or where the role may not do that, Refused while
-    someone works with the older one.
+    `known`: other steps than those of this program. Raises StateError for a newer ledger or a role without the right,
+    Refused while a runner works with the older version.
     """
     known = steps() if known is None else known
     last = max(known)
@@ -70,13 +69,13 @@ def migrate(session: LedgerSession, known: Mapping[int, str] | None = None) -> t
 def prepare(session: LedgerSession, known: Mapping[int, str] | None = None) -> None:
     """Make the tables in a database that has none. Raises StateError for those of another version."""
     known = steps() if known is None else known
-    there, last = version(session), max(known)
-    if there == 0:
+    number, last = version(session), max(known)
+    if number == 0:
         migrate(session, known)
         return
-    _refuse_newer(there, last)
-    if there < last:
-        message = f"the ledger has the tables of an older version ({there}; this program needs {last})"
+    _refuse_newer(number, last)
+    if number < last:
+        message = f"the ledger has the tables of an older version ({number}; this program needs {last})"
         hint = "let the runs of the older version end, then `contentops ledger migrate`"
         raise StateError(message, code="ledger-older", hint=hint)
 
@@ -89,9 +88,9 @@ def _version(cursor: psycopg.Cursor[Row]) -> int:
     return int((cursor.fetchone() or (0,))[0] or 0)
 
 
-def _refuse_newer(there: int, last: int) -> None:
-    if there > last:
-        message = f"the ledger has the tables of a newer version ({there}; this program knows {last})"
+def _refuse_newer(number: int, last: int) -> None:
+    if number > last:
+        message = f"the ledger has the tables of a newer version ({number}; this program knows {last})"
         raise StateError(message, code="ledger-newer", hint="update contentops here")
 
 

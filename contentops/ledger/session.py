@@ -1,4 +1,4 @@
-"""One session with PostgreSQL: the locks that die with it, transactions, and coming back after it was away."""
+"""One session with PostgreSQL: transactions, locks that end with it, and new connections after a break."""
 
 from __future__ import annotations
 
@@ -30,37 +30,34 @@ _UNREACHED = "then run it again; nothing that pays has left"
 _GONE = "nothing that pays has left since; jobs stay open: run it again when the ledger is back"
 
 PATIENCE = 60.0
-"""Seconds for which a ledger may be away before the run ends, where nothing else is said."""
+"""Seconds for which a ledger may be away before the run ends, by default."""
 STILL = 2 / 3
-"""The part of that time after which a process whose event loop hangs no longer keeps its session."""
+"""The part of `Timeouts.silence` after which a process whose event loop hangs no longer keeps its session."""
 OVERDUE = 5.0
-"""Seconds after which a wait for an answer asks whether to go on; also what a client waits beyond the time limit of a
-statement."""
+"""Seconds of waiting after which a stop counts; also what a client waits beyond the time limit of a statement."""
 WATCH = 0.5
 """Seconds between two looks at how long an answer takes."""
 UNFINISHED = 5
-"""Seconds after which PostgreSQL ends a transaction in which nothing happens."""
+"""Seconds after which PostgreSQL ends an idle transaction."""
 OLDEST = 14
-"""The first PostgreSQL that ends sessions which say nothing."""
+"""The first PostgreSQL that ends silent sessions."""
 UNHEARD = 10
-"""Seconds after which a host that acknowledges nothing counts as gone, also in the middle of a statement."""
+"""Seconds after which a host that acknowledges nothing counts as gone, also within a statement."""
 LETTING_GO = 2
-"""Seconds until a session of ours that the server still holds has ended."""
+"""Seconds within which the server ends our earlier session."""
 RETRY = 0.2
-"""Seconds between two tries to come back."""
+"""Seconds between two tries to connect again."""
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
-    """What PostgreSQL ends, after how many seconds."""
+    """Seconds after which PostgreSQL ends a statement, and a silent session with its locks."""
 
     statement: int = 30
-    """A statement that takes longer."""
     silence: int = 15
-    """A session that says nothing: a process that stands still holds its locks no longer."""
 
 
 class LedgerAway(NotShared):
-    """The ledger cannot be reached, or not any more."""
+    """The ledger cannot be reached."""
 
     code = "ledger-away"
 
@@ -73,16 +70,16 @@ class LedgerDenied(LedgerAway):
 
 
 class WorkTaken(NotShared):
-    """This process was silent for so long that another one took over what it worked on."""
+    """This process was silent for so long that another one has its work."""
 
     code = "work-taken"
 
 
 class LedgerSession:
-    """A connection, the advisory locks it holds, and its signs of life. For one thread, but for those.
+    """A connection with its advisory locks, kept alive by a ping. For one thread.
 
-    A connection that breaks is made again, with the same locks: at the next sign of life, or when it is used. What
-    passes is waited for: for `patience` seconds, not beyond `until`, and not once `stopped` says that no one waits.
+    A broken connection is made again with the same locks, at the next ping or use. A fault that may pass is waited
+    for: for `patience` seconds, not beyond `until`, and not once `stopped` is true.
     """
 
     def __init__(
@@ -95,10 +92,9 @@ class LedgerSession:
         until: float = math.inf,
         timeouts: Timeouts | None = None,
     ) -> None:
-        """Connects. A commit is on disk when it returns.
+        """Connect; `until` is a time of `time.monotonic`.
 
-        `until`: by `time.monotonic`. Raises LedgerAway, StateError where the server is too old or a pooler hands
-        sessions around.
+        Raises LedgerAway, StateError where the server is too old or a pooler shares its sessions.
         """
         self.url, self._name = url, name
         self._patience, self.stopped, self._until = PATIENCE if patience is None else patience, stopped, until
@@ -109,11 +105,11 @@ class LedgerSession:
         self.renewed = 0
         """How often the connection was made again: another database may answer since."""
         self._moved: float | None = None
-        """When the process last said that it goes on; None: it never says so."""
+        """When `moved` was last called; None: never."""
         self._asked: tuple[psycopg.Connection[Row], float] | None = None
         """The connection whose answer is awaited, and since when."""
         self.heeded = False
-        """Whether someone is woken by its notices."""
+        """Whether notices wake someone."""
         self._channels: list[str] = []
         self._notices = 0
         self._guard = threading.RLock()
@@ -122,9 +118,9 @@ class LedgerSession:
             self._connection, self._backend = self._connect()
             with _closed_unless_well(self._connection):
                 self.pooled = self._backend[0] != self._connection.info.backend_pid
-                """Whether something else than PostgreSQL itself answers."""
+                """Whether a pooler answers."""
                 if self.pooled and not pooler.keeps_sessions(url):
-                    raise _handed_around(url)
+                    raise _sessions_shared(url)
         except psycopg.OperationalError as error:
             raise self._away(error, _UNREACHED) from None
         except psycopg.Error as error:
@@ -140,20 +136,20 @@ class LedgerSession:
         self.close()
 
     def moved(self) -> None:
-        """Say that the process goes on. Once said, it lives only as long as it says so: what hangs holds nothing."""
+        """Note that the process goes on; after the first call, a process that stops calling loses its locks."""
         self._moved = time.monotonic()
 
     def listen(self, channel: str) -> None:
-        """Hear of notices on a channel, whose name is ours, for as long as the session lives."""
+        """Listen on a channel, whose name is trusted, for as long as the session lives."""
         self._channels.append(channel)
         self.run(f"LISTEN {channel}")
 
     def fileno(self) -> int:
-        """The socket on which notices come; -1 while there is none. After `renewed` grows it is another one."""
+        """Return the socket of notices, -1 while there is none; a new connection (`renewed`) has another one."""
         return -1 if self._connection.closed else self._connection.fileno()
 
     def heard(self) -> bool:
-        """Whether a notice came since this was last asked."""
+        """Whether a notice came since the last call."""
         with self._guard, contextlib.suppress(psycopg.Error):
             if not self._connection.closed:
                 self._connection.pgconn.consume_input()
@@ -163,16 +159,16 @@ class LedgerSession:
         return heard
 
     def close(self) -> None:
-        """End the session, and let go of its locks."""
+        """End the session, and release its locks."""
         self._closed.set()
         with self._guard, contextlib.suppress(psycopg.Error):
             if self._locks:
-                # PostgreSQL itself lets go of them a moment after the connection is closed.
+                # PostgreSQL itself releases them only a moment after the connection is closed.
                 self._connection.execute("SELECT pg_advisory_unlock_all()")
             self._connection.close()
 
     def run(self, statement: str, values: Params = ()) -> list[Row]:
-        """One statement, which is a transaction by itself; its rows. Raises as `transaction` does."""
+        """Run one statement in its own transaction and return its rows. Raises as `transaction` does."""
 
         def once(connection: psycopg.Connection[Row]) -> list[Row]:
             cursor = connection.execute(statement.encode(), values)
@@ -181,10 +177,10 @@ class LedgerSession:
         return self._tried(once)
 
     def transaction(self, work: Callable[[psycopg.Cursor[Row]], T]) -> T:
-        """All of `work` or nothing; it must do no harm when it is done twice, since a commit's answer may be lost.
+        """Run `work` in a transaction; it must do no harm when it runs twice, since a commit's answer may be lost.
 
-        Raises LedgerAway after `patience`, WorkTaken where another session has one of the locks by then, StateError
-        for whatever else PostgreSQL refuses.
+        Raises LedgerAway after `patience`, WorkTaken where another session has one of the locks, StateError for
+        whatever else PostgreSQL refuses.
         """
 
         def once(connection: psycopg.Connection[Row]) -> T:
@@ -194,19 +190,19 @@ class LedgerSession:
         return self._tried(once)
 
     def lock(self, kind: int, number: int) -> bool:
-        """Hold an advisory lock as long as the session lives; False where another one holds it."""
-        held = bool(self.run("SELECT pg_try_advisory_lock(%s, %s)", (kind, number))[0][0])
-        if held:
+        """Take an advisory lock for as long as the session lives; False where another one has it."""
+        locked = bool(self.run("SELECT pg_try_advisory_lock(%s, %s)", (kind, number))[0][0])
+        if locked:
             self._locks.append((kind, number))
-        return held
+        return locked
 
     def unlock(self, kind: int, number: int) -> None:
-        """Let go of an advisory lock."""
+        """Release an advisory lock."""
         self._locks.remove((kind, number))
         self.run("SELECT pg_advisory_unlock(%s, %s)", (kind, number))
 
     def _tried(self, once: Callable[[psycopg.Connection[Row]], T]) -> T:
-        """What `once` answers, on a new connection where the old one broke."""
+        """Return what `once` returns, on a new connection where the old one broke."""
         began = time.monotonic()
         with self._guard:
             while True:
@@ -239,7 +235,7 @@ class LedgerSession:
             self._asked = None
 
     def _connect(self) -> tuple[psycopg.Connection[Row], Row]:
-        """A connection, and the process that serves it: its number, which comes again, and since when it runs."""
+        """Return a connection, and the process that serves it: its number, which may recur, and since when it runs."""
         if misread(self.url):
             raise no_address(self.url)
         try:
@@ -280,7 +276,7 @@ class LedgerSession:
         self._notices += 1
 
     def _again(self, began: float, error: psycopg.Error) -> None:
-        """A new connection with the same locks."""
+        """Make a new connection with the same locks."""
         while True:
             self._bear(began, error)
             try:
@@ -295,7 +291,7 @@ class LedgerSession:
                 return
 
     def _bear(self, began: float, error: psycopg.Error) -> None:
-        """Raises LedgerAway where what is wrong has lasted too long, or no one waits for its end."""
+        """Raise LedgerAway where a fault has lasted too long, or no one waits for its end."""
         now = time.monotonic()
         if now - began > self._patience or now > self._until or self._closed.is_set() or self.stopped():
             self._gone = self._away(error, _GONE)
@@ -304,10 +300,10 @@ class LedgerSession:
             raise self._gone from None
 
     def _renew(self) -> None:
-        """One try. Raises psycopg.Error where it fails, WorkTaken where someone else has one of the locks."""
+        """Try once. Raises psycopg.Error where it fails, WorkTaken where someone else has one of the locks."""
         fresh, backend = self._connect()
         with _closed_unless_well(fresh), self._asking(fresh):
-            # A connection that was cut may have left a session that the server has not missed yet, with our locks.
+            # The server may still have the session of a connection that was cut, with our locks.
             fresh.execute(
                 "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity"
                 " WHERE pid = %s AND backend_start::text = %s",
@@ -332,7 +328,7 @@ class LedgerSession:
                     self._speak()
 
     def _speak(self) -> None:
-        """A sign of life; whoever uses the session next hears of what goes wrong here."""
+        """Ping; the next use of the session reports what fails here."""
         with contextlib.suppress(psycopg.Error, StateError):
             if self._connection.closed:
                 self._renew()
@@ -341,7 +337,7 @@ class LedgerSession:
             self._spoke = time.monotonic()
 
     def _watch(self) -> None:
-        """Hang up on a database that stands still: no answer comes, and nothing breaks."""
+        """Close the connection to a database that stands still: it neither answers nor breaks."""
         while not self._closed.wait(WATCH):
             if (asked := self._asked) is None:
                 continue
@@ -366,14 +362,14 @@ class LedgerSession:
 
 
 def taken() -> WorkTaken:
-    """The error of a process whose work another one does by now."""
+    """Return the error of a process whose work another one has."""
     return WorkTaken(
         "this process was silent for so long that another one took over its work; nothing more was submitted",
         hint="run `contentops apply` again; it goes on where this stopped",
     )
 
 
-def _handed_around(url: str) -> StateError:
+def _sessions_shared(url: str) -> StateError:
     hint = "give the address of PostgreSQL itself, or let the pooler keep sessions (PgBouncer: `pool_mode = session`)"
     message = f"`{shown(url)}` is a pooler that hands sessions around, which lets two runs pay for the same work"
     return StateError(message, code="ledger-pooler", hint=hint)

@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 
 class WorkState:
-    """What a worker records in for one account, a `RunState`, and what it keeps and learns, a `RunCache`.
-
-    It remembers only what it works on.
-    """
+    """The `RunState` and the `RunCache` of a worker for one account: it remembers only what it works on."""
 
     def __init__(self, runner: Runner, account: str) -> None:
         self._session, self._account = runner.session, account
@@ -34,34 +31,34 @@ class WorkState:
 
     @property
     def claimed(self) -> Collection[RequestId]:
-        """What this worker has claimed, and has not let go of."""
+        """What this worker has claimed, and has not released."""
         return self._writer.ours
 
     def begin(self, claimed: ClaimedSubmit) -> None:
-        """Work on it from now on."""
+        """Remember a claimed submit, to work on it."""
         self._claimed[claimed.request_id] = claimed
         self._writer.own((claimed.request_id,))
         if claimed.entry is not None:
             self._entries[claimed.request_id] = claimed.entry
 
     def leave(self, request_id: RequestId, error: str = "") -> None:
-        """Let others work on it, with the next flush; `error` says why no worker can, or is empty."""
+        """Release it with the next flush; `error` says why no worker can submit it, or is empty."""
         self._writer.leave(request_id, error)
         self.forget(request_id)
 
     def forget(self, request_id: RequestId) -> None:
-        """Remember nothing of it any more."""
+        """Forget a submit."""
         self._claimed.pop(request_id, None)
         self._entries.pop(request_id, None)
 
     def fence(self) -> Callable[[], bool]:
-        """What tells directly before bytes leave whether they still may."""
+        """Return what says directly before bytes are sent whether they still may be."""
         return self._writer.fence()
 
     # --- for the run ---------------------------------------------------------------------------------------
 
     def note(self, _step: str, *facts: Fact) -> None:
-        """Take in facts of what is claimed; records are each checkout's own."""
+        """Collect facts of what is claimed; records are each checkout's own."""
         for fact in facts:
             match fact:
                 case OpenEntry(request_id=request_id):
@@ -72,7 +69,7 @@ class WorkState:
                     if claimed.work is None:
                         self._writer.note(claimed.owner, (fact,))
                     else:
-                        self._writer.unsend(claimed.owner, entry)
+                        self._writer.requeue(claimed.owner, entry)
                 case _:
                     pass
 
@@ -81,21 +78,21 @@ class WorkState:
         self._writer.flush()
 
     def record(self, item: ItemId) -> Record | None:
-        """None: records lie in git."""
+        """None: records are in git."""
         return None
 
     def entry(self, request_id: RequestId) -> OpenEntry | None:
         """The open entry of a submit that this worker works on, as it is now."""
         return self._entries.get(request_id)
 
-    # --- for the items, in place of a cache ------------------------------------------------------------------
+    # --- for the items, instead of a cache -------------------------------------------------------------------
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
         """Keep a paid text for everyone, with the next flush."""
         self._writer.keep_text(self._claimed[RequestId(text.request_id)].owner, server, digest, text)
 
     def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
-        """None: what a text is there for is not submitted."""
+        """None: a request that has a text is not submitted."""
         return None
 
     def body(self, digest: Digest) -> str | None:
@@ -103,30 +100,30 @@ class WorkState:
         return None
 
     def keep_body(self, digest: Digest, body: str) -> None:
-        """Keeps nothing, for the same reason."""
+        """Keeps nothing: no file is merged here."""
 
     def seen(self, server: str) -> Mapping[str, Json]:
         """Nothing: no text is saved here."""
         return {}
 
     def put_seen(self, server: str, seen: Mapping[str, Json]) -> None:
-        """Keeps nothing, for the same reason."""
+        """Keeps nothing: no text is saved here."""
 
     def put_looked(self, server: str, looked: Mapping[str, tuple[str, str | None]]) -> None:
-        """Keeps nothing: what was looked at is looked at again by the next worker."""
+        """Keeps nothing: the next worker looks again."""
 
     def durations(self) -> Mapping[str, Json]:
-        """What all have learned about how long jobs take."""
+        """Return how long jobs take, as any process stored it."""
         return read_fact(self._session, self._account, "durations")
 
     def put_durations(self, learned: Mapping[str, Json]) -> None:
-        """Tell it to all."""
+        """Store how long jobs take, for all processes."""
         write_fact(self._session, self._account, "durations", learned)
 
     def server_facts(self, server: str) -> Mapping[str, Json]:
-        """What all have learned about a server's habits."""
+        """Return what any process stored about a server."""
         return read_fact(self._session, self._account, f"facts {server}")
 
     def put_server_facts(self, server: str, facts: Mapping[str, Json]) -> None:
-        """Tell it to all."""
+        """Store facts about a server, for all processes."""
         write_fact(self._session, self._account, f"facts {server}", facts)
