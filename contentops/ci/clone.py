@@ -325,7 +325,7 @@ def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
 def uncommitted(
     clone: Clone, known: RecordedOutputs, tree: str, edited: Iterable[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the outputs that a tree lacks, except `edited`: those on disk (ignored, or another repository's), others."""
+    """Return the outputs that a tree lacks, except `edited`: those on disk (ignored, or of another clone), others."""
     listed = {nfc(path) for path in clone.names("ls-tree", "-r", "-z", "--name-only", tree, "--", ".")}
     left = sorted(known.bodies.keys() - listed - set(map(nfc, edited)))
     here = tuple(path for path in left if os.path.lexists(Path(clone.root) / path))
