@@ -10,7 +10,7 @@ from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Approval
 from contentops.operations.workspace import open_workspace
-from contentops.planning.inputs import Choice
+from contentops.planning.plan_inputs import Choice
 from contentops.planning.review import compare_file
 from tests.plans import plan_document, sealed
 

@@ -16,7 +16,7 @@ from contentops.operations import doctor
 from contentops.operations.apply import ApplyOptions
 from contentops.operations.apply_detached import detach
 from contentops.operations.before_submit import FRESH
-from contentops.planning.inputs import Choice
+from contentops.planning.plan_inputs import Choice
 from tests.fakes.api import FakeApi, on
 from tests.fakes.backend import PublicBackend
 from tests.fakes.ledger import SceneLedger

@@ -17,7 +17,7 @@ from contentops.operations import opening, workspace
 from contentops.operations import plan as plan_operation
 from contentops.operations.catalog import project_catalog
 from contentops.operations.catalog import pull_catalog as catalogs
-from contentops.planning import inputs as planning_inputs
+from contentops.planning import plan_inputs as planning_inputs
 from tests.fakes.scene import Scene, blog
 from tests.shop import Shop
 

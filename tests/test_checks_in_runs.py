@@ -17,7 +17,7 @@ from contentops.operations.apply import Approval
 from contentops.operations.history import history
 from contentops.operations.records import resolve
 from contentops.operations.workspace import open_workspace
-from contentops.planning.inputs import Choice
+from contentops.planning.plan_inputs import Choice
 from contentops.planning.review import check_ceiling, compare_file
 from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_json import plan_of

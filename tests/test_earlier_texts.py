@@ -20,7 +20,7 @@ from contentops.operations import workspace
 from contentops.operations.apply import ApplyOptions, Approval, apply
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.texts import diff_and_restore as restoring
-from contentops.planning.inputs import Choice
+from contentops.planning.plan_inputs import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.clock import run as run_virtually
 from tests.fakes.scene import Scene, blog

@@ -23,9 +23,9 @@ from contentops.api.calls import (
     ListContent,
 )
 from contentops.api.fence import always
+from contentops.execution.durable_run import DurableRun
 from contentops.execution.durations import Durations
 from contentops.execution.limiter import ASK_FIRST, Admission, Limiter, Outage
-from contentops.execution.local_run import LocalRun
 from contentops.execution.outbox import UNSENT
 from contentops.execution.primitives import Priority, Stopped, Watch
 from tests.fakes.clock import Timeline, run
@@ -61,13 +61,13 @@ class Bench:
         per_minute: int = 0,
         admission: Admission | None = None,
         latency: float = 0.05,
-        at: Callable[[LocalRun], None] = lambda _: None,
+        at: Callable[[DurableRun], None] = lambda _: None,
     ) -> None:
         self.log: list[tuple[float, Any]] = []
         self.timeline = Timeline()
         self.admission = admission or Admission(max_in_flight=50, proven=True)
         self.under_way = self.most = self.noted = 0
-        self.runs: list[LocalRun] = []
+        self.runs: list[DurableRun] = []
         self._answer, self._latency, self._per_minute, self._at = answer, latency, per_minute, at
 
     # --- the journal -------------------------------------------------------------------------------------
@@ -95,13 +95,13 @@ class Bench:
             self.under_way -= 1
         return self._answer(call)
 
-    def go(self, *programs: Program, most: int = 1000) -> LocalRun:
+    def go(self, *programs: Program, most: int = 1000) -> DurableRun:
         """Run them to their end."""
         return self.all(programs, most=most)
 
-    def all(self, programs: Iterable[Program], *, most: int = 1000) -> LocalRun:
+    def all(self, programs: Iterable[Program], *, most: int = 1000) -> DurableRun:
         async def story() -> None:
-            made = LocalRun(
+            made = DurableRun(
                 self,  # type: ignore[arg-type]  # a store that only counts
                 Limiter(self._per_minute),
                 self.admission,
@@ -415,7 +415,7 @@ def test_the_last_look_comes_when_no_one_else_can_go_on() -> None:
 # --- the end -----------------------------------------------------------------------------------------------------
 
 
-def _stop_at_ten(run: LocalRun) -> None:
+def _stop_at_ten(run: DurableRun) -> None:
     if run.now() >= 10 and not run.halted:
         run.stop("interrupted", "enough", at_once=True)
 

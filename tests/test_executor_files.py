@@ -15,7 +15,7 @@ from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Approval
 from contentops.operations.opening import Runtime
-from contentops.planning.inputs import Choice
+from contentops.planning.plan_inputs import Choice
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death

@@ -10,8 +10,8 @@ from contentops.errors import ApiError
 from contentops.operations.adopting.import_contents import import_contents
 from contentops.operations.contents.refresh import refresh
 from contentops.operations.workspace import open_workspace
-from contentops.planning.inputs import Choice
 from contentops.planning.plan import make_plan
+from contentops.planning.plan_inputs import Choice
 from tests.fakes.api import FakeApi, Killed, Stored
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, know_server

@@ -9,7 +9,7 @@ import pytest
 
 from contentops.documents.clean import body_digest
 from contentops.model import ItemId, OnEdit
-from contentops.planning.remote import conflict_folder
+from contentops.planning.remote_edits import conflict_folder
 from tests.fakes.api import FakeApi
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, quick_folder, results

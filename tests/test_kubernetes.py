@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import yaml
 
-from contentops.execution.local_run import STOP_PATIENCE
+from contentops.execution.durable_run import STOP_PATIENCE
 from contentops.operations.worker.account_worker import DRAIN
 from tests.clones import WHO, manifest, posix
 from tests.processes import KEY, PATIENCE, PROJECT, Served

@@ -23,9 +23,9 @@ from contentops.api.calls import (
     SaveContent,
     SavedReply,
 )
+from contentops.execution.durable_run import DurableRun
 from contentops.execution.durations import Durations
 from contentops.execution.limiter import Admission, Limiter, Outage
-from contentops.execution.local_run import LocalRun
 from contentops.execution.primitives import Priority
 from contentops.ledger.entries import FENCE, EntryWriter
 from contentops.ledger.runner import Runner
@@ -183,7 +183,7 @@ class Rows:
 
 def _run(rows: Rows, limiter: Limiter, send: Any, *programs: Callable[[Primitives], Coroutine[Any, Any, None]]) -> None:
     async def story() -> None:
-        made = LocalRun(
+        made = DurableRun(
             rows,
             limiter,
             Admission(max_in_flight=50, proven=True),

@@ -29,8 +29,8 @@ from contentops.model import (
 )
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.planning.existing_texts import FinishedText
-from contentops.planning.inputs import Choice
 from contentops.planning.plan import make_plan
+from contentops.planning.plan_inputs import Choice
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import drift_count, plan_markdown
 from contentops.reporting.plan_text import plan_text

@@ -15,7 +15,7 @@ from contentops.operations.apply import ApplyOptions
 from contentops.operations.apply_detached import detach
 from contentops.operations.doctor import doctor
 from contentops.operations.opening import Runtime
-from contentops.planning.inputs import Choice
+from contentops.planning.plan_inputs import Choice
 from contentops.state.lock import lineage_of
 from tests.clones import NOBODY
 from tests.fakes.api import FakeApi, Killed, on

@@ -12,7 +12,7 @@ from contentops.model import Plan
 from contentops.operations import plan as operation
 from contentops.operations.opening import open_project
 from contentops.operations.unchanged import Asked, last_plan
-from contentops.planning.inputs import Choice
+from contentops.planning.plan_inputs import Choice
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 from contentops.errors import ApiError
 from contentops.operations.apply import ApplyOptions, Approval, apply
 from contentops.operations.opening import Runtime
-from contentops.planning.inputs import Choice
+from contentops.planning.plan_inputs import Choice
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.scene import Scene, results
 

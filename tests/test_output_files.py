@@ -19,7 +19,7 @@ from contentops.documents.front_edits import update
 from contentops.documents.front_matter import compose
 from contentops.errors import FileChanged, OutputError
 from contentops.model import ItemId, Observed
-from contentops.planning.inputs import resting_place
+from contentops.planning.plan_inputs import resting_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from contentops.documents.folders import explained, reason, temporary_name
 from contentops.documents.paths import TEMPORARY, shown, split_path
 from contentops.errors import OutputError
 from contentops.model import ItemId
-from contentops.planning.inputs import resting_place
+from contentops.planning.plan_inputs import resting_place
 
 
 @pytest.mark.parametrize(

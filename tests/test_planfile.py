@@ -12,7 +12,7 @@ from contentops.model.plan_file import check_seal
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions
-from contentops.planning.inputs import Choice
+from contentops.planning.plan_inputs import Choice
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death
 from tests.fakes.scene import Scene, blog

@@ -14,7 +14,7 @@ from contentops.model import OnEdit
 from contentops.operations import plan as plan_operation
 from contentops.operations.texts import diff_and_restore
 from contentops.planning.front_matter import provenance_of
-from contentops.planning.inputs import Choice
+from contentops.planning.plan_inputs import Choice
 from contentops.server.engines import outline
 from tests.fakes.api import LABEL, FakeApi
 from tests.fakes.death import witnessed

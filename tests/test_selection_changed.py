@@ -12,7 +12,7 @@ from contentops.ci.git import GitFailed, read_blobs, run_git
 from contentops.errors import StateError, UsageError
 from contentops.operations.opening import open_project
 from contentops.operations.plan import plan
-from contentops.planning.inputs import Choice
+from contentops.planning.plan_inputs import Choice
 from tests.clones import copy_once
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 

@@ -12,7 +12,7 @@ from contentops.digest import NOTHING, digest_text
 from contentops.documents.clean import body_digest
 from contentops.model import ApiSettings, Desired, JobState, Observed, OnEdit, Saved, Spec, State
 from contentops.planning.decide import decide
-from contentops.planning.inputs import Choice, ItemSides, PlanInputs
+from contentops.planning.plan_inputs import Choice, ItemSides, PlanInputs
 from contentops.planning.settled import is_settled, is_usual
 from tests.fakes.sides import PROJECT, TEXT, a_record, a_spec, an_entry
 

@@ -22,7 +22,7 @@ MANY_PARAMETERS = {
     "cli/commands/serve.command": "the same",
     "cli/commands/work.command": "the same",
     "execution/durations.next_poll": "what is known of one job, as numbers that a test can draw",
-    "execution/local_run.__init__": "the parts that share one account's limits, each made and tested alone",
+    "execution/durable_run.__init__": "the parts that share one account's limits, each made and tested alone",
     "execution/outbox.__init__": "the same, and the four ways out of it",
     "manifests/problems.about": "a finding has a place, a sentence, and what narrows or adds to them",
     "operations/apply.apply": "what is asked, told and shown goes to the caller by a function each",

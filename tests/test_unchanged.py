@@ -25,7 +25,7 @@ from contentops.operations import plan as operation
 from contentops.operations.few_changes import plan_few
 from contentops.operations.opening import open_project
 from contentops.operations.unchanged import Asked, LastPlan, _checksum, _Said, last_plan
-from contentops.planning.inputs import Choice
+from contentops.planning.plan_inputs import Choice
 from contentops.reporting.plan_markdown import plan_markdown
 from contentops.reporting.plan_text import plan_text
 from contentops.state.codec import Header, line_of

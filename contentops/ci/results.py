@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from contentops.model import Desired, Project, RequestId, Spec
-    from contentops.planning.inputs import Choice
+    from contentops.planning.plan_inputs import Choice
     from contentops.state.codec import Line
     from contentops.state.lock import Lock
 

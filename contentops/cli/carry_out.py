@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contentops.execution.primitives import Stop
     from contentops.model import Project
     from contentops.operations.apply import ApplyOptions
-    from contentops.planning.inputs import Choice
+    from contentops.planning.plan_inputs import Choice
 
 
 def carry_out(project: Project, choice: Choice, options: ApplyOptions, manner: Manner, again: NextCommand) -> int:

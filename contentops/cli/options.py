@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from contentops.model import Json
-    from contentops.planning.inputs import Choice
+    from contentops.planning.plan_inputs import Choice
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -214,7 +214,7 @@ choice_options = with_options(
 def choice_of(*, on_edit: str | None = None, **given: Any) -> Choice:
     """The choice that the options of `choice_options` make."""
     from contentops.model import OnEdit
-    from contentops.planning.inputs import Choice
+    from contentops.planning.plan_inputs import Choice
 
     return Choice(on_edit=None if on_edit is None else OnEdit(on_edit), **given)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from contentops.cli.session import Session
     from contentops.model import Json, Project
-    from contentops.planning.inputs import Choice
+    from contentops.planning.plan_inputs import Choice
 
 INPUTS = ("variables", "select", "exclude", "replace", "on_edit", "prune", "resubmit_unknown")
 """What a plan file says about how it was made; without them, what is applied would be another choice."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from contentops.cli.output.confirmation import Manner
     from contentops.model import Project
     from contentops.operations.apply import ApplyOptions
-    from contentops.planning.inputs import Choice
+    from contentops.planning.plan_inputs import Choice
 
 
 def detach(project: Project, choice: Choice, options: ApplyOptions, manner: Manner) -> int:

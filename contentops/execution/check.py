@@ -16,16 +16,16 @@ from contentops.execution.submit import submit
 from contentops.execution.write import coming_title, composed
 from contentops.model import NO_CHECKS, Level, Result, Submit, Write
 from contentops.planning.checked import failed_hint, failed_promotion_hint, to_check
-from contentops.planning.inputs import is_same
+from contentops.planning.plan_inputs import is_same
 from contentops.state.codec import Drop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from contentops.documents.checks import CheckedText
-    from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
     from contentops.execution.primitives import Item, Standing
+    from contentops.execution.run_context import Context
     from contentops.model import Finding, RetryText
 
 

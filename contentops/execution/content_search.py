@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.api.calls import ContentEntry, ContentList
-    from contentops.execution.context import Context
     from contentops.execution.primitives import Draft, Standing
+    from contentops.execution.run_context import Context
 
 SLACK = 900.0
 """Seconds our clock and the server's may differ when contents are matched by time."""

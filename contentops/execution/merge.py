@@ -15,12 +15,12 @@ from contentops.documents.paths import split_path
 from contentops.execution.primitives import Ended, MergedBody
 from contentops.model import KeptWords, MergeBoth, MergeEdit, Result
 from contentops.planning.edits import heading_of, why_not_merged
-from contentops.planning.remote import conflict_folder
+from contentops.planning.remote_edits import conflict_folder
 from contentops.planning.section import known_texts, unusable_hint, unusable_words
 
 if TYPE_CHECKING:
-    from contentops.execution.context import Context
     from contentops.execution.primitives import Item, Standing
+    from contentops.execution.run_context import Context
     from contentops.model import Observed, Write
 
 

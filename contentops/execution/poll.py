@@ -8,15 +8,15 @@ from msgspec import structs
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent, GetStatus, JobStatus
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
-from contentops.execution.context import PASSING, Attempts
 from contentops.execution.primitives import Ended, Job, Priority, Text, Watch
 from contentops.execution.records import arrived, failed, keep_text, naming, textless
+from contentops.execution.run_context import PASSING, Attempts
 from contentops.execution.stored_content import StoredContent
 from contentops.execution.submit import by_content, collect_lost
 from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result, Saved
 from contentops.planning.body import text_lost_hint
-from contentops.planning.inputs import is_protected
+from contentops.planning.plan_inputs import is_protected
 from contentops.state.codec import Drop
 from contentops.state.paid_texts import StoredText
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.digest import Digest
-    from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
     from contentops.execution.primitives import Item, Standing
+    from contentops.execution.run_context import Context
     from contentops.model import Drain, Fetch, OpenEntry, Record, Remote
 
 AGAIN = "run `contentops apply` again; it polls the same job"

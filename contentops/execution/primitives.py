@@ -1,6 +1,6 @@
 """The durable primitives: the only ways in which an item waits, sends and records; and what passes between its steps.
 
-Items are plain async functions over these. `LocalRun` is the implementation, over the journal of a checkout or the
+Items are plain async functions over these. `DurableRun` is the implementation, over the journal of a checkout or the
 rows of a ledger; whatever offers the same can run the same items.
 """
 

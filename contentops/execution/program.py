@@ -36,15 +36,15 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.planning.inputs import open_entries
-from contentops.planning.remote import CONFLICT
+from contentops.planning.plan_inputs import open_entries
+from contentops.planning.remote_edits import CONFLICT
 from contentops.planning.renames import order_moves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
+    from contentops.execution.run_context import Context
     from contentops.model import ItemId, Json, OpenEntry, State, Step
 
 Begun = tuple[Item, Standing]

@@ -12,7 +12,7 @@ from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.outline import ENGINE
 from contentops.execution.primitives import Ended, Job, Text
 from contentops.model import JobState, OpenEntry, Record, RequestId, Result, request_id
-from contentops.planning.inputs import TRIES, is_edited_there, is_protected
+from contentops.planning.plan_inputs import TRIES, is_edited_there, is_protected
 from contentops.state.codec import Drop, Forget
 from contentops.state.paid_texts import StoredText
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.api.calls import Content, Failure
-    from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
     from contentops.execution.primitives import Item, Lost, Standing
+    from contentops.execution.run_context import Context
     from contentops.model import Remote, Submit
 
 TEXTLESS = "the job completed without a text"

@@ -11,9 +11,9 @@ from contentops.execution.records import naming
 from contentops.model import JobState, Result
 
 if TYPE_CHECKING:
-    from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
     from contentops.execution.primitives import Standing
+    from contentops.execution.run_context import Context
     from contentops.model import OpenEntry
 
 WHY = "not submitted: the ledger was restored, and this server cannot say whether this was submitted before"

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.errors import NotShared, StateError
-from contentops.execution.assembly import ItemEdges, Known, assemble, learned_durations
+from contentops.execution.assemble_run import ItemEdges, Known, assemble, learned_durations
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.content_owners import ContentOwners
-from contentops.execution.context import ServerCapabilities
+from contentops.execution.durable_run import UNSHARED
 from contentops.execution.durations import kind_of
 from contentops.execution.first_contact import admit
-from contentops.execution.local_run import UNSHARED
 from contentops.execution.primitives import Ended
 from contentops.execution.program import begin, carry_out, move_files, outcome_of
+from contentops.execution.run_context import ServerCapabilities
 from contentops.model import Poll, Result, Run, Submit, Write
 from contentops.state.codec import Forget
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping
 
     from contentops.errors import ContentopsError
-    from contentops.execution.context import Context
+    from contentops.execution.durable_run import DurableRun
     from contentops.execution.first_contact import AccountHistory
-    from contentops.execution.local_run import LocalRun
     from contentops.execution.primitives import Item, Standing, Stop
     from contentops.execution.program import Begun
+    from contentops.execution.run_context import Context
     from contentops.model import ItemId, Outcome, Plan, Project, RequestId, State
     from contentops.state.cache import Cache
     from contentops.state.store import StateStore
@@ -147,7 +147,7 @@ async def execute(
 
 def _assemble(
     project: Project, plan: Plan, state: State, edges: Edges, stop: Stop, deadline: float | None
-) -> tuple[Context, LocalRun]:
+) -> tuple[Context, DurableRun]:
     """The primitives, and what the items share. Raises StateError where a paid text could not be kept."""
     capabilities = ServerCapabilities.load(edges.cache, state, plan.server)
     capabilities.keep(edges.cache, plan.server)
@@ -175,7 +175,7 @@ def _assemble(
     return ctx, run
 
 
-def _last_checkpoint(run: LocalRun, store: StateStore) -> None:
+def _last_checkpoint(run: DurableRun, store: StateStore) -> None:
     try:
         store.checkpoint()
     except NotShared as error:
@@ -183,7 +183,7 @@ def _last_checkpoint(run: LocalRun, store: StateStore) -> None:
         store.checkpoint()
 
 
-def _check_stop(run: LocalRun, stop: Stop, store: StateStore) -> None:
+def _check_stop(run: DurableRun, stop: Stop, store: StateStore) -> None:
     """A person's wish to stop counts more than any other reason."""
     if stop.requested and run.stopped != "interrupted":
         run.stopped = ""
@@ -191,12 +191,12 @@ def _check_stop(run: LocalRun, stop: Stop, store: StateStore) -> None:
         store.checkpoint()
 
 
-def _come(run: LocalRun) -> None:
+def _come(run: DurableRun) -> None:
     if not run.stopped:
         run.stop("deadline", "the deadline has come; nothing more was submitted", AGAIN, at_once=True)
 
 
-def _heartbeat(ctx: Context, run: LocalRun, outcomes: Mapping[ItemId, Outcome]) -> None:
+def _heartbeat(ctx: Context, run: DurableRun, outcomes: Mapping[ItemId, Outcome]) -> None:
     what, until = run.waiting_for()
     ctx.heed_hold(what, until)
     seconds = round(max(0.0, until - run.now()), 1) if until else None

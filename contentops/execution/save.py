@@ -13,9 +13,9 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
 from contentops.execution.content_search import find, not_saved
-from contentops.execution.context import PASSING, Attempts
 from contentops.execution.primitives import Draft, Ended, Priority
 from contentops.execution.records import base_record, note
+from contentops.execution.run_context import PASSING, Attempts
 from contentops.execution.stored_content import StoredContent, metadata_of
 from contentops.execution.times import iso_exact
 from contentops.execution.verify import SOON, learn, verify
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Content
     from contentops.digest import Digest
-    from contentops.execution.context import Context
     from contentops.execution.primitives import Item, Standing
+    from contentops.execution.run_context import Context
     from contentops.model import Record, Save
 
 SENDS = 4

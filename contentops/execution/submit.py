@@ -20,10 +20,10 @@ from contentops.api.calls import (
 )
 from contentops.documents.clean import clean_body
 from contentops.execution.content_search import SLACK
-from contentops.execution.context import Attempts
 from contentops.execution.primitives import Ended, Job, Lost, Priority, Text, Withheld
 from contentops.execution.records import accepted, intended, keep_text, named, naming, new_entry, turned_down, unknown
 from contentops.execution.restored import hold_forgotten
+from contentops.execution.run_context import Attempts
 from contentops.execution.stored_content import StoredContent
 from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.api.calls import ContentEntry
-    from contentops.execution.context import Context
     from contentops.execution.limiter import JobPlace
     from contentops.execution.primitives import Item, Standing
+    from contentops.execution.run_context import Context
     from contentops.model import OpenEntry, Submit
 
 CANDIDATES = 10

@@ -15,8 +15,8 @@ from contentops.execution.records import note
 from contentops.execution.stored_content import StoredContent
 
 if TYPE_CHECKING:
-    from contentops.execution.context import Context
     from contentops.execution.primitives import Draft, Standing
+    from contentops.execution.run_context import Context
 
 SOON = 10.0
 """Seconds after a save within which what the server gives back is its own doing, however different it is."""

@@ -32,15 +32,15 @@ from contentops.model import (
 )
 from contentops.planning.checked import Brought, written_title
 from contentops.planning.front_matter import provenance_of
-from contentops.planning.inputs import is_edited, is_protected
+from contentops.planning.plan_inputs import is_edited, is_protected
 from contentops.state.codec import Drop, Forget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from contentops.digest import Digest
-    from contentops.execution.context import Context
     from contentops.execution.primitives import Item
+    from contentops.execution.run_context import Context
     from contentops.model import Json, Move, Observed, Promote, Record, Remote, Remove, Update, Write
 
 

@@ -29,8 +29,8 @@ from contentops.operations.opening import Runtime
 from contentops.operations.plan import gathered
 from contentops.operations.unchanged import AskedInputs, forget_plan
 from contentops.operations.workspace import open_workspace
-from contentops.planning.inputs import paths
 from contentops.planning.plan import approved
+from contentops.planning.plan_inputs import paths
 from contentops.planning.review import check_ceiling
 from contentops.reporting.plan_json import plain
 from contentops.reporting.run import run_json
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from contentops.operations.connection import Credentials
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
-    from contentops.planning.inputs import Choice, PlanInputs
+    from contentops.planning.plan_inputs import Choice, PlanInputs
 
 NETWORK = (Drain, LookUp, Submit, Poll, RetryText, Fetch, Save)
 """Steps that may need the server."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from contentops.operations.apply import ApplyOptions
     from contentops.operations.connection import Credentials
     from contentops.operations.workspace import Workspace
-    from contentops.planning.inputs import Choice
+    from contentops.planning.plan_inputs import Choice
 
 
 def detach(

@@ -29,8 +29,8 @@ from contentops.model import Desired, ItemId, Record, Spec, State
 from contentops.operations.catalog.project_catalog import catalog_of
 from contentops.operations.environments import locked_environments
 from contentops.operations.opening import open_cache
-from contentops.planning.inputs import Choice, PlanInputs
 from contentops.planning.plan import make_plan
+from contentops.planning.plan_inputs import Choice, PlanInputs
 from contentops.state import state_dir
 from contentops.state.codec import Header, line_of, parse_line
 

@@ -20,8 +20,8 @@ from contentops.operations.opening import read_state
 from contentops.operations.texts.clean_texts import CleanTexts
 from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import open_workspace, shared_state, unread, validate
-from contentops.planning.inputs import Choice, price_of, specs_by_id
 from contentops.planning.plan import make_plan
+from contentops.planning.plan_inputs import Choice, price_of, specs_by_id
 from contentops.planning.review import check_file
 from contentops.planning.select import Candidate, check_selectors, selected
 from contentops.reporting.plan_json import plain
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from contentops.operations.opening import Runtime
     from contentops.operations.unchanged import LastPlan
     from contentops.operations.workspace import Workspace
-    from contentops.planning.inputs import PlanInputs
+    from contentops.planning.plan_inputs import PlanInputs
 
 
 def gathered(workspace: Workspace, choice: Choice, tell: Callable[[str], None] | None) -> PlanInputs:

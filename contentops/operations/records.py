@@ -23,7 +23,7 @@ from contentops.operations.environments import locked_environments, other_states
 from contentops.operations.opening import Runtime, open_cache, read_state
 from contentops.operations.plan import no_item
 from contentops.operations.workspace import open_workspace, shared_state, validate
-from contentops.planning.inputs import specs_by_id
+from contentops.planning.plan_inputs import specs_by_id
 from contentops.sanitize import clip
 from contentops.state.codec import Drop, Forget
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Project
     from contentops.operations.workspace import Workspace
-    from contentops.planning.inputs import PlanInputs
+    from contentops.planning.plan_inputs import PlanInputs
 
 FORMAT: Final = 2
 """Raised with the form of what is kept; the version of contentops counts too."""
@@ -246,7 +246,7 @@ class AskedInputs:
 
 def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
     """Whether files alone made a plan of everything, and nothing is under way."""
-    from contentops.planning.inputs import Choice
+    from contentops.planning.plan_inputs import Choice
 
     inputs, store = watched.inputs, workspace.store
     return (

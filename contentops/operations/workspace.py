@@ -24,8 +24,8 @@ from contentops.operations.environments import locked_environments, other_states
 from contentops.operations.opening import OpenedLedger, Runtime, has_ledger, open_cache, open_store
 from contentops.operations.texts.finished_texts import finished_texts
 from contentops.planning.existing_texts import SourceEnvironment
-from contentops.planning.inputs import Choice, PlanInputs, honours_ids, paths, specs_by_id
 from contentops.planning.owners import without_others
+from contentops.planning.plan_inputs import Choice, PlanInputs, honours_ids, paths, specs_by_id
 from contentops.planning.renames import apply_renames
 
 if TYPE_CHECKING:

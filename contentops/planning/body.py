@@ -22,14 +22,14 @@ from contentops.model import (
 from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
 from contentops.planning.edits import BodyAnswer, block, foreign_hint, why_changed
 from contentops.planning.finished import after_stored, stored_text
-from contentops.planning.inputs import TRIES, failed_attempts, is_ours, price_of
+from contentops.planning.plan_inputs import TRIES, failed_attempts, is_ours, price_of
 from contentops.planning.promote import asked_here, held_back, promoted
-from contentops.planning.remote import edited_there, merge_trouble, overwriting, words_in_the_way
+from contentops.planning.remote_edits import edited_there, merge_trouble, overwriting, words_in_the_way
 from contentops.planning.section import asked_reason, section_in_the_way, words_in_section
 
 if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, Step
-    from contentops.planning.inputs import ItemSides
+    from contentops.planning.plan_inputs import ItemSides
 
 
 def which_body(item: ItemSides) -> BodyAnswer:

@@ -12,8 +12,8 @@ from contentops.documents.preset import title_for
 from contentops.model import BASE, NO_CHECKS, Fetch, JobState, Level, MergeEdit, Promote, Reason, RetryText
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import which_front_matter
-from contentops.planning.inputs import price_of
-from contentops.planning.remote import renewed
+from contentops.planning.plan_inputs import price_of
+from contentops.planning.remote_edits import renewed
 from contentops.planning.section import taken_section
 from contentops.sections import main_heading
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from contentops.documents.checks import CheckedText
     from contentops.model import Finding, ItemId, Json, Observed, OpenEntry, Record, Spec
-    from contentops.planning.inputs import ItemSides
+    from contentops.planning.plan_inputs import ItemSides
 
 FAILED = "checks-failed"
 """The reason an item is held back for whose text fails its checks."""

@@ -35,9 +35,9 @@ from contentops.planning.body import which_body
 from contentops.planning.differences import explain
 from contentops.planning.edits import BodyAnswer
 from contentops.planning.front_matter import differs, which_front_matter
-from contentops.planning.inputs import is_edited, is_ours, is_protected, pending, resting_place
 from contentops.planning.outlines import DRAFT_OUTLINE, not_saved_elsewhere, outline_notes
-from contentops.planning.remote import (
+from contentops.planning.plan_inputs import is_edited, is_ours, is_protected, pending, resting_place
+from contentops.planning.remote_edits import (
     as_pulled,
     keeps_title,
     known_there,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from contentops.model import ItemId, OpenEntry, Record, Spec, Step
     from contentops.planning.front_matter import FrontAnswer
-    from contentops.planning.inputs import ItemSides, PlanInputs
+    from contentops.planning.plan_inputs import ItemSides, PlanInputs
 
 
 def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:

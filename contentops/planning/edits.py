@@ -12,14 +12,14 @@ from contentops.documents.merge import touched
 from contentops.documents.paths import collision_key
 from contentops.model import Acknowledge, Action, MergeEdit, MergeRule, Mode, OnEdit, Reason, Replace, both_edits
 from contentops.planning.differences import explain
-from contentops.planning.inputs import is_ours
+from contentops.planning.plan_inputs import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.documents.merge import Renewed
     from contentops.model import ItemId, MergeBoth, OpenEntry, Step
-    from contentops.planning.inputs import ItemSides
+    from contentops.planning.plan_inputs import ItemSides
     from contentops.sections import Key
 
 _SHOWN = 5

@@ -8,7 +8,7 @@ from contentops.model import ItemId, RequestId, request_id
 
 if TYPE_CHECKING:
     from contentops.planning.existing_texts import FinishedText
-    from contentops.planning.inputs import ItemSides
+    from contentops.planning.plan_inputs import ItemSides
 
 _FAR = 50
 """How many attempts beyond those that are known are told by their request."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Json, Observed, OpenEntry, Project, Record, Spec
     from contentops.planning.edits import BodyAnswer
-    from contentops.planning.inputs import ItemSides, PlanInputs
+    from contentops.planning.plan_inputs import ItemSides, PlanInputs
 
 
 class FrontAnswer(Struct, frozen=True, kw_only=True):

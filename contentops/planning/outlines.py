@@ -12,7 +12,7 @@ from contentops.planning.existing_texts import is_outline
 
 if TYPE_CHECKING:
     from contentops.planning.edits import BodyAnswer
-    from contentops.planning.inputs import ItemSides
+    from contentops.planning.plan_inputs import ItemSides
 
 DRAFT_OUTLINE = "draft-outline"
 """The reason an item is held back whose outline would be saved to another server, and the note of one not promoted."""

@@ -13,9 +13,9 @@ from contentops.documents.paths import collision_key
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
 from contentops.model.cost import cost_words
+from contentops.planning.claimed_items import asked_for_by_none, beside_others, left_to_others, queued_first
 from contentops.planning.decide import decide, decide_gone, find_file, hold
-from contentops.planning.held import asked_for_by_none, beside_others, left_to_others, queued_first
-from contentops.planning.inputs import ItemSides, pending
+from contentops.planning.plan_inputs import ItemSides, pending
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_rings, missed, pair_renames
 from contentops.planning.same_request import same_requests
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from contentops.model import Change, ItemId
-    from contentops.planning.held import Queued
-    from contentops.planning.inputs import PlanInputs
+    from contentops.planning.claimed_items import Queued
+    from contentops.planning.plan_inputs import PlanInputs
 
 
 SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.MERGE, Action.REMOVE})

@@ -13,13 +13,13 @@ from contentops.planning.checked import FAILED, failed_promotion, failed_promoti
 from contentops.planning.edits import BodyAnswer, block, edit, why_changed
 from contentops.planning.finished import stored_text
 from contentops.planning.front_matter import wanted_front
-from contentops.planning.inputs import is_edited, price_of
-from contentops.planning.remote import overwriting, words_in_the_way
+from contentops.planning.plan_inputs import is_edited, price_of
+from contentops.planning.remote_edits import overwriting, words_in_the_way
 
 if TYPE_CHECKING:
     from contentops.model import Change
     from contentops.planning.existing_texts import SourceText
-    from contentops.planning.inputs import ItemSides
+    from contentops.planning.plan_inputs import ItemSides
 
 
 PROMOTED = "promoted"

@@ -9,14 +9,14 @@ from msgspec import structs
 
 from contentops.documents.paths import collision_key, folders
 from contentops.errors import Diagnostic, Severity, nearest
-from contentops.planning.inputs import is_protected, is_same, pending, specs_by_id
+from contentops.planning.plan_inputs import is_protected, is_same, pending, specs_by_id
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
 
     from contentops.digest import Digest
     from contentops.model import Desired, ItemId, Json, Move, OpenEntry, Record, RequestId, State
-    from contentops.planning.inputs import PlanInputs
+    from contentops.planning.plan_inputs import PlanInputs
 
 
 def apply_renames(desired: Desired, state: State, server: str) -> tuple[State, Mapping[ItemId, ItemId]]:

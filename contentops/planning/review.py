@@ -17,8 +17,8 @@ from contentops.model import Action, Drain, Fetch, LookUp, Poll, Remove, RetryTe
 from contentops.model.cost import cost_words
 from contentops.model.plan_file import plan_file
 from contentops.planning.decide import hold
-from contentops.planning.inputs import TRIES
 from contentops.planning.plan import free_targets, left_alone, make_plan, refusals
+from contentops.planning.plan_inputs import TRIES
 from contentops.planning.reviewed_item import ANOTHER_REQUEST, ReviewedItem, dearer, difference, is_done
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Change, Guards, ItemId, Json, Plan
     from contentops.model.plan_file import PlanFile, ReviewedChange
-    from contentops.planning.inputs import PlanInputs
+    from contentops.planning.plan_inputs import PlanInputs
 
 _SHOWN = 20
 """How many items one message names."""

@@ -27,14 +27,14 @@ from contentops.model import (
 from contentops.model.cost import cost_words
 from contentops.model.plan_file import record_digest
 from contentops.planning.checked import FAILED
-from contentops.planning.inputs import failed_attempts, is_protected, pending
+from contentops.planning.plan_inputs import failed_attempts, is_protected, pending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from contentops.model import Change, Json, OpenEntry, Record, Spec, Step
     from contentops.model.plan_file import ReviewedChange
-    from contentops.planning.inputs import PlanInputs
+    from contentops.planning.plan_inputs import PlanInputs
 
 BRINGING = frozenset({name_of(LookUp), name_of(Poll), name_of(Fetch), name_of(Drain)})
 """Steps that bring home what was paid for; a plan that was cut short may have to do them."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.model import Change, ItemId
-    from contentops.planning.inputs import PlanInputs
+    from contentops.planning.plan_inputs import PlanInputs
 
 KIND = "same-request"
 _GROUPS = 20

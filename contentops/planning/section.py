@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.documents.new_section import NewSection
     from contentops.model import ItemId, OpenEntry, Record
-    from contentops.planning.inputs import ItemSides
+    from contentops.planning.plan_inputs import ItemSides
 
 UNUSABLE = "unusable-section"
 """The reason an item is held back whose paid section cannot be taken from what the server answered."""

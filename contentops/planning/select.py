@@ -11,13 +11,13 @@ from msgspec import Struct
 from contentops.digest import NOTHING
 from contentops.errors import UsageError, near, nearest, suggest
 from contentops.model import Action, Move
-from contentops.planning.inputs import failed_attempts, is_edited
+from contentops.planning.plan_inputs import failed_attempts, is_edited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from contentops.model import Change, ItemId, Observed, OpenEntry, Record, Spec
-    from contentops.planning.inputs import Choice
+    from contentops.planning.plan_inputs import Choice
 
 METHODS = ("tag", "template", "style", "path", "state", "result")
 STATES = ("new", "changed", "edited", "missing", "moved", "orphan", "open", "unknown", "blocked", "pending", "failed")

@@ -14,7 +14,7 @@ from contentops.planning.front_matter import drifted, wanted_front
 
 if TYPE_CHECKING:
     from contentops.model import Record
-    from contentops.planning.inputs import ItemSides, PlanInputs
+    from contentops.planning.plan_inputs import ItemSides, PlanInputs
 
 
 def is_usual(inputs: PlanInputs) -> bool:

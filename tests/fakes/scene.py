@@ -26,7 +26,7 @@ from contentops.operations import opening
 from contentops.operations import plan as plan_operation
 from contentops.operations.apply import ApplyOptions, Approval
 from contentops.operations.opening import Runtime
-from contentops.planning.inputs import Choice
+from contentops.planning.plan_inputs import Choice
 from contentops.state.cache import Cache
 from tests.fakes.api import FakeApi
 from tests.fakes.clock import Timeline

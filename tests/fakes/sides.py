@@ -26,8 +26,8 @@ from contentops.model import (
     Spec,
     State,
 )
-from contentops.planning.inputs import Choice, PlanInputs, honours_ids
 from contentops.planning.plan import make_plan
+from contentops.planning.plan_inputs import Choice, PlanInputs, honours_ids
 from contentops.planning.renames import apply_renames
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ from contentops.operations.catalog.project_catalog import catalog_of
 from contentops.operations.environments import other_states
 from contentops.operations.opening import Runtime
 from contentops.operations.workspace import open_workspace
-from contentops.planning.inputs import pending
+from contentops.planning.plan_inputs import pending
 from contentops.planning.renames import apply_renames
 from contentops.yaml.read import MAX_BYTES, read_yaml
 

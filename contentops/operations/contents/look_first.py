@@ -14,9 +14,9 @@ from contentops.errors import ApiError
 from contentops.model import ItemId, Restore, Submit, Write
 from contentops.model.plan_file import plan_file
 from contentops.planning.decide import hold
-from contentops.planning.inputs import is_edited_there
 from contentops.planning.plan import make_plan
-from contentops.planning.remote import saved_records
+from contentops.planning.plan_inputs import is_edited_there
+from contentops.planning.remote_edits import saved_records
 from contentops.planning.review import compare_file
 from contentops.state.seen import seen_there
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import ContentEntry
     from contentops.model import Change, Json, Plan, Record, Remote
     from contentops.operations.workspace import Workspace
-    from contentops.planning.inputs import PlanInputs
+    from contentops.planning.plan_inputs import PlanInputs
 
 
 def remembered(workspace: Workspace, found: PlanInputs) -> PlanInputs:

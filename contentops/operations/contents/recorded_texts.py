@@ -12,14 +12,14 @@ from msgspec import structs
 
 from contentops.ci.results import RecordedTexts, recorded_texts
 from contentops.documents.clean import title_digest
-from contentops.planning.inputs import is_edited_there
+from contentops.planning.plan_inputs import is_edited_there
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from contentops.model import ItemId, Record, Remote
     from contentops.operations.workspace import Workspace
-    from contentops.planning.inputs import PlanInputs
+    from contentops.planning.plan_inputs import PlanInputs
 
 
 def mark_recorded(workspace: Workspace, found: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:

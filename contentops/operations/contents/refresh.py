@@ -19,7 +19,7 @@ from contentops.operations.contents.owners_in_locks import content_owners
 from contentops.operations.contents.recorded_texts import mark_recorded
 from contentops.operations.contents.stored_contents import ABOUT_ONE, as_error, converse, quiet
 from contentops.operations.unchanged import forget_plan
-from contentops.planning.remote import saved_records
+from contentops.planning.remote_edits import saved_records
 from contentops.state.seen import keep_seen_there, seen_there
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from contentops.model import ItemId, Record
     from contentops.operations.contents.stored_contents import Caller
     from contentops.operations.workspace import Workspace
-    from contentops.planning.inputs import PlanInputs
+    from contentops.planning.plan_inputs import PlanInputs
     from contentops.state.cache import Cache
 
 _STUMBLED = 500

@@ -34,8 +34,8 @@ from contentops.api.calls import (
 from contentops.api.dialects import AUTO
 from contentops.api.outcomes import is_absent, unasked
 from contentops.errors import ApiError
-from contentops.execution.context import list_all
 from contentops.execution.limiter import AccountLimiter, Limiter
+from contentops.execution.run_context import list_all
 from contentops.operations.connection import connected, credentials
 from contentops.operations.contents.owners_in_locks import recorded_owners
 from contentops.operations.opening import Runtime, has_ledger, read_state

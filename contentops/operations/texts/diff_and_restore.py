@@ -26,8 +26,8 @@ from contentops.operations.plan import no_item, recorded
 from contentops.operations.texts.past_texts import PastTexts
 from contentops.operations.workspace import open_workspace
 from contentops.planning.front_matter import drifted, provenance_of
-from contentops.planning.inputs import Choice, is_edited
 from contentops.planning.plan import make_plan
+from contentops.planning.plan_inputs import Choice, is_edited
 from contentops.planning.section import known_texts
 from contentops.sections import bare, cut
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from contentops.model.run import PaidText
     from contentops.operations.contents.stored_contents import Caller
     from contentops.operations.workspace import Workspace
-    from contentops.planning.inputs import PlanInputs
+    from contentops.planning.plan_inputs import PlanInputs
     from contentops.state.cache import Cache
 
 

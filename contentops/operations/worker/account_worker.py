@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from contentops.documents.files import Outputs
 from contentops.errors import StateError
-from contentops.execution.assembly import ItemEdges, Known, assemble, learned_durations
+from contentops.execution.assemble_run import ItemEdges, Known, assemble, learned_durations
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.first_contact import admit
 from contentops.ledger.account import history_of, limiter_of
@@ -23,9 +23,9 @@ from contentops.operations.worker.worker_metrics import Done
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentops.execution.context import Context
-    from contentops.execution.local_run import LocalRun
+    from contentops.execution.durable_run import DurableRun
     from contentops.execution.primitives import Stop
+    from contentops.execution.run_context import Context
     from contentops.ledger.account import Account
     from contentops.ledger.runner import Runner
     from contentops.model import ApiSettings, Event
@@ -57,7 +57,7 @@ class AccountWorker:
         self._stop, self._emit, self._runtime = stop, emit, runtime
         self.claims: Claims | None = None
         """What it claimed; None: it has not begun."""
-        self.run: LocalRun | None = None
+        self.run: DurableRun | None = None
         self._limiter: SharedLimiter | None = None
         self._draining = False
         self._submits = 0
@@ -155,7 +155,7 @@ class AccountWorker:
             run.at(run.now(), run.feed)
 
 
-def _share(ctx: Context, run: LocalRun, learned: Learned, claims: Claims) -> None:
+def _share(ctx: Context, run: DurableRun, learned: Learned, claims: Claims) -> None:
     """What is to be done from time to time."""
     learned.share()
     # What was stored meanwhile may be the text of another lost submit; and nothing grows for ever.

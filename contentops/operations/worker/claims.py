@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Self
 from msgspec import structs
 
 from contentops.digest import NOTHING
-from contentops.execution.context import ServerCapabilities
 from contentops.execution.first_contact import ask_after_restore
 from contentops.execution.primitives import Item, Standing
 from contentops.execution.program import carry_out
+from contentops.execution.run_context import ServerCapabilities
 from contentops.ledger.account import history_of
 from contentops.ledger.entries import release
 from contentops.ledger.queue import UnusableRow, claim_work, drop_cancelled, others_work
@@ -38,8 +38,8 @@ from contentops.model import (
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from contentops.execution.context import Context
-    from contentops.execution.local_run import LocalRun
+    from contentops.execution.durable_run import DurableRun
+    from contentops.execution.run_context import Context
     from contentops.ledger.queue import ClaimedSubmit
     from contentops.ledger.runner import Runner
     from contentops.ledger.work_state import WorkState
@@ -104,7 +104,7 @@ class Claims:
     """
 
     def __init__(
-        self, runner: Runner, account: str, ctx: Context, run: LocalRun, state: WorkState, *, once: bool
+        self, runner: Runner, account: str, ctx: Context, run: DurableRun, state: WorkState, *, once: bool
     ) -> None:
         self._runner, self._account = runner, account
         self._ctx, self._run, self._state, self._once = ctx, run, state, once

@@ -34,7 +34,7 @@ from contentops.sanitize import visible
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentops.execution.local_run import LocalRun
+    from contentops.execution.durable_run import DurableRun
     from contentops.execution.primitives import Stop
     from contentops.operations.opening import Runtime
     from contentops.operations.worker.claims import Claims
@@ -253,7 +253,7 @@ def no_account(variable: str, *, known: bool) -> StateError:
 _ELSEWHERE = re.compile(r"contentops apply(?! --)")
 
 
-def _did(account: str, run: LocalRun, claims: Claims) -> AccountWork:
+def _did(account: str, run: DurableRun, claims: Claims) -> AccountWork:
     return AccountWork(
         account=account,
         results=dict(claims.results),

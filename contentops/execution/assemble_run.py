@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from contentops.api.calls import GetStatus, ListTemplates
 from contentops.api.fence import always
-from contentops.execution.context import Context
+from contentops.execution.durable_run import DurableRun
 from contentops.execution.durations import Durations, quickest_on
 from contentops.execution.limiter import Outage
-from contentops.execution.local_run import LocalRun
+from contentops.execution.run_context import Context
 
 if TYPE_CHECKING:
     import random
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from contentops.documents.files import Outputs
     from contentops.errors import ContentopsError
     from contentops.execution.content_index import ContentIndex
-    from contentops.execution.context import ServerCapabilities
+    from contentops.execution.durable_run import RunState
     from contentops.execution.limiter import AccountLimiter, Admission
-    from contentops.execution.local_run import RunState
+    from contentops.execution.run_context import ServerCapabilities
     from contentops.model import Event, Finding, ItemId, Listed, Plan, Project
     from contentops.state.paid_texts import StoredText
     from contentops.state.shared import RunCache
@@ -78,10 +78,10 @@ def learned_durations(cache: RunCache, server: str) -> Durations:
 
 def assemble(
     project: Project, plan: Plan, edges: ItemEdges, known: Known, on_turn: Callable[[], None]
-) -> tuple[Context, LocalRun]:
+) -> tuple[Context, DurableRun]:
     """The primitives, and what the items share. `on_turn` is called before anything is sent."""
     outage = Outage(edges.random)
-    run = LocalRun(
+    run = DurableRun(
         edges.store,
         edges.limiter,
         known.admission,
@@ -115,7 +115,7 @@ def assemble(
     return ctx, run
 
 
-async def _sent(ctx: Context, run: LocalRun, edges: ItemEdges, call: Call, may_leave: MayLeave) -> Reply | Failure:
+async def _sent(ctx: Context, run: DurableRun, edges: ItemEdges, call: Call, may_leave: MayLeave) -> Reply | Failure:
     """What answers a call; a failure that belongs to an outage may end the run."""
     answer = await edges.send(call, may_leave)
     failure = ctx.heard(answer)

@@ -53,7 +53,7 @@ class RunState(Protocol):
         """One open entry as it is now."""
 
 
-class LocalRun:
+class DurableRun:
     """`Primitives` of one run: `send` answers a call, `fence` is as in `Outbox`, `on_turn` comes before each turn."""
 
     def __init__(

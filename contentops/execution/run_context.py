@@ -14,7 +14,7 @@ from contentops.execution.limiter import REFUSALS
 from contentops.execution.primitives import Priority
 from contentops.execution.times import iso, seconds_of
 from contentops.model import Event
-from contentops.planning.inputs import honours_ids
+from contentops.planning.plan_inputs import honours_ids
 
 if TYPE_CHECKING:
     import random

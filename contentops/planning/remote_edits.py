@@ -25,7 +25,7 @@ from contentops.planning.edits import (
     replaced_edit,
     why_not_merged,
 )
-from contentops.planning.inputs import is_retitled_there
+from contentops.planning.plan_inputs import is_retitled_there
 from contentops.planning.renames import pair_renames
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.model import ItemId, OpenEntry, Record, Remote, Saved
-    from contentops.planning.inputs import ItemSides, PlanInputs
+    from contentops.planning.plan_inputs import ItemSides, PlanInputs
 
 
 def edited_there(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from contentops.errors import first_of, plural
 from contentops.model import Action, Drain, Note, Reason, request_id
-from contentops.planning.inputs import is_same
+from contentops.planning.plan_inputs import is_same
 from contentops.planning.renames import heirs_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from contentops.digest import Digest
     from contentops.model import Change, HeldEntry, ItemId, RequestId
-    from contentops.planning.inputs import PlanInputs
+    from contentops.planning.plan_inputs import PlanInputs
 
     Queued = Mapping[Digest, list[HeldEntry]]
     """First submits that are queued, by what they ask for."""
