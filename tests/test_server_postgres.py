@@ -72,26 +72,6 @@ def test_everything_is_in_a_schema_of_its_own(database: str) -> None:
     assert tell(database, "SELECT * FROM public.jobs") == [("kept",)]
 
 
-def test_many_servers_make_one_store(database: str) -> None:
-    """Four processes that open a new store at once and submit the same ids make each job exactly once."""
-    script = (
-        "import sys\n"
-        "from contentops.server import jobs\n"
-        "from contentops.server.store import open_store\n"
-        "from contentops.server.jobs import GenerationRequest, StoredJob\n"
-        "store = open_store(sys.argv[1])\n"
-        "print(sum(jobs.submit(store, StoredJob(id=f'r{n}', request=GenerationRequest(), created_at=1.0, idempotency_key=f'k{n}'))[1]"
-        " for n in range(40)))\n"
-        "store.close()\n"
-    )
-    started = [
-        subprocess.Popen([sys.executable, "-c", script, database], stdout=subprocess.PIPE, text=True) for _ in range(4)
-    ]
-    printed = [process.communicate()[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0, 0, 0]
-    assert sum(map(int, printed)) == 40
-
-
 @pytest.mark.parametrize(
     ("statements", "message"),
     [

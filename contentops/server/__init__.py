@@ -9,7 +9,7 @@ protocol.
     bodies    what requests say                contents  stored texts, and their sections
     replies   what is answered                 catalog   templates, styles, verticals
     serve     in process, or on a port         engines   who writes the texts
-    database  what every store can do          sqlite, postgres (with postgres_schema, tables)  what is under it
+    database  what every store can do          sqlite, postgres (with postgres_schema)  what is under it
 """
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from msgspec import Struct
 
-from contentops.server.database import StoreError
-from contentops.server.tables import TABLES, VERSION
+from contentops.server.database import FORMAT, TABLES, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -52,7 +51,7 @@ CREATE INDEX jobs_waiting ON jobs (created_at, number) WHERE finished_at IS NULL
 CREATE TABLE requests (account text PRIMARY KEY, taken double precision[] NOT NULL, wait double precision NOT NULL);
 CREATE SEQUENCE runners AS integer CYCLE;
 CREATE TABLE format (version integer NOT NULL);
-INSERT INTO format VALUES ({VERSION});
+INSERT INTO format VALUES ({FORMAT});
 """
 # What is not found in the schema is not looked for elsewhere: another role may have made it there.
 _SESSION = f"""
@@ -176,8 +175,8 @@ def _make(db: Connection[StoredRow], address: DatabaseAddress) -> None:
     [schema, format_table] = _only(db, f"SELECT to_regnamespace('{SCHEMA}'), to_regclass('{SCHEMA}.format')")
     if format_table is not None:
         [version] = _only(db, f"SELECT coalesce(max(version), 0) FROM {SCHEMA}.format")
-        if version != VERSION:
-            made = f"the store in {address} has format {version}, and this release knows {VERSION}"
+        if version != FORMAT:
+            made = f"the store in {address} has format {version}, and this release knows {FORMAT}"
             raise StoreError(f"{made}: it was made by a newer release; upgrade contentops")
         return
     if schema is None:

@@ -1,4 +1,4 @@
-"""A store in a SQLite file: opening it, its upgrades, its transactions, and the runners of its processes.
+"""A store in a SQLite file: opening it, its transactions, and the runners of its processes.
 
 Several processes may have the file open: writes are short immediate transactions that wait for each other.
 """
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from contentops.server.database import Store, StoreError
-from contentops.server.tables import INDEXES, JOBS, TABLES, VERSION
+from contentops.server.database import FORMAT, TABLES, Store, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,45 +30,6 @@ _MARK = slice(68, 72)
 
 BUSY_SECONDS = 10.0
 """How long a write waits for another process."""
-
-_FROM_1_TO_2 = """
-ALTER TABLE jobs ADD COLUMN credits INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE keys ADD COLUMN credits INTEGER;
-ALTER TABLE keys ADD COLUMN modes TEXT NOT NULL DEFAULT '';
-CREATE INDEX charges_by_key ON charges (key_id);
-"""
-
-# Contents had no key. The job that made one says whose it is; where there is a single key, all is its own; the rest
-# stays with no key, which no other key can read.
-_GIVE_KEYS = """
-ALTER TABLE contents ADD COLUMN key_id TEXT NOT NULL DEFAULT '';
-UPDATE contents SET key_id = jobs.key_id FROM jobs WHERE jobs.content_id = contents.id;
-UPDATE contents SET key_id = jobs.key_id FROM jobs
-    WHERE contents.key_id = '' AND jobs.id = json_extract(contents.metadata, '$.request_id');
-UPDATE contents SET key_id = (SELECT id FROM keys) WHERE key_id = '' AND (SELECT count(*) FROM keys) = 1;
-UPDATE OR IGNORE jobs SET key_id = (SELECT id FROM keys) WHERE key_id = '' AND (SELECT count(*) FROM keys) = 1;
-DROP INDEX IF EXISTS jobs_unfinished;
-DROP INDEX IF EXISTS contents_newest;
-DROP INDEX charges_by_key;
-ALTER TABLE jobs RENAME TO old_jobs;
-ALTER TABLE charges RENAME TO old_charges;
-"""
-_MOVE_ROWS = """
-INSERT INTO jobs SELECT NULL, * FROM old_jobs ORDER BY old_jobs.rowid;
-INSERT INTO charges SELECT * FROM old_charges;
-DROP TABLE old_jobs;
-DROP TABLE old_charges;
-"""
-_COUNT_ROWS = """
-INSERT INTO tallies SELECT key_id, 'content', status, owner, count(*) FROM contents GROUP BY key_id, status, owner;
-INSERT INTO tallies SELECT key_id, 'job', status, owner, count(*) FROM jobs WHERE finished_at IS NOT NULL
-    GROUP BY key_id, status, owner;
-INSERT INTO tallies SELECT key_id, 'generations', mode, '', count(*) FROM charges GROUP BY key_id, mode;
-INSERT INTO tallies SELECT key_id, 'credits', mode, '', sum(credits) FROM charges GROUP BY key_id, mode;
-"""
-
-_UPGRADES = ((_FROM_1_TO_2,), (_GIVE_KEYS, JOBS, _MOVE_ROWS, INDEXES, _COUNT_ROWS))
-"""What brings a file of version 1, 2, ... to the next one."""
 
 
 class SqliteFile(Store):
@@ -105,22 +65,20 @@ class SqliteFile(Store):
         # process may be making the tables.
         self._db.execute("BEGIN")
         try:
-            self._version()
+            self._has_tables()
         finally:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
         self._use_wal()
         self._db.execute("PRAGMA synchronous = NORMAL")
         with self.write(""):
-            version = self._version()
-            if version == VERSION:
+            if self._has_tables():
                 return
             # executescript would end the transaction that keeps a second process out.
-            for scripts in _UPGRADES[version - 1 :] if version else ((TABLES,),):
-                for statement in "".join(scripts).split(";"):
-                    self.run(statement)
+            for statement in TABLES.split(";"):
+                self.run(statement)
             self.run(f"PRAGMA application_id = {APPLICATION}")
-            self.run(f"PRAGMA user_version = {VERSION}")
+            self.run(f"PRAGMA user_version = {FORMAT}")
 
     def _use_wal(self) -> None:
         # SQLite does not wait here as it does elsewhere: of two that change the mode at once, one is refused.
@@ -135,15 +93,17 @@ class SqliteFile(Store):
             else:
                 return
 
-    def _version(self) -> int:
-        """The version of the tables there are, 0 for an empty file."""
+    def _has_tables(self) -> bool:
+        """Whether the tables are there; False for an empty file. Raises StoreError for tables of another format."""
         ours, version = self._pragma("application_id") == APPLICATION, self._pragma("user_version")
-        if ours and version > VERSION:
-            message = f"the store `{self.path}` was made by a newer release (format {version}); upgrade contentops"
-            raise StoreError(message)
+        if ours and version != FORMAT:
+            made = f"the store `{self.path}` has format {version}, and this release knows {FORMAT}"
+            advice = "upgrade contentops" if version > FORMAT else "move it away or choose another path"
+            age = "a newer release" if version > FORMAT else "an earlier commit"
+            raise StoreError(f"{made}: it was made by {age}; {advice}")
         if not ours and self.rows("SELECT 1 FROM sqlite_master LIMIT 1"):
             raise StoreError(f"`{self.path}` is the database of another program; choose another path")
-        return version if ours else 0
+        return ours
 
     def _pragma(self, name: str) -> int:
         return int(self.rows(f"PRAGMA {name}")[0][0])
