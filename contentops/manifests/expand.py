@@ -16,7 +16,6 @@ from msgspec import Struct, field, structs
 from contentops.errors import Location, Severity
 from contentops.manifests.item_fields import OWN_KEYS, Defaults, ItemFields
 from contentops.manifests.problems import meant
-from contentops.manifests.schema_match import resolve
 from contentops.manifests.templates import templates_in
 from contentops.manifests.values import Branch, Tree, Written, fields, overlay, top, tree
 from contentops.yaml.positions import Map, Source, YamlDocument, unpack
@@ -203,7 +202,7 @@ def with_meant(declared: Iterable[Declared], document: YamlDocument, schema: Map
 
 
 def _properties(schema: Mapping[str, Any], definition: str) -> frozenset[str]:
-    return frozenset(resolve(schema["definitions"][definition], schema)["properties"])
+    return frozenset(schema["definitions"][definition]["properties"])
 
 
 class _Part(Struct, frozen=True):
