@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from contentops.api.calls import GetStatus, ListTemplates
 from contentops.api.fence import always
 from contentops.execution.durable_run import DurableRun
-from contentops.execution.durations import Durations, quickest_on
+from contentops.execution.durations import Durations
 from contentops.execution.limiter import Outage
 from contentops.execution.run_context import Context
 
@@ -72,8 +72,7 @@ class Known:
 
 def learned_durations(cache: RunCache, server: str) -> Durations:
     """How long jobs of a server took, as far as the cache knows."""
-    here = cache.durations().get(server)
-    return Durations.load(here if isinstance(here, dict) else {}, quickest_on(server))
+    return Durations.load(cache.durations().get(server), server)
 
 
 def assemble(

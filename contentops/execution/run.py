@@ -63,7 +63,7 @@ def seconds_left(ctx: Context, per_minute: int, ended: Container[ItemId]) -> flo
 
 def _median(ctx: Context, kind: str) -> float:
     """Seconds a job of a kind takes; the embedded server's take no time worth naming before one has shown it."""
-    return 0.0 if ctx.server == "local" and not ctx.durations.is_learned(kind) else ctx.durations.median(kind)
+    return 0.0 if ctx.server == "local" and not ctx.durations.seen else ctx.durations.median(kind)
 
 
 CHECKPOINT_EVERY = 60.0

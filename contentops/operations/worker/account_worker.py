@@ -192,6 +192,5 @@ class Learned:
         self._known.capabilities.learn(told_of(state, server))
         self._known.capabilities.keep(state, server)
         theirs = state.durations()
-        for kind, seen in learned_durations(state, server).seen.items():
-            durations.seen.setdefault(kind, seen)
+        durations.learn_from(learned_durations(state, server))
         state.put_durations({**theirs, server: durations.seen})
