@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import subprocess
@@ -25,7 +24,7 @@ from contentops.server.app import create_app
 from contentops.server.engines import named, openai
 from contentops.server.engines.chat import LARGEST, ChatClient, ModelEndpoint, Prompt, TruncatedError, endpoint
 from contentops.server.engines.openai import OpenAIEngine
-from contentops.server.engines.protocol import EngineError, SectionTask, WritingTask
+from contentops.server.engines.protocol import EngineError, SectionTask, WritingTask, WrittenText
 from contentops.server.store import Clock, open_store
 from tests.fakes.asgi import Ticks, call
 from tests.fakes.chat import FakeChat, Raw, chatting, refused, said, unreported
@@ -33,6 +32,8 @@ from tests.serving import served
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from contentops.server.engines.protocol import ReportStage
 
 KNOWN = catalog.load()
 TEMPLATE = next(entry for entry in KNOWN["templates"] if entry["slug"] == "blog_article_generator")
@@ -56,11 +57,31 @@ def writer(body: Any, number: int) -> Raw:
     return said(f"Paragraph {number} about tides, long enough to be an edit of the one before it.")
 
 
-def engine(fake: FakeChat, *, key: str = SECRET, max_tokens: int = 0) -> tuple[OpenAIEngine, list[float]]:
-    """The engine over the fake, and the waits between its attempts."""
-    ticks = Ticks()
-    chat = ChatClient(ModelEndpoint(base_url=fake.url, model="m-1", key=key), sleep=ticks.sleep, seconds=5.0)
-    return OpenAIEngine(chat, max_tokens=max_tokens), ticks.slept
+def engine(fake: FakeChat, *, key: str = SECRET, max_tokens: int = 0) -> OpenAIEngine:
+    """The engine over the fake, on a clock that waits for nothing."""
+    chat = ChatClient(ModelEndpoint(base_url=fake.url, model="m-1", key=key), sleep=Ticks().sleep, seconds=5.0)
+    return OpenAIEngine(chat, max_tokens=max_tokens)
+
+
+def written(
+    reply: Callable[[Any, int], Raw], task: WritingTask, report: ReportStage = unreported, **options: Any
+) -> tuple[WrittenText | EngineError, FakeChat]:
+    """What the engine makes of a task, the text or the error, and what the endpoint saw."""
+
+    async def main() -> tuple[WrittenText | EngineError, FakeChat]:
+        async with chatting(reply) as fake:
+            try:
+                return await engine(fake, **options).write(task, report), fake
+            except EngineError as error:
+                return error, fake
+
+    return asyncio.run(main())
+
+
+def body_of(draft: WrittenText | EngineError) -> str:
+    """The body of what was written."""
+    assert isinstance(draft, WrittenText), draft
+    return draft.body
 
 
 def ask(reply: Callable[[Any, int], Raw], *, seconds: float = 5.0) -> tuple[str | EngineError, FakeChat, list[float]]:
@@ -69,9 +90,8 @@ def ask(reply: Callable[[Any, int], Raw], *, seconds: float = 5.0) -> tuple[str 
 
     async def main() -> tuple[str | EngineError, FakeChat]:
         async with chatting(reply) as fake:
-            chat = ChatClient(
-                ModelEndpoint(base_url=fake.url, model="m-1", key=SECRET), sleep=ticks.sleep, seconds=seconds
-            )
+            where = ModelEndpoint(base_url=fake.url, model="m-1", key=SECRET)
+            chat = ChatClient(where, sleep=ticks.sleep, seconds=seconds)
             assert SECRET not in repr(chat)
             try:
                 return await chat.ask(QUESTION), fake
@@ -83,57 +103,44 @@ def ask(reply: Callable[[Any, int], Raw], *, seconds: float = 5.0) -> tuple[str 
 
 
 @pytest.mark.parametrize(
-    ("mode", "stages", "calls"),
+    ("mode", "stages", "calls", "budget"),
     [
-        ("quick", ["planner", "writer", "formatter"], 1),
-        ("standard", ["planner", "writer", "editor", "formatter"], 2),
-        ("premium", ["planner", "writer", "editor", "formatter"], 3),
+        ("quick", ["planner", "writer", "formatter"], 1, 8_000),
+        ("standard", ["planner", "writer", "editor", "formatter"], 2, 16_000),
+        ("premium", ["planner", "writer", "editor", "formatter"], 3, 24_000),
     ],
 )
-def test_stages_and_calls_by_mode(mode: str, stages: list[str], calls: int) -> None:
+def test_stages_and_calls_by_mode(mode: str, stages: list[str], calls: int, budget: int) -> None:
     """The plan is one call, each section one more and one for each pass of the editor; the formatter asks no one."""
     reported: list[str] = []
 
     async def report(stage: str) -> None:
         reported.append(stage)
 
-    async def main() -> None:
-        async with chatting(writer) as fake:
-            draft = await engine(fake)[0].write(job(mode), report)
-            assert len(fake.asked) == 1 + calls * len(HEADINGS)
-            tokens = {body["max_tokens"] for body in fake.asked}
-            assert len(tokens) == 1
-            assert (
-                sum(body["max_tokens"] for body in fake.asked)
-                <= {"quick": 8, "standard": 16, "premium": 24}[mode] * 1000
-            )
-        assert draft.title == "The Pull of the Moon"
-        assert re.findall(r"^## (.*)$", draft.body, re.MULTILINE) == HEADINGS
-        assert draft.body.endswith(".\n")
-
-    asyncio.run(main())
+    draft, fake = written(writer, job(mode), report)
+    tokens = [body["max_tokens"] for body in fake.asked]
+    assert len(tokens) == 1 + calls * len(HEADINGS)
+    assert len(set(tokens)) == 1
+    assert sum(tokens) <= budget
+    assert isinstance(draft, WrittenText)
+    assert draft.title == "The Pull of the Moon"
+    assert re.findall(r"^## (.*)$", draft.body, re.MULTILINE) == HEADINGS
+    assert draft.body.endswith(".\n")
     assert reported == stages
 
 
 def test_prompts_hold_the_sections_the_tone_and_the_inputs() -> None:
     """Template, style, field, plan and the text so far reach the model; the same job asks with the same seed."""
-
-    async def main() -> list[Any]:
-        async with chatting(writer) as fake:
-            await engine(fake)[0].write(job("quick", key_points=["ebb", "flood"], word_count_target=800), unreported)
-            assert f"authorization: bearer {SECRET}" in fake.heads[0].lower()
-            assert fake.heads[0].startswith("POST /v1/chat/completions ")
-            return fake.asked
-
-    asked = asyncio.run(main())
+    _, fake = written(writer, job("quick", key_points=["ebb", "flood"], word_count_target=800))
+    asked = fake.asked
+    assert f"authorization: bearer {SECRET}" in fake.heads[0].lower()
+    assert fake.heads[0].startswith("POST /v1/chat/completions ")
     system = asked[1]["messages"][0]["content"]
-    for wanted in ("Blog article", STYLE["tone"], STYLE["voice"], "saas_tech"):
-        assert wanted in system
+    assert all(wanted in system for wanted in ("Blog article", STYLE["tone"], STYLE["voice"], "saas_tech"))
     plan, first, second = (body["messages"][1]["content"] for body in asked[:3])
     assert all(f"{number}. {heading}: " in plan for number, heading in enumerate(HEADINGS, 1))
-    assert 'Key points: ["ebb", "flood"]' in first
-    assert "Water moves." in first
-    assert f"about {round(800 / len(HEADINGS))} words" in first
+    for wanted in ('Key points: ["ebb", "flood"]', "Water moves.", f"about {round(800 / len(HEADINGS))} words"):
+        assert wanted in first
     assert "Paragraph 1 about tides" in second
     assert len({body["seed"] for body in asked}) == 1
     assert {body["model"] for body in asked} == {"m-1"}
@@ -141,30 +148,13 @@ def test_prompts_hold_the_sections_the_tone_and_the_inputs() -> None:
 
 def test_the_model_is_told_what_the_brand_voice_is() -> None:
     """Name, tone, manner and samples where the server keeps the voice, its id alone where not; bounded."""
-
-    async def main(task: WritingTask) -> str:
-        async with chatting(writer) as fake:
-            await engine(fake)[0].write(task, unreported)
-            return str(fake.asked[1]["messages"][0]["content"])
-
     plain_job = structs.replace(job("quick"), brand_voice="bv_1")
-    assert "Brand voice: bv_1." in asyncio.run(main(plain_job))
-    known = {
-        "name": "Acme",
-        "tone": "warm",
-        "voice": "we",
-        "description": "No jokes.",
-        "samples": ["We sail.", "x" * 10**6],
-    }
-    system = asyncio.run(main(structs.replace(plain_job, voice=known)))
-    for part in (
-        "Brand voice: Acme.",
-        "Tone of the brand: warm.",
-        "Voice of the brand: we.",
-        "No jokes.",
-        "\nWe sail.\n",
-    ):
-        assert part in system
+    voice = {"name": "Acme", "tone": "warm", "voice": "we", "description": "No jokes."}
+    known = structs.replace(plain_job, voice={**voice, "samples": ["We sail.", "x" * 10**6]})
+    bare, system = (written(writer, task)[1].asked[1]["messages"][0]["content"] for task in (plain_job, known))
+    assert "Brand voice: bv_1." in bare
+    named_so = ("Brand voice: Acme.", "Tone of the brand: warm.", "Voice of the brand: we.", "No jokes.")
+    assert all(part in system for part in (*named_so, "\nWe sail.\n"))
     assert len(system) < 2 * openai.VALUE
 
 
@@ -176,16 +166,14 @@ def test_a_torn_section_fails_the_job_after_shorter_tries() -> None:
 
     async def main() -> None:
         async with chatting(torn) as fake:
-            chosen, _ = engine(fake)
-            with contextlib.closing(open_store()) as store:
-                app = create_app(store, engine=chosen, clock=Clock(now=Ticks().now))
-                await call(app, "POST", "/v1/generate", submit("r-1"))
-                found = await ended(app, "r-1")
-                assert found["status"] == "failed"
-                assert "cut off at the token limit; raise it with `--max-tokens`" in found["error"]
-                assert (await call(app, "GET", "/v1/credits/usage")).json["used"] == 0
-                assert (await call(app, "GET", "/v1/content")).json["content"] == []
-                await app.state.close()
+            app = create_app(open_store(), engine=engine(fake), clock=Clock(now=Ticks().now))
+            await call(app, "POST", "/v1/generate", submit("r-1"))
+            found = await ended(app, "r-1")
+            assert found["status"] == "failed"
+            assert "cut off at the token limit; raise it with `--max-tokens`" in found["error"]
+            assert (await call(app, "GET", "/v1/credits/usage")).json["used"] == 0
+            assert (await call(app, "GET", "/v1/content")).json["content"] == []
+            await app.state.close()
             lengths = [re.findall(r"about (\d+) words", body["messages"][1]["content"])[0] for body in fake.asked[1:]]
             assert lengths == ["150", "75", "37"]
             assert len({body["seed"] for body in fake.asked[1:]}) == 3
@@ -219,48 +207,31 @@ def test_a_torn_plan_or_edit_costs_no_text() -> None:
             return said(f"Section {number} " + "word " * 20)
         return said("Looks good.") if number % 2 else said("Half", finish="length")
 
-    async def main() -> None:
-        async with chatting(reply) as fake:
-            draft = await engine(fake)[0].write(job("premium"), unreported)
-        assert draft.title == "Tides"
-        assert draft.body.count("Section ") == len(HEADINGS)
-        assert "Looks good" not in draft.body
-        assert "Half" not in draft.body
-
-    asyncio.run(main())
+    draft, _ = written(reply, job("premium"))
+    assert isinstance(draft, WrittenText)
+    assert draft.title == "Tides"
+    assert draft.body.count("Section ") == len(HEADINGS)
+    assert "Looks good" not in draft.body
+    assert "Half" not in draft.body
 
 
 def test_an_empty_section_is_asked_for_again_then_fails() -> None:
     """Nothing is no text: after three tries the job fails and names the section."""
-
-    async def main() -> None:
-        async with chatting(lambda _body, _number: said("  \n")) as fake:
-            with pytest.raises(EngineError, match=f"wrote nothing for the section `{HEADINGS[0]}`"):
-                await engine(fake)[0].write(job(), unreported)
-            assert len(fake.asked) == 4
-        async with chatting(lambda _body, _number: said("")) as fake:
-            bare = WritingTask(id="r", template={"slug": "", "name": "Text"}, style={})
-            with pytest.raises(EngineError, match="wrote nothing for the text"):
-                await engine(fake, key="")[0].write(bare, unreported)
-            assert "authorization" not in fake.heads[0].lower()
-
-    asyncio.run(main())
+    error, fake = written(lambda _body, _number: said("  \n"), job())
+    assert (str(error), len(fake.asked)) == (f"the model wrote nothing for the section `{HEADINGS[0]}`", 4)
+    bare = WritingTask(id="r", template={"slug": "", "name": "Text"}, style={})
+    error, fake = written(lambda _body, _number: said(""), bare, key="")
+    assert str(error) == "the model wrote nothing for the text"
+    assert "authorization" not in fake.heads[0].lower()
 
 
-def test_a_model_that_repeats_itself_is_asked_again_then_fails() -> None:
-    """Lines without end say nothing; a second try that does is used."""
-    loop = "The answer is this:\n\nTides.\n\n" * 5
-
-    async def main() -> None:
-        async with chatting(lambda body, number: said(loop) if number < 3 else writer(body, number)) as fake:
-            assert "Tides." not in (await engine(fake)[0].write(job("quick"), unreported)).body
-        async with chatting(lambda _body, _number: said(loop)) as fake:
-            with pytest.raises(EngineError, match="only repeats itself in the section `Introduction`"):
-                await engine(fake)[0].write(job("quick"), unreported)
-
-    asyncio.run(main())
+def test_a_model_that_repeats_itself_is_asked_again() -> None:
+    """Lines without end say nothing; a second try that says something is used."""
+    draft, _ = written(lambda body, number: said(LOOP) if number < 3 else writer(body, number), job("quick"))
+    assert "Tides." not in body_of(draft)
 
 
+LOOP = "The answer is this:\n\nTides.\n\n" * 5
 SAME = "The tide comes in twice on most days, and each time a little later than before."
 
 
@@ -280,37 +251,27 @@ SAME = "The tide comes in twice on most days, and each time a little later than 
         pytest.param("Text to edit:\n\nThe tide turns.", "repeats the brief", id="text-to-edit"),
         pytest.param("Tides.\n\nLet me know if you'd like me to add more!", "speaks as an assistant", id="let-me"),
         pytest.param(f"{SAME}\n\nMore.\n\n{SAME.upper()}\n", "says one paragraph twice", id="twice"),
+        pytest.param(LOOP, "only repeats itself", id="loop"),
     ],
 )
 def test_what_is_no_article_is_refused(answer: str, what: str) -> None:
     """It is asked for again, and after three tries the job fails and says what is wrong; an edit of that kind is lost."""
+    error, fake = written(lambda body, number: writer(body, number) if number == 0 else said(answer), job())
+    assert f"the model {what} in the section `{HEADINGS[0]}`" in str(error)
+    assert len(fake.asked) == 4
 
-    async def main() -> None:
-        async with chatting(lambda body, number: writer(body, number) if number == 0 else said(answer)) as fake:
-            with pytest.raises(EngineError, match=f"the model {what} in the section `{HEADINGS[0]}`"):
-                await engine(fake)[0].write(job(), unreported)
-            assert len(fake.asked) == 4
+    def edits(body: Any, number: int) -> Raw:
+        return said(answer) if "Text to edit" in body["messages"][1]["content"] else writer(body, number)
 
-        def edits(body: Any, number: int) -> Raw:
-            return said(answer) if "Text to edit" in body["messages"][1]["content"] else writer(body, number)
-
-        async with chatting(edits) as fake:
-            body = (await engine(fake)[0].write(job(), unreported)).body
-            assert "Paragraph 1 about tides" in body
-            assert answer.split("\n", 1)[0] not in body
-
-    asyncio.run(main())
+    body = body_of(written(edits, job())[0])
+    assert "Paragraph 1 about tides" in body
+    assert answer.split("\n", 1)[0] not in body
 
 
 def test_a_paragraph_of_an_earlier_section_is_refused() -> None:
     """A section that copies one before it says nothing of its own."""
-
-    async def main() -> None:
-        async with chatting(lambda body, number: writer(body, number) if number == 0 else said(SAME)) as fake:
-            with pytest.raises(EngineError, match=f"says one paragraph twice in the section `{HEADINGS[1]}`"):
-                await engine(fake)[0].write(job("quick"), unreported)
-
-    asyncio.run(main())
+    error, _ = written(lambda body, number: writer(body, number) if number == 0 else said(SAME), job("quick"))
+    assert f"says one paragraph twice in the section `{HEADINGS[1]}`" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +312,7 @@ def test_one_section_is_written_again_with_what_the_text_was_made_of() -> None:
 
     async def main() -> None:
         async with chatting(reply) as fake:
-            app = create_app(open_store(), engine=engine(fake)[0], clock=Clock(now=Ticks().now))
+            app = create_app(open_store(), engine=engine(fake), clock=Clock(now=Ticks().now))
             await call(app, "POST", "/v1/generate", {**submit("r-1"), "generation_mode": "quick"})
             made = (await ended(app, "r-1"))["content"]
             wanted = {"content_id": made["id"], "section": HEADINGS[1], "instructions": "shorter"}
@@ -376,12 +337,12 @@ def test_a_section_outside_a_job_is_edited_by_mode() -> None:
     async def main() -> None:
         async with chatting(writer) as fake:
             bare = WritingTask(id="r", template={"slug": "", "name": "Text"}, style={}, mode="premium")
-            text = await engine(fake, max_tokens=77)[0].rewrite(bare, section, unreported)
+            text = await engine(fake, max_tokens=77).rewrite(bare, section, unreported)
             assert text.startswith("Paragraph 2")
             assert [body["max_tokens"] for body in fake.asked] == [77] * 3
             assert "Brief" not in fake.asked[0]["messages"][1]["content"]
             empty = SectionTask(heading="Why", text="", document="## Why\n")
-            assert await engine(fake)[0].rewrite(bare, empty, unreported)
+            assert await engine(fake).rewrite(bare, empty, unreported)
 
     asyncio.run(main())
 
@@ -688,19 +649,14 @@ def test_every_script_reaches_the_model_and_comes_back_whole(word: str) -> None:
             return said(f"Title: {word} a\n1. {word} b")
         return said(f"\x07{word} c {number}")
 
-    async def main() -> None:
-        async with chatting(reply) as fake:
-            asked = job("quick", topic=f"{word}\x1b", article_tone=word)
-            draft = await engine(fake)[0].write(asked, unreported)
-            system, task = (message["content"] for message in fake.asked[1]["messages"])
-        assert f"Tone: {word}." in system
-        assert f"Topic: {word}\n" in task
-        assert f"on this topic: {word}." in task
-        assert f"The point it makes: {word} b" in task
-        assert draft.title == f"{word} a"
-        assert f"\n\n{word} c 1\n\n" in draft.body
-
-    asyncio.run(main())
+    draft, fake = written(reply, job("quick", topic=f"{word}\x1b", article_tone=word))
+    system, task = (message["content"] for message in fake.asked[1]["messages"])
+    assert f"Tone: {word}." in system
+    for words in (f"Topic: {word}\n", f"on this topic: {word}.", f"The point it makes: {word} b"):
+        assert words in task
+    assert isinstance(draft, WrittenText)
+    assert draft.title == f"{word} a"
+    assert f"\n\n{word} c 1\n\n" in draft.body
     assert asyncio.run(named("outline").write(job(topic=word), unreported)).title == word
 
 
