@@ -1,23 +1,30 @@
-"""What goes over the wire, per dialect."""
+"""Dialects: what goes over the wire in each, and how the one that a server speaks is found with free requests."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.api.calls import (
-    Call,
+    Accepted,
+    CatalogReply,
+    CreditsUsage,
     DashboardStats,
+    Failure,
+    FailureKind,
     Generate,
     GetContent,
     GetStatus,
     GetTemplate,
+    JobStatus,
     ListContent,
     ListStyles,
     ListTemplates,
@@ -25,9 +32,23 @@ from contentops.api.calls import (
     PutContent,
     RegenerateSection,
     SaveContent,
+    Stats,
 )
-from contentops.api.dialects import DIALECTS, Unsendable, dialect_named, spell, spoken
+from contentops.api.dialects import DIALECTS, Unsendable, candidates, contradiction, dialect_named, spell, spoken
+from contentops.api.session import Client, FoundApi
 from contentops.errors import ApiError
+from contentops.model import ApiSettings
+from contentops.operations import doctor
+from contentops.server.serve import running
+from tests.fakes.api import FakeApi, Killed, on
+from tests.fakes.backend import PublicBackend
+from tests.fakes.scene import Scene, blog, results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from contentops.api.calls import Call
 
 REQUEST: dict[str, Any] = {
     "template": "blog_article_generator",
@@ -186,3 +207,545 @@ def test_unknown_dialects_are_told(name: str, hint: str) -> None:
         dialect_named(name)
     assert raised.value.code == "unknown-dialect"
     assert hint in raised.value.hint
+
+
+# --- the dialect that a server speaks is found ---------------------------------------------------------------------
+
+KEY = "k-123456"
+HOST = "https://api.example.test"
+TEA = Generate(
+    {"template": "blog", "style": "general", "mode": "standard", "inputs": {"topic": "Tea"}, "vertical": "legal"},
+    "ours",
+)
+BARE = {"templates": [{"id": "blog"}]}
+ENVELOPED = {"success": True, "data": {"items": [{"id": "blog"}], "count": 1}}
+PAGE = httpx.Response(200, html="<!doctype html><title>Welcome</title>")
+TOPICS = ("tea", "coffee", "cocoa")
+
+
+def refusal(status: int, words: str) -> httpx.Response:
+    """An error as the documents show it."""
+    return httpx.Response(status, json={"error": {"code": "e", "message": words}})
+
+
+class Server(httpx.AsyncBaseTransport):
+    """Answers lists with `lists(path)` and submits with `submits()`; `log` and `bodies` hold what came."""
+
+    def __init__(
+        self,
+        lists: Callable[[str], httpx.Response] = lambda _: httpx.Response(200, json=BARE),
+        submits: Callable[[], httpx.Response] = lambda: httpx.Response(202, json={"request_id": "ours"}),
+    ) -> None:
+        self.lists = lists
+        self.submits = submits
+        self.log: list[str] = []
+        self.bodies: list[bytes] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Log and answer one request."""
+        await asyncio.sleep(0)
+        self.log.append(f"{request.method} {request.url.raw_path.decode()}")
+        if request.method == "POST":
+            self.bodies.append(request.content)
+            return self.submits()
+        if request.url.path.endswith("/templates"):
+            return self.lists(request.url.path)
+        return httpx.Response(200, json={"request_id": "ours", "status": "processing"})
+
+    @property
+    def searches(self) -> int:
+        """How often a list was asked for."""
+        return sum(line.endswith("/templates") for line in self.log)
+
+
+def talk(
+    server: Server, *calls: Call, base: str = HOST, dialect: str = "auto", known: FoundApi | None = None
+) -> tuple[list[Any], Client, list[FoundApi | None]]:
+    """Send calls one after the other; the replies, the client, and what it learned."""
+    learned: list[FoundApi | None] = []
+    settings = ApiSettings(base_url=base, dialect=dialect)
+    client = Client(settings, key=KEY, user="u", transport=server, known=known, learned=learned.append)
+
+    async def story() -> list[Any]:
+        return [await client.send(call) for call in calls]
+
+    return asyncio.run(story()), client, learned
+
+
+# --- the address -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        (HOST, [HOST, f"{HOST}/v1", f"{HOST}/api"]),
+        (f"{HOST}/v1", [f"{HOST}/v1", f"{HOST}/api"]),
+        (f"{HOST}/api", [f"{HOST}/api", f"{HOST}/v1"]),
+        (f"{HOST}/x", [f"{HOST}/x", f"{HOST}/x/v1", f"{HOST}/x/api"]),
+    ],
+)
+def test_the_addresses_that_are_tried(base: str, expected: list[str]) -> None:
+    """The address as given comes first, each other one only once, and never another host."""
+    assert list(candidates(base)) == expected
+
+
+@pytest.mark.parametrize(
+    ("prefix", "given"),
+    # An address shorter than the one that was given is not asked for.
+    [("", ""), ("/v1", ""), ("/api", ""), ("/v1", "/v1"), ("/v1", "/api"), ("/api", "/v1"), ("/api", "/api")],
+)
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        httpx.Response(404, json={"detail": "Not Found"}),
+        httpx.Response(404, html="<html>gone"),
+        PAGE,
+        httpx.Response(302, headers={"Location": "https://www.example.test/login"}),
+        httpx.Response(403, json={"message": "Missing Authentication Token"}),
+        httpx.Response(401, json={"detail": "Not authenticated"}),
+        httpx.Response(502, html="<html>Bad Gateway"),
+    ],
+    ids=["404", "404 page", "page", "redirect", "gateway 403", "gateway 401", "502"],
+)
+def test_the_prefix_is_found(prefix: str, given: str, elsewhere: httpx.Response) -> None:
+    """Whatever the other addresses answer, the one that lists templates is found, used and told."""
+    server = Server(lambda path: httpx.Response(200, json=BARE) if path == f"{prefix}/templates" else elsewhere)
+    (accepted, status), _, learned = talk(server, TEA, GetStatus("ours"), base=HOST + given)
+    assert isinstance(accepted, Accepted)
+    assert isinstance(status, JobStatus)
+    assert server.log[-2:] == [f"POST {prefix}/generate", f"GET {prefix}/generate/status/ours"]
+    assert server.searches <= 3
+    assert learned == [FoundApi(base=HOST + prefix, enveloped=False)]
+
+
+@pytest.mark.parametrize(
+    ("payload", "enveloped", "name"),
+    [(BARE, False, "v1"), ([], False, "v1"), (ENVELOPED, True, "sdk"), ({"data": [{"id": "blog"}]}, True, "sdk")],
+)
+def test_the_envelope_decides_the_names(payload: Any, enveloped: bool, name: str) -> None:
+    """Inputs go under every name that a server with such lists is known to read, with one submit."""
+    server = Server(lambda _: httpx.Response(200, json=payload))
+    found, client, _ = talk(server, TEA, base=f"{HOST}/api")
+    assert found == [Accepted("ours", True)]
+    assert client.dialect == name
+    (body,) = server.bodies
+    assert (b'"inputs"' in body) is not enveloped
+    assert (b'"dynamic_parameters"' in body) is enveloped
+    assert b'"user_input":{"topic":"Tea"}' in body
+    assert b'"template_id":"blog"' in body
+    assert b'"vertical_id":"legal"' in body
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind", "words"),
+    [
+        ({}, "unusable", ["no WriterzRoom API was found at `api.example.test`", "`/templates`", "`/v1/templates`"]),
+        ({"": PAGE, "/v1": PAGE}, "unusable", ["HTML page", "check `api.base_url`"]),
+        ({"/v1": refusal(401, "Invalid API key")}, "unauthorized", ["Invalid API key"]),
+        ({"/api": refusal(403, "no API access")}, "forbidden", ["no API access"]),
+        ({"": refusal(403, "x"), "/v1": refusal(401, "expired key")}, "unauthorized", ["expired key"]),
+        ({"/v1": httpx.Response(503)}, "not-sent", ["503"]),
+        ({"": refusal(429, "slow down")}, "throttled", ["slow down"]),
+    ],
+    ids=["404", "pages", "wrong key", "no access", "key over access", "down", "throttled"],
+)
+def test_what_is_answered_where_nothing_is_found(
+    answers: dict[str, httpx.Response], kind: str, words: list[str]
+) -> None:
+    """A wrong key, a wrong address and a server that is down are told apart, and no submit goes out."""
+    server = Server(
+        lambda path: answers.get(path.removesuffix("/templates"), httpx.Response(404, json={"detail": "Not Found"}))
+    )
+    (found,), _, learned = talk(server, TEA)
+    assert (found.kind, found.call) == (kind, "submit")
+    assert [word for word in words if word not in found.message] == []
+    assert (server.bodies, learned) == ([], [])
+    assert found.endpoint.startswith("GET https://api.example.test/")
+
+
+def test_a_free_call_keeps_the_kind_of_a_passing_failure() -> None:
+    """Only what pays is known not to have been sent."""
+    (found,), *_ = talk(Server(lambda _: httpx.Response(503)), GetTemplate("blog"))
+    assert found.kind is FailureKind.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("answer", "again"),
+    [
+        (httpx.Response(503), True),
+        (PAGE, True),
+        (refusal(401, "no"), False),
+        (refusal(404, "Not Found"), False),
+        (httpx.Response(302, headers={"location": "/login"}), False),
+    ],
+    ids=["down", "page", "wrong key", "wrong address", "login"],
+)
+def test_only_a_search_that_may_end_otherwise_is_made_again(answer: httpx.Response, again: bool) -> None:
+    """A server that was down, or showed a page, for a moment is found by the next call; a refused key is final."""
+    answers = [answer] * 3
+    server = Server(lambda _: answers.pop() if answers else httpx.Response(200, json=BARE))
+    (first, second), *_ = talk(server, TEA, TEA)
+    assert isinstance(first, Failure)
+    assert isinstance(second, Accepted) is again
+
+
+@pytest.mark.parametrize("healthy", [True, False])
+def test_calls_at_once_share_a_search(healthy: bool) -> None:
+    """Fifty calls make one search, whether it finds anything or not."""
+    server = Server(lambda _: httpx.Response(200, json=BARE) if healthy else httpx.Response(503))
+    client = Client(ApiSettings(base_url=HOST, dialect="auto"), key=KEY, transport=server)
+
+    async def story() -> list[Any]:
+        return await asyncio.gather(*(client.send(GetStatus("ours")) for _ in range(50)))
+
+    found = asyncio.run(story())
+    assert {isinstance(each, JobStatus) for each in found} == {healthy}
+    assert server.searches == (1 if healthy else 3)
+
+
+# --- what is known before ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", ["auto", "v1"])
+def test_what_is_known_costs_nothing(dialect: str) -> None:
+    """With a place from an earlier run nothing is asked for."""
+    known = FoundApi(base=f"{HOST}/v1", enveloped=False)
+    server = Server()
+    (accepted,), client, learned = talk(server, TEA, base=f"{HOST}/v1", dialect=dialect, known=known)
+    assert isinstance(accepted, Accepted)
+    assert (server.searches, learned, client.dialect) == (0, [], "v1")
+
+
+@pytest.mark.parametrize("base", ["https://other.test/v1", f"{HOST}/v2"])
+def test_a_place_of_another_address_is_not_used(base: str) -> None:
+    """A cache from before `api.base_url` changed, or that someone wrote, leads nowhere else."""
+    server = Server()
+    talk(server, TEA, base=f"{HOST}/v1", known=FoundApi(base=base, enveloped=True))
+    assert server.log == ["GET /v1/templates", "POST /v1/generate"]
+
+
+def test_an_address_where_something_else_answers_is_forgotten() -> None:
+    """The next run looks again."""
+    known = FoundApi(base=f"{HOST}/v1", enveloped=False)
+    server = Server(submits=lambda: httpx.Response(404, json={"detail": "Not Found"}))
+    (found,), _, learned = talk(server, TEA, base=f"{HOST}/v1", known=known)
+    assert found.kind is FailureKind.UNUSABLE
+    assert learned == [None]
+
+
+# --- a stated dialect --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dialect", "payload", "refused"),
+    [
+        ("v1", BARE, False),
+        ("v1", ENVELOPED, True),
+        ("v1-2026-04", BARE, False),
+        ("v1-2026-04", ENVELOPED, False),
+        ("sdk", BARE, True),
+        ("sdk", ENVELOPED, False),
+    ],
+)
+@pytest.mark.parametrize("call", [TEA, RegenerateSection("c1", "Intro", "quick", "ours")], ids=["submit", "section"])
+def test_a_stated_dialect_that_the_lists_contradict_is_refused(
+    dialect: str, payload: Any, refused: bool, call: Call
+) -> None:
+    """One free list is asked for before the first call that pays, and nothing is paid where it says otherwise."""
+    server = Server(lambda _: httpx.Response(200, json=payload))
+    (first, second), _, learned = talk(server, call, call, base=f"{HOST}/api", dialect=dialect)
+    assert server.searches == len(learned) == 1
+    if not refused:
+        assert isinstance(first, Accepted)
+        assert len(server.bodies) == 2
+        return
+    for failure in (first, second):
+        assert failure.kind is FailureKind.UNUSABLE
+        assert f"does not speak the dialect `{dialect}`" in failure.message
+        assert failure.message.endswith("set `api.dialect: auto`")
+    assert server.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent"),
+    [
+        (httpx.Response(404, json={"detail": "Not Found"}), True),
+        (refusal(403, "no lists for you"), True),
+        (PAGE, True),
+        (httpx.Response(503), False),
+        (refusal(401, "Invalid API key"), False),
+        (refusal(429, "slow down"), False),
+    ],
+    ids=["404", "403", "page", "down", "wrong key", "throttled"],
+)
+def test_an_answer_that_is_no_list_contradicts_nothing(answer: httpx.Response, sent: bool) -> None:
+    """Where there is no list to read, a person's word counts; where it may come yet, nothing is paid before."""
+    server = Server(lambda _: answer)
+    (found,), *_ = talk(server, TEA, dialect="v1", base=f"{HOST}/v1")
+    assert isinstance(found, Accepted) is sent
+    assert len(server.bodies) == sent
+
+
+def test_free_calls_of_a_stated_dialect_ask_nothing_first() -> None:
+    """Polls and lists go out as they are."""
+    server = Server()
+    talk(server, GetStatus("ours"), dialect="v1", base=f"{HOST}/v1")
+    assert server.log == ["GET /v1/generate/status/ours"]
+
+
+def test_a_list_that_was_asked_for_anyway_is_evidence() -> None:
+    """After `catalog pull`, say, no list is asked for again."""
+    server = Server(lambda _: httpx.Response(200, json=ENVELOPED))
+    (_, refused), *_ = talk(server, ListTemplates(), TEA, dialect="v1", base=f"{HOST}/api")
+    assert isinstance(refused, Failure)
+    assert server.log == ["GET /api/templates"]
+
+
+def test_the_contradiction_names_both_sides() -> None:
+    """What the lists look like, what such a server reads, what would have been sent, and what to set."""
+    assert contradiction(dialect_named("v1"), enveloped=True) == (
+        "the server does not speak the dialect `v1`: its lists come inside `{success, data}`, and such a server reads"
+        " the inputs of a submit from `dynamic_parameters` or `user_input`, not from `inputs`; set `api.dialect: auto`"
+    )
+    assert contradiction(dialect_named("auto"), enveloped=True) == ""
+
+
+def test_a_refusal_of_one_of_several_names_says_what_to_do() -> None:
+    """A server that takes no name it does not know costs nothing, and the message leads on."""
+    server = Server(submits=lambda: refusal(400, "unknown field `user_input`"))
+    (found,), *_ = talk(server, TEA)
+    assert found.message == (
+        "unknown field `user_input`; where it takes one name alone, set `api.dialect` to the dialect it speaks"
+    )
+    assert len(server.bodies) == 1
+
+
+# --- through a whole apply ---------------------------------------------------------------------------------
+
+
+def scene_of(root: Path, api: FakeApi, *, dialect: str = "", path: str = "/v1", rpm: int = 0) -> Scene:
+    """A project of three items; without `dialect`, none is stated."""
+    scene = Scene(root, api, rpm=rpm, base_url=f"{HOST}{path}")
+    if dialect:
+        scene.edit("contentops.yaml", "requests_per_minute", f"dialect: {dialect}, requests_per_minute")
+    scene.write("content/blog.yaml", blog(*TOPICS))
+    return scene
+
+
+def charges(api: FakeApi) -> list[str]:
+    """What was paid for, in order of the topics."""
+    return sorted(each.topic for each in api.charges)
+
+
+WANTED = sorted(f"All about {topic} in 2026" for topic in TOPICS)
+
+
+@pytest.mark.parametrize("path", ["/v1", "/api", ""])
+def test_the_public_backend_gets_its_inputs_where_it_reads_them(path: str, tmp_path: Path) -> None:
+    """Nothing stated: every text is about its topic, the record names the dialect, and later runs ask nothing first."""
+    api = PublicBackend(duration=90)
+    scene = scene_of(tmp_path, api, path=path)
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert charges(api) == WANTED
+    assert {scene.record(topic).dialect for topic in TOPICS} == {"sdk"}
+    assert scene.plan().empty
+    asked = api.count("list templates")
+    assert asked <= 3
+    scene.edit("content/blog.yaml", "tea in 2026", "tea in 2027")
+    scene.apply()
+    assert api.count("list templates") == asked
+    assert len(api.charges) == 4
+
+
+def test_the_documented_server_is_found_too(tmp_path: Path) -> None:
+    """Bare lists: one free request, and the record names `v1`."""
+    api = FakeApi(duration=90)
+    scene = scene_of(tmp_path, api)
+    run = scene.apply()
+    assert run is not None
+    assert charges(api) == WANTED
+    assert api.count("list templates") == 1
+    assert run.requests == len(api.requests)
+    assert scene.record("tea").dialect == "v1"
+
+
+def test_the_record_names_what_a_later_request_found(tmp_path: Path) -> None:
+    """The first free requests fail for a passing reason: no record says `auto`, so later runs know the server."""
+    api = FakeApi(duration=90)
+    scene = scene_of(tmp_path, api)
+    api.fault(on("list templates", 1, 2), 503)
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert {scene.record(topic).dialect for topic in TOPICS} == {"v1"}
+
+
+def test_the_record_keeps_the_dialect_of_its_job(tmp_path: Path) -> None:
+    """A change that asks no server, or one in another dialect, proves nothing about how its job was asked for."""
+    api = FakeApi(duration=90)
+    scene = scene_of(tmp_path, api)
+    scene.apply()
+    scene.edit("contentops.yaml", "requests_per_minute", "dialect: v1-2026-04, requests_per_minute")
+    scene.edit("contentops.yaml", "defaults: {", "defaults: {metadata: {tags: [a]}, ")
+    sent = len(api.requests)
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert len(api.requests) == sent
+    assert {scene.record(topic).dialect for topic in TOPICS} == {"v1"}
+
+
+def test_a_wrong_dialect_is_refused_before_anything_is_paid(tmp_path: Path) -> None:
+    """`v1` against the public backend: an error that says what to set; no submit, no record, one free request in all."""
+    api = PublicBackend(duration=90)
+    scene = scene_of(tmp_path, api, dialect="v1", path="/api")
+    for _ in range(2):
+        with pytest.raises(ApiError, match="does not speak the dialect `v1`") as refused:
+            scene.apply()
+        assert refused.value.code == "wrong-dialect"
+        assert "set `api.dialect: auto`" in refused.value.message
+    assert [seen.name for seen in api.requests] == ["list templates"]
+    assert not scene.state.records
+    assert not scene.state.entries
+    scene.edit("contentops.yaml", "dialect: v1", "dialect: auto")
+    scene.apply()
+    assert charges(api) == WANTED
+
+
+@pytest.mark.parametrize("dialect", ["sdk", "v1-2026-04"])
+def test_dialects_that_the_public_backend_reads(dialect: str, tmp_path: Path) -> None:
+    """Stated ones that it understands give every text its topic."""
+    api = PublicBackend(duration=90)
+    scene = scene_of(tmp_path, api, dialect=dialect, path="/api")
+    runtime = scene.runtime()
+    scene.runtime = lambda: _with_user(runtime)  # type: ignore[method-assign]
+    scene.apply()
+    assert charges(api) == WANTED
+    assert scene.record("tea").dialect == dialect
+
+
+def _with_user(runtime: Any) -> Any:
+    from msgspec import structs
+
+    return structs.replace(runtime, environ={**runtime.environ, "WRITERZROOM_USER_ID": "u1"})
+
+
+def test_plan_asks_nothing(tmp_path: Path) -> None:
+    """No request leaves before an apply, whatever is known."""
+    api = PublicBackend(duration=90)
+    assert not scene_of(tmp_path, api).plan().empty
+    assert api.requests == []
+
+
+@pytest.mark.parametrize("name", ["list templates", "submit"])
+@pytest.mark.parametrize("when", ["kill", "kill-after"])
+def test_a_death_around_the_search_pays_nothing_twice(name: str, when: Any, tmp_path: Path) -> None:
+    """Killed before or after the list or the first submit, a second apply ends with one charge per item."""
+    api = PublicBackend(duration=90)
+    scene = scene_of(tmp_path, api, path="/api")
+    api.fault(on(name, 1), when)
+    with pytest.raises(Killed):
+        scene.apply()
+    api.heal()
+    scene.apply()
+    assert charges(api) == WANTED
+    assert scene.plan().empty
+
+
+def test_the_limit_holds_with_a_search(tmp_path: Path) -> None:
+    """The free requests of a search count for the limit: no 429 at all."""
+    api = PublicBackend(duration=90, per_minute=10)
+    scene = scene_of(tmp_path, api, rpm=10, path="")
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert [seen for seen in api.requests if seen.status == 429] == []
+
+
+@pytest.mark.parametrize("dialect", ["", "v1"])
+def test_a_wrong_key_stops_the_run_before_any_submit(dialect: str, tmp_path: Path) -> None:
+    """Told apart from a wrong address, though both are found out by the search."""
+    api = FakeApi(key="another")
+    run = scene_of(tmp_path, api, dialect=dialect).apply()
+    assert run is not None
+    assert run.stopped == "unauthorized"
+    assert api.count("submit") == 0
+
+
+def test_a_page_in_place_of_the_first_list_ends_that_call_alone(tmp_path: Path) -> None:
+    """A page of a gateway, for a moment: the next call looks again, and the run does what it planned."""
+    api = FakeApi(duration=30)
+    api.fault(on("list templates", 1, 2), "html")
+    scene = scene_of(tmp_path, api)
+    assert set(results(scene.apply()).values()) == {"done"}
+    assert scene.plan().empty
+
+
+def test_a_wrong_address_stops_the_run_before_any_submit(tmp_path: Path) -> None:
+    """Nothing but free lists is asked for, and the message says where the API was looked for."""
+    api = FakeApi()
+    api.fault(on("list templates"), 404)
+    run = scene_of(tmp_path, api).apply()
+    assert run is not None
+    assert api.count("submit") == 0
+    assert any("no WriterzRoom API was found" in outcome.error for outcome in run.outcomes)
+
+
+def test_records_of_the_former_name_stay_as_they_are(tmp_path: Path) -> None:
+    """A lock in which `auto` was recorded is not touched by a run with nothing to do."""
+    scene = scene_of(tmp_path, FakeApi(duration=90))
+    scene.apply()
+    scene.edit("contentops.lock", '"dialect":"v1"', '"dialect":"auto"')
+    before = scene.bytes()
+    scene.apply()
+    assert scene.bytes() == before
+
+
+def test_doctor_shows_what_was_found_and_what_is_refused(tmp_path: Path) -> None:
+    """The address, the shape of the lists, the dialect and the names of the inputs; a wrong one fails."""
+    api = PublicBackend()
+    scene = scene_of(tmp_path, api)
+    check = {one.name: one for one in doctor.doctor(scene.project, scene.runtime())}["server"]
+    assert check.ok
+    assert check.message == (
+        f"`{HOST}/v1` (auto) answers with 1 template at `{HOST}/api`, lists inside `{{success, data}}`:"
+        " dialect `sdk`, which sends the inputs as `dynamic_parameters` and `user_input`"
+    )
+    other = scene_of(tmp_path, api, dialect="v1", path="/api")
+    check = {one.name: one for one in doctor.doctor(other.project, other.runtime())}["server"]
+    assert check.ok is False
+    assert "does not speak the dialect `v1`" in check.message
+
+
+# --- every dialect against the embedded server -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", ["v1", "v1-2026-04", "sdk", "auto"])
+def test_the_embedded_server_takes_every_dialect(dialect: str, tmp_path: Path) -> None:
+    """A job, the catalog and the credits, in process, in each dialect; nothing is searched for."""
+    request = {
+        "template": "blog_article_generator",
+        "style": "general_blog",
+        "mode": "quick",
+        "inputs": {"topic": "Tea", "target_audience": "readers"},
+        "vertical": "legal",
+    }
+
+    async def story() -> list[Any]:
+        async with running(tmp_path / "room.db") as app:
+            client = Client(ApiSettings(base_url="local", dialect=dialect), key="", app=app)
+            found: list[Any] = [await client.send(Generate(request, "ours")), client.requests]
+            for _ in range(200):
+                found[2:] = [await client.send(GetStatus("ours"))]
+                if found[2].state != "running":
+                    break
+                await asyncio.sleep(0.01)
+            found += [await client.send(each) for each in (ListTemplates(), GetTemplate("blog_article_generator"))]
+            found.append(await client.send(CreditsUsage()))
+            await client.aclose()
+        return found
+
+    accepted, requests, status, templates, template, credit = asyncio.run(story())
+    assert accepted == Accepted("ours", True)
+    assert requests == 1
+    assert status.state == "completed"
+    assert "Tea" in status.title + status.body
+    assert isinstance(templates, CatalogReply)
+    assert len(templates.entries) >= 13
+    assert isinstance(template, CatalogReply)
+    assert isinstance(credit, Stats)
+    assert credit.data

@@ -132,6 +132,7 @@ def test_error_text(value: Any, text: str) -> None:
         ({"retry-after": "٣٠"}, None),
         ({"retry-after": "30, 60"}, 60),
         ({"retry-after": "60,30, 30"}, 60),
+        ({"retry-after": "90000, 90000", "date": ", ".join(["Thu, 01 Jan 2026 00:00:00 GMT"] * 2)}, 90_000),
         ({"retry-after": "30, soon"}, None),
         ({"retry-after": ", ".join(["30"] * 99)}, None),
         ({"retry-after": ", ".join([formatdate(NOW + 45, usegmt=True)] * 2)}, 45),

@@ -1,19 +1,14 @@
 """Something else than the API answers, or answers in pieces: what is said, what stops, and that nothing is paid twice.
 
 Each bad answer is given to every kind of call, with the request carried out before or not at all; afterwards the
-server is well again, and the next apply ends whole. Certificates and raw bytes come from real servers on loopback.
+server is well again, and the next apply ends whole.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import shutil
-import socketserver
-import ssl
-import subprocess
-import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -25,7 +20,6 @@ from contentops.model import ItemId
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, know_server, quick_folder, results
-from tests.processes import KEY, PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +27,6 @@ if TYPE_CHECKING:
 
     from contentops.model import Run as RunOf
     from contentops.operations.opening import Runtime
-    from tests.running import Build, Completed, Run
 
 ITEMS = [f"i{number}" for number in range(6)]
 API = "https://api.example.test/v1"
@@ -444,8 +437,7 @@ _SUBMIT = Generate({"template": "blog", "style": "s", "mode": "standard", "input
 )
 def test_only_what_is_surely_not_the_api_is_foreign(found: Answer, foreign: bool) -> None:
     """A server may answer an unknown id with a page and 404, or with an empty success: that forbids nothing."""
-    failure = judge(GetStatus("r1"), found, wall=0.0)
-    assert isinstance(failure, Failure)
+    failure: Any = judge(GetStatus("r1"), found, wall=0.0)
     assert failure.foreign is foreign
 
 
@@ -463,140 +455,6 @@ def test_what_a_person_is_told() -> None:
     assert Failure(FailureKind.REJECTED, "no", call="save").full_message == "`save`: no"
     full = Failure(FailureKind.REJECTED, "no", 422, None, "save", f"POST {API}/content/save")
     assert full.full_message == f"`POST {API}/content/save` (422): no"
-
-
-# --- real servers ------------------------------------------------------------------------------------------
-
-
-class Raw:
-    """A loopback server that answers with bytes as they are: method and path in, the whole answer out."""
-
-    def __init__(self, script: Callable[[str, str], bytes], context: ssl.SSLContext | None = None) -> None:
-        self.seen: list[tuple[str, str]] = []
-        outer = self
-
-        class Handler(socketserver.StreamRequestHandler):
-            timeout = 10
-
-            def handle(self) -> None:
-                with contextlib.suppress(OSError):
-                    self._answer()
-
-            def _answer(self) -> None:
-                method, path, *_ = self.rfile.readline().decode("latin-1").split(" ")
-                length = 0
-                while (line := self.rfile.readline().strip()) != b"":
-                    name, _, value = line.partition(b":")
-                    length = int(value) if name.lower() == b"content-length" else length
-                self.rfile.read(length)
-                outer.seen.append((method, path))
-                self.wfile.write(script(method, path))
-
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = False
-
-            def get_request(self) -> tuple[Any, Any]:
-                connection, address = super().get_request()
-                if context is not None:
-                    connection.settimeout(10)
-                    connection = context.wrap_socket(connection, server_side=True)
-                return connection, address
-
-            def handle_error(self, _request: object, _address: object) -> None:
-                """A client that hangs up is no mistake of this server's."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.005})
-        self.address = f"{'https' if context else 'http'}://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-def raw(status: str, body: bytes, *headers: str, length: int | None = None) -> bytes:
-    """An answer as it goes over the wire."""
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", "Connection: close"]
-    return "\r\n".join([*lines, *headers, "", ""]).encode("latin-1") + body
-
-
-TYPE = "Content-Type: application/json"
-RAW: dict[str, tuple[bytes, list[str]]] = {
-    "21 MiB": (raw("200 OK", b" " * MEGABYTES, TYPE), ["(200)", "larger than 20 MiB"]),
-    "bomb": (raw("200 OK", _zipped(MEGABYTES), TYPE, "Content-Encoding: gzip"), ["(200)", "larger than 20 MiB"]),
-    "two types": (raw("200 OK", b"{}", TYPE, "Content-Type: text/html"), ["(200)", "HTML page"]),
-    "two places": (raw("302 Found", b"", "Location: https://a.example/", "Location: https://b.example/"), ["(302)"]),
-    "two equal lengths": (raw("401 No", b'{"detail": "no"}', TYPE, "Content-Length: 16"), ["(401)", "no"]),
-    "two dates": (
-        raw(
-            "429 No",
-            b"{}",
-            TYPE,
-            "Date: Thu, 01 Jan 2026 00:00:00 GMT",
-            "Date: Thu, 01 Jan 2026 00:00:00 GMT",
-            "Retry-After: 90000",
-            "Retry-After: 90000",
-        ),
-        ["(429)", "it asks to wait 25 hours"],
-    ),
-    "a page": (raw("200 OK", PAGE.encode(), "Content-Type: text/html"), ["(200)", "HTML page", "`api.base_url`"]),
-}
-
-
-def applied(project: Build, invoke: Run, address: str) -> tuple[Path, Completed]:
-    """An apply of three items against a server at that address."""
-    files = {
-        "contentops.yaml": PROJECT.format(base_url=f"{address}/v1", extra=""),
-        "content/blog.yaml": blog("a", "b", "c"),
-    }
-    root = project(files)
-    know_server(root, f"{address}/v1")
-    return root, invoke("apply", "--yes", cwd=root, env={"WRITERZROOM_API_KEY": KEY})
-
-
-@pytest.mark.parametrize(("data", "words"), RAW.values(), ids=RAW)
-def test_raw_answers(project: Build, invoke: Run, data: bytes, words: list[str]) -> None:
-    """Over a real connection: one clear reason, exit code of its class, nothing submitted, no trace of the key."""
-    with Raw(lambda _method, _path: data) as server:
-        root, ended = applied(project, invoke, server.address)
-    text = ended.stdout + ended.stderr
-    assert ended.code in (3, 5), text
-    assert f"`GET {server.address}/v1/generate/status/" in text
-    assert [word for word in words if word not in text] == []
-    assert {method for method, _ in server.seen} == {"GET"}
-    assert len(server.seen) <= 5
-    assert KEY not in text
-    assert "Traceback" not in text
-    assert not (root / "out").exists()
-    assert not (root / "contentops.lock").exists()
-
-
-def test_a_certificate_no_one_signed(project: Build, invoke: Run, tmp_path: Path) -> None:
-    """Nothing is sent; the message names the address, the variable, and this machine's clock."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not there to make a certificate")
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    asked = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([openssl, *asked, *names, "-out", certificate, "-keyout", key], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with Raw(lambda _method, _path: raw("401 No", b"{}", TYPE), context) as server:
-        root, ended = applied(project, invoke, server.address)
-        assert server.seen == []
-    text = ended.stdout
-    assert ended.code == 3, text + ended.stderr
-    assert f"`GET {server.address}/v1/generate/status/" in text
-    for word in ("certificate", "`SSL_CERT_FILE`", "clock", "`api.base_url`"):
-        assert word in text
-    assert "Traceback" not in text + ended.stderr
-    assert not (root / "contentops.lock").exists()
 
 
 def test_no_one_listens(root: Path) -> None:
