@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from contentops.digest import Digest
 from contentops.ledger.entries import EntryOwner, EntryWriter
-from contentops.ledger.runner import COMING_BACK, Runner
+from contentops.ledger.live_runners import COMING_BACK
+from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
 from contentops.state.paid_texts import StoredText

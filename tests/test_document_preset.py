@@ -11,12 +11,8 @@ from contentops.documents.preset import NEUTRAL as NEUTRAL_KEYS
 from contentops.documents.preset import PRESETS, apply_preset, backslashed, no_flags
 from tests.desired import PROJECT as LOCAL
 from tests.desired import findings, lines
-from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.running import Build, Run
 
 NEUTRAL = {
@@ -210,18 +206,3 @@ def test_the_reference_and_the_schema_list_the_presets() -> None:
 def test_authors_of_docusaurus(stated: object, authors: object) -> None:
     """A name needs no `authors.yml`; what can be a key of that file stays one."""
     assert apply_preset("docusaurus", {"author": stated}) == {"authors": authors}
-
-
-def test_authors_that_an_earlier_version_wrote_stay(tmp_path: Path) -> None:
-    """Until the manifest names another one."""
-    scene = Scene(tmp_path, FakeApi(duration=30), extra="preset: docusaurus")
-    scene.write("content/blog.yaml", blog("one") + "    metadata: {authors: [Jane Doe]}\n")
-    scene.apply()
-    scene.write("content/blog.yaml", blog("one") + "    metadata: {author: Jane Doe}\n")
-    assert scene.plan().empty
-    assert "authors:\n  - Jane Doe\n" in scene.read("out/one.md")
-    scene.write("content/blog.yaml", blog("one") + "    metadata: {author: John Doe}\n")
-    assert scene.actions() == {"one": "update"}
-    scene.apply()
-    assert "authors:\n  - name: John Doe\n" in scene.read("out/one.md")
-    assert scene.plan().empty

@@ -18,8 +18,9 @@ from msgspec import structs
 from contentops.digest import Digest
 from contentops.ledger import schema
 from contentops.ledger.entries import ASSURED, EntryWriter, claim, release
+from contentops.ledger.live_runners import ALIVE
 from contentops.ledger.queue import claim_work
-from contentops.ledger.runner import ALIVE, Runner
+from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerAway, LedgerSession, WorkTaken
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
 from contentops.state.codec import Drop

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.ledger import maintenance, schema
+from contentops.ledger import schema
 from contentops.ledger.account import history_of
 from contentops.ledger.entries import release
+from contentops.ledger.live_runners import live_runners
 from contentops.ledger.queue import cancel, claim_work
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
@@ -29,7 +30,7 @@ QUESTIONS: dict[str, Callable[[Runner], object]] = {
     "release": release,
     "claim": lambda runner: claim_work(runner, OWNER.account, SERVER, 5),
     "cancel an item": lambda runner: cancel(runner.session, ["nothing"]),
-    "who works": lambda runner: runner.session.transaction(maintenance.alive),
+    "who works": lambda runner: runner.session.transaction(live_runners),
     "an alarm for failures": lambda runner: runner.session.run("SELECT item FROM contentops.failure"),
 }
 

@@ -18,6 +18,7 @@ from contentops.execution.primitives import Stop
 from contentops.ledger.account import account_of, sign_in
 from contentops.ledger.entries import EntryOwner, EntryWriter
 from contentops.ledger.limiter import SharedLimiter
+from contentops.ledger.live_runners import ALIVE, RUNNER
 from contentops.ledger.maintenance import restored
 from contentops.ledger.queue import (
     CHUNK,
@@ -30,7 +31,7 @@ from contentops.ledger.queue import (
     deposit,
     read_queue,
 )
-from contentops.ledger.runner import ALIVE, RUNNER, Runner
+from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, ItemId, JobState, OpenEntry, Request, RequestId, request_id
 from contentops.operations.opening import Runtime

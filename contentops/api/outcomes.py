@@ -23,7 +23,6 @@ from contentops.api.calls import (
     Generate,
     GetTemplate,
     JobStatus,
-    PutContent,
     Reply,
     SaveContent,
 )
@@ -181,9 +180,9 @@ _BY_STATUS: Mapping[int, FailureKind] = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: Kind.REJECTED,
 }
 _LOGIN = frozenset({HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED})
-_NO_ROUTE = frozenset({HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 _GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
-_ABSENT = _NO_ROUTE | _GONE
+_ABSENT = _GONE | {HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
+_ABOUT_ONE = frozenset({Kind.NOT_FOUND, Kind.FORBIDDEN, Kind.REJECTED, Kind.UNUSABLE})
 _PHRASES = {int(each): each.phrase for each in HTTPStatus}
 
 _UNKNOWN_SLUG = re.compile(r"\b(template|style)\b.*\b(not found|unknown|does not exist)", re.IGNORECASE)
@@ -199,6 +198,11 @@ def is_absent(failure: Failure) -> bool:
     return failure.kind is Kind.NOT_FOUND or failure.status in _ABSENT
 
 
+def is_about_one(failure: Failure) -> bool:
+    """Whether it says something about what was asked for alone, and nothing about the next."""
+    return failure.kind in _ABOUT_ONE
+
+
 def _by_status(case: _Case) -> Failure:
     call, status = case.call, case.answer.status
     if known := _BY_STATUS.get(status):
@@ -210,8 +214,9 @@ def _by_status(case: _Case) -> Failure:
         return _redirected(case)
     if status == HTTPStatus.REQUEST_TIMEOUT:
         return case.failure(_lost(call), _message(case))
-    if isinstance(call, PutContent) and status in _NO_ROUTE:
-        return case.failure(Kind.NOT_FOUND, _message(case))
+    if status == HTTPStatus.NOT_IMPLEMENTED and call.repeatable:
+        # There is no such route, and none comes by waiting.
+        return case.failure(Kind.REJECTED, _message(case))
     if _CLIENT <= status < _SERVER:
         return _client_error(case)
     if _SERVER <= status < _BEYOND:

@@ -135,14 +135,6 @@ def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def is_earlier_form(preset: str, key: str, written: Any, wanted: Any) -> bool:
-    """Whether `written` is how earlier versions wrote what is `wanted` now: files keep it until the value changes."""
-    if PRESETS.get(preset, {}).get("author") != Rule(key, Form.AUTHORS) or not isinstance(wanted, list):
-        return False
-    names = [one["name"] if isinstance(one, dict) and one.keys() == {"name"} else one for one in wanted]
-    return bool(names == written)
-
-
 def with_addresses(preset: str, front: Mapping[str, Any], addresses: Sequence[str]) -> dict[str, Any]:
     """Front matter with `addresses` beside those that it says lead to the page, where `preset` has a key for them."""
     key = redirects_key(preset)

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from contentops.api.calls import Failure, FailureKind, GetContent
+from contentops.api.outcomes import is_about_one
 from contentops.documents.clean import title_digest
 from contentops.execution.primitives import Ended, Priority
 from contentops.execution.stored_content import StoredContent
@@ -24,7 +25,6 @@ SLACK = 900.0
 """Seconds our clock and the server's may differ when contents are matched by time."""
 STRANGERS = 200
 """Contents of no one that a run fetches at most, besides two for each change of its plan."""
-_NOT_FOR_US = frozenset({FailureKind.NOT_FOUND, FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
 
 
 async def find(
@@ -93,7 +93,7 @@ async def _fetch(ctx: Context, entry: ContentEntry) -> None:
     finally:
         del index.fetching[entry.id]
         done.set()
-    if isinstance(answer, Failure) and answer.kind not in _NOT_FOR_US:
+    if isinstance(answer, Failure) and not is_about_one(answer):
         # What it holds is not known, so saving could store the text twice.
         raise not_saved(ctx, answer)
     stored = None if isinstance(answer, Failure) else StoredContent.of(answer)

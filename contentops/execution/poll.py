@@ -8,9 +8,9 @@ from msgspec import structs
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent, GetStatus, JobStatus
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
+from contentops.execution.attempts import Attempts
 from contentops.execution.primitives import Ended, Job, Priority, Text, Watch
 from contentops.execution.records import arrived, failed, keep_text, naming, textless
-from contentops.execution.run_context import PASSING, Attempts
 from contentops.execution.stored_content import StoredContent
 from contentops.execution.submit import by_content, collect_lost
 from contentops.execution.times import seconds_of
@@ -74,7 +74,7 @@ async def _until_done(ctx: Context, item: Item, place: JobPlace, job: Job) -> Jo
     while True:
         watch = Watch(entry.job_id, item.kind, started, polls, started + timeout + 1, entry.request_id)
         answer = await ctx.run.poll(watch)
-        while isinstance(answer, Failure) and answer.unwell and await attempts.again(answer, PASSING):
+        while isinstance(answer, Failure) and answer.unwell and await attempts.again(answer):
             answer = await ctx.run.send(GetStatus(entry.job_id, ours=entry.request_id), Priority.POLL)
         elapsed = ctx.run.now() - started
         if isinstance(answer, Failure):

@@ -1,4 +1,4 @@
-"""What the items of one run share: what is known of the server, the edges, and how a call is tried again."""
+"""What the items of one run share: what is known of the server, and the edges."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from contentops.api.backoff import RETRY
 from contentops.api.calls import ContentList, Failure, FailureKind, ListContent
 from contentops.digest import NOTHING
+from contentops.execution.attempts import Attempts
 from contentops.execution.limiter import REFUSALS
 from contentops.execution.primitives import Priority
 from contentops.execution.times import iso, seconds_of
@@ -116,8 +117,6 @@ def _alters_texts(state: State, server: str, known: object) -> bool | None:
 
 NOTE_AGAIN = 60.0
 """Seconds after which a run says once more that it tries again, and why."""
-PASSING = frozenset({FailureKind.NOT_SENT, FailureKind.UNAVAILABLE, FailureKind.AMBIGUOUS})
-"""Failures after which a call that does no harm twice is sent again."""
 
 
 @dataclass(slots=True)
@@ -172,14 +171,12 @@ class Context:
     async def ask(self, call: Asks[R], priority: Priority = Priority.LOOKUP) -> R | Failure:
         """Send a call that does no harm twice, again and again for a while if it fails for a passing reason."""
         attempts = Attempts(self)
-        while True:
-            answer = await self.run.send(call, priority)
-            if not isinstance(answer, Failure):
-                return answer
+        while isinstance(answer := await self.run.send(call, priority), Failure):
             if answer.kind is FailureKind.UNAUTHORIZED:
                 self.stop_unauthorized(answer, at_once=True)
-            if not await attempts.again(answer, PASSING):
-                return answer
+            if not await attempts.again(answer):
+                break
+        return answer
 
     async def list_content(self, since: float | None = None, *, needed: bool = True) -> ContentList | Failure:
         """What the account has stored, asked afresh; a key that may not even list ends the submits.
@@ -207,6 +204,17 @@ class Context:
             )
             return False
         return True
+
+    def now(self) -> float:
+        """The time of the loop, in seconds."""
+        return self.run.now()
+
+    async def pause(self, failure: Failure, seconds: float) -> None:
+        """Wait until a call that failed is sent again."""
+        self.trouble(f"{failure.full_message}; trying again")
+        if not self.admission.running:
+            self.event("waiting", on="retry", seconds=round(seconds, 1), left=None, why=failure.full_message)
+        await self.run.sleep(seconds)
 
     def heed_hold(self, what: str, until: float) -> None:
         """Pause the run where another process was asked to wait for longer than a job may take: so is this one."""
@@ -268,38 +276,6 @@ class Context:
     def key_hint(self) -> str:
         """What to do about a refused key."""
         return f"check the key in the environment variable `{self.project.api.key_env}`, and the plan of the account"
-
-
-class Attempts:
-    """How often one call is sent: bounded in total time, with full jitter between; a 429 waits as the server asks."""
-
-    def __init__(self, ctx: Context) -> None:
-        self._ctx = ctx
-        self._began: float | None = None
-        """When it was answered first, in whatever way."""
-        self._failing: float | None = None
-        """When it failed first since it was last told to wait: that was an answer."""
-        self.failed = 0
-        """How often it failed, not counting 429s."""
-
-    async def again(self, failure: Failure, passing: frozenset[FailureKind]) -> bool:
-        """Wait until it may be sent again; False if there is no point. A 429 may pause the run."""
-        ctx = self._ctx
-        # Counted from the first answer: the time a call waits for its turn is no one's failure.
-        self._began = ctx.run.now() if self._began is None else self._began
-        if failure.kind is FailureKind.THROTTLED:
-            self._failing = None
-            return ctx.may_wait(failure, self._began)
-        self._failing = ctx.run.now() if self._failing is None else self._failing
-        if failure.kind not in passing or not RETRY.goes_on(self._failing, ctx.run.now()):
-            return False
-        self.failed += 1
-        ctx.trouble(f"{failure.full_message}; trying again")
-        seconds = RETRY.wait(ctx.random, self.failed, failure.retry_after)
-        if not ctx.admission.running:
-            ctx.event("waiting", on="retry", seconds=round(seconds, 1), left=None, why=failure.full_message)
-        await ctx.run.sleep(seconds)
-        return True
 
 
 async def list_all(

@@ -12,10 +12,10 @@ from contentops.api.stamps import CREATED, bears
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
+from contentops.execution.attempts import Attempts
 from contentops.execution.content_search import find, not_saved
 from contentops.execution.primitives import Draft, Ended, Priority
 from contentops.execution.records import base_record, note
-from contentops.execution.run_context import PASSING, Attempts
 from contentops.execution.stored_content import StoredContent, metadata_of
 from contentops.execution.times import iso_exact
 from contentops.execution.verify import SOON, learn, verify
@@ -334,7 +334,7 @@ def _is_known(draft: Draft, stored: StoredContent) -> bool:
 async def _is_lost(ctx: Context, attempts: Attempts, failure: Failure) -> bool:
     """Wait until the save may be sent again; whether it may have arrived. Raises Ended if there is no point."""
     lost = failure.kind not in (FailureKind.NOT_SENT, FailureKind.THROTTLED)
-    if (lost and attempts.failed + 1 >= SENDS) or not await attempts.again(failure, PASSING):
+    if (lost and attempts.failed + 1 >= SENDS) or not await attempts.again(failure):
         raise not_saved(ctx, failure)
     return lost
 

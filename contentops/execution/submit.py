@@ -19,11 +19,11 @@ from contentops.api.calls import (
     RegenerateSection,
 )
 from contentops.documents.clean import clean_body
+from contentops.execution.attempts import Attempts
 from contentops.execution.content_search import SLACK
 from contentops.execution.primitives import Ended, Job, Lost, Priority, Text, Withheld
 from contentops.execution.records import accepted, intended, keep_text, named, naming, new_entry, turned_down, unknown
 from contentops.execution.restored import hold_forgotten
-from contentops.execution.run_context import Attempts
 from contentops.execution.stored_content import StoredContent
 from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result

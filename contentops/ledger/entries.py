@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from contentops.documents.clean import body_digest
 from contentops.ledger.account import proven_fact
-from contentops.ledger.runner import ALIVE
+from contentops.ledger.live_runners import ALIVE
 from contentops.ledger.session import taken
 from contentops.model import JobState, OpenEntry, Record, RequestId
 from contentops.state.codec import Drop, line_of, parse_line

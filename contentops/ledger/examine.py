@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from contentops.ledger import pooler, schema
 from contentops.ledger.applying import who_apply
-from contentops.ledger.maintenance import RunnerRow, alive
+from contentops.ledger.live_runners import RunnerRow, live_runners
 from contentops.ledger.roles import Privilege, missing
 from contentops.ledger.session import LedgerAway, LedgerSession
 
@@ -84,7 +84,7 @@ def examine(url: str, wall: Callable[[], float]) -> Examination:
             pooled=session.pooled,
             ends_silent=silent,
             applies=who_apply(session) if usable else (),
-            runners=session.transaction(alive) if usable else (),
+            runners=session.transaction(live_runners) if usable else (),
         )
 
 

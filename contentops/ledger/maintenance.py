@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.ledger.account import notice_restore
+from contentops.ledger.live_runners import ALIVE, RunnerRow, live_runners
 from contentops.ledger.rows import struct_of, utc
-from contentops.ledger.runner import ALIVE
 
 if TYPE_CHECKING:
     import psycopg
@@ -69,17 +69,6 @@ class AccountRow(Struct, frozen=True, kw_only=True):
     oldest: int
     """Age in seconds of the oldest submit that is queued or in flight."""
     credits: int
-
-
-class RunnerRow(Struct, frozen=True, kw_only=True):
-    """A process that is alive."""
-
-    number: int
-    kind: str
-    who: str
-    page: str
-    started_at: str
-    entries: int
 
 
 class Overview(Struct, frozen=True, kw_only=True):
@@ -143,15 +132,6 @@ def overview(session: LedgerSession) -> Overview:
     return session.transaction(_overview)
 
 
-def alive(cursor: psycopg.Cursor[Row]) -> tuple[RunnerRow, ...]:
-    """Return the processes that are alive."""
-    cursor.execute(
-        f"""
-SELECT number, kind, who, page, {utc("started_at")}, entries FROM contentops.runner_alive ORDER BY number""".encode()
-    )
-    return tuple(struct_of(RunnerRow, row) for row in cursor.fetchall())
-
-
 def _overview(cursor: psycopg.Cursor[Row]) -> Overview:
     cursor.execute(
         f"""
@@ -166,7 +146,7 @@ LEFT JOIN (SELECT account, sum(credits) AS credits FROM contentops.spend GROUP B
 ORDER BY a.id""".encode()
     )
     accounts = tuple(struct_of(AccountRow, row) for row in cursor.fetchall())
-    runners = alive(cursor)
+    runners = live_runners(cursor)
     cursor.execute("""
 SELECT (SELECT count(*) FROM contentops.entry), (SELECT count(*) FROM contentops.text),
   (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c

@@ -15,8 +15,8 @@ from msgspec import Struct, structs
 from contentops.digest import Digest
 from contentops.errors import Refused, plural
 from contentops.ledger.entries import QUEUED, EntryOwner, entry_in
+from contentops.ledger.live_runners import ALIVE
 from contentops.ledger.rows import read_json, struct_of
-from contentops.ledger.runner import ALIVE
 from contentops.model import (
     Cancelled,
     ItemId,

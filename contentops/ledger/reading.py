@@ -11,8 +11,8 @@ from contentops.documents.clean import clean_body, clean_title
 from contentops.errors import StateError
 from contentops.ledger import schema
 from contentops.ledger.entries import QUEUED, entry_in
+from contentops.ledger.live_runners import ALIVE
 from contentops.ledger.rows import read_json, struct_of, utc
-from contentops.ledger.runner import ALIVE
 from contentops.model import HeldEntry, ItemId, RequestId
 from contentops.state.lock import furthest
 from contentops.state.paid_texts import StoredText

@@ -6,22 +6,13 @@ import time
 from typing import TYPE_CHECKING
 
 from contentops.ledger import schema
+from contentops.ledger.live_runners import RUNNER
 from contentops.state.state_dir import user_at_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.ledger.session import LedgerSession
-
-RUNNER = 0x636F7231
-"""The class of the advisory locks by which runners are alive."""
-COMING_BACK = 5
-"""Seconds after a start of the database in which earlier runners count as alive: each takes its locks again."""
-ALIVE = f"""(SELECT objid::int FROM pg_locks WHERE locktype = 'advisory' AND classid = {RUNNER} AND granted
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-UNION ALL SELECT number FROM contentops.runner WHERE started_at < pg_postmaster_start_time()
-  AND pg_postmaster_start_time() > now() - interval '{COMING_BACK} s')"""
-"""SQL: the numbers of the runners that are alive."""
 
 
 def awake() -> float:

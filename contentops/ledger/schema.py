@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from contentops.errors import Refused, StateError, plural
+from contentops.ledger.live_runners import live_runners
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,9 +96,9 @@ def _refuse_newer(number: int, last: int) -> None:
 
 
 def _refuse_in_use(cursor: psycopg.Cursor[Row]) -> None:
-    cursor.execute("SELECT kind, who, page FROM contentops.runner_alive ORDER BY number")
-    if alive := cursor.fetchall():
-        names = ", ".join(f"{kind} by {who}{f' ({page})' if page else ''}" for kind, who, page in alive[:5])
+    if alive := live_runners(cursor):
+        pages = {one: f" ({one.page})" if one.page else "" for one in alive}
+        names = ", ".join(f"{one.kind} by {one.who}{pages[one]}" for one in alive[:5])
         more = f" and {len(alive) - 5} more" if len(alive) > 5 else ""
         message = f"{plural(len(alive), 'runner')} of the older version work with this ledger: {names}{more}"
         hint = "let them end (SIGTERM lets a worker finish what it has), then run this again; nothing was changed"

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from contentops.digest import is_same_json
 from contentops.documents.addresses import address_of
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, provenance
-from contentops.documents.preset import apply_preset, as_list, is_earlier_form, redirects_key, title_for, with_addresses
+from contentops.documents.preset import apply_preset, as_list, redirects_key, title_for, with_addresses
 from contentops.model import Action, Note, OnEdit, Reason
 from contentops.planning.edits import on_edit
 
@@ -111,7 +111,7 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     reasons: list[Reason] = []
     kept: list[str] = []
     merged = _merged_key(item, record, addresses)
-    for key in _other_keys(item.inputs.project.preset, wanted, record.metadata):
+    for key in _other_keys(wanted, record.metadata):
         before, after, found = record.metadata.get(key), wanted.get(key), file.front.get(key)
         if asserts or key == merged or is_same_json(found, before) or is_same_json(found, after):
             front[key] = after
@@ -141,15 +141,11 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     return FrontAnswer(front=front, title=written, reasons=tuple(reasons), notes=tuple(notes), addresses=addresses)
 
 
-def _other_keys(preset: str, wanted: Mapping[str, Json], written: Mapping[str, Json]) -> list[str]:
+def _other_keys(wanted: Mapping[str, Json], written: Mapping[str, Json]) -> list[str]:
     """The keys whose wanted value is not the one that was last written."""
     if is_same_json(wanted, written):
         return []
-    alike = {
-        key
-        for key in wanted.keys() & written.keys()
-        if is_same_json(wanted[key], written[key]) or is_earlier_form(preset, key, written[key], wanted[key])
-    }
+    alike = {key for key in wanted.keys() & written.keys() if is_same_json(wanted[key], written[key])}
     return sorted((wanted.keys() | written.keys()) - alike)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field, structs
 
 from contentops.api.calls import Content, ContentEntry, Failure, GetContent
+from contentops.api.outcomes import is_about_one
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, known_bodies, title_digest
 from contentops.documents.files import Outputs
@@ -35,7 +36,7 @@ from contentops.operations.adopting.new_items import (
 )
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.contents.owners_in_locks import content_owners
-from contentops.operations.contents.stored_contents import ABOUT_ONE, as_error, converse, quiet
+from contentops.operations.contents.stored_contents import as_error, converse, quiet
 from contentops.operations.environments import other_states
 from contentops.operations.opening import Runtime
 from contentops.operations.workspace import open_workspace
@@ -153,7 +154,7 @@ def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str]
                     found.contents.append(structs.replace(answer, id=entry.id))
                 else:
                     found.findings.append(not_imported(entry.id, _THEIRS, _COPIED.format(entry.id)))
-            elif isinstance(answer, Failure) and answer.kind in ABOUT_ONE:
+            elif isinstance(answer, Failure) and is_about_one(answer):
                 found.findings.append(not_imported(entry.id, f"cannot be read: {answer.full_message}", _LISTED))
             else:
                 assert isinstance(answer, Failure)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from contentops.api.calls import CatalogReply, Failure, FailureKind, ListTemplates
+from contentops.api.calls import CatalogReply, Failure, ListTemplates
 from contentops.api.catalog import slug_of
-from contentops.api.outcomes import is_absent
+from contentops.api.outcomes import is_about_one
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 PAGE = 100
 """Entries of a page of the known servers."""
-_REFUSED = frozenset({FailureKind.REJECTED, FailureKind.FORBIDDEN, FailureKind.UNUSABLE})
-"""What a server may say to a query of a page that it does not know."""
 
 
 class ReadList(Struct, frozen=True):
@@ -84,7 +82,8 @@ async def read_list(
         if enough(found) or page == pages:
             break
         answer = await ask(kind(page + 1, limit))
-        if answer is None or (isinstance(answer, Failure) and not (is_absent(answer) or answer.kind in _REFUSED)):
+        # A server may refuse the query of a page that it does not know.
+        if answer is None or (isinstance(answer, Failure) and not is_about_one(answer)):
             return answer
         if not isinstance(answer, CatalogReply):
             answer = CatalogReply()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent
+from contentops.api.outcomes import is_about_one
 from contentops.api.stamps import bears
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
@@ -17,7 +18,7 @@ from contentops.execution.stored_content import StoredContent
 from contentops.model import Remote
 from contentops.operations.contents.owners_in_locks import content_owners
 from contentops.operations.contents.recorded_texts import mark_recorded
-from contentops.operations.contents.stored_contents import ABOUT_ONE, as_error, converse, quiet
+from contentops.operations.contents.stored_contents import as_error, converse, quiet
 from contentops.operations.unchanged import forget_plan
 from contentops.planning.remote_edits import saved_records
 from contentops.state.seen import keep_seen_there, seen_there
@@ -105,7 +106,7 @@ def _saved_body(record: Record) -> Digest:
 
 def _is_its_own(failure: Failure, *, again: bool) -> bool:
     """Whether a failure says something about one content alone; a server that stumbles `again` is not well."""
-    return failure.kind in ABOUT_ONE or (failure.status == _STUMBLED and not again)
+    return is_about_one(failure) or (failure.status == _STUMBLED and not again)
 
 
 def _is_anothers(owners: ContentOwners, content: Content) -> bool:

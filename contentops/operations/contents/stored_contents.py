@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct, structs
 
-from contentops.api.backoff import RETRY
 from contentops.api.calls import (
     Content,
     ContentEntry,
@@ -34,6 +33,7 @@ from contentops.api.calls import (
 from contentops.api.dialects import AUTO
 from contentops.api.outcomes import is_absent, unasked
 from contentops.errors import ApiError
+from contentops.execution.attempts import Attempts
 from contentops.execution.limiter import AccountLimiter, Limiter
 from contentops.execution.run_context import list_all
 from contentops.operations.connection import connected, credentials
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from contentops.model import Json, Project
     from contentops.state.cache import Cache
 
-ABOUT_ONE = frozenset({FailureKind.NOT_FOUND, FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
-"""Failures that say something about one content alone."""
 LONGEST_PAUSE = 300.0
 """Seconds a server may ask for before we give up instead of waiting."""
 
@@ -77,31 +75,32 @@ class Caller:
     ) -> None:
         self._client = client
         self._project = project
-        self._random = runtime.random
+        self.random = runtime.random
         self._limiter = limiter or Limiter(project.api.requests_per_minute)
         self.tell = tell
 
     async def ask(self, call: Call) -> Reply | Failure:
         """The answer to a free call, after as many tries as the retry policy allows."""
-        clock = asyncio.get_running_loop().time
-        asked, tries = clock(), 0
-        began: float | None = None
-        while True:
-            answer = await self._sent(call)
-            if not isinstance(answer, Failure):
-                return answer
-            tries += 1
-            began = clock() if began is None else began
-            if answer.kind is FailureKind.THROTTLED:
-                if (answer.retry_after or 0.0) > LONGEST_PAUSE or clock() - asked > LONGEST_PAUSE:
-                    return answer
-                self._limiter.throttled(clock(), answer.retry_after)
-                continue
-            passing = answer.kind in {FailureKind.NOT_SENT, FailureKind.UNAVAILABLE}
-            if not (passing and RETRY.goes_on(began, clock())):
-                return answer
-            self.tell(f"{answer.message}; trying again")
-            await self._wait(RETRY.wait(self._random, tries, answer.retry_after), "the next try")
+        attempts = Attempts(self)
+        while isinstance(answer := await self._sent(call), Failure) and await attempts.again(answer):
+            pass
+        return answer
+
+    def now(self) -> float:
+        """The time of the loop, in seconds."""
+        return asyncio.get_running_loop().time()
+
+    def may_wait(self, failure: Failure, began: float) -> bool:
+        """Whether a 429 is worth waiting for: the next turn comes after what the server asks for."""
+        if (failure.retry_after or 0.0) > LONGEST_PAUSE or self.now() - began > LONGEST_PAUSE:
+            return False
+        self._limiter.throttled(self.now(), failure.retry_after)
+        return True
+
+    async def pause(self, failure: Failure, seconds: float) -> None:
+        """Wait until a call that failed is sent again."""
+        self.tell(f"{failure.message}; trying again")
+        await self._wait(seconds, "the next try")
 
     async def _sent(self, call: Call) -> Reply | Failure:
         """One try; each request that it takes, also those of a search for the API, waits for its turn."""
@@ -114,10 +113,9 @@ class Caller:
         return await self._client.send(call)
 
     async def _turn(self) -> bool:
-        clock = asyncio.get_running_loop().time
         while True:
-            await self._wait(self._limiter.ready_at(clock()) - clock(), "the next request may go out")
-            if self._limiter.take(1, clock()):
+            await self._wait(self._limiter.ready_at(self.now()) - self.now(), "the next request may go out")
+            if self._limiter.take(1, self.now()):
                 return True
 
     async def need(self, call: Call, kind: type[T]) -> T:

@@ -1,0 +1,63 @@
+"""How one call is sent again, by the policy of `api.backoff`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from contentops.api.backoff import RETRY
+from contentops.api.calls import FailureKind
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Container
+
+    from contentops.api.calls import Failure
+
+PASSING = frozenset({FailureKind.NOT_SENT, FailureKind.UNAVAILABLE, FailureKind.AMBIGUOUS})
+"""Failures after which a call that does no harm twice is sent again."""
+
+
+class Retrier(Protocol):
+    """Who sends calls, and how it waits. Times are in seconds of the loop's clock."""
+
+    random: random.Random
+
+    def now(self) -> float:
+        """The time."""
+        ...
+
+    def may_wait(self, failure: Failure, began: float) -> bool:
+        """Whether a 429 is worth waiting for, of a call that was answered first at `began`."""
+        ...
+
+    async def pause(self, failure: Failure, seconds: float) -> None:
+        """Wait until a call that failed is sent again."""
+        ...
+
+
+class Attempts:
+    """How often one call is sent: bounded in total time, with full jitter between; a 429 waits as the server asks."""
+
+    def __init__(self, caller: Retrier) -> None:
+        self._caller = caller
+        self._began: float | None = None
+        """When it was answered first, in whatever way."""
+        self._failing: float | None = None
+        """When it failed first since it was last told to wait: that was an answer."""
+        self.failed = 0
+        """How often it failed, not counting 429s."""
+
+    async def again(self, failure: Failure, passing: Container[FailureKind] = PASSING) -> bool:
+        """Wait until it may be sent again; False if there is no point."""
+        caller, now = self._caller, self._caller.now()
+        # Counted from the first answer: the time a call waits for its turn is no one's failure.
+        self._began = now if self._began is None else self._began
+        if failure.kind is FailureKind.THROTTLED:
+            self._failing = None
+            return caller.may_wait(failure, self._began)
+        self._failing = now if self._failing is None else self._failing
+        if failure.kind not in passing or not RETRY.goes_on(self._failing, now):
+            return False
+        self.failed += 1
+        await caller.pause(failure, RETRY.wait(caller.random, self.failed, failure.retry_after))
+        return True

@@ -1,0 +1,46 @@
+"""Which processes work over a ledger: each holds the advisory lock of its number as long as its session lives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from contentops.ledger.rows import struct_of, utc
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from contentops.ledger.session import Row
+
+RUNNER = 0x636F7231
+"""The class of the advisory locks by which runners are alive."""
+COMING_BACK = 5
+"""Seconds after a start of the database in which earlier runners count as alive: each takes its locks again."""
+ALIVE = f"""(SELECT objid::int FROM pg_locks WHERE locktype = 'advisory' AND classid = {RUNNER} AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+UNION ALL SELECT number FROM contentops.runner WHERE started_at < pg_postmaster_start_time()
+  AND pg_postmaster_start_time() > now() - interval '{COMING_BACK} s')"""
+"""SQL: the numbers of the runners that are alive."""
+
+
+class RunnerRow(Struct, frozen=True, kw_only=True):
+    """A process that is alive."""
+
+    number: int
+    kind: str
+    who: str
+    page: str
+    started_at: str
+    entries: int
+
+
+def live_runners(cursor: psycopg.Cursor[Row]) -> tuple[RunnerRow, ...]:
+    """Return the processes that are alive."""
+    cursor.execute(
+        f"""
+SELECT number, kind, who, page, {utc("started_at")}, (SELECT count(*) FROM contentops.entry e
+  WHERE e.runner = r.number AND NOT e.taken AND e.state IN ('queued', 'submitting', 'running'))
+FROM contentops.runner r WHERE number IN {ALIVE} ORDER BY number""".encode()
+    )
+    return tuple(struct_of(RunnerRow, row) for row in cursor.fetchall())
