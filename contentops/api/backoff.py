@@ -41,7 +41,7 @@ RETRY = Retry()
 # --- what a server asks for --------------------------------------------------------------------------------
 
 LONGEST = 31 * 86400.0
-"""Seconds; a longer wish is cut to this, so that sums with it stay sane."""
+"""Seconds: a longer wait is cut to this."""
 _EPOCH = 1_000_000_000
 """A reset above this is a point in time, not a number of seconds."""
 _REPEATS = 8
@@ -67,7 +67,7 @@ def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
 
 
 def _longest(asked: str, now: float) -> float | None:
-    """The longest of the waits asked for: a header that came twice arrives as one, joined by commas."""
+    """The longest wait in a header; one that was sent twice arrives joined by commas."""
     numbers = [_number(part) for part in asked.split(",", _REPEATS)]
     if None not in numbers:
         return max(number for number in numbers if number is not None)

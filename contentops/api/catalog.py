@@ -1,7 +1,7 @@
-"""A server's own descriptions, made into the entries of a catalog: tolerant of every shape known, and harmless.
+"""Entries of a catalog from a server's own descriptions, in every known shape.
 
-What is read here is committed and shown, so texts become one clean line, slugs and names that could not be written in
-a manifest are left out, and nothing grows without bound. Pure.
+They are committed and shown: texts become one clean line, slugs and names that no manifest can hold are left out, and
+everything is bounded. Pure.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ MANNER = (
     *("requirements", "quality_requirements", "forbidden_patterns", "length_limit", "output", "output_policy"),
     *("formatting", "writing_style", "tone", "voice", "audience", "platform", "formality"),
 )
-"""What a description may show of how its texts are written. Only these count, so that no counter, time or rating, and
-no word meant for people, makes a template look changed."""
+"""The keys of a description that say how its texts are written. Counters, times, ratings and words for people do not
+count, so that they do not make a template look changed."""
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 _NAME = re.compile(r"[^\W\d][\w.-]{0,199}")
@@ -52,10 +52,10 @@ def slug_of(entry: Mapping[str, Json]) -> str:
     The server looks templates up by `id`, which for some differs from their `slug`.
     """
     for key in ("id", "slug", "name"):
-        found = entry.get(key)
-        if isinstance(found, str) and _SLUG.fullmatch(found):
-            return found
-        if found not in (None, "") and key != "name":
+        slug = entry.get(key)
+        if isinstance(slug, str) and _SLUG.fullmatch(slug):
+            return slug
+        if slug not in (None, "") and key != "name":
             return ""
     return ""
 
@@ -92,10 +92,9 @@ def manner_of(described: Mapping[str, Json]) -> str:
 
     The order of keys, and spaces at the ends of texts, do not count; an empty value is as none.
     """
-    found = {key: _trimmed(described[key]) for key in MANNER if not _is_empty(described.get(key))}
-    found = {key: value for key, value in found.items() if not _is_empty(value)}
-    # As ASCII: whatever a server sends, half a character too, has a digest.
-    return short(digest_text(json.dumps(found, sort_keys=True))) if found else ""
+    manner = {key: value for key in MANNER if not _is_empty(value := _trimmed(described.get(key)))}
+    # As ASCII, so that half a character has a digest too.
+    return short(digest_text(json.dumps(manner, sort_keys=True))) if manner else ""
 
 
 def _trimmed(value: Json) -> Json:
@@ -110,15 +109,15 @@ def _trimmed(value: Json) -> Json:
 
 def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None:
     """The inputs a description holds, sorted by name; None where it names none, or none that can be read."""
-    found: dict[str, TemplateInput] = {}
+    inputs: dict[str, TemplateInput] = {}
     given = {key: described[key] for key in _INPUTS if isinstance(described.get(key), dict | list)}
     for key, specs in given.items():
         for name, spec in _specs(specs, required=key == "required_inputs"):
-            if _NAME.fullmatch(name) and len(found) < MOST:
-                found.setdefault(name, _input(name, spec))
-    if not given or (any(described.get(key) for key in _INPUTS) and not found):
+            if _NAME.fullmatch(name) and len(inputs) < MOST:
+                inputs.setdefault(name, _input(name, spec))
+    if not given or (any(described.get(key) for key in _INPUTS) and not inputs):
         return None
-    return tuple(found[name] for name in sorted(found))
+    return tuple(inputs[name] for name in sorted(inputs))
 
 
 def _specs(given: dict[str, Json] | list[Json], *, required: bool) -> Iterator[tuple[str, Mapping[str, Json]]]:
@@ -179,5 +178,5 @@ def _aliases(given: Json) -> tuple[str, ...]:
 
 def _text(described: Mapping[str, Json], *keys: str) -> str:
     """The first text that says something, as one clean line of at most 300 characters."""
-    found = (clean_title(described[key]) for key in keys if isinstance(described.get(key), str))
-    return next((text for text in found if text), "")
+    texts = (clean_title(described[key]) for key in keys if isinstance(described.get(key), str))
+    return next(filter(None, texts), "")

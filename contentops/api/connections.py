@@ -30,30 +30,28 @@ KEEP_ALIVE = 30.0
 FRESH = 4.0
 """Seconds a connection may have been idle and still carry a paid call: less than the five after which common servers
 close one, since a close that crosses a request leaves its outcome unknown."""
-
-
 _LEAVING = (".send_request_headers.started", ".send_request_body.started")
 
 
 class HeldBack(Exception):
-    """The fence let no bytes leave."""
+    """The fence did not let the bytes of a request leave."""
 
 
-def fenced(may_leave: MayLeave, *, holds: bool) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
-    """What httpcore tells of each step of a request, asking `may_leave` before its bytes leave.
+def fenced(may_leave: MayLeave, *, stops: bool) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
+    """A trace for httpcore that asks `may_leave` before the bytes of a request leave.
 
-    What it returns raises HeldBack where they may not any more, if the fence `holds` this request.
+    It raises HeldBack where they may not any more, if the fence `stops` this request.
     """
 
     async def traced(event: str, _: Mapping[str, object]) -> None:
-        if event.endswith(_LEAVING) and not may_leave() and holds:
+        if event.endswith(_LEAVING) and not may_leave() and stops:
             raise HeldBack
 
     return traced
 
 
 class Closable(Protocol):
-    """What the stack holds."""
+    """What a stack can keep."""
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -148,7 +146,7 @@ def _proxy(host: str, context: ssl.SSLContext) -> httpx.Proxy | None:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and all that led to it, the innermost last."""
+    """An error and its causes, the innermost last."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -157,14 +155,14 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def cause(error: Exception) -> str:
-    """The words of the innermost error, which are the system's own; else what kind of error it is."""
+    """The words of the innermost error, or its kind where none has words."""
     texts = [text for each in chain(error) if not isinstance(each, BaseExceptionGroup) and (text := _words(each))]
     name = type(error).__name__
     return texts[-1] if texts else "timed out" if name.endswith("Timeout") else name
 
 
 def _words(error: BaseException) -> str:
-    """Without the number that stands before them; asyncio has its own words, and an address, in their place."""
+    """The words of the system alone: without its number, and without the address that asyncio adds."""
     if isinstance(error, OSError) and (type(error) is OSError or isinstance(error, ConnectionError | TimeoutError)):
         return os.strerror(error.errno).lower() if error.errno else str(error)
     if isinstance(error, socket.gaierror) and error.strerror:

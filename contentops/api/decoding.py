@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 DEPTH = 100
-"""The deepest nesting a reply may have; what is kept of it is encoded again later, which recurses."""
+"""The deepest nesting of a reply: encoding it again recurses."""
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -54,15 +54,11 @@ def decode(data: bytes) -> Json:
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    found = {}
+    values: dict[str, Json] = {}
     for key, value in pairs:
-        if key in found and found[key] != value:
+        if values.setdefault(key, value) != value:
             raise ValueError(f"key `{key[:100]}` is there twice")
-        found[key] = value
-    return found
+    return values
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -100,7 +96,7 @@ def error_text(value: Json) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        return "; ".join(found for found in map(_field_error, value[:20]) if found)
+        return "; ".join(text for text in map(_field_error, value[:20]) if text)
     if not isinstance(value, dict):
         return ""
     for key in ("error", "detail", "message", "msg", "title", "data"):
@@ -128,7 +124,7 @@ def _field_error(value: Json) -> str:
     text = value.get("msg") or value.get("message")
     if not isinstance(text, str):
         return ""
-    place = value.get("loc")
-    parts = place if isinstance(place, list) else [place] if isinstance(place, str) else []
+    location = value.get("loc")
+    parts = location if isinstance(location, list) else [location] if isinstance(location, str) else []
     where = ".".join(str(part) for part in parts if isinstance(part, (str, int)) and part != "body")
     return f"{where}: {text}" if where else text

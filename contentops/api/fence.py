@@ -1,4 +1,4 @@
-"""What tells, directly before the bytes of a call leave, whether they still may."""
+"""Types of the check that runs directly before the bytes of a call leave."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from contentops.api.calls import Call, Failure, Reply
 
 MayLeave = Callable[[], bool]
-"""Of what is not repeatable: a process that was frozen must not send what another one has given up on meanwhile."""
+"""Whether a call that is not repeatable may leave: a process that was frozen must not send what another gave up on."""
 Send = Callable[["Call", MayLeave], Awaitable["Reply | Failure"]]
-"""What answers calls."""
+"""Sends a call and returns the reply or the failure."""
 
 
 def always() -> bool:
-    """Of a call that nothing holds back."""
+    """The check of a call that always may leave."""
     return True

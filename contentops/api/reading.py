@@ -102,8 +102,7 @@ def _first_id(value: Mapping[str, Json], *keys: str) -> str:
 
 def _text(value: Mapping[str, Json], *keys: str) -> str:
     """The first non-empty text under `keys`; anything else counts as absent."""
-    found = (value.get(key) for key in keys)
-    return next((each for each in found if isinstance(each, str) and each), "")
+    return next((text for key in keys if isinstance(text := value.get(key), str) and text), "")
 
 
 def _map(value: Json) -> dict[str, Json]:
@@ -126,7 +125,7 @@ def _accepted(value: Json, request_id: str, done: JobStatus | None) -> Accepted:
 
 
 def _done(value: Json) -> JobStatus | None:
-    """The job that the answer to its submit ends: with a text, or with why there is none; None: it has to be polled."""
+    """The finished job in the answer to its submit; None where it has to be polled."""
     outer = _object(value)
     for data in (_map(outer.get("data")), outer):
         if isinstance(word := data.get("status"), str):
@@ -143,8 +142,8 @@ def _section(call: calls.RegenerateSection, value: Json) -> JobStatus | None:
         content = _content(value, call.content_id)
     except Unreadable:
         return None
-    places = (value, _map(value).get("data"), _map(value).get("content"))
-    named = next((content.id for place in places if _map(place).get("id") == content.id), "")
+    levels = (value, _map(value).get("data"), _map(value).get("content"))
+    named = next((content.id for level in levels if _map(level).get("id") == content.id), "")
     if not content.body or ("status" in _map(value) and not named):
         return None
     return JobStatus("completed", title=content.title, body=content.body, content_id=named, front=content.front)
@@ -164,7 +163,7 @@ def _job_status(value: Json, call: calls.GetStatus) -> JobStatus:
 
 
 def _status(data: Mapping[str, Json], word: str) -> JobStatus:
-    """Where the job stands that `data` describes, whosever it is."""
+    """The status of the job that `data` describes."""
     state = _ENDS.get(word.strip().lower(), "running")
     title, front, body = _job_text(data)
     return JobStatus(
@@ -189,21 +188,19 @@ def _names(data: Mapping[str, Json], call: calls.GetStatus) -> bool:
 
 def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | None]:
     """Title, other front matter and body."""
-    content = data.get("content")
-    inner = _map(content)
-    found = content if isinstance(content, str) else inner.get("body", inner.get("content"))
-    body = found if isinstance(found, str) else None
+    inner = _map(data.get("content"))
+    whole = data.get("content") if not inner else inner.get("body", inner.get("content"))
     title = _text(inner, "title") or _text(data, "title")
-    if body is None:
+    if not isinstance(whole, str):
         return title, {}, None
-    front_title, front, body = _without_front_matter(body)
-    # The server seen puts the template's name into the metadata, so whatever the text says of itself comes first.
+    front_title, front, body = _without_front_matter(whole)
+    # The known server puts the template's name into the metadata, so whatever the text says of itself comes first.
     title = title or front_title or main_heading(clean_body(body)) or _text(_map(data.get("metadata")), "title")
     return title, front, body
 
 
 def _without_front_matter(body: str) -> tuple[str, Mapping[str, Json], str]:
-    """Title, other front matter and body of a text that may begin with some; a rule that a person drew there stays."""
+    """Title, other front matter and body of a text; a rule that a person drew at its start stays in the body."""
     from contentops.documents.front_matter import split_loosely
 
     if not _FENCE.match(body):
@@ -211,16 +208,16 @@ def _without_front_matter(body: str) -> tuple[str, Mapping[str, Json], str]:
     document = split_loosely(body)
     # Two rules with nothing but a `# heading` between them look like front matter that says nothing.
     says_something = document.title or document.front or document.provenance
-    return (
-        (document.title, document.front, document.body) if says_something and not document.problem else ("", {}, body)
-    )
+    if document.problem or not says_something:
+        return "", {}, body
+    return document.title, document.front, document.body
 
 
 def _job_content_id(data: Mapping[str, Json]) -> str:
     # A paid text is worth more than its content id: a bad id is dropped, and the text is saved as new.
     content, metadata = _map(data.get("content")), _map(data.get("metadata"))
     named = (content.get("id"), data.get("content_id"), data.get("contentId"), metadata.get("content_id"))
-    return next((found for each in named if (found := safe_id(each))), "")
+    return next((safe for each in named if (safe := safe_id(each))), "")
 
 
 def _job_error(data: Mapping[str, Json], word: str) -> str:
@@ -246,8 +243,8 @@ def _list(value: Json, *keys: str) -> Sequence[Json]:
         outer = _object(value)
         for key in (*keys, "items"):
             if isinstance(outer.get(key), list):
-                found: list[Json] = outer[key]
-                return found
+                entries: list[Json] = outer[key]
+                return entries
         value = outer.get("data", {})
         if not isinstance(value, (dict, list)):
             break
@@ -294,13 +291,10 @@ def _versions(value: Json) -> VersionList:
     return VersionList(tuple(sorted(found, key=lambda one: -one.number)))
 
 
-def _times(value: Mapping[str, Json]) -> tuple[str, str]:
-    return _text(value, "created_at", "createdAt"), _text(value, "updated_at", "updatedAt")
-
-
 def _stamped(value: Mapping[str, Json]) -> tuple[str, str, str]:
-    created_at, updated_at = _times(value)
-    return created_at, updated_at, stamp_in(value, updated_at)
+    """When it was created, when it was changed, and its stamp."""
+    updated_at = _text(value, "updated_at", "updatedAt")
+    return _text(value, "created_at", "createdAt"), updated_at, stamp_in(value, updated_at)
 
 
 def _content(value: Json, asked: str) -> Content:
@@ -333,11 +327,11 @@ def _saved(
 ) -> SavedReply:
     outer = _object(value)
     keys = ("contentId", "content_id", "id")
-    places = (outer, _map(outer.get("data")), _map(outer.get("content")))
-    stamp = next((found for place in places if (found := _stamped(place)[-1])), "")
+    levels = (outer, _map(outer.get("data")), _map(outer.get("content")))
+    stamp = next((stamp for level in levels if (stamp := _stamped(level)[-1])), "")
     if not isinstance(call, calls.SaveContent):
         return SavedReply(call.content_id, stamp)
-    content_id = next((found for place in places if (found := _first_id(place, *keys))), "")
+    content_id = next((named for level in levels if (named := _first_id(level, *keys))), "")
     if not content_id:
         raise Unreadable("the answer names no content")
     return SavedReply(content_id, stamp)
@@ -364,11 +358,11 @@ def _catalog(call: calls.Call, value: Json) -> CatalogReply:
 
 
 def _number(value: Json, *names: str) -> int | None:
-    """What an answer says of its pages, wherever servers say that."""
+    """A number about the pages of a list, wherever servers put it."""
     outer = _map(value)
-    for place in (outer, _map(outer.get("data")), _map(outer.get("pagination"))):
+    for level in (outer, _map(outer.get("data")), _map(outer.get("pagination"))):
         for name in names:
-            number = place.get(name)
+            number = level.get(name)
             if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= 1_000_000:
                 return number
     return None

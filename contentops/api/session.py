@@ -1,4 +1,4 @@
-"""The one transport: one call out, one reply or failure back, and nothing raised for what network or server do.
+"""The one transport: it sends a call and returns the reply or the failure; network and server raise nothing.
 
 The only module beside `connections` that imports httpx, and only once a client is made. It retries nothing and follows
 nothing: when to send again is decided by who asks, with the policy of `backoff`.
@@ -64,16 +64,14 @@ if TYPE_CHECKING:
 LARGEST = 20 * 1024 * 1024
 """Bytes an answer may have once decompressed."""
 _ADDRESSES = 256
-"""Addresses that are known, since each job is asked for more than once."""
-
-
+"""Addresses that are kept parsed: each job is asked for more than once."""
 _FINAL = frozenset({FailureKind.UNAUTHORIZED, FailureKind.FORBIDDEN, FailureKind.UNUSABLE})
-"""What a search may end in that no other search of this client would change."""
+"""Failures of a search that another search of this client would end with too."""
 _REDIRECT = 300
 
 
 class FoundApi(Struct, frozen=True, kw_only=True):
-    """Where the API of a server is: the address in front of every path, and whether its lists come in an envelope.
+    """Where the API of a server is: the address before every path, and whether its lists come in an envelope.
 
     `enveloped` is None where no list could be read.
     """
@@ -83,18 +81,18 @@ class FoundApi(Struct, frozen=True, kw_only=True):
 
 
 class Patience(Struct, frozen=True, kw_only=True):
-    """Seconds to wait. `submit` is longer than a gateway's own limit, so that its verdict is heard before ours."""
+    """Seconds to wait. `submit` is longer than the limit of common gateways, so that their answer comes first."""
 
     connect: float = 10.0
     submit: float = 120.0
     other: float = 30.0
 
     def read(self, call: Call) -> float:
-        """The longest silence to bear."""
+        """The longest wait for the next bytes of an answer."""
         return self.other if call.repeatable else self.submit
 
     def total(self, call: Call) -> float:
-        """The longest a whole call may take, however slowly its answer drips in."""
+        """The longest a whole call may take."""
         return self.connect + 2 * self.read(call)
 
 
@@ -106,9 +104,9 @@ class Client:
     from the usual environment variables (never for this machine's own addresses), certificate authorities from
     `SSL_CERT_FILE` or `SSL_CERT_DIR`. For one event loop.
 
-    `known` is where the API was found before. Without it, the dialect `auto` precedes the first call with up to three
-    free ones that find it, and a stated dialect its first call that pays with one that may contradict it. `learned` is
-    told what they find, and None where something else answers there by now. `trace` is told of every request.
+    `known` is the address that an earlier run found. Without it, the dialect `auto` sends up to three free requests
+    before the first call, and a stated dialect one before the first call that pays. `learned` gets what they find, and
+    None once something else answers at that address. `trace` gets every request.
     """
 
     def __init__(
@@ -125,10 +123,7 @@ class Client:
         learned: Callable[[FoundApi | None], None] = lambda _: None,
         trace: Callable[[Exchange], None] | None = None,
     ) -> None:
-        """Raises ApiError for a dialect, address, key or user id that cannot work.
-
-        What may be left out is an edge or knowledge of an earlier run, each with what a real run takes by itself.
-        """
+        """Raises ApiError for a dialect, address, key or user id that cannot work."""
         import httpx
 
         local = settings.base_url == "local"
@@ -138,9 +133,9 @@ class Client:
         self._base = base_address(settings, self._stated)
         self._server = settings.server
         # The embedded server is reached directly and takes every name, so there is nothing to find.
-        self._place: FoundApi | Failure | None = FoundApi(base=self._base, enveloped=False) if local else None
+        self._api: FoundApi | Failure | None = FoundApi(base=self._base, enveloped=False) if local else None
         if known is not None and known.base in self._candidates():
-            self._place = known
+            self._api = known
         self._check = not local
         self._learned = learned
         self._search = asyncio.Lock()
@@ -149,9 +144,9 @@ class Client:
         """Requests sent so far, those of a search included."""
         self.templates: CatalogReply | None = None
         """The first page of templates, where a search has just asked for it."""
-        # The embedded server in process asks for no key; whatever stands in for one is no secret.
+        # The embedded server in process asks for no key, so none is sent.
         secret = "" if local else key
-        # Made once: to make them anew takes httpx as long as half of each request.
+        # Made once: making them takes httpx half as long as a request.
         self._headers = httpx.Headers(headers_of(settings, self._stated, secret, user))
         self._url = functools.lru_cache(maxsize=_ADDRESSES)(httpx.URL)
         self._clean: Callable[[str], str] = functools.partial(message, secret=secret)
@@ -183,60 +178,57 @@ class Client:
 
     @property
     def _spoken(self) -> Dialect:
-        place = self._place
-        if not isinstance(place, FoundApi) or place.enveloped is None:
+        if not isinstance(self._api, FoundApi) or self._api.enveloped is None:
             return self._stated
-        return spoken(self._stated, enveloped=place.enveloped)
+        return spoken(self._stated, enveloped=self._api.enveloped)
 
     async def send(self, call: Call, may_leave: MayLeave = always) -> Reply | Failure:
-        """Ask the server. Raises nothing but what cancels the task. `may_leave` may hold back what is not repeatable.
+        """Ask the server. Raises nothing but what cancels the task. `may_leave` may stop a call that is not repeatable.
 
-        One request, but for a search before it (see the class); a call that pays is sent once at most, and never in
-        a dialect that the server does not speak.
+        Sends one request, after a search where one is needed (see the class); a call that pays is sent once at most,
+        and never in a dialect that the server does not speak.
         """
-        place = FoundApi(base=self._base, enveloped=None)
+        api = FoundApi(base=self._base, enveloped=None)
         pays = isinstance(call, Generate | RegenerateSection)
         if pays or self._stated.name == AUTO:
-            found = await self.find()
-            if isinstance(found, Failure):
-                return unasked(found, call)
-            place = found
-        if pays and (failure := self.contradiction(place)):
+            searched = await self.find()
+            if isinstance(searched, Failure):
+                return unasked(searched, call)
+            api = searched
+        if pays and (failure := self.contradiction(api)):
             return structs.replace(failure, call=call.name)
-        reply = await self._ask(call, self._spoken, place.base, may_leave)
-        if isinstance(reply, Failure) and reply.kind is FailureKind.UNUSABLE:
+        reply = await self._ask(call, self._spoken, api.base, may_leave)
+        if not isinstance(reply, Failure):
+            return reply
+        if reply.kind is FailureKind.UNUSABLE:
             self._learned(None)
-        if pays and self._stated.name == AUTO and isinstance(reply, Failure):
-            return _with_hint(reply, self._spoken)
-        return reply
+        return _with_hint(reply, self._spoken) if pays and self._stated.name == AUTO else reply
 
     @property
     def is_found(self) -> bool:
         """Whether `find` would ask no one."""
-        return isinstance(self._place, FoundApi) or (self._place is not None and _is_final(self._place))
+        return isinstance(self._api, FoundApi) or (self._api is not None and _is_final(self._api))
 
     async def find(self, *, again: bool = False, turn: Turn | None = None) -> FoundApi | Failure:
-        """Where the API is; free. Callers that come while a search runs share what it finds.
+        """Where the API is, by free requests. Callers that come while a search runs share its result.
 
-        `again` asks also where that is known; each request but the first waits for `turn`. With a stated dialect only
-        its own address is asked, and an answer that is no list contradicts nothing.
+        `again` searches even if the address is known; each request but the first waits for `turn`. With a stated
+        dialect only its own address is asked, and an answer that is no list contradicts nothing.
         """
-        if not again and self.is_found:
-            assert self._place is not None
-            return self._place
-        searches = self._searches
-        async with self._search:
-            if searches == self._searches:
-                self._place = await self._look(turn)
-                self._searches += 1
-        assert self._place is not None
-        return self._place
+        if again or not self.is_found:
+            searches = self._searches
+            async with self._search:
+                if searches == self._searches:
+                    self._api = await self._look(turn)
+                    self._searches += 1
+        assert self._api is not None
+        return self._api
 
-    def contradiction(self, place: FoundApi) -> Failure | None:
-        """What stands against the stated dialect at `place`; None where nothing does."""
-        if place.enveloped is None or not self._check:
+    def contradiction(self, api: FoundApi) -> Failure | None:
+        """The failure of a submit in the stated dialect to a server with such lists; None where it may speak it."""
+        if api.enveloped is None or not self._check:
             return None
-        text = contradiction(self._stated, enveloped=place.enveloped)
+        text = contradiction(self._stated, enveloped=api.enveloped)
         return Failure(FailureKind.UNUSABLE, text) if text else None
 
     def _candidates(self) -> tuple[str, ...]:
@@ -250,9 +242,9 @@ class Client:
                 break
             reply = await self._ask(ListTemplates(), self._stated, base)
             if not isinstance(reply, Failure):
-                assert isinstance(self._place, FoundApi)
+                assert isinstance(self._api, FoundApi)
                 self.templates = reply if isinstance(reply, CatalogReply) else None
-                return self._place
+                return self._api
             tried.append((base, reply))
             if ends_search(reply):
                 break
@@ -262,7 +254,7 @@ class Client:
         return failure
 
     async def _ask(self, call: Call, dialect: Dialect, base: str, may_leave: MayLeave = always) -> Reply | Failure:
-        """What one request is answered with."""
+        """The reply to one request, or its failure."""
         try:
             wire = spell(call, dialect, send_mode=self._send_mode)
         except Unsendable as error:
@@ -274,7 +266,7 @@ class Client:
                 path = functools.reduce(redact, self._secrets, f"{urlsplit(base).path}{wire.path}")
                 asking = traced(asking, self._trace, call, wire, path, at=self._wall())
             answer = await asking
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong out there is an outcome, not an error of ours
+        except Exception as error:  # noqa: BLE001 - whatever network or server raise is an outcome of the call
             trouble, detail = self._diagnose(error, call)
             reply: Reply | Failure = broken(call, trouble, detail, clean=self._clean)
         else:
@@ -285,10 +277,10 @@ class Client:
             return structs.replace(reply, endpoint=self._clean(f"{wire.method} {base}{wire.path}"))
         return reply
 
-    def _remember(self, place: FoundApi) -> None:
-        if place != self._place:
-            self._place = place
-            self._learned(place)
+    def _remember(self, api: FoundApi) -> None:
+        if api != self._api:
+            self._api = api
+            self._learned(api)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -303,7 +295,7 @@ class Client:
         timeout = {"connect": patience.connect, "read": read, "write": read, "pool": patience.connect}
         extensions: dict[str, Any] = {"timeout": timeout}
         if may_leave is not always:
-            extensions["trace"] = fenced(may_leave, holds=not call.repeatable)
+            extensions["trace"] = fenced(may_leave, stops=not call.repeatable)
         asked = self._headers.copy()
         asked.update(wire.headers)
         url = self._url(base + wire.path)
@@ -314,13 +306,12 @@ class Client:
             try:
                 async with asyncio.timeout(patience.total(call)):
                     response = await transport.handle_async_request(request)
-                    headers = _lower(response)
-                    body, damage = await self._collect(response, headers)
+                    body, damage = await self._collect(response)
             except TimeoutError:
                 if response is None:
                     raise
-                headers, body, damage = _lower(response), b"", Damage.LATE
-        return Answer(response.status_code, headers, body, damage)
+                body, damage = b"", Damage.LATE
+        return Answer(response.status_code, dict(response.headers.items()), body, damage)
 
     def _lease(self, call: Call) -> AbstractAsyncContextManager[httpx.AsyncBaseTransport]:
         if self._stack is not None:
@@ -328,11 +319,11 @@ class Client:
         assert self._shared is not None
         return contextlib.nullcontext(self._shared)
 
-    async def _collect(self, response: httpx.Response, headers: dict[str, str]) -> tuple[bytes, Damage]:
-        """The body, or why there is none: once the status is here, nothing that follows may hide it."""
+    async def _collect(self, response: httpx.Response) -> tuple[bytes, Damage]:
+        """The body, or why there is none: an error after the status must not replace the status."""
         stream: Any = response.stream
         try:
-            return await _gather(stream, headers)
+            return await _gather(stream, response.headers.get("content-encoding", "").strip().lower())
         except zlib.error:
             return b"", Damage.CODING
         except self._httpx.TimeoutException:
@@ -363,28 +354,23 @@ class Client:
 
 
 def _is_final(failure: Failure) -> bool:
-    """Whether no other search of this client would end otherwise; a page in place of a list may be gone by then."""
+    """Whether another search of this client would end the same; a page instead of a list may be gone by then."""
     is_page = failure.foreign and failure.status is not None and failure.status < _REDIRECT
     return failure.kind in _FINAL and not is_page
 
 
 def _with_hint(failure: Failure, dialect: Dialect) -> Failure:
-    """A submit that was refused for one of the names it carried besides the first: how to leave that out."""
+    """The refusal of a submit for one of several names it carried, with how to send one name alone."""
     if failure.kind is not FailureKind.REJECTED or not names_blamed(dialect, failure.message):
         return failure
     hint = "; where it takes one name alone, set `api.dialect` to the dialect it speaks"
     return structs.replace(failure, message=failure.message + hint)
 
 
-def _lower(response: httpx.Response) -> dict[str, str]:
-    return dict(response.headers.items())
-
-
-async def _gather(stream: Any, headers: dict[str, str]) -> tuple[bytes, Damage]:
-    coding = headers.get("content-encoding", "").strip().lower()
+async def _gather(stream: Any, coding: str) -> tuple[bytes, Damage]:
     if coding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
         return b"", Damage.CODING
-    # Told to expect either header, zlib finds out by itself whether it is gzip or deflate.
+    # With this setting zlib reads both gzip and deflate.
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 32) if coding not in {"", "identity"} else None
     parts = []
     size = 0

@@ -1,7 +1,7 @@
-"""Stamps: the server's own words for the state of a content, by which two looks at it are compared.
+"""Stamps: the server's own words for the state of a content.
 
-A stamp is the time of the last change as the server wrote it, with the version where it gives one. Two stamps are the
-same or not; neither is earlier, and no clock of this machine takes part.
+A stamp is the time of the last change as the server wrote it, with the version where it gives one. Stamps are compared
+for equality alone, so no clock of this machine matters.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 CREATED = "created"
-"""The stamp of a content that a save created with a reply that gave none: it is as it was created."""
+"""The stamp of a content that was created by a save whose reply gave none."""
 
 
 def stamp_in(value: Mapping[str, Json], updated_at: str) -> str:
-    """The stamp of the content that a reply describes; empty where the reply tells too little.
+    """The stamp of the content that a reply describes; empty where the reply has no time of change.
 
-    A version alone is none: it could be that of a format.
+    A version alone is no stamp: it could be that of a format.
     """
     if not any(character.isdigit() for character in updated_at):
         return ""
@@ -36,6 +36,6 @@ def bears(content: Content | ContentEntry, stamp: str) -> bool:
 
 
 def is_as_created(content: Content | ContentEntry) -> bool:
-    """Whether nothing was changed in a content since it was created, by the server's own words."""
+    """Whether the server says that a content was not changed since it was created."""
     at = content.created_at
     return at != "" and at == content.updated_at and content.stamp in (at, f"{at} 1")

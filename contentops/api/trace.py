@@ -1,4 +1,4 @@
-"""What is told of a request: how it went, and not a word of what it said."""
+"""The record of one request for the log of `--debug`: how it went, never what it said."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Exchange(Struct, frozen=True, kw_only=True):
-    """One request and what came of it."""
+    """One request and its result."""
 
     at: float
     """When it was made, in seconds since the epoch."""
@@ -40,14 +40,14 @@ class Exchange(Struct, frozen=True, kw_only=True):
 
 
 async def traced(
-    asking: Awaitable[Answer], tell: Callable[[Exchange], None], call: Call, wire: Wire, path: str, *, at: float
+    asking: Awaitable[Answer], report: Callable[[Exchange], None], call: Call, wire: Wire, path: str, *, at: float
 ) -> Answer:
-    """The answer that `asking` brings, told however it ends. `path` is free of secrets."""
+    """The answer of `asking`, reported however it ends. `path` holds no secret."""
     clock = asyncio.get_running_loop().time
     began = clock()
 
-    def told(status: int | None, received: int, error: str) -> None:
-        tell(
+    def ended(status: int | None, received: int, error: str) -> None:
+        report(
             Exchange(
                 at=at,
                 method=wire.method,
@@ -64,8 +64,8 @@ async def traced(
     try:
         answer = await asking
     except BaseException as error:
-        told(None, 0, type(error).__name__)
+        ended(None, 0, type(error).__name__)
         raise
     damage = "" if answer.damage is Damage.NONE else answer.damage.name.lower()
-    told(answer.status, len(answer.body), damage)
+    ended(answer.status, len(answer.body), damage)
     return answer

@@ -1,4 +1,4 @@
-"""Where the key may go: a list of servers, and of variables, that no file of the repository can change.
+"""Where the key may go: lists of servers and variables that no file of the repository can change.
 
 Whoever may change `contentops.yaml` may name any server in it. So the list is kept by whoever holds the key: in the
 environment, or in a file of their own.
@@ -100,7 +100,7 @@ def check_variables(settings: ApiSettings, environ: Mapping[str, str]) -> None:
             continue
         if name not in own_config(environ).key_variables:
             message = f"`api.{setting}` names `{name}`, whose value may not be sent to a server"
-            hint = f"use a name that begins with `{PREFIX}`; if it is meant, list it in {_places(VARIABLES, environ)}"
+            hint = f"use a name that begins with `{PREFIX}`; if it is meant, list it in {_lists_of(VARIABLES, environ)}"
             raise Refused(message, code="unlisted-variable", hint=hint)
 
 
@@ -123,40 +123,39 @@ def is_stated(environ: Mapping[str, str]) -> bool:
 
 def unlisted(server: str, environ: Mapping[str, str]) -> Refused:
     """The refusal to send the key to a server that is on no list."""
+    why, how = "which is on no list outside the repository", f"list it in {_lists_of(SERVERS, environ)}"
     if is_stated(environ):
-        message = f"the key may not be sent to `{server}`, which is not among the servers in `{SERVERS}`"
-        hint = f"check `api.base_url`; if it is meant, add it to `{SERVERS}`"
-        return Refused(message, code="unlisted-server", hint=hint)
-    message = f"the key may not be sent to `{server}`, which is on no list outside the repository"
-    hint = f"check `api.base_url`; if it is meant, list it in {_places(SERVERS, environ)}"
-    return Refused(message, code="unlisted-server", hint=hint)
+        why, how = f"which is not among the servers in `{SERVERS}`", f"add it to `{SERVERS}`"
+    message = f"the key may not be sent to `{server}`, {why}"
+    return Refused(message, code="unlisted-server", hint=f"check `api.base_url`; if it is meant, {how}")
 
 
-def may_use_ledger(place: str, environ: Mapping[str, str]) -> bool:
+def may_use_ledger(server: str, environ: Mapping[str, str]) -> bool:
     """Whether a person's own settings list the server of a ledger, `postgresql://HOST:PORT`."""
-    return place in {_ledger(listed) for listed in own_config(environ).ledgers}
+    return server in {_ledger(listed) for listed in own_config(environ).ledgers}
 
 
-def unlisted_ledger(place: str, environ: Mapping[str, str]) -> Refused:
+def unlisted_ledger(server: str, environ: Mapping[str, str]) -> Refused:
     """The refusal to use a ledger whose server is on no list."""
     path = config_path(environ)
     own = "" if path is None else f", or list its server under `ledgers` in {path}"
     hint = f"check `ledger`; if it is meant, set `{LEDGER}` to the address{own}"
-    message = f"a password may not be sent to `{place}`, which is on no list outside the repository"
+    message = f"a password may not be sent to `{server}`, which is on no list outside the repository"
     return Refused(message, code="unlisted-ledger", hint=hint)
 
 
 def _ledger(listed: str) -> str:
-    scheme, _, place = listed.rpartition("://")
-    host, colon, port = place.rstrip("/").rpartition(":")
-    found = f"{host}:{port}" if colon and port.isdigit() else f"{place.rstrip('/')}:5432"
-    return f"postgresql://{found.lower()}" if scheme in ("", "postgres", "postgresql") else ""
+    scheme, _, server = listed.rpartition("://")
+    server = server.rstrip("/").lower()
+    if not server.rpartition(":")[2].isdigit() or ":" not in server:
+        server += ":5432"
+    return f"postgresql://{server}" if scheme in ("", "postgres", "postgresql") else ""
 
 
 def remember(server: str, environ: Mapping[str, str], key: str = "servers") -> str:
-    """Adds a server to a list of a person's own settings; returns where, or empty where that cannot be done.
+    """Add a server to a list in a person's own settings; gives their path, or empty where that cannot be done.
 
-    What stands in the file stays as it is: it is added to, and only where that gives what is meant.
+    The rest of the file stays as it is; it is only changed where the result is exactly the old settings and the server.
     """
     path = config_path(environ)
     if path is None:
@@ -178,7 +177,7 @@ def remember(server: str, environ: Mapping[str, str], key: str = "servers") -> s
     return str(path)
 
 
-def _places(variable: str, environ: Mapping[str, str]) -> str:
+def _lists_of(variable: str, environ: Mapping[str, str]) -> str:
     key = "servers" if variable == SERVERS else "key_variables"
     path = config_path(environ)
     return f"`{variable}`" if path is None else f"`{variable}`, or under `{key}` in {path}"
