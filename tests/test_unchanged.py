@@ -9,8 +9,7 @@ import shutil
 import sqlite3
 import time
 from contextlib import closing, redirect_stderr, redirect_stdout
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +21,6 @@ from contentops.cli.session import Session
 from contentops.errors import ContentopsError
 from contentops.model import Plan
 from contentops.operations import plan as operation
-from contentops.operations.few_changes import plan_few
 from contentops.operations.opening import open_project
 from contentops.operations.unchanged import Asked, LastPlan, _checksum, _Said, last_plan
 from contentops.planning.plan_inputs import Choice
@@ -34,6 +32,7 @@ from tests.plans import plan_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from tests.running import Run
 
@@ -350,140 +349,21 @@ def test_every_change_is_seen(name: str, applied: Path, tmp_path: Path) -> None:
     assert _last(root).recall() is None
 
 
-ALONE = (
-    "a body",
-    "a bool in place of a number",
-    "a default of a manifest",
-    "a file no one knows",
-    "a manifest replaced, with its old time",
-    "a manifest touched",
-    "a mode",
-    "a revision",
-    "a stated title",
-    "a title",
-    "a topic",
-    "a topic of the same length, with its old time",
-    "an output replaced",
-    "another schema",
-    "checks",
-    "checks of links",
-    "edits are kept",
-    "edits are merged",
-    "edits are overwritten",
-    "front matter",
-    "metadata",
-    "not saved",
-    "protected",
-    "rules of git",
-)
-"""Changes of single items."""
-
-
-@pytest.mark.parametrize("name", sorted(EDITS))
-def test_only_what_changed_is_planned(name: str, applied: Path, tmp_path: Path) -> None:
-    """Where items changed each for itself: the plan is that of all items, and neither the lock nor they were read."""
-    root = _copy(applied, tmp_path / "site")
-    _plan(root, _last(root))
-    _tick(root)
-    EDITS[name](root)
-    last = _last(root)
-    if last.recall() is not None:
-        return
-    try:
-        few = plan_few(last, open_project(str(root), "", ()))
-    except ContentopsError:
-        few = None
-    assert (few is not None) == (name in ALONE)
-    if few is not None:
-        assert _said(root, last) == _without_caches(root)
-
-
-def test_the_other_manifests_stay_in_the_parse_cache(applied: Path, tmp_path: Path) -> None:
-    """A plan of what changed asks for a few of them alone, and lets go of none."""
-    root = _copy(applied, tmp_path / "site")
-    for number in range(9):
-        _write(f"content/{number}.yaml", "items: []\n")(root)
-    _plan(root, _last(root))
-    before = _parsed(root)
-    for words in ("# once\nitems", "# twice\nitems"):
-        _tick(root)
-        _rewrite("content/a.yaml", "items", words)(root)
-        last = _last(root)
-        assert last.recall() is None
-        assert plan_few(last, open_project(str(root), "", ())) is not None
-    assert before < _parsed(root)
-
-
-def _parsed(root: Path) -> set[str]:
-    with closing(sqlite3.connect(root / ".contentops" / "cache" / "cache.db")) as connection:
-        return {key for (key,) in connection.execute("SELECT key FROM Cache WHERE key LIKE 'parse %'")}
-
-
 def test_what_makes_no_difference_is_remembered_with_new_stamps(applied: Path, tmp_path: Path) -> None:
-    """A manifest that was saved again, a comment, a file of someone else: the next plan looks at stamps alone again."""
+    """After a comment, the next plan looks at stamps alone again; a manifest in a folder that came later is seen."""
     root = _copy(applied, tmp_path / "site")
     plan = _plan(root, _last(root))
-    for edit in (
-        EDITS["a manifest touched"],
-        EDITS["a file no one knows"],
-        _rewrite("content/a.yaml", "it", "# c\nit"),
-    ):
-        _tick(root)
-        edit(root)
-        assert _last(root).recall() is None
-        assert _plan(root, _last(root, later=0)) == plan
-        assert _last(root).recall() is None
-        assert _plan(root, _last(root)) == plan
-        assert _last(root).recall() == plan
+    _tick(root)
+    _rewrite("content/a.yaml", "it", "# c\nit")(root)
+    assert _last(root).recall() is None
+    assert _plan(root, _last(root)) == plan
     _tick(root)
     (root / "content" / "later").mkdir()
     assert _plan(root, _last(root)) == plan
+    assert _last(root).recall() == plan
     _tick(root)
-    (root / "content" / "later" / "d.yaml").write_text(
-        "items: [{id: d, inputs: {topic: D, target_audience: r}}]\n", "utf-8"
-    )
+    _write("content/later/d.yaml", "items: [{id: d, inputs: {topic: D, target_audience: r}}]\n")(root)
     assert len(_plan(root, _last(root)).changes) == 1
-
-
-class Interrupted(LastPlan):
-    """A plan while which someone writes a topic, at the moment between what is kept of it and what is kept beside it."""
-
-    def remember(self, *arguments: Any) -> None:
-        """Remember it; then the topic is written."""
-        super().remember(*arguments)
-        self._write_topic()
-
-    def renew(self, *arguments: Any) -> bool:
-        """The same."""
-        renewed = super().renew(*arguments)
-        self._write_topic()
-        return renewed
-
-    def _write_topic(self) -> None:
-        _tick(Path(self.root))
-        EDITS["a topic"](Path(self.root))
-
-
-@pytest.mark.parametrize("again", [False, True], ids=["of all", "of few"])
-def test_what_is_written_while_a_plan_is_kept_is_planned_the_next_time(
-    applied: Path, tmp_path: Path, *, again: bool
-) -> None:
-    """Also where the parse cache knows these very words, as from the branch that was checked out before."""
-    root = _copy(applied, tmp_path / "site")
-    EDITS["a topic"](root)
-    changed = _plan(root, None)
-    assert len(changed.changes) == 1
-    _rewrite("content/a.yaml", "All of", "One of")(root)
-    if again:
-        assert not _plan(root, _last(root)).changes
-        _tick(root)
-        EDITS["a manifest touched"](root)
-    started = _newest(root) + TRUSTED_AFTER + 1
-    last = Interrupted(str(root), Asked(), started=started)
-    assert last.recall() is None
-    assert (last.plan is not None) == again
-    assert not _plan(root, last).changes
-    assert _plan(root, _last(root)) == changed
 
 
 # --- what is remembered --------------------------------------------------------------------------------------
@@ -609,7 +489,7 @@ def test_an_image_of_another_version_is_none(applied: Path, tmp_path: Path) -> N
     assert _last(other).recall() is None
     other.rename(root)
     data = image.read_bytes().replace(b'"format":2', b'"format":0', 1)
-    image.write_bytes(_checksum(data[8:]).encode() + data[8:])
+    image.write_bytes(_checksum(data[8:]) + data[8:])
     assert _last(root).recall() is None
 
 

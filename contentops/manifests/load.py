@@ -160,10 +160,6 @@ class Loader:
 
         return FileBuilder(self.project, self.project_source, self.catalog, self._read_data, self.macros)
 
-    def load_file(self, path: str) -> FileResult:
-        """What the manifest at a path comes to."""
-        return self.load_files([path])[0]
-
     def load_files(self, paths: Sequence[str]) -> list[FileResult]:
         """What the manifest at each path comes to; several processes build what the cache lacks, if that is much."""
         found: dict[str, FileResult] = {}
@@ -174,7 +170,7 @@ class Loader:
                 found[path] = content
             elif self.cache is None:
                 found[path] = self.builder.build(path, content)
-            elif (known := self.stored(path, digest_bytes(content))) is not None:
+            elif (known := self._stored(path, digest_bytes(content))) is not None:
                 found[path] = known
             else:
                 unknown[path] = content
@@ -208,7 +204,7 @@ class Loader:
             return FileResult(path=path, findings=(gone,), complete=False)
         return content
 
-    def stored(self, path: str, digest: Digest) -> FileResult | None:
+    def _stored(self, path: str, digest: Digest) -> FileResult | None:
         """What the manifest of this digest came to, if the cache knows it; the data it was made from is still there."""
         stored = None if self.cache is None else self.cache.get(self._key(path, digest))
         return None if stored is None else self._of_text(path, stored)

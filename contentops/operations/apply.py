@@ -24,7 +24,6 @@ from contentops.operations.apply_lock import hold_lock
 from contentops.operations.connection import connected, credentials
 from contentops.operations.contents.look_first import plan_of
 from contentops.operations.contents.owners_in_locks import content_owners
-from contentops.operations.few_changes import keep_items
 from contentops.operations.opening import Runtime
 from contentops.operations.plan import gathered
 from contentops.operations.unchanged import AskedInputs, forget_plan
@@ -119,7 +118,6 @@ def apply(
             workspace.store.checkpoint()
             if options.last is not None and options.reviewed is None:
                 options.last.remember(made, workspace, watched)
-                keep_items(options.last, workspace, made)
             return planned, None
         if show is not None:
             show(planned)

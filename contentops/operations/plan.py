@@ -15,7 +15,6 @@ from contentops.documents.front_matter import split
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, did_you_mean
 from contentops.model import NO_CHECKS, Action, Checked, CheckedFile, Desired, ItemId, Level, Move, Request, Spec
 from contentops.operations.contents.look_first import remembered
-from contentops.operations.few_changes import keep_items, plan_few
 from contentops.operations.opening import read_state
 from contentops.operations.texts.clean_texts import CleanTexts
 from contentops.operations.unchanged import AskedInputs
@@ -60,16 +59,13 @@ def plan(
 ) -> Plan:
     """What `apply` would do. Needs no network and no key, but for a refresh; writes nothing but the cache.
 
-    Where there is nothing to do, `last` remembers it; where few items changed since, only those are planned.
+    Where there is nothing to do, `last` remembers it.
     """
-    if last is not None and choice == Choice() and (few := plan_few(last, project)) is not None:
-        return few
     with open_workspace(project, runtime) as workspace:
         watched = AskedInputs(gathered(workspace, choice, tell))
         planned = make_plan(watched.inputs)
     if last is not None:
         last.remember(planned, workspace, watched)
-        keep_items(last, workspace, planned)
     return planned
 
 

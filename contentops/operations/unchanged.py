@@ -34,7 +34,6 @@ from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from contentops.model import Project
@@ -89,24 +88,6 @@ class _Image(Struct, frozen=True, kw_only=True):
     """The length of the names that follow, in bytes; the stamps come after them."""
 
 
-class ChangedPath(Struct, frozen=True):
-    """A path whose stamp is not the one that was remembered."""
-
-    path: str
-    before: PathStamp
-    now: PathStamp
-
-    @property
-    def is_file(self) -> bool:
-        """Whether a file stood there and stands there, this one or another."""
-        return stat.S_ISREG(self.before[0]) and stat.S_ISREG(self.now[0])
-
-    @property
-    def is_same_folder(self) -> bool:
-        """Whether it is the same folder, in which names came or went."""
-        return stat.S_ISDIR(self.now[0]) and self.before[:3] == self.now[:3]
-
-
 class LastPlan:
     """The plan that was last found to have nothing to do, for one project and what is asked of it.
 
@@ -118,14 +99,6 @@ class LastPlan:
         self.root = root
         self.asked = asked
         self.started = started
-        self.plan: Plan | None = None
-        """The plan itself, whether it would be made again or not; None: none was kept, or `recall` was not called."""
-        self.name = ""
-        """A checksum of all that was kept with it."""
-        self.differences: tuple[ChangedPath, ...] = ()
-        """What is not as it was when it was made."""
-        self._names: list[str] = []
-        self._stamps = array("Q")
 
     @without_collection()
     def recall(self) -> Plan | None:
@@ -133,10 +106,9 @@ class LastPlan:
         try:
             if not self.root or state_dir.is_applied(self.root, self.asked.environment):
                 return None
-            self._read()
+            return self._read()
         except (OSError, ValueError, ContentopsError):
             return None
-        return None if self.differences else self.plan
 
     def remember(self, plan: Plan, workspace: Workspace, watched: AskedInputs) -> None:
         """Keep a plan that has nothing to do, if files alone made it, and the stamps of all can be trusted.
@@ -152,66 +124,41 @@ class LastPlan:
             folders = (name for at, name in enumerate(names) if stat.S_ISDIR(stamps[at * _NUMBERS]))
             if not _are_trusted(stamps, before=self.started - TRUSTED_AFTER) or _hold_leftovers(self.root, folders):
                 return
-            self.plan = plan
             self._write(plan, "\0".join(names).encode(), stamps)
         except (OSError, ValueError, ContentopsError):
             return  # it is found out again the next time
 
-    def renew(self, searched: AbstractSet[str]) -> bool:
-        """Remember that plan with the stamps of today, if all can be trusted; whether it was.
-
-        The caller knows that it would be made again, and that no folders but these were `searched` for manifests.
-        """
-        trusted = (
-            _are_trusted(self._stamps, before=self.started - TRUSTED_AFTER)
-            and searched <= {*self._names}
-            and not _hold_leftovers(self.root, (one.path for one in self.differences if one.is_same_folder))
-        )
-        if trusted and self.plan is not None:
-            self._write(self.plan, "\0".join(self._names).encode(), self._stamps)
-        return trusted
-
-    def has_rested(self, paths: Iterable[str]) -> bool:
-        """Whether nothing changed these files since before the command started: what they hold now was planned."""
-        return _are_trusted(_stamps(self.root, paths), before=self.started - TRUSTED_AFTER)
-
     def forget(self) -> None:
         """Keep nothing of it."""
         with contextlib.suppress(OSError):
-            self.path("image").unlink(missing_ok=True)
+            self._path().unlink(missing_ok=True)
 
-    def path(self, suffix: str) -> Path:
-        """A file that is kept with the plan."""
+    def _path(self) -> Path:
         from pathlib import Path
 
-        return Path(self._place(suffix))
+        name = state_dir.named("unchanged", self.asked.environment, "image")
+        return Path(self.root, state_dir.FOLDER, "cache", name)
 
-    def _place(self, suffix: str) -> str:
-        return f"{self.root}/{state_dir.FOLDER}/cache/{state_dir.named('unchanged', self.asked.environment, suffix)}"
-
-    def _read(self) -> None:
+    def _read(self) -> Plan | None:
         if not state_dir.is_plain(self.root):
-            return
-        data = read_file(self._place("image"), follow=False)
-        name, body = data[:_CHECKSUM].decode(), memoryview(data)[_CHECKSUM:]
-        if _checksum(body) != name:
-            return
+            return None
+        data = read_file(self._path(), follow=False)
+        checksum, body = data[:_CHECKSUM], memoryview(data)[_CHECKSUM:]
+        if _checksum(body) != checksum:
+            return None
         end = data.index(b"\n", _CHECKSUM) - _CHECKSUM
         kept = msgspec.json.decode(body[:end], type=_Image)
         if (kept.format, kept.version, kept.root, kept.asked) != (FORMAT, __version__, self.root, self.asked):
-            return
+            return None
         names = str(body[end + 1 : end + 1 + kept.names], "utf-8").split("\0")
-        before, now = array("Q", bytes(body[end + 1 + kept.names :])), _stamps(self.root, names)
-        self._names, self._stamps = names, now
-        self.differences = tuple(_differences(names, before, now))
-        self.plan, self.name = Plan(**structs.asdict(kept.said)), name
+        is_same = _stamps(self.root, names).tobytes() == body[end + 1 + kept.names :]
+        return Plan(**structs.asdict(kept.said)) if is_same else None
 
     def _write(self, plan: Plan, names: bytes, stamps: array[int]) -> None:
         said = _Said(**{name: getattr(plan, name) for name in _Said.__struct_fields__})
         kept = _Image(root=self.root, asked=self.asked, said=said, names=len(names))
         data = b"".join((msgspec.json.encode(kept), b"\n", names, stamps.tobytes()))
-        self.name = _checksum(data)
-        replace(self.path("image"), self.name.encode() + data, mode=PRIVATE)
+        replace(self._path(), _checksum(data) + data, mode=PRIVATE)
 
 
 def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:
@@ -308,17 +255,6 @@ def _stamps(root: str, names: Iterable[str]) -> array[int]:
     return found
 
 
-def _differences(names: list[str], before: array[int], now: array[int]) -> Iterator[ChangedPath]:
-    """The paths whose stamps differ; of many that do not, all numbers are compared at once."""
-    many = 256 * _NUMBERS
-    for start in range(0, len(now), many):
-        if before[start : start + many] != now[start : start + many]:
-            for at in range(start, min(start + many, len(now)), _NUMBERS):
-                one, other = before[at : at + _NUMBERS], now[at : at + _NUMBERS]
-                if one != other:
-                    yield ChangedPath(names[at // _NUMBERS], tuple(one), tuple(other))
-
-
 def _hold_leftovers(root: str, folders: Iterable[str]) -> bool:
     """Whether a killed run left a half-written file in any of the folders below `root`."""
     from contentops.documents.paths import TEMPORARY
@@ -326,8 +262,8 @@ def _hold_leftovers(root: str, folders: Iterable[str]) -> bool:
     return any(TEMPORARY.fullmatch(name) for folder in folders for name in os.listdir(f"{root}/{folder}"))
 
 
-def _checksum(data: bytes | memoryview) -> str:
-    return f"{binascii.crc32(data):0{_CHECKSUM}x}"
+def _checksum(data: bytes | memoryview) -> bytes:
+    return b"%0*x" % (_CHECKSUM, binascii.crc32(data))
 
 
 def _are_trusted(stamps: array[int], *, before: int) -> bool:

@@ -87,7 +87,7 @@ def _budget(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
 
 def _ratio(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
     guards = inputs.project.guards
-    recorded = sum(record.server != "local" for record in inputs.state.records.values()) + inputs.recorded_besides
+    recorded = sum(record.server != "local" for record in inputs.state.records.values())
     swept = sum(
         change.action in SWEEPING and change.record is not None and change.record.server != "local"
         for change in changes

@@ -101,8 +101,6 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Ids that have just got a record or open entries, each with the id these had; not yet written down."""
     interrupted: bool = False
     """The last apply did not come to its end: what it noted is not in the lock yet."""
-    recorded_besides: int = 0
-    """How many more records of other servers than the embedded one there are, of which nothing is to be said."""
     honours_ids: bool | None = None
     """Whether the server uses our request id as its job id; None: not known yet."""
     held: Mapping[RequestId, HeldEntry] = field(default_factory=dict)

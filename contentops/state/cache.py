@@ -66,8 +66,6 @@ class Cache:
         self._pending: dict[str, str] = {}
         self._pending_size = 0
         self._touched: set[str] = set()
-        self.in_part = False
-        """Whether only a part of the manifests is asked for, so that the others are not let go of."""
 
     # --- paid texts ----------------------------------------------------------------------------------------
 
@@ -231,8 +229,7 @@ class Cache:
         """Write what is buffered and let go of the files."""
         if self._pending:
             self._write_pending()
-            if not self.in_part:
-                self._prune()
+            self._prune()
         self._let_go()
 
     def __enter__(self) -> Self:
