@@ -1,4 +1,4 @@
-"""Results on their way to a remote: on top of what is there, or on a branch of their own. Nothing is ever forced."""
+"""Pushes results to a remote: on top of its branch, or to a branch of their own; never by force."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 ATTEMPTS = 5
 """Pushes to the branch before the results go to a branch of their own."""
 FOLDERS = ("contentops", "contentops-results")
-"""The folders of branches with results no one has merged yet; the second where a branch has the name of the first."""
+"""The folders of branches with unmerged results; the second where a branch has the name of the first."""
 _RACES = ("stale info", "fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old")
-"""What a push is rejected with where someone else pushed at the same time; the rest are rules of the server."""
+"""Rejections of a push at the same time as another one; all others are rules of the server."""
 _RUN = re.compile(r"(?:[0-9]+-[0-9]+-)?[0-9a-f]{12}", re.ASCII)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _ROOM = 300
@@ -38,13 +38,13 @@ _PATTERNS = tuple(f"refs/heads/{folder}/*" for folder in FOLDERS)
 
 
 class NotPublished(ContentopsError):
-    """The results could be pushed nowhere; they are in the folder as before."""
+    """The results could not be pushed; they are in the folder as before."""
 
     code = "not-published"
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """The branch that is meant, and what a branch of its own would be named after."""
+    """The branch to push to, and what another branch for the results is named after."""
 
     branch: str
     project: str
@@ -53,23 +53,23 @@ class Target(Struct, frozen=True, kw_only=True):
     """The workflow run, or empty."""
 
     @property
-    def place(self) -> str:
+    def owner(self) -> str:
         """Project and environment as a part of the name of a branch."""
         return "/".join(_plain(name) for name in (self.project, self.environment) if name)
 
     def own(self, folder: str, tree: str) -> str:
-        """The branch for a tree of results that the branch did not take."""
+        """Return the branch for a tree of results that the branch did not accept."""
         run = f"{self.run}-{tree[:12]}" if self.run else tree[:12]
-        return f"{folder}/{self.place}/{run}"
+        return f"{folder}/{self.owner}/{run}"
 
     def is_own(self, name: str) -> bool:
-        """Whether `name` is a branch that some run gave results of this project and environment."""
-        place, _, run = name.rpartition("/")
-        return place in {f"{folder}/{self.place}" for folder in FOLDERS} and _RUN.fullmatch(run) is not None
+        """Whether `name` is a branch that a run made for results of this project and environment."""
+        parent, _, run = name.rpartition("/")
+        return parent in {f"{folder}/{self.owner}" for folder in FOLDERS} and _RUN.fullmatch(run) is not None
 
 
 def _plain(name: str) -> str:
-    """`name` as a part of the name of a branch; another name is another part."""
+    """Return `name` as a part of the name of a branch, different for each name."""
     plain = _UNSAFE.sub("-", name).strip("-")[:_NAME]
     if plain == name:
         return plain
@@ -78,32 +78,31 @@ def _plain(name: str) -> str:
 
 
 class Messages(NamedTuple):
-    """The message of the commit on the branch that is meant, and of the one on a branch of its own."""
+    """The messages of the commit on the branch that is meant, and of the one on a branch of its own."""
 
     meant: str
     own: str
 
 
 class Pushed(NamedTuple):
-    """Where the results are now: the commit, its branch, why not the one meant, and how often that was tried."""
+    """The commit of the results, its branch, why it is not the one meant, and how often that was tried."""
 
     commit: str
     branch: str
     why: str = ""
     attempts: int = 0
     new: bool = True
-    """Whether the branch did not hold the results already."""
+    """Whether the branch lacked the results before."""
 
 
 def push(
     clone: Clone, target: Target, results: ResultTree, messages: Messages, *, pause: Callable[[float], None]
 ) -> Pushed:
-    """Pushes one commit of the results on top of the branch; else puts them on a branch of their own.
+    """Push one commit of the results on top of the branch, else to a branch of their own.
 
-    Where the branch was deleted or set back since it was checked out, they are there without the commits it lacks.
-
-    `pause` waits some seconds between two attempts. Raises Refused where the clone has commits that the branch has
-    not, NotPublished where nothing could be pushed.
+    Where the branch was deleted or set back since the checkout, that one lacks the commits that were removed.
+    `pause` waits some seconds between two attempts. Raises Refused where the clone has commits that the branch lacks,
+    NotPublished where nothing could be pushed.
     """
     was_pushed = _was_pushed(clone, target.branch, results.head)
     for attempt in range(1, ATTEMPTS + 1):
@@ -115,7 +114,7 @@ def push(
             _give_up(ended, last=last)
             continue
         if was_pushed and not _is_part(clone, results.head, tip):
-            # Not on top of HEAD: what was taken off the branch stays off.
+            # Not on top of HEAD: what was removed from the branch stays removed.
             bare = tree_with(clone, tip, {path: mine for path, (_, mine) in results.changes.items()})
             why = f"`{target.branch}` was {'set back' if tip else 'deleted'} at `{clone.remote}` meanwhile"
             return _own_branch(clone, target, results, make_commit(clone, bare, tip, messages.own), why)
@@ -136,22 +135,22 @@ def push(
             on_tip = make_commit(clone, tree, tip, messages.own)
             return _own_branch(clone, target, results, on_tip, why)._replace(attempts=attempt)
         if not rejection:
-            # Not an answer of the server: the network, a key that it does not take, or (git itself had no trouble) a
-            # hook of the clone, which would say the same again.
+            # No answer of the server: the network, a key that it refuses, or (without `fatal:`) a hook of the clone,
+            # which would refuse again.
             _give_up(ended, last=last or "fatal: " not in ended.errors)
     raise AssertionError("the last attempt ends")
 
 
 def _push(clone: Clone, commit: str, branch: str, tip: str) -> GitResult:
-    # `commit` is a child of `tip`, so nothing can be lost; but unless the branch still is at `tip`, a push would bring
-    # back what someone has just taken off it.
+    # `commit` is a child of `tip`, so nothing can be lost; but unless the branch is still at `tip`, a push would bring
+    # back what someone has just removed.
     lease = f"--force-with-lease=refs/heads/{branch}:{tip}"
     refspec = f"{commit}:refs/heads/{branch}"
     return clone.reach("push", "--porcelain", "--no-follow-tags", lease, "--", clone.remote, refspec)
 
 
 def _fetch(clone: Clone, branch: str) -> tuple[str, GitResult]:
-    """The commit of a branch of the remote, and how git ended; without an error and a commit it has no such branch."""
+    """Return the commit of a remote branch, and how git ended; no error and no commit: there is no such branch."""
     ref = f"refs/heads/{branch}"
     ended = clone.reach("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--", clone.source, ref)
     if "couldn't find remote ref" in ended.errors:
@@ -160,27 +159,24 @@ def _fetch(clone: Clone, branch: str) -> tuple[str, GitResult]:
 
 
 def _rejection(ended: GitResult) -> str:
-    """Why the server (or git, knowing its answer) took no push; empty where there was no answer."""
+    """Return why the server (or git, knowing its answer) rejected a push; empty where there was no answer."""
     for line in ended.stdout.decode("utf-8", "replace").splitlines():
         parts = line.split("\t")
         if line.startswith("!") and len(parts) == 3:
-            found = re.search(r"\((.*)\)\s*$", parts[2])
-            return masked(found[1] if found else parts[2])[:_ROOM]
+            reason = re.search(r"\((.*)\)\s*$", parts[2])
+            return masked(reason[1] if reason else parts[2])[:_ROOM]
     return ""
 
 
 def _give_up(ended: GitResult, *, last: bool) -> None:
-    """Raises NotPublished after the last attempt, and where the remote did not answer at all."""
+    """Raise NotPublished after the last attempt, and where the remote did not answer at all."""
     if last or ended.late:
         hint = "nothing is lost, the results are in the folder as they were: run `contentops commit` again"
         raise NotPublished(f"the results could not be pushed: {reason_of(ended)}", hint=hint)
 
 
 def _was_pushed(clone: Clone, branch: str, head: str) -> bool:
-    """Whether the branch had what is checked out when the remote was last looked at.
-
-    Asked before a fetch, which moves what is known of the remote.
-    """
+    """Whether the branch had what is checked out at the last fetch; call it before the next one."""
     return bool(head) and _is_part(clone, head, f"refs/remotes/{clone.remote}/{branch}")
 
 
@@ -189,7 +185,7 @@ def _is_part(clone: Clone, head: str, tip: str) -> bool:
 
 
 def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
-    """Raises Refused where HEAD is no part of the branch at the remote: results never take a person's commits along."""
+    """Raise Refused where HEAD is no part of the remote branch: results never push a person's commits."""
     if not tip:
         hint = f"push it first: `git push {clone.remote} HEAD:{branch}`, then run the command again"
         raise NotPublished(f"`{branch}` is not at `{clone.remote}`", hint=hint)
@@ -206,13 +202,13 @@ def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
         raise Refused(message, code="unpushed-commits", hint=hint)
 
 
-# --- on top of what is there -------------------------------------------------------------------------------
+# --- on top of the branch ----------------------------------------------------------------------------------
 
 
 def _on_top(clone: Clone, results: ResultTree, tip: str) -> tuple[str, list[str]]:
-    """The tree of `tip`, a descendant of HEAD, with the results in it, and the paths where that cannot be.
+    """Return the tree of `tip`, a descendant of HEAD, with the results in it, and the paths in conflict.
 
-    A file that someone has touched since HEAD is theirs, even where it is as it was before: they may have put it back.
+    A file that someone changed since HEAD is theirs, even where it is as before: they may have restored it.
     """
     theirs = clone.changes(results.head, tip)
     commits = clone.run("rev-list", f"{results.head}..{tip}", "--").encode("ascii")
@@ -224,8 +220,7 @@ def _on_top(clone: Clone, results: ResultTree, tip: str) -> tuple[str, list[str]
     conflicts: list[str] = []
     entries: dict[str, TreeEntry] = {}
     for path, (before, mine) in results.changes.items():
-        there = theirs.get(path, (before, before))[1]
-        if there == mine or path == rules:
+        if theirs.get(path, (before, before))[1] == mine or path == rules:
             continue
         if path not in touched:
             entries[path] = mine
@@ -234,18 +229,18 @@ def _on_top(clone: Clone, results: ResultTree, tip: str) -> tuple[str, list[str]
         else:
             conflicts.append(path)
     if rules in results.changes:
-        there = theirs.get(rules, (results.changes[rules][0],) * 2)[1]
-        if there.mode != _LINK:
+        present = theirs.get(rules, (results.changes[rules][0],) * 2)[1]
+        if present.mode != _LINK:
             wanted = with_line(file_at(clone.root, tip, RULES, clone.extra) or b"")
-            entries[rules] = TreeEntry(there.mode or "100644", _blob(clone, wanted))
+            entries[rules] = TreeEntry(present.mode or "100644", _blob(clone, wanted))
     tree = tree_with(clone, tip, entries)
-    # A file of theirs may stand where ours needs a folder, or the other way round.
+    # A file of theirs may be where ours needs a folder, or the other way round.
     displaced = clone.changes(tip, tree).keys() - entries.keys()
     return tree, conflicts + sorted(displaced)
 
 
 def _merged_lock(clone: Clone, results: ResultTree, tip: str) -> TreeEntry | None:
-    """A lock that holds both sides' facts, or None where that cannot be."""
+    """Return a lock with both sides' facts, or None where they cannot be merged."""
     name = lock_name(results.environment)
     try:
         base, ours, theirs = (
@@ -273,7 +268,7 @@ def _conflict(branch: str, results: ResultTree, paths: list[str]) -> str:
 
 
 def _own_branch(clone: Clone, target: Target, results: ResultTree, commit: str, why: str) -> Pushed:
-    """Pushes a commit of the results to a branch of its own, unless they are on one already."""
+    """Push a commit of the results to a branch of its own, unless they are on one already."""
     for name, known in _heads(clone.reach(*_LIST, clone.source, *_PATTERNS)).items():
         if target.is_own(name) and name.endswith(results.tree[:12]):
             return Pushed(known, name, why, new=False)
@@ -298,11 +293,11 @@ def _heads(ended: GitResult) -> dict[str, str]:
 
 
 def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> None:
-    """Refuses an apply whose results could not come back, or that would pay for what an earlier run has paid for.
+    """Refuse an apply whose results could not be pushed, or that would pay for what an earlier run has paid for.
 
-    `known`: the requests whose results are here. Raises Refused where something is staged or not pushed, for a lock
-    that git ignores, and while results that are not here wait on the branch or on one of their own; NotPublished
-    where the remote lacks the branch; GitFailed where it does not answer.
+    `known`: the requests whose results this checkout has. Raises Refused where something is staged or not pushed, for
+    a lock that git ignores, and while other results are on the branch or on one of their own; NotPublished where the
+    remote lacks the branch; GitFailed where it does not answer.
     """
     with alone(clone):
         refuse_unfinished(clone)
@@ -322,17 +317,17 @@ def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> Non
 
 
 def _waiting(clone: Clone, target: Target, known: frozenset[RequestId]) -> list[str]:
-    """The branches of the remote that hold results of this place which are not here. Raises GitFailed."""
+    """Return the remote branches with results of this target that this checkout lacks. Raises GitFailed."""
     ended = clone.reach(*_LIST, clone.source, *_PATTERNS)
     if ended.code:
         raise _unanswered(clone, _LIST[0], ended)
-    found = []
+    waiting = []
     for name in sorted(filter(target.is_own, _heads(ended))):
         tip, fetched = _fetch(clone, name)
         gone = not tip and not fetched.code
         if not gone and (fetched.code or not _is_known(clone, target, tip, known)):
-            found.append(name)
-    return found
+            waiting.append(name)
+    return waiting
 
 
 def _unanswered(clone: Clone, verb: str, ended: GitResult) -> ContentopsError:
@@ -345,8 +340,8 @@ def _unanswered(clone: Clone, verb: str, ended: GitResult) -> ContentopsError:
 
 
 def _is_known(clone: Clone, target: Target, tip: str, known: frozenset[RequestId]) -> bool:
-    """Whether all results at a commit are here: it is a part of HEAD, or its lock says nothing new."""
-    if not clone.attempt("merge-base", "--is-ancestor", tip, "HEAD").code:
+    """Whether this checkout has all results of a commit: it is a part of HEAD, or its lock has nothing new."""
+    if _is_part(clone, tip, "HEAD"):
         return True
     try:
         lock = lock_at(clone.root, tip, target.environment, clone.extra)

@@ -1,6 +1,6 @@
-"""Which files are results: the paths that a lock's records own, with a text that an apply made or the server took.
+"""Which files are results: the paths of a lock's records, with a text that an apply wrote or the server accepted.
 
-Everything else in such a file is a person's, and theirs to commit.
+Any other text in such a file is a person's, and theirs to commit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.ci.git import LOOK, PATIENCE, GitFailed, file_at, reason_of, run_git, try_git
+from contentops.ci.git import LOOK, PATIENCE, GitFailed, file_at, is_shallow, reason_of, run_git, try_git
 from contentops.digest import NOTHING, Digest, canonical, digest_text
 from contentops.documents.clean import title_digest
 from contentops.documents.front_matter import split
@@ -33,23 +33,20 @@ if TYPE_CHECKING:
 
 
 class RecordedOutputs(Struct, frozen=True, kw_only=True):
-    """What the records say about files. Paths are the project's; NFC and NFD are one."""
+    """The files of records. Paths are the project's; NFC and NFD are one."""
 
     bodies: Mapping[str, frozenset[Digest]]
-    """The recorded bodies of each path that a record owns now."""
+    """The recorded bodies of each path of a record."""
     owned: frozenset[str]
-    """Those paths, and the ones that were owned before."""
+    """Those paths, and the paths of earlier records."""
 
     def is_recorded(self, path: str, body: Digest) -> bool:
-        """Whether a job made this body for the path, or the server took it."""
+        """Whether a job made this body for the path, or the server accepted it."""
         return body in self.bodies.get(nfc(path), frozenset())
 
 
 def recorded_outputs(now: Lock, before: Lock) -> RecordedOutputs:
-    """What may be committed where the lock is `now` and was `before`.
-
-    A lock is a file like any other: no hidden folder comes from it.
-    """
+    """Return what may be committed where the lock is `now` and was `before`, no hidden path: anyone may edit a lock."""
     paid: dict[str, set[Digest]] = {}
     for entry in (one.value for entries in now.entries.values() for one in entries):
         if entry.state is JobState.PAID:
@@ -57,11 +54,10 @@ def recorded_outputs(now: Lock, before: Lock) -> RecordedOutputs:
             paid.setdefault(entry.item, set()).add(entry.body)
     bodies: dict[str, set[Digest]] = {}
     for record in (one.value for records in now.records.values() for one in records):
-        found = bodies.setdefault(nfc(record.output), set())
-        found |= {*record.bodies, *paid.get(record.id, ())}
+        bodies.setdefault(nfc(record.output), set()).update(record.bodies, paid.get(record.id, ()))
     past = {nfc(one.value.output) for records in before.records.values() for one in records}
     return RecordedOutputs(
-        bodies={path: frozenset(found - {NOTHING}) for path, found in bodies.items() if _is_plain(path)},
+        bodies={path: frozenset(some - {NOTHING}) for path, some in bodies.items() if _is_plain(path)},
         owned=frozenset(filter(_is_plain, {*bodies, *past})),
     )
 
@@ -72,12 +68,12 @@ def _is_plain(path: str) -> bool:
 
 
 def nfc(path: str) -> str:
-    """The spelling under which a path is known here, whatever the file system makes of it."""
+    """Return a path in the one spelling that is compared here."""
     return unicodedata.normalize("NFC", path)
 
 
 def body_of(data: bytes) -> Digest:
-    """The fingerprint of the body that the bytes of an output hold; empty where they are none."""
+    """Return the digest of the body of an output's bytes; empty where they are no text."""
     try:
         document = split(data.decode())
     except UnicodeDecodeError:
@@ -89,14 +85,14 @@ def body_of(data: bytes) -> Digest:
 
 
 def lock_name(environment: str) -> str:
-    """The file name of an environment's lock."""
+    """Return the file name of an environment's lock."""
     return named("contentops", environment, "lock")
 
 
 def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] = LOOK) -> Lock:
-    """The lock at a commit, below the folder of the project; an empty one where there is none.
+    """Return the lock at a commit, below the folder of the project; an empty one where there is none.
 
-    `extra` is added to git's environment; without it git only looks. Raises StateError, GitFailed.
+    `extra` is added to git's environment; by default git only reads. Raises StateError, GitFailed.
     """
     name = lock_name(environment)
     data = file_at(root, commit, name, extra) if commit else None
@@ -112,7 +108,7 @@ def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] =
 
 
 def read_lock(data: bytes, name: str) -> Lock:
-    """The lock that a file holds; `name` is for messages. Raises StateError."""
+    """Return the lock in a file; `name` is for messages. Raises StateError."""
     try:
         return locks.read(data.decode(), name)
     except UnicodeDecodeError as error:
@@ -120,12 +116,12 @@ def read_lock(data: bytes, name: str) -> Lock:
 
 
 def state_of(lock: Lock) -> State:
-    """What a lock comes to where no file is looked at."""
+    """Return the state of a lock without looking at files."""
     return fold(lock, (), lineage=lock.header.lineage if lock.header else "").state
 
 
 def requests_of(state: State) -> frozenset[RequestId]:
-    """The requests whose results, or whose outcome, a state knows."""
+    """Return the requests whose result or outcome a state has."""
     return frozenset({*(record.request_id for record in state.records.values()), *state.entries} - {""})
 
 
@@ -134,9 +130,9 @@ _SHORT = 10
 
 
 def resolve(root: str, ref: str) -> str:
-    """The commit `ref` names; `REF...` is where the current branch left REF, as in `git diff`.
+    """Return the commit of `ref`; `REF...` is where the current branch left REF, as in `git diff`.
 
-    Raises UsageError for a ref there is none of and outside a repository, GitFailed where git cannot say.
+    Raises UsageError for an unknown ref and outside a repository, GitFailed.
     """
     run_git(root, "rev-parse", "--git-dir")
     name = ref.removesuffix(_BASE) or "HEAD"
@@ -155,26 +151,25 @@ def resolve(root: str, ref: str) -> str:
 
 
 def narrowed(project: Project, desired: Desired, choice: Choice) -> Choice:
-    """`choice` cut down to the items that differ from what the lock at `choice.changed_from` says of them.
+    """Return `choice` with only the items that differ from the lock at `choice.changed_from`.
 
-    Raises UsageError for an unknown ref or outside a repository, GitFailed where git fails, StateError for a lock that
-    cannot be read.
+    Raises UsageError for an unknown ref or outside a repository, GitFailed, StateError for a lock that cannot be read.
     """
     commit = resolve(project.root, choice.changed_from)
     records = state_of(lock_at(project.root, commit, project.environment)).records
     specs = {spec.id: spec for spec in desired.specs}
     preset = project.preset
     ids = specs.keys() | records.keys()
-    found = frozenset(id_ for id_ in ids if _differs(specs.get(id_), records.get(id_), preset))
-    verb = "item differs" if len(found) == 1 else "items differ"
+    differing = frozenset(id_ for id_ in ids if _differs(specs.get(id_), records.get(id_), preset))
+    verb = "item differs" if len(differing) == 1 else "items differ"
     shown = f"`{lock_name(project.environment)}` at `{choice.changed_from}` ({commit[:_SHORT]})"
-    note = Note(kind="changed-from", message=f"{len(found):,} {verb} from {shown}; the others are left out")
-    only = found if choice.only is None else found & choice.only
+    note = Note(kind="changed-from", message=f"{len(differing):,} {verb} from {shown}; the others are left out")
+    only = differing if choice.only is None else differing & choice.only
     return structs.replace(choice, only=only, notes=(*choice.notes, note))
 
 
 def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
-    """Whether an item came or went, or its request, path or front matter is another one now."""
+    """Whether an item was added or removed, or its request, path or front matter changed."""
     if spec is None or record is None or (spec.digest, spec.output) != (record.digest, record.output):
         return True
     front = with_addresses(preset, apply_preset(preset, spec.metadata), record.addresses)
@@ -182,7 +177,7 @@ def _differs(spec: Spec | None, record: Record | None, preset: str) -> bool:
 
 
 def requests_at(project: Project, ref: str) -> frozenset[RequestId]:
-    """The request ids of every submit that the lock knew up to `ref`; none where there was no lock.
+    """Return the request ids of every submit in the lock up to `ref`.
 
     Raises UsageError for an unknown ref or outside a repository, StateError for a lock that cannot be read.
     """
@@ -195,7 +190,7 @@ def requests_at(project: Project, ref: str) -> frozenset[RequestId]:
 # --- earlier locks -----------------------------------------------------------------------------------------
 
 DEPTH = 2_000
-"""Commits of the lock that are looked at, the newest ones."""
+"""Commits of the lock that are read, the newest ones."""
 _LOG = (
     *("--full-history", f"--max-count={DEPTH + 1}", "--format=commit %H", "--no-show-signature"),
     *("--patch", "--text", "--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"),
@@ -204,30 +199,30 @@ _LOG = (
 
 _COMMITS = ("--full-history", f"--max-count={DEPTH + 1}", "--format=%H", "--no-show-signature")
 _IN_ONE_CALL = 500
-"""Commits that one call names: a command line has room for some."""
+"""Commits that one command line names."""
 _CONTENT = re.compile(r'"content_id":"([^"]+)"')
 
 
 class Past(Struct, frozen=True, kw_only=True):
-    """What every committed lock knew, by request id, as the newest one says it."""
+    """What the committed locks had by request id, as the newest of them has it."""
 
     records: Mapping[RequestId, Record] = {}
     entries: Mapping[RequestId, OpenEntry] = {}
     commits: Mapping[RequestId, str] = {}
-    """The commit that was the first to hold it."""
+    """The first commit that has it."""
     gaps: tuple[str, ...] = ()
-    """What keeps it from being all there was, each a sentence."""
+    """Why it is not all there was, each a sentence."""
 
 
 def past_of(project: Project, commit: str = "HEAD") -> Past:
-    """The history of the lock up to a commit, as far as this clone has it; why there is no more is in `gaps`."""
+    """Return the history of the lock up to a commit, as far as this clone has it."""
     return _past(*_history(project, commit))
 
 
 def past_of_item(project: Project, item: str, former: Iterable[str]) -> Past:
-    """The history of the lock about one item alone, under all the ids it has had; `former` are those that are known.
+    """Return the history of one item in the lock, under all the ids it has had; `former` are those that are known.
 
-    Of each committed lock only the lines that name the item are read.
+    Only the lines that name the item are read.
     """
     listed, gaps = _history(project, "HEAD", _COMMITS)
     commits, names = listed.split(), {item, *former}
@@ -243,7 +238,7 @@ def past_of_item(project: Project, item: str, former: Iterable[str]) -> Past:
 
 
 def _named_in(project: Project, commits: Sequence[str], names: Iterable[str]) -> Iterator[str]:
-    """The lines of each committed lock that name items, as a log with patches has them. Raises GitFailed."""
+    """Yield the lines of each committed lock that name items, in the form of a log with patches. Raises GitFailed."""
     wanted = [part for name in sorted(names) for key in ("id", "item") for part in ("-e", f'"{key}":{canonical(name)}')]
     for start in range(0, len(commits), _IN_ONE_CALL):
         some = commits[start : start + _IN_ONE_CALL]
@@ -251,23 +246,20 @@ def _named_in(project: Project, commits: Sequence[str], names: Iterable[str]) ->
         ended = try_git(project.root, *command, "--", lock_name(project.environment), extra=LOOK, timeout=PATIENCE)
         if ended.code not in (0, 1):  # 1: no line
             raise GitFailed(reason_of(ended))
-        found: dict[str, list[str]] = {commit: [] for commit in some}
+        by_commit: dict[str, list[str]] = {commit: [] for commit in some}
         for line in ended.stdout.decode("utf-8", "replace").split("\n"):
-            place, _, text = line.partition("\0")
-            if (lines := found.get(place.partition(":")[0])) is not None:
+            location, _, text = line.partition("\0")
+            if (lines := by_commit.get(location.partition(":")[0])) is not None:
                 lines.append(f"+{text}")
-        for commit, lines in found.items():
+        for commit, lines in by_commit.items():
             yield "\n".join((f"commit {commit}", *lines))
 
 
 def _history(project: Project, commit: str, options: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
-    """What git logs of the lock up to a commit, with its patches unless `options` say otherwise.
-
-    And why that is not all there was.
-    """
+    """Return git's log of the lock up to a commit (with patches, by default), and why that is not all there was."""
     name = lock_name(project.environment)
     try:
-        shallow = run_git(project.root, "rev-parse", "--is-shallow-repository").strip() == "true"
+        run_git(project.root, "rev-parse", "--git-dir")
         if try_git(project.root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}", extra=LOOK).code:
             return "", ()
         ended = try_git(project.root, "log", *(options or _LOG), commit, "--", name, extra=LOOK, timeout=PATIENCE)
@@ -278,31 +270,31 @@ def _history(project: Project, commit: str, options: Sequence[str] = ()) -> tupl
     if ended.code:
         return "", (f"earlier locks cannot be read: {reason_of(ended)}",)
     cut = "this clone is shallow, so earlier locks are missing; `git fetch --unshallow` brings them"
-    return ended.stdout.decode("utf-8", "replace"), (cut,) if shallow else ()
+    return ended.stdout.decode("utf-8", "replace"), (cut,) if is_shallow(project.root) else ()
 
 
 class RecordedTexts(Struct, frozen=True, kw_only=True):
-    """The texts that committed locks named for one content, as digests of titles and bodies."""
+    """The digests of titles and bodies that committed locks had for one content."""
 
     titles: frozenset[Digest] = frozenset()
     bodies: frozenset[Digest] = frozenset()
 
 
 def recorded_texts(project: Project, content_ids: Iterable[str]) -> dict[str, RecordedTexts]:
-    """What the history of the lock has of these contents, as far as this clone has it; none outside a repository."""
+    """Return the texts of these contents in the history of the lock; none outside a repository."""
     log, _ = _history(project, "HEAD")
     wanted = frozenset(content_ids)
     titles: dict[str, set[Digest]] = {}
     bodies: dict[str, set[Digest]] = {}
     for line in log.split("\n"):
-        named_there = _CONTENT.search(line)
-        record = _added(line) if named_there is not None and named_there[1] in wanted else None
+        content = _CONTENT.search(line)
+        record = _added(line) if content is not None and content[1] in wanted else None
         if isinstance(record, Record) and record.saved is not None:
             titles.setdefault(record.content_id, set()).update(record.saved.titles, {title_digest(record.title)})
             bodies.setdefault(record.content_id, set()).update(record.saved.bodies, record.bodies)
     return {
-        content_id: RecordedTexts(titles=frozenset(titles[content_id]), bodies=frozenset(found))
-        for content_id, found in bodies.items()
+        content_id: RecordedTexts(titles=frozenset(titles[content_id]), bodies=frozenset(digests))
+        for content_id, digests in bodies.items()
     }
 
 
@@ -315,14 +307,14 @@ def _past(log: str, gaps: tuple[str, ...]) -> Past:
     for block in (first.removeprefix("commit "), *blocks[: DEPTH - 1]):
         commit, *lines = block.split("\n")
         for line in lines:
-            found = _added(line)
-            damaged += found is None
-            if isinstance(found, Record) and found.request_id:
-                records.setdefault(found.request_id, found)
-                commits[found.request_id] = commit
-            elif isinstance(found, OpenEntry):
-                entries.setdefault(found.request_id, found)
-                commits[found.request_id] = commit
+            added = _added(line)
+            damaged += added is None
+            if isinstance(added, Record) and added.request_id:
+                records.setdefault(added.request_id, added)
+                commits[added.request_id] = commit
+            elif isinstance(added, OpenEntry):
+                entries.setdefault(added.request_id, added)
+                commits[added.request_id] = commit
     if len(blocks) >= DEPTH:
         gaps = (*gaps, f"only the newest {DEPTH:,} commits of the lock are looked at")
     if damaged:
@@ -331,7 +323,7 @@ def _past(log: str, gaps: tuple[str, ...]) -> Past:
 
 
 def _added(line: str) -> Line | str | None:
-    """What a line of a patch adds to a lock; empty where it adds nothing, None where that cannot be read."""
+    """Return what a line of a patch adds to a lock; empty where it adds nothing, None where it cannot be read."""
     if not line.startswith("+{"):
         return ""
     try:

@@ -1,7 +1,7 @@
-"""What a runner of GitHub tells a job: the event that started it, the page of its run, and the token it may use.
+"""Reads the environment of a CI run: the event that started it, its page, and its token.
 
-The event is GitHub's own word. An artifact is whatever the pull request's code put into it: which pull request a plan
-belongs to is never read from there.
+The event comes from GitHub. An artifact may come from the pull request's code, so it never says which pull request a
+plan belongs to.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ _LARGEST = 32 << 20
 """Bytes of the largest event that is read."""
 _COMMIT = r"[0-9a-f]{40}|[0-9a-f]{64}"
 _QUEUED = r"refs/heads/gh-readonly-queue/.+/pr-([1-9][0-9]{0,17})-[0-9a-f]{40,64}"
-
-
 _HEADS = "refs/heads/"
 _SYSTEMS = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL")
 """What CI systems set; Azure, TeamCity and Jenkins do not set `CI`."""
@@ -34,7 +32,7 @@ def in_ci(environ: Mapping[str, str]) -> bool:
 
 
 def branch_of_run(environ: Mapping[str, str]) -> str:
-    """The branch that the CI system runs us for; empty for a tag or a pull request, and where it does not say."""
+    """Return the branch that the CI system runs us for; empty for a tag, a pull request, and if not known."""
     ref = environ.get("GITHUB_REF") or environ.get("BUILD_SOURCEBRANCH") or ""
     if ref:
         return ref.removeprefix(_HEADS) if ref.startswith(_HEADS) else ""
@@ -49,22 +47,24 @@ def for_pull_request(environ: Mapping[str, str]) -> bool:
 
 
 class PlanOrigin(Struct, frozen=True, kw_only=True):
-    """Where a plan comes from: a pull request by its number, or (0) by the head of a workflow run."""
+    """Where a plan comes from: a pull request by its number, or (0) by the head of a workflow run.
+
+    Values that are not known are empty or 0.
+    """
 
     number: int = 0
     owner: str = ""
-    """Whose repository the head branch lies in."""
+    """Of the repository of the head branch."""
     branch: str = ""
     commit: str = ""
-    """The commit the plan was made from, or empty where that is not known."""
     run: str = ""
-    """The page of the run that made it, or empty."""
+    """The page of the run that made the plan."""
     run_number: int = 0
-    """By which GitHub names that run, or 0."""
+    """GitHub's id of that run."""
 
 
 def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
-    """The event's document; empty outside a workflow. Raises UsageError where it cannot be read."""
+    """Return the event's document; empty outside a workflow. Raises UsageError where it cannot be read."""
     # Start-up: most commands run where there is no runner.
     import json
     from pathlib import Path
@@ -81,12 +81,12 @@ def read_event(environ: Mapping[str, str]) -> Mapping[str, Any]:
 
 
 def origin_of(event: Mapping[str, Any]) -> PlanOrigin:
-    """The pull request an event is about. Raises UsageError where it is about none."""
+    """Return the pull request of an event. Raises UsageError where it has none."""
     run = as_map(event.get("workflow_run"))
     if run:
         if run.get("event") not in {"pull_request", "pull_request_target"}:
             raise _no_pull_request("the workflow run was not started by a pull request")
-        # The list of pull requests in the event is empty for forks, so the head decides for all.
+        # The list of pull requests in the event is empty for forks, so the head decides.
         owner = as_text(as_map(as_map(run.get("head_repository")).get("owner")).get("login"))
         branch = as_text(run.get("head_branch"))
         if not owner or not branch:
@@ -101,18 +101,18 @@ def origin_of(event: Mapping[str, Any]) -> PlanOrigin:
 
 
 def queued(event: Mapping[str, Any]) -> int:
-    """The number of the pull request that a merge queue is about to merge. Raises UsageError where it is about none.
+    """Return the number of the pull request that a merge queue is about to merge. Raises UsageError where it has none.
 
-    A group may hold several; its branch is named after the last, and each of the others has a group of its own.
+    The branch of a group is named after its last pull request; each of the others has its own group.
     """
-    found = re.fullmatch(_QUEUED, as_text(as_map(event.get("merge_group")).get("head_ref")))
-    if found is None:
+    match = re.fullmatch(_QUEUED, as_text(as_map(event.get("merge_group")).get("head_ref")))
+    if match is None:
         raise _no_pull_request("the event is about no pull request in a merge queue")
-    return int(found[1])
+    return int(match[1])
 
 
 def pushed(event: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The branch that was pushed to and the commit it has now; None where the event is about something else."""
+    """Return the branch that was pushed to and its new commit; None for another event."""
     branch, commit = as_text(event.get("ref")).removeprefix(_HEADS), as_text(event.get("after"))
     return (branch, commit) if branch and re.fullmatch(_COMMIT, commit) else None
 
@@ -122,34 +122,34 @@ def _no_pull_request(message: str) -> UsageError:
 
 
 def as_map(value: Any) -> Mapping[str, Any]:
-    """A JSON value that should be a map; an empty one where it is not."""
+    """Return a JSON value that should be a map; an empty one where it is not."""
     return value if isinstance(value, dict) else {}
 
 
 def as_text(value: Any) -> str:
-    """A JSON value that should be a text; an empty one where it is not."""
+    """Return a JSON value that should be a text; an empty one where it is not."""
     return value if isinstance(value, str) else ""
 
 
 def as_number(value: Any) -> int:
-    """A JSON value that should be a number above 0; 0 where it is not."""
+    """Return a JSON value that should be a number above 0; 0 where it is not."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def has_base(environ: Mapping[str, str]) -> bool:
-    """Whether the job is about a pull request, on GitHub or GitLab, which has a base to be held against."""
+    """Whether the job is about a pull request, on GitHub or GitLab, which has a base to compare with."""
     return bool(environ.get("GITHUB_BASE_REF") or environ.get("CI_MERGE_REQUEST_DIFF_BASE_SHA"))
 
 
 def run_page(environ: Mapping[str, str]) -> str:
-    """The page of the run that a runner is in; empty elsewhere."""
+    """Return the page of the CI run; empty elsewhere."""
     server, repository = environ.get("GITHUB_SERVER_URL", ""), environ.get("GITHUB_REPOSITORY", "")
     run = environ.get("GITHUB_RUN_ID", "")
     return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""
 
 
 def run_name(environ: Mapping[str, str]) -> str:
-    """The number and the attempt of the workflow run we are part of, or empty."""
+    """Return the number and the attempt of the workflow run, or empty."""
     run, attempt = environ.get("GITHUB_RUN_ID", ""), environ.get("GITHUB_RUN_ATTEMPT", "1")
     plain = all(number.isascii() and number.isdecimal() for number in (run, attempt))
     return f"{run}-{attempt}" if plain else ""
@@ -159,12 +159,12 @@ def run_name(environ: Mapping[str, str]) -> str:
 
 
 def token_of(environ: Mapping[str, str]) -> str:
-    """The token of the workflow, or empty."""
+    """Return the token of the workflow, or empty."""
     return (environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN") or "").strip()
 
 
 def is_safe(address: str) -> bool:
-    """Whether a token can go to an address without being read on its way."""
+    """Whether a token is sent to an address encrypted, or on this machine alone."""
     try:
         from urllib.parse import urlsplit  # start-up: most commands run where there is no runner
 
@@ -175,7 +175,7 @@ def is_safe(address: str) -> bool:
 
 
 def git_credentials(address: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """The token as settings of git for its own child: never in an argument, a file, or for another server."""
+    """Return the token as settings in git's environment: never in an argument, a file, or for another server."""
     token = token_of(environ)
     server = environ.get("GITHUB_SERVER_URL", "").rstrip("/")
     if not token or not server or not address.startswith(f"{server}/") or not is_safe(server):
@@ -184,14 +184,14 @@ def git_credentials(address: str, environ: Mapping[str, str]) -> dict[str, str]:
 
     basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
     settings = (
-        # An empty value drops a header that a checkout may have left behind: the server refuses two.
+        # An empty value removes a header that a checkout may have left: the server refuses two.
         (f"http.{server}/.extraheader", ""),
         (f"http.{server}/.extraheader", f"AUTHORIZATION: basic {basic}"),
         (f"http.{server}/.followRedirects", "false"),
     )
     stated = environ.get("GIT_CONFIG_COUNT", "")
     start = int(stated) if stated.isdecimal() else 0
-    found = {"GIT_CONFIG_COUNT": str(start + len(settings))}
+    variables = {"GIT_CONFIG_COUNT": str(start + len(settings))}
     for at, (key, value) in enumerate(settings, start):
-        found |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
-    return found
+        variables |= {f"GIT_CONFIG_KEY_{at}": key, f"GIT_CONFIG_VALUE_{at}": value}
+    return variables
