@@ -41,6 +41,8 @@ def manifest(*items: str, topic: str = "{}") -> str:
     )
 
 
+PROTECTED = 'while read -r _ _ ref; do [ "$ref" != refs/heads/main ] || { echo "main is protected" >&2; exit 1; }; done'
+"""A hook that lets no one push to main."""
 posix = pytest.mark.skipif(sys.platform == "win32", reason="hooks are POSIX scripts")
 
 
@@ -51,12 +53,12 @@ class Machine:
         self.root = root
         self._invoke = invoke
 
-    def git(self, *arguments: str) -> str:
-        """What git prints; it has to end well."""
+    def git(self, *arguments: str, code: int = 0) -> str:
+        """What git prints; it has to end with `code`."""
         ended = subprocess.run(
             ["git", *NOBODY, *arguments], cwd=self.root, capture_output=True, text=True, check=False, env=os.environ
         )
-        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert ended.returncode == code, ended.stdout + ended.stderr
         return ended.stdout
 
     def write(self, path: str, text: str) -> None:
@@ -209,3 +211,9 @@ def make_first(invoke: Run, target: Path, factory: pytest.TempPathFactory) -> Ma
 def world(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     """A remote whose main branch declares three items, and no results yet."""
     return make_world(invoke, tmp_path, tmp_path_factory)
+
+
+@pytest.fixture
+def first(world: World, invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """A machine that has applied and not committed."""
+    return make_first(invoke, tmp_path, tmp_path_factory)

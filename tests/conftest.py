@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tests.running import Build, Run
 
 ROOT = Path(__file__).parents[1]
+pytest_plugins = ("tests.clones", "tests.hubs", "tests.ledgers")
 
 offline.refuse()
 

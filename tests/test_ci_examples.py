@@ -15,14 +15,13 @@ import pytest
 import yaml
 
 from tests import warm
-from tests.clones import WHO, Machine, World, manifest, posix, world  # noqa: F401 - a fixture
+from tests.clones import PROTECTED, WHO, Machine, World, manifest, posix
 
 ROOT = Path(__file__).parents[1]
 GITLAB = ROOT / "examples/ci/gitlab/.gitlab-ci.yml"
 JENKINS = ROOT / "examples/ci/jenkins/Jenkinsfile"
 CRON = ROOT / "examples/ci/cron/contentops-apply.sh"
 SYSTEMS = ("GitLab", "Jenkins", "cron")
-PROTECTED = 'while read -r _ _ ref; do [ "$ref" != refs/heads/main ] || exit 1; done'
 pytestmark = posix
 
 
@@ -70,7 +69,7 @@ def start(system: str, what: str, machine: Machine, tools: dict[str, str]) -> su
     return subprocess.run(command, cwd=machine.root, env=env, capture_output=True, text=True, check=False, timeout=120)
 
 
-def checkout(system: str, world: World, name: str) -> Machine:  # noqa: F811 - the fixture
+def checkout(system: str, world: World, name: str) -> Machine:
     """A clone as the system has it: a commit alone, but for the one that cron keeps."""
     machine = world.clone(name)
     if system != "cron":
@@ -79,7 +78,7 @@ def checkout(system: str, world: World, name: str) -> Machine:  # noqa: F811 - t
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_results_come_back(system: str, world: World, tools: dict[str, str]) -> None:  # noqa: F811 - the fixture
+def test_results_come_back(system: str, world: World, tools: dict[str, str]) -> None:
     """A run that was queued before another one pushed makes nothing again, and a later one finds nothing to do."""
     late = checkout(system, world, "late")
     ended = start(system, "apply", checkout(system, world, "runner"), tools)
@@ -93,11 +92,7 @@ def test_results_come_back(system: str, world: World, tools: dict[str, str]) -> 
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_results_that_wait_are_not_made_again(
-    system: str,
-    world: World,  # noqa: F811 - the fixture
-    tools: dict[str, str],
-) -> None:
+def test_results_that_wait_are_not_made_again(system: str, world: World, tools: dict[str, str]) -> None:
     """Where the branch takes no push they are on one of their own; the next run says so, and fails."""
     world.hook("pre-receive", PROTECTED)
     assert start(system, "apply", checkout(system, world, "runner"), tools).returncode == 0
@@ -107,11 +102,7 @@ def test_results_that_wait_are_not_made_again(
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_an_apply_that_fails_commits_all_the_same(
-    system: str,
-    world: World,  # noqa: F811 - the fixture
-    tools: dict[str, str],
-) -> None:
+def test_an_apply_that_fails_commits_all_the_same(system: str, world: World, tools: dict[str, str]) -> None:
     """The exit code is that of the apply."""
     world.other("content/wrong.yaml", "items: [{id: wrong, inputs: {}}]\n")
     ended = start(system, "apply", checkout(system, world, "runner"), tools)
@@ -120,7 +111,7 @@ def test_an_apply_that_fails_commits_all_the_same(
 
 
 @pytest.mark.parametrize("system", ["GitLab", "Jenkins"])
-def test_a_plan_is_shown(system: str, world: World, tools: dict[str, str]) -> None:  # noqa: F811 - the fixture
+def test_a_plan_is_shown(system: str, world: World, tools: dict[str, str]) -> None:
     """Without the key; a mistake fails it."""
     machine = checkout(system, world, "runner")
     ended = start(system, "plan", machine, tools)
@@ -129,7 +120,7 @@ def test_a_plan_is_shown(system: str, world: World, tools: dict[str, str]) -> No
     assert start(system, "plan", machine, tools).returncode == 1
 
 
-def test_cron_pushes_first_what_could_not_be_pushed(world: World, tools: dict[str, str]) -> None:  # noqa: F811
+def test_cron_pushes_first_what_could_not_be_pushed(world: World, tools: dict[str, str]) -> None:
     """The next run brings home what the last one made, whatever is new on the branch."""
     machine = world.clone("kept")
     world.hook("pre-receive", "exit 1")

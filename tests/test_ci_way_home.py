@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.ci.runner import branch_of_run
-from tests.clones import PROJECT, WHO, Machine, World, make_first, make_world, manifest, posix
+from tests.clones import PROJECT, PROTECTED, WHO, Machine, World, manifest, posix
 from tests.running import Completed, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
@@ -16,19 +16,6 @@ if TYPE_CHECKING:
 pytestmark = posix
 CI = {"CI": "true"}
 PAID = PROJECT.replace("base_url: local", 'base_url: "https://api.example.test/v1"')
-PROTECTED = 'while read -r _ _ ref; do [ "$ref" != refs/heads/main ] || exit 1; done'
-
-
-@pytest.fixture
-def world(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A remote whose main branch declares three items, and no results yet."""
-    return make_world(invoke, tmp_path, tmp_path_factory)
-
-
-@pytest.fixture
-def first(world: World, invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """A machine that has applied and not committed."""
-    return make_first(invoke, tmp_path, tmp_path_factory)
 
 
 def apply(machine: Machine, *arguments: str, env: dict[str, str] | None = None) -> Completed:

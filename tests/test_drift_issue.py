@@ -7,31 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.ci.github import GitHub, connect
 from contentops.ci.issue import LABEL, Kept, keep_issue
 from contentops.errors import ContentopsError
 from contentops.model import Action, ItemId, Note, Reason
 from contentops.reporting.plan_markdown import LIMIT, drift_count, drift_markdown, drift_marker, drift_of, drift_title
-from tests.fakes.github import FakeGitHub, Reply
+from tests.hubs import client
 from tests.plans import make_change, make_plan
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 from tests.test_github_comment import plan_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from contentops.model import Change, Plan
+    from tests.fakes.github import FakeGitHub, Reply
 
 MARK = "<!-- contentops:drift:acme-blog: -->"
 RUNNER = {"GITHUB_SERVER_URL": "https://github.example", "GITHUB_RUN_ID": "5", "GITHUB_SHA": "12345678" * 5}
-
-
-@pytest.fixture
-def hub() -> Iterator[FakeGitHub]:
-    """A GitHub without issues."""
-    with FakeGitHub() as fake:
-        yield fake
 
 
 def edited(name: str = "guide", action: Action = Action.SAVE, kind: str = "edited") -> Change:
@@ -170,11 +162,6 @@ def test_a_plan_that_does_not_show_all_drift(
 
 
 # --- two at once, strangers, lost answers ------------------------------------------------------------------
-
-
-def client(hub: FakeGitHub) -> GitHub:
-    """A client that does not wait."""
-    return connect(hub.env(), pause=lambda _: None)
 
 
 def keep(hub: FakeGitHub, *, wanted: bool = True, body: str = f"{MARK}\nnew") -> Kept:

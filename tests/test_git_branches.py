@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,27 +14,11 @@ from contentops.ci.runner import git_credentials
 from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, commit
 from contentops.operations.opening import Runtime, open_project
-from tests.clones import PROJECT, WHO, Machine, World, make_first, make_world, manifest, posix
+from tests.clones import PROJECT, PROTECTED, WHO, Machine, World, manifest, posix
 from tests.fakes.github import TOKEN, FakeGitHub
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-PROTECTED = 'while read -r _ _ ref; do [ "$ref" != refs/heads/main ] || { echo "main is protected" >&2; exit 1; }; done'
 pytestmark = posix
-
-
-@pytest.fixture
-def world(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A remote whose main branch declares three items, and no results yet."""
-    return make_world(invoke, tmp_path, tmp_path_factory)
-
-
-@pytest.fixture
-def first(world: World, invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """A machine that has applied and not committed."""
-    return make_first(invoke, tmp_path, tmp_path_factory)
 
 
 def own_branches(world: World) -> list[str]:

@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.clones import Machine
 from tests.processes import KEY, PROJECT, Served, applying, tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.running import Build, Completed, Run
+    from tests.running import Build, Run
 
 ENV = {"WRITERZROOM_API_KEY": KEY}
-NOBODY = ("-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One server for all clones of the module; each test has topics of its own."""
-    with Served(tmp_path_factory.mktemp("served") / "store.db") as served:
-        yield served
-
-
-class Clone:
+class Clone(Machine):
     """A working copy on a machine of its own."""
 
-    def __init__(self, root: Path, invoke: Run) -> None:
-        self.root = root
-        self._invoke = invoke
-
-    def git(self, *arguments: str, check: bool = True) -> str:
-        """Runs git here and returns what it printed."""
-        ended = subprocess.run(
-            ["git", *NOBODY, *arguments],
-            cwd=self.root,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=dict(os.environ),
-        )
-        assert ended.returncode == 0 or not check, ended.stdout + ended.stderr
-        return ended.stdout + ended.stderr
-
-    def commit(self, message: str) -> None:
+    def save(self, message: str) -> None:
         """Commits everything that is not ignored."""
         self.git("add", "--all")
         self.git("commit", "--message", message)
@@ -57,21 +28,10 @@ class Clone:
         self.git("clone", "--quiet", ".", f"../{name}")
         return Clone(self.root.parent / name, self._invoke)
 
-    def pull(self, other: Clone, *arguments: str, check: bool = True) -> str:
+    def pull(self, other: Clone, *, conflict: bool = False) -> None:
         """Merges what the other clone has committed."""
-        return self.git("pull", "--no-rebase", "--no-edit", *arguments, str(other.root), "main", check=check)
-
-    def write(self, path: str, text: str) -> None:
-        """A file of the project."""
-        target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-
-    def edit(self, path: str, old: str, new: str) -> None:
-        """A person edits a file."""
-        text = (self.root / path).read_text(encoding="utf-8")
-        assert old in text
-        self.write(path, text.replace(old, new))
+        said = self.git("pull", "--no-rebase", "--no-edit", str(other.root), "main", code=int(conflict))
+        assert ("CONFLICT" in said) is conflict
 
     def without_one(self) -> None:
         """A person takes the first item out of the manifest."""
@@ -84,11 +44,10 @@ class Clone:
         moved = "moved: [{from: one, to: uno}]\n"
         self.write("content/blog.yaml", moved + text.replace("id: one\n", "id: uno\n"))
 
-    def apply(self, *arguments: str) -> Completed:
+    def apply(self, *arguments: str) -> None:
         """Applies; has to end well."""
         ended = self._invoke("apply", "--yes", *arguments, cwd=self.root, env=ENV)
         assert ended.code == 0, ended.stdout + ended.stderr
-        return ended
 
     def plan(self) -> Any:
         """The plan as JSON."""
@@ -118,11 +77,11 @@ def manifest(topic: str, *items: str, head: str = "", **topics: str) -> str:
 
 
 @pytest.fixture
-def first(project: Build, invoke: Run, server: Served, request: pytest.FixtureRequest) -> Clone:
+def first(project: Build, invoke: Run, served: Served, request: pytest.FixtureRequest) -> Clone:
     """A repository whose three items are applied and committed."""
     root = project(
         {
-            "contentops.yaml": PROJECT.format(base_url=server.base_url, extra=""),
+            "contentops.yaml": PROJECT.format(base_url=served.base_url, extra=""),
             "content/blog.yaml": manifest(request.node.name, "one", "two", "three"),
         },
         at="first",
@@ -130,7 +89,7 @@ def first(project: Build, invoke: Run, server: Served, request: pytest.FixtureRe
     made = Clone(root, invoke)
     made.git("init", "--quiet", "--initial-branch", "main")
     made.apply()
-    made.commit("Three articles")
+    made.save("Three articles")
     return made
 
 
@@ -162,15 +121,15 @@ def test_a_clone_plans_like_the_machine_that_applied(first: Clone) -> None:
     assert second.actions() == {"four": "create", "one": "blocked", "three": "move", "two": "restore"}
 
 
-def test_a_clone_restores_without_paying(first: Clone, server: Served) -> None:
+def test_a_clone_restores_without_paying(first: Clone, served: Served) -> None:
     """A lost file comes back from the server on a machine that never saw it."""
     second = first.clone("second")
     before = tree(second.root)
     (second.root / "out" / "two.md").unlink()
-    paid = server.charges()
+    paid = served.charges()
     second.apply()
     assert tree(second.root) == before
-    assert server.charges() == paid
+    assert served.charges() == paid
     assert second.plan()["changes"] == []
 
 
@@ -181,35 +140,35 @@ def test_an_older_commit_is_as_clean_as_it_was(first: Clone) -> None:
     """Checked out, each commit agrees with itself, on the machine with a cache and a journal of later things."""
     first.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
     first.apply()
-    first.commit("One again")
+    first.save("One again")
     for commit in ("HEAD~1", "main"):
         first.git("checkout", "--quiet", commit)
         assert first.plan()["changes"] == [], commit
 
 
-def test_a_pull_under_an_open_journal(first: Clone, server: Served, request: pytest.FixtureRequest) -> None:
+def test_a_pull_under_an_open_journal(first: Clone, served: Served, request: pytest.FixtureRequest) -> None:
     """An apply dies here, another machine finishes the same item and is pulled: paid once, nothing left to do."""
     first.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
-    first.commit("Ask for another")
+    first.save("Ask for another")
     second = first.clone("second")
     with applying(first.root) as apply:
         apply.until("step-done", "submit")
         apply.kill()
     second.apply()
-    second.commit("One again")
+    second.save("One again")
     first.pull(second)
     assert [action for action in first.actions().values() if action != "none"] == []
     first.apply()
     assert first.git("status", "--porcelain") == ""
-    assert len(server.charges(f"one, again ({request.node.name})")) == 1
+    assert len(served.charges(f"one, again ({request.node.name})")) == 1
 
 
-def test_a_revert_under_an_open_journal(first: Clone, server: Served, request: pytest.FixtureRequest) -> None:
+def test_a_revert_under_an_open_journal(first: Clone, served: Served, request: pytest.FixtureRequest) -> None:
     """The job of a take that was reverted is drained, not written; wanted again later, it is not paid again."""
     name = request.node.name
     first.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
     first.apply()
-    first.commit("One again")
+    first.save("One again")
     first.edit("content/blog.yaml", "topic: one, again ", "topic: one, a third time ")
     with applying(first.root) as apply:
         apply.until("step-done", "submit")
@@ -225,110 +184,110 @@ def test_a_revert_under_an_open_journal(first: Clone, server: Served, request: p
     assert first.actions() == {"one": "finish"}
     first.apply()
     assert "a third time" in (first.root / "out" / "one.md").read_text()
-    assert len(server.charges(f"one, a third time ({name})")) == 1
-    assert len(server.charges(f"one, again ({name})")) == 1
+    assert len(served.charges(f"one, a third time ({name})")) == 1
+    assert len(served.charges(f"one, again ({name})")) == 1
 
 
 # --- merges ------------------------------------------------------------------------------------------------
 
 
-def test_two_clones_that_applied_different_items(first: Clone, server: Served) -> None:
+def test_two_clones_that_applied_different_items(first: Clone, served: Served) -> None:
     """Git merges lock and outputs by itself, and the merged tree has nothing left to do."""
     second = first.clone("second")
     first.write("content/more.yaml", manifest("different", "alpha"))
     first.apply()
-    first.commit("Alpha")
+    first.save("Alpha")
     second.write("content/other.yaml", manifest("different", "beta"))
     second.edit("content/blog.yaml", "topic: three ", "topic: three, again ")
     second.apply()
-    second.commit("Beta, and three again")
-    paid = server.charges()
+    second.save("Beta, and three again")
+    paid = served.charges()
     first.pull(second)
     assert sorted(first.records()) == ["alpha", "beta", "one", "three", "two"]
     assert first.plan()["changes"] == []
     assert first.plan() == first.clone("third").plan()
     first.apply()
     assert first.git("status", "--porcelain") == ""
-    assert server.charges() == paid
+    assert served.charges() == paid
 
 
-def test_two_first_applies_meet(project: Build, invoke: Run, server: Served) -> None:
+def test_two_first_applies_meet(project: Build, invoke: Run, served: Served) -> None:
     """Neither clone had a lock before: the two headers are one, and nothing is generated again."""
-    files = {"contentops.yaml": PROJECT.format(base_url=server.base_url, extra="")}
+    files = {"contentops.yaml": PROJECT.format(base_url=served.base_url, extra="")}
     first = Clone(project(files, at="first"), invoke)
     first.git("init", "--quiet", "--initial-branch", "main")
-    first.commit("Settings")
+    first.save("Settings")
     second = first.clone("second")
     for clone, item in ((first, "alpha"), (second, "beta")):
         clone.write(f"content/{item}.yaml", manifest("meet", item))
         clone.apply()
-        clone.commit(item)
+        clone.save(item)
     first.pull(second)
     assert (first.root / "contentops.lock").read_text().count('"contentops_lock"') == 1
     assert first.plan()["changes"] == []
 
 
 @pytest.mark.parametrize("side", ["ours", "theirs"])
-def test_the_same_item_changed_in_both(first: Clone, server: Served, side: str) -> None:
+def test_the_same_item_changed_in_both(first: Clone, served: Served, side: str) -> None:
     """Whichever side a person keeps of the text, its record is the one that counts; the next change heals the lock."""
     second = first.clone("second")
     first.edit("content/blog.yaml", "topic: one ", "topic: one, ours ")
     second.edit("content/blog.yaml", "topic: one ", "topic: one, theirs ")
     for clone in (first, second):
         clone.apply()
-        clone.commit("One, another way")
-    assert "CONFLICT" in first.pull(second, check=False)
+        clone.save("One, another way")
+    first.pull(second, conflict=True)
     first.git("checkout", f"--{side}", "--", "content/blog.yaml", "out/one.md")
-    first.commit("Merge")
+    first.save("Merge")
     assert first.records().count("one") == 2
-    paid = server.charges()
+    paid = served.charges()
     assert first.plan()["changes"] == []
     assert first.plan() == first.clone("third").plan()
     first.edit("content/blog.yaml", "author: The team", "author: Someone else")
     first.apply()
     assert first.records() == ["one", "three", "two"]
     assert first.plan()["changes"] == []
-    assert server.charges() == paid
+    assert served.charges() == paid
 
 
-def test_renamed_here_and_edited_there(first: Clone, server: Served) -> None:
+def test_renamed_here_and_edited_there(first: Clone, served: Served) -> None:
     """A rename of the id meets an edit of the text in the same file: both survive, and nothing is paid."""
     second = first.clone("second")
     first.rename_one()
     first.apply()
-    first.commit("Uno")
+    first.save("Uno")
     second.edit("out/one.md", "## Introduction", "## A person's heading")
     second.apply()
-    second.commit("A better heading")
-    paid = server.charges()
+    second.save("A better heading")
+    paid = served.charges()
     first.pull(second)
     assert first.plan()["summary"]["credits"] == 0
     first.apply()
     assert first.plan()["changes"] == []
     assert "## A person's heading" in (first.root / "out" / "uno.md").read_text()
     assert not (first.root / "out" / "one.md").exists()
-    assert server.charges() == paid
+    assert served.charges() == paid
 
 
-def test_renamed_here_and_generated_anew_there(first: Clone, server: Served) -> None:
+def test_renamed_here_and_generated_anew_there(first: Clone, served: Served) -> None:
     """A rename meets a new text of the same item: the renamed item takes it, and nothing is paid again."""
     second = first.clone("second")
     first.rename_one()
     first.apply()
-    first.commit("Uno")
+    first.save("Uno")
     second.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
     second.apply()
-    second.commit("One again")
-    paid = server.charges()
-    assert "CONFLICT" in first.pull(second, check=False)
+    second.save("One again")
+    paid = served.charges()
+    first.pull(second, conflict=True)
     first.git("checkout", "--theirs", "--", "out/uno.md")
-    first.commit("Merge")
+    first.save("Merge")
     assert first.plan()["summary"]["credits"] == 0
     assert first.actions() == {"uno": "finish"}
     first.apply()
     assert first.plan()["changes"] == []
     assert "one, again" in (first.root / "out" / "uno.md").read_text()
-    assert server.charges() == paid
+    assert served.charges() == paid
 
 
 @pytest.mark.parametrize(
@@ -341,10 +300,10 @@ def test_deleted_here_and_another_applied_there(first: Clone, added: str, merged
     second = first.clone("second")
     first.without_one()
     first.apply("--prune")
-    first.commit("Without one")
+    first.save("Without one")
     second.write("content/other.yaml", manifest("deleted", added))
     second.apply()
-    second.commit("Another")
+    second.save("Another")
     first.pull(second)
     assert first.records() == merged
     assert first.plan()["changes"] == []
@@ -354,19 +313,19 @@ def test_deleted_here_and_another_applied_there(first: Clone, added: str, merged
     assert first.plan()["changes"] == []
 
 
-def test_deleted_here_and_generated_anew_there(first: Clone, server: Served) -> None:
+def test_deleted_here_and_generated_anew_there(first: Clone, served: Served) -> None:
     """What one side deleted and the other paid for is an orphan, told and kept, until someone prunes it."""
     second = first.clone("second")
     first.without_one()
     first.apply("--prune")
-    first.commit("Without one")
+    first.save("Without one")
     second.edit("content/blog.yaml", "topic: one ", "topic: one, again ")
     second.apply()
-    second.commit("One again")
-    assert "CONFLICT" in first.pull(second, check=False)
+    second.save("One again")
+    first.pull(second, conflict=True)
     first.git("checkout", "--ours", "--", "content/blog.yaml")
     first.git("add", "out/one.md")
-    first.commit("Merge")
+    first.save("Merge")
     plan = first.plan()
     assert plan["changes"] == []
     assert "one" in str(plan["notes"])

@@ -16,7 +16,7 @@ from contentops.ci.push import ATTEMPTS, _push, _rejection
 from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, commit
 from contentops.operations.opening import open_project
-from tests.clones import NOBODY, PROJECT, WHO, Machine, World, make_first, make_world, manifest, posix
+from tests.clones import NOBODY, PROJECT, WHO, Machine, World, manifest, posix
 from tests.processes import KEY, Served, applying
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 
@@ -31,18 +31,6 @@ MINE = "## A person's heading"
 LFS = "*.lock filter=lfs diff=lfs merge=lfs -text\n"
 OUT_OF_LFS = "contentops*.lock text eol=lf merge=union -filter"
 FIVE = [".gitattributes", "contentops.lock", "out/one.md", "out/three.md", "out/two.md"]
-
-
-@pytest.fixture
-def world(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A remote whose main branch declares three items, and no results yet."""
-    return make_world(invoke, tmp_path, tmp_path_factory)
-
-
-@pytest.fixture
-def first(world: World, invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """A machine that has applied and not committed."""
-    return make_first(invoke, tmp_path, tmp_path_factory)
 
 
 @pytest.fixture

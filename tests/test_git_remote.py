@@ -16,26 +16,23 @@ from contentops.errors import ContentopsError
 from contentops.operations.commit import CommitOptions, check_waiting, commit
 from contentops.operations.opening import Runtime as Outside
 from contentops.operations.opening import open_project
-from tests.clones import Machine, make_first, make_world
 from tests.fakes.github import FakeGitHub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.running import Run
+    from tests.clones import Machine
 
 SECRET = "ghp_SECRETTOKEN"
 
 
 @pytest.fixture
-def first(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+def author(first: Machine) -> Machine:
     """A machine with an identity that has applied and not committed."""
-    make_world(invoke, tmp_path, tmp_path_factory)
-    machine = make_first(invoke, tmp_path, tmp_path_factory)
-    machine.git("config", "user.name", "Author")
-    machine.git("config", "user.email", "author@example.com")
-    return machine
+    first.git("config", "user.name", "Author")
+    first.git("config", "user.email", "author@example.com")
+    return first
 
 
 @contextlib.contextmanager
@@ -60,11 +57,11 @@ def silence() -> Iterator[int]:
                 one.close()
 
 
-def test_a_silent_remote_is_given_up(first: Machine) -> None:
+def test_a_silent_remote_is_given_up(author: Machine) -> None:
     """After one wait, not after five; the results are in the folder as they were. So is the question what waits."""
-    project, options, pauses = open_project(str(first.root), "", ()), CommitOptions(patience=0.5), list[float]()
+    project, options, pauses = open_project(str(author.root), "", ()), CommitOptions(patience=0.5), list[float]()
     with silence() as port:
-        first.git("remote", "set-url", "origin", f"git://127.0.0.1:{port}/blog")
+        author.git("remote", "set-url", "origin", f"git://127.0.0.1:{port}/blog")
         with pytest.raises(ContentopsError) as failed:
             commit(project, options, pause=pauses.append)
         with pytest.raises(GitFailed, match="no answer within"):
@@ -73,18 +70,18 @@ def test_a_silent_remote_is_given_up(first: Machine) -> None:
     assert "no answer within 0.5 seconds" in failed.value.message
     assert "run `contentops commit` again" in failed.value.hint
     assert pauses == []
-    assert first.git("log", "-1", "--format=%s") == "Three articles\n"
+    assert author.git("log", "-1", "--format=%s") == "Three articles\n"
 
 
-def test_a_server_that_sends_nothing_is_left(first: Machine) -> None:
+def test_a_server_that_sends_nothing_is_left(author: Machine) -> None:
     """Git itself hangs up on it after a minute."""
-    assert run_git(first.root, "config", "http.lowSpeedTime") == "60\n"
-    assert run_git(first.root, "config", "http.lowSpeedLimit") == "1000\n"
+    assert run_git(author.root, "config", "http.lowSpeedTime") == "60\n"
+    assert run_git(author.root, "config", "http.lowSpeedLimit") == "1000\n"
 
 
-def test_a_silent_child_is_ended(first: Machine) -> None:
+def test_a_silent_child_is_ended(author: Machine) -> None:
     """Asked first, so that it takes its own lock files with it."""
-    ended = try_git(first.root, "-c", "alias.wait=!exec sleep 60", "wait", timeout=0.2)
+    ended = try_git(author.root, "-c", "alias.wait=!exec sleep 60", "wait", timeout=0.2)
     assert ended.late
     assert ended.code
 
@@ -107,13 +104,13 @@ def test_addresses_are_told_without_their_secrets(text: str, shown: str) -> None
 
 
 @pytest.mark.parametrize(("user", "path"), [(SECRET, "acme/blog%0a"), (f"user:{SECRET}", "acme/blog")])
-def test_a_token_in_the_address_is_never_told(first: Machine, user: str, path: str) -> None:
+def test_a_token_in_the_address_is_never_told(author: Machine, user: str, path: str) -> None:
     """Whatever goes wrong with a remote, its secret is in no message."""
     messages = []
     with FakeGitHub() as server:
         server.faults += [("GET", lambda: (401, {}, {"WWW-Authenticate": 'Basic realm="x"'}))] * 99
-        first.git("remote", "set-url", "origin", server.api.replace("://", f"://{user}@") + f"/{path}")
-        project, options = open_project(str(first.root), "", ()), CommitOptions()
+        author.git("remote", "set-url", "origin", server.api.replace("://", f"://{user}@") + f"/{path}")
+        project, options = open_project(str(author.root), "", ()), CommitOptions()
         outside = Outside(environ=os.environ)
         for act in (
             lambda: commit(project, options, runtime=outside, pause=lambda _seconds: None),

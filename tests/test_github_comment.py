@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from contentops.ci.comments import Shown, post_comment, shown_in
-from contentops.ci.github import GitHub, connect, open_pull_request, pull_request
+from contentops.ci.github import open_pull_request, pull_request
 from contentops.ci.runner import PlanOrigin, origin_of, read_event
 from contentops.cli.commands.github import page
 from contentops.errors import ContentopsError
@@ -18,29 +18,17 @@ from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_markdown import marker, plan_markdown
 from contentops.sanitize import json_text
 from tests.fakes.github import TOKEN, FakeGitHub, Reply
+from tests.hubs import SHA, client, once
 from tests.plans import make_change, make_plan, plan_document, sealed
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from contentops.model import Plan
 
+MARK = "<!-- mark -->"
 GOLDEN = Path(__file__).parent / "golden" / "comment_1000_items.md"
-SHA = "1234567890abcdef1234567890abcdef12345678"
-
-
-@pytest.fixture
-def hub() -> Iterator[FakeGitHub]:
-    """A GitHub with one open pull request."""
-    with FakeGitHub() as fake:
-        fake.pull(7, SHA, label="acme:topic")
-        yield fake
-
-
-def client(hub: FakeGitHub, pauses: list[float] | None = None) -> GitHub:
-    """A client that notes its pauses instead of waiting."""
-    return connect(hub.env(), pause=(pauses if pauses is not None else []).append)
 
 
 def plan_file(folder: Path, plan: Plan, **made_with: Any) -> Path:
@@ -253,24 +241,19 @@ def test_an_event_that_can_not_be_read(tmp_path: Path) -> None:
 # --- the client --------------------------------------------------------------------------------------------
 
 
-def once(status: int, message: str = "", **headers: str) -> Callable[[], Reply]:
-    """An answer."""
-    return lambda: (status, {"message": message}, {name.replace("_", "-"): value for name, value in headers.items()})
-
-
 def test_someone_elses_comment_is_left_alone(hub: FakeGitHub) -> None:
     """The mark can be copied; only the author's own comment is updated."""
-    hub.comment("<!-- mark -->\nfake", "stranger")
-    assert post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nmine").new
-    assert hub.comments[0]["body"] == "<!-- mark -->\nfake"
+    hub.comment(f"{MARK}\nfake", "stranger")
+    assert post_comment(client(hub), 7, MARK, f"{MARK}\nmine").new
+    assert hub.comments[0]["body"] == f"{MARK}\nfake"
 
 
 def test_a_person_with_a_token_updates_their_own(hub: FakeGitHub) -> None:
     """A token that may ask who it is does not touch the bot's comment."""
     hub.login = "someone"
-    hub.comment("<!-- mark -->\nold")
-    assert post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nmine").new
-    assert not post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nmine").new
+    hub.comment(f"{MARK}\nold")
+    assert post_comment(client(hub), 7, MARK, f"{MARK}\nmine").new
+    assert not post_comment(client(hub), 7, MARK, f"{MARK}\nmine").new
     assert [method for method, path in hub.asked if method == "PATCH"] == []
 
 
@@ -278,20 +261,20 @@ def test_a_comment_beyond_the_first_page(hub: FakeGitHub) -> None:
     """All pages are looked through before a new one is made."""
     for _ in range(250):
         hub.comment("chat", "someone")
-    hub.comment("<!-- mark -->\nold")
-    assert not post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nnew").new
-    assert hub.comments[-1]["body"] == "<!-- mark -->\nnew"
+    hub.comment(f"{MARK}\nold")
+    assert not post_comment(client(hub), 7, MARK, f"{MARK}\nnew").new
+    assert hub.comments[-1]["body"] == f"{MARK}\nnew"
 
 
 def test_a_lost_answer_makes_no_second_comment(hub: FakeGitHub) -> None:
     """After a failure that may have been a success, the list is looked at again."""
 
     def lost() -> Reply:
-        hub.comment("<!-- mark -->\nmine")
+        hub.comment(f"{MARK}\nmine")
         return 502, b"<html>", {}
 
     hub.faults.append(("^POST", lost))
-    assert not post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nmine").new
+    assert not post_comment(client(hub), 7, MARK, f"{MARK}\nmine").new
     assert len(hub.comments) == 1
 
 
@@ -308,17 +291,17 @@ def test_two_comments_at_once_leave_the_newer_plan(hub: FakeGitHub, mine: int, t
         hub.comment(shown(theirs))
 
     hub.faults.append(("^POST .*/comments", beside))
-    post_comment(client(hub), 7, "<!-- mark -->", shown(mine))
+    post_comment(client(hub), 7, MARK, shown(mine))
     assert [comment["body"] for comment in hub.comments] == [shown(6)]
 
 
 def test_a_late_comment_does_not_replace_a_newer_one(hub: FakeGitHub) -> None:
     """Jobs may come in another order than the runs that they are about."""
     hub.comment(shown(6))
-    assert not post_comment(client(hub), 7, "<!-- mark -->", shown(5)).new
+    assert not post_comment(client(hub), 7, MARK, shown(5)).new
     assert [comment["body"] for comment in hub.comments] == [shown(6)]
     hub.comments[0]["body"] = shown(4)
-    post_comment(client(hub), 7, "<!-- mark -->", shown(5))
+    post_comment(client(hub), 7, MARK, shown(5))
     assert [comment["body"] for comment in hub.comments] == [shown(5)]
 
 
@@ -351,14 +334,14 @@ def test_a_comment_names_the_plan_that_it_shows(hub: FakeGitHub, invoke: Run, tm
 
 def test_a_comment_that_vanishes_is_made_anew(hub: FakeGitHub) -> None:
     """Deleted between look and update."""
-    hub.comment("<!-- mark -->\nold")
+    hub.comment(f"{MARK}\nold")
 
     def gone() -> Reply:
         hub.comments.clear()
         return 404, {"message": "Not Found"}, {}
 
     hub.faults.append(("^PATCH", gone))
-    assert post_comment(client(hub), 7, "<!-- mark -->", "<!-- mark -->\nmine").new
+    assert post_comment(client(hub), 7, MARK, f"{MARK}\nmine").new
 
 
 @pytest.mark.parametrize(
@@ -439,6 +422,102 @@ def test_a_pull_request_is_opened_once(hub: FakeGitHub) -> None:
     hub.faults.append(("^POST", once(422, "no commits between")))
     with pytest.raises(ContentopsError, match="no commits between"):
         open_pull_request(client(hub), **asked)
+
+
+# --- limits of requests ------------------------------------------------------------------------------------
+
+
+DATE = "Mon, 02 Mar 2026 09:00:00 GMT"
+NOON = 1772442000
+"""The same as seconds."""
+USED_UP = "API rate limit exceeded for installation"
+
+
+@pytest.mark.parametrize(
+    ("fault", "waits"),
+    [
+        (once(403, USED_UP, x_ratelimit_remaining="0", x_ratelimit_reset=str(NOON + 30), date=DATE), 30),
+        (once(429, USED_UP, x_ratelimit_remaining="0", x_ratelimit_reset=str(NOON + 20), date=DATE), 20),
+        (once(403, USED_UP, x_ratelimit_remaining="0", x_ratelimit_reset=str(NOON - 5), date=DATE), 1),
+        (once(403, USED_UP, x_ratelimit_remaining="0", x_ratelimit_reset="soon", date=DATE), 60),
+        (once(403, "You have exceeded a secondary rate limit. Please wait"), 60),
+        (once(429, "Too many requests"), 1),
+        (once(403, USED_UP, x_ratelimit_remaining="0", retry_after="9"), 9),
+    ],
+    ids=["used up", "used up, 429", "a new window", "no time", "secondary", "no words", "its own wait first"],
+)
+def test_a_limit_is_waited_for(hub: FakeGitHub, fault: Callable[[], Reply], waits: float) -> None:
+    """Until the window ends by the server's clock, or for the minute that GitHub asks for."""
+    waited: list[float] = []
+    hub.faults.append(("pulls/7", fault))
+    assert pull_request(client(hub, waited), PlanOrigin(number=7)) == 7
+    assert waited == [waits]
+
+
+def test_a_limit_that_lasts_is_told_as_one(hub: FakeGitHub) -> None:
+    """No one waits for an hour; the hint speaks of no missing right."""
+    waited: list[float] = []
+    later = once(403, USED_UP, x_ratelimit_remaining="0", x_ratelimit_reset=str(NOON + 3000), date=DATE)
+    hub.faults.append(("pulls/7", later))
+    with pytest.raises(ContentopsError) as failed:
+        pull_request(client(hub, waited), PlanOrigin(number=7))
+    assert USED_UP in failed.value.message
+    assert failed.value.hint == "GitHub takes no more requests of this token for about 3,000 seconds: run it again then"
+    assert waited == []
+
+
+def test_a_missing_right_is_told_as_one(hub: FakeGitHub) -> None:
+    """403 without a word of a limit, whatever is left of it."""
+    hub.faults.append(("pulls/7", once(403, "Resource not accessible by integration", x_ratelimit_remaining="4999")))
+    with pytest.raises(ContentopsError) as failed:
+        pull_request(client(hub), PlanOrigin(number=7))
+    assert "lacks a right" in failed.value.hint
+
+
+# --- who we are --------------------------------------------------------------------------------------------
+
+
+def viewer(login: Any) -> Callable[[], Reply]:
+    """An answer of the other API."""
+    return lambda: (200, {"data": {"viewer": {"login": login}}}, {})
+
+
+def test_an_app_updates_its_own_comment(hub: FakeGitHub) -> None:
+    """Its token may not ask for a user, but for the viewer; another bot's comment with the mark is left alone."""
+    hub.comment(f"{MARK}\nother")
+    mine = hub.comment(f"{MARK}\nold", "acme-content[bot]")
+    hub.faults.append(("POST /graphql", viewer("acme-content[bot]")))
+    assert not post_comment(client(hub), 7, MARK, f"{MARK}\nnew").new
+    assert (mine["body"], hub.comments[0]["body"]) == (f"{MARK}\nnew", f"{MARK}\nother")
+
+
+@pytest.mark.parametrize("answer", [once(403), viewer(None), viewer(3), lambda: (200, [], {}), lambda: (200, b"<", {})])
+def test_a_bot_that_is_not_told_its_name(hub: FakeGitHub, answer: Callable[[], Reply]) -> None:
+    """A bot's comment with the very mark is ours; a person's never is."""
+    hub.comment(f"{MARK}\nfake", "stranger")
+    hub.comment(f"{MARK} \nold", "acme-content[bot]")
+    hub.faults.append(("POST /graphql", answer))
+    assert not post_comment(client(hub), 7, MARK, f"{MARK}\nnew").new
+    assert [one["body"] for one in hub.comments] == [f"{MARK}\nfake", f"{MARK}\nnew"]
+
+
+def test_a_limit_at_the_question_who_we_are(hub: FakeGitHub) -> None:
+    """It says nothing about us, and is waited for."""
+    waited: list[float] = []
+    hub.login = "someone"
+    hub.faults.append(("GET /user", once(403, "secondary rate limit")))
+    hub.comment(f"{MARK}\nold", "acme-content[bot]")
+    assert post_comment(client(hub, waited), 7, MARK, f"{MARK}\nnew").new
+    assert waited == [60]
+
+
+@pytest.mark.parametrize("below", ["", "/api/v3"], ids=["github.com", "a server of one's own"])
+def test_where_the_viewer_is_asked(hub: FakeGitHub, below: str) -> None:
+    """Beside the version of the other API."""
+    hub.faults.append(("POST", viewer("someone")))
+    github = client(hub, GITHUB_API_URL=hub.api + below)
+    assert github.ask("query { viewer { login } }") == {"viewer": {"login": "someone"}}
+    assert hub.asked[-1] == ("POST", f"{below.removesuffix('/v3')}/graphql")
 
 
 # --- the text ----------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ import pytest
 from msgspec import structs
 
 from contentops.errors import StateError
-from contentops.ledger import schema
 from contentops.ledger.account import account_of, accounts_of, limit_of, limiter_of, sign_in
 from contentops.ledger.limiter import SharedLimiter, reset
 from contentops.ledger.session import LedgerSession
@@ -19,18 +18,9 @@ from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 API = ApiSettings(base_url="https://api.example.com/v1", account="acme")
-
-
-@pytest.fixture
-def session(database: str) -> Iterator[LedgerSession]:
-    """A session with an empty ledger."""
-    with LedgerSession(database, patience=0) as session:
-        schema.prepare(session)
-        yield session
 
 
 def test_each_key_of_an_account_serves_it(session: LedgerSession) -> None:

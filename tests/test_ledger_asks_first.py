@@ -14,12 +14,17 @@ from contentops.ledger.maintenance import restored
 from contentops.ledger.roles import grant
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, Result
-from tests import postgres as clusters
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, results
+from tests.processes import Served, tree
+from tests.processes import blog as served_blog
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.ledgers import Checkout, Go
+    from tests.postgres import Cluster
 
 HERE = ("https://api.example.test:443", "v1")
 API = ApiSettings(base_url="https://api.example.test/v1")
@@ -142,14 +147,8 @@ def test_what_a_server_cannot_be_asked_about_waits_for_a_person(
     assert len(api.charges) == paid + len(IDS)
 
 
-def test_another_database_in_its_place_is_noticed(database: str) -> None:
+def test_another_database_in_its_place_is_noticed(session: LedgerSession) -> None:
     """All accounts count as restored, until a person says that nothing was lost."""
-    with LedgerSession(database) as session:
-        schema.prepare(session)
-        _another_takes_its_place(session)
-
-
-def _another_takes_its_place(session: LedgerSession) -> None:
     for key in ("one", "two"):
         sign_in(session, account_of(API, key))
     ids = [account_of(API, key).id for key in ("one", "two")]
@@ -162,19 +161,19 @@ def _another_takes_its_place(session: LedgerSession) -> None:
     assert [history_of(session, id_).restored for id_ in ids] == [False, False]
 
 
-def test_a_promoted_replica_is_another_database() -> None:
+def test_a_promoted_replica_is_another_database(cluster: Cluster) -> None:
     """Its timeline says so, to a role without any privilege; where it may not be read, nothing is noticed."""
-    with clusters.Cluster() as own, LedgerSession(own.url()) as session:
+    with LedgerSession(cluster.url()) as session:
         schema.prepare(session)
         account = account_of(API, "key")
         sign_in(session, account)
         assert not history_of(session, account.id).restored
         session.run("CREATE ROLE plain LOGIN")
         grant(session, "plain")
-        own.become_standby()
-        with psycopg.connect(own.url(), autocommit=True) as connection:
+        cluster.become_standby()
+        with psycopg.connect(cluster.url(), autocommit=True) as connection:
             connection.execute("SELECT pg_promote()")
-        plain = own.url().replace("postgres@", "plain@")
+        plain = cluster.url().replace("postgres@", "plain@")
         with LedgerSession(plain) as theirs:
             assert history_of(theirs, account.id).restored
         session.run("UPDATE contentops.account SET restored_at = NULL")
@@ -182,3 +181,58 @@ def test_a_promoted_replica_is_another_database() -> None:
         session.run("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
         with LedgerSession(plain) as theirs:
             assert not history_of(theirs, account.id).restored
+
+
+# --- a real copy of the database ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def backup(database: str, postgres: str) -> Iterator[Backup]:
+    """What copies the database, and puts the copy in its place."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        made = Backup(connection, database.rpartition("/")[2])
+        yield made
+        connection.execute(f'DROP DATABASE IF EXISTS "{made.copy}" WITH (FORCE)')
+
+
+class Backup:
+    """A copy of a database that no one is connected to."""
+
+    def __init__(self, connection: psycopg.Connection[tuple[object, ...]], name: str) -> None:
+        self._connection, self._name = connection, name
+        self.copy = f"{name}_copy"
+
+    def take(self) -> None:
+        """Keep what it holds now."""
+        self._free()
+        self._connection.execute(f'CREATE DATABASE "{self.copy}" TEMPLATE "{self._name}"')
+
+    def put_back(self) -> None:
+        """Forget all that came since."""
+        self._free()
+        self._connection.execute(f'DROP DATABASE "{self._name}"')
+        self._connection.execute(f'ALTER DATABASE "{self.copy}" RENAME TO "{self._name}"')
+
+    def _free(self) -> None:
+        self._connection.execute(
+            "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE datname = %s", (self._name,)
+        )
+
+
+def test_what_a_backup_lacks_is_found_and_not_paid_for_again(
+    checkout: Checkout, go: Go, served: Served, backup: Backup
+) -> None:
+    """After `ledger restored` another checkout takes the jobs that the copy knows nothing of, with its own and new ones."""
+    one = checkout("All about {}", "a")
+    go("apply", "--yes", cwd=one)
+    backup.take()
+    (one / "content/blog.yaml").write_text(served_blog(*"abcdefgh"))
+    go("apply", "--yes", cwd=one)
+    backup.put_back()
+
+    go("ledger", "restored", "--yes")
+    two = checkout("All about {}", *"abcdefgh", "new", at="two")
+    go("apply", "--yes", cwd=two)
+    assert served.charges("All about") == sorted(f"All about {item}" for item in (*"abcdefgh", "new"))
+    written = tree(two)
+    assert {name: written[name] for name in tree(one)} == tree(one)

@@ -19,21 +19,21 @@ from contentops.model import JobState
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, results
-from tests.postgres import Cluster
 from tests.processes import KEY, PROJECT, Served, applying
 from tests.processes import blog as served_blog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from contentops.model import Event
     from contentops.operations.opening import Runtime
+    from tests.ledgers import Checkout
+    from tests.postgres import Cluster
     from tests.running import Build, Run
 
+STAGE_SECONDS = 0.03
 READERS = (["plan", "--json"], ["status", "--json"], ["state", "list", "--json"], ["show", "a", "--json"])
-
-
 _FINDINGS = {"diagnostics", "warnings", "errors", "notes", "checksum"}
 
 
@@ -42,13 +42,6 @@ class Impatient(Scene):
 
     def runtime(self) -> Runtime:
         return structs.replace(super().runtime(), patience=0.3)
-
-
-@pytest.fixture
-def own() -> Iterator[Cluster]:
-    """A PostgreSQL that a test may kill."""
-    with Cluster() as cluster:
-        yield cluster
 
 
 @pytest.fixture
@@ -65,11 +58,11 @@ def _scene(root: Path, api: FakeApi, url: str, *ids: str, kind: type[Scene] = Im
     return scene
 
 
-def _start(own: Cluster) -> None:
+def _start(cluster: Cluster) -> None:
     """Start it, and wait until those that had work there count as gone."""
-    own.start()
+    cluster.start()
     until = time.monotonic() + 30
-    with psycopg.connect(own.url(), autocommit=True) as connection:
+    with psycopg.connect(cluster.url(), autocommit=True) as connection:
         while connection.execute("SELECT pg_postmaster_start_time() > now() - interval '5.1 s'").fetchone() == (True,):
             assert time.monotonic() < until
             time.sleep(0.1)
@@ -135,15 +128,15 @@ def test_an_apply_does_not_begin(tmp_path: Path, nowhere: str) -> None:
     assert (caught.value.code, int(caught.value.exit_code), api.requests) == ("ledger-away", 3, [])
 
 
-def test_it_goes_away_and_comes_back(tmp_path: Path, own: Cluster) -> None:
+def test_it_goes_away_and_comes_back(tmp_path: Path, cluster: Cluster) -> None:
     """Nothing leaves meanwhile, and everything is done once."""
     api = FakeApi(duration=9)
-    scene = _scene(tmp_path, api, own.url(), "a", "b", "c", "d", kind=Scene)
+    scene = _scene(tmp_path, api, cluster.url(), "a", "b", "c", "d", kind=Scene)
     scene.apply(select=("a",))
-    back = threading.Timer(0.5, own.start)
+    back = threading.Timer(0.5, cluster.start)
 
     def away() -> None:
-        own.kill()
+        cluster.kill()
         back.start()
 
     run = scene.apply(emit=_on("step-done", "submit", 1, away))
@@ -153,12 +146,12 @@ def test_it_goes_away_and_comes_back(tmp_path: Path, own: Cluster) -> None:
     assert scene.plan().empty
 
 
-def test_it_stays_away(tmp_path: Path, own: Cluster) -> None:
+def test_it_stays_away(tmp_path: Path, cluster: Cluster) -> None:
     """The run ends with 3 and a report; every job is known here, none is paid for twice, and the next run tells others."""
     api = FakeApi(duration=90)
-    scene = _scene(tmp_path, api, own.url(), "first", "a", "b", "c")
+    scene = _scene(tmp_path, api, cluster.url(), "first", "a", "b", "c")
     scene.apply(select=("first",))
-    run = scene.apply(emit=_on("step-done", "submit", 1, own.kill))
+    run = scene.apply(emit=_on("step-done", "submit", 1, cluster.kill))
     assert run is not None
     assert (run.stopped, int(exit_code_of(run))) == ("ledger", 3)
     assert set(results(run).values()) == {"pending"}
@@ -166,8 +159,8 @@ def test_it_stays_away(tmp_path: Path, own: Cluster) -> None:
     assert len(list((tmp_path / ".contentops/runs").glob("*.json"))) == 2
     jobs = {entry.job_id for entry in scene.state.entries.values() if entry.state is JobState.RUNNING}
     assert jobs == {each.job_id for each in api.charges[1:]} != set()
-    _start(own)
-    with psycopg.connect(own.url(), autocommit=True) as connection:
+    _start(cluster)
+    with psycopg.connect(cluster.url(), autocommit=True) as connection:
         running = "SELECT count(*) FROM contentops.entry WHERE state = 'running'"
         assert connection.execute(running).fetchone() == (0,)
         stop = Stop()
@@ -177,19 +170,19 @@ def test_it_stays_away(tmp_path: Path, own: Cluster) -> None:
     again = scene.apply()
     assert set(results(again).values()) == {"done"}, again
     assert len(api.charges) == 4
-    other = _scene(tmp_path / "other", api, own.url(), "first", "a", "b", "c")
+    other = _scene(tmp_path / "other", api, cluster.url(), "first", "a", "b", "c")
     assert set(results(other.apply()).values()) == {"done"}
     assert len(api.charges) == 4
 
 
-def test_work_that_another_one_took(tmp_path: Path, own: Cluster) -> None:
+def test_work_that_another_one_took(tmp_path: Path, cluster: Cluster) -> None:
     """The same end: what came in is here, and the other one goes on."""
     api = FakeApi(duration=90)
-    scene = _scene(tmp_path, api, own.url(), "first", "a", "b")
+    scene = _scene(tmp_path, api, cluster.url(), "first", "a", "b")
     scene.apply(select=("first",))
 
     def take() -> None:
-        with psycopg.connect(own.url(), autocommit=True) as connection:
+        with psycopg.connect(cluster.url(), autocommit=True) as connection:
             connection.execute("UPDATE contentops.entry SET runner = 0 WHERE state = 'submitting'")
 
     run = scene.apply(emit=_on("step-done", "submit", 1, take))
@@ -198,7 +191,7 @@ def test_work_that_another_one_took(tmp_path: Path, own: Cluster) -> None:
     assert {entry.state for entry in scene.state.entries.values()} == {JobState.RUNNING}
 
 
-def test_an_interrupt_ends_the_waiting(project: Build, tmp_path: Path, own: Cluster) -> None:
+def test_an_interrupt_ends_the_waiting(project: Build, tmp_path: Path, cluster: Cluster) -> None:
     """A real process: 130 at once, no traceback, its jobs in the lock and its report on disk."""
     with Served(tmp_path / "store.db", stage_seconds=30) as server:
         root = project(
@@ -208,10 +201,10 @@ def test_an_interrupt_ends_the_waiting(project: Build, tmp_path: Path, own: Clus
             },
             at="site",
         )
-        env: dict[str, Any] = {"CONTENTOPS_LEDGER": own.url(), "WRITERZROOM_API_KEY": KEY}
+        env: dict[str, Any] = {"CONTENTOPS_LEDGER": cluster.url(), "WRITERZROOM_API_KEY": KEY}
         with applying(root, env=env) as run:
             run.until("step-done", "submit")
-            own.kill()
+            cluster.kill()
             run.until("note")
             assert "the ledger is away" in run.seen[-1]["data"]["message"]
             run.signal(signal.SIGINT)
@@ -220,3 +213,25 @@ def test_an_interrupt_ends_the_waiting(project: Build, tmp_path: Path, own: Clus
         (report,) = (root / ".contentops/runs").glob("*.json")
         assert json.loads(report.read_text())["run"]["stopped"] == "interrupted"
         assert '"state":"running"' in (root / "contentops.lock").read_text().replace('": "', '":"')
+
+
+def test_postgres_dies_and_comes_back(checkout: Checkout, invoke: Run, served: Served, cluster: Cluster) -> None:
+    """In the middle of an apply, twice: nothing that pays leaves meanwhile, and the apply goes on as if nothing were."""
+    topic, items = "All about {} (comes back)", ("one", "two", "three", "four", "five", "six")
+    root, expected = checkout(topic, *items), sorted(topic.format(item) for item in items)
+    env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": cluster.url()}
+    with applying(root, env=env) as apply:
+        for moment in (4, 6):
+            assert apply.next(moment)
+            cluster.kill()
+            # What had left before arrives.
+            assert apply.runs_for(0.3)
+            jobs = served.jobs("(comes back)")
+            assert apply.runs_for(0.5)
+            assert served.jobs("(comes back)") == jobs
+            cluster.start()
+        ended = apply.end()
+    assert ended.code == 0, ended.stdout + ended.stderr
+    assert served.charges("(comes back)") == expected
+    assert served.contents("(comes back)") == expected
+    assert invoke("plan", "--detailed-exitcode", cwd=root, env=env).code == 0

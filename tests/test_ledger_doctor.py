@@ -33,14 +33,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def session(database: str) -> Iterator[LedgerSession]:
-    """A session of a superuser, with a ledger that has its tables."""
-    with LedgerSession(database, patience=0) as opened:
-        schema.prepare(opened)
-        yield opened
-
-
-@pytest.fixture
 def plain(session: LedgerSession, database: str) -> Iterator[str]:
     """The ledger's address for a role that may log in, and was granted what runs need."""
     name = f"plain_{session.run('SELECT pg_backend_pid()')[0][0]}"

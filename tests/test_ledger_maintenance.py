@@ -47,14 +47,6 @@ def test_a_limiter_that_holds_everyone_back_can_be_reset(invoke: Run, database: 
         assert (done.code, limiter.take(1, 0.0)) == (0, 1), done.stderr
 
 
-@pytest.fixture
-def session(database: str) -> Iterator[LedgerSession]:
-    """A session with a ledger that has its tables and nothing else."""
-    with LedgerSession(database, patience=0) as opened:
-        schema.prepare(opened)
-        yield opened
-
-
 def _env(database: str) -> dict[str, str]:
     return {"CONTENTOPS_LEDGER": database}
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -19,17 +18,7 @@ from contentops.ledger.session import LedgerAway, LedgerSession, Timeouts, WorkT
 from tests.fakes.wire import Wire
 from tests.postgres import Cluster, until
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 KIND = 7
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    """A PostgreSQL of the test's own, to be killed."""
-    with Cluster() as own:
-        yield own
 
 
 def _end_all(url: str, *, but: LedgerSession | None = None) -> None:

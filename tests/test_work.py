@@ -15,7 +15,7 @@ from msgspec import structs, to_builtins
 
 from contentops.errors import ExitCode, Refused, StateError, UsageError
 from contentops.execution.primitives import Stop
-from contentops.ledger.account import account_of, sign_in
+from contentops.ledger.account import account_of, proven_fact, read_fact, sign_in, write_fact
 from contentops.ledger.entries import EntryOwner, EntryWriter
 from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.live_runners import ALIVE, RUNNER
@@ -154,20 +154,21 @@ def _deposited(project: str, item: str, place: int, credits_: int) -> Deposited:
     )
 
 
-@pytest.fixture
-def room(database: str) -> Iterator[Room]:
-    """A ledger with an account, and a server whose jobs take a minute."""
-    made = Room(database, FakeApi(duration=60))
-    yield made
-    made.session.close()
+def _room(**habits: Any) -> Any:
+    """A fixture: a ledger with an account, and a server with these habits."""
+
+    @pytest.fixture
+    def room(database: str) -> Iterator[Room]:
+        made = Room(database, FakeApi(**habits))
+        yield made
+        made.session.close()
+
+    return room
 
 
-@pytest.fixture
-def unnamed(database: str) -> Iterator[Room]:
-    """The same with a server that makes its own ids and stores no text under ours."""
-    made = Room(database, FakeApi(duration=60, request_ids="ignore", names_request=False))
-    yield made
-    made.session.close()
+room, quick = _room(duration=60), _room(duration=5)
+unnamed = _room(duration=60, request_ids="ignore", names_request=False)
+"""A server that makes its own ids and stores no text under ours."""
 
 
 def test_what_was_paid_for_is_not_queued_again(room: Room) -> None:
@@ -648,3 +649,38 @@ def test_one_submit_at_most_is_lost_at_first_contact(unnamed: Room) -> None:
         assert "state resolve" in done.hint
     assert unnamed.states() == {"a": "unknown", "b": "queued", "c": "queued"}
     assert len([seen for seen in unnamed.api.requests if seen.name == "submit"]) == 1
+
+
+def test_what_is_seen_of_a_server_is_told_at_once(quick: Room) -> None:
+    """A worker that is killed before its first exchange leaves no one to wait for the longest that a server may take."""
+    quick.deposit("a", "b")
+    told: list[object] = []
+
+    def heard(event: Event) -> None:
+        if event.kind == "item-done":
+            told.append(read_fact(quick.session, quick.account.id, f"facts {API.server}").get("shows_after"))
+
+    quick.heard = heard
+    quick.work(concurrency=1)
+    assert quick.timeline.now < 15
+    assert [isinstance(shown, float) for shown in told] == [True, True]
+
+
+def test_what_the_first_job_has_shown_is_heard_before_others_go_out(quick: Room) -> None:
+    """A submit that never arrived is sent again after seconds, by a worker that has seen no job of its own."""
+    quick.deposit("a")
+    mark = hashlib.sha256(quick.account.id.encode()).digest()[:4]
+    assert quick.session.lock(FIRST, int.from_bytes(mark, "big", signed=True)), "another one tries the first job"
+    quick.api.fault(on("submit", 1), "drop")
+
+    async def other() -> None:
+        await asyncio.sleep(2)
+        facts = {"honours_ids": True, "shows_after": 1.0}
+        write_fact(quick.session, quick.account.id, f"facts {API.server}", facts)
+        write_fact(quick.session, quick.account.id, proven_fact(API.server, "v1"), {})
+
+    quick.beside = other
+    quick.work()
+    first, second = (seen.time for seen in quick.api.requests if seen.name == "submit")
+    assert second - first < 30
+    assert quick.texts() == ["a"]

@@ -14,24 +14,22 @@ import pytest
 import yaml
 
 from contentops.cli.commands.init import WORKFLOWS, workflows
-from tests.clones import manifest, world  # noqa: F401 - a fixture
-from tests.fakes.github import TOKEN, FakeGitHub
+from tests.clones import manifest, posix
+from tests.fakes.github import TOKEN
+from tests.hubs import SHA
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 from tests.workflows import ROOT, Runner, read, steps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.clones import Machine, World
+    from tests.fakes.github import FakeGitHub
 
 SHIPPED = sorted((ROOT / "examples/ci").glob("*.yml"))
 USED = sorted((ROOT / ".github/workflows").glob("*.yml"))
 ACTION = ROOT / "action.yml"
 DEPENDABOT = ROOT / ".github/dependabot.yml"
 APPLY = ROOT / "examples/ci/apply.yml"
-SHA = "1234567890abcdef1234567890abcdef12345678"
 MERGED = "fedcba0987654321fedcba0987654321fedcba09"
-posix = pytest.mark.skipif(sys.platform == "win32", reason="the remote's hooks and the shim are POSIX scripts")
 
 
 def _name(path: Path) -> str:
@@ -163,14 +161,6 @@ def test_all_checks_are_green_only_if_each_is(results: str, code: int) -> None:
 # --- what they do ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def hub() -> Iterator[FakeGitHub]:
-    """A GitHub with the pull request of the event."""
-    with FakeGitHub() as fake:
-        fake.pull(7, SHA)
-        yield fake
-
-
 def applying(
     hub: FakeGitHub,
     folder: Path,
@@ -194,11 +184,7 @@ def applying(
 
 
 @posix
-def test_from_pull_request_to_results(
-    world: World,  # noqa: F811 - the fixture
-    hub: FakeGitHub,
-    tmp_path: Path,
-) -> None:
+def test_from_pull_request_to_results(world: World, hub: FakeGitHub, tmp_path: Path) -> None:
     """Plan without rights, comment from the artifact, apply and commit on the branch: as shipped, step by step."""
     clone = world.clone("runner")
     plan = Runner(tmp_path / "plan", clone.root, {}, {}).job(ROOT / "examples/ci/plan.yml")
@@ -252,11 +238,7 @@ def test_from_pull_request_to_results(
 @posix
 @pytest.mark.parametrize("missing", ["pull request", "artifact", ""])
 def test_what_was_not_reviewed_is_not_applied(
-    world: World,  # noqa: F811 - the fixture
-    hub: FakeGitHub,
-    invoke: Run,
-    tmp_path: Path,
-    missing: str,
+    world: World, hub: FakeGitHub, invoke: Run, tmp_path: Path, missing: str
 ) -> None:
     """Pushed past the review, a plan that is not kept, or one that was made before another merge brought more."""
     clone = world.clone("runner")
@@ -281,12 +263,7 @@ def test_what_was_not_reviewed_is_not_applied(
 @posix
 @pytest.mark.parametrize(("credits_", "code", "error"), [("11", 4, "approved-credits"), ("12", 1, "no-key")])
 def test_whoever_starts_an_apply_by_hand_says_what_it_may_cost(
-    world: World,  # noqa: F811 - the fixture
-    hub: FakeGitHub,
-    tmp_path: Path,
-    credits_: str,
-    code: int,
-    error: str,
+    world: World, hub: FakeGitHub, tmp_path: Path, credits_: str, code: int, error: str
 ) -> None:
     """No plan is looked for; that number is the ceiling."""
     clone = world.clone("runner")
@@ -297,11 +274,7 @@ def test_whoever_starts_an_apply_by_hand_says_what_it_may_cost(
 
 
 @posix
-def test_a_failed_apply_commits_all_the_same(
-    world: World,  # noqa: F811 - the fixture
-    hub: FakeGitHub,
-    tmp_path: Path,
-) -> None:
+def test_a_failed_apply_commits_all_the_same(world: World, hub: FakeGitHub, tmp_path: Path) -> None:
     """What was paid for before the failure comes back; the job fails."""
     clone = world.clone("runner")
     clone.apply("--select", "one")
@@ -326,11 +299,7 @@ def test_results_are_kept_before_anything_can_cut_the_commit_off() -> None:
 
 
 @posix
-def test_results_are_kept_where_an_apply_may_have_made_some(
-    world: World,  # noqa: F811 - the fixture
-    hub: FakeGitHub,
-    tmp_path: Path,
-) -> None:
+def test_results_are_kept_where_an_apply_may_have_made_some(world: World, hub: FakeGitHub, tmp_path: Path) -> None:
     """Not where an earlier run's results wait, and not where there was nothing to do."""
     clone = world.clone("runner")
     world.hook("pre-receive", "exit 1")
@@ -342,7 +311,7 @@ def test_results_are_kept_where_an_apply_may_have_made_some(
 
 
 @posix
-def test_what_is_kept_can_be_pushed_later(world: World, tmp_path: Path) -> None:  # noqa: F811 - the fixture
+def test_what_is_kept_can_be_pushed_later(world: World, tmp_path: Path) -> None:
     """The clone out of the artifact brings its results, and nothing it did not make, on top of what others pushed."""
     runner, other = world.clone("runner"), world.clone("other")
     runner.apply("--select", "one")
@@ -372,11 +341,7 @@ def test_what_is_kept_can_be_pushed_later(world: World, tmp_path: Path) -> None:
         {"command": "reviewed", "directory": "$(touch pwned)"},
     ],
 )
-def test_inputs_of_the_action_are_words(
-    world: World,  # noqa: F811 - the fixture
-    tmp_path: Path,
-    inputs: dict[str, str],
-) -> None:
+def test_inputs_of_the_action_are_words(world: World, tmp_path: Path, inputs: dict[str, str]) -> None:
     """Whatever they hold: no command, no other option, no output of their own."""
     clone = world.clone("runner")
     ended = Runner(tmp_path / "run", clone.root, {}, {}).action(inputs)
@@ -385,7 +350,7 @@ def test_inputs_of_the_action_are_words(
 
 
 @posix
-def test_variables_and_selection_have_a_line_each(world: World, tmp_path: Path) -> None:  # noqa: F811 - the fixture
+def test_variables_and_selection_have_a_line_each(world: World, tmp_path: Path) -> None:
     """Empty lines and line ends of Windows are no values."""
     clone = world.clone("runner")
     inputs = {"command": "plan", "select": "one\r\n\ntwo\nthree", "variables": "a=b c\n", "max-credits": "0"}
@@ -434,11 +399,7 @@ def test_a_look_for_drift_may_write_issues_alone() -> None:
 
 
 @posix
-def test_drift_is_told_in_one_issue_until_there_is_none(
-    world: World,  # noqa: F811 - the fixture
-    hub: FakeGitHub,
-    tmp_path: Path,
-) -> None:
+def test_drift_is_told_in_one_issue_until_there_is_none(world: World, hub: FakeGitHub, tmp_path: Path) -> None:
     """Edited by hand and committed: an issue; put back: closed. Nothing is changed, and a plan that fails says nothing."""
     clone = world.clone("runner")
     clone.apply()
