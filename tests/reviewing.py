@@ -12,7 +12,7 @@ from contentops.operations.apply import ApplyOptions, Approval
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan_inputs import Choice
 from contentops.planning.review import compare_file
-from tests.plans import plan_document, sealed
+from tests.plans import plan_document, plan_inputs, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,16 +23,7 @@ if TYPE_CHECKING:
 
 def review(scene: Scene, **choice: Any) -> dict[str, Any]:
     """The plan as it comes back from a file."""
-    inputs = {
-        "variables": [],
-        "select": list(choice.get("select", ())),
-        "exclude": list(choice.get("exclude", ())),
-        "replace": list(choice.get("replace", ())),
-        "on_edit": choice.get("on_edit"),
-        "prune": choice.get("prune", False),
-        "resubmit_unknown": choice.get("resubmit_unknown", False),
-    }
-    found: dict[str, Any] = sealed(plan_document(scene.plan(**choice), inputs=inputs))
+    found: dict[str, Any] = sealed(plan_document(scene.plan(**choice), inputs=plan_inputs(**choice)))
     return found
 
 

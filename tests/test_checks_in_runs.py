@@ -29,7 +29,7 @@ from tests.fakes.api import FakeApi, on
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, quick_folder, results
 from tests.plans import plan_document
-from tests.test_planfile import apply_reviewed, as_reviewed
+from tests.reviewing import apply_file, review
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -442,9 +442,9 @@ def test_a_lost_answer_to_a_retry_is_looked_for(root: Path) -> None:
 def test_a_plan_file_covers_its_retries_and_no_more(root: Path) -> None:
     """Retries that were not reviewed are refused; a run of the file that is blocked may be run again."""
     scene = _scene(root, NO_DRAFTS, "one", good=3)
-    narrow = as_reviewed(scene)
+    narrow = review(scene)
     _loosen(scene, RETRIES)
-    wide = as_reviewed(scene)
+    wide = review(scene)
 
     def compared(document: Any) -> Any:
         with open_workspace(scene.project) as workspace:
@@ -463,7 +463,7 @@ def test_a_plan_file_covers_its_retries_and_no_more(root: Path) -> None:
     _loosen(scene, RETRIES, RETRIES.replace("2", "4"))
     _from_take(scene, 99)
     for _ in range(2):
-        assert results(apply_reviewed(scene, wide)) == {"one": "blocked"}
+        assert results(apply_file(scene, wide)) == {"one": "blocked"}
         assert scene.api.credits == 12
     check_ceiling(scene.plan(), scene.project.guards, wide)
 

@@ -19,7 +19,7 @@ from contentops.reporting.plan_markdown import marker, plan_markdown
 from contentops.sanitize import json_text
 from tests.fakes.github import TOKEN, FakeGitHub, Reply
 from tests.hubs import SHA, client, once
-from tests.plans import make_change, make_plan, plan_document, sealed
+from tests.plans import make_change, make_plan, plan_document, plan_inputs, sealed
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
@@ -34,17 +34,7 @@ GOLDEN = Path(__file__).parent / "golden" / "comment_1000_items.md"
 def plan_file(folder: Path, plan: Plan, **made_with: Any) -> Path:
     """A plan file as `plan --out` writes it."""
     path = folder / "plan.json"
-    inputs: dict[str, Any] = {
-        "variables": [],
-        "select": [],
-        "exclude": [],
-        "replace": [],
-        "on_edit": None,
-        "prune": False,
-        "resubmit_unknown": False,
-        **made_with,
-    }
-    path.write_text(json_text(sealed(plan_document(plan, inputs=inputs))), encoding="utf-8")
+    path.write_text(json_text(sealed(plan_document(plan, inputs=plan_inputs(**made_with)))), encoding="utf-8")
     return path
 
 

@@ -19,7 +19,7 @@ from contentops.state.seen import seen_there
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog, know_server, results
 from tests.repositories import in_git
-from tests.test_planfile import apply_reviewed, as_reviewed
+from tests.reviewing import apply_file, review
 from tests.test_refresh import LOCAL
 
 if TYPE_CHECKING:
@@ -141,8 +141,8 @@ def test_a_run_lists_once_however_often_it_looks(tmp_path: Path) -> None:
     _edit(scene, "one")
     scene.plan(refresh=True)
     scene.write("content/blog.yaml", blog("one") + blog("two", year=2027).removeprefix("items:\n"))
-    plan, before = as_reviewed(scene), _asked(scene)
-    assert results(apply_reviewed(scene, plan)) == {"one": "done", "two": "done"}
+    plan, before = review(scene), _asked(scene)
+    assert results(apply_file(scene, plan)) == {"one": "done", "two": "done"}
     assert _since(scene, before)[::2] == (1, 1)
 
 
@@ -168,9 +168,9 @@ def test_a_plan_file_leaves_out_what_was_edited_there_since(tmp_path: Path) -> N
     """Reviewed without a look: the item is blocked by name, what else was reviewed is done, and the words stay."""
     scene = _scene(tmp_path)
     _next_year(scene)
-    plan = as_reviewed(scene)
+    plan = review(scene)
     content = _edit(scene, "one")
-    run = apply_reviewed(scene, plan)
+    run = apply_file(scene, plan)
     assert results(run) == {"one": "blocked", "two": "done"}
     assert content in _outcome(run).error
     assert scene.api.charged("All about one in 2027") == 0
@@ -182,11 +182,11 @@ def test_a_plan_file_of_what_was_remembered_is_applied(tmp_path: Path) -> None:
     scene = _scene(tmp_path)
     _edit(scene, "one")
     scene.plan(refresh=True)
-    plan = as_reviewed(scene)
+    plan = review(scene)
     assert plan["changes"][0]["action"] == "pull"
     shutil.rmtree(tmp_path / ".contentops")
     know_server(tmp_path, "https://api.example.test/v1")
-    assert results(apply_reviewed(scene, plan)) == {"one": "done"}
+    assert results(apply_file(scene, plan)) == {"one": "done"}
     assert "Their words." in scene.read("out/one.md")
 
 

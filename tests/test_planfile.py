@@ -1,4 +1,4 @@
-"""Plan files: exactly what was reviewed, or a refusal that says why, without a request."""
+"""Plan files: what holds is applied as reviewed, all else is stale by name, and nothing is sent for it."""
 
 from __future__ import annotations
 
@@ -7,178 +7,416 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentops.errors import Refused
+from contentops.errors import InputError, Refused
+from contentops.model import OnEdit
 from contentops.model.plan_file import check_seal
-from contentops.operations import apply as apply_operation
-from contentops.operations import plan as plan_operation
-from contentops.operations.apply import ApplyOptions
-from contentops.planning.plan_inputs import Choice
-from tests.fakes.api import FakeApi, Killed
+from contentops.operations.apply import Approval
+from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.death import Death
-from tests.fakes.scene import Scene, blog
-from tests.plans import plan_document, sealed
+from tests.fakes.scene import Scene, results
+from tests.plans import sealed
+from tests.reviewing import apply_file, apply_within, check_file, review, what_is_left
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from contentops.model import Run
+    Meanwhile = Callable[[Scene], object]
+
+WORDS = "MY OWN WORDS"
 
 
-def as_reviewed(scene: Scene, **choice: Any) -> dict[str, Any]:
-    """The plan as it comes back from a file."""
-    found: dict[str, Any] = sealed(plan_document(scene.plan(**choice)))
-    return found
+def item(id_: str, topic: str, *more: str) -> str:
+    """An entry of a manifest."""
+    lines = "".join(f"    {line}\n" for line in more)
+    return f"  - id: {id_}\n    inputs: {{topic: '{topic}', target_audience: readers}}\n{lines}"
 
 
-def apply_reviewed(scene: Scene, reviewed: Mapping[str, Any], **choice: Any) -> Run | None:
-    """Applies a plan document as read from a file."""
-    check_seal(reviewed, "plan.json")
-    _, run = apply_operation.apply(
-        scene.project,
-        Choice(**choice),
-        ApplyOptions(reviewed=reviewed),
-        confirm=lambda _: True,
-        emit=scene.events.append,
-        runtime=scene.runtime(),
-    )
-    return run
+A, B, C = item("a", "A"), item("b", "B"), item("c", "C")
+A2, B2 = item("a", "A2"), item("b", "B2")
+
+
+def declare(*items: str) -> Meanwhile:
+    """What writes the manifest."""
+    return lambda scene: scene.write("content/b.yaml", f"items:\n{''.join(items) or '  []'}")
+
+
+def both(*steps: Meanwhile) -> Meanwhile:
+    """One after the other."""
+    return lambda scene: [step(scene) for step in steps]
+
+
+def edit(scene: Scene) -> None:
+    """A person writes into a file."""
+    scene.edit("out/a.md", "Closing", WORDS)
+
+
+def apply(scene: Scene) -> None:
+    """Another apply, of all there is to do."""
+    scene.apply()
+
+
+def apply_a(scene: Scene) -> None:
+    """Another apply, of one item."""
+    scene.apply(select=("a",))
+
+
+def fetch_back(scene: Scene) -> None:
+    """Git brings back what was there before another apply; its text is still in the cache."""
+    before = {path: scene.read(path) for path in ("contentops.lock", "out/a.md")}
+    apply_a(scene)
+    for path, text in before.items():
+        scene.write(path, text)
+
+
+def begin_a(scene: Scene) -> None:
+    """Another apply has submitted, and its job takes long."""
+    scene.api.habits.duration = 36_000
+    apply_a(scene)
+    scene.timeline.now += 36_000
+    scene.api.habits.duration = 30
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
-    """Two items, nothing made yet."""
+    """Two items as they were made."""
     scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("a", "b"))
+    declare(A, B)(scene)
+    scene.apply()
     return scene
 
 
-def _refusal(scene: Scene, reviewed: Mapping[str, Any], **choice: Any) -> Refused:
+def refusal(scene: Scene, reviewed: Mapping[str, Any]) -> str:
+    """Why a plan file is refused, before a single request; `plan --check` refuses what is stale, too."""
     before = len(scene.api.requests)
     with pytest.raises(Refused) as caught:
-        apply_reviewed(scene, reviewed, **choice)
-    assert len(scene.api.requests) == before
-    return caught.value
+        apply_file(scene, reviewed)
+    assert (len(scene.api.requests), caught.value.exit_code) == (before, 4)
+    if caught.value.code != "already-applied":
+        with pytest.raises(Refused):
+            check_file(scene, reviewed)
+    return f"{caught.value.code}: {caught.value.message}"
 
 
-def test_a_plan_file_is_applied_as_reviewed(scene: Scene) -> None:
-    """What was reviewed happens, and its id stands in the records."""
-    reviewed = as_reviewed(scene)
-    run = apply_reviewed(scene, reviewed)
+# --- what holds ----------------------------------------------------------------------------------------------
+
+HOLDS: dict[str, tuple[Meanwhile, dict[str, str]]] = {
+    "nothing else was done": (declare(A2, B2), {"a": "regenerate", "b": "regenerate"}),
+    "another merge adds an item": (declare(A2, B2, C), {"a": "regenerate", "b": "regenerate"}),
+    "an item lost its tag": (declare(item("a", "A2"), B2), {"a": "regenerate", "b": "regenerate"}),
+    "another apply did one item": (apply_a, {"b": "regenerate"}),
+    "git took that back, and the text is in the cache": (fetch_back, {"a": "finish", "b": "regenerate"}),
+    "another apply waits for a text": (begin_a, {"a": "finish", "b": "regenerate"}),
+}
+
+
+@pytest.mark.parametrize("case", HOLDS)
+def test_what_holds(scene: Scene, case: str) -> None:
+    """Also where less is left to do or to pay; the rest is applied, and the second time there is nothing left."""
+    meanwhile, left = HOLDS[case]
+    declare(item("a", "A2", "tags: [hot]"), item("b", "B2", "tags: [hot]"))(scene)
+    reviewed = review(scene, select=("tag:hot",))
+    meanwhile(scene)
+    before = scene.api.credits
+    plan = what_is_left(scene, reviewed)
+    assert {change.id: change.action for change in plan.changes} == left
+    notes = [note.message for note in plan.notes if note.kind == "left-alone"]
+    assert notes == ["left alone, as the plan file does not name them: 1 of today's changes"] * (case == list(HOLDS)[1])
+    run = apply_file(scene, reviewed)
     assert run is not None
-    assert [outcome.result for outcome in run.outcomes] == ["done", "done"]
-    assert run.plan_id == reviewed["id"]
+    assert (results(run), run.plan_id) == (dict.fromkeys(left, "done"), reviewed["id"])
+    assert scene.api.credits == before + 4 * list(left.values()).count("regenerate")
+    assert refusal(scene, reviewed).startswith("already-applied")
+
+
+def test_what_another_apply_did_is_done(scene: Scene) -> None:
+    """All of it, front matter and title included."""
+    declare(item("a", "A2", "metadata: {k: v, title: '  Another '}"), B2)(scene)
+    reviewed = review(scene)
+    scene.apply()
+    assert check_file(scene, reviewed).empty
+    assert refusal(scene, reviewed).startswith("already-applied")
+
+
+def test_a_moved_item_that_was_not_generated_is_not_done(scene: Scene) -> None:
+    """The move has written the plan's id into the record; the submit is still to come."""
+    declare(item("a", "A2", "output: out/x/a.md"), B2)(scene)
+    reviewed = review(scene)
+    scene.api.fault(on("submit", 3), 402)
+    assert "pending" in results(apply_file(scene, reviewed)).values()
+    assert set(results(apply_file(scene, reviewed)).values()) == {"done"}
+    assert refusal(scene, reviewed).startswith("already-applied")
+    assert scene.api.credits == 16
     assert scene.plan().empty
 
 
-def test_a_plan_made_on_empty_state_is_applied_once(scene: Scene) -> None:
-    """The second apply of a first plan is refused by name."""
-    reviewed = as_reviewed(scene)
-    apply_reviewed(scene, reviewed)
-    refusal = _refusal(scene, reviewed)
-    assert (refusal.code, refusal.exit_code) == ("already-applied", 4)
+def test_what_was_blocked_stays_blocked_or_is_done(scene: Scene) -> None:
+    """Nothing was to be done, so nothing is missed; but nothing more is done either."""
+    edit(scene)
+    declare(A2, B2)(scene)
+    reviewed = review(scene)
+    assert {change["id"]: change["blocked"] for change in reviewed["changes"]} == {"a": "edited", "b": ""}
+    scene.edit("out/a.md", WORDS, "Other words")
+    assert results(apply_file(scene, reviewed)) == {"a": "blocked", "b": "done"}
+    declare(item("a", "A2", "on_edit: overwrite"), B2)(scene)
+    assert "`a`: it would save, submit, write, which the plan does not say" in refusal(scene, reviewed)
+
+
+def test_a_job_that_fails_holds_up_no_one_else(scene: Scene) -> None:
+    """An item whose requests this very plan saw fail is told as held back, run for run."""
+    scene.api.habits.fails = lambda inputs: "boom" if inputs.get("topic") == "A2" else ""
+    declare(A2, B2, C)(scene)
+    reviewed = review(scene)
+    for number in (5, 7):
+        scene.api.fault(on("submit", number), 402)
+    ends = [results(apply_file(scene, reviewed)) for _ in range(4)]
+    assert ends == [
+        {"a": "failed", "b": "done", "c": "pending"},
+        {"a": "failed", "c": "pending"},
+        {"a": "blocked", "c": "done"},
+        {"a": "blocked"},
+    ]
+
+
+# --- what is stale -------------------------------------------------------------------------------------------
+
+
+def edit_after_the_apply(scene: Scene) -> None:
+    """What the plan was done with is another text now."""
+    apply_a(scene)
+    edit(scene)
+
+
+def meta(*stated: str) -> Meanwhile:
+    """The front matter of an item that is updated, and of one that is new."""
+    return declare(item("a", "A", *stated), B2, item("c", "C", *stated))
+
+
+def title_there(scene: Scene) -> None:
+    """The front matter was written by hand already, with another title."""
+    scene.edit("out/a.md", "title: ", "draft: reviewed\ntitle: Mine, not ")
+
+
+REVIEWED: dict[str, tuple[Meanwhile, dict[str, Any]]] = {
+    "regenerate": (declare(A2, B2), {}),
+    "overwrite": (both(edit, declare(A2, B2)), {"on_edit": OnEdit.OVERWRITE}),
+    "save": (both(edit, declare(A, B2)), {}),
+    "update": (meta("metadata: {draft: reviewed}"), {}),
+    "title": (meta("metadata: {title: Reviewed}"), {}),
+    "prune": (declare(B2), {"prune": True}),
+    "replace": (declare(A, B), {"replace": ("a",)}),
+    "move": (declare(item("a", "A", "output: out/b2.md"), B), {}),
+}
+ANOTHER = "its front matter is another one now: "
+STALE: list[tuple[str, Meanwhile, str]] = [
+    ("regenerate", declare(B2), "`a`: no manifest declares it any more"),
+    ("regenerate", declare(item("a", "A2", "protected: true"), B2), "`a`: it is protected now"),
+    ("regenerate", declare(item("a", "A2", "protected: true", "output: out/x.md"), B2), "`a`: it is protected now"),
+    ("regenerate", declare(item("a", "A2", "output: out/x.md"), B2), "`a`: it would move, which the plan does not say"),
+    ("regenerate", declare(item("a", "A3"), B2), "`a`: its request is another one now"),
+    ("regenerate", declare(A, B2), "`a`: its request is another one now"),
+    ("regenerate", declare(item("a", "A2", "save: false"), B2), "`a`: it would no longer save"),
+    ("regenerate", both(declare(item("a", "A3"), B2), apply, declare(A2, B2)), "`a`: its record has changed since"),
+    ("regenerate", edit, "`a`: `out/a.md` has changed since"),
+    ("regenerate", edit_after_the_apply, "`a`: its record has changed since"),
+    ("overwrite", lambda scene: scene.edit("out/a.md", WORDS, "more"), "`a`: `out/a.md` has changed since"),
+    ("save", lambda scene: scene.edit("out/a.md", WORDS, "more"), "`a`: `out/a.md` has changed since"),
+    ("update", edit, "`a`: `out/a.md` has changed since"),
+    ("update", meta("metadata: {draft: other}"), f"`a`: {ANOTHER}`draft`; `c`: {ANOTHER}`draft`"),
+    ("update", meta("metadata: {draft: reviewed, layout: wide}"), f"`a`: {ANOTHER}`layout`; `c`: {ANOTHER}`layout`"),
+    ("update", meta("metadata: {draft: reviewed, title: X}"), f"`a`: {ANOTHER}`title`; `c`: {ANOTHER}`title`"),
+    ("update", meta(), f"`a`: {ANOTHER}`draft`; `c`: {ANOTHER}`draft`"),
+    ("update", both(meta("metadata: {draft: other}"), apply_a), f"`a`: {ANOTHER}`draft`"),
+    ("update", title_there, "`a`: it would save, which the plan does not say"),
+    ("title", meta(), f"`a`: {ANOTHER}`title`; `c`: {ANOTHER}`title`"),
+    ("prune", declare(A, B2), "`a`: a manifest declares it again"),
+    ("prune", declare(A2, B2), "`a`: a manifest declares it again"),
+    ("prune", edit, "`a`: `out/a.md` has changed since"),
+    ("replace", declare(B), "`a`: no manifest declares it any more"),
+    ("replace", declare(item("a", "A", "protected: true"), B), "`a`: it is protected now"),
+    ("move", lambda scene: scene.write("out/b2.md", "Mine.\n"), "`a`: it is blocked now: `out/b2.md` exists"),
+]
+
+
+@pytest.mark.parametrize(("kind", "meanwhile", "why"), STALE)
+def test_what_is_stale(scene: Scene, kind: str, meanwhile: Meanwhile, why: str) -> None:
+    """The item is named, with what is different, and nothing is sent."""
+    before, choice = REVIEWED[kind]
+    before(scene)
+    reviewed = review(scene, **choice)
+    assert "a" in {change["id"] for change in reviewed["changes"]}
+    meanwhile(scene)
+    assert refusal(scene, reviewed).startswith(f"stale-plan: the plan is stale: {why}")
+
+
+def test_a_target_that_only_an_unnamed_item_would_free_is_not_free(scene: Scene) -> None:
+    """Both move in today's plan, but only one of them was reviewed."""
+    declare(item("a", "A", "output: out/b2.md"), B)(scene)
+    reviewed = review(scene)
+    declare(A, item("b", "B", "output: out/b2.md"))(scene)
+    scene.apply()
+    declare(item("a", "A", "output: out/b2.md"), B)(scene)
+    assert "`a`: it is blocked now: `out/b2.md` exists" in refusal(scene, reviewed)
+
+
+@pytest.mark.parametrize(
+    ("stated", "why"),
+    [
+        ({"credits_worst": 3}, "it costs 4 credits now, not 3"),
+        ({"attempt": 0}, "it would be submitted once more; see `contentops state show a`"),
+        ({"target": "out/x.md"}, "it would write another file, which the plan does not say"),
+        ({"steps": ["submit", "poll", "write"]}, "it would save, which the plan does not say"),
+        ({"steps": ["drain", "update", "submit", "poll", "write", "save"]}, "it would no longer update"),
+    ],
+)
+def test_more_than_was_reviewed_is_refused_whatever_brought_it_about(
+    scene: Scene, stated: dict[str, Any], why: str
+) -> None:
+    """Price, number of the submit, target and steps are each compared with the file."""
+    declare(A2, B)(scene)
+    reviewed = review(scene)
+    reviewed["changes"][0] |= stated
+    assert refusal(scene, sealed(reviewed)) == f"stale-plan: the plan is stale: `a`: {why}"
+
+
+def _stop(scene: Scene, reviewed: dict[str, Any], *, after: str) -> None:
+    """Ends a run of the plan file at the first journal write after a request."""
+    for at in range(1, 200):
+        scene.death = Death(at)
+        with contextlib.suppress(Killed):
+            apply_file(scene, reviewed)
+        scene.death = None
+        if any(str(entry.state) == after for entry in scene.state.entries.values()):
+            return
+    raise AssertionError(after)
+
+
+def test_an_edit_after_the_submit_is_not_overwritten(scene: Scene) -> None:
+    """`--on-edit overwrite` was said of the file as it was; then no one had edited it."""
+    declare(A2, B2)(scene)
+    reviewed = review(scene, on_edit=OnEdit.OVERWRITE)
+    _stop(scene, reviewed, after="running")
+    edit(scene)
+    assert "`a`: `out/a.md` has changed since" in refusal(scene, reviewed)
+    assert WORDS in scene.read("out/a.md")
+
+
+def test_an_edit_of_what_the_plan_wrote_is_not_saved(tmp_path: Path) -> None:
+    """The text is in the file; its save is still to come, or was done, and a person was quicker."""
+    scene = Scene(tmp_path, FakeApi(duration=30, auto_save=False))
+    declare(A)(scene)
+    reviewed = review(scene)
+    scene.api.fault(on("save", 1), "kill")
+    with contextlib.suppress(Killed):
+        apply_file(scene, reviewed)
+    edit(scene)
+    assert "`a`: `out/a.md` has changed since" in refusal(scene, reviewed)
+    scene.edit("out/a.md", WORDS, "Closing")
+    apply_file(scene, reviewed)
+    edit(scene)
+    assert "`a`: `out/a.md` has changed since" in refusal(scene, reviewed)
+    assert not any(WORDS in content.body for content in scene.api.contents.values())
+
+
+# --- money -------------------------------------------------------------------------------------------------
+
+
+def _lost(tmp_path: Path, *answers: int) -> Scene:
+    """A server that takes no ids of ours, and an apply whose submits had no answer."""
+    scene = Scene(tmp_path, FakeApi(duration=30, request_ids="ignore", auto_save=False, names_request=False))
+    declare(item("w", "W"))(scene)
+    scene.apply()
+    declare(item("w", "W"), A)(scene)
+    for number in answers:
+        scene.api.fault(on("submit", number), "reset")
+    scene.apply()
+    return scene
+
+
+def test_a_submit_is_repeated_once_however_often_the_file_is_applied(tmp_path: Path) -> None:
+    """`--resubmit-unknown` was reviewed for one more submit; the answer to that one is lost as well."""
+    scene = _lost(tmp_path, *range(2, 9))
+    reviewed = review(scene, resubmit_unknown=True)
+    assert reviewed["summary"]["credits"] == 4
+    before = scene.api.credits
+    for _ in range(4):
+        assert results(apply_file(scene, reviewed)) == {"a": "unknown"}
+    assert scene.api.credits == before + 4
+
+
+def test_what_was_sent_again_is_done(tmp_path: Path) -> None:
+    """Applied again, the file has done it all."""
+    scene = _lost(tmp_path, 2)
+    reviewed = review(scene, resubmit_unknown=True)
+    assert results(apply_file(scene, reviewed)) == {"a": "done"}
+    assert refusal(scene, reviewed).startswith("already-applied")
+
+
+def test_a_replacement_is_paid_for_once_and_is_not_tried_for_ever(scene: Scene) -> None:
+    """`--replace` stands in the file, and goes past what is known of failures; the file does not."""
+    reviewed = review(scene, replace=("a",))
+    assert results(apply_file(scene, reviewed)) == {"a": "done"}
+    assert scene.api.credits == 12
+    assert refusal(scene, reviewed).startswith("already-applied")
+    scene.api.habits.fails = lambda _: "boom"
+    reviewed = review(scene, replace=("a",))
+    assert [results(apply_file(scene, reviewed)) for _ in range(2)] == [{"a": "failed"}] * 2
+    assert "`a`: it would be submitted once more; see `contentops state show a`" in refusal(scene, reviewed)
+
+
+@pytest.mark.parametrize("approved", [0, 7])
+def test_approved_credits_bind_a_plan_file(scene: Scene, approved: int) -> None:
+    """Without a budget too."""
+    declare(A2, B2)(scene)
+    reviewed = review(scene)
+    with pytest.raises(Refused) as caught:
+        apply_file(scene, reviewed, Approval(credits=approved))
+    assert caught.value.code == "approved-credits"
+    assert f"it costs 8 credits, and {approved} were approved" in caught.value.message
+    assert (caught.value.hint, scene.api.credits) == ("if that is meant: `--approve-credits 8`", 8)
+    assert results(apply_file(scene, reviewed, Approval(credits=8))) == {"a": "done", "b": "done"}
+
+
+def test_approved_credits_bind_an_apply_below_its_budget(tmp_path: Path) -> None:
+    """What a person approves is a limit, and never only an exception to another one."""
+    scene = Scene(tmp_path, FakeApi(duration=30), extra="budget: {credits_per_apply: 100}")
+    declare(A, B)(scene)
+    with pytest.raises(Refused) as caught:
+        scene.apply(approval=Approval(credits=4))
+    assert (caught.value.code, scene.api.credits) == ("approved-credits", 0)
+    scene.apply(approval=Approval(credits=8))
     assert scene.api.credits == 8
 
 
-def test_an_edited_plan_is_refused(scene: Scene) -> None:
-    """One changed number is enough."""
-    reviewed = as_reviewed(scene)
-    reviewed["changes"][0]["credits"] = 0
-    assert _refusal(scene, reviewed).code == "edited-plan"
-
-
-def test_a_changed_request_makes_the_plan_stale(scene: Scene) -> None:
-    """The item and what is different are named."""
-    reviewed = as_reviewed(scene)
-    scene.write("content/blog.yaml", blog("a", "b", year=2027))
-    refusal = _refusal(scene, reviewed)
-    assert refusal.code == "stale-plan"
-    assert "`a`: its request is another one now" in refusal.message
-
-
-def test_an_edited_file_makes_the_plan_stale(scene: Scene) -> None:
-    """A file that changed after the review is named."""
-    scene.apply()
-    scene.write("content/blog.yaml", blog("a", "b", year=2027))
-    reviewed = as_reviewed(scene)
-    scene.edit("out/a.md", "Closing", "The end")
-    refusal = _refusal(scene, reviewed)
-    assert "`a`" in refusal.message
-    assert "has changed since" in refusal.message
-
-
-def test_a_changed_record_makes_the_plan_stale(scene: Scene) -> None:
-    """Someone applied something to the item in between."""
-    scene.apply()
-    scene.write("content/blog.yaml", blog("a", "b", year=2027))
-    reviewed = as_reviewed(scene)
-    scene.apply()
-    scene.write("content/blog.yaml", blog("a", "b", year=2028))
-    scene.write("content/blog.yaml", blog("a", "b", year=2027))
-    scene.apply(replace=("a",))
-    assert _refusal(scene, reviewed, replace=("a",)).code in {"stale-plan", "already-applied"}
-
-
-def test_another_plans_items_are_left_alone(scene: Scene) -> None:
-    """An unrelated merge does not make a plan stale; what it brought is counted, not applied."""
-    reviewed = as_reviewed(scene)
-    scene.write("content/more.yaml", blog("c"))
-    run = apply_reviewed(scene, reviewed)
-    assert run is not None
-    assert [outcome.id for outcome in run.outcomes] == ["a", "b"]
-    assert scene.actions() == {"c": "create"}
-
-
-def test_fewer_steps_are_fine(scene: Scene) -> None:
-    """What was done in the meantime need not be done again."""
-    reviewed = as_reviewed(scene)
-    scene.apply(select=("a",))
-    run = apply_reviewed(scene, reviewed)
-    assert run is not None
-    assert [outcome.id for outcome in run.outcomes] == ["b"]
-    assert scene.api.credits == 8
+# --- the file ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", ["project", "environment", "server", "lineage"])
-def test_a_plan_of_another_project_is_refused(scene: Scene, key: str) -> None:
-    """A plan is applied where it was made for."""
-    reviewed = sealed({**as_reviewed(scene), key: "other"})
-    refusal = _refusal(scene, reviewed)
-    assert (refusal.code, key in refusal.message) == ("other-plan", True)
+def test_a_plan_of_another_project(scene: Scene, key: str) -> None:
+    """A plan is applied where it was made for, and is a ceiling there alone."""
+    declare(A2, B)(scene)
+    reviewed = sealed({**review(scene), key: "other"})
+    assert refusal(scene, reviewed).startswith(f"other-plan: the plan was made for another {key}: `other`, ")
+    with pytest.raises(Refused, match=f"another {key}"):
+        apply_within(scene, reviewed)
 
 
-@pytest.mark.parametrize("at", range(2, 60, 4))
-def test_a_killed_apply_of_a_plan_file_is_run_again(tmp_path: Path, at: int) -> None:
-    """Progress made by the plan's own id is no difference."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("a", "b"))
-    reviewed = as_reviewed(scene)
-    scene.death = Death(at)
-    try:
-        apply_reviewed(scene, reviewed)
-    except Killed:
-        scene.death = None
-        with contextlib.suppress(Refused):
-            apply_reviewed(scene, reviewed)
-    scene.death = None
-    assert scene.api.credits == 8
-    assert scene.plan().empty
+def test_a_plan_that_was_edited(scene: Scene) -> None:
+    """One changed number is enough."""
+    declare(A2, B)(scene)
+    reviewed = review(scene)
+    reviewed["changes"][0]["credits"] = 0
+    with pytest.raises(Refused) as caught:
+        check_seal(reviewed, "plan.json")
+    assert caught.value.code == "edited-plan"
 
 
-def test_check_says_whether_a_plan_still_holds(scene: Scene) -> None:
-    """For merge queues: compared, not applied."""
-    reviewed = as_reviewed(scene)
-    assert len(plan_operation.check(scene.project, Choice(), reviewed).changes) == 2
-    scene.write("content/blog.yaml", blog("a", "b", year=2027))
-    with pytest.raises(Refused):
-        plan_operation.check(scene.project, Choice(), reviewed)
-    assert scene.api.requests == []
-
-
-def test_replace_in_a_plan_file_pays_once(scene: Scene) -> None:
-    """A plan that regenerates on purpose does so once, however often it is applied."""
-    scene.apply()
-    reviewed = as_reviewed(scene, replace=("a",))
-    apply_reviewed(scene, reviewed, replace=("a",))
-    assert scene.api.credits == 12
-    assert _refusal(scene, reviewed, replace=("a",)).code == "already-applied"
+@pytest.mark.parametrize("version", ["0.9", "1.1", "2.0"])
+def test_a_plan_of_another_format(scene: Scene, version: str) -> None:
+    """It is refused by name, and never half understood."""
+    reviewed = sealed({**review(scene), "format_version": version})
+    with pytest.raises(InputError) as caught:
+        check_seal(reviewed, "plan.json")
+    (found,) = caught.value.diagnostics()
+    assert found.message == f"`plan.json` has format {version}, and this version of contentops reads format 1.0"
+    assert (found.code, found.hint) == ("newer-plan-file", "make a new plan with `contentops plan --out FILE`")

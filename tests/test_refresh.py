@@ -20,7 +20,7 @@ from contentops.operations import connection, opening
 from tests.fakes.api import FakeApi, on
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, know_server, quick_folder, results
-from tests.test_planfile import apply_reviewed, as_reviewed
+from tests.reviewing import apply_file, review
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -478,16 +478,16 @@ def test_a_plan_file_says_that_it_was_refreshed(tmp_path: Path) -> None:
     """What was reviewed is what is pulled; a text that was edited again since is refused by name."""
     scene = _scene(tmp_path)
     _edit(scene, "one")
-    plan = as_reviewed(scene, refresh=True)
+    plan = review(scene, refresh=True)
     assert plan["changes"][0]["remote"] == body_digest(THEIRS)
     _edit(scene, "one", "Later words.\n")
     with pytest.raises(Refused, match="has changed since"):
-        apply_reviewed(scene, plan, refresh=True)
-    plan = as_reviewed(scene, refresh=True)
-    assert results(apply_reviewed(scene, plan, refresh=True)) == {"one": "done"}
+        apply_file(scene, plan)
+    plan = review(scene, refresh=True)
+    assert results(apply_file(scene, plan)) == {"one": "done"}
     assert "Later words." in scene.read("out/one.md")
     with pytest.raises(Refused, match="already applied"):
-        apply_reviewed(scene, plan, refresh=True)
+        apply_file(scene, plan)
 
 
 # --- stops -----------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def test_a_small_plan() -> None:
         "<!-- contentops:plan:acme-blog:staging -->\n"
         "### contentops plan: `acme-blog`, environment `staging`\n"
         "\n"
-        "Server `local`.\n"
+        "Server `local`, no budget.\n"
         "\n"
         "**1 to create, 1 to regenerate, 1 to save, 1 blocked, 2 unchanged. 4 credits.**\n"
         "\n"
@@ -107,7 +107,7 @@ def test_an_empty_plan_still_is_a_comment() -> None:
         "<!-- contentops:plan:acme-blog: -->\n"
         "### contentops plan: `acme-blog`\n"
         "\n"
-        "Server `local`.\n"
+        "Server `local`, no budget.\n"
         "\n"
         "**No changes. 3 items are as declared.**\n"
     )

@@ -92,7 +92,7 @@ def test_a_plan_tells_what_why_and_how_much() -> None:
         ),
     )
     assert _text(plan) == (
-        "Project `acme-blog`, environment `staging`, server `local`\n"
+        "Project `acme-blog`, environment `staging`, server `local`, no budget\n"
         "\n"
         "  + ai-guide  create      4 credits  out/ai-guide.md\n"
         "  ! blog      blocked                out/blog.md\n"

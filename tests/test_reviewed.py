@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANY = tuple(f"item-{number:02}" for number in range(25))
+META = "    metadata: {tag: new}\n"
 
 
 @pytest.fixture
@@ -28,130 +29,81 @@ def scene(tmp_path: Path) -> Scene:
     return scene
 
 
-def refused(scene: Scene, ceiling: Mapping[str, Any], **choice: Any) -> Refused:
+def refused(scene: Scene, ceiling: Mapping[str, Any], **choice: Any) -> str:
     """How an apply within a ceiling is refused; nothing is sent."""
     before = len(scene.api.requests)
     with pytest.raises(Refused) as caught:
         apply_within(scene, ceiling, **choice)
     assert len(scene.api.requests) == before
     assert (caught.value.code, caught.value.exit_code) == ("unreviewed", 4)
-    return caught.value
+    return caught.value.message
 
 
-def unchecked(scene: Scene, reviewed: Mapping[str, Any]) -> Refused:
+def unchecked(scene: Scene, reviewed: Mapping[str, Any]) -> str:
     """How a check is refused for what was not reviewed."""
     with pytest.raises(Refused) as caught:
         check_file(scene, reviewed)
     assert (caught.value.code, caught.value.exit_code) == ("unreviewed", 4)
-    return caught.value
-
-
-# --- what is beyond the review -------------------------------------------------------------------------------
+    return caught.value.message
 
 
 @pytest.mark.parametrize("refuse", [refused, unchecked])
-def test_a_variable_that_reaches_more_items_by_another_merge(
-    scene: Scene, refuse: Callable[[Scene, Mapping[str, Any]], Refused]
+@pytest.mark.parametrize("manifest", [blog("a"), "items: []\n"], ids=["another item", "nothing at all"])
+def test_items_that_another_merge_brings(
+    scene: Scene, refuse: Callable[[Scene, Mapping[str, Any]], str], manifest: str
 ) -> None:
-    """Reviewed were 1 item and 4 credits; what stands there now costs 104."""
+    """Reviewed was one item, or none; what stands there now costs 100 credits more."""
+    scene.write("content/blog.yaml", manifest)
     reviewed = review(scene)
     scene.write("content/more.yaml", blog(*MANY))
     found = refuse(scene, reviewed)
-    assert "25 changes go beyond the plan that was reviewed, for 100 credits" in found.message
-    assert "`item-00`: create for 4 credits, which it does not say" in found.message
-    assert "and 5 more" in found.message
+    assert "25 changes go beyond the plan that was reviewed, for 100 credits" in found
+    assert "`item-00`: create for 4 credits, which it does not say" in found
+    assert "and 5 more" in found
 
 
-@pytest.mark.parametrize("refuse", [refused, unchecked])
-def test_a_plan_of_nothing_allows_nothing(scene: Scene, refuse: Callable[[Scene, Mapping[str, Any]], Refused]) -> None:
-    """Made while the manifests were empty, and they were put back after."""
-    scene.write("content/blog.yaml", "items: []\n")
-    reviewed = review(scene)
-    scene.write("content/blog.yaml", blog("a"))
-    assert "`a`: create for 4 credits" in refuse(scene, reviewed).message
-
-
-def test_a_request_that_no_one_saw_is_not_paid_for(scene: Scene) -> None:
-    """The same item at the same price."""
-    reviewed = review(scene)
-    scene.write("content/blog.yaml", blog("a", year=2027))
-    assert "`a`: its request is another one now" in refused(scene, reviewed).message
-
-
-def test_a_dearer_item_is_not_paid_for(scene: Scene) -> None:
-    """A tier that another merge raised: the request is another one, and the price is told."""
-    reviewed = review(scene)
-    scene.write("content/blog.yaml", blog("a").replace("inputs:", "mode: premium\n    inputs:"))
-    assert "`a`: it costs 5 credits now, not 4" in refused(scene, reviewed).message
-
-
-def test_what_was_free_does_not_become_a_generation(scene: Scene) -> None:
-    """Reviewed was front matter; on a server that is free, too, a text is more than that."""
-    scene.apply()
-    scene.write("content/blog.yaml", blog("a") + "    metadata: {tag: new}\n")
-    reviewed = review(scene)
-    scene.write("content/blog.yaml", blog("a", year=2027) + "    metadata: {tag: new}\n")
-    assert "`a`: it would submit, which it does not say" in refused(scene, reviewed).message
-
-
-def test_a_file_is_not_removed_unless_that_was_reviewed(scene: Scene) -> None:
+@pytest.mark.parametrize(
+    ("made", "reviewed", "today", "why"),
+    [
+        ("", blog("a"), blog("a", year=2027), "its request is another one now"),
+        ("", blog("a"), blog("a").replace("inputs:", "mode: premium\n    inputs:"), "it costs 5 credits now, not 4"),
+        (blog("a"), blog("a") + META, blog("a", year=2027) + META, "it would submit, which it does not say"),
+        (blog("a", "z"), blog("a", "z"), blog("z"), "remove, which it does not say"),
+    ],
+    ids=["another request", "dearer", "free before", "removed"],
+)
+def test_what_goes_beyond_the_review_of_an_item(scene: Scene, made: str, reviewed: str, today: str, why: str) -> None:
     """Whatever the flags of the apply are."""
-    scene.write("content/blog.yaml", blog("a", "b"))
-    scene.apply()
-    reviewed = review(scene)
-    scene.write("content/blog.yaml", blog("a"))
-    assert "`b`: remove, which it does not say" in refused(scene, reviewed, prune=True).message
-    assert (scene.root / "out/b.md").exists()
+    if made:
+        scene.write("content/blog.yaml", made)
+        scene.apply()
+    scene.write("content/blog.yaml", reviewed)
+    document = review(scene)
+    scene.write("content/blog.yaml", today)
+    assert f"`a`: {why}" in refused(scene, document, prune=True)
 
 
 def test_without_a_reviewed_plan_nothing_was_reviewed(scene: Scene) -> None:
     """Pushed past the review, or its plan was not kept: free changes are changes, too."""
-    assert "`a`: create for 4 credits" in refused(scene, {}).message
+    assert "`a`: create for 4 credits" in refused(scene, {})
     scene.apply()
     assert apply_within(scene, {}) is None
-    scene.write("content/blog.yaml", blog("a") + "    metadata: {tag: new}\n")
-    assert "`a`: update, which it does not say" in refused(scene, {}).message
+    scene.write("content/blog.yaml", blog("a") + META)
+    assert "`a`: update, which it does not say" in refused(scene, {})
 
 
-def test_a_check_asks_about_what_is_left_of_an_item_that_the_plan_is_done_with(scene: Scene) -> None:
-    """Its next request is another change, and it is priced."""
-    reviewed = review(scene)
-    scene.apply()
-    assert check_file(scene, reviewed).empty
-    scene.write("content/blog.yaml", blog("a", year=2027))
-    with pytest.raises(Refused):
-        check_file(scene, reviewed)
-
-
-def test_a_plan_of_another_environment_is_no_ceiling(scene: Scene) -> None:
-    """It is about other files, or another server."""
-    reviewed = review(scene) | {"environment": "staging"}
-    with pytest.raises(Refused) as caught:
-        apply_within(scene, reviewed)
-    assert caught.value.code == "other-plan"
-
-
-# --- what is within it -----------------------------------------------------------------------------------------
-
-
-def test_what_was_reviewed_is_applied_and_asked_for_again(scene: Scene) -> None:
-    """Made before the first apply; the second run of the same ceiling has nothing to do."""
-    reviewed = review(scene)
-    assert results(apply_within(scene, reviewed)) == {"a": "done"}
-    assert apply_within(scene, reviewed) is None
-    assert scene.api.credits == 4
-
-
-def test_less_than_was_reviewed_is_fine(scene: Scene) -> None:
-    """An item that is made or gone by now."""
+def test_what_was_reviewed_or_less_is_applied_and_asked_for_again(scene: Scene) -> None:
+    """An item that is made or gone by now is fine; the second run of the same ceiling has nothing to do."""
     scene.write("content/blog.yaml", blog("a", "b", "c"))
     reviewed = review(scene)
     scene.apply(select=("a",))
     scene.write("content/blog.yaml", blog("a", "b"))
     assert results(apply_within(scene, reviewed)) == {"b": "done"}
+    assert apply_within(scene, reviewed) is None
+    assert scene.api.credits == 8
 
 
-def test_part_of_the_tree_is_held_to_what_it_names(scene: Scene) -> None:
+def test_part_of_the_tree_is_compared_with_what_it_names(scene: Scene) -> None:
     """What the command line does not select is not applied, so that it need not be reviewed."""
     reviewed = review(scene)
     scene.write("content/more.yaml", blog("b"))
@@ -188,6 +140,22 @@ SITE = {
     ),
 }
 MORE = "items: [{id: b, template: x, style: y, inputs: {topic: T}}]\n"
+
+
+def test_a_check_says_what_an_apply_would_refuse(project: Build, invoke: Run) -> None:
+    """As `plan` does, in words and as JSON, and with its exit code."""
+    root = project(SITE)
+    assert invoke("plan", "--out", "plan.json", cwd=root).code == 0
+    (root / "contentops.yaml").write_text(SITE["contentops.yaml"] + "budget: {credits_per_apply: 1}\n")
+    ended = invoke("plan", "--check", "plan.json", cwd=root)
+    cost = "it costs 4 credits; `budget.credits_per_apply` is 1"
+    assert ended.code == 0
+    assert ended.stdout.splitlines() == [
+        "The plan still holds: 1 change, 4 credits.",
+        f"apply would refuse: {cost} (to go on all the same: `--approve-credits 4`)",
+    ]
+    (refusal,) = invoke("plan", "--check", "plan.json", "--json", cwd=root).json["refusals"]
+    assert (refusal["guard"], refusal["flag"]) == ("budget-credits", "--approve-credits 4")
 
 
 def test_a_check_prices_the_tree(project: Build, invoke: Run) -> None:

@@ -12,7 +12,7 @@ from contentops.planning.plan import review
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
 from tests.plans import make_change, make_plan
-from tests.test_planfile import apply_reviewed
+from tests.reviewing import apply_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +107,7 @@ def test_a_plan_file_of_a_canary_is_applied_once(scene: Scene, invoke: Run) -> N
     reviewed = json.loads(scene.read("plan.json"))
     assert reviewed["inputs"]["canary"] == 2
     scene.write("content/early.yaml", blog("0a"))
-    run = apply_reviewed(scene, reviewed)
+    run = apply_file(scene, reviewed)
     assert run is not None
     assert [outcome.id for outcome in run.outcomes] == ["a", "b"]
     ended = invoke("plan", "--check", "plan.json", cwd=scene.root)
@@ -224,7 +224,7 @@ def test_a_check_of_a_plan_file_knows_the_limit(priced: Path, invoke: Run) -> No
 def test_the_limit_of_a_review_does_not_bind_apply(scene: Scene, invoke: Run) -> None:
     """A plan file made under a limit it passed is applied; `budget` is what binds apply."""
     invoke("plan", "--max-credits", "3", "--out", "plan.json", cwd=scene.root)
-    assert apply_reviewed(scene, json.loads(scene.read("plan.json"))) is not None
+    assert apply_file(scene, json.loads(scene.read("plan.json"))) is not None
 
 
 def test_an_approval_without_a_limit_is_a_mistake(priced: Path, invoke: Run) -> None:

@@ -172,11 +172,10 @@ def test_the_servers_are_not_lost_among_many_settings(invoke: Run, pull: Any) ->
         (Budget(), ", no budget"),
         (Budget(credits_per_apply=200, items_per_apply=1), ", budget 200 credits and 1 item"),
         (Budget(items_per_apply=1000), ", budget 1,000 items"),
-        (None, ""),
     ],
 )
-def test_every_plan_names_server_environment_and_budget(budget: Budget | None, words: str) -> None:
-    """At its top; a plan file of an earlier version says no budget."""
+def test_every_plan_names_server_environment_and_budget(budget: Budget, words: str) -> None:
+    """At its top."""
     plan = make_plan(make_change("a"), environment="prod", budget=budget)
     assert unpainted(plan_text(plan, verbose=False)).startswith(
         f"Project `acme-blog`, environment `prod`, server `local`{words}\n"

@@ -17,7 +17,7 @@ from contentops.reporting.layout import unpainted
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_text import plan_text
 from contentops.sanitize import json_text
-from tests.plans import make_change, make_entry, make_plan, plan_document, sealed
+from tests.plans import make_change, make_entry, make_plan, plan_document, plan_inputs, sealed
 from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
@@ -32,15 +32,7 @@ items:
   - {id: guide, inputs: {topic: "Guide to {{ year }}", target_audience: readers}}
   - {id: notes.json, inputs: {topic: Notes, target_audience: readers}}
 """
-INPUTS: dict[str, Any] = {
-    "variables": [],
-    "select": [],
-    "exclude": [],
-    "replace": [],
-    "on_edit": None,
-    "prune": False,
-    "resubmit_unknown": False,
-}
+INPUTS = plan_inputs()
 
 
 def document_of(plan: Plan, **inputs: Any) -> dict[str, Any]:

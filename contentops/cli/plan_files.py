@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from contentops.model import Json, Project
     from contentops.planning.plan_inputs import Choice
 
-INPUTS = ("variables", "select", "exclude", "replace", "on_edit", "prune", "resubmit_unknown")
-"""What a plan file says about how it was made; without them, what is applied would be another choice."""
+FLAGS = ("replace", "on_edit", "prune", "refresh", "resubmit_unknown", "generate", "drafts")
+"""What a plan file says of how it was made, and its apply takes over."""
+INPUTS = ("variables", "select", "exclude", *FLAGS)
+"""What a plan file states besides; without them, what is applied would be another choice."""
 
 
 def read_plan(path: Path, checksum: str = "") -> Mapping[str, Json]:
     """The plan document at `path`, whole, sealed, and in the shape of a plan; with `checksum` that very plan.
 
-    Raises InputError where there is none, or one of a newer format, and Refused where it was edited or is another one.
+    Raises InputError where there is none, or one of another format, and Refused where it was edited or is another one.
     """
     document = _document(path)
     try:
@@ -70,16 +72,8 @@ def choice_in(document: Mapping[str, Any]) -> Choice:
     Without the selection, `--canary` and `--changed-from`: the file names what they left, and by now an item may have
     lost its tag, the first N are others, and REF may be another commit.
     """
-    inputs = document["inputs"]
-    return choice_of(
-        replace=tuple(inputs["replace"]),
-        on_edit=inputs["on_edit"],
-        prune=inputs["prune"],
-        refresh=inputs.get("refresh", False),
-        resubmit_unknown=inputs["resubmit_unknown"],
-        generate=inputs.get("generate", False),
-        drafts=inputs.get("drafts", False),
-    )
+    flags = {name: document["inputs"][name] for name in FLAGS}
+    return choice_of(**flags | {"replace": tuple(flags["replace"])})
 
 
 def check_shape(document: Mapping[str, Json], path: str) -> None:

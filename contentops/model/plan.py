@@ -236,8 +236,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     project: str
     environment: str
     server: str
-    budget: Budget | None = None
-    """What one apply may spend; None where a plan file of an earlier version does not say."""
+    budget: Budget = Budget()
+    """What one apply may spend."""
     lineage: str
     changes: tuple[Change, ...] = ()
     """Sorted by id, without items that need nothing."""

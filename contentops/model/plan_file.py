@@ -12,6 +12,8 @@ from contentops.model.desired import Budget
 from contentops.model.plan import Action, Note, Reason, Refusal
 from contentops.model.records import ItemId, JobState, Json, Record, RequestId
 
+FORMAT_VERSION = "1.0"
+"""Of plan files; one of another format is not read."""
 CHECKSUM = "checksum"
 """The key of a plan file that seals the others."""
 
@@ -46,13 +48,13 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     steps: tuple[str, ...]
     """The names of the steps, each once."""
     credits: int
-    credits_worst: int | None = None
-    """With every retry; None: as `credits`, where an older plan does not say."""
+    credits_worst: int
+    """With every retry."""
     credits_at_most: bool = False
-    """Both are upper bounds; older plans lack it."""
+    """Both are upper bounds."""
     queued_credits: int = 0
-    """What it costs where that is queued already, and counted in no other sum; older plans lack it."""
-    retries: int = 0
+    """What it costs where that is queued already, and counted in no other sum."""
+    retries: int
     attempt: int
     reasons: tuple[Reason, ...]
     target: str
@@ -64,24 +66,18 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     """Of the record the change starts from."""
     file: Digest
     """Of the file the plan saw."""
-    body: Digest = NOTHING
-    """Of that file without its front matter; older plans lack it."""
-    remote: Digest = NOTHING
-    """Body digest of what a refresh found on the server; empty where it did not look, and in older plans."""
+    body: Digest
+    """Of that file without its front matter."""
+    remote: Digest
+    """Body digest of what a refresh found on the server; empty where it did not look."""
     front: Mapping[str, Json]
     title: str | None
     entry: ReviewedJob | None
     drains: tuple[ReviewedJob, ...]
-    promotes: ReviewedText | None = None
-    """Older plans lack it."""
+    promotes: ReviewedText | None
     blocked: str
-    holder: str = ""
+    holder: str
     hint: str
-
-    @property
-    def worst(self) -> int:
-        """What it costs at most."""
-        return self.credits if self.credits_worst is None else self.credits_worst
 
 
 class PlanSummary(Struct, frozen=True, kw_only=True):
@@ -97,7 +93,7 @@ class PlanFile(Struct, frozen=True, kw_only=True):
     project: str
     environment: str
     server: str
-    budget: Budget | None = None
+    budget: Budget
     lineage: str
     changes: tuple[ReviewedChange, ...]
     summary: PlanSummary
@@ -125,13 +121,14 @@ def checksum(document: Mapping[str, Json]) -> Digest:
 
 
 def check_seal(document: Mapping[str, Json], path: str) -> None:
-    """Refuse a plan file that is none, is of a newer format, or was edited. Raises InputError or Refused."""
+    """Refuse a plan file that is none, is of another format, or was edited. Raises InputError or Refused."""
     version = document.get("format_version")
     if not isinstance(version, str) or not isinstance(document.get("changes"), list) or CHECKSUM not in document:
         raise no_plan_file(f"`{path}` is no plan file")
-    if version.split(".")[0] != "1":
-        message = f"`{path}` has format {version}, which this version does not know"
-        raise InputError([Diagnostic(code="newer-plan-file", message=message, hint="update contentops")])
+    if version != FORMAT_VERSION:
+        message = f"`{path}` has format {version}, and this version of contentops reads format {FORMAT_VERSION}"
+        hint = "make a new plan with `contentops plan --out FILE`"
+        raise InputError([Diagnostic(code="newer-plan-file", message=message, hint=hint)])
     if document[CHECKSUM] != checksum(document):
         raise Refused(
             f"`{path}` was edited after it was made",

@@ -1,35 +1,39 @@
-"""A reviewed plan against today's: what it names is applied, what it does not name is left alone, and no step is new.
+"""A reviewed plan against today's: it holds if today's plan has the same change for each item that it names.
 
-The plan is made again and compared change by change. Fewer steps or credits are fine; more, or others, are refused by
-name. `check_file` and `check_ceiling` ask about the whole tree: there a change that was not reviewed is refused too.
-What this very plan has done already (its id stands in records and open entries, and a file may already be what
-one of its steps leaves) is no difference, so a run that was killed can be run again.
+What this very plan has begun (its id is in records and open entries) may be further on. What is up to date is done,
+whoever did it, and what was paid for meanwhile is brought in place of a submit. Anything else makes the file stale.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from msgspec import structs
+from msgspec import Struct, structs
 
+from contentops.digest import NOTHING, is_same_json
+from contentops.documents.clean import clean_title
+from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY
 from contentops.errors import Refused
-from contentops.model import Action, Drain, Fetch, LookUp, Poll, Remove, RetryText, Submit, name_of
+from contentops.model import Action, Update, Write
 from contentops.model.cost import cost_words
-from contentops.model.plan_file import plan_file
-from contentops.planning.decide import hold
+from contentops.model.plan_file import plan_file, record_digest
 from contentops.planning.plan import free_targets, left_alone, make_plan, refusals
-from contentops.planning.plan_inputs import TRIES
-from contentops.planning.reviewed_item import ANOTHER_REQUEST, ReviewedItem, dearer, difference, is_done
+from contentops.planning.plan_inputs import TRIES, failed_attempts, is_protected, pending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from contentops.model import Change, Guards, ItemId, Json, Plan
+    from contentops.model import Change, Guards, ItemId, Json, OpenEntry, Plan, Record, Spec
     from contentops.model.plan_file import PlanFile, ReviewedChange
     from contentops.planning.plan_inputs import PlanInputs
 
 _SHOWN = 20
 """How many items one message names."""
+_BRINGING = frozenset({"drain", "look up", "poll", "fetch"})
+"""Names of the steps that bring home what was paid for: they need no review."""
+_PAYING = frozenset({"submit", "retry"})
+_ANOTHER_REQUEST = "its request is another one now"
+_ANOTHER_FILE = "it would write another file, which the plan does not say"
 
 
 def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
@@ -39,16 +43,11 @@ def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
     that is no plan.
     """
     file = plan_file(document)
-    found = _compare(inputs, file)
-    if found.named and not found.kept:
+    today, kept, others = _compare(inputs, file)
+    if not kept and any(reviewed.action is not Action.PENDING for reviewed in file.changes):
         raise Refused("the plan is already applied: nothing of it is left to do", code="already-applied")
-    notes = (
-        *found.today.notes,
-        *left_alone(len(found.unnamed), "the plan file does not name them"),
-        *left_alone(len(found.finished), "the plan is done with them"),
-    )
-    guarded = refusals(inputs, found.kept)
-    return structs.replace(found.today, id=file.id, changes=tuple(found.kept), notes=notes, refusals=guarded)
+    notes = (*today.notes, *left_alone(len(others), "the plan file does not name them"))
+    return structs.replace(today, id=file.id, changes=tuple(kept), notes=notes, refusals=refusals(inputs, kept))
 
 
 def check_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
@@ -57,11 +56,10 @@ def check_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
     Raises Refused, naming every change that is not as reviewed or, unless the project allows that, was not reviewed;
     InputError for a document that is no plan.
     """
-    found = _compare(inputs, plan_file(document))
-    others = [*found.finished, *found.unnamed]
+    today, kept, others = _compare(inputs, plan_file(document))
     _refuse_unreviewed(inputs.project.guards, others, {})
-    changes = sorted((*found.kept, *others), key=lambda change: change.id)
-    return structs.replace(found.today, changes=tuple(changes), refusals=refusals(inputs, changes))
+    changes = sorted((*kept, *others), key=lambda change: change.id)
+    return structs.replace(today, changes=tuple(changes), refusals=refusals(inputs, changes))
 
 
 def check_ceiling(plan: Plan, guards: Guards, document: Mapping[str, Json]) -> None:
@@ -78,70 +76,11 @@ def check_ceiling(plan: Plan, guards: Guards, document: Mapping[str, Json]) -> N
     _refuse_unreviewed(guards, plan.changes, named)
 
 
-class _Compared(NamedTuple):
-    """Today's changes, apart: those of items that the file names and those of others."""
-
-    today: Plan
-    named: int
-    """How many items the file names."""
-    kept: list[Change]
-    finished: list[Change]
-    """Of named items with which the plan is done: what is left of them is something else."""
-    unnamed: list[Change]
-
-
-def _compare(inputs: PlanInputs, file: PlanFile) -> _Compared:
-    # An item that is gone since is named by the comparison.
-    replace = tuple(id_ for id_ in inputs.choice.replace if id_ in inputs.specs)
-    inputs = structs.replace(inputs, choice=structs.replace(inputs.choice, replace=replace))
-    today = make_plan(inputs)
-    _check_project(today, file)
-    items = _items(inputs, today, file)
-    kept: list[Change] = []
-    finished: list[Change] = []
-    wrong: dict[ItemId, str] = {}
-    for id_, item in items.items():
-        if is_done(item):
-            finished += [item.change] if item.change is not None else []
-        elif problem := difference(item):
-            wrong[id_] = problem
-        elif item.change is not None:
-            kept.append(_unless_spent(item, item.change))
-    kept.sort(key=lambda change: change.id)
-    for before, after in zip(kept, free_targets(inputs, kept), strict=True):
-        if after.blocked and not before.blocked:
-            wrong[after.id] = f"it is blocked now: {after.hint}"
-    if wrong:
-        raise _stale(wrong)
-    return _Compared(today, len(items), kept, finished, [one for one in today.changes if one.id not in items])
-
-
-def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
-    """How a change does more than was reviewed, in words; empty: it does not.
-
-    What was paid for already is fetched, whoever asked for it.
-    """
-    if not change.steps or (not change.submits_worst and change.has(LookUp, Poll, Fetch, Drain)):
-        return ""
-    if reviewed is None:
-        cost = f" for {cost_words([change])}" if change.credits_worst else ""
-        return f"{change.action}{cost}, which it does not say"
-    for kind in (Submit, RetryText, Remove):
-        if change.has(kind) and name_of(kind) not in reviewed.steps:
-            return f"it would {name_of(kind)}, which it does not say"
-    if change.credits_worst > reviewed.worst:
-        return dearer(change, reviewed)
-    if change.submits_worst and change.spec is not None and change.spec.digest != reviewed.digest:
-        return ANOTHER_REQUEST
-    return ""
-
-
 def _refuse_unreviewed(guards: Guards, changes: Sequence[Change], named: Mapping[ItemId, ReviewedChange]) -> None:
     found = [(change, words) for change in changes if (words := _beyond(change, named.get(change.id)))]
     if not found or guards.unreviewed == "allow":
         return
-    number = f"{len(found)} change{'s go' if len(found) > 1 else ' goes'}"
-    cost = cost_words(change for change, _ in found)
+    number, cost = f"{len(found)} change{'s go' if len(found) > 1 else ' goes'}", cost_words(one for one, _ in found)
     listed = _listed({change.id: words for change, words in found})
     raise Refused(
         f"{number} beyond the plan that was reviewed, for {cost}: {listed}",
@@ -150,23 +89,30 @@ def _refuse_unreviewed(guards: Guards, changes: Sequence[Change], named: Mapping
     )
 
 
+def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
+    """How a change does more than was reviewed, in words; empty: it does not."""
+    if not change.steps or (not change.submits_worst and not _BRINGING.isdisjoint(change.names)):
+        return ""
+    if reviewed is None:
+        cost = f" for {cost_words([change])}" if change.credits_worst else ""
+        return f"{change.action}{cost}, which it does not say"
+    if more := {"submit", "retry", "remove"} & set(change.names) - set(reviewed.steps):
+        return f"it would {', '.join(sorted(more))}, which it does not say"
+    another = change.submits_worst and change.spec is not None and change.spec.digest != reviewed.digest
+    return _dearer(change, reviewed) or (_ANOTHER_REQUEST if another else "")
+
+
+def _dearer(change: Change, reviewed: ReviewedChange) -> str:
+    if change.credits_worst <= reviewed.credits_worst:
+        return ""
+    return f"it costs {cost_words([change])} now, not {reviewed.credits_worst}"
+
+
 def _check_project(today: Plan, file: PlanFile) -> None:
     for name in ("project", "environment", "server", "lineage"):
-        theirs, ours = getattr(file, name), getattr(today, name)
-        if theirs != ours:
-            raise Refused(
-                f"the plan was made for another {name}: `{theirs}`, and this is `{ours}`",
-                code="other-plan",
-                hint="use `--env`, or make a new plan here",
-            )
-
-
-def _stale(wrong: Mapping[ItemId, str]) -> Refused:
-    return Refused(
-        f"the plan is stale: {_listed(wrong)}",
-        code="stale-plan",
-        hint="make and review a new plan with `contentops plan --out FILE`",
-    )
+        if (theirs := getattr(file, name)) != (ours := getattr(today, name)):
+            message = f"the plan was made for another {name}: `{theirs}`, and this is `{ours}`"
+            raise Refused(message, code="other-plan", hint="use `--env`, or make a new plan here")
 
 
 def _listed(wrong: Mapping[ItemId, str]) -> str:
@@ -175,40 +121,178 @@ def _listed(wrong: Mapping[ItemId, str]) -> str:
     return "; ".join([*shown[:_SHOWN], *rest])
 
 
-def _items(inputs: PlanInputs, today: Plan, file: PlanFile) -> dict[ItemId, ReviewedItem]:
-    """The items the file names, each with what remains of it today: without what this plan has asked for already."""
-    changes = {change.id: change for change in today.changes}
-    items = {
-        reviewed.id: ReviewedItem(
-            inputs=inputs,
-            plan_id=file.id,
-            reviewed=reviewed,
-            spec=inputs.specs.get(reviewed.id),
-            # A record that a rename takes over is still under its old id.
-            record=change.record if change is not None else inputs.state.records.get(reviewed.id),
-            entries=inputs.entries.get(reviewed.id, ()),
-            change=change,
-        )
-        for reviewed in file.changes
-        # What another process had then was not to be done: what is left of it now is not in the file.
-        if reviewed.action is not Action.PENDING
-        for change in (changes.get(reviewed.id),)
-    }
-    choice = inputs.choice
-    paid = {id_ for id_, item in items.items() if id_ in choice.replace and item.has_paid}
-    asked = {id_ for id_, item in items.items() if choice.resubmit_unknown and item.has_submitted}
-    if paid or asked:
-        replace = tuple(id_ for id_ in choice.replace if id_ not in paid)
-        choice = structs.replace(choice, replace=replace, resubmit_unknown=False)
-        others = {change.id: change for change in make_plan(structs.replace(inputs, choice=choice)).changes}
-        for id_ in paid | asked:
-            items[id_] = structs.replace(items[id_], change=others.get(id_))
-    return items
+# --- item by item ------------------------------------------------------------------------------------------
 
 
-def _unless_spent(item: ReviewedItem, change: Change) -> Change:
-    """The change; held back where the plan has tried as often as is allowed, though `--replace` would let it go on."""
-    if not change.submits or item.failed < TRIES:
-        return change
-    hint = f"its jobs failed; see `contentops state show {change.id}`, or make a new plan"
-    return hold(change, "failed-twice", hint)
+class ReviewedItem(Struct, frozen=True, kw_only=True):
+    """An item that a plan file names: as it was reviewed, and as it is today."""
+
+    reviewed: ReviewedChange
+    change: Change | None
+    """Today's; None: nothing is to be done."""
+    spec: Spec | None
+    record: Record | None
+    is_recorded: bool
+    """This very plan wrote the record."""
+    has_text: bool
+    """The record has the text that was reviewed, and no earlier one where `--replace` asked for another."""
+    failed: int
+    """How many jobs failed at the reviewed request."""
+    waiting: Sequence[OpenEntry]
+    """The plan's own submits, and the one it was to finish, that may still bring a text."""
+
+
+def _compare(inputs: PlanInputs, file: PlanFile) -> tuple[Plan, list[Change], list[Change]]:
+    """Today's plan, and its changes apart: of items that the file names, and of others. Raises Refused."""
+    # What another process worked on was not to be done: what is left of it is another change.
+    named = {reviewed.id: reviewed for reviewed in file.changes if reviewed.action is not Action.PENDING}
+    own = [record for record in inputs.state.records.values() if record.plan_id == file.id and record.id in named]
+    brought = {record.id for record in own if record.attempt >= named[record.id].attempt}
+    # What is gone is stale by name, and what the plan has brought is not replaced once more.
+    replace = tuple(id_ for id_ in inputs.choice.replace if id_ in inputs.specs and id_ not in brought)
+    inputs = structs.replace(inputs, choice=structs.replace(inputs.choice, replace=replace))
+    today = make_plan(inputs)
+    _check_project(today, file)
+    changes = {change.id: change for change in today.changes if change.id in named}
+    if inputs.choice.resubmit_unknown:
+        # What this very plan has submitted is open, and no reason to submit once more.
+        asked = {entry.item for entry in pending(inputs.state.entries.values()) if entry.plan_id == file.id}
+        once = make_plan(structs.replace(inputs, choice=structs.replace(inputs.choice, resubmit_unknown=False)))
+        changes = {id_: change for id_, change in changes.items() if id_ not in asked}
+        changes |= {change.id: change for change in once.changes if change.id in asked & named.keys()}
+    # A target that only an item which is not named would free is not free.
+    changes = {change.id: change for change in free_targets(inputs, [*changes.values()])}
+    items = [_item(inputs, file, reviewed, changes.get(id_)) for id_, reviewed in named.items()]
+    if wrong := {item.reviewed.id: problem for item in items if (problem := _difference(item))}:
+        hint = "make and review a new plan with `contentops plan --out FILE`"
+        raise Refused(f"the plan is stale: {_listed(wrong)}", code="stale-plan", hint=hint)
+    kept = sorted(changes.values(), key=lambda change: change.id)
+    return today, kept, [change for change in today.changes if change.id not in named]
+
+
+def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: Change | None) -> ReviewedItem:
+    # A record that a rename takes over is still under its old id.
+    record = change.record if change is not None else inputs.state.records.get(reviewed.id)
+    entries = inputs.entries.get(reviewed.id, ())
+    known = reviewed.entry.request_id if reviewed.entry is not None else None
+    waiting = [one for one in pending(entries) if one.plan_id == file.id or one.request_id == known]
+    earlier = reviewed.id in inputs.choice.replace and record is not None and record.attempt < reviewed.attempt
+    return ReviewedItem(
+        reviewed=reviewed,
+        change=change,
+        spec=inputs.specs.get(reviewed.id),
+        record=record,
+        is_recorded=record is not None and record.plan_id == file.id,
+        has_text=record is not None and record.digest == reviewed.digest and not earlier,
+        failed=len(failed_attempts(entries, reviewed.digest)),
+        waiting=waiting,
+    )
+
+
+def _difference(item: ReviewedItem) -> str:
+    """How an item is not as it was reviewed, in words; empty if the plan holds for it."""
+    change, reviewed = item.change, item.reviewed
+    if reviewed.blocked:  # nothing was to be done, so nothing is missed
+        return _other_steps(item, change) if change is not None and not change.blocked else ""
+    if (item.spec.digest if item.spec else NOTHING) != reviewed.digest:
+        gone = "no manifest declares it any more"
+        return gone if item.spec is None else _ANOTHER_REQUEST if reviewed.digest else "a manifest declares it again"
+    if change is None:
+        return _not_done(item)
+    if change.action is Action.PENDING:
+        return ""  # what another process brings is not done here
+    if (problem := _other_sides(item, change)) or change.blocked:
+        return problem
+    stated, today = _front(reviewed), _front(change)
+    if item.is_recorded:  # what the plan has written is no more to be written
+        stated = {key: value for key, value in stated.items() if key in today}
+    return _other_source(item) or _other_front(stated, today) or _other_steps(item, change)
+
+
+def _not_done(item: ReviewedItem) -> str:
+    """Why an item to which nothing is to be done today is not as it was reviewed."""
+    record, reviewed, stated = item.record, item.reviewed, _front(item.reviewed)
+    if record is None or (item.spec is None and "remove" not in reviewed.steps):
+        return ""
+    if item.spec is None or not item.has_text:
+        return "it is protected now" if record.protected else "nothing would be done to it"
+    if record.output != reviewed.target:
+        return _ANOTHER_FILE
+    known = {**record.metadata, TITLE_KEY: record.title, PROVENANCE_KEY: stated.get(PROVENANCE_KEY)}
+    return _other_source(item) or _other_front(stated, {key: known.get(key) for key in stated})
+
+
+def _other_source(item: ReviewedItem) -> str:
+    text, now = item.reviewed.promotes, item.change.promotion if item.change is not None else None
+    taken = item.record is not None and text is not None and item.record.promoted == text.body
+    if text is None or (now.expects == text.expects if now is not None else taken):
+        return ""
+    return f"`{text.path}`, whose text it takes, has changed since"
+
+
+def _other_sides(item: ReviewedItem, change: Change) -> str:
+    """Which side of the item the plan has not seen and not made: its record, its file, or its stored content."""
+    if not item.is_recorded and record_digest(item.record) != item.reviewed.record:
+        return "its record has changed since"
+    if not _is_known(item, change):
+        return f"`{change.source or change.target}` has changed since"
+    remote = change.remote
+    if remote is not None and remote.body not in (item.reviewed.remote, NOTHING) and not item.is_recorded:
+        return f"content `{remote.content_id}` has changed since"
+    if change.blocked and not item.waiting and not item.failed:
+        return f"it is blocked now: {change.hint or change.blocked}"
+    return ""
+
+
+def _is_known(item: ReviewedItem, change: Change) -> bool:
+    """Whether the file is the one that was reviewed, or what a step of the plan makes of that one."""
+    file, reviewed, record = change.file, item.reviewed, item.record
+    if file.file == reviewed.file:
+        return True
+    if not file.body:
+        return "remove" in reviewed.steps and not file.exists
+    bodies = {entry.body for entry in item.waiting} | ({reviewed.remote} if reviewed.action is Action.PULL else set())
+    bodies |= {reviewed.promotes.body} if reviewed.promotes is not None else set()
+    if record is not None and (item.is_recorded or reviewed.action is Action.RESTORE):
+        bodies.update(record.bodies)
+    if item.is_recorded or item.waiting or not change.has(Update, Write):
+        bodies.add(reviewed.body)  # with the front matter that the plan has written, or has no more to write
+    # The text of the plan's own job may be in it, beside what a person had written.
+    jobs = {entry.job_id for entry in item.waiting}
+    jobs |= {record.job_id} if record is not None and item.is_recorded else set()
+    merged = reviewed.action is Action.MERGE and file.provenance.get("job") in jobs - {""}
+    return file.body in bodies or merged
+
+
+def _front(change: Change | ReviewedChange) -> dict[str, Json]:
+    return {**change.front, **({} if change.title is None else {TITLE_KEY: clean_title(change.title)})}
+
+
+def _other_front(stated: Mapping[str, Json], today: Mapping[str, Json]) -> str:
+    same = {key for key in stated.keys() & today.keys() if is_same_json(stated[key], today[key])}
+    other = ", ".join(f"`{key}`" for key in sorted((stated.keys() | today.keys()) - same))
+    return f"its front matter is another one now: {other}" if other else ""
+
+
+def _other_steps(item: ReviewedItem, change: Change) -> str:
+    """How its steps do or cost more than was reviewed, or less, but for those that bring what was paid for already."""
+    # Of a file that has its front matter already, only the record is updated.
+    reviewed, today = (
+        {"update" if name == "record" else name for name in names} - _BRINGING
+        for names in (item.reviewed.steps, change.names)
+    )
+    missing = reviewed - today - _PAYING
+    if item.is_recorded:  # the plan has done some of it
+        missing &= set() if item.has_text else {"write"}
+    if missing and item.spec is not None and is_protected(item.spec, item.record):
+        return "it is protected now"
+    if more := today - reviewed:
+        return f"it would {', '.join(sorted(more))}, which the plan does not say"
+    if missing:
+        return f"it would no longer {', '.join(sorted(missing))}"
+    if change.target != item.reviewed.target:
+        return _ANOTHER_FILE
+    tries = item.reviewed.attempt + item.reviewed.retries + min(item.failed, TRIES - 1)
+    if change.submits and change.attempt > tries:
+        return f"it would be submitted once more; see `contentops state show {change.id}`"
+    return _dearer(change, item.reviewed)

@@ -33,8 +33,7 @@ from contentops.model import (
     Write,
     name_of,
 )
-from contentops.model.plan_file import CHECKSUM, ReviewedJob, plan_file, record_digest
-from contentops.reporting import FORMAT_VERSION
+from contentops.model.plan_file import CHECKSUM, FORMAT_VERSION, ReviewedJob, plan_file, record_digest
 from contentops.reporting.diagnostics import diagnostic_json
 from contentops.reporting.summary import plan_counts, shared_causes
 from contentops.sanitize import json_text
@@ -219,7 +218,7 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
     certain = "submit" not in change.steps and (change.credits > 0 or not change.retries)
     at_most = change.credits_at_most
     price = change.credits or change.queued_credits
-    each = (change.worst - change.credits) // change.retries if change.retries else price
+    each = (change.credits_worst - change.credits) // change.retries if change.retries else price
     steps: tuple[Step, ...] = (
         RetryText(
             request=request,

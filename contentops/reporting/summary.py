@@ -55,8 +55,6 @@ SETTINGS = "settings"
 
 def budget_words(plan: Plan) -> str:
     """What one apply may spend, as the end of a sentence with a comma before it; empty where that is not known."""
-    if plan.budget is None:
-        return ""
     stated = ((plan.budget.credits_per_apply, "credit"), (plan.budget.items_per_apply, "item"))
     limits = [plural(number, word) for number, word in stated if number is not None]
     return f", budget {' and '.join(limits)}" if limits else ", no budget"
