@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from msgspec import structs
 
 from contentops.api.backoff import RETRY
 from contentops.errors import ApiError, Check, InputError
@@ -40,7 +41,9 @@ def scene_of(root: Path, shop: Shop, *, rpm: int = 0, api: str = "") -> Scene:
 
 def pull(scene: Scene, said: list[str] | None = None) -> Pulled:
     """Pull on virtual time."""
-    return catalogs.pull(scene.project, tell=([] if said is None else said).append, runtime=scene.runtime())
+    return catalogs.pull(
+        scene.project, runtime=structs.replace(scene.runtime(), tell=([] if said is None else said).append)
+    )
 
 
 def many(count: int) -> dict[str, Any]:

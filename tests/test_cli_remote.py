@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import jsonschema
 import pytest
+from msgspec import structs
 
 from contentops.api.backoff import RETRY
 from contentops.cli.commands.account import harmless
@@ -536,7 +537,7 @@ def test_what_may_pass_is_tried_again_and_then_told(
     scene.edit("contentops.yaml", "requests_per_minute", "dialect: v1, requests_per_minute")
     said: list[str] = []
     with pytest.raises(ApiError) as raised:
-        remote.stats(scene.project, tell=said.append, runtime=scene.runtime())
+        remote.stats(scene.project, runtime=structs.replace(scene.runtime(), tell=said.append))
     assert [word for word in [*words, "/v1/dashboard/stats"] if word not in raised.value.message] == []
     assert "try again later" in raised.value.hint
     assert 3 <= len(shop.log) <= 25
@@ -587,11 +588,13 @@ def test_superseded_copies_are_deleted_where_the_server_can(tmp_path: Path, *, h
     (old,) = (one for one in remote.contents(scene.project, runtime=scene.runtime()) if one.superseded)
     said: list[str] = []
     if has:
-        remote.delete(scene.project, [old.entry.id, "cnt_gone"], tell=said.append, runtime=scene.runtime())
+        remote.delete(
+            scene.project, [old.entry.id, "cnt_gone"], runtime=structs.replace(scene.runtime(), tell=said.append)
+        )
         assert said == [f"{old.entry.id}: deleted", "cnt_gone: deleted"]
     else:
         with pytest.raises(ApiError, match="is not there, or this server cannot do that"):
-            remote.delete(scene.project, [old.entry.id], tell=said.append, runtime=scene.runtime())
+            remote.delete(scene.project, [old.entry.id], runtime=structs.replace(scene.runtime(), tell=said.append))
     left = [one.superseded for one in remote.contents(scene.project, runtime=scene.runtime())]
     assert sorted(left) == ([False] if has else [False, True])
 

@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from contentops.cli.output import terminal
 from contentops.cli.output.confirmation import Confirmation, finish
 from contentops.cli.output.progress import watching
 from contentops.errors import ExitCode
@@ -22,15 +23,16 @@ if TYPE_CHECKING:
     from contentops.execution.primitives import Stop
     from contentops.model import Project
     from contentops.operations.apply import ApplyOptions
+    from contentops.operations.opening import Runtime
     from contentops.planning.plan_inputs import Choice
 
 
-def carry_out(project: Project, choice: Choice, options: ApplyOptions, manner: Manner, again: NextCommand) -> int:
+def carry_out(
+    project: Project, choice: Choice, options: ApplyOptions, runtime: Runtime, manner: Manner, again: NextCommand
+) -> int:
     """Plan, show, ask and apply on the command line; returns the exit code. `again` says which command goes on."""
     if manner.detach:
-        from contentops.cli.queue_apply import detach
-
-        return detach(project, choice, options, manner)
+        return _queue(project, choice, options, runtime, manner)
     with contextlib.ExitStack() as signals:
         with watching(sys.stderr, events=manner.events) as display:
             confirmation = Confirmation(manner, lambda: _begin(signals, display, options.stop))
@@ -41,10 +43,36 @@ def carry_out(project: Project, choice: Choice, options: ApplyOptions, manner: M
                 show=confirmation.preview,
                 confirm=confirmation,
                 emit=display.show,
-                runtime=manner.runtime,
+                runtime=runtime,
             )
         # Impatient hands press Ctrl-C twice: the second one must not take away what the first one led to.
         return finish(plan, run, confirmation, again, as_json=manner.as_json)
+
+
+def _queue(project: Project, choice: Choice, options: ApplyOptions, runtime: Runtime, manner: Manner) -> int:
+    """The same with `--detach`: what would be submitted is only queued."""
+    from contentops.operations.apply_detached import detach
+    from contentops.reporting.queue import detached_json, detached_text
+
+    confirmation = Confirmation(manner, lambda: None)
+    with watching(sys.stderr) as display:
+        plan, found = detach(
+            project,
+            choice,
+            options,
+            show=confirmation.preview,
+            confirm=confirmation,
+            emit=display.show,
+            runtime=runtime,
+        )
+    terminal.need_yes(said=not confirmation.declined)
+    if manner.as_json:
+        terminal.say_json(detached_json(plan, found))
+    elif found is not None:
+        terminal.show(detached_text(found))
+    elif not confirmation.shown:
+        confirmation.show(plan, aside=False, gap=False)
+    return ExitCode.DONE
 
 
 def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:

@@ -24,7 +24,7 @@ from contentops.operations.apply_lock import hold_lock
 from contentops.operations.connection import connected, credentials
 from contentops.operations.contents.look_first import plan_of
 from contentops.operations.contents.owners_in_locks import content_owners
-from contentops.operations.opening import Runtime
+from contentops.operations.opening import HERE, Runtime
 from contentops.operations.plan import gathered
 from contentops.operations.unchanged import AskedInputs, forget_plan
 from contentops.operations.workspace import open_workspace
@@ -93,7 +93,7 @@ def apply(
     confirm: Callable[[Plan], bool],
     emit: Callable[[Event], None],
     show: Callable[[Plan], None] | None = None,
-    runtime: Runtime | None = None,
+    runtime: Runtime = HERE,
 ) -> tuple[Plan, Run | None]:
     """Plan, show, ask, and carry out exactly that; no run where there is nothing to do or the answer is no.
 
@@ -103,16 +103,15 @@ def apply(
     the way, Git LFS would take the lock or results could not come back, ApiError where the key is missing or the
     server speaks another dialect, StateError where nothing can be recorded.
     """
-    runtime = runtime or Runtime()
     until = math.inf if options.deadline is None else time.monotonic() + options.deadline
-    runtime = structs.replace(runtime, stopped=_waiting(options.stop, emit, runtime), until=until)
     tell = telling(emit, runtime)
+    runtime = structs.replace(runtime, tell=tell, stopped=_waiting(options.stop, tell), until=until)
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         _sweep(workspace)
-        watched = AskedInputs(gathered(workspace, choice, tell))
+        watched = AskedInputs(gathered(workspace, choice))
         found = watched.inputs
         refused = functools.partial(is_refused, project, options)
-        found, made = plan_of(workspace, found, options.reviewed, tell, refused)
+        found, made = plan_of(workspace, found, options.reviewed, refused)
         planned = structs.replace(made, refusals=standing(made, options.approval))
         if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
@@ -183,7 +182,7 @@ def _look_ahead(project: Project, plan: Plan, branch: str, runtime: Runtime) -> 
 
 
 def telling(emit: Callable[[Event], None], runtime: Runtime) -> Callable[[str], None]:
-    """Tells what a refresh waits for, as a run does."""
+    """What tells of a wait as a run does."""
     return lambda message: emit(Event(kind="note", at=iso(runtime.wall()), data={"message": message}))
 
 
@@ -191,7 +190,7 @@ AWAY = 15.0
 """Seconds after which it is said once more that the ledger is waited for."""
 
 
-def _waiting(stop: Stop, emit: Callable[[Event], None], runtime: Runtime) -> Callable[[], bool]:
+def _waiting(stop: Stop, tell: Callable[[str], None]) -> Callable[[], bool]:
     """Asked while the ledger is away: tells that, now and then, and answers whether a person wants an end."""
     told = -AWAY
 
@@ -199,7 +198,7 @@ def _waiting(stop: Stop, emit: Callable[[Event], None], runtime: Runtime) -> Cal
         nonlocal told
         if (now := time.monotonic()) - told >= AWAY:
             told = now
-            telling(emit, runtime)("the ledger is away; nothing that pays leaves until it is back")
+            tell("the ledger is away; nothing that pays leaves until it is back")
         return stop.requested
 
     return stopped

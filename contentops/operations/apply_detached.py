@@ -50,11 +50,11 @@ def detach(
     """
     if not has_ledger(project, runtime.environ):
         raise _no_ledger(project)
-    tell = telling(emit, runtime)
+    telling(emit, runtime)
     with open_workspace(project, runtime) as workspace:
-        found = gathered(workspace, choice, tell)
+        found = gathered(workspace, choice)
         refused = functools.partial(is_refused, project, options)
-        found, made = plan_of(workspace, found, options.reviewed, tell, refused)
+        found, made = plan_of(workspace, found, options.reviewed, refused)
         planned = structs.replace(made, refusals=standing(made, options.approval))
         if planned.empty and not planned.refusals:
             return planned, None

@@ -31,7 +31,7 @@ from contentops.ci.push import Messages, Target, look_ahead, push
 from contentops.ci.results import lock_at, lock_name, read_lock, recorded_outputs, requests_of, state_of
 from contentops.ci.runner import run_name, run_page
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.opening import Runtime, open_store, read_state
+from contentops.operations.opening import HERE, Runtime, open_store, read_state
 from contentops.reporting.run import commit_message
 from contentops.state.lock import Lock
 
@@ -92,7 +92,7 @@ def commit(
     options: CommitOptions,
     *,
     pause: Callable[[float], None],
-    runtime: Runtime | None = None,
+    runtime: Runtime = HERE,
 ) -> CommitReport:
     """Commits what applies have made and pushes it. `pause` waits some seconds between two attempts.
 
@@ -101,7 +101,6 @@ def commit(
     another commit goes on; StateError for a lock that cannot be read; GitFailed where git refuses the commit;
     NotPublished where it could be pushed nowhere.
     """
-    runtime = runtime or Runtime()
     with hold_lock(project, runtime):
         clone = _open(project, options, runtime.environ)
         branch = branch_of(clone, options.branch, runtime.environ) if options.push else ""
@@ -167,9 +166,9 @@ def _there(clone: Clone, results: ResultTree, found: CommitReport, pushed: Pushe
     )
 
 
-def check_waiting(project: Project, options: CommitOptions, *, runtime: Runtime | None = None) -> None:
+def check_waiting(project: Project, options: CommitOptions, *, runtime: Runtime = HERE) -> None:
     """What `apply` does first under CI: raises as `look_ahead`, and UsageError where no branch is known."""
-    environ = (runtime or Runtime()).environ
+    environ = runtime.environ
     clone = _open(project, options, environ)
     target = _target(project, branch_of(clone, options.branch, environ), environ)
     look_ahead(clone, target, requests_of(read_state(project)))

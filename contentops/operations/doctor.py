@@ -12,7 +12,7 @@ from contentops.errors import ApiError, Check, ContentopsError, Refused, plural
 from contentops.operations.catalog.project_catalog import snapshot_of
 from contentops.operations.connection import ask_in_turn, connected, credentials, find_in_turn
 from contentops.operations.lineage import is_of_another
-from contentops.operations.opening import Runtime, has_ledger, open_cache, open_store
+from contentops.operations.opening import HERE, Runtime, has_ledger, open_cache, open_store
 from contentops.operations.workspace import shared_state, validate
 from contentops.state import state_dir
 
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from contentops.operations.connection import Credentials
 
 
-def doctor(project: Project, runtime: Runtime | None = None) -> tuple[Check, ...]:
+def doctor(project: Project, runtime: Runtime = HERE) -> tuple[Check, ...]:
     """Whether everything is in place: manifests, state, cache, ledger, key and server."""
-    runtime = runtime or Runtime()
     return tuple(_checks(project, runtime))
 
 

@@ -56,12 +56,18 @@ class Runtime(Struct, frozen=True, kw_only=True):
     """When a ledger that is away is no longer waited for, by `time.monotonic`."""
     patience: float | None = None
     """Seconds for which a ledger may be away before a run ends; None: as `LedgerSession` has it."""
+    tell: Callable[[str], None] = lambda _: None
+    """Is told a line wherever a person would wonder what takes so long."""
     trace: Callable[[Exchange], None] | None = None
     """Is told of every request to the project's server, or None."""
     processes: int = field(default_factory=processors)
     """With so many processes a large project is read."""
     disk_time: Callable[[], int] = time.time_ns
     """The time in nanoseconds since 1970, as files are stamped with it."""
+
+
+HERE = Runtime()
+"""This machine, with no person at it."""
 
 
 class OpenedLedger(NamedTuple):
@@ -101,7 +107,7 @@ def read_state(project: Project) -> State:
         return store.state
 
 
-def open_store(project: Project, runtime: Runtime | None = None, *, write: bool) -> StateStore:
+def open_store(project: Project, runtime: Runtime = HERE, *, write: bool) -> StateStore:
     """The state of the project's environment. Raises StateError where it cannot be used."""
     outputs = Outputs(project.root)
     return StateStore(
@@ -110,7 +116,7 @@ def open_store(project: Project, runtime: Runtime | None = None, *, write: bool)
         lineage=lambda: _first_lineage(project),
         write=write,
         body_on_disk=lambda path: outputs.observe(path).body,
-        disk=runtime.disk if runtime else None,
+        disk=runtime.disk,
     )
 
 

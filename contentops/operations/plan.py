@@ -15,7 +15,7 @@ from contentops.documents.front_matter import split
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, did_you_mean
 from contentops.model import NO_CHECKS, Action, Checked, CheckedFile, Desired, ItemId, Level, Move, Request, Spec
 from contentops.operations.contents.look_first import remembered
-from contentops.operations.opening import read_state
+from contentops.operations.opening import HERE, read_state
 from contentops.operations.texts.clean_texts import CleanTexts
 from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import open_workspace, shared_state, unread, validate
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import PlanInputs
 
 
-def gathered(workspace: Workspace, choice: Choice, tell: Callable[[str], None] | None) -> PlanInputs:
+def gathered(workspace: Workspace, choice: Choice) -> PlanInputs:
     """The sides of a plan; with what the server has, where the choice says to look, else with what earlier looks saw.
 
     Raises what `refresh` raises.
@@ -46,15 +46,14 @@ def gathered(workspace: Workspace, choice: Choice, tell: Callable[[str], None] |
         return remembered(workspace, found)
     from contentops.operations.contents.refresh import refresh
 
-    return refresh(workspace, found, tell)
+    return refresh(workspace, found)
 
 
 def plan(
     project: Project,
     choice: Choice,
     *,
-    tell: Callable[[str], None] | None = None,
-    runtime: Runtime | None = None,
+    runtime: Runtime = HERE,
     last: LastPlan | None = None,
 ) -> Plan:
     """What `apply` would do. Needs no network and no key, but for a refresh; writes nothing but the cache.
@@ -62,7 +61,7 @@ def plan(
     Where there is nothing to do, `last` remembers it.
     """
     with open_workspace(project, runtime) as workspace:
-        watched = AskedInputs(gathered(workspace, choice, tell))
+        watched = AskedInputs(gathered(workspace, choice))
         planned = make_plan(watched.inputs)
     if last is not None:
         last.remember(planned, workspace, watched)
@@ -74,12 +73,11 @@ def check(
     choice: Choice,
     reviewed: Mapping[str, Json],
     *,
-    tell: Callable[[str], None] | None = None,
-    runtime: Runtime | None = None,
+    runtime: Runtime = HERE,
 ) -> Plan:
     """What an apply would do today, if it is no more than the reviewed plan document says. Raises Refused if not."""
     with open_workspace(project, runtime) as workspace:
-        return check_file(gathered(workspace, choice, tell), reviewed)
+        return check_file(gathered(workspace, choice), reviewed)
 
 
 # --- items -------------------------------------------------------------------------------------------------
@@ -105,7 +103,7 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
 
 
 def status(
-    project: Project, choice: Choice, *, tell: Callable[[str], None] | None = None, runtime: Runtime | None = None
+    project: Project, choice: Choice, *, runtime: Runtime = HERE
 ) -> tuple[tuple[ItemStatus, ...], tuple[Diagnostic, ...]]:
     """How every selected item stands; where manifests have errors, how its record and its file do, and a warning.
 
@@ -116,13 +114,13 @@ def status(
     findings: tuple[Diagnostic, ...] = ()
     with open_workspace(project, runtime, parse_cache=choice.refresh) as workspace:
         try:
-            found = gathered(workspace, looking, tell)
+            found = gathered(workspace, looking)
         except InputError as error:
             findings = (unread(error),)
             # What was recorded is front matter in the words of the preset already.
             workspace.project = structs.replace(project, preset="")
             workspace.desired = Desired(specs=tuple(map(_as_recorded, workspace.state.records.values())))
-            found = gathered(workspace, looking, tell)
+            found = gathered(workspace, looking)
         findings = (*workspace.unread, *findings)
     plan = make_plan(found)
     changes = {change.id: change for change in plan.changes}
@@ -198,7 +196,7 @@ def _checks(checks: Checks) -> Json:
     return found
 
 
-def show(project: Project, item: str, runtime: Runtime | None = None) -> tuple[dict[str, Json], tuple[Diagnostic, ...]]:
+def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str, Json], tuple[Diagnostic, ...]]:
     """One item: the exact request, its digest and output, where each value came from, its record and what is open.
 
     And a warning where the ledger cannot be reached.

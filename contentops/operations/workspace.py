@@ -21,7 +21,7 @@ from contentops.model import State
 from contentops.model.stored import keep_once
 from contentops.operations.catalog.project_catalog import catalog_of
 from contentops.operations.environments import locked_environments, other_states
-from contentops.operations.opening import OpenedLedger, Runtime, has_ledger, open_cache, open_store
+from contentops.operations.opening import HERE, OpenedLedger, Runtime, has_ledger, open_cache, open_store
 from contentops.operations.texts.finished_texts import finished_texts
 from contentops.planning.existing_texts import SourceEnvironment
 from contentops.planning.owners import without_others
@@ -106,13 +106,12 @@ class Workspace:
 
 @contextlib.contextmanager
 def open_workspace(
-    project: Project, runtime: Runtime | None = None, *, write: bool = False, parse_cache: bool = True
+    project: Project, runtime: Runtime = HERE, *, write: bool = False, parse_cache: bool = True
 ) -> Iterator[Workspace]:
     """The workspace of a project. Without `write` nothing but the parse cache is ever changed.
 
     Raises StateError for state files that cannot be used; with `write`, Refused where `check_lineage` does.
     """
-    runtime = runtime or Runtime()
     with open_cache(project, write=parse_cache) as cache, open_store(project, runtime, write=write) as store:
         if write and store.is_first:
             from contentops.operations.lineage import check_lineage
@@ -201,10 +200,10 @@ def _observed(workspace: Workspace, state: State, source: SourceEnvironment | No
     return known.observe_all(looked_at)
 
 
-def validate(project: Project, runtime: Runtime | None = None) -> Desired:
+def validate(project: Project, runtime: Runtime = HERE) -> Desired:
     """Everything the manifests declare. Raises InputError with every finding of every file."""
     with open_cache(project, write=False) as cache:
-        return load(project, catalog_of(project), cache, processes=(runtime or Runtime()).processes)
+        return load(project, catalog_of(project), cache, processes=runtime.processes)
 
 
 def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:
@@ -222,7 +221,7 @@ def unread(error: InputError) -> Diagnostic:
     return Diagnostic(code="manifests-unread", message=message, severity=Severity.WARNING, hint=hint)
 
 
-def shared_state(project: Project, runtime: Runtime | None = None) -> tuple[State, tuple[Diagnostic, ...]]:
+def shared_state(project: Project, runtime: Runtime = HERE) -> tuple[State, tuple[Diagnostic, ...]]:
     """The same with what is open elsewhere; and a warning where the ledger cannot be reached."""
     with open_workspace(project, runtime, parse_cache=False) as workspace:
         return workspace.state, workspace.unread

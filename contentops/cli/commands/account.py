@@ -43,7 +43,7 @@ def content() -> None:
 def list_contents(session: Session) -> None:
     """List every stored content, in the server's order, with the item it belongs to."""
     project = session.project()
-    found = operation.contents(project, tell=terminal.tell_line, runtime=session.runtime())
+    found = operation.contents(project, runtime=session.runtime())
     session.answer(_values(project, found), listing(found, width=terminal.width()))
 
 
@@ -97,9 +97,7 @@ def get(session: Session, content_id: str, version: int | None, *, listed: bool)
             raise UsageError("`--versions` lists them, `--version N` prints one: give one of the two")
         _list_versions(session, project, content_id)
         return
-    found, owner = operation.content(
-        project, content_id, version=version or 0, tell=terminal.tell_line, runtime=session.runtime()
-    )
+    found, owner = operation.content(project, content_id, version=version or 0, runtime=session.runtime())
     if not session.as_json:
         sys.stdout.write(harmless(found.body) if sys.stdout.isatty() else terminal.for_stdout(found.body))
         sys.stdout.flush()
@@ -119,7 +117,7 @@ def get(session: Session, content_id: str, version: int | None, *, listed: bool)
 
 
 def _list_versions(session: Session, project: Project, content_id: str) -> None:
-    known = operation.versions(project, content_id, tell=terminal.tell_line, runtime=session.runtime())
+    known = operation.versions(project, content_id, runtime=session.runtime())
     rows = [(str(one.number), one.title, one.status, moment(one.replaced_at) or "now") for one in known]
     listed: list[Json] = [structs.asdict(one) for one in known]
     shown = table(("VERSION", "TITLE", "STATUS", "UNTIL"), rows, width=terminal.width())
@@ -147,7 +145,7 @@ def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, 
     if superseded == bool(content_ids):
         raise UsageError("`content delete` takes the ids of contents, or `--superseded`")
     project = session.project()
-    stored = operation.contents(project, tell=terminal.tell_line, runtime=session.runtime())
+    stored = operation.contents(project, runtime=session.runtime())
     found = _named(stored, content_ids) if content_ids else _superseded(session, project, stored)
     if found:
         terminal.tell(_table(found, terminal.width(sys.stderr)))
@@ -156,7 +154,7 @@ def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, 
                 what = f"is what item `{one.item}` is saved as now{f' ({one.lock})' if one.lock else ''}"
                 terminal.tell_line(f"warning: content `{one.entry.id}` {what}; its next save stores it as new")
         _ask(f"Delete {plural(len(found), 'content')} from {project.api.server}?", yes=yes)
-        operation.delete(project, [one.entry.id for one in found], tell=terminal.tell_line, runtime=session.runtime())
+        operation.delete(project, [one.entry.id for one in found], runtime=session.runtime())
     session.answer(_values(project, found), f"Deleted {plural(len(found), 'content')}." if found else "Nothing to do.")
 
 
@@ -164,7 +162,7 @@ def _superseded(session: Session, project: Project, stored: Sequence[Owned]) -> 
     """The superseded copies; those with words that are nowhere else are left out, and named."""
     found = [one for one in stored if one.superseded]
     runtime = session.runtime()
-    kept = without_copy(project, [one.entry.id for one in found], tell=terminal.tell_line, runtime=runtime)
+    kept = without_copy(project, [one.entry.id for one in found], runtime=runtime)
     for id_ in sorted(kept):
         what = "stays: its words are in no file, not in git and not in the cache"
         terminal.tell_line(f"warning: content `{id_}` {what}; `contentops content get {id_}` prints them, and")
@@ -209,7 +207,7 @@ def archive(session: Session, content_ids: tuple[str, ...]) -> None:
 def _set_status(session: Session, content_ids: tuple[str, ...], status: str) -> None:
     project = session.project()
     asked = tuple(dict.fromkeys(content_ids))
-    operation.set_status(project, asked, status, tell=terminal.tell_line, runtime=session.runtime())
+    operation.set_status(project, asked, status, runtime=session.runtime())
     values = {"server": project.api.server, "status": status, "contents": list(asked)}
     session.answer(values, f"{plural(len(asked), 'content')} {status}.")
 
@@ -225,7 +223,7 @@ def stats(session: Session) -> None:
     Costs no credits and changes nothing.
     """
     project = session.project()
-    found = operation.stats(project, tell=terminal.tell_line, runtime=session.runtime())
+    found = operation.stats(project, runtime=session.runtime())
     numbers = {"dashboard": found.dashboard, "credits": found.credits}
     if session.as_json:
         session.answer({"server": project.api.server, **numbers}, "")

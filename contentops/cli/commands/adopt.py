@@ -137,9 +137,8 @@ def import_contents(
     project = session.project()
     asked = _Asked(session, "imported", check=check, yes=yes)
     place = _in_project(session, project, into) if into else ""
-    runtime, tell = session.runtime(), terminal.tell_line
     return asked.answer(
-        import_operation.import_contents(project, content_ids, into=place, confirm=asked, tell=tell, runtime=runtime)
+        import_operation.import_contents(project, content_ids, into=place, confirm=asked, runtime=session.runtime())
     )
 
 
@@ -265,14 +264,14 @@ def promote(
     project = _project(session, source, target)
     inputs = {"variables": session.variables, **chosen}
     choice = choice_of(**chosen, only_promoted=True)
-    manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json, runtime=session.runtime())
+    manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json)
 
     def again(_run: Run) -> str:
         flags = [f"--from {shlex.quote(source)}", f"--to {shlex.quote(target)}", *flags_of(inputs)]
         return command_line("promote", "", flags)
 
     options = ApplyOptions(inputs={**inputs, "promote_from": source})
-    return carry_out(project, choice, options, manner, again)
+    return carry_out(project, choice, options, session.runtime(), manner, again)
 
 
 def _project(session: Session, source: str, target: str) -> Project:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from contentops.errors import LockHeld
     from contentops.model import Json, Run
     from contentops.operations.apply import ApplyOptions
+    from contentops.operations.opening import Runtime
 
 
 _approving = with_options(
@@ -126,20 +127,20 @@ def command(
     _check_flags(detach=detach, of_run=bool(events or deadline), of_queue=priority is not None, of_plan=of_plan)
     approval = Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
     options = ApplyOptions(approval=approval, deadline=deadline, priority=priority or 0, branch=branch, last=last)
-    place = str(session.path(events)) if events else ""
     runtime = structs.replace(session.runtime(), wait=_turn(deadline)) if wait else session.runtime()
-    manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json, events=place)
-    manner = structs.replace(manner, detach=detach, runtime=runtime)
+    manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json, detach=detach)
+    manner = structs.replace(manner, events=str(session.path(events)) if events else "")
     if plan_file is None:
         typed = {**chosen, "reviewed": reviewed, "checksum": checksum, "branch": branch}
         again = going_on(session.option(), session.variables, typed)
         ceiling = _ceiling(session.path(reviewed), checksum) if reviewed else None
         options = structs.replace(options, inputs={"variables": session.variables, **chosen}, ceiling=ceiling)
-        return carry_out(session.project(), choice_of(**chosen, markers=conflicts == "markers"), options, manner, again)
+        choice = choice_of(**chosen, markers=conflicts == "markers")
+        return carry_out(session.project(), choice, options, runtime, manner, again)
     for name, given in (("--conflicts", conflicts == "markers"), ("--reviewed", reviewed)):
         if given:
             raise click.UsageError(f"PLAN is what was reviewed; `{name}` is for an apply that makes its own plan")
-    return _carry_out_file(session, plan_file, chosen, options, manner)
+    return _carry_out_file(session, plan_file, chosen, options, runtime, manner)
 
 
 def _check_flags(*, detach: bool, of_run: bool, of_queue: bool, of_plan: bool) -> None:
@@ -171,7 +172,7 @@ def _turn(deadline: float | None) -> Callable[[LockHeld], bool]:
 
 
 def _carry_out_file(
-    session: Session, name: str, chosen: Mapping[str, Any], options: ApplyOptions, manner: Manner
+    session: Session, name: str, chosen: Mapping[str, Any], options: ApplyOptions, runtime: Runtime, manner: Manner
 ) -> int:
     from contentops.cli.carry_out import carry_out
     from contentops.cli.plan_files import choice_in, project_of, read_plan
@@ -191,7 +192,7 @@ def _carry_out_file(
         # What is decided about a blocked item makes another plan.
         return command_line("plan", project.option, [f"--out {shlex.quote(name)}", *flags_of(document["inputs"])])
 
-    return carry_out(project, choice_in(document), options, manner, again)
+    return carry_out(project, choice_in(document), options, runtime, manner, again)
 
 
 def _ceiling(path: Path, checksum: str) -> Mapping[str, Json]:
@@ -257,7 +258,7 @@ def regenerate(
     approval = Approval(credits=approve_credits, changes=approve_changes)
     inputs = {"variables": session.variables, "sections": sections, "on_edit": on_edit}
     options = ApplyOptions(approval=approval, inputs=inputs)
-    manner = Manner(yes=yes, verbose=True, as_json=session.as_json, runtime=session.runtime())
+    manner = Manner(yes=yes, verbose=True, as_json=session.as_json)
 
     def again(run: Run) -> str:
         named, variables = shlex.quote(item), [f"--var {shlex.quote(each)}" for each in session.variables]
@@ -266,4 +267,5 @@ def regenerate(
         flags = [named, "--section", shlex.quote(heading), *([f"--on-edit {on_edit}"] if on_edit else []), *variables]
         return command_line("regenerate", session.option(), flags)
 
-    return carry_out(project, choice_of(select=(item,), sections=sections, on_edit=on_edit), options, manner, again)
+    choice = choice_of(select=(item,), sections=sections, on_edit=on_edit)
+    return carry_out(project, choice, options, session.runtime(), manner, again)

@@ -51,7 +51,7 @@ def pull(session: Session) -> None:
     Costs no credits and regenerates nothing. Says what changed upstream and which items use it. An interrupted pull
     leaves the file as it was, and the next one goes on where it ended.
     """
-    pulled = operation.pull(session.project(), tell=terminal.tell_line, runtime=session.runtime())
+    pulled = operation.pull(session.project(), runtime=session.runtime())
     if not session.as_json:
         for note in pulled.notes:
             terminal.tell_line(f"note: {note}")

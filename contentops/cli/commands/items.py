@@ -66,7 +66,7 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
     """
     choice = choice_of(select=select, exclude=exclude, refresh=refresh)
     project = session.project()
-    items, findings = plan.status(project, choice, tell=terminal.tell_line, runtime=session.runtime())
+    items, findings = plan.status(project, choice, runtime=session.runtime())
     if not session.as_json:
         terminal.tell_findings(findings)
     others = tuple(project.settings.get("environments") or ())
@@ -195,7 +195,7 @@ def diff(session: Session, item: str, side: str, section: str, form: str) -> Non
     """
     project = session.project()
     if side == "remote":
-        found = texts.from_remote(project, item, tell=terminal.tell_line, runtime=session.runtime())
+        found = texts.from_remote(project, item, runtime=session.runtime())
     else:
         found = texts.to_planned(project, item) if side == "plan" else texts.from_generated(project, item)
     if section:
@@ -249,9 +249,7 @@ def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCo
         text = f"{listed}\n\nNext: `{again}` puts one of them back" if listed else f"No text was paid for `{item}`."
         session.answer({**diagnostics_json(()), "item": item, "texts": [text_json(one) for one in paid]}, text)
         return ExitCode.DONE
-    done = texts.restore(
-        project, item, to, overwrite=on_edit == "overwrite", tell=terminal.tell_line, runtime=session.runtime()
-    )
+    done = texts.restore(project, item, to, overwrite=on_edit == "overwrite", runtime=session.runtime())
     values = {"item": item, "output": done.output, "source": done.source, "copy": done.copy}
     session.answer({**values, "text": text_json(done.text)}, _restored(done), fit=True)
     return ExitCode.DONE

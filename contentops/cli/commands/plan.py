@@ -108,7 +108,7 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
 
         project = session.project()
     choice = choice_of(**chosen, notes=github_job.settings_notes(project))
-    return operation.plan(project, choice, tell=terminal.tell_line, runtime=session.runtime(), last=last)
+    return operation.plan(project, choice, runtime=session.runtime(), last=last)
 
 
 def _left(session: Session, reviewed: str, checksum: str, chosen: Mapping[str, Any]) -> Plan:
@@ -118,7 +118,7 @@ def _left(session: Session, reviewed: str, checksum: str, chosen: Mapping[str, A
 
     document = read_plan(session.path(reviewed), checksum)
     project, choice = project_of(session, document, chosen), choice_in(document)
-    return operation.check(project, choice, document, tell=terminal.tell_line, runtime=session.runtime())
+    return operation.check(project, choice, document, runtime=session.runtime())
 
 
 def _review(plan: Plan, limit: int | None, approved: int | None) -> Refusal | None:

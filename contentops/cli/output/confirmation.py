@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentops.model import Plan, Run
-    from contentops.operations.opening import Runtime
 
     NextCommand = Callable[[Run], str]
     """The command that goes on with a run."""
@@ -32,7 +31,6 @@ class Manner(Struct, frozen=True, kw_only=True):
     events: str = ""
     detach: bool = False
     """What would be submitted is only queued."""
-    runtime: Runtime | None = None
 
 
 class Confirmation:

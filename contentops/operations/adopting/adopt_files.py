@@ -39,7 +39,7 @@ from contentops.operations.adopting.new_items import (
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.catalog.project_catalog import catalog_of
 from contentops.operations.environments import other_states
-from contentops.operations.opening import Runtime
+from contentops.operations.opening import HERE, Runtime
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan_inputs import pending
 from contentops.planning.renames import apply_renames
@@ -116,14 +116,13 @@ def adopt(
     options: Options,
     *,
     confirm: Callable[[Adoption], bool],
-    runtime: Runtime | None = None,
+    runtime: Runtime = HERE,
 ) -> Adoption:
     """Make items of files, folders and globs, relative to the project root; nothing of them is changed.
 
     What is to be written is shown to `confirm` first, and written only with its yes. Raises InputError where the
     manifests have errors, UsageError for a manifest that cannot take them, StateError and OutputError.
     """
-    runtime = runtime or Runtime()
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         found = _find(workspace, names, options)
         drafted = drafted_for(workspace, options.into, found.new, "Items that were there before contentops: adopted.")

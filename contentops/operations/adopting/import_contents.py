@@ -36,9 +36,9 @@ from contentops.operations.adopting.new_items import (
 )
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.contents.owners_in_locks import content_owners
-from contentops.operations.contents.stored_contents import as_error, converse, quiet
+from contentops.operations.contents.stored_contents import as_error, converse
 from contentops.operations.environments import other_states
-from contentops.operations.opening import Runtime
+from contentops.operations.opening import HERE, Runtime
 from contentops.operations.workspace import open_workspace
 from contentops.sections import main_heading
 
@@ -83,20 +83,18 @@ def import_contents(
     *,
     into: str = "",
     confirm: Callable[[Adoption], bool],
-    tell: Callable[[str], None] = quiet,
-    runtime: Runtime | None = None,
+    runtime: Runtime = HERE,
 ) -> Adoption:
     """Make items and files of stored contents, of all if none is named.
 
     What is to be written is shown to `confirm` first, and written only with its yes. Raises ApiError where the server
     does not answer or the key is missing, and what `adopt` raises.
     """
-    runtime = runtime or Runtime()
     started = iso(runtime.wall())
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         # Manifests with errors are found before the server is asked.
         specs = {str(spec.id): spec for spec in workspace.desired.specs}
-        read = _read(workspace, content_ids, tell)
+        read = _read(workspace, content_ids)
         # What the server has is whole, whatever lines are in it.
         whole = known_bodies(workspace.state) | {body_digest(content.body) for content in read.contents}
         outputs = Outputs(project.root, whole=whole, system=runtime.system)
@@ -129,7 +127,7 @@ def import_contents(
 # --- the server --------------------------------------------------------------------------------------------
 
 
-def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str], None]) -> _Read:
+def _read(workspace: Workspace, content_ids: Sequence[str]) -> _Read:
     """The contents that are to be imported, each asked for once."""
     project, owned, found = workspace.project, content_owners(workspace.project, workspace.state), _Read()
 
@@ -146,7 +144,7 @@ def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str]
             else:
                 free.append(entry)
         for number, entry in enumerate(free, start=1):
-            tell(f"reading content {number:,} of {len(free):,}: {entry.title or entry.id}")
+            workspace.runtime.tell(f"reading content {number:,} of {len(free):,}: {entry.title or entry.id}")
             answer = await caller.ask(GetContent(entry.id))
             if isinstance(answer, Content):
                 owned.learn(StoredContent.of(answer))
@@ -160,7 +158,7 @@ def _read(workspace: Workspace, content_ids: Sequence[str], tell: Callable[[str]
                 assert isinstance(answer, Failure)
                 raise as_error(answer, project)
 
-    converse(project, workspace.runtime, tell, story, workspace.cache)
+    converse(project, workspace.runtime, story, workspace.cache)
     return found
 
 

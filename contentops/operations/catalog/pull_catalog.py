@@ -32,8 +32,8 @@ from contentops.manifests.load import load
 from contentops.model import CatalogSnapshot, Template
 from contentops.operations.catalog.catalog_pages import ReadList, read_list
 from contentops.operations.catalog.project_catalog import snapshot_of
-from contentops.operations.contents.stored_contents import Caller, as_error, converse, quiet
-from contentops.operations.opening import Runtime, open_cache
+from contentops.operations.contents.stored_contents import Caller, as_error, converse
+from contentops.operations.opening import HERE, Runtime, open_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -170,18 +170,17 @@ class Pulled(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def pull(project: Project, *, tell: Callable[[str], None] = quiet, runtime: Runtime | None = None) -> Pulled:
+def pull(project: Project, *, runtime: Runtime = HERE) -> Pulled:
     """Bring `catalog.lock.json` up to date with the project's server.
 
     The file changes only where everything was fetched; what an interrupted pull has fetched, the next one need not.
     Raises ApiError, or StateError where the file cannot be written.
     """
-    outside = runtime or Runtime()
     path, server, notes = Path(project.root) / FILE, project.api.server, list[str]()
     if project.api.base_url == "local":
         note = "the catalog of the embedded server is built in"
         return Pulled(server=server, snapshot=known_catalog(project), notes=(note,))
-    before = outside.disk.read(path)
+    before = runtime.disk.read(path)
     known: dict[str, CatalogSnapshot] = {}
     try:
         known = parse(before) if before is not None else {}
@@ -190,12 +189,12 @@ def pull(project: Project, *, tell: Callable[[str], None] = quiet, runtime: Runt
             raise
         notes.append(f"`{FILE}` could not be used ({error.findings[0].message}) and is written again")
     with open_cache(project, write=True) as cache:
-        kept = _Kept(cache, server, outside.wall)
+        kept = _Kept(cache, server, runtime.wall)
         fetch = _Fetch(kept, project, notes)
-        snapshot = converse(project, outside, tell, fetch.run, cache)
+        snapshot = converse(project, runtime, fetch.run, cache)
         data = encode({**known, server: snapshot}).encode()
         if data != before:
-            outside.disk.replace(path, data, PUBLIC)
+            runtime.disk.replace(path, data, PUBLIC)
         kept.forget()
         old = known.get(server)
         changes = changes_between(old, snapshot, ())

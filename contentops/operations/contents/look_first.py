@@ -54,7 +54,6 @@ def plan_of(
     workspace: Workspace,
     found: PlanInputs,
     reviewed: Mapping[str, Json] | None,
-    tell: Callable[[str], None],
     refused: Callable[[Plan], object],
 ) -> tuple[PlanInputs, Plan]:
     """What an apply does, made with what the server has of the texts that it would pay for or replace.
@@ -64,7 +63,7 @@ def plan_of(
 
     Raises what planning raises, ApiError where the key is missing, and Refused where it may not go to the server.
     """
-    look = _Look(workspace, tell)
+    look = _Look(workspace)
     if reviewed is not None and not found.choice.refresh:
         return _plan_of_file(look, found, reviewed, refused)
     made = make_plan(found) if reviewed is None else compare_file(found, reviewed)
@@ -99,9 +98,8 @@ def _plan_of_file(
 class _Look:
     """Looks of one plan, the last of which may have failed."""
 
-    def __init__(self, workspace: Workspace, tell: Callable[[str], None]) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._tell = tell
         self._listed: dict[str, ContentEntry] = {}
         self.trouble = ""
 
@@ -112,7 +110,7 @@ class _Look:
 
         credentials(found.project.api, self._workspace.runtime)
         try:
-            return refresh(self._workspace, found, self._tell, only=ids, listed=self._listed).remote or {}
+            return refresh(self._workspace, found, only=ids, listed=self._listed).remote or {}
         except ApiError as error:
             self.trouble = error.message
             return {}

@@ -18,13 +18,13 @@ from contentops.execution.stored_content import StoredContent
 from contentops.model import Remote
 from contentops.operations.contents.owners_in_locks import content_owners
 from contentops.operations.contents.recorded_texts import mark_recorded
-from contentops.operations.contents.stored_contents import as_error, converse, quiet
+from contentops.operations.contents.stored_contents import as_error, converse
 from contentops.operations.unchanged import forget_plan
 from contentops.planning.remote_edits import saved_records
 from contentops.state.seen import keep_seen_there, seen_there
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Container
 
     from contentops.api.calls import ContentEntry, Reply
     from contentops.digest import Digest
@@ -42,7 +42,6 @@ _STUMBLED = 500
 def refresh(
     workspace: Workspace,
     found: PlanInputs,
-    tell: Callable[[str], None] | None,
     *,
     only: Container[ItemId] | None = None,
     listed: dict[str, ContentEntry] | None = None,
@@ -81,7 +80,7 @@ def refresh(
                     looked[record.id] = Remote(content_id=record.content_id, taken=True, saved=_saved_body(record))
         return looked
 
-    remote = converse(project, workspace.runtime, tell or quiet, story, cache, workspace.limiter)
+    remote = converse(project, workspace.runtime, story, cache, workspace.limiter)
     kept = {each.content_id: each for each in remote.values() if not each.problem}
     if keep_seen_there(cache, found.server, kept, {record.content_id for record in records}):
         forget_plan(project)

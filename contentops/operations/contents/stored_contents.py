@@ -1,4 +1,4 @@
-"""What is asked of the server outside an apply: stored contents and numbers, and how one asks. All of it is free.
+"""What is asked of the server runtime an apply: stored contents and numbers, and how one asks. All of it is free.
 
 Contents are read, given another status, or removed; what one command removes was shown to a person before.
 
@@ -38,7 +38,7 @@ from contentops.execution.limiter import AccountLimiter, Limiter
 from contentops.execution.run_context import list_all
 from contentops.operations.connection import connected, credentials
 from contentops.operations.contents.owners_in_locks import recorded_owners
-from contentops.operations.opening import Runtime, has_ledger, read_state
+from contentops.operations.opening import HERE, Runtime, has_ledger, read_state
 from contentops.planning.owners import Owner
 from contentops.state import state_dir
 
@@ -60,7 +60,7 @@ T = TypeVar("T")
 
 
 class Caller:
-    """Sends free calls in turn. `tell` gets a line wherever a person would wonder what takes so long.
+    """Sends free calls in turn.
 
     `limiter` counts what others send too; None: no one else does.
     """
@@ -70,14 +70,13 @@ class Caller:
         client: Client,
         project: Project,
         runtime: Runtime,
-        tell: Callable[[str], None],
         limiter: AccountLimiter | None = None,
     ) -> None:
         self._client = client
         self._project = project
         self.random = runtime.random
         self._limiter = limiter or Limiter(project.api.requests_per_minute)
-        self.tell = tell
+        self.tell = runtime.tell
 
     async def ask(self, call: Call) -> Reply | Failure:
         """The answer to a free call, after as many tries as the retry policy allows."""
@@ -172,33 +171,27 @@ def _hint(failure: Failure, project: Project) -> str:
 
 def converse(
     project: Project,
-    runtime: Runtime | None,
-    tell: Callable[[str], None],
+    runtime: Runtime,
     story: Callable[[Caller], Awaitable[T]],
     cache: Cache | None = None,
     limiter: AccountLimiter | None = None,
 ) -> T:
     """Run a conversation with the project's server to its end. `limiter`: the account's, where it is known already."""
-    outside = runtime or Runtime()
-    known = credentials(project.api, outside)
+    known = credentials(project.api, runtime)
 
     async def run(shared: AccountLimiter | None) -> T:
-        async with connected(project, known, outside, cache) as client:
-            return await story(Caller(client, project, outside, tell, shared))
+        async with connected(project, known, runtime, cache) as client:
+            return await story(Caller(client, project, runtime, shared))
 
     if project.api.base_url == "local":
         state_dir.make(Path(project.root))
     with contextlib.ExitStack() as closing:
-        if limiter is None and has_ledger(project, outside.environ):
+        if limiter is None and has_ledger(project, runtime.environ):
             from contentops.operations.ledger.ledger_access import limiting
 
-            limiter = closing.enter_context(limiting(project, known.key, outside))
-        found: T = (outside.run or asyncio.run)(run(limiter))
+            limiter = closing.enter_context(limiting(project, known.key, runtime))
+        found: T = (runtime.run or asyncio.run)(run(limiter))
     return found
-
-
-def quiet(_: str) -> None:
-    """Say nothing."""
 
 
 # --- contents ----------------------------------------------------------------------------------------------
@@ -210,12 +203,10 @@ class Owned(Owner, frozen=True, kw_only=True):
     entry: ContentEntry
 
 
-def contents(
-    project: Project, *, tell: Callable[[str], None] = quiet, runtime: Runtime | None = None
-) -> tuple[Owned, ...]:
+def contents(project: Project, *, runtime: Runtime = HERE) -> tuple[Owned, ...]:
     """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
     held = recorded_owners(project, read_state(project))
-    listed = converse(project, runtime, tell, Caller.listed)
+    listed = converse(project, runtime, Caller.listed)
     return tuple(Owned(entry=entry, **structs.asdict(held.get(entry.id, Owner()))) for entry in listed.entries)
 
 
@@ -224,26 +215,23 @@ def content(
     content_id: str,
     *,
     version: int = 0,
-    tell: Callable[[str], None] = quiet,
-    runtime: Runtime | None = None,
+    runtime: Runtime = HERE,
 ) -> tuple[Content, Owner]:
     """One stored content, as it is (version 0) or was in a version, and whose it is.
 
     Raises ApiError, also where there is no such content.
     """
     held = recorded_owners(project, read_state(project))
-    answer = converse(project, runtime, tell, lambda caller: caller.ask(GetContent(content_id, version)))
+    answer = converse(project, runtime, lambda caller: caller.ask(GetContent(content_id, version)))
     if isinstance(answer, Failure):
         raise _absent(answer, project, content_id, f"version {version} of " if version else "")
     assert isinstance(answer, Content)
     return answer, held.get(answer.id, Owner())
 
 
-def versions(
-    project: Project, content_id: str, *, tell: Callable[[str], None] = quiet, runtime: Runtime | None = None
-) -> tuple[ContentVersion, ...]:
+def versions(project: Project, content_id: str, *, runtime: Runtime = HERE) -> tuple[ContentVersion, ...]:
     """Every version of a stored content, newest first. Raises ApiError, also where the server shows none."""
-    answer = converse(project, runtime, tell, lambda caller: caller.ask(ListVersions(content_id)))
+    answer = converse(project, runtime, lambda caller: caller.ask(ListVersions(content_id)))
     if isinstance(answer, Failure):
         raise _absent(answer, project, content_id, "versions of ")
     assert isinstance(answer, VersionList)
@@ -261,9 +249,7 @@ def _absent(failure: Failure, project: Project, content_id: str, what: str = "")
     return ApiError(f"there is no content `{content_id}`: {error.message}", hint=hint)
 
 
-def delete(
-    project: Project, content_ids: Iterable[str], *, tell: Callable[[str], None] = quiet, runtime: Runtime | None = None
-) -> None:
+def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = HERE) -> None:
     """Remove stored contents one after the other; what is gone already counts. Records and files stay as they are.
 
     Raises ApiError at the first that cannot be removed.
@@ -277,7 +263,7 @@ def delete(
             return None if isinstance(found, Failure) and found.kind is FailureKind.NOT_FOUND else answer
         return answer if isinstance(answer, Failure) else None
 
-    _each(project, content_ids, remove, "deleted", tell, runtime)
+    _each(project, content_ids, remove, "deleted", runtime)
 
 
 def set_status(
@@ -285,8 +271,7 @@ def set_status(
     content_ids: Iterable[str],
     status: str,
     *,
-    tell: Callable[[str], None] = quiet,
-    runtime: Runtime | None = None,
+    runtime: Runtime = HERE,
 ) -> None:
     """Give stored contents another status. Raises ApiError at the first that cannot be given it."""
 
@@ -294,7 +279,7 @@ def set_status(
         answer = await caller.ask(SetStatus(content_id, status))
         return answer if isinstance(answer, Failure) else None
 
-    _each(project, content_ids, give, status, tell, runtime)
+    _each(project, content_ids, give, status, runtime)
 
 
 def _each(
@@ -302,8 +287,7 @@ def _each(
     content_ids: Iterable[str],
     act: Callable[[Caller, str], Awaitable[Failure | None]],
     done: str,
-    tell: Callable[[str], None],
-    runtime: Runtime | None,
+    runtime: Runtime,
 ) -> None:
     async def story(caller: Caller) -> None:
         for content_id in content_ids:
@@ -313,9 +297,9 @@ def _each(
                 raise ApiError(message, hint="`contentops content list` lists what there is")
             if failure is not None:
                 raise as_error(failure, project)
-            tell(f"{content_id}: {done}")
+            runtime.tell(f"{content_id}: {done}")
 
-    converse(project, runtime, tell, story)
+    converse(project, runtime, story)
 
 
 # --- numbers -----------------------------------------------------------------------------------------------
@@ -328,11 +312,11 @@ class Numbers(Struct, frozen=True, kw_only=True):
     credits: Mapping[str, Json] | None = None
 
 
-def stats(project: Project, *, tell: Callable[[str], None] = quiet, runtime: Runtime | None = None) -> Numbers:
+def stats(project: Project, *, runtime: Runtime = HERE) -> Numbers:
     """The dashboard, and the credits where the server shows them. Raises ApiError."""
 
     async def story(caller: Caller) -> Numbers:
         dashboard, usage = await caller.need(DashboardStats(), Stats), await caller.optional(CreditsUsage(), Stats)
         return Numbers(dashboard=dashboard.data, credits=usage.data if usage else None)
 
-    return converse(project, runtime, tell, story)
+    return converse(project, runtime, story)

@@ -11,12 +11,12 @@ from contentops.digest import NO_TEXT, Digest
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.execution.stored_content import StoredContent
-from contentops.operations.contents.stored_contents import as_error, converse, quiet
+from contentops.operations.contents.stored_contents import as_error, converse
 from contentops.operations.environments import other_states
-from contentops.operations.opening import open_cache, read_state
+from contentops.operations.opening import HERE, open_cache, read_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
     from contentops.model import Project, Record
     from contentops.operations.contents.stored_contents import Caller
@@ -28,8 +28,7 @@ def without_copy(
     project: Project,
     content_ids: Collection[str],
     *,
-    tell: Callable[[str], None] = quiet,
-    runtime: Runtime | None = None,
+    runtime: Runtime = HERE,
 ) -> frozenset[str]:
     """Those of some superseded contents whose words are in no file, not in git and not in the cache. Raises ApiError.
 
@@ -48,7 +47,7 @@ def without_copy(
 
     if not content_ids:
         return frozenset()
-    fetched = converse(project, runtime, tell, story)
+    fetched = converse(project, runtime, story)
     with open_cache(project, write=False) as cache:
         return frozenset(one.id for one in fetched if not _is_elsewhere(project, cache, one))
 

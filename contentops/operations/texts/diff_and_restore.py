@@ -19,9 +19,9 @@ from contentops.errors import ContentopsError, OutputError, Refused, StateError,
 from contentops.execution.poll import with_body
 from contentops.model import Fetch, ItemId, MergeEdit, Promote, Write
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.contents.stored_contents import content, converse, quiet
+from contentops.operations.contents.stored_contents import content, converse
 from contentops.operations.history import texts_of
-from contentops.operations.opening import Runtime, open_cache
+from contentops.operations.opening import HERE, Runtime, open_cache
 from contentops.operations.plan import no_item, recorded
 from contentops.operations.texts.past_texts import PastTexts
 from contentops.operations.workspace import open_workspace
@@ -32,7 +32,7 @@ from contentops.planning.section import known_texts
 from contentops.sections import bare, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from contentops.model import Change, Json, Observed, Project, Record
     from contentops.model.run import PaidText
@@ -87,9 +87,7 @@ def from_generated(project: Project, item: str) -> Difference:
     return Difference(old=side, new="file", before=text, after=file, front=front, note=note)
 
 
-def from_remote(
-    project: Project, item: str, *, tell: Callable[[str], None] = quiet, runtime: Runtime | None = None
-) -> Difference:
+def from_remote(project: Project, item: str, *, runtime: Runtime = HERE) -> Difference:
     """From what the server has stored to the file; asks the server once.
 
     Raises UsageError where nothing was saved there, OutputError for a file that cannot be read, ApiError.
@@ -99,7 +97,7 @@ def from_remote(
         message = f"nothing was saved for `{item}` on `{project.api.server}`"
         raise UsageError(message, code="not-saved", hint="`contentops apply` saves it, where `save` is on")
     observed, file = _file(project, record)
-    found, _ = content(project, record.content_id, tell=tell, runtime=runtime)
+    found, _ = content(project, record.content_id, runtime=runtime)
     title = clean_title(found.title)
     front = {} if title in ("", observed.title) else {TITLE_KEY: (title, observed.title or None)}
     return Difference(old="remote", new="file", before=clean_body(found.body), after=file, front=front)
@@ -227,8 +225,7 @@ def restore(
     to: str,
     *,
     overwrite: bool = False,
-    tell: Callable[[str], None] = quiet,
-    runtime: Runtime | None = None,
+    runtime: Runtime = HERE,
 ) -> Restored:
     """Put the text whose digest begins with `to` into the file of an item; its front matter stays as it stands.
 
@@ -237,7 +234,6 @@ def restore(
     several, Refused where a person's words or `protected` stand in the way, StateError where no one has the text,
     ApiError where the server cannot be asked for it.
     """
-    runtime = runtime or Runtime()
     with hold_lock(project, runtime), open_cache(project, write=True) as cache:
         state, record = recorded(project, item)
         texts = texts_of(project, state, item)
@@ -256,7 +252,7 @@ def restore(
         if edited and not overwrite:
             hint = "`--on-edit overwrite` puts the earlier text in its place, and keeps a copy of the file"
             raise Refused(f"`{record.output}` was edited by hand", code="not-restored", hint=hint)
-        body, source = _words(project, cache, record, text, tell, runtime)
+        body, source = _words(project, cache, record, text, runtime)
         # It may have come from where it is kept less well.
         cache.keep_body(text.body, body)
         copy = outputs.set_aside(record.output, outputs.read(record.output)) if edited else ""
@@ -285,9 +281,7 @@ def _composed(project: Project, record: Record, body: str) -> str:
     return compose(record.title, record.metadata, provenance_of(record) if project.provenance else None, body)
 
 
-def _words(
-    project: Project, cache: Cache, record: Record, text: PaidText, tell: Callable[[str], None], runtime: Runtime
-) -> tuple[str, str]:
+def _words(project: Project, cache: Cache, record: Record, text: PaidText, runtime: Runtime) -> tuple[str, str]:
     """The words of a text, and where they were found. Raises StateError, ApiError."""
     if (body := cache.body(text.body)) is not None:
         return body, "cache"
@@ -301,7 +295,7 @@ def _words(
         made = f"; it was made by the server `{text.server}`" if text.server != project.api.server else ""
         raise StateError(message + made, code="text-not-found", hint=why or _ELSEWHERE)
     try:
-        asked = converse(project, runtime, tell, lambda caller: _asked(caller, text), cache)
+        asked = converse(project, runtime, lambda caller: _asked(caller, text), cache)
     except ContentopsError as error:
         asked, why = "", why or error.hint
         message += f", and the server cannot be asked: {error.message}"
