@@ -1,7 +1,7 @@
 """What one manifest file came to, and its form as text in the parse cache.
 
-The text starts with a checksum; anything that is not exactly what was stored counts as absent. Where values were
-written is decoded only when someone asks, which a plan without changes never does.
+The text starts with a checksum; anything that is not exactly what was stored counts as absent. Maps stay text until
+someone asks for what is in them, which a plan without changes never does.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Final, Generic, TypeVar
+from types import GenericAlias
+from typing import Any, Final, get_origin
 
 import msgspec
 from msgspec import Raw, Struct, structs
@@ -17,15 +18,16 @@ from msgspec import Raw, Struct, structs
 from contentops.digest import Digest
 from contentops.errors import Diagnostic, Location
 from contentops.manifests.origins import Origins, OriginShape, OriginShapes
-from contentops.model import Checks, ItemId, MergeRule, Moved, OnEdit, Origin, Request, Spec, StoredMap
-from contentops.model.stored import TOGETHER, Pack, PackedMap, packed, packs, unpacked
+from contentops.model import REQUEST_FIELDS, Moved, Origin, Request, Spec, StoredMap
+from contentops.model.stored import StoredOnce, keep_once
 
-FORMAT: Final = 10
+FORMAT: Final = (11, *Spec.__struct_fields__, *REQUEST_FIELDS)
 """Part of each key: with another form of the text, no stored one is found."""
 
 _CHECKSUM: Final = 32
-
-T = TypeVar("T")
+_ORIGINS: Final = ("origins", "variables")
+_OWN: Final = ("id", "digest", "output", "location", "metadata")
+"""The fields of a spec that differ from item to item, and so stand with each; all others are stored once for many."""
 
 
 class FileResult(Struct, frozen=True, kw_only=True):
@@ -47,77 +49,28 @@ class FileResult(Struct, frozen=True, kw_only=True):
     """How many declarations it has."""
 
 
-class _CommonFields(Struct, frozen=True, array_like=True):
-    """What many items of a manifest have alike; `checks` and `used` are numbers."""
-
-    template: str
-    style: str
-    mode: str
-    vertical: str | None
-    brand_voice: str | None
-    revision: int | str | None
-    tags: tuple[str, ...]
-    on_edit: OnEdit
-    merge: MergeRule
-    protected: bool
-    save: bool
-    checks: int
-    used: int
+def _as_dict(value: object) -> object:
+    assert isinstance(value, Mapping)
+    return dict(value.items())
 
 
-class _StoredSpec(Struct, frozen=True, array_like=True):
-    """A spec without its inputs and what the file's specs share; the whole numbers tell which of these."""
-
-    id: ItemId
-    digest: Digest
-    output: str
-    common: int
-    metadata: int
-    location: int
-    origins: int
-    variables: int
-
-
-class _OriginTable(Struct, frozen=True, array_like=True):
-    """The origins of a manifest: their shapes; and of each mapping the number of its shape, and its positions."""
-
-    shapes: list[OriginShape]
-    maps: list[tuple[int, list[int]]]
-
-
-class _Stored(Struct, frozen=True, array_like=True):
-    """A file's result as it is stored; the specs stand apart, and what few ask for is packed."""
-
-    result: FileResult
-    specs: list[_StoredSpec]
-    commons: list[_CommonFields]
-    metadata: list[Raw]
-    locations: list[Location | None]
-    checks: list[Checks]
-    used: list[dict[str, str]]
-    inputs: list[bytes]
-    origins: bytes
-
-
-_encoder: Final = msgspec.json.Encoder()
-_decoder: Final = msgspec.json.Decoder(_Stored)
+_encode: Final = msgspec.json.Encoder(enc_hook=_as_dict).encode
 
 
 class _Table:
-    """The origins of one file, decoded when someone asks for the first."""
+    """The origins of one file, decoded when someone asks for the first: their shapes, and each with its positions."""
 
-    def __init__(self, packed: bytes) -> None:
-        self._packed = packed
+    def __init__(self, text: bytes) -> None:
+        self._text = text
 
     @functools.cached_property
-    def decoded(self) -> _OriginTable:
+    def decoded(self) -> tuple[list[OriginShape], list[tuple[int, list[int]]]]:
         """All of them."""
-        (text,) = unpacked(self._packed)
-        return msgspec.json.decode(text, type=_OriginTable)
+        return msgspec.json.decode(self._text, type=tuple[list[OriginShape], list[tuple[int, list[int]]]])
 
 
 class StoredOrigins(Mapping[str, Origin]):
-    """Origins by name, looked up in what a file's specs share."""
+    """Origins by name, looked up in those of the file."""
 
     __slots__ = ("_number", "_table")
 
@@ -127,9 +80,9 @@ class StoredOrigins(Mapping[str, Origin]):
 
     @property
     def _found(self) -> Origins:
-        decoded = self._table.decoded
-        shape, places = decoded.maps[self._number]
-        return Origins(decoded.shapes[shape], places)
+        shapes, maps = self._table.decoded
+        shape, places = maps[self._number]
+        return Origins(shapes[shape], places)
 
     def __getitem__(self, name: str) -> Origin:
         return self._found[name]
@@ -144,137 +97,79 @@ class StoredOrigins(Mapping[str, Origin]):
         return repr(self._found)
 
 
-class _Shared(Generic[T]):
-    """Values numbered by identity, so that what specs share is written once."""
-
-    def __init__(self) -> None:
-        self._kept: dict[int, tuple[int, T]] = {}
-
-    def number(self, value: T) -> int:
-        """The number of a value; a new one for a value not seen before."""
-        return self._kept.setdefault(id(value), (len(self._kept), value))[0]
-
-    @property
-    def values(self) -> list[T]:
-        """All of them, in the order of their numbers."""
-        return [value for _, value in self._kept.values()]
-
-
 def encode(result: FileResult) -> str:
     """The text to store."""
-    commons: dict[_CommonFields, int] = {}
-    metadata: dict[bytes, int] = {}
-    locations: dict[Location | None, int] = {}
-    checks: dict[Checks, int] = {}
-    used: dict[tuple[tuple[str, str], ...], int] = {}
-    maps: _Shared[Mapping[str, Origin]] = _Shared()
-    specs = [
-        _StoredSpec(
-            id=spec.id,
-            digest=spec.digest,
-            output=spec.output,
-            common=commons.setdefault(
-                _common(
-                    spec,
-                    checks=checks.setdefault(spec.checks, len(checks)),
-                    used=used.setdefault(tuple(spec.used.items()), len(used)),
-                ),
-                len(commons),
-            ),
-            metadata=metadata.setdefault(_encoder.encode(spec.metadata), len(metadata)),
-            location=locations.setdefault(spec.location, len(locations)),
-            origins=maps.number(spec.origins),
-            variables=maps.number(spec.variables),
-        )
-        for spec in result.specs
-    ]
-    shapes: _Shared[OriginShape] = _Shared()
-    collected = map(OriginShapes().collected, maps.values)
-    numbered = [(shapes.number(one.shape), list(one.places)) for one in collected]
-    table = _OriginTable(shapes.values, numbered)
-    stored = _Stored(
-        result=structs.replace(result, specs=()),
-        specs=specs,
-        commons=list(commons),
-        metadata=list(map(Raw, metadata)),
-        locations=list(locations),
-        checks=list(checks),
-        used=list(map(dict, used)),
-        inputs=packs(_encoder.encode(spec.request.inputs) for spec in result.specs),
-        origins=packed([_encoder.encode(table)]),
-    )
-    data = bytearray(_CHECKSUM)
-    _encoder.encode_into(stored, data, _CHECKSUM)
-    data[:_CHECKSUM] = _checksum(memoryview(data)[_CHECKSUM:])
-    return data.decode()
+    commons: dict[bytes, int] = {}
+    origins: dict[int, tuple[int, Mapping[str, Origin]]] = {}
 
+    def row(spec: Spec) -> list[object]:
+        said, asked = structs.asdict(spec), structs.asdict(spec.request)
+        del said["request"]
+        own = [asked.pop("inputs"), *map(said.pop, _OWN)]
+        # Many specs share theirs.
+        places = [origins.setdefault(id(one), (len(origins), one))[0] for one in map(said.pop, _ORIGINS)]
+        return [commons.setdefault(_encode((said, asked)), len(commons)), *places, *own]
 
-def _common(spec: Spec, *, checks: int, used: int) -> _CommonFields:
-    request = spec.request
-    return _CommonFields(
-        template=request.template,
-        style=request.style,
-        mode=request.mode,
-        vertical=request.vertical,
-        brand_voice=request.brand_voice,
-        revision=request.revision,
-        tags=spec.tags,
-        on_edit=spec.on_edit,
-        merge=spec.merge,
-        protected=spec.protected,
-        save=spec.save,
-        checks=checks,
-        used=used,
-    )
+    rows = Raw(_encode(list(map(row, result.specs))))
+    shapes: dict[OriginShape, int] = {}
+    collected = map(OriginShapes().collected, (one for _, one in origins.values()))
+    maps = [(shapes.setdefault(one.shape, len(shapes)), one.places) for one in collected]
+    body = _encode((structs.replace(result, specs=()), list(map(Raw, commons)), rows, (list(shapes), maps)))
+    return f"{_checksum(body)}{body.decode()}"
 
 
 def decode(text: str) -> FileResult | None:
     """What was stored, or None where the text is not what `encode` made."""
     try:
-        data = memoryview(text.encode())
-        if data[:_CHECKSUM] != _checksum(data[_CHECKSUM:]):
+        body = memoryview(text.encode())[_CHECKSUM:]
+        if text[:_CHECKSUM] != _checksum(body):
             return None
-        stored = _decoder.decode(data[_CHECKSUM:])
+        result, commons, rows, origins = _decoder().decode(body)
     except (msgspec.MsgspecError, UnicodeError):
         return None
-    for location in stored.locations:
-        if location is not None and location.file == stored.result.path:
-            structs.force_setattr(location, "file", stored.result.path)  # as one text
-    table, inputs = _Table(stored.origins), list(map(Pack, stored.inputs))
-    metadata = [StoredMap(bytes(one)) for one in stored.metadata]
-    specs = tuple(_spec(stored, number, inputs, metadata, table) for number in range(len(stored.specs)))
-    return structs.replace(stored.result, specs=specs)
+    assert isinstance(result, FileResult)
+    table, maps = _Table(bytes(origins)), StoredOnce()
+    shared = [[_with_maps(structs.asdict(part), maps) for part in common] for common in commons]
+
+    def spec(row: tuple[Any, ...]) -> Spec:
+        number, places, variables, inputs, *own = row
+        said, asked = shared[number]
+        values = _with_maps(dict(zip(_OWN, own, strict=True)), maps)
+        if (location := values["location"]) is not None:
+            keep_once(location, file=result.path)
+        return Spec(
+            request=Request(inputs=StoredMap(bytes(inputs)), **asked),
+            origins=StoredOrigins(table, places),
+            variables=StoredOrigins(table, variables),
+            **values,
+            **said,
+        )
+
+    return structs.replace(result, specs=tuple(map(spec, rows)))
 
 
-def _spec(stored: _Stored, number: int, inputs: list[Pack], metadata: list[StoredMap], table: _Table) -> Spec:
-    spec = stored.specs[number]
-    common = stored.commons[spec.common]
-    return Spec(
-        id=spec.id,
-        request=Request(
-            template=common.template,
-            style=common.style,
-            inputs=PackedMap(inputs[number // TOGETHER], number % TOGETHER),
-            mode=common.mode,
-            vertical=common.vertical,
-            brand_voice=common.brand_voice,
-            revision=common.revision,
-        ),
-        digest=spec.digest,
-        output=spec.output,
-        metadata=metadata[spec.metadata],
-        tags=common.tags,
-        on_edit=common.on_edit,
-        merge=common.merge,
-        protected=common.protected,
-        save=common.save,
-        checks=stored.checks[common.checks],
-        location=stored.locations[spec.location],
-        origins=StoredOrigins(table, spec.origins),
-        variables=StoredOrigins(table, spec.variables),
-        used=stored.used[common.used],
-    )
+def _with_maps(values: dict[str, Any], maps: StoredOnce) -> dict[str, Any]:
+    return {name: maps[bytes(value)] if type(value) is Raw else value for name, value in values.items()}
 
 
-def _checksum(body: memoryview) -> bytes:
-    return hashlib.sha256(body).hexdigest()[:_CHECKSUM].encode()
+@functools.cache
+def _decoder() -> msgspec.json.Decoder[Any]:
+    said, asked = _types(Spec), _types(Request)
+    own = _tuple(int, int, int, asked.pop("inputs"), *map(said.pop, _OWN))
+    for name in ("request", *_ORIGINS):
+        del said[name]
+    common = _tuple(*(msgspec.defstruct("Common", list(types.items())) for types in (said, asked)))
+    return msgspec.json.Decoder(_tuple(FileResult, GenericAlias(list, common), GenericAlias(list, own), Raw))
+
+
+def _types(kind: type[Struct]) -> dict[str, Any]:
+    """The types of a struct's fields as they are read: maps stay text."""
+    return {one.name: Raw if get_origin(one.type) is Mapping else one.type for one in structs.fields(kind)}
+
+
+def _tuple(*types: Any) -> Any:
+    return GenericAlias(tuple, types)
+
+
+def _checksum(body: bytes | memoryview) -> str:
+    return hashlib.sha256(body).hexdigest()[:_CHECKSUM]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -133,12 +132,6 @@ def packed(texts: Iterable[bytes | Raw]) -> bytes:
     import zlib
 
     return zlib.compress(b"[%b]" % b",".join(map(bytes, texts)), 1)
-
-
-def packs(texts: Iterable[bytes | Raw]) -> list[bytes]:
-    """The same, `TOGETHER` at a time."""
-    rest = iter(texts)
-    return [packed(some) for some in iter(lambda: [*itertools.islice(rest, TOGETHER)], [])]
 
 
 def unpacked(data: bytes) -> list[Raw]:
