@@ -23,6 +23,7 @@ from contentops.planning.plan_inputs import TRIES, failed_attempts, is_protected
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from contentops.digest import Digest
     from contentops.model import Change, Guards, ItemId, Json, OpenEntry, Plan, Record, Spec
     from contentops.model.plan_file import PlanFile, ReviewedChange
     from contentops.planning.plan_inputs import PlanInputs
@@ -140,6 +141,8 @@ class ReviewedItem(Struct, frozen=True, kw_only=True):
     """How many jobs failed at the reviewed request."""
     waiting: Sequence[OpenEntry]
     """The plan's own submits, and the one it was to finish, that may still bring a text."""
+    texts: frozenset[Digest]
+    """Body digests of what those have brought: the cache has it before the entry is durable."""
 
 
 def _compare(inputs: PlanInputs, file: PlanFile) -> tuple[Plan, list[Change], list[Change]]:
@@ -186,6 +189,7 @@ def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: 
         has_text=record is not None and record.digest == reviewed.digest and not earlier,
         failed=len(failed_attempts(entries, reviewed.digest)),
         waiting=waiting,
+        texts=frozenset().union(*map(inputs.bodies_of, waiting)),
     )
 
 
@@ -251,12 +255,12 @@ def _is_known(item: ReviewedItem, change: Change) -> bool:
         return True
     if not file.body:
         return "remove" in reviewed.steps and not file.exists
-    bodies = {entry.body for entry in item.waiting} | ({reviewed.remote} if reviewed.action is Action.PULL else set())
+    bodies = item.texts | ({reviewed.remote} if reviewed.action is Action.PULL else set())
     bodies |= {reviewed.promotes.body} if reviewed.promotes is not None else set()
     if record is not None and (item.is_recorded or reviewed.action is Action.RESTORE):
-        bodies.update(record.bodies)
+        bodies |= {*record.bodies}
     if item.is_recorded or item.waiting or not change.has(Update, Write):
-        bodies.add(reviewed.body)  # with the front matter that the plan has written, or has no more to write
+        bodies |= {reviewed.body}  # with the front matter that the plan has written, or has no more to write
     # The text of the plan's own job may be in it, beside what a person had written.
     jobs = {entry.job_id for entry in item.waiting}
     jobs |= {record.job_id} if record is not None and item.is_recorded else set()
