@@ -79,11 +79,6 @@ def test_results_become_one_commit_on_the_branch(world: World, first: Machine) -
     assert world.clone("second").changes() == []
 
 
-def test_nothing_to_commit_before_the_first_apply(world: World) -> None:
-    """A project without a lock has no results."""
-    assert "Nothing to commit" in world.clone("fresh").commit().stdout
-
-
 def test_json_says_the_same(first: Machine) -> None:
     """For programs; and without the mark that starts no workflow."""
     found = first.commit("--json", "--no-skip-ci").json
@@ -208,6 +203,7 @@ def test_a_sparse_checkout_without_the_outputs(world: World) -> None:
     """What an apply wrote outside of it is committed, and stays in the folder."""
     machine = world.clone("sparse")
     machine.git("sparse-checkout", "set", "--no-cone", "/*", "!/out/")
+    assert "Nothing to commit" in machine.commit().stdout, "nothing was applied yet"
     machine.apply()
     world.other("README.md", "hello")
     machine.commit()
@@ -372,12 +368,18 @@ def work(machine: Machine) -> None:
         (lambda _: None, ("--remote=nowhere",), (64, "no-remote", "known: `origin`")),
         (lambda _: None, ("--remote=",), (64, "no-remote", "known: `origin`")),
         (lambda _: None, ("--remote=ext::sh -c touch% pwned",), (64, "no-remote", "known: `origin`")),
+        *(
+            (lambda _: None, (f"--branch={name}",), (64, "no-branch", "cannot be the name of a branch"))
+            for name in ("--upload-pack=touch pwned", "x:refs/heads/main", "a..b", "$(touch pwned)")
+        ),
+        (lambda _: None, ("--branch=+main",), (1, "not-published", "`+main` is not at `origin`")),
     ],
     ids=[
         *("merge", "rebase", "cherry-pick", "revert", "bisection", "unmerged", "staged", "staged, no push"),
         *("unpushed", "unpushed, how to go on", "a branch of no one", "no branch", "ignored lock", "before an apply"),
         *("lock in LFS", "in LFS, before an apply"),
         *("no remote", "an empty remote", "a command"),
+        *("an option", "two refs", "dots", "a command in a branch", "a forced branch"),
     ],
 )
 def test_what_is_refused_and_touches_nothing(
@@ -418,17 +420,6 @@ def test_outside_a_repository(project: Build, invoke: Run) -> None:
     root = project({"contentops.yaml": PROJECT, "content/blog.yaml": manifest("one")})
     ended = invoke("commit", cwd=root, env={"GIT_CEILING_DIRECTORIES": str(root.parent)})
     assert "error[no-repository]" in ended.stderr
-
-
-@pytest.mark.parametrize(
-    "branch", ["--upload-pack=touch pwned", "x:refs/heads/main", "+main", "a..b", "$(touch pwned)"]
-)
-def test_hostile_branch_names(world: World, first: Machine, branch: str) -> None:
-    """They are refused, or they are names that the remote has not; never an option, another ref, or a command."""
-    tip = world.tip()
-    assert first._invoke("commit", f"--branch={branch}", cwd=first.root, env=WHO).code in {1, 64}
-    assert (world.tip(), world.branches()) == (tip, ["main"])
-    assert not list(first.root.rglob("pwned"))
 
 
 def test_a_branch_by_its_full_name_and_none_checked_out(world: World, first: Machine) -> None:
@@ -497,17 +488,6 @@ def test_two_machines_commit_at_once(world: World, first: Machine) -> None:
     assert (first.root / "contentops.lock").read_text("utf-8") == world.content("contentops.lock")
 
 
-def test_the_same_results_twice(world: World, first: Machine) -> None:
-    """What someone pushed already is no commit any more, and no failure; the clone follows."""
-    other = world.clone("same")
-    for path in FIVE:
-        other.write(path, (first.root / path).read_text(encoding="utf-8"))
-    other.commit()
-    assert "Nothing to commit: `main` has these results already" in first.commit().stdout
-    assert first.git("rev-parse", "HEAD").strip() == world.tip()
-    assert first.git("status", "--porcelain") == ""
-
-
 def test_a_shallow_clone_catches_up(world: World, first: Machine) -> None:
     """A runner has one commit of the history, with a lock in it."""
     first.commit()
@@ -562,27 +542,17 @@ def test_a_clone_that_can_not_follow_and_a_person_who_takes_results_back(world: 
     assert (first.root / "README.md").read_text() == "mine"
 
 
-def test_a_clone_follows_once_nothing_is_in_the_way(world: World, first: Machine) -> None:
-    """As the note says."""
-    world.other("README.md", "theirs")
-    first.write("README.md", "mine")
-    assert first.commit("--json").json["stays"] is True
-    (first.root / "README.md").unlink()
-    assert "`main` has these results already" in first.commit().stdout
-    assert (first.root / "README.md").read_text() == "theirs"
-    assert first.git("status", "--porcelain") == ""
-
-
-@pytest.mark.parametrize("held", ["index.lock", "refs/heads/main.lock"])
-def test_a_clone_that_another_git_holds(world: World, first: Machine, held: str) -> None:
-    """The results are pushed all the same; here nothing is half moved, and the next run brings the clone along."""
+@pytest.mark.parametrize("path", [".git/index.lock", ".git/refs/heads/main.lock", "README.md"])
+def test_a_clone_that_cannot_follow_yet(world: World, first: Machine, path: str) -> None:
+    """Another git holds it, or a file is in the way: the results are pushed, nothing is half moved, and the next run follows."""
     world.other("README.md", "hello")
     before = standing(first)
-    (first.root / ".git" / held).touch()
+    (first.root / path).touch()
     assert first.commit("--json").json["stays"] is True
-    (first.root / ".git" / held).unlink()
+    (first.root / path).unlink()
     assert standing(first) == before
-    first.commit()
+    assert "`main` has these results already" in first.commit().stdout
+    assert (first.root / "README.md").read_text() == "hello"
     assert first.git("rev-parse", "HEAD").strip() == world.tip()
     assert first.git("status", "--porcelain") == ""
 

@@ -231,13 +231,6 @@ def test_an_event_that_can_not_be_read(tmp_path: Path) -> None:
 # --- the client --------------------------------------------------------------------------------------------
 
 
-def test_someone_elses_comment_is_left_alone(hub: FakeGitHub) -> None:
-    """The mark can be copied; only the author's own comment is updated."""
-    hub.comment(f"{MARK}\nfake", "stranger")
-    assert post_comment(client(hub), 7, MARK, f"{MARK}\nmine").new
-    assert hub.comments[0]["body"] == f"{MARK}\nfake"
-
-
 def test_a_person_with_a_token_updates_their_own(hub: FakeGitHub) -> None:
     """A token that may ask who it is does not touch the bot's comment."""
     hub.login = "someone"
@@ -334,17 +327,36 @@ def test_a_comment_that_vanishes_is_made_anew(hub: FakeGitHub) -> None:
     assert post_comment(client(hub), 7, MARK, f"{MARK}\nmine").new
 
 
+DATE, NOON = "Mon, 02 Mar 2026 09:00:00 GMT", 1772442000
+USED_UP = "API rate limit exceeded for installation"
+
+
+def used_up(reset: object, status: int = 403, **headers: str) -> Callable[[], Reply]:
+    """No request is left in a window that ends then."""
+    return once(status, USED_UP, x_ratelimit_remaining="0", x_ratelimit_reset=str(reset), date=DATE, **headers)
+
+
 @pytest.mark.parametrize(
     ("faults", "pauses"),
     [
         ([once(502), once(503)], [1, 2]),
         ([once(429, retry_after="7")], [7]),
         ([once(403, "secondary rate limit", retry_after="5")], [5]),
+        ([used_up(NOON + 30)], [30]),
+        ([used_up(NOON + 20, 429)], [20]),
+        ([used_up(NOON - 5)], [1]),
+        ([used_up("soon")], [60]),
+        ([once(403, "You have exceeded a secondary rate limit. Please wait")], [60]),
+        ([once(429, "Too many requests")], [1]),
+        ([used_up(NOON + 30, retry_after="9")], [9]),
     ],
-    ids=["down", "too many", "secondary limit"],
+    ids=[
+        *("down", "too many", "secondary limit", "used up", "used up, 429", "a new window", "no time", "secondary"),
+        *("no words", "its own wait first"),
+    ],
 )
 def test_a_look_is_tried_again(hub: FakeGitHub, faults: list[Callable[[], Reply]], pauses: list[float]) -> None:
-    """For as long as the server asks for, within bounds."""
+    """For as long as the server asks for, until the window ends by its clock, or for the minute that GitHub asks for."""
     waited: list[float] = []
     hub.faults += [("pulls/7", fault) for fault in faults]
     assert pull_request(client(hub, waited), PlanOrigin(number=7)) == 7
@@ -355,6 +367,8 @@ def test_a_look_is_tried_again(hub: FakeGitHub, faults: list[Callable[[], Reply]
     ("fault", "words"),
     [
         (once(403, "Resource not accessible by integration"), "Resource not accessible"),
+        (once(403, "Resource not accessible", x_ratelimit_remaining="4999"), "the token lacks a right"),
+        (used_up(NOON + 3000), f"{USED_UP} GitHub takes no more requests of this token for about 3,000 seconds"),
         (once(429, "later", retry_after="3600"), "429: later"),
         (lambda: (200, b"<html>", {}), "did not answer with JSON"),
         (lambda: (500, b"[" * 100_000, {}), "answered with 500"),
@@ -362,14 +376,24 @@ def test_a_look_is_tried_again(hub: FakeGitHub, faults: list[Callable[[], Reply]
         (once(302, location="http://[bad"), "points to another server"),
         (once(401, f"bad token {TOKEN}"), "bad token ***"),
     ],
-    ids=["no right", "too long to wait", "no JSON", "deep", "elsewhere", "no address", "the token"],
+    ids=[
+        "no right",
+        "no right, said so",
+        "a limit that lasts",
+        "too long to wait",
+        "no JSON",
+        "deep",
+        "elsewhere",
+        "no address",
+        "the token",
+    ],
 )
 def test_a_refusal_is_told(hub: FakeGitHub, fault: Callable[[], Reply], words: str) -> None:
     """With the server's words and without the token, which no other server gets."""
     hub.faults += [("pulls/7", fault)] * 4
     with pytest.raises(ContentopsError) as failed:
         pull_request(client(hub), PlanOrigin(number=7))
-    assert words in failed.value.message
+    assert words in f"{failed.value.message} {failed.value.hint}"
     assert TOKEN not in failed.value.message
 
 
@@ -412,56 +436,6 @@ def test_a_pull_request_is_opened_once(hub: FakeGitHub) -> None:
     hub.faults.append(("^POST", once(422, "no commits between")))
     with pytest.raises(ContentopsError, match="no commits between"):
         open_pull_request(client(hub), **asked)
-
-
-# --- limits of requests ------------------------------------------------------------------------------------
-
-
-DATE = "Mon, 02 Mar 2026 09:00:00 GMT"
-NOON = 1772442000
-"""The same as seconds."""
-USED_UP = "API rate limit exceeded for installation"
-
-
-@pytest.mark.parametrize(
-    ("fault", "waits"),
-    [
-        (once(403, USED_UP, x_ratelimit_remaining="0", x_ratelimit_reset=str(NOON + 30), date=DATE), 30),
-        (once(429, USED_UP, x_ratelimit_remaining="0", x_ratelimit_reset=str(NOON + 20), date=DATE), 20),
-        (once(403, USED_UP, x_ratelimit_remaining="0", x_ratelimit_reset=str(NOON - 5), date=DATE), 1),
-        (once(403, USED_UP, x_ratelimit_remaining="0", x_ratelimit_reset="soon", date=DATE), 60),
-        (once(403, "You have exceeded a secondary rate limit. Please wait"), 60),
-        (once(429, "Too many requests"), 1),
-        (once(403, USED_UP, x_ratelimit_remaining="0", retry_after="9"), 9),
-    ],
-    ids=["used up", "used up, 429", "a new window", "no time", "secondary", "no words", "its own wait first"],
-)
-def test_a_limit_is_waited_for(hub: FakeGitHub, fault: Callable[[], Reply], waits: float) -> None:
-    """Until the window ends by the server's clock, or for the minute that GitHub asks for."""
-    waited: list[float] = []
-    hub.faults.append(("pulls/7", fault))
-    assert pull_request(client(hub, waited), PlanOrigin(number=7)) == 7
-    assert waited == [waits]
-
-
-def test_a_limit_that_lasts_is_told_as_one(hub: FakeGitHub) -> None:
-    """No one waits for an hour; the hint speaks of no missing right."""
-    waited: list[float] = []
-    later = once(403, USED_UP, x_ratelimit_remaining="0", x_ratelimit_reset=str(NOON + 3000), date=DATE)
-    hub.faults.append(("pulls/7", later))
-    with pytest.raises(ContentopsError) as failed:
-        pull_request(client(hub, waited), PlanOrigin(number=7))
-    assert USED_UP in failed.value.message
-    assert failed.value.hint == "GitHub takes no more requests of this token for about 3,000 seconds: run it again then"
-    assert waited == []
-
-
-def test_a_missing_right_is_told_as_one(hub: FakeGitHub) -> None:
-    """403 without a word of a limit, whatever is left of it."""
-    hub.faults.append(("pulls/7", once(403, "Resource not accessible by integration", x_ratelimit_remaining="4999")))
-    with pytest.raises(ContentopsError) as failed:
-        pull_request(client(hub), PlanOrigin(number=7))
-    assert "lacks a right" in failed.value.hint
 
 
 # --- who we are --------------------------------------------------------------------------------------------

@@ -79,17 +79,12 @@ def test_an_entry_that_a_live_process_holds_makes_its_item_pending(state: JobSta
     assert (created.action, plan.credits, plan.submits) == (Action.CREATE, created.credits, 1)
 
 
-def test_a_submit_that_is_queued_and_claimed_is_pending_too() -> None:
-    """Nothing of it was sent yet, so nothing is recorded: the row alone says that it will be."""
+def test_a_queued_submit_is_pending_once_it_is_claimed() -> None:
+    """Before that it is generated here, and the plan says since when it waited and who deposited it."""
     spec = a_spec()
     (change,) = _plan([spec], _held(_submit_id(spec), "a", state="queued")).changes
     assert (change.action, change.credits_worst, change.names) == (Action.PENDING, 0, ())
     assert [reason.kind for reason in change.reasons] == ["new", "held"]
-
-
-def test_a_queued_submit_that_no_one_holds_is_taken_over() -> None:
-    """It is generated here, and the plan says since when it waited and who deposited it."""
-    spec = a_spec()
     (change,) = _plan([spec], _held(_submit_id(spec), "a", state="queued", kind="", who="")).changes
     assert (change.action, change.credits, change.queued_credits) == (Action.CREATE, 0, 4)
     assert change.reasons[-1].detail == f"since {SINCE}, deposited by anna@laptop"
@@ -313,33 +308,23 @@ def test_a_renamed_item_takes_its_queued_submit_along() -> None:
     assert change.reasons[-1].detail == f"since {SINCE}, deposited by anna@laptop"
     (left,) = _plan([spec], _queued(spec, "old", kind="worker", who="ops@build-3")).changes
     assert (left.action, left.withdraws, left.credits) == (Action.PENDING, (), 0)
+    # A database gives its rows in any order.
+    several = [_queued(spec, name, depositor=f"{name}@laptop") for name in ("one", "two", "three")]
+    assert _plan([spec], *several).changes == _plan([spec], *reversed(several)).changes
 
 
-def test_a_plan_does_not_hang_on_the_order_of_a_queue() -> None:
-    """A database gives its rows in any order; what is said and withdrawn of several stays the same."""
-    spec = a_spec("new")
-    waiting = [_queued(spec, name, depositor=f"{name}@laptop") for name in ("one", "two", "three")]
-    assert _plan([spec], *waiting).changes == _plan([spec], *reversed(waiting)).changes
-
-
-def test_a_text_that_is_there_makes_its_queued_submit_needless() -> None:
-    """The item is finished for nothing; a worker would pay for what no one waits for."""
+def test_a_text_makes_the_queued_submit_of_its_item_needless() -> None:
+    """One that is paid for, or a file that a person chose to keep; what a worker holds by then goes on."""
     spec = a_spec()
     waiting = _queued(spec, "a")
     text = FinishedText(item="a", body=body_digest("B.\n"))
     (change,) = _plan([spec], waiting, stored={spec.digest: text}).changes
     assert (change.action, change.withdraws) == (Action.FINISH, (waiting.request_id,))
-
-
-def test_a_text_that_a_person_chose_makes_its_queued_submit_needless() -> None:
-    """The file as it was edited answers the request from then on; what a worker holds by then goes on."""
-    spec = a_spec()
-    waiting, file = _queued(spec, "a"), a_file("out/a.md", body="Edited.\n")
+    file = a_file("out/a.md", body="Edited.\n")
     sides: dict[str, Any] = {"records": [a_record(a_spec(topic="old"))], "files": [file], "on_edit": OnEdit.KEEP}
-    (change,) = _plan([spec], waiting, **sides).changes
-    assert (change.action, change.withdraws) == (Action.KEEP, (waiting.request_id,))
-    (change,) = _plan([spec], structs.replace(waiting, kind="worker"), **sides).changes
-    assert (change.action, change.withdraws) == (Action.KEEP, ())
+    for held, withdrawn in ((waiting, (waiting.request_id,)), (structs.replace(waiting, kind="worker"), ())):
+        (change,) = _plan([spec], held, **sides).changes
+        assert (change.action, change.withdraws) == (Action.KEEP, withdrawn)
 
 
 def test_the_queued_submit_of_another_item_is_not_touched() -> None:

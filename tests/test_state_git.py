@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import threading
@@ -20,8 +19,10 @@ from contentops.state import lock
 from contentops.state.codec import Forget
 from contentops.state.store import StateStore
 from tests import state_facts as facts
+from tests.clones import NOBODY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
@@ -43,17 +44,7 @@ class Repository:
 
     def git(self, *words: str, fine: bool = True) -> str:
         """Run git; its output. Fails the test if git fails, unless that is fine."""
-        setting = {
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_AUTHOR_NAME": "A",
-            "GIT_AUTHOR_EMAIL": "a@example.com",
-            "GIT_COMMITTER_NAME": "A",
-            "GIT_COMMITTER_EMAIL": "a@example.com",
-        }
-        done = subprocess.run(
-            ["git", *words], cwd=self.root, env={**os.environ, **setting}, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(["git", *NOBODY, *words], cwd=self.root, capture_output=True, text=True, check=False)
         assert done.returncode == 0 or not fine, done.stderr + done.stdout
         return done.stdout
 
@@ -82,7 +73,7 @@ class Repository:
     def merge(self, ours: str, theirs: str) -> None:
         """Merge a branch into another, taking our side of outputs that both changed."""
         self.git("checkout", "--quiet", ours)
-        self.git("merge", "--quiet", "-X", "ours", "--no-edit", theirs)
+        self.git("merge", "--quiet", "-X", "ours", "--no-edit", theirs, fine=False)
 
     def open(self, *, write: bool = False) -> StateStore:
         """The state in the working tree, told which bodies are on disk."""
@@ -111,27 +102,45 @@ def named(*names: str) -> list[Record]:
     return [facts.record(name) for name in names]
 
 
-def test_two_branches_that_add_items_merge(repository: Repository) -> None:
-    """Additions side by side are kept, whoever is merged into whom."""
-    repository.write(*named("b"))
-    repository.branch("one")
-    repository.write(*named("a", "b"))
-    repository.branch("two", "main")
-    repository.write(*named("b", "c", "d"))
+A2, B2 = facts.record("a", take=2), facts.record("b", take=2)
+MERGES: dict[str, tuple[Sequence[Record | OpenEntry], ...]] = {
+    "additions": (named("b"), named("a", "b"), named("b", "c", "d"), named(*"abcd")),
+    "two first locks": ([], named("a", "b"), named("c"), named(*"abc")),
+    "neighbours": (named("a", "b"), [A2, *named("b")], [*named("a"), B2], [A2, B2]),
+    "deleted here, changed there": (
+        named(*"abc"),
+        named("a", "c"),
+        [*named("a"), B2, *named("c")],
+        [*named("a"), B2, *named("c")],
+    ),
+    "an open job and its record": (
+        [*named("a"), facts.entry("b")],
+        [A2, facts.entry("b")],
+        named("a", "b"),
+        [A2, *named("b")],
+    ),
+}
+"""What a lock has before two branches, on each of them, and after their merge."""
+
+
+@pytest.mark.parametrize(("before", "one", "two", "merged"), MERGES.values(), ids=MERGES)
+def test_two_branches_merge(
+    repository: Repository,
+    before: Sequence[Record | OpenEntry],
+    one: Sequence[Record | OpenEntry],
+    two: Sequence[Record | OpenEntry],
+    merged: Sequence[Record],
+) -> None:
+    """Additions and changes of both sides are kept, a deletion hides no change, and nothing that ended is open."""
+    if before:
+        repository.write(*before)
+    for name, values in (("one", one), ("two", two)):
+        repository.branch(name, "main")
+        repository.write(*values)
     repository.merge("one", "two")
-
-    assert repository.open().state.records.keys() == set("abcd")
-
-
-def test_two_branches_that_create_the_lock_merge(repository: Repository) -> None:
-    """Both first applies wrote the header; one is enough."""
-    repository.branch("one")
-    repository.write(*named("a", "b"))
-    repository.branch("two", "main")
-    repository.write(*named("c"))
-    repository.merge("one", "two")
-
-    assert repository.open().state.records.keys() == set("abc")
+    state = repository.open().state
+    assert state.records == {record.id: record for record in merged}
+    assert state.entries == {}
 
 
 def test_two_projects_do_not_merge(repository: Repository) -> None:
@@ -150,15 +159,15 @@ def test_two_projects_do_not_merge(repository: Repository) -> None:
 def test_one_item_changed_on_two_branches_follows_the_text(repository: Repository, ours: str) -> None:
     """The union leaves both lines; the one whose text the merge kept counts, and healing is not written by itself."""
     repository.write(*named("a", "b", "c"))
-    takes = {"one": facts.record("b", take=2, rev=2), "two": facts.record("b", take=3, rev=2)}
-    for name, record in takes.items():
+    sides = {"one": facts.record("b", take=2, rev=2), "two": facts.record("b", take=3, rev=2)}
+    for name, record in sides.items():
         repository.branch(name, "main")
         repository.write(facts.record("a"), record, facts.record("c"))
     repository.merge(ours, "two" if ours == "one" else "one")
     merged = list(repository.lines)
 
     store = repository.open(write=True)
-    assert store.state.records[B] == takes[ours]
+    assert store.state.records[B] == sides[ours]
     assert not store.checkpoint()
     assert repository.lines == merged
     assert len(merged) == 5
@@ -167,34 +176,7 @@ def test_one_item_changed_on_two_branches_follows_the_text(repository: Repositor
     store.note("save", structs.replace(store.state.records[A], saved_at="2026-02-01"))
     store.checkpoint()
     assert len(repository.lines) == 4
-    assert repository.open().state.records[B] == takes[ours]
-
-
-def test_neighbours_changed_on_two_branches_both_keep_their_change(repository: Repository) -> None:
-    """Lines that touch come out twice each; the newer of each wins."""
-    repository.write(*named("a", "b"))
-    changed = {name: facts.record(name, take=2) for name in "ab"}
-    repository.branch("one")
-    repository.write(changed["a"], facts.record("b"))
-    repository.branch("two", "main")
-    repository.write(facts.record("a"), changed["b"])
-    repository.merge("one", "two")
-
-    assert len(repository.lines) == 5
-    assert repository.open().state.records == changed
-
-
-def test_an_item_deleted_here_and_changed_there_comes_back(repository: Repository) -> None:
-    """A change is never lost to a deletion: the record is an orphan again, which costs nothing."""
-    repository.write(*named("a", "b", "c"))
-    repository.branch("one")
-    repository.write(*named("a", "c"))
-    repository.branch("two", "main")
-    repository.write(facts.record("a"), facts.record("b", take=2), facts.record("c"))
-    repository.git("checkout", "--quiet", "one")
-    repository.git("merge", "--quiet", "--no-edit", "two", fine=False)
-
-    assert repository.open().state.records[B] == facts.record("b", take=2)
+    assert repository.open().state.records[B] == sides[ours]
 
 
 @pytest.mark.parametrize("ours", ["one", "two"])
@@ -219,39 +201,28 @@ def test_an_item_renamed_here_and_changed_there_heals(repository: Repository, ou
     assert repository.open().state.records.keys() == set("acd")
 
 
-def test_an_open_job_meets_its_record_in_a_merge(repository: Repository) -> None:
-    """One branch still had the job running, the other finished it: nothing is polled or paid again."""
-    repository.write(facts.record("a"), facts.entry("b"))
-    repository.branch("one")
-    repository.write(facts.record("a", take=2), facts.entry("b"))
-    repository.branch("two", "main")
-    repository.write(facts.record("a"), facts.record("b"))
-    repository.merge("one", "two")
-
-    state = repository.open().state
-    assert state.records == {"a": facts.record("a", take=2), "b": facts.record("b")}
-    assert state.entries == {}
-
-
-def test_without_the_attribute_a_merge_stops_and_says_how_to_go_on(tmp_path: Path) -> None:
-    """Conflict markers in the lock are refused; merging again with the attribute heals."""
+@pytest.mark.parametrize("way", ["merge again", "delete the marker lines"])
+def test_without_the_attribute_a_merge_stops_and_says_how_to_go_on(tmp_path: Path, way: str) -> None:
+    """Conflict markers in the lock are refused; both ways of the hint lead on."""
     repository = Repository(tmp_path, union=False)
-    repository.write(*named("a"))
+    repository.write(*named("a", "c"))
     repository.branch("one")
-    repository.write(facts.record("a", take=2))
+    repository.write(*named("a", "b", "c"))
     repository.branch("two", "main")
-    repository.write(facts.record("a", take=3))
+    repository.write(A2, facts.record("c"))
     repository.git("merge", "--quiet", "one", fine=False)
-
     with pytest.raises(StateError, match="conflict marker of git") as caught:
         repository.open()
     assert "git merge --abort" in caught.value.hint
-
-    repository.git("merge", "--abort")
-    lock.ensure(tmp_path, Disk())
-    repository.commit()
-    repository.merge("two", "one")
-    assert repository.open().state.records == {"a": facts.record("a", take=3)}
+    if way == "merge again":
+        repository.git("merge", "--abort")
+        lock.ensure(tmp_path, Disk())
+        repository.commit()
+        repository.merge("two", "one")
+    else:
+        kept = [line for line in repository.lines if line[:7] not in {"<<<<<<<", "=======", ">>>>>>>"}]
+        (tmp_path / "contentops.lock").write_text("\n".join(kept))
+    assert repository.open().state.records == {"a": A2, "b": facts.record("b"), "c": facts.record("c")}
 
 
 def test_applies_of_two_environments_may_write_the_line_at_the_same_time(tmp_path: Path) -> None:
@@ -269,26 +240,6 @@ def test_applies_of_two_environments_may_write_the_line_at_the_same_time(tmp_pat
             attributes.write_bytes(b"*.png binary\n")
             assert set(environments.map(apply, range(4))) == {f"*.png binary\n{lock.LINE}\n".encode()}
     assert [path.name for path in tmp_path.iterdir()] == [".gitattributes"]
-
-
-def test_deleting_the_marker_lines_is_as_good_as_a_union(tmp_path: Path) -> None:
-    """The hint's second way works, too."""
-    repository = Repository(tmp_path, union=False)
-    repository.write(*named("a", "c"))
-    repository.branch("one")
-    repository.write(*named("a", "b", "c"))
-    repository.branch("two", "main")
-    repository.write(facts.record("a", take=2), facts.record("c"))
-    repository.git("merge", "--quiet", "one", fine=False)
-
-    path = tmp_path / "contentops.lock"
-    kept = [line for line in path.read_text().splitlines() if line[:7] not in {"<<<<<<<", "=======", ">>>>>>>"}]
-    path.write_text("\n".join(kept))
-    assert repository.open().state.records == {
-        "a": facts.record("a", take=2),
-        "b": facts.record("b"),
-        "c": facts.record("c"),
-    }
 
 
 # --- a journal that was not checkpointed meets another lock -------------------------------------------------

@@ -311,21 +311,6 @@ def test_results_are_kept_where_an_apply_may_have_made_some(world: World, hub: F
 
 
 @posix
-def test_what_is_kept_can_be_pushed_later(world: World, tmp_path: Path) -> None:
-    """The clone out of the artifact brings its results, and nothing it did not make, on top of what others pushed."""
-    runner, other = world.clone("runner"), world.clone("other")
-    runner.apply("--select", "one")
-    other.apply("--select", "two")
-    other.commit()
-    runner.root.rename(tmp_path / "contentops-results")
-    runner.root = tmp_path / "contentops-results"
-    runner.commit()
-    fresh = world.clone("fresh")
-    assert not {"one", "two"} & set(fresh.changes())
-    assert "two.md" not in " ".join(fresh.files())
-
-
-@posix
 @pytest.mark.parametrize(
     "inputs",
     [
