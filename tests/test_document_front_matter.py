@@ -237,6 +237,12 @@ def test_update_without_difference_changes_no_byte() -> None:
             "---\ntitle: T\na: 1\nb: 2\ncontentops:\n  i: 1\n---\n",
             id="order",
         ),
+        pytest.param(
+            "---\n  a: 1\n  # from\n  contentops:\n    i: 1\n---\n",
+            {"b": 2},
+            "---\n  a: 1\n  b: 2\n  # from\n  contentops:\n    i: 1\n---\n",
+            id="before an indented block and its comment",
+        ),
         pytest.param("---\na: |+\n  x\n\n\nb: 1\n---\n", {"a": "z"}, "---\na: z\n\n\nb: 1\n---\n", id="block scalar"),
         pytest.param("---\na:\n\n  b: 1\n---\n", {"a": 1}, "---\na: 1\n---\n", id="blank line before a mapping"),
         pytest.param("---\na: 1\n---\n", {"a": "---\n"}, '---\na: "---\\n"\n---\n', id="fence as value"),

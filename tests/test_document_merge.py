@@ -74,6 +74,13 @@ def test_a_kept_section_stays_before_a_new_one_of_its_level() -> None:
     assert taken(WAS, WAS.replace("Here.", "Right here."), new).body == body
 
 
+def test_a_section_between_one_and_its_deeper_one_stays_there() -> None:
+    """Where the new text has both, too."""
+    edited = "## A\n\na\n\n## Mine\n\nm\n\n### B\n\nb\n"
+    new = "## A\n\nx\n\n### B\n\ny\n"
+    assert taken("## A\n\na\n\n### B\n\nb\n", edited, new).body == "## A\n\nx\n\n## Mine\n\nm\n\n### B\n\ny\n"
+
+
 def test_the_order_is_the_new_texts() -> None:
     """A section that was touched, not moved, stands where the new text has its heading."""
     edited = WAS.replace("Ten.", "Eleven.")
@@ -213,6 +220,13 @@ def test_a_paragraph_that_both_edits_of_one_place_have_stays_in_that_place() -> 
     """Only the place is in conflict."""
     merged = merge_edits(paragraphed("ac"), paragraphed("xpqc"), paragraphed("ypc"))
     assert merged.parts == (Conflict(ours="x\n\np\n\nq\n\n", theirs="y\n\np\n\n"), "c\n\n")
+
+
+def test_a_paragraph_three_times_makes_no_conflict_of_the_whole_text() -> None:
+    """Both edits have it three times, two of them outside of what they disagree about."""
+    merged = merge_edits(paragraphed("papbc"), paragraphed("papbxp"), paragraphed("papbyp"))
+    assert merged.parts[-1] == Conflict(ours="x\n\np\n\n", theirs="y\n\np\n\n")
+    assert merged.parts[:-1] == ("p\n\n", "a\n\n", "p\n\n", "b\n\n")
 
 
 def test_rules_between_paragraphs_are_not_counted() -> None:

@@ -622,6 +622,22 @@ def test_a_blocked_item_keeps_its_paid_text(root: Path) -> None:
     assert scene.api.credits == 8
 
 
+def test_a_paid_text_in_the_cache_needs_no_server_that_knows_it(root: Path) -> None:
+    """It was paid for and not written; the server, restarted since, has neither its job nor its content."""
+    scene = _scene(root)
+    scene.apply()
+    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    scene.edit("out/one.md", "Closing", "My own words")
+    scene.apply(deadline=20, on_edit=OnEdit.OVERWRITE)
+    assert results(scene.apply()) == {"one": "blocked"}
+    assert scene.entry("one").state is JobState.PAID
+    scene.api.restart()
+    scene.api.contents.clear()
+    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
+    assert "2027" in scene.read("out/one.md")
+    assert (scene.api.credits, scene.plan().empty) == (8, True)
+
+
 def test_a_paid_text_that_no_one_has_any_more_is_let_go(root: Path) -> None:
     """A drained text that neither cache nor server has ends the entry once, instead of failing for ever."""
     scene = _scene(root, auto_save=False, names_content=False)

@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from contentops.digest import NOTHING
 from contentops.execution.primitives import Stop
+from contentops.execution.run_context import ServerCapabilities
+from contentops.model import Saved, State
+from contentops.state.cache import Cache
 from tests.fakes.api import Killed, on
 from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, quick_folder, results
 from tests.fakes.tidy import TidyApi, curl, keep, rewrite, strip
+from tests.plans import a_digest, make_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from contentops.model import Event, Saved
+    from contentops.digest import Digest
+    from contentops.model import Event
 
 TIDY = pytest.mark.parametrize("tidy", [strip, curl, rewrite], ids=["strips", "curls", "rewrites"])
 ANY = pytest.mark.parametrize("tidy", [keep, strip, curl, rewrite], ids=["keeps", "strips", "curls", "rewrites"])
@@ -64,6 +70,27 @@ def _cut_off(scene: Scene, **where: int) -> None:
     with pytest.raises(Killed):
         scene.apply()
     scene.api.heal()
+
+
+@pytest.mark.parametrize(
+    ("known", "given_back", "alters"),
+    [
+        (None, NOTHING, None),
+        (None, a_digest("2"), True),
+        (True, NOTHING, True),
+        (False, NOTHING, False),
+        (False, a_digest("2"), True),
+    ],
+)
+def test_a_text_given_back_otherwise_proves_that_a_server_changes_texts(
+    root: Path, known: Any, given_back: Digest, alters: Any
+) -> None:
+    """With or without the cache, which alone knows of a server that changes none."""
+    record = make_record("one", server="s", saved=Saved(body=a_digest("1"), server_body=given_back))
+    with Cache(root / "cache") as cache:
+        cache.put_server_facts("s", {"alters_texts": known})
+        found = ServerCapabilities.load(cache, State(lineage="l", records={record.id: record}), "s")
+    assert found.alters_texts is alters
 
 
 # --- what it costs ------------------------------------------------------------------------------------------

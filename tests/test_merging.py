@@ -100,9 +100,9 @@ def folder() -> Iterator[Path]:
         yield made
 
 
-def edited_scene(root: Path, *, merge: str = "lenient") -> Scene:
+def edited_scene(root: Path, *, merge: str = "lenient", **habits: Any) -> Scene:
     """One item, generated, with a section of a person's in its file, and another request in its manifest."""
-    scene = Scene(root, FakeApi(duration=30))
+    scene = Scene(root, FakeApi(duration=30, **habits))
     scene.edit("contentops.yaml", "style: general_blog", f"style: general_blog, on_edit: merge, merge: {merge}")
     scene.write("content/blog.yaml", blog("one"))
     scene.apply()
@@ -111,9 +111,10 @@ def edited_scene(root: Path, *, merge: str = "lenient") -> Scene:
     return scene
 
 
-def test_a_merge_is_written_and_saved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stores", [True, False], ids=["the server stores jobs", "it stores saves alone"])
+def test_a_merge_is_written_and_saved(tmp_path: Path, *, stores: bool) -> None:
     """The person's section stays, the other one is the new text's, the server has the same, and nothing is left."""
-    scene = edited_scene(tmp_path)
+    scene = edited_scene(tmp_path, auto_save=stores)
     assert scene.actions() == {"one": "merge"}
     run = scene.apply()
     assert results(run) == {"one": "done"}
@@ -123,6 +124,8 @@ def test_a_merge_is_written_and_saved(tmp_path: Path) -> None:
     assert "Take 1." not in text
     assert scene.api.credits == 8
     record = scene.record("one")
+    assert set(scene.api.contents) == {record.content_id, *record.superseded}
+    assert len(scene.api.contents) == (2 if stores else 1)
     assert record.saved is not None
     assert record.saved.body == body_digest(scene.api.contents[record.content_id].body) != record.generated
     assert scene.plan().empty

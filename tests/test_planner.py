@@ -155,7 +155,8 @@ def test_changed_spec_regenerates_a_missing_saved_file() -> None:
 def test_changed_spec_and_missing_unsaved_file_blocks() -> None:
     """Changed, file gone and its text saved nowhere: a person decides."""
     old, new = a_spec(topic="x"), a_spec(topic="y")
-    assert only_change([new], [a_record(old, saved=None)]).blocked == "missing"
+    for body in (TEXT, ""):
+        assert only_change([new], [a_record(old, body=body, saved=None)]).blocked == "missing"
 
 
 @pytest.mark.parametrize(
@@ -274,6 +275,43 @@ def test_one_failure_is_tried_once_more_and_two_block() -> None:
     assert "--replace a" in change.hint
 
 
+def test_replace_goes_on_after_two_failures() -> None:
+    """Also where the item never had a text."""
+    spec = a_spec()
+    twice = [an_entry(spec, JobState.FAILED, attempt=attempt) for attempt in (1, 2)]
+    change = only_change([spec], entries=twice, replace=("a",))
+    assert (change.action, change.attempt) == (Action.CREATE, 3)
+
+
+@pytest.mark.parametrize("choice", [OnEdit.BLOCK, OnEdit.KEEP, OnEdit.OVERWRITE])
+def test_a_stored_text_gives_way_to_an_edit_as_chosen(choice: OnEdit) -> None:
+    """As one that would be paid for does."""
+    old, new = a_spec(topic="x"), a_spec(topic="y", on_edit=choice)
+    stored = {new.digest: FinishedText(item="a", body=body_digest("Earlier.\n"))}
+    change = only_change([new], [a_record(old)], [a_file(new.output, body="By hand.\n")], stored=stored)
+    assert (change.action, change.names) == {
+        OnEdit.BLOCK: (Action.BLOCKED, ()),
+        OnEdit.KEEP: (Action.KEEP, ("record", "save")),
+        OnEdit.OVERWRITE: (Action.FINISH, ("fetch", "write", "save")),
+    }[choice]
+
+
+@pytest.mark.parametrize(
+    ("saved", "body", "why"),
+    [
+        (None, TEXT, "never saved to this server"),
+        (None, "By hand.\n", "never saved to this server"),
+        (TEXT, "By hand.\n", "edited by hand"),
+        ("Before.\n", TEXT, "not what was last saved"),
+    ],
+)
+def test_why_a_text_is_saved(saved: str | None, body: str, why: str) -> None:
+    """Its file is not what the server has."""
+    spec = a_spec()
+    change = only_change([spec], [a_record(spec, saved=saved)], [a_file(spec.output, body=body)])
+    assert [reason.detail for reason in change.reasons] == [why]
+
+
 def test_stored_text_serves_its_own_item_without_paying() -> None:
     """A finished text in the cache is written again: reverting a manifest is free."""
     old, new = a_spec(topic="x"), a_spec(topic="y")
@@ -325,6 +363,8 @@ def test_a_restored_text_is_saved_where_the_server_never_had_it() -> None:
     stored = {spec.digest: FinishedText(item="a", body=body_digest(TEXT))}
     assert only_change([spec], [a_record(spec, saved=None)], stored=stored).names == ("fetch", "write", "save")
     assert only_change([spec], [a_record(spec)], stored=stored).names == ("fetch", "write")
+    retitled = structs.replace(a_record(spec), title="Another")
+    assert only_change([spec], [retitled], stored=stored).names == ("fetch", "write", "save")
 
 
 def test_missing_file_whose_text_is_nowhere_blocks() -> None:

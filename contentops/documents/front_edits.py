@@ -219,7 +219,7 @@ def _place(block: str, entries: tuple[Entry, ...], key: str) -> int:
     if key == TITLE_KEY and entries:
         return _line_start(block, entries[0].key_start)
     own = next((entry for entry in entries if entry.key == PROVENANCE_KEY), None)
-    if own is None or key == PROVENANCE_KEY:
+    if own is None:
         return len(block)
     at = _line_start(block, own.key_start)
     while at and block[(above := _line_start(block, at - 1)) : at].lstrip().startswith("#"):

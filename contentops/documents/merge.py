@@ -32,8 +32,6 @@ class KeptSection(Struct, frozen=True, kw_only=True):
     """A section that stays as a person left it, beside the new text that is not taken for it."""
 
     key: Key
-    text: str = ""
-    """As the person left it; empty: removed."""
     base: str = ""
     """As it was generated; empty: a person added it."""
     new: str = ""
@@ -64,11 +62,7 @@ def take_new(base: str, edited: str, new: str) -> Renewed | None:
         return Renewed(body=new)
     was, here, there = _sections(base), _sections(edited), _sections(new)
     persons, put, removed = _of_a_person(was, here)
-    kept = [
-        KeptSection(key=key, text=here[key], base=was.get(key, ""), new=there.get(key, ""))
-        for key in here
-        if key in persons
-    ]
+    kept = [KeptSection(key=key, base=was.get(key, ""), new=there.get(key, "")) for key in here if key in persons]
     kept += [KeptSection(key=key, base=was[key], new=there[key]) for key in removed if key in there]
     if clean_body(new) == clean_body(base):
         return Renewed(body=edited, kept=tuple(kept))
