@@ -26,15 +26,16 @@ NO_TEXT = Digest("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991
 """The digest of an empty text."""
 PREFIX = "sha256:"
 
-_write = msgspec.json.Encoder(order="deterministic").encode
-"""For comparisons alone: of numbers and escapes it has a spelling of its own."""
-
 
 def _as_dict(value: object) -> dict[str, object]:
     if not isinstance(value, Mapping):
         message = f"{type(value).__name__} is not JSON"
         raise TypeError(message)
     return dict(value.items())
+
+
+_write = msgspec.json.Encoder(order="deterministic", enc_hook=_as_dict).encode
+"""For comparisons alone: of numbers and escapes it has a spelling of its own."""
 
 
 @functools.cache

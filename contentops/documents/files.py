@@ -127,13 +127,15 @@ class Outputs:
             return self._load(there, path) if there else None
 
     def stamp(self, path: str) -> Stamp | None:
-        """A cheap mark of the file at `path`, or None: equal to the mark of an earlier look, it is the same file still.
+        """A cheap mark of the file at a `path` that was read before; None: there is none.
+
+        Equal to the mark of an earlier look, it is the same file still.
 
         Not proof against a change within the clock's grain; trust a mark only if it is older than the look by seconds.
         """
         try:
-            found = os.stat(os.path.join(self._tree.root, *split_path(path)), follow_symlinks=False)  # noqa: PTH116, PTH118
-        except (OSError, OutputError):
+            found = os.lstat(f"{self._tree.root}/{path}")
+        except (OSError, ValueError):
             return None
         return _stamp(found)
 

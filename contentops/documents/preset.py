@@ -124,7 +124,9 @@ def redirects_key(preset: str) -> str:
 
 def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """`metadata` in the words of `preset`, in the same order; an empty preset changes nothing."""
-    rules = PRESETS[preset] if preset else {}
+    if not preset:
+        return dict(metadata.items())
+    rules = PRESETS[preset]
     found: dict[str, Any] = {}
     for key, value in metadata.items():
         rule = rules.get(key)

@@ -37,7 +37,7 @@ _WORTH_SHARING: Final = 1000
 class _Row(Struct, array_like=True, frozen=True, gc=False):
     """A file as it was seen, by its stamp, which is empty where that does not tell it; its front matter stays text."""
 
-    stamp: list[int]
+    stamp: tuple[int, ...]
     file: str
     title: str
     body: str
@@ -66,14 +66,13 @@ class _Row(Struct, array_like=True, frozen=True, gc=False):
 
 _UNFIT: Final = b'[[],"","","",{},"",{},"",false,false]'
 """The row of a file with half a character, which no row can hold: it is read again."""
-_decode_row = msgspec.json.Decoder(_Row).decode
 
 
 class StatCache:
     """Observes files, by stamp where that is enough; `get` gives the texts that were `put`, by their names.
 
-    `now` is nanoseconds since the epoch, on the clock that stamps files. There may be as many files as items: so rows
-    stay text but for the moment in which a file is looked at, and are kept some at a time. So many `processes` look.
+    `now` is nanoseconds since the epoch, on the clock that stamps files. Rows are kept some at a time, as
+    there may be as many files as items. So many `processes` look.
     """
 
     def __init__(
@@ -92,7 +91,7 @@ class StatCache:
         """Those of them whose texts are there as they were put."""
         self._names: list[str] = []
         """The texts that hold true rows."""
-        self._fresh: dict[str, Raw] = {}
+        self._fresh: dict[str, _Row] = {}
         """The true rows that no such text has yet."""
         self._fronts = StoredOnce()
 
@@ -102,17 +101,16 @@ class StatCache:
         for name in self._before:
             rows = _rows(name, self._get(f"{NAME} {name}"))
             self._undamaged.update([name] if rows else [])
-            seen = {path: file for path, row in rows.items() if path in found and (file := self._known(path, row))}
-            found |= seen
+            seen = [path for path, row in rows.items() if path in found and self._is_same(path, row)]
+            found.update((path, rows[path].observed(path, self._fronts)) for path in seen)
             if len(seen) == len(rows) > TOGETHER // 2:
                 self._names.append(name)
             else:
                 self._keep({path: rows[path] for path in seen})
 
         def take(part: Sequence[str], text: str) -> None:
-            for path, raw in zip(part, msgspec.json.decode(text, type=list[Raw]), strict=True):
-                row = _decode_row(raw)
-                self._keep({path: raw} if row.stamp else {})
+            for path, row in zip(part, msgspec.json.decode(text, type=list[_Row]), strict=True):
+                self._keep({path: row} if row.stamp else {})
                 found[path] = row.observed(path, self._fronts) if row.whole else self._outputs.observe(path)
 
         unknown = [path for path, file in found.items() if file is None]
@@ -124,12 +122,11 @@ class StatCache:
             self._put(NAME, " ".join((VERSION, *self._names)))
         return {path: file for path, file in found.items() if file is not None}
 
-    def _known(self, path: str, raw: Raw) -> Observed | None:
-        """The file at a path, if it is the one of this row still."""
-        row, stamp = _decode_row(raw), None if self._is_linked(path.rpartition("/")[0]) else self._outputs.stamp(path)
-        return row.observed(path, self._fronts) if stamp is not None and row.stamp == list(stamp) else None
+    def _is_same(self, path: str, row: _Row) -> bool:
+        """Whether the file at a path is the one of this row still."""
+        return row.stamp == self._outputs.stamp(path) and not self._is_linked(path.rpartition("/")[0])
 
-    def _keep(self, rows: Mapping[str, Raw]) -> None:
+    def _keep(self, rows: Mapping[str, _Row]) -> None:
         self._fresh |= rows
         if len(self._fresh) >= TOGETHER:
             self._put_rows()
@@ -164,7 +161,7 @@ def _names(text: str | None) -> list[str]:
     return names if version == VERSION else []
 
 
-def _rows(name: str, text: str | None) -> dict[str, Raw]:
-    """The rows of one text by path; none where it is not just what was put, as each is decoded where it is used."""
+def _rows(name: str, text: str | None) -> dict[str, _Row]:
+    """The rows of one text by path; none where it is not just what was put."""
     data = (text or "").encode()
-    return msgspec.json.decode(data, type=dict[str, Raw]) if digest_bytes(data) == name else {}
+    return msgspec.json.decode(data, type=dict[str, _Row]) if digest_bytes(data) == name else {}

@@ -64,10 +64,10 @@ def drifted(
     """
     if entries and (job := file.provenance.get("job")) is not None and any(job == entry.job_id for entry in entries):
         return ()  # a run that was cut short wrote it, and nothing of it is recorded yet
-    front = dict(file.front.items())
+    front, written = dict(file.front.items()), dict(record.metadata.items())
     found = [
         DriftedKey(key=key, before=value, after=front.get(key))
-        for key, value in record.metadata.items()
+        for key, value in (() if is_same_json(front, written) else written.items())
         if not is_same_json(front.get(key), value)
     ]
     if file.title != record.title:
@@ -106,13 +106,17 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     wanted = with_addresses(item.inputs.project.preset, wanted, addresses)
     if not file.exists:
         return FrontAnswer(front=wanted, title=title, addresses=addresses)
+    written, there = dict(record.metadata.items()), dict(file.front.items())
+    others, drift = _other_keys(wanted, written), _drift(item, record, stated)
+    if title is None and not (others or drift) and file.owner in ("", id_):
+        return FrontAnswer(notes=tuple(notes), addresses=addresses)
     asserts = on_edit(item) is OnEdit.OVERWRITE and not item.is_protected
     front: dict[str, Json] = {}
     reasons: list[Reason] = []
     kept: list[str] = []
     merged = _merged_key(item, record, addresses)
-    for key in _other_keys(wanted, record.metadata):
-        before, after, found = record.metadata.get(key), wanted.get(key), file.front.get(key)
+    for key in others:
+        before, after, found = written.get(key), wanted.get(key), there.get(key)
         if asserts or key == merged or is_same_json(found, before) or is_same_json(found, after):
             front[key] = after
             reasons.append(_rewritten(f"metadata.{key}", before, after))
@@ -121,16 +125,16 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     if file.owner not in ("", id_) and file.owner in (record.id, *record.former_ids):
         front[PROVENANCE_KEY] = {**file.provenance, "item": id_}
         reasons.append(_rewritten("contentops.item", file.owner, id_))
-    drift = [one for one in _drift(item, record, stated) if one.key not in front and one.key not in kept]
-    if asserts and drift:
-        front |= {one.key: one.before for one in drift if one.key != TITLE_KEY}
-        reasons += [_asserted(_field(one.key), one.after, one.before) for one in drift if one.key != TITLE_KEY]
-        drift = [one for one in drift if one.key == TITLE_KEY]
-    written, why = _which_title(item, title, body, asserts=asserts)
+    drift = [one for one in drift if one.key not in front and one.key not in kept]
+    again = [one for one in drift if asserts and one.key != TITLE_KEY]
+    front |= {one.key: one.before for one in again}
+    reasons += [_asserted(_field(one.key), one.after, one.before) for one in again]
+    drift = [one for one in drift if one not in again]
+    new_title, why = _which_title(item, title, body, asserts=asserts)
     reasons += why
-    if written is None and title not in (None, record.title, file.title):
+    if new_title is None and title not in (None, record.title, file.title):
         kept.append(TITLE_KEY)
-    if written is not None or TITLE_KEY in kept:
+    if new_title is not None or TITLE_KEY in kept:
         drift = [one for one in drift if one.key != TITLE_KEY]
     notes += [
         Note(kind="kept-front-matter", id=id_, message=f"`{id_}`: `{key}` was changed in the file and stays as it is")
@@ -138,7 +142,7 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     ]
     if drift and on_edit(item) is not OnEdit.KEEP:
         notes.append(_drift_note(item, drift))
-    return FrontAnswer(front=front, title=written, reasons=tuple(reasons), notes=tuple(notes), addresses=addresses)
+    return FrontAnswer(front=front, title=new_title, reasons=tuple(reasons), notes=tuple(notes), addresses=addresses)
 
 
 def _other_keys(wanted: Mapping[str, Json], written: Mapping[str, Json]) -> list[str]:
@@ -177,6 +181,8 @@ def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[
 def _merged_key(item: ItemSides, record: Record, addresses: tuple[str, ...]) -> str:
     """The key that takes new addresses in beside those a person wrote; empty: there are no new ones."""
     key = redirects_key(item.inputs.project.preset)
+    if addresses == record.addresses == ():
+        return ""
     written = as_list(record.metadata.get(key))
     return key if addresses != record.addresses or any(each not in written for each in addresses) else ""
 

@@ -20,7 +20,6 @@ from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_rings, missed, pair_renames
 from contentops.planning.same_request import same_requests
 from contentops.planning.select import Candidate, selected
-from contentops.planning.settled import is_settled, is_usual
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -183,7 +182,6 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
         for id_, record in records.items()
         if id_ in specs and specs[id_].output != record.output
     }
-    usual = is_usual(inputs)
     standing: set[str] = set()
     for spec in inputs.desired.specs:
         record, orphan = records.get(spec.id), orphans.get(spec.id)
@@ -194,11 +192,9 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
             standing.add(collision_key(file.path))
         held = entries.get(spec.id, ())
         item = ItemSides(inputs=inputs, spec=spec, record=record, orphan=orphan, entries=held, file=file)
-        change: Change | None = None
-        if not (usual and is_settled(item)):
-            change, more = decide(item)
-            change = change and beside_others(inputs, change, queued)
-            notes += more
+        change, more = decide(item)
+        change = change and beside_others(inputs, change, queued)
+        notes += more
         yield Candidate(id=spec.id, spec=spec, change=change, entries=held, record=item.own, file=file)
     notes += _left_behind(inputs, standing)
     gone = (records.keys() | entries.keys()) - specs.keys() - {orphan.id for orphan in orphans.values()}
