@@ -285,13 +285,13 @@ def test_what_one_server_has_no_room_for_another_takes(database: str) -> None:
         assert first.id != second.id
         assert store.replicas is not None
         assert other.replicas is not None
-        assert store.replicas.take_up(first.id, [], 4) == [1, 2, 3, 4]
-        assert other.replicas.take_up(second.id, [], 3) == [5, 6, 7]
-        assert store.replicas.take_up(first.id, [1, 2, 3], 2) == [4, 8]
-        assert store.replicas.take_up(first.id, [1, 2, 3, 4, 8], -1) == []
+        assert store.replicas.adopt(first.id, [], 4) == [1, 2, 3, 4]
+        assert other.replicas.adopt(second.id, [], 3) == [5, 6, 7]
+        assert store.replicas.adopt(first.id, [1, 2, 3], 2) == [4, 8]
+        assert store.replicas.adopt(first.id, [1, 2, 3, 4, 8], -1) == []
         store.close()
         until(lambda: not second.alive(first.id))
-        assert other.replicas.take_up(second.id, [5, 6, 7], 99) == [1, 2, 3, 4, 8, 9, 10]
+        assert other.replicas.adopt(second.id, [5, 6, 7], 99) == [1, 2, 3, 4, 8, 9, 10]
 
 
 def test_a_server_that_falls_silent_counts_as_dead(database: str) -> None:
@@ -341,7 +341,7 @@ def test_a_lost_connection_is_told_and_mended(
         assert b"postgres" not in lost.raw
     assert server.get("/health").status == 503
     with caplog.at_level("DEBUG", "contentops.server.runner"):
-        replied(server, "/health", lambda _: "no jobs are taken up" in caplog.text)
+        replied(server, "/health", lambda _: "no jobs are adopted" in caplog.text)
     tell(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     replied(server, "/v1/generate", lambda reply: reply.status == 202, body)
     assert server.settled("r2")["status"] == "completed"

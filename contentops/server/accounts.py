@@ -1,8 +1,8 @@
-"""Who may come in, and how much: API keys, their credits, the requests of a minute.
+"""Who may use the server, and how much: API keys, their credits, the requests of a minute.
 
 An account is a key, or everyone together where no keys are asked for. Only fingerprints of keys are kept, so a key is
-seen once and never again. A completed job is charged once, a failed one never; what jobs under way will cost is set
-aside when they are taken, so that an allowance is never overdrawn.
+shown once. A completed job is charged once, a failed one never; the price of a job is reserved when it is accepted, so
+that an allowance is never overdrawn.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class KeyRing:
             raise KeyRefusedError(f"no key has the id `{key.id}`; `contentops serve keys list` shows them")
 
     def check(self, key: str) -> ApiKey | None:
-        """The working key with that text, or None. Compares fingerprints, so timing tells nothing of the text."""
+        """The working key with that text, or None. Compares fingerprints, so that timing shows nothing of the text."""
         row = self._store.row(f"{_SELECT} WHERE digest = ? AND revoked_at IS NULL", (_digest(key),))
         return None if row is None else _key(row)
 
@@ -141,7 +141,7 @@ def _check(plan: str, modes: Sequence[str]) -> None:
 
 
 class CreditAccount(Struct, frozen=True):
-    """Where a key stands, in credits. `allowance` None is unlimited, and so is `balance` then."""
+    """The credits of a key. Without a limit `allowance` and `balance` are None."""
 
     allowance: int | None
     used: int
@@ -154,7 +154,7 @@ class CreditAccount(Struct, frozen=True):
 
 
 def account(store: Store, key: ApiKey) -> CreditAccount:
-    """Where `key` stands now."""
+    """The credits of `key` now."""
     used = sum(store.tallied(key.id, "credits").values())
     reserved = store.number("SELECT sum(credits) FROM jobs WHERE key_id = ? AND finished_at IS NULL", (key.id,))
     return CreditAccount(key.credits, used, reserved)
@@ -167,7 +167,7 @@ def usage(store: Store, key: ApiKey | None = None) -> dict[str, Any]:
     """
     key_id = "" if key is None else key.id
     generations, credits_by_mode = store.tallied(key_id, "generations"), store.tallied(key_id, "credits")
-    found: dict[str, Any] = {
+    numbers: dict[str, Any] = {
         "used": sum(credits_by_mode.values()),
         "generations": sum(generations.values()),
         "by_mode": {
@@ -175,10 +175,10 @@ def usage(store: Store, key: ApiKey | None = None) -> dict[str, Any]:
         },
     }
     if key is None:
-        return found
-    stands = account(store, key)
-    left = {"allowance": stands.allowance, "reserved": stands.reserved, "balance": stands.balance}
-    return {"plan": key.plan, **left, **found}
+        return numbers
+    credit = account(store, key)
+    left = {"allowance": credit.allowance, "reserved": credit.reserved, "balance": credit.balance}
+    return {"plan": key.plan, **left, **numbers}
 
 
 def history(store: Store, key_id: str = "", *, skip: int = 0, limit: int = EVERY_ROW) -> list[dict[str, Any]]:
@@ -195,7 +195,7 @@ def history(store: Store, key_id: str = "", *, skip: int = 0, limit: int = EVERY
 
 
 class AccountLimits(Struct, frozen=True, kw_only=True):
-    """What an account may ask for at once.
+    """The limits of an account.
 
     `requests_per_minute`: at most so many requests in any 60 s; 0 sets no limit, None sets `PER_MINUTE` where keys
     are asked for and none elsewhere. `free_polls`: asking for a job's status does not count. `max_active`:
@@ -210,7 +210,7 @@ class AccountLimits(Struct, frozen=True, kw_only=True):
 class RequestWindow:
     """The requests each account made in the last minute.
 
-    Of a store that several servers share, they are counted there; else in this process, so that a restart forgets them.
+    They are counted in a store that several servers share, otherwise in this process until it ends.
     """
 
     def __init__(self, now: Callable[[], float], replicas: Replicas | None = None) -> None:
@@ -230,11 +230,11 @@ class RequestWindow:
     def _count(self, account: str, most: int) -> float:
         now = self._now()
         taken = self._taken.setdefault(account, deque())
-        # A wall clock may be set back: what seems to lie ahead is no reason to wait for it.
+        # A wall clock may be set back: requests in the future do not count.
         while taken and not 0 <= now - taken[0] < WINDOW:
             taken.popleft()
         if len(taken) >= most:
-            # With a limit that was lowered since, more than one has to leave.
+            # After the limit was lowered, more than one of them has to expire.
             return taken[len(taken) - most] + WINDOW - now
         taken.append(now)
         return 0.0
@@ -245,7 +245,7 @@ def _too_many(message: str, seconds: int) -> HTTPException:
 
 
 class AdmittedRequest(Struct, frozen=True):
-    """One request that was let in. `owner` is its `X-User-ID` or empty, `key` its key, where keys are asked for.
+    """An accepted request. `owner` is its `X-User-ID` or empty, `key` its key, where keys are asked for.
 
     It sees what belongs to its key, and of that what belongs to its user or to none.
     """
@@ -266,7 +266,7 @@ class AdmittedRequest(Struct, frozen=True):
         return "" if self.key is None else self.key.id
 
     def may_see(self, owner: str) -> bool:
-        """Whether it sees what belongs to `owner` in its account: its own, what has none, all if it names no user."""
+        """Whether it sees what belongs to `owner`: its own, what has no owner, and everything if it names no user."""
         return not owner or not self.owner or owner == self.owner
 
     def refuse_mode(self, mode: str) -> None:
@@ -276,7 +276,7 @@ class AdmittedRequest(Struct, frozen=True):
 
 
 class AccessControl:
-    """Lets requests in. With `keys` None no request needs a key."""
+    """Accepts requests. With `keys` None no request needs a key."""
 
     def __init__(self, store: Store, keys: KeyRing | None, limits: AccountLimits, now: Callable[[], float]) -> None:
         self._store = store
@@ -293,7 +293,7 @@ class AccessControl:
         owner = request.headers.get("x-user-id", "")
         if owner and not (len(owner) <= 200 and owner.isprintable()):
             wrong = "`X-User-ID` must be 1 to 200 printable characters"
-            raise BodyRefused(FieldProblem("X-User-ID", wrong, place="header"))
+            raise BodyRefused(FieldProblem("X-User-ID", wrong, part="header"))
         key = None if self._keys is None else self._key(request, self._keys)
         admitted = AdmittedRequest(request, surface, owner, key)
         most = self._limits.requests_per_minute
@@ -316,7 +316,7 @@ class AccessControl:
         return key
 
     def refuse_job(self, admitted: AdmittedRequest, price: int) -> None:
-        """Raises HTTPException for one job too many for now (429), or for too few credits (402)."""
+        """Raises HTTPException for too many jobs at once (429), or for too few credits (402)."""
         most = self._limits.max_active
         under_way = "SELECT count(*) FROM jobs WHERE finished_at IS NULL AND key_id = ?"
         if 0 < most <= self._store.number(under_way, (admitted.key_id,)):

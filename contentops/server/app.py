@@ -2,7 +2,7 @@
 
 It needs no lifespan: unfinished jobs are resumed at start-up where there is one, else at the first request. Every key
 has its own jobs and contents; where no keys are asked for, there is one account. An `X-User-ID` header narrows an
-account to what is that user's and what has no owner; without it all of the account is seen.
+account to what is that user's and what has no owner; without it the whole account is seen.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _AGAIN = "1"
-"""Seconds after which to ask a store again that cannot be used right now."""
+"""Seconds after which to ask again a store that cannot be used right now."""
 _CONTENTS = 1000
-"""Entries of a list of contents, unless the request says otherwise: what was made long ago costs no one anything."""
+"""Entries of a list of contents, unless the request says otherwise."""
 _RECENT = 5
 """Entries in each of the dashboard's lists."""
 
@@ -154,11 +154,12 @@ class _Api(Struct, frozen=True):
         for kind in _KINDS:
             table[kind.path] = {"GET": partial(self.list_entries, kind)}
             table[f"{kind.path}/{{id}}"] = {"GET": partial(self.get_entry, kind)}
-        found = [Route(path, self.health, methods=["GET"]) for path in ("/health", "/v1/health", "/api/health")]
-        for prefix in Surface:
-            for path, methods in table.items():
-                found.append(Route(prefix.value + path, self._endpoint(methods), methods=list(methods)))
-        return found
+        health = [Route(path, self.health, methods=["GET"]) for path in ("/health", "/v1/health", "/api/health")]
+        return health + [
+            Route(prefix.value + path, self._endpoint(methods), methods=list(methods))
+            for prefix in Surface
+            for path, methods in table.items()
+        ]
 
     def _endpoint(self, methods: dict[str, Endpoint]) -> Callable[[Request], Awaitable[JSONResponse]]:
         async def respond(request: Request) -> JSONResponse:
@@ -172,7 +173,7 @@ class _Api(Struct, frozen=True):
         return respond
 
     async def unusable(self, request: Request, error: Exception) -> JSONResponse:
-        """What may pass (locked, no room) is worth another try; a damaged file has to be moved away."""
+        """503 for a failure that may pass (locked, disk full); 500 for a damaged file, which has to be moved away."""
         path = self.store.path
         refused = HTTPException(503, f"The store cannot be used right now: {error}", {"Retry-After": _AGAIN})
         if path is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
@@ -183,13 +184,13 @@ class _Api(Struct, frozen=True):
     # --- generations ---------------------------------------------------------------------------------------
 
     async def submit(self, admitted: AdmittedRequest) -> Json:
-        """Take a job; a repeated request id or idempotency key gets the first answer."""
+        """Accept a job; a repeated request id or idempotency key gets the first answer."""
         fields = await bodies.read(admitted.request)
         asked = bodies.generation(fields, admitted.surface, self.known)
-        return self._take(admitted, *asked)
+        return self._submit(admitted, *asked)
 
     async def regenerate_section(self, admitted: AdmittedRequest) -> Json:
-        """Take a job that writes one section of a stored content again.
+        """Accept a job that writes one section of a stored content again.
 
         The service documents neither request nor reply; this mapping is the embedded server's own (see
         `bodies.section`). The completed job's text is the whole body with that section replaced.
@@ -198,16 +199,16 @@ class _Api(Struct, frozen=True):
         content = self._content(admitted, asked.content_id)
         if contents.find_section(content.body, asked.section) is None:
             raise HTTPException(404, f"Section '{asked.section}' not found")
-        # The engine gets what the content was written from, as far as that is known.
+        # The engine gets what the content was written from, where that is known.
         made = content.metadata
         source = jobs.find(self.store, str(made.get("request_id") or ""), admitted.key_id)
         if source is not None and admitted.may_see(source.owner):
             was = {name: getattr(source.request, name) for name in jobs.TextRequest.__struct_fields__}
             asked = replace(asked, **{**was, "mode": asked.mode})
         template, style = str(made.get("template") or ""), str(made.get("style_profile") or "")
-        return self._take(admitted, replace(asked, template=template, style=style), request_id)
+        return self._submit(admitted, replace(asked, template=template, style=style), request_id)
 
-    def _take(self, admitted: AdmittedRequest, asked: GenerationRequest, request_id: str | None) -> Json:
+    def _submit(self, admitted: AdmittedRequest, asked: GenerationRequest, request_id: str | None) -> Json:
         key = bodies.idempotency_key(admitted.request)
         admitted.refuse_mode(asked.mode)
         fresh = f"req_{uuid.uuid4().hex}" if admitted.surface is Surface.V1 else str(uuid.uuid4())
@@ -228,7 +229,7 @@ class _Api(Struct, frozen=True):
         return replies.accepted(job, admitted.surface)
 
     async def job_status(self, admitted: AdmittedRequest) -> Json:
-        """Where a job stands; one whose runner has died since is started again."""
+        """The status of a job; one whose runner has died is started again."""
         job = jobs.find(self.store, admitted.id, admitted.key_id) if bodies.is_identifier(admitted.id) else None
         if job is None or not admitted.may_see(job.owner):
             raise HTTPException(404, "Generation request not found.")
@@ -239,19 +240,19 @@ class _Api(Struct, frozen=True):
     # --- contents ------------------------------------------------------------------------------------------
 
     def _content(self, admitted: AdmittedRequest, content_id: str) -> contents.ContentRow:
-        found = contents.find(self.store, content_id, admitted.key_id) if bodies.is_identifier(content_id) else None
-        if found is None:
+        content = contents.find(self.store, content_id, admitted.key_id) if bodies.is_identifier(content_id) else None
+        if content is None:
             raise HTTPException(404, "Content not found")
-        if not admitted.may_see(found.owner):
+        if not admitted.may_see(content.owner):
             raise HTTPException(403, "Access denied")
-        return found
+        return content
 
     async def list_content(self, admitted: AdmittedRequest) -> Json:
         """The newest, or the page that is asked for, without texts."""
         store, whose = self.store, (admitted.key_id, admitted.owner)
         page = bodies.page(admitted.request) or Page(limit=_CONTENTS)
-        found = contents.entries(store, *whose, skip=page.skip, limit=page.limit)
-        return replies.content_list(found, contents.counts(store, *whose), page)
+        rows = contents.entries(store, *whose, skip=page.skip, limit=page.limit)
+        return replies.content_list(rows, contents.counts(store, *whose), page)
 
     async def get_content(self, admitted: AdmittedRequest) -> Json:
         """One content with its text."""
@@ -265,10 +266,10 @@ class _Api(Struct, frozen=True):
         """One content as it was in a version; `updatedAt` is when that was replaced."""
         content, text = self._content(admitted, admitted.id), str(admitted.request.path_params["version"])
         number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
-        found = contents.at_version(self.store, content, number)
-        if found is None:
+        version = contents.at_version(self.store, content, number)
+        if version is None:
             raise HTTPException(404, "Version not found")
-        return replies.content(found)
+        return replies.content(version)
 
     async def save_content(self, admitted: AdmittedRequest) -> Json:
         """Create, or update where the body names an id; 404 for an id that does not exist."""
@@ -283,8 +284,8 @@ class _Api(Struct, frozen=True):
     async def put_content(self, admitted: AdmittedRequest) -> Json:
         """Change any field but the type."""
         self._content(admitted, admitted.id)
-        found = self._save(admitted, bodies.update(await bodies.read(admitted.request), admitted.id))
-        entry = {"id": found.id, "title": found.title, "status": found.status, **replies.stamp(found)}
+        saved = self._save(admitted, bodies.update(await bodies.read(admitted.request), admitted.id))
+        entry = {"id": saved.id, "title": saved.title, "status": saved.status, **replies.stamp(saved)}
         return {"success": True, "content": entry}
 
     def _save(self, admitted: AdmittedRequest, change: contents.ContentChange) -> contents.ContentRow:
@@ -308,27 +309,27 @@ class _Api(Struct, frozen=True):
         """Everything of a kind; under `/api` in pages, but for what has one shape on both surfaces."""
         if kind.name not in self.known:
             raise HTTPException(404, "This server keeps no brand voices; `contentops serve --voices FILE` does")
-        entries = [kind.entry(found, admitted.surface) for found in self.known[kind.name].values()]
+        entries = [kind.entry(entry, admitted.surface) for entry in self.known[kind.name].values()]
         if admitted.surface is Surface.V1 or not kind.paged:
             return {kind.path[1:].replace("-", "_"): entries}
         return replies.paged(entries, bodies.page(admitted.request) or Page())
 
     async def get_entry(self, kind: _Kind, admitted: AdmittedRequest) -> Json:
         """One of a kind in full."""
-        found = self.known.get(kind.name, {}).get(admitted.id)
-        if found is None:
-            # The service's own server answers 500 here, its documentation says 404.
+        entry = self.known.get(kind.name, {}).get(admitted.id)
+        if entry is None:
+            # The service's own server answers 500 here; its documentation says 404.
             status = 500 if admitted.surface is Surface.API and kind.paged else 404
             raise HTTPException(status, f"{kind.word} '{admitted.id}' not found.")
-        return kind.full(found, admitted.surface)
+        return kind.full(entry, admitted.surface)
 
     # --- numbers -------------------------------------------------------------------------------------------
 
     async def dashboard_stats(self, admitted: AdmittedRequest) -> Json:
         """Counts and the latest changes, with the number of generations and the credits they took."""
         store, whose = self.store, (admitted.key_id, admitted.owner)
-        found = replies.dashboard(contents.counts(store, *whose), contents.latest(store, *whose, _RECENT))
-        return {**found, "generations": jobs.counts(store, *whose), "credits": accounts.usage(store, admitted.key)}
+        numbers = replies.dashboard(contents.counts(store, *whose), contents.latest(store, *whose, _RECENT))
+        return {**numbers, "generations": jobs.counts(store, *whose), "credits": accounts.usage(store, admitted.key)}
 
     async def credits_usage(self, admitted: AdmittedRequest) -> Json:
         """Credits of the key, with what its allowance leaves; without keys, of everyone."""
@@ -346,5 +347,5 @@ class _Api(Struct, frozen=True):
             state = "healthy"
         except FAILURES:
             state = "unhealthy"
-        found = {"status": state, "timestamp": self.clock.now(), "services": {"database": {"status": state}}}
-        return JSONResponse(found, status_code=200 if state == "healthy" else 503)
+        report = {"status": state, "timestamp": self.clock.now(), "services": {"database": {"status": state}}}
+        return JSONResponse(report, status_code=200 if state == "healthy" else 503)

@@ -171,7 +171,7 @@ def idempotency_key(request: Request) -> str | None:
     found = request.headers.get("idempotency-key")
     if found is not None and not _KEY.fullmatch(found):
         message = "`Idempotency-Key` must be 1 to 200 visible ASCII characters"
-        raise BodyRefused(FieldProblem("Idempotency-Key", message, place="header"))
+        raise BodyRefused(FieldProblem("Idempotency-Key", message, part="header"))
     return found
 
 

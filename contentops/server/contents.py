@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from contentops.sections import Heading, Span
     from contentops.server.database import Store, StoredRow
 
-
 _DEEPEST = 6
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
 _HTML_ENDS = ("-->", "?>", "]]>", "</pre>", ">")
-"""What ends the blocks of HTML that run on over blank lines: the last one ends a declaration."""
+"""The ends of blocks of HTML that go on after blank lines; the last one ends a declaration."""
 
 
 def find_section(text: str, heading: str) -> Span | None:
@@ -44,7 +43,7 @@ def replace_section(text: str, section: Span, new: str) -> str:
 
 
 def nested(text: str, level: int) -> str:
-    """`text` made fit to stand under a heading of `level`: its own headings are deeper, what it opens is closed.
+    """`text` changed to fit under a heading of `level`: its own headings are deeper, what it opens is closed.
 
     Headings keep their order of depth as far as there is room; where there is none they become bold lines.
     """
@@ -99,9 +98,9 @@ def _ends(text: str) -> bool:
 
 
 class ContentChange(Struct, frozen=True, kw_only=True):
-    """What to store: a field that is None keeps its value in an update and gets the usual one in a creation.
+    """What to store: a field that is None keeps its value in an update and gets the default in a creation.
 
-    `id` empty creates. A body without html drops the earlier html, which would no longer be its picture.
+    `id` empty creates. A new body without html drops the earlier html.
     """
 
     id: str = ""
@@ -148,12 +147,12 @@ def find(store: Store, content_id: str, key_id: str = "") -> ContentRow | None:
 
 def _metadata(row: StoredRow) -> dict[str, Any]:
     try:
-        found = json.loads(row["metadata"])
+        metadata = json.loads(row["metadata"])
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        metadata = None
+    if not isinstance(metadata, dict):
         raise RowRefusedError("the metadata of a row of the table `contents` cannot be read")
-    return found
+    return metadata
 
 
 def entries(store: Store, key_id: str, owner: str, *, skip: int = 0, limit: int = EVERY_ROW) -> list[StoredRow]:
@@ -173,8 +172,9 @@ def latest(store: Store, key_id: str, owner: str, limit: int) -> list[StoredRow]
 
 def counts(store: Store, key_id: str, owner: str) -> dict[str, int]:
     """How many contents there are: `total`, `published` and `drafts`."""
-    found = store.tallied(key_id, "content", owner)
-    return {"total": sum(found.values()), "published": found.get("published", 0), "drafts": found.get("draft", 0)}
+    by_status = store.tallied(key_id, "content", owner)
+    published, drafts = by_status.get("published", 0), by_status.get("draft", 0)
+    return {"total": sum(by_status.values()), "published": published, "drafts": drafts}
 
 
 def save(store: Store, change: ContentChange, *, owner: str, key_id: str = "", at: float) -> str:
@@ -228,14 +228,14 @@ def _row(content: ContentRow) -> dict[str, Any]:
 
 
 def remove(store: Store, content: ContentRow, at: float) -> None:
-    """Take a content out of every list, inside the caller's transaction; its last text stays among the versions."""
+    """Delete a content, inside the caller's transaction; its last text stays among the versions."""
     _keep_version(store, content.id, at)
     if store.run("DELETE FROM contents WHERE id = ?", (content.id,)):
         _count(store, content, -1)
 
 
 def versions(store: Store, content: ContentRow) -> list[StoredRow]:
-    """Every version of a content without its body, newest first; the one it has now was replaced at no time."""
+    """Every version of a content without its body, newest first; `replaced_at` of the current one is None."""
     now = store.rows("SELECT version, title, status, NULL AS replaced_at FROM contents WHERE id = ?", (content.id,))
     return now + store.rows(
         "SELECT version, title, status, replaced_at FROM versions WHERE content_id = ? ORDER BY version DESC",

@@ -1,4 +1,4 @@
-"""A store of the embedded server, as its statements see it: each database that carries them out offers this.
+"""What every store of the embedded server can do, whichever database it is in.
 
 `jobs`, `contents` and `accounts` hold the statements once, in the SQL that SQLite (`sqlite`) and PostgreSQL
 (`postgres`) share, with `?` or `:name` where a value goes.
@@ -71,15 +71,15 @@ class StoreError(EmbeddedServerError):
 
 
 class StoreUnavailableError(EmbeddedServerError):
-    """The database does not answer, or refused a statement: what was asked may be asked again in a moment."""
+    """The database does not answer, or refused a statement: try again in a moment."""
 
 
 class RowRefusedError(EmbeddedServerError):
-    """A row holds what this program never writes; the message says which one."""
+    """A row has values that this program never writes; the message says which one."""
 
 
 FAILURES = (sqlite3.Error, StoreUnavailableError)
-"""What a statement raises where the store cannot carry it out."""
+"""What a statement raises that the store cannot run."""
 
 
 class StoredRow(Protocol):
@@ -92,9 +92,9 @@ class StoredRow(Protocol):
 
 
 class RunnerLock(Protocol):
-    """One runner's sign of life, which ends with its process.
+    """The sign of life of one runner, which ends with its process.
 
-    A job names the runner that works on it; once that one is gone, another may go on.
+    A job names its runner; once that one is dead, another may claim the job.
     """
 
     @property
@@ -102,26 +102,25 @@ class RunnerLock(Protocol):
         """The runner's name in a job."""
 
     def acquire(self) -> None:
-        """Be seen as alive, until `release` or the end of the process; a second call does nothing."""
+        """Count as alive until `release` or the end of the process; a second call does nothing."""
 
     def alive(self, runner: str) -> bool:
-        """Whether the runner of that id is still at work."""
+        """Whether the runner of that id is alive."""
 
     def release(self) -> None:
-        """Be gone; a second call does nothing."""
+        """Count as dead; a second call does nothing."""
 
 
 class Replicas(Protocol):
-    """What servers that share one store, each for itself, ask of it beyond statements."""
+    """What servers that share one store need beyond statements."""
 
     async def reconnect(self) -> None:
         """Open the connection again where it is lost. Raises StoreUnavailableError."""
 
-    def take_up(self, runner: str, at_work: Collection[int], room: int) -> list[int]:
-        """Give `runner` up to `room` open jobs that no living runner has, oldest first; their numbers.
+    def adopt(self, runner: str, at_work: Collection[int], slots: int) -> list[int]:
+        """Give `runner` up to `slots` open jobs without a living runner, oldest first; their numbers.
 
-        Its own, but for those `at_work`, are among them. It is a sign of life too, and to be called with no `room` as
-        well.
+        Its own that are not `at_work` are among them. Call it with 0 slots too: it is the sign of life.
         """
 
     def count_request(self, account: str, most: int, seconds: float) -> float:
@@ -139,7 +138,7 @@ class Store(ABC):
 
     @property
     def replicas(self) -> Replicas | None:
-        """What servers on several machines ask of it; None where only processes of this machine share it."""
+        """For servers on several machines; None where only processes of this machine share the store."""
         return None
 
     @abstractmethod
@@ -148,7 +147,7 @@ class Store(ABC):
 
     @abstractmethod
     def run(self, statement: str, values: Values = ()) -> int:
-        """Carry out a statement, outside `write` in a transaction of its own; gives the number of rows it changed."""
+        """Run a statement, outside `write` in a transaction of its own; gives the number of rows it changed."""
 
     @abstractmethod
     def rows(self, statement: str, values: Values = ()) -> list[StoredRow]:
@@ -177,7 +176,7 @@ class Store(ABC):
         return int(self.rows(statement, values)[0][0] or 0)
 
     def tally(self, key_id: str, kind: str, name: str, change: int, owner: str = "") -> None:
-        """Count `change` more of a kind under `name`, inside the caller's transaction for that account."""
+        """Add `change` to the count of a kind under `name`, inside the caller's transaction for that account."""
         self.run(
             "INSERT INTO tallies (key_id, kind, name, owner, number) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (key_id, kind, name, owner) DO UPDATE SET number = tallies.number + excluded.number",
@@ -185,7 +184,7 @@ class Store(ABC):
         )
 
     def tallied(self, key_id: str, kind: str, owner: str = "") -> dict[str, int]:
-        """What was counted of a kind, by name; with an owner, only theirs and what has none."""
+        """The counts of a kind, by name; with an owner, only theirs and those without one."""
         rows = self.rows(
             "SELECT name, sum(number) FROM tallies WHERE key_id = ? AND kind = ? AND (? = '' OR owner IN ('', ?))"
             " GROUP BY name ORDER BY name",

@@ -1,4 +1,4 @@
-"""Jobs in the store: taken, claimed by a runner, moved through their stages, finished exactly once."""
+"""Jobs in the store: submitted, claimed by a runner, moved through their stages, finished exactly once."""
 
 from __future__ import annotations
 
@@ -60,10 +60,9 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
 
     @property
     def fingerprint(self) -> str:
-        """Tells a repeated submit from a different one under the same id.
+        """Equal for a repeated submit, different for another one under the same id.
 
-        Of a section only what was asked counts: what is known of its content may change before a repetition. Where a
-        submit came in does not.
+        It leaves out the surface, and of a section what is known of its content, which may change in between.
         """
         asked = replace(self, topic_alone=False, engine="")
         if self.kind == "section":
@@ -109,7 +108,7 @@ class JobConflictError(Exception):
 
 
 class JobLostError(Exception):
-    """The job has another runner, or has ended: whoever worked on it writes nothing more of it."""
+    """The job has another runner by now, or is finished: its former runner writes nothing more."""
 
 
 def find(store: Store, job_id: str, key_id: str = "") -> StoredJob | None:
@@ -143,9 +142,9 @@ def unfinished(store: Store) -> list[int]:
 
 
 def submit(store: Store, new: StoredJob, admit: Callable[[], None] | None = None) -> tuple[StoredJob, bool]:
-    """Take a job, or find the one this submit repeats; the second value says whether it is new.
+    """Store a job, or find the one this submit repeats; the second value says whether it is new.
 
-    `admit` is called for a new job inside the transaction: what it raises keeps the job out. Raises JobConflictError
+    `admit` is called for a new job inside the transaction: if it raises, nothing is stored. Raises JobConflictError
     if id or key belong to another request or another user of the account.
     """
     asked, key = new.request, new.idempotency_key
@@ -155,11 +154,11 @@ def submit(store: Store, new: StoredJob, admit: Callable[[], None] | None = None
         keyed = _job(store.row(by_key, (new.key_id, new.owner, key)))
         if keyed is not None and known is not None and keyed.id != known.id:
             raise JobConflictError(f"the idempotency key belongs to another request than `{new.id}`")
-        found = known or keyed
-        if found is not None:
-            if (found.request.fingerprint, found.owner) != (asked.fingerprint, new.owner):
+        repeated = known or keyed
+        if repeated is not None:
+            if (repeated.request.fingerprint, repeated.owner) != (asked.fingerprint, new.owner):
                 raise JobConflictError(f"`{new.id if known else key}` was already used for a different request")
-            return found, False
+            return repeated, False
         if admit is not None:
             admit()
         number = store.number(
@@ -182,14 +181,14 @@ def submit(store: Store, new: StoredJob, admit: Callable[[], None] | None = None
 
 
 def claim(store: Store, number: int, lock: RunnerLock) -> StoredJob | None:
-    """Give an open job to the runner of `lock`, unless another one that is alive has it; None if it is not to be had.
+    """Give an open job to the runner of `lock`; None if it is finished or another living runner has it.
 
     Raises RowRefusedError.
     """
     job = numbered(store, number)
     if job is None or not job.open or (job.runner not in {"", lock.id} and lock.alive(job.runner)):
         return None
-    # Another one may have looked at the same moment: the job goes to the first that finds it as it was.
+    # Two runners may look at the same moment: the first update gets the job.
     taken = store.run(
         "UPDATE jobs SET runner = ?, status = 'processing' WHERE number = ? AND runner = ? AND finished_at IS NULL",
         (lock.id, number, job.runner),
@@ -252,15 +251,13 @@ def complete(
 
 
 def _end(store: Store, job: StoredJob, status: str, at: float) -> bool:
-    """Whether the job was still its runner's; from here to the end of the transaction no one else can take it."""
-    return (
-        store.run(
-            "UPDATE jobs SET status = ?, runner = '', finished_at = ?"
-            " WHERE number = ? AND runner = ? AND finished_at IS NULL",
-            (status, at, job.number, job.runner),
-        )
-        > 0
+    """Whether the job still had its runner; until the end of the transaction no one else can claim it."""
+    ended = store.run(
+        "UPDATE jobs SET status = ?, runner = '', finished_at = ?"
+        " WHERE number = ? AND runner = ? AND finished_at IS NULL",
+        (status, at, job.number, job.runner),
     )
+    return ended > 0
 
 
 def charge(store: Store, job_id: str, key_id: str, request: GenerationRequest, at: float) -> None:

@@ -1,8 +1,8 @@
 """A store in a PostgreSQL database, which several servers may share, each over a session of its own.
 
-What a server does ends with its session: its transaction, and the advisory lock that says that it lives. The database
-ends a session that falls silent, so that a server that froze counts as dead like one that was killed. Whether a write
-of a job still counts is asked of its row (`jobs`), so that a server that wakes up undoes nothing.
+A server's transaction and its advisory lock, the sign of life, end with its session. The database ends a silent
+session, so that a frozen server counts as dead like a killed one. Each write of a job checks the job's row (`jobs`),
+so that a server that wakes up changes nothing.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from contentops.server.database import RunnerLock, StoredRow, Values
 
 SILENT_SECONDS = 5.0
-"""After which the database ends the session of a server that is at work; it is heard every half a second."""
+"""Of silence, after which the database ends the session of a server; a live one sends something twice a second."""
 ANSWER_SECONDS = 6.0
-"""How long one statement may take until the database counts as gone; the database itself gives up a little earlier."""
+"""How long one statement may take before the database counts as gone; it gives up by itself a little earlier."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,11 +45,11 @@ _BE_ALIVE = f"""
 SELECT number, pg_advisory_lock({RUNNERS}, number::integer), set_config('idle_session_timeout', %s, false)
     FROM (SELECT nextval('runners') AS number OFFSET 0) AS mine
 """
-_TAKE_UP = f"""
+_ADOPT = f"""
 WITH living (runner) AS MATERIALIZED ({_LIVING}), free AS (
     SELECT number FROM jobs WHERE finished_at IS NULL AND number <> ALL(%(at_work)s)
         AND (runner IN ('', %(runner)s) OR runner NOT IN (SELECT runner FROM living))
-    ORDER BY created_at, number LIMIT %(room)s FOR UPDATE SKIP LOCKED
+    ORDER BY created_at, number LIMIT %(slots)s FOR UPDATE SKIP LOCKED
 )
 UPDATE jobs SET runner = %(runner)s, status = 'processing' FROM free WHERE jobs.number = free.number
     RETURNING jobs.number
@@ -73,8 +73,8 @@ ON CONFLICT (account) DO UPDATE SET (taken, wait) = (
 class PostgresSession(Store):
     """The store of that address, over one session; its tables are made where there are none.
 
-    Raises StoreError, and ImportError without psycopg. An address with a password is refused: it would stand in the
-    list of processes.
+    Raises StoreError, and ImportError without psycopg. An address with a password is refused: the list of processes
+    would show it.
     """
 
     def __init__(self, address: str) -> None:
@@ -90,7 +90,7 @@ class PostgresSession(Store):
 
     @property
     def connection(self) -> object:
-        """What changes when a session ends."""
+        """The session; another object after it ended."""
         return self._db
 
     # --- statements ----------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ class PostgresSession(Store):
             raise
 
     def run(self, statement: str, values: Values = ()) -> int:
-        """Carry out a statement; gives the number of rows it changed."""
+        """Run a statement; gives the number of rows it changed."""
         return self._execute(translated(statement), values).rowcount
 
     def rows(self, statement: str, values: Values = ()) -> list[StoredRow]:
@@ -129,7 +129,7 @@ class PostgresSession(Store):
                     return db.execute(statement, prepare=False)
                 return db.execute(statement, storable(values))
         except psycopg.Error as error:
-            # What the driver says may name hosts and users: the log gets it, the reply does not.
+            # The driver may name hosts and users: that goes to the log, not into the reply.
             _LOG.warning("the database at %s: %s", self._address, summary(error))
             if db.closed or db.broken:
                 db.close()
@@ -167,13 +167,13 @@ class PostgresSession(Store):
         _LOG.warning("the database at %s answers again", self._address)
         self._db = db
 
-    def take_up(self, runner: str, at_work: Collection[int], room: int) -> list[int]:
-        """Give `runner` open jobs that no living runner has; rows that another server looks at are passed over."""
-        values = {"runner": runner, "at_work": list(at_work), "room": max(0, room)}
-        return sorted(row[0] for row in self._execute(_TAKE_UP, values).fetchall())
+    def adopt(self, runner: str, at_work: Collection[int], slots: int) -> list[int]:
+        """Give `runner` open jobs without a living runner; skips rows that another server has locked."""
+        values = {"runner": runner, "at_work": list(at_work), "slots": max(0, slots)}
+        return sorted(row[0] for row in self._execute(_ADOPT, values).fetchall())
 
     def count_request(self, account: str, most: int, seconds: float) -> float:
-        """Count a request by the clock of the database, or say how long to wait."""
+        """Count a request by the clock of the database, or give how long to wait."""
         values = {"account": account, "most": most, "seconds": seconds}
         return float(self._execute(_COUNT, values).fetchall()[0][0])
 
@@ -183,7 +183,7 @@ class PostgresSession(Store):
 
 
 class SessionLock:
-    """An advisory lock, and the number of the runner: both end with the session they were made in."""
+    """An advisory lock and the number of the runner, which both end with their session."""
 
     def __init__(self, session: PostgresSession, silent_seconds: float = SILENT_SECONDS) -> None:
         self._session = session
@@ -192,17 +192,17 @@ class SessionLock:
         self.id = ""
 
     def acquire(self) -> None:
-        """Be seen as alive; in a new session as another runner."""
+        """Count as alive; in a new session as another runner."""
         if self._of is None or self._of is not self._session.connection:
             number = self._session.ask(_BE_ALIVE, self._silent)[0][0]
             self.id, self._of = str(number), self._session.connection
 
     def alive(self, runner: str) -> bool:
-        """Whether the session of that runner is still there."""
+        """Whether the session of that runner is still open."""
         return bool(self._session.ask(_ALIVE, runner))
 
     def release(self) -> None:
-        """Be gone, though the session goes on."""
+        """Count as dead, though the session stays open."""
         if self._of is not None and self._of is self._session.connection:
             with contextlib.suppress(StoreUnavailableError):
                 self._session.ask(f"SELECT pg_advisory_unlock({RUNNERS}, %s::integer)", self.id)
@@ -210,7 +210,7 @@ class SessionLock:
 
 
 class StatementWatch:
-    """Ends a connection whose statement does not end: a database that stands still would hold its client for ever."""
+    """Ends a connection whose statement takes too long: a frozen database would block its client for ever."""
 
     def __init__(self, seconds: float = ANSWER_SECONDS) -> None:
         self._seconds = seconds
@@ -221,7 +221,7 @@ class StatementWatch:
 
     @contextlib.contextmanager
     def over(self, file: int) -> Iterator[None]:
-        """Watch what the block does over that socket."""
+        """Watch the statement that the block runs over that socket."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._look, daemon=True)
             self._thread.start()
@@ -233,7 +233,7 @@ class StatementWatch:
                 self._over = None
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """End the watch."""
         self._stopped.set()
 
     def _look(self) -> None:
@@ -253,7 +253,7 @@ def translated(statement: str) -> str:
 
 
 def storable(values: Values) -> Sequence[Any] | dict[str, Any]:
-    """The values as PostgreSQL takes them: its texts hold no NUL."""
+    """The values for PostgreSQL, whose texts cannot have a NUL."""
     if isinstance(values, dict):
         return {name: _storable(value) for name, value in values.items()}
     return [_storable(value) for value in cast("Sequence[Any]", values)]

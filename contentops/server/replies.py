@@ -65,13 +65,18 @@ class Page(Struct, frozen=True):
 class FieldProblem(Struct, frozen=True):
     """One thing wrong with a request: the field, what is wrong, and a type word such as `missing` or `string_type`.
 
-    `place` is where the field is: `body`, `query` or `header`. An empty field is the whole of it.
+    `part` is where the field is: `body`, `query` or `header`. An empty field is the whole part.
     """
 
     field: str
     message: str
     type: str = "value_error"
-    place: str = "body"
+    part: str = "body"
+
+    @property
+    def location(self) -> list[str]:
+        """The part and the field, as the service writes them."""
+        return [self.part, self.field] if self.field else [self.part]
 
 
 class BodyRefused(HTTPException):
@@ -99,10 +104,8 @@ def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
         # The service's limiter answers with a text of its own under this name.
         body = {"error": error.detail}
     elif any(problem.type != "enum" for problem in problems):
-        places = [[problem.place, problem.field] if problem.field else [problem.place] for problem in problems]
-        details = zip(problems, places, strict=True)
         status = 422
-        body = {"detail": [{"type": found.type, "loc": place, "msg": found.message} for found, place in details]}
+        body = {"detail": [{"type": each.type, "loc": each.location, "msg": each.message} for each in problems]}
     return JSONResponse(body, status_code=status, headers=error.headers)
 
 
@@ -111,23 +114,23 @@ def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
 
 def accepted(job: StoredJob, surface: Surface) -> dict[str, Any]:
     """The answer to a submit; the same for a repeated one, however far the job has come."""
-    found = {"request_id": job.id, "status": "pending", "created_at": iso(job.created_at)}
+    taken = {"request_id": job.id, "status": "pending", "created_at": iso(job.created_at)}
     if surface is Surface.V1:
-        return found
-    return {**found, "message": "Generation started", "links": {"status": f"/api/generate/status/{job.id}"}}
+        return taken
+    return {**taken, "message": "Generation started", "links": {"status": f"/api/generate/status/{job.id}"}}
 
 
 def status(job: StoredJob, surface: Surface) -> dict[str, Any]:
-    """Where a job stands, with its text once it is completed."""
+    """The status of a job, with its text once it is completed."""
     return {"success": True, "data": _status_api(job)} if surface is Surface.API else _status_v1(job)
 
 
 def _status_v1(job: StoredJob) -> dict[str, Any]:
-    found: dict[str, Any] = {"request_id": job.id, "status": job.status}
+    named: dict[str, Any] = {"request_id": job.id, "status": job.status}
     if job.finished_at is None:
-        return {**found, **({"stage": job.stage} if job.stage else {}), "progress": job.progress}
+        return {**named, **({"stage": job.stage} if job.stage else {}), "progress": job.progress}
     if job.status == "failed":
-        return {**found, "error": job.error}
+        return {**named, "error": job.error}
     content = {
         "id": job.content_id,
         "title": job.title,
@@ -135,11 +138,11 @@ def _status_v1(job: StoredJob) -> dict[str, Any]:
         "word_count": len(job.body.split()),
         "created_at": iso(job.finished_at),
     }
-    return {**found, "content": content, **({"metadata": written} if (written := _engine(job)) else {})}
+    return {**named, "content": content, **({"metadata": written} if (written := _engine(job)) else {})}
 
 
 def _engine(job: StoredJob) -> dict[str, Any]:
-    """What has written the text, as metadata: an outline is not to be taken for a finished text."""
+    """The engine that wrote the text, as metadata: an outline is no finished text."""
     return {"engine": job.request.engine} if job.request.engine else {}
 
 
@@ -168,36 +171,40 @@ def _status_api(job: StoredJob) -> dict[str, Any]:
 
 def content_list(rows: Iterable[StoredRow], stats: Mapping[str, int], page: Page) -> dict[str, Any]:
     """A page of stored contents, without their texts; `stats` are of all pages."""
-    listed = []
-    for row in rows:
-        times = {"createdAt": iso(row["created_at"]), "updatedAt": iso(row["updated_at"])}
-        listed.append({**{name: row[name] for name in ("id", "title", "status", "type", "version")}, **times})
+    listed = [
+        {
+            **{name: row[name] for name in ("id", "title", "status", "type", "version")},
+            "createdAt": iso(row["created_at"]),
+            "updatedAt": iso(row["updated_at"]),
+        }
+        for row in rows
+    ]
     return {"content": listed, "stats": stats, **asdict(page)}
 
 
-def content(found: ContentRow) -> dict[str, Any]:
+def content(row: ContentRow) -> dict[str, Any]:
     """One stored content."""
     return {
-        "id": found.id,
-        "title": found.title,
-        "content": found.body,
-        "contentHtml": found.html,
-        "status": found.status,
-        "type": found.type,
-        "createdAt": iso(found.created_at),
-        **stamp(found),
-        "metadata": found.metadata,
+        "id": row.id,
+        "title": row.title,
+        "content": row.body,
+        "contentHtml": row.html,
+        "status": row.status,
+        "type": row.type,
+        "createdAt": iso(row.created_at),
+        **stamp(row),
+        "metadata": row.metadata,
     }
 
 
-def saved(found: ContentRow) -> dict[str, Any]:
-    """The answer to a save, with the stamp of the content as that save left it."""
-    return {"success": True, "contentId": found.id, **stamp(found)}
+def saved(row: ContentRow) -> dict[str, Any]:
+    """The answer to a save, with the stamp of the content after it."""
+    return {"success": True, "contentId": row.id, **stamp(row)}
 
 
-def stamp(found: ContentRow) -> dict[str, Any]:
-    """Which state of a content it is: two of them have the same version only if nothing was changed between."""
-    return {"updatedAt": iso(found.updated_at), "version": found.version}
+def stamp(row: ContentRow) -> dict[str, Any]:
+    """The state of a content: it has the same version twice only if nothing was changed in between."""
+    return {"updatedAt": iso(row.updated_at), "version": row.version}
 
 
 def versions(rows: Iterable[StoredRow]) -> dict[str, Any]:
@@ -231,31 +238,31 @@ def paged(items: list[dict[str, Any]], page: Page) -> dict[str, Any]:
     return {"success": True, "data": data}
 
 
-def template_entry(found: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
+def template_entry(known: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
     """A template in a list."""
     kind = "category" if surface is Surface.V1 else "template_type"
-    return {"id": found["slug"], "name": found["name"], kind: found[kind], "description": found["description"]}
+    return {"id": known["slug"], "name": known["name"], kind: known[kind], "description": known["description"]}
 
 
-def template(found: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
+def template(known: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
     """A template with its inputs."""
-    parameters = {spec["name"]: _parameter(spec) for spec in found["inputs"]}
+    parameters = {spec["name"]: _parameter(spec) for spec in known["inputs"]}
     entry = {
-        "id": found["slug"],
-        "name": found["name"],
-        "slug": found["slug"],
-        "description": found["description"],
+        "id": known["slug"],
+        "name": known["name"],
+        "slug": known["slug"],
+        "description": known["description"],
         "parameters": parameters,
     }
     if surface is Surface.API:
-        data = {**entry, "template_type": found["template_type"], "metadata": {"category": found["category"]}}
+        data = {**entry, "template_type": known["template_type"], "metadata": {"category": known["category"]}}
         return {"success": True, "data": data}
     needed = [name for name, spec in parameters.items() if spec["required"]]
-    return {**entry, "type": found["template_type"], "category": found["category"], "required_fields": needed}
+    return {**entry, "type": known["template_type"], "category": known["category"], "required_fields": needed}
 
 
 def _parameter(spec: Mapping[str, Any]) -> dict[str, Any]:
-    found = {
+    parameter = {
         "name": spec["name"],
         "label": spec["label"],
         # The service's word for an input without a declared type.
@@ -266,34 +273,34 @@ def _parameter(spec: Mapping[str, Any]) -> dict[str, Any]:
         "placeholder": spec.get("placeholder", ""),
         "options": spec.get("options"),
     }
-    return {**found, **({"aliases": spec["aliases"]} if "aliases" in spec else {})}
+    return {**parameter, **({"aliases": spec["aliases"]} if "aliases" in spec else {})}
 
 
-def style_entry(found: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
+def style_entry(known: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
     """A style in a list."""
-    entry = {"id": found["slug"], "name": found["name"], "tone": found["tone"]}
+    entry = {"id": known["slug"], "name": known["name"], "tone": known["tone"]}
     if surface is Surface.V1:
-        return {**entry, "category": found["category"], "formality": found["formality"]}
-    return {**entry, "voice": found["voice"], "audience": found["audience"], "platform": "web"}
+        return {**entry, "category": known["category"], "formality": known["formality"]}
+    return {**entry, "voice": known["voice"], "audience": known["audience"], "platform": "web"}
 
 
-def style(found: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
+def style(known: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
     """A style with all that is known of it."""
-    tone, readers = found["tone"], found["audience"]
-    known = {name: found[name] for name in ("name", "category", "tone", "voice", "audience", "formality")}
+    tone, readers = known["tone"], known["audience"]
+    named = {name: known[name] for name in ("name", "category", "tone", "voice", "audience", "formality")}
     described = f"{tone.capitalize()}, for {readers}"
-    entry = {"id": found["slug"], "slug": found["slug"], "description": described, **known}
+    entry = {"id": known["slug"], "slug": known["slug"], "description": described, **named}
     if surface is Surface.V1:
         return entry
-    prompt = f"Write in a {tone} tone, in the {found['voice']}, for {readers}."
+    prompt = f"Write in a {tone} tone, in the {known['voice']}, for {readers}."
     return {"success": True, "data": {**entry, "platform": "web", "system_prompt": prompt, "formatting": {}}}
 
 
-def vertical(found: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
+def vertical(known: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
     """A vertical; lists and details show the same."""
-    return {"id": found["slug"], "name": found["name"], "description": found["description"]}
+    return {"id": known["slug"], "name": known["name"], "description": known["description"]}
 
 
-def voice(found: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
+def voice(known: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
     """A brand voice without its samples; lists and details show the same."""
-    return {"id": found["slug"], **{name: found[name] for name in ("name", "description", "tone", "voice")}}
+    return {"id": known["slug"], **{name: known[name] for name in ("name", "description", "tone", "voice")}}

@@ -1,7 +1,7 @@
-"""Carries jobs through their stages: started by a submit, resumed after a restart, finished exactly once.
+"""Works on jobs: started by a submit, resumed after a restart, finished exactly once.
 
-Everything it knows is in the store, so a runner may die at any point. It belongs to the event loop it runs on;
-on another loop (a second `asyncio.run` over the same app) it starts afresh.
+All its state is in the store, so a runner may die at any point. It belongs to the event loop it runs on; on another
+loop (a second `asyncio.run` over the same app) it starts again.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from contentops.server.store import Clock
 
 AT_ONCE = 256
-"""Jobs worked on at the same time; the others stay pending."""
+"""Jobs in work at the same time; the others stay pending."""
 
 LOOK_SECONDS = 0.5
-"""Between two looks of a server for jobs that no other one works on."""
+"""Seconds between two searches for jobs without a living runner."""
 
 _LOG = logging.getLogger(__name__)
 _LOST = "job %s was given to another server meanwhile"
@@ -62,25 +62,25 @@ class JobRunner:
         self._stage_seconds = stage_seconds
         self._lock = store.runner_lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._taking_up: asyncio.Task[None] | None = None
+        self._adopting: asyncio.Task[None] | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._closed = False
 
     def wake(self) -> None:
-        """Go on with unfinished jobs; cheap once that was done on this loop. Needs a running loop."""
+        """Resume unfinished jobs; cheap after the first call on this loop. Needs a running loop."""
         loop = asyncio.get_running_loop()
         if loop is self._loop or self._closed:
             return
-        self._loop, self._tasks, self._room = loop, {}, asyncio.Semaphore(AT_ONCE)
+        self._loop, self._tasks, self._slots = loop, {}, asyncio.Semaphore(AT_ONCE)
         if (replicas := self._store.replicas) is not None:
-            self._taking_up = loop.create_task(self._take_up(replicas))
+            self._adopting = loop.create_task(self._adopt(replicas))
             return
         for number in jobs.unfinished(self._store):
             self.start(number)
 
     def start(self, number: int) -> None:
-        """Work on the open job of that number, unless it is being worked on here or in a living process."""
+        """Work on the open job of that number, unless this or another living process does."""
         if self._closed or number in self._tasks:
             return
         tasks = self._tasks
@@ -88,7 +88,7 @@ class JobRunner:
         tasks[number].add_done_callback(lambda _: tasks.pop(number, None))
 
     def resume(self, number: int) -> None:
-        """Work on the open job of that number, should its runner be gone; where servers look for such jobs, they do."""
+        """Work on the open job of that number if its runner is gone; servers that share a store search for those."""
         if self._store.replicas is None:
             self.start(number)
 
@@ -96,32 +96,32 @@ class JobRunner:
         """Stop working; unfinished jobs are left to the next runner."""
         self._closed = True
         if self._loop is asyncio.get_running_loop():
-            waiting = [*self._tasks.values(), *([self._taking_up] if self._taking_up is not None else [])]
+            waiting = [*self._tasks.values(), *([self._adopting] if self._adopting is not None else [])]
             for task in waiting:
                 task.cancel()
             if waiting:
                 await asyncio.wait(waiting)
-        self._tasks, self._taking_up = {}, None
+        self._tasks, self._adopting = {}, None
         self._lock.release()
 
-    async def _take_up(self, replicas: Replicas) -> None:
-        """Work on what no living server works on, for ever: jobs of one that died, and more than another has room for.
+    async def _adopt(self, replicas: Replicas) -> None:
+        """Adopt jobs without a living runner for ever: those of a dead server, and those another has no slot for.
 
-        That it is done again and again is what tells the database that this server lives.
+        The repeated statements also show the database that this server is alive.
         """
         while True:
             try:
                 await replicas.reconnect()
                 self._lock.acquire()
-                for number in replicas.take_up(self._lock.id, self._tasks.keys(), AT_ONCE - len(self._tasks)):
+                for number in replicas.adopt(self._lock.id, self._tasks.keys(), AT_ONCE - len(self._tasks)):
                     self.start(number)
             except FAILURES as error:
-                _LOG.debug("no jobs are taken up: %s", error)
-            # Not the clock that the stages of jobs are timed by: sessions are real.
+                _LOG.debug("no jobs are adopted: %s", error)
+            # Real time, not the clock of the stages: sessions are real.
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _run(self, number: int) -> None:
-        async with self._room:
+        async with self._slots:
             try:
                 self._lock.acquire()
                 job = jobs.claim(self._store, number, self._lock)
@@ -133,9 +133,9 @@ class JobRunner:
                 _LOG.warning("job %s was put aside: %s", number, error)
             else:
                 if job is not None:
-                    await self._carry(job)
+                    await self._attempt(job)
 
-    async def _carry(self, job: jobs.StoredJob) -> None:
+    async def _attempt(self, job: jobs.StoredJob) -> None:
         ended = False
         try:
             await self._finish(job)
@@ -143,11 +143,11 @@ class JobRunner:
         except jobs.JobLostError:
             _LOG.warning(_LOST, job.number)
         except (*FAILURES, OSError) as error:
-            # The store is busy or the disk full: the job stays open, and whoever looks at it next starts it again.
+            # The store is busy or the disk is full: the job stays open, and the next status request starts it again.
             _LOG.warning("job %s was put aside: %s", job.number, error)
         finally:
             if not ended:
-                # Where this fails, the lock tells the others once this process is gone.
+                # Where this fails, the runner's lock is free once this process is gone.
                 with contextlib.suppress(*FAILURES):
                     jobs.release(self._store, job.number, job.runner)
 
@@ -166,7 +166,7 @@ class JobRunner:
             jobs.fail(self._store, job, f"internal error in engine `{self._engine.name}`", self._clock.now())
 
     async def _work(self, job: jobs.StoredJob) -> Callable[[], contents.ContentChange]:
-        """Have the engine write; gives what builds the text to store, once the store is held still."""
+        """Have the engine write; gives the function that builds the text to store inside the transaction."""
         asked = job.request
         task = WritingTask(
             id=job.id,
@@ -200,36 +200,36 @@ class JobRunner:
     async def _section(
         self, job: jobs.StoredJob, task: WritingTask, report: ReportStage
     ) -> Callable[[], contents.ContentChange]:
-        found, content = self._place(job)
+        span, content = self._find_section(job)
         section = SectionTask(
-            heading=found.heading,
-            level=found.level,
-            text=contents.body(content.body, found),
+            heading=span.heading,
+            level=span.level,
+            text=contents.body(content.body, span),
             document=content.body,
             instructions=job.request.instructions,
         )
-        # Whatever the engine wrote stays inside the section, so that the sections after it can still be found.
-        new = contents.nested(_storable(await self._engine.rewrite(task, section, report)), found.level)
+        # The text is nested, so that the sections after it can still be span.
+        new = contents.nested(_storable(await self._engine.rewrite(task, section, report)), span.level)
 
         def make() -> contents.ContentChange:
             # The content may have been saved while the engine wrote: only this section of its newest text changes.
-            found, content = self._place(job)
-            body = contents.replace_section(content.body, found, new)
+            span, content = self._find_section(job)
+            body = contents.replace_section(content.body, span, new)
             return contents.ContentChange(id=content.id, title=content.title, body=body)
 
         return make
 
-    def _place(self, job: jobs.StoredJob) -> tuple[Span, contents.ContentRow]:
+    def _find_section(self, job: jobs.StoredJob) -> tuple[Span, contents.ContentRow]:
         asked = job.request
         content = contents.find(self._store, asked.content_id, job.key_id)
-        found = None if content is None else contents.find_section(content.body, asked.section)
-        if content is None or found is None:
+        span = None if content is None else contents.find_section(content.body, asked.section)
+        if content is None or span is None:
             raise EngineError(f"content `{asked.content_id}` has no section `{asked.section}` any more")
-        return found, content
+        return span, content
 
     def _reporting(self, job: jobs.StoredJob, stages: tuple[str, ...]) -> ReportStage:
-        """Passes each stage on once, and skips those finished before a restart."""
-        # The stage a killed process was in is done again; the ones before it are not.
+        """Reports each stage once, and skips those finished before a restart."""
+        # The stage in which a process was killed is done again.
         done = stages.index(job.stage) - 1 if job.stage in stages else -1
 
         async def report(stage: str) -> None:
@@ -244,15 +244,15 @@ class JobRunner:
 
 
 def _storable(text: str) -> str:
-    # An engine may hand on what a model sent: half a character pair would not fit into the store.
+    # A model may send half of a character pair, which no store takes.
     return text.encode("utf-8", "replace").decode()
 
 
 def _metadata(job: jobs.StoredJob, draft: WrittenText, engine: str) -> dict[str, Any]:
-    found = {
+    metadata = {
         "request_id": job.id,
         "engine": engine,
         "word_count": len(draft.body.split()),
         **{_SHOWN.get(name, name): getattr(job.request, name) for name in jobs.TextRequest.__struct_fields__},
     }
-    return {name: value for name, value in found.items() if value is not None and name != "inputs"}
+    return {name: value for name, value in metadata.items() if value is not None and name != "inputs"}

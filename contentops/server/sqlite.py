@@ -26,7 +26,7 @@ APPLICATION = 0x636F7073
 """Marks the file as ours, so that another program's database is never written to."""
 
 _MARK = slice(68, 72)
-"""Where it stands in a file of SQLite."""
+"""The position of that mark in a file of SQLite."""
 
 BUSY_SECONDS = 10.0
 """How long a write waits for another process."""
@@ -122,7 +122,7 @@ class SqliteFile(Store):
             raise
 
     def run(self, statement: str, values: Values = ()) -> int:
-        """Carry out a statement; gives the number of rows it changed."""
+        """Run a statement; gives the number of rows it changed."""
         return self._db.execute(statement, values).rowcount
 
     def rows(self, statement: str, values: Values = ()) -> list[StoredRow]:
@@ -154,28 +154,27 @@ def _prepare(path: Path) -> None:
 
 
 class FileRunnerLock:
-    """One runner's sign of life: a lock beside the store's file that the operating system frees with its process.
+    """The sign of life of one runner: a lock beside the store's file that the operating system frees with its process.
 
-    A job names the runner that works on it; once that one's lock is free, another may go on. A store in memory has
-    only its own runner.
+    A store in memory has only its own runner.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.id = uuid.uuid4().hex
         self._folder = None if path is None else path.with_name(f"{path.name}.runners")
-        self._held: FileLock | None = None
+        self._lock: FileLock | None = None
 
     def acquire(self) -> None:
-        """Be seen as alive, until `release` or the end of the process; a second call does nothing."""
-        if self._folder is None or self._held is not None:
+        """Count as alive until `release` or the end of the process; a second call does nothing."""
+        if self._folder is None or self._lock is not None:
             return
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        held = _lock(self._folder / self.id)
-        held.acquire(blocking=False)
-        self._held = held
+        lock = _lock(self._folder / self.id)
+        lock.acquire(blocking=False)
+        self._lock = lock
 
     def alive(self, runner: str) -> bool:
-        """Whether the runner of that id is still at work."""
+        """Whether the runner of that id is alive."""
         if runner == self.id or self._folder is None:
             return runner == self.id
         path = self._folder / runner
@@ -190,10 +189,10 @@ class FileRunnerLock:
         return False
 
     def release(self) -> None:
-        """Be gone; a second call does nothing."""
-        if self._held is not None and self._folder is not None:
-            _free(self._held, self._folder / self.id)
-            self._held = None
+        """Count as dead; a second call does nothing."""
+        if self._lock is not None and self._folder is not None:
+            _free(self._lock, self._folder / self.id)
+            self._lock = None
 
 
 def _lock(path: Path) -> FileLock:

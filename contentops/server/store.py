@@ -32,7 +32,7 @@ class Clock(Struct, frozen=True):
 
 def iso(at: float) -> str:
     """A time as the API writes it: ISO 8601, UTC, with microseconds so that two saves keep their order."""
-    # No clock gives what lies outside; a row that another program wrote may hold it.
+    # A row that another program wrote may have a time outside of what a date can say.
     return (
         datetime.fromtimestamp(at if 0 <= at <= _LAST_SECOND else 0, UTC)
         .isoformat(timespec="microseconds")
@@ -40,18 +40,18 @@ def iso(at: float) -> str:
     )
 
 
-def is_address(place: str) -> bool:
-    """Whether a store is named by the address of a database, and not by a path."""
-    return place.startswith(("postgresql://", "postgres://"))
+def is_address(name: str) -> bool:
+    """Whether a store is named by the address of a database, not by a path."""
+    return name.startswith(("postgresql://", "postgres://"))
 
 
-def open_store(place: Path | str | None = None) -> Store:
+def open_store(where: Path | str | None = None) -> Store:
     """The store at a path or at the address of a database; None keeps everything in memory.
 
     Raises StoreError, and ImportError without what an address needs.
     """
-    if isinstance(place, str) and is_address(place):
+    if isinstance(where, str) and is_address(where):
         from contentops.server.postgres import PostgresSession
 
-        return PostgresSession(place)
-    return SqliteFile(None if place is None else Path(place).absolute())
+        return PostgresSession(where)
+    return SqliteFile(None if where is None else Path(where).absolute())
