@@ -1,4 +1,4 @@
-"""What requests say: hostile bodies become typed requests in every dialect the service has had, or are refused."""
+"""Reads requests: bodies of any dialect of the service become typed requests, or are refused."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 BODY_BYTES = 10 * 1024 * 1024
-"""The largest body taken."""
+"""The largest body accepted."""
 DEPTH = 100
-"""The deepest nesting taken: what is stored must be readable again by any JSON reader."""
+"""The deepest nesting accepted: every JSON reader must be able to read what is stored."""
 
 NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -67,15 +67,15 @@ async def _bytes(request: Request) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > 15 or int(declared) > BODY_BYTES):
         raise HTTPException(413, "Request body too large")
-    found = bytearray()
+    data = bytearray()
     try:
         async for chunk in request.stream():
-            found += chunk
-            if len(found) > BODY_BYTES:
+            data += chunk
+            if len(data) > BODY_BYTES:
                 raise HTTPException(413, "Request body too large")
     except ClientDisconnect as error:
         raise HTTPException(400, "The request ended before its body did") from error
-    return bytes(found)
+    return bytes(data)
 
 
 def _no_constant(name: str) -> float:
@@ -86,17 +86,17 @@ def _unstorable(value: Any) -> str:
     """Why a decoded value cannot be stored and sent again, or empty."""
     waiting: list[tuple[Any, int]] = [(value, 0)]
     while waiting:
-        found, depth = waiting.pop()
+        each, depth = waiting.pop()
         if depth > DEPTH:
             return "is nested too deeply"
-        if isinstance(found, str) and not found.isascii() and re.search("[\ud800-\udfff]", found):
+        if isinstance(each, str) and not each.isascii() and re.search("[\ud800-\udfff]", each):
             return "holds half of a character pair, which is not text"
-        if isinstance(found, float) and not math.isfinite(found):
+        if isinstance(each, float) and not math.isfinite(each):
             return "holds a number that is too large"
-        if isinstance(found, dict):
-            waiting += [(inner, depth + 1) for pair in found.items() for inner in pair]
-        elif isinstance(found, list):
-            waiting += [(inner, depth + 1) for inner in found]
+        if isinstance(each, dict):
+            waiting += [(inner, depth + 1) for pair in each.items() for inner in pair]
+        elif isinstance(each, list):
+            waiting += [(inner, depth + 1) for inner in each]
     return ""
 
 
@@ -107,10 +107,12 @@ class BodyFields:
         self._body = body
         self._problems: list[FieldProblem] = []
 
-    def _value(self, names: tuple[str, ...], kind: type, what: str, code: str) -> Any:
+    def _value(self, names: tuple[str, ...], kind: type, what: str, code: str, *, required: bool) -> Any:
         """The value under the first of `names` that has one; equal values under several names are fine."""
         given = [name for name in names if self._body.get(name) is not None]
         value = self._body[given[0]] if given else None
+        if required and not given:
+            self._problem(names[0], f"`{names[0]}` is required", "missing")
         for other in given[1:]:
             if self._body[other] != value:
                 self._problem(other, f"`{given[0]}` and `{other}` differ: send one of them")
@@ -119,44 +121,36 @@ class BodyFields:
         self._problem(names[0], f"`{names[0]}` must be {what}", code)
         return None
 
-    def _require(self, names: tuple[str, ...]) -> None:
-        if all(self._body.get(name) is None for name in names):
-            self._problem(names[0], f"`{names[0]}` is required", "missing")
-
     def text(self, *names: str, required: bool = False) -> str | None:
         """A text, or None where there is none."""
-        if required:
-            self._require(names)
-        found: str | None = self._value(names, str, "a string", "string_type")
-        return found
+        text: str | None = self._value(names, str, "a string", "string_type", required=required)
+        return text
 
     def mapping(self, *names: str, required: bool = False) -> dict[str, Any] | None:
         """An object, or None where there is none."""
-        if required:
-            self._require(names)
-        found: dict[str, Any] | None = self._value(names, dict, "an object", "dict_type")
-        return found
+        mapping: dict[str, Any] | None = self._value(names, dict, "an object", "dict_type", required=required)
+        return mapping
 
     def mode(self) -> str:
         """The generation mode."""
-        found = self.text("generation_mode")
-        if found is not None and found not in CREDITS:
+        mode = self.text("generation_mode")
+        if mode is not None and mode not in CREDITS:
             self._problem("generation_mode", f"`generation_mode` must be one of {', '.join(CREDITS)}", "enum")
-        return "standard" if found is None else found
+        return "standard" if mode is None else mode
 
     def identifier(self, *names: str, required: bool = False) -> str | None:
         """An id that is safe in an URL, or None where there is none."""
-        found = self.text(*names, required=required)
-        if found is not None and not is_identifier(found):
+        text = self.text(*names, required=required)
+        if text is not None and not is_identifier(text):
             what = "1 to 200 letters, digits and `._:-`, the first a letter or digit"
             self._problem(names[0], f"`{names[0]}` must be {what}", "string_pattern_mismatch")
-        return found
+        return text
 
     def _problem(self, field: str, message: str, kind: str = "value_error") -> None:
         self._problems.append(FieldProblem(field, message, kind))
 
     def done(self) -> None:
-        """Raise HTTPException if anything was wrong."""
+        """Raise HTTPException with every problem, if there is one."""
         if self._problems:
             raise BodyRefused(*self._problems)
 
@@ -168,15 +162,15 @@ def is_identifier(text: str) -> bool:
 
 def idempotency_key(request: Request) -> str | None:
     """The header's value, or None. Raises HTTPException."""
-    found = request.headers.get("idempotency-key")
-    if found is not None and not _KEY.fullmatch(found):
+    key = request.headers.get("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
         message = "`Idempotency-Key` must be 1 to 200 visible ASCII characters"
         raise BodyRefused(FieldProblem("Idempotency-Key", message, part="header"))
-    return found
+    return key
 
 
 def page(request: Request) -> Page | None:
-    """The part of a list that the query asks for by `page` and `limit`, or None. Raises HTTPException."""
+    """The page of a list that the query asks for by `page` and `limit`, or None. Raises HTTPException."""
     numbers, problems = {}, []
     for name in ("page", "limit"):
         text = request.query_params.get(name)
@@ -233,8 +227,8 @@ def section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
     mode = fields.mode()
     request_id = fields.identifier("request_id")
     fields.done()
-    place = GenerationRequest(kind="section", content_id=content_id or "", section=heading or "")
-    return replace(place, mode=mode, instructions=instructions), request_id
+    asked = GenerationRequest(kind="section", content_id=content_id or "", section=heading or "")
+    return replace(asked, mode=mode, instructions=instructions), request_id
 
 
 def saving(fields: BodyFields) -> ContentChange:

@@ -1,4 +1,4 @@
-"""What raw HTML in a Markdown text leaves open, so that it would take in, or hide, what follows the text on a page."""
+"""Raw HTML in a Markdown text that is left open, so that it would take in, or hide, the rest of a page."""
 
 from __future__ import annotations
 
@@ -14,31 +14,18 @@ if TYPE_CHECKING:
 _MOST = 20
 """Elements that are closed one by one."""
 _COMMENT, _TORN = "-->", ">"
-"""What ends a comment, and a tag that is cut off."""
+"""The ends of a comment, and of a tag that is cut off."""
 _OPENER = re.compile(r"<(?=[a-z!?])", re.IGNORECASE)
 _ANY_END = re.compile(">")
 _COMMENT_END = re.compile(r"--!?>")
 _TAG = re.compile(r"<!--|<[!?]|<(/?)([a-z][a-z0-9-]*)(?:(?:[^<>\"']|\"[^\"]*\"|'[^']*')*(>))?", re.IGNORECASE)
 _TEXT_ALONE = {"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes", "noscript"}
-"""What holds no elements: a browser looks for its end alone."""
+"""Elements that contain text alone: a browser looks for their end only."""
 _NEVER_OPEN = {
-    "area",
-    "base",
-    "br",
-    "col",
-    "embed",
-    "hr",
-    "img",
-    "input",
-    "link",
-    "meta",
-    "param",
-    "source",
-    "track",
-    "wbr",
+    *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"),
+    *("p", "li", "dt", "dd", "td", "th", "tr", "tbody", "thead", "tfoot", "option", "html", "head", "body"),
 }
-"""What has no end, or is closed by what follows it."""
-_NEVER_OPEN |= {"p", "li", "dt", "dd", "td", "th", "tr", "tbody", "thead", "tfoot", "option", "html", "head", "body"}
+"""Elements that have no end, or that the next element closes."""
 
 
 def closed(text: str) -> str | None:
@@ -49,18 +36,18 @@ def closed(text: str) -> str | None:
             return text
         if len(ends) > _MOST or _TORN in ends:
             return None
-        # A comment ends with the next one, wherever that stands.
+        # A comment ends at the end of the next one.
         text = f"{text}\n\n<!-- -->" if _COMMENT in ends else "\n".join([f"{text}\n", *ends])
     return None
 
 
 def escaped(text: str) -> str:
-    """`text` whose tags and comments are words of it."""
+    """`text` with its tags and comments shown as words."""
     return _OPENER.sub("&lt;", text)
 
 
 def left_open(text: str) -> list[str]:
-    """What would close all that the HTML of a Markdown text leaves open, innermost first."""
+    """The ends that the HTML of a Markdown text lacks, innermost first."""
     html = raw_html(text) if _OPENER.search(text) else ""
     stack: list[str] = []
     open_now: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""The embedded server at work: in process, or on a port with keys, signals, a log of requests, and shutdown."""
+"""Runs the embedded server: in process, or on a port with keys, signals, a log of requests, and shutdown."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LAST_PORT = 65_535
 _GRACE = 3
 """Seconds open requests get at shutdown."""
 REQUEST_SECONDS = 30.0
-"""Seconds in which a request has to arrive whole, from its first byte or from the opening of its connection."""
+"""Seconds within which a request has to arrive completely, from its first byte or the opening of its connection."""
 _KEY = re.compile(r"wz_local_[\w-]+")
 _PATH = 200
 """The most characters of a path in the log."""
@@ -60,9 +60,8 @@ async def running(path: Path) -> AsyncIterator[Any]:
 class ServeOptions(Struct, frozen=True, kw_only=True):
     """What to serve, and where. Port 0 takes a free one; `log` gets the address once it listens.
 
-    `store` is a file, or the address of a database.
-
-    `log_request` gets one line for each request, without anything secret; None logs none.
+    `store` is a file, or the address of a database. `log_request` gets one line for each request, without anything
+    secret; None logs none.
     """
 
     host: str
@@ -137,7 +136,7 @@ def _server(app: ASGIApp, started: Callable[[], None], seconds: float) -> uvicor
         raise ImportError(message) from error
 
     class Server(uvicorn.Server):
-        """Tells when it listens, and leaves signals to `run`."""
+        """Calls `started` when it listens, and leaves signals to `run`."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
@@ -154,11 +153,11 @@ def _server(app: ASGIApp, started: Callable[[], None], seconds: float) -> uvicor
 
 
 def _timed(seconds: float) -> type[asyncio.Protocol]:
-    """How connections are served: as uvicorn does, but that one is closed whose request is not there whole in time."""
+    """Uvicorn's protocol that also closes a connection whose request does not arrive completely in time."""
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class TimedProtocol(H11Protocol):
-        """Uvicorn itself would wait for the rest without end."""
+        """Uvicorn itself waits for the rest of a request for ever."""
 
         _timer: asyncio.TimerHandle | None = None
 
@@ -172,7 +171,7 @@ def _timed(seconds: float) -> type[asyncio.Protocol]:
             self._watch()
 
         def on_response_complete(self) -> None:
-            # A part of the next request may have come along with the last one.
+            # A part of the next request may have arrived with the last one.
             super().on_response_complete()
             self._watch()
 
@@ -211,7 +210,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _loopback_only(app: ASGIApp) -> ASGIApp:
-    """Answer only requests that name this machine: a web page that points its own name here is turned away."""
+    """Answer only requests that name this machine, so that no web page can point its own name here."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not is_loopback(_host_named(scope)):
@@ -239,10 +238,10 @@ def _logged(app: ASGIApp, log: Callable[[str], None]) -> ASGIApp:
             await app(scope, receive, noted)
         finally:
             if scope["type"] == "http":
-                # A key may stand in a path by mistake, and in a query: neither is shown.
+                # A path may hold a key by mistake, and a query too: neither is shown.
                 path = quote(_KEY.sub("wz_local_...", scope["path"])[:_PATH], safe="/:@!$&'()*+,;=~")
                 ms = (time.perf_counter() - began) * 1000
-                # Whoever read the log may be gone; the request is answered all the same.
+                # The reader of the log may be gone; the request is answered anyway.
                 with contextlib.suppress(OSError):
                     log(f"{iso(time.time())} {scope['method'][:20]} {path} {status} {ms:.1f} ms")
 

@@ -32,7 +32,7 @@ class BrandVoice(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load() -> dict[str, Any]:
-    """Everything on offer: `templates`, `styles` and `verticals`, each a list of maps with a `slug`.
+    """The whole catalog: `templates`, `styles` and `verticals`, each a list of maps with a `slug`.
 
     The caller owns the result: each call gives a fresh copy.
     """
@@ -45,7 +45,7 @@ def _text(name: str) -> str:
 
 
 def value_of(spec: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
-    """What `inputs` say for the input `spec`, under its name or an alias, else its default, else None.
+    """The value of the input `spec` in `inputs`, under its name or an alias, else its default, else None.
 
     Empty text, lists and maps count as absent.
     """

@@ -1,7 +1,7 @@
-"""The one place that calls a model: an OpenAI-compatible `/chat/completions`, asked over HTTP.
+"""The only module that calls a model: an OpenAI-compatible `/chat/completions` over HTTP.
 
 Every failure is an EngineError whose message may be shown to anyone: it names the server and what to do, and never
-holds the key, not even where the server repeats it.
+shows the key, even where the server repeats it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ OPENAI = "https://api.openai.com/v1"
 """Where requests go unless `OPENAI_BASE_URL` says otherwise; the only server that is known to want a key."""
 
 ATTEMPTS = 4
-"""How often one prompt is sent at most, passing failures included."""
+"""How often one prompt is sent at most."""
 LONGEST_WAIT = 60.0
 """Seconds waited at most before another attempt, whatever `Retry-After` says."""
 AT_ONCE = 4
-"""Prompts in flight: a local model gains nothing from more."""
+"""Prompts in flight: a local model is no faster with more."""
 LARGEST = 8 * 1024 * 1024
 """Bytes of an answer that are read."""
 LONGEST = 100_000
-"""Characters of a text that are taken in any case; of more tokens, as many as can be in them."""
+"""Characters of a text that are always accepted; more tokens may have more."""
 
 _LONGEST_TOKEN = 32
 _PASSING = {408, 425, 429, 500, 502, 503, 504, 529}
@@ -59,7 +59,7 @@ class ModelEndpoint:
 
 
 class Prompt(Struct, frozen=True, kw_only=True):
-    """What a model is asked: `system` says who it is, `user` what to write, in at most `tokens` tokens."""
+    """A prompt: `system` says who the model is, `user` what to write, in at most `tokens` tokens."""
 
     system: str
     user: str
@@ -126,7 +126,7 @@ class _PassingError(Exception):
 
 
 class ChatClient:
-    """Asks one endpoint. What it learns about the parameters a server takes, it keeps."""
+    """Asks one endpoint, and remembers which parameters its server takes."""
 
     def __init__(
         self,
@@ -137,18 +137,18 @@ class ChatClient:
     ) -> None:
         parts = urlsplit(where.base_url)
         self._server = f"the model server `{parts.scheme}://{parts.netloc}{parts.path}`"
-        # A proxy meant for the world cannot reach a model on this machine.
+        # A proxy cannot reach a model on this machine.
         self._use_proxy = not is_loopback(parts.hostname or "")
         self._where = where
         self._sleep = sleep
         self._seconds = seconds
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._limit_name = "max_tokens"
         self._left_out: set[str] = set()
 
     async def ask(self, prompt: Prompt) -> str:
         """The model's text, without what it thought on the way. Raises EngineError; TruncatedError for half of one."""
-        async with self._room:
+        async with self._slots:
             attempt = 1
             while True:
                 try:
@@ -161,11 +161,11 @@ class ChatClient:
                 attempt += 1
 
     async def _attempt(self, prompt: Prompt) -> str:
-        """One attempt; a server that does not take a parameter is asked again at once without it."""
+        """One attempt; a parameter that the server does not take is left out at once."""
         messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
 
-        def known() -> dict[str, Any]:
-            """The request, with what is known by now of the parameters."""
+        def body_now() -> dict[str, Any]:
+            """The request with the parameters that the server is known to take."""
             body = {
                 "model": self._where.model,
                 "messages": messages,
@@ -177,17 +177,17 @@ class ChatClient:
             return {name: value for name, value in body.items() if name not in self._left_out}
 
         while True:
-            sent = known()
+            sent = body_now()
             status, headers, answer = await self._exchange(sent)
             if status in {400, 422}:
                 self._learn(sent, answer.decode("utf-8", "replace"))
-                # Another prompt may have taught the same while this one was under way.
-                if known() != sent:
+                # Another prompt may have learned the same in the meantime.
+                if body_now() != sent:
                     continue
             return self._read(prompt, status, headers, answer)
 
     def _learn(self, sent: Mapping[str, Any], complaint: str) -> None:
-        """Keep which parameter of a refused request is to be sent under another name, or not at all."""
+        """Remember which parameter of a refused request has another name, or is left out."""
         if "max_tokens" in sent and "max_completion_tokens" in complaint:
             self._limit_name = "max_completion_tokens"
         elif name := next((name for name in ("temperature", "seed") if name in sent and name in complaint), ""):
@@ -216,17 +216,17 @@ class ChatClient:
             raise EngineError(f"{self._server} sent an answer that cannot be unpacked") from error
 
     async def _collected(self, reply: httpx.Response) -> bytes:
-        found = bytearray()
+        data = bytearray()
         async for chunk in reply.aiter_bytes():
-            found += chunk
-            if len(found) > LARGEST:
+            data += chunk
+            if len(data) > LARGEST:
                 raise EngineError(f"{self._server} sent more than {LARGEST // 1024 // 1024} MiB")
-        return bytes(found)
+        return bytes(data)
 
     def _read(self, prompt: Prompt, status: int, headers: Mapping[str, str], body: bytes) -> str:
         answered = f"{self._server} answered {status}"
         if status in {401, 403}:
-            # Servers repeat keys in these answers, so their text is left out.
+            # Servers repeat keys in these answers, so their text is not shown.
             raise EngineError(f"{answered}: it does not accept the key in `OPENAI_API_KEY`")
         if status == 206:
             raise EngineError(f"{answered}: a part of an answer alone")
@@ -259,7 +259,7 @@ class ChatClient:
         if not isinstance(choice, dict) or not isinstance(message, dict):
             raise EngineError(f"{self._server} gave no text")
         if choice.get("error"):
-            # Some servers put it here where it comes in the middle of a text.
+            # Some servers put an error in the middle of a text here.
             raise EngineError(f"{self._server} reports an error{self._quoted(_complaint(choice))}")
         reason = next((name for name in ("tool_calls", "function_call") if message.get(name)), reason)
         if reason in _UNUSABLE:
@@ -281,7 +281,7 @@ class ChatClient:
         return _clean(text)
 
     def _quoted(self, text: str) -> str:
-        """A server's text as the end of a message, without anything that may be a key; empty if there is none."""
+        """A server's text as the end of a message, without anything like a key; empty if there is none."""
         if self._where.key:
             text = text.replace(self._where.key, "***")
         quoted = plain(_SECRETS.sub("***", text[:2000]), 200)
@@ -289,7 +289,7 @@ class ChatClient:
 
 
 def _complaint(value: Any) -> str:
-    """What an error body says, in any of the shapes servers use."""
+    """The text of an error body, in any of the shapes servers use."""
     if not isinstance(value, dict):
         return ""
     error = value.get("error", value)
@@ -300,15 +300,15 @@ def _complaint(value: Any) -> str:
 
 
 def _spent(value: Mapping[str, Any]) -> Any:
-    """How many tokens an answer says it took: where that is the very limit, some servers still say `stop`."""
+    """The tokens an answer took: at the limit some servers still say `stop`."""
     usage = value.get("usage")
     return usage.get("completion_tokens") if isinstance(usage, dict) else None
 
 
 def _without_thoughts(text: str) -> str | None:
-    """A message without the thoughts before its text; None where they have no end.
+    """A message without the thoughts before its text; None where the thoughts have no end.
 
-    Where a model's template opens them, the message holds their closing tag alone. In a text such tags are its words.
+    Some templates open them, so that the message has the closing tag alone. Inside a text such tags are words.
     """
     start = 0
     while tag := _THOUGHT.search(text, start):
@@ -325,7 +325,7 @@ def _without_thoughts(text: str) -> str | None:
 
 
 def _refusal(message: Mapping[str, Any]) -> str:
-    """The words in which a model refuses, as a field or as a part of its message; empty where it does not."""
+    """The words of a refusal, a field or a part of the message; empty where the model does not refuse."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     said = [message.get("refusal"), *(part.get("refusal") for part in parts if isinstance(part, dict))]
@@ -333,7 +333,7 @@ def _refusal(message: Mapping[str, Any]) -> str:
 
 
 def _content(content: Any) -> str:
-    """A message's text: plain, or in parts of which some may be something else."""
+    """The text of a message, plain or in parts."""
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
         return "".join(part for part in parts if isinstance(part, str))

@@ -1,8 +1,8 @@
 """The `openai` engine: real prose from any OpenAI-compatible model, written section by section.
 
-The planner gives title and line of thought, the writer writes one section after another, the editor goes over each
-(not in quick mode, twice in premium). The formatter asks no model: it puts the sections under the template's
-headings, so that what the editor passed cannot be lost again. Below the engine: the prompts, as pure text.
+The planner gives the title and a point for each section, the writer writes one section after the other, the editor
+edits each (not in quick mode, twice in premium). The formatter asks no model: it puts the sections under the template's
+headings. Below the engine: the prompts, as pure text.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ _HEADROOM = 2.0
 _SHORTEST = 20
 """Words asked for at least."""
 _TRIES = 3
-"""How often a section is asked for at most, where a model says nothing, repeats itself or finds no end."""
+"""How often a section is asked for at most, where a model writes nothing, repeats itself or is cut off."""
 _TITLE = 200
 
-# Within one line, and without two parts that could share its characters: whatever comes, they take time once.
+# Within one line, and no two parts match the same characters: they take linear time for every text.
 _TITLE_LINE = re.compile(r"(?im)^[ \t#*_>-]*title[ \t*_]*:(.*)$")
 _NUMBERED = re.compile(r"(?m)^[ \t#*_>-]*(\d{1,3})[.):](.*)$")
 _WRAPPED = re.compile(r"\A\s*(`{3,}|~{3,})(?:markdown|md|text)?[ \t]*\n(.*)\n\1[ \t]*\Z", re.DOTALL | re.IGNORECASE)
@@ -112,14 +112,14 @@ class OpenAIEngine:
         return f"{text}\n"
 
     def _room(self, task: WritingTask, parts: int, length: int) -> int:
-        """Tokens of one call: the mode's budget by the number of calls, but enough for the words asked for."""
+        """Tokens of one call: the mode's budget divided by the number of calls, but enough for the words asked for."""
         if self._max_tokens:
             return self._max_tokens
         calls = 1 + parts * (1 + _PASSES[task.mode])
         return max(BUDGET[task.mode] // calls, math.ceil(length * _TOKENS_PER_WORD * _HEADROOM))
 
     async def _plan(self, task: WritingTask, room: int) -> str:
-        """The plan. Of one that was cut off, the lines before the last are used: that one is not whole."""
+        """The plan; one that was cut off without its last line, which is not whole."""
         try:
             return await self._ask(task, _planning(task), room, 0.3)
         except TruncatedError as truncated:
@@ -155,7 +155,7 @@ class OpenAIEngine:
         raise failure
 
     async def _edited(self, task: WritingTask, text: str, heading: str, level: int, room: int) -> str:
-        """`text` after the passes of the editor. An edit that is cut off or no text leaves it as it was."""
+        """`text` after the passes of the editor; an edit that is cut off or no text is not used."""
         for edit in _EDITS[: _PASSES[task.mode]]:
             asked = "\n\n".join([f"{edit} Answer with the edited text alone.", brief(task), f"Text to edit:\n{text}"])
             try:
@@ -163,13 +163,13 @@ class OpenAIEngine:
             except TruncatedError:
                 continue
             found = tidy(answer, heading, level)
-            # Less than a third of the words is a remark on the text, not the text.
+            # Less than a third of the words is a remark about the text.
             whole = 3 * len(found.split()) >= len(text.split()) and not no_article(found, "", task)
             text = found if whole else text
         return text
 
     async def _ask(self, task: WritingTask, asked: str, room: int, temperature: float, attempt: int = 0) -> str:
-        # A job that is taken up again after a restart asks for the same text.
+        # A job that is resumed after a restart asks for the same text.
         seed = int(hashlib.sha256(task.id.encode()).hexdigest()[:7], 16) + attempt
         return await self._chat.ask(
             Prompt(system=_system(task), user=asked, tokens=room, temperature=temperature, seed=seed)
@@ -253,7 +253,7 @@ def _planning(task: WritingTask) -> str:
 
 
 def title(task: WritingTask, plan: str) -> str:
-    """The title: what the inputs say, else what the plan says, else what the template makes of the inputs."""
+    """The title: of the inputs, else of the plan, else the template's own of the inputs."""
     asked = task.inputs.get("title")
     if isinstance(asked, str) and plain(asked, _TITLE):
         return plain(asked, _TITLE)
@@ -264,7 +264,7 @@ def title(task: WritingTask, plan: str) -> str:
 
 
 def _points(plan: str) -> dict[int, str]:
-    """What the plan says of each section, by its number from 1."""
+    """The point of each section in the plan, by its number from 1."""
     return {int(match[1]): plain(match[2].lstrip(" \t*_"), 400) for match in _NUMBERED.finditer(plan)}
 
 
@@ -310,7 +310,7 @@ def tidy(text: str, heading: str, level: int) -> str:
     inner = (wrapped[2] if wrapped and wrapped[1] not in wrapped[2] else text).strip("\n")
     lines = inner.split("\n")
     first = next(sections.found(inner), None)
-    # Small models write it in bold, or plainly, as often as with the marks of a heading.
+    # Small models write the heading in bold or as plain words too.
     end, named = (first.end, first.text) if first is not None and first.first == 0 else (1, lines[0])
     if (named := sections.bare(named.strip().strip("#*_: \t"))) and named == sections.bare(heading):
         inner = "\n".join(lines[end:])
@@ -346,13 +346,13 @@ _ASSISTANT = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _PARAGRAPH = 40
-"""Characters from which a paragraph that stands twice is no accident."""
+"""Characters from which a repeated paragraph is no accident."""
 
 
 def no_article(text: str, before: str, task: WritingTask) -> str:
-    """What makes an answer no part of an article that has the text `before` already; empty where nothing is seen.
+    """Why an answer is no part of an article that has the text `before`; empty where nothing is wrong.
 
-    A cheap look at what small models give instead: the prompt itself, words to the one who asked, the same once more.
+    Small models repeat the prompt, speak to the person who asked, or write the same text again.
     """
     if _loops(text):
         return "only repeats itself"
@@ -368,13 +368,13 @@ def no_article(text: str, before: str, task: WritingTask) -> str:
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Long paragraphs of prose, made comparable: tables, lists, headings and code may say a thing twice."""
+    """Long paragraphs of prose, made comparable: tables, lists, headings and code may repeat themselves."""
     parts = (" ".join(part.split()).casefold() for part in text.split("\n\n"))
     return [part for part in parts if len(part) >= _PARAGRAPH and part[0].isalpha()]
 
 
 def _loops(text: str) -> bool:
-    """Whether most lines of a text repeat others: a small model that found no way on."""
+    """Whether most lines of a text repeat others."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     return len(lines) >= 6 and 2 * len(set(lines)) < len(lines)
 

@@ -1,4 +1,4 @@
-"""The outline engine: a plan of the text from the template's sections and the inputs, which stay plain Markdown.
+"""The outline engine: a plan of the text, from the template's sections and the inputs, in plain Markdown.
 
 The same task always gives the same bytes; the order of keys in its inputs does not matter.
 """
@@ -37,7 +37,7 @@ _BLOCK = re.compile(r"^(?:[-+#>!]|\d{1,9}(?=[.)](?:\s|$)))")
 def without_controls(text: str) -> str:
     """`text` without control characters but tab and line feed.
 
-    All else stays, also what this interpreter has no name for: scripts need their joiners, and letters are added.
+    Everything else stays, unknown letters too: scripts need their joiners, and letters are added to Unicode.
     """
     return "".join(char for char in text if char in "\t\n" or unicodedata.category(char) != "Cc")
 
@@ -175,15 +175,15 @@ class OutlineEngine:
 def inputs_of(task: WritingTask) -> dict[str, Any]:
     """Every input by its own name, defaults filled in; first the template's, then others in the order of names."""
     inputs = dict(task.inputs)
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for spec in task.template.get("inputs", ()):
         value = value_of(spec, inputs)
         if value is not None:
-            found[spec["name"]] = value
+            values[spec["name"]] = value
         for name in (spec["name"], *spec.get("aliases", ())):
             inputs.pop(name, None)
-    found.update((name, inputs[name]) for name in ordered(inputs) if inputs[name] is not None)
-    return found
+    values.update((name, inputs[name]) for name in ordered(inputs) if inputs[name] is not None)
+    return values
 
 
 def _patterns(task: WritingTask) -> list[str]:
@@ -205,22 +205,22 @@ def title_of(task: WritingTask) -> str:
 def _setting(task: WritingTask, values: Mapping[str, Any]) -> str:
     style = task.style
     tone = inline(values.get("article_tone") or style.get("tone") or "plain")
-    found = [f"Style: {escape(str(style.get('name') or style.get('slug') or 'general'))}."]
-    found.append(f"The tone is {tone}, the voice {inline(style.get('voice') or 'neutral')}.")
+    sentences = [f"Style: {escape(str(style.get('name') or style.get('slug') or 'general'))}."]
+    sentences.append(f"The tone is {tone}, the voice {inline(style.get('voice') or 'neutral')}.")
     readers = inline(values.get("target_audience") or style.get("audience") or "general readers")
-    found.append(f"It is written for {readers}.")
+    sentences.append(f"It is written for {readers}.")
     if task.vertical:
-        found.append(f"The field is {inline(task.vertical)}.")
+        sentences.append(f"The field is {inline(task.vertical)}.")
     if task.brand_voice:
         like = [task.voice[name] for name in ("tone", "voice", "description") if task.voice.get(name)]
         named = inline(task.voice.get("name") or task.brand_voice)
-        found.append(f"It follows the brand voice {named}{': ' if like else ''}{inline('; '.join(like))}.")
-    found += [f"The {name.replace('_', ' ')} is {inline(value)}." for name, value in task.further.items()]
+        sentences.append(f"It follows the brand voice {named}{': ' if like else ''}{inline('; '.join(like))}.")
+    sentences += [f"The {name.replace('_', ' ')} is {inline(value)}." for name, value in task.further.items()]
     words = values.get("word_count_target")
     if isinstance(words, int | float) and not isinstance(words, bool) and 0 < words < _WORDS:
         parts = max(1, len(task.template.get("sections", ())))
-        found.append(f"Aim for about {round(words)} words, some {max(1, round(words / parts))} in each section.")
-    return " ".join(found)
+        sentences.append(f"Aim for about {round(words)} words, some {max(1, round(words / parts))} in each section.")
+    return " ".join(sentences)
 
 
 def _section(task: WritingTask, section: Mapping[str, Any], values: Mapping[str, Any], used: set[str]) -> list[str]:
