@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from msgspec import structs
+from psycopg.conninfo import conninfo_to_dict
 
 from contentops.errors import StateError
 from contentops.ledger import schema
@@ -20,8 +22,7 @@ from contentops.ledger.session import LedgerSession
 from contentops.operations.ledger.ledger_check import judged
 from tests.ledger_rows import alone
 from tests.pooler import Pooler, pgbouncer
-from tests.postgres import Cluster
-from tests.processes import PROJECT
+from tests.processes import KEY, PROJECT, Served, blog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
     from contentops.errors import Check
     from contentops.ledger.examine import Examination
-    from tests.running import Build, Run
+    from tests.ledgers import Checkout
+    from tests.postgres import Cluster
+    from tests.running import Build, Completed, Run
 
 
 @pytest.fixture
@@ -149,55 +152,49 @@ def test_a_clock_that_is_off_is_named(plain: str) -> None:
     assert examine(plain, lambda: next(slow)).clock == 0
 
 
-def test_a_database_that_takes_no_writes_is_named(session: LedgerSession, plain: str) -> None:
-    """By a setting, or as a standby."""
+def test_a_database_that_takes_no_writes_is_named(session: LedgerSession, plain: str, cluster: Cluster) -> None:
+    """By a setting, or as a real standby, which replays what its primary wrote."""
     database = session.run("SELECT current_database()")[0][0]
     session.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     assert "read-only" in _found(plain)["ledger writes"].message
-
-
-def test_a_standby_is_named() -> None:
-    """A real one: it replays what its primary wrote, and takes no writes."""
-    with Cluster() as cluster:
-        with LedgerSession(cluster.url(), patience=0) as opened:
-            schema.prepare(opened)
-        cluster.become_standby()
-        check = _found(cluster.url())["ledger writes"]
-        assert (check.ok, "a standby" in check.message) == (False, True)
+    with LedgerSession(cluster.url(), patience=0) as opened:
+        schema.prepare(opened)
+    cluster.become_standby()
+    check = _found(cluster.url())["ledger writes"]
+    assert (check.ok, "a standby" in check.message) == (False, True)
 
 
 # --- what stands between -----------------------------------------------------------------------------------
 
 
-def test_a_pooler_that_hands_sessions_around_is_refused(session: LedgerSession, database: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ({"each": "transaction"}, "ledger-pooler", ""),
+        ({"each": "session", "version": "13.14"}, "ledger-server-old", "13"),
+    ],
+    ids=["shares sessions", "too old"],
+)
+def test_what_keeps_no_session_is_refused(
+    session: LedgerSession, database: str, options: dict[str, Any], code: str, words: str
+) -> None:
     """Every command refuses it before it does anything, and doctor says the same."""
-    with Pooler(database, each="transaction") as pooler:
-        with pytest.raises(StateError) as refused:
-            LedgerSession(pooler.url, patience=0)
-        assert refused.value.code == "ledger-pooler"
+    with Pooler(database, **options) as pooler, pytest.raises(StateError) as refused:
+        LedgerSession(pooler.url, patience=0)
+    assert (refused.value.code, words in refused.value.message) == (code, True)
     assert keeps_sessions(database)
 
 
-def test_a_pooler_that_keeps_sessions_is_worth_knowing(session: LedgerSession, database: str) -> None:
-    """It works, and PostgreSQL itself would be safer."""
-    with Pooler(database, each="session") as pooler:
+@pytest.mark.parametrize(
+    ("options", "ok", "words"), [({}, None, "a pooler"), ({"deaf": True}, False, "is not ended")], ids=["works", "deaf"]
+)
+def test_a_pooler_that_keeps_sessions_is_worth_knowing(
+    session: LedgerSession, database: str, options: dict[str, Any], ok: bool | None, words: str
+) -> None:
+    """It works, and PostgreSQL itself would be safer; that a timeout has an effect is not asked, but tried."""
+    with Pooler(database, each="session", **options) as pooler:
         found = _found(pooler.url)["ledger sessions"]
-        assert (found.ok, "a pooler" in found.message) == (None, True)
-        assert keeps_sessions(pooler.url)
-
-
-def test_a_timeout_without_effect_is_found_out(session: LedgerSession, database: str) -> None:
-    """It is not asked what is set, but tried."""
-    with Pooler(database, each="session", deaf=True) as pooler:
-        found = _found(pooler.url)["ledger sessions"]
-    assert (found.ok, "is not ended" in found.message) == (False, True)
-
-
-def test_a_server_that_is_too_old_is_refused(database: str) -> None:
-    """It ends no session that says nothing."""
-    with Pooler(database, each="session", version="13.14") as pooler, pytest.raises(StateError) as refused:
-        LedgerSession(pooler.url, patience=0)
-    assert (refused.value.code, "PostgreSQL 13" in refused.value.message) == ("ledger-server-old", True)
+        assert (found.ok, words in found.message, keeps_sessions(pooler.url)) == (ok, True, True)
 
 
 @pytest.mark.parametrize("mode", ["transaction", "statement", "session"])
@@ -210,3 +207,58 @@ def test_pgbouncer_is_known_by_its_mode(session: LedgerSession, database: str, m
             with pytest.raises(StateError) as refused:
                 LedgerSession(address, patience=0)
             assert refused.value.code == "ledger-pooler"
+
+
+# --- a role that may do no more than it needs --------------------------------------------------------------
+
+
+@pytest.fixture
+def roles(database: str) -> Iterator[tuple[str, str]]:
+    """The ledger's address for an owner, who may make tables and no roles, and for one who may only log in."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        name = connection.info.dbname
+        owner, worker = f"{name}_owner", f"{name}_worker"
+        for role in (owner, worker):
+            connection.execute(f"CREATE ROLE {role} LOGIN")
+        connection.execute(f"GRANT CREATE ON DATABASE {name} TO {owner}")
+        yield database.replace("postgres@", f"{owner}@"), database.replace("postgres@", f"{worker}@")
+        for role in (owner, worker):
+            connection.execute(f"DROP OWNED BY {role} CASCADE")
+            connection.execute(f"DROP ROLE {role}")
+
+
+def test_an_owner_migrates_and_a_worker_works(
+    checkout: Checkout, invoke: Run, served: Served, roles: tuple[str, str]
+) -> None:
+    """With `ledger grant` alone an apply goes through, and doctor has nothing against the role."""
+    owner, worker = roles
+    root = checkout("All about {}", "a", "b", extra=f"ledger: '{worker}'")
+    manifest, role = root / "content/blog.yaml", str(conninfo_to_dict(worker)["user"])
+
+    def go(*command: str, code: int = 0) -> Completed:
+        ended = invoke(*command, cwd=root, env={"WRITERZROOM_API_KEY": KEY})
+        assert ended.code == code, ended.stderr
+        return ended
+
+    first = go("apply", "--yes", code=1).stderr
+    assert ("error[ledger-refused]" in first, served.charges("about")) == (True, [])
+    assert "`ledger grant ROLE` opens them" in first.replace("\n", " ")
+    go("ledger", "migrate", "--ledger", owner)
+    go("apply", "--yes", code=1)
+    go("ledger", "grant", role, "--ledger", owner)
+    go("apply", "--yes")
+    assert served.charges("All about") == ["All about a", "All about b"]
+    manifest.write_text(blog("a", "b", "c"))
+    go("apply", "--detach", "--yes")
+    go("queue", "cancel", "c", "--ledger", worker)
+    for command in (
+        ("apply", "--detach", "--yes"),
+        ("work", "--once", "--quiet", "--ledger", worker),
+        ("apply", "--yes"),
+    ):
+        go(*command)
+    assert served.charges("All about") == ["All about a", "All about b", "All about c"]
+    checks = go("doctor", "--json").json["checks"]
+    assert [one for one in checks if one["name"].startswith("ledger") and one["ok"] is not True] == []
+    for words in ("gc --days 1 --yes", "migrate"):
+        assert "Nothing" in go("ledger", *words.split(), "--ledger", worker).stdout

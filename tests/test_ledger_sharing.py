@@ -61,9 +61,11 @@ def _stopped_after(scene: Scene, step: str, kind: str = "step-done") -> None:
     scene.apply(stop=stop, emit=_stopping(stop, kind, step))
 
 
-def _proven(tmp_path: Path, api: FakeApi, database: str) -> None:
-    """The account is known, so that items go out together."""
+def _proven(tmp_path: Path, database: str, **habits: Any) -> FakeApi:
+    """A server whose account is known, so that items go out together."""
+    api = FakeApi(**habits)
     _scene(tmp_path / "first", api, database, "first").apply()
+    return api
 
 
 # --- whatever state a submit of another machine is in -------------------------------------------------------
@@ -72,8 +74,7 @@ def _proven(tmp_path: Path, api: FakeApi, database: str) -> None:
 @pytest.mark.parametrize("state", ["running", "paid"])
 def test_what_another_machine_began_is_finished_here(tmp_path: Path, database: str, state: str) -> None:
     """Running or paid there, and its checkout never heard of again: written, saved and recorded here for nothing."""
-    api = FakeApi(duration=90)
-    _proven(tmp_path, api, database)
+    api = _proven(tmp_path, database, duration=90)
     gone = _scene(tmp_path / "gone", api, database, "a")
     if state == "running":
         _stopped_after(gone, "submit")
@@ -95,8 +96,7 @@ def test_what_another_machine_began_is_finished_here(tmp_path: Path, database: s
 
 def test_a_submit_that_never_left_is_looked_up_and_sent_once(tmp_path: Path, database: str) -> None:
     """Recorded by a process that died before the bytes left."""
-    api = FakeApi(duration=9)
-    _proven(tmp_path, api, database)
+    api = _proven(tmp_path, database, duration=9)
     gone = _scene(tmp_path / "gone", api, database, "a")
     with LedgerSession(database) as session, open_store(gone.project, write=False) as store:
         runner = Runner(session, kind="apply", who="anna@gone")
@@ -113,8 +113,7 @@ def test_a_submit_that_never_left_is_looked_up_and_sent_once(tmp_path: Path, dat
 
 def test_a_failed_attempt_counts_everywhere(tmp_path: Path, database: str) -> None:
     """Two checkouts that each try once have tried twice; once it is asked for again, the attempts leave everywhere."""
-    api = FakeApi(duration=9, fails=lambda inputs: "no" if "about a" in inputs["topic"] else "")
-    _proven(tmp_path, api, database)
+    api = _proven(tmp_path, database, duration=9, fails=lambda inputs: "no" if "about a" in inputs["topic"] else "")
     one, two = (_scene(tmp_path / name, api, database, "a") for name in ("one", "two"))
     assert results(one.apply()) == {"a": "failed"}
     assert results(two.apply()) == {"a": "failed"}
@@ -131,8 +130,7 @@ def test_a_failed_attempt_counts_everywhere(tmp_path: Path, database: str) -> No
 
 def test_an_unknown_outcome_is_known_to_all_and_settled_by_one_word(tmp_path: Path, database: str) -> None:
     """`state resolve` at any checkout: the others hear of it."""
-    api = FakeApi(duration=9, request_ids="ignore")
-    _proven(tmp_path, api, database)
+    api = _proven(tmp_path, database, duration=9, request_ids="ignore")
     one, two = (_scene(tmp_path / name, api, database, "a") for name in ("one", "two"))
     api.fault(on("submit", 2), "drop")
     assert results(one.apply()) == {"a": "unknown"}
@@ -148,8 +146,7 @@ def test_an_unknown_outcome_is_known_to_all_and_settled_by_one_word(tmp_path: Pa
 
 def test_what_a_person_chose_to_pay_again_is_paid_by_no_other_checkout(tmp_path: Path, database: str) -> None:
     """Its process is gone: another checkout that declares the same goes on with that job, and sends nothing."""
-    api = FakeApi(duration=9, request_ids="ignore")
-    _proven(tmp_path, api, database)
+    api = _proven(tmp_path, database, duration=9, request_ids="ignore")
     one, two = (_scene(tmp_path / name, api, database, "a") for name in ("one", "two"))
     api.fault(on("submit", 2), "reset")
     assert results(one.apply()) == {"a": "unknown"}
@@ -182,8 +179,7 @@ def _entry_for(scene: Scene, item: str, state: JobState) -> Any:
 
 def test_no_person_changes_what_a_live_process_works_on(tmp_path: Path, database: str) -> None:
     """Refused by name, and nothing was changed; reading commands show it."""
-    api = FakeApi(duration=90)
-    _proven(tmp_path, api, database)
+    api = _proven(tmp_path, database, duration=90)
     scene = _scene(tmp_path / "one", api, database, "a")
     entry = _entry_for(scene, "a", JobState.UNKNOWN)
     with LedgerSession(database) as session, open_store(scene.project, write=False) as store:
@@ -252,8 +248,7 @@ def test_a_second_apply_elsewhere_ends_with_who_where_and_since_when(
 
 def test_what_is_done_leaves_and_what_is_open_is_free(tmp_path: Path, database: str) -> None:
     """Taken once a record carries it; released at the end of the run."""
-    api = FakeApi(duration=90)
-    _proven(tmp_path, api, database)
+    api = _proven(tmp_path, database, duration=90)
     scene = _scene(tmp_path / "one", api, database, "a", "b")
     _stopped_after(scene, "submit")
     assert {row for row in _rows(database, "item, taken, runner IS NULL") if row[0] != "first"} == {
@@ -285,8 +280,7 @@ def test_a_project_that_existed_before_its_ledger(tmp_path: Path, database: str)
 
 def test_an_old_checkout_does_no_harm(tmp_path: Path, database: str) -> None:
     """What its lock has open, and everyone else has finished, is finished here too, and opens nothing for others."""
-    api = FakeApi(duration=90)
-    _proven(tmp_path, api, database)
+    api = _proven(tmp_path, database, duration=90)
     old = _scene(tmp_path / "old", api, database, "a")
     _stopped_after(old, "submit")
     new = _scene(tmp_path / "new", api, database, "a")
@@ -302,8 +296,7 @@ def test_an_old_checkout_does_no_harm(tmp_path: Path, database: str) -> None:
 
 def test_an_old_checkout_lets_go_of_what_a_person_let_go_of(tmp_path: Path, database: str) -> None:
     """And it asks no one about it again."""
-    api = FakeApi(duration=9, request_ids="ignore")
-    _proven(tmp_path, api, database)
+    api = _proven(tmp_path, database, duration=9, request_ids="ignore")
     old, new = (_scene(tmp_path / name, api, database, "a") for name in ("old", "new"))
     api.fault(on("submit", 2), "drop")
     old.apply()
@@ -318,8 +311,7 @@ def test_an_old_checkout_lets_go_of_what_a_person_let_go_of(tmp_path: Path, data
 
 def test_a_text_whose_record_lies_elsewhere_is_not_paid_for_again(tmp_path: Path, database: str) -> None:
     """Where it is not in the ledger any more, its item is blocked with the way out; the others go on."""
-    api = FakeApi(duration=9)
-    _proven(tmp_path, api, database)
+    api = _proven(tmp_path, database, duration=9)
     one, two = _scene(tmp_path / "one", api, database, "a"), _scene(tmp_path / "two", api, database, "a", "b")
     one.apply()
     with psycopg.connect(database, autocommit=True) as connection:
@@ -378,8 +370,7 @@ def _work(database: str, act: Callable[[], object]) -> tuple[int, int]:
 
 def test_ids_of_items_are_everybodys(tmp_path: Path, database: str) -> None:
     """A record under its old id is moved at one checkout; the open job goes along."""
-    api = FakeApi(duration=90)
-    _proven(tmp_path, api, database)
+    api = _proven(tmp_path, database, duration=90)
     scene = _scene(tmp_path / "one", api, database, "a")
     _stopped_after(scene, "submit")
     records.move_record(scene.project, "a", "b")
