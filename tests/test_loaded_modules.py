@@ -74,7 +74,7 @@ ITEM = (
 def test_a_plan_that_is_recalled_loads_nothing_that_plans(project: Build) -> None:
     """No YAML, no state, no planner: what looks at stamps, and what says the answer.
 
-    Where an item changed, what reads and plans it; no Jinja for a plain look-up, and nothing that writes a cache.
+    Where an item changed, what reads and plans it; and no Jinja for a plain look-up.
     """
     root = project(
         {
@@ -93,7 +93,21 @@ def test_a_plan_that_is_recalled_loads_nothing_that_plans(project: Build) -> Non
     (root / "content" / "a.yaml").write_text(f"items: [{ITEM.replace('readers', 'writers')}]\n", "utf-8")
     changed = _loaded("plan", cwd=root)
     assert "yaml" in changed
-    assert not changed & {"contentops.documents.checks", "diskcache", "httpx", "jinja2"}
+    assert not changed & {"contentops.documents.checks", "httpx", "jinja2"}
     assert not _loaded("plan", cwd=root, script=STANDARD) & {"asyncio", "csv", "subprocess"}
     shutil.rmtree(root / ".contentops" / "cache")
     assert _loaded("plan", cwd=root) > loaded
+
+
+def test_a_plan_and_an_apply_with_nothing_to_do_load_no_http(project: Build) -> None:
+    """Most of their time is the start: what speaks to a server, makes texts or shows progress is left on disk."""
+    root = project(
+        {
+            "contentops.yaml": "{version: 1, project: x, api: {base_url: local}, vars: {company: Acme}}",
+            "content/a.yaml": f"items: [{ITEM}]\n",
+        }
+    )
+    heavy = {"asyncio", "httpx", "jinja2", "markdown_it", "rich", "starlette", "subprocess"}
+    commands = (("apply", "--yes"), ("plan",), ("apply", "--yes"))
+    loaded = [bool(_loaded(*words, cwd=root, script=STANDARD) & heavy) for words in commands]
+    assert loaded == [True, False, False]

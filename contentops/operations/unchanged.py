@@ -34,7 +34,6 @@ from contentops.state import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from contentops.model import Project
     from contentops.operations.workspace import Workspace
@@ -131,18 +130,16 @@ class LastPlan:
     def forget(self) -> None:
         """Keep nothing of it."""
         with contextlib.suppress(OSError):
-            self._path().unlink(missing_ok=True)
+            os.unlink(self._place())
 
-    def _path(self) -> Path:
-        from pathlib import Path
-
+    def _place(self) -> str:
         name = state_dir.named("unchanged", self.asked.environment, "image")
-        return Path(self.root, state_dir.FOLDER, "cache", name)
+        return os.path.join(self.root, state_dir.FOLDER, "cache", name)
 
     def _read(self) -> Plan | None:
         if not state_dir.is_plain(self.root):
             return None
-        data = read_file(self._path(), follow=False)
+        data = read_file(self._place(), follow=False)
         checksum, body = data[:_CHECKSUM], memoryview(data)[_CHECKSUM:]
         if _checksum(body) != checksum:
             return None
@@ -158,7 +155,9 @@ class LastPlan:
         said = _Said(**{name: getattr(plan, name) for name in _Said.__struct_fields__})
         kept = _Image(root=self.root, asked=self.asked, said=said, names=len(names))
         data = b"".join((msgspec.json.encode(kept), b"\n", names, stamps.tobytes()))
-        replace(self._path(), _checksum(data) + data, mode=PRIVATE)
+        from pathlib import Path  # start-up: what is recalled loads none
+
+        replace(Path(self._place()), _checksum(data) + data, mode=PRIVATE)
 
 
 def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:
