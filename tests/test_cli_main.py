@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import jsonschema
@@ -22,7 +21,7 @@ from contentops.cli.entry import COMMANDS, cli
 from contentops.schema_files import SCHEMA_NAMES, load_schema
 
 if TYPE_CHECKING:
-    from tests.running import Build, Run
+    from tests.running import Build, Completed, Run
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -45,17 +44,20 @@ def test_help_lists_every_command_in_order(invoke: Run) -> None:
     assert invoke("-h").stdout == text
 
 
+def _in_a_gone_folder(tmp_path: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """A command that is started in a folder that was removed meanwhile."""
+    (tmp_path / "gone").mkdir()
+    script = f"rmdir ../gone && exec {sys.executable} -m contentops {command}"
+    return subprocess.run(["/bin/sh", "-c", script], cwd=tmp_path / "gone", capture_output=True, text=True, check=False)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed there")
 @pytest.mark.parametrize(
     "command", ["plan", "apply --yes", "validate", "init", "init sub", "state list", "doctor", "-C sub plan"]
 )
 def test_a_working_directory_that_is_gone(tmp_path: Path, command: str) -> None:
     """Started in a folder that was removed meanwhile, a command says so in one line."""
-    (tmp_path / "gone").mkdir()
-    script = f"rmdir ../gone && exec {sys.executable} -m contentops {command}"
-    ended = subprocess.run(
-        ["/bin/sh", "-c", script], cwd=tmp_path / "gone", capture_output=True, text=True, check=False
-    )
+    ended = _in_a_gone_folder(tmp_path, command)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith("error[no-folder]: the folder this was started in is not there any more\n")
 
@@ -64,67 +66,14 @@ def test_a_working_directory_that_is_gone(tmp_path: Path, command: str) -> None:
 @pytest.mark.parametrize("command", ["schema", "--version", "-C ../there validate --json"])
 def test_what_needs_no_working_directory_does_without(tmp_path: Path, command: str) -> None:
     """Commands about no folder, or about one that is named in full, run anywhere."""
-    (tmp_path / "gone").mkdir()
     (tmp_path / "there").mkdir()
     (tmp_path / "there/contentops.yaml").write_text("project: x\napi: {base_url: local}\n")
-    command = command.replace("..", str(tmp_path))
-    script = f"rmdir ../gone && exec {sys.executable} -m contentops {command}"
-    ended = subprocess.run(
-        ["/bin/sh", "-c", script], cwd=tmp_path / "gone", capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0
+    assert _in_a_gone_folder(tmp_path, command.replace("..", str(tmp_path))).returncode == 0
 
 
 def test_there_is_no_other_command() -> None:
     """A name that is not listed is no module to be imported."""
     assert cli.get_command(click.Context(cli), "terminal") is None
-
-
-def test_help_does_not_import_commands() -> None:
-    """Help and version load neither a command nor a heavy library."""
-    script = (
-        "import sys; from contentops.__main__ import main; main(['--help'])\n"
-        "loaded = [m for m in sys.modules if m.split('.')[0] in ('rich', 'jinja2', 'yaml', 'httpx', 'jsonschema', 'asyncio')"
-        " or m.startswith('contentops.cli.') and m not in ('contentops.cli.entry', 'contentops.cli.options', 'contentops.cli.session')]\n"
-        "print(loaded, file=sys.stderr)"
-    )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert ended.stderr.strip() == "[]"
-
-
-def test_the_version_loads_nothing() -> None:
-    """Scripts ask for it often: not even the command line is loaded for it."""
-    script = (
-        "import sys; from contentops.__main__ import main; main(['--version'])\n"
-        "print([m for m in sys.modules if m.startswith(('contentops.', 'click', 'msgspec'))], file=sys.stderr)"
-    )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert (ended.stdout, ended.stderr) == (f"contentops {__version__}\n", "['contentops.__main__']\n")
-
-
-def test_a_plan_and_an_apply_with_nothing_to_do_load_no_http(project: Build) -> None:
-    """Most of their time is the start: what speaks to a server, makes texts or shows progress is left on disk."""
-    root = project(
-        {
-            "contentops.yaml": "{version: 1, project: x, api: {base_url: local}}",
-            "content/a.yaml": """\
-                items:
-                  - {id: a, template: blog_article_generator, style: general_blog, inputs: {topic: T, target_audience: readers}}
-                """,
-        }
-    )
-    script = (
-        "import sys; from contentops.__main__ import main; main(sys.argv[1:])\n"
-        "heavy = {'asyncio', 'httpx', 'jinja2', 'markdown_it', 'rich', 'starlette', 'subprocess'}\n"
-        "print(sorted(heavy & sys.modules.keys()), file=sys.stderr)"
-    )
-    loaded = []
-    for words in (["apply", "--yes"], ["plan"], ["apply", "--yes"]):
-        command = [sys.executable, "-c", script, *words]
-        ended = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-        loaded.append(ended.stderr.splitlines()[-1])
-    assert loaded[0] != "[]"
-    assert loaded[1:] == ["[]", "[]"]
 
 
 def test_version_is_one_line(invoke: Run) -> None:
@@ -182,6 +131,11 @@ def test_a_bare_group_shows_its_help(invoke: Run) -> None:
             id="schema",
         ),
         pytest.param(
+            ["schema", "--", "--json"],
+            "error[unknown-schema]: there is no schema `--json`\n",
+            id="no option after two dashes",
+        ),
+        pytest.param(
             ["schema", "0"], "error[unknown-schema]: there is no schema `0`\nhint: there are: ", id="no schema"
         ),
     ],
@@ -200,12 +154,6 @@ def test_errors_are_json_where_json_was_asked_for(invoke: Run) -> None:
     assert ended.stderr == ""
     jsonschema.validate(ended.json, load_schema("diagnostics"))
     assert ended.json["diagnostics"][0]["code"] == "unknown-schema"
-
-
-def test_what_follows_two_dashes_is_no_option(invoke: Run) -> None:
-    """`-- --json` is a name, not a wish."""
-    ended = invoke("schema", "--", "--json")
-    assert ended.stderr.startswith("error[unknown-schema]: there is no schema `--json`")
 
 
 @pytest.mark.parametrize("name", SCHEMA_NAMES)
@@ -320,16 +268,16 @@ def test_completion_in_bash_takes_a_selector_for_one_word(
     assert ended.stdout.split() == [f"plain,{one}" for one in offered]
 
 
+def _ended(root: Path, command: str, **streams: Any) -> subprocess.CompletedProcess[str]:
+    """A command as a process of its own, with these streams."""
+    words = [sys.executable, "-m", "contentops", *command.split()]
+    given: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ, **streams}
+    return subprocess.run(words, cwd=root, text=True, check=False, **given)
+
+
 def test_a_closed_pipe_is_no_crash(tmp_path: Path) -> None:
     """A reader that leaves early gets no traceback."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "contentops", "schema", "manifest"],
-        stdout=_closed_pipe(),
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-    )
+    ended = _ended(tmp_path, "schema manifest", stdout=_closed_pipe())
     assert (ended.returncode, ended.stderr) == (1, "")
 
 
@@ -359,15 +307,7 @@ def test_a_full_disk_under_stdout_is_one_line(project: Build, command: str, unbu
     """It is an error that says why, and where nothing was paid yet, nothing is."""
     root = project(ACME_BLOG)
     with Path("/dev/full").open("w") as full:
-        ended = subprocess.run(
-            [sys.executable, "-m", "contentops", *command.split()],
-            cwd=root,
-            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        ended = _ended(root, command, stdout=full, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
     assert (ended.returncode, ended.stderr) == (
         1,
         "error[output]: stdout cannot be written: No space left on device\n",
@@ -414,15 +354,7 @@ def test_closed_streams_are_empty_ones(project: Build, redirected: str, code: in
 def test_messages_that_no_one_can_get_stop_nothing(project: Build, command: str, code: int) -> None:
     """A command goes on where its log cannot be written, and ends with its own code."""
     with Path("/dev/full").open("w") as full:
-        ended = subprocess.run(
-            [sys.executable, "-m", "contentops", *command.split()],
-            cwd=project(ACME_BLOG),
-            env={**os.environ, "PYTHONUNBUFFERED": ""},
-            stdout=subprocess.PIPE,
-            stderr=full,
-            text=True,
-            check=False,
-        )
+        ended = _ended(project(ACME_BLOG), command, stderr=full, env={**os.environ, "PYTHONUNBUFFERED": ""})
     assert ended.returncode == code
     assert ("Apply: 1 done" in ended.stdout) == (not code)
 
@@ -454,20 +386,29 @@ def test_odd_terminals_get_escapes(run: Run) -> None:
     assert ended.stderr.startswith("error[unknown-schema]: there is no schema `\\u6f22\\u5b57`")
 
 
-def test_a_bug_of_ours_says_so(run: Run, tmp_path: Path) -> None:
-    """An exception no one foresaw is one clear line, then the traceback, and exit code 1."""
-    (tmp_path / "sitecustomize.py").write_text(
+def _before_ours(folder: Path) -> dict[str, str]:
+    """The variable by which modules of a folder are found before any other."""
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ["PYTHONPATH"]])}
+
+
+def _failing(run: Run, folder: Path, load_schema: str) -> Completed:
+    """`schema plan`, where this is done to load it."""
+    (folder / "sitecustomize.py").write_text(
         "import sys, types\n"
+        "class Name:\n"
+        "    def __set_name__(self, owner, name): raise KeyboardInterrupt\n"
+        f"def load_schema(name): {load_schema}\n"
         "broken = types.ModuleType('contentops.schema_files')\n"
-        "broken.SCHEMA_NAMES = ('plan',)\n"
-        "broken.schema_path = None\n"
-        "def load_schema(name): raise RuntimeError('oh')\n"
-        "broken.load_schema = load_schema\n"
+        "broken.SCHEMA_NAMES, broken.schema_path, broken.load_schema = ('plan',), None, load_schema\n"
         "sys.modules['contentops.schema_files'] = broken\n",
         encoding="utf-8",
     )
-    path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
-    ended = run("schema", "plan", env={"PYTHONPATH": path})
+    return run("schema", "plan", env=_before_ours(folder))
+
+
+def test_a_bug_of_ours_says_so(run: Run, tmp_path: Path) -> None:
+    """An exception no one foresaw is one clear line, then the traceback, and exit code 1."""
+    ended = _failing(run, tmp_path, "raise RuntimeError('oh')")
     assert ended.code == 1
     first, *rest = ended.stderr.splitlines()
     assert first.startswith("error[bug]: this is a bug in contentops")
@@ -493,25 +434,10 @@ def test_every_command_has_help(invoke: Run) -> None:
             assert ended.stdout.startswith("Usage: contentops")
 
 
-@pytest.mark.parametrize("place", ["'now'", "type('Class', (), {'name': Name()})"])
-def test_a_keyboard_interrupt_is_130(run: Run, tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("how", ["raise KeyboardInterrupt", "type('Class', (), {'name': Name()})"])
+def test_a_keyboard_interrupt_is_130(run: Run, tmp_path: Path, how: str) -> None:
     """Ctrl-C before anything began ends quietly with the code shells expect, also while a class is being made."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys, types\n"
-        "broken = types.ModuleType('contentops.schema_files')\n"
-        "broken.SCHEMA_NAMES = ('plan',)\n"
-        "broken.schema_path = None\n"
-        "class Name:\n"
-        "    def __set_name__(self, owner, name): raise KeyboardInterrupt\n"
-        "def load_schema(name):\n"
-        f"    {place}\n"
-        "    raise KeyboardInterrupt\n"
-        "broken.load_schema = load_schema\n"
-        "sys.modules['contentops.schema_files'] = broken\n",
-        encoding="utf-8",
-    )
-    path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])
-    ended = run("schema", "plan", env={"PYTHONPATH": path})
+    ended = _failing(run, tmp_path, how)
     assert (ended.code, ended.stdout, ended.stderr) == (130, "", "\ninterrupted\n")
 
 
@@ -519,13 +445,8 @@ def test_a_keyboard_interrupt_is_130(run: Run, tmp_path: Path, place: str) -> No
 def test_a_keyboard_interrupt_while_loading_is_130(run: Run, tmp_path: Path, raised: str) -> None:
     """Ctrl-C in the first moment, before anything of ours runs, prints no traceback either."""
     (tmp_path / "click.py").write_text(f"raise {raised}\n", encoding="utf-8")
-    ended = run("--help", env={"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])})
+    ended = run("--help", env=_before_ours(tmp_path))
     assert (ended.code, ended.stdout, ended.stderr) == (130, "", "\ninterrupted\n")
-
-
-def test_json_output_is_json(invoke: Run) -> None:
-    """What is printed for programs parses as one document."""
-    assert json.loads(invoke("schema", "event").stdout)["title"] == "contentops event"
 
 
 @pytest.mark.parametrize(
