@@ -58,7 +58,7 @@ def _record(name: str, take: int) -> Record:
 def declare(store: StateStore, *names: str) -> None:
     """Heal a state whose manifests declare these items, each as it is on record."""
     records = store.state.records
-    store.heal({ItemId(name): records[ItemId(name)].digest for name in names}, SERVER)
+    store.repair_merge({ItemId(name): records[ItemId(name)].digest for name in names}, SERVER)
 
 
 def entry(name: str = "a", take: int = 1, state: JobState = JobState.RUNNING, **changes: Any) -> OpenEntry:

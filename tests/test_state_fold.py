@@ -12,7 +12,7 @@ from msgspec import structs
 from contentops.digest import NOTHING
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
-from contentops.state import healing, journal, lock
+from contentops.state import journal, lock, merge_repair
 from contentops.state.codec import (
     Drop,
     Fact,
@@ -133,7 +133,7 @@ def test_a_text_that_was_replaced_before_the_lock_changed_is_not_opened_again() 
 
 def test_a_reopened_text_survives_the_next_change_of_its_item() -> None:
     """Once said again, a reopened entry is not taken for used up by the item's next record."""
-    again = healing.reopen(NEW)
+    again = merge_repair.reopen(NEW)
     later = structs.replace(THEIRS, output="moved.md", rev=3)
 
     folded = fold(locked(THEIRS), NEW_IN, Noted(fact=again), Noted(fact=later, base=base(THEIRS)))

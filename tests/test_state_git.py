@@ -157,7 +157,7 @@ def test_two_projects_do_not_merge(repository: Repository) -> None:
 
 @pytest.mark.parametrize("ours", ["one", "two"])
 def test_one_item_changed_on_two_branches_follows_the_text(repository: Repository, ours: str) -> None:
-    """The union leaves both lines; the one whose text the merge kept counts, and healing is not written by itself."""
+    """The union leaves both lines; the one whose text the merge kept counts, and the repair is not written by itself."""
     repository.write(*named("a", "b", "c"))
     sides = {"one": facts.record("b", take=2, rev=2), "two": facts.record("b", take=3, rev=2)}
     for name, record in sides.items():
@@ -319,7 +319,7 @@ def test_a_revert_under_the_journal_opens_what_was_paid(repository: Repository) 
 
 
 def test_a_rename_under_a_pull_is_not_half_undone(repository: Repository) -> None:
-    """The forgotten id comes back with its change, the new id stands, and healing drops the orphan."""
+    """The forgotten id comes back with its change, the new id stands, and the repair drops the orphan."""
     repository.write(*named("a", "b"))
     repository.branch("ci")
     repository.write(structs.replace(facts.record("a"), saved_at="2026-02-01", rev=2), facts.record("b"))

@@ -13,7 +13,7 @@ from msgspec import structs
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, Saved, State, request_id
-from contentops.state import healing, lock
+from contentops.state import lock, merge_repair
 from contentops.state.codec import Header, line_of
 from tests import state_facts as facts
 
@@ -314,7 +314,7 @@ def test_an_orphan_goes_if_a_living_record_carries_what_it_was(orphan: dict[str,
     living = facts.record("b", job_id="", content_id="") if orphan == NAMELESS else facts.record("b")
     records = {ItemId("a"): facts.record("a", **orphan), ItemId("b"): living}
 
-    healed = healing.without_renamed(records, [ItemId("b")])
+    healed = merge_repair.without_renamed(records, [ItemId("b")])
 
     assert (ItemId("a") not in healed) is dropped
     assert healed[ItemId("b")] == records[ItemId("b")]
@@ -324,7 +324,7 @@ def test_two_living_records_of_one_job_both_stay() -> None:
     """Healing never touches a declared item."""
     records = {ItemId("a"): facts.record("a", job_id="j"), ItemId("b"): facts.record("b", job_id="j")}
 
-    assert healing.without_renamed(records, [ItemId("a"), ItemId("b")]) == records
+    assert merge_repair.without_renamed(records, [ItemId("a"), ItemId("b")]) == records
 
 
 def test_names_are_the_same_everywhere() -> None:

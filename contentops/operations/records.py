@@ -261,7 +261,7 @@ def _editing(project: Project) -> Iterator[_Edited]:
     runtime = Runtime()
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         with contextlib.suppress(InputError):
-            workspace.store.heal({spec.id: spec.digest for spec in validate(project).specs}, project.api.server)
+            workspace.store.repair_merge({spec.id: spec.digest for spec in validate(project).specs}, project.api.server)
         yield _Edited(workspace.store, workspace.cache, workspace.working_ledger)
         workspace.store.checkpoint()
 

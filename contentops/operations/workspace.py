@@ -59,8 +59,8 @@ class Workspace:
     def desired(self) -> Desired:
         """Everything the manifests declare. Raises InputError with every finding of every file."""
         found = load(self.project, catalog_of(self.project), self.cache, processes=self.runtime.processes)
-        self.store.heal({spec.id: spec.digest for spec in found.specs}, self.project.api.server)
-        self.store.leave_further(spec.digest for spec in found.specs)
+        self.store.repair_merge({spec.id: spec.digest for spec in found.specs}, self.project.api.server)
+        self.store.leave_extra_attempts(spec.digest for spec in found.specs)
         for spec in found.specs:
             if (record := self.state.records.get(spec.id)) is not None:
                 keep_once(spec, id=record.id, digest=record.digest, output=record.output)

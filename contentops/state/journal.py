@@ -21,7 +21,6 @@ from contentops.digest import DIGEST_VERSION, NOTHING, Digest, canonical, digest
 from contentops.errors import Diagnostic, Location
 from contentops.model import ItemId, OpenEntry, Record, RequestId, State
 from contentops.state.codec import KINDS, Drop, Fact, Forget, Header, kind_of, parse_as
-from contentops.state.healing import reopen, with_one_owner
 from contentops.state.lock import (
     DamagedState,
     Lock,
@@ -32,6 +31,7 @@ from contentops.state.lock import (
     resolve_conflict,
     with_digest,
 )
+from contentops.state.merge_repair import reopen, with_one_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -119,9 +119,9 @@ class StateStore:
         """Know what others did to open entries; in memory only."""
         self._working.take_in(shared.open_entries(), shared.closed)
 
-    def leave_further(self, declared: Iterable[Digest]) -> None:
-        """Leave out further takes of others, but of requests that are `declared` here; in memory only."""
-        self._working.leave_further(declared)
+    def leave_extra_attempts(self, declared: Iterable[Digest]) -> None:
+        """Leave out extra attempts of others, but of requests that are `declared` here; in memory only."""
+        self._working.leave_extra_attempts(declared)
 
     @property
     def left(self) -> tuple[OpenEntry, ...]:
@@ -133,17 +133,17 @@ class StateStore:
         """The paid entries that were closed since the store was opened and that no record took in."""
         return tuple(self._working.unwritten)
 
-    def unshare(self) -> None:
+    def stop_sharing(self) -> None:
         """Share them no longer."""
         self._shared = None
 
-    def heal(self, requests: Mapping[ItemId, Digest], server: str) -> None:
-        """Put right what a merge made of renames and paid texts, now that the declared `requests` are known, by item.
+    def repair_merge(self, requests: Mapping[ItemId, Digest], server: str) -> None:
+        """Repair what a merge made of renames and paid texts, now that the declared `requests` are known, by item.
 
         The orphans that it brought back after a rename go; a text of `server` that answers a request is an open entry.
         In memory: the lock is written with the next real change.
         """
-        self._working.heal(requests, server)
+        self._working.repair_merge(requests, server)
 
     def note(self, step: str, *facts: Fact) -> None:
         """Take in what a step brought about. Durable only after `flush` or `checkpoint`.

@@ -13,9 +13,9 @@ from msgspec import structs
 from contentops.digest import DIGEST_VERSION
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
-from contentops.state import healing
 from contentops.state import journal as journals
 from contentops.state import lock as locks
+from contentops.state import merge_repair
 from contentops.state.codec import Drop, Fact, Forget, line_of, parse_as
 from contentops.state.lock import LockLine
 
@@ -50,8 +50,8 @@ class WorkingState:
         self.lineage = lineage
         self.records: dict[ItemId, Record] = dict(folded.state.records)
         self.entries: dict[RequestId, OpenEntry] = dict(folded.state.entries)
-        self._further: set[RequestId] = set()
-        """Further takes of others."""
+        self._extra_attempts: set[RequestId] = set()
+        """Extra attempts of others."""
         self.left: tuple[OpenEntry, ...] = ()
         """Those of them that were left out."""
         self.unwritten: list[OpenEntry] = []
@@ -60,7 +60,7 @@ class WorkingState:
         """Lines for the journal."""
         self._snapshot: State | None = None
         self._announce, self._environment = announce, environment
-        self._left = [one for one in folded.left if healing.is_paid_answer(one, lineage, environment)]
+        self._left = [one for one in folded.left if merge_repair.is_paid_answer(one, lineage, environment)]
         """What lost in a merge, until it is known whether it answers what is declared."""
         self._shared: dict[ItemId, Record] = dict(folded.shared)
         """Records as their lock lines have them, where another record owns their content."""
@@ -86,21 +86,21 @@ class WorkingState:
             self._snapshot = State(lineage=self.lineage, records=dict(self.records), entries=dict(self.entries))
         return self._snapshot
 
-    def heal(self, requests: Mapping[ItemId, Digest], server: str) -> None:
-        """Put right what a merge made of renames and paid texts, as far as that depends on what is declared."""
+    def repair_merge(self, requests: Mapping[ItemId, Digest], server: str) -> None:
+        """Repair what a merge made of renames and paid texts, as far as that depends on what is declared."""
         before = {**self.records, **self._shared}
-        kept = healing.without_renamed(before, requests)
+        kept = merge_repair.without_renamed(before, requests)
         left = [*self._left, *(before[id_] for id_ in before.keys() - kept.keys())]
-        declared = healing.DeclaredRequests(
+        declared = merge_repair.DeclaredRequests(
             requests=requests, server=server, lineage=self.lineage, environment=self._environment
         )
-        found = list(healing.paid_for_again(kept, self.entries.values(), left, declared))
+        found = list(merge_repair.texts_to_reopen(kept, self.entries.values(), left, declared))
         self._left = []
         if not found and kept.keys() == self.records.keys():
             return
         again = {entry.request_id for entry in found}
         kept = {id_: record for id_, record in kept.items() if record.request_id not in again}
-        changed = healing.with_one_owner(kept)
+        changed = merge_repair.with_one_owner(kept)
         self.records, self._shared = {**kept, **changed}, {id_: kept[id_] for id_ in changed}
         self._texts, self._changed, self._snapshot = {}, None, None
         for entry in found:
@@ -127,22 +127,22 @@ class WorkingState:
             if known is None and entry.section and entry.digest not in recorded:
                 continue
             if known is None and entry.digest not in asked:
-                self._further.add(entry.request_id)
+                self._extra_attempts.add(entry.request_id)
             self.entries[entry.request_id] = entry if known is None else locks.furthest((entry, known))
         for request_id in closed:
             self.entries.pop(request_id, None)
         self._snapshot = None
         return found
 
-    def leave_further(self, declared: Iterable[Digest]) -> None:
-        """Leave out further takes of others, but of requests that are `declared` here.
+    def leave_extra_attempts(self, declared: Iterable[Digest]) -> None:
+        """Leave out extra attempts of others, but of requests that are `declared` here.
 
         To drain one would take it from those who asked for it; to pay for a declared one beside it would be twice.
         """
-        if not self._further:
+        if not self._extra_attempts:
             return
         asked = set(declared)
-        found = (self.entries[request_id] for request_id in self._further & self.entries.keys())
+        found = (self.entries[request_id] for request_id in self._extra_attempts & self.entries.keys())
         self.left = tuple(locks.in_order(entry for entry in found if entry.digest not in asked))
         for entry in self.left:
             del self.entries[entry.request_id]
@@ -163,7 +163,7 @@ class WorkingState:
         Where that lock carries the request, or the journal's record of it still counts, the next fold closes it again.
         """
         carried = [record for record in self.records.values() if record.request_id in self._own - {_NO_REQUEST}]
-        entries = [*map(healing.reopen, carried), *(self.entries[id_] for id_ in self._own & self.entries.keys())]
+        entries = [*map(merge_repair.reopen, carried), *(self.entries[id_] for id_ in self._own & self.entries.keys())]
         self.waiting += [
             self._line("reopen", (line_of(entry), self._entry_base(entry), _NO_REQUEST))
             for entry in locks.in_order(entries)
@@ -176,7 +176,7 @@ class WorkingState:
         A text that lost in a merge stays open where no one has asked the manifests whether they want it.
         """
         if self._left:
-            self.entries |= {one.request_id: healing.reopen(one) for one in self._left if one.request_id}
+            self.entries |= {one.request_id: merge_repair.reopen(one) for one in self._left if one.request_id}
             self._left, self._snapshot = [], None
         for id_ in self.records.keys() - self._texts.keys():
             self._texts[id_] = self._text_of(id_)

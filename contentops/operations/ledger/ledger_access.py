@@ -121,7 +121,7 @@ def working(project: Project, store: StateStore, cache: Cache, runtime: Runtime)
             yield OpenedLedger(ledger)
             store.flush()
         finally:
-            store.unshare()
+            store.stop_sharing()
             cache.shared = None
             with contextlib.suppress(StateError):
                 ledger.close()

@@ -106,7 +106,7 @@ def is_paid_answer(record: Record, lineage: str, environment: str) -> bool:
     return bool(record.generated and record.request_id) and is_answer(record, lineage, environment)
 
 
-def paid_for_again(
+def texts_to_reopen(
     records: Mapping[ItemId, Record], entries: Iterable[OpenEntry], left: Iterable[Record], declared: DeclaredRequests
 ) -> Iterator[OpenEntry]:
     """Open entries for the texts that are there, answer a declared request, and would be paid for again.
