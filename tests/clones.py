@@ -33,6 +33,19 @@ WHO = {
 }
 
 
+def git(root: Path, *arguments: str) -> str:
+    """What git prints; it runs as a person would run it."""
+    ended = subprocess.run(["git", *NOBODY, *arguments], cwd=root, capture_output=True, text=True, check=True)
+    return ended.stdout.strip()
+
+
+def commit(root: Path, message: str = "Work") -> str:
+    """Commits everything; gives the commit."""
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--message", message)
+    return git(root, "rev-parse", "HEAD")
+
+
 def manifest(*items: str, topic: str = "{}") -> str:
     """One item per id, far enough apart for git to merge changes of neighbours."""
     return "items:\n" + "\n".join(

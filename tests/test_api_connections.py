@@ -20,30 +20,29 @@ class Line:
         self.closed = True
 
 
-class Exchange:
-    """Makes lines and remembers them."""
+def made(limit: int = 64) -> tuple[list[Line], ConnectionStack[Line]]:
+    """A stack, and the connections that it has made."""
+    lines: list[Line] = []
 
-    def __init__(self) -> None:
-        self.lines: list[Line] = []
+    def make() -> Line:
+        lines.append(Line())
+        return lines[-1]
 
-    def make(self) -> Line:
-        self.lines.append(Line())
-        return self.lines[-1]
+    return lines, ConnectionStack(make, limit=limit)
 
 
 def test_the_last_used_is_taken_first() -> None:
     """A second user takes a second line; whoever comes next gets the one that came back last."""
 
     async def story() -> None:
-        exchange = Exchange()
-        stack = ConnectionStack(exchange.make)
+        lines, stack = made()
         async with stack.lease(fresh=False) as first, stack.lease(fresh=False) as second:
             assert first is not second
         async with stack.lease(fresh=False) as third:
             assert third is first
-        assert len(exchange.lines) == 2
+        assert len(lines) == 2
         await stack.aclose()
-        assert all(line.closed for line in exchange.lines)
+        assert all(line.closed for line in lines)
 
     run(story())
 
@@ -57,8 +56,7 @@ def test_paid_calls_want_a_warm_connection(idle: float, fresh: bool, same: bool)
     """After a while a paid call gets a new connection and the old one is closed; other calls take what is there."""
 
     async def story() -> None:
-        exchange = Exchange()
-        stack = ConnectionStack(exchange.make)
+        _, stack = made()
         async with stack.lease(fresh=True) as first:
             pass
         await asyncio.sleep(idle)
@@ -73,8 +71,7 @@ def test_no_more_than_the_limit_are_lent() -> None:
     """Whoever comes beyond the limit waits until one is back."""
 
     async def story() -> None:
-        exchange = Exchange()
-        stack = ConnectionStack(exchange.make, limit=3)
+        lines, stack = made(limit=3)
         active = most = 0
 
         async def use() -> None:
@@ -87,7 +84,7 @@ def test_no_more_than_the_limit_are_lent() -> None:
 
         await asyncio.gather(*(use() for _ in range(10)))
         assert most == 3
-        assert len(exchange.lines) == 3
+        assert len(lines) == 3
 
     run(story())
 
@@ -96,14 +93,13 @@ def test_a_failed_line_is_not_used_again() -> None:
     """After an error or a cancellation the connection is closed and its place is free."""
 
     async def story() -> None:
-        exchange = Exchange()
-        stack = ConnectionStack(exchange.make, limit=1)
+        lines, stack = made(limit=1)
         with pytest.raises(ValueError, match="broken"):
             async with stack.lease(fresh=False):
                 raise ValueError("broken")
         async with stack.lease(fresh=False) as second:
-            assert second is not exchange.lines[0]
-        assert exchange.lines[0].closed
+            assert second is not lines[0]
+        assert lines[0].closed
 
     run(story())
 
@@ -112,8 +108,7 @@ def test_a_lent_line_is_closed_when_it_comes_back_late() -> None:
     """Closing does not wait for who still talks; their line is closed on return."""
 
     async def story() -> None:
-        exchange = Exchange()
-        stack = ConnectionStack(exchange.make)
+        _, stack = made()
         async with stack.lease(fresh=False) as line:
             await stack.aclose()
             assert not line.closed

@@ -229,13 +229,6 @@ def test_other_calls() -> None:
     assert verticals.kind == nothing.kind == "not-found"
 
 
-def test_durations_may_differ_by_job() -> None:
-    """A function gives each job its time."""
-    api = FakeApi(duration=lambda number: 10.0 * number)
-    first, second = talk(api, submit("a", "r1"), submit("b", "r2"), 11, GetStatus("r1"), GetStatus("r2"))[2:]
-    assert (first.state, second.state) == ("completed", "running")
-
-
 # --- the clock ---------------------------------------------------------------------------------------------
 
 

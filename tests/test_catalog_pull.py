@@ -160,14 +160,6 @@ def test_a_list_without_an_end_is_cut(tmp_path: Path) -> None:
     assert pulled.notes == ("only the first 150 styles are read; the others are not in `catalog.lock.json`",)
 
 
-def test_a_page_that_cannot_be_had_now_ends_the_pull(tmp_path: Path) -> None:
-    """Half a list is not taken over."""
-    shop = Shop(when=lambda path, _: DOWN if path.startswith("/style-profiles?page=2") else None)
-    with pytest.raises(ApiError, match="maintenance"):
-        pull(scene_of(tmp_path, shop))
-    assert not (tmp_path / FILE).exists()
-
-
 def test_inputs_in_the_list_need_no_description(tmp_path: Path) -> None:
     """A server that lists its templates with their inputs is not asked for each."""
     listed = {"templates": [{"id": "a", "parameters": {"x": {"required": True}}}, {"id": "b", "inputs": []}]}
@@ -238,15 +230,6 @@ def test_what_stands_at_an_address_that_no_one_documents_breaks_no_pull(answer: 
     catalog = project_catalog.catalog_of(scene.project)
     assert catalog is not None
     assert catalog.brand_voices is None
-
-
-def test_brand_voices_that_cannot_be_asked_for_now(tmp_path: Path) -> None:
-    """A failure that may pass is none of an answer: the file stays as it was."""
-    shop = Shop(when=lambda path, _: DOWN if path == "/brand-voices" else None)
-    scene = scene_of(tmp_path, shop)
-    with pytest.raises(ApiError, match="maintenance"):
-        pull(scene)
-    assert not (tmp_path / FILE).exists()
 
 
 def test_entries_without_a_slug_are_left_out(tmp_path: Path) -> None:
@@ -335,34 +318,31 @@ def test_a_passing_failure_is_tried_again(tmp_path: Path) -> None:
     assert said.count("maintenance; trying again") == 2
 
 
-def test_a_server_that_stays_down_ends_the_pull(tmp_path: Path) -> None:
-    """Tries are bounded in time."""
-    scene = scene_of(tmp_path, Shop(when=lambda _path, _n: DOWN))
-    with pytest.raises(ApiError, match="maintenance") as raised:
+def throttling(seconds: str) -> httpx.Response:
+    """A 429 that asks to wait."""
+    return httpx.Response(429, json={"error": "quota"}, headers={"Retry-After": seconds})
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "words", "hint", "least", "most"),
+    [
+        pytest.param("", DOWN, "maintenance", "try again later", RETRY.total, RETRY.total + RETRY.longest, id="down"),
+        pytest.param("", throttling("3600"), "quota", "requests_per_minute", 0, 1, id="a long wait"),
+        pytest.param("", throttling("20"), "quota", "", 300, 400, id="short waits without end"),
+        pytest.param("/style-profiles?page=2", DOWN, "maintenance", "", 0, 100, id="half a list"),
+        pytest.param("/brand-voices", DOWN, "maintenance", "", 0, 100, id="what may be absent"),
+    ],
+)
+def test_what_ends_a_pull(
+    tmp_path: Path, path: str, answer: httpx.Response, words: str, hint: str, least: float, most: float
+) -> None:
+    """Tries are bounded in time, a long wait is not waited for, and nothing that is half there is taken over."""
+    scene = scene_of(tmp_path, Shop(when=lambda asked, _: answer if asked.startswith(path) else None))
+    with pytest.raises(ApiError, match=words) as raised:
         pull(scene)
-    assert "try again later" in raised.value.hint
-    assert RETRY.total < scene.timeline.now <= RETRY.total + RETRY.longest
+    assert hint in raised.value.hint
+    assert least <= scene.timeline.now <= most
     assert not (tmp_path / FILE).exists()
-
-
-def test_a_wait_that_is_too_long_ends_the_pull(tmp_path: Path) -> None:
-    """A server that asks for an hour is not waited for."""
-    long = httpx.Response(429, json={"error": "quota"}, headers={"Retry-After": "3600"})
-    scene = scene_of(tmp_path, Shop(when=lambda _path, _n: long))
-    with pytest.raises(ApiError, match="quota") as raised:
-        pull(scene)
-    assert "requests_per_minute" in raised.value.hint
-    assert scene.timeline.now < 1
-
-
-def test_a_server_that_throttles_for_ever_ends_the_pull(tmp_path: Path) -> None:
-    """Short waits add up to an end as well."""
-    scene = scene_of(
-        tmp_path, Shop(when=lambda _path, _n: httpx.Response(429, json={"error": "no"}, headers={"Retry-After": "20"}))
-    )
-    with pytest.raises(ApiError, match="no"):
-        pull(scene)
-    assert 300 <= scene.timeline.now <= 400
 
 
 # --- the file and those who read it ------------------------------------------------------------------------

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from contentops.ci.results import past_of, past_of_item
 from contentops.operations.history import KEPT_RUNS
+from tests.clones import commit, git
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog, results
 
@@ -21,18 +21,11 @@ if TYPE_CHECKING:
     from contentops.model import Event
     from tests.running import Run
 
-NOBODY = ("-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
 
-
-def git(root: Path, *arguments: str) -> None:
-    """Runs git as a person would."""
-    subprocess.run(["git", *NOBODY, *arguments], cwd=root, check=True, capture_output=True)
-
-
-def commit(scene: Scene, message: str) -> None:
-    """Commits all there is."""
-    git(scene.root, "add", "--all")
-    git(scene.root, "commit", "--quiet", "--message", message)
+def forget_runs(scene: Scene) -> None:
+    """Removes what the runs of this machine left."""
+    for path in (scene.root / ".contentops" / "runs").iterdir():
+        path.unlink()
 
 
 def rewrite(scene: Scene, year: int) -> None:
@@ -48,7 +41,7 @@ def scene(tmp_path: Path) -> Scene:
     git(made.root, "init", "--quiet", "--initial-branch", "main")
     for year in (2026, 2027):
         rewrite(made, year)
-        commit(made, f"As of {year}")
+        commit(made.root, f"As of {year}")
     rewrite(made, 2028)
     return made
 
@@ -81,12 +74,11 @@ def test_every_generation_counts_and_is_listed(scene: Scene, invoke: Run) -> Non
 def test_a_run_remembers_what_no_commit_holds(scene: Scene, invoke: Run) -> None:
     """Two runs between two commits: the lock in git never held the first one's record."""
     rewrite(scene, 2029)
-    commit(scene, "Two runs later")
+    commit(scene.root, "Two runs later")
     assert spent(invoke, scene) == (4, 16)
     runs = invoke("history", "--json", cwd=scene.root).json["runs"]
     assert [(run["credits"], run["counts"]["done"], run["exit_code"]) for run in runs] == [(4, 1, 0)] * 4
-    for path in (scene.root / ".contentops" / "runs").iterdir():
-        path.unlink()
+    forget_runs(scene)
     assert spent(invoke, scene) == (4, 16)  # the cache has its text
     shutil.rmtree(scene.root / ".contentops")
     assert spent(invoke, scene) == (3, 12)
@@ -94,7 +86,7 @@ def test_a_run_remembers_what_no_commit_holds(scene: Scene, invoke: Run) -> None
 
 def test_a_clone_that_is_shallow_says_so(scene: Scene, invoke: Run, tmp_path: Path) -> None:
     """What is counted then is less than what was spent."""
-    commit(scene, "Third")
+    commit(scene.root, "Third")
     git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{scene.root}", "shallow")
     ended = invoke("report", cwd=tmp_path / "shallow")
     assert "Spent: 4 credits for 1 text." in ended.stdout
@@ -128,24 +120,23 @@ def test_what_failed_and_what_is_open_has_its_place(tmp_path: Path, invoke: Run)
 
 def test_a_renamed_item_keeps_its_history(scene: Scene, invoke: Run) -> None:
     """Under both names, and nothing counts twice."""
-    commit(scene, "Third")
+    commit(scene.root, "Third")
     scene.write("content/blog.yaml", blog("z", year=2028).replace("about z", "about a"))
     scene.apply()
-    commit(scene, "Renamed")
+    commit(scene.root, "Renamed")
     assert [one["item"] for one in generations(invoke, scene, "z")] == ["z", "a", "a"]
     assert spent(invoke, scene) == (3, 12)
 
 
 def test_a_branch_that_was_given_up_was_paid_for_too(scene: Scene, invoke: Run) -> None:
     """A merge that keeps one side alone takes nothing out of the count."""
-    commit(scene, "Third")
+    commit(scene.root, "Third")
     git(scene.root, "switch", "--quiet", "--create", "other", "HEAD~1")
     rewrite(scene, 2031)
-    commit(scene, "On the other branch")
+    commit(scene.root, "On the other branch")
     git(scene.root, "switch", "--quiet", "main")
     git(scene.root, "merge", "--quiet", "--strategy", "ours", "--no-edit", "other")
-    for path in (scene.root / ".contentops" / "runs").iterdir():
-        path.unlink()
+    forget_runs(scene)
     assert spent(invoke, scene) == (4, 16)
 
 
@@ -176,7 +167,7 @@ def test_lines_of_old_locks_that_cannot_be_read_are_told(scene: Scene, invoke: R
     """They are left out, with a word."""
     lock = scene.read("contentops.lock")
     scene.write("contentops.lock", lock.replace('"id":', '"di":', 1))
-    commit(scene, "Damaged")
+    commit(scene.root, "Damaged")
     scene.write("contentops.lock", lock)
     ended = invoke("report", cwd=scene.root)
     assert "1 line of earlier locks cannot be read" in ended.stdout
@@ -202,7 +193,7 @@ def test_the_history_of_an_item_reads_its_lines_alone(scene: Scene, invoke: Run)
     """It is what the whole history says of the item, under all its ids; another item's lines are not even read."""
     scene.write("content/blog.yaml", f"moved: [{{from: a, to: ü/c}}]\n{blog('ü/c', 'other', year=2028)}")
     scene.apply()
-    commit(scene, "Renamed, and another one")
+    commit(scene.root, "Renamed, and another one")
     whole, own = past_of(scene.project), past_of_item(scene.project, "ü/c", ())
     names = {"a", "ü/c"}
     assert {key: one for key, one in whole.records.items() if one.id in names} == own.records
@@ -210,7 +201,7 @@ def test_the_history_of_an_item_reads_its_lines_alone(scene: Scene, invoke: Run)
     assert {one.id for one in whole.records.values()} > {one.id for one in own.records.values()}
     lock = scene.read("contentops.lock")
     scene.write("contentops.lock", lock.replace('"id":"other"', '"id":"other",'))
-    commit(scene, "A damaged line")
+    commit(scene.root, "A damaged line")
     scene.write("contentops.lock", lock)
     assert invoke("history", "--json", cwd=scene.root).json["gaps"] == ["1 line of earlier locks cannot be read"]
     assert invoke("history", "ü/c", "--json", cwd=scene.root).json["gaps"] == []
@@ -266,8 +257,7 @@ def _begun(tmp_path: Path, *, died: bool = False) -> Scene:
     scene.write("content/blog.yaml", blog("known", "gone", "changed"))
     scene.apply(deadline=20)
     if died:
-        for path in (scene.root / ".contentops" / "runs").iterdir():
-            path.unlink()
+        forget_runs(scene)
     return scene
 
 
@@ -289,8 +279,7 @@ def test_a_collected_text_is_counted_once(tmp_path: Path, invoke: Run, *, died: 
     plans += scene.plan().credits
     scene.apply()
     if died:
-        for path in (scene.root / ".contentops" / "runs").iterdir():
-            path.unlink()
+        forget_runs(scene)
     assert scene.plan().empty
     _agrees(scene, invoke, 4)
     assert plans == scene.api.credits
@@ -323,10 +312,10 @@ def test_a_collected_text_is_known_in_a_clone(tmp_path: Path, invoke: Run) -> No
     """From the lock that had its job open, where neither runs nor cache are."""
     scene = _begun(tmp_path)
     git(scene.root, "init", "--quiet", "--initial-branch", "main")
-    commit(scene, "Begun")
+    commit(scene.root, "Begun")
     scene.write("content/blog.yaml", blog("known"))
     scene.apply()
-    commit(scene, "Given up")
+    commit(scene.root, "Given up")
     shutil.rmtree(scene.root / ".contentops")
     _agrees(scene, invoke, 3)
 

@@ -1,4 +1,4 @@
-"""A hostile or broken server, and a planted key: files, terminal and outside stay clean, and the key stays here."""
+"""A hostile or broken server: files, terminal and outside stay clean; the key it echoes is in `test_planted_secrets`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 
 from tests.fakes.scene import know_server
 from tests.processes import KEY, PROJECT, Scripted, blog
+from tests.test_planted_secrets import forms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from tests.processes import Answer
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 ENV = {"WRITERZROOM_API_KEY": KEY}
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 BEARER = f"Bearer {KEY}"
-FORMS = [
-    KEY,
-    quote(KEY, safe=""),
-    json.dumps(KEY)[1:-1],
-    *(base64.b64encode(bytes(shift) + KEY.encode()).decode()[4:-4] for shift in range(3)),
-]
-"""The key as it is and as it could be encoded (in base64: the part that no neighbour changes)."""
 
 
 def _reply(value: Any, status: int = 200, **headers: str) -> Answer:
@@ -83,7 +76,7 @@ def _clean(root: Path, ended: Completed) -> None:
 
 
 def _holds_no_key(root: Path, said: str) -> None:
-    for form in FORMS:
+    for form in forms(KEY):
         assert form not in said
         for path in root.rglob("*"):
             assert not path.is_file() or form.encode() not in path.read_bytes(), path
@@ -254,38 +247,3 @@ def test_a_key_no_header_can_carry(project: Build, invoke: Run, key: str) -> Non
     assert ended.code == 1, ended.stdout
     assert "WRITERZROOM_API_KEY" in ended.stderr
     assert key not in ended.stdout + ended.stderr
-
-
-# --- the key -----------------------------------------------------------------------------------------------
-
-
-def _echoing(where: str) -> Callable[[str, str, bytes], Answer]:
-    """A server that says the key where it has words of its own."""
-    usual = Hostile()
-    told: list[str] = []
-
-    def script(method: str, path: str, body: bytes) -> Answer:
-        answer = usual(method, path, body)
-        done = "/status/" in path and answer[0] == 200
-        if where == "stage" and done and not told:
-            told.append(path)
-            return _reply({"status": "processing", "stage": ECHO, "progress": 5})
-        if where == "job error" and done:
-            return _reply({"status": "failed", "error": ECHO})
-        if where == "save error" and path.endswith("/save"):
-            return _reply({"detail": ECHO}, 422)
-        return answer
-
-    return script
-
-
-@pytest.mark.parametrize("where", ["nowhere", "stage", "job error", "save error"])
-def test_the_key_is_nowhere(project: Build, invoke: Run, where: str) -> None:
-    """In no file below the project, in no output of any command, in no form."""
-    with Scripted(_echoing(where)) as server:
-        root = _project(project, server)
-        ended = invoke("apply", "--yes", "--events", "events.ndjson", cwd=root, env=ENV)
-        assert any(seen[2].get("authorization", seen[2].get("Authorization")) == BEARER for seen in server.seen)
-        _clean(root, ended)
-        for arguments in (["plan", "--json"], ["status"], ["state", "list", "--json"], ["show", "one"], ["doctor"]):
-            _clean(root, invoke(*arguments, cwd=root, env=ENV))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +11,7 @@ from contentops.errors import StateError, UsageError
 from contentops.operations.opening import open_project
 from contentops.operations.plan import plan
 from contentops.planning.plan_inputs import Choice
-from tests.clones import copy_once
+from tests.clones import commit, copy_once, git
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
@@ -45,22 +43,6 @@ items:
 """
 ROWS = "slug,name\nrome,Rome\nlyon,Lyon\n"
 ALL = {"guide", "story", "city-rome", "city-lyon"}
-NOBODY = ("-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
-
-
-def git(root: Path, *arguments: str) -> str:
-    """Runs git as a person would."""
-    ended = subprocess.run(
-        ["git", *NOBODY, *arguments], cwd=root, capture_output=True, text=True, check=True, env=dict(os.environ)
-    )
-    return ended.stdout.strip()
-
-
-def commit(root: Path, message: str = "Work") -> str:
-    """Commits everything; returns the commit."""
-    git(root, "add", "--all")
-    git(root, "commit", "--quiet", "--message", message)
-    return git(root, "rev-parse", "HEAD")
 
 
 FILES = {"contentops.yaml": PROJECT, "content/blog.yaml": BLOG, "content/cities.yaml": CITIES, "data/cities.csv": ROWS}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from contentops.errors import Location
 from contentops.model import Desired, ItemId, JobState, OnEdit, RequestId
 from contentops.reporting.history import GROUPS, Row, count_spend, spend_json, spend_text
 from contentops.reporting.layout import unpainted
+from tests.clones import commit, git
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, blog
 from tests.plans import make_entry, make_record, make_spec
@@ -218,13 +218,6 @@ def test_a_time_there_is_none_of_is_a_mistake(text: str) -> None:
 
 # --- on the command line -----------------------------------------------------------------------------------
 
-NOBODY = ("-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
-
-
-def git(root: Path, *arguments: str) -> None:
-    """Runs git as a person would."""
-    subprocess.run(["git", *NOBODY, *arguments], cwd=root, check=True, capture_output=True)
-
 
 @pytest.fixture
 def spent(tmp_path: Path) -> Scene:
@@ -232,11 +225,9 @@ def spent(tmp_path: Path) -> Scene:
     scene = Scene(tmp_path, FakeApi(duration=30))
     scene.write("content/blog.yaml", blog("a", "b"))
     git(tmp_path, "init", "--quiet", "--initial-branch", "main")
-    git(tmp_path, "add", "--all")
-    git(tmp_path, "commit", "--quiet", "--message", "Nothing yet")
+    commit(tmp_path, "Nothing yet")
     scene.apply()
-    git(tmp_path, "add", "--all")
-    git(tmp_path, "commit", "--quiet", "--message", "Two texts")
+    commit(tmp_path, "Two texts")
     scene.edit("content/blog.yaml", "about b in 2026", "about b in 2027")
     scene.write("content/more.yaml", blog("c"))
     scene.apply()
@@ -254,14 +245,26 @@ def test_the_command_counts_the_lock(spent: Scene, invoke: Run, since: tuple[str
     assert sum(row["credits"] for row in ended.json["by"]["manifest"]) == credits_
 
 
+def two_environments(folder: Path, *items: str) -> tuple[Scene, Room]:
+    """An environment that has paid for these items, and `staging` beside it, which has applied nothing yet."""
+    extra = "environments: {staging: {output: 'staging/{{ item.id }}.md'}}"
+    scene = Scene(folder, FakeApi(duration=30), extra=extra)
+    scene.write("content/blog.yaml", blog(*items))
+    scene.apply()
+    staging = Room(folder, "staging", scene.api, extra=extra)
+    staging.timeline = scene.timeline
+    return scene, staging
+
+
+def counted(invoke: Run, folder: Path) -> list[int]:
+    """The credits that `report` counts in each environment."""
+    flags = ((), ("--env", "staging"))
+    return [invoke("report", *each, "--json", cwd=folder).json["credits"] for each in flags]
+
+
 def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path, invoke: Run) -> None:
     """What another one took from the cache is named there, and adds nothing: the sums are those of the server."""
-    extra = "environments: {staging: {output: 'staging/{{ item.id }}.md'}}"
-    scene = Scene(tmp_path, FakeApi(duration=30), extra=extra)
-    scene.write("content/blog.yaml", blog("a", "b"))
-    scene.apply()
-    staging = Room(tmp_path, "staging", scene.api, extra=extra)
-    staging.timeline = scene.timeline
+    scene, staging = two_environments(tmp_path, "a", "b")
     staging.write("content/blog.yaml", blog("a", "b", "c"))
     staging.apply()
     sums = []
@@ -278,42 +281,26 @@ def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path
 
 
 def test_a_text_is_counted_once_though_its_item_has_another_id_by_now(tmp_path: Path, invoke: Run) -> None:
-    """The environment that paid for it has not applied the rename yet."""
-    extra = "environments: {staging: {output: 'staging/{{ item.id }}.md'}}"
-    scene = Scene(tmp_path, FakeApi(duration=30), extra=extra)
-    scene.write("content/blog.yaml", blog("a"))
-    scene.apply()
-    staging = Room(tmp_path, "staging", scene.api, extra=extra)
+    """The environment that paid for it has not applied the rename yet, or has another text under the old id."""
+    scene, staging = two_environments(tmp_path, "a")
     moved = "moved: [{from: a, to: b}]\n"
     staging.write("content/blog.yaml", moved + blog("b").replace("about b", "about a"))
     staging.apply()
-
-    def counted() -> list[int]:
-        flags = ((), ("--env", "staging"))
-        return [invoke("report", *each, "--json", cwd=tmp_path).json["credits"] for each in flags]
-
-    assert (counted(), scene.api.credits) == ([4, 0], 4)
-    # Nor once it has another text there, still under the old id.
+    assert (counted(invoke, tmp_path), scene.api.credits) == ([4, 0], 4)
     scene.write("content/blog.yaml", blog("a", year=2027))
     scene.apply()
-    assert (counted(), scene.api.credits) == ([8, 0], 8)
+    assert (counted(invoke, tmp_path), scene.api.credits) == ([8, 0], 8)
 
 
 def test_a_text_is_counted_once_though_it_is_kept_for_another_request(tmp_path: Path, invoke: Run) -> None:
     """The environment that paid for it knows which request that was."""
-    extra = "environments: {staging: {output: 'staging/{{ item.id }}.md'}}"
-    scene = Scene(tmp_path, FakeApi(duration=30), extra=extra)
-    scene.write("content/blog.yaml", blog("a"))
-    scene.apply()
-    staging = Room(tmp_path, "staging", scene.api, extra=extra)
+    scene, staging = two_environments(tmp_path, "a")
     staging.apply()
     staging.edit("staging/a.md", "Closing", "By hand")
     scene.write("content/blog.yaml", blog("a", year=2027))
     scene.apply()
     staging.apply(on_edit=OnEdit.KEEP)
-    flags = ((), ("--env", "staging"))
-    credits_ = [invoke("report", *each, "--json", cwd=tmp_path).json["credits"] for each in flags]
-    assert (credits_, scene.api.credits) == ([8, 0], 8)
+    assert (counted(invoke, tmp_path), scene.api.credits) == ([8, 0], 8)
 
 
 def test_the_command_prints_tables(spent: Scene, invoke: Run) -> None:
@@ -342,7 +329,7 @@ def test_a_damaged_lock_of_then_is_an_error(spent: Scene, invoke: Run) -> None:
     """Named, with what it was committed as."""
     lock = spent.read("contentops.lock")
     spent.write("contentops.lock", lock.replace('"id":', '"di":', 1))
-    git(spent.root, "commit", "--quiet", "--all", "--message", "Damaged")
+    commit(spent.root, "Damaged")
     spent.write("contentops.lock", lock)
     ended = invoke("report", "--since", "HEAD", cwd=spent.root)
     assert (ended.code, "`contentops.lock` was committed in " in ended.stderr) == (1, True)
