@@ -15,7 +15,8 @@ from contentops.cli.output import terminal
 from contentops.cli.output.progress import Plain
 from contentops.errors import Diagnostic, Location, Severity
 from contentops.model import Action, Event, Result
-from contentops.reporting.diagnostics import annotation_lines, inert, inert_json, outputs, run_markdown
+from contentops.reporting.diagnostics import annotation_lines, inert, inert_json, outputs
+from contentops.reporting.run import run_markdown
 from contentops.sanitize import json_text
 from tests.plans import make_change, make_outcome, make_plan, make_run
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contentops.model import OpenEntry, Record, State
-from contentops.reporting.run import commit_message, summarize
+from contentops.reporting.commit_message import commit_message, summarize
 from tests.plans import make_entry, make_record
 
 

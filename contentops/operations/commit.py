@@ -32,7 +32,7 @@ from contentops.ci.results import lock_at, lock_name, read_lock, recorded_output
 from contentops.ci.runner import run_name, run_page
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import HERE, Runtime, open_store, read_state
-from contentops.reporting.run import commit_message
+from contentops.reporting.commit_message import commit_message
 from contentops.state.lock import Lock
 
 if TYPE_CHECKING:

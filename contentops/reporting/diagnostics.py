@@ -10,7 +10,7 @@ from msgspec import structs
 
 from contentops.errors import Severity, plural
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.layout import paint, unpainted
+from contentops.reporting.layout import paint
 from contentops.reporting.summary import plan_counts
 from contentops.sanitize import ELLIPSIS, clip, columns, visible
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from contentops.errors import Diagnostic
-    from contentops.model import Json, Plan, Run
+    from contentops.model import Json, Plan
 
 
 _ROOM = 100
@@ -266,7 +266,7 @@ def _property(text: str) -> str:
     return data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-# --- outputs and summary -----------------------------------------------------------------------------------
+# --- outputs -----------------------------------------------------------------------------------------------
 
 
 def outputs(plan: Plan) -> dict[str, str]:
@@ -279,15 +279,3 @@ def outputs(plan: Plan) -> dict[str, str]:
         "update": str(update),
         "credits": str(plan.credits),
     }
-
-
-def run_markdown(run: Run) -> str:
-    """A run for the page of its job: what it says on the terminal, in a block that nothing in it can end."""
-    # A plan is shown without what only a run on GitHub needs.
-    from contentops.reporting.plan_markdown import code, fence
-    from contentops.reporting.run import run_text
-
-    environment = f", environment {code(run.environment)}" if run.environment else ""
-    text = unpainted(run_text(run))
-    ticks = fence([text])
-    return f"### contentops apply{environment}\n\n{ticks}text\n{text}\n{ticks}\n"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, structs
+from msgspec import structs, to_builtins
 
 from contentops.digest import NOTHING, canonical
 from contentops.model import (
@@ -39,7 +37,7 @@ from contentops.reporting.summary import plan_counts, shared_causes
 from contentops.sanitize import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from contentops.model import Json, Outcome, Run, Step
     from contentops.model.plan_file import PlanFile, ReviewedChange
@@ -154,22 +152,9 @@ def _entry_json(entry: OpenEntry) -> dict[str, Json]:
     return {name: plain(getattr(entry, name)) for name in ReviewedJob.__struct_fields__}
 
 
-_SCALARS = frozenset({str, int, float, bool, type(None)})
-
-
 def plain(value: Json) -> Json:
     """Types of ours, enumerations, read-only maps and tuples as what JSON knows."""
-    if type(value) in _SCALARS:
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Struct):
-        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
-    return value
+    return to_builtins(value, enc_hook=dict, str_keys=True)
 
 
 # --- read back ---------------------------------------------------------------------------------------------

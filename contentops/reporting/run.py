@@ -1,6 +1,5 @@
 """A run as text and as JSON, what happens in one, and the exit code it deserves: what happened, not what was hoped.
 
-And the message of a commit of what runs made.
 The formats are those of `schemas/report.schema.json` and `schemas/event.schema.json`.
 """
 
@@ -10,20 +9,21 @@ import itertools
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from contentops.errors import ExitCode, plural, price, worst
-from contentops.model import Action, ItemId, JobState, Level, Result
+from contentops.model import Action, Level, Result
 from contentops.reporting import FORMAT_VERSION
-from contentops.reporting.layout import paint
+from contentops.reporting.layout import paint, unpainted
 from contentops.reporting.plan_json import at_most_json, plain, summary_json
+from contentops.reporting.plan_markdown import code, fence
 from contentops.reporting.summary import begin, command, in_environment
 from contentops.sanitize import ELLIPSIS, clip, short, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from contentops.model import Event, Json, Outcome, Plan, Record, Run, State
+    from contentops.model import Event, Json, Outcome, Plan, Run
 
 
 STOPPED = {
@@ -149,6 +149,14 @@ def run_text(run: Run, *, again: str = "", option: str | None = None) -> str:
         "\n".join(_ending(run, again, option)),
     ]
     return "\n\n".join(section for section in sections if section)
+
+
+def run_markdown(run: Run) -> str:
+    """A run for the page of its job: what it says on the terminal, in a block that nothing in it can end."""
+    environment = f", environment {code(run.environment)}" if run.environment else ""
+    text = unpainted(run_text(run))
+    ticks = fence([text])
+    return f"### contentops apply{environment}\n\n{ticks}text\n{text}\n{ticks}\n"
 
 
 def _copies(run: Run) -> Iterator[str]:
@@ -295,89 +303,3 @@ def duration(start: str, end: str) -> str:
     if whole < _HOUR:
         return f"{whole // _MINUTE}m {whole % _MINUTE}s"
     return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE}m"
-
-
-# --- commit text -------------------------------------------------------------------------------------------
-
-
-SKIP = "[skip ci]"
-"""What keeps a push from starting workflows."""
-_NAME = 120
-_KINDS = {"created": "+", "rewritten": "~", "moved": ">", "saved": "^", "updated": "~", "removed": "-"}
-
-
-class CommitSummary(Struct, frozen=True):
-    """What changed between two states of a lock: ids by kind, jobs still open, and the credits paid in between."""
-
-    items: Mapping[str, tuple[ItemId, ...]]
-    open: int
-    credits: int
-
-
-def summarize(before: State, after: State) -> CommitSummary:
-    """Compares two locks. Credits count once: with the first commit that knows of their submit."""
-    found: dict[str, list[ItemId]] = {kind: [] for kind in _KINDS}
-    taken = {record.moved_from for record in after.records.values() if record.moved_from in before.records}
-    for id_ in sorted(before.records.keys() | after.records.keys()):
-        old, new = before.records.get(id_), after.records.get(id_)
-        if new is None:
-            if id_ not in taken:
-                found["removed"].append(id_)
-            continue
-        if old is None and new.moved_from:
-            old = before.records.get(ItemId(new.moved_from))
-        if old != new:
-            found[_kind(old, new)].append(id_)
-    known = {record.request_id for record in before.records.values()} | set(before.entries)
-    paid = sum(
-        record.credits for record in after.records.values() if record.request_id and record.request_id not in known
-    )
-    paid += sum(
-        entry.credits
-        for entry in after.entries.values()
-        if entry.request_id not in known and entry.state in {JobState.RUNNING, JobState.PAID}
-    )
-    items = {kind: tuple(ids) for kind, ids in found.items() if ids}
-    return CommitSummary(items=items, open=len(after.entries), credits=paid)
-
-
-def _kind(old: Record | None, new: Record) -> str:
-    if old is None:
-        return "created"
-    text, before = ((one.request_id, one.job_id, one.generated, one.promoted) for one in (new, old))
-    if text != before:
-        return "rewritten"
-    if (old.id, old.output) != (new.id, new.output):
-        return "moved"
-    return "saved" if (old.saved, old.content_id) != (new.saved, new.content_id) else "updated"
-
-
-def commit_message(before: State, after: State, *, environment: str, run: str, skip: bool) -> str:
-    """The message of a commit of what was made between two states of the lock. `run`: the page of its run, or empty.
-
-    Subject, the ids (at most 50 of them), where it was made, and with `skip` the mark that starts no workflow.
-    """
-    what = summarize(before, after)
-    counts = [f"{len(ids):,} {kind}" for kind, ids in what.items.items()]
-    if what.open:
-        counts.append(f"{what.open:,} open")
-    price = f" ({plural(what.credits, 'credit')})" if what.credits else ""
-    paragraphs = [f"content: {', '.join(counts) or 'files as recorded'}{price}"]
-    lines = list(_lines(what))
-    if lines:
-        paragraphs.append("\n".join(lines))
-    places = [f"Environment: {visible(environment)}" if environment else "", f"Run: {visible(run)}" if run else ""]
-    if any(places):
-        paragraphs.append("\n".join(place for place in places if place))
-    if skip:
-        paragraphs.append(SKIP)
-    return "\n\n".join(paragraphs) + "\n"
-
-
-def _lines(what: CommitSummary) -> Iterator[str]:
-    named = [(_KINDS[kind], id_) for kind, ids in what.items.items() for id_ in ids]
-    for sign, id_ in named[:_SHOWN]:
-        # An id cannot pose as another line, and a mark in it must not decide what the push starts.
-        yield f"{sign} {clip(visible(id_), _NAME)}".replace("[", "(")
-    if len(named) > _SHOWN:
-        yield f"and {len(named) - _SHOWN:,} more"

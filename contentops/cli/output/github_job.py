@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from contentops.ci.runner import has_base
 from contentops.cli.output import terminal
 from contentops.errors import ContentopsError
-from contentops.reporting.diagnostics import annotation_lines, outputs, run_markdown
+from contentops.reporting.diagnostics import annotation_lines, outputs
+from contentops.reporting.run import run_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -1,0 +1,100 @@
+"""The message of a commit of what runs made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from contentops.errors import plural
+from contentops.model import ItemId, JobState
+from contentops.sanitize import clip, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from contentops.model import Record, State
+
+_SHOWN = 50
+"""Ids that are listed."""
+SKIP = "[skip ci]"
+"""What keeps a push from starting workflows."""
+_NAME = 120
+_KINDS = {"created": "+", "rewritten": "~", "moved": ">", "saved": "^", "updated": "~", "removed": "-"}
+
+
+class CommitSummary(Struct, frozen=True):
+    """What changed between two states of a lock: ids by kind, jobs still open, and the credits paid in between."""
+
+    items: Mapping[str, tuple[ItemId, ...]]
+    open: int
+    credits: int
+
+
+def summarize(before: State, after: State) -> CommitSummary:
+    """Compares two locks. Credits count once: with the first commit that knows of their submit."""
+    found: dict[str, list[ItemId]] = {kind: [] for kind in _KINDS}
+    taken = {record.moved_from for record in after.records.values() if record.moved_from in before.records}
+    for id_ in sorted(before.records.keys() | after.records.keys()):
+        old, new = before.records.get(id_), after.records.get(id_)
+        if new is None:
+            if id_ not in taken:
+                found["removed"].append(id_)
+            continue
+        if old is None and new.moved_from:
+            old = before.records.get(ItemId(new.moved_from))
+        if old != new:
+            found[_kind(old, new)].append(id_)
+    known = {record.request_id for record in before.records.values()} | set(before.entries)
+    paid = sum(
+        record.credits for record in after.records.values() if record.request_id and record.request_id not in known
+    )
+    paid += sum(
+        entry.credits
+        for entry in after.entries.values()
+        if entry.request_id not in known and entry.state in {JobState.RUNNING, JobState.PAID}
+    )
+    items = {kind: tuple(ids) for kind, ids in found.items() if ids}
+    return CommitSummary(items=items, open=len(after.entries), credits=paid)
+
+
+def _kind(old: Record | None, new: Record) -> str:
+    if old is None:
+        return "created"
+    text, before = ((one.request_id, one.job_id, one.generated, one.promoted) for one in (new, old))
+    if text != before:
+        return "rewritten"
+    if (old.id, old.output) != (new.id, new.output):
+        return "moved"
+    return "saved" if (old.saved, old.content_id) != (new.saved, new.content_id) else "updated"
+
+
+def commit_message(before: State, after: State, *, environment: str, run: str, skip: bool) -> str:
+    """The message of a commit of what was made between two states of the lock. `run`: the page of its run, or empty.
+
+    Subject, the ids (at most 50 of them), where it was made, and with `skip` the mark that starts no workflow.
+    """
+    what = summarize(before, after)
+    counts = [f"{len(ids):,} {kind}" for kind, ids in what.items.items()]
+    if what.open:
+        counts.append(f"{what.open:,} open")
+    price = f" ({plural(what.credits, 'credit')})" if what.credits else ""
+    paragraphs = [f"content: {', '.join(counts) or 'files as recorded'}{price}"]
+    lines = list(_lines(what))
+    if lines:
+        paragraphs.append("\n".join(lines))
+    places = [f"Environment: {visible(environment)}" if environment else "", f"Run: {visible(run)}" if run else ""]
+    if any(places):
+        paragraphs.append("\n".join(place for place in places if place))
+    if skip:
+        paragraphs.append(SKIP)
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _lines(what: CommitSummary) -> Iterator[str]:
+    named = [(_KINDS[kind], id_) for kind, ids in what.items.items() for id_ in ids]
+    for sign, id_ in named[:_SHOWN]:
+        # An id cannot pose as another line, and a mark in it must not decide what the push starts.
+        yield f"{sign} {clip(visible(id_), _NAME)}".replace("[", "(")
+    if len(named) > _SHOWN:
+        yield f"and {len(named) - _SHOWN:,} more"
