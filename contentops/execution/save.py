@@ -61,7 +61,7 @@ async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Stan
     for content_id in dict.fromkeys(filter(None, known)):
         if (owned := await _may_overwrite(ctx, draft, content_id, step.replaces)) is not None:
             return await _overwrite(ctx, owned, content_id)
-    return await _create(ctx, draft, careful=_may_be_stored(ctx, draft))
+    return await _store(ctx, draft, "", look=_may_be_stored(ctx, draft))
 
 
 def _draft(ctx: Context, item: Item, standing: Standing, step: Save) -> Draft:
@@ -185,41 +185,51 @@ def _known(draft: Draft) -> tuple[set[Digest], set[Digest]]:
 
 
 async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str] = ()) -> Standing:
-    """Store over a content we own; where the server only creates, put, and where it cannot, store as new.
-
-    `beside`: contents that this very save has tried to store over in vain.
-    """
+    """Store over a content we own; where the server only creates, put, and where it cannot, store as new."""
     if ctx.capabilities.creates_only:
         return await _put(ctx, draft, content_id, beside=beside)
     saved = draft.standing.recorded.saved
     # An earlier run may have been about to save this very text, or one that stood in the file before.
-    maybe = saved is not None and saved.sent != NOTHING
-    odd: Failure | None = None
+    look = saved is not None and saved.sent != NOTHING
+    return await _store(ctx, draft, content_id, look=look, beside=beside)
+
+
+async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, beside: Sequence[str] = ()) -> Standing:
+    """Save until it is known to have arrived; look first where it may have, and again where the answer is lost.
+
+    `content_id`: the content that is stored over; empty: a new one. `beside`: contents that this very save has tried to
+    store over in vain.
+    """
 
     def intend() -> None:
         nonlocal draft
-        draft = _about_to_send(ctx, draft)
+        draft = _about_to_send(ctx, draft, content_id)
 
     began, attempts = ctx.run.now(), Attempts(ctx)
+    odd: Failure | None = None
     while True:
-        found = await _arrived(ctx, draft, content_id) if maybe else None
-        if found is not None and not (found.is_of(draft) and found.is_titled(draft)):
-            # What was saved over one content lies beside it, so this server only creates.
-            draft = await _check_still_ours(ctx, draft, found)
-            return await _put(ctx, draft, found.id, beside=(*beside, content_id))
-        if found is not None:
+        found = await _arrived(ctx, draft, content_id, beside, again=bool(attempts.failed or odd)) if look else None
+        if found is not None and found.is_of(draft) and found.is_titled(draft):
             there = found if attempts.failed and ctx.run.now() - began <= SOON else None
-            return _over(ctx, draft, content_id, found.id, _saved(draft, found.stamp_of(draft), there)).standing
+            saved = _saved(draft, found.stamp_of(draft), there)
+            return _stored(ctx, draft, content_id, found.id, saved, beside).standing
+        if found is not None:
+            draft = await _check_still_ours(ctx, draft, found)
+            if content_id:
+                # What was saved over one content lies beside it, so this server only creates.
+                return await _put(ctx, draft, found.id, beside=(*beside, content_id))
+            return await _overwrite(ctx, draft, found.id, beside=beside)
         if odd is not None:
             raise not_saved(ctx, odd)
         call = SaveContent(draft.title, draft.body, content_id, metadata_of(ctx.plan, draft))
         answer = await ctx.run.send(call, Priority.SAVE, intend)
         if not isinstance(answer, Failure):
-            return await verify(ctx, _over(ctx, draft, content_id, answer.content_id, _saved(draft, answer.stamp)))
+            saved = _saved(draft, answer.stamp or ("" if content_id else CREATED))
+            return await verify(ctx, _stored(ctx, draft, content_id, answer.content_id, saved, beside))
         if answer.kind is FailureKind.UNNAMED:
-            maybe, odd = True, answer
+            look, odd = True, answer
         else:
-            maybe = await _is_lost(ctx, attempts, answer)
+            look = await _is_lost(ctx, attempts, answer) or look
 
 
 async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str]) -> Standing:
@@ -228,41 +238,45 @@ async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[
         return await verify(ctx, _recorded(ctx, draft, content_id, _saved(draft, answer.stamp), supersedes=beside))
     if not is_absent(answer):
         raise not_saved(ctx, answer)
-    careful = _may_be_stored(ctx, draft)
-    return await _create(ctx, draft, careful=careful, supersedes=(*beside, content_id))
+    return await _store(ctx, draft, "", look=_may_be_stored(ctx, draft), beside=(*beside, content_id))
 
 
-def _about_to_send(ctx: Context, draft: Draft) -> Draft:
-    """Record that this body may stand on the server from now on."""
+def _about_to_send(ctx: Context, draft: Draft, content_id: str) -> Draft:
+    """Record that this body may stand in that content from now on."""
     record = draft.standing.recorded
-    if record.saved is None or record.saved.sent == draft.digest:
+    if not content_id or record.saved is None or record.saved.sent == draft.digest:
         return draft
     saved = structs.replace(record.saved, sent=draft.digest)
     record = note(ctx, draft.item, "saving", structs.replace(record, saved=saved, plan_id=ctx.plan.id))
     return structs.replace(draft, standing=structs.replace(draft.standing, record=record))
 
 
-def _over(ctx: Context, draft: Draft, content_id: str, answered: str, saved: Saved) -> Draft:
-    """Record a save over `content_id`; another id in the answer shows that the server only creates."""
-    beside = (content_id,) if answered != content_id else ()
-    ctx.capabilities.creates_only |= bool(beside)
-    if beside and not saved.stamp:
-        saved = structs.replace(saved, stamp=CREATED)
+def _stored(ctx: Context, draft: Draft, content_id: str, answered: str, saved: Saved, beside: Sequence[str]) -> Draft:
+    """Record a save; another id in the answer than the one that was asked for shows that the server only creates."""
+    if content_id and answered != content_id:
+        ctx.capabilities.creates_only = True
+        beside = (*beside, content_id)
+        saved = structs.replace(saved, stamp=saved.stamp or CREATED)
     return _recorded(ctx, draft, answered, saved, supersedes=beside)
 
 
-async def _arrived(ctx: Context, draft: Draft, content_id: str) -> StoredContent | None:
-    """Where a save with an id and a lost answer went: over that content, or, on a server that only creates, beside."""
+async def _arrived(
+    ctx: Context, draft: Draft, content_id: str, beside: Sequence[str], *, again: bool
+) -> StoredContent | None:
+    """Where an earlier save went: over that content, or, as on a server that only creates, into another one."""
+    if not content_id:
+        found = await find(ctx, draft, beside=beside, again=again)
+        if _is_paid_now(draft) and ctx.capabilities.stores_jobs is None:
+            # No one but the server itself can have stored a text that this run has only just paid for.
+            ctx.capabilities.stores_jobs = found is not None
+        return found
     answer = await ctx.ask(GetContent(content_id), Priority.SAVE)
     if not isinstance(answer, Failure):
         stored = StoredContent.of(answer)
         if stored.is_of(draft) and stored.is_titled(draft):
             return stored
     # The same text under its old title is what was there before: the new title may have gone into another content.
-    return await find(ctx, draft, titled=True, beside=(content_id,))
-
-
-# --- as new ----------------------------------------------------------------------------------------------------
+    return await find(ctx, draft, titled=True, beside=(*beside, content_id))
 
 
 def _may_be_stored(ctx: Context, draft: Draft) -> bool:
@@ -280,37 +294,6 @@ def _may_be_stored(ctx: Context, draft: Draft) -> bool:
 
 def _is_paid_now(draft: Draft) -> bool:
     return draft.standing.text is not None and draft.standing.text.paid_now
-
-
-async def _create(ctx: Context, draft: Draft, *, careful: bool, supersedes: Sequence[str] = ()) -> Standing:
-    """Store as new; look first where an earlier save may have arrived, and again where the answer is lost."""
-    began, attempts = ctx.run.now(), Attempts(ctx)
-    odd: Failure | None = None
-    while True:
-        again = bool(attempts.failed or odd)
-        found = await find(ctx, draft, beside=supersedes, again=again) if careful else None
-        if careful and _is_paid_now(draft) and ctx.capabilities.stores_jobs is None:
-            # No one but the server itself can have stored a text that this run has only just paid for.
-            ctx.capabilities.stores_jobs = found is not None
-        if found is not None and found.is_of(draft) and found.is_titled(draft):
-            there = found if attempts.failed and ctx.run.now() - began <= SOON else None
-            saved = _saved(draft, found.stamp_of(draft), there)
-            return _recorded(ctx, draft, found.id, saved, supersedes=supersedes).standing
-        if found is not None:
-            draft = await _check_still_ours(ctx, draft, found)
-            return await _overwrite(ctx, draft, found.id, beside=supersedes)
-        if odd is not None:
-            raise not_saved(ctx, odd)
-        answer = await ctx.run.send(
-            SaveContent(draft.title, draft.body, "", metadata_of(ctx.plan, draft)), Priority.SAVE
-        )
-        if not isinstance(answer, Failure):
-            saved = _saved(draft, answer.stamp or CREATED)
-            return await verify(ctx, _recorded(ctx, draft, answer.content_id, saved, supersedes=supersedes))
-        if answer.kind is FailureKind.UNNAMED:
-            careful, odd = True, answer
-        else:
-            careful = await _is_lost(ctx, attempts, answer) or careful
 
 
 async def _check_still_ours(ctx: Context, draft: Draft, found: StoredContent) -> Draft:
