@@ -39,7 +39,6 @@ LATE = {
     "operations/unchanged": "where nothing changed, nothing that plans is loaded",
     "operations/workspace": "a plan loads no HTTP, no server and no git, and no ledger where there is none",
     "planning/checked": "most plans hold no text against its checks",
-    "reporting/diagnostics": "a page for the job is made only where a runner reads it",
     "server/engines/__init__": "one engine is used",
     "server/store": "most stores are files",
     "state/cache": "reading loads no diskcache",
