@@ -20,7 +20,7 @@ from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtu
 from tests.workflows import ROOT, Ended, Runner, read, steps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.clones import Machine, World
 
@@ -162,22 +162,21 @@ def test_no_plan_that_is_kept_is_no_failure(hub: FakeGitHub, invoke: Run, tmp_pa
     assert invoke("reviewed", "--pr", "7", "--json", env=hub.env()).json["run"] is None
 
 
-@pytest.mark.parametrize("answer", [[], {"workflow_runs": 3}, {"workflow_runs": [3, {"id": "x"}, {"id": True}]}, None])
-def test_an_answer_of_another_shape_is_no_run(hub: FakeGitHub, invoke: Run, answer: Any) -> None:
-    """And no traceback."""
-    hub.faults.append(("actions/runs", lambda: (200, answer, {})))
-    assert invoke("reviewed", "--pr", "7", "--json", env=hub.env()).json["run"] is None
-
-
-def test_runs_of_another_commit_in_the_answer_do_not_count(hub: FakeGitHub, invoke: Run) -> None:
-    """A server that does not know the filter says too much."""
-    hub.faults.append(("actions/runs", lambda: (200, {"workflow_runs": [{"id": 9, "head_sha": "0" * 40}]}, {})))
-    assert invoke("reviewed", "--pr", "7", "--json", env=hub.env()).json["run"] is None
-
-
-def test_a_pull_request_without_a_head(hub: FakeGitHub, invoke: Run) -> None:
-    """A deleted fork: nothing was reviewed that could be asked for."""
-    hub.pulls[0]["head"] = None
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *([], {"workflow_runs": 3}, {"workflow_runs": [3, {"id": "x"}, {"id": True}]}, None),
+        # A server that does not know the filter says too much.
+        {"workflow_runs": [{"id": 9, "head_sha": "0" * 40}]},
+        "a deleted fork",
+    ],
+)
+def test_an_answer_without_a_run_of_the_commit(hub: FakeGitHub, invoke: Run, answer: Any) -> None:
+    """Of another shape, of another commit, or of a pull request without a head; no traceback."""
+    if answer == "a deleted fork":
+        hub.pulls[0]["head"] = None
+    else:
+        hub.faults.append(("actions/runs", lambda: (200, answer, {})))
     assert invoke("reviewed", "--pr", "7", "--json", env=hub.env()).json["run"] is None
 
 
@@ -192,16 +191,11 @@ def test_a_refusal_of_github_is_told(hub: FakeGitHub, invoke: Run) -> None:
 
 
 def test_it_has_no_secret_and_writes_nothing() -> None:
-    """It runs on what is not merged yet."""
+    """It runs on what is not merged yet. A required check that reports under another name holds the queue for ever."""
     document = read(QUEUE)
     assert "secrets." not in QUEUE.read_text("utf-8")
     assert set(document["jobs"]["plan"]["permissions"].values()) == {"read"}
-
-
-def test_its_check_is_called_like_the_one_of_the_pull_request() -> None:
-    """A required check that reports under another name holds the queue for ever."""
-    names = {read(path)["jobs"]["plan"]["name"] for path in (QUEUE, PLAN)}
-    assert names == {"contentops plan"}
+    assert {read(path)["jobs"]["plan"]["name"] for path in (QUEUE, PLAN)} == {"contentops plan"}
 
 
 def test_it_takes_what_the_plan_workflow_leaves() -> None:
@@ -274,43 +268,52 @@ def test_a_plan_that_was_not_shown_stops_it(queue: Queue, hub: FakeGitHub) -> No
     assert "error[not-shown]" in ended.printed
 
 
-@posix
-def test_another_merge_that_changes_a_reviewed_item_stops_it(queue: Queue) -> None:
-    """By name; nothing is planned in its place."""
-    queue.machine.write("content/blog.yaml", manifest("one", "two", "three", topic="More about {}"))
-    ended = queue.run()
-    assert ended.codes == {"reviewed": 0, "check": 4}
-    assert "error[stale-plan]" in ended.printed
-    assert "`one`: its request is another one now" in ended.printed
+def another_topic(machine: Machine) -> None:
+    """Another merge changes an item that was reviewed."""
+    machine.write("content/blog.yaml", manifest("one", "two", "three", topic="More about {}"))
 
 
-@posix
-def test_another_merge_that_is_not_applied_yet_stops_it(queue: Queue) -> None:
-    """What the pull request does not name would be paid for with it, unless the project allows that."""
-    queue.machine.write("content/more.yaml", manifest("four"))
-    ended = queue.run()
-    assert ended.codes == {"reviewed": 0, "check": 4}
-    assert "error[unreviewed]" in ended.printed
-    assert "`four`: create, which it does not say" in ended.printed
-    queue.machine.edit("contentops.yaml", "max_changed_ratio: 1", "unreviewed: allow")
-    assert queue.run().codes == {"reviewed": 0, "check": 0}
+def another_item(machine: Machine) -> None:
+    """Another merge brings an item, which is not applied yet."""
+    machine.write("content/more.yaml", manifest("four"))
 
 
-@posix
-def test_another_merge_that_is_applied_does_not(queue: Queue) -> None:
-    """What the pull request does not name is done."""
-    queue.machine.write("content/more.yaml", manifest("four"))
-    queue.machine.apply("--select", "four")
-    assert queue.run().codes == {"reviewed": 0, "check": 0}
+def another_item_allowed(machine: Machine) -> None:
+    """The same, and the project lets it through."""
+    another_item(machine)
+    machine.edit("contentops.yaml", "max_changed_ratio: 1", "unreviewed: allow")
 
 
-@posix
-def test_a_plan_that_has_come_true_does_not(queue: Queue) -> None:
+def another_item_applied(machine: Machine) -> None:
+    """The same, and it is applied."""
+    another_item(machine)
+    machine.apply("--select", "four")
+
+
+def all_applied(machine: Machine) -> None:
     """What the pull request planned was waiting on the branch already, and has been applied since."""
-    queue.machine.apply()
+    machine.apply()
+
+
+@posix
+@pytest.mark.parametrize(
+    ("meanwhile", "code", "words"),
+    [
+        (another_topic, 4, ["error[stale-plan]", "`one`: its request is another one now"]),
+        (another_item, 4, ["error[unreviewed]", "`four`: create, which it does not say"]),
+        (another_item_allowed, 0, ["The plan still holds: 4 changes"]),
+        (another_item_applied, 0, ["The plan still holds: 3 changes"]),
+        (all_applied, 0, ["Nothing is left to do: all of the plan is applied already."]),
+    ],
+)
+def test_what_came_between_review_and_merge(
+    queue: Queue, meanwhile: Callable[[Machine], None], code: int, words: list[str]
+) -> None:
+    """It stops what is otherwise now or not reviewed, by name, and nothing is planned in its place."""
+    meanwhile(queue.machine)
     ended = queue.run()
-    assert ended.codes == {"reviewed": 0, "check": 0}
-    assert "Nothing is left to do: all of the plan is applied already." in ended.printed
+    assert ended.codes == {"reviewed": 0, "check": code}
+    assert [one for one in words if one not in ended.printed] == []
 
 
 @posix
