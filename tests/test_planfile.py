@@ -221,6 +221,7 @@ STALE: list[tuple[str, Meanwhile, str]] = [
     ("regenerate", edit_after_the_apply, "`a`: its record has changed since"),
     ("overwrite", lambda scene: scene.edit("out/a.md", WORDS, "more"), "`a`: `out/a.md` has changed since"),
     ("save", lambda scene: scene.edit("out/a.md", WORDS, "more"), "`a`: `out/a.md` has changed since"),
+    ("save", title_there, "`a`: `out/a.md` has changed since"),
     ("update", edit, "`a`: `out/a.md` has changed since"),
     ("update", meta("metadata: {draft: other}"), f"`a`: {ANOTHER}`draft`; `c`: {ANOTHER}`draft`"),
     ("update", meta("metadata: {draft: reviewed, layout: wide}"), f"`a`: {ANOTHER}`layout`; `c`: {ANOTHER}`layout`"),

@@ -259,8 +259,9 @@ def _is_known(item: ReviewedItem, change: Change) -> bool:
     bodies |= {reviewed.promotes.body} if reviewed.promotes is not None else set()
     if record is not None and (item.is_recorded or reviewed.action is Action.RESTORE):
         bodies |= {*record.bodies}
-    if item.is_recorded or item.waiting or not change.has(Update, Write):
-        bodies |= {reviewed.body}  # with the front matter that the plan has written, or has no more to write
+    written = "update" in reviewed.steps and not change.has(Update, Write)
+    if item.is_recorded or item.waiting or written:
+        bodies |= {reviewed.body}  # with the front matter that the plan has written
     # The text of the plan's own job may be in it, beside what a person had written.
     jobs = {entry.job_id for entry in item.waiting}
     jobs |= {record.job_id} if record is not None and item.is_recorded else set()
