@@ -45,8 +45,6 @@ class LimiterRow(Struct, kw_only=True, omit_defaults=True):
 
     log: list[int] = field(default_factory=list)
     """Alternating: milliseconds since the moment before (the first since 1970), and how many were sent then."""
-    sent: list[float] = field(default_factory=list)
-    """The time of each send, as earlier versions wrote it."""
     allowed: float | None = None
     open_at: float = 0.0
     shrunk_at: float = -1e18
@@ -72,7 +70,6 @@ class LimiterRow(Struct, kw_only=True, omit_defaults=True):
 
     def times(self) -> Iterator[float]:
         """Yield the time of each send."""
-        yield from self.sent
         moments = itertools.accumulate(self.log[::2])
         for moment, count in zip(moments, self.log[1::2], strict=False):
             yield from itertools.repeat(moment / 1000, min(max(0, count), MOST))
