@@ -16,6 +16,8 @@ from contentops.state.paid_texts import StoredText
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from contentops.state.codec import Fact
+
 OWNER = EntryOwner(lineage="L", environment="", project="blog", account="acme")
 AGING = {"entry": ("made_at", "changed_at"), "text": ("made_at",), "runner": ("started_at",), "account": ("seen_at",)}
 SERVER = "https://api.example.com/v1"
@@ -38,6 +40,12 @@ def entry(item: str, state: JobState, *, credits_: int = 4) -> OpenEntry:
 def text(item: str) -> StoredText:
     """The paid text of an entry."""
     return StoredText(item=ItemId(item), request_id=RequestId(f"request-{item}"), title=item, body=f"About {item}.\n")
+
+
+def write(writer: EntryWriter, *facts: Fact) -> None:
+    """Makes facts of the owner durable."""
+    writer.note(OWNER, facts)
+    writer.flush()
 
 
 def fill(session: LedgerSession, entries: Iterable[OpenEntry], owner: EntryOwner = OWNER) -> None:

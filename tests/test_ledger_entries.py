@@ -24,7 +24,7 @@ from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerAway, LedgerSession, WorkTaken
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
 from contentops.state.codec import Drop
-from tests.ledger_rows import OWNER, SERVER, entry, fill, text
+from tests.ledger_rows import OWNER, SERVER, entry, fill, text, write
 from tests.postgres import Cluster, until
 from tests.state_facts import record
 
@@ -214,13 +214,11 @@ def test_who_woke_up_lets_go_of_nothing_that_another_one_began(database: str) ->
         schema.prepare(first)
         frozen, other = Runner(first, kind="apply"), Runner(second, kind="apply")
         writer = EntryWriter(frozen)
-        writer.note(OWNER, [entry("a", JobState.SUBMITTING)])
-        writer.flush()
+        write(writer, entry("a", JobState.SUBMITTING))
         second.run("UPDATE contentops.entry SET runner = NULL")
         assert claim(other, OWNER, [entry("a", JobState.SUBMITTING)], {}).lost == {}
         going_on = EntryWriter(other)
-        going_on.note(OWNER, [entry("a", JobState.RUNNING)])
-        going_on.flush()
+        write(going_on, entry("a", JobState.RUNNING))
         release(other)
         writer.note(OWNER, [Drop(RequestId("request-a"))])
         with pytest.raises(WorkTaken):
@@ -236,10 +234,8 @@ def test_what_was_let_go_of_may_be_written_by_who_began_later(database: str, *, 
         early = Runner(session, kind="apply")
         with LedgerSession(database) as second:
             writer = EntryWriter(Runner(second, kind="apply"))
-            writer.note(OWNER, [entry("a", JobState.SUBMITTING)])
-            writer.flush()
-            writer.note(OWNER, [Drop(RequestId("request-a"))])
-            writer.flush()
+            write(writer, entry("a", JobState.SUBMITTING))
+            write(writer, Drop(RequestId("request-a")))
         intent = EntryWriter(Runner(session, kind="apply") if before else early)
         intent.note(OWNER, [entry("a", JobState.SUBMITTING)])
         if before:
@@ -347,12 +343,10 @@ def test_after_the_database_was_away_each_comes_back_for_its_own() -> None:
         schema.prepare(session)
         runner, other = Runner(session, kind="worker"), Runner(second, kind="worker")
         writer = EntryWriter(runner)
-        writer.note(OWNER, [entry("a", JobState.RUNNING)])
-        writer.flush()
+        write(writer, entry("a", JobState.RUNNING))
         cluster.kill()
         cluster.start()
         assert tuple(claim(other, OWNER, [entry("a", JobState.RUNNING)], {}).lost.values()) == ("a",)
         assert claim_work(other, OWNER.account, SERVER, 9) == ()
-        writer.note(OWNER, [entry("a", JobState.PAID)])
-        writer.flush()
+        write(writer, entry("a", JobState.PAID))
         assert _states(second) == [("a", "paid", False, False)]

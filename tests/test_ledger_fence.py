@@ -32,7 +32,7 @@ from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, JobState
 from tests.fakes.clock import run as run_virtually
-from tests.ledger_rows import OWNER, entry
+from tests.ledger_rows import OWNER, entry, write
 from tests.postgres import until
 from tests.test_api_client import a_client
 
@@ -235,8 +235,7 @@ def test_a_fence_knows_when_its_flush_began(database: str) -> None:
     now = [0.0]
     with LedgerSession(database) as session:
         writer = EntryWriter(Runner(session, kind="worker", clock=lambda: now[0]))
-        writer.note(OWNER, [entry("a", JobState.SUBMITTING)])
-        writer.flush()
+        write(writer, entry("a", JobState.SUBMITTING))
         first = writer.fence()
         now[0] = FENCE
         assert first()

@@ -18,7 +18,7 @@ from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, JobState, RequestId
 from contentops.state.codec import Drop
-from tests.ledger_rows import OWNER, SERVER, age, alone, entry, fill
+from tests.ledger_rows import OWNER, SERVER, age, alone, entry, fill, write
 from tests.state_facts import record
 
 if TYPE_CHECKING:
@@ -330,8 +330,7 @@ def test_what_an_apply_wrote_is_kept_as_spent(session: LedgerSession) -> None:
     """A record takes its entry in: it is open no more, and was paid for; what was let go of beside it was not."""
     with LedgerSession(session.url) as other:
         writer = EntryWriter(Runner(other, kind="apply"))
-        writer.note(OWNER, [entry("a", JobState.PAID), entry("b", JobState.UNKNOWN)])
-        writer.flush()
+        write(writer, entry("a", JobState.PAID), entry("b", JobState.UNKNOWN))
         writer.note(
             OWNER, [record("a", request_id="request-a"), Drop(RequestId("request-a")), Drop(RequestId("request-b"))]
         )
