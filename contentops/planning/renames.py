@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import Desired, ItemId, Json, Move, OpenEntry, Record, RequestId, State
+    from contentops.model import Desired, ItemId, Json, Move, OpenEntry, Record, RequestId, Spec, State
     from contentops.planning.plan_inputs import PlanInputs
 
 
@@ -30,37 +30,38 @@ def apply_renames(desired: Desired, state: State, server: str) -> tuple[State, M
 
 
 def _apply_moved(desired: Desired, state: State) -> tuple[State, dict[ItemId, ItemId]]:
-    """`state` with records and open entries under the ids that `moved` pairs give them, all pairs at once.
-
-    Pairs may stay in a manifest. One is applied where something is left under its old id, but for what answers the
-    request which that id declares now; and no item with a text of its own is overwritten: then the old id shows as an
-    orphan.
-    """
-    pairs = {pair.old: pair.new for pair in desired.moved}
-    if not pairs:
+    """`state` with records and open entries under the ids that `moved` pairs give them, all pairs at once."""
+    moved = _pairs_to_apply(desired, state) if desired.moved else {}
+    if not moved:
         return state, {}
-    wanted = {spec.id: spec.digest for spec in desired.specs}
-    waiting = {entry.item for entry in pending(state.entries.values()) if entry.item not in state.records}
-    answered = {record.id for record in state.records.values() if wanted.get(record.id) == record.digest}
-    for entry in state.entries.values():
-        if entry.item not in state.records and wanted.get(entry.item) == entry.digest:
-            answered.add(entry.item)
-    held = state.records.keys() | {entry.item for entry in state.entries.values()}
-    todo = {old: new for old, new in pairs.items() if old in held and old not in answered}
-    owned = state.records.keys() | (answered & waiting)
-    while kept := [old for old, new in todo.items() if new in owned and new not in todo]:
-        for old in kept:
-            del todo[old]
-    if not todo:
-        return state, {}
-    records: dict[ItemId, Record] = {id_: record for id_, record in state.records.items() if id_ not in todo}
-    for old, new in todo.items():
-        if (record := state.records.get(old)) is not None:
-            records[new] = record.renamed(new)
-    entries: dict[RequestId, OpenEntry] = {
-        key: structs.replace(entry, item=todo.get(entry.item, entry.item)) for key, entry in state.entries.items()
+    records = {id_: record for id_, record in state.records.items() if id_ not in moved}
+    records |= {new: state.records[old].renamed(new) for old, new in moved.items() if old in state.records}
+    entries = {
+        key: structs.replace(entry, item=moved.get(entry.item, entry.item)) for key, entry in state.entries.items()
     }
-    return structs.replace(state, records=records, entries=entries), {new: old for old, new in todo.items()}
+    return structs.replace(state, records=records, entries=entries), {new: old for old, new in moved.items()}
+
+
+def _pairs_to_apply(desired: Desired, state: State) -> dict[ItemId, ItemId]:
+    """The `moved` pairs that rename something, old ids with new ones; the others may stay in a manifest.
+
+    An old id keeps what answers the request that it declares now. A new id that has a text of its own keeps that, and
+    the old id shows as an orphan.
+    """
+    wanted = {spec.id: spec.digest for spec in desired.specs}
+    requests: defaultdict[ItemId, set[Digest]] = defaultdict(set)
+    for entry in state.entries.values():
+        requests[entry.item].add(entry.digest)
+    requests |= {record.id: {record.digest} for record in state.records.values()}
+    answered = {id_ for id_, digests in requests.items() if wanted.get(id_) in digests}
+    with_text = state.records.keys() | {entry.item for entry in pending(state.entries.values())} & answered
+    pairs = {pair.old: pair.new for pair in desired.moved}
+    found = {old: new for old, new in pairs.items() if old in requests and old not in answered}
+    # One that stays may be in the way of another.
+    while kept := [old for old, new in found.items() if new in with_text and new not in found]:
+        for old in kept:
+            del found[old]
+    return found
 
 
 def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict[ItemId, ItemId]]:
@@ -70,32 +71,38 @@ def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict
     paying twice. Owners and ids pair in order, and all that one owner has open for a request goes to one id.
     """
     waiting = [entry for entry in pending(state.entries.values()) if entry.server == server]
-    specs = specs_by_id(desired) if waiting else {}
-    left: dict[Digest, dict[ItemId, list[OpenEntry]]] = {}
+    if not waiting:
+        return state, {}
+    specs = specs_by_id(desired)
+    heirs = heirs_of(state, specs)
     entries: dict[RequestId, OpenEntry] = {}
-    heirs = heirs_of(state, specs) if waiting else {}
+    left: defaultdict[Digest, dict[ItemId, list[OpenEntry]]] = defaultdict(dict)
     for entry in sorted(waiting, key=lambda each: each.item):
         heir = heirs.get(entry.item)
         if heir is not None and entry.attempt > 1 and specs[heir].digest == entry.digest:
-            # A further take that someone asked for under a former id: its text goes where the item went.
+            # An extra attempt that someone asked for under a former id: its text goes where the item went.
             entries[entry.request_id] = structs.replace(entry, item=heir)
-            continue
-        # What is to take the place of a text goes where that text goes.
-        replaces = entry.section or is_same(state.records.get(entry.item), entry.digest, server)
-        if entry.item not in specs and not replaces:
-            left.setdefault(entry.digest, {}).setdefault(entry.item, []).append(entry)
-    if not (left or entries):
-        return state, {}
+        elif entry.item not in specs and not _replaces(entry, state, server):
+            left[entry.digest].setdefault(entry.item, []).append(entry)
     busy = {(entry.item, entry.digest) for entry in waiting}
     taken: dict[ItemId, ItemId] = {}
     for spec in desired.specs:
-        record, owners = state.records.get(spec.id), left.get(spec.digest)
-        if not owners or (spec.id, spec.digest) in busy or is_same(record, spec.digest, server):
-            continue
-        if record is None or not is_protected(spec, record):
+        owners = left.get(spec.digest)
+        if owners and (spec.id, spec.digest) not in busy and _wants_text(spec, state, server):
             taken[spec.id] = old = next(iter(owners))
             entries |= {entry.request_id: structs.replace(entry, item=spec.id) for entry in owners.pop(old)}
-    return structs.replace(state, entries={**state.entries, **entries}), taken
+    return (structs.replace(state, entries={**state.entries, **entries}) if entries else state), taken
+
+
+def _replaces(entry: OpenEntry, state: State, server: str) -> bool:
+    """Whether an entry is to take the place of a text: then it goes where that text goes."""
+    return bool(entry.section) or is_same(state.records.get(entry.item), entry.digest, server)
+
+
+def _wants_text(spec: Spec, state: State, server: str) -> bool:
+    """Whether an item has no text of what it declares, and may get one."""
+    record = state.records.get(spec.id)
+    return record is None or not (is_same(record, spec.digest, server) or is_protected(spec, record))
 
 
 def heirs_of(state: State, specs: Container[ItemId]) -> dict[ItemId, ItemId]:
