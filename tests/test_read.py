@@ -586,9 +586,8 @@ def test_huge_file_is_refused_before_parsing() -> None:
 
 def test_endless_values_end() -> None:
     """A file with too many values is given up, not read to its end."""
-    reading = builder.Builder(Source("a.yaml", "[1, 2, 3]"))
     with pytest.raises(builder.StopReading) as caught:
-        reading.run(yaml.SafeLoader("[1, 2, 3]"), limit=5)
+        list(builder.events_of(Source("a.yaml", "[1, 2, 3]"), limit=5))
     assert caught.value.finding.code == "too-many-values"
 
 

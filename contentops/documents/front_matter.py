@@ -76,13 +76,15 @@ def provenance(
 def split(text: str) -> MarkdownFile:
     """Take a file's text apart; never raises."""
     found = parts(text)
-    entries = {entry.key: entry for entry in found.block.entries}
-    title, own = entries.get(TITLE_KEY), entries[PROVENANCE_KEY].value if PROVENANCE_KEY in entries else None
-    return MarkdownFile(
-        front={e.key: e.value for e in found.block.entries if e.key not in {TITLE_KEY, PROVENANCE_KEY}},
-        provenance=own if isinstance(own, dict) else {},
+    values = found.block.values
+    title, own = values.get(TITLE_KEY), values.get(PROVENANCE_KEY)
+    if title is not None and not isinstance(title, str):
         # As written: `title: 1984` and `title: 1.10` are titles, not numbers.
-        title=clean_title((title.raw or "") if title and title.value is not None else ""),
+        title = next(entry.raw for entry in found.block.entries if entry.key == TITLE_KEY)
+    return MarkdownFile(
+        front={key: value for key, value in values.items() if key not in {TITLE_KEY, PROVENANCE_KEY}},
+        provenance=own if isinstance(own, dict) else {},
+        title=clean_title(title or ""),
         body=clean_body(text[found.body :]),
         problem=found.problem,
     )
@@ -173,7 +175,7 @@ def parts(text: str) -> Parts:
     block, problem = Block(), f"front matter starts on line {line} and never ends; close it with a line `---`"
     if closed:
         block, problem = _read(text[start : closed.start()], line + 1)
-    if line > 1 and not block.entries:
+    if line > 1 and not block.values:
         return Parts(newline=newline, body=first)
     if not closed:
         return Parts(newline=newline, body=first, problem=problem)
@@ -194,8 +196,7 @@ def _read(text: str, first_line: int) -> tuple[Block, str]:
         block = read_mapping(text, first_line=first_line)
     except YamlProblem as problem:
         return Block(), f"front matter cannot be read on line {problem.line}: {problem.message}"
-    title = next((entry for entry in block.entries if entry.key == TITLE_KEY), None)
-    if title and title.raw is None:
+    if isinstance(block.values.get(TITLE_KEY), dict | list):
         return Block(), "the front matter key `title` is not a text"
     return block, ""
 

@@ -2,7 +2,7 @@
 
 - `read`: a file (manifest, settings, data); every problem at its place
 - `mapping`: the top-level entries of front matter with their extents, for editing in place
-- `builder`: values from PyYAML's parser events; `syntax` says what things mean
+- `builder`: values from the events of PyYAML's parser; `syntax` says what things mean
 - `positions`: Map, Seq and Source know where each value was written; `finding` points there
 - `write`: front matter that every other reader reads the same
 """

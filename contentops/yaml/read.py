@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
 from contentops.conflict_markers import MIDDLE, SIDE
-from contentops.yaml.builder import Builder, StopReading
+from contentops.yaml.builder import Builder, StopReading, events_of
 from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, place
 from contentops.yaml.syntax import CODE as SYNTAX
 from contentops.yaml.syntax import conflict, doubtful, may_be_doubtful
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from contentops.errors import Diagnostic
 
@@ -139,9 +139,8 @@ def read_yaml(path: str, data: bytes, *, pure: bool = False) -> tuple[YamlDocume
     if not findings:
         builder = Builder(source)
         try:
-            builder.run(parser_of(source.text, pure=pure))
-            root, findings = builder.root, builder.findings
-            if may_be_doubtful(source.text) and (found := doubtful(source, _events(source.text, pure=pure))):
+            root, findings = builder.read(events_of(source, pure=pure)), builder.findings
+            if may_be_doubtful(source.text) and (found := doubtful(source, events_of(source, pure=pure))):
                 root, findings = None, [found]
         except StopReading as stop:
             left = conflict(source, MIDDLE) if stop.finding.code == SYNTAX else None
@@ -159,21 +158,3 @@ def unreadable(source: Source, *, but: str = "") -> Diagnostic | None:
     if found.group() in BREAKS:
         hint = f'remove it, or write it as `"\\u{ord(found.group()):04x}"` inside double quotes'
     return place(source, "control-character", message, source.mark(found.start()), hint=hint)
-
-
-def _events(text: str, *, pure: bool) -> Iterator[Any]:
-    """Every event of a text that can be read."""
-    parser = parser_of(text, pure=pure)
-    while parser.check_event():
-        yield parser.get_event()
-
-
-def parser_of(text: str, *, pure: bool) -> Any:
-    """A PyYAML event parser over `text`, the C one where there is one."""
-    import yaml  # start-up: commands that find everything in the cache parse nothing
-
-    if yaml.__with_libyaml__ and not pure:
-        from yaml import cyaml
-
-        return cyaml.CSafeLoader(text)
-    return yaml.SafeLoader(text)
