@@ -94,14 +94,14 @@ def test_a_bare_group_shows_its_help(invoke: Run) -> None:
     ("arguments", "error"),
     [
         pytest.param(
-            ["validat"],
-            "error[usage]: there is no command `validat`\nhint: did you mean `validate`?\n",
-            id="nearest command",
+            ["completion"],
+            "error[usage]: missing argument `{bash|zsh|fish}`. Choose from: bash, zsh, fish",
+            id="no argument",
         ),
         pytest.param(
-            ["xyzzy"],
-            "error[usage]: there is no command `xyzzy`\nhint: `contentops --help` lists the commands\n",
-            id="no such command",
+            ["plan", "--select"],
+            "error[usage]: option `--select` requires an argument\nhint: `contentops plan --help` shows the usage",
+            id="no value",
         ),
         pytest.param(
             ["plan", "--json", "--format", "text"],

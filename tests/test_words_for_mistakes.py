@@ -55,31 +55,6 @@ def test_an_item_without_a_text_is_no_unknown_one(invoke: Run, site: Path, comma
     assert (ended.code, "did you mean `welcome`?" in ended.stderr) == (64, True)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "hint"),
-    [
-        pytest.param(("plan", "-C", "x"), "`-C` stands before the command: `contentops -C ... plan`", id="before"),
-        pytest.param(("state", "list", "-C", "x"), "`-C` stands before the command: `contentops -C ... state list`"),
-        pytest.param(
-            ("--env", "a", "plan"), "options other than `-C`, `--version` stand after the command", id="after"
-        ),
-        pytest.param(
-            ("--select", "plan"),
-            "options other than `-C`, `--version` stand after the command",
-            id="after, like another",
-        ),
-        pytest.param(("plan", "--selct", "a"), "did you mean `--select`?", id="nearest"),
-        pytest.param(("plan", "--zzz"), "`contentops plan --help` shows the usage", id="none"),
-    ],
-)
-def test_a_wrong_option_is_answered_with_the_right_one(invoke: Run, arguments: tuple[str, ...], hint: str) -> None:
-    """The place it belongs to, or the one name that is near."""
-    ended = invoke(*arguments)
-    assert ended.code == 64
-    assert ended.stderr.startswith("error[usage]: no such option `-")
-    assert ended.stderr.splitlines()[-1] == f"hint: {hint}"
-
-
 def test_a_start_that_is_nothing_is_told_so(invoke: Run, site: Path) -> None:
     """Before anything about git, which may not be what was meant."""
     ended = invoke("report", "--since", "yesterday", cwd=site)
@@ -136,25 +111,6 @@ def test_doctor_is_not_the_answer_to_doctor(invoke: Run, project: Build, tmp_pat
         ended = invoke("doctor", cwd=root)
     assert (ended.code, "contentops doctor" in ended.stdout) == (1, False)
     assert "check the path at the end of `api.base_url`" in ended.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("completion",), "missing argument `{bash|zsh|fish}`. Choose from: bash, zsh, fish"),
-        (
-            ("plan", "--select"),
-            "option `--select` requires an argument\nhint: `contentops plan --help` shows the usage",
-        ),
-        (("state", "lst"), "there is no command `lst`\nhint: did you mean `list`?\n"),
-        (("serve", "zzz"), "there is no command `zzz`\nhint: `contentops serve --help` lists the commands\n"),
-    ],
-)
-def test_a_wrong_command_line_is_told_in_one_voice(invoke: Run, arguments: tuple[str, ...], words: str) -> None:
-    """On one line, literals in backticks, with the way to the help of that very command."""
-    ended = invoke(*arguments)
-    assert ended.code == 64
-    assert ended.stderr.startswith(f"error[usage]: {words}")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are those of POSIX")
@@ -221,37 +177,51 @@ def test_a_misspelt_variable_of_the_command_line_is_told_the_nearest(invoke: Run
     assert "hint" not in invoke("plan", "--var", "zzz=B", cwd=site).stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "hint"),
-    [
-        (("help",), "did you mean `contentops --help`?"),
-        (("state", "help"), "did you mean `contentops state --help`?"),
-        (("cost",), "did you mean `contentops report`?"),
-        (("log",), "did you mean `contentops history`?"),
-        (("dry-run",), "did you mean `contentops plan`?"),
-        (("plna",), "did you mean `plan`?"),
-        (("apply", "--dry-run"), "did you mean `contentops plan`?"),
-        (("plan", "--target", "x"), "did you mean `--select`?"),
-        (("apply", "--target=x"), "did you mean `--select`?"),
-        (("apply", "--limit", "3"), "did you mean `--canary`?"),
-        (("content", "list", "--limit", "3"), "`contentops content list --help` shows the usage"),
-        # What spends, pushes or deletes is never guessed at, however near it is.
-        (("destroy",), "`contentops --help` lists the commands"),
-        (("aply",), "`contentops --help` lists the commands"),
-        (("comit",), "`contentops --help` lists the commands"),
-        (("state", "rn"), "`contentops state --help` lists the commands"),
-        (("content", "delet"), "`contentops content --help` lists the commands"),
-        (("content", "delete", "--supersede"), "`contentops content delete --help` shows the usage"),
-        (("apply", "--prun"), "`contentops apply --help` shows the usage"),
-        (("apply", "--replac", "x"), "`contentops apply --help` shows the usage"),
-        (("apply", "--approve-credit", "9"), "`contentops apply --help` shows the usage"),
-    ],
-)
-def test_a_guess_never_spends_pushes_or_deletes(invoke: Run, arguments: tuple[str, ...], hint: str) -> None:
-    """What people type out of habit has an answer of its own; the answer is given once."""
-    ended = invoke(*arguments)
-    assert ended.code == 64
-    assert ended.stderr.splitlines()[1:] == [f"hint: {hint}"]
+COMMANDS, USAGE = "`contentops --help` lists the commands", "`contentops {} --help` shows the usage"
+MISTAKES = {
+    "help": "did you mean `contentops --help`?",
+    "state help": "did you mean `contentops state --help`?",
+    "cost": "did you mean `contentops report`?",
+    "log": "did you mean `contentops history`?",
+    "dry-run": "did you mean `contentops plan`?",
+    "plna": "did you mean `plan`?",
+    "validat": "did you mean `validate`?",
+    "xyzzy": COMMANDS,
+    "state lst": "did you mean `list`?",
+    "serve zzz": "`contentops serve --help` lists the commands",
+    "apply --dry-run": "did you mean `contentops plan`?",
+    "plan --target x": "did you mean `--select`?",
+    "apply --target=x": "did you mean `--select`?",
+    "apply --limit 3": "did you mean `--canary`?",
+    "content list --limit 3": USAGE.format("content list"),
+    "plan --selct a": "did you mean `--select`?",
+    "plan --zzz": USAGE.format("plan"),
+    # An option that stands in the wrong place.
+    "plan -C x": "`-C` stands before the command: `contentops -C ... plan`",
+    "state list -C x": "`-C` stands before the command: `contentops -C ... state list`",
+    "--env a plan": "options other than `-C`, `--version` stand after the command",
+    "--select plan": "options other than `-C`, `--version` stand after the command",
+    # What spends, pushes or deletes is never guessed at, however near it is.
+    "destroy": COMMANDS,
+    "aply": COMMANDS,
+    "comit": COMMANDS,
+    "state rn": "`contentops state --help` lists the commands",
+    "content delet": "`contentops content --help` lists the commands",
+    "content delete --supersede": USAGE.format("content delete"),
+    "apply --prun": USAGE.format("apply"),
+    "apply --replac x": USAGE.format("apply"),
+    "apply --approve-credit 9": USAGE.format("apply"),
+}
+
+
+@pytest.mark.parametrize("typed", MISTAKES)
+def test_a_guess_never_spends_pushes_or_deletes(invoke: Run, typed: str) -> None:
+    """A wrong word is answered once: by its right place, the one name that is near, or what people mean by it."""
+    ended = invoke(*typed.split())
+    what, hint = ended.stderr.splitlines()
+    assert (ended.code, hint) == (64, f"hint: {MISTAKES[typed]}")
+    said = "no such option `-" if any(word.startswith("-") for word in typed.split()) else "there is no command `"
+    assert what.startswith(f"error[usage]: {said}")
 
 
 @pytest.mark.parametrize("command", ["plan", "apply", "status"])
