@@ -169,15 +169,11 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 # --- questions ---------------------------------------------------------------------------------------------
 
 
-def _manner(*, yes: bool = False, as_json: bool = False) -> Manner:
-    return Manner(yes=yes, as_json=as_json)
-
-
 def test_without_a_terminal_a_plan_is_refused_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
     """The plan is shown, the needed flag is named, and standard input is never read."""
     begun: list[str] = []
     with pytest.raises(Refused) as refused:
-        Confirmation(_manner(), lambda: begun.append("x"))(make_plan(make_change()))
+        Confirmation(Manner(), lambda: begun.append("x"))(make_plan(make_change()))
     assert refused.value.exit_code == 4
     assert refused.value.hint == "`--yes` applies the plan without asking"
     assert "1 to create" in capsys.readouterr().out
@@ -187,7 +183,7 @@ def test_without_a_terminal_a_plan_is_refused_not_waited_for(capsys: pytest.Capt
 def test_yes_goes_on_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """`--yes` still shows the plan; with `--json` it goes to stderr, so that stdout stays JSON."""
     begun: list[str] = []
-    confirmation = Confirmation(_manner(yes=True, as_json=True), lambda: begun.append("x"))
+    confirmation = Confirmation(Manner(yes=True, as_json=True), lambda: begun.append("x"))
     assert confirmation(make_plan(make_change())) is True
     assert (confirmation.shown, confirmation.declined, begun) == (True, False, ["x"])
     out, err = capsys.readouterr()
