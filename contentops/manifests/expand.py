@@ -6,7 +6,6 @@ schema has its own words for them.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct, field, structs
 
 from contentops.errors import Location, Severity
-from contentops.manifests.item_fields import OWN_KEYS, Defaults, ItemFields
+from contentops.manifests.item_fields import OWN_KEYS, ItemFields
+from contentops.manifests.origins import OriginShapes
 from contentops.manifests.problems import meant
 from contentops.manifests.templates import templates_in
 from contentops.manifests.values import Branch, Tree, Written, fields, overlay, top, tree
@@ -71,9 +71,10 @@ class Declared(Struct, frozen=True, dict=True):
     """Names the item in messages: its id as written, or its position where it has none."""
     location: Location
     """Where the entry stands."""
-    below: Layers
+    fields: Mapping[str, Tree]
+    """Its fields over those of the layers below, as they are written."""
     item: ItemFields
-    """Its fields over those of the layers below."""
+    """The same, gone through."""
     variables: Mapping[str, Tree]
     own_variables: tuple[Written, ...] = ()
     each: tuple[Each, ...] | None = None
@@ -85,11 +86,6 @@ class Declared(Struct, frozen=True, dict=True):
     def written(self) -> Written:
         """The entry itself."""
         return Written(self.document.root["items"][self.index], "item", self.document, ("items", self.index))
-
-    @functools.cached_property
-    def fields(self) -> Mapping[str, Tree]:
-        """Its fields as they are written, for messages."""
-        return overlay(fields(self.written, leave_out=OWN_KEYS), self.below.defaults)
 
 
 def layers(project: Project, project_source: Source, document: YamlDocument) -> Layers:
@@ -164,7 +160,7 @@ def expand(
     be read is left out, so that the rest of it is not checked either. `cli` are the variables of the command line.
     """
     shared = overlay(cli, below.variables)
-    defaults = Defaults(document, below.defaults)
+    shapes = OriginShapes()
     room = MAX_INSTANCES
     for index, entry in entries_of(document):
         if any(pointer not in data for pointer, _ in data_paths(index, entry)):
@@ -173,6 +169,7 @@ def expand(
         name = entry.get("id")
         label = f"item `{str(name)[:200]}`" if isinstance(name, str | int) else f"item {index + 1}"
         own = _names(written.below("vars")) if "vars" in entry else {}
+        over = overlay(fields(written, leave_out=OWN_KEYS), below.defaults)
         each = _combinations(written, label, data, room, problems)
         room -= len(each or ())
         yield Declared(
@@ -180,8 +177,8 @@ def expand(
             index=index,
             label=label,
             location=Location(document.source.path, *unpack(document.root["items"].places[index])),
-            below=below,
-            item=ItemFields(defaults, index, entry),
+            fields=over,
+            item=ItemFields(over, shapes),
             variables=overlay(cli, overlay(own, below.variables)) if own else shared,
             own_variables=tuple(map(top, own.values())),
             each=each,

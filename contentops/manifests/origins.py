@@ -9,13 +9,10 @@ from msgspec import Struct
 
 from contentops.errors import Location
 from contentops.model import Origin
-from contentops.yaml.positions import pack, unpack
+from contentops.yaml.positions import NOWHERE, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-NOWHERE = -1
-"""The position of what stands in no file."""
 
 
 class OriginKind(Struct, frozen=True, array_like=True, eq=False):
@@ -39,7 +36,7 @@ class OriginShapes:
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str, tuple[str, ...]], OriginKind] = {}
-        self._shapes: dict[object, OriginShape] = {}
+        self._shapes: dict[tuple[tuple[str, ...], tuple[OriginKind, ...]], OriginShape] = {}
 
     def kind(self, layer: str, file: str, variables: tuple[str, ...] = ()) -> OriginKind:
         """The one with these values."""
@@ -52,13 +49,10 @@ class OriginShapes:
             return NOWHERE, self.kind(layer, "", variables)
         return pack(location), self.kind(layer, location.file, variables)
 
-    def origins(self, places: Mapping[str, int], kinds: Mapping[str, OriginKind], other: OriginKind) -> Origins:
-        """The origins of one item: where each name stands, and what they say; those without a kind say `other`."""
-        names = tuple(places)
-        key = names, tuple(kinds.items()), other
-        shape = self._shapes.get(key)
-        if shape is None:
-            shape = self._shapes[key] = OriginShape(names, tuple(kinds.get(name, other) for name in names))
+    def origins(self, places: Mapping[str, int], kinds: Mapping[str, OriginKind]) -> Origins:
+        """The origins of one item: where each name stands, and what else they say, in the same order."""
+        key = tuple(places), tuple(kinds.values())
+        shape = self._shapes.get(key) or self._shapes.setdefault(key, OriginShape(*key))
         return Origins(shape, tuple(places.values()))
 
     def collected(self, origins: Mapping[str, Origin]) -> Origins:
@@ -68,7 +62,7 @@ class OriginShapes:
         found = {name: self.place(one.layer, one.location, one.variables) for name, one in origins.items()}
         places = {name: place for name, (place, _) in found.items()}
         kinds = {name: kind for name, (_, kind) in found.items()}
-        return self.origins(places, kinds, self.kind("", ""))
+        return self.origins(places, kinds)
 
 
 class Origins(Mapping[str, Origin]):

@@ -292,7 +292,7 @@ class _Item:
             elif self._each is not None and (not part or part in self._each.values):
                 places[name], kinds[name] = shapes.place("data", self._each.place(part))
                 used[name] = fingerprint(self._each.values[part] if part else self._each.values)
-        trace = shapes.origins(places, kinds, shapes.kind("", "")), used
+        trace = shapes.origins(places, kinds), used
         if all(map(self._scope.is_constant, uses.names)):
             self._scope.traces[uses.names] = trace
         return trace

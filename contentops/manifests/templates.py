@@ -354,7 +354,7 @@ class Uses:
 
     def _kind(self, template: FieldTemplate) -> OriginKind:
         """What a default says is the same for every item, unless it asks for `item`."""
-        known = self._scope.shared.get(id(template))
+        known = self._scope.shared.get(id(template.written))
         if known is not None:
             return known
         direct = self._scope.direct(template.written)
@@ -362,10 +362,10 @@ class Uses:
         asks_item = names is None
         if names is None:
             names = tuple(sorted(self._expand(direct, frozenset({template.field}))))
-        plain = self._fields.kind(template.name)
+        plain = self._fields.kinds[template.name]
         kind = self._scope.shapes.kind(plain.layer, plain.file, names)
         if plain.layer != "item" and not asks_item:
-            self._scope.shared[id(template)] = kind
+            self._scope.shared[id(template.written)] = kind
         return kind
 
     def of(self, name: str) -> frozenset[str]:

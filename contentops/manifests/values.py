@@ -15,7 +15,7 @@ from unicodedata import ucd_3_2_0
 
 from msgspec import Struct
 
-from contentops.yaml.positions import YamlDocument, locate
+from contentops.yaml.positions import NOWHERE, Map, YamlDocument, locate, pack
 from contentops.yaml.syntax import JINJA
 
 if TYPE_CHECKING:
@@ -200,15 +200,36 @@ class Written(Struct, frozen=True):
     layer: str
     document: YamlDocument | None = None
     pointer: Pointer = ()
+    place: int | None = None
+    """Its packed position, where the map around it told; None: it is looked for."""
 
     @property
     def location(self) -> Location | None:
         """Where it was written."""
         return None if self.document is None else locate(self.document, self.pointer)
 
+    @property
+    def file(self) -> str:
+        """The file that it was written in; empty for a value in no file."""
+        return "" if self.document is None else self.document.source.path
+
+    @property
+    def packed(self) -> int:
+        """The packed position of where it was written; NOWHERE for a value in no file."""
+        if self.place is not None:
+            return self.place
+        return NOWHERE if (location := self.location) is None else pack(location)
+
     def below(self, key: str | int) -> Written:
         """What stands inside it, under a key or an index."""
         return Written(self.value[key], self.layer, self.document, (*self.pointer, key))
+
+    def entries(self) -> Iterator[tuple[str, Written]]:
+        """What stands under each key of a map."""
+        value, layer, document, pointer = self.value, self.layer, self.document, self.pointer
+        places = value.places[1::2] if isinstance(value, Map) else [None] * len(value)
+        for (key, inner), place in zip(value.items(), places, strict=True):
+            yield key, Written(inner, layer, document, (*pointer, key), place)
 
 
 class Branch(Struct, frozen=True):
@@ -225,15 +246,15 @@ def tree(written: Written) -> Tree:
     """A written value with its maps opened up, so that they can merge."""
     if not isinstance(written.value, dict):
         return written
-    return Branch(written, {key: tree(written.below(key)) for key in written.value})
+    return Branch(written, {key: tree(below) for key, below in written.entries()})
 
 
 def fields(written: Written, *, leave_out: frozenset[str] = frozenset()) -> dict[str, Tree]:
     """The keys of a map of item fields; only those in MERGED are opened up. Empty if it is no map."""
     if not isinstance(written.value, dict):
         return {}
-    found = {key: written.below(key) for key in written.value if key not in leave_out}
-    return {key: tree(below) if key in MERGED else below for key, below in found.items()}
+    entries = written.entries()
+    return {key: tree(below) if key in MERGED else below for key, below in entries if key not in leave_out}
 
 
 def overlay(upper: Mapping[str, Tree], lower: Mapping[str, Tree]) -> dict[str, Tree]:

@@ -27,6 +27,8 @@ SHIFT: Final = 27
 """A packed position is 0-based `line << SHIFT | column`: an eighth of the memory of a tuple, and no file that is
 read has longer lines."""
 _COLUMN: Final = (1 << SHIFT) - 1
+NOWHERE: Final = -1
+"""The packed position of what stands in no file."""
 MAX_EXCERPT: Final = 10_000
 """A longer line has no excerpt: each finding in it would carry, and go through, all of it."""
 
