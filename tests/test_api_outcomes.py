@@ -28,7 +28,7 @@ from contentops.api.calls import (
     SaveContent,
     SavedReply,
 )
-from contentops.api.outcomes import Answer, Damage, Trouble, broken, judge
+from contentops.api.outcomes import Answer, Damage, Trouble, judge, unanswered
 from contentops.sanitize import MESSAGE_LIMIT as LIMIT
 from contentops.sanitize import message as plain
 from tests.test_api_reading import CALLS, json_values
@@ -262,7 +262,7 @@ def test_damaged_answers(damage: Damage, status: int, call: Call, kind: str) -> 
 )
 def test_no_answer(trouble: Trouble, call: Call, kind: str, hint: str) -> None:
     """What certainly never arrived is told apart from what may have."""
-    failure = broken(call, trouble, "why\x1b")
+    failure = unanswered(call, trouble, "why\x1b")
     assert (failure.kind, failure.status, failure.call) == (kind, None, call.name)
     assert failure.message.startswith("why")
     assert hint in failure.message
@@ -304,7 +304,7 @@ def test_the_key_is_never_said() -> None:
         for answer in answers:
             found = judge(call, answer, wall=0, clean=clean)
             assert "sk-live" not in repr(found)
-    assert "sk-live" not in repr(broken(SUBMIT, Trouble.CRASHED, f"KeyError: {key}", clean=clean))
+    assert "sk-live" not in repr(unanswered(SUBMIT, Trouble.CRASHED, f"KeyError: {key}", clean=clean))
 
 
 @given(st.sampled_from(CALLS), st.integers(100, 999), json_values, st.sampled_from([JSON, HTML, {}]))

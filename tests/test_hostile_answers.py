@@ -15,7 +15,7 @@ import pytest
 from msgspec import structs
 
 from contentops.api.calls import Failure, FailureKind, Generate, GetStatus
-from contentops.api.outcomes import Answer, Damage, Trouble, broken, judge
+from contentops.api.outcomes import Answer, Damage, Trouble, judge, unanswered
 from contentops.model import ItemId
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi
@@ -417,7 +417,7 @@ _SUBMIT = Generate({"template": "blog", "style": "s", "mode": "standard", "input
 
 
 @pytest.mark.parametrize(
-    ("found", "foreign"),
+    ("found", "not_from_api"),
     [
         (Answer(200, {"content-type": "text/html"}, b"<html>"), True),
         (Answer(200, {"content-type": "text/csv"}, b"a"), True),
@@ -435,17 +435,17 @@ _SUBMIT = Generate({"template": "blog", "style": "s", "mode": "standard", "input
         (Answer(503, {"content-type": "text/html"}, b"<html>"), False),
     ],
 )
-def test_only_what_is_surely_not_the_api_is_foreign(found: Answer, foreign: bool) -> None:
+def test_only_what_is_surely_not_the_api_is_foreign(found: Answer, not_from_api: bool) -> None:
     """A server may answer an unknown id with a page and 404, or with an empty success: that forbids nothing."""
     failure: Any = judge(GetStatus("r1"), found, wall=0.0)
-    assert failure.foreign is foreign
+    assert failure.not_from_api is not_from_api
 
 
 @pytest.mark.parametrize("trouble", list(Trouble))
-def test_certificates_and_proxies_are_foreign(trouble: Trouble) -> None:
+def test_certificates_and_proxies_are_not_from_the_api(trouble: Trouble) -> None:
     """Nothing else without an answer is."""
-    failure = broken(_SUBMIT, trouble, "words")
-    assert failure.foreign is (trouble in (Trouble.CERTIFICATE, Trouble.PROXY))
+    failure = unanswered(_SUBMIT, trouble, "words")
+    assert failure.not_from_api is (trouble in (Trouble.CERTIFICATE, Trouble.PROXY))
 
 
 def test_what_a_person_is_told() -> None:

@@ -1,7 +1,7 @@
-"""What may be asked of the server, and what it can answer: one frozen type each, independent of dialect.
+"""Every call of the API and every reply: one frozen type each, independent of the dialect.
 
-Every call has a `name` (for messages and logs), the type of its `reply`, and `repeatable`: whether sending it twice
-does no harm. A call that is not repeatable pays or creates, so a lost answer leaves its outcome unknown.
+Every call has a `name` (for messages and logs), the type of its `reply`, whether it `pays`, and whether it is
+`repeatable`. A call that is not repeatable pays or creates, so a lost answer leaves its outcome unknown.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 JobState = Literal["running", "completed", "failed"]
-"""A job as the server reports it; every word that is not an end counts as running."""
+"""The state of a job; every unknown word of a server counts as running."""
 
 
 class Accepted(Struct, frozen=True):
-    """A submit was taken. `echoed`: the job's id is the request id we sent. `done`: the job, where it ended at once."""
+    """A submit was accepted. `echoed`: the job has the request id we sent. `done`: the job, if it is finished."""
 
     job_id: str
     echoed: bool
@@ -30,7 +30,7 @@ class Accepted(Struct, frozen=True):
 
 
 class JobStatus(Struct, frozen=True):
-    """Where a job stands. `progress` is 0.0 to 1.0, `body` None where there is no text, `engine` what wrote it."""
+    """The status of a job. `progress` is 0.0 to 1.0, `body` None where there is no text, `engine` what wrote it."""
 
     state: JobState
     progress: float | None = None
@@ -44,7 +44,7 @@ class JobStatus(Struct, frozen=True):
     request_id: str = ""
     """The request id the reply names, or empty."""
     front: Mapping[str, Json] = field(default_factory=dict)
-    """What its front matter said besides the title."""
+    """Its front matter without the title."""
     engine: str = ""
 
 
@@ -60,24 +60,24 @@ class ContentEntry(Struct, frozen=True):
 
 
 class ContentList(Struct, frozen=True):
-    """What the account has stored, in the server's order. `limit`: how many a page has at most; 0: it gives all."""
+    """The stored contents, in the server's order. `limit`: how many a page has at most; 0: the list is whole."""
 
     entries: tuple[ContentEntry, ...] = ()
     unnamed: tuple[ContentEntry, ...] = ()
-    """Those under an id that cannot be used, which is left out."""
+    """Entries whose id cannot be used, without it."""
     limit: int = 0
 
     @property
     def size(self) -> int:
-        """How many contents it shows."""
+        """How many contents it has."""
         return len(self.entries) + len(self.unnamed)
 
     def after(self, call: ListContent) -> ListContent | None:
-        """The call for the page after this answer to `call`, or None where there is none."""
+        """The call for the page after this reply to `call`, or None."""
         return ListContent(call.page + 1, self.limit) if 0 < self.limit <= self.size else None
 
     def joined(self, page: ContentList) -> ContentList:
-        """What stands here or on a further page, each content once: a list may move on between two pages."""
+        """The entries of both pages, each content once: a list may change between two pages."""
         known = {entry.id for entry in self.entries}
         new = tuple(entry for entry in page.entries if entry.id not in known)
         return ContentList((*self.entries, *new), tuple(dict.fromkeys((*self.unnamed, *page.unnamed))))
@@ -95,12 +95,12 @@ class Content(Struct, frozen=True):
     whole: str = ""
     """The text with its front matter; empty where it has none."""
     front: Mapping[str, Json] = field(default_factory=dict)
-    """What that front matter says besides the title."""
+    """That front matter without the title."""
     stamp: str = ""
 
 
 class ContentVersion(Struct, frozen=True):
-    """One version of a content, by number from 1. `replaced_at` is when the next one came; empty for the one now."""
+    """One version of a content, by number from 1. `replaced_at` is empty for the current one."""
 
     number: int
     title: str = ""
@@ -115,7 +115,7 @@ class VersionList(Struct, frozen=True):
 
 
 class SavedReply(Struct, frozen=True):
-    """The content of this id was saved, changed or removed; `stamp`: see `stamps`, empty where the answer has none."""
+    """The content of this id was saved, changed or deleted; `stamp`: see `stamps`, empty where the reply has none."""
 
     content_id: str
     stamp: str = ""
@@ -127,7 +127,7 @@ class CatalogReply(Struct, frozen=True):
     entries: tuple[Mapping[str, Json], ...] = ()
     total: int | None = None
     limit: int = 0
-    """How many there are over all pages, and at most on one of them, where that is known."""
+    """How many entries there are on all pages, and at most on one, where the server says so."""
 
 
 class Stats(Struct, frozen=True):
@@ -137,12 +137,12 @@ class Stats(Struct, frozen=True):
 
 
 class FailureKind(enum.StrEnum):
-    """What a failed call means for the one who asked."""
+    """What a failed call means for its caller."""
 
     NOT_SENT = "not-sent"
-    """It surely never arrived: no address, no connection, no TLS session."""
+    """It certainly never arrived: no address, no connection, no TLS session."""
     THROTTLED = "throttled"
-    """429: turned away before any work."""
+    """429: refused before any work."""
     QUOTA = "quota"
     """402: no credits left."""
     UNAUTHORIZED = "unauthorized"
@@ -152,21 +152,21 @@ class FailureKind(enum.StrEnum):
     NOT_FOUND = "not-found"
     """The job, content, template or route does not exist. Never the answer to a submit."""
     REJECTED = "rejected"
-    """The server understood and said no; sending the same again gives the same answer."""
+    """The server refused the request; the same request gets the same answer."""
     UNAVAILABLE = "unavailable"
-    """A call that may be repeated failed for a passing reason."""
+    """A repeatable call failed for a reason that may pass."""
     AMBIGUOUS = "ambiguous"
     """A call that pays or creates may or may not have happened."""
     UNNAMED = "unnamed"
-    """A save was answered with success, but by an id that cannot be used: what it made has to be looked for."""
+    """A save succeeded, but its id cannot be used: the content has to be searched for."""
     UNUSABLE = "unusable"
-    """What answers there is not the API; the message says what to change."""
+    """The answer is not from the API; the message says what to change."""
 
 
-_STUMBLED, _TIMED_OUT = 500, 408
-"""Statuses: from the first on the server's own failures; the second is one too."""
+_SERVER_ERROR, _TIMED_OUT = 500, 408
+"""Statuses: from the first on, and the second, the server failed by itself."""
 _DOWN = frozenset({None, 502, 503, 504})
-"""Statuses (None: no answer) of a gateway, or of no one."""
+"""Statuses of a gateway; None: no answer."""
 
 
 class Failure(Struct, frozen=True):
@@ -182,8 +182,8 @@ class Failure(Struct, frozen=True):
     """The name of the call, such as `submit`."""
     endpoint: str = ""
     """Method and address that were asked, such as `GET https://api.example.com/v1/templates`; empty if none was."""
-    foreign: bool = False
-    """What answered is surely something else than the API: a page, a redirect, a login, a stranger's certificate."""
+    not_from_api: bool = False
+    """The answer is certainly not from the API: a page, a redirect, a login, an unknown certificate."""
 
     @property
     def unreached(self) -> bool:
@@ -191,21 +191,21 @@ class Failure(Struct, frozen=True):
         return self.kind is FailureKind.NOT_SENT and self.status is None
 
     @property
-    def unwell(self) -> bool:
-        """Whether no one was there to be asked, or the server stumbled or fell silent: it said nothing on purpose."""
+    def server_failed(self) -> bool:
+        """Whether the server was not reached, failed by itself or did not answer: it refused nothing."""
         if self.kind is FailureKind.AMBIGUOUS:
-            return self.status is None or self.status >= _STUMBLED or self.status == _TIMED_OUT
+            return self.status is None or self.status >= _SERVER_ERROR or self.status == _TIMED_OUT
         return self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
 
     @property
-    def says_nothing(self) -> bool:
-        """Whether it leaves open if the id is known: a success that cannot be read may well have been the job."""
+    def is_inconclusive(self) -> bool:
+        """Whether it leaves open if the id is known: a success that cannot be read may have been the job."""
         passing = self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
-        return self.foreign or (passing and (self.status in _DOWN or self.status in range(200, 300)))
+        return self.not_from_api or (passing and (self.status in _DOWN or self.status in range(200, 300)))
 
     @property
     def full_message(self) -> str:
-        """The message after the endpoint and the status: what a person needs to know who has to mend it."""
+        """The message after the endpoint and the status, for the person who has to act."""
         where = self.endpoint or self.call
         status = f" ({self.status})" if self.status is not None else ""
         return f"`{where}`{status}: {self.message}" if where else self.message
@@ -214,27 +214,34 @@ class Failure(Struct, frozen=True):
 Reply = Accepted | JobStatus | ContentList | Content | VersionList | SavedReply | CatalogReply | Stats
 
 
-class _Harmless(Struct, frozen=True):
-    """A call that only asks or overwrites."""
+class Call(Struct, frozen=True):
+    """A call of the API."""
 
-    repeatable: ClassVar[bool] = True
+    name: ClassVar[str]
+    reply: ClassVar[type[Reply]]
+    pays: ClassVar[bool] = False
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be sent twice."""
+        return not self.pays
 
 
-class Generate(Struct, frozen=True):
-    """Start a generation. Pays.
+class Generate(Call, frozen=True):
+    """Start a generation.
 
     `request` is the canonical mapping of `model.Request.as_json`; its `revision` is ours alone and never sent.
     """
 
     name: ClassVar[str] = "submit"
     reply: ClassVar[type[Accepted]] = Accepted
-    repeatable: ClassVar[bool] = False
+    pays: ClassVar[bool] = True
     request: Mapping[str, Json]
     request_id: str
 
 
-class GetStatus(_Harmless, frozen=True):
-    """Ask where a job stands. `known`: the server has named this job itself. `ours`: the request that began it."""
+class GetStatus(Call, frozen=True):
+    """Ask for the status of a job. `known`: the server has named this job itself. `ours`: the request that began it."""
 
     name: ClassVar[str] = "status"
     reply: ClassVar[type[JobStatus]] = JobStatus
@@ -243,7 +250,7 @@ class GetStatus(_Harmless, frozen=True):
     ours: str = ""
 
 
-class ListContent(_Harmless, frozen=True):
+class ListContent(Call, frozen=True):
     """List stored contents, without texts: all of them, or the newest `limit` and then page after page (from 1)."""
 
     name: ClassVar[str] = "list content"
@@ -252,7 +259,7 @@ class ListContent(_Harmless, frozen=True):
     limit: int = 0
 
 
-class GetContent(_Harmless, frozen=True):
+class GetContent(Call, frozen=True):
     """Fetch one stored content, as it is now (0) or was in a version."""
 
     name: ClassVar[str] = "get content"
@@ -261,7 +268,7 @@ class GetContent(_Harmless, frozen=True):
     version: int = 0
 
 
-class SaveContent(Struct, frozen=True):
+class SaveContent(Call, frozen=True):
     """Store a text: over `content_id` where one is given, else as new (then it creates)."""
 
     name: ClassVar[str] = "save"
@@ -277,7 +284,7 @@ class SaveContent(Struct, frozen=True):
         return bool(self.content_id)
 
 
-class PutContent(_Harmless, frozen=True):
+class PutContent(Call, frozen=True):
     """Overwrite one stored content by its id."""
 
     name: ClassVar[str] = "put content"
@@ -288,7 +295,7 @@ class PutContent(_Harmless, frozen=True):
     metadata: Mapping[str, Json] = field(default_factory=dict)
 
 
-class SetStatus(_Harmless, frozen=True):
+class SetStatus(Call, frozen=True):
     """Give one stored content another status, such as `published`; its text stays."""
 
     name: ClassVar[str] = "set status"
@@ -297,15 +304,15 @@ class SetStatus(_Harmless, frozen=True):
     status: str
 
 
-class DeleteContent(_Harmless, frozen=True):
-    """Remove one stored content. Asked twice, it is gone once."""
+class DeleteContent(Call, frozen=True):
+    """Delete one stored content."""
 
     name: ClassVar[str] = "delete content"
     reply: ClassVar[type[SavedReply]] = SavedReply
     content_id: str
 
 
-class ListVersions(_Harmless, frozen=True):
+class ListVersions(Call, frozen=True):
     """List the versions of one stored content, without texts."""
 
     name: ClassVar[str] = "list versions"
@@ -313,20 +320,20 @@ class ListVersions(_Harmless, frozen=True):
     content_id: str
 
 
-class RegenerateSection(Struct, frozen=True):
-    """Write one section of a stored content again. Pays. `heading` names the section, `mode` the tier."""
+class RegenerateSection(Call, frozen=True):
+    """Write one section of a stored content again. `heading` names the section, `mode` the tier."""
 
     name: ClassVar[str] = "regenerate section"
     reply: ClassVar[type[Accepted]] = Accepted
-    repeatable: ClassVar[bool] = False
+    pays: ClassVar[bool] = True
     content_id: str
     heading: str
     mode: str
     request_id: str
 
 
-class ListTemplates(_Harmless, frozen=True):
-    """List the templates, of a server that pages the ones of one page (from 1) with `limit` of them."""
+class ListTemplates(Call, frozen=True):
+    """List the templates; where the server has pages, those of one page (from 1) of `limit` entries."""
 
     name: ClassVar[str] = "list templates"
     reply: ClassVar[type[CatalogReply]] = CatalogReply
@@ -334,7 +341,7 @@ class ListTemplates(_Harmless, frozen=True):
     limit: int = 0
 
 
-class GetTemplate(_Harmless, frozen=True):
+class GetTemplate(Call, frozen=True):
     """Describe one template with its inputs."""
 
     name: ClassVar[str] = "get template"
@@ -342,7 +349,7 @@ class GetTemplate(_Harmless, frozen=True):
     slug: str
 
 
-class ListStyles(_Harmless, frozen=True):
+class ListStyles(Call, frozen=True):
     """List the style profiles; paged like templates."""
 
     name: ClassVar[str] = "list styles"
@@ -351,50 +358,29 @@ class ListStyles(_Harmless, frozen=True):
     limit: int = 0
 
 
-class ListVerticals(_Harmless, frozen=True):
+class ListVerticals(Call, frozen=True):
     """List the verticals, where the server has them."""
 
     name: ClassVar[str] = "list verticals"
     reply: ClassVar[type[CatalogReply]] = CatalogReply
 
 
-class ListBrandVoices(_Harmless, frozen=True):
+class ListBrandVoices(Call, frozen=True):
     """List the brand voices, where the server shows them; no source documents that."""
 
     name: ClassVar[str] = "list brand voices"
     reply: ClassVar[type[CatalogReply]] = CatalogReply
 
 
-class DashboardStats(_Harmless, frozen=True):
+class DashboardStats(Call, frozen=True):
     """Ask for the account's numbers."""
 
     name: ClassVar[str] = "dashboard stats"
     reply: ClassVar[type[Stats]] = Stats
 
 
-class CreditsUsage(_Harmless, frozen=True):
+class CreditsUsage(Call, frozen=True):
     """Ask for the account's credits, where the server shows them."""
 
     name: ClassVar[str] = "credits usage"
     reply: ClassVar[type[Stats]] = Stats
-
-
-Call = (
-    Generate
-    | GetStatus
-    | ListContent
-    | GetContent
-    | SaveContent
-    | PutContent
-    | SetStatus
-    | DeleteContent
-    | ListVersions
-    | RegenerateSection
-    | ListTemplates
-    | GetTemplate
-    | ListStyles
-    | ListVerticals
-    | ListBrandVoices
-    | DashboardStats
-    | CreditsUsage
-)

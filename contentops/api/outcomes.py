@@ -1,7 +1,7 @@
-"""What an answer, or the lack of one, means: the one place that decides whether a paid call may be sent again.
+"""What an answer, or the lack of one, means: the only module that decides whether a paid call may be sent again.
 
-Pure: an `Answer` or a `Trouble` goes in, a reply or a `Failure` comes out. The rule behind every line: a call that
-pays or creates is called `AMBIGUOUS` unless it is certain that it never arrived or was turned away.
+Pure: an `Answer` or a `Trouble` goes in, a reply or a `Failure` comes out. A call that pays or creates is
+`AMBIGUOUS` unless it is certain that it never arrived or was refused.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ class Trouble(enum.Enum):
     CERTIFICATE = enum.auto()
     """The server could not prove who it is, so nothing was sent."""
     PROXY = enum.auto()
-    """The proxy turned the connection away, so nothing was sent."""
+    """The proxy refused the connection, so nothing was sent."""
     BROKEN = enum.auto()
-    """The connection broke, or what came is no HTTP."""
+    """The connection broke, or the answer is no HTTP."""
     SILENT = enum.auto()
     """Nothing came in time."""
     CRASHED = enum.auto()
@@ -90,36 +90,36 @@ _UNSENT = {
     Trouble.PROXY: Kind.UNUSABLE,
 }
 
-_ROOM = 300
-"""Characters of outside text in a message that goes on with our own."""
+_QUOTED = 300
+"""Characters of outside text in a message that continues with our own words."""
 
 
-def broken(call: Call, trouble: Trouble, detail: str, *, clean: Callable[[str], str] = plain) -> Failure:
+def unanswered(call: Call, trouble: Trouble, detail: str, *, clean: Callable[[str], str] = plain) -> Failure:
     """The failure of a call that got no answer; `detail` says what happened, for the message.
 
     `clean` makes outside text fit for a message: one line, at most 500 characters, no secret.
     """
     kind = _UNSENT.get(trouble) or _lost(call)
-    message = clean(detail)[:_ROOM] + _HINTS.get(trouble, "")
-    return Failure(kind, message, call=call.name, foreign=kind is Kind.UNUSABLE)
+    message = clean(detail)[:_QUOTED] + _HINTS.get(trouble, "")
+    return Failure(kind, message, call=call.name, not_from_api=kind is Kind.UNUSABLE)
 
 
 def judge(call: Call, answer: Answer, *, wall: float, clean: Callable[[str], str] = plain) -> Reply | Failure:
     """The reply that `answer` holds, or what its failure means.
 
-    `wall` is now, in seconds since 1970; `clean` is as in `broken`.
+    `wall` is now, in seconds since 1970; `clean` is as in `unanswered`.
     """
     case = _Case(call, answer, wall, clean)
     status, damage = answer.status, answer.damage
     if not _OK <= status < _REDIRECT:
         return _by_status(case)
     if damage is Damage.LARGE:
-        return case.failure(_misfit(call), f"{damage}; {CHECK_ADDRESS}", foreign=True)
+        return case.failure(_unexpected(call), f"{damage}; {CHECK_ADDRESS}", not_from_api=True)
     if damage:
         return case.failure(_lost(call), str(damage))
     if not _may_be_json(answer):
         message = f"{_status_of(answer)} {_what(case)} instead of JSON; {CHECK_ADDRESS}"
-        return case.failure(_misfit(call), message, foreign=True)
+        return case.failure(_unexpected(call), message, not_from_api=True)
     return _by_body(case)
 
 
@@ -129,9 +129,9 @@ class _Case(Struct, frozen=True):
     wall: float
     clean: Callable[[str], str]
 
-    def failure(self, kind: FailureKind, message: str, *, foreign: bool = False) -> Failure:
+    def failure(self, kind: FailureKind, message: str, *, not_from_api: bool = False) -> Failure:
         answer, wait = self.answer, retry_after(self.answer.headers, wall=self.wall)
-        return Failure(kind, message, answer.status, wait, self.call.name, foreign=foreign)
+        return Failure(kind, message, answer.status, wait, self.call.name, not_from_api=not_from_api)
 
     def cleaned(self, status: JobStatus) -> JobStatus:
         return structs.replace(status, error=self.clean(status.error), stage=self.clean(status.stage))
@@ -148,10 +148,10 @@ def _by_body(case: _Case) -> Reply | Failure:
         text = case.clean(error_text(value))
         if text and _says_no(value):
             return case.failure(_refused(call), text)
-        message = f"{error} ({text[:_ROOM]})" if text else str(error)
+        message = f"{error} ({text[:_QUOTED]})" if text else str(error)
         if isinstance(error, Unnamed) and isinstance(call, SaveContent):
             return case.failure(Kind.UNNAMED, case.clean(message))
-        return case.failure(_misfit(call), f"{message}; {CHECK_ADDRESS}")
+        return case.failure(_unexpected(call), f"{message}; {CHECK_ADDRESS}")
     if isinstance(reply, JobStatus):
         return case.cleaned(reply)
     if _says_no(value):
@@ -174,7 +174,7 @@ _BY_STATUS: Mapping[int, FailureKind] = {
     HTTPStatus.PAYMENT_REQUIRED: Kind.QUOTA,
     HTTPStatus.FORBIDDEN: Kind.FORBIDDEN,
     HTTPStatus.TOO_MANY_REQUESTS: Kind.THROTTLED,
-    # A gateway may answer these with its own page; they are about this one request all the same.
+    # A gateway may answer these with its own page; they are still about this request.
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Kind.REJECTED,
     HTTPStatus.REQUEST_URI_TOO_LONG: Kind.REJECTED,
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: Kind.REJECTED,
@@ -209,7 +209,7 @@ def _by_status(case: _Case) -> Failure:
         return case.failure(known, _message(case))
     if status in _LOGIN:
         message = f"{_status_of(case.answer)}: a proxy or network asks for a login; check `HTTPS_PROXY` and `NO_PROXY`"
-        return case.failure(Kind.UNUSABLE, message, foreign=True)
+        return case.failure(Kind.UNUSABLE, message, not_from_api=True)
     if _REDIRECT <= status < _CLIENT:
         return _redirected(case)
     if status == HTTPStatus.REQUEST_TIMEOUT:
@@ -221,15 +221,15 @@ def _by_status(case: _Case) -> Failure:
         return _client_error(case)
     if _SERVER <= status < _BEYOND:
         return _server_error(case)
-    return case.failure(_misfit(call), f"{_status_of(case.answer)}; {CHECK_ADDRESS}")
+    return case.failure(_unexpected(call), f"{_status_of(case.answer)}; {CHECK_ADDRESS}")
 
 
 def _redirected(case: _Case) -> Failure:
     # 303 is how a server says that a POST was carried out and its result is elsewhere.
-    kind = _misfit(case.call) if case.answer.status == HTTPStatus.SEE_OTHER else Kind.UNUSABLE
+    kind = _unexpected(case.call) if case.answer.status == HTTPStatus.SEE_OTHER else Kind.UNUSABLE
     target = _origin(case.clean(case.answer.headers.get("location", "")))
     where = f" to `{target}`" if target else ""
-    return case.failure(kind, f"the server redirects{where}, which is not followed; {CHECK_ADDRESS}", foreign=True)
+    return case.failure(kind, f"the server redirects{where}, which is not followed; {CHECK_ADDRESS}", not_from_api=True)
 
 
 def _origin(location: str) -> str:
@@ -293,17 +293,17 @@ def _names(text: str, slug: str) -> bool:
 
 
 def _lost(call: Call) -> FailureKind:
-    """The answer got lost on the way, or the server stumbled."""
+    """The kind of a call whose answer was lost, or whose server failed."""
     return Kind.UNAVAILABLE if call.repeatable else Kind.AMBIGUOUS
 
 
-def _misfit(call: Call) -> FailureKind:
-    """Something answered with success, but not as the API does."""
+def _unexpected(call: Call) -> FailureKind:
+    """The kind of a success that is not in a form of the API."""
     return Kind.UNUSABLE if call.repeatable else Kind.AMBIGUOUS
 
 
 def _refused(call: Call) -> FailureKind:
-    """The server says with a success status that it failed; what it did before is not known."""
+    """The kind of a failure with a success status: what the server did before is unknown."""
     return Kind.REJECTED if call.repeatable else Kind.AMBIGUOUS
 
 
@@ -361,7 +361,7 @@ def _what(case: _Case) -> str:
 
 
 def ends_search(failure: Failure) -> bool:
-    """Whether no other address of the same host can answer better: no answer at all, or none for now."""
+    """Whether other addresses of the same host would answer the same: no answer at all, or none for now."""
     return failure.status is None or failure.kind in {Kind.THROTTLED, Kind.QUOTA}
 
 
@@ -370,7 +370,7 @@ def not_found(tried: Sequence[tuple[str, Failure]]) -> Failure:
     last = tried[-1][1]
     if ends_search(last):
         return last
-    # A gateway may ask for a key on every path, so a refused key says more than an address that leads nowhere.
+    # A gateway may ask for a key on every path, so a refused key comes before a wrong address.
     for kind in (Kind.UNAUTHORIZED, Kind.FORBIDDEN, Kind.UNAVAILABLE):
         for _, failure in tried:
             if failure.kind is kind:
@@ -386,8 +386,8 @@ def _briefly(failure: Failure) -> str:
     return text if len(text) <= 90 else f"{text[:87]}..."
 
 
-def unasked(found: Failure, call: Call) -> Failure:
-    """The failure of a call that was never sent, because the search before it ended in `found`."""
-    passing = found.kind in {Kind.UNAVAILABLE, Kind.NOT_SENT}
-    kind = Kind.NOT_SENT if passing and not call.repeatable else found.kind
-    return structs.replace(found, kind=kind, call=call.name)
+def unasked(failure: Failure, call: Call) -> Failure:
+    """The failure of a call that was not sent, because the search before it ended in `failure`."""
+    passing = failure.kind in {Kind.UNAVAILABLE, Kind.NOT_SENT}
+    kind = Kind.NOT_SENT if passing and not call.repeatable else failure.kind
+    return structs.replace(failure, kind=kind, call=call.name)

@@ -21,10 +21,8 @@ from contentops.api.calls import (
     CatalogReply,
     Failure,
     FailureKind,
-    Generate,
     ListStyles,
     ListTemplates,
-    RegenerateSection,
 )
 from contentops.api.connections import ConnectionStack, HeldBack, cause, chain, fenced, transports
 from contentops.api.dialects import (
@@ -40,7 +38,7 @@ from contentops.api.dialects import (
     spoken,
 )
 from contentops.api.fence import always
-from contentops.api.outcomes import Answer, Damage, Trouble, broken, ends_search, judge, not_found, unasked
+from contentops.api.outcomes import Answer, Damage, Trouble, ends_search, judge, not_found, unanswered, unasked
 from contentops.api.reading import is_enveloped
 from contentops.api.trace import traced
 from contentops.errors import ApiError
@@ -189,7 +187,7 @@ class Client:
         and never in a dialect that the server does not speak.
         """
         api = FoundApi(base=self._base, enveloped=None)
-        pays = isinstance(call, Generate | RegenerateSection)
+        pays = call.pays
         if pays or self._stated.name == AUTO:
             searched = await self.find()
             if isinstance(searched, Failure):
@@ -268,7 +266,7 @@ class Client:
             answer = await asking
         except Exception as error:  # noqa: BLE001 - whatever network or server raise is an outcome of the call
             trouble, detail = self._diagnose(error, call)
-            reply: Reply | Failure = broken(call, trouble, detail, clean=self._clean)
+            reply: Reply | Failure = unanswered(call, trouble, detail, clean=self._clean)
         else:
             reply = judge(call, answer, wall=self._wall(), clean=self._clean)
             if isinstance(call, ListTemplates | ListStyles) and not isinstance(reply, Failure) and self._check:
@@ -355,7 +353,7 @@ class Client:
 
 def _is_final(failure: Failure) -> bool:
     """Whether another search of this client would end the same; a page instead of a list may be gone by then."""
-    is_page = failure.foreign and failure.status is not None and failure.status < _REDIRECT
+    is_page = failure.not_from_api and failure.status is not None and failure.status < _REDIRECT
     return failure.kind in _FINAL and not is_page
 
 

@@ -74,7 +74,7 @@ async def _until_done(ctx: Context, item: Item, place: JobPlace, job: Job) -> Jo
     while True:
         watch = Watch(entry.job_id, item.kind, started, polls, started + timeout + 1, entry.request_id)
         answer = await ctx.run.poll(watch)
-        while isinstance(answer, Failure) and answer.unwell and await attempts.again(answer):
+        while isinstance(answer, Failure) and answer.server_failed and await attempts.again(answer):
             answer = await ctx.run.send(GetStatus(entry.job_id, ours=entry.request_id), Priority.POLL)
         elapsed = ctx.run.now() - started
         if isinstance(answer, Failure):

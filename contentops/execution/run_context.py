@@ -227,7 +227,7 @@ class Context:
 
     def heard(self, answer: Reply | Failure) -> Failure | None:
         """Take in how a call ended; its failure where every call has failed for `RETRY.total` seconds."""
-        if not (isinstance(answer, Failure) and answer.unwell):
+        if not (isinstance(answer, Failure) and answer.server_failed):
             self.outage.answered()
             return None
         if not self.outage.failed(answer.full_message, self.run.now()):

@@ -311,7 +311,7 @@ async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
     if isinstance(answer, JobStatus):
         ctx.admission.answered(known=True)
         return True
-    unanswered = answer.says_nothing
+    unanswered = answer.is_inconclusive
     ctx.admission.answered(known=None if unanswered else False)
     if ctx.run.stopped:
         raise Ended(Result.PENDING)
