@@ -169,25 +169,28 @@ class Cache:
 
     def durations(self) -> Mapping[str, Json]:
         """What was learned about how long jobs take; empty at first."""
-        own = _parsed(self._get(_key("durations")), dict[str, Any]) or {}
-        return own if self.shared is None else {**own, **self.shared.fact("durations")}
+        return self._learned("durations")
 
     def put_durations(self, learned: Mapping[str, Json]) -> None:
         """Remember it."""
-        self._set({_key("durations"): canonical(dict(learned))})
-        if self.shared is not None:
-            self.shared.put_fact("durations", learned)
+        self._learn("durations", learned)
 
     def server_facts(self, server: str) -> Mapping[str, Json]:
         """What was learned about a server's habits; empty at first."""
-        own = _parsed(self._get(_key("facts", server)), dict[str, Any]) or {}
-        return own if self.shared is None else {**own, **self.shared.fact(f"facts {server}")}
+        return self._learned(_key("facts", server))
 
     def put_server_facts(self, server: str, facts: Mapping[str, Json]) -> None:
         """Remember it."""
-        self._set({_key("facts", server): canonical(dict(facts))})
+        self._learn(_key("facts", server), facts)
+
+    def _learned(self, name: str) -> Mapping[str, Json]:
+        own = _parsed(self._get(name), dict[str, Any]) or {}
+        return own if self.shared is None else {**own, **self.shared.fact(name)}
+
+    def _learn(self, name: str, value: Mapping[str, Json]) -> None:
+        self._set({name: canonical(dict(value))})
         if self.shared is not None:
-            self.shared.put_fact(f"facts {server}", facts)
+            self.shared.put_fact(name, value)
 
     def seen(self, server: str) -> Mapping[str, Json]:
         """What `put_seen` was told; empty at first."""
