@@ -26,6 +26,7 @@ from contentops.state.store import StateStore
 from tests import state_facts as facts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from contentops.digest import Digest
@@ -720,59 +721,32 @@ def test_a_full_disk_keeps_what_was_noted(tmp_path: Path) -> None:
     assert len(store.state.entries) == 3
 
 
+LOCK, JOURNAL, FOLDER = "contentops.lock", ".contentops/journal.jsonl", ".contentops"
+
+
 @posix
 @pytest.mark.parametrize(
-    ("place", "words"),
+    ("place", "put", "words"),
     [
-        pytest.param("contentops.lock", "`contentops.lock` is a symbolic link", id="lock"),
-        pytest.param(".contentops/journal.jsonl", "`journal.jsonl` is a symbolic link", id="journal"),
+        (LOCK, lambda path: path.symlink_to("../outside"), "`contentops.lock` is a symbolic link"),
+        (JOURNAL, lambda path: path.symlink_to("../../outside"), "`journal.jsonl` is a symbolic link"),
+        (LOCK, os.mkfifo, "is not a file"),
+        (LOCK, Path.mkdir, "is not a file"),
+        (FOLDER, lambda path: path.symlink_to("../outside"), "leads out of the project"),
+        (FOLDER, lambda path: path.symlink_to("nowhere"), "link to nowhere"),
+        (FOLDER, Path.touch, "is not a folder"),
+        (FOLDER, lambda path: path.symlink_to(path), "cannot look into"),
     ],
 )
-def test_state_files_are_never_links(tmp_path: Path, place: str, words: str) -> None:
-    """A link could make us read or write outside the project."""
-    (tmp_path / ".contentops").mkdir()
-    (tmp_path / "elsewhere").write_text("secret")
-    (tmp_path / place).symlink_to(tmp_path / "elsewhere")
-
+def test_unsafe_state_files_and_folders_are_refused(
+    tmp_path: Path, place: str, put: Callable[[Path], object], words: str
+) -> None:
+    """A link could make us read or write outside the project, and reading a pipe would wait for ever."""
+    root = tmp_path / "root"
+    (tmp_path / "outside").mkdir()
+    (root / place).parent.mkdir(parents=True)
+    put(root / place)
     with pytest.raises(StateError, match=words):
-        opened(tmp_path, write=False)
-
-
-@posix
-def test_state_files_are_never_pipes_or_folders(tmp_path: Path) -> None:
-    """Reading a pipe would wait for ever."""
-    os.mkfifo(tmp_path / "contentops.lock")
-    with pytest.raises(StateError, match="is not a file"):
-        opened(tmp_path, write=False)
-
-    (tmp_path / "contentops.lock").unlink()
-    (tmp_path / "contentops.lock").mkdir()
-    with pytest.raises(StateError, match="is not a file"):
-        opened(tmp_path, write=False)
-
-
-@posix
-def test_the_folder_must_be_ours_and_inside(tmp_path: Path) -> None:
-    """A folder of someone else, a link out of the project, a dangling link or a file in its place is refused."""
-    root, outside = tmp_path / "root", tmp_path / "outside"
-    root.mkdir()
-    outside.mkdir()
-    ours = root / ".contentops"
-
-    ours.symlink_to(outside)
-    with pytest.raises(StateError, match="leads out of the project"):
-        opened(root, write=False)
-    ours.unlink()
-    ours.symlink_to(root / "nowhere")
-    with pytest.raises(StateError, match="link to nowhere"):
-        opened(root, write=False)
-    ours.unlink()
-    ours.write_text("")
-    with pytest.raises(StateError, match="is not a folder"):
-        opened(root, write=False)
-    ours.unlink()
-    ours.symlink_to(ours)
-    with pytest.raises(StateError, match="cannot look into"):
         opened(root, write=False)
 
 
