@@ -18,11 +18,11 @@ from contentops.model import (
     Action,
     Budget,
     Checks,
-    HeldEntry,
     ItemId,
     JobState,
     OnEdit,
     OpenEntry,
+    PendingSubmit,
     RequestId,
     WordLimits,
     request_id,
@@ -50,12 +50,12 @@ if TYPE_CHECKING:
 SINCE = "2026-02-25T08:00:00Z"
 
 
-def _held(request: str, item: str, **fields: Any) -> HeldEntry:
+def _held(request: str, item: str, **fields: Any) -> PendingSubmit:
     given = {"state": "running", "kind": "worker", "who": "ops@build-3", "depositor": "anna@laptop", "since": SINCE}
-    return HeldEntry(request_id=RequestId(request), item=ItemId(item), **{**given, **fields})
+    return PendingSubmit(request_id=RequestId(request), item=ItemId(item), **{**given, **fields})
 
 
-def _plan(specs: list[Spec], *held: HeldEntry, **sides: Any) -> Plan:
+def _plan(specs: list[Spec], *held: PendingSubmit, **sides: Any) -> Plan:
     found = a_situation(specs, **sides)
     state = structs.replace(found.state, lineage=lineage_of("acme"))
     return make_plan(structs.replace(found, state=state, held={one.request_id: one for one in held}))
@@ -294,7 +294,7 @@ def test_a_held_entry_keeps_its_id_through_a_rename(tmp_path: Path, database: st
 # --- what is queued under another name ---------------------------------------------------------------------
 
 
-def _queued(spec: Spec, item: str, **fields: Any) -> HeldEntry:
+def _queued(spec: Spec, item: str, **fields: Any) -> PendingSubmit:
     given = {"state": "queued", "kind": "", "who": "", "digest": spec.digest}
     return _held(request_id(lineage_of("acme"), "", ItemId(item), spec.digest, 1), item, **{**given, **fields})
 

@@ -328,5 +328,5 @@ def uncommitted(
     """Return the outputs that a tree lacks, except `edited`: those on disk (ignored, or of another clone), others."""
     listed = {nfc(path) for path in clone.names("ls-tree", "-r", "-z", "--name-only", tree, "--", ".")}
     left = sorted(known.bodies.keys() - listed - set(map(nfc, edited)))
-    here = tuple(path for path in left if os.path.lexists(Path(clone.root) / path))
-    return here, tuple(path for path in left if path not in here)
+    on_disk = tuple(path for path in left if os.path.lexists(Path(clone.root) / path))
+    return on_disk, tuple(path for path in left if path not in on_disk)

@@ -52,9 +52,9 @@ def _logged(root: str, path: str, *names: str) -> dict[str, str]:
     command = ("--literal-pathspecs", "log", "--no-show-signature", "--format=commit %H", *names, *_FILE_LOG)
     contents: dict[str, str] = {}
     commit = ""
-    for found in _VERSION.finditer(try_git(root, *command, "HEAD", "--", path, extra=LOOK, timeout=PATIENCE).stdout):
-        commit = found[1].decode() if found[1] else commit
-        for at, oid in ((commit, found[3]), (f"{commit}^", found[2])):
+    for match in _VERSION.finditer(try_git(root, *command, "HEAD", "--", path, extra=LOOK, timeout=PATIENCE).stdout):
+        commit = match[1].decode() if match[1] else commit
+        for at, oid in ((commit, match[3]), (f"{commit}^", match[2])):
             if oid and oid.strip(b"0"):
                 contents.setdefault(oid.decode(), at)
     return contents

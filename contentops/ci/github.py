@@ -106,9 +106,9 @@ class GitHub(Struct, frozen=True, kw_only=True):
     def listed(self, path: str) -> Iterator[Mapping[str, Any]]:
         """Every entry of a list, page by page. Anything that is no list ends it. Raises GitHubError."""
         for page in range(1, _PAGES + 1):
-            found = self.call("GET", f"{path}&per_page={PAGE}&page={page}")
-            yield from as_maps(found)
-            if not isinstance(found, list) or len(found) < PAGE:
+            entries = self.call("GET", f"{path}&per_page={PAGE}&page={page}")
+            yield from as_maps(entries)
+            if not isinstance(entries, list) or len(entries) < PAGE:
                 return
 
     def _once(self, method: str, address: str, body: Mapping[str, Any] | None) -> Any:
@@ -142,14 +142,14 @@ class GitHub(Struct, frozen=True, kw_only=True):
 
     def _read(self, method: str, address: str, reply: _Reply) -> Any:
         try:
-            found = json.loads(reply.body) if reply.body else None
+            document = json.loads(reply.body) if reply.body else None
         except (ValueError, RecursionError):
-            found = None
+            document = None
             if reply.status < 400:
                 raise GitHubError(f"{_shown(address)} did not answer with JSON", status=reply.status) from None
         if reply.status < 400:
-            return found
-        message = str(as_map(found).get("message", ""))
+            return document
+        message = str(as_map(document).get("message", ""))
         reason = f": {redact(message, self.token, '***')[:_ROOM].rstrip('.')}" if message else ""
         limit = _limit(reply, message)
         wait = 1.0 if limit is None and reply.status >= 500 else limit

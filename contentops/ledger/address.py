@@ -100,14 +100,14 @@ def misread(url: str) -> bool:
     except psycopg.ProgrammingError:
         return False
     port = str(parts.get("port") or "")
-    places = (parts.get("host"), parts.get("hostaddr"), parts.get("dbname"))
-    return any("@" in str(place) for place in places) or bool(port.strip(",0123456789"))
+    names = (parts.get("host"), parts.get("hostaddr"), parts.get("dbname"))
+    return any("@" in str(name) for name in names) or bool(port.strip(",0123456789"))
 
 
 def no_address(url: str) -> StateError:
     """The error for what is no address, or is misread as another one."""
-    place, _, _ = url.rpartition("?")
-    if place and shown(place) != _UNREADABLE:
+    base, _, _ = url.rpartition("?")
+    if base and shown(base) != _UNREADABLE:
         hint = "a name after `?` is none that PostgreSQL's connection strings know, such as `sslmode`, or has no value"
     else:
         hint = "postgresql://USER@HOST:PORT/DATABASE; in a password, `@` is written `%40` and `/` is written `%2F`"

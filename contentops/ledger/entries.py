@@ -1,4 +1,4 @@
-"""Open entries and paid texts that all machines see: what a run notes here is durable before anything leaves."""
+"""Open entries and paid texts that all machines see, durable before a request that pays is sent."""
 
 from __future__ import annotations
 

@@ -135,11 +135,11 @@ class SharedLimiter:
     def throttled(self, now: float, retry_after: float | None) -> None:
         """Note a 429, which stops everyone, not only who got it."""
 
-        def held(limiter: Limiter, clock: float) -> float:
+        def throttle(limiter: Limiter, clock: float) -> float:
             limiter.throttled(clock, retry_after)
             return limiter.ready_at(clock) - clock
 
-        self._ready_at = now + self._change(held)
+        self._ready_at = now + self._change(throttle)
 
     def _look(self) -> tuple[Limiter, float]:
         """Return the limiter as the row has it now, and the time; nothing is written where there is no limit."""

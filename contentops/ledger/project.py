@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from contentops.ledger.reading import TextSummary
     from contentops.ledger.runner import Runner
     from contentops.ledger.session import LedgerSession
-    from contentops.model import ApiSettings, HeldEntry, Json, OpenEntry, RequestId
+    from contentops.model import ApiSettings, Json, OpenEntry, PendingSubmit, RequestId
     from contentops.state.codec import Fact
     from contentops.state.paid_texts import StoredText
 
@@ -51,7 +51,7 @@ class ReadLedger:
         """By server and digest of each request that was looked up."""
         self._requests: dict[Digest, tuple[str, Digest]] = {}
         """Server and digest of the request, by the digest of its text."""
-        self.held: Mapping[RequestId, HeldEntry] = self._rows.held
+        self.pending: Mapping[RequestId, PendingSubmit] = self._rows.pending
         """What others work on, and what is queued."""
         self.closed: tuple[RequestId, ...] = tuple(
             id_ for id_, entry in entries.items() if is_dropped(entry, self._rows)

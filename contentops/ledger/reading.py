@@ -13,7 +13,7 @@ from contentops.ledger import schema
 from contentops.ledger.entries import QUEUED, entry_in
 from contentops.ledger.live_runners import ALIVE
 from contentops.ledger.rows import read_json, struct_of, utc
-from contentops.model import HeldEntry, ItemId, RequestId
+from contentops.model import ItemId, PendingSubmit, RequestId
 from contentops.state.lock import furthest
 from contentops.state.paid_texts import StoredText
 
@@ -50,7 +50,7 @@ class OpenRows(Struct, frozen=True, kw_only=True):
 
     entries: tuple[OpenEntry, ...] = ()
     """What was submitted and has no record in git yet, and what was asked for by name."""
-    held: Mapping[RequestId, HeldEntry] = field(default_factory=dict)
+    pending: Mapping[RequestId, PendingSubmit] = field(default_factory=dict)
     """What others work on, and what is queued."""
     dropped: Mapping[RequestId, OpenEntry] = field(default_factory=dict)
     """What was dropped, with its last entry."""
@@ -81,23 +81,23 @@ def read_rows(session: LedgerSession, owner: EntryOwner, known: Iterable[Request
     if rows[0][0] != schema.newest():
         schema.prepare(session)
     entries: list[OpenEntry] = []
-    held: dict[RequestId, HeldEntry] = {}
+    pending: dict[RequestId, PendingSubmit] = {}
     dropped: dict[RequestId, OpenEntry] = {}
     for _, line, is_gone, is_stopped, *columns in (row for row in rows if row[4] is not None):
-        row = struct_of(HeldEntry, columns)
+        row = struct_of(PendingSubmit, columns)
         entry = entry_in(line) if line else None
         if entry is not None and entry.request_id != row.request_id:
             entry = None
-        if not is_gone and (claim := _held(row, entry, is_stopped=is_stopped)) is not None:
-            held[row.request_id] = claim
+        if not is_gone and (submit := _pending(row, entry, is_stopped=is_stopped)) is not None:
+            pending[row.request_id] = submit
         if entry is not None and is_gone:
             dropped[entry.request_id] = entry
         elif entry is not None:
             entries.append(entry)
-    return OpenRows(entries=tuple(entries), held=held, dropped=dropped)
+    return OpenRows(entries=tuple(entries), pending=pending, dropped=dropped)
 
 
-def _held(row: HeldEntry, entry: OpenEntry | None, *, is_stopped: bool) -> HeldEntry | None:
+def _pending(row: PendingSubmit, entry: OpenEntry | None, *, is_stopped: bool) -> PendingSubmit | None:
     """Return the row if a live runner has more to do for it or it is queued, marked if it cannot be used; else None."""
     if entry is None and row.state != QUEUED:
         # Something was sent, and only its line could say what.

@@ -253,8 +253,8 @@ class LedgerSession:
         except psycopg.ProgrammingError:
             raise no_address(self.url) from None
         with _closed_unless_well(connection), self._asking(connection):
-            if (found := connection.info.server_version // 10_000) < OLDEST:
-                message = f"`{shown(self.url)}` is PostgreSQL {found}, and a ledger needs {OLDEST} or newer"
+            if (version := connection.info.server_version // 10_000) < OLDEST:
+                message = f"`{shown(self.url)}` is PostgreSQL {version}, and a ledger needs {OLDEST} or newer"
                 raise StateError(message, code="ledger-server-old", hint="older ones end no session that says nothing")
             if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
                 message = f"the database of the ledger `{shown(self.url)}` holds text as {encoding}"

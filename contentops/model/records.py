@@ -210,7 +210,7 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
         return self.request_id[:8]
 
 
-class HeldEntry(Struct, frozen=True, kw_only=True):
+class PendingSubmit(Struct, frozen=True, kw_only=True):
     """A submit that another process works on, or that waits for one."""
 
     request_id: RequestId

@@ -292,7 +292,7 @@ def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, froze
     What was paid for and recorded elsewhere is blocked in it: this checkout has not seen that record yet. What others
     have begun to work on since it was planned, or have brought further, is pending in it: it is left to them.
     """
-    held = frozenset(id_ for id_, entry in shared.held.items() if entry.kind)
+    held = frozenset(id_ for id_, entry in shared.pending.items() if entry.kind)
     submits = {name: change.id for change in plan.changes if (name := submit_of(plan, change)) is not None}
     claimed = shared.claim((entry for id_, entry in state.entries.items() if id_ not in held), submits)
     recorded = {submits[id_] for id_ in claimed.recorded}

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
-    from contentops.model import Change, HeldEntry, ItemId, RequestId
+    from contentops.model import Change, ItemId, PendingSubmit, RequestId
     from contentops.planning.plan_inputs import PlanInputs
 
-    Queued = Mapping[Digest, list[HeldEntry]]
+    Queued = Mapping[Digest, list[PendingSubmit]]
     """First submits that are queued, by what they ask for."""
 
 HELD = "held"
@@ -32,14 +32,14 @@ _ANSWERS = (Action.FINISH, Action.PROMOTE, Action.KEEP)
 
 def queued_first(inputs: PlanInputs) -> Queued:
     """What is queued, but for further takes that someone asked for; in an order that no database decides."""
-    found: dict[Digest, list[HeldEntry]] = {}
+    found: dict[Digest, list[PendingSubmit]] = {}
     for _, one in sorted(inputs.held.items()):
         if one.state == QUEUED and _is_first(inputs, one):
             found.setdefault(one.digest, []).append(one)
     return found
 
 
-def _is_first(inputs: PlanInputs, one: HeldEntry) -> bool:
+def _is_first(inputs: PlanInputs, one: PendingSubmit) -> bool:
     name = request_id(inputs.state.lineage, inputs.project.environment, one.item, one.digest, 1)
     return one.request_id == name
 
@@ -101,7 +101,7 @@ def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
         yield request_id(inputs.state.lineage, inputs.project.environment, change.id, step.digest, step.attempt)
 
 
-def _under_other_names(inputs: PlanInputs, change: Change, queued: Queued) -> Iterator[HeldEntry]:
+def _under_other_names(inputs: PlanInputs, change: Change, queued: Queued) -> Iterator[PendingSubmit]:
     """Queued submits that a change makes needless: of its item, or of one that no longer asks for their text."""
     step = change.submit
     if change.spec is None or not (step is not None or change.action in _ANSWERS) or (step and step.section):
@@ -117,7 +117,7 @@ def _asks_for(inputs: PlanInputs, item: ItemId, digest: Digest) -> bool:
     return spec is not None and spec.digest == digest
 
 
-def _is_wanted(inputs: PlanInputs, one: HeldEntry) -> bool:
+def _is_wanted(inputs: PlanInputs, one: PendingSubmit) -> bool:
     """Whether its item asks for it, and has no text that answers this request: one that a person brought, say."""
     if not _asks_for(inputs, one.item, one.digest):
         return False
@@ -125,7 +125,7 @@ def _is_wanted(inputs: PlanInputs, one: HeldEntry) -> bool:
     return not (_is_first(inputs, one) and answered)
 
 
-def _by_former_ids(inputs: PlanInputs, one: HeldEntry, heirs: Mapping[ItemId, ItemId]) -> bool:
+def _by_former_ids(inputs: PlanInputs, one: PendingSubmit, heirs: Mapping[ItemId, ItemId]) -> bool:
     """Whether it is a further take that someone asked for while its item had another id."""
     return not _is_first(inputs, one) and one.item in heirs and _asks_for(inputs, heirs[one.item], one.digest)
 

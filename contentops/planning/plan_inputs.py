@@ -32,7 +32,7 @@ from contentops.pricing import FREE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from contentops.model import HeldEntry, RequestId
+    from contentops.model import PendingSubmit, RequestId
     from contentops.planning.existing_texts import FinishedText, SourceEnvironment, SourceText
     from contentops.pricing import Price
 
@@ -103,7 +103,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """The last apply did not come to its end: what it noted is not in the lock yet."""
     honours_ids: bool | None = None
     """Whether the server uses our request id as its job id; None: not known yet."""
-    held: Mapping[RequestId, HeldEntry] = field(default_factory=dict)
+    held: Mapping[RequestId, PendingSubmit] = field(default_factory=dict)
     """The submits that other processes work on, and those that wait for one."""
     left: tuple[OpenEntry, ...] = ()
     """Further takes of requests that no manifest here declares, which those who asked for them finish."""

@@ -236,7 +236,7 @@ def _markdown(paths: Iterable[str]) -> list[str]:
 def _busy(workspace: Workspace, state: State) -> Iterator[tuple[ItemId, tuple[str, str]]]:
     """The items whose text is to come, each with words on that, and on what to do."""
     if workspace.ledger is not None:
-        for one in workspace.ledger.held.values():
+        for one in workspace.ledger.pending.values():
             cancel = f"`contentops queue cancel {one.item} --project {shlex.quote(workspace.project.name)}`"
             yield one.item, ("which the queue holds", f"{cancel} takes it out, if it waits")
     for entry in pending(state.entries.values()):
