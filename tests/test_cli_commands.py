@@ -104,19 +104,8 @@ def test_plan_in_all_its_forms(invoke: Run, demo: Path) -> None:
 
 def test_plan_remembers_what_was_chosen(invoke: Run, demo: Path) -> None:
     """Variables, selection and flags stand in the document, for a later apply of the file."""
-    ended = invoke(
-        "plan",
-        "--json",
-        "--var",
-        "company=X",
-        "--select",
-        "wel*",
-        "--replace",
-        "welcome",
-        "--on-edit",
-        "keep",
-        cwd=demo,
-    )
+    flags = "--var company=X --select wel* --replace welcome --on-edit keep"
+    ended = invoke("plan", "--json", *flags.split(), cwd=demo)
     assert ended.json["inputs"] == {
         "variables": ["company=X"],
         "select": ["wel*"],

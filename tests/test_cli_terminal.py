@@ -20,13 +20,12 @@ from contentops.cli.commands.state import listing
 from contentops.cli.named_files import write_whole
 from contentops.cli.options import duration
 from contentops.cli.output import terminal
-from contentops.cli.output.confirmation import Confirmation, Manner
 from contentops.cli.output.progress import Moving, Plain, Progress, Recorded, watching
 from contentops.cli.session import Session
-from contentops.errors import OutputError, Refused
+from contentops.errors import OutputError
 from contentops.model import State
 from contentops.reporting.layout import outline, table, unpainted
-from tests.plans import make_change, make_entry, make_event, make_plan, make_record
+from tests.plans import make_entry, make_event, make_record
 from tests.terminals import on_a_terminal
 
 if TYPE_CHECKING:
@@ -167,28 +166,6 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 # --- questions ---------------------------------------------------------------------------------------------
-
-
-def test_without_a_terminal_a_plan_is_refused_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """The plan is shown, the needed flag is named, and standard input is never read."""
-    begun: list[str] = []
-    with pytest.raises(Refused) as refused:
-        Confirmation(Manner(), lambda: begun.append("x"))(make_plan(make_change()))
-    assert refused.value.exit_code == 4
-    assert refused.value.hint == "`--yes` applies the plan without asking"
-    assert "1 to create" in capsys.readouterr().out
-    assert begun == []
-
-
-def test_yes_goes_on_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--yes` still shows the plan; with `--json` it goes to stderr, so that stdout stays JSON."""
-    begun: list[str] = []
-    confirmation = Confirmation(Manner(yes=True, as_json=True), lambda: begun.append("x"))
-    assert confirmation(make_plan(make_change())) is True
-    assert (confirmation.shown, confirmation.declined, begun) == (True, False, ["x"])
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "1 to create" in err
 
 
 _ASK = """
