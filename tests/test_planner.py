@@ -46,7 +46,7 @@ from tests.fakes.sides import (
 )
 
 if TYPE_CHECKING:
-    from contentops.model import Record, Spec
+    from contentops.model import Project, Record, Spec
 
 GENERATE = ("submit", "poll", "write", "save")
 
@@ -54,37 +54,165 @@ GENERATE = ("submit", "poll", "write", "save")
 # --- which body --------------------------------------------------------------------------------------------
 
 
-def test_new_item_without_a_file_is_created() -> None:
-    """New and absent: submit, poll, write, save, at the tier's price."""
-    change = only_change([a_spec()])
-    assert (change.action, change.names, change.credits, change.attempt) == (Action.CREATE, GENERATE, 4, 1)
+X, Y = a_spec(topic="x"), a_spec(topic="y")
+OLD, MADE, HAND = a_record(X), a_file("out/a.md"), a_file("out/a.md", body="By hand.\n")
+PAID, LOST = an_entry(Y, JobState.PAID, body=body_digest("New.\n")), an_entry(Y, JobState.UNKNOWN)
+OURS = a_file("out/a.md", owner="a", provenance={"item": "a", "digest": X.digest})
+LOCAL = structs.replace(PROJECT, api=ApiSettings(base_url="local"))
+NO_SAVES = structs.replace(PROJECT, api=structs.replace(PROJECT.api, save="off"))
+BROKEN = Observed(path="out/a.md", problem="`out/a.md` is not UTF-8; save it as UTF-8")
+MOVED = a_spec(topic="x", output="out/new.md")
+OTHER = a_spec("b")
+TEXT_OF_X = {"stored": {X.digest: FinishedText(item="a", body=body_digest(TEXT))}}
+TEXT_OF_Y = {"stored": {Y.digest: FinishedText(item="a", body=body_digest("Earlier.\n"))}}
+FAILED_TWICE = [an_entry(X, JobState.FAILED, attempt=attempt) for attempt in (1, 2)]
+SAVED_BY_HAND = a_record(X, saved="By hand.\n")
+
+
+def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **options: Any) -> Any:
+    """One row: the sides, then the action (or what blocks), the steps, and the credits and attempt if they matter."""
+    return pytest.param({"specs": specs, "records": records, "files": files, **options}, expected, id=id_)
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [
+        case("new", [X], [], [], "create", GENERATE, 4, 1),
+        case("new, on the embedded server", [X], [], [], "create", GENERATE, 0, project=LOCAL),
+        case("new, at a file of no one", [X], [], [MADE], "foreign-file", (), 0),
+        case("new, at a file written for this request", [X], [], [OURS], "keep", ("record", "save"), 0),
+        case("new, and failed twice", [X], [], [], "failed-twice", (), 0, entries=FAILED_TWICE),
+        case(
+            "asked for after two failures", [X], [], [], "create", GENERATE, 4, 3, entries=FAILED_TWICE, replace=("a",)
+        ),
+        case("changed, missing, saved", [Y], [OLD], [], "regenerate", GENERATE),
+        case("changed, missing, not saved", [Y], [a_record(X, saved=None)], [], "missing", ()),
+        case("changed, missing, never generated", [Y], [a_record(X, body="", saved=None)], [], "missing", ()),
+        case("changed and edited", [Y], [OLD], [HAND], "edited", ()),
+        case("changed and edited: keep", [Y], [OLD], [HAND], "keep", ("record", "save"), on_edit=OnEdit.KEEP),
+        case("changed and edited: overwrite", [Y], [OLD], [HAND], "overwrite", GENERATE, on_edit=OnEdit.OVERWRITE),
+        case("its manifest keeps", [a_spec(topic="y", on_edit=OnEdit.KEEP)], [OLD], [HAND], "keep", ("record", "save")),
+        case("replaced", [X], [OLD], [MADE], "regenerate", GENERATE, 4, 2, replace=("a",), **TEXT_OF_X),
+        case(
+            "replaced already",
+            *([X], [OLD], [MADE], "finish", ("poll", "write", "save"), 0, 2),
+            entries=[an_entry(X, attempt=2)],
+            replace=("a",),
+        ),
+        case("running", [Y], [], [], "finish", ("poll", "write", "save"), 0, entries=[an_entry(Y)]),
+        case("paid", [Y], [], [], "finish", ("fetch", "write", "save"), 0, entries=[PAID]),
+        case("paid and edited", [Y], [OLD], [HAND], "edited", ("drain",), 0, entries=[an_entry(Y)]),
+        case(
+            "paid and in the file",
+            *([Y], [], [a_file("out/a.md", body="New.\n")], "finish", ("fetch", "write", "save"), 0),
+            entries=[PAID],
+        ),
+        case("paid for what was asked before", [X], [], [], "create", ("drain", *GENERATE), 4, entries=[PAID]),
+        case(
+            "being submitted",
+            *([Y], [], [], "resolve", ("look up", *GENERATE), 4, 1),
+            entries=[an_entry(Y, JobState.SUBMITTING)],
+        ),
+        case("lost", [Y], [], [], "resolve", ("look up", *GENERATE), 4, 1, entries=[LOST]),
+        case(
+            "lost, resubmit",
+            [Y],
+            [],
+            [],
+            "resolve",
+            ("look up", *GENERATE),
+            4,
+            2,
+            entries=[LOST],
+            resubmit_unknown=True,
+        ),
+        case("in the cache", [Y], [OLD], [MADE], "finish", ("fetch", "write", "save"), 0, **TEXT_OF_Y),
+        case("in the cache, edited", [Y], [OLD], [HAND], "edited", (), **TEXT_OF_Y),
+        case("in the cache: keep", [Y], [OLD], [HAND], "keep", ("record", "save"), on_edit=OnEdit.KEEP, **TEXT_OF_Y),
+        case(
+            "in the cache: overwrite",
+            *([Y], [OLD], [HAND], "finish", ("fetch", "write", "save"), 0),
+            on_edit=OnEdit.OVERWRITE,
+            **TEXT_OF_Y,
+        ),
+        case("missing", [X], [OLD], [], "restore", ("fetch", "write"), 0),
+        case("missing, in the cache", [X], [OLD], [], "restore", ("fetch", "write"), 0, **TEXT_OF_X),
+        case(
+            "missing, never saved",
+            *([X], [a_record(X, saved=None)], [], "restore", ("fetch", "write", "save")),
+            **TEXT_OF_X,
+        ),
+        case(
+            "missing, saved under another title",
+            *([X], [structs.replace(OLD, title="Another")], [], "restore", ("fetch", "write", "save")),
+        ),
+        case("gone with an open job", [], [], [], "drain", ("drain",), entries=[an_entry(X)]),
+        case(
+            "protected now",
+            [stated(a_spec(topic="x", protected=True), "protected")],
+            [OLD],
+            [MADE],
+            "update",
+            ("record",),
+        ),
+        case("unreadable", [X], [OLD], [BROKEN], "unreadable-file", ()),
+        case(
+            "of another environment",
+            [X],
+            [],
+            [],
+            "owned-elsewhere",
+            (),
+            foreign={"out/a.md": "contentops.staging.lock"},
+        ),
+        case("moved", [MOVED], [OLD], [MADE], "move", ("move",), 0),
+        case("moved and edited", [MOVED], [SAVED_BY_HAND], [HAND], "move", ("move",), 0),
+        case(
+            "moved onto a file of no one",
+            *([MOVED], [OLD], [MADE, a_file("out/new.md", body="Other.\n")], "foreign-file", ()),
+        ),
+        case("edited", [X], [OLD], [HAND], "save", ("save",)),
+    ],
+)
+def test_a_row_of_the_table(sides: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    """What is done to an item, or what holds it back, in which steps and at which price."""
+    change = only_change(**sides)
+    found = (change.blocked or str(change.action), change.names, change.credits, change.attempt)
+    assert found[: len(expected)] == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "record", "file", "project"),
+    [
+        pytest.param(X, OLD, MADE, PROJECT, id="as made"),
+        pytest.param(X, SAVED_BY_HAND, HAND, PROJECT, id="edited and saved"),
+        pytest.param(a_spec(topic="x", save=False), OLD, HAND, PROJECT, id="edited, not to be saved"),
+        pytest.param(X, OLD, HAND, NO_SAVES, id="edited, nothing is saved"),
+    ],
+)
+def test_nothing_to_do(spec: Spec, record: Record, file: Observed, project: Project) -> None:
+    """Such an item counts as unchanged."""
+    plan = plan_of([spec], [record], [file], project=project)
+    assert (plan.empty, plan.unchanged) == (True, 1)
+
+
+def test_lost_answer_on_a_server_with_its_own_ids_costs_nothing() -> None:
+    """Where our id means nothing, a lost submit is never sent again unasked."""
+    records = [a_record(OTHER, job_id="their-id")]
+    change = only_change([Y, OTHER], records, [a_file(OTHER.output)], entries=[LOST])
+    assert (change.action, change.submits, change.credits) == (Action.RESOLVE, 0, 0)
+
+
+def test_hints_name_the_way_out() -> None:
+    """Whose path it is, what is wrong with the file, and what goes on."""
+    assert "contentops.staging.lock" in only_change([X], foreign={"out/a.md": "contentops.staging.lock"}).hint
+    assert only_change([X], [OLD], [BROKEN]).hint == BROKEN.problem
 
 
 @pytest.mark.parametrize(("mode", "price"), [("quick", 1), ("standard", 4), ("premium", 5)])
 def test_price_is_the_modes(mode: str, price: int) -> None:
     """Credits are the mode's flat price."""
     assert only_change([a_spec(mode=mode)]).credits == price
-
-
-def test_local_server_costs_nothing() -> None:
-    """The embedded server is free."""
-    project = structs.replace(PROJECT, api=ApiSettings(base_url="local"))
-    assert only_change([a_spec()], project=project).credits == 0
-
-
-def test_same_spec_and_file_is_no_change() -> None:
-    """Nothing differs: nothing is planned, and the item counts as unchanged."""
-    spec = a_spec()
-    plan = plan_of([spec], [a_record(spec)], [a_file(spec.output)])
-    assert plan.empty
-    assert plan.unchanged == 1
-
-
-def test_someone_elses_file_blocks_a_new_item() -> None:
-    """A file no record owns is not overwritten."""
-    change = only_change([a_spec()], files=[a_file("out/a.md")])
-    assert (change.action, change.blocked, change.names) == (Action.BLOCKED, "foreign-file", ())
-    assert change.credits == 0
 
 
 def test_someone_elses_file_is_overwritten_by_choice() -> None:
@@ -128,14 +256,6 @@ def test_which_file_left_behind_is_an_items_does_not_hang_on_the_order_of_entrie
     assert one.changes[0].source == "out/one.md"
 
 
-def test_own_file_without_a_record_is_kept() -> None:
-    """A file whose provenance names this item and this request was ours: recorded, not paid for again."""
-    spec = a_spec()
-    file = a_file(spec.output, owner="a", provenance={"item": "a", "digest": spec.digest})
-    change = only_change([spec], files=[file])
-    assert (change.action, change.names, change.credits) == (Action.KEEP, ("record", "save"), 0)
-
-
 @pytest.mark.parametrize(("before", "after"), [("x", "y"), (1, True), ([1], [True])])
 def test_changed_spec_regenerates_an_unedited_file(before: Any, after: Any) -> None:
     """Changed and as generated: regenerated, with the field's values as reason, also if Python takes them for equal."""
@@ -146,113 +266,11 @@ def test_changed_spec_regenerates_an_unedited_file(before: Any, after: Any) -> N
     assert str(reasons) == str([("inputs.topic", before, after)])
 
 
-def test_changed_spec_regenerates_a_missing_saved_file() -> None:
-    """Changed, file gone, but its text is saved: nothing is lost by writing the new one."""
-    old, new = a_spec(topic="x"), a_spec(topic="y")
-    assert only_change([new], [a_record(old)]).action is Action.REGENERATE
-
-
-def test_changed_spec_and_missing_unsaved_file_blocks() -> None:
-    """Changed, file gone and its text saved nowhere: a person decides."""
-    old, new = a_spec(topic="x"), a_spec(topic="y")
-    for body in (TEXT, ""):
-        assert only_change([new], [a_record(old, body=body, saved=None)]).blocked == "missing"
-
-
-@pytest.mark.parametrize(
-    ("choice", "action", "steps"),
-    [
-        (OnEdit.BLOCK, Action.BLOCKED, ()),
-        (OnEdit.KEEP, Action.KEEP, ("record", "save")),
-        (OnEdit.OVERWRITE, Action.OVERWRITE, GENERATE),
-    ],
-)
-@pytest.mark.parametrize("where", ["manifest", "command line"])
-def test_edited_file_follows_on_edit(choice: OnEdit, action: Action, steps: tuple[str, ...], where: str) -> None:
-    """Changed and edited by hand: what `on_edit` says, in the manifest or on the command line."""
-    old = a_spec(topic="x")
-    new = a_spec(topic="y", **({"on_edit": choice} if where == "manifest" else {}))
-    flags = {"on_edit": choice} if where == "command line" else {}
-    change = only_change([new], [a_record(old)], [a_file(new.output, body="By hand.\n")], **flags)
-    assert (change.action, change.names) == (action, steps)
-
-
-def test_replace_generates_again_with_the_next_attempt() -> None:
-    """`--replace` ignores stored results and counts the attempt up."""
-    spec = a_spec()
-    stored = {spec.digest: FinishedText(item="a", body=body_digest("Old.\n"))}
-    change = only_change([spec], [a_record(spec)], [a_file(spec.output)], stored=stored, replace=("a",))
-    assert (change.action, change.names, change.attempt) == (Action.REGENERATE, GENERATE, 2)
-
-
-def test_replace_under_way_is_finished_not_paid_again() -> None:
-    """A killed `--replace` run again finishes the job it started."""
-    spec = a_spec()
-    entry = an_entry(spec, attempt=2)
-    change = only_change([spec], [a_record(spec)], [a_file(spec.output)], entries=[entry], replace=("a",))
-    assert (change.action, change.entry, change.submits) == (Action.FINISH, entry, 0)
-
-
 def test_replace_of_an_unknown_item_is_a_usage_error() -> None:
     """`--replace` names the nearest item."""
     with pytest.raises(UsageError) as caught:
         plan_of([a_spec("hello")], replace=("helo",))
     assert "`hello`" in caught.value.hint
-
-
-@pytest.mark.parametrize(
-    ("state", "step"), [(JobState.RUNNING, "poll"), (JobState.PAID, "fetch")], ids=["running", "paid"]
-)
-def test_open_job_of_this_digest_is_finished(state: JobState, step: str) -> None:
-    """A paid result exists: it is brought and written, never submitted again."""
-    spec = a_spec()
-    change = only_change([spec], entries=[an_entry(spec, state)])
-    assert (change.action, change.names, change.credits) == (Action.FINISH, (step, "write", "save"), 0)
-
-
-def test_open_job_and_an_edited_file_block_and_drain() -> None:
-    """A person's words stand in the way: the paid text is polled into the cache, nothing is written."""
-    old, new = a_spec(topic="x"), a_spec(topic="y")
-    entry = an_entry(new)
-    change = only_change([new], [a_record(old)], [a_file(new.output, body="By hand.\n")], entries=[entry])
-    assert (change.action, change.names, change.drains) == (Action.BLOCKED, ("drain",), (entry,))
-
-
-def test_file_that_holds_the_paid_text_already_is_finished() -> None:
-    """A write whose record was lost is recognised by its body."""
-    spec = a_spec()
-    entry = an_entry(spec, JobState.PAID, body=body_digest("New.\n"))
-    assert only_change([spec], files=[a_file(spec.output, body="New.\n")], entries=[entry]).action is Action.FINISH
-
-
-def test_open_job_of_another_digest_is_drained_beside_the_change() -> None:
-    """What was paid for an earlier spec is brought into the cache, and the item goes on."""
-    old, new = a_spec(topic="x"), a_spec(topic="y")
-    change = only_change([new], entries=[an_entry(old)])
-    assert (change.action, change.names) == (Action.CREATE, ("drain", *GENERATE))
-
-
-@pytest.mark.parametrize("state", [JobState.SUBMITTING, JobState.UNKNOWN])
-def test_lost_answer_is_looked_up(state: JobState) -> None:
-    """An unknown outcome is looked up; it is submitted again only if the server proves it never arrived."""
-    spec = a_spec()
-    change = only_change([spec], entries=[an_entry(spec, state)])
-    assert (change.action, change.names[0], change.attempt) == (Action.RESOLVE, "look up", 1)
-
-
-def test_lost_answer_on_a_server_with_its_own_ids_costs_nothing() -> None:
-    """Where our id means nothing, a lost submit is never sent again unasked."""
-    spec, other = a_spec("a"), a_spec("b")
-    record = a_record(other, job_id="their-id")
-    change = only_change([spec, other], [record], [a_file(other.output)], entries=[an_entry(spec, JobState.UNKNOWN)])
-    assert (change.action, change.submits, change.credits) == (Action.RESOLVE, 0, 0)
-
-
-def test_resubmit_unknown_pays_again_with_the_next_attempt() -> None:
-    """`--resubmit-unknown` is a person's choice."""
-    spec = a_spec()
-    change = only_change([spec], entries=[an_entry(spec, JobState.UNKNOWN)], resubmit_unknown=True)
-    assert (change.attempt, change.submits, change.credits) == (2, 1, 4)
 
 
 def test_unknown_outcome_of_another_digest_is_only_a_note() -> None:
@@ -275,27 +293,6 @@ def test_one_failure_is_tried_once_more_and_two_block() -> None:
     assert "--replace a" in change.hint
 
 
-def test_replace_goes_on_after_two_failures() -> None:
-    """Also where the item never had a text."""
-    spec = a_spec()
-    twice = [an_entry(spec, JobState.FAILED, attempt=attempt) for attempt in (1, 2)]
-    change = only_change([spec], entries=twice, replace=("a",))
-    assert (change.action, change.attempt) == (Action.CREATE, 3)
-
-
-@pytest.mark.parametrize("choice", [OnEdit.BLOCK, OnEdit.KEEP, OnEdit.OVERWRITE])
-def test_a_stored_text_gives_way_to_an_edit_as_chosen(choice: OnEdit) -> None:
-    """As one that would be paid for does."""
-    old, new = a_spec(topic="x"), a_spec(topic="y", on_edit=choice)
-    stored = {new.digest: FinishedText(item="a", body=body_digest("Earlier.\n"))}
-    change = only_change([new], [a_record(old)], [a_file(new.output, body="By hand.\n")], stored=stored)
-    assert (change.action, change.names) == {
-        OnEdit.BLOCK: (Action.BLOCKED, ()),
-        OnEdit.KEEP: (Action.KEEP, ("record", "save")),
-        OnEdit.OVERWRITE: (Action.FINISH, ("fetch", "write", "save")),
-    }[choice]
-
-
 @pytest.mark.parametrize(
     ("saved", "body", "why"),
     [
@@ -310,18 +307,6 @@ def test_why_a_text_is_saved(saved: str | None, body: str, why: str) -> None:
     spec = a_spec()
     change = only_change([spec], [a_record(spec, saved=saved)], [a_file(spec.output, body=body)])
     assert [reason.detail for reason in change.reasons] == [why]
-
-
-def test_stored_text_serves_its_own_item_without_paying() -> None:
-    """A finished text in the cache is written again: reverting a manifest is free."""
-    old, new = a_spec(topic="x"), a_spec(topic="y")
-    stored = {new.digest: FinishedText(item="a", body=body_digest("Earlier.\n"))}
-    change = only_change([new], [a_record(old)], [a_file(new.output)], stored=stored)
-    assert (change.action, change.names, change.credits) == (
-        Action.FINISH,
-        ("fetch", "write", "save"),
-        0,
-    )
 
 
 def test_stored_text_never_serves_two_living_items() -> None:
@@ -348,23 +333,6 @@ def test_renames_pair_in_id_order() -> None:
         [a_file("out/a.md"), a_file("out/b.md")],
     )
     assert {change.id: change.renamed_from for change in plan.changes} == {"c": "a", "d": "b"}
-
-
-def test_missing_file_is_restored_from_cache_or_server() -> None:
-    """Same spec, file gone: its text is brought back without paying."""
-    spec = a_spec()
-    change = only_change([spec], [a_record(spec)])
-    assert (change.action, change.names, change.credits) == (Action.RESTORE, ("fetch", "write"), 0)
-
-
-def test_a_restored_text_is_saved_where_the_server_never_had_it() -> None:
-    """What was told to the server before is not told again."""
-    spec = a_spec()
-    stored = {spec.digest: FinishedText(item="a", body=body_digest(TEXT))}
-    assert only_change([spec], [a_record(spec, saved=None)], stored=stored).names == ("fetch", "write", "save")
-    assert only_change([spec], [a_record(spec)], stored=stored).names == ("fetch", "write")
-    retitled = structs.replace(a_record(spec), title="Another")
-    assert only_change([spec], [retitled], stored=stored).names == ("fetch", "write", "save")
 
 
 def test_missing_file_whose_text_is_nowhere_blocks() -> None:
@@ -423,13 +391,6 @@ def test_a_new_item_at_the_path_of_an_orphan_is_told_what_frees_it() -> None:
     assert "`--prune` leaves it there" in held.hint
 
 
-def test_gone_item_with_an_open_job_is_drained() -> None:
-    """What was paid for is brought into the cache even if no one declares it any more."""
-    spec = a_spec()
-    change = only_change([], entries=[an_entry(spec)])
-    assert (change.action, change.names) == (Action.DRAIN, ("drain",))
-
-
 def test_protected_item_is_never_regenerated() -> None:
     """A spec change of a protected item becomes a note."""
     old, new = a_spec(topic="x"), stated(a_spec(topic="y", protected=True), "protected")
@@ -448,13 +409,6 @@ def test_protection_outlives_its_manifest_line_until_false_is_applied() -> None:
     assert lifted.action is Action.REGENERATE
 
 
-def test_setting_protection_is_recorded() -> None:
-    """Protection is kept in the lock, so setting it is a change of the record alone."""
-    spec = stated(a_spec(protected=True), "protected")
-    change = only_change([spec], [a_record(spec)], [a_file(spec.output)])
-    assert change.names == ("record",)
-
-
 def test_records_of_the_embedded_server_count_as_changed_elsewhere() -> None:
     """Drafts are replaced by the real thing, with that as the reason."""
     spec = a_spec()
@@ -463,36 +417,7 @@ def test_records_of_the_embedded_server_count_as_changed_elsewhere() -> None:
     assert change.reasons[0].detail == "made by the embedded server"
 
 
-def test_unreadable_file_blocks() -> None:
-    """A file that cannot be understood is left alone."""
-    spec = a_spec()
-    broken = Observed(path=spec.output, problem="`out/a.md` is not UTF-8; save it as UTF-8")
-    change = only_change([spec], [a_record(spec)], [broken])
-    assert (change.blocked, change.hint) == ("unreadable-file", broken.problem)
-
-
-def test_path_of_another_environment_is_refused() -> None:
-    """Two environments never write one file."""
-    change = only_change([a_spec()], foreign={"out/a.md": "contentops.staging.lock"})
-    assert (change.blocked, "contentops.staging.lock" in change.hint) == ("owned-elsewhere", True)
-
-
 # --- path, front matter, save ------------------------------------------------------------------------------
-
-
-def test_changed_output_moves_the_file_edited_or_not() -> None:
-    """The output path costs nothing."""
-    old, new = a_spec(), a_spec(output="out/new.md")
-    for body in ("Generated text.\n", "By hand.\n"):
-        change = only_change([new], [a_record(old, saved=body)], [a_file(old.output, body=body)])
-        assert (change.action, change.names, change.credits) == (Action.MOVE, ("move",), 0)
-
-
-def test_move_onto_a_foreign_file_blocks() -> None:
-    """A move never overwrites."""
-    old, new = a_spec(), a_spec(output="out/new.md")
-    change = only_change([new], [a_record(old)], [a_file(old.output), a_file("out/new.md", body="Other.\n")])
-    assert (change.action, change.blocked) == (Action.BLOCKED, "foreign-file")
 
 
 def _placed(**outputs: str) -> tuple[list[Spec], list[Record], list[Observed]]:
@@ -610,23 +535,6 @@ def test_a_title_a_person_changed_stays() -> None:
     plan = plan_of([new], [a_record(old)], [structs.replace(a_file(old.output), title="Mine")])
     assert [(change.names, change.title) for change in plan.changes] == [(("save",), None)]
     assert [note.kind for note in plan.notes] == ["kept-front-matter"]
-
-
-def test_edit_by_hand_is_saved_and_then_is_no_change() -> None:
-    """An edit is told to the server once."""
-    spec = a_spec()
-    edited = a_file(spec.output, body="By hand.\n")
-    assert only_change([spec], [a_record(spec)], [edited]).names == ("save",)
-    assert plan_of([spec], [a_record(spec, saved="By hand.\n")], [edited]).empty
-
-
-def test_save_off_saves_nothing() -> None:
-    """`save: false` on the item, or `api.save: off`."""
-    spec = a_spec(save=False)
-    edited = a_file(spec.output, body="By hand.\n")
-    assert plan_of([spec], [a_record(spec)], [edited]).empty
-    off = structs.replace(PROJECT, api=structs.replace(PROJECT.api, save="off"))
-    assert plan_of([a_spec()], [a_record(spec)], [edited], project=off).empty
 
 
 # --- moved -------------------------------------------------------------------------------------------------
