@@ -107,7 +107,7 @@ def _are(texts: list[str], values: list[Any], wrapped: Callable[[str], str]) -> 
     if len(texts) != len(values):
         return False
     try:
-        read = [read_mapping(f"{wrapped(text)}\n").entries[0].value for text in texts]
+        read = [next(iter(read_mapping(f"{wrapped(text)}\n").values.values())) for text in texts]
     except YamlProblem:
         return False
     return canonical(read) == canonical([[value] for value in values])
