@@ -100,7 +100,7 @@ def make_change(name: str = "guide", action: Action = Action.CREATE, **fields: A
     names = given.get("steps", GENERATE if action is Action.CREATE or "credits" in given else ())
     drains = tuple(Drain(entry=entry) for entry in given.get("drains", ()))
     steps = tuple(_step(each, spec, file, given) for each in names if each != "drain")
-    stated: dict[str, Any] = {"id": ItemId(name), "action": action, "spec": spec, "held": given.get("entry")}
+    stated: dict[str, Any] = {"id": ItemId(name), "action": action, "spec": spec, "blocked_entry": given.get("entry")}
     if action is Action.CREATE:
         stated["reasons"] = NEW
     return Change(**{"file": file, "steps": (*drains, *steps), **stated, **fields})

@@ -58,7 +58,7 @@ def _held(request: str, item: str, **fields: Any) -> PendingSubmit:
 def _plan(specs: list[Spec], *held: PendingSubmit, **sides: Any) -> Plan:
     found = a_situation(specs, **sides)
     state = structs.replace(found.state, lineage=lineage_of("acme"))
-    return make_plan(structs.replace(found, state=state, held={one.request_id: one for one in held}))
+    return make_plan(structs.replace(found, state=state, claimed={one.request_id: one for one in held}))
 
 
 def _submit_id(spec: Spec) -> str:
@@ -132,11 +132,11 @@ def test_what_is_queued_is_counted_once() -> None:
     held = {name: _held(name, "a", state="queued", kind="", who="")}
     for about, budget in (("credits", Budget(credits_per_apply=4)), ("items", Budget(items_per_apply=1))):
         project = structs.replace(found.project, budget=budget)
-        plan = make_plan(structs.replace(found, project=project, state=state, held=held))
+        plan = make_plan(structs.replace(found, project=project, state=state, claimed=held))
         assert (plan.credits, plan.credits_worst, plan.submits, plan.queued_credits, plan.refusals) == (4, 4, 1, 4, ())
         again = make_plan(structs.replace(found, project=project, state=state))
         assert [refusal.guard for refusal in again.refusals] == [f"budget-{about}"]
-    plan = make_plan(structs.replace(found, state=state, held=held))
+    plan = make_plan(structs.replace(found, state=state, claimed=held))
     assert "2 to create, 0 unchanged. 4 credits; 1 submit is queued already, for 4 credits." in plan_text(
         plan, verbose=False
     )
@@ -159,7 +159,7 @@ def test_further_texts_of_what_is_queued_are_counted() -> None:
     state, name = structs.replace(found.state, lineage=lineage_of("acme")), _submit_id(spec)
     project = structs.replace(found.project, budget=Budget(credits_per_apply=7))
     held = {name: _held(name, "a", state="queued", kind="", who="")}
-    plan = make_plan(structs.replace(found, project=project, state=state, held=held))
+    plan = make_plan(structs.replace(found, project=project, state=state, claimed=held))
     assert (plan.credits, plan.credits_worst, plan.queued_credits) == (0, 8, 4)
     assert [refusal.guard for refusal in plan.refusals] == ["budget-credits"]
     assert "queued, up to 8 more with retries" in plan_text(plan, verbose=False)

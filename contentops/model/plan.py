@@ -80,10 +80,10 @@ class Change(Struct, frozen=True, kw_only=True):
     renamed_from: ItemId | None = None
     addresses: tuple[str, ...] = ()
     """What `Record.addresses` is to be."""
-    held: OpenEntry | None = None
-    """The open entry that answers the spec of an item that is held back."""
+    blocked_entry: OpenEntry | None = None
+    """The open entry that answers the spec of an item that is blocked."""
     blocked: str = ""
-    """The kebab-case reason the item is held back, or empty."""
+    """The kebab-case reason the item is blocked, or empty."""
     holder: str = ""
     """What works on the item instead, and where: `worker on HOST`; empty: nothing does."""
     withdraws: tuple[RequestId, ...] = ()
@@ -143,7 +143,7 @@ class Change(Struct, frozen=True, kw_only=True):
     def entry(self) -> OpenEntry | None:
         """The open entry that answers the spec."""
         found = (step.entry for step in self.steps if isinstance(step, LookUp | Poll | Fetch))
-        return next((entry for entry in found if entry is not None), self.held)
+        return next((entry for entry in found if entry is not None), self.blocked_entry)
 
     @property
     def promotion(self) -> Promote | None:
@@ -210,7 +210,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Note(Struct, frozen=True, kw_only=True):
-    """Something worth knowing that is no change: an orphan, a held-back item."""
+    """Something worth knowing that is no change: an orphan, a blocked item."""
 
     kind: str
     message: str
@@ -292,5 +292,5 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to do and nothing held."""
+        """Whether there is nothing to do and nothing blocked."""
         return not self.changes

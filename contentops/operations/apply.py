@@ -314,8 +314,8 @@ def _left_to_others(plan: Plan, lost: Collection[RequestId]) -> Plan:
         steps = tuple(step for step in change.steps if not (isinstance(step, Drain) and step.entry.request_id in lost))
         if not own.isdisjoint(lost) or (change.steps and not steps):
             holder = change.holder or "another process"
-            changed = {"action": Action.PENDING, "steps": (), "holder": holder, "held": change.entry, "withdraws": ()}
-            changes.append(structs.replace(change, **changed, hint=""))
+            changed = structs.replace(change, action=Action.PENDING, steps=(), holder=holder, withdraws=(), hint="")
+            changes.append(structs.replace(changed, blocked_entry=change.entry))
         else:
             changes.append(structs.replace(change, steps=steps))
     return structs.replace(plan, changes=tuple(changes))

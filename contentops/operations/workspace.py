@@ -184,7 +184,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         rekeyed=rekeyed,
         interrupted=not store.journal_was_empty,
         honours_ids=honours_ids(state, server),
-        held=workspace.ledger.pending if workspace.ledger is not None else {},
+        claimed=workspace.ledger.pending if workspace.ledger is not None else {},
         left=store.left,
     )
 

@@ -33,7 +33,7 @@ _ANSWERS = (Action.FINISH, Action.PROMOTE, Action.KEEP)
 def queued_first(inputs: PlanInputs) -> Queued:
     """What is queued, but for further takes that someone asked for; in an order that no database decides."""
     found: dict[Digest, list[PendingSubmit]] = {}
-    for _, one in sorted(inputs.held.items()):
+    for _, one in sorted(inputs.claimed.items()):
         if one.state == QUEUED and _is_first(inputs, one):
             found.setdefault(one.digest, []).append(one)
     return found
@@ -45,26 +45,26 @@ def _is_first(inputs: PlanInputs, one: PendingSubmit) -> bool:
 
 
 def beside_others(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
-    """The change as it is carried out beside `inputs.held`, of which `queued` waits or is about to be sent.
+    """The change as it is carried out beside `inputs.claimed`, of which `queued` waits or is about to be sent.
 
     What a live process holds is left to it: the whole item, where that is what would bring its text, else the drain
     of an earlier job alone. What only waits for a worker is done here, and the change says so; where it waits under
     another name, it is withdrawn.
     """
-    held = inputs.held
-    if not held:
+    claimed = inputs.claimed
+    if not claimed:
         return change
     steps = tuple(
         step
         for step in change.steps
-        if not (isinstance(step, Drain) and (found := held.get(step.entry.request_id)) is not None and found.kind)
+        if not (isinstance(step, Drain) and (found := claimed.get(step.entry.request_id)) is not None and found.kind)
     )
     others = tuple(_under_other_names(inputs, change, queued))
-    own = next((held[id_] for id_ in _requests(inputs, change) if id_ in held), None)
+    own = next((claimed[id_] for id_ in _requests(inputs, change) if id_ in claimed), None)
     if own is None and change.submit is not None:
         own = max(others, key=lambda one: bool(one.kind), default=None)
     if own is None and not steps and change.steps and not change.blocked:
-        own = held[change.drains[0].request_id]
+        own = claimed[change.drains[0].request_id]
     if change.blocked:
         return structs.replace(change, steps=steps)
     withdraws = tuple(one.request_id for one in others if not one.kind)
@@ -88,7 +88,7 @@ def beside_others(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
             Reason(kind=HELD, detail=f"{f'{own.kind} {own.who}'.strip()} has it ({own.state}), {who}"),
         ),
         holder=own.holder,
-        held=change.entry,
+        blocked_entry=change.entry,
         hint="",
     )
 
@@ -136,7 +136,7 @@ def asked_for_by_none(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator
     heirs = heirs_of(inputs.state, inputs.specs)
     left = sorted(
         (one.item, one.request_id)
-        for one in inputs.held.values()
+        for one in inputs.claimed.values()
         if one.state == QUEUED and not one.kind
         if one.request_id not in withdrawn and not _is_wanted(inputs, one) and not _by_former_ids(inputs, one, heirs)
     )
@@ -153,7 +153,7 @@ def asked_for_by_none(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator
 
 def left_to_others(inputs: PlanInputs) -> Iterator[Note]:
     """That further takes wait for those who asked for them, where no one works on them now."""
-    left = [entry for entry in inputs.left if entry.request_id not in inputs.held]
+    left = [entry for entry in inputs.left if entry.request_id not in inputs.claimed]
     if left:
         verb, items = "waits" if len(left) == 1 else "wait", first_of([entry.item for entry in left])
         message = f"{plural(len(left), 'further take')} {verb} in the ledger for whoever asked: {items}"

@@ -121,7 +121,7 @@ def _held(item: ItemSides, body: BodyAnswer, drains: Iterable[OpenEntry]) -> Cha
         record=item.own,
         remote=item.remote,
         renamed_from=_renamed_from(item),
-        held=body.entry,
+        blocked_entry=body.entry,
         blocked=body.blocked,
         hint=body.hint,
     )
@@ -135,7 +135,7 @@ def hold(change: Change, kind: str, hint: str, *why: Reason) -> Change:
         action=Action.BLOCKED,
         reasons=(*change.reasons, *why),
         steps=tuple(Drain(entry=entry, keep=entry.digest == digest) for entry in change.drains),
-        held=change.entry,
+        blocked_entry=change.entry,
         blocked=kind,
         hint=hint,
     )

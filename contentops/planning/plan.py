@@ -110,7 +110,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
     notes: list[Note] = [*choice.notes, *_other_servers(inputs), *left_to_others(inputs)]
     queued = queued_first(inputs)
     candidates = list(_candidates(inputs, notes, queued))
-    if inputs.held:
+    if inputs.claimed:
         notes += asked_for_by_none(inputs, (item.change for item in candidates if item.change is not None))
     chosen = selected(choice, candidates)
     if choice.select and not chosen:

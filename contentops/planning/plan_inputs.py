@@ -103,7 +103,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """The last apply did not come to its end: what it noted is not in the lock yet."""
     honours_ids: bool | None = None
     """Whether the server uses our request id as its job id; None: not known yet."""
-    held: Mapping[RequestId, PendingSubmit] = field(default_factory=dict)
+    claimed: Mapping[RequestId, PendingSubmit] = field(default_factory=dict)
     """The submits that other processes work on, and those that wait for one."""
     left: tuple[OpenEntry, ...] = ()
     """Further takes of requests that no manifest here declares, which those who asked for them finish."""

@@ -235,7 +235,7 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         steps=(*drains, *(known[name] for name in change.steps if name in known)),
         spec=spec,
         renamed_from=change.renamed_from,
-        held=held,
+        blocked_entry=held,
         blocked=change.blocked,
         holder=change.holder,
         queued=change.queued_credits > 0,
