@@ -81,7 +81,7 @@ def _is_other_block(record: Record, file: Observed) -> bool:
     said = dict(file.provenance.items())
     job, made = said.get("job"), said.get("generated_at")
     other = job != record.job_id != "" or made != record.generated_at != ""
-    return other or file.owner not in ("", record.id, *record.former_ids)
+    return other or (file.owner not in ("", record.id) and file.owner not in record.former_ids)
 
 
 def provenance_of(record: Record) -> dict[str, Json]:
