@@ -198,34 +198,17 @@ def test_a_link_does_not_lead_out(project: Build, invoke: Run) -> None:
 TEMPLATES = [
     "{{ ''.__class__.__mro__[1].__subclasses__() }}",
     "{{ cycler.__init__.__globals__.os.popen('touch ../outside.txt') }}",
-    "{{ self.__init__.__globals__ }}",
-    "{{ (''|attr('__class__')) }}",
-    "{{ '%s'.__class__ }}",
-    "{{ '{0.__class__}'.format('') }}",
-    "{% for i in range(1000000000) %}x{% endfor %}",
     "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}",
     "{{ 'a' * 10000000000 }}",
-    "{{ 9 ** 9 ** 9 }}",
-    "{{ '%9999999999d' % 1 }}",
-    "{{ 'x'.ljust(9999999999) }}",
-    "{{ [1] * 9999999999 }}",
     "{% include '/etc/passwd' %}",
-    "{% import 'os' as os %}",
-    "{{ lipsum() }}",
-    "{{ range(9) | random }}",
     "{{ nothing }}",
-    "{{ 1 / 0 }}",
-    "{{ x | shell }}",
     "{{ unclosed",
-    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
-    "{% set x = [] %}{% for i in range(9) %}{{ x.append(x) }}{% endfor %}{{ x }}",
-    "{{ '" + "a" * 3000 + "' | replace('', 'b' * 3000) }}",
 ]
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=[template[:40] for template in TEMPLATES])
 def test_hostile_templates(project: Build, invoke: Run, template: str) -> None:
-    """No attribute of Python, no file, no endless work."""
+    """No attribute of Python, no file, no endless work; `test_render.py` has all the others."""
     text = f'items:\n  - id: one\n    inputs:\n      target_audience: readers\n      topic: "{template}"\n'
     assert "content/blog.yaml:5:" in _refused(project, invoke, {"content/blog.yaml": text}).stderr
 

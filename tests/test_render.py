@@ -267,6 +267,7 @@ def test_what_manifests_may_not_use(source: str) -> None:
         "{{ ('%s' * 1000) | format(*['x' * 1000000] * 1000) }}",
         "{{ ('a' * 1000) | replace('a', 'b' * 100000) }}",
         "{{ ('a' * 1000).replace('a', 'b' * 100000) }}",
+        "{{ ('a' * 3000) | replace('', 'b' * 3000) }}",
         "{{ ('a' * 1000000).join(['b'] * 1000) }}",
         "{{ (['a' * 1000] * 100000) | join }}",
         "{{ ['b', 'c'] | join('a' * 1048576) }}",
@@ -323,6 +324,9 @@ def test_bombs_are_refused_quickly(source: str) -> None:
     "source",
     [
         "{{ ().__class__.__bases__ }}",
+        "{{ '{0.__class__}'.format('') }}",
+        "{{ company | shell }}",
+        "{% set x = [] %}{{ x.append(x) }}",
         "{{ company.__class__ }}",
         "{{ company['__class__'] }}",
         "{{ company.format }}",
