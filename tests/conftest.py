@@ -100,6 +100,15 @@ def _is_foreign(name: str) -> bool:
     return name.upper() in _FOREIGN_NAMES or name.upper().startswith(_FOREIGN)
 
 
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A folder of its own, where copies cost little."""
+    from tests.fakes.scene import quick_folder
+
+    with quick_folder() as folder:
+        yield folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The same answers on every machine: nothing of the caller's settings, keys, proxies or git identity is seen."""

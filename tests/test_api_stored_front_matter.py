@@ -13,21 +13,13 @@ from contentops.api.reading import read
 from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi, Generation, Killed
 from tests.fakes.death import Death
-from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.scene import Scene, blog, results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 FRONT = '---\ntitle: "AI: adoption"\ndescription: d\n---\n\n## Intro\n\nText.\n'
 RULES = "---\n# Only a heading\n---\nText.\n"
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A folder of its own."""
-    with quick_folder() as folder:
-        yield folder
 
 
 class Fronted(FakeApi):

@@ -18,10 +18,10 @@ from contentops.model import JobState, OnEdit
 from contentops.operations import plan as looking
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.scene import Scene, blog, results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from contentops.model import Event, Run
@@ -30,13 +30,6 @@ if TYPE_CHECKING:
     from tests.running import Run as Invoke
 
 needs_links = pytest.mark.skipif(os.name == "nt", reason="making a symbolic link needs a privilege there")
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A folder of its own."""
-    with quick_folder() as folder:
-        yield folder
 
 
 def _scene(root: Path, *items: str, api: FakeApi | None = None) -> Scene:

@@ -27,23 +27,15 @@ from contentops.reporting.run import exit_code_of, run_json, run_text
 from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi, on
 from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.scene import Scene, blog, results
 from tests.plans import plan_document
 from tests.reviewing import apply_file, review
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from contentops.model import Change, Event, Run
     from tests.fakes.api import Generation
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A folder of its own."""
-    with quick_folder() as folder:
-        yield folder
 
 
 class Writing(FakeApi):

@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death, witnessed
 from tests.fakes.ledger import SceneLedger
-from tests.fakes.scene import Scene, blog, quick_folder
+from tests.fakes.scene import Scene, blog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,13 +31,6 @@ def _comparable(scene: Scene) -> dict[str, str]:
     return {path: re.sub(r"generated_at: .*|Take \d+\.", "", text).strip() for path, text in scene.tree().items()}
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Where copies cost little."""
-    with quick_folder() as made:
-        yield made
-
-
 @pytest.fixture(params=["journal", "ledger"])
 def ledger(request: pytest.FixtureRequest) -> Iterator[SceneLedger | None]:
     """What a run records in: the journal of its checkout alone, or a ledger too."""
@@ -48,11 +41,11 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[SceneLedger | None]:
         yield made
 
 
-def _stopped(folder: Path, habits: dict[str, Any], ledger: SceneLedger | None = None) -> tuple[Scene, dict[str, Scene]]:
+def _stopped(root: Path, habits: dict[str, Any], ledger: SceneLedger | None = None) -> tuple[Scene, dict[str, Scene]]:
     """A scene that no one stopped, and what each stop would have left of it."""
-    scene = Scene(folder / "undisturbed", FakeApi(duration=30, **habits), ledger=ledger)
+    scene = Scene(root / "undisturbed", FakeApi(duration=30, **habits), ledger=ledger)
     scene.write("content/blog.yaml", blog(*ITEMS))
-    stops = witnessed(scene, folder, scene.apply)
+    stops = witnessed(scene, root, scene.apply)
     assert scene.api.credits == 12
     assert len(stops) > 30
     return scene, stops
@@ -61,10 +54,10 @@ def _stopped(folder: Path, habits: dict[str, Any], ledger: SceneLedger | None = 
 @pytest.mark.parametrize("habits", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("clean", [False, True], ids=["", "without .contentops"])
 def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
-    folder: Path, habits: dict[str, Any], *, clean: bool
+    root: Path, habits: dict[str, Any], *, clean: bool
 ) -> None:
     """Stopped anywhere and run again: the same files and the same charges as a run that was never stopped."""
-    expected, stops = _stopped(folder, habits)
+    expected, stops = _stopped(root, habits)
     for where, scene in stops.items():
         if clean:
             shutil.rmtree(scene.root / ".contentops", ignore_errors=True)
@@ -81,10 +74,10 @@ def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
     [("enveloped, nothing stored by itself", False), ("creates only", True)],
     ids=["here", "elsewhere"],
 )
-def test_a_stop_at_every_step_with_a_ledger(folder: Path, database: str, kind: str, *, elsewhere: bool) -> None:
+def test_a_stop_at_every_step_with_a_ledger(root: Path, database: str, kind: str, *, elsewhere: bool) -> None:
     """Also where the machine is gone with all that it had not pushed: another checkout goes on with the ledger."""
     with contextlib.closing(SceneLedger(database)) as ledger:
-        expected, stops = _stopped(folder, KINDS[kind], ledger)
+        expected, stops = _stopped(root, KINDS[kind], ledger)
         # What is here, with its journal, stands where a run without a ledger does, which is stopped at every step.
         for where, scene in list(stops.items())[:: 1 if elsewhere else 2]:
             if elsewhere:
@@ -106,11 +99,11 @@ RENAMED = {
 }
 
 
-def _written(folder: Path) -> dict[str, Scene]:
+def _written(root: Path) -> dict[str, Scene]:
     """What each stop after the file was written would have left of a run of one item."""
-    scene = Scene(folder / "undisturbed", FakeApi(duration=30))
+    scene = Scene(root / "undisturbed", FakeApi(duration=30))
     scene.write("content/blog.yaml", blog("one"))
-    stops = witnessed(scene, folder, scene.apply)
+    stops = witnessed(scene, root, scene.apply)
     found = {where: stop for where, stop in stops.items() if (stop.root / "out/one.md").exists()}
     assert len(found) > 3
     return found
@@ -118,9 +111,9 @@ def _written(folder: Path) -> dict[str, Scene]:
 
 @pytest.mark.parametrize("edited", [True, False], ids=["edited", "as written"])
 @pytest.mark.parametrize("manifest", RENAMED.values(), ids=RENAMED)
-def test_a_file_that_was_written_and_not_recorded_moves_along(folder: Path, manifest: str, *, edited: bool) -> None:
+def test_a_file_that_was_written_and_not_recorded_moves_along(root: Path, manifest: str, *, edited: bool) -> None:
     """Stopped anywhere, edited and renamed: no copy stays behind, no word is missing, and it is paid once."""
-    for where, scene in _written(folder).items():
+    for where, scene in _written(root).items():
         if edited:
             text = scene.read("out/one.md").replace("Closing", "MINE")
             # As editors save: what else has the old file's name keeps its time.
@@ -136,13 +129,13 @@ def test_a_file_that_was_written_and_not_recorded_moves_along(folder: Path, mani
 
 
 @pytest.mark.parametrize("habits", [{}, {"request_ids": "ignore", "auto_save": False}], ids=["", "ids of its own"])
-def test_a_new_id_for_a_request_under_way_pays_nothing(folder: Path, habits: dict[str, Any]) -> None:
+def test_a_new_id_for_a_request_under_way_pays_nothing(root: Path, habits: dict[str, Any]) -> None:
     """Stopped anywhere and renamed without `moved`, twice: the job, or its lost submit, is that of the newest id."""
-    scene = Scene(folder / "undisturbed", FakeApi(duration=30, **habits))
+    scene = Scene(root / "undisturbed", FakeApi(duration=30, **habits))
     scene.write("content/first.yaml", blog("first"))
     scene.apply()
     scene.write("content/blog.yaml", blog("one"))
-    stops = witnessed(scene, folder, scene.apply)
+    stops = witnessed(scene, root, scene.apply)
     assert len(stops) > 10
     for where, stop in stops.items():
         for name in ("uno", "eins"):
@@ -160,9 +153,9 @@ def test_a_new_id_for_a_request_under_way_pays_nothing(folder: Path, habits: dic
             assert stop.plan().notes == (), where
 
 
-def test_a_file_of_a_request_that_is_gone_is_named(folder: Path) -> None:
+def test_a_file_of_a_request_that_is_gone_is_named(root: Path) -> None:
     """Written and not recorded, then asked for otherwise and elsewhere: it stays, and the plan says so."""
-    scene = next(iter(_written(folder).values()))
+    scene = next(iter(_written(root).values()))
     scene.edit("out/one.md", "Closing", "MINE")
     scene.write("content/blog.yaml", RENAMED["output"].replace("2026", "2027"))
     (note,) = scene.plan().notes
@@ -172,9 +165,9 @@ def test_a_file_of_a_request_that_is_gone_is_named(folder: Path) -> None:
     assert "in 2027" in scene.read("new/x.md")
 
 
-def test_two_stops_in_a_row(folder: Path, ledger: SceneLedger | None) -> None:
+def test_two_stops_in_a_row(root: Path, ledger: SceneLedger | None) -> None:
     """Stopped, run again and stopped again: still paid once."""
-    _, stops = _stopped(folder, {}, ledger)
+    _, stops = _stopped(root, {}, ledger)
     for where, scene in list(stops.items())[:: 2 if ledger is None else 5]:
         scene.death = Death(7)
         with contextlib.suppress(Killed):
@@ -186,9 +179,9 @@ def test_two_stops_in_a_row(folder: Path, ledger: SceneLedger | None) -> None:
         assert scene.plan().empty, where
 
 
-def test_a_server_that_ignores_our_id_leaves_the_item_unknown(folder: Path, ledger: SceneLedger | None) -> None:
+def test_a_server_that_ignores_our_id_leaves_the_item_unknown(root: Path, ledger: SceneLedger | None) -> None:
     """Where our id means nothing, a submit whose answer was lost is never sent again unasked."""
-    _, stops = _stopped(folder, {"request_ids": "ignore", "auto_save": False}, ledger)
+    _, stops = _stopped(root, {"request_ids": "ignore", "auto_save": False}, ledger)
     for where, scene in list(stops.items())[:: 1 if ledger is None else 4]:
         for _ in range(2):
             scene.apply()

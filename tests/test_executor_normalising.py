@@ -15,12 +15,12 @@ from contentops.model import Saved, State
 from contentops.state.cache import Cache
 from tests.fakes.api import Killed, on
 from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.scene import Scene, blog, results
 from tests.fakes.tidy import TidyApi, curl, keep, rewrite, strip
 from tests.plans import a_digest, make_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from contentops.digest import Digest
@@ -29,13 +29,6 @@ if TYPE_CHECKING:
 TIDY = pytest.mark.parametrize("tidy", [strip, curl, rewrite], ids=["strips", "curls", "rewrites"])
 ANY = pytest.mark.parametrize("tidy", [keep, strip, curl, rewrite], ids=["keeps", "strips", "curls", "rewrites"])
 DATES = pytest.mark.parametrize("dates", [True, False], ids=["dates edits", "dates nothing"])
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A folder of its own."""
-    with quick_folder() as folder:
-        yield folder
 
 
 def _done(root: Path, api: TidyApi, *items: str) -> Scene:

@@ -17,23 +17,15 @@ from contentops.execution.limiter import LONGEST_PAUSE, Limiter
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.clock import EPOCH
-from tests.fakes.scene import Scene, blog, know_server, quick_folder, results
+from tests.fakes.scene import Scene, blog, know_server, results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from contentops.model import Run
 
 ITEMS = [f"i{number:02}" for number in range(20)]
 HABITS: dict[str, Any] = {"duration": lambda number: 100 + 17 * (number % 7), "auto_save": False}
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A project folder in memory."""
-    with quick_folder() as folder:
-        yield folder
 
 
 class Shared(FakeApi):

@@ -11,21 +11,13 @@ import pytest
 from contentops.execution import content_search
 from contentops.operations.adopting.adopt_files import Options, adopt
 from tests.fakes.api import FakeApi, Generation, Killed, Stored, on
-from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.scene import Scene, blog, results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 ITEMS = tuple(f"item-{n:02}" for n in range(24))
 LOST = ["reset", "504", "500-after", "truncated", "slow"]
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A folder of its own."""
-    with quick_folder() as folder:
-        yield folder
 
 
 class OneTitle(FakeApi):

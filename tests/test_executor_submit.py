@@ -14,20 +14,12 @@ from contentops.operations import records as mending
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.clock import EPOCH
-from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.scene import Scene, blog, results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from contentops.model import Event
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A folder of its own."""
-    with quick_folder() as folder:
-        yield folder
 
 
 def _scene(root: Path, *items: str, rpm: int = 0, extra: str = "", **habits: Any) -> Scene:

@@ -19,10 +19,10 @@ from contentops.api.outcomes import Answer, Damage, Trouble, judge, unanswered
 from contentops.model import ItemId
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, know_server, quick_folder, results
+from tests.fakes.scene import Scene, blog, know_server, results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from contentops.model import Run as RunOf
@@ -33,13 +33,6 @@ API = "https://api.example.test/v1"
 JSON = {"Content-Type": "application/json"}
 PAGE = "<!doctype html><title>Sign in to Airport WiFi</title>"
 MEGABYTES = 21 * 1024 * 1024
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A project folder in memory."""
-    with quick_folder() as folder:
-        yield folder
 
 
 def answer(status: int, content: str | bytes = b"", *headers: tuple[str, str]) -> Callable[[], httpx.Response]:

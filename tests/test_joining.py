@@ -12,10 +12,9 @@ from contentops.model import ItemId, OnEdit
 from contentops.planning.remote_edits import conflict_folder
 from tests.fakes.api import FakeApi
 from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.scene import Scene, blog, results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.running import Run
@@ -23,13 +22,6 @@ if TYPE_CHECKING:
 
 INTRO = "All about All about one in 2026."
 THEIRS = "## Introduction\n\nTheir words.\n\n## Closing\n\nTake 1.\n"
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Where copies cost little."""
-    with quick_folder() as made:
-        yield made
 
 
 def both_edited(root: Path, *, here: tuple[str, str] = ("Take 1.", "My words."), title: str = "") -> Scene:
@@ -178,11 +170,11 @@ def test_without_what_was_saved_nothing_is_merged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("year", [2026, 2027], ids=["two people", "and a new text"])
-def test_stopped_anywhere_it_ends_the_same(folder: Path, year: int) -> None:
+def test_stopped_anywhere_it_ends_the_same(root: Path, year: int) -> None:
     """Run again, file, server and charges are those of a run that no one stopped."""
-    scene = both_edited(folder / "undisturbed", here=("Take 1.", "Take 1.\n\nMy words."))
+    scene = both_edited(root / "undisturbed", here=("Take 1.", "Take 1.\n\nMy words."))
     scene.write("content/blog.yaml", blog("one", year=year))
-    stops = witnessed(scene, folder, lambda: scene.apply(refresh=True, on_edit=OnEdit.MERGE))
+    stops = witnessed(scene, root, lambda: scene.apply(refresh=True, on_edit=OnEdit.MERGE))
     assert len(stops) > 5
     text, paid = body_digest(scene.read("out/one.md").split("---\n", 2)[2]), scene.api.credits
     for where, stop in stops.items():

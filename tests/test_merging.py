@@ -15,11 +15,10 @@ from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_json, run_text
 from tests.fakes.api import FakeApi
 from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.scene import Scene, blog, results
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from contentops.model import Change
@@ -91,13 +90,6 @@ def test_strict_holds_back_what_overrules_a_new_text(given: dict[str, Any]) -> N
 
 
 # --- carried out -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Where copies cost little."""
-    with quick_folder() as made:
-        yield made
 
 
 def edited_scene(root: Path, *, merge: str = "lenient", **habits: Any) -> Scene:
@@ -203,12 +195,12 @@ def test_a_base_that_is_nowhere_blocks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("provenance", [True, False], ids=["with the block", "without it"])
-def test_a_merge_that_is_stopped_anywhere_is_merged_once(folder: Path, *, provenance: bool) -> None:
+def test_a_merge_that_is_stopped_anywhere_is_merged_once(root: Path, *, provenance: bool) -> None:
     """Run again, it ends in the same file and is paid once, also where the file was written and not recorded."""
-    scene = edited_scene(folder / "undisturbed")
+    scene = edited_scene(root / "undisturbed")
     if not provenance:
         scene.write("contentops.yaml", scene.read("contentops.yaml") + "provenance: false\n")
-    stops = witnessed(scene, folder, scene.apply)
+    stops = witnessed(scene, root, scene.apply)
     assert len(stops) > 5
     body = scene.read("out/one.md").split("---\n", 2)[2]
     for where, stop in stops.items():

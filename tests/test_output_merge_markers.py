@@ -17,23 +17,15 @@ from contentops.documents.files import Outputs
 from contentops.documents.stat_cache import StatCache
 from contentops.model import JobState, Observed, OnEdit, Saved, State
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.scene import Scene, blog, results
 from tests.plans import a_digest, make_entry, make_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 CONFLICT = "<<<<<<< HEAD\nours\n=======\ntheirs\n>>>>>>> 1a2b3c4 (Fix: thing)\n"
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1a' * 32}\nsize 12345\n"
 FRONT = "---\ntitle: T\n---\n"
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A folder of its own."""
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.mark.parametrize(

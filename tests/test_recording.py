@@ -16,10 +16,9 @@ from contentops.atomic_io import Disk, refused
 from contentops.errors import StateError
 from contentops.operations.doctor import doctor
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.scene import Scene, blog, results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from contentops.operations.opening import Runtime
@@ -61,13 +60,6 @@ class Denied(Scene):
 def _names(root: Path) -> set[str]:
     """What lies in a project, but for what any apply makes."""
     return {path.name for path in root.iterdir()} - {".contentops", ".gitattributes"}
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A folder of its own."""
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["first apply", "later apply"])

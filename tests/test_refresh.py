@@ -19,11 +19,10 @@ from contentops.model import ItemId, OnEdit
 from contentops.operations import connection, opening
 from tests.fakes.api import FakeApi, on
 from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, blog, know_server, quick_folder, results
+from tests.fakes.scene import Scene, blog, know_server, results
 from tests.reviewing import apply_file, review
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from contentops.model import Event, Outcome, Project, Run
@@ -493,17 +492,10 @@ def test_a_plan_file_says_that_it_was_refreshed(tmp_path: Path) -> None:
 # --- stops -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Where copies cost little."""
-    with quick_folder() as made:
-        yield made
-
-
 @pytest.mark.parametrize("file", ["as written", "gone"])
-def test_a_stop_at_every_step_of_a_pull_ends_like_a_run_that_was_not_stopped(folder: Path, file: str) -> None:
+def test_a_stop_at_every_step_of_a_pull_ends_like_a_run_that_was_not_stopped(root: Path, file: str) -> None:
     """Pulled and moved, saved as new, and left alone: the same files and contents, and nothing is paid for."""
-    scene = _scene(folder / "undisturbed", "one", "two", "three")
+    scene = _scene(root / "undisturbed", "one", "two", "three")
     asked = "{topic: All about one in 2026, target_audience: readers}"
     rest = blog("two", "three").removeprefix("items:\n")
     scene.write("content/blog.yaml", f"items:\n  - {{id: one, output: new/one.md, inputs: {asked}}}\n{rest}")
@@ -512,7 +504,7 @@ def test_a_stop_at_every_step_of_a_pull_ends_like_a_run_that_was_not_stopped(fol
     if file == "gone":
         (scene.root / "out/one.md").unlink()
     spent = scene.api.credits
-    stops = witnessed(scene, folder, lambda: scene.apply(refresh=True))
+    stops = witnessed(scene, root, lambda: scene.apply(refresh=True))
     expected = scene.tree("out", "new")
     assert "Their words." in expected["new/one.md"]
     assert len(stops) > 5
@@ -530,12 +522,12 @@ def test_a_stop_at_every_step_of_a_pull_ends_like_a_run_that_was_not_stopped(fol
 @pytest.mark.parametrize(
     "habits", [{"auto_save": False}, {"auto_save": False, "create_only": True}], ids=["", "creates"]
 )
-def test_a_stop_at_every_step_of_what_was_chosen(folder: Path, choice: OnEdit, habits: dict[str, Any]) -> None:
+def test_a_stop_at_every_step_of_what_was_chosen(root: Path, choice: OnEdit, habits: dict[str, Any]) -> None:
     """The request changed under an edit made there: the same end, the same charges, and no word of theirs is lost."""
-    scene = _scene(folder / "undisturbed", "one", **habits)
+    scene = _scene(root / "undisturbed", "one", **habits)
     _edit(scene, "one")
     scene.write("content/blog.yaml", blog("one", year=2027))
-    stops = witnessed(scene, folder, lambda: scene.apply(refresh=True, on_edit=choice))
+    stops = witnessed(scene, root, lambda: scene.apply(refresh=True, on_edit=choice))
     expected = _words(scene)
     assert ("Their words." in expected) == (choice is OnEdit.KEEP)
     assert len(stops) > 5
