@@ -29,6 +29,7 @@ from contentops.api.calls import (
     Stats,
 )
 from contentops.api.dialects import DIALECTS
+from contentops.api.outcomes import is_absent
 from contentops.api.session import Client, FoundApi
 from contentops.model import ApiSettings
 from tests.fakes.api import FakeApi, FaultName, Killed, on
@@ -212,8 +213,7 @@ def test_saves() -> None:
     second, missing = talk(bare, SaveContent("T", "B", first.content_id), PutContent(first.content_id, "T", "B"))
     assert isinstance(second, SavedReply)
     assert second != first
-    assert missing.kind == "not-found"
-    assert missing.status == 405
+    assert (is_absent(missing), missing.status) == (True, 405)
 
 
 def test_other_calls() -> None:

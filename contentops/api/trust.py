@@ -147,8 +147,7 @@ def unlisted_ledger(server: str, environ: Mapping[str, str]) -> Refused:
 def _ledger(listed: str) -> str:
     scheme, _, server = listed.rpartition("://")
     server = server.rstrip("/").lower()
-    if not server.rpartition(":")[2].isdigit() or ":" not in server:
-        server += ":5432"
+    server = server if re.search(r":\d+$", server) else f"{server}:5432"
     return f"postgresql://{server}" if scheme in ("", "postgres", "postgresql") else ""
 
 
