@@ -20,6 +20,7 @@ from contentops.ledger import schema
 from contentops.ledger.entries import ASSURED, EntryWriter, claim, release
 from contentops.ledger.live_runners import ALIVE
 from contentops.ledger.queue import claim_work
+from contentops.ledger.reading import DAMAGED, read_rows
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerAway, LedgerSession, WorkTaken
 from contentops.model import ItemId, JobState, OpenEntry, RequestId
@@ -299,6 +300,15 @@ def test_a_submit_goes_on_from_what_is_known_of_it(database: str) -> None:
         assert tuple(
             claim(runner, OWNER, [], {RequestId("request-b"): "b", RequestId("request-c"): "c"}).lost.values()
         ) == ("b",)
+
+
+def test_a_row_with_the_line_of_another_submit_cannot_be_used(session: LedgerSession) -> None:
+    """Its item is left alone, since no one can say how far it has come."""
+    fill(session, [entry("a", JobState.RUNNING), entry("b", JobState.RUNNING)])
+    session.run("UPDATE contentops.entry SET line = (SELECT line FROM contentops.entry WHERE item = 'b')")
+    rows = read_rows(session, OWNER)
+    assert [one.item for one in rows.entries] == ["b"]
+    assert {one.item: (one.kind, one.who) for one in rows.pending.values()} == {"a": (DAMAGED, "")}
 
 
 def test_two_that_claim_at_once(database: str) -> None:
