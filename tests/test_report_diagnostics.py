@@ -54,7 +54,8 @@ def test_the_gutter_is_as_wide_as_the_line_number() -> None:
 
 
 def test_several_findings_are_counted() -> None:
-    """The last line says how many of each severity there are."""
+    """The last line says how many of each severity there are; nothing is said about nothing."""
+    assert diagnostics_text([]) == ""
     findings = [
         _finding(message="one"),
         _finding(message="two", severity=Severity.WARNING, location=Location("a.yaml", 2, 1)),
@@ -70,11 +71,6 @@ def test_several_findings_are_counted() -> None:
     )
 
 
-def test_no_findings_no_text() -> None:
-    """Nothing is said about nothing."""
-    assert unpainted(diagnostics_text([])) == ""
-
-
 def test_beyond_the_limit_errors_come_first() -> None:
     """A flood is cut, its errors last, and the count is that of all."""
     findings = [_finding(severity=Severity.WARNING, message=f"w{number}") for number in range(3)]
@@ -83,17 +79,6 @@ def test_beyond_the_limit_errors_come_first() -> None:
         "error[some-code]: the error\n\nwarning[some-code]: w0\n\n… and 2 more; `--json` lists them all\n\n"
         "1 error, 3 warnings"
     )
-
-
-def test_color_is_only_paint() -> None:
-    """Without its escape codes a painted text is the plain one."""
-    finding = _finding(location=Location("a.yaml", 1, 1), excerpt="x", hint="do\nthis")
-    painted = diagnostics_text([finding])
-    assert "\x1b[1;31merror[some-code]\x1b[0m" in painted
-    plain = unpainted(diagnostics_text([finding]))
-    for code in ("1;31", "1", "2", "36", "0"):
-        painted = painted.replace(f"\x1b[{code}m", "")
-    assert painted == plain
 
 
 def test_a_long_hint_is_said_once_in_a_row() -> None:

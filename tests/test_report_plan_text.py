@@ -31,8 +31,11 @@ def test_an_empty_plan_says_so() -> None:
     assert _text(make_plan()).endswith("\n\nNo changes. No items are declared.")
 
 
-def test_a_hint_does_not_say_its_reason_again() -> None:
-    """What stands above it already is left out; what else it says stays."""
+def test_nothing_is_said_twice() -> None:
+    """A hint leaves out what its reason says, and a reason that names the open job stands for it."""
+    job = Reason(kind="open-job", detail="job `j` is running")
+    change = make_change("a", Action.FINISH, steps=("poll",), entry=make_entry(job_id="j"), reasons=(job,))
+    assert _text(make_plan(change)).count("`j`") == 1
     reason = Reason(kind="edited", detail="`out/a.md` was edited by hand")
     edited = make_change(
         "a",
@@ -211,26 +214,11 @@ def test_refusals_name_their_way_out() -> None:
     assert _text(make_plan(change, refusals=(budget, stale))).endswith("apply would refuse: too old")
 
 
-def test_an_open_job_is_told_once() -> None:
-    """A reason that names the open job stands for it."""
-    reason = Reason(kind="open-job", detail="job `j` is running")
-    change = make_change("a", Action.FINISH, steps=("poll",), entry=make_entry(job_id="j"), reasons=(reason,))
-    assert _text(make_plan(change)).count("`j`") == 1
-
-
-def test_without_advice_no_command_is_named() -> None:
-    """Inside an apply, `contentops apply` is no advice."""
-    assert unpainted(plan_text(make_plan(make_change()), verbose=False, advice=False)).endswith("4 credits.")
-
-
-def test_color_is_only_paint() -> None:
-    """A painted plan without its escape codes is the plain one."""
-    plan = make_plan(_regenerate(1), make_change("b", Action.BLOCKED, blocked="edited", hint="h"), unchanged=1)
-    painted = plan_text(plan, verbose=False)
-    assert "\x1b[33m~\x1b[0m" in painted
-    for code in ("1", "2", "33", "36", "1;31", "1;33", "0"):
-        painted = painted.replace(f"\x1b[{code}m", "")
-    assert painted == _text(plan)
+def test_inside_an_apply_there_is_no_advice() -> None:
+    """`contentops apply` is none there, and a refusal follows as an error anyway."""
+    plan = make_plan(make_change(), refusals=(Refusal(guard="budget", message="too dear", flag="--approve-credits 8"),))
+    assert "too dear" in _text(plan)
+    assert unpainted(plan_text(plan, verbose=False, advice=False)).endswith("4 credits.")
 
 
 @given(st.text(min_size=1), st.text(), st.recursive(st.text() | st.none(), st.lists))
@@ -254,13 +242,6 @@ def test_no_plan_can_command_the_terminal(name: str, words: str, value: object) 
         text = _text(plan, verbose=verbose)
         assert all(character == "\n" or (character >= " " and character != "\x7f") for character in text)
         text.encode()
-
-
-def test_what_an_apply_refuses_is_left_to_its_error() -> None:
-    """Where the refusal follows anyway, the plan does not tell it too."""
-    plan = make_plan(make_change(), refusals=(Refusal(guard="budget", message="too dear", flag="--approve-credits 8"),))
-    assert "too dear" in _text(plan)
-    assert "too dear" not in unpainted(plan_text(plan, verbose=False, advice=False))
 
 
 def test_paths_stand_straight_behind_prices() -> None:

@@ -85,13 +85,13 @@ def test_what_may_have_been_spent_is_told(lost: list[int], words: str) -> None:
 
 
 def test_a_run_that_stopped_says_why_and_how_to_go_on() -> None:
-    """The reason, the words, the hint and the next command."""
+    """The reason, once, the words, the hint and the next command."""
     run = make_run(
         DONE,
         make_outcome("p", Result.PENDING),
         make_outcome("w", Result.PENDING, steps=("submit", "poll", "write")),
         stopped="credits",
-        message="no credits left",
+        message="credits; no credits left",
         hint="buy some",
     )
     assert _text(run) == (
@@ -202,16 +202,6 @@ def test_an_event_fits_its_schema_exactly() -> None:
     assert found["data"] == {"result": "done"}
 
 
-def test_color_is_only_paint() -> None:
-    """A painted report without its escape codes is the plain one."""
-    run = make_run(make_outcome(result=Result.FAILED, hint="h"), stopped="credits", hint="x")
-    painted = run_text(run)
-    assert "\x1b[1;31mx\x1b[0m" in painted
-    for code in ("1", "36", "1;31", "1;33", "0"):
-        painted = painted.replace(f"\x1b[{code}m", "")
-    assert painted == _text(run)
-
-
 def test_hints_are_typed_as_the_run_was() -> None:
     """What goes on with a run has its environment and its choice; other commands of a hint have the environment."""
     outcome = make_outcome("u", Result.UNKNOWN, hint="`contentops state resolve u`, or run `contentops apply` again")
@@ -222,9 +212,3 @@ def test_hints_are_typed_as_the_run_was() -> None:
     assert f"hint: run `{again}` again\n" in text
     assert "Next:" not in text
     assert as_typed(run, "contentops apply plan.json").hint == "run `contentops apply plan.json` again"
-
-
-def test_a_reason_to_stop_is_told_once() -> None:
-    """Some messages begin with it."""
-    run = make_run(stopped="interrupted", message="interrupted; nothing more was submitted", hint="go on")
-    assert _text(run).startswith("stopped (interrupted): nothing more was submitted\n")
