@@ -35,7 +35,7 @@ from contentops.api.calls import (
     Stats,
 )
 from contentops.api.dialects import DIALECTS, Unsendable, candidates, contradiction, dialect_named, spell, spoken
-from contentops.api.session import Client, FoundApi
+from contentops.api.session import ApiEndpoint, Client
 from contentops.errors import ApiError
 from contentops.model import ApiSettings
 from contentops.operations import doctor
@@ -259,10 +259,10 @@ class Server(httpx.AsyncBaseTransport):
 
 
 def talk(
-    server: Server, *calls: Call, base: str = HOST, dialect: str = "auto", known: FoundApi | None = None
-) -> tuple[list[Any], Client, list[FoundApi | None]]:
+    server: Server, *calls: Call, base: str = HOST, dialect: str = "auto", known: ApiEndpoint | None = None
+) -> tuple[list[Any], Client, list[ApiEndpoint | None]]:
     """Send calls one after the other; the replies, the client, and what it learned."""
-    learned: list[FoundApi | None] = []
+    learned: list[ApiEndpoint | None] = []
     settings = ApiSettings(base_url=base, dialect=dialect)
     client = Client(settings, key=KEY, user="u", transport=server, known=known, learned=learned.append)
 
@@ -315,7 +315,7 @@ def test_the_prefix_is_found(prefix: str, given: str, elsewhere: httpx.Response)
     assert isinstance(status, JobStatus)
     assert server.log[-2:] == [f"POST {prefix}/generate", f"GET {prefix}/generate/status/ours"]
     assert server.searches <= 3
-    assert learned == [FoundApi(base=HOST + prefix, enveloped=False)]
+    assert learned == [ApiEndpoint(base=HOST + prefix, enveloped=False)]
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,7 @@ def test_calls_at_once_share_a_search(healthy: bool) -> None:
 @pytest.mark.parametrize("dialect", ["auto", "v1"])
 def test_what_is_known_costs_nothing(dialect: str) -> None:
     """With a place from an earlier run nothing is asked for."""
-    known = FoundApi(base=f"{HOST}/v1", enveloped=False)
+    known = ApiEndpoint(base=f"{HOST}/v1", enveloped=False)
     server = Server()
     (accepted,), client, learned = talk(server, TEA, base=f"{HOST}/v1", dialect=dialect, known=known)
     assert isinstance(accepted, Accepted)
@@ -420,13 +420,13 @@ def test_what_is_known_costs_nothing(dialect: str) -> None:
 def test_a_place_of_another_address_is_not_used(base: str) -> None:
     """A cache from before `api.base_url` changed, or that someone wrote, leads nowhere else."""
     server = Server()
-    talk(server, TEA, base=f"{HOST}/v1", known=FoundApi(base=base, enveloped=True))
+    talk(server, TEA, base=f"{HOST}/v1", known=ApiEndpoint(base=base, enveloped=True))
     assert server.log == ["GET /v1/templates", "POST /v1/generate"]
 
 
 def test_an_address_where_something_else_answers_is_forgotten() -> None:
     """The next run looks again."""
-    known = FoundApi(base=f"{HOST}/v1", enveloped=False)
+    known = ApiEndpoint(base=f"{HOST}/v1", enveloped=False)
     server = Server(submits=lambda: httpx.Response(404, json={"detail": "Not Found"}))
     (found,), _, learned = talk(server, TEA, base=f"{HOST}/v1", known=known)
     assert found.kind is FailureKind.UNUSABLE

@@ -30,7 +30,7 @@ from contentops.api.calls import (
 )
 from contentops.api.dialects import DIALECTS
 from contentops.api.outcomes import is_absent
-from contentops.api.session import Client, FoundApi
+from contentops.api.session import ApiEndpoint, Client
 from contentops.model import ApiSettings
 from tests.fakes.api import FakeApi, FaultName, Killed, on
 from tests.fakes.clock import EPOCH, Stuck, Timeline, run
@@ -49,7 +49,7 @@ def talk(api: FakeApi, *steps: Call | float, dialect: str = "v1", timeline: Time
     async def story() -> list[Any]:
         settings = ApiSettings(base_url="https://api.example.com", dialect=dialect)
         clock = asyncio.get_running_loop().time
-        known = FoundApi(
+        known = ApiEndpoint(
             base="https://api.example.com" + ("/api" if dialect == "sdk" else ""), enveloped=dialect == "sdk"
         )
         client = Client(settings, key=KEY, user="u-1", transport=api, wall=lambda: EPOCH + clock(), known=known)

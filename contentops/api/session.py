@@ -68,7 +68,7 @@ _FINAL = frozenset({FailureKind.UNAUTHORIZED, FailureKind.FORBIDDEN, FailureKind
 _REDIRECT = 300
 
 
-class FoundApi(Struct, frozen=True, kw_only=True):
+class ApiEndpoint(Struct, frozen=True, kw_only=True):
     """Where the API of a server is: the address before every path, and whether its lists come in an envelope.
 
     `enveloped` is None where no list could be read.
@@ -117,8 +117,8 @@ class Client:
         transport: httpx.AsyncBaseTransport | None = None,
         wall: Callable[[], float] = time.time,
         patience: Patience | None = None,
-        known: FoundApi | None = None,
-        learned: Callable[[FoundApi | None], None] = lambda _: None,
+        known: ApiEndpoint | None = None,
+        learned: Callable[[ApiEndpoint | None], None] = lambda _: None,
         trace: Callable[[Exchange], None] | None = None,
     ) -> None:
         """Raises ApiError for a dialect, address, key or user id that cannot work."""
@@ -131,7 +131,7 @@ class Client:
         self._base = base_address(settings, self._stated)
         self._server = settings.server
         # The embedded server is reached directly and takes every name, so there is nothing to find.
-        self._api: FoundApi | Failure | None = FoundApi(base=self._base, enveloped=False) if local else None
+        self._api: ApiEndpoint | Failure | None = ApiEndpoint(base=self._base, enveloped=False) if local else None
         if known is not None and known.base in self._candidates():
             self._api = known
         self._check = not local
@@ -176,7 +176,7 @@ class Client:
 
     @property
     def _spoken(self) -> Dialect:
-        if not isinstance(self._api, FoundApi) or self._api.enveloped is None:
+        if not isinstance(self._api, ApiEndpoint) or self._api.enveloped is None:
             return self._stated
         return spoken(self._stated, enveloped=self._api.enveloped)
 
@@ -186,7 +186,7 @@ class Client:
         Sends one request, after a search where one is needed (see the class); a call that pays is sent once at most,
         and never in a dialect that the server does not speak.
         """
-        api = FoundApi(base=self._base, enveloped=None)
+        api = ApiEndpoint(base=self._base, enveloped=None)
         pays = call.pays
         if pays or self._stated.name == AUTO:
             searched = await self.find()
@@ -205,9 +205,9 @@ class Client:
     @property
     def is_found(self) -> bool:
         """Whether `find` would ask no one."""
-        return isinstance(self._api, FoundApi) or (self._api is not None and _is_final(self._api))
+        return isinstance(self._api, ApiEndpoint) or (self._api is not None and _is_final(self._api))
 
-    async def find(self, *, again: bool = False, turn: Turn | None = None) -> FoundApi | Failure:
+    async def find(self, *, again: bool = False, turn: Turn | None = None) -> ApiEndpoint | Failure:
         """Where the API is, by free requests. Callers that come while a search runs share its result.
 
         `again` searches even if the address is known; each request but the first waits for `turn`. With a stated
@@ -222,7 +222,7 @@ class Client:
         assert self._api is not None
         return self._api
 
-    def contradiction(self, api: FoundApi) -> Failure | None:
+    def contradiction(self, api: ApiEndpoint) -> Failure | None:
         """The failure of a submit in the stated dialect to a server with such lists; None where it may speak it."""
         if api.enveloped is None or not self._check:
             return None
@@ -232,7 +232,7 @@ class Client:
     def _candidates(self) -> tuple[str, ...]:
         return candidates(self._base) if self._stated.name == AUTO else (self._base,)
 
-    async def _look(self, turn: Turn | None) -> FoundApi | Failure:
+    async def _look(self, turn: Turn | None) -> ApiEndpoint | Failure:
         stated = self._stated.name != AUTO
         tried: list[tuple[str, Failure]] = []
         for base in self._candidates():
@@ -240,7 +240,7 @@ class Client:
                 break
             reply = await self._ask(ListTemplates(), self._stated, base)
             if not isinstance(reply, Failure):
-                assert isinstance(self._api, FoundApi)
+                assert isinstance(self._api, ApiEndpoint)
                 self.templates = reply if isinstance(reply, CatalogReply) else None
                 return self._api
             tried.append((base, reply))
@@ -248,7 +248,7 @@ class Client:
                 break
         failure = not_found(tried)
         if stated and not (ends_search(failure) or failure.kind in (FailureKind.UNAUTHORIZED, FailureKind.UNAVAILABLE)):
-            return FoundApi(base=self._base, enveloped=None)
+            return ApiEndpoint(base=self._base, enveloped=None)
         return failure
 
     async def _ask(self, call: Call, dialect: Dialect, base: str, may_leave: MayLeave = always) -> Reply | Failure:
@@ -270,12 +270,12 @@ class Client:
         else:
             reply = judge(call, answer, wall=self._wall(), clean=self._clean)
             if isinstance(call, ListTemplates | ListStyles) and not isinstance(reply, Failure) and self._check:
-                self._remember(FoundApi(base=base, enveloped=is_enveloped(answer.body)))
+                self._remember(ApiEndpoint(base=base, enveloped=is_enveloped(answer.body)))
         if isinstance(reply, Failure):
             return structs.replace(reply, endpoint=self._clean(f"{wire.method} {base}{wire.path}"))
         return reply
 
-    def _remember(self, api: FoundApi) -> None:
+    def _remember(self, api: ApiEndpoint) -> None:
         if api != self._api:
             self._api = api
             self._learned(api)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 
     from contentops.api.calls import Call, Reply
-    from contentops.api.session import Client, FoundApi
+    from contentops.api.session import ApiEndpoint, Client
     from contentops.model import Json, Plan, Project, Spec, State
     from contentops.operations.workspace import Workspace
     from contentops.state.cache import Cache
@@ -78,7 +78,7 @@ async def look_at_server(
 # --- saving ------------------------------------------------------------------------------------------------
 
 
-async def check_user(project: Project, plan: Plan, state: State, place: FoundApi, ask: Ask) -> None:
+async def check_user(project: Project, plan: Plan, state: State, place: ApiEndpoint, ask: Ask) -> None:
     """Raises ApiError where texts would be paid for and could not be saved, as no user id is sent."""
     saves = any(change.submits_worst and change.has(Save) for change in plan.changes)
     if saves and not any(record.saved and record.server == plan.server for record in state.records.values()):
@@ -88,7 +88,7 @@ async def check_user(project: Project, plan: Plan, state: State, place: FoundApi
             raise ApiError(message, code="no-user", hint=f"{hint}; nothing was submitted")
 
 
-async def refused_without_user(place: FoundApi, ask: Ask) -> Failure | None:
+async def refused_without_user(place: ApiEndpoint, ask: Ask) -> Failure | None:
     """What a server says that keeps stored texts from a request without a user id; None where it does not."""
     # Only servers whose lists come in an envelope are known to do so.
     answer = await ask(ListContent()) if place.enveloped else None

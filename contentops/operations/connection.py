@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from contentops.api.calls import Call, Failure, Reply
-    from contentops.api.session import Client, FoundApi
+    from contentops.api.session import ApiEndpoint, Client
     from contentops.execution.limiter import AccountLimiter
     from contentops.model import ApiSettings, Project
     from contentops.operations.opening import Runtime
@@ -66,7 +66,7 @@ def credentials(api: ApiSettings, runtime: Runtime) -> Credentials:
 
 async def find_in_turn(
     client: Client, limiter: AccountLimiter, stopped: Callable[[], bool], *, again: bool = False
-) -> FoundApi | Failure | None:
+) -> ApiEndpoint | Failure | None:
     """Where the API is. If that is not known, or `again`: searched for, each request within the limit.
 
     None where it was stopped before, or the limit lets nothing go for longer than its minute: a run says why.
@@ -143,18 +143,18 @@ async def _embedded(project: Project) -> AsyncIterator[Any]:
         raise StateError(f"the embedded server cannot be used: {error}", code="embedded-server") from error
 
 
-def _place(cache: RunCache, project: Project) -> FoundApi | None:
+def _place(cache: RunCache, project: Project) -> ApiEndpoint | None:
     """Where the API was found before, and whether its lists come in an envelope."""
-    from contentops.api.session import FoundApi
+    from contentops.api.session import ApiEndpoint
 
     known = cache.server_facts(_place_key(project))
     try:
-        return convert(known, FoundApi, strict=True) if known else None
+        return convert(known, ApiEndpoint, strict=True) if known else None
     except ValidationError:
         return None
 
 
-def _keep_place(cache: RunCache, project: Project, place: FoundApi | None) -> None:
+def _keep_place(cache: RunCache, project: Project, place: ApiEndpoint | None) -> None:
     cache.put_server_facts(_place_key(project), {} if place is None else structs.asdict(place))
 
 

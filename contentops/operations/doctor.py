@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.api.calls import CatalogReply
-    from contentops.api.session import Client, FoundApi
+    from contentops.api.session import ApiEndpoint, Client
     from contentops.execution.limiter import AccountLimiter
     from contentops.model import Desired, Project
     from contentops.operations.connection import Credentials
@@ -188,7 +188,7 @@ def _server_check(project: Project, known: Credentials, runtime: Runtime) -> Che
     return check
 
 
-def _found(place: FoundApi, answer: CatalogReply, client: Client) -> str:
+def _found(place: ApiEndpoint, answer: CatalogReply, client: Client) -> str:
     """What a server answers, and in which form."""
     shape = "inside `{success, data}`" if place.enveloped else "bare"
     inputs = " and ".join(f"`{name}`" for name in client.input_names)
