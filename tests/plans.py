@@ -9,7 +9,7 @@ from contentops.digest import NOTHING, Digest
 from contentops.model import (
     Action,
     Change,
-    Drain,
+    Collect,
     Event,
     ItemId,
     JobState,
@@ -98,7 +98,7 @@ def make_change(name: str = "guide", action: Action = Action.CREATE, **fields: A
     source, digest = given.get("source", ""), given.get("file", NOTHING)
     file = Observed(path=source, file=digest or a_digest("f") if source else NOTHING)
     names = given.get("steps", GENERATE if action is Action.CREATE or "credits" in given else ())
-    drains = tuple(Drain(entry=entry) for entry in given.get("drains", ()))
+    drains = tuple(Collect(entry=entry) for entry in given.get("drains", ()))
     steps = tuple(_step(each, spec, file, given) for each in names if each != "drain")
     stated: dict[str, Any] = {"id": ItemId(name), "action": action, "spec": spec, "blocked_entry": given.get("entry")}
     if action is Action.CREATE:

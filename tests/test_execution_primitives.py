@@ -300,8 +300,8 @@ def test_an_answer_of_another_kind_is_a_failure() -> None:
 
 def _job(bench: Bench, seconds: float, starts: list[float] | None = None) -> Program:
     async def program(run: Primitives) -> None:
-        with run.place() as place:
-            assert await place.enter(asks=True)
+        with run.slot() as slot:
+            assert await slot.enter(asks=True)
             if starts is not None:
                 starts.append(bench.timeline.now)
             await run.sleep(seconds)
@@ -332,16 +332,16 @@ def test_a_place_that_is_left_goes_to_who_waits_for_it() -> None:
     ends: list[str] = []
 
     async def lost(run: Primitives) -> None:
-        with run.place() as place:
-            place.take()
+        with run.slot() as slot:
+            slot.take()
             await run.send(GetStatus("lost"), Priority.LOOKUP)
-            place.leave()
+            slot.leave()
             await run.last_look()
             ends.append("lost")
 
     async def new(run: Primitives) -> None:
-        with run.place() as place:
-            assert await place.enter(asks=True)
+        with run.slot() as slot:
+            assert await slot.enter(asks=True)
             ends.append("new")
 
     bench = Bench(admission=Admission(max_in_flight=1, proven=True))
@@ -373,7 +373,7 @@ def test_nothing_leaves_once_the_run_submits_no_more() -> None:
     ends: list[str] = []
 
     async def asks(run: Primitives) -> None:
-        ends.append(f"admitted: {await run.place().enter(asks=True)}")
+        ends.append(f"admitted: {await run.slot().enter(asks=True)}")
 
     async def queued(run: Primitives) -> None:
         try:
@@ -447,7 +447,7 @@ def test_a_stop_ends_those_who_wait_and_brings_answers_home() -> None:
         lambda run: run.sleep(1000),
         lambda run: run.poll(Watch("job", "k", 0.0, 5)),
         lambda run: run.last_look(),
-        lambda run: run.place().enter(asks=True),
+        lambda run: run.slot().enter(asks=True),
     ]
     bench = Bench(at=_stop_at_ten, latency=15.0, per_minute=2, admission=Admission(max_in_flight=0, proven=True))
     bench.go(ten, *(until_stopped(wait) for wait in waits))

@@ -13,7 +13,7 @@ from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import split
 from contentops.errors import InputError, Refused
-from contentops.model import Action, Change, Drain, JobState, OnEdit, Plan, State
+from contentops.model import Action, Change, Collect, JobState, OnEdit, Plan, State
 from contentops.operations import opening
 from contentops.operations.texts import diff_and_restore
 from contentops.planning.existing_texts import SourceEnvironment
@@ -565,4 +565,4 @@ def test_a_text_that_comes_after_the_promoted_one_does_not_take_its_place() -> N
     files, paid = (a_file("out/a.md"), a_file("staging/a.md")), an_entry(spec, JobState.PAID, body=body_digest("B.\n"))
     sides = a_situation([spec], [record], files, entries=[paid])
     (change,) = make_plan(structs.replace(sides, source=source)).changes
-    assert (change.action, [type(step) for step in change.steps]) == (Action.DRAIN, [Drain])
+    assert (change.action, [type(step) for step in change.steps]) == (Action.DRAIN, [Collect])

@@ -23,30 +23,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from contentops.documents.checks import CheckedText
-    from contentops.execution.limiter import JobPlace
-    from contentops.execution.primitives import Item, Standing
+    from contentops.execution.limiter import JobSlot
+    from contentops.execution.primitives import Item, ItemState
     from contentops.execution.run_context import Context
     from contentops.model import Finding, RetryText
 
 
-async def checked(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing:
+async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:
     """The standing with what the checks find in the text that `step` is about to write; each text is checked once.
 
     Raises Ended where a person's words are to stay in it and cannot.
     """
-    text, checks = standing.text, item.spec.checks
+    text, checks = item_state.text, item.spec.checks
     if text is None or checks == NO_CHECKS or not step.is_new:
-        return standing
+        return item_state
     if not text.request_id and item.change.promotion is None:
-        return standing  # what no job made was a person's to look at
+        return item_state  # what no job made was a person's to look at
     seen = ctx.outputs.observe(step.target)
-    standing = merged(ctx, item, standing, step, seen)
-    body = standing.body
-    if standing.checked is not None and standing.checked.body is body:
-        return standing
-    findings = check_text(checks, _about(ctx, item, standing, step, body), ctx.exists)
+    item_state = merged(ctx, item, item_state, step, seen)
+    body = item_state.body
+    if item_state.checked is not None and item_state.checked.body is body:
+        return item_state
+    findings = check_text(checks, _about(ctx, item, item_state, step, body), ctx.exists)
     if checks.commands is not None and not blocks(findings):
-        file = composed(ctx, item, standing, step, seen)
+        file = composed(ctx, item, item_state, step, seen)
         head = checked_text(file, step.target).first_line - 1
         try:
             said = await ctx.run_commands(checks.commands, step.target, file)
@@ -58,22 +58,22 @@ async def checked(ctx: Context, item: Item, standing: Standing, step: Write) -> 
         if text.entry is not None and blocks(said):
             # A plan runs no command: it tells what this one said.
             ctx.run.record("checked", structs.replace(text.entry, error=_words(said)))
-    return structs.replace(standing, checked=CheckedBody(body, findings))
+    return structs.replace(item_state, checked=CheckedBody(body, findings))
 
 
-def _about(ctx: Context, item: Item, standing: Standing, step: Write, body: str) -> CheckedText:
+def _about(ctx: Context, item: Item, item_state: ItemState, step: Write, body: str) -> CheckedText:
     seen = ctx.outputs.observe(step.target)
-    text = standing.text
+    text = item_state.text
     front = {**({entry.key: entry.value for entry in text.entries} if text is not None else {}), **step.front}
-    return to_check(coming_title(ctx, item, standing, step, seen), body, seen, front, step.target)
+    return to_check(coming_title(ctx, item, item_state, step, seen), body, seen, front, step.target)
 
 
-def hold_back(ctx: Context, item: Item, standing: Standing) -> None:
+def hold_back(ctx: Context, item: Item, item_state: ItemState) -> None:
     """Raises Ended where what was found in the text keeps it from being written: it stays as it was paid for."""
-    findings = standing.findings
+    findings = item_state.findings
     if not blocks(findings):
         return
-    text = standing.text
+    text = item_state.text
     entry = text.entry if text is not None else None
     hint = failed_hint(item.spec, entry, is_same=is_same(item.change.record, item.spec.digest, ctx.server))
     if (promotion := item.change.promotion) is not None:
@@ -81,18 +81,18 @@ def hold_back(ctx: Context, item: Item, standing: Standing) -> None:
     raise Ended(Result.BLOCKED, f"its text fails its checks: {_words(findings, named=True)}", hint, findings=findings)
 
 
-async def retry(ctx: Context, item: Item, place: JobPlace, step: RetryText, standing: Standing) -> Standing:
+async def retry(ctx: Context, item: Item, slot: JobSlot, step: RetryText, item_state: ItemState) -> ItemState:
     """Generate again as long as the text fails its checks. Raises Ended where that brings no text.
 
     The text before stays among the paid ones; its entry is closed once the next job is on record.
     """
     write = next(each for each in item.change.steps if isinstance(each, Write))
     for number in range(1, step.times + 1):
-        standing = await checked(ctx, item, standing, write)
-        entry = standing.text.entry if standing.text is not None else None
-        if entry is None or not blocks(standing.findings) or _is_a_persons_fault(ctx, item, standing, write):
+        item_state = await checked(ctx, item, item_state, write)
+        entry = item_state.text.entry if item_state.text is not None else None
+        if entry is None or not blocks(item_state.findings) or _is_a_persons_fault(ctx, item, item_state, write):
             break
-        why = _words(standing.findings, named=True)
+        why = _words(item_state.findings, named=True)
         ctx.event("note", item.id, message=f"`{item.id}`: {why}; generated again, {number} of {step.times}")
         again = Submit(
             request=step.request,
@@ -103,19 +103,19 @@ async def retry(ctx: Context, item: Item, place: JobPlace, step: RetryText, stan
             section=step.section,
             retry=entry.retry + 1,
         )
-        found = await submit(ctx, item, place, standing, again)
+        found = await submit(ctx, item, slot, item_state, again)
         ctx.run.record("retry", Drop(entry.request_id))
-        standing = standing.after(found)
+        item_state = item_state.after(found)
         if isinstance(found, Job):
-            standing = arrived(ctx, item, standing.after(await poll(ctx, item, place, found)))
-    return standing
+            item_state = arrived(ctx, item, item_state.after(await poll(ctx, item, slot, found)))
+    return item_state
 
 
-def _is_a_persons_fault(ctx: Context, item: Item, standing: Standing, write: Write) -> bool:
+def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: Write) -> bool:
     """Whether only what a person wrote fails, so that no other text would help; what commands say is laid to that."""
-    if standing.merged is None or standing.text is None or item.change.section:
+    if item_state.merged is None or item_state.text is None or item.change.section:
         return False
-    about = _about(ctx, item, standing, write, standing.text.body)
+    about = _about(ctx, item, item_state, write, item_state.text.body)
     return not blocks(check_text(item.spec.checks, about, ctx.exists))
 
 

@@ -57,7 +57,7 @@ class ContentIndex:
     def is_free(self, draft: Draft, stored: StoredContent) -> bool:
         """Whether a content that was fetched is the item's own, or no one's, also by its metadata."""
         self.owners.learn(stored)
-        return self.owners.is_free(stored.id, draft.item, draft.standing)
+        return self.owners.is_free(stored.id, draft.item, draft.item_state)
 
     def forget(self, content_id: str) -> None:
         """It is not what it was."""
@@ -79,17 +79,17 @@ class ContentIndex:
                 unknown.append(entry)
                 continue
             # Another item with the same words may have taken it while we asked.
-            if self.owners.is_free(entry.id, draft.item, draft.standing):
+            if self.owners.is_free(entry.id, draft.item, draft.item_state):
                 self.owners.give(entry.id, draft.item.id)
                 return stored, unknown
         return None, unknown
 
     def copies(self, draft: Draft, beside: Sequence[str] = ()) -> list[StoredContent]:
         """The contents of no other item, among those that were seen, with a text of the request that brought ours."""
-        ids = self.by_request.get(draft.standing.recorded.request_id, ())
+        ids = self.by_request.get(draft.item_state.recorded.request_id, ())
         seen = (self.seen[id_][1] for id_ in ids if id_ in self.seen and id_ not in beside)
         return [
             each
             for each in seen
-            if each is not None and each.is_from(draft) and self.owners.is_free(each.id, draft.item, draft.standing)
+            if each is not None and each.is_from(draft) and self.owners.is_free(each.id, draft.item, draft.item_state)
         ]

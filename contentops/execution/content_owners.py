@@ -11,7 +11,7 @@ from contentops.planning.owners import Owner
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from contentops.execution.primitives import Item, Standing
+    from contentops.execution.primitives import Item, ItemState
     from contentops.execution.stored_content import StoredContent
     from contentops.model import OpenEntry
 
@@ -55,7 +55,7 @@ class ContentOwners:
         """A content that no one has is that of an open submit, whose text it is."""
         self._known.setdefault(content_id, Owner(item=entry.item, request=entry.request_id))
 
-    def is_free(self, content_id: str, item: Item, standing: Standing) -> bool:
+    def is_free(self, content_id: str, item: Item, item_state: ItemState) -> bool:
         """Whether an item may have its text in a content: it is the item's own, or no one's."""
         owner = self.owner(content_id)
         if owner is None:
@@ -63,22 +63,22 @@ class ContentOwners:
         if owner.is_foreign or owner.superseded:
             return False
         if owner.request:
-            entry = standing.text.entry if standing.text is not None else None
+            entry = item_state.text.entry if item_state.text is not None else None
             return entry is not None and entry.request_id == owner.request
         return owner.item in {item.id, item.change.renamed_from}
 
-    def taken(self, item: Item, standing: Standing) -> Standing:
+    def taken(self, item: Item, item_state: ItemState) -> ItemState:
         """Where an item stands once it has taken the content that came with its text, or left it to its owner.
 
         One that no one has is the item's from now on: another item may ask for it while this one waits.
         """
-        text = standing.text
+        text = item_state.text
         if text is None or not text.content_id:
-            return standing
-        if not self.is_free(text.content_id, item, standing):
-            return structs.replace(standing, text=structs.replace(text, content_id=""))
+            return item_state
+        if not self.is_free(text.content_id, item, item_state):
+            return structs.replace(item_state, text=structs.replace(text, content_id=""))
         self.give(text.content_id, item.id)
-        return standing
+        return item_state
 
     def superseded(self, content_ids: Iterable[str]) -> tuple[str, ...]:
         """Those of the contents an item had that may be listed as its earlier ones: no one else's, each once."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.api.calls import ContentEntry, ContentList
-    from contentops.execution.primitives import Draft, Standing
+    from contentops.execution.primitives import Draft, ItemState
     from contentops.execution.run_context import Context
 
 SLACK = 900.0
@@ -66,8 +66,8 @@ async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | F
 
     A text that no job made can only have been saved by an earlier run: one list does for all of those.
     """
-    index, since = ctx.index, _since(draft.standing)
-    if again or since is not None or draft.standing.text is not None:
+    index, since = ctx.index, _since(draft.item_state)
+    if again or since is not None or draft.item_state.text is not None:
         return await ctx.list_content(None if since is None else since - SLACK)
     async with index.listing:
         if index.earlier is None:
@@ -105,23 +105,23 @@ async def _fetch(ctx: Context, entry: ContentEntry) -> None:
 
 
 def _is_free(ctx: Context, draft: Draft, content_id: str) -> bool:
-    return ctx.index.owners.is_free(content_id, draft.item, draft.standing)
+    return ctx.index.owners.is_free(content_id, draft.item, draft.item_state)
 
 
 def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:
     """The contents worth a fetch, likeliest first: titled as ours, then made soonest after the text may have been."""
-    since = _since(draft.standing)
+    since = _since(draft.item_state)
     # A server that lists titles lists ours too.
     untitled = not (draft.title and any(entry.title for entry in entries))
     ranked = []
-    for place, entry in enumerate(entries):
+    for slot, entry in enumerate(entries):
         if entry.id in beside or not _is_free(ctx, draft, entry.id):
             continue
         made = seconds_of(entry.created_at)
         ours = _has_title_of(draft, entry)
         if ours or (untitled and not entry.title if since is None else _in_time(made, since)):
             away = abs(made - since) if made is not None and since is not None else math.inf
-            ranked.append((not ours, away, place, entry))
+            ranked.append((not ours, away, slot, entry))
     ranked.sort(key=lambda each: each[:3])
     return [entry for *_, entry in ranked]
 
@@ -135,9 +135,9 @@ def _has_title_of(draft: Draft, entry: ContentEntry) -> bool:
     return bool(entry.title) and title_digest(entry.title) == title_digest(draft.title)
 
 
-def _since(standing: Standing) -> float | None:
+def _since(item_state: ItemState) -> float | None:
     """When the text can first have been stored: at its submit, else after the save on record. None: no telling."""
-    record, entry = standing.record, standing.text.entry if standing.text is not None else None
+    record, entry = item_state.record, item_state.text.entry if item_state.text is not None else None
     times = [entry.submitted_at] if entry is not None else []
     times += [record.saved_at, record.generated_at] if record is not None else []
     return next((when for text in times if (when := seconds_of(text)) is not None), None)

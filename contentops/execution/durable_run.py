@@ -11,7 +11,7 @@ from contentops.api.calls import Failure, FailureKind, GetStatus
 from contentops.api.fence import always
 from contentops.errors import ContentopsError
 from contentops.execution.durations import next_poll
-from contentops.execution.limiter import JobPlace
+from contentops.execution.limiter import JobSlot
 from contentops.execution.outbox import Outbox, Watched
 from contentops.execution.primitives import Priority, Stopped
 
@@ -197,9 +197,9 @@ class DurableRun:
             self._active += 1
             _done(future)
 
-    def place(self) -> JobPlace:
-        """A place among the unfinished jobs, not taken yet."""
-        return JobPlace(self._admission, self._admit, self.now, self.wake)
+    def slot(self) -> JobSlot:
+        """A slot among the unfinished jobs, not taken yet."""
+        return JobSlot(self._admission, self._admit, self.now, self.wake)
 
     def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
         """End the run early: no submit any more, and `at_once` no waiting either. The first reason stays."""

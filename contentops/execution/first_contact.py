@@ -26,13 +26,13 @@ def ask_after_restore(admission: Admission, history: AccountHistory, *, honours_
 
 def admit(
     most: int,
-    place: tuple[str, str],
+    scope: tuple[str, str],
     history: AccountHistory | None = None,
     *,
     proven: bool = False,
     honours_ids: bool | None = None,
 ) -> Admission:
-    """How submits are let out in `place`, a server and a dialect: at most so many jobs at a time.
+    """How submits are let out in `scope`, a server and a dialect: at most so many jobs at a time.
 
     `history` is what the ledger knows, None where there is none. `proven`: a record shows that a job has completed
     there. `honours_ids`: whether the server uses our request ids as those of its jobs; None: not known.
@@ -41,7 +41,7 @@ def admit(
     asks = honours_ids is not False
     return Admission(
         max_in_flight=most,
-        proven=proven or place in known.proven,
+        proven=proven or scope in known.proven,
         # Without a ledger, and as long as it knows of nothing, a machine that is gone may have paid: a journal does
         # not show whether the run that began it came to the end of its questions.
         ask_first=asks and (known.restored or not known.proven),

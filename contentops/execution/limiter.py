@@ -303,8 +303,8 @@ class Admission:
         self._smooth = 0
 
 
-class JobPlace:
-    """One item's place among the unfinished jobs. A context: it is left at the latest when the block ends.
+class JobSlot:
+    """One item's slot among the unfinished jobs. A context: it is left at the latest when the block ends.
 
     `left` is called when it is free again: whoever leaves it may do nothing else that lets another one in.
     """
@@ -344,7 +344,7 @@ class JobPlace:
             self._admission.began(self._now())
 
     def leave(self) -> None:
-        """The job takes no place any more."""
+        """The job takes no slot any more."""
         if self._running:
             self._running = False
             self._admission.ended(self._now())

@@ -19,26 +19,26 @@ from contentops.planning.remote_edits import conflict_folder
 from contentops.planning.section import known_texts, unusable_hint, unusable_words
 
 if TYPE_CHECKING:
-    from contentops.execution.primitives import Item, Standing
+    from contentops.execution.primitives import Item, ItemState
     from contentops.execution.run_context import Context
     from contentops.model import Observed, Write
 
 
-def merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> Standing:
+def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
     """With the body that is written where a person's words stay in it. Raises Ended where that cannot be."""
-    text = standing.text
+    text = item_state.text
     assert text is not None
     if item.change.section:
-        return _with_section(ctx, item, standing, step, seen)
+        return _with_section(ctx, item, item_state, step, seen)
     mode = step.mode
-    if standing.merged is not None or not isinstance(mode, MergeEdit | MergeBoth) or not seen.exists or seen.problem:
-        return standing
+    if item_state.merged is not None or not isinstance(mode, MergeEdit | MergeBoth) or not seen.exists or seen.problem:
+        return item_state
     if isinstance(mode, MergeBoth):
-        return structs.replace(standing, merged=MergedBody(mode.body))
+        return structs.replace(item_state, merged=MergedBody(mode.body))
     edited = split(ctx.outputs.read(step.target)).body
     if text.job_id and seen.provenance.get("job") == text.job_id:
         # A run that was cut short has merged this very text already, and perhaps a person went on from there.
-        return structs.replace(standing, merged=MergedBody(edited))
+        return structs.replace(item_state, merged=MergedBody(edited))
     base = ctx.text(mode.base)
     if base is None:
         hint = "run `contentops plan` to see what would bring it"
@@ -48,15 +48,15 @@ def merged(ctx: Context, item: Item, standing: Standing, step: Write, seen: Obse
     if found is None or trouble is not None:
         raise Ended(Result.BLOCKED, "not merged; the new text is kept", trouble[1] if trouble is not None else "")
     kept = tuple(KeptWords(heading=heading_of(each.key), new=each.new) for each in found.kept)
-    return structs.replace(standing, merged=MergedBody(found.body, kept))
+    return structs.replace(item_state, merged=MergedBody(found.body, kept))
 
 
-def _with_section(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> Standing:
+def _with_section(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
     """The standing with the new section put into the file's text. Raises Ended where it cannot be put there."""
-    text, record = standing.text, standing.recorded
+    text, record = item_state.text, item_state.recorded
     assert text is not None
-    if standing.merged is not None:
-        return standing
+    if item_state.merged is not None:
+        return item_state
     if not seen.exists or seen.problem:
         raise Ended(Result.BLOCKED, seen.problem or f"`{step.target}` is gone; its new section is kept", _AGAIN)
     edited = split(ctx.outputs.read(step.target)).body
@@ -71,8 +71,8 @@ def _with_section(ctx: Context, item: Item, standing: Standing, step: Write, see
     generated = put_section(base, new) if base is not None else None
     if text.content_id != record.content_id:
         # The content that was asked about is the item's, wherever else its new section was stored.
-        standing = structs.replace(standing, text=structs.replace(text, content_id=""))
-    return structs.replace(standing, merged=MergedBody(body, generated=generated or ""))
+        item_state = structs.replace(item_state, text=structs.replace(text, content_id=""))
+    return structs.replace(item_state, merged=MergedBody(body, generated=generated or ""))
 
 
 _AGAIN = "run `contentops plan` to see what to do"

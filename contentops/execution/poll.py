@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.digest import Digest
-    from contentops.execution.limiter import JobPlace
-    from contentops.execution.primitives import Item, Standing
+    from contentops.execution.limiter import JobSlot
+    from contentops.execution.primitives import Item, ItemState
     from contentops.execution.run_context import Context
-    from contentops.model import Drain, Fetch, OpenEntry, Record, Remote
+    from contentops.model import Collect, Fetch, OpenEntry, Record, Remote
 
 AGAIN = "run `contentops apply` again; it polls the same job"
 _LASTING = frozenset({FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.UNUSABLE})
@@ -37,15 +37,15 @@ _LASTING = frozenset({FailureKind.FORBIDDEN, FailureKind.REJECTED, FailureKind.U
 # --- poll ------------------------------------------------------------------------------------------------------
 
 
-async def poll(ctx: Context, item: Item, place: JobPlace, job: Job) -> Text:
+async def poll(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text:
     """Wait for the job and keep its text. Raises Ended if it failed or takes too long."""
-    place.take()
-    place.begin()
-    status = job.done or await _until_done(ctx, item, place, job)
+    slot.take()
+    slot.begin()
+    status = job.done or await _until_done(ctx, item, slot, job)
     if isinstance(status, Text):
         return status
     if status.state == "failed":
-        place.leave()
+        slot.leave()
         raise failed(ctx, item, job, status.error or "the job failed without a reason")
     found, fetched = Content(status.content_id, status.title, status.body or "", front=status.front), False
     if not clean_body(found.body) and status.content_id:
@@ -54,19 +54,19 @@ async def poll(ctx: Context, item: Item, place: JobPlace, job: Job) -> Text:
             found, fetched = structs.replace(content, title=status.title or content.title), True
         elif content.kind is not FailureKind.NOT_FOUND or item.wants(job.entry):
             # The text exists and is paid for: a job whose text cannot be fetched now has not failed.
-            place.leave()
+            slot.leave()
             raise _late(item, job.entry, f"its text cannot be fetched: {content.full_message}", content)
     if not clean_body(found.body):
         text, candidates = await by_content(ctx, item, job)
-        place.leave()
+        slot.leave()
         if text is None:
             raise textless(ctx, item, job.entry, candidates)
         return text
-    place.leave()
+    slot.leave()
     return keep_text(ctx, job, found, engine=status.engine, verbatim=fetched)
 
 
-async def _until_done(ctx: Context, item: Item, place: JobPlace, job: Job) -> JobStatus | Text:
+async def _until_done(ctx: Context, item: Item, slot: JobSlot, job: Job) -> JobStatus | Text:
     """The status of the ended job, or its stored text where the server forgot the job. Raises Ended."""
     entry, timeout = job.entry, ctx.project.api.job_timeout
     started = _started(ctx, job)
@@ -80,7 +80,7 @@ async def _until_done(ctx: Context, item: Item, place: JobPlace, job: Job) -> Jo
         if isinstance(answer, Failure):
             # A poll that was turned away told nothing, so the next one need not be later for it.
             polls += answer.kind is not FailureKind.THROTTLED
-            _check_failure(ctx, place, job, answer)
+            _check_failure(ctx, slot, job, answer)
             said = answer.full_message
         else:
             polls, attempts = polls + 1, Attempts(ctx)
@@ -93,7 +93,7 @@ async def _until_done(ctx: Context, item: Item, place: JobPlace, job: Job) -> Jo
             unfinished, said = elapsed, "the job is not done"
             ctx.event("progress", entry.item, "poll", stage=answer.stage, progress=answer.progress)
         if elapsed > timeout:
-            place.leave()
+            slot.leave()
             failure = answer if isinstance(answer, Failure) else None
             if failure is not None and failure.kind is FailureKind.NOT_FOUND:
                 text, candidates = await by_content(ctx, item, job, forgotten=True)
@@ -123,7 +123,7 @@ def _started(ctx: Context, job: Job) -> float:
     return ctx.run.now() - (max(0.0, ctx.wall() - submitted) if submitted is not None else 0.0)
 
 
-def _check_failure(ctx: Context, place: JobPlace, job: Job, failure: Failure) -> None:
+def _check_failure(ctx: Context, slot: JobSlot, job: Job, failure: Failure) -> None:
     """A failed poll is no failed job. Raises Ended where polling on is of no use."""
     entry, capabilities = job.entry, ctx.capabilities
     missing = failure.kind is FailureKind.NOT_FOUND
@@ -131,7 +131,7 @@ def _check_failure(ctx: Context, place: JobPlace, job: Job, failure: Failure) ->
         ctx.stop_unauthorized(failure, at_once=True)
         raise Ended(Result.LATE, failure.full_message, ctx.key_hint())
     if missing and ctx.server == "local":
-        place.leave()
+        slot.leave()
         ctx.run.record("lost", Drop(entry.request_id))
         why = "the embedded server does not know the job any more"
         raise Ended(Result.FAILED, why, "run `contentops apply` again; it is free")
@@ -140,7 +140,7 @@ def _check_failure(ctx: Context, place: JobPlace, job: Job, failure: Failure) ->
         # A kill must not make the next run believe a 404 that this one has learned to doubt.
         capabilities.keep(ctx.cache, ctx.server)
     if failure.kind in _LASTING:
-        place.leave()
+        slot.leave()
         raise Ended(Result.LATE, failure.full_message, "the job stays open; run `contentops apply` again")
     if failure.kind is FailureKind.THROTTLED and not ctx.may_wait(failure, ctx.run.now()):
         raise Ended(Result.LATE, failure.full_message, AGAIN)
@@ -149,10 +149,10 @@ def _check_failure(ctx: Context, place: JobPlace, job: Job, failure: Failure) ->
 # --- fetch -----------------------------------------------------------------------------------------------------
 
 
-async def fetch(ctx: Context, item: Item, place: JobPlace, step: Fetch, record: Record | None) -> Text:
+async def fetch(ctx: Context, item: Item, slot: JobSlot, step: Fetch, record: Record | None) -> Text:
     """Bring a text that exists already: from the cache, else from its job, else from the stored content."""
     if step.entry is not None:
-        return await _fetch_paid(ctx, item, place, step.entry)
+        return await _fetch_paid(ctx, item, slot, step.entry)
     if step.recorded:
         assert record is not None
         return await _fetch_recorded(ctx, item, record)
@@ -164,7 +164,7 @@ async def fetch(ctx: Context, item: Item, place: JobPlace, step: Fetch, record: 
     return Text.of(stored)
 
 
-async def _fetch_paid(ctx: Context, item: Item, place: JobPlace, entry: OpenEntry) -> Text:
+async def _fetch_paid(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry) -> Text:
     """Bring the text of a paid entry: from the cache, else from the stored content, else from its job."""
     if (stored := _stored(ctx, entry)) is not None:
         if ctx.cache.get_text(ctx.server, entry.digest) != stored:
@@ -185,7 +185,7 @@ async def _fetch_paid(ctx: Context, item: Item, place: JobPlace, entry: OpenEntr
     if not entry.job_id:
         hint = f"`contentops state resolve {item.id}`, or run `contentops apply` again"
         raise Ended(Result.UNKNOWN, f"its paid text cannot be found: {why}", hint)
-    return await poll(ctx, item, place, Job(entry=entry))
+    return await poll(ctx, item, slot, Job(entry=entry))
 
 
 def _other_item(item: Item, entry: OpenEntry, content: Content) -> str:
@@ -289,12 +289,12 @@ def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) 
 # --- collect ---------------------------------------------------------------------------------------------------
 
 
-async def collect(ctx: Context, item: Item, place: JobPlace, standing: Standing, step: Drain) -> Standing:
+async def collect(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, step: Collect) -> ItemState:
     """Bring the text of a job that no change waits for into the cache; writes nothing. Raises Ended."""
     entry, found = step.entry, None
     if entry.state is JobState.PAID:
         try:
-            found = await _fetch_paid(ctx, item, place, entry)
+            found = await _fetch_paid(ctx, item, slot, entry)
         except Ended as end:
             if end.gone:
                 # No one waits for it, and no one has it: keeping the entry would only repeat this for ever.
@@ -303,9 +303,9 @@ async def collect(ctx: Context, item: Item, place: JobPlace, standing: Standing,
     else:
         job: Job | Text = Job(entry=entry)
         if entry.state in (JobState.SUBMITTING, JobState.UNKNOWN):
-            job = await collect_lost(ctx, item, place, entry)
-        found = await poll(ctx, item, place, job) if isinstance(job, Job) else job
-    standing = arrived(ctx, item, standing, found)
+            job = await collect_lost(ctx, item, slot, entry)
+        found = await poll(ctx, item, slot, job) if isinstance(job, Job) else job
+    item_state = arrived(ctx, item, item_state, found)
     if not step.keep:
         ctx.run.record("drained", Drop(entry.request_id))
-    return standing
+    return item_state

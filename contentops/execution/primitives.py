@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import Failure, JobStatus, Reply
     from contentops.digest import Digest
     from contentops.documents.front_edits import WrittenEntry
-    from contentops.execution.limiter import JobPlace
+    from contentops.execution.limiter import JobSlot
     from contentops.model import Change, Finding, ItemId, Json, KeptWords, OpenEntry, Record, Result, Spec
     from contentops.state.codec import Fact
     from contentops.state.paid_texts import StoredText
@@ -163,8 +163,8 @@ class Primitives(Protocol):
     async def last_look(self) -> None:
         """Go on when no other item can."""
 
-    def place(self) -> JobPlace:
-        """A place among the unfinished jobs, not taken yet."""
+    def slot(self) -> JobSlot:
+        """A slot among the unfinished jobs, not taken yet."""
 
     def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
         """End the run early: no submit any more, and `at_once` no waiting either. The first reason stays."""
@@ -283,7 +283,7 @@ class CheckedBody(Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class ItemState(Struct, frozen=True, kw_only=True):
     """Where an item stands as its steps so far have left it."""
 
     record: Record | None
@@ -304,7 +304,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     checked: CheckedBody | None = None
     """What was held against the checks last; None: nothing."""
 
-    def after(self, found: Job | Text) -> Standing:
+    def after(self, found: Job | Text) -> ItemState:
         """With a job or a text that was found."""
         if isinstance(found, Job):
             return structs.replace(self, job=found)
@@ -337,7 +337,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     """What the server is to have of an item. `title` is cleaned; `digest` is the body's."""
 
     item: Item
-    standing: Standing
+    item_state: ItemState
     title: str
     body: str
     digest: Digest

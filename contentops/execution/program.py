@@ -11,7 +11,7 @@ from contentops.errors import OutputError
 from contentops.execution.check import checked, hold_back, retry
 from contentops.execution.merge import keep_conflict
 from contentops.execution.poll import collect, fetch, poll
-from contentops.execution.primitives import Ended, Item, Job, Standing, Stopped, Text
+from contentops.execution.primitives import Ended, Item, ItemState, Job, Stopped, Text
 from contentops.execution.records import arrived, new_entry
 from contentops.execution.save import save
 from contentops.execution.submit import collect_lost, look_up, submit
@@ -19,7 +19,7 @@ from contentops.execution.write import acknowledge, move, promote, remove, updat
 from contentops.model import (
     Acknowledge,
     Action,
-    Drain,
+    Collect,
     Fetch,
     JobState,
     LookUp,
@@ -43,11 +43,11 @@ from contentops.planning.renames import order_moves
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from contentops.execution.limiter import JobPlace
+    from contentops.execution.limiter import JobSlot
     from contentops.execution.run_context import Context
     from contentops.model import ItemId, Json, OpenEntry, State, Step
 
-Begun = tuple[Item, Standing]
+Begun = tuple[Item, ItemState]
 
 
 def begin(ctx: Context, state: State) -> list[Begun]:
@@ -61,7 +61,7 @@ def begin(ctx: Context, state: State) -> list[Begun]:
     return [
         (
             Item(change=change, failed=failed(change.id, change.spec.digest if change.spec else "")),
-            Standing(record=change.record, path=change.source),
+            ItemState(record=change.record, path=change.source),
         )
         for change in ctx.plan.changes
     ]
@@ -71,42 +71,42 @@ def move_files(
     ctx: Context, begun: Iterable[Begun], outcomes: dict[ItemId, Outcome], flush: Callable[[], None]
 ) -> list[Begun]:
     """Carry out every move of the plan in an order that frees each target; `flush` makes each durable."""
-    items = {item.id: (item, standing) for item, standing in begun}
+    items = {item.id: (item, item_state) for item, item_state in begun}
     steps = {item.id: step for item, _ in items.values() for step in item.change.steps if isinstance(step, Move)}
     for id_ in order_moves(steps) if steps else ():
-        (item, standing), step = items[id_], steps[id_]
+        (item, item_state), step = items[id_], steps[id_]
         try:
             for source, target in itertools.pairwise(path for path in (step.source, step.via, step.target) if path):
-                standing = move(ctx, item, standing, structs.replace(step, source=source, target=target))
+                item_state = move(ctx, item, item_state, structs.replace(step, source=source, target=target))
                 flush()
         except Ended as end:
-            outcomes[id_] = outcome_of(ctx, item, standing, end)
+            outcomes[id_] = outcome_of(ctx, item, item_state, end)
         except OutputError as error:
-            outcomes[id_] = outcome_of(ctx, item, standing, Ended(Result.BLOCKED, error.message, error.hint))
+            outcomes[id_] = outcome_of(ctx, item, item_state, Ended(Result.BLOCKED, error.message, error.hint))
         else:
             ctx.event("step-done", id_, name_of(step), path=step.target)
-        items[id_] = item, standing
+        items[id_] = item, item_state
     return list(items.values())
 
 
-async def carry_out(ctx: Context, item: Item, standing: Standing) -> Outcome:
+async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
     """All steps of one item; every way in which it can end is its outcome."""
     change = item.change
     done: list[str] = []
     left: list[tuple[OpenEntry, Ended]] = []
     if ctx.run.halted:
-        return _ended(ctx, item, standing, _stopped(ctx, item), done)
+        return _ended(ctx, item, item_state, _stopped(ctx, item), done)
     try:
         ctx.event("item-started", item.id, action=change.action)
-        with ctx.run.place() as place:
+        with ctx.run.slot() as slot:
             for name, steps in itertools.groupby(change.steps, key=name_of):
                 if name not in _QUIET:
                     ctx.event("step-started", item.id, name)
                 for step in steps:
-                    if isinstance(step, Drain):
-                        standing = await _drained(ctx, item, standing, step, left)
+                    if isinstance(step, Collect):
+                        item_state = await _drained(ctx, item, item_state, step, left)
                     else:
-                        standing = await _step(ctx, item, place, step, standing)
+                        item_state = await _step(ctx, item, slot, step, item_state)
                 done.append(name)
                 if name not in _TELLING:
                     ctx.event("step-done", item.id, name)
@@ -117,13 +117,13 @@ async def carry_out(ctx: Context, item: Item, standing: Standing) -> Outcome:
         end = _stopped(ctx, item)
     except OutputError as error:
         end = Ended(Result.FAILED, error.message, error.hint)
-    return _ended(ctx, item, standing, end, done)
+    return _ended(ctx, item, item_state, end, done)
 
 
-def _ended(ctx: Context, item: Item, standing: Standing, end: Ended, done: Sequence[str]) -> Outcome:
+def _ended(ctx: Context, item: Item, item_state: ItemState, end: Ended, done: Sequence[str]) -> Outcome:
     if end.result is Result.LATE and ctx.spent[item.id]:
         ctx.hold_first(f"the first job on this server has not ended: {end.error}", end.hint)
-    outcome = outcome_of(ctx, item, standing, end, done)
+    outcome = outcome_of(ctx, item, item_state, end, done)
     ctx.event(
         "item-done",
         item.id,
@@ -142,62 +142,66 @@ _QUIET = frozenset({"move", "retry"})
 """Steps whose beginning tells nothing: a move has happened already, and a retry is seldom needed."""
 
 
-async def _step(ctx: Context, item: Item, place: JobPlace, step: Step, standing: Standing) -> Standing:
+async def _step(ctx: Context, item: Item, slot: JobSlot, step: Step, item_state: ItemState) -> ItemState:
     """Carry out one step; returns where the item stands then."""
     match step:
         case LookUp() | Submit() | Poll() | Fetch() | Promote():
-            return arrived(ctx, item, standing.after(await _bring(ctx, item, place, step, standing)))
+            return arrived(ctx, item, item_state.after(await _bring(ctx, item, slot, step, item_state)))
         case RetryText():
-            return await retry(ctx, item, place, step, standing)
+            return await retry(ctx, item, slot, step, item_state)
         case Write():
-            standing = await checked(ctx, item, standing, step)
-            hold_back(ctx, item, standing)
-            return write(ctx, item, standing, step)
+            item_state = await checked(ctx, item, item_state, step)
+            hold_back(ctx, item, item_state)
+            return write(ctx, item, item_state, step)
         case Update():
-            return update_front(ctx, item, standing, step)
+            return update_front(ctx, item, item_state, step)
         case Acknowledge():
-            return acknowledge(ctx, item, standing, step)
+            return acknowledge(ctx, item, item_state, step)
         case Save():
-            return await save(ctx, item, standing, step)
+            return await save(ctx, item, item_state, step)
         case Remove():
             remove(ctx, item, step)
-        case Move() | Drain():
+        case Move() | Collect():
             pass  # carried out elsewhere
         case _:
             assert_never(step)
-    return standing
+    return item_state
 
 
 async def _bring(
-    ctx: Context, item: Item, place: JobPlace, step: LookUp | Submit | Poll | Fetch | Promote, standing: Standing
+    ctx: Context, item: Item, slot: JobSlot, step: LookUp | Submit | Poll | Fetch | Promote, item_state: ItemState
 ) -> Job | Text:
     """One step on the way to a text: the job it started or found, or the text; what is there already stays."""
-    if standing.text is not None:
-        return standing.text
+    if item_state.text is not None:
+        return item_state.text
     match step:
         case LookUp():
             if item.change.submit is None:
-                return await collect_lost(ctx, item, place, step.entry)
-            return await look_up(ctx, item, place, standing, step.entry)
+                return await collect_lost(ctx, item, slot, step.entry)
+            return await look_up(ctx, item, slot, item_state, step.entry)
         case Submit():
-            return standing.job or _earlier(ctx, item, standing, step) or await submit(ctx, item, place, standing, step)
+            return (
+                item_state.job
+                or _earlier(ctx, item, item_state, step)
+                or await submit(ctx, item, slot, item_state, step)
+            )
         case Poll():
-            job = standing.job if step.entry is None else Job(entry=step.entry)
+            job = item_state.job if step.entry is None else Job(entry=step.entry)
             assert job is not None
-            return await poll(ctx, item, place, job)
+            return await poll(ctx, item, slot, job)
         case Fetch():
-            return await fetch(ctx, item, place, step, standing.record)
+            return await fetch(ctx, item, slot, step, item_state.record)
         case Promote():
             return promote(ctx, step)
         case _:
             assert_never(step)
 
 
-def _earlier(ctx: Context, item: Item, standing: Standing, step: Submit) -> Text | None:
+def _earlier(ctx: Context, item: Item, item_state: ItemState, step: Submit) -> Text | None:
     """The text of an earlier job for this very request, so that it is not paid for again; None where none is known."""
     if step.section or step.attempt > 1:
         return None  # another text is wanted
-    stored = ctx.earlier((item.id, *standing.former_ids), step.digest)
+    stored = ctx.earlier((item.id, *item_state.former_ids), step.digest)
     if stored is None:
         return None
     ctx.cache.put_text(ctx.server, step.digest, stored)
@@ -205,19 +209,19 @@ def _earlier(ctx: Context, item: Item, standing: Standing, step: Submit) -> Text
 
 
 async def _drained(
-    ctx: Context, item: Item, standing: Standing, step: Drain, left: list[tuple[OpenEntry, Ended]]
-) -> Standing:
+    ctx: Context, item: Item, item_state: ItemState, step: Collect, left: list[tuple[OpenEntry, Ended]]
+) -> ItemState:
     """Collect the text of a job no one waits for; `left` gets the entry, and why, where it brought none."""
     entry = step.entry
     try:
-        with ctx.run.place() as place:
-            return await collect(ctx, item, place, standing, step)
+        with ctx.run.slot() as slot:
+            return await collect(ctx, item, slot, item_state, step)
     except Ended as end:
         if end.result is Result.PENDING or ctx.run.stopped:
             raise
         if end.charged or ctx.run.entry(entry.request_id) is not None:
             left.append((entry, end))
-    return standing
+    return item_state
 
 
 def _end(ctx: Context, item: Item, left: list[tuple[OpenEntry, Ended]]) -> Ended:
@@ -230,7 +234,7 @@ def _end(ctx: Context, item: Item, left: list[tuple[OpenEntry, Ended]]) -> Ended
     if change.blocked:
         return Ended(Result.BLOCKED, change.hint or change.blocked)
     for entry, end in left:
-        if all(isinstance(step, Drain) for step in change.steps):
+        if all(isinstance(step, Collect) for step in change.steps):
             return end
         kept = ctx.run.entry(entry.request_id)
         if kept is not None and kept.state in (JobState.RUNNING, JobState.PAID):
@@ -268,14 +272,14 @@ def _retries(ctx: Context, item: Item) -> Iterator[OpenEntry]:
                 yield new_entry(ctx, item, again)
 
 
-def _left_out(item: Item, standing: Standing) -> dict[str, Json]:
+def _left_out(item: Item, item_state: ItemState) -> dict[str, Json]:
     """What a text that was written said of itself in front matter, where the manifest does not say it."""
-    if standing.text is None or not standing.fresh:
+    if item_state.text is None or not item_state.fresh:
         return {}
-    return {key: value for key, value in standing.text.front.items() if key not in item.spec.metadata}
+    return {key: value for key, value in item_state.text.front.items() if key not in item.spec.metadata}
 
 
-def outcome_of(ctx: Context, item: Item, standing: Standing, end: Ended, done: Sequence[str] = ()) -> Outcome:
+def outcome_of(ctx: Context, item: Item, item_state: ItemState, end: Ended, done: Sequence[str] = ()) -> Outcome:
     """How one item ended."""
     change = item.change
     return Outcome(
@@ -286,11 +290,11 @@ def outcome_of(ctx: Context, item: Item, standing: Standing, end: Ended, done: S
         credits=ctx.spent[item.id],
         credits_at_most=ctx.spent[item.id] > 0 and change.credits_at_most,
         credits_unknown=ctx.unsettled[item.id],
-        output=standing.path or change.target,
-        copy=standing.copy,
-        kept=standing.merged.kept if standing.merged is not None else (),
-        left_out=_left_out(item, standing),
-        findings=end.findings or standing.findings,
+        output=item_state.path or change.target,
+        copy=item_state.copy,
+        kept=item_state.merged.kept if item_state.merged is not None else (),
+        left_out=_left_out(item, item_state),
+        findings=end.findings or item_state.findings,
         error=end.error,
         hint=end.hint,
     )

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.api.calls import Content, Failure
-    from contentops.execution.limiter import JobPlace
-    from contentops.execution.primitives import Item, Lost, Standing
+    from contentops.execution.limiter import JobSlot
+    from contentops.execution.primitives import Item, ItemState, Lost
     from contentops.execution.run_context import Context
     from contentops.model import Remote, Submit
 
@@ -50,10 +50,10 @@ def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
     )
 
 
-def named(ctx: Context, standing: Standing, entry: OpenEntry) -> Iterator[OpenEntry]:
+def named(ctx: Context, item_state: ItemState, entry: OpenEntry) -> Iterator[OpenEntry]:
     """A submit under its request id of today, then under those of its item's former ids that no item has now."""
     yield entry
-    for old in standing.former_ids:
+    for old in item_state.former_ids:
         if not ctx.run.is_recorded(old):
             name = request_id(ctx.plan.lineage, ctx.plan.environment, old, entry.digest, entry.attempt)
             yield structs.replace(entry, request_id=name)
@@ -67,7 +67,7 @@ def intended(ctx: Context, entry: OpenEntry) -> OpenEntry:
     return entry
 
 
-def accepted(ctx: Context, item: Item, place: JobPlace, entry: OpenEntry, job_id: str, *, sent: float | None) -> Job:
+def accepted(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry, job_id: str, *, sent: float | None) -> Job:
     """Record the job before anything asks for it; a submit of this very run counts as spent.
 
     One without an id cannot be asked for: until its text is kept, it is a submit whose outcome is open.
@@ -75,7 +75,7 @@ def accepted(ctx: Context, item: Item, place: JobPlace, entry: OpenEntry, job_id
     entry = structs.replace(entry, state=JobState.RUNNING if job_id else entry.state, job_id=job_id, error="")
     if not entry.submitted_at:
         entry = structs.replace(entry, submitted_at=ctx.iso())
-    place.begin()
+    slot.begin()
     ctx.admission.refused = 0
     if sent is not None:
         ctx.spent[item.id] += entry.credits
@@ -112,9 +112,9 @@ def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
     return Ended(Result.FAILED, error, f"change its spec, bump `revision`, or `--replace {job.entry.item}`")
 
 
-def turned_down(ctx: Context, place: JobPlace, failure: Failure) -> Ended:
+def turned_down(ctx: Context, slot: JobSlot, failure: Failure) -> Ended:
     """How an item ends whose submit was refused; stops the run where every other submit would be refused too."""
-    place.leave()
+    slot.leave()
     if failure.kind is FailureKind.THROTTLED:
         return Ended(Result.PENDING)
     if failure.kind is FailureKind.QUOTA:
@@ -182,31 +182,32 @@ def keep_text(ctx: Context, job: Job, found: Content, *, engine: str = "", verba
     return structs.replace(Text.of(stored, paid), paid_now=job.sent is not None, verbatim=verbatim)
 
 
-def arrived(ctx: Context, item: Item, standing: Standing, found: Text | None = None) -> Standing:
+def arrived(ctx: Context, item: Item, item_state: ItemState, found: Text | None = None) -> ItemState:
     """Record that the item's content may hold what its job made of one section there, so that it is no one's edit.
 
-    `found`: the text; None: that of `standing`. Until the file's own text is saved, the server counts as not having it.
+    `found`: the text; None: that of `item_state`. Until the text of the file is saved, the server counts as not having
+    it.
     """
-    record, text = standing.record, found or standing.text
+    record, text = item_state.record, found or item_state.text
     entry = text.entry if text is not None else None
     if record is None or record.saved is None or record.server != ctx.server or entry is None:
-        return standing
+        return item_state
     if not entry.section or entry.item != item.id or record.saved.body == entry.body:
-        return standing
+        return item_state
     saved = structs.replace(record.saved, body=entry.body, server_body=record.saved.body)
-    return structs.replace(standing, record=note(ctx, item, "section", structs.replace(record, saved=saved)))
+    return structs.replace(item_state, record=note(ctx, item, "section", structs.replace(record, saved=saved)))
 
 
 # --- the item --------------------------------------------------------------------------------------------------
 
 
-def base_record(ctx: Context, item: Item, standing: Standing) -> Record:
+def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
     """The item's record with what no step decides: id, server, path, protection. New where there is none.
 
     The dialect stays that of the job that made its text: it proves that the server speaks it.
     """
-    spec, old = item.spec, standing.record
-    output, plan_id = standing.path or item.change.target, ctx.plan.id
+    spec, old = item.spec, item_state.record
+    output, plan_id = item_state.path or item.change.target, ctx.plan.id
     protected = is_protected(spec, old)
     if old is None:
         return Record(

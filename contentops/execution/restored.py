@@ -11,23 +11,23 @@ from contentops.execution.records import naming
 from contentops.model import JobState, Result
 
 if TYPE_CHECKING:
-    from contentops.execution.limiter import JobPlace
-    from contentops.execution.primitives import Standing
+    from contentops.execution.limiter import JobSlot
+    from contentops.execution.primitives import ItemState
     from contentops.execution.run_context import Context
     from contentops.model import OpenEntry
 
 WHY = "not submitted: the ledger was restored, and this server cannot say whether this was submitted before"
 
 
-def hold_forgotten(ctx: Context, place: JobPlace, standing: Standing, entry: OpenEntry) -> None:
+def hold_forgotten(ctx: Context, slot: JobSlot, item_state: ItemState, entry: OpenEntry) -> None:
     """Record a submit as unknown if it may have been sent before and the server cannot say; raises Ended then.
 
     What follows a text that was paid for in this run was not sent before.
     """
-    paid_now = standing.text is not None and standing.text.paid_now
+    paid_now = item_state.text is not None and item_state.text.paid_now
     if not ctx.admission.restored or ctx.capabilities.absence_proves or paid_now:
         return
-    place.leave()
+    slot.leave()
     kept = structs.replace(entry, state=JobState.UNKNOWN, submitted_at=ctx.iso(), error=WHY)
     ctx.run.record("unknown", kept)
     hint = f"{naming(kept)}; `contentops apply --resubmit-unknown` submits it"

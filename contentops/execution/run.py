@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from contentops.errors import ContentopsError
     from contentops.execution.durable_run import DurableRun
     from contentops.execution.first_contact import AccountHistory
-    from contentops.execution.primitives import Item, Standing, Stop
+    from contentops.execution.primitives import Item, ItemState, Stop
     from contentops.execution.program import Begun
     from contentops.execution.run_context import Context
     from contentops.model import ItemId, Outcome, Plan, Project, RequestId, State
@@ -210,17 +210,17 @@ def _programs(
     ctx: Context, begun: Iterable[Begun], outcomes: dict[ItemId, Outcome]
 ) -> Iterator[Coroutine[None, None, None]]:
     """Every item's program, made when its turn comes: those that pay for nothing first, then in plan order."""
-    left = [(item, standing) for item, standing in begun if item.id not in outcomes]
+    left = [(item, item_state) for item, item_state in begun if item.id not in outcomes]
 
-    async def program(item: Item, standing: Standing) -> None:
+    async def program(item: Item, item_state: ItemState) -> None:
         try:
-            outcomes[item.id] = await carry_out(ctx, item, standing)
+            outcomes[item.id] = await carry_out(ctx, item, item_state)
         except NotShared as error:
             ctx.run.stop(UNSHARED, error.message, error.hint, at_once=True)
-            outcomes[item.id] = outcome_of(ctx, item, standing, Ended(Result.PENDING))
+            outcomes[item.id] = outcome_of(ctx, item, item_state, Ended(Result.PENDING))
 
-    for item, standing in sorted(left, key=lambda each: each[0].change.submits_worst > 0):
-        yield program(item, standing)
+    for item, item_state in sorted(left, key=lambda each: each[0].change.submits_worst > 0):
+        yield program(item, item_state)
 
 
 def _is_proven(state: State, plan: Plan, dialect: str) -> bool:

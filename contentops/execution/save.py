@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Content
     from contentops.digest import Digest
-    from contentops.execution.primitives import Item, Standing
+    from contentops.execution.primitives import Item, ItemState
     from contentops.execution.run_context import Context
     from contentops.model import Record, Save
 
@@ -35,27 +35,27 @@ SENDS = 4
 """Saves of one text whose answers are lost before its item gives up."""
 
 
-async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Standing:
+async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> ItemState:
     """Bring the server's content up to the file's title and body. Raises Ended."""
-    standing = ctx.index.owners.taken(item, standing)
-    text, draft = standing.text, _draft(ctx, item, standing, step)
+    item_state = ctx.index.owners.taken(item, item_state)
+    text, draft = item_state.text, _draft(ctx, item, item_state, step)
     stored = text is not None and bool(text.content_id) and not text.kept
     if text is not None and stored and (draft.title, draft.digest) == (text.title, body_digest(text.body)):
         given = _saved(draft, CREATED)
         if text.verbatim:
             given = structs.replace(given, server_title=given.title, server_body=given.body)
         done = _recorded(ctx, draft, text.content_id, given)
-        return done.standing if text.verbatim else await verify(ctx, done)
+        return done.item_state if text.verbatim else await verify(ctx, done)
     if step.replaces:
         there = ctx.cache.body(step.replaces)
         if there is None:
             error = "the text in WriterzRoom that is to be saved over is not kept here"
             raise Ended(Result.BLOCKED, error, "run `contentops apply --refresh` again; it looks again")
         copy = ctx.outputs.set_aside(step.path, there)
-        standing = structs.replace(standing, copy=standing.copy or copy)
-        draft = structs.replace(draft, standing=standing)
-    known = [standing.recorded.content_id]
-    if text is not None and text.content_id and standing.fresh:
+        item_state = structs.replace(item_state, copy=item_state.copy or copy)
+        draft = structs.replace(draft, item_state=item_state)
+    known = [item_state.recorded.content_id]
+    if text is not None and text.content_id and item_state.fresh:
         # The content that came with a kept text may be gone, or hold another one since.
         known = [text.content_id, *(known if text.kept else [])]
     for content_id in dict.fromkeys(filter(None, known)):
@@ -64,19 +64,19 @@ async def save(ctx: Context, item: Item, standing: Standing, step: Save) -> Stan
     return await _store(ctx, draft, "", look=_may_be_stored(ctx, draft))
 
 
-def _draft(ctx: Context, item: Item, standing: Standing, step: Save) -> Draft:
+def _draft(ctx: Context, item: Item, item_state: ItemState, step: Save) -> Draft:
     """What stands in the file. Raises Ended where it cannot be read."""
-    if standing.fresh and standing.text is not None:
+    if item_state.fresh and item_state.text is not None:
         # Written a moment ago: what is in the file need not be read again.
-        title, body = standing.title, standing.body
+        title, body = item_state.title, item_state.body
     else:
         seen = ctx.outputs.observe(step.path)
         if not seen.exists or seen.problem:
             raise Ended(Result.BLOCKED, seen.problem or f"`{step.path}` is gone", "run `contentops plan`")
         # A title that a person removed from the front matter is no other title.
-        title = seen.title or standing.recorded.title
+        title = seen.title or item_state.recorded.title
         body = split(ctx.outputs.read(step.path)).body
-    return Draft(item=item, standing=standing, title=clean_title(title), body=body, digest=body_digest(body))
+    return Draft(item=item, item_state=item_state, title=clean_title(title), body=body, digest=body_digest(body))
 
 
 # --- over a content we own -------------------------------------------------------------------------------------
@@ -103,9 +103,9 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
     if _is_as_we_left_it(ctx, draft, answer):
         # The server's own version of what it was given; no one saw that when it was saved.
         learn(ctx, alters=True)
-        copy = ctx.outputs.set_aside(draft.standing.path, answer.whole or answer.body)
-        standing = draft.standing
-        return structs.replace(draft, standing=structs.replace(standing, copy=standing.copy or copy))
+        copy = ctx.outputs.set_aside(draft.item_state.path, answer.whole or answer.body)
+        item_state = draft.item_state
+        return structs.replace(draft, item_state=structs.replace(item_state, copy=item_state.copy or copy))
     if ctx.server != "local":
         # Perhaps it is no person's doing: the next save is looked at again.
         ctx.capabilities.alters_texts = ctx.capabilities.alters_texts or None
@@ -114,7 +114,7 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
 
 def _is_as_we_left_it(ctx: Context, draft: Draft, content: Content) -> bool:
     """Whether a content bears the stamp of our own last save, or of its creation from our job."""
-    record, text = draft.standing.record, draft.standing.text
+    record, text = draft.item_state.record, draft.item_state.text
     saved = (
         record.saved if record is not None and (record.server, record.content_id) == (ctx.server, content.id) else None
     )
@@ -125,7 +125,7 @@ def _is_as_we_left_it(ctx: Context, draft: Draft, content: Content) -> bool:
 
 
 def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
-    path, content_id, body = draft.standing.path, content.id, clean_body(content.body)
+    path, content_id, body = draft.item_state.path, content.id, clean_body(content.body)
     record, shown = _with_its_content(ctx, draft, content), f"`contentops content get {content_id}` shows the text"
     if record.content_id == content_id and record.saved is not None:
         seen = Remote(
@@ -152,14 +152,14 @@ def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
     So that a refresh sees the edit. It is an edit of the text that the job made: what was saved there since, perhaps
     by another clone, has words that may be nowhere else.
     """
-    record, text, stored = draft.standing.recorded, draft.standing.text, StoredContent.of(content)
+    record, text, stored = draft.item_state.recorded, draft.item_state.text, StoredContent.of(content)
     items = {"", draft.item.id, draft.item.change.renamed_from, *record.former_ids}
     ours = not stored.lineage or (stored.lineage, stored.environment) == (ctx.plan.lineage, ctx.plan.environment)
     if record.content_id or not record.generated or not ours or stored.item not in items:
         return record
     title = title_digest(text.title if text is not None else record.title)
     record = structs.replace(
-        base_record(ctx, draft.item, draft.standing),
+        base_record(ctx, draft.item, draft.item_state),
         content_id=content.id,
         saved=Saved(title=title, body=record.generated),
     )
@@ -170,7 +170,7 @@ def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
 def _known(draft: Draft) -> tuple[set[Digest], set[Digest]]:
     """The titles and bodies on the server that are ours: saved, about to be saved, given back, or made by a job."""
     titles, bodies = {title_digest(draft.title)}, {draft.digest}
-    for record in (draft.item.change.record, draft.standing.record):
+    for record in (draft.item.change.record, draft.item_state.record):
         if record is None:
             continue
         bodies.add(record.generated)
@@ -178,23 +178,23 @@ def _known(draft: Draft) -> tuple[set[Digest], set[Digest]]:
         if record.saved is not None:
             bodies |= record.saved.bodies
             titles |= record.saved.titles
-    if (text := draft.standing.text) is not None:
+    if (text := draft.item_state.text) is not None:
         bodies.add(body_digest(text.body))
         titles.add(title_digest(text.title))
     return titles - {NOTHING}, bodies - {NOTHING}
 
 
-async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str] = ()) -> Standing:
+async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str] = ()) -> ItemState:
     """Store over a content we own; where the server only creates, put, and where it cannot, store as new."""
     if ctx.capabilities.creates_only:
         return await _put(ctx, draft, content_id, beside=beside)
-    saved = draft.standing.recorded.saved
+    saved = draft.item_state.recorded.saved
     # An earlier run may have been about to save this very text, or one that stood in the file before.
     look = saved is not None and saved.sent != NOTHING
     return await _store(ctx, draft, content_id, look=look, beside=beside)
 
 
-async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, beside: Sequence[str] = ()) -> Standing:
+async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, beside: Sequence[str] = ()) -> ItemState:
     """Save until it is known to have arrived; look first where it may have, and again where the answer is lost.
 
     `content_id`: the content that is stored over; empty: a new one. `beside`: contents that this very save has tried to
@@ -212,7 +212,7 @@ async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, bes
         if found is not None and found.is_of(draft) and found.is_titled(draft):
             there = found if attempts.failed and ctx.run.now() - began <= SOON else None
             saved = _saved(draft, found.stamp_of(draft), there)
-            return _stored(ctx, draft, content_id, found.id, saved, beside).standing
+            return _stored(ctx, draft, content_id, found.id, saved, beside).item_state
         if found is not None:
             draft = await _check_still_ours(ctx, draft, found)
             if content_id:
@@ -232,7 +232,7 @@ async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, bes
             look = await _is_lost(ctx, attempts, answer) or look
 
 
-async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str]) -> Standing:
+async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str]) -> ItemState:
     answer = await ctx.ask(PutContent(content_id, draft.title, draft.body, metadata_of(ctx.plan, draft)), Priority.SAVE)
     if not isinstance(answer, Failure):
         return await verify(ctx, _recorded(ctx, draft, content_id, _saved(draft, answer.stamp), supersedes=beside))
@@ -243,12 +243,12 @@ async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[
 
 def _about_to_send(ctx: Context, draft: Draft, content_id: str) -> Draft:
     """Record that this body may stand in that content from now on."""
-    record = draft.standing.recorded
+    record = draft.item_state.recorded
     if not content_id or record.saved is None or record.saved.sent == draft.digest:
         return draft
     saved = structs.replace(record.saved, sent=draft.digest)
     record = note(ctx, draft.item, "saving", structs.replace(record, saved=saved, plan_id=ctx.plan.id))
-    return structs.replace(draft, standing=structs.replace(draft.standing, record=record))
+    return structs.replace(draft, item_state=structs.replace(draft.item_state, record=record))
 
 
 def _stored(ctx: Context, draft: Draft, content_id: str, answered: str, saved: Saved, beside: Sequence[str]) -> Draft:
@@ -286,14 +286,14 @@ def _may_be_stored(ctx: Context, draft: Draft) -> bool:
     environment: what an earlier one had written was recorded before it was saved. Not knowing yet whether the server
     stores finished jobs by itself is reason enough to look.
     """
-    if draft.standing.fresh and draft.item.change.promotion is not None:
+    if draft.item_state.fresh and draft.item.change.promotion is not None:
         return False
-    first = draft.standing.fresh and _is_paid_now(draft)
+    first = draft.item_state.fresh and _is_paid_now(draft)
     return not first or ctx.capabilities.stores_jobs is not False
 
 
 def _is_paid_now(draft: Draft) -> bool:
-    return draft.standing.text is not None and draft.standing.text.paid_now
+    return draft.item_state.text is not None and draft.item_state.text.paid_now
 
 
 async def _check_still_ours(ctx: Context, draft: Draft, found: StoredContent) -> Draft:
@@ -336,13 +336,13 @@ def _saved(draft: Draft, stamp: str, there: StoredContent | None = None) -> Save
 
 def _recorded(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supersedes: Sequence[str] = ()) -> Draft:
     """Record what the server has now."""
-    record = draft.standing.recorded
+    record = draft.item_state.recorded
     supersedes = (*supersedes, *(copy.id for copy in ctx.index.copies(draft)))
     ctx.index.forget(content_id)
     forget_seen_there(ctx.cache, ctx.server, content_id)
     old = ctx.index.owners.superseded((*record.superseded, *supersedes, record.content_id))
     done = structs.replace(
-        base_record(ctx, draft.item, draft.standing),
+        base_record(ctx, draft.item, draft.item_state),
         saved=saved,
         content_id=content_id,
         superseded=tuple(each for each in old if each != content_id),
@@ -354,4 +354,4 @@ def _recorded(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supe
         # No job's text, which the cache has anyway: kept as the base of a later merge.
         ctx.cache.keep_body(draft.digest, draft.body)
     ctx.event("step-done", draft.item.id, "save", content=content_id)
-    return structs.replace(draft, standing=structs.replace(draft.standing, record=done))
+    return structs.replace(draft, item_state=structs.replace(draft.item_state, record=done))

@@ -89,12 +89,12 @@ class StoredContent(Struct, frozen=True, kw_only=True):
 
     def is_from(self, draft: Draft) -> bool:
         """Whether it is the text of the very request that brought the draft's, whatever became of either since."""
-        request = draft.standing.recorded.request_id
+        request = draft.item_state.recorded.request_id
         return bool(request) and self.request == request
 
     def is_of_another_job(self, draft: Draft) -> bool:
         """Whether the server stored it for a job that did not bring the draft's text; no save has named it since."""
-        record = draft.standing.recorded
+        record = draft.item_state.recorded
         return bool(self.request) and not self.lineage and self.request not in {record.request_id, record.job_id}
 
     def is_titled(self, draft: Draft) -> bool:
@@ -112,7 +112,7 @@ def metadata_of(plan: Plan, draft: Draft) -> dict[str, Json]:
         SENT_TITLE_KEY: title_digest(draft.title),
     }
     named = (
-        (REQUEST_KEY, draft.standing.recorded.request_id),
+        (REQUEST_KEY, draft.item_state.recorded.request_id),
         (LINEAGE_KEY, plan.lineage),
         (ENVIRONMENT_KEY, plan.environment),
     )

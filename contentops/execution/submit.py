@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from contentops.api.calls import ContentEntry
-    from contentops.execution.limiter import JobPlace
-    from contentops.execution.primitives import Item, Standing
+    from contentops.execution.limiter import JobSlot
+    from contentops.execution.primitives import Item, ItemState
     from contentops.execution.run_context import Context
     from contentops.model import OpenEntry, Submit
 
@@ -85,14 +85,14 @@ def lost_earlier(ctx: Context, entry: OpenEntry) -> Lost:
     return Lost(entry=entry, why=why, sent=sent, lost=min(now, sent + LONGEST), ours=False)
 
 
-async def collect_lost(ctx: Context, item: Item, place: JobPlace, entry: OpenEntry) -> Job | Text:
+async def collect_lost(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry) -> Job | Text:
     """The job of a lost submit that no one may send again. Raises Ended where there is none, or no one can say."""
-    found = await resolve(ctx, item, place, lost_earlier(ctx, entry), resend=True)
+    found = await resolve(ctx, item, slot, lost_earlier(ctx, entry), resend=True)
     match found:
         case Job() | Text():
             return found
         case NeverArrived():
-            place.leave()
+            slot.leave()
             ctx.run.record("never arrived", Drop(entry.request_id))
             raise Ended(Result.FAILED, "its submit never arrived", "run `contentops apply` again")
         case Unclear():
@@ -100,13 +100,13 @@ async def collect_lost(ctx: Context, item: Item, place: JobPlace, entry: OpenEnt
 
 
 async def resolve(
-    ctx: Context, item: Item, place: JobPlace, lost: Lost, *, resend: bool
+    ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, resend: bool
 ) -> Job | Text | NeverArrived | Unclear:
     """Look now, and once more when everything else is done.
 
     `resend`: proof that it never arrived is of use, so that nothing further has to be asked.
     """
-    place.take()
+    slot.take()
     if ctx.run.halted:
         raise undecided(ctx, item, Unclear(lost))
     candidates = ""
@@ -116,9 +116,9 @@ async def resolve(
             if lost.ours:
                 ctx.count_refusal(lost.why)
                 ctx.hold_first(f"no one knows what became of the first submit on this server: {end.error}", end.hint)
-            place.leave()
+            slot.leave()
             await ctx.run.last_look()
-        found = await _look(ctx, item, place, lost, last=last)
+        found = await _look(ctx, item, slot, lost, last=last)
         if not isinstance(found, NeverArrived | Unclear):
             return found
         if isinstance(found, NeverArrived) and resend:
@@ -142,31 +142,31 @@ def undecided(ctx: Context, item: Item, found: Unclear) -> Ended:
 
 
 async def _look(
-    ctx: Context, item: Item, place: JobPlace, lost: Lost, *, last: bool
+    ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, last: bool
 ) -> Job | Text | NeverArrived | Unclear:
     """Ask for our id, and where that proves nothing, for a stored content that carries it.
 
     Only the `last` look waits longer than a few seconds for the server's silence to count.
     """
     if ctx.capabilities.honours_ids is not False:
-        found = await _by_id(ctx, item, place, lost)
+        found = await _by_id(ctx, item, slot, lost)
         patience = (UNSEEN if last else ARRIVAL) + 1
         # One absence may be a stumble, or one instance of several that does not know the job.
         wait = max(_still_open(ctx, lost), 0.0 if ctx.server == "local" else SECOND_LOOK)
         if isinstance(found, NeverArrived) and 0 < wait <= patience:
             await ctx.run.sleep(wait + GRAIN)
-            found = await _by_id(ctx, item, place, lost)
+            found = await _by_id(ctx, item, slot, lost)
         if isinstance(found, Job) or (found is not None and not _still_open(ctx, lost)):
             return found
     text, candidates = await by_content(ctx, item, Job(entry=lost.entry, sent=lost.sent if lost.ours else None))
     return text or Unclear(lost, candidates)
 
 
-async def _by_id(ctx: Context, item: Item, place: JobPlace, lost: Lost) -> Job | NeverArrived | None:
+async def _by_id(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> Job | NeverArrived | None:
     entry = lost.entry
     answer = await ctx.ask(GetStatus(entry.request_id, known=False))
     if isinstance(answer, JobStatus):
-        return accepted(ctx, item, place, entry, entry.request_id, sent=lost.sent if lost.ours else None)
+        return accepted(ctx, item, slot, entry, entry.request_id, sent=lost.sent if lost.ours else None)
     proven = answer.kind is FailureKind.NOT_FOUND and ctx.capabilities.absence_proves
     return NeverArrived(entry) if proven else None
 
@@ -270,39 +270,39 @@ _TAKEN = 409
 """The status of a submit whose id the server has seen before."""
 
 
-async def look_up(ctx: Context, item: Item, place: JobPlace, standing: Standing, entry: OpenEntry) -> Job | Text:
+async def look_up(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, entry: OpenEntry) -> Job | Text:
     """Find out what became of a submit of an earlier run, and send again what never arrived. Raises Ended."""
     step = item.change.submit
     assert step is not None
-    found = await resolve(ctx, item, place, lost_earlier(ctx, entry), resend=True)
+    found = await resolve(ctx, item, slot, lost_earlier(ctx, entry), resend=True)
     match found:
         case NeverArrived(entry):
-            if ctx.run.stopped or not await place.enter(asks=False):
+            if ctx.run.stopped or not await slot.enter(asks=False):
                 raise undecided(ctx, item, Unclear(lost_earlier(ctx, entry)))
-            return await _start(ctx, item, place, standing, entry)
+            return await _start(ctx, item, slot, item_state, entry)
         case Unclear(lost):
-            if step.attempt <= lost.entry.attempt or not await place.enter(asks=False):
+            if step.attempt <= lost.entry.attempt or not await slot.enter(asks=False):
                 raise undecided(ctx, item, found)
             # Asked for with `--resubmit-unknown`: a person chose to pay again. Under its own id first, which is free
             # where the server has it and answers with the same job.
-            return await _start(ctx, item, place, standing, lost.entry, new_entry(ctx, item, step))
+            return await _start(ctx, item, slot, item_state, lost.entry, new_entry(ctx, item, step))
         case _:
             return found
 
 
-async def submit(ctx: Context, item: Item, place: JobPlace, standing: Standing, step: Submit) -> Job | Text:
+async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, step: Submit) -> Job | Text:
     """Start the generation this step pays for. Raises Ended where it brings no job."""
     admission, entry = ctx.admission, new_entry(ctx, item, step)
     if not admission.proven or not admission.open():
         ctx.event("waiting", item.id, "submit", on="turn" if admission.proven else "first-job")
-    if not await place.enter(asks=True):
+    if not await slot.enter(asks=True):
         raise Ended(Result.PENDING)
     ctx.event("progress", item.id, "submit", stage="", progress=None)
-    for known in named(ctx, standing, entry) if admission.ask_first else ():
+    for known in named(ctx, item_state, entry) if admission.ask_first else ():
         if await _is_known(ctx, known):
-            return accepted(ctx, item, place, known, known.request_id, sent=None)
-    hold_forgotten(ctx, place, standing, entry)
-    return await _start(ctx, item, place, standing, entry)
+            return accepted(ctx, item, slot, known, known.request_id, sent=None)
+    hold_forgotten(ctx, slot, item_state, entry)
+    return await _start(ctx, item, slot, item_state, entry)
 
 
 async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
@@ -323,34 +323,34 @@ async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
 
 
 async def _start(
-    ctx: Context, item: Item, place: JobPlace, standing: Standing, entry: OpenEntry, renamed: OpenEntry | None = None
+    ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, entry: OpenEntry, renamed: OpenEntry | None = None
 ) -> Job | Text:
     """Send a submit until it has a job; one that provably never arrived is sent again under its own id.
 
     `renamed`: the same under a new id, which is sent where the server refuses its own.
     """
     for resends in range(RESENDS + 1):
-        sent = await _send(ctx, item, place, standing, entry, again=renamed is not None)
+        sent = await _send(ctx, item, slot, item_state, entry, again=renamed is not None)
         if isinstance(sent, Job):
             return sent
-        found = await resolve(ctx, item, place, sent, resend=resends < RESENDS)
+        found = await resolve(ctx, item, slot, sent, resend=resends < RESENDS)
         match found:
             case NeverArrived(entry):
                 del ctx.unsettled[item.id]
-                if ctx.run.stopped or not await place.enter(asks=False):
+                if ctx.run.stopped or not await slot.enter(asks=False):
                     raise undecided(ctx, item, Unclear(sent))
             case Unclear():
-                if renamed is None or not sent.refused or not await place.enter(asks=False):
+                if renamed is None or not sent.refused or not await slot.enter(asks=False):
                     raise undecided(ctx, item, found)
                 ctx.run.record("resubmit", Drop(entry.request_id))
-                return await _start(ctx, item, place, standing, renamed)
+                return await _start(ctx, item, slot, item_state, renamed)
             case _:
                 return found
     raise AssertionError(entry.request_id)  # `resolve` proves nothing after the last resend
 
 
 async def _send(
-    ctx: Context, item: Item, place: JobPlace, standing: Standing, entry: OpenEntry, *, again: bool
+    ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, entry: OpenEntry, *, again: bool
 ) -> Job | Lost:
     """Send a submit until it is accepted, or its outcome is unknown. Raises Ended where it is refused.
 
@@ -365,7 +365,7 @@ async def _send(
 
     while True:
         try:
-            answer = await ctx.run.send(_call(item, standing, entry), Priority.SUBMIT, intend)
+            answer = await ctx.run.send(_call(item, item_state, entry), Priority.SUBMIT, intend)
         except Withheld:
             ctx.run.record("withheld", undone)
             del ctx.unsettled[item.id]
@@ -375,7 +375,7 @@ async def _send(
             job_id = "" if answer.done is not None and answer.echoed else answer.job_id
             if job_id:
                 ctx.capabilities.honours_ids = answer.echoed and ctx.capabilities.honours_ids is not False
-            job = accepted(ctx, item, place, entry, job_id, sent=sent)
+            job = accepted(ctx, item, slot, entry, job_id, sent=sent)
             return structs.replace(job, done=answer.done)
         refused = answer.status == _TAKEN or (again and answer.kind is FailureKind.REJECTED)
         if refused or answer.kind is FailureKind.AMBIGUOUS:
@@ -386,14 +386,14 @@ async def _send(
         ctx.run.record("refused", undone)
         del ctx.unsettled[item.id]
         if answer.kind is FailureKind.NOT_SENT and ctx.run.stopped:
-            raise turned_down(ctx, place, answer)
+            raise turned_down(ctx, slot, answer)
         if not await attempts.again(answer, NOT_SENT):
-            raise turned_down(ctx, place, answer)
+            raise turned_down(ctx, slot, answer)
 
 
-def _call(item: Item, standing: Standing, entry: OpenEntry) -> Generate | RegenerateSection:
+def _call(item: Item, item_state: ItemState, entry: OpenEntry) -> Generate | RegenerateSection:
     """What pays: the whole text, or one section of the one the server has."""
     request = item.spec.request
-    if entry.section and standing.record is not None:
-        return RegenerateSection(standing.record.content_id, entry.section, request.mode, entry.request_id)
+    if entry.section and item_state.record is not None:
+        return RegenerateSection(item_state.record.content_id, entry.section, request.mode, entry.request_id)
     return Generate(request.as_json(), entry.request_id)

@@ -15,21 +15,21 @@ from contentops.execution.records import note
 from contentops.execution.stored_content import StoredContent
 
 if TYPE_CHECKING:
-    from contentops.execution.primitives import Draft, Standing
+    from contentops.execution.primitives import Draft, ItemState
     from contentops.execution.run_context import Context
 
 SOON = 10.0
 """Seconds after a save within which what the server gives back is its own doing, however different it is."""
 
 
-async def verify(ctx: Context, draft: Draft) -> Standing:
+async def verify(ctx: Context, draft: Draft) -> ItemState:
     """Fetch what was just saved; record its stamp, and its text where the server changed it.
 
     A server that keeps texts as they are and stamps them is looked at once. Nothing that happens here is a failure of
     the save, which is on record.
     """
     capabilities, saved_at = ctx.capabilities, ctx.run.now()
-    saved = draft.standing.recorded.saved
+    saved = draft.item_state.recorded.saved
     try:
         if capabilities.alters_texts is None:
             # Others that save at the same time wait for this answer instead of asking themselves.
@@ -38,19 +38,19 @@ async def verify(ctx: Context, draft: Draft) -> Standing:
                     return await _look(ctx, draft, saved_at)
         stamped = saved is not None and bool(saved.stamp)
         needed = capabilities.alters_texts or not (stamped or ctx.index.unverifiable)
-        return await _look(ctx, draft, saved_at) if needed else draft.standing
+        return await _look(ctx, draft, saved_at) if needed else draft.item_state
     except Stopped:
-        return draft.standing
+        return draft.item_state
 
 
-async def _look(ctx: Context, draft: Draft, saved_at: float) -> Standing:
-    standing, record = draft.standing, draft.standing.recorded
+async def _look(ctx: Context, draft: Draft, saved_at: float) -> ItemState:
+    item_state, record = draft.item_state, draft.item_state.recorded
     first, saved = ctx.capabilities.alters_texts is None, record.saved
     assert saved is not None
     answer = await ctx.ask(GetContent(record.content_id), Priority.SAVE)
     if isinstance(answer, Failure):
         ctx.index.unverifiable |= first
-        return standing
+        return item_state
     stored = StoredContent.of(answer)
     proven = bears(answer, saved.stamp)
     now = structs.replace(saved, stamp=saved.stamp if proven else stored.stamp)
@@ -66,10 +66,10 @@ async def _look(ctx: Context, draft: Draft, saved_at: float) -> Standing:
     else:
         # Someone may have edited it already.
         ctx.index.unverifiable |= first
-        return standing
+        return item_state
     if now == saved:
-        return standing
-    return structs.replace(standing, record=note(ctx, draft.item, "given back", structs.replace(record, saved=now)))
+        return item_state
+    return structs.replace(item_state, record=note(ctx, draft.item, "given back", structs.replace(record, saved=now)))
 
 
 def learn(ctx: Context, *, alters: bool) -> None:

@@ -13,7 +13,7 @@ from contentops.documents.front_edits import carry, replace_body, update, writte
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, provenance, split
 from contentops.errors import FileChanged
 from contentops.execution.merge import merged
-from contentops.execution.primitives import Ended, Standing, Text
+from contentops.execution.primitives import Ended, ItemState, Text
 from contentops.execution.records import base_record, note
 from contentops.execution.times import iso_exact
 from contentops.model import (
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 # --- move ------------------------------------------------------------------------------------------------------
 
 
-def move(ctx: Context, item: Item, standing: Standing, step: Move) -> Standing:
+def move(ctx: Context, item: Item, item_state: ItemState, step: Move) -> ItemState:
     """Rename the item's file, and record it. Raises Ended where another file is in the way, OutputError."""
     try:
         ctx.outputs.move(step.source, step.target, expect=step.expects)
@@ -56,16 +56,16 @@ def move(ctx: Context, item: Item, standing: Standing, step: Move) -> Standing:
         here, there = ctx.outputs.observe(step.source), ctx.outputs.observe(step.target)
         if here.exists or there.file != step.expects:
             raise Ended(Result.BLOCKED, error.message, error.hint) from error
-    standing = structs.replace(standing, path=step.target)
-    record = standing.record
+    item_state = structs.replace(item_state, path=step.target)
+    record = item_state.record
     if record is None:
-        return standing  # written by a run that was cut short; what follows records it
+        return item_state  # written by a run that was cut short; what follows records it
     # Whose text it is stays as it was: the steps that give it another one may never come.
     protected = is_protected(item.spec, record)
     record = structs.replace(record, id=item.id, output=step.target, protected=protected, plan_id=ctx.plan.id)
     # The address it had follows from the output that is overwritten here.
     record = structs.replace(record, addresses=item.change.addresses)
-    return structs.replace(standing, record=note(ctx, item, "move", record))
+    return structs.replace(item_state, record=note(ctx, item, "move", record))
 
 
 # --- promote ---------------------------------------------------------------------------------------------------
@@ -89,15 +89,15 @@ def promote(ctx: Context, step: Promote) -> Text:
 # --- write -----------------------------------------------------------------------------------------------------
 
 
-def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing:
+def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:
     """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
     seen = ctx.outputs.observe(step.target)
-    standing = merged(ctx, item, standing, step, seen)
-    title, digest = coming_title(ctx, item, standing, step, seen), body_digest(standing.body)
+    item_state = merged(ctx, item, item_state, step, seen)
+    title, digest = coming_title(ctx, item, item_state, step, seen), body_digest(item_state.body)
     stands = seen.exists and not seen.problem and seen.body == digest
     if seen.file != step.expects and not stands:
         raise _changed(step.target)
-    if _edited_since(item, standing, step, seen, digest):
+    if _edited_since(item, item_state, step, seen, digest):
         raise Ended(
             Result.BLOCKED,
             f"`{step.target}` was edited by hand since this text was first written into it; the text is kept",
@@ -107,52 +107,53 @@ def write(ctx: Context, item: Item, standing: Standing, step: Write) -> Standing
     if stands and seen.file != step.expects:
         title = seen.title or title
     else:
-        persons = seen.exists and _is_a_persons(item, standing.record, step, seen, stands=stands)
-        if persons and (standing.merged is None or item.change.section):
+        persons = seen.exists and _is_a_persons(item, item_state.record, step, seen, stands=stands)
+        if persons and (item_state.merged is None or item.change.section):
             # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
             copy = ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
         try:
-            ctx.outputs.write(step.target, composed(ctx, item, standing, step, seen), expect=step.expects)
+            ctx.outputs.write(step.target, composed(ctx, item, item_state, step, seen), expect=step.expects)
         except FileChanged as error:
             raise _changed(step.target) from error
-    ours = coming_title(ctx, item, standing, step, structs.replace(seen, title=""))
-    standing = structs.replace(standing, path=step.target, copy=copy, title=title)
+    ours = coming_title(ctx, item, item_state, step, structs.replace(seen, title=""))
+    item_state = structs.replace(item_state, path=step.target, copy=copy, title=title)
     record = structs.replace(
-        base_record(ctx, item, standing),
-        title=_title_last_written(standing.record, seen, title, ours),
-        metadata=_front_after(step, standing.record, existed=seen.exists),
+        base_record(ctx, item, item_state),
+        title=_title_last_written(item_state.record, seen, title, ours),
+        metadata=_front_after(step, item_state.record, existed=seen.exists),
         output=step.target,
     )
-    return _recorded(ctx, item, standing, step, record)
+    return _recorded(ctx, item, item_state, step, record)
 
 
-def _recorded(ctx: Context, item: Item, standing: Standing, step: Write, record: Record) -> Standing:
+def _recorded(ctx: Context, item: Item, item_state: ItemState, step: Write, record: Record) -> ItemState:
     """Record what was written, with whose text it is. Raises Ended where a person has to settle a conflict in it."""
-    text = standing.text
+    text = item_state.text
     assert text is not None
-    body, digest = standing.body, body_digest(standing.body)
+    body, digest = item_state.body, body_digest(item_state.body)
     if (there := step.remote) is not None:
         ctx.cache.keep_body(digest, body)
         record = _agreed(ctx, record, there)
     if there is not None and not step.is_new:
-        record = structs.replace(record, title=_title_of_ours(step, standing.record))
-        standing = structs.replace(standing, record=note(ctx, item, "write", record))
+        record = structs.replace(record, title=_title_of_ours(step, item_state.record))
+        item_state = structs.replace(item_state, record=note(ctx, item, "write", record))
         if isinstance(step.mode, MergeBoth) and step.mode.markers:
             hint = f"settle what stands between the markers in `{step.target}`, then run `contentops apply` again"
             raise Ended(Result.BLOCKED, "two people's edits meet; both are in the file", hint)
-        return standing
+        return item_state
     if isinstance(step.mode, Restore):
         if record.saved is not None and digest == record.saved.server_body:
             record = structs.replace(record, saved=structs.replace(record.saved, body=digest))
-        return structs.replace(standing, record=note(ctx, item, "write", record))
+        return structs.replace(item_state, record=note(ctx, item, "write", record))
     # The open entries this text makes an end of: its own, and failed attempts at the same digest.
     own = [text.entry] if text.entry is not None else []
     drops = [Drop(entry.request_id) for entry in (*own, *item.failed)]
-    record = _generated(ctx, item, standing, record, text)
-    is_own = ctx.index.owners.is_free(text.content_id, item, standing)
-    if standing.merged is not None and text.content_id and is_own and item.change.has(Save) and not item.change.section:
+    record = _generated(ctx, item, item_state, record, text)
+    is_own = ctx.index.owners.is_free(text.content_id, item, item_state)
+    saves_merge = item_state.merged is not None and item.change.has(Save) and not item.change.section
+    if text.content_id and is_own and saves_merge:
         record = _stored_by_itself(ctx, record, text)
-    return structs.replace(standing, record=note(ctx, item, "write", record, *drops), fresh=True)
+    return structs.replace(item_state, record=note(ctx, item, "write", record, *drops), fresh=True)
 
 
 def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
@@ -185,29 +186,29 @@ def _agreed(ctx: Context, record: Record, remote: Remote) -> Record:
     return structs.replace(record, saved=saved, saved_at=iso_exact(ctx.wall()))
 
 
-def coming_title(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> str:
+def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> str:
     """The title that `step` writes with the text that was brought, into the file as it was `seen`."""
-    text = standing.text
+    text = item_state.text
     assert text is not None
     known = not step.is_new or item.change.promotion is not None
     brought = Brought(text.title, text.body, bool(item.change.section), is_known=known)
-    return written_title(step.title, seen, standing.record, brought, item=item.id, preset=ctx.project.preset)
+    return written_title(step.title, seen, item_state.record, brought, item=item.id, preset=ctx.project.preset)
 
 
-def _edited_since(item: Item, standing: Standing, step: Write, seen: Observed, digest: Digest) -> bool:
+def _edited_since(item: Item, item_state: ItemState, step: Write, seen: Observed, digest: Digest) -> bool:
     """Whether a lost run had written this text already and a person worked on it since.
 
     The plan cannot know where neither cache nor entry tells the text: it takes the provenance block's word for it.
     """
     entry = item.change.entry
-    if item.change.section and standing.text is not None and standing.text.job_id and not _is_over_edit(step):
-        return seen.body != digest and seen.provenance.get("job") == standing.text.job_id
+    if item.change.section and item_state.text is not None and item_state.text.job_id and not _is_over_edit(step):
+        return seen.body != digest and seen.provenance.get("job") == item_state.text.job_id
     if entry is None or entry.body or not item.change.has(Poll) or seen.body == digest:
         return False
     if _is_over_edit(step) or isinstance(step.mode, MergeEdit | MergeBoth):
         return False
     ours = seen.owner == item.id and seen.provenance.get("digest") == item.spec.digest
-    return ours and (standing.record is None or seen.body != standing.record.generated)
+    return ours and (item_state.record is None or seen.body != item_state.record.generated)
 
 
 def _is_over_edit(step: Write) -> bool:
@@ -242,9 +243,9 @@ def _changed(target: str) -> Ended:
     )
 
 
-def _generated(ctx: Context, item: Item, standing: Standing, record: Record, text: Text) -> Record:
+def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, text: Text) -> Record:
     """The record of a text that a job made, here or in another environment."""
-    spec, known, step = item.spec, standing.record, item.change.promotion
+    spec, known, step = item.spec, item_state.record, item.change.promotion
     record = structs.replace(
         record,
         digest=spec.digest,
@@ -272,7 +273,7 @@ def _generated(ctx: Context, item: Item, standing: Standing, record: Record, tex
         )
     generated = body_digest(text.body)
     if item.change.section:
-        made = standing.merged.generated if standing.merged is not None else ""
+        made = item_state.merged.generated if item_state.merged is not None else ""
         # Where the generated text is not at hand, the file stays one that a person wrote in.
         generated = body_digest(made) if made else record.generated
         if made:
@@ -315,12 +316,12 @@ def _promoted_from(item: Item) -> str:
     return (step.environment or BASE) if step is not None else ""
 
 
-def composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Observed) -> str:
+def composed(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> str:
     """The file that `step` writes in the place of the one that was `seen`."""
-    text, known = standing.text, standing.record if not step.is_new else None
+    text, known = item_state.text, item_state.record if not step.is_new else None
     assert text is not None
-    title = coming_title(ctx, item, standing, step, seen)
-    body = standing.body
+    title = coming_title(ctx, item, item_state, step, seen)
+    body = item_state.body
     # What a person made of the block of a file that is there stays too.
     stays = isinstance(step.mode, Pull | MergeBoth) and seen.exists
     block = None if stays else _provenance(ctx, item, known, text)
@@ -335,7 +336,7 @@ def composed(ctx: Context, item: Item, standing: Standing, step: Write, seen: Ob
 # --- update, record, remove ------------------------------------------------------------------------------------
 
 
-def update_front(ctx: Context, item: Item, standing: Standing, step: Update) -> Standing:
+def update_front(ctx: Context, item: Item, item_state: ItemState, step: Update) -> ItemState:
     """Write changed front matter keys into the file as it stands, and record them."""
     changes: Mapping[str, Json] = dict(step.front)
     if step.title is not None:
@@ -347,25 +348,25 @@ def update_front(ctx: Context, item: Item, standing: Standing, step: Update) -> 
     if seen.file == step.expects:
         try:
             before = ctx.outputs.read(step.target)
-            if _replaces_values(standing.record, step, seen):
-                standing = structs.replace(standing, copy=ctx.outputs.set_aside(step.target, before))
+            if _replaces_values(item_state.record, step, seen):
+                item_state = structs.replace(item_state, copy=ctx.outputs.set_aside(step.target, before))
             ctx.outputs.write(step.target, update(before, changes), expect=step.expects)
         except FileChanged as error:
             raise _changed(step.target) from error
     elif not stands:
         raise _changed(step.target)
-    return acknowledge(ctx, item, standing, step)
+    return acknowledge(ctx, item, item_state, step)
 
 
-def acknowledge(ctx: Context, item: Item, standing: Standing, step: Acknowledge | Update) -> Standing:
+def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowledge | Update) -> ItemState:
     """Bring the record up to what the manifest says where no text changes: kept edits, new ids, protection."""
-    known, spec = standing.record, item.spec
-    record = base_record(ctx, item, standing)
+    known, spec = item_state.record, item.spec
+    record = base_record(ctx, item, item_state)
     record = structs.replace(record, metadata=_front_after(step, known, existed=known is not None))
     if step.title is not None:
         record = structs.replace(record, title=clean_title(step.title))
-    if known is None and standing.path:
-        seen = ctx.outputs.observe(standing.path)
+    if known is None and item_state.path:
+        seen = ctx.outputs.observe(item_state.path)
         job = seen.provenance.get("job")
         record = structs.replace(record, title=seen.title, job_id=job if isinstance(job, str) else "")
     if isinstance(step, Acknowledge) and step.remote is not None:
@@ -373,7 +374,7 @@ def acknowledge(ctx: Context, item: Item, standing: Standing, step: Acknowledge 
     if isinstance(step, Acknowledge) and step.accepts:
         record = structs.replace(record, digest=spec.digest, request=spec.request.as_json(), used=spec.used)
         record = structs.replace(record, declined=step.declined or record.declined)
-    return structs.replace(standing, record=note(ctx, item, "record", record))
+    return structs.replace(item_state, record=note(ctx, item, "record", record))
 
 
 def remove(ctx: Context, item: Item, step: Remove) -> None:

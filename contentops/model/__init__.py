@@ -57,7 +57,7 @@ from contentops.model.records import (
 from contentops.model.run import Event, KeptWords, Outcome, Result, Run
 from contentops.model.steps import (
     Acknowledge,
-    Drain,
+    Collect,
     Fetch,
     LookUp,
     MergeBoth,
@@ -101,10 +101,10 @@ __all__ = [
     "Checked",
     "CheckedFile",
     "Checks",
+    "Collect",
     "Count",
     "Desired",
     "Detached",
-    "Drain",
     "Event",
     "Fetch",
     "Finding",

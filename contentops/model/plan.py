@@ -12,7 +12,7 @@ from contentops.model.desired import NO_ENVIRONMENT, Budget, Spec
 from contentops.model.records import ItemId, Json, Observed, OpenEntry, Record, Remote, RequestId
 from contentops.model.steps import (
     Acknowledge,
-    Drain,
+    Collect,
     Fetch,
     LookUp,
     Poll,
@@ -153,7 +153,7 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def drains(self) -> tuple[OpenEntry, ...]:
         """The open entries no one waits for."""
-        return tuple(step.entry for step in self.steps if isinstance(step, Drain))
+        return tuple(step.entry for step in self.steps if isinstance(step, Collect))
 
     @property
     def attempt(self) -> int:

@@ -15,7 +15,7 @@ from contentops.model.desired import Request
 from contentops.model.records import Json, OpenEntry, Remote
 
 
-class Drain(Struct, frozen=True, kw_only=True, tag="drain"):
+class Collect(Struct, frozen=True, kw_only=True, tag="drain"):
     """Collect the text of an open job that no change waits for into the cache; writes nothing."""
 
     entry: OpenEntry
@@ -223,7 +223,7 @@ class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
 
 
 Step = (
-    Drain | LookUp | Submit | Poll | RetryText | Fetch | Promote | Move | Write | Update | Acknowledge | Save | Remove
+    Collect | LookUp | Submit | Poll | RetryText | Fetch | Promote | Move | Write | Update | Acknowledge | Save | Remove
 )
 
 

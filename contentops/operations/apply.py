@@ -19,7 +19,7 @@ from contentops.documents.files import Outputs
 from contentops.errors import OutputError, Refused, StateError
 from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
-from contentops.model import Action, Drain, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
+from contentops.model import Action, Collect, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.connection import connected, credentials
 from contentops.operations.contents.look_first import plan_of
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import Workspace
     from contentops.planning.plan_inputs import Choice, PlanInputs
 
-NETWORK = (Drain, LookUp, Submit, Poll, RetryText, Fetch, Save)
+NETWORK = (Collect, LookUp, Submit, Poll, RetryText, Fetch, Save)
 """Steps that may need the server."""
 
 
@@ -311,7 +311,9 @@ def _left_to_others(plan: Plan, lost: Collection[RequestId]) -> Plan:
     for change in plan.changes:
         found = submit_of(plan, change)
         own = {found, *change.withdraws, change.entry.request_id if change.entry is not None else None}
-        steps = tuple(step for step in change.steps if not (isinstance(step, Drain) and step.entry.request_id in lost))
+        steps = tuple(
+            step for step in change.steps if not (isinstance(step, Collect) and step.entry.request_id in lost)
+        )
         if not own.isdisjoint(lost) or (change.steps and not steps):
             holder = change.holder or "another process"
             changed = structs.replace(change, action=Action.PENDING, steps=(), holder=holder, withdraws=(), hint="")
@@ -332,7 +334,7 @@ def submit_of(plan: Plan, change: Change) -> RequestId | None:
 def _blocked(change: Change) -> Change:
     hint = "its text was paid for in another checkout, which recorded it or gave it up: pull the lock and the files"
     hint += " from git; for another text, bump its `revision`"
-    steps = tuple(step for step in change.steps if isinstance(step, Drain))
+    steps = tuple(step for step in change.steps if isinstance(step, Collect))
     return structs.replace(change, steps=steps, blocked="recorded-elsewhere", hint=hint, withdraws=())
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.errors import first_of, plural
-from contentops.model import Action, Drain, Note, Reason, request_id
+from contentops.model import Action, Collect, Note, Reason, request_id
 from contentops.planning.plan_inputs import is_same
 from contentops.planning.renames import heirs_of
 
@@ -57,7 +57,7 @@ def beside_others(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
     steps = tuple(
         step
         for step in change.steps
-        if not (isinstance(step, Drain) and (found := claimed.get(step.entry.request_id)) is not None and found.kind)
+        if not (isinstance(step, Collect) and (found := claimed.get(step.entry.request_id)) is not None and found.kind)
     )
     others = tuple(_under_other_names(inputs, change, queued))
     own = next((claimed[id_] for id_ in _requests(inputs, change) if id_ in claimed), None)

@@ -11,7 +11,7 @@ from contentops.digest import NOTHING, canonical
 from contentops.model import (
     Acknowledge,
     Change,
-    Drain,
+    Collect,
     Fetch,
     LookUp,
     Move,
@@ -226,7 +226,7 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         Remove(target=change.target),
     )
     known = {name_of(step): step for step in steps}
-    drains = tuple(Drain(entry=entry(one)) for one in change.drains)
+    drains = tuple(Collect(entry=entry(one)) for one in change.drains)
     return Change(
         id=change.id,
         action=change.action,

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from contentops.digest import NOTHING
 from contentops.execution.first_contact import ask_after_restore
-from contentops.execution.primitives import Item, Standing
+from contentops.execution.primitives import Item, ItemState
 from contentops.execution.program import carry_out
 from contentops.execution.run_context import ServerCapabilities
 from contentops.ledger.account import history_of
@@ -238,7 +238,7 @@ class Claims:
         try:
             change = change_of(claimed)
             ctx = self._context(claimed, change)
-            outcome = await carry_out(ctx, Item(change=change), Standing(record=None, path=""))
+            outcome = await carry_out(ctx, Item(change=change), ItemState(record=None, path=""))
         finally:
             del self._tasks[claimed.request_id]
             if self._full or not self._tasks:
