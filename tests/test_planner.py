@@ -163,7 +163,7 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
             [],
             "owned-elsewhere",
             (),
-            foreign={"out/a.md": "contentops.staging.lock"},
+            claimed_paths={"out/a.md": "contentops.staging.lock"},
         ),
         case("moved", [MOVED], [OLD], [MADE], "move", ("move",), 0),
         case("moved and edited", [MOVED], [SAVED_BY_HAND], [HAND], "move", ("move",), 0),
@@ -205,7 +205,7 @@ def test_lost_answer_on_a_server_with_its_own_ids_costs_nothing() -> None:
 
 def test_hints_name_the_way_out() -> None:
     """Whose path it is, what is wrong with the file, and what goes on."""
-    assert "contentops.staging.lock" in only_change([X], foreign={"out/a.md": "contentops.staging.lock"}).hint
+    assert "contentops.staging.lock" in only_change([X], claimed_paths={"out/a.md": "contentops.staging.lock"}).hint
     assert only_change([X], [OLD], [BROKEN]).hint == BROKEN.problem
 
 

@@ -12,7 +12,7 @@ from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.documents.outline import ENGINE
 from contentops.execution.primitives import Ended, Job, Text
 from contentops.model import JobState, OpenEntry, Record, RequestId, Result, request_id
-from contentops.planning.plan_inputs import TRIES, is_edited_there, is_protected
+from contentops.planning.plan_inputs import TRIES, is_edited_on_server, is_protected
 from contentops.state.codec import Drop, Forget
 from contentops.state.paid_texts import StoredText
 
@@ -244,7 +244,7 @@ def _stamped(record: Record, remote: Remote | None) -> Record:
     saved = record.saved
     if saved is None or remote is None or not remote.stamp or remote.content_id != record.content_id:
         return record
-    if remote.saved != saved.body or remote.is_lost or remote.recorded or is_edited_there(remote, record):
+    if remote.saved != saved.body or remote.is_lost or remote.recorded or is_edited_on_server(remote, record):
         return record
     return structs.replace(record, saved=structs.replace(saved, stamp=remote.stamp))
 

@@ -256,7 +256,7 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
         generated_at=text.generated_at or ctx.iso(),
     )
     if step is not None:
-        here = (entry.attempt for entry in (*item.failed, *item.change.drains))
+        here = (entry.attempt for entry in (*item.failed, *item.change.collected_entries))
         return structs.replace(
             record,
             generated=step.generated,

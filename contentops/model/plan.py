@@ -151,7 +151,7 @@ class Change(Struct, frozen=True, kw_only=True):
         return next((step for step in self.steps if isinstance(step, Promote)), None)
 
     @property
-    def drains(self) -> tuple[OpenEntry, ...]:
+    def collected_entries(self) -> tuple[OpenEntry, ...]:
         """The open entries no one waits for."""
         return tuple(step.entry for step in self.steps if isinstance(step, Collect))
 

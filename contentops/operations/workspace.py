@@ -178,14 +178,16 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         why_no_text=lambda: past().why_missing(),
         exists=present(Path(project.root), outputs),
         denied=denial(Path(project.root)),
-        foreign={collision_key(each.output): lock for lock, other in others.items() for each in other.records.values()},
+        claimed_paths={
+            collision_key(each.output): lock for lock, other in others.items() for each in other.records.values()
+        },
         source=source,
         choice=choice,
         rekeyed=rekeyed,
         interrupted=not store.journal_was_empty,
         honours_ids=honours_ids(state, server),
         claimed=workspace.ledger.pending if workspace.ledger is not None else {},
-        left=store.left,
+        extra_attempts=store.left,
     )
 
 

@@ -19,13 +19,13 @@ from contentops.model import (
     Restore,
     Submit,
 )
-from contentops.planning.checked import FAILED, failed_checks, failed_hint, is_held, retry_of
-from contentops.planning.edits import BodyAnswer, block, foreign_hint, why_changed
+from contentops.planning.checked import FAILED, failed_checks, failed_hint, fails_checks, retry_of
+from contentops.planning.edits import BodyAnswer, block, occupied_hint, why_changed
 from contentops.planning.finished import after_stored, stored_text
 from contentops.planning.plan_inputs import TRIES, failed_attempts, is_ours, price_of
-from contentops.planning.promote import asked_here, held_back, promoted
-from contentops.planning.remote_edits import edited_there, merge_trouble, overwriting, words_in_the_way
-from contentops.planning.section import asked_reason, section_in_the_way, words_in_section
+from contentops.planning.promote import generation_refused, promoted, replacement_refused
+from contentops.planning.remote_edits import edited_on_server, merge_trouble, overwriting, protect_edits
+from contentops.planning.section import section_answer, section_reason, words_in_section
 
 if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, Step
@@ -43,9 +43,9 @@ def which_body(item: ItemSides) -> BodyAnswer:
 # --- held back, or asked for -------------------------------------------------------------------------------
 
 
-def _foreign(item: ItemSides) -> BodyAnswer | None:
-    foreign = item.inputs.foreign
-    owner = foreign.get(collision_key(item.spec.output)) if foreign else None
+def _other_environments(item: ItemSides) -> BodyAnswer | None:
+    claimed = item.inputs.claimed_paths
+    owner = claimed.get(collision_key(item.spec.output)) if claimed else None
     if owner is None:
         return None
     hint = f"`{item.spec.output}` belongs to `{owner}`; give this environment an `output` of its own"
@@ -56,13 +56,13 @@ def _unreadable(item: ItemSides) -> BodyAnswer | None:
     return block("unreadable-file", item.file.problem) if item.file.problem else None
 
 
-def _unmade(item: ItemSides) -> BodyAnswer | None:
+def _without_template(item: ItemSides) -> BodyAnswer | None:
     """An item without a template stands for a file that was there before; it is never generated."""
     if item.spec.request.template or item.own is not None or item.source_text is not None:
         return None
     path = item.spec.output
     if item.file.exists:
-        return block("foreign-file", foreign_hint(item, path))
+        return block("foreign-file", occupied_hint(item, path))
     return block("no-template", f"`{path}` does not exist, and without a `template` it cannot be generated")
 
 
@@ -77,14 +77,14 @@ def _section(item: ItemSides) -> BodyAnswer | None:
         return block("no-text", hint)
     if item.is_protected:
         return block("protected", "it is protected; apply `protected: false` first to lift it")
-    is_other = item.is_edited_there or (item.remote is not None and item.remote.recorded)
+    is_other = item.is_edited_on_server or (item.remote is not None and item.remote.recorded)
     known = item.inputs.saved_body(record) == item.file.body and not is_other
     if not record.content_id or not known:
         return block("not-saved", f"the server does not have the text of `{item.file.path}` as it is; apply first")
     words = words_in_section(item, heading) or BodyAnswer()
-    if words.settles:
+    if words.is_final:
         return words
-    words = structs.replace(words, reasons=(asked_reason(item, heading), *words.reasons))
+    words = structs.replace(words, reasons=(section_reason(item, heading), *words.reasons))
     return _again(item, record, words, heading)
 
 
@@ -93,7 +93,7 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
     if item.spec.id not in inputs.choice.replace or item.is_protected:
         return None
     asked = Reason(kind="replace", detail="asked for with `--replace`")
-    if is_held(item):
+    if fails_checks(item):
         return _again(item, own, overwriting(item, (*why_changed(item), asked)))
     if own is None or any(entry.attempt > own.attempt for entry in item.under_way):
         return None  # the replacement is under way already: it is finished, not paid for again
@@ -130,8 +130,8 @@ def _open(item: ItemSides) -> BodyAnswer | None:
         return None  # a person kept the file in place of what a lost submit may have brought
     if item.is_same and item.source_text is not None:
         return None  # the text of another environment has come in its place
-    words = _in_the_way(item, entry)
-    if words.settles:
+    words = _check_edits(item, entry)
+    if words.is_final:
         return words
     if held := merge_trouble(item, words, entry.body, entry):
         return held
@@ -163,15 +163,15 @@ def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: b
     return BodyAnswer(action=Action.FINISH, steps=steps, reasons=reasons, entry=entry, hint=hint)
 
 
-def _in_the_way(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
+def _check_edits(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
     """What holds the text of an open entry back from the file; else why it is written, with what stays or is lost."""
     why = why_changed(item)
     if entry.section and item.own is not None:
-        found = section_in_the_way(item, entry)
+        found = section_answer(item, entry)
         return structs.replace(found, reasons=(*why, *found.reasons))
-    if not item.is_edited_there and (not item.file.exists or _is_text_of(item, entry)):
+    if not item.is_edited_on_server and (not item.file.exists or _is_text_of(item, entry)):
         return BodyAnswer(reasons=why)
-    if not _is_asked_for(item, entry) and (words := words_in_the_way(item, why, entry)) is not None:
+    if not _is_asked_for(item, entry) and (words := protect_edits(item, why, entry)) is not None:
         return words
     return overwriting(item, why)
 
@@ -213,9 +213,9 @@ def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, know
 # --- as recorded -------------------------------------------------------------------------------------------
 
 
-def _there(item: ItemSides) -> BodyAnswer | None:
+def _edited_on_server(item: ItemSides) -> BodyAnswer | None:
     """Its text was edited in WriterzRoom, and its request is as it was: nothing is generated for it."""
-    return edited_there(item, _new_id(item)) if item.is_same else None
+    return edited_on_server(item, _new_id(item)) if item.is_same else None
 
 
 def _recorded(item: ItemSides) -> BodyAnswer | None:
@@ -229,7 +229,7 @@ def _missing(item: ItemSides) -> BodyAnswer:
     record, inputs = item.own, item.inputs
     assert record is not None
     if item.spec.output != record.output and inputs.observe(item.spec.output).exists:
-        return block("foreign-file", foreign_hint(item, item.spec.output))
+        return block("foreign-file", occupied_hint(item, item.spec.output))
     ours = record.server == inputs.server
     stored = inputs.stored(record.digest) if ours else None
     wanted = record.restorable
@@ -284,12 +284,12 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
     if stored is None:
         return None
     why = why_changed(item)
-    if held_back(item, why) is not None:
+    if generation_refused(item, why) is not None:
         return None  # no one has reviewed it
     words = BodyAnswer(reasons=why)
-    if item.is_edited_there or (item.file.exists and item.file.body != stored.body):
-        words = words_in_the_way(item, why) or overwriting(item, why)
-        if words.settles:
+    if item.is_edited_on_server or (item.file.exists and item.file.body != stored.body):
+        words = protect_edits(item, why) or overwriting(item, why)
+        if words.is_final:
             return words
     if held := merge_trouble(item, words, stored.body):
         return held
@@ -317,23 +317,23 @@ def _new(item: ItemSides) -> BodyAnswer | None:
     why = why_changed(item)
     if not item.file.exists:
         return _generate(item, Action.CREATE, BodyAnswer(reasons=why))
-    return words_in_the_way(item, why) or _generate(item, Action.OVERWRITE, BodyAnswer(reasons=why))
+    return protect_edits(item, why) or _generate(item, Action.OVERWRITE, BodyAnswer(reasons=why))
 
 
 def _changed(item: ItemSides) -> BodyAnswer | None:
     record, why = item.own, why_changed(item)
     assert record is not None
     kept = item.file.exists or (record.generated and item.inputs.saved_body(record) == record.generated)
-    if kept and not item.is_edited and not item.is_edited_there:
+    if kept and not item.is_edited and not item.is_edited_on_server:
         return _generate(item, Action.REGENERATE, BodyAnswer(reasons=why))
-    words = words_in_the_way(item, why)
+    words = protect_edits(item, why)
     if words is None:
         return _generate(item, Action.OVERWRITE, overwriting(item, why))
-    return words if words.settles else _generate(item, Action.MERGE, words)
+    return words if words.is_final else _generate(item, Action.MERGE, words)
 
 
 def _generate(item: ItemSides, action: Action, words: BodyAnswer) -> BodyAnswer:
-    if (held := held_back(item, words.reasons)) is not None:
+    if (held := generation_refused(item, words.reasons)) is not None:
         return held
     failed = failed_attempts(item.entries, item.spec.digest)
     reasons = words.reasons + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
@@ -359,16 +359,16 @@ def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0
 
 
 _TABLE = (
-    _foreign,
+    _other_environments,
     _unreadable,
-    asked_here,
-    _unmade,
+    replacement_refused,
+    _without_template,
     _section,
     _replace,
     _protected,
     promoted,
     _open,
-    _there,
+    _edited_on_server,
     _recorded,
     _renamed,
     _stored,

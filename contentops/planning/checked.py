@@ -172,7 +172,7 @@ def failed_promotion_hint(path: str, environment: str) -> str:
     return f"it is not taken: correct `{path}`, or loosen the `checks` of `{environment or BASE}`"
 
 
-def is_held(item: ItemSides) -> bool:
+def fails_checks(item: ItemSides) -> bool:
     """Whether a paid text of the very request that is declared fails its checks, and no retry is left."""
     under_way = item.under_way
     entry = under_way[-1] if under_way else None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Queued = Mapping[Digest, list[PendingSubmit]]
     """First submits that are queued, by what they ask for."""
 
-HELD = "held"
+CLAIMED = "held"
 """The kind of the reason that another process works on an item."""
 QUEUED = "queued"
 """The kind of the reason that a submit waits for a worker."""
@@ -30,8 +30,8 @@ _ANSWERS = (Action.FINISH, Action.PROMOTE, Action.KEEP)
 """What answers a request without paying for it."""
 
 
-def queued_first(inputs: PlanInputs) -> Queued:
-    """What is queued, but for further takes that someone asked for; in an order that no database decides."""
+def queued_first_attempts(inputs: PlanInputs) -> Queued:
+    """What is queued, but for extra attempts that someone asked for; in an order that no database decides."""
     found: dict[Digest, list[PendingSubmit]] = {}
     for _, one in sorted(inputs.claimed.items()):
         if one.state == QUEUED and _is_first(inputs, one):
@@ -44,7 +44,7 @@ def _is_first(inputs: PlanInputs, one: PendingSubmit) -> bool:
     return one.request_id == name
 
 
-def beside_others(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
+def with_claims(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
     """The change as it is carried out beside `inputs.claimed`, of which `queued` waits or is about to be sent.
 
     What a live process holds is left to it: the whole item, where that is what would bring its text, else the drain
@@ -64,7 +64,7 @@ def beside_others(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
     if own is None and change.submit is not None:
         own = max(others, key=lambda one: bool(one.kind), default=None)
     if own is None and not steps and change.steps and not change.blocked:
-        own = claimed[change.drains[0].request_id]
+        own = claimed[change.collected_entries[0].request_id]
     if change.blocked:
         return structs.replace(change, steps=steps)
     withdraws = tuple(one.request_id for one in others if not one.kind)
@@ -85,7 +85,7 @@ def beside_others(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
         steps=(),
         reasons=(
             *change.reasons,
-            Reason(kind=HELD, detail=f"{f'{own.kind} {own.who}'.strip()} has it ({own.state}), {who}"),
+            Reason(kind=CLAIMED, detail=f"{f'{own.kind} {own.who}'.strip()} has it ({own.state}), {who}"),
         ),
         holder=own.holder,
         blocked_entry=change.entry,
@@ -126,11 +126,11 @@ def _is_wanted(inputs: PlanInputs, one: PendingSubmit) -> bool:
 
 
 def _by_former_ids(inputs: PlanInputs, one: PendingSubmit, heirs: Mapping[ItemId, ItemId]) -> bool:
-    """Whether it is a further take that someone asked for while its item had another id."""
+    """Whether it is an extra attempt that someone asked for while its item had another id."""
     return not _is_first(inputs, one) and one.item in heirs and _asks_for(inputs, heirs[one.item], one.digest)
 
 
-def asked_for_by_none(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator[Note]:
+def unneeded_submits(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator[Note]:
     """That submits wait which no item asks for or has need of, and whose text no change of the plan brings."""
     withdrawn = {id_ for change in changes for id_ in change.withdraws}
     heirs = heirs_of(inputs.state, inputs.specs)
@@ -151,12 +151,12 @@ def asked_for_by_none(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator
         yield Note(kind="queued", message=message, hint=f"workers pay for it all the same; {cancel} takes it out")
 
 
-def left_to_others(inputs: PlanInputs) -> Iterator[Note]:
-    """That further takes wait for those who asked for them, where no one works on them now."""
-    left = [entry for entry in inputs.left if entry.request_id not in inputs.claimed]
+def extra_attempts_of_others(inputs: PlanInputs) -> Iterator[Note]:
+    """That extra attempts wait for those who asked for them, where no one works on them now."""
+    left = [entry for entry in inputs.extra_attempts if entry.request_id not in inputs.claimed]
     if left:
         verb, items = "waits" if len(left) == 1 else "wait", first_of([entry.item for entry in left])
-        message = f"{plural(len(left), 'further take')} {verb} in the ledger for whoever asked: {items}"
+        message = f"{plural(len(left), 'extra attempt')} {verb} in the ledger for whoever asked: {items}"
         forget = f"`contentops state resolve {left[0].item} --forget --request {left[0].short}`"
         hint = f"an apply of what asked for it writes it; where no one does any more, {forget} gives it up"
         yield Note(kind="further-take", message=message, hint=hint)

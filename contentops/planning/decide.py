@@ -40,7 +40,7 @@ from contentops.planning.plan_inputs import is_edited, is_ours, is_protected, pe
 from contentops.planning.remote_edits import (
     as_pulled,
     keeps_title,
-    known_there,
+    known_on_server,
     pulled,
     remote_notes,
     save_over,
@@ -68,7 +68,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         *outline_notes(item),
     )
     if body.blocked:
-        return _held(item, body, drains), notes
+        return _blocked(item, body, drains), notes
     move, moved = which_path(item)
     front = which_front_matter(as_pulled(item, body), body)
     if not item.file.exists and keeps_title(item, body):
@@ -77,11 +77,11 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     save: Save | None = None
     if saved is not None:
         if hint := not_saved_elsewhere(item, body):
-            return _held(item, structs.replace(body, blocked=DRAFT_OUTLINE, hint=hint), drains), notes + front.notes
+            return _blocked(item, structs.replace(body, blocked=DRAFT_OUTLINE, hint=hint), drains), notes + front.notes
         over = save_over(item, body)
         if isinstance(over, BodyAnswer):
             others = tuple(note for note in (*notes, *front.notes) if note.kind != over.blocked)
-            return _held(item, structs.replace(over, entry=body.entry), drains), others
+            return _blocked(item, structs.replace(over, entry=body.entry), drains), others
         save, saved = over[0], (*saved, *over[1])
     steps = _union(item, body, move, front, save)
     if not steps and not drains:
@@ -90,7 +90,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         # Nothing is paid for that could not be written afterwards.
         # Protection keeps a file as it is; it makes none that is not there.
         hint = f"{why}; change that" + ", or set `protected: true` to keep the item as it is" * item.file.exists
-        return _held(item, structs.replace(body, blocked="unwritable-file", hint=hint), drains), notes + front.notes
+        return _blocked(item, structs.replace(body, blocked="unwritable-file", hint=hint), drains), notes + front.notes
     change = Change(
         id=item.spec.id,
         action=body.action if body.action is not Action.NONE else _action(steps),
@@ -107,7 +107,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     return change, notes + front.notes
 
 
-def _held(item: ItemSides, body: BodyAnswer, drains: Iterable[OpenEntry]) -> Change:
+def _blocked(item: ItemSides, body: BodyAnswer, drains: Iterable[OpenEntry]) -> Change:
     """A blocked item: it only drains, its own job included, so that what was paid for is kept."""
     running = body.entry is not None and body.entry.state is JobState.RUNNING
     own = (body.entry,) if body.entry is not None and running else ()
@@ -127,14 +127,14 @@ def _held(item: ItemSides, body: BodyAnswer, drains: Iterable[OpenEntry]) -> Cha
     )
 
 
-def hold(change: Change, kind: str, hint: str, *why: Reason) -> Change:
+def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
     """The change with its item held back: of its steps only the drains are left."""
     digest = change.spec.digest if change.spec is not None else ""
     return structs.replace(
         change,
         action=Action.BLOCKED,
         reasons=(*change.reasons, *why),
-        steps=tuple(Collect(entry=entry, keep=entry.digest == digest) for entry in change.drains),
+        steps=tuple(Collect(entry=entry, keep=entry.digest == digest) for entry in change.collected_entries),
         blocked_entry=change.entry,
         blocked=kind,
         hint=hint,
@@ -202,7 +202,7 @@ def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Re
         return ()
     if not file.exists and not body.writes:
         return None
-    known = known_there(item, body)
+    known = known_on_server(item, body)
     title_now, body_now = text_after(item, body, title)
     if known is not None and (known.title, known.body) == (title_digest(title_now), body_now):
         return () if gone else None

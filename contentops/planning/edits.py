@@ -46,7 +46,7 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
         return both_edits(self.mode)
 
     @property
-    def settles(self) -> bool:
+    def is_final(self) -> bool:
         """Whether it is the whole answer: no other text is brought."""
         return bool(self.blocked or self.steps)
 
@@ -72,7 +72,7 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | Non
     if choice is OnEdit.KEEP and item.file.exists and record is not None:
         return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=reasons)
     if record is None:
-        return block("foreign-file", foreign_hint(item, path), reasons=reasons, entry=entry)
+        return block("foreign-file", occupied_hint(item, path), reasons=reasons, entry=entry)
     if not item.file.exists:
         hint = f"`{path}` is gone and its text was not saved; `--on-edit overwrite` generates the new one"
         return block("missing", hint, reasons=reasons, entry=entry)
@@ -180,7 +180,7 @@ def on_edit(item: ItemSides) -> OnEdit:
     return (choice.on_edit if item.spec.id not in choice.sections else None) or item.spec.on_edit
 
 
-def foreign_hint(item: ItemSides, path: str) -> str:
+def occupied_hint(item: ItemSides, path: str) -> str:
     """What to do about a file at `path` that the item does not own."""
     owner = item.inputs.owners.get(collision_key(path))
     if owner in item.inputs.specs:

@@ -13,8 +13,13 @@ from contentops.documents.paths import collision_key
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
 from contentops.model.cost import cost_words
-from contentops.planning.claimed_items import asked_for_by_none, beside_others, left_to_others, queued_first
-from contentops.planning.decide import decide, decide_gone, find_file, hold
+from contentops.planning.claimed_items import (
+    extra_attempts_of_others,
+    queued_first_attempts,
+    unneeded_submits,
+    with_claims,
+)
+from contentops.planning.decide import block_change, decide, decide_gone, find_file
 from contentops.planning.plan_inputs import ItemSides, pending
 from contentops.planning.promote import is_about_promotion
 from contentops.planning.renames import find_rings, missed, pair_renames
@@ -107,11 +112,11 @@ def make_plan(inputs: PlanInputs) -> Plan:
     """
     choice = inputs.choice
     _check_replace(inputs)
-    notes: list[Note] = [*choice.notes, *_other_servers(inputs), *left_to_others(inputs)]
-    queued = queued_first(inputs)
+    notes: list[Note] = [*choice.notes, *_other_servers(inputs), *extra_attempts_of_others(inputs)]
+    queued = queued_first_attempts(inputs)
     candidates = list(_candidates(inputs, notes, queued))
     if inputs.claimed:
-        notes += asked_for_by_none(inputs, (item.change for item in candidates if item.change is not None))
+        notes += unneeded_submits(inputs, (item.change for item in candidates if item.change is not None))
     chosen = selected(choice, candidates)
     if choice.select and not chosen:
         notes.append(Note(kind="nothing-selected", message="the selection matches no item"))
@@ -193,10 +198,10 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
         held = entries.get(spec.id, ())
         item = ItemSides(inputs=inputs, spec=spec, record=record, orphan=orphan, entries=held, file=file)
         change, more = decide(item)
-        change = change and beside_others(inputs, change, queued)
+        change = change and with_claims(inputs, change, queued)
         notes += more
         yield Candidate(id=spec.id, spec=spec, change=change, entries=held, record=item.own, file=file)
-    notes += _left_behind(inputs, standing)
+    notes += _leftover_files(inputs, standing)
     gone = (records.keys() | entries.keys()) - specs.keys() - {orphan.id for orphan in orphans.values()}
     if not gone:
         return
@@ -208,13 +213,13 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
             continue
         taken = record is not None and collision_key(record.output) in shared
         change, note = decide_gone(inputs, record, held, shared=taken)
-        change = change and beside_others(inputs, change, queued)
+        change = change and with_claims(inputs, change, queued)
         notes += [note] if note else []
         path, there = (record.output, inputs.observe(record.output)) if record is not None else ("", None)
         yield Candidate(id=id_, spec=None, change=change, entries=held, path=path, record=record, file=there)
 
 
-def _left_behind(inputs: PlanInputs, standing: set[str]) -> Iterator[Note]:
+def _leftover_files(inputs: PlanInputs, standing: set[str]) -> Iterator[Note]:
     """Files that a run which was cut short wrote for a request that no item has any more; they are no item's now."""
     for digest, entries in inputs.written.items():
         for entry in entries:
@@ -247,7 +252,7 @@ def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
                 key = collision_key(change.source)
                 leaving[key] -= 1
                 todo += coming[key]
-    return [_hold_taken(change) if change.id in taken else change for change in changes] if taken else changes
+    return [_blocked_by_file(change) if change.id in taken else change for change in changes] if taken else changes
 
 
 def _without_rings(changes: list[Change]) -> list[Change]:
@@ -259,7 +264,7 @@ def _without_rings(changes: list[Change]) -> list[Change]:
         shown = " -> ".join(f"`{source}`" for source in (*sources, sources[0]))
         hint = f"the outputs take each other's places: {shown}; give one of them another `output` first, and apply"
         held |= dict.fromkeys(ring, hint)
-    return [hold(change, "output-ring", held[change.id]) if change.id in held else change for change in changes]
+    return [block_change(change, "output-ring", held[change.id]) if change.id in held else change for change in changes]
 
 
 def _is_taken(inputs: PlanInputs, change: Change, leaving: Counter[str]) -> bool:
@@ -273,11 +278,11 @@ def _is_taken(inputs: PlanInputs, change: Change, leaving: Counter[str]) -> bool
     return not (same or inside)
 
 
-def _hold_taken(change: Change) -> Change:
+def _blocked_by_file(change: Change) -> Change:
     hint = f"`{change.target}` exists and is not this item's file; move it away"
     said = any(reason.field == "output" for reason in change.reasons)  # where it moves
     why = () if said else (Reason(kind="occupied", field="output", after=change.target),)
-    return hold(change, "foreign-file", hint, *why)
+    return block_change(change, "foreign-file", hint, *why)
 
 
 # --- part of it --------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Whether a path of the project is there, or will be: what links in texts may lead to."""
     denied: Callable[[str], str] = lambda _path: ""
     """What keeps the output at a path from being written; empty: nothing."""
-    foreign: Mapping[str, str] = field(default_factory=dict)
+    claimed_paths: Mapping[str, str] = field(default_factory=dict)
     """The lock of another environment that owns a path, by path key."""
     source: SourceEnvironment | None = None
     """The environment that texts are taken from, if any."""
@@ -105,8 +105,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """Whether the server uses our request id as its job id; None: not known yet."""
     claimed: Mapping[RequestId, PendingSubmit] = field(default_factory=dict)
     """The submits that other processes work on, and those that wait for one."""
-    left: tuple[OpenEntry, ...] = ()
-    """Further takes of requests that no manifest here declares, which those who asked for them finish."""
+    extra_attempts: tuple[OpenEntry, ...] = ()
+    """Extra attempts at requests that no manifest here declares; a checkout that declares them finishes them."""
 
     @functools.cached_property
     def server(self) -> str:
@@ -150,7 +150,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         found: dict[Digest, tuple[OpenEntry, ...]] = {}
         for entry in itertools.chain.from_iterable(self.entries.values()):
             key = collision_key(entry.output)
-            if entry.output and key not in self.owners and key not in self.foreign:
+            if entry.output and key not in self.owners and key not in self.claimed_paths:
                 found[entry.digest] = (*found.get(entry.digest, ()), entry)
         return found
 
@@ -235,7 +235,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         return found if found is not None and found.content_id == own.content_id else None
 
     @property
-    def is_edited_there(self) -> bool:
+    def is_edited_on_server(self) -> bool:
         """Whether a person has edited that content in WriterzRoom since it was saved.
 
         A section made again is no one's edit: what its job left there is known, or will be once that was asked for.
@@ -243,7 +243,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         if self.remote is None or self.own is None:
             return False
         left = {entry.body for entry in pending(self.entries) if entry.section}
-        return left.isdisjoint({NOTHING, self.remote.body}) and is_edited_there(self.remote, self.own)
+        return left.isdisjoint({NOTHING, self.remote.body}) and is_edited_on_server(self.remote, self.own)
 
     @property
     def under_way(self) -> list[OpenEntry]:
@@ -291,17 +291,17 @@ def is_edited(file: Observed, record: Record, entries: Iterable[OpenEntry] = ())
     return file.exists and file.body not in ours
 
 
-def is_edited_there(remote: Remote, record: Record) -> bool:
+def is_edited_on_server(remote: Remote, record: Record) -> bool:
     """Whether a stored content is neither what was saved, or was about to be, nor what the server made of that.
 
     A text that was recorded before is no edit: git has brought the record of an earlier one back.
     """
     if record.saved is None or remote.is_lost or remote.problem or remote.recorded:
         return False
-    return remote.body not in record.saved.bodies or is_retitled_there(remote, record)
+    return remote.body not in record.saved.bodies or is_retitled_on_server(remote, record)
 
 
-def is_retitled_there(remote: Remote, record: Record) -> bool:
+def is_retitled_on_server(remote: Remote, record: Record) -> bool:
     """Whether the title of a stored content is a person's: not saved, given back for that, or last written here."""
     if record.saved is None or not remote.title:
         return False

@@ -14,7 +14,7 @@ from contentops.planning.edits import BodyAnswer, block, edit, why_changed
 from contentops.planning.finished import stored_text
 from contentops.planning.front_matter import wanted_front
 from contentops.planning.plan_inputs import is_edited, price_of
-from contentops.planning.remote_edits import overwriting, words_in_the_way
+from contentops.planning.remote_edits import overwriting, protect_edits
 
 if TYPE_CHECKING:
     from contentops.model import Change
@@ -45,7 +45,7 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
     why = (*why, Reason(kind=PROMOTED, detail=detail))
     words = BodyAnswer(reasons=why)
     if _has_other_words(item, theirs):
-        held = words_in_the_way(item, why)
+        held = protect_edits(item, why)
         if held is not None:
             return _kept_out(_as_promotion(held, item, theirs, why), theirs)
         words = overwriting(item, why)
@@ -66,7 +66,7 @@ def _as_promotion(held: BodyAnswer, item: ItemSides, theirs: SourceText, why: tu
     if held.steps or held.blocked not in _EDITED:
         return held
     hint = f"and `{path}` is to take its place; `--on-edit keep` or `overwrite`, or make one text of both in each of "
-    if item.remote is not None and item.is_edited_there and not item.is_edited:
+    if item.remote is not None and item.is_edited_on_server and not item.is_edited:
         edited = f"content `{item.remote.content_id}` was edited in WriterzRoom"
         return block("edited-there", f"{edited}, {hint}them; they are not merged", reasons=held.reasons)
     edited = f"`{ours}` was edited here"
@@ -93,7 +93,7 @@ def _is_new(item: ItemSides, theirs: SourceText) -> bool:
     """Whether the item, which has a text of this request, is to have the source text."""
     own, body = item.own, theirs.file.body
     assert own is not None
-    if item.is_edited_there:
+    if item.is_edited_on_server:
         return False  # which comes into the file first
     if body == own.declined and item.file.exists:
         return False
@@ -106,7 +106,7 @@ def _is_new(item: ItemSides, theirs: SourceText) -> bool:
 def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
     """Whether the file has words that are neither what was last written nor the source text."""
     own, file = item.own, item.file
-    if item.is_edited_there:
+    if item.is_edited_on_server:
         return True
     if own is None:
         return file.exists and file.body != theirs.file.body
@@ -116,7 +116,7 @@ def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
     return not item.is_same and item.inputs.saved_body(own) not in (NOTHING, own.generated, *ours)
 
 
-def asked_here(item: ItemSides) -> BodyAnswer | None:
+def replacement_refused(item: ItemSides) -> BodyAnswer | None:
     """Another text is asked for in an environment that would take the other one's again with its next plan."""
     choice, theirs = item.inputs.choice, item.source_text
     if theirs is None or not (item.spec.id in choice.replace or item.spec.id in choice.sections):
@@ -124,7 +124,7 @@ def asked_here(item: ItemSides) -> BodyAnswer | None:
     return block(PROMOTED, f"its text comes from `{theirs.name}`: ask for another one there")
 
 
-def held_back(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
+def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
     """What keeps a text from being paid for in an environment that takes its texts from another one."""
     source, spec = item.inputs.source, item.spec
     if source is None or item.inputs.choice.generate:

@@ -25,7 +25,7 @@ from contentops.planning.edits import (
     replaced_edit,
     why_not_merged,
 )
-from contentops.planning.plan_inputs import is_retitled_there
+from contentops.planning.plan_inputs import is_retitled_on_server
 from contentops.planning.renames import pair_renames
 
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import ItemSides, PlanInputs
 
 
-def edited_there(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
+def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
     """What becomes of an edit made in WriterzRoom; None: nothing, or it gives way to what is written, as was chosen.
 
     Where no text is generated, it comes into the file, unless a person has changed that since it was saved.
     """
-    if not item.is_edited_there:
+    if not item.is_edited_on_server:
         return None
     remote = _remote(item)
-    reasons = (*why, *edit(item), _there(item))
-    is_alike, choice = _holds(item, remote), on_edit(item)
+    reasons = (*why, *edit(item), _server_edit(item))
+    is_alike, choice = _has_server_text(item, remote), on_edit(item)
     if is_alike and (item.is_same or choice is OnEdit.KEEP):
         detail = f"`{item.file.path}` has the very text that is in WriterzRoom"
         alike = Reason(kind="edited-alike", detail=detail)
@@ -53,16 +53,16 @@ def edited_there(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
         return BodyAnswer(action=Action.KEEP, steps=(step,), reasons=(*why, alike))
     is_new_here = item.file.exists and not is_alike and not _is_saved(item)
     if item.is_same and not is_new_here:
-        return None if item.file.exists and _is_held(item) else _pull(item, reasons)
+        return None if item.file.exists and _keeps_text(item) else _pull(item, reasons)
     return _by_choice(item, reasons, both=is_new_here and _is_a_persons(item))
 
 
 def _by_choice(item: ItemSides, reasons: tuple[Reason, ...], *, both: bool) -> BodyAnswer | None:
     """What becomes of it where a text is generated, or a person changed the file too (`both`)."""
     remote, choice = _remote(item), on_edit(item)
-    is_joined = both and (item.is_same or choice is OnEdit.KEEP) and not _is_held(item)
+    is_joined = both and (item.is_same or choice is OnEdit.KEEP) and not _keeps_text(item)
     if is_joined or (item.file.exists and not item.is_same and choice is OnEdit.MERGE):
-        return join(item, remote, reasons)
+        return merge_both(item, remote, reasons)
     if both:
         if choice is OnEdit.OVERWRITE and not item.is_same:
             return None
@@ -75,9 +75,9 @@ def _by_choice(item: ItemSides, reasons: tuple[Reason, ...], *, both: bool) -> B
     return block("edited-there", hint, reasons=reasons)
 
 
-def words_in_the_way(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer | None:
+def protect_edits(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer | None:
     """What `on_edit` says where a person's words stand in the way, here or there; None: go on and overwrite."""
-    found = edited_there(item, why)
+    found = edited_on_server(item, why)
     if found is None:
         return edit_choice(item, why, entry)
     return structs.replace(found, entry=entry) if found.blocked else found
@@ -85,11 +85,11 @@ def words_in_the_way(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry 
 
 def replaced(item: ItemSides) -> tuple[Reason, ...]:
     """The reasons that tell of a person's words, here or there, which the new text takes the place of."""
-    return (*replaced_edit(item), *_replaced_there(item))
+    return (*replaced_edit(item), *_replaced_on_server(item))
 
 
-def _replaced_there(item: ItemSides) -> tuple[Reason, ...]:
-    return (_there(item, ", and that text is replaced"),) if item.is_edited_there else ()
+def _replaced_on_server(item: ItemSides) -> tuple[Reason, ...]:
+    return (_server_edit(item, ", and that text is replaced"),) if item.is_edited_on_server else ()
 
 
 def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer:
@@ -105,7 +105,7 @@ def pulled(body: BodyAnswer) -> Remote | None:
 def keeps_title(item: ItemSides, body: BodyAnswer) -> bool:
     """Whether the title of a text that comes from the server is a person's: no manifest's takes its place."""
     remote, record = pulled(body), item.own
-    return remote is not None and record is not None and is_retitled_there(remote, record)
+    return remote is not None and record is not None and is_retitled_on_server(remote, record)
 
 
 def as_pulled(item: ItemSides, body: BodyAnswer) -> ItemSides:
@@ -127,7 +127,7 @@ def text_after(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[st
     return title or remote.title or known, remote.body
 
 
-def known_there(item: ItemSides, body: BodyAnswer) -> Saved | None:
+def known_on_server(item: ItemSides, body: BodyAnswer) -> Saved | None:
     """What the server has of an item once its body is as it is to be, before it is saved; None: nothing."""
     record = item.own
     if record is None or record.saved is None or record.server != item.inputs.server:
@@ -166,13 +166,13 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
     if remote is not None and remote.recorded:
         detail = f"content `{remote.content_id}` has a text that was recorded before, and the file takes its place"
         return Save(path=path, replaces=remote.body), (Reason(kind="recorded-before", detail=detail),)
-    if remote is None or not item.is_edited_there or body.both is not None or _taken(body) is not None:
+    if remote is None or not item.is_edited_on_server or body.both is not None or _taken(body) is not None:
         return Save(path=path), ()
     asked = item.spec.id in item.inputs.choice.replace
-    if not asked and not _holds(item, remote) and on_edit(item) is not OnEdit.OVERWRITE:
-        return block("edited-there", _both_hint(item), reasons=(*body.reasons, _there(item)))
+    if not asked and not _has_server_text(item, remote) and on_edit(item) is not OnEdit.OVERWRITE:
+        return block("edited-there", _both_hint(item), reasons=(*body.reasons, _server_edit(item)))
     told = any(reason.kind == "edited-there" for reason in body.reasons)
-    return Save(path=path, replaces=remote.body), () if told else _replaced_there(item)
+    return Save(path=path, replaces=remote.body), () if told else _replaced_on_server(item)
 
 
 def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
@@ -188,7 +188,7 @@ def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
         message = f"`{id_}`: content `{remote.content_id}` begins with front matter ({keys}), which is not pulled"
         hint = "put it into `metadata` of the manifest, or into the file; the next save takes it away there"
         return (Note(kind="front-matter-there", id=id_, message=message, hint=hint),)
-    if item.is_edited_there and item.is_protected and not body.steps and not body.blocked:
+    if item.is_edited_on_server and item.is_protected and not body.steps and not body.blocked:
         message = f"`{id_}` is protected: an edit of content `{remote.content_id}` in WriterzRoom is not pulled"
         hint = "apply `protected: false` first to lift it"
         return (Note(kind="edited-there", id=id_, message=message, hint=hint),)
@@ -203,7 +203,7 @@ def _remote(item: ItemSides) -> Remote:
     return item.remote
 
 
-def _there(item: ItemSides, more: str = "") -> Reason:
+def _server_edit(item: ItemSides, more: str = "") -> Reason:
     saved = item.own.saved.body if item.own is not None and item.own.saved is not None else NOTHING
     detail = f"{_where(item)} was edited in WriterzRoom{more}"
     return Reason(kind="edited-there", before=saved, after=_remote(item).body, detail=detail)
@@ -219,13 +219,13 @@ def _both_hint(item: ItemSides) -> str:
     return f"`{item.file.path}` was changed, and {_where(item)} was edited in WriterzRoom; {shown}: {way}"
 
 
-def _holds(item: ItemSides, remote: Remote) -> bool:
+def _has_server_text(item: ItemSides, remote: Remote) -> bool:
     """Whether the file has the server's title and body."""
     same = not remote.title or title_digest(item.title) == title_digest(remote.title)
     return item.file.exists and item.file.body == remote.body and same
 
 
-def _is_held(item: ItemSides) -> bool:
+def _keeps_text(item: ItemSides) -> bool:
     """Whether the text stays as it is; without a template an item is protected from generations alone."""
     return item.is_protected and bool(item.spec.request.template)
 
@@ -255,8 +255,8 @@ CONFLICT = "edit-conflict"
 """The reason an item is held back for whose two edits meet in one place."""
 
 
-def join(item: ItemSides, remote: Remote, reasons: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer:
-    """What becomes of an edit here and one there: one text, under which a new one comes where that was asked for."""
+def merge_both(item: ItemSides, remote: Remote, reasons: tuple[Reason, ...]) -> BodyAnswer:
+    """The edits in the file and on the server merged into one text, and with a new text where one is wanted."""
     record, inputs = item.own, item.inputs
     assert record is not None
     saved = record.saved
@@ -264,23 +264,23 @@ def join(item: ItemSides, remote: Remote, reasons: tuple[Reason, ...], entry: Op
     theirs = inputs.text(remote.body)
     if saved is None or base is None or theirs is None:
         what = f"what was saved of `{item.file.path}`"
-        return no_base(item, what, reasons, entry, known=bool(saved and saved.body))
+        return no_base(item, what, reasons, None, known=bool(saved and saved.body))
     found = merge_edits(base, inputs.read(item.file.path), theirs)
     fetch = Fetch(digest=record.digest, remote=remote)
     if found.body is None:
         detail = f"both edits meet in {plural(len(found.conflicts), 'place')}"
         reasons = (*reasons, Reason(kind="conflict", field="text", detail=detail))
         if not inputs.choice.markers:
-            return block(CONFLICT, _hint(item, remote), reasons=reasons, entry=entry)
+            return block(CONFLICT, _hint(item, remote), reasons=reasons)
         marked = MergeBoth(remote=remote, title=item.title, body=found.marked(), markers=True)
         return BodyAnswer(action=Action.MERGE, steps=(fetch,), reasons=reasons, mode=marked)
     title = _title_of_both(item, record, saved, remote)
     if title is None:
         reasons = (*reasons, Reason(kind="conflict", field="title", detail="both titles were changed"))
-        return block(CONFLICT, _hint(item, remote), reasons=reasons, entry=entry)
+        return block(CONFLICT, _hint(item, remote), reasons=reasons)
     both = MergeBoth(remote=remote, title=title, body=found.body)
     if not item.is_same and on_edit(item) is OnEdit.MERGE:
-        return merging(item, reasons, entry, both)
+        return merging(item, reasons, None, both)
     steps = (fetch,) if item.is_same else (fetch, Acknowledge(accepts=True))
     return BodyAnswer(action=Action.MERGE, steps=steps, reasons=reasons, mode=both)
 

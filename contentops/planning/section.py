@@ -22,7 +22,7 @@ UNUSABLE = "unusable-section"
 """The reason an item is held back whose paid section cannot be taken from what the server answered."""
 
 
-def asked_reason(item: ItemSides, heading: str) -> Reason:
+def section_reason(item: ItemSides, heading: str) -> Reason:
     """Why a section is paid for, with the deeper ones that it takes the place of."""
     under = listed([heading_of(key) for key in deeper(item.inputs.read(item.file.path), heading)])
     detail = f"`{heading}` is generated again, as asked for"
@@ -51,9 +51,9 @@ def words_in_section(item: ItemSides, heading: str, entry: OpenEntry | None = No
     return block("edited", hint, reasons=told, entry=entry)
 
 
-def section_in_the_way(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
+def section_answer(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
     """What holds a section under way back from the file; else why it is written, with the words it replaces."""
-    path, there = item.file.path, item.is_edited_there
+    path, there = item.file.path, item.is_edited_on_server
     give_up = f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` gives the section up"
     if not item.file.exists:
         hint = f"`{path}` is gone, and only its section `{entry.section}` is under way: restore the file, or {give_up}"

@@ -54,7 +54,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
                 "edited": self._is_edited or "edited-there" in kinds,
                 "missing": change.action is Action.RESTORE or change.blocked in ("missing", "text-lost"),
                 "moved": change.has(Move),
-                "open": change.entry is not None or bool(change.drains),
+                "open": change.entry is not None or bool(change.collected_entries),
                 "unknown": change.action is Action.RESOLVE,
                 "blocked": change.action is Action.BLOCKED,
                 "pending": change.action is Action.PENDING,

@@ -141,7 +141,7 @@ def _change_json(change: Change) -> dict[str, Json]:
         "title": change.title,
         "entry": None if change.entry is None else _entry_json(change.entry),
         "promotes": plain(change.promotion),
-        "drains": [_entry_json(entry) for entry in change.drains],
+        "drains": [_entry_json(entry) for entry in change.collected_entries],
         "blocked": change.blocked,
         "holder": change.holder,
         "hint": change.hint,

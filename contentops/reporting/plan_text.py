@@ -184,7 +184,7 @@ def _details(change: Change, *, verbose: bool) -> Iterator[str]:
             yield from _reason(reason, verbose=verbose)
     if change.entry is not None and all(reason.kind != "open-job" for reason in change.reasons):
         yield f"open: {_entry(change.entry)}"
-    for entry in change.drains:
+    for entry in change.collected_entries:
         yield f"drain: {_entry(entry)}"
 
 

@@ -117,7 +117,7 @@ def a_situation(
     stored: Mapping[Digest, FinishedText] | None = None,
     project: Project = PROJECT,
     moved: Mapping[str, str] | None = None,
-    foreign: Mapping[str, str] | None = None,
+    claimed_paths: Mapping[str, str] | None = None,
     remote: Mapping[str, Remote] | None = None,
     **choice: Any,
 ) -> PlanInputs:
@@ -136,7 +136,7 @@ def a_situation(
         state=state,
         observed={file.path: file for file in files},
         stored=(stored or {}).get,
-        foreign=foreign or {},
+        claimed_paths=claimed_paths or {},
         remote=None if remote is None else {ItemId(id_): each for id_, each in remote.items()},
         choice=Choice(**choice),
         rekeyed=rekeyed,

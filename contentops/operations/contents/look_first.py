@@ -13,9 +13,9 @@ from msgspec import structs
 from contentops.errors import ApiError
 from contentops.model import ItemId, Restore, Submit, Write
 from contentops.model.plan_file import plan_file
-from contentops.planning.decide import hold
+from contentops.planning.decide import block_change
 from contentops.planning.plan import make_plan
-from contentops.planning.plan_inputs import is_edited_there
+from contentops.planning.plan_inputs import is_edited_on_server
 from contentops.planning.remote_edits import saved_records
 from contentops.planning.review import compare_file
 from contentops.state.seen import seen_there
@@ -47,7 +47,7 @@ def _remembered(workspace: Workspace, record: Record, seen: Mapping[str, Remote]
     if one is None or saved is None or one.saved != saved.body:
         return None
     is_kept = one.is_lost or workspace.cache.body(one.body) is not None
-    return one if is_kept and (one.is_lost or is_edited_there(one, record)) else None
+    return one if is_kept and (one.is_lost or is_edited_on_server(one, record)) else None
 
 
 def plan_of(
@@ -141,7 +141,7 @@ def _record_id(change: Change) -> ItemId:
 def _unseen(change: Change, trouble: str) -> Change:
     content = change.record.content_id if change.record is not None else ""
     hint = f"whether content `{content}` was edited in WriterzRoom cannot be seen: {trouble}; "
-    return hold(change, "not-looked-at", f"{hint}run `contentops apply` again")
+    return block_change(change, "not-looked-at", f"{hint}run `contentops apply` again")
 
 
 def _left_out(change: Change, remote: Remote | None) -> Change:
@@ -150,8 +150,8 @@ def _left_out(change: Change, remote: Remote | None) -> Change:
         return change
     content = f"content `{remote.content_id}`"
     if remote.problem:
-        return hold(change, "unreadable-there", f"{content} cannot be compared: {remote.problem}")
-    if not is_edited_there(remote, change.record):
+        return block_change(change, "unreadable-there", f"{content} cannot be compared: {remote.problem}")
+    if not is_edited_on_server(remote, change.record):
         return change
     hint = f"{content} was edited in WriterzRoom, and the plan file does not know it; make and review a new plan"
-    return hold(change, "edited-there", hint)
+    return block_change(change, "edited-there", hint)

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from contentops.ci.results import RecordedTexts, recorded_texts
 from contentops.documents.clean import title_digest
-from contentops.planning.plan_inputs import is_edited_there
+from contentops.planning.plan_inputs import is_edited_on_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ def mark_recorded(workspace: Workspace, found: PlanInputs, remote: Mapping[ItemI
 
 def _is_in_question(found: PlanInputs, record: Record | None, remote: Remote) -> bool:
     """Whether it looks like an edit, and is not what the file has: that is only recorded."""
-    if record is None or not is_edited_there(remote, record):
+    if record is None or not is_edited_on_server(remote, record):
         return False
     return found.observe(record.output).body != remote.body
 
