@@ -206,17 +206,10 @@ def ledger(database: str) -> Iterator[SceneLedger]:
 
 
 def _detach(scene: Scene) -> Detached | None:
-    confirm, emit = (lambda _: True), scene.events.append
-    found = detach(
-        scene.project,
-        Choice(),
-        ApplyOptions(),
-        confirm=confirm,
-        emit=emit,
-        show=lambda _: None,
-        runtime=scene.runtime(),
+    _, detached = detach(
+        scene.project, Choice(), ApplyOptions(), confirm=lambda _: True, show=lambda _: None, runtime=scene.runtime()
     )
-    return found[1]
+    return detached
 
 
 def test_what_workers_would_pay_for_is_looked_up_before_it_is_queued(tmp_path: Path, ledger: SceneLedger) -> None:

@@ -42,7 +42,7 @@ def scene_of(root: Path, shop: Shop, *, rpm: int = 0, api: str = "") -> Scene:
 def pull(scene: Scene, said: list[str] | None = None) -> Pulled:
     """Pull on virtual time."""
     return catalogs.pull(
-        scene.project, runtime=structs.replace(scene.runtime(), tell=([] if said is None else said).append)
+        scene.project, runtime=structs.replace(scene.runtime(), notify=([] if said is None else said).append)
     )
 
 
@@ -178,7 +178,7 @@ def test_a_template_without_a_description(tmp_path: Path) -> None:
     scene = scene_of(tmp_path, shop)
     pulled = pull(scene)
     assert pulled.snapshot.templates["a"].inputs_known is False
-    assert pulled.notes == ("the server does not tell the inputs of `a`, so they are not checked",)
+    assert pulled.notes == ("the server does not describe the inputs of `a`, so they are not checked",)
     scene.write("content/blog.yaml", "items:\n  - {id: tea, template: a, inputs: {whatever: 1}}\n")
     assert workspace.validate(scene.project).findings == ()
 
@@ -205,7 +205,7 @@ def test_verticals_may_be_absent(answer: int, tmp_path: Path) -> None:
     """A server without verticals, or that keeps them from this key, leaves them unchecked."""
     shop = Shop(when=lambda path, _: httpx.Response(answer, json={}) if path == "/verticals" else None)
     scene = scene_of(tmp_path, shop)
-    assert pull(scene).notes == ("the server does not tell its verticals, so they are not checked",)
+    assert pull(scene).notes == ("the server does not list its verticals, so they are not checked",)
     catalog = project_catalog.catalog_of(scene.project)
     assert catalog is not None
     assert catalog.verticals is None

@@ -315,7 +315,7 @@ def test_brand_voices_that_a_server_does_not_tell(tmp_path: Path, project: Build
         (root / "content/a.yaml").write_text(ITEMS.replace("{id", "{brand_voice: bv_any, id"))
         (note,) = invoke("validate", "--json").json["diagnostics"]
         assert (note["code"], note["severity"]) == ("unchecked-brand-voice", "note")
-        assert invoke("catalog", "list", "brand-voices").stdout == "The server does not tell its brand voices.\n"
+        assert invoke("catalog", "list", "brand-voices").stdout == "The server does not list its brand voices.\n"
         assert invoke("apply", "--yes").code == 0
         assert "It follows the brand voice bv_any." in (root / "out/tea.md").read_text()
     settings = root / "contentops.yaml"
@@ -383,7 +383,7 @@ def test_the_file_is_shown_harmless(project: Build, invoke: Run) -> None:
     assert invoke("catalog", "show", "bare").stdout == "template bare\n"
     listed = invoke("catalog", "list").stdout
     assert "quiet                     (not known)" in listed
-    assert listed.endswith("\n\nThe server does not tell its verticals.\n")
+    assert listed.endswith("\n\nThe server does not list its verticals.\n")
 
 
 def test_what_a_pull_says() -> None:
@@ -519,7 +519,7 @@ def test_what_may_pass_is_tried_again_and_then_told(
     scene.edit("contentops.yaml", "requests_per_minute", "dialect: v1, requests_per_minute")
     said: list[str] = []
     with pytest.raises(ApiError) as raised:
-        remote.stats(scene.project, runtime=structs.replace(scene.runtime(), tell=said.append))
+        remote.stats(scene.project, runtime=structs.replace(scene.runtime(), notify=said.append))
     assert [word for word in [*words, "/v1/dashboard/stats"] if word not in raised.value.message] == []
     assert "try again later" in raised.value.hint
     assert 3 <= len(shop.log) <= 25
@@ -557,7 +557,7 @@ def test_superseded_copies_are_deleted_where_the_server_can(tmp_path: Path, *, h
     old, _ = sorted(found, key=lambda one: not one.superseded)
     assert (sorted(one.superseded for one in found), {one.item for one in found}) == ([False, True], {"tea"})
     said: list[str] = []
-    telling = structs.replace(scene.runtime(), tell=said.append)
+    telling = structs.replace(scene.runtime(), notify=said.append)
     if has:
         remote.delete(scene.project, [old.entry.id, "cnt_gone"], runtime=telling)
         assert said == [f"{old.entry.id}: deleted", "cnt_gone: deleted"]

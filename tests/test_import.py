@@ -284,7 +284,7 @@ def test_the_limit_is_kept_and_progress_is_told(tmp_path: Path) -> None:
     for number in range(25):
         _store(scene, f"cnt_{number:02}", f"Text {number}", "Words.\n")
     told: list[str] = []
-    assert len(_import(scene, runtime=structs.replace(scene.runtime(), tell=told.append)).taken) == 25
+    assert len(_import(scene, runtime=structs.replace(scene.runtime(), notify=told.append)).taken) == 25
     assert [seen.status for seen in scene.api.requests] == [200] * 26
     assert any(line.startswith("reading content 25 of 25: Text 24") for line in told)
     assert scene.timeline.now > 120

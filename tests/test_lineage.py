@@ -153,13 +153,7 @@ def _queue(scene: Scene, database: str) -> str:
     environ = {**scene.runtime().environ, "CONTENTOPS_LEDGER": database}
     runtime = Runtime(environ=environ, wall=scene.timeline.wall, transport=scene.api)
     plan, _ = detach(
-        scene.project,
-        Choice(),
-        ApplyOptions(),
-        confirm=lambda _: True,
-        emit=print,
-        show=lambda _: None,
-        runtime=runtime,
+        scene.project, Choice(), ApplyOptions(), confirm=lambda _: True, show=lambda _: None, runtime=runtime
     )
     return plan.lineage
 

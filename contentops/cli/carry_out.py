@@ -55,21 +55,12 @@ def _queue(project: Project, choice: Choice, options: ApplyOptions, runtime: Run
     from contentops.reporting.queue import detached_json, detached_text
 
     confirmation = Confirmation(manner, lambda: None)
-    with watching(sys.stderr) as display:
-        plan, found = detach(
-            project,
-            choice,
-            options,
-            show=confirmation.preview,
-            confirm=confirmation,
-            emit=display.show,
-            runtime=runtime,
-        )
+    plan, detached = detach(project, choice, options, show=confirmation.preview, confirm=confirmation, runtime=runtime)
     terminal.need_yes(said=not confirmation.declined)
     if manner.as_json:
-        terminal.say_json(detached_json(plan, found))
-    elif found is not None:
-        terminal.show(detached_text(found))
+        terminal.say_json(detached_json(plan, detached))
+    elif detached is not None:
+        terminal.show(detached_text(detached))
     elif not confirmation.shown:
         confirmation.show(plan, aside=False, gap=False)
     return ExitCode.DONE

@@ -97,14 +97,14 @@ _NAMES: Mapping[str, Callable[[Project], Iterable[str]]] = {
 }
 
 
-def offered(what: str, context: click.Context, begun: str) -> list[CompletionItem[Any]]:
+def offered(kind: str, context: click.Context, begun: str) -> list[CompletionItem[Any]]:
     """The names of the project that go on what was begun; none where the project cannot be read."""
     given = context.params
-    environment = "" if what == "environments" else given.get("environment")
+    environment = "" if kind == "environments" else given.get("environment")
     directory = context.find_root().params.get("directory") or "."
     session = Session(directory=directory, environment=environment, variables=tuple(given.get("variables") or ()))
     with contextlib.suppress(ContentopsError, OSError):
-        names = (name for name in sorted(_NAMES[what](session.project())) if _goes_on(name, begun))
+        names = (name for name in sorted(_NAMES[kind](session.project())) if _goes_on(name, begun))
         return [CompletionItem(name) for name in islice(names, MOST)]
     return []
 

@@ -101,8 +101,8 @@ class LazyGroup(Group):
             return None
         with without_collection():
             module = importlib.import_module(f"contentops.cli.commands.{_PLACES.get(cmd_name, cmd_name)}")
-        found = getattr(module, _name(cmd_name) if cmd_name in _PLACES else "command")
-        return found if isinstance(found, click.Command) else None
+        command = getattr(module, _name(cmd_name) if cmd_name in _PLACES else "command")
+        return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as click has it
         """The help lines, without importing the commands."""
@@ -146,7 +146,7 @@ def run(args: Sequence[str]) -> int:
         except StdoutFailed as error:
             from contentops.cli.output import terminal
 
-            terminal.tell_findings(error.diagnostics())
+            terminal.report_findings(error.diagnostics())
             code = error.exit_code
     return int(code)
 
@@ -229,13 +229,13 @@ def _other_option(error: click.NoSuchOption, where: str) -> str:
 
 def _directory(args: Sequence[str]) -> str:
     """What `-C` says."""
-    found = "."
+    directory = "."
     for one, two in zip(args, [*args[1:], ""], strict=True):
         if one == "-C":
-            found = two
+            directory = two
         elif one.startswith("-C"):
-            found = one.removeprefix("-C")
-    return found
+            directory = one.removeprefix("-C")
+    return directory
 
 
 def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
@@ -247,7 +247,7 @@ def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
 
         terminal.say_json(diagnostics_json(findings))
     else:
-        terminal.tell_findings(findings)
+        terminal.report_findings(findings)
 
 
 def _folder_is_gone() -> bool:
@@ -272,7 +272,7 @@ def _bug() -> None:
     from contentops.cli.output import terminal
 
     sys.stderr.write("error[bug]: this is a bug in contentops, not in your files; please report it with these lines\n")
-    terminal.tell(traceback.format_exc().rstrip("\n"))
+    terminal.report(traceback.format_exc().rstrip("\n"))
 
 
 # --- streams -----------------------------------------------------------------------------------------------

@@ -96,24 +96,24 @@ def _check_place(path: Path, option: str, kind: str, fits: Callable[[Path], bool
 
 
 def _is_plan(path: Path) -> bool:
-    found = _json(read_file(path, LARGEST))
-    return isinstance(found, dict) and {"format_version", "changes", "checksum"} <= found.keys()
+    document = _json(read_file(path, LARGEST))
+    return isinstance(document, dict) and {"format_version", "changes", "checksum"} <= document.keys()
 
 
 def _is_findings(path: Path) -> bool:
     data = read_file(path, LARGEST)
     if data.startswith(b"<?xml"):
         return b'<testsuites name="contentops"' in data[:200]
-    found = _json(data)
-    return isinstance(found, dict) and ("diagnostics" in found or found.get("version") == "2.1.0")
+    document = _json(data)
+    return isinstance(document, dict) and ("diagnostics" in document or document.get("version") == "2.1.0")
 
 
 def _begins_with(*keys: str) -> Callable[[Path], bool]:
     """Whether the first line of a file is an object with these keys."""
 
     def fits(path: Path) -> bool:
-        found = _json(read_file(path, 1 << 20).partition(b"\n")[0])
-        return isinstance(found, dict) and found.keys() >= {*keys}
+        first = _json(read_file(path, 1 << 20).partition(b"\n")[0])
+        return isinstance(first, dict) and first.keys() >= {*keys}
 
     return fits
 

@@ -53,7 +53,7 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def offers(what: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+def offers(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
     """Tells a shell the names of the project's `items`, `selectors`, `environments` or of its `catalog`.
 
     And of the `texts` of the item that stands before.
@@ -62,7 +62,7 @@ def offers(what: str) -> Callable[[click.Context, click.Parameter, str], list[Co
     def complete(context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
         from contentops.cli.completion import offered
 
-        return offered(what, context, begun)
+        return offered(kind, context, begun)
 
     return complete
 
@@ -242,8 +242,8 @@ def duration(_context: click.Context, _option: click.Parameter, value: str | Non
     """The seconds of a positive time such as `90`, `90s`, `10m` or `1.5h`; a usage error shows the form."""
     if value is None:
         return None
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)\s*", value, re.ASCII)
-    seconds = float(found[1]) * UNITS[found[2]] if found else 0.0
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)\s*", value, re.ASCII)
+    seconds = float(match[1]) * UNITS[match[2]] if match else 0.0
     if not 0 < seconds < math.inf:
         raise click.BadParameter(f"`{value}` is no duration; write `90s`, `10m` or `2h`")
     return seconds

@@ -74,7 +74,7 @@ class Session(Struct, frozen=True, kw_only=True):
         from contentops.operations.opening import Runtime
 
         ask = terminal.confirmed if terminal.can_ask() else None
-        return Runtime(ask=ask, tell=terminal.tell_line, trace=self.trace)
+        return Runtime(ask=ask, notify=terminal.report_line, trace=self.trace)
 
     def answer(self, values: Mapping[str, Json], text: str | Iterable[str], *, fit: bool = False) -> None:
         """Prints the result of a command: `values` with `--json`, else the text or its lines.

@@ -55,8 +55,8 @@ _NEVER_GUESSED = (
 
 def guess(word: str, known: Iterable[str]) -> str:
     """The name most like `word`; empty where nothing is near, and where the nearest spends, pushes or deletes."""
-    found = nearest(word, known) or ""
-    return "" if any(fnmatch.fnmatchcase(found, name) for name in _NEVER_GUESSED) else found
+    match = nearest(word, known) or ""
+    return "" if any(fnmatch.fnmatchcase(match, name) for name in _NEVER_GUESSED) else match
 
 
 def for_command(word: str, known: Sequence[str], path: str) -> str:

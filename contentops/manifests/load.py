@@ -248,7 +248,7 @@ def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[File
         return []
     if not any(spec.request.brand_voice for each in results for spec in each.specs):
         return []
-    message = "brand voices are not checked: the server does not tell which there are"
+    message = "brand voices are not checked: the server does not list them"
     hint = "`contentops catalog pull` asks again; the server itself says whether it knows an id"
     return [Diagnostic(code="unchecked-brand-voice", message=message, severity=Severity.NOTE, hint=hint)]
 

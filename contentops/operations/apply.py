@@ -104,15 +104,15 @@ def apply(
     server speaks another dialect, StateError where nothing can be recorded.
     """
     until = math.inf if options.deadline is None else time.monotonic() + options.deadline
-    tell = telling(emit, runtime)
-    runtime = structs.replace(runtime, tell=tell, stopped=_waiting(options.stop, tell), until=until)
+    notify = as_notes(emit, runtime)
+    runtime = structs.replace(runtime, notify=notify, stopped=_waiting(options.stop, notify), until=until)
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         _sweep(workspace)
         watched = AskedInputs(gathered(workspace, choice))
-        found = watched.inputs
+        inputs = watched.inputs
         refused = functools.partial(is_refused, project, options)
-        found, made = plan_of(workspace, found, options.reviewed, refused)
-        planned = structs.replace(made, refusals=standing(made, options.approval))
+        inputs, made = plan_of(workspace, inputs, options.reviewed, refused)
+        planned = structs.replace(made, refusals=open_refusals(made, options.approval))
         if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
             if options.last is not None and options.reviewed is None:
@@ -127,16 +127,16 @@ def apply(
             return planned, None
         if planned.submits_worst:
             workspace.store.rehearse(planned.submits_worst)
-        run = _carry_out(workspace, planned, found, known, options, emit)
+        run = _carry_out(workspace, planned, inputs, known, options, emit)
         # A save may have seen an edit that no file tells of.
         forget_plan(project)
-        _write_report(workspace, planned, run, options.inputs, found.state, emit)
+        _write_report(workspace, planned, run, options.inputs, inputs.state, emit)
     return planned, run
 
 
 def is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
     """Whether a guard or a review stands in the way of a plan, so that nothing need be asked for it."""
-    if standing(plan, options.approval):
+    if open_refusals(plan, options.approval):
         return True
     try:
         if options.ceiling is not None:
@@ -181,7 +181,7 @@ def _look_ahead(project: Project, plan: Plan, branch: str, runtime: Runtime) -> 
         check_waiting(project, options, runtime=runtime)
 
 
-def telling(emit: Callable[[Event], None], runtime: Runtime) -> Callable[[str], None]:
+def as_notes(emit: Callable[[Event], None], runtime: Runtime) -> Callable[[str], None]:
     """What tells of a wait as a run does."""
     return lambda message: emit(Event(kind="note", at=iso(runtime.wall()), data={"message": message}))
 
@@ -190,15 +190,15 @@ AWAY = 15.0
 """Seconds after which it is said once more that the ledger is waited for."""
 
 
-def _waiting(stop: Stop, tell: Callable[[str], None]) -> Callable[[], bool]:
+def _waiting(stop: Stop, notify: Callable[[str], None]) -> Callable[[], bool]:
     """Asked while the ledger is away: tells that, now and then, and answers whether a person wants an end."""
-    told = -AWAY
+    last_notice = -AWAY
 
     def stopped() -> bool:
-        nonlocal told
-        if (now := time.monotonic()) - told >= AWAY:
-            told = now
-            tell("the ledger is away; nothing that pays leaves until it is back")
+        nonlocal last_notice
+        if (now := time.monotonic()) - last_notice >= AWAY:
+            last_notice = now
+            notify("the ledger is away; nothing that pays leaves until it is back")
         return stop.requested
 
     return stopped
@@ -213,14 +213,14 @@ def _sweep(workspace: Workspace) -> None:
     state_dir.sweep(Path(workspace.project.root), before=runtime.wall() - 3600)
 
 
-def standing(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
+def open_refusals(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
     """The guards that no flag has overridden, and the flag that is one itself."""
     over = approved(plan, approval.credits)
     paid = approval.credits is not None and over is None
     overridden = {"changed-ratio": approval.changes, "empty": approval.empty}
     overridden |= {"budget-credits": paid, "budget-items": paid}
-    left = (refusal for refusal in plan.refusals if not overridden.get(refusal.guard))
-    return (*left, *([over] if over else []))
+    remaining = (refusal for refusal in plan.refusals if not overridden.get(refusal.guard))
+    return (*remaining, *([over] if over else []))
 
 
 def _refuse(plan: Plan) -> None:
@@ -235,7 +235,7 @@ def _refuse(plan: Plan) -> None:
 def _carry_out(
     workspace: Workspace,
     plan: Plan,
-    found: PlanInputs,
+    inputs: PlanInputs,
     known: Credentials | None,
     options: ApplyOptions,
     emit: Callable[[Event], None],
@@ -246,41 +246,41 @@ def _carry_out(
     from contentops.execution.run import Edges, execute
     from contentops.operations.before_submit import look_at_server
 
-    project, past, shared = workspace.project, workspace.past(found.state, found.heirs), workspace.working_ledger
+    project, past, shared = workspace.project, workspace.past(inputs.state, inputs.heirs), workspace.working_ledger
     cache, limiter, runtime = workspace.cache, workspace.limiter, workspace.runtime
     submits = filter(None, (change.submit for change in plan.changes))
     if any(step.attempt == 1 and not step.section for step in submits):
         # It may take seconds in a long history, in which no job would be polled.
         past.read_locks()
-    plan, held = (plan, frozenset()) if shared is None else _claim(shared, plan, found.state)
+    plan, others = (plan, frozenset()) if shared is None else _claim(shared, plan, inputs.state)
 
     async def run() -> Run:
         reaching = contextlib.nullcontext() if known is None else connected(project, known, runtime, cache)
         async with reaching as client:
             if client is not None and not options.stop.requested:
                 has_user = bool(known and known.user)
-                await look_at_server(workspace, plan, found.state, client, has_user, lambda: options.stop.requested)
+                await look_at_server(workspace, plan, inputs.state, client, has_user, lambda: options.stop.requested)
             edges = Edges(
                 store=workspace.store,
                 cache=cache,
-                outputs=Outputs(project.root, whole=known_bodies(found.state), system=runtime.system),
+                outputs=Outputs(project.root, whole=known_bodies(inputs.state), system=runtime.system),
                 send=client.send if client is not None else _nowhere,
                 emit=emit,
                 wall=runtime.wall,
                 random=runtime.random,
                 dialect=lambda: project.api.dialect if client is None else client.dialect,
-                text=found.text,
-                owners=content_owners(project, found.state),
-                exists=found.exists,
+                text=inputs.text,
+                owners=content_owners(project, inputs.state),
+                exists=inputs.exists,
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
                 limiter=limiter,
-                held=held,
+                held=others,
                 fence=(lambda: always) if shared is None else shared.fence,
                 history=None if shared is None else shared.history(),
                 earlier=past.of_request,
             )
-            return await execute(project, plan, found.state, edges, stop=options.stop, deadline=options.deadline)
+            return await execute(project, plan, inputs.state, edges, stop=options.stop, deadline=options.deadline)
 
     with left_alone():
         return (runtime.run or asyncio.run)(run())
@@ -292,15 +292,15 @@ def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, froze
     What was paid for and recorded elsewhere is blocked in it: this checkout has not seen that record yet. What others
     have begun to work on since it was planned, or have brought further, is pending in it: it is left to them.
     """
-    held = frozenset(id_ for id_, entry in shared.pending.items() if entry.kind)
+    pending = frozenset(id_ for id_, entry in shared.pending.items() if entry.kind)
     submits = {name: change.id for change in plan.changes if (name := submit_of(plan, change)) is not None}
-    claimed = shared.claim((entry for id_, entry in state.entries.items() if id_ not in held), submits)
+    claimed = shared.claim((entry for id_, entry in state.entries.items() if id_ not in pending), submits)
     recorded = {submits[id_] for id_ in claimed.recorded}
     changes = (_blocked(change) if change.id in recorded else change for change in plan.changes)
-    left = structs.replace(plan, changes=tuple(changes)) if recorded else plan
-    left = _left_to_others(left, claimed.lost.keys())
-    lost = shared.withdraw(needless(left))
-    return _left_to_others(left, lost), frozenset({*held, *claimed.lost, *lost})
+    remaining = structs.replace(plan, changes=tuple(changes)) if recorded else plan
+    remaining = _left_to_others(remaining, claimed.lost.keys())
+    lost = shared.withdraw(needless(remaining))
+    return _left_to_others(remaining, lost), frozenset({*pending, *claimed.lost, *lost})
 
 
 def _left_to_others(plan: Plan, lost: Collection[RequestId]) -> Plan:
@@ -309,8 +309,8 @@ def _left_to_others(plan: Plan, lost: Collection[RequestId]) -> Plan:
         return plan
     changes: list[Change] = []
     for change in plan.changes:
-        found = submit_of(plan, change)
-        own = {found, *change.withdraws, change.entry.request_id if change.entry is not None else None}
+        submit = submit_of(plan, change)
+        own = {submit, *change.withdraws, change.entry.request_id if change.entry is not None else None}
         steps = tuple(
             step for step in change.steps if not (isinstance(step, Collect) and step.entry.request_id in lost)
         )

@@ -11,7 +11,7 @@ from contentops.errors import StateError
 from contentops.ledger.account import account_of
 from contentops.ledger.queue import Deposited, QueuedWork
 from contentops.model import Detached, LookUp, request_id
-from contentops.operations.apply import check_allowed, is_refused, needless, standing, telling
+from contentops.operations.apply import check_allowed, is_refused, needless, open_refusals
 from contentops.operations.before_submit import look_at_server
 from contentops.operations.connection import connected, credentials
 from contentops.operations.contents.look_first import plan_of
@@ -24,7 +24,7 @@ from contentops.operations.workspace import open_workspace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentops.model import Change, Event, Plan, Project, State, Submit
+    from contentops.model import Change, Plan, Project, State, Submit
     from contentops.operations.apply import ApplyOptions
     from contentops.operations.connection import Credentials
     from contentops.operations.workspace import Workspace
@@ -37,7 +37,6 @@ def detach(
     options: ApplyOptions,
     *,
     confirm: Callable[[Plan], bool],
-    emit: Callable[[Event], None],
     show: Callable[[Plan], None],
     runtime: Runtime,
 ) -> tuple[Plan, Detached | None]:
@@ -50,12 +49,11 @@ def detach(
     """
     if not has_ledger(project, runtime.environ):
         raise _no_ledger(project)
-    telling(emit, runtime)
     with open_workspace(project, runtime) as workspace:
-        found = gathered(workspace, choice)
+        inputs = gathered(workspace, choice)
         refused = functools.partial(is_refused, project, options)
-        found, made = plan_of(workspace, found, options.reviewed, refused)
-        planned = structs.replace(made, refusals=standing(made, options.approval))
+        inputs, made = plan_of(workspace, inputs, options.reviewed, refused)
+        planned = structs.replace(made, refusals=open_refusals(made, options.approval))
         if planned.empty and not planned.refusals:
             return planned, None
         show(planned)
@@ -72,7 +70,7 @@ def detach(
         account = account_of(project.api, known.key)
         with ledger_access.depositing(project, workspace.store, account, runtime, options.priority) as queue:
             if rows:
-                _look_at_server(workspace, planned, found.state, known)
+                _look_at_server(workspace, planned, inputs.state, known)
             if workspace.store.is_first:
                 # What is queued is found by it again, also where the project is called otherwise by then.
                 with open_store(project, runtime, write=True) as store:
@@ -106,7 +104,7 @@ def _look_at_server(workspace: Workspace, plan: Plan, state: State, known: Crede
 
 def submits_of(plan: Plan, job_timeout: float) -> tuple[Deposited, ...]:
     """What a plan would submit and any worker may, in its order; `job_timeout` in seconds."""
-    found = ((change, step) for change in plan.changes if (step := _submit(change)) is not None)
+    submits = ((change, step) for change in plan.changes if (step := _submit(change)) is not None)
     return tuple(
         Deposited(
             request_id=request_id(plan.lineage, plan.environment, change.id, step.digest, step.attempt),
@@ -122,9 +120,9 @@ def submits_of(plan: Plan, job_timeout: float) -> tuple[Deposited, ...]:
             ),
             credits=step.credits,
             plan_id=plan.id,
-            place=place,
+            place=slot,
         )
-        for place, (change, step) in enumerate(found)
+        for slot, (change, step) in enumerate(submits)
     )
 
 

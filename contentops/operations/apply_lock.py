@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 def hold_lock(project: Project, runtime: Runtime) -> Iterator[None]:
     """The right to change this environment's state, for as long as the block runs."""
     who, where = user_at_host(), run_page(runtime.environ)
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as closing:
         while True:
             lock = ApplyLock(
                 Path(project.root), environment=project.environment, who=who, now=iso(runtime.wall()), where=where
             )
             try:
-                held.enter_context(lock)
+                closing.enter_context(lock)
             except LockHeld as error:
                 if not runtime.wait(error):
                     raise

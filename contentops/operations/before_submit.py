@@ -61,37 +61,37 @@ async def look_at_server(
     if not (plan.submits_worst or client.dialect == "auto"):
         return
     project, limiter = workspace.project, workspace.limiter
-    place = await find_in_turn(client, limiter, stopped)
-    if place is None or isinstance(place, Failure) or not plan.submits_worst:
+    endpoint = await find_in_turn(client, limiter, stopped)
+    if endpoint is None or isinstance(endpoint, Failure) or not plan.submits_worst:
         return
-    if failure := client.contradiction(place):
+    if failure := client.contradiction(endpoint):
         hint = "`contentops doctor` shows what is found; nothing was submitted"
         raise ApiError(failure.message, code="wrong-dialect", hint=hint)
     if project.api.base_url == "local":
         return
     ask = partial(ask_in_turn, client, limiter, stopped)
     if not has_user:
-        await check_user(project, plan, state, place, ask)
+        await check_user(project, plan, state, endpoint, ask)
     await check_slugs(workspace, plan, state, ask, templates=client.templates)
 
 
 # --- saving ------------------------------------------------------------------------------------------------
 
 
-async def check_user(project: Project, plan: Plan, state: State, place: ApiEndpoint, ask: Ask) -> None:
+async def check_user(project: Project, plan: Plan, state: State, endpoint: ApiEndpoint, ask: Ask) -> None:
     """Raises ApiError where texts would be paid for and could not be saved, as no user id is sent."""
     saves = any(change.submits_worst and change.has(Save) for change in plan.changes)
     if saves and not any(record.saved and record.server == plan.server for record in state.records.values()):
-        failure = await refused_without_user(place, ask)
+        failure = await refused_without_user(endpoint, ask)
         if failure is not None:
             message, hint = no_user(project, failure)
             raise ApiError(message, code="no-user", hint=f"{hint}; nothing was submitted")
 
 
-async def refused_without_user(place: ApiEndpoint, ask: Ask) -> Failure | None:
+async def refused_without_user(endpoint: ApiEndpoint, ask: Ask) -> Failure | None:
     """What a server says that keeps stored texts from a request without a user id; None where it does not."""
     # Only servers whose lists come in an envelope are known to do so.
-    answer = await ask(ListContent()) if place.enveloped else None
+    answer = await ask(ListContent()) if endpoint.enveloped else None
     return answer if isinstance(answer, Failure) and answer.kind in _REFUSED else None
 
 
@@ -151,39 +151,39 @@ async def check_slugs(
 def _wanted(plan: Plan, state: State) -> dict[Kind, dict[str, list[Spec]]]:
     """The items that would be paid for, by the slugs they name; without those that made a text of the server."""
     records = [record for record in state.records.values() if record.server == plan.server and record.request_id]
-    found: defaultdict[Kind, dict[str, list[Spec]]] = defaultdict(dict)
+    wanted: defaultdict[Kind, dict[str, list[Spec]]] = defaultdict(dict)
     for kind in _KINDS:
         proven = {record.request.get(kind) for record in records}
         for change in plan.changes:
             step, spec = change.submit, change.spec
             slug = getattr(step.request, kind) if step is not None and not step.section else None
             if slug and spec is not None and slug not in proven:
-                found[kind].setdefault(slug, []).append(spec)
-    return dict(found)
+                wanted[kind].setdefault(slug, []).append(spec)
+    return dict(wanted)
 
 
 async def _list(kind: Kind, wanted: Collection[str], ask: Ask, now: float, first: CatalogReply | None) -> _Seen | None:
     """The slugs of a list, page by page until all that are `wanted` are there; None where it cannot be had now."""
     if kind == "vertical":
         answer = await ask(ListVerticals())
-        found = read_page(answer) if isinstance(answer, CatalogReply) else answer
+        page = read_page(answer) if isinstance(answer, CatalogReply) else answer
     else:
 
         def enough(known: Mapping[str, Mapping[str, Json]]) -> bool:
             return set().union(*map(_slugs_of, known.values())).issuperset(wanted)
 
-        found = await read_list(_PAGED[kind], ask, pages=MOST_PAGES, first=first, enough=enough)
-    if not isinstance(found, ReadList):
-        return _Seen(at=now, shows="none") if isinstance(found, Failure) and is_absent(found) else None
-    if found.unusable or not found.entries:
+        page = await read_list(_PAGED[kind], ask, pages=MOST_PAGES, first=first, enough=enough)
+    if not isinstance(page, ReadList):
+        return _Seen(at=now, shows="none") if isinstance(page, Failure) and is_absent(page) else None
+    if page.unusable or not page.entries:
         return _Seen(at=now, shows="none")
-    slugs = frozenset().union(*map(_slugs_of, found.entries.values()))
-    return _Seen(at=now, shows="all" if found.is_whole else "some", slugs=slugs)
+    slugs = frozenset().union(*map(_slugs_of, page.entries.values()))
+    return _Seen(at=now, shows="all" if page.is_whole else "some", slugs=slugs)
 
 
 def _slugs_of(entry: Mapping[str, Json]) -> set[str]:
     """Every name a server may take for an entry: it looks some up by `id`, and people read the `slug`."""
-    return {found for found in (slug_of(entry), entry.get("slug"), entry.get("id")) if isinstance(found, str) and found}
+    return {name for name in (slug_of(entry), entry.get("slug"), entry.get("id")) if isinstance(name, str) and name}
 
 
 def _unknown(kind: Kind, wanted: Mapping[str, list[Spec]], known: Collection[str], server: str) -> Iterator[Diagnostic]:

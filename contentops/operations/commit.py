@@ -130,31 +130,33 @@ def _commit(
     changed = changed_files(clone, project.environment, outputs, lock, edits=options.edits)
     results = result_tree(clone, project.environment, changed.results)
     ignored, gone = uncommitted(clone, outputs, results.tree, changed.edited)
-    found = CommitReport(
+    report = CommitReport(
         target=target.branch if target else "",
         ignored=ignored,
         edited=tuple(sorted((*changed.edited, *(() if options.edits else gone)))),
         others=changed.others,
     )
     if not results.changes:
-        return found
+        return report
     own = write(state_of(before), state_of(lock), skip=False)
     if target is None:
-        return _here(clone, results, found, own)
+        return _commit_locally(clone, results, report, own)
     messages = Messages(write(state_of(before), state_of(lock), skip=options.skip), own)
-    return _there(clone, results, found, push(clone, target, results, messages, pause=pause), messages)
+    return _pushed_report(clone, results, report, push(clone, target, results, messages, pause=pause), messages)
 
 
-def _here(clone: Clone, results: ResultTree, found: CommitReport, message: str) -> CommitReport:
+def _commit_locally(clone: Clone, results: ResultTree, report: CommitReport, message: str) -> CommitReport:
     made = make_commit(clone, results.tree, results.head, message)
     if not follow(clone, results, made):
         raise GitFailed("the commit could not be put on the branch", hint="see whether another git runs here")
-    return structs.replace(found, commit=made, message=message, files=results.files)
+    return structs.replace(report, commit=made, message=message, files=results.files)
 
 
-def _there(clone: Clone, results: ResultTree, found: CommitReport, pushed: Pushed, messages: Messages) -> CommitReport:
+def _pushed_report(
+    clone: Clone, results: ResultTree, report: CommitReport, pushed: Pushed, messages: Messages
+) -> CommitReport:
     return structs.replace(
-        found,
+        report,
         commit=pushed.commit,
         message=messages.own if pushed.why else messages.meant,
         files=results.files if pushed.new or pushed.why else (),

@@ -154,8 +154,8 @@ def _place(cache: RunCache, project: Project) -> ApiEndpoint | None:
         return None
 
 
-def _keep_place(cache: RunCache, project: Project, place: ApiEndpoint | None) -> None:
-    cache.put_server_facts(_place_key(project), {} if place is None else structs.asdict(place))
+def _keep_place(cache: RunCache, project: Project, endpoint: ApiEndpoint | None) -> None:
+    cache.put_server_facts(_place_key(project), {} if endpoint is None else structs.asdict(endpoint))
 
 
 def _place_key(project: Project) -> str:

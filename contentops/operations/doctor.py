@@ -74,8 +74,8 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
     try:
         known = credentials(project.api, runtime)
     except ContentopsError as error:
-        found = error.diagnostics()[0]
-        yield Check(name="key", ok=False, message=found.message, hint=found.hint)
+        problem = error.diagnostics()[0]
+        yield Check(name="key", ok=False, message=problem.message, hint=problem.hint)
         return
     unset = f"`{key}` is not set; a server on this machine may do without"
     message = f"`{key}` is set, and {project.api.server} may have it" if known.key else unset
@@ -132,9 +132,9 @@ def _catalog_check(project: Project) -> Check:
             )
             return Check(name="catalog", ok=None, message=unknown_why(project), hint=hint)
     except ContentopsError as error:
-        found = error.diagnostics()[0]
-        message = f"`catalog.lock.json` cannot be used: {found.message}"
-        return Check(name="catalog", ok=False, message=message, hint=found.hint)
+        problem = error.diagnostics()[0]
+        message = f"`catalog.lock.json` cannot be used: {problem.message}"
+        return Check(name="catalog", ok=False, message=message, hint=problem.hint)
     count = plural(len(snapshot.templates), "template")
     return Check(name="catalog", ok=True, message=f"{count} of this server known")
 
@@ -155,20 +155,22 @@ def _server_check(project: Project, known: Credentials, runtime: Runtime) -> Che
         # Nothing is kept: what is known of the server is looked at again here, and doctor changes nothing.
         with open_cache(project, write=False) as cache:
             async with connected(project, known, runtime, cache) as client:
-                place = await find_in_turn(client, limiter, never, again=True)
+                endpoint = await find_in_turn(client, limiter, never, again=True)
                 turn = functools.partial(ask_in_turn, client, limiter, never)
-                answer = place if place is None or isinstance(place, Failure) else await turn(ListTemplates())
-                if place is None or answer is None:
+                answer = endpoint if endpoint is None or isinstance(endpoint, Failure) else await turn(ListTemplates())
+                if endpoint is None or answer is None:
                     message = f"{where}: not asked, since the account has used up its limit of requests"
                     return Check(name="server", ok=None, message=message, hint="run it again in a minute")
-                if not isinstance(place, Failure) and isinstance(answer, CatalogReply):
-                    failure = client.contradiction(place)
+                if not isinstance(endpoint, Failure) and isinstance(answer, CatalogReply):
+                    failure = client.contradiction(endpoint)
                     if failure is None:
-                        refused = None if known.user else await refused_without_user(place, turn)
+                        refused = None if known.user else await refused_without_user(endpoint, turn)
                         if refused is not None:
                             message, hint = no_user(project, refused)
                             return Check(name="server", ok=False, message=message, hint=hint)
-                        return Check(name="server", ok=True, message=f"{where} {_found(place, answer, client)}")
+                        return Check(
+                            name="server", ok=True, message=f"{where} {_reply_in_words(endpoint, answer, client)}"
+                        )
                     answer = failure
                 assert isinstance(answer, Failure)
                 problem = as_error(answer, project)
@@ -188,11 +190,11 @@ def _server_check(project: Project, known: Credentials, runtime: Runtime) -> Che
     return check
 
 
-def _found(place: ApiEndpoint, answer: CatalogReply, client: Client) -> str:
+def _reply_in_words(endpoint: ApiEndpoint, answer: CatalogReply, client: Client) -> str:
     """What a server answers, and in which form."""
-    shape = "inside `{success, data}`" if place.enveloped else "bare"
+    shape = "inside `{success, data}`" if endpoint.enveloped else "bare"
     inputs = " and ".join(f"`{name}`" for name in client.input_names)
     return (
-        f"answers with {plural(len(answer.entries), 'template')} at `{place.base}`, lists {shape}:"
+        f"answers with {plural(len(answer.entries), 'template')} at `{endpoint.base}`, lists {shape}:"
         f" dialect `{client.dialect}`, which sends the inputs as {inputs}"
     )

@@ -51,18 +51,20 @@ def history(project: Project, item: str = "") -> History:
     records = made(project, state, past, runs)
     entries = {**past.entries, **state.entries}
     others = paid_by_others(project, state, records.values())
-    found = [_made(one, past.commits, elsewhere=one.request_id in others) for one in records.values()]
-    found += [_open(one, past.commits) for one in entries.values() if one.request_id not in records]
+    generations = [_made(one, past.commits, elsewhere=one.request_id in others) for one in records.values()]
+    generations += [_open(one, past.commits) for one in entries.values() if one.request_id not in records]
     texts: tuple[PaidText, ...] = ()
     if item:
         names = _names(item, [*records.values(), *state.records.values()])
-        found = [one for one in found if one.item in names]
+        generations = [one for one in generations if one.item in names]
         runs = tuple(run for one in runs if (run := _about(one, names)) is not None)
-        if not found and not runs:
+        if not generations and not runs:
             _check_item(project, item, {one.id for one in records.values()})
         texts = _texts(project, state, item, names, records.values())
-    found.sort(key=lambda one: (one.at, one.item, one.request_id), reverse=True)
-    return History(runs=runs, generations=tuple(found), texts=texts, gaps=(*past.gaps, *(one.message for one in away)))
+    generations.sort(key=lambda one: (one.at, one.item, one.request_id), reverse=True)
+    return History(
+        runs=runs, generations=tuple(generations), texts=texts, gaps=(*past.gaps, *(one.message for one in away))
+    )
 
 
 def texts_of(project: Project, state: State, item: str) -> tuple[PaidText, ...]:
@@ -88,8 +90,8 @@ def _texts(
     past = {digest for digest, _ in earlier_bodies(project.root, path)} if path else set()
     known: dict[Digest, PaidText] = {}
     with open_cache(project, write=False) as cache:
-        found = [*_cached(cache, names, records), *reversed([*map(_recorded, records)])]
-        for text in sorted(found, key=lambda one: (one.at, one.body == last)):
+        texts = [*_cached(cache, names, records), *reversed([*map(_recorded, records)])]
+        for text in sorted(texts, key=lambda one: (one.at, one.body == last)):
             places = (
                 ("cache", cache.body(text.body) is not None),
                 ("git", text.body in past),
@@ -99,7 +101,7 @@ def _texts(
             known[text.body] = structs.replace(
                 text,
                 item=item,
-                where=tuple(name for name, there in places if there),
+                where=tuple(name for name, is_there in places if is_there),
                 stands=file is not None and file.exists and file.body == text.body,
                 generated=text.body == last,
             )
@@ -122,17 +124,17 @@ def _recorded(record: Record) -> PaidText:
 
 def _cached(cache: Cache, names: set[str], records: Iterable[Record]) -> Iterator[PaidText]:
     requests = {one.request_id for one in records} - {""}
-    for kept in cache.paid_texts():
-        if kept.about.item in names or kept.about.request_id in requests:
+    for text in cache.paid_texts():
+        if text.about.item in names or text.about.request_id in requests:
             yield PaidText(
-                item=kept.about.item,
-                body=kept.body,
-                at=kept.about.generated_at,
-                job_id=kept.about.job_id,
-                request_id=kept.about.request_id,
-                content_id=kept.about.content_id,
-                server=kept.server,
-                credits=kept.about.credits,
+                item=text.about.item,
+                body=text.body,
+                at=text.about.generated_at,
+                job_id=text.about.job_id,
+                request_id=text.about.request_id,
+                content_id=text.about.content_id,
+                server=text.server,
+                credits=text.about.credits,
             )
 
 
@@ -147,11 +149,11 @@ def made(project: Project, state: State, past: Past, runs: Sequence[KeptReport])
         for name, entry in past.entries.items()
         if name not in state.entries and entry.state in (JobState.RUNNING, JobState.PAID)
     }
-    kept = {record.request_id: record for report in reversed(runs) for record in report.generations}
+    reported = {record.request_id: record for report in reversed(runs) for record in report.generations}
     now = {record.request_id: record for record in state.records.values()}
-    found = {**closed, **kept, **past.records, **now}
-    cached = {one.request_id: one for one in _unreported(project, state, found.keys() | state.entries.keys())}
-    return {name: record for name, record in {**cached, **found}.items() if name}
+    seen = {**closed, **reported, **past.records, **now}
+    cached = {one.request_id: one for one in _unreported(project, state, seen.keys() | state.entries.keys())}
+    return {name: record for name, record in {**cached, **seen}.items() if name}
 
 
 def paid_by_others(project: Project, state: State, records: Iterable[Record]) -> frozenset[RequestId]:
@@ -161,41 +163,41 @@ def paid_by_others(project: Project, state: State, records: Iterable[Record]) ->
     asked = [structs.replace(one, attempt=ATTEMPTS) for one in strange]
     names = {one.request_id for one in asked}
     locks = {lock: environment for environment, lock in locked_environments(project).items()}
-    found: set[RequestId] = set()
-    for lock, there in other_states(project) if strange else ():
+    paid: set[RequestId] = set()
+    for lock, other_state in other_states(project) if strange else ():
         other = structs.replace(project, environment=locks[lock])
         # An item may have another id there, where the rename is not applied yet, and another text by now.
-        theirs = made(other, there, past_of(other), kept_reports(other))
-        ids: dict[RequestId, tuple[ItemId, ...]] = {one.request_id: (one.item,) for one in there.entries.values()}
+        theirs = made(other, other_state, past_of(other), kept_reports(other))
+        ids: dict[RequestId, tuple[ItemId, ...]] = {one.request_id: (one.item,) for one in other_state.entries.values()}
         ids |= {name: (one.id, *one.former_ids) for name, one in theirs.items()}
         # A text that a person keeps for another request is known by the record there alone.
         known = [*asked, *(structs.replace(theirs[name], attempt=ATTEMPTS) for name in names & theirs.keys())]
-        found |= {
+        paid |= {
             one.request_id
             for one in known
             if is_answer(one, state.lineage, other.environment, ids.get(one.request_id, ()))
         }
-    return frozenset(found)
+    return frozenset(paid)
 
 
 def _unreported(project: Project, state: State, known: Collection[RequestId]) -> Iterator[Record]:
     """The paid texts of this environment in the cache that nothing else tells of, as those of a run that was killed."""
     others = bool(other_states(project))
     with open_cache(project, write=False) as cache:
-        for kept in cache.paid_texts():
-            about, name, item = kept.about, RequestId(kept.about.request_id), ItemId(kept.about.item)
-            asked = functools.partial(request_id, state.lineage, project.environment, item, kept.digest)
+        for text in cache.paid_texts():
+            about, name, item = text.about, RequestId(text.about.request_id), ItemId(text.about.item)
+            asked = functools.partial(request_id, state.lineage, project.environment, item, text.digest)
             if name in known or (others and not any(name == asked(attempt) for attempt in range(1, ATTEMPTS + 1))):
                 continue
             yield Record(
                 id=item,
-                digest=kept.digest,
+                digest=text.digest,
                 request={},
-                server=kept.server,
+                server=text.server,
                 dialect="",
                 output="",
                 title=about.title,
-                generated=kept.body,
+                generated=text.body,
                 content_id=about.content_id,
                 job_id=about.job_id,
                 request_id=name,
@@ -210,11 +212,11 @@ def _names(item: str, records: Iterable[Record]) -> set[str]:
     for record in records:
         if record.moved_from:
             before.setdefault(record.id, set()).update(record.former_ids)
-    names, left = {item}, [item]
-    while left:
-        new = before.get(left.pop(), set()) - names
+    names, unread = {item}, [item]
+    while unread:
+        new = before.get(unread.pop(), set()) - names
         names |= new
-        left += new
+        unread += new
     return names
 
 
@@ -324,5 +326,5 @@ def unwritten(entry: OpenEntry, request: Request | None = None) -> Record:
 def brief(record: Record) -> dict[str, Json]:
     """A record as a report keeps it: without what was sent, but for what it is counted by."""
     request = {name: record.request[name] for name in ("template", "style", "mode") if name in record.request}
-    found: dict[str, Json] = msgspec.to_builtins(structs.replace(record, request=request, metadata={}, used={}))
-    return found
+    document: dict[str, Json] = msgspec.to_builtins(structs.replace(record, request=request, metadata={}, used={}))
+    return document

@@ -42,8 +42,8 @@ def is_of_another(project: Project, lineage: str) -> bool:
 
 def _others(project: Project) -> str:
     """The lineage that the locks of other environments say, or empty."""
-    found = (lineage_in(Path(project.root, lock)) for lock in locked_environments(project).values())
-    return next(filter(None, found), "")
+    lineages = (lineage_in(Path(project.root, lock)) for lock in locked_environments(project).values())
+    return next(filter(None, lineages), "")
 
 
 def _first_commit(project: Project) -> str:

@@ -56,7 +56,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     """When a ledger that is away is no longer waited for, by `time.monotonic`."""
     patience: float | None = None
     """Seconds for which a ledger may be away before a run ends; None: as `LedgerSession` has it."""
-    tell: Callable[[str], None] = lambda _: None
+    notify: Callable[[str], None] = lambda _: None
     """Is told a line wherever a person would wonder what takes so long."""
     trace: Callable[[Exchange], None] | None = None
     """Is told of every request to the project's server, or None."""

@@ -120,11 +120,11 @@ def open_submits(project: Project, item: str = "") -> tuple[OpenSubmit, ...]:
     """
     entries = shared_state(project)[0].entries.values()
     if item:
-        found = _meant(entries, item)
+        open_entries = _meant(entries, item)
     else:
-        found = [entry for entry in entries if _is_undecided(entry) and entry.state is not JobState.RUNNING]
+        open_entries = [entry for entry in entries if _is_undecided(entry) and entry.state is not JobState.RUNNING]
     specs = None
-    if found:
+    if open_entries:
         with contextlib.suppress(InputError):
             specs = specs_by_id(validate(project))
 
@@ -132,8 +132,8 @@ def open_submits(project: Project, item: str = "") -> tuple[OpenSubmit, ...]:
         spec = specs.get(entry.item) if specs is not None else None
         return None if specs is None else spec is not None and spec.digest == entry.digest
 
-    found.sort(key=lambda entry: (entry.item, entry.submitted_at, entry.request_id))
-    return tuple(OpenSubmit(entry=entry, wanted=is_wanted(entry)) for entry in found)
+    open_entries.sort(key=lambda entry: (entry.item, entry.submitted_at, entry.request_id))
+    return tuple(OpenSubmit(entry=entry, wanted=is_wanted(entry)) for entry in open_entries)
 
 
 def resolve(
@@ -146,22 +146,22 @@ def resolve(
     """
     with _editing(project) as edited:
         entries = edited.state.entries.values()
-        found = _meant(entries, item, request, forget=forget)
-        if len(found) > 1 and _is_undecided(found[0]):
-            each = ", ".join(f"`--request {entry.short}`" for entry in found)
+        meant = _meant(entries, item, request, forget=forget)
+        if len(meant) > 1 and _is_undecided(meant[0]):
+            each = ", ".join(f"`--request {entry.short}`" for entry in meant)
             hint = f"state one of {each}; `contentops state resolve {item}` tells them apart"
-            raise UsageError(f"`{item}` has {plural(len(found), 'open submit')}", code="several-submits", hint=hint)
+            raise UsageError(f"`{item}` has {plural(len(meant), 'open submit')}", code="several-submits", hint=hint)
         if forget:
-            edited.give_up(found)
-            edited.note("state resolve", *(Drop(entry.request_id) for entry in found))
-            rest = sum(entry.item == item for entry in entries) - len(found)
+            edited.give_up(meant)
+            edited.note("state resolve", *(Drop(entry.request_id) for entry in meant))
+            rest = sum(entry.item == item for entry in entries) - len(meant)
             stays = f" ({rest:,} more {'is' if rest == 1 else 'are'} kept)" if rest else ""
-            return f"forgot {plural(len(found), 'open submit')} of `{item}`{stays}; the next apply may submit it again"
-        _refuse_taken(project, edited.state, found[0], content)
-        _refuse_other_job(project, edited.state, found[0], job)
-        edited.note("state resolve", _resolved(found[0], job=job, content=content))
-        what = f"job `{job}`" if job else f"content `{content}`"
-        return f"the submit of `{item}` became {what}; the next apply finishes it"
+            return f"forgot {plural(len(meant), 'open submit')} of `{item}`{stays}; the next apply may submit it again"
+        _refuse_taken(project, edited.state, meant[0], content)
+        _refuse_other_job(project, edited.state, meant[0], job)
+        edited.note("state resolve", _resolved(meant[0], job=job, content=content))
+        result = f"job `{job}`" if job else f"content `{content}`"
+        return f"the submit of `{item}` became {result}; the next apply finishes it"
 
 
 def _refuse_taken(project: Project, state: State, entry: OpenEntry, content: str) -> None:
@@ -190,14 +190,14 @@ def _refuse_other_job(project: Project, state: State, entry: OpenEntry, job: str
 def _meant(entries: Collection[OpenEntry], item: str, request: str = "", *, forget: bool = False) -> list[OpenEntry]:
     """The submits of an item that a person may mean: at least one. Raises UsageError."""
     named = [entry for entry in entries if entry.item == item and entry.request_id.startswith(request)]
-    found = [entry for entry in named if _is_undecided(entry)]
-    if forget and not found:
+    matches = [entry for entry in named if _is_undecided(entry)]
+    if forget and not matches:
         # What failed is no secret, so all of it may go at once.
-        found = [entry for entry in named if entry.state is JobState.FAILED]
+        matches = [entry for entry in named if entry.state is JobState.FAILED]
         # A text that was paid for is given up only by its name.
-        found = found or [entry for entry in named if request and entry.state is JobState.PAID]
-    if found:
-        return found
+        matches = matches or [entry for entry in named if request and entry.state is JobState.PAID]
+    if matches:
+        return matches
     whose = f"whose request begins with `{clip(request, 60)}`" if request else "whose outcome is unknown"
     known = sorted({f"`{entry.item}`" for entry in entries if entry.state is JobState.UNKNOWN})
     hint = "unknown at the moment: " + (", ".join(known) or "none")
@@ -331,7 +331,7 @@ def superfluous(texts: Sequence[KeptText], keep: int, needed: Needed) -> tuple[K
     for text in texts:
         if text.body not in needed.bodies and not (text.last and (text.server, text.digest) in needed.requests):
             by_item[text.about.item].append(text)
-    return tuple(text for found in by_item.values() for text in _oldest(found, keep))
+    return tuple(text for group in by_item.values() for text in _oldest(group, keep))
 
 
 def _oldest(texts: Collection[KeptText], keep: int) -> Iterator[KeptText]:

@@ -64,7 +64,7 @@ class Desk:
             except click.exceptions.Exit as ended:
                 code = ended.exit_code
             except ContentopsError as error:
-                terminal.tell_findings(error.diagnostics())
+                terminal.report_findings(error.diagnostics())
                 code = int(error.exit_code)
             except Killed:
                 code = -9

@@ -43,34 +43,34 @@ def content() -> None:
 def list_contents(session: Session) -> None:
     """List every stored content, in the server's order, with the item it belongs to."""
     project = session.project()
-    found = operation.contents(project, runtime=session.runtime())
-    session.answer(_values(project, found), listing(found, width=terminal.width()))
+    owned = operation.contents(project, runtime=session.runtime())
+    session.answer(_values(project, owned), listing(owned, width=terminal.width()))
 
 
-def _values(project: Project, found: Sequence[Owned]) -> dict[str, Json]:
+def _values(project: Project, contents: Sequence[Owned]) -> dict[str, Json]:
     listed: list[Json] = [
-        {**_listed(one.entry), "item": one.item, "superseded": one.superseded, "lock": one.lock} for one in found
+        {**_listed(one.entry), "item": one.item, "superseded": one.superseded, "lock": one.lock} for one in contents
     ]
     return {"server": project.api.server, "contents": listed}
 
 
 def _listed(entry: ContentEntry) -> dict[str, Json]:
-    found: dict[str, Json] = structs.asdict(entry)
-    del found["stamp"]
-    return found
+    values: dict[str, Json] = structs.asdict(entry)
+    del values["stamp"]
+    return values
 
 
-def listing(found: Sequence[Owned], *, width: int = 0) -> str:
+def listing(contents: Sequence[Owned], *, width: int = 0) -> str:
     """One line per content, of at most `width` columns (0: of any), and how many no item owns."""
-    if not found:
+    if not contents:
         return "No contents."
-    free = sum(not one.item for one in found)
-    return f"{_table(found, width)}\n\n{plural(len(found), 'content')}, {free:,} of no item."
+    free = sum(not one.item for one in contents)
+    return f"{_table(contents, width)}\n\n{plural(len(contents), 'content')}, {free:,} of no item."
 
 
-def _table(found: Sequence[Owned], width: int) -> str:
+def _table(contents: Sequence[Owned], width: int) -> str:
     rows = [
-        (one.entry.id, _item(one), one.entry.title, one.entry.status, moment(one.entry.updated_at)) for one in found
+        (one.entry.id, _item(one), one.entry.title, one.entry.status, moment(one.entry.updated_at)) for one in contents
     ]
     return table(("CONTENT", "ITEM", "TITLE", "STATUS", "UPDATED"), rows, width=width, sparse=True)
 
@@ -97,21 +97,21 @@ def get(session: Session, content_id: str, version: int | None, *, listed: bool)
             raise UsageError("`--versions` lists them, `--version N` prints one: give one of the two")
         _list_versions(session, project, content_id)
         return
-    found, owner = operation.content(project, content_id, version=version or 0, runtime=session.runtime())
+    stored, owner = operation.content(project, content_id, version=version or 0, runtime=session.runtime())
     if not session.as_json:
-        sys.stdout.write(harmless(found.body) if sys.stdout.isatty() else terminal.for_stdout(found.body))
+        sys.stdout.write(harmless(stored.body) if sys.stdout.isatty() else terminal.for_stdout(stored.body))
         sys.stdout.flush()
         return
     values = {
         "server": project.api.server,
-        "id": found.id,
-        "title": found.title,
+        "id": stored.id,
+        "title": stored.title,
         "item": owner.item,
         "superseded": owner.superseded,
-        "created_at": found.created_at,
-        "updated_at": found.updated_at,
-        "body": found.body,
-        "metadata": dict(found.metadata),
+        "created_at": stored.created_at,
+        "updated_at": stored.updated_at,
+        "body": stored.body,
+        "metadata": dict(stored.metadata),
     }
     session.answer(values, "")
 
@@ -146,28 +146,30 @@ def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, 
         raise UsageError("`content delete` takes the ids of contents, or `--superseded`")
     project = session.project()
     stored = operation.contents(project, runtime=session.runtime())
-    found = _named(stored, content_ids) if content_ids else _superseded(session, project, stored)
-    if found:
-        terminal.tell(_table(found, terminal.width(sys.stderr)))
-        for one in found:
+    contents = _named(stored, content_ids) if content_ids else _superseded(session, project, stored)
+    if contents:
+        terminal.report(_table(contents, terminal.width(sys.stderr)))
+        for one in contents:
             if one.living:
-                what = f"is what item `{one.item}` is saved as now{f' ({one.lock})' if one.lock else ''}"
-                terminal.tell_line(f"warning: content `{one.entry.id}` {what}; its next save stores it as new")
-        _ask(f"Delete {plural(len(found), 'content')} from {project.api.server}?", yes=yes)
-        operation.delete(project, [one.entry.id for one in found], runtime=session.runtime())
-    session.answer(_values(project, found), f"Deleted {plural(len(found), 'content')}." if found else "Nothing to do.")
+                use = f"is what item `{one.item}` is saved as now{f' ({one.lock})' if one.lock else ''}"
+                terminal.report_line(f"warning: content `{one.entry.id}` {use}; its next save stores it as new")
+        _ask(f"Delete {plural(len(contents), 'content')} from {project.api.server}?", yes=yes)
+        operation.delete(project, [one.entry.id for one in contents], runtime=session.runtime())
+    session.answer(
+        _values(project, contents), f"Deleted {plural(len(contents), 'content')}." if contents else "Nothing to do."
+    )
 
 
 def _superseded(session: Session, project: Project, stored: Sequence[Owned]) -> list[Owned]:
     """The superseded copies; those with words that are nowhere else are left out, and named."""
-    found = [one for one in stored if one.superseded]
+    copies = [one for one in stored if one.superseded]
     runtime = session.runtime()
-    kept = without_copy(project, [one.entry.id for one in found], runtime=runtime)
-    for id_ in sorted(kept):
-        what = "stays: its words are in no file, not in git and not in the cache"
-        terminal.tell_line(f"warning: content `{id_}` {what}; `contentops content get {id_}` prints them, and")
-        terminal.tell_line(f"`contentops content delete {id_}` deletes it all the same")
-    return [one for one in found if one.entry.id not in kept]
+    unique = without_copy(project, [one.entry.id for one in copies], runtime=runtime)
+    for id_ in sorted(unique):
+        reason = "stays: its words are in no file, not in git and not in the cache"
+        terminal.report_line(f"warning: content `{id_}` {reason}; `contentops content get {id_}` prints them, and")
+        terminal.report_line(f"`contentops content delete {id_}` deletes it all the same")
+    return [one for one in copies if one.entry.id not in unique]
 
 
 def _named(stored: Sequence[Owned], content_ids: Sequence[str]) -> list[Owned]:
@@ -223,18 +225,18 @@ def stats(session: Session) -> None:
     Costs no credits and changes nothing.
     """
     project = session.project()
-    found = operation.stats(project, runtime=session.runtime())
-    numbers = {"dashboard": found.dashboard, "credits": found.credits}
+    totals = operation.stats(project, runtime=session.runtime())
+    numbers = {"dashboard": totals.dashboard, "credits": totals.credits}
     if session.as_json:
         session.answer({"server": project.api.server, **numbers}, "")
         return
     if project.api.server == "local":
-        terminal.tell("The embedded server charges nothing: its credits are what the texts would cost elsewhere.")
+        terminal.report("The embedded server charges nothing: its credits are what the texts would cost elsewhere.")
     if numbers["dashboard"] and numbers["dashboard"].get("credits") == numbers["credits"]:
         numbers["dashboard"] = {name: value for name, value in numbers["dashboard"].items() if name != "credits"}
-    shown = {name: "not told by this server" if value is None else _counted(value) for name, value in numbers.items()}
+    shown = {name: "not shown by this server" if value is None else _counted(value) for name, value in numbers.items()}
     terminal.say("\n".join(outline(shown)))
-    terminal.tell(
+    terminal.report(
         "These are the numbers of the whole account, with other projects and environments. `contentops report` counts "
         "what this project paid for in one environment."
     )
@@ -281,7 +283,7 @@ def report(session: Session, since: str) -> None:
         raise UsageError(message, code=error.code, hint="write a date such as `2026-01-01`, or `30d`") from error
     desired, findings = workspace.declared(project)
     if not session.as_json:
-        terminal.tell_findings(findings)
+        terminal.report_findings(findings)
     state, past = opening.read_state(project), results.past_of(project)
     texts = history_operation.made(project, state, past, history_operation.kept_reports(project))
     others = history_operation.paid_by_others(project, state, texts.values())
@@ -300,11 +302,11 @@ def history(session: Session, item: str) -> None:
     Generations come from the lock, its history in git, and the runs; a line says where history is missing. Needs no
     network and changes nothing.
     """
-    found = history_operation.history(session.project(), item)
-    text = history_text(found, width=terminal.width())
-    if item and not (found.runs or found.generations):
+    result = history_operation.history(session.project(), item)
+    text = history_text(result, width=terminal.width())
+    if item and not (result.runs or result.generations):
         text = f"nothing was generated for `{visible(item)}` yet"
-    session.answer(history_json(found), text)
+    session.answer(history_json(result), text)
 
 
 def parse_moment(text: str, now: float) -> dt.datetime | None:

@@ -35,7 +35,7 @@ from contentops.manifests.project import parse_variable, source_of
 from contentops.model import BASE, REQUEST_FIELDS
 from contentops.operations.adopting import adopt_files as operation
 from contentops.operations.adopting import import_contents as import_operation
-from contentops.operations.adopting.adopt_files import Options, Telling, read_map
+from contentops.operations.adopting.adopt_files import Options, RequestSource, read_map
 from contentops.operations.apply import ApplyOptions
 from contentops.operations.catalog.project_catalog import catalog_of
 from contentops.operations.environments import locked_environments
@@ -106,10 +106,10 @@ def command(
     if inputs:
         values["inputs"] = dict(map(parse_variable, inputs))
     _check_slugs(project, values)
-    telling = read_map(session.path(mapping)) if mapping else Telling()
+    source = read_map(session.path(mapping)) if mapping else RequestSource()
     options = Options(
         into=_in_project(session, project, stated["into"]) if stated["into"] else "",
-        telling=structs.replace(telling, values=values),
+        source=structs.replace(source, values=values),
         id=stated["id_"],
         save=stated["save"],
     )
@@ -136,9 +136,9 @@ def import_contents(
         raise UsageError("`import` takes the ids of contents, or `--all`", hint="`contentops content list` lists them")
     project = session.project()
     asked = _Asked(session, "imported", check=check, yes=yes)
-    place = _in_project(session, project, into) if into else ""
+    manifest = _in_project(session, project, into) if into else ""
     return asked.answer(
-        import_operation.import_contents(project, content_ids, into=place, confirm=asked, runtime=session.runtime())
+        import_operation.import_contents(project, content_ids, into=manifest, confirm=asked, runtime=session.runtime())
     )
 
 
@@ -168,47 +168,47 @@ class _Asked:
         self._check = check
         self._yes = yes
 
-    def __call__(self, found: Adoption) -> bool:
+    def __call__(self, adoption: Adoption) -> bool:
         """Whether to go on; raises Refused where there is no one to ask."""
-        if self._check or self._yes or not found.taken:
+        if self._check or self._yes or not adoption.taken:
             return not self._check
         terminal.need_person("this", "`--yes` goes on, `--check` shows what would be written")
-        terminal.tell("\n".join(_lines(found, SHOWN)))
+        terminal.report("\n".join(_lines(adoption, SHOWN)))
         terminal.need_yes(said=terminal.confirmed("Write this? (yes/no) "))
         return True
 
-    def answer(self, found: Adoption) -> ExitCode:
+    def answer(self, adoption: Adoption) -> ExitCode:
         """Prints what was done, or would be."""
-        terminal.tell_findings(found.findings, grouped=True)
+        terminal.report_findings(adoption.findings, grouped=True)
         values: dict[str, Json] = {
-            "manifest": found.manifest,
-            "added": found.added,
-            "taken": [structs.asdict(one) for one in found.taken],
-            "known": [structs.asdict(one) for one in found.known],
-            "findings": diagnostics_json(found.findings)["diagnostics"],
-            "written": bool(found.taken) and not self._check,
+            "manifest": adoption.manifest,
+            "added": adoption.added,
+            "taken": [structs.asdict(one) for one in adoption.taken],
+            "known": [structs.asdict(one) for one in adoption.known],
+            "findings": diagnostics_json(adoption.findings)["diagnostics"],
+            "written": bool(adoption.taken) and not self._check,
         }
         self._session.answer(
-            values, found.added.rstrip("\n") if self._check and found.added else _summary(found, self._word)
+            values, adoption.added.rstrip("\n") if self._check and adoption.added else _summary(adoption, self._word)
         )
-        return ExitCode.INCOMPLETE if found.refused else ExitCode.DONE
+        return ExitCode.INCOMPLETE if adoption.refused else ExitCode.DONE
 
 
-def _lines(found: Adoption, most: int) -> list[str]:
+def _lines(adoption: Adoption, most: int) -> list[str]:
     """What is taken over, a line each."""
-    lines = [f"  + {one.path}  ({one.id}{'' if one.generates else ', protected'})" for one in found.taken[:most]]
-    if more := len(found.taken) - most:
+    lines = [f"  + {one.path}  ({one.id}{'' if one.generates else ', protected'})" for one in adoption.taken[:most]]
+    if more := len(adoption.taken) - most:
         lines += [f"  and {more:,} more; `--check` shows all"] if more > 0 else []
-    return [*lines, *([f"into {found.manifest}"] if found.manifest else [])]
+    return [*lines, *([f"into {adoption.manifest}"] if adoption.manifest else [])]
 
 
-def _summary(found: Adoption, word: str) -> str:
-    parts = [f"{plural(len(found.taken), 'text')} {word}"] if found.taken else []
-    kept = sum(not one.generates for one in found.taken)
-    parts += [f"{kept:,} of them protected, as no template is known"] if kept else []
-    parts += [f"{plural(len(found.known), 'text')} already owned by items"] if found.known else []
-    parts += [f"{found.refused:,} refused"] if found.refused else []
-    where = f" Items are in {found.manifest}." if found.manifest else ""
+def _summary(adoption: Adoption, word: str) -> str:
+    parts = [f"{plural(len(adoption.taken), 'text')} {word}"] if adoption.taken else []
+    protected = sum(not one.generates for one in adoption.taken)
+    parts += [f"{protected:,} of them protected, as no template is known"] if protected else []
+    parts += [f"{plural(len(adoption.known), 'text')} already owned by items"] if adoption.known else []
+    parts += [f"{adoption.refused:,} refused"] if adoption.refused else []
+    where = f" Items are in {adoption.manifest}." if adoption.manifest else ""
     return f"{', '.join(parts) or 'nothing was found'}.{where}"
 
 
@@ -282,8 +282,8 @@ def _project(session: Session, source: str, target: str) -> Project:
     project = structs.replace(session, environment=environment).project()
     name = source_of(project, source)
     if name not in locked_environments(project):
-        there = f"contentops apply --env {name}" if name else "contentops apply"
+        command = f"contentops apply --env {name}" if name else "contentops apply"
         message = f"nothing was applied in `{visible(source)}` yet: it has no lock"
-        hint = f"`{there}` makes its texts; in a clone, it has to be committed there first"
+        hint = f"`{command}` makes its texts; in a clone, it has to be committed there first"
         raise UsageError(message, code="nothing-applied", hint=hint)
     return structs.replace(project, promote_from=name)

@@ -158,13 +158,13 @@ WAIT = 1.0
 
 def _turn(deadline: float | None) -> Callable[[LockHeld], bool]:
     """Waits a moment for another apply, not beyond a deadline in seconds from now; says once who that is."""
-    end, told = time.monotonic() + (math.inf if deadline is None else deadline), False
+    end, reported = time.monotonic() + (math.inf if deadline is None else deadline), False
 
-    def wait(held: LockHeld) -> bool:
-        nonlocal told
-        if not told:
-            told = True
-            terminal.tell(f"{held.message}; waiting for it to end")
+    def wait(error: LockHeld) -> bool:
+        nonlocal reported
+        if not reported:
+            reported = True
+            terminal.report(f"{error.message}; waiting for it to end")
         time.sleep(WAIT)
         return time.monotonic() < end
 
@@ -198,7 +198,7 @@ def _carry_out_file(
 def _ceiling(path: Path, checksum: str) -> Mapping[str, Json]:
     """The reviewed plan at `path`; empty where there is none, so that a plan that was not kept allows nothing."""
     if not os.path.lexists(path):
-        terminal.tell(f"no plan was reviewed: `{visible(str(path))}` does not exist")
+        terminal.report(f"no plan was reviewed: `{visible(str(path))}` does not exist")
         return {}
     from contentops.cli.plan_files import read_plan
 
@@ -212,11 +212,13 @@ def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, A
     """
 
     def again(run: Run) -> str:
-        left = {str(one.id): one for one in run.outcomes if one.result is not Result.DONE}
+        unfinished = {str(one.id): one for one in run.outcomes if one.result is not Result.DONE}
         flags = {**given, "variables": variables, "resubmit_unknown": False, "canary": None}
-        flags["replace"] = [item for item in given["replace"] if item in left and "write" not in left[item].steps]
+        flags["replace"] = [
+            item for item in given["replace"] if item in unfinished and "write" not in unfinished[item].steps
+        ]
         if given["canary"]:
-            flags |= {"select": list(left), "exclude": ()}
+            flags |= {"select": list(unfinished), "exclude": ()}
         return command_line("apply", environment, flags_of(flags))
 
     return again

@@ -54,7 +54,7 @@ def pull(session: Session) -> None:
     pulled = operation.pull(session.project(), runtime=session.runtime())
     if not session.as_json:
         for note in pulled.notes:
-            terminal.tell_line(f"note: {note}")
+            terminal.report_line(f"note: {note}")
     session.answer(_pulled_json(pulled), pulled_text(pulled), fit=True)
 
 
@@ -106,8 +106,8 @@ def list_catalog(session: Session, kind: str | None) -> None:
 
 def _entries(snapshot: CatalogSnapshot) -> dict[str, Mapping[str, Entry]]:
     """What there is of each kind; brand voices only where the server tells them."""
-    told = {} if snapshot.brand_voices is None else {"brand_voices": snapshot.brand_voices}
-    return {"templates": snapshot.templates, "styles": snapshot.styles, "verticals": snapshot.verticals or {}, **told}
+    voices = {} if snapshot.brand_voices is None else {"brand_voices": snapshot.brand_voices}
+    return {"templates": snapshot.templates, "styles": snapshot.styles, "verticals": snapshot.verticals or {}, **voices}
 
 
 def _word(kind: str) -> str:
@@ -117,7 +117,7 @@ def _word(kind: str) -> str:
 
 def _listing(kind: str, snapshot: CatalogSnapshot) -> str:
     if {"verticals": snapshot.verticals, "brand_voices": snapshot.brand_voices}.get(kind, ()) is None:
-        return f"The server does not tell its {_word(kind)}s."
+        return f"The server does not list its {_word(kind)}s."
     entries = [one for _, one in sorted(_entries(snapshot)[kind].items())]
     last = "REQUIRED INPUTS" if kind == "templates" else "ABOUT"
     rows = [(one.slug, one.name, one.category, _about(one)) for one in entries]
@@ -145,16 +145,16 @@ def show(session: Session, slug: str) -> None:
     project = session.project()
     snapshot = operation.known_catalog(project)
     kinds = _entries(snapshot)
-    found = {kind: entries[slug] for kind, entries in kinds.items() if slug in entries}
-    if not found:
+    matches = {kind: entries[slug] for kind, entries in kinds.items() if slug in entries}
+    if not matches:
         hint = did_you_mean(
             slug, [name for entries in kinds.values() for name in entries], "`contentops catalog list` lists them"
         )
         message = f"`{project.api.server}` offers no template, style, vertical or brand voice `{slug}`"
         raise UsageError(message, code="unknown-slug", hint=hint)
     document = snapshot_json(snapshot)
-    named = {kind[:-1]: next(one for one in document[kind] if one["slug"] == slug) for kind in found}
-    text = "\n\n".join("\n".join(_shown(kind, one)) for kind, one in found.items())
+    named = {kind[:-1]: next(one for one in document[kind] if one["slug"] == slug) for kind in matches}
+    text = "\n\n".join("\n".join(_shown(kind, one)) for kind, one in matches.items())
     session.answer({"server": project.api.server, **named}, text)
 
 

@@ -48,7 +48,7 @@ def validate(session: Session) -> None:
     findings = (*project.warnings, *desired.findings)
     github_job.annotate(findings, session.directory)
     if not session.as_json:
-        terminal.tell_findings(findings)
+        terminal.report_findings(findings)
     document = {**diagnostics_json(findings), "items": items, "manifests": manifests}
     session.answer(document, f"Valid: {plural(items, 'item')} in {plural(manifests, 'manifest')}.")
 
@@ -61,8 +61,8 @@ def doctor(session: Session) -> int:
     Asks the server for free lists only; spends nothing. Exits with 1 if a check failed.
     """
     checks = doctor_operation.doctor(session.project(), session.runtime())
-    found = {"checks": [structs.asdict(one) for one in checks]}
-    session.answer(found, doctor_text(checks), fit=True)
+    values = {"checks": [structs.asdict(one) for one in checks]}
+    session.answer(values, doctor_text(checks), fit=True)
     return ExitCode.ERROR if any(one.ok is False for one in checks) else ExitCode.DONE
 
 
@@ -114,7 +114,7 @@ def check(
     done = operation.check_files(session.project(), choice_of(select=select, exclude=exclude), commands=commands)
     if out:
         write_whole(session.path(out), _checks_document(done, form, session.directory))
-        terminal.tell(f"findings written: `{visible(out)}`")
+        terminal.report(f"findings written: `{visible(out)}`")
     if out or form == "text":
         terminal.show(checks_text(done))
     elif form == "json":
@@ -130,5 +130,5 @@ def _checks_document(done: Checked, form: str, directory: str) -> str:
 
     if form == "junit":
         return junit(done)
-    found = sarif(done, folder=github_job.project_folder(directory)) if form == "sarif" else checks_json(done)
-    return json_text(found) + "\n"
+    document = sarif(done, folder=github_job.project_folder(directory)) if form == "sarif" else checks_json(done)
+    return json_text(document) + "\n"

@@ -87,25 +87,25 @@ def _open_pull_request(done: CommitReport) -> str:
         return open_pull_request(github, branch=done.branch, base=done.target, title=done.subject, body=body).address
     except ContentopsError as error:
         # The results are safe on the branch: what is left is a click.
-        terminal.tell(f"warning[{error.code}]: no pull request was made: {visible(error.message)}")
+        terminal.report(f"warning[{error.code}]: no pull request was made: {visible(error.message)}")
         return ""
 
 
 def _warn(done: CommitReport) -> None:
     if done.edited:
         named = visible(first_of(done.edited))
-        terminal.tell(
+        terminal.report(
             f"warning[edited]: left alone, edited or removed by hand: {named}; `--edits` commits texts as they are"
         )
     if done.ignored:
-        terminal.tell(
+        terminal.report(
             f"warning[ignored]: git ignores {visible(first_of(done.ignored))} (or another repository holds it), so it "
             "is not committed"
         )
     if done.others and done.commit:
-        terminal.tell(f"note: left alone, as they are no results: {plural(done.others, 'other changed file')}")
+        terminal.report(f"note: left alone, as they are no results: {plural(done.others, 'other changed file')}")
     if done.stays:
-        terminal.tell(
+        terminal.report(
             f"note: this clone stays as it is: `{visible(done.target)}` has other versions of files that you changed, "
             "or another git runs here. Commit or `git stash` them, then run `contentops commit` again"
         )

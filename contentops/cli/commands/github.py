@@ -78,7 +78,7 @@ def comment(session: Session, path: str, number: int | None, repo: str, project:
     plan, checksum, failure = _plan_at(session.path(path))
     try:
         mark = marker_of(project, session.chosen()) if project else ""
-        found, posted = _post(plan, checksum, mark, number, repo)
+        pull, posted = _post(plan, checksum, mark, number, repo)
     except ContentopsError as error:
         raise failure or error from None
     if failure is not None:
@@ -87,11 +87,11 @@ def comment(session: Session, path: str, number: int | None, repo: str, project:
     text = "Nothing posted: the pull request is closed, or has moved on since this plan was made."
     if posted is not None and plan is None:
         text = (
-            f"Said on pull request {found} that there is no plan (`{visible(path)}` does not exist): {visible(address)}"
+            f"Said on pull request {pull} that there is no plan (`{visible(path)}` does not exist): {visible(address)}"
         )
     elif posted is not None:
-        text = f"{'Commented' if new else 'Updated the comment'} on pull request {found}: {visible(address)}"
-    session.answer({"pull_request": found, "comment": address, "new": new}, text)
+        text = f"{'Commented' if new else 'Updated the comment'} on pull request {pull}: {visible(address)}"
+    session.answer({"pull_request": pull, "comment": address, "new": new}, text)
 
 
 def _plan_at(path: Path) -> tuple[Plan | None, str, ContentopsError | None]:
@@ -117,22 +117,22 @@ def _post(plan: Plan | None, checksum: str, mark: str, number: int | None, repo:
         number_here = int(here) if here.isascii() and here.isdecimal() else 0
         origin = structs.replace(origin, run=run_page(os.environ), run_number=number_here)
     github = connect(os.environ, pause=time.sleep, repository=repo)
-    found = pull_request(github, origin)
-    if not found:
+    pull = pull_request(github, origin)
+    if not pull:
         return 0, None
     if plan is not None:
         body = page(plan, origin, checksum)
-        posted = post_comment(github, found, marker(plan), body, instead=NO_PLAN)
+        posted = post_comment(github, pull, marker(plan), body, instead=NO_PLAN)
         if pull_request(github, origin):
-            return found, posted
+            return pull, posted
         # Pushed to meanwhile: the price of this commit may have taken the place of a newer one.
         mark = marker(plan)
     origin = origin if plan is None else structs.replace(origin, run="")
     *_, posted = (
-        post_comment(github, found, mark, _no_plan(mark, origin))
-        for mark in ([mark] if mark else our_marks(github, found, MARKED) or [NO_PLAN])
+        post_comment(github, pull, mark, _no_plan(mark, origin))
+        for mark in ([mark] if mark else our_marks(github, pull, MARKED) or [NO_PLAN])
     )
-    return found, posted
+    return pull, posted
 
 
 def _no_plan(mark: str, origin: PlanOrigin) -> str:
@@ -171,9 +171,9 @@ def _keep_issue(session: Session, plan: Plan, repo: str) -> None:
     count = drift_count(plan)
     body = _footed(drift_markdown(plan, limit=LIMIT - _FOOT), origin)
     word = _footed("Nothing differs any more.", origin)
-    kept = keep_issue(github, drift_title(plan), body, wanted=bool(count), word=word)
-    found = {"issue": kept.number or None, "address": kept.address, "done": kept.done, "drift": count}
-    session.answer(found, _DONE[kept.done].format(kept.number, visible(kept.address)))
+    issue = keep_issue(github, drift_title(plan), body, wanted=bool(count), word=word)
+    values = {"issue": issue.number or None, "address": issue.address, "done": issue.done, "drift": count}
+    session.answer(values, _DONE[issue.done].format(issue.number, visible(issue.address)))
 
 
 def page(plan: Plan, origin: PlanOrigin, checksum: str = "") -> str:
@@ -218,19 +218,19 @@ def reviewed(session: Session, number: int | None, repo: str, artifact: str) -> 
     event = {} if number else read_event(os.environ)
     push = pushed(event)
     about = number or (merged_pull(github, *push) if push else queued(event))
-    shown, kept = reviewed_plan(github, about, artifact, MARKED) if about else (Shown(), 0)
+    shown, newest = reviewed_plan(github, about, artifact, MARKED) if about else (Shown(), 0)
     run = shown.run
-    github_job.tell_outputs({"run-id": str(run or ""), "checksum": shown.checksum})
+    github_job.report_outputs({"run-id": str(run or ""), "checksum": shown.checksum})
     if run:
         text = f"Pull request {about} was reviewed with the plan of run {run}."
-    elif kept:
+    elif newest:
         text = (
-            f"The plan of run {kept} is not the one that our comment on pull request {about} shows: run `contentops"
+            f"The plan of run {newest} is not the one that our comment on pull request {about} shows: run `contentops"
             " comment` with it, then this command again."
         )
     elif about:
         text = f"No `{visible(artifact)}` is kept of the last commit of pull request {about}."
     else:
         text = "What was pushed is the merge of no pull request, so no plan of it was reviewed."
-    found = {"pull_request": about or None, "run": run or None, "checksum": shown.checksum or None}
-    session.answer(found, text)
+    values = {"pull_request": about or None, "run": run or None, "checksum": shown.checksum or None}
+    session.answer(values, text)

@@ -82,31 +82,31 @@ def command(session: Session, directory: str, name: str, ci: str | None, action:
     if (action or environment) and not ci:
         raise click.UsageError("`--action` and `--env` need `--ci github`")
     folder = session.path(directory)
-    there = bool(ci) and (folder / "contentops.yaml").is_file()
-    if there:
+    exists = bool(ci) and (folder / "contentops.yaml").is_file()
+    if exists:
         name = structs.replace(session, directory=str(folder)).project().name
     elif environment:
         raise click.UsageError("`--env` needs a project that has the environment; a new one has none yet")
     # Both are looked at before anything is written.
     name = name or _name_of(folder)
-    wanted = [] if there else [project_files(folder, name=name)]
+    wanted = [] if exists else [project_files(folder, name=name)]
     wanted += [workflow_files(folder, action, project=name, environment=environment)] if ci else []
     written = [path for files in wanted for path in files.write()]
     session.answer({"directory": str(folder), "files": written}, (f"  + {path}" for path in written))
     if session.as_json:
         return
-    place = "" if folder == Path() else f" in `{visible(str(folder))}`"
+    where = "" if folder == Path() else f" in `{visible(str(folder))}`"
     if ci:
         *_, apply = wanted[-1].files
         fill_in = "" if action else f"{_FILL_IN} "
         terminal.show(f"\n{fill_in}{_AFTER_CI.format(_holder(environment))}")
         terminal.show(f"Every push to `{wanted[-1].branch}` is applied; another branch stands in {Path(apply).name}.")
-    if there:
+    if exists:
         return
-    terminal.show(f"\nA project of 4 items is ready{place}; it needs no account and costs nothing.")
+    terminal.show(f"\nA project of 4 items is ready{where}; it needs no account and costs nothing.")
     if site := next((name for file, name in SITES.items() if (folder / file).is_file()), ""):
         terminal.show(f"\n{_BESIDE_PAGES.format(site, site.lower())}")
-    prefix = "contentops" if not place else f"contentops -C {shlex.quote(visible(str(folder)))}"
+    prefix = "contentops" if not where else f"contentops -C {shlex.quote(visible(str(folder)))}"
     terminal.show(f"Next: `{prefix} plan`, then `{prefix} apply`")
 
 
@@ -137,8 +137,8 @@ class NewFiles(Struct, frozen=True, kw_only=True):
         if taken:
             message = f"{', '.join(f'`{path}`' for path in taken)} {'exists' if len(taken) == 1 else 'exist'} already"
             raise Refused(message, code="exists", hint=self.hint)
-        places = {place for path in self.files for place in folders(path)} | self.lines.keys()
-        links = sorted(place for place in places if (self.top / place).is_symlink())
+        paths = {folder for path in self.files for folder in folders(path)} | self.lines.keys()
+        links = sorted(path for path in paths if (self.top / path).is_symlink())
         if links:
             message = f"{', '.join(f'`{path}`' for path in links)} {'is a link' if len(links) == 1 else 'are links'}"
             raise Refused(message, code="symlink", hint="nothing was written; put a folder or file in its place")
@@ -177,11 +177,13 @@ def _append(path: Path, lines: tuple[str, ...]) -> bool:
 def _failure(path: Path, error: OSError | UnicodeDecodeError | OutputError, written: list[str]) -> OutputError:
     why = error.strerror or str(error) if isinstance(error, OSError) else "it is no UTF-8"
     why = error.message if isinstance(error, OutputError) else why
-    left = f"; before that, {', '.join(f'`{one}`' for one in written)} {'was' if len(written) == 1 else 'were'} written"
+    before = (
+        f"; before that, {', '.join(f'`{one}`' for one in written)} {'was' if len(written) == 1 else 'were'} written"
+    )
     hint = "choose another folder, or check who may write there"
     if written:
         hint = "put that right, remove what was written, then try again"
-    return OutputError(f"`{path}` cannot be written: {why}{left if written else ''}", hint=hint)
+    return OutputError(f"`{path}` cannot be written: {why}{before if written else ''}", hint=hint)
 
 
 def project_files(directory: Path, *, name: str) -> NewFiles:
@@ -234,13 +236,13 @@ def workflows(
         "@branch@": _word(branch),
         "@ref@": f"refs/heads/{branch}",
     }
-    found = {}
+    files = {}
     for kind in WORKFLOWS:
         text = _starter(f"ci/{kind}.yml")
         for mark, value in values.items():
             text = text.replace(mark, value)
-        found[f".github/workflows/{name}-{kind}.yml"] = text
-    return found
+        files[f".github/workflows/{name}-{kind}.yml"] = text
+    return files
 
 
 def _holder(environment: str) -> str:
@@ -253,8 +255,8 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return f"\\{found[0]}"
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\{match[0]}"
 
 
 def _lines(indent: int, *lines: str) -> str:

@@ -68,7 +68,7 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
     project = session.project()
     items, findings = plan.status(project, choice, runtime=session.runtime())
     if not session.as_json:
-        terminal.tell_findings(findings)
+        terminal.report_findings(findings)
     others = tuple(project.settings.get("environments") or ())
     text = status_text(items, width=terminal.width()) + _environments(project.environment, others)
     about = {"environment": project.environment, "environments": list(others)} if others else {}
@@ -143,7 +143,7 @@ def _show_plan(session: Session, path: str, *, verbose: bool) -> bool:
     if session.as_json:
         terminal.say_json(document)
     else:
-        terminal.tell_findings(made.findings, gap=True)
+        terminal.report_findings(made.findings, gap=True)
         flags = flags_of(document["inputs"])
         with_flags = f", made with `{visible(' '.join(flags))}`" if flags else ""
         text = plan_text(made, verbose=verbose, flags=[shlex.quote(path)])
@@ -153,7 +153,7 @@ def _show_plan(session: Session, path: str, *, verbose: bool) -> bool:
 
 def _show_item(session: Session, item: str) -> None:
     try:
-        found, findings = plan.show(session.project(), item, session.runtime())
+        values, findings = plan.show(session.project(), item, session.runtime())
     except ContentopsError as error:
         if item.endswith(PLAN_ENDING) and error.diagnostics()[0].code in _NOT_FOUND:
             raise no_plan_file(f"there is no plan file `{item}` and no item of this name") from error
@@ -161,11 +161,11 @@ def _show_item(session: Session, item: str) -> None:
             hint = f"a plan file is shown where its name ends with `{PLAN_ENDING}`: give it such a name"
             raise no_plan_file(f"`{visible(item)}` is a file, and no item has this name", hint) from error
         raise
-    origins = {name: _origin(origin) for name, origin in found.get("origins", {}).items()}
-    shown = {**found, "origins": origins} if origins else found
+    origins = {name: _origin(origin) for name, origin in values.get("origins", {}).items()}
+    shown = {**values, "origins": origins} if origins else values
     if not session.as_json:
-        terminal.tell_findings(findings)
-    session.answer({**found, **(diagnostics_json(findings) if findings else {})}, outline(shown))
+        terminal.report_findings(findings)
+    session.answer({**values, **(diagnostics_json(findings) if findings else {})}, outline(shown))
 
 
 def _origin(origin: Mapping[str, Any]) -> str:
@@ -195,24 +195,31 @@ def diff(session: Session, item: str, side: str, section: str, form: str) -> Non
     """
     project = session.project()
     if side == "remote":
-        found = texts.from_remote(project, item, runtime=session.runtime())
+        difference = texts.from_remote(project, item, runtime=session.runtime())
     else:
-        found = texts.to_planned(project, item) if side == "plan" else texts.from_generated(project, item)
+        difference = texts.to_planned(project, item) if side == "plan" else texts.from_generated(project, item)
     if section:
-        found = texts.of_section(found, section)
+        difference = texts.of_section(difference, section)
     if not session.as_json:
-        terminal.tell_line(found.note)
-    pairs = {name: dict(zip(("before", "after"), pair, strict=True)) for name, pair in found.front.items()}
-    request = {name: dict(zip(("before", "after"), pair, strict=True)) for name, pair in found.request.items()}
-    sides = {found.old: found.before, found.new: found.after}
-    values = {"item": item, "same": found.same, **sides, "front": pairs, "request": request, "note": found.note}
-    session.answer(values, "\n".join(_difference(found, item, form)) or "No difference.")
+        terminal.report_line(difference.note)
+    pairs = {name: dict(zip(("before", "after"), pair, strict=True)) for name, pair in difference.front.items()}
+    request = {name: dict(zip(("before", "after"), pair, strict=True)) for name, pair in difference.request.items()}
+    sides = {difference.old: difference.before, difference.new: difference.after}
+    values = {
+        "item": item,
+        "same": difference.same,
+        **sides,
+        "front": pairs,
+        "request": request,
+        "note": difference.note,
+    }
+    session.answer(values, "\n".join(_difference(difference, item, form)) or "No difference.")
 
 
-def _difference(found: Difference, item: str, form: str) -> Iterator[str]:
-    body = Part("", found.before or "", found.after or "")
-    parts = [fields("request", found.request), fields("front matter", found.front), body]
-    names = (f"{item} ({found.old})", f"{item} ({found.new})")
+def _difference(difference: Difference, item: str, form: str) -> Iterator[str]:
+    body = Part("", difference.before or "", difference.after or "")
+    parts = [fields("request", difference.request), fields("front matter", difference.front), body]
+    names = (f"{item} ({difference.old})", f"{item} ({difference.new})")
     if form == "markdown":
         return difference_markdown(parts, *names)
     return difference_text(parts, *names, coloured=terminal.wants_color())

@@ -45,15 +45,15 @@ def address_of(session: Session, address: str) -> str:
     """
     from contentops.operations.ledger import ledger_access
 
-    found = address or os.environ.get("CONTENTOPS_LEDGER", "").strip()
+    stated = address or os.environ.get("CONTENTOPS_LEDGER", "").strip()
     asked = bool(session.environment or session.variables)
     try:
-        project = None if found and not asked else session.project()
+        project = None if stated and not asked else session.project()
     except ContentopsError as error:
         if asked or error.diagnostics()[0].code != "no-project":
             raise
         return ""
-    return found or (ledger_access.address(project, session.runtime()) if project and project.ledger else "")
+    return stated or (ledger_access.address(project, session.runtime()) if project and project.ledger else "")
 
 
 @command.command("status", short_help="Show accounts, what is open, and who works.")
@@ -63,22 +63,26 @@ def status(session: Session, address: str) -> None:
     from contentops.operations.ledger import ledger_maintenance as operation
 
     address = address_of(session, address)
-    found = operation.overview(address)
+    overview = operation.overview(address)
     # A look makes the tables of a ledger that has none.
     version, newest = operation.migrate(address, do=False)
-    values = {"ledger": operation.shown_address(address), "version": version, "newest": newest, **plain(found)}
-    head = f"{visible(operation.shown_address(address))}, version {version}: {plural(found.entries, 'submit')}"
-    session.answer(values, f"{head}, {plural(found.texts, 'text')}, {found.bytes:,} bytes\n\n{_overview(found)}")
+    values = {"ledger": operation.shown_address(address), "version": version, "newest": newest, **plain(overview)}
+    head = f"{visible(operation.shown_address(address))}, version {version}: {plural(overview.entries, 'submit')}"
+    session.answer(
+        values, f"{head}, {plural(overview.texts, 'text')}, {overview.bytes:,} bytes\n\n{_overview(overview)}"
+    )
 
 
-def _overview(found: Overview) -> str:
+def _overview(overview: Overview) -> str:
     head = ("ACCOUNT", "QUEUED", "IN FLIGHT", "UNWRITTEN", "FAILURES", "OLDEST", "CREDITS", "RESTORED")
     rows = []
-    for one in found.accounts:
+    for one in overview.accounts:
         counts = (one.queued, one.in_flight, one.unwritten, one.failures)
         rows.append((one.id, *map(str, counts), f"{one.oldest:,} s", f"{one.credits:,}", one.restored_at))
     accounts = table(head, rows, sparse=True) if rows else "No account has used it."
-    alive = [(str(one.number), one.kind, one.who, one.started_at, str(one.entries), one.page) for one in found.runners]
+    alive = [
+        (str(one.number), one.kind, one.who, one.started_at, str(one.entries), one.page) for one in overview.runners
+    ]
     names = ("RUNNER", "KIND", "WHO", "SINCE", "HOLDS", "PAGE")
     return f"{accounts}\n\n{table(names, alive, sparse=True) if alive else 'No one works now.'}"
 
@@ -134,19 +138,19 @@ def collect(session: Session, address: str, *, days: int, yes: bool) -> None:
     """
     from contentops.operations.ledger import ledger_maintenance as operation
 
-    found = operation.collect(address_of(session, address), days, do=yes)
-    session.answer({"days": days, "done": yes, **plain(found)}, _collected(found, days, done=yes), fit=True)
+    collected = operation.collect(address_of(session, address), days, do=yes)
+    session.answer({"days": days, "done": yes, **plain(collected)}, _collected(collected, days, done=yes), fit=True)
 
 
-def _collected(found: Collected, days: int, *, done: bool) -> str:
-    counts = (found.entries, found.texts, found.runners, found.accounts, found.facts)
+def _collected(collected: Collected, days: int, *, done: bool) -> str:
+    counts = (collected.entries, collected.texts, collected.runners, collected.accounts, collected.facts)
     if not any(counts):
         return f"Nothing to let go of: all that is done with is younger than {plural(days, 'day')}, or still open."
     named = zip(counts, ("submit", "text", "runner", "account", "fact"), strict=True)
-    what = ", ".join(plural(count, word) for count, word in named if count)
-    said = f"{'Let go of' if done else 'Would let go of'} {what} ({found.bytes:,} bytes of text)"
+    rows = ", ".join(plural(count, word) for count, word in named if count)
+    said = f"{'Let go of' if done else 'Would let go of'} {rows} ({collected.bytes:,} bytes of text)"
     since = f"done with more than {plural(days, 'day')} ago"
-    lost = " A checkout from before that finds no text here any more, and pays for it again." if found.texts else ""
+    lost = " A checkout from before that finds no text here any more, and pays for it again." if collected.texts else ""
     return f"{said}, {since}.{lost}{'' if done else ' Go on with `--yes`.'}"
 
 
@@ -165,24 +169,24 @@ def restored(session: Session, address: str, *, nothing_lost: bool, yes: bool) -
 
     address = address_of(session, address)
     if not yes:
-        place = visible(operation.shown_address(address))
+        shown = visible(operation.shown_address(address))
         terminal.need_person("this", "`--yes` does it without asking")
-        question = f"Was {place} put back to an earlier time? Every run asks before it pays, for 7 days. (yes/no) "
+        question = f"Was {shown} put back to an earlier time? Every run asks before it pays, for 7 days. (yes/no) "
         if nothing_lost:
             question = (
-                f"Was nothing submitted since the backup of {place}? Runs then pay without asking first. (yes/no) "
+                f"Was nothing submitted since the backup of {shown}? Runs then pay without asking first. (yes/no) "
             )
         terminal.need_yes(said=terminal.confirmed(question))
-    found = operation.restored(address, nothing_lost=nothing_lost)
+    accounts = operation.restored(address, nothing_lost=nothing_lost)
     noted = "for 7 days every submit first asks the server for its id."
     if nothing_lost:
         noted = "submits no longer ask the server for their id because of a restore."
     said = (
-        f"Noted for {plural(len(found), 'account')}: {noted}"
-        if found
+        f"Noted for {plural(len(accounts), 'account')}: {noted}"
+        if accounts
         else "No account has used this ledger since, as far as it knows: there is nothing to note."
     )
-    session.answer({"accounts": list(found)}, said, fit=True)
+    session.answer({"accounts": list(accounts)}, said, fit=True)
 
 
 @command.command("reset-limit", short_help="Forget which requests of an account are counted.")
@@ -219,6 +223,6 @@ def grant(session: Session, address: str, role: str, *, read: bool) -> None:
     from contentops.operations.ledger import ledger_maintenance as operation
 
     given = operation.grant(address_of(session, address), role, work=not read)
-    what = "look at the views" if read else "work with the ledger"
-    text = "\n".join([f"Role `{visible(role)}` may {what}:", *(f"  GRANT {one.granted}" for one in given)])
+    rights = "look at the views" if read else "work with the ledger"
+    text = "\n".join([f"Role `{visible(role)}` may {rights}:", *(f"  GRANT {one.granted}" for one in given)])
     session.answer({"role": role, "granted": [one.granted for one in given]}, text)

@@ -66,29 +66,29 @@ def command(
     if checksum and not reviewed:
         raise click.UsageError("`--checksum` needs `--check FILE`: it is the checksum of that plan")
     if reviewed:
-        left = _left(session, reviewed, checksum, chosen)
-        if found := _review(left, max_credits, approve_credits):
-            raise Refused(found.message, code=found.guard, hint=f"if that is meant: `{found.flag}`")
-        _tell_check(session, left)
+        remaining = _remaining(session, reviewed, checksum, chosen)
+        if refusal := _review(remaining, max_credits, approve_credits):
+            raise Refused(refusal.message, code=refusal.guard, hint=f"if that is meant: `{refusal.flag}`")
+        _report_check(session, remaining)
         return ExitCode.DONE
     plan = _planned(session, out, chosen)
-    found = _review(plan, max_credits, approve_credits)
-    if found:
-        plan = structs.replace(plan, refusals=(*plan.refusals, found))
+    refusal = _review(plan, max_credits, approve_credits)
+    if refusal:
+        plan = structs.replace(plan, refusals=(*plan.refusals, refusal))
     inputs = {"variables": session.variables, **chosen}
     if out:
         from contentops.cli.named_files import write_whole
 
         write_whole(session.path(out), "".join((*_pieces(plan, inputs), "\n")))
-        terminal.tell(f"plan file written: `{visible(out)}`")
+        terminal.report(f"plan file written: `{visible(out)}`")
     if session.as_json or form == "json":
         terminal.say_json_pieces(_pieces(plan, inputs))
     else:
-        terminal.tell_findings(plan.findings, gap=True)
+        terminal.report_findings(plan.findings, gap=True)
         _show(plan, form, [shlex.quote(out)] if out else flags_of(inputs), verbose=verbose)
     github_job.annotate(plan.findings, session.directory)
-    github_job.tell_plan(plan)
-    if found:
+    github_job.report_plan(plan)
+    if refusal:
         return ExitCode.REFUSED
     return ExitCode.CHANGES if detailed_exitcode and not plan.empty else ExitCode.DONE
 
@@ -111,7 +111,7 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
     return operation.plan(project, choice, runtime=session.runtime(), last=last)
 
 
-def _left(session: Session, reviewed: str, checksum: str, chosen: Mapping[str, Any]) -> Plan:
+def _remaining(session: Session, reviewed: str, checksum: str, chosen: Mapping[str, Any]) -> Plan:
     """What is left of the plan in the file `reviewed`."""
     from contentops.cli.plan_files import choice_in, project_of, read_plan
     from contentops.operations import plan as operation
@@ -144,18 +144,19 @@ def _show(plan: Plan, form: str | None, flags: list[str], *, verbose: bool) -> N
         terminal.show(plan_text(plan, verbose=verbose, flags=flags))
 
 
-def _tell_check(session: Session, left: Plan) -> None:
-    listed: list[Json] = [{"guard": one.guard, "message": one.message, "flag": one.flag} for one in left.refusals]
-    found = {"changes": len(left.changes), "credits": left.credits, "refusals": listed}
-    session.answer(found, _check_lines(left), fit=True)
-    github_job.tell_plan(left)
+def _report_check(session: Session, remaining: Plan) -> None:
+    listed: list[Json] = [{"guard": one.guard, "message": one.message, "flag": one.flag} for one in remaining.refusals]
+    values = {"changes": len(remaining.changes), "credits": remaining.credits, "refusals": listed}
+    session.answer(values, _check_lines(remaining), fit=True)
+    github_job.report_plan(remaining)
 
 
-def _check_lines(left: Plan) -> Iterator[str]:
-    if left.empty:
+def _check_lines(remaining: Plan) -> Iterator[str]:
+    if remaining.empty:
         yield "Nothing is left to do: all of the plan is applied already."
     else:
-        yield f"The plan still holds: {plural(len(left.changes), 'change')}, {plural(left.credits, 'credit')}."
-    for refusal in left.refusals:
+        changes = plural(len(remaining.changes), "change")
+        yield f"The plan still holds: {changes}, {plural(remaining.credits, 'credit')}."
+    for refusal in remaining.refusals:
         way = way_on(refusal)
         yield f"{who_refuses(refusal)}: {visible(refusal.message)}{f' ({way})' if way else ''}"

@@ -52,13 +52,13 @@ def command(
         from contentops.cli.output import queue_page
 
         queue_page.serve(
-            queue_page.page(read, host), host, port, lambda address: terminal.tell(f"showing the queue on {address}")
+            queue_page.page(read, host), host, port, lambda address: terminal.report(f"showing the queue on {address}")
         )
     elif watch:
         _watch(read)
     else:
-        found = read()
-        session.answer(queue_json(found), queue_text(found))
+        queue = read()
+        session.answer(queue_json(queue), queue_text(queue))
 
 
 def _watch(read: Callable[[], Queue]) -> None:
@@ -95,9 +95,9 @@ def cancel(
     # Only where it was typed: a default environment of the settings narrows nothing that a person asked to stop.
     environment = session.environment
     if everything and not yes and (shares := operation.shares(address, project=project, environment=environment)):
-        terminal.tell(shares_text(shares))
+        terminal.report(shares_text(shares))
         terminal.need_person("cancelling all of this", "`--yes` does it without asking")
-        what = plural(sum(share.submits for share in shares), "submit")
-        terminal.need_yes(said=terminal.confirmed(f"Take {what} out of the queue? (yes/no) "))
-    found = operation.cancel(address, names, project=project, environment=environment, everything=everything)
-    session.answer(to_builtins(found), cancelled_text(found))
+        count = plural(sum(share.submits for share in shares), "submit")
+        terminal.need_yes(said=terminal.confirmed(f"Take {count} out of the queue? (yes/no) "))
+    cancelled = operation.cancel(address, names, project=project, environment=environment, everything=everything)
+    session.answer(to_builtins(cancelled), cancelled_text(cancelled))

@@ -161,11 +161,11 @@ def command(
             engine=named(
                 engine, environ=os.environ, model=model, max_tokens=max_tokens or 0, call_seconds=call_seconds
             ),
-            log=terminal.tell,
+            log=terminal.report,
             stage_seconds=stage_seconds,
             limits=limits,
             voices=None if voices is None else read_voices(context.obj.path(voices)),
-            log_request=None if quiet else terminal.tell_line,
+            log_request=None if quiet else terminal.report_line,
         )
         run(options)
 
@@ -213,19 +213,19 @@ def show(session: Session, store: str) -> None:
     listed: list[dict[str, Any]] = []
     with _opened(session, store) as (opened, ring):
         for key in ring.issued():
-            stands = account(opened, key)
-            left = "unlimited" if stands.balance is None else f"{stands.balance} of {stands.allowance}"
+            balances = account(opened, key)
+            balance = "unlimited" if balances.balance is None else f"{balances.balance} of {balances.allowance}"
             modes, state = " ".join(key.modes) or "all", "works" if key.revoked_at is None else "revoked"
-            rows.append([key.id, key.plan, left, str(stands.used), modes, iso(key.created_at)[:10], state])
+            rows.append([key.id, key.plan, balance, str(balances.used), modes, iso(key.created_at)[:10], state])
             listed.append(
                 {
                     "id": key.id,
                     "plan": key.plan,
                     "modes": list(key.modes),
-                    "credits": stands.allowance,
-                    "used": stands.used,
-                    "reserved": stands.reserved,
-                    "balance": stands.balance,
+                    "credits": balances.allowance,
+                    "used": balances.used,
+                    "reserved": balances.reserved,
+                    "balance": balances.balance,
                     "created_at": iso(key.created_at),
                     "revoked_at": None if key.revoked_at is None else iso(key.revoked_at),
                 }

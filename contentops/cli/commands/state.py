@@ -35,16 +35,16 @@ def command() -> None:
 @project_options
 def list_records(session: Session) -> None:
     """List every record, and every submit whose result no record carries yet."""
-    state, found = _state(session)
+    state, warnings = _state(session)
     known, entries = plain(tuple(state.records.values())), plain(tuple(state.entries.values()))
-    session.answer({"lineage": state.lineage, "records": known, "open": entries, **found}, listing(state))
+    session.answer({"lineage": state.lineage, "records": known, "open": entries, **warnings}, listing(state))
 
 
 def _state(session: Session) -> tuple[State, dict[str, Any]]:
     """What is known here and elsewhere; says where the ledger cannot be reached, and so it does in JSON."""
     state, findings = workspace.shared_state(session.project(), session.runtime())
     if not session.as_json:
-        terminal.tell_findings(findings)
+        terminal.report_findings(findings)
     return state, diagnostics_json(findings) if findings else {}
 
 
@@ -67,9 +67,9 @@ def listing(state: State) -> str:
 def show_record(session: Session, item: str) -> None:
     """Show the record of ITEM and its open jobs."""
     state, unread = _state(session)
-    found = _of_item(state, item)
-    document = {"record": plain(found[0]), "open": [plain(entry) for entry in found[1]], **unread}
-    named: dict[str, Any] = {"record": document["record"]} if found[0] is not None else {}
+    record, entries = _of_item(state, item)
+    document = {"record": plain(record), "open": [plain(entry) for entry in entries], **unread}
+    named: dict[str, Any] = {"record": document["record"]} if record is not None else {}
     named |= {f"open {entry['request_id']}": entry for entry in document["open"]}
     session.answer(document, outline(named))
 
@@ -138,28 +138,28 @@ def resolve(
     if stated:
         _report(session, records.resolve(project, item, request=request, job=job, content=content, forget=forget))
         return ExitCode.DONE
-    found = records.open_submits(project, item)
-    shown = [{**plain(one.entry), "wanted": one.wanted} for one in found]
-    session.answer({"submits": shown}, _unresolved(found, session.option()))
-    return ExitCode.INCOMPLETE if found else ExitCode.DONE
+    submits = records.open_submits(project, item)
+    shown = [{**plain(one.entry), "wanted": one.wanted} for one in submits]
+    session.answer({"submits": shown}, _unresolved(submits, session.option()))
+    return ExitCode.INCOMPLETE if submits else ExitCode.DONE
 
 
 _FOR = {True: "today's request", False: "an earlier request", None: ""}
 
 
-def _unresolved(found: tuple[records.OpenSubmit, ...], environment: str) -> str:
+def _unresolved(submits: tuple[records.OpenSubmit, ...], environment: str) -> str:
     """The submits that a person may have to decide on, and what can be typed next."""
-    if not found:
+    if not submits:
         return "No submit has an outcome that is unknown."
     rows = [
         (one.item, one.short, one.state.value, _FOR[wanted], one.submitted_at, one.job_id)
-        for one, wanted in ((each.entry, each.wanted) for each in found)
+        for one, wanted in ((each.entry, each.wanted) for each in submits)
     ]
-    first = found[0].entry
+    first = submits[0].entry
     flags = (shlex.quote(visible(first.item)), f"--request {visible(first.short)}")
     named = command_line("state resolve", environment, flags)
     say = [("a job", f"{named} --job ID"), ("a content", f"{named} --content ID"), ("nothing", f"{named} --forget")]
-    more = "; the same for the others, by their ITEM and REQUEST" if len(found) > 1 else ""
+    more = "; the same for the others, by their ITEM and REQUEST" if len(submits) > 1 else ""
     return (
         table(("ITEM", "REQUEST", "STATE", "FOR", "SUBMITTED", "JOB"), rows, sparse=True)
         + "\n\nLook at the account: its jobs, its credits, and its contents; "
@@ -176,18 +176,19 @@ def collect(session: Session, *, yes: bool) -> None:
 
     Of each item the N newest stay, and with them every text that a lock, an open job or a manifest needs.
     """
-    found = records.drop_earlier(session.project(), do=yes)
-    session.answer(plain(found), visible(_collected(found, done=yes)), fit=True)
+    earlier = records.drop_earlier(session.project(), do=yes)
+    session.answer(plain(earlier), visible(_collected(earlier, done=yes)), fit=True)
 
 
-def _collected(found: records.Earlier, *, done: bool) -> str:
-    if found.keep is None:
+def _collected(earlier: records.Earlier, *, done: bool) -> str:
+    if earlier.keep is None:
         return "All texts stay: `cache: {keep_texts: N}` in `contentops.yaml` says how many earlier ones of an item do."
-    if not found.texts:
-        return f"Nothing to drop: of each item, at most {plural(found.keep, 'earlier text')} are there."
+    if not earlier.texts:
+        return f"Nothing to drop: of each item, at most {plural(earlier.keep, 'earlier text')} are there."
     verb = "Dropped" if done else "Would drop"
     then = "" if done else " Go on with `--yes`."
-    return f"{verb} {plural(found.texts, 'text')} of {plural(len(found.items), 'item')}, {found.bytes:,} bytes.{then}"
+    texts, items = plural(earlier.texts, "text"), plural(len(earlier.items), "item")
+    return f"{verb} {texts} of {items}, {earlier.bytes:,} bytes.{then}"
 
 
 def _report(session: Session, done: str) -> None:

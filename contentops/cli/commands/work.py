@@ -87,5 +87,5 @@ def command(
     if session.as_json:
         terminal.say_json(work_json(done, endless=not once))
     elif done and (not quiet or any(one.stopped for one in done)):
-        terminal.tell(work_text(done))
+        terminal.report(work_text(done))
     return exit_code_of_work(done, endless=not once)

@@ -63,8 +63,8 @@ class Confirmation:
     def show(self, plan: Plan, *, aside: bool, gap: bool) -> None:
         """Prints the plan to stdout, or `aside` to stderr; a `gap` keeps it apart from what follows."""
         self.shown = True
-        terminal.tell_findings(plan.findings, gap=True)
-        stream, out = (sys.stderr, terminal.tell) if aside else (sys.stdout, terminal.say)
+        terminal.report_findings(plan.findings, gap=True)
+        stream, out = (sys.stderr, terminal.report) if aside else (sys.stdout, terminal.say)
         text = plan_text(plan, verbose=self._manner.verbose, advice=False)
         text = fitted(text, terminal.width(stream))
         out(f"{text}\n" if gap else text)
@@ -73,12 +73,12 @@ class Confirmation:
 def finish(plan: Plan, run: Run | None, confirmation: Confirmation, again: NextCommand, *, as_json: bool) -> int:
     """Prints what came of a plan; returns the exit code. `again` says which command goes on with its run."""
     terminal.need_yes(said=not confirmation.declined)
-    github_job.tell_plan(plan)
+    github_job.report_plan(plan)
     typed = ""
     if run is not None:
         typed = again(run)
         run = as_typed(run, typed, plan.option)
-        github_job.tell_run(run)
+        github_job.report_run(run)
     document = run_json(run, plan)
     if as_json:
         terminal.say_json(document)

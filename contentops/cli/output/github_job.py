@@ -57,8 +57,8 @@ def project_folder(directory: str) -> str:
     if root is None:
         return ""
     with contextlib.suppress(ValueError, OSError):
-        found = root.resolve().relative_to(os.path.realpath(os.environ.get("GITHUB_WORKSPACE", ""))).as_posix()
-        return "" if found == "." else found
+        folder = root.resolve().relative_to(os.path.realpath(os.environ.get("GITHUB_WORKSPACE", ""))).as_posix()
+        return "" if folder == "." else folder
     return ""
 
 
@@ -73,15 +73,15 @@ def _touched(root: Path) -> dict[str, AbstractSet[int]]:
         diff = run_git(root, "-c", "core.quotePath=false", "diff", *arguments, base, "HEAD") if base else ""
     except ContentopsError:
         return {}
-    found: dict[str, set[int]] = {}
+    touched: dict[str, set[int]] = {}
     file = ""
     for line in diff.split("\n"):
         if line.startswith("+++ "):
             file = line[4:].rstrip("\t").removeprefix("b/")
         elif match := re.match(_HUNK, line):
             start, count = int(match[1]), int(match[2] or "1")
-            found.setdefault(file, set()).update(range(start, start + min(count, 100_000)))
-    return {name: frozenset(lines) for name, lines in found.items()}
+            touched.setdefault(file, set()).update(range(start, start + min(count, 100_000)))
+    return {name: frozenset(lines) for name, lines in touched.items()}
 
 
 def settings_notes(project: Project) -> tuple[Note, ...]:
@@ -93,7 +93,7 @@ def settings_notes(project: Project) -> tuple[Note, ...]:
     return base.settings_notes(project, os.environ)
 
 
-def tell_plan(plan: Plan) -> None:
+def report_plan(plan: Plan) -> None:
     """Puts a plan on the job's page and its numbers into the step's outputs, where a runner asks for them."""
 
     def page() -> str:
@@ -102,15 +102,15 @@ def tell_plan(plan: Plan) -> None:
         return plan_markdown(plan, limit=SUMMARY_ROOM) + "\n"
 
     _append("GITHUB_STEP_SUMMARY", page)
-    tell_outputs(outputs(plan))
+    report_outputs(outputs(plan))
 
 
-def tell_outputs(values: Mapping[str, str]) -> None:
+def report_outputs(values: Mapping[str, str]) -> None:
     """Puts values, each of one line, into the step's outputs, where a runner asks for them."""
     _append("GITHUB_OUTPUT", lambda: "".join(f"{name}={value}\n" for name, value in values.items()))
 
 
-def tell_run(run: Run) -> None:
+def report_run(run: Run) -> None:
     """Puts what a run did on the job's page, where a runner asks for it."""
     _append("GITHUB_STEP_SUMMARY", lambda: run_markdown(run) + "\n")
 
@@ -126,4 +126,4 @@ def _append(variable: str, text: Callable[[], str]) -> None:
         with Path(path).open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text())
     except OSError as error:
-        terminal.tell(f"warning[github]: the file in `{variable}` cannot be written: {error.strerror or error}")
+        terminal.report(f"warning[github]: the file in `{variable}` cannot be written: {error.strerror or error}")

@@ -163,16 +163,20 @@ def _in_progress(progress: Progress, event: Event) -> tuple[str, ...]:
 
 
 def _waiting(progress: Progress, event: Event) -> tuple[str, ...]:
-    what = _text(event, "on")
+    cause = _text(event, "on")
     if event.item:
-        progress.active.setdefault(event.item, Active(step=visible(event.step))).waits = what
+        progress.active.setdefault(event.item, Active(step=visible(event.step))).waits = cause
         return ()
-    what = _WAITS.get(what, what) or "the server"
-    span, left = _number(event, "seconds") or 0.0, _number(event, "left") or 0.0
-    progress.waits = f"waiting for {what}" + (f" ({span:.0f} s)" if round(span, 1) > 0.5 else "")
+    cause = _WAITS.get(cause, cause) or "the server"
+    span, remaining = _number(event, "seconds") or 0.0, _number(event, "left") or 0.0
+    progress.waits = f"waiting for {cause}" + (f" ({span:.0f} s)" if round(span, 1) > 0.5 else "")
     progress.waits += f": {why}" if (why := _text(event, "why")) else ""
-    if left > 0:
-        progress.waits += f"; about {max(1, round(left / 60))} min left" if left >= 60 else f"; about {left:.0f} s left"
+    if remaining > 0:
+        progress.waits += (
+            f"; about {max(1, round(remaining / 60))} min left"
+            if remaining >= 60
+            else f"; about {remaining:.0f} s left"
+        )
     return ()
 
 
@@ -367,7 +371,7 @@ class Recorded(Display):
                 self._file.flush()
             except (OSError, ValueError, TypeError) as error:
                 self._end_file()
-                terminal.tell(f"warning[events]: `{self._path}` cannot be written any more: {error}")
+                terminal.report(f"warning[events]: `{self._path}` cannot be written any more: {error}")
         self._display.show(event)
 
     def stopping(self) -> bool:

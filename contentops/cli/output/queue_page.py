@@ -50,8 +50,8 @@ def serve(app: Starlette, host: str, port: int, listening: Callable[[str], objec
     try:
         import uvicorn
 
-        family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        opened = socket.create_server(place[:2], family=family)
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        opened = socket.create_server(address[:2], family=family)
     except ImportError:
         hint = "`pip install '.[serve]'` in the clone of contentops"
         raise ContentopsError("to show a page over HTTP needs uvicorn", code="serve", hint=hint) from None

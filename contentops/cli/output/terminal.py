@@ -62,10 +62,10 @@ def confirmed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def need_person(what: str, hint: str) -> None:
+def need_person(action: str, hint: str) -> None:
     """Raises Refused where no person is there to say yes to `what`."""
     if not can_ask():
-        message = f"{what} needs a person's yes, and there is no terminal to ask on"
+        message = f"{action} needs a person's yes, and there is no terminal to ask on"
         raise Refused(message, code="not-confirmed", hint=hint)
 
 
@@ -101,7 +101,7 @@ def say_json_pieces(pieces: Iterable[str]) -> None:
     sys.stdout.flush()
 
 
-def tell(text: str) -> None:
+def report(text: str) -> None:
     """Prints a message to stderr, in colour where that is wanted; an empty one prints nothing."""
     if text:
         shown = fitted(text if wants_color(sys.stderr) else unpainted(text), width(sys.stderr))
@@ -109,12 +109,12 @@ def tell(text: str) -> None:
         sys.stderr.flush()
 
 
-def tell_line(line: str) -> None:
+def report_line(line: str) -> None:
     """The same for one line that may hold anything."""
-    tell(visible(line))
+    report(visible(line))
 
 
-def tell_findings(findings: Iterable[Diagnostic], *, gap: bool = False, grouped: bool = False) -> None:
+def report_findings(findings: Iterable[Diagnostic], *, gap: bool = False, grouped: bool = False) -> None:
     """Prints findings to stderr; a `gap` keeps them apart from what follows, `grouped` puts those alike together."""
     shown = tuple(findings)
     if not shown:
@@ -122,7 +122,7 @@ def tell_findings(findings: Iterable[Diagnostic], *, gap: bool = False, grouped:
     from contentops.reporting.diagnostics import diagnostics_text
 
     text = diagnostics_text(shown, grouped=grouped)
-    tell(f"{text}\n" if gap else text)
+    report(f"{text}\n" if gap else text)
 
 
 def read_by_runner() -> bool:

@@ -56,7 +56,7 @@ MARKDOWN: Final = (".md", ".markdown", ".mdx")
 """How the names end of the files that are looked for in folders."""
 
 
-class Telling(Struct, frozen=True, kw_only=True):
+class RequestSource(Struct, frozen=True, kw_only=True):
     """What tells how texts were or would be generated: values for all, and keys of front matter that hold them."""
 
     values: Mapping[str, Json] = field(default_factory=dict)
@@ -68,19 +68,19 @@ class Telling(Struct, frozen=True, kw_only=True):
     metadata: frozenset[str] | None = None
     """The keys of front matter to declare; None: all."""
 
-    def spec_of(self, said: Mapping[str, Json]) -> dict[str, Json]:
+    def spec_of(self, front: Mapping[str, Json]) -> dict[str, Json]:
         """The item keys of a text, by its title and front matter; empty where nothing tells them."""
-        found: dict[str, Json] = {name: self.values[name] for name in REQUEST_FIELDS if name in self.values}
-        found |= {name: said[key] for name, key in self.keys.items() if name != "id" and said.get(key) is not None}
+        keys: dict[str, Json] = {name: self.values[name] for name in REQUEST_FIELDS if name in self.values}
+        keys |= {name: front[key] for name, key in self.keys.items() if name != "id" and front.get(key) is not None}
         given = self.values.get("inputs")
         inputs = {**given} if isinstance(given, dict) else {}
-        inputs |= {name: said[key] for name, key in self.inputs.items() if said.get(key) is not None}
+        inputs |= {name: front[key] for name, key in self.inputs.items() if front.get(key) is not None}
         if inputs:
-            found["inputs"] = inputs
-        return found if {"template", "inputs"} & found.keys() else {}
+            keys["inputs"] = inputs
+        return keys if {"template", "inputs"} & keys.keys() else {}
 
 
-def read_map(path: Path) -> Telling:
+def read_map(path: Path) -> RequestSource:
     """What a mapping file says. Raises InputError where it is none, OutputError where it cannot be read."""
     try:
         data = read_file(path, MAX_BYTES + 1)
@@ -92,7 +92,7 @@ def read_map(path: Path) -> Telling:
         raise InputError(findings)
     said: dict[str, Json] = document.root or {}
     metadata = said.get("metadata")
-    return Telling(
+    return RequestSource(
         keys={name: said[name] for name in ("id", *REQUEST_FIELDS) if name != "inputs" and said.get(name)},
         inputs=said.get("inputs") or {},
         metadata=None if metadata is None else frozenset(metadata),
@@ -104,7 +104,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
     into: str = ""
     """The manifest that gets the items; empty: `adopted.yaml` where the project looks for manifests."""
-    telling: Telling = Telling()
+    source: RequestSource = RequestSource()
     id: str = ""
     """The id of the one file that is named."""
     save: bool = False
@@ -124,16 +124,16 @@ def adopt(
     manifests have errors, UsageError for a manifest that cannot take them, StateError and OutputError.
     """
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
-        found = _find(workspace, names, options)
-        drafted = drafted_for(workspace, options.into, found.new, "Items that were there before contentops: adopted.")
-        adoption = _adoption(found, drafted, checked=catalog_of(project) is not None)
+        named = _find(workspace, names, options)
+        drafted = drafted_for(workspace, options.into, named.new, "Items that were there before contentops: adopted.")
+        adoption = _adoption(named, drafted, checked=catalog_of(project) is not None)
         if not confirm(adoption):
             return adoption
         if drafted is not None and adoption.manifest:
             write_manifest(project, drafted, runtime.disk)
         desired = drafted.draft.desired if drafted is not None else workspace.desired
         specs = {str(spec.id): spec for spec in desired.specs}
-        records = [record_of(project, specs[one.id], found.files[one.path]) for one in adoption.taken]
+        records = [record_of(project, specs[one.id], named.files[one.path]) for one in adoption.taken]
         outputs = Outputs(project.root)
         for record in records:
             # What a person changes later is told from it.
@@ -148,7 +148,7 @@ def adopt(
 # --- which files -------------------------------------------------------------------------------------------
 
 
-class _Found(Struct, frozen=True, kw_only=True):
+class _NamedFiles(Struct, frozen=True, kw_only=True):
     """The files that were named, by what becomes of them."""
 
     files: dict[str, Observed] = field(default_factory=dict)
@@ -158,52 +158,52 @@ class _Found(Struct, frozen=True, kw_only=True):
     findings: list[Diagnostic] = field(default_factory=list)
 
 
-def _find(workspace: Workspace, names: Sequence[str], options: Options) -> _Found:
+def _find(workspace: Workspace, names: Sequence[str], options: Options) -> _NamedFiles:
     project = workspace.project
     state, _ = apply_renames(workspace.desired, workspace.state, project.api.server)
     paths, missing = _paths(project, names)
     if options.id and len(paths) != 1:
         raise UsageError("`--id` is for one file", code="one-id", hint="leave it out: ids are made of paths")
     outputs = Outputs(project.root, whole=known_bodies(state))
-    found = _Found(findings=missing)
-    place = _Places(workspace, state)
+    result = _NamedFiles(findings=missing)
+    owners = _Owners(workspace, state)
     for path in paths:
-        if (known := place.record(path)) is not None:
+        if (known := owners.record(path)) is not None:
             generates = bool(known.request.get("template"))
-            found.known.append(Taken(id=known.id, path=path, generates=generates, declared=True))
+            result.known.append(Taken(id=known.id, path=path, generates=generates, declared=True))
             continue
         file = outputs.observe(path) if not check_output(path) else None
-        if refusal := place.refusal(path) or _unusable(path, file):
-            found.findings.append(refusal)
+        if refusal := owners.refusal(path) or _unusable(path, file):
+            result.findings.append(refusal)
             continue
         assert file is not None
-        found.files[path] = file
-        if (spec := place.spec(path)) is not None:
-            found.declared.append(spec)
+        result.files[path] = file
+        if (spec := owners.spec(path)) is not None:
+            result.declared.append(spec)
             continue
         said = {**({TITLE_KEY: file.title} if file.title else {}), **file.front}
-        id_ = options.id or _id(path, said.get(options.telling.keys.get("id", "")))
-        if refusal := place.taken_id(path, id_):
-            found.findings.append(refusal)
+        id_ = options.id or _id(path, said.get(options.source.keys.get("id", "")))
+        if refusal := owners.taken_id(path, id_):
+            result.findings.append(refusal)
             continue
-        found.new.append(
+        result.new.append(
             Existing(
                 id=id_,
-                spec=options.telling.spec_of(said),
+                spec=options.source.spec_of(said),
                 output=path,
                 title=file.title,
                 front=file.front,
-                declared=options.telling.metadata,
+                declared=options.source.metadata,
                 save=options.save,
             )
         )
-    return found
+    return result
 
 
 def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diagnostic]]:
     """The files that are named, sorted, and what is wrong with the names that lead to none."""
     files, root = ProjectFiles(Path(project.root)), Path(project.root)
-    found: set[str] = set()
+    paths: set[str] = set()
     missing: list[Diagnostic] = []
     for name in names:
         if name.split("/")[0] == "..":
@@ -218,7 +218,7 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
             matched = [path for path in _markdown(files.walk()) if matches(path)]
         else:
             matched = []
-        found.update(matched)
+        paths.update(matched)
         if not matched:
             if is_folder or WILD.search(name):
                 hint = f"looked for names that end in {', '.join(MARKDOWN)}; any other file is named by itself"
@@ -226,7 +226,7 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
             else:
                 hint = "name a file, a folder, or a glob in quotes, from where you stand"
                 missing.append(not_adopted(name, "does not exist", hint))
-    return sorted(found), missing
+    return sorted(paths), missing
 
 
 def _markdown(paths: Iterable[str]) -> list[str]:
@@ -247,7 +247,7 @@ def _busy(workspace: Workspace, state: State) -> Iterator[tuple[ItemId, tuple[st
         yield entry.item, ("which has a job under way", hint)
 
 
-class _Places:
+class _Owners:
     """Who has a path or an id already; each that is taken in this run included."""
 
     def __init__(self, workspace: Workspace, state: State) -> None:
@@ -293,8 +293,8 @@ class _Places:
                 path, f"differs from `{spec.output}`, the output of `{spec.id}`, in case or accents alone"
             )
         if spec is not None and spec.id in self._recorded:
-            there = self._recorded[spec.id].output
-            return not_adopted(path, f"is where `{spec.id}` is to move, whose text is at `{there}`")
+            current = self._recorded[spec.id].output
+            return not_adopted(path, f"is where `{spec.id}` is to move, whose text is at `{current}`")
         if spec is not None and (busy := self._busy.get(spec.id)) is not None:
             return not_adopted(path, f"is where `{spec.id}` is to go, {busy[0]}", busy[1])
         other = self._here.setdefault(key, path)
@@ -328,14 +328,14 @@ def _id(path: str, stated: Json) -> str:
 # --- what comes of it --------------------------------------------------------------------------------------
 
 
-def _adoption(found: _Found, drafted: Drafted | None, *, checked: bool) -> Adoption:
+def _adoption(named: _NamedFiles, drafted: Drafted | None, *, checked: bool) -> Adoption:
     """`checked`: whether a catalog says which templates and styles there are."""
-    taken = [taken_of(spec, declared=True) for spec in found.declared]
-    findings = list(found.findings)
+    taken = [taken_of(spec, declared=True) for spec in named.declared]
+    findings = list(named.findings)
     if drafted is not None:
         made = drafted.draft
         specs = {str(spec.id): spec for spec in made.desired.specs}
-        for text in found.new:
+        for text in named.new:
             if (refusal := made.refused.get(text.id)) is not None:
                 findings.append(not_adopted(text.output, f"cannot be declared: {refusal.message}", refusal.hint))
                 continue
@@ -349,7 +349,7 @@ def _adoption(found: _Found, drafted: Drafted | None, *, checked: bool) -> Adopt
         manifest=drafted.manifest.path if drafted is not None and is_written else "",
         added=drafted.draft.added if drafted is not None and is_written else "",
         taken=tuple(sorted(taken, key=lambda one: one.path)),
-        known=tuple(found.known),
+        known=tuple(named.known),
         findings=tuple(sorted(findings, key=lambda one: one.message)),
     )
 
@@ -358,10 +358,10 @@ def _unchecked(specs: Sequence[Spec]) -> list[Diagnostic]:
     """A warning where items get templates or styles that no catalog can confirm."""
     asked = [spec.request for spec in specs if spec.request.template]
     kinds = (("template", {one.template for one in asked}), ("style", {one.style for one in asked}))
-    named = [f"{kind} `{name}`" for kind, names in kinds for name in sorted(names)]
-    if not named:
+    slugs = [f"{kind} `{name}`" for kind, names in kinds for name in sorted(names)]
+    if not slugs:
         return []
-    listed = " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
-    message = f"{listed} {'is' if len(named) == 1 else 'are'} not checked: there is no catalog of this server"
+    listed = " and ".join(filter(None, (", ".join(slugs[:-1]), slugs[-1])))
+    message = f"{listed} {'is' if len(slugs) == 1 else 'are'} not checked: there is no catalog of this server"
     hint = "run `contentops catalog pull`, commit `catalog.lock.json`, then `contentops validate`"
     return [Diagnostic(code="no-catalog", message=message, severity=Severity.WARNING, hint=hint)]

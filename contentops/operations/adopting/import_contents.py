@@ -129,37 +129,37 @@ def import_contents(
 
 def _read(workspace: Workspace, content_ids: Sequence[str]) -> _Read:
     """The contents that are to be imported, each asked for once."""
-    project, owned, found = workspace.project, content_owners(workspace.project, workspace.state), _Read()
+    project, owned, result = workspace.project, content_owners(workspace.project, workspace.state), _Read()
 
     async def story(caller: Caller) -> None:
         wanted = [ContentEntry(content_id) for content_id in dict.fromkeys(content_ids)]
         if not content_ids:
             listed = await caller.listed()
             wanted = sorted(listed.entries, key=lambda entry: entry.id)
-            found.findings.extend(not_imported(one.id, "has an id that cannot be used") for one in listed.unnamed)
+            result.findings.extend(not_imported(one.id, "has an id that cannot be used") for one in listed.unnamed)
         free = []
         for entry in wanted:
             if (owner := owned.owner(entry.id)) is not None:
-                found.known.append(Taken(id=owner.item, path="", generates=False, declared=True, content=entry.id))
+                result.known.append(Taken(id=owner.item, path="", generates=False, declared=True, content=entry.id))
             else:
                 free.append(entry)
         for number, entry in enumerate(free, start=1):
-            workspace.runtime.tell(f"reading content {number:,} of {len(free):,}: {entry.title or entry.id}")
+            workspace.runtime.notify(f"reading content {number:,} of {len(free):,}: {entry.title or entry.id}")
             answer = await caller.ask(GetContent(entry.id))
             if isinstance(answer, Content):
                 owned.learn(StoredContent.of(answer))
                 if owned.owner(entry.id) is None:
-                    found.contents.append(structs.replace(answer, id=entry.id))
+                    result.contents.append(structs.replace(answer, id=entry.id))
                 else:
-                    found.findings.append(not_imported(entry.id, _THEIRS, _COPIED.format(entry.id)))
+                    result.findings.append(not_imported(entry.id, _THEIRS, _COPIED.format(entry.id)))
             elif isinstance(answer, Failure) and is_about_one(answer):
-                found.findings.append(not_imported(entry.id, f"cannot be read: {answer.full_message}", _LISTED))
+                result.findings.append(not_imported(entry.id, f"cannot be read: {answer.full_message}", _LISTED))
             else:
                 assert isinstance(answer, Failure)
                 raise as_error(answer, project)
 
     converse(project, workspace.runtime, story, workspace.cache)
-    return found
+    return result
 
 
 def not_imported(content_id: str, why: str, hint: str = "") -> Diagnostic:
@@ -224,9 +224,9 @@ class _Names:
 
     def _is_its_text(self, spec: Spec, text: _Text) -> bool:
         """Whether this content was stored or imported for `spec`, a declared item that has no record."""
-        there = self._outputs.observe(spec.output)
-        if there.exists:
-            return there.body == body_digest(text.body)
+        file = self._outputs.observe(spec.output)
+        if file.exists:
+            return file.body == body_digest(text.body)
         return text.content.metadata.get(SPEC_KEY) == spec.digest
 
     def request_of(self, content: Content) -> dict[str, Json]:
@@ -236,8 +236,8 @@ class _Names:
 
     def is_free(self, path: str, body: str) -> bool:
         """Whether the file of a new item may stand at a path: nothing is there, or this very text."""
-        there = self._outputs.observe(path)
-        return collision_key(path) not in self._paths and (not there.exists or there.body == body_digest(body))
+        file = self._outputs.observe(path)
+        return collision_key(path) not in self._paths and (not file.exists or file.body == body_digest(body))
 
 
 def _drafted(workspace: Workspace, into: str, texts: Sequence[_Text], names: _Names) -> Drafted | None:

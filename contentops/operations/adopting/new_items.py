@@ -89,11 +89,11 @@ def without_template(path: str, unfit: Diagnostic) -> Diagnostic:
 
 def slug(text: str) -> str:
     """A text in the letters that ids have; empty if it has none of them."""
-    kept = "".join(
+    allowed = "".join(
         char if char.isalnum() or char in "_./@+-" or unicodedata.category(char).startswith("M") else "-"
         for char in unicodedata.normalize("NFC", text)
     )
-    parts = (re.sub(r"-+", "-", part).strip("-") for part in kept.split("/"))
+    parts = (re.sub(r"-+", "-", part).strip("-") for part in allowed.split("/"))
     return "/".join(part for part in parts if part.strip("."))
 
 

@@ -38,10 +38,10 @@ class ReadList(Struct, frozen=True):
 
 def read_page(answer: CatalogReply) -> ReadList:
     """The same of a list that has one page."""
-    found = {slug: entry for entry in answer.entries if (slug := slug_of(entry))}
+    entries = {slug: entry for entry in answer.entries if (slug := slug_of(entry))}
     unusable = sum(not slug_of(entry) for entry in answer.entries)
     size, total = len(answer.entries), answer.total
-    return ReadList(found, unusable, total, is_whole=size < PAGE if total is None else size >= total)
+    return ReadList(entries, unusable, total, is_whole=size < PAGE if total is None else size >= total)
 
 
 async def read_list(
@@ -56,7 +56,7 @@ async def read_list(
 
     `first`: the first page, where it was just asked for.
     """
-    found: dict[str, Mapping[str, Json]] = {}
+    entries: dict[str, Mapping[str, Json]] = {}
     answer: Reply | Failure | None = first if first is not None else await ask(kind())
     if not isinstance(answer, CatalogReply):
         assert answer is None or isinstance(answer, Failure)
@@ -67,19 +67,19 @@ async def read_list(
     unusable = 0
     for page in range(1, pages + 1):
         named = [(slug_of(entry), entry) for entry in answer.entries]
-        before = len(found)
+        before = len(entries)
         for slug, entry in named:
             if slug:
-                found.setdefault(slug, entry)
+                entries.setdefault(slug, entry)
         # Some servers answer every page with the first, which may be all that they have.
-        is_new = len(found) > before
+        is_new = len(entries) > before
         unusable += sum(not slug for slug, _ in named) if is_new or page == 1 else 0
-        if total is not None and len(found) + unusable >= total:
-            return ReadList(found, unusable, total, is_whole=True)
+        if total is not None and len(entries) + unusable >= total:
+            return ReadList(entries, unusable, total, is_whole=True)
         if not is_new or len(named) < answer.limit:
             is_whole = total is None and (size < PAGE or len(named) < limit)
-            return ReadList(found, unusable, total, is_whole)
-        if enough(found) or page == pages:
+            return ReadList(entries, unusable, total, is_whole)
+        if enough(entries) or page == pages:
             break
         answer = await ask(kind(page + 1, limit))
         # A server may refuse the query of a page that it does not know.
@@ -87,4 +87,4 @@ async def read_list(
             return answer
         if not isinstance(answer, CatalogReply):
             answer = CatalogReply()
-    return ReadList(found, unusable, total, is_whole=False, is_cut=True)
+    return ReadList(entries, unusable, total, is_whole=False, is_cut=True)

@@ -65,23 +65,26 @@ def changes_between(
     if before is None:
         return ()
     users = _users(used)
-    found = [*_compare("template", before.templates, after.templates), *_compare("style", before.styles, after.styles)]
+    changes = [
+        *_compare("template", before.templates, after.templates),
+        *_compare("style", before.styles, after.styles),
+    ]
     if before.verticals is not None and after.verticals is not None:
         # Verticals that a server does not show are unknown, which is not the same as gone.
-        found += _compare("vertical", before.verticals, after.verticals)
+        changes += _compare("vertical", before.verticals, after.verticals)
     if before.brand_voices is not None and after.brand_voices is not None:
-        found += _compare("brand_voice", before.brand_voices, after.brand_voices)
-    return tuple(structs.replace(each, items=users.get((each.kind, each.slug), ())) for each in found)
+        changes += _compare("brand_voice", before.brand_voices, after.brand_voices)
+    return tuple(structs.replace(each, items=users.get((each.kind, each.slug), ())) for each in changes)
 
 
 def _users(used: Iterable[tuple[str, Request]]) -> dict[tuple[Kind, str | None], tuple[str, ...]]:
-    found: dict[tuple[Kind, str | None], set[str]] = {}
+    users: dict[tuple[Kind, str | None], set[str]] = {}
     for item, request in used:
-        found.setdefault(("template", request.template), set()).add(item)
-        found.setdefault(("style", request.style), set()).add(item)
-        found.setdefault(("vertical", request.vertical), set()).add(item)
-        found.setdefault(("brand_voice", request.brand_voice), set()).add(item)
-    return {key: tuple(sorted(items)) for key, items in found.items()}
+        users.setdefault(("template", request.template), set()).add(item)
+        users.setdefault(("style", request.style), set()).add(item)
+        users.setdefault(("vertical", request.vertical), set()).add(item)
+        users.setdefault(("brand_voice", request.brand_voice), set()).add(item)
+    return {key: tuple(sorted(items)) for key, items in users.items()}
 
 
 def _compare(
@@ -189,13 +192,13 @@ def pull(project: Project, *, runtime: Runtime = HERE) -> Pulled:
             raise
         notes.append(f"`{FILE}` could not be used ({error.findings[0].message}) and is written again")
     with open_cache(project, write=True) as cache:
-        kept = _Kept(cache, server, runtime.wall)
-        fetch = _Fetch(kept, project, notes)
+        descriptions = _Kept(cache, server, runtime.wall)
+        fetch = _Fetch(descriptions, project, notes)
         snapshot = converse(project, runtime, fetch.run, cache)
         data = encode({**known, server: snapshot}).encode()
         if data != before:
             runtime.disk.replace(path, data, PUBLIC)
-        kept.forget()
+        descriptions.forget()
         old = known.get(server)
         changes = changes_between(old, snapshot, ())
         if changes:
@@ -239,18 +242,18 @@ class _Kept:
         self._names.add(_part(slug))
         text = self._cache.server_text(self._server, _part(slug))
         try:
-            found = json.loads(text or "{}")
-            age = self._wall() - float(found["at"])
-            detail = found["detail"]
+            row = json.loads(text or "{}")
+            age = self._wall() - float(row["at"])
+            detail = row["detail"]
         except (ValueError, KeyError, TypeError):
             return None
-        fresh = 0 <= age <= KEPT_FOR and found.get("line") == digest_json(dict(entry))
+        fresh = 0 <= age <= KEPT_FOR and row.get("line") == digest_json(dict(entry))
         return detail if fresh and isinstance(detail, dict) else None
 
     def put(self, slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json]) -> None:
         """Keep a description."""
-        found = {"at": self._wall(), "line": digest_json(dict(entry)), "detail": dict(detail)}
-        self._cache.put_server_text(self._server, _part(slug), json.dumps(found))
+        row = {"at": self._wall(), "line": digest_json(dict(entry)), "detail": dict(detail)}
+        self._cache.put_server_text(self._server, _part(slug), json.dumps(row))
 
     def forget(self) -> None:
         """Let go of them all: the next pull asks again."""
@@ -277,11 +280,11 @@ class _Fetch(Struct, frozen=True):
         styles = await self._entries(caller, ListStyles, "styles")
         verticals = await caller.optional(ListVerticals(), CatalogReply)
         voices = await self._voices(caller)
-        found = await self._describe(caller, templates)
+        described = await self._describe(caller, templates)
         if verticals is None:
-            self.notes.append("the server does not tell its verticals, so they are not checked")
+            self.notes.append("the server does not list its verticals, so they are not checked")
         return CatalogSnapshot(
-            templates=found,
+            templates=described,
             styles={slug: catalog_entry(entry) for slug, entry in styles.items()},
             verticals=_by_slug(verticals),
             brand_voices=_by_slug(voices),
@@ -296,56 +299,56 @@ class _Fetch(Struct, frozen=True):
         return answer if isinstance(answer, CatalogReply) else None
 
     async def _entries(
-        self, caller: Caller, call: type[ListTemplates | ListStyles], what: str
+        self, caller: Caller, call: type[ListTemplates | ListStyles], kind: str
     ) -> Mapping[str, Mapping[str, Json]]:
         """The lines of a list over all its pages, by slug. Raises ApiError for an empty one, which no server has."""
         answer = await read_list(call, caller.ask, pages=MOST_PAGES)
         if not isinstance(answer, ReadList):
             assert answer is not None
             raise as_error(answer, self.project)
-        found, lines, total = answer.entries, len(answer.entries) + answer.unusable, answer.total
-        caller.tell(f"{len(found)} {what}")
-        if not found:
-            message = f"the server lists no {what}, so its catalog is not taken over"
+        entries, lines, total = answer.entries, len(answer.entries) + answer.unusable, answer.total
+        caller.notify(f"{len(entries)} {kind}")
+        if not entries:
+            message = f"the server lists no {kind}, so its catalog is not taken over"
             raise ApiError(message, hint="check `api.base_url`, `api.dialect` and the account")
         if answer.unusable:
-            self.notes.append(f"{answer.unusable} of the {what} have no usable slug and are left out")
+            self.notes.append(f"{answer.unusable} of the {kind} have no usable slug and are left out")
         if total is not None and lines < total:
-            self.notes.append(f"the server shows {lines} of its {total} {what}; the others are not in `{FILE}`")
+            self.notes.append(f"the server shows {lines} of its {total} {kind}; the others are not in `{FILE}`")
         elif answer.is_cut:
-            self.notes.append(f"only the first {lines} {what} are read; the others are not in `{FILE}`")
-        return found
+            self.notes.append(f"only the first {lines} {kind} are read; the others are not in `{FILE}`")
+        return entries
 
     async def _describe(self, caller: Caller, templates: Mapping[str, Mapping[str, Json]]) -> dict[str, Template]:
         """Every template with its inputs, fetched one by one where the list does not hold them."""
-        found: dict[str, Template] = {}
+        described: dict[str, Template] = {}
         silent: list[str] = []
         for slug in sorted(templates):
             entry = templates[slug]
             detail: Mapping[str, Json] | None = None
-            if inputs_of(entry) is None and (len(silent) < len(found) or len(silent) < SILENT):
+            if inputs_of(entry) is None and (len(silent) < len(described) or len(silent) < SILENT):
                 detail = self.kept.get(slug, entry)
                 if detail is None:
-                    caller.tell(f"template {len(found) + 1} of {len(templates)}: `{slug}`")
-                    detail = await self._detail(caller, slug, done=len(found))
+                    caller.notify(f"template {len(described) + 1} of {len(templates)}: `{slug}`")
+                    detail = await self._detail(caller, slug, done=len(described))
                     if detail is not None:
                         self.kept.put(slug, entry, detail)
-            found[slug] = template(slug, entry, detail)
-            if not found[slug].inputs_known:
+            described[slug] = template(slug, entry, detail)
+            if not described[slug].inputs_known:
                 silent.append(slug)
         if silent:
             some = ", ".join(f"`{slug}`" for slug in silent[:5]) + (", ..." if len(silent) > 5 else "")
-            self.notes.append(f"the server does not tell the inputs of {some}, so they are not checked")
-        return found
+            self.notes.append(f"the server does not describe the inputs of {some}, so they are not checked")
+        return described
 
     async def _detail(self, caller: Caller, slug: str, *, done: int) -> Mapping[str, Json] | None:
         """The description of one template; None where the server has none of it."""
         answer = await caller.ask(GetTemplate(slug))
         if isinstance(answer, CatalogReply):
-            found = answer.entries[0]
-            named = {found.get(key) for key in ("id", "slug")} - {None}
+            entry = answer.entries[0]
+            named = {entry.get(key) for key in ("id", "slug")} - {None}
             # A server that answers every address with something else describes nothing.
-            return found if not named or slug in named else None
+            return entry if not named or slug in named else None
         assert isinstance(answer, Failure)
         if is_absent(answer):
             return None

@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import PlanInputs
 
 
-def remembered(workspace: Workspace, found: PlanInputs) -> PlanInputs:
+def remembered(workspace: Workspace, inputs: PlanInputs) -> PlanInputs:
     """The sides of a plan, with the edits and deletions that earlier looks saw there and no save has answered since."""
-    seen = seen_there(workspace.cache, found.server)
-    records = saved_records(found) if seen else ()
+    seen = seen_there(workspace.cache, inputs.server)
+    records = saved_records(inputs) if seen else ()
     remote = {record.id: one for record in records if (one := _remembered(workspace, record, seen)) is not None}
     if not remote:
-        return found
+        return inputs
     from contentops.operations.contents.recorded_texts import mark_recorded
 
-    return structs.replace(found, remote=mark_recorded(workspace, found, remote))
+    return structs.replace(inputs, remote=mark_recorded(workspace, inputs, remote))
 
 
 def _remembered(workspace: Workspace, record: Record, seen: Mapping[str, Remote]) -> Remote | None:
@@ -52,7 +52,7 @@ def _remembered(workspace: Workspace, record: Record, seen: Mapping[str, Remote]
 
 def plan_of(
     workspace: Workspace,
-    found: PlanInputs,
+    inputs: PlanInputs,
     reviewed: Mapping[str, Json] | None,
     refused: Callable[[Plan], object],
 ) -> tuple[PlanInputs, Plan]:
@@ -64,35 +64,35 @@ def plan_of(
     Raises what planning raises, ApiError where the key is missing, and Refused where it may not go to the server.
     """
     look = _Look(workspace)
-    if reviewed is not None and not found.choice.refresh:
-        return _plan_of_file(look, found, reviewed, refused)
-    made = make_plan(found) if reviewed is None else compare_file(found, reviewed)
+    if reviewed is not None and not inputs.choice.refresh:
+        return _plan_of_file(look, inputs, reviewed, refused)
+    made = make_plan(inputs) if reviewed is None else compare_file(inputs, reviewed)
     looked: set[ItemId] = set()
-    while not (found.choice.refresh or refused(made) or look.trouble) and (ids := _in_question(found, made) - looked):
+    while not (inputs.choice.refresh or refused(made) or look.trouble) and (ids := _in_question(inputs, made) - looked):
         looked |= ids
-        others = {id_: one for id_, one in (found.remote or {}).items() if id_ not in ids}
-        found = structs.replace(found, remote={**others, **look.at(found, ids)})
+        others = {id_: one for id_, one in (inputs.remote or {}).items() if id_ not in ids}
+        inputs = structs.replace(inputs, remote={**others, **look.at(inputs, ids)})
         # Another item may come in the place of one that is blocked now.
-        made = make_plan(found)
-    return found, look.held(made, looked)
+        made = make_plan(inputs)
+    return inputs, look.held(made, looked)
 
 
 def _plan_of_file(
-    look: _Look, found: PlanInputs, reviewed: Mapping[str, Json], refused: Callable[[Plan], object]
+    look: _Look, inputs: PlanInputs, reviewed: Mapping[str, Json], refused: Callable[[Plan], object]
 ) -> tuple[PlanInputs, Plan]:
     """The same for a plan file. What was edited there, and no one reviewed, blocks its item alone."""
     known = {change.id for change in plan_file(reviewed).changes if change.remote}
-    ids = {record.id for record in saved_records(found) if record.id in known} if known else set()
-    found = structs.replace(found, remote=look.at(found, ids) if ids else None)
+    ids = {record.id for record in saved_records(inputs) if record.id in known} if known else set()
+    inputs = structs.replace(inputs, remote=look.at(inputs, ids) if ids else None)
     if look.trouble:
         raise ApiError(look.trouble, hint="run `contentops apply` again: the plan file acts on an edit in WriterzRoom")
-    made = compare_file(found, reviewed)
+    made = compare_file(inputs, reviewed)
     if refused(made):
-        return found, made
-    others = _in_question(found, made) - ids
-    seen = look.at(found, others) if others else {}
+        return inputs, made
+    others = _in_question(inputs, made) - ids
+    seen = look.at(inputs, others) if others else {}
     changes = [_left_out(one, seen.get(_record_id(one))) for one in made.changes]
-    return found, look.held(structs.replace(made, changes=tuple(changes)), others)
+    return inputs, look.held(structs.replace(made, changes=tuple(changes)), others)
 
 
 class _Look:
@@ -103,14 +103,14 @@ class _Look:
         self._listed: dict[str, ContentEntry] = {}
         self.trouble = ""
 
-    def at(self, found: PlanInputs, ids: AbstractSet[ItemId]) -> Mapping[ItemId, Remote]:
+    def at(self, inputs: PlanInputs, ids: AbstractSet[ItemId]) -> Mapping[ItemId, Remote]:
         """What the server has of these records, where that is something else than was saved."""
         from contentops.operations.connection import credentials
         from contentops.operations.contents.refresh import refresh
 
-        credentials(found.project.api, self._workspace.runtime)
+        credentials(inputs.project.api, self._workspace.runtime)
         try:
-            return refresh(self._workspace, found, only=ids, listed=self._listed).remote or {}
+            return refresh(self._workspace, inputs, only=ids, listed=self._listed).remote or {}
         except ApiError as error:
             self.trouble = error.message
             return {}
@@ -123,9 +123,9 @@ class _Look:
         return structs.replace(made, changes=tuple(changes))
 
 
-def _in_question(found: PlanInputs, made: Plan) -> AbstractSet[ItemId]:
+def _in_question(inputs: PlanInputs, made: Plan) -> AbstractSet[ItemId]:
     """The records whose text would be paid for, replaced, or held back because of what was seen before."""
-    records = {record.id for record in saved_records(found)} if any(map(_touches, made.changes)) else set()
+    records = {record.id for record in saved_records(inputs)} if any(map(_touches, made.changes)) else set()
     return {id_ for one in made.changes if _touches(one) and (id_ := _record_id(one)) in records}
 
 

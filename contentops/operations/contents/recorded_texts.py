@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import PlanInputs
 
 
-def mark_recorded(workspace: Workspace, found: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
+def mark_recorded(workspace: Workspace, inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
     """What the server has, each text that was recorded before marked so; git is asked only where some may be."""
-    records = found.state.records
-    asked = {id_: one for id_, one in remote.items() if _is_in_question(found, records.get(id_), one)}
-    past = recorded_texts(found.project, {one.content_id for one in asked.values()}) if asked else {}
-    made = _made(workspace, found, asked) if asked else {}
+    records = inputs.state.records
+    asked = {id_: one for id_, one in remote.items() if _is_in_question(inputs, records.get(id_), one)}
+    past = recorded_texts(inputs.project, {one.content_id for one in asked.values()}) if asked else {}
+    made = _made(workspace, inputs, asked) if asked else {}
     marked = {
         id_: structs.replace(one, recorded=True)
         for id_, one in asked.items()
@@ -36,24 +36,24 @@ def mark_recorded(workspace: Workspace, found: PlanInputs, remote: Mapping[ItemI
     return {**remote, **marked}
 
 
-def _is_in_question(found: PlanInputs, record: Record | None, remote: Remote) -> bool:
+def _is_in_question(inputs: PlanInputs, record: Record | None, remote: Remote) -> bool:
     """Whether it looks like an edit, and is not what the file has: that is only recorded."""
     if record is None or not is_edited_on_server(remote, record):
         return False
-    return found.observe(record.output).body != remote.body
+    return inputs.observe(record.output).body != remote.body
 
 
-def _made(workspace: Workspace, found: PlanInputs, asked: Mapping[ItemId, Remote]) -> dict[ItemId, RecordedTexts]:
+def _made(workspace: Workspace, inputs: PlanInputs, asked: Mapping[ItemId, Remote]) -> dict[ItemId, RecordedTexts]:
     """The texts that jobs made for these items, as far as the cache has them."""
-    former: dict[str, ItemId] = {old: id_ for id_ in asked for old in found.state.records[id_].former_ids}
+    former: dict[str, ItemId] = {old: id_ for id_ in asked for old in inputs.state.records[id_].former_ids}
     # An id that another item has by now is that one's.
     names = former | {id_: id_ for id_ in asked}
     texts: dict[ItemId, RecordedTexts] = {}
-    for kept in workspace.cache.paid_texts():
-        id_ = names.get(kept.about.item)
-        if id_ is not None and kept.server == found.server:
+    for text in workspace.cache.paid_texts():
+        id_ = names.get(text.about.item)
+        if id_ is not None and text.server == inputs.server:
             known = texts.get(id_, RecordedTexts())
-            titles, bodies = known.titles | {title_digest(kept.about.title)}, known.bodies | {kept.body}
+            titles, bodies = known.titles | {title_digest(text.about.title)}, known.bodies | {text.body}
             texts[id_] = RecordedTexts(titles=titles, bodies=bodies)
     return texts
 

@@ -41,7 +41,7 @@ _STUMBLED = 500
 
 def refresh(
     workspace: Workspace,
-    found: PlanInputs,
+    inputs: PlanInputs,
     *,
     only: Container[ItemId] | None = None,
     listed: dict[str, ContentEntry] | None = None,
@@ -53,11 +53,11 @@ def refresh(
 
     Raises ApiError where the server does not answer, or the key is missing; Refused where the key may not go there.
     """
-    project, cache = found.project, workspace.cache
-    records = [one for one in saved_records(found) if only is None or one.id in only]
+    project, cache = inputs.project, workspace.cache
+    records = [one for one in saved_records(inputs) if only is None or one.id in only]
     if not records:
-        return structs.replace(found, remote={})
-    known, owners = seen_there(cache, found.server), content_owners(project, found.state)
+        return structs.replace(inputs, remote={})
+    known, owners = seen_there(cache, inputs.server), content_owners(project, inputs.state)
 
     async def story(caller: Caller) -> dict[ItemId, Remote]:
         entries = listed if listed is not None else {}
@@ -81,10 +81,10 @@ def refresh(
         return looked
 
     remote = converse(project, workspace.runtime, story, cache, workspace.limiter)
-    kept = {each.content_id: each for each in remote.values() if not each.problem}
-    if keep_seen_there(cache, found.server, kept, {record.content_id for record in records}):
+    readable = {each.content_id: each for each in remote.values() if not each.problem}
+    if keep_seen_there(cache, inputs.server, readable, {record.content_id for record in records}):
         forget_plan(project)
-    return structs.replace(found, remote=mark_recorded(workspace, found, remote))
+    return structs.replace(inputs, remote=mark_recorded(workspace, inputs, remote))
 
 
 def _is_candidate(record: Record, entry: ContentEntry | None) -> bool:

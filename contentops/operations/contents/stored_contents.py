@@ -76,7 +76,7 @@ class Caller:
         self._project = project
         self.random = runtime.random
         self._limiter = limiter or Limiter(project.api.requests_per_minute)
-        self.tell = runtime.tell
+        self.notify = runtime.notify
 
     async def ask(self, call: Call) -> Reply | Failure:
         """The answer to a free call, after as many tries as the retry policy allows."""
@@ -98,16 +98,16 @@ class Caller:
 
     async def pause(self, failure: Failure, seconds: float) -> None:
         """Wait until a call that failed is sent again."""
-        self.tell(f"{failure.message}; trying again")
+        self.notify(f"{failure.message}; trying again")
         await self._wait(seconds, "the next try")
 
     async def _sent(self, call: Call) -> Reply | Failure:
         """One try; each request that it takes, also those of a search for the API, waits for its turn."""
         if self._client.dialect == AUTO and not self._client.is_found:
             await self._turn()
-            found = await self._client.find(turn=self._turn)
-            if isinstance(found, Failure):
-                return unasked(found, call)
+            endpoint = await self._client.find(turn=self._turn)
+            if isinstance(endpoint, Failure):
+                return unasked(endpoint, call)
         await self._turn()
         return await self._client.send(call)
 
@@ -127,10 +127,10 @@ class Caller:
 
     async def listed(self) -> ContentList:
         """Everything the account has stored. Raises ApiError."""
-        found = await list_all(self.ask)
-        if isinstance(found, Failure):
-            raise as_error(found, self._project)
-        return found
+        contents = await list_all(self.ask)
+        if isinstance(contents, Failure):
+            raise as_error(contents, self._project)
+        return contents
 
     async def optional(self, call: Call, kind: type[T]) -> T | None:
         """The answer to a free call; None where the server has no such thing, or not for this key."""
@@ -139,9 +139,9 @@ class Caller:
             raise as_error(answer, self._project)
         return answer if isinstance(answer, kind) else None
 
-    async def _wait(self, seconds: float, what: str) -> None:
+    async def _wait(self, seconds: float, event: str) -> None:
         if seconds >= 2:
-            self.tell(f"waiting {seconds:.0f} s until {what}")
+            self.notify(f"waiting {seconds:.0f} s until {event}")
         if seconds > 0:
             await asyncio.sleep(seconds)
 
@@ -190,8 +190,8 @@ def converse(
             from contentops.operations.ledger.ledger_access import limiting
 
             limiter = closing.enter_context(limiting(project, known.key, runtime))
-        found: T = (runtime.run or asyncio.run)(run(limiter))
-    return found
+        result: T = (runtime.run or asyncio.run)(run(limiter))
+    return result
 
 
 # --- contents ----------------------------------------------------------------------------------------------
@@ -205,9 +205,9 @@ class Owned(Owner, frozen=True, kw_only=True):
 
 def contents(project: Project, *, runtime: Runtime = HERE) -> tuple[Owned, ...]:
     """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
-    held = recorded_owners(project, read_state(project))
+    owners = recorded_owners(project, read_state(project))
     listed = converse(project, runtime, Caller.listed)
-    return tuple(Owned(entry=entry, **structs.asdict(held.get(entry.id, Owner()))) for entry in listed.entries)
+    return tuple(Owned(entry=entry, **structs.asdict(owners.get(entry.id, Owner()))) for entry in listed.entries)
 
 
 def content(
@@ -221,12 +221,12 @@ def content(
 
     Raises ApiError, also where there is no such content.
     """
-    held = recorded_owners(project, read_state(project))
+    owners = recorded_owners(project, read_state(project))
     answer = converse(project, runtime, lambda caller: caller.ask(GetContent(content_id, version)))
     if isinstance(answer, Failure):
         raise _absent(answer, project, content_id, f"version {version} of " if version else "")
     assert isinstance(answer, Content)
-    return answer, held.get(answer.id, Owner())
+    return answer, owners.get(answer.id, Owner())
 
 
 def versions(project: Project, content_id: str, *, runtime: Runtime = HERE) -> tuple[ContentVersion, ...]:
@@ -238,14 +238,14 @@ def versions(project: Project, content_id: str, *, runtime: Runtime = HERE) -> t
     return answer.versions
 
 
-def _absent(failure: Failure, project: Project, content_id: str, what: str = "") -> ApiError:
+def _absent(failure: Failure, project: Project, content_id: str, part: str = "") -> ApiError:
     error = as_error(failure, project)
     if not is_absent(failure):
         return error
     hint = "`contentops content list` lists them"
-    if what:
+    if part:
         hint = f"the server may not show versions at all: no source documents that it does; {hint}"
-        return ApiError(f"there are no {what}content `{content_id}` to read: {error.message}", hint=hint)
+        return ApiError(f"there are no {part}content `{content_id}` to read: {error.message}", hint=hint)
     return ApiError(f"there is no content `{content_id}`: {error.message}", hint=hint)
 
 
@@ -259,8 +259,8 @@ def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = H
         answer = await caller.ask(DeleteContent(content_id))
         if isinstance(answer, Failure) and answer.kind is FailureKind.NOT_FOUND:
             # It may be the content that is not there, or the route.
-            found = await caller.ask(GetContent(content_id))
-            return None if isinstance(found, Failure) and found.kind is FailureKind.NOT_FOUND else answer
+            stored = await caller.ask(GetContent(content_id))
+            return None if isinstance(stored, Failure) and stored.kind is FailureKind.NOT_FOUND else answer
         return answer if isinstance(answer, Failure) else None
 
     _each(project, content_ids, remove, "deleted", runtime)
@@ -297,7 +297,7 @@ def _each(
                 raise ApiError(message, hint="`contentops content list` lists what there is")
             if failure is not None:
                 raise as_error(failure, project)
-            runtime.tell(f"{content_id}: {done}")
+            runtime.notify(f"{content_id}: {done}")
 
     converse(project, runtime, story)
 

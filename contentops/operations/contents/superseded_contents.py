@@ -36,14 +36,14 @@ def without_copy(
     """
 
     async def story(caller: Caller) -> list[Content]:
-        found: list[Content] = []
+        contents: list[Content] = []
         for content_id in content_ids:
             answer = await caller.ask(GetContent(content_id))
             if isinstance(answer, Content):
-                found.append(answer)
+                contents.append(answer)
             elif isinstance(answer, Failure) and answer.kind is not FailureKind.NOT_FOUND:
                 raise as_error(answer, project)
-        return found
+        return contents
 
     if not content_ids:
         return frozenset()

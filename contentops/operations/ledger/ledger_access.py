@@ -62,16 +62,16 @@ def address(project: Project, runtime: Runtime) -> str:
     if beyond := beyond_plain(url):
         message = f"`ledger` in `contentops.yaml` may not say {', '.join(f'`{name}`' for name in beyond)}"
         raise Refused(message, code="ledger-address", hint=f"state the whole address in `{trust.LEDGER}`")
-    for place in remote_servers(url):
-        if trust.may_use_ledger(place, environ):
+    for server in remote_servers(url):
+        if trust.may_use_ledger(server, environ):
             continue
         question = (
-            f"No list of yours names the ledger at `{visible(place)}`, which may get a password\n"
+            f"No list of yours names the ledger at `{visible(server)}`, which may get a password\n"
             "and decides what is paid. Use it, now and from now on? (yes/no) "
         )
         if runtime.ask is None or not runtime.ask(question):
-            raise trust.unlisted_ledger(visible(place), environ)
-        trust.remember(place, environ, "ledgers")
+            raise trust.unlisted_ledger(visible(server), environ)
+        trust.remember(server, environ, "ledgers")
     return with_operators_tls(url)
 
 
@@ -87,13 +87,13 @@ def reading(project: Project, store: StateStore, cache: Cache, runtime: Runtime)
             session = closing.enter_context(LedgerSession(url, name="contentops plan", patience=0))
             ledger = ReadLedger(session, _owner(project, store), store.state.entries.values())
         except (LedgerAway, Refused) as error:
-            found = OpenedLedger(why=(_unread(error),))
+            opened = OpenedLedger(why=(_unread(error),))
         else:
             store.take_in(ledger)
             cache.shared = ledger
-            found = OpenedLedger(ledger)
+            opened = OpenedLedger(ledger)
         try:
-            yield found
+            yield opened
         finally:
             cache.shared = None
 

@@ -42,9 +42,9 @@ def cancel(
     """
     names = tuple(names)
     with opened(address) as session:
-        found = queue.cancel(session, names, project=project, environment=environment, everything=everything)
-    if found == Cancelled() and not everything:
+        cancelled = queue.cancel(session, names, project=project, environment=environment, everything=everything)
+    if cancelled == Cancelled() and not everything:
         called = ", ".join(f"`{visible(name)}`" for name in names)
         hint = "`contentops queue` lists the items, and `contentops queue --json` their requests"
         raise UsageError(f"nothing in the queue is called {called}", code="not-queued", hint=hint)
-    return found
+    return cancelled

@@ -97,10 +97,10 @@ def from_remote(project: Project, item: str, *, runtime: Runtime = HERE) -> Diff
         message = f"nothing was saved for `{item}` on `{project.api.server}`"
         raise UsageError(message, code="not-saved", hint="`contentops apply` saves it, where `save` is on")
     observed, file = _file(project, record)
-    found, _ = content(project, record.content_id, runtime=runtime)
-    title = clean_title(found.title)
+    stored, _ = content(project, record.content_id, runtime=runtime)
+    title = clean_title(stored.title)
     front = {} if title in ("", observed.title) else {TITLE_KEY: (title, observed.title or None)}
-    return Difference(old="remote", new="file", before=clean_body(found.body), after=file, front=front)
+    return Difference(old="remote", new="file", before=clean_body(stored.body), after=file, front=front)
 
 
 def to_planned(project: Project, item: str) -> Difference:
@@ -127,8 +127,8 @@ def _planned(workspace: Workspace, inputs: PlanInputs, change: Change) -> Differ
     text = _text(workspace, inputs, change)
     front = {key: (file.front.get(key), value) for key, value in change.front.items() if key != PROVENANCE_KEY}
     if (promotion := change.promotion) is not None:
-        there = inputs.observe(promotion.path).front
-        front |= {key: (None, there[key]) for key in promotion.carries}
+        source = inputs.observe(promotion.path).front
+        front |= {key: (None, source[key]) for key in promotion.carries}
     if change.title not in (None, file.title):
         front[TITLE_KEY] = (file.title or None, change.title)
     note = change.hint if change.blocked else ""
@@ -149,8 +149,8 @@ def _merged(inputs: PlanInputs, change: Change, before: str | None, text: str) -
     mode = next((step.mode for step in change.steps if isinstance(step, Write)), None)
     if not isinstance(mode, MergeEdit) or before is None:
         return text
-    found = take_new(inputs.text(mode.base) or "", before, text)
-    return text if found is None else found.body
+    merged = take_new(inputs.text(mode.base) or "", before, text)
+    return text if merged is None else merged.body
 
 
 def _text(workspace: Workspace, inputs: PlanInputs, change: Change) -> str | None:
@@ -172,10 +172,10 @@ def _request(change: Change) -> dict[str, tuple[Json, Json]]:
     return {one.field: (one.before, one.after) for one in named}
 
 
-def of_section(found: Difference, heading: str) -> Difference:
+def of_section(difference: Difference, heading: str) -> Difference:
     """The difference of the sections with this heading alone. Raises UsageError where neither text has one."""
     wanted = bare(heading)
-    sides = [cut(text or "") for text in (found.before, found.after)]
+    sides = [cut(text or "") for text in (difference.before, difference.after)]
     known = dict.fromkeys(one.key.heading for side in sides for one in side if one.key.heading)
     if not any(bare(name) == wanted for name in known):
         names = ", ".join(f"`{name}`" for name in known) or "none"
@@ -183,7 +183,7 @@ def of_section(found: Difference, heading: str) -> Difference:
         message = f"neither text has a section `{heading}`"
         raise UsageError(message, code="unknown-section", hint=hint)
     before, after = ("".join(one.text for one in side if bare(one.key.heading) == wanted) for side in sides)
-    return Difference(old=found.old, new=found.new, before=before, after=after, note=found.note)
+    return Difference(old=difference.old, new=difference.new, before=before, after=after, note=difference.note)
 
 
 # --- the sides ---------------------------------------------------------------------------------------------
@@ -264,12 +264,12 @@ def restore(
 def _named(project: Project, texts: Sequence[PaidText], item: str, to: str) -> PaidText:
     """The one text whose digest begins so. Raises UsageError."""
     start = to.strip().lower().removeprefix(PREFIX)
-    found = [one for one in texts if start and one.body.removeprefix(PREFIX).startswith(start)]
-    if len(found) == 1:
-        return found[0]
-    known = ", ".join(f"`{one.short}`" for one in found or texts) or "none"
-    if found:
-        message = f"{plural(len(found), 'text')} of `{item}` begin with `{to}`"
+    matches = [one for one in texts if start and one.body.removeprefix(PREFIX).startswith(start)]
+    if len(matches) == 1:
+        return matches[0]
+    known = ", ".join(f"`{one.short}`" for one in matches or texts) or "none"
+    if matches:
+        message = f"{plural(len(matches), 'text')} of `{item}` begin with `{to}`"
         raise UsageError(message, code="unknown-text", hint=f"write more of it: {known}")
     hint = did_you_mean(start, [one.short for one in texts], f"its texts: {known}")
     hint = "; ".join(filter(None, (hint, no_history(project.root))))
@@ -285,9 +285,9 @@ def _words(project: Project, cache: Cache, record: Record, text: PaidText, runti
     """The words of a text, and where they were found. Raises StateError, ApiError."""
     if (body := cache.body(text.body)) is not None:
         return body, "cache"
-    for digest, found in earlier_bodies(project.root, record.output):
+    for digest, earlier in earlier_bodies(project.root, record.output):
         if digest == text.body:
-            return found, "git"
+            return earlier, "git"
     message = f"no one has the text `{text.short}` of `{text.item}` any more: not the cache, not git's history of"
     message += f" `{record.output}`"
     why = no_history(project.root)
@@ -295,25 +295,25 @@ def _words(project: Project, cache: Cache, record: Record, text: PaidText, runti
         made = f"; it was made by the server `{text.server}`" if text.server != project.api.server else ""
         raise StateError(message + made, code="text-not-found", hint=why or _ELSEWHERE)
     try:
-        asked = converse(project, runtime, lambda caller: _asked(caller, text), cache)
+        text_there = converse(project, runtime, lambda caller: _text_on_server(caller, text), cache)
     except ContentopsError as error:
-        asked, why = "", why or error.hint
+        text_there, why = "", why or error.hint
         message += f", and the server cannot be asked: {error.message}"
     else:
         message += f", not the server `{text.server}`"
-    if not asked:
+    if not text_there:
         raise StateError(message, code="text-not-found", hint=why or _ELSEWHERE)
-    return asked, "server"
+    return text_there, "server"
 
 
 _ELSEWHERE = "the `.contentops/cache` of the machine that applied it may have it, or a branch of git that is not here"
 
 
-async def _asked(caller: Caller, text: PaidText) -> str:
+async def _text_on_server(caller: Caller, text: PaidText) -> str:
     """The text as the server has it, by its content or its job; empty where it has another one by now."""
     content = await caller.optional(GetContent(text.content_id), Content) if text.content_id else None
-    found = with_body([content] if content else [], text.body)
-    if found is None and text.job_id:
+    reply = with_body([content] if content else [], text.body)
+    if reply is None and text.job_id:
         status = await caller.optional(GetStatus(text.job_id, ours=text.request_id), JobStatus)
-        found = with_body([status] if status else [], text.body)
-    return found.body if found else ""
+        reply = with_body([status] if status else [], text.body)
+    return reply.body if reply else ""

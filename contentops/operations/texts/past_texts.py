@@ -49,8 +49,8 @@ class PastTexts:
 
     def text(self, digest: Digest) -> str | None:
         """The text of a record of any environment or an open entry, by its digest: from the cache, git or a file."""
-        found = self._found(digest, self._files(digest))
-        return found if found is not None else self._in_files_elsewhere(digest)
+        text = self._body(digest, self._files(digest))
+        return text if text is not None else self._in_files_elsewhere(digest)
 
     def of_request(self, ids: Iterable[ItemId], digest: Digest) -> StoredText | None:
         """The last text that a job made for a request of an item, under any of the `ids` it has had, if git has it.
@@ -69,10 +69,10 @@ class PastTexts:
         known -= {id_ for id_ in known - {own} if self._asks(id_, digest)}
         names = {asked(id_, digest, attempt) for id_ in known for attempt in range(1, ATTEMPTS + 1)}
         free = (name for name in names if (has := self._living.get(name, own)) == own or not self._asks(has, digest))
-        found = (one for name in free if (one := self._past.get(name)) is not None)
-        ours = (one for one in found if one.server == self._project.api.server and one.generated)
+        records = (one for name in free if (one := self._past.get(name)) is not None)
+        ours = (one for one in records if one.server == self._project.api.server and one.generated)
         for past in sorted(ours, key=lambda one: (one.attempt, one.generated_at), reverse=True):
-            if (body := self._found(past.generated, (past.output,))) is not None:
+            if (body := self._body(past.generated, (past.output,))) is not None:
                 return _stored(past, body)
         return self._of_gone_item(digest) if self._heirs.get(digest) == own else None
 
@@ -81,7 +81,7 @@ class PastTexts:
         lineage, environment = self._state.lineage, self._project.environment
         for gone in sorted(self._gone.get(digest, ()), key=lambda one: one.generated_at, reverse=True):
             if is_answer(gone, lineage, environment):
-                body = self._found(gone.generated, (gone.output,))
+                body = self._body(gone.generated, (gone.output,))
                 if body is not None:
                     return _stored(gone, body)
         return None
@@ -89,12 +89,12 @@ class PastTexts:
     @functools.cached_property
     def _gone(self) -> Mapping[Digest, list[Record]]:
         """The records of items that are not declared, by request, as far as no declared item has their text."""
-        found: defaultdict[Digest, list[Record]] = defaultdict(list)
+        gone: defaultdict[Digest, list[Record]] = defaultdict(list)
         for one in {**self._past, **{one.request_id: one for one in self._state.records.values()}}.values():
             is_ours = one.server == self._project.api.server and one.request_id not in self._living
             if is_ours and one.generated and one.id not in self._declared:
-                found[one.digest].append(one)
-        return found
+                gone[one.digest].append(one)
+        return gone
 
     def _asks(self, id_: ItemId, digest: Digest) -> bool:
         spec = self._declared.get(id_)
@@ -132,12 +132,12 @@ class PastTexts:
     def _past(self) -> Mapping[RequestId, Record]:
         return past_of(self._project).records
 
-    def _found(self, digest: Digest, files: Iterable[str]) -> str | None:
-        found = self._cache.body(digest)
-        if found is None:
+    def _body(self, digest: Digest, files: Iterable[str]) -> str | None:
+        body = self._cache.body(digest)
+        if body is None:
             past = (each for path in files for each in earlier_bodies(self._project.root, path))
-            found = next((body for known, body in past if known == digest), None)
-        return found
+            body = next((text for known, text in past if known == digest), None)
+        return body
 
     def _in_files_elsewhere(self, digest: Digest) -> str | None:
         """The text as a file of another environment has it now: one that was promoted may still stand there."""

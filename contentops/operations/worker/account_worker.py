@@ -17,7 +17,7 @@ from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.work_state import WorkState
 from contentops.model import Plan, Project
 from contentops.operations.connection import connected, find_in_turn
-from contentops.operations.worker.claims import TICK, Claims, told_of
+from contentops.operations.worker.claims import TICK, Claims, shared_capabilities
 from contentops.operations.worker.worker_metrics import Done
 
 if TYPE_CHECKING:
@@ -120,11 +120,11 @@ class AccountWorker:
 
     async def _serve(self, project: Project, edges: ItemEdges, state: WorkState, *, once: bool) -> None:
         server = project.api.server
-        capabilities = told_of(state, server)
+        capabilities = shared_capabilities(state, server)
         history = history_of(self._runner.session, self._account.id)
-        place = (server, edges.dialect())
+        endpoint = (server, edges.dialect())
         known = Known(
-            admission=admit(project.api.max_in_flight, place, history, honours_ids=capabilities.honours_ids),
+            admission=admit(project.api.max_in_flight, endpoint, history, honours_ids=capabilities.honours_ids),
             durations=learned_durations(state, server),
             capabilities=capabilities,
             index=ContentIndex(),
@@ -146,7 +146,7 @@ class AccountWorker:
 
     def _turn(self, learned: Learned) -> None:
         """Before anything is sent."""
-        learned.tell()
+        learned.publish()
         run = self.run
         if self._stop.requested and run is not None and not self._draining:
             self._draining, run.stopped = True, ""
@@ -161,10 +161,10 @@ def _share(ctx: Context, run: DurableRun, learned: Learned, claims: Claims) -> N
     # What was stored meanwhile may be the text of another lost submit; and nothing grows for ever.
     ctx.index = ContentIndex()
     if claims.working:
-        what, until = run.waiting_for()
-        ctx.heed_hold(what, until)
-        why = ctx.outage.why if what == "retry" else ""
-        ctx.event("waiting", on=what, seconds=round(max(0.0, until - run.now()), 1) if until else None, why=why)
+        event, until = run.waiting_for()
+        ctx.heed_hold(event, until)
+        why = ctx.outage.why if event == "retry" else ""
+        ctx.event("waiting", on=event, seconds=round(max(0.0, until - run.now()), 1) if until else None, why=why)
 
 
 class Learned:
@@ -180,7 +180,7 @@ class Learned:
         capabilities = self._known.capabilities
         return capabilities.honours_ids, capabilities.shows_after is not None
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         """Tell at once what the work of a runner that dies could not be taken over without, or only much later."""
         if self._shown != self._told:
             self._told = self._shown
@@ -189,7 +189,7 @@ class Learned:
     def share(self) -> None:
         """Take in what others have learned, and tell the rest."""
         state, server, durations = self._state, self._server, self._known.durations
-        self._known.capabilities.learn(told_of(state, server))
+        self._known.capabilities.learn(shared_capabilities(state, server))
         self._known.capabilities.keep(state, server)
         theirs = state.durations()
         durations.learn_from(learned_durations(state, server))

@@ -92,7 +92,7 @@ def change_of(claimed: ClaimedSubmit) -> Change:
     )
 
 
-def told_of(state: WorkState, server: str) -> ServerCapabilities:
+def shared_capabilities(state: WorkState, server: str) -> ServerCapabilities:
     """What all have told of a server. Raises as `LedgerSession.run` does."""
     return ServerCapabilities.load(state, State(lineage=""), server)
 
@@ -171,11 +171,11 @@ class Claims:
         self._ask_at, self._full = now + IDLE, room <= 0
         if room <= 0 or not self._may_claim:
             return
-        found = claim_work(self._runner, self._account, self._ctx.server, room, self._state.claimed)
+        rows = claim_work(self._runner, self._account, self._ctx.server, room, self._state.claimed)
         if self._runner.session.renewed != self._renewed:
             # A replica may have taken over while it claimed.
             self._prove(now)
-        for claimed in found:
+        for claimed in rows:
             if isinstance(claimed, UnusableRow):
                 self._state.leave(claimed.request_id, UNUSABLE)
             elif claimed.entry is None and self._unclear:
@@ -184,7 +184,7 @@ class Claims:
             else:
                 self._state.begin(claimed)
                 self._ready.append(claimed)
-        self._drained = not (found or self._tasks)
+        self._drained = not (rows or self._tasks)
         if (
             self._drained
             and self._ctx.admission.proven
@@ -192,7 +192,7 @@ class Claims:
             and not others_work(self._runner, self._account)
         ):
             self._ask_at = now + QUIET
-        if len(found) == room:
+        if len(rows) == room:
             self._ask_at = now + TICK
 
     def _prove(self, now: float) -> None:
@@ -202,11 +202,11 @@ class Claims:
         if not admission.proven or now >= self._restored_at or renewed != self._renewed:
             self._restored_at, self._renewed = now + RESTORED, renewed
             history = history_of(session, self._account)
-            place = (self._ctx.server, self._ctx.dialect())
-            if not admission.proven and place in history.proven:
+            endpoint = (self._ctx.server, self._ctx.dialect())
+            if not admission.proven and endpoint in history.proven:
                 admission.proven = True
                 # What the first job has shown of the server was told before it counted.
-                self._ctx.capabilities.learn(told_of(self._state, self._ctx.server))
+                self._ctx.capabilities.learn(shared_capabilities(self._state, self._ctx.server))
             self._unclear = history.unclear and not admission.proven
             ask_after_restore(admission, history, honours_ids=self._ctx.capabilities.honours_ids)
         if not admission.proven and not self._holds_first:

@@ -73,7 +73,7 @@ def families(numbers: WorkNumbers) -> Iterator[Metric]:
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
     where = ("account", "project", "environment")
-    for name, what in (
+    for name, help_text in (
         ("queued", "Submits that wait for a worker"),
         ("in_flight", "Submits that leave now, and jobs that the server works on"),
         ("unwritten", "Paid texts that no checkout has written yet"),
@@ -81,16 +81,16 @@ def families(numbers: WorkNumbers) -> Iterator[Metric]:
         ("oldest_queued", "Age in seconds of the oldest submit that waits"),
     ):
         unit = "_seconds" if name == "oldest_queued" else ""
-        gauge = GaugeMetricFamily(f"contentops_{name}{unit}", what, labels=where)
+        gauge = GaugeMetricFamily(f"contentops_{name}{unit}", help_text, labels=where)
         for row in numbers.waiting:
             gauge.add_metric((row.account, row.project, row.environment), getattr(row, name))
         yield gauge
-    for name, what in (
+    for name, help_text in (
         ("submits", "Submits that the server took of this worker"),
         ("requests", "Requests that this worker sent"),
         ("credits", "Published price of what this worker paid for"),
     ):
-        counter = CounterMetricFamily(f"contentops_{name}", what, labels=("account",))
+        counter = CounterMetricFamily(f"contentops_{name}", help_text, labels=("account",))
         for one in numbers.done:
             counter.add_metric((one.account,), getattr(one, name))
         yield counter
@@ -116,7 +116,7 @@ class _Shown:
 
 
 @contextlib.contextmanager
-def shown(place: str, read: Callable[[], WorkNumbers]) -> Iterator[int]:
+def shown(address: str, read: Callable[[], WorkNumbers]) -> Iterator[int]:
     """Show what `read` says at `[HOST:]PORT`, on this machine alone unless a host is stated; gives the port.
 
     Raises UsageError where that is no place, cannot be listened on, or the driver is not installed.
@@ -127,7 +127,7 @@ def shown(place: str, read: Callable[[], WorkNumbers]) -> Iterator[int]:
         hint = "`pip install '.[postgres]'` in the clone of contentops"
         message = "`--metrics` needs `prometheus-client`, which is not installed here"
         raise UsageError(message, code="ledger-driver", hint=hint) from None
-    host, _, port = place.rpartition(":")
+    host, _, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Shown(read))
@@ -135,7 +135,7 @@ def shown(place: str, read: Callable[[], WorkNumbers]) -> Iterator[int]:
         server, thread = start_http_server(int(port), host, registry)
     except (OSError, OverflowError, ValueError) as error:
         hint = "`--metrics 9464`, or `--metrics 0.0.0.0:9464` for other machines"
-        message = f"metrics cannot be shown at `{visible(place)}`: {error}"
+        message = f"metrics cannot be shown at `{visible(address)}`: {error}"
         raise UsageError(message, code="metrics-address", hint=hint) from error
     try:
         yield server.server_port
