@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 def which_body(item: ItemSides) -> BodyAnswer:
     """The first row of the table that fits."""
     for row in _TABLE:
-        if (found := row(item)) is not None:
-            return found
+        if (answer := row(item)) is not None:
+            return answer
     raise AssertionError("the table covers every case")
 
 
@@ -78,8 +78,8 @@ def _section(item: ItemSides) -> BodyAnswer | None:
     if item.is_protected:
         return block("protected", "it is protected; apply `protected: false` first to lift it")
     is_other = item.is_edited_on_server or (item.remote is not None and item.remote.recorded)
-    known = item.inputs.saved_body(record) == item.file.body and not is_other
-    if not record.content_id or not known:
+    is_saved = item.inputs.saved_body(record) == item.file.body and not is_other
+    if not record.content_id or not is_saved:
         return block("not-saved", f"the server does not have the text of `{item.file.path}` as it is; apply first")
     words = words_in_section(item, heading) or BodyAnswer()
     if words.is_final:
@@ -92,16 +92,16 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
     own, inputs = item.own, item.inputs
     if item.spec.id not in inputs.choice.replace or item.is_protected:
         return None
-    asked = Reason(kind="replace", detail="asked for with `--replace`")
+    reason = Reason(kind="replace", detail="asked for with `--replace`")
     if fails_checks(item):
-        return _again(item, own, overwriting(item, (*why_changed(item), asked)))
+        return _again(item, own, overwriting(item, (*why_changed(item), reason)))
     if own is None or any(entry.attempt > own.attempt for entry in item.under_way):
         return None  # the replacement is under way already: it is finished, not paid for again
     unsaved = inputs.saves(item.spec) and item.file.body == own.generated != inputs.saved_body(own)
     if inputs.interrupted and item.is_same and unsaved:
         # Its text came just before the stop: the same command again is there to finish, not to pay for another.
         return BodyAnswer(hint=f"the text that came before the stop; `--replace {item.spec.id}` again for another one")
-    return _again(item, own, overwriting(item, (asked,)))
+    return _again(item, own, overwriting(item, (reason,)))
 
 
 def _again(item: ItemSides, own: Record | None, words: BodyAnswer, section: str = "") -> BodyAnswer:
@@ -133,8 +133,8 @@ def _open(item: ItemSides) -> BodyAnswer | None:
     words = _check_edits(item, entry)
     if words.is_final:
         return words
-    if held := merge_trouble(item, words, entry.body, entry):
-        return held
+    if blocked := merge_trouble(item, words, entry.body, entry):
+        return blocked
     return structs.replace(_brought(item, entry, words, unclear=unclear), mode=words.mode)
 
 
@@ -143,7 +143,7 @@ def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: b
     why = words.reasons
     lost = item.inputs.server == "local" and item.inputs.stored(entry.digest) is None
     if unclear or lost:
-        return _look_up(item, entry, why, known=not unclear)
+        return _look_up(item, entry, why, has_job=not unclear)
     paid = entry.state is JobState.PAID
     bring = Fetch(digest=entry.digest, entry=entry) if paid else Poll(entry=entry)
     retry = retry_of(item, entry.retry, entry.section)
@@ -153,13 +153,19 @@ def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: b
     if failed and not certain:
         return block(FAILED, failed_hint(item.spec, entry, is_same=item.is_same), reasons=(*why, *failed), entry=entry)
     # A person may have named the content of a submit whose job no one knows.
-    what = f"job `{entry.job_id}`" if entry.job_id or not entry.content_id else f"content `{entry.content_id}`"
-    reason = Reason(kind="open-job", detail=f"{what} is {'paid for' if paid else 'running'}")
-    said = (Reason(kind=FAILED, field="commands", detail=entry.error),) if paid and entry.error and not failed else ()
-    hint = f"apply runs them again; {failed_hint(item.spec, entry, is_same=item.is_same)}" if said and not retry else ""
+    source = f"job `{entry.job_id}`" if entry.job_id or not entry.content_id else f"content `{entry.content_id}`"
+    reason = Reason(kind="open-job", detail=f"{source} is {'paid for' if paid else 'running'}")
+    command_reasons = (
+        (Reason(kind=FAILED, field="commands", detail=entry.error),) if paid and entry.error and not failed else ()
+    )
+    hint = (
+        f"apply runs them again; {failed_hint(item.spec, entry, is_same=item.is_same)}"
+        if command_reasons and not retry
+        else ""
+    )
     if certain:
         retry = tuple(structs.replace(step, certain=True) for step in retry)
-    steps, reasons = (bring, *retry), (*why, reason, *failed, *said)
+    steps, reasons = (bring, *retry), (*why, reason, *failed, *command_reasons)
     return BodyAnswer(action=Action.FINISH, steps=steps, reasons=reasons, entry=entry, hint=hint)
 
 
@@ -167,8 +173,8 @@ def _check_edits(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
     """What holds the text of an open entry back from the file; else why it is written, with what stays or is lost."""
     why = why_changed(item)
     if entry.section and item.own is not None:
-        found = section_answer(item, entry)
-        return structs.replace(found, reasons=(*why, *found.reasons))
+        answer = section_answer(item, entry)
+        return structs.replace(answer, reasons=(*why, *answer.reasons))
     if not item.is_edited_on_server and (not item.file.exists or _is_text_of(item, entry)):
         return BodyAnswer(reasons=why)
     if not _is_asked_for(item, entry) and (words := protect_edits(item, why, entry)) is not None:
@@ -186,13 +192,13 @@ def _is_text_of(item: ItemSides, entry: OpenEntry) -> bool:
 
     Only where no one knows that text any more does the provenance block decide: a person may have edited the body.
     """
-    known = item.inputs.bodies_of(entry)
-    return item.file.body in known if known else is_ours(item.inputs, item.spec, item.file)
+    bodies = item.inputs.bodies_of(entry)
+    return item.file.body in bodies if bodies else is_ours(item.inputs, item.spec, item.file)
 
 
-def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, known: bool) -> BodyAnswer:
-    detail = f"job `{entry.job_id}` is open" if known else entry.error or "the answer to its submit was lost"
-    reason = Reason(kind="open-job" if known else "unknown-outcome", detail=detail)
+def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, has_job: bool) -> BodyAnswer:
+    detail = f"job `{entry.job_id}` is open" if has_job else entry.error or "the answer to its submit was lost"
+    reason = Reason(kind="open-job" if has_job else "unknown-outcome", detail=detail)
     steps = _generation(item, entry.attempt, entry.section, entry.retry)
     hint = "submitted again only if the server proves that it never arrived"
     if item.inputs.choice.resubmit_unknown:
@@ -202,11 +208,11 @@ def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, know
         steps = (Poll(), *retry_of(item, entry.retry, entry.section))
         hint = f"if it cannot be found: `contentops state resolve {item.spec.id}` or `apply --resubmit-unknown`"
     return BodyAnswer(
-        action=Action.FINISH if known else Action.RESOLVE,
+        action=Action.FINISH if has_job else Action.RESOLVE,
         steps=(LookUp(entry=entry), *steps),
         reasons=(*why, reason),
         entry=entry,
-        hint="" if known else hint,
+        hint="" if has_job else hint,
     )
 
 
@@ -233,14 +239,14 @@ def _missing(item: ItemSides) -> BodyAnswer:
     ours = record.server == inputs.server
     stored = inputs.stored(record.digest) if ours else None
     wanted = record.restorable
-    here = stored is not None and stored.body in wanted
-    made_here = wanted == (record.generated,) and not record.is_promoted
-    if not here and inputs.server == "local" and made_here and item.is_same:
+    in_cache = stored is not None and stored.body in wanted
+    generated_only = wanted == (record.generated,) and not record.is_promoted
+    if not in_cache and inputs.server == "local" and generated_only and item.is_same:
         # Each clone has its own embedded server; what it does not have is made again, free.
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
         return _generate(item, Action.REGENERATE, BodyAnswer(reasons=(reason,)))
-    asked = ours and bool(record.content_id or record.job_id)
-    if here or (wanted and (asked or any(inputs.text(digest) is not None for digest in wanted))):
+    on_server = ours and bool(record.content_id or record.job_id)
+    if in_cache or (wanted and (on_server or any(inputs.text(digest) is not None for digest in wanted))):
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone")
         fetch = Fetch(digest=record.digest, recorded=True)
         return BodyAnswer(action=Action.RESTORE, steps=(fetch,), reasons=(reason,), mode=Restore())
@@ -264,8 +270,8 @@ def _renamed(item: ItemSides) -> BodyAnswer | None:
         return None
     if item.file.exists:
         return BodyAnswer(action=Action.RENAME, steps=(Acknowledge(),), reasons=_new_id(item))
-    found = _missing(item)
-    return structs.replace(found, reasons=(*_new_id(item), *found.reasons))
+    answer = _missing(item)
+    return structs.replace(answer, reasons=(*_new_id(item), *answer.reasons))
 
 
 def _new_id(item: ItemSides) -> tuple[Reason, ...]:
@@ -291,8 +297,8 @@ def _stored(item: ItemSides) -> BodyAnswer | None:
         words = protect_edits(item, why) or overwriting(item, why)
         if words.is_final:
             return words
-    if held := merge_trouble(item, words, stored.body):
-        return held
+    if blocked := merge_trouble(item, words, stored.body):
+        return blocked
     if failed := failed_checks(item, words=words):
         if any(entry.retry for entry in failed_attempts(item.entries, item.spec.digest)):
             return None  # it is paid for again already, and that job failed
@@ -323,8 +329,8 @@ def _new(item: ItemSides) -> BodyAnswer | None:
 def _changed(item: ItemSides) -> BodyAnswer | None:
     record, why = item.own, why_changed(item)
     assert record is not None
-    kept = item.file.exists or (record.generated and item.inputs.saved_body(record) == record.generated)
-    if kept and not item.is_edited and not item.is_edited_on_server:
+    has_text = item.file.exists or (record.generated and item.inputs.saved_body(record) == record.generated)
+    if has_text and not item.is_edited and not item.is_edited_on_server:
         return _generate(item, Action.REGENERATE, BodyAnswer(reasons=why))
     words = protect_edits(item, why)
     if words is None:
@@ -333,8 +339,8 @@ def _changed(item: ItemSides) -> BodyAnswer | None:
 
 
 def _generate(item: ItemSides, action: Action, words: BodyAnswer) -> BodyAnswer:
-    if (held := generation_refused(item, words.reasons)) is not None:
-        return held
+    if (blocked := generation_refused(item, words.reasons)) is not None:
+        return blocked
     failed = failed_attempts(item.entries, item.spec.digest)
     reasons = words.reasons + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
     # Of a text for this request that is there, all that is known here is that a person gave it up.

@@ -122,8 +122,8 @@ def failed_checks(item: ItemSides, entry: OpenEntry | None = None, words: BodyAn
     if body is None:
         return ()
     if entry is not None and entry.section:
-        taken = taken_section(item, entry)
-        body = taken[0] if isinstance(taken, tuple) else body
+        new_text = taken_section(item, entry)
+        body = new_text[0] if isinstance(new_text, tuple) else body
     elif isinstance(words.mode, MergeEdit):
         merged = renewed(item, words.mode, body)
         body = merged.body if merged is not None else body

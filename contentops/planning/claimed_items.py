@@ -32,16 +32,16 @@ _ANSWERS = (Action.FINISH, Action.PROMOTE, Action.KEEP)
 
 def queued_first_attempts(inputs: PlanInputs) -> Queued:
     """What is queued, but for extra attempts that someone asked for; in an order that no database decides."""
-    found: dict[Digest, list[PendingSubmit]] = {}
-    for _, one in sorted(inputs.claimed.items()):
-        if one.state == QUEUED and _is_first(inputs, one):
-            found.setdefault(one.digest, []).append(one)
-    return found
+    queued: dict[Digest, list[PendingSubmit]] = {}
+    for _, submit in sorted(inputs.claimed.items()):
+        if submit.state == QUEUED and _is_first(inputs, submit):
+            queued.setdefault(submit.digest, []).append(submit)
+    return queued
 
 
-def _is_first(inputs: PlanInputs, one: PendingSubmit) -> bool:
-    name = request_id(inputs.state.lineage, inputs.project.environment, one.item, one.digest, 1)
-    return one.request_id == name
+def _is_first(inputs: PlanInputs, submit: PendingSubmit) -> bool:
+    name = request_id(inputs.state.lineage, inputs.project.environment, submit.item, submit.digest, 1)
+    return submit.request_id == name
 
 
 def with_claims(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
@@ -57,21 +57,21 @@ def with_claims(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
     steps = tuple(
         step
         for step in change.steps
-        if not (isinstance(step, Collect) and (found := claimed.get(step.entry.request_id)) is not None and found.kind)
+        if not (isinstance(step, Collect) and (claim := claimed.get(step.entry.request_id)) is not None and claim.kind)
     )
     others = tuple(_under_other_names(inputs, change, queued))
     own = next((claimed[id_] for id_ in _requests(inputs, change) if id_ in claimed), None)
     if own is None and change.submit is not None:
-        own = max(others, key=lambda one: bool(one.kind), default=None)
+        own = max(others, key=lambda submit: bool(submit.kind), default=None)
     if own is None and not steps and change.steps and not change.blocked:
         own = claimed[change.collected_entries[0].request_id]
     if change.blocked:
         return structs.replace(change, steps=steps)
-    withdraws = tuple(one.request_id for one in others if not one.kind)
-    for one in others:
-        if not one.kind:
+    withdraws = tuple(submit.request_id for submit in others if not submit.kind)
+    for submit in others:
+        if not submit.kind:
             # It answers one item: another one that asks for the same pays for its own.
-            queued[one.digest].remove(one)
+            queued[submit.digest].remove(submit)
     if own is None:
         return structs.replace(change, steps=steps, withdraws=withdraws)
     who = f"since {own.since}, deposited by {own.depositor}"
@@ -107,9 +107,11 @@ def _under_other_names(inputs: PlanInputs, change: Change, queued: Queued) -> It
     if change.spec is None or not (step is not None or change.action in _ANSWERS) or (step and step.section):
         return
     named = set(_requests(inputs, change))
-    for one in queued.get(change.spec.digest, ()):
-        if one.request_id not in named and (one.item == change.id or not _asks_for(inputs, one.item, one.digest)):
-            yield one
+    for submit in queued.get(change.spec.digest, ()):
+        if submit.request_id not in named and (
+            submit.item == change.id or not _asks_for(inputs, submit.item, submit.digest)
+        ):
+            yield submit
 
 
 def _asks_for(inputs: PlanInputs, item: ItemId, digest: Digest) -> bool:
@@ -117,35 +119,39 @@ def _asks_for(inputs: PlanInputs, item: ItemId, digest: Digest) -> bool:
     return spec is not None and spec.digest == digest
 
 
-def _is_wanted(inputs: PlanInputs, one: PendingSubmit) -> bool:
+def _is_wanted(inputs: PlanInputs, submit: PendingSubmit) -> bool:
     """Whether its item asks for it, and has no text that answers this request: one that a person brought, say."""
-    if not _asks_for(inputs, one.item, one.digest):
+    if not _asks_for(inputs, submit.item, submit.digest):
         return False
-    answered = is_same(inputs.state.records.get(one.item), one.digest, inputs.server)
-    return not (_is_first(inputs, one) and answered)
+    answered = is_same(inputs.state.records.get(submit.item), submit.digest, inputs.server)
+    return not (_is_first(inputs, submit) and answered)
 
 
-def _by_former_ids(inputs: PlanInputs, one: PendingSubmit, heirs: Mapping[ItemId, ItemId]) -> bool:
+def _by_former_ids(inputs: PlanInputs, submit: PendingSubmit, heirs: Mapping[ItemId, ItemId]) -> bool:
     """Whether it is an extra attempt that someone asked for while its item had another id."""
-    return not _is_first(inputs, one) and one.item in heirs and _asks_for(inputs, heirs[one.item], one.digest)
+    return (
+        not _is_first(inputs, submit) and submit.item in heirs and _asks_for(inputs, heirs[submit.item], submit.digest)
+    )
 
 
 def unneeded_submits(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator[Note]:
     """That submits wait which no item asks for or has need of, and whose text no change of the plan brings."""
     withdrawn = {id_ for change in changes for id_ in change.withdraws}
     heirs = heirs_of(inputs.state, inputs.specs)
-    left = sorted(
-        (one.item, one.request_id)
-        for one in inputs.claimed.values()
-        if one.state == QUEUED and not one.kind
-        if one.request_id not in withdrawn and not _is_wanted(inputs, one) and not _by_former_ids(inputs, one, heirs)
+    unneeded = sorted(
+        (submit.item, submit.request_id)
+        for submit in inputs.claimed.values()
+        if submit.state == QUEUED and not submit.kind
+        if submit.request_id not in withdrawn
+        and not _is_wanted(inputs, submit)
+        and not _by_former_ids(inputs, submit, heirs)
     )
-    if left:
-        verb = "waits" if len(left) == 1 else "wait"
-        items = first_of([item for item, _ in left])
-        message = f"{plural(len(left), 'submit')} {verb} in the queue for what no item needs: {items}"
+    if unneeded:
+        verb = "waits" if len(unneeded) == 1 else "wait"
+        items = first_of([item for item, _ in unneeded])
+        message = f"{plural(len(unneeded), 'submit')} {verb} in the queue for what no item needs: {items}"
         # By the name of an item that is declared, what it needs would be taken out as well.
-        item, request = left[0]
+        item, request = unneeded[0]
         name = request if item in inputs.specs else item
         cancel = f"`contentops queue cancel {name} --project {shlex.quote(inputs.project.name)}`"
         yield Note(kind="queued", message=message, hint=f"workers pay for it all the same; {cancel} takes it out")
@@ -153,10 +159,10 @@ def unneeded_submits(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator[
 
 def extra_attempts_of_others(inputs: PlanInputs) -> Iterator[Note]:
     """That extra attempts wait for those who asked for them, where no one works on them now."""
-    left = [entry for entry in inputs.extra_attempts if entry.request_id not in inputs.claimed]
-    if left:
-        verb, items = "waits" if len(left) == 1 else "wait", first_of([entry.item for entry in left])
-        message = f"{plural(len(left), 'extra attempt')} {verb} in the ledger for whoever asked: {items}"
-        forget = f"`contentops state resolve {left[0].item} --forget --request {left[0].short}`"
+    waiting = [entry for entry in inputs.extra_attempts if entry.request_id not in inputs.claimed]
+    if waiting:
+        verb, items = "waits" if len(waiting) == 1 else "wait", first_of([entry.item for entry in waiting])
+        message = f"{plural(len(waiting), 'extra attempt')} {verb} in the ledger for whoever asked: {items}"
+        forget = f"`contentops state resolve {waiting[0].item} --forget --request {waiting[0].short}`"
         hint = f"an apply of what asked for it writes it; where no one does any more, {forget} gives it up"
         yield Note(kind="further-take", message=message, hint=hint)

@@ -162,26 +162,26 @@ def which_path(item: ItemSides) -> tuple[Move | None, tuple[Reason, ...]]:
 def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed:
     """An item's file where it stands: the recorded path, or where a run that was cut short wrote it or moved it."""
     if record is None:
-        here = inputs.observe(spec.output)
-        return here if here.exists else _written(inputs, spec) or here
-    here = inputs.observe(record.output)
-    if here.exists or record.output == spec.output:
-        return here
+        file = inputs.observe(spec.output)
+        return file if file.exists else _written(inputs, spec) or file
+    file = inputs.observe(record.output)
+    if file.exists or record.output == spec.output:
+        return file
     made = {record.generated, record.promoted} - {NOTHING}
     for path in (resting_place(record.output, spec.output, spec.id), spec.output):
-        there = inputs.observe(path)
-        if there.exists and (there.owner in (record.id, *record.former_ids, spec.id) or there.body in made):
-            return there
-    return here
+        other = inputs.observe(path)
+        if other.exists and (other.owner in (record.id, *record.former_ids, spec.id) or other.body in made):
+            return other
+    return file
 
 
 def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
     """The file that was written for this very request, under another path, before anything was recorded of it."""
     for entry in inputs.written.get(spec.digest, ()):
-        there = inputs.observe(entry.output)
-        ours = there.problem or there.body in inputs.bodies_of(entry) or is_ours(inputs, spec, there)
-        if there.exists and ours and (entry.item == spec.id or entry.item not in inputs.specs):
-            return there
+        file = inputs.observe(entry.output)
+        ours = file.problem or file.body in inputs.bodies_of(entry) or is_ours(inputs, spec, file)
+        if file.exists and ours and (entry.item == spec.id or entry.item not in inputs.specs):
+            return file
     return None
 
 
@@ -202,12 +202,12 @@ def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Re
         return ()
     if not file.exists and not body.writes:
         return None
-    known = known_on_server(item, body)
+    on_server = known_on_server(item, body)
     title_now, body_now = text_after(item, body, title)
-    if known is not None and (known.title, known.body) == (title_digest(title_now), body_now):
+    if on_server is not None and (on_server.title, on_server.body) == (title_digest(title_now), body_now):
         return () if gone else None
-    why = "never saved to this server" if known is None else "not what was last saved"
-    if known is not None and item.is_edited:
+    why = "never saved to this server" if on_server is None else "not what was last saved"
+    if on_server is not None and item.is_edited:
         why = "edited by hand"
     return (Reason(kind="save", detail=why),)
 
@@ -234,8 +234,8 @@ def _union(
     elif front.reasons and differs(item.file, front):
         steps += [*body.steps, Update(target=target, expects=expects, front=front.front, title=front.title)]
     elif front.reasons or body.steps or (not steps and _record_lags(item)):
-        known = next((step for step in body.steps if isinstance(step, Acknowledge)), Acknowledge())
-        steps.append(structs.replace(known, front=front.front, title=front.title))
+        record_step = next((step for step in body.steps if isinstance(step, Acknowledge)), Acknowledge())
+        steps.append(structs.replace(record_step, front=front.front, title=front.title))
     if save is not None:
         steps.append(save)
     return tuple(steps)
@@ -245,8 +245,8 @@ def _title_there(item: ItemSides, body: BodyAnswer) -> str | None:
     """The title that comes with a person's text from the server; None: the file keeps its own, or the text has one."""
     if body.both is not None:
         return body.both.title if body.both.title != item.file.title else None
-    there = pulled(body)
-    return there.title or None if there is not None else None
+    remote = pulled(body)
+    return remote.title or None if remote is not None else None
 
 
 def _homed(step: Step, target: str) -> Step:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 def flatten(request: Mapping[str, Json]) -> dict[str, Json]:
     """A request as one level of fields: `template`, `inputs.topic`, ..."""
-    found = {key: value for key, value in request.items() if key != "inputs"}
+    fields = {key: value for key, value in request.items() if key != "inputs"}
     if isinstance(inputs := request.get("inputs"), dict):
-        found.update({f"inputs.{key}": value for key, value in inputs.items()})
-    return found
+        fields.update({f"inputs.{key}": value for key, value in inputs.items()})
+    return fields
 
 
 def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
@@ -44,8 +44,10 @@ def cause(name: str, spec: Spec, record: Record) -> str:
         return ""
     for variable in origin.variables:
         if variable in spec.used and record.used.get(variable) not in (None, spec.used[variable]):
-            place = spec.variables.get(variable)
-            return f"var `{variable}`" + (f" in {place.location}" if place and place.location else "")
+            variable_origin = spec.variables.get(variable)
+            return f"var `{variable}`" + (
+                f" in {variable_origin.location}" if variable_origin and variable_origin.location else ""
+            )
     if origin.layer in ("project", "environment", "manifest"):
         return f"default `{name}`" + (f" in {origin.location}" if origin.location else "")
     return ""

@@ -80,8 +80,8 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | Non
         return merging(item, (*why, *edit(item)), entry)
     hint = f"`{path}` was edited by hand; `--on-edit keep`, `merge` or `overwrite`, or `on_edit` in the manifest"
     if entry is not None and item.is_same:
-        take = "--on-edit overwrite" if entry.section else f"--replace {item.spec.id}"
-        hint = f"`{path}` was edited by hand; `{take}` puts the text under way in its place, `--on-edit keep`"
+        option = "--on-edit overwrite" if entry.section else f"--replace {item.spec.id}"
+        hint = f"`{path}` was edited by hand; `{option}` puts the text under way in its place, `--on-edit keep`"
         hint += " keeps the file"
     return block("edited", hint, reasons=reasons, entry=entry)
 
@@ -113,12 +113,12 @@ def merging(
         return emptied(item, then, reasons, entry)
     base = item.inputs.text(record.generated) if record.generated else None
     if base is None:
-        what = f"what was generated for `{item.file.path}`"
-        return no_base(item, what, reasons, entry, known=bool(record.generated))
+        text_name = f"what was generated for `{item.file.path}`"
+        return no_base(item, text_name, reasons, entry, existed=bool(record.generated))
     names = [heading_of(key) for key in touched(base, edited_text(item, both))]
-    kept = Reason(kind="kept-sections", after=names, detail=f"stays as it was edited: {listed(names)}")
+    reason = Reason(kind="kept-sections", after=names, detail=f"stays as it was edited: {listed(names)}")
     mode = MergeEdit(base=record.generated, strict=is_strict(item), both=both)
-    return BodyAnswer(reasons=(*reasons, kept), mode=mode)
+    return BodyAnswer(reasons=(*reasons, reason), mode=mode)
 
 
 def edited_text(item: ItemSides, both: MergeBoth | None) -> str:
@@ -127,25 +127,25 @@ def edited_text(item: ItemSides, both: MergeBoth | None) -> str:
 
 
 def no_base(
-    item: ItemSides, what: str, reasons: tuple[Reason, ...], entry: OpenEntry | None, *, known: bool
+    item: ItemSides, text_name: str, reasons: tuple[Reason, ...], entry: OpenEntry | None, *, existed: bool
 ) -> BodyAnswer:
     """The answer that holds an item back whose edits cannot be told from what was there before."""
-    lost = item.inputs.why_no_text() if known else "it was adopted, so there never was one"
-    hint = f"{what} is not at hand, so no one can tell what a person changed"
+    lost = item.inputs.why_no_text() if existed else "it was adopted, so there never was one"
+    hint = f"{text_name} is not at hand, so no one can tell what a person changed"
     hint += f"; {lost}" if lost else ""
     return block("no-merge-base", f"{hint}; else `--on-edit keep` or `overwrite`", reasons=reasons, entry=entry)
 
 
-def why_not_merged(id_: ItemId, found: Renewed | None, *, strict: bool) -> tuple[str, str] | None:
+def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tuple[str, str] | None:
     """Why a merge is not written, as a kind and what to do; None: it is."""
-    if found is None:
+    if merged is None:
         return "unmergeable", (
             "its sections cannot stand side by side, since a code block or comment in one of them is left open; "
             "close it, or `--on-edit keep` or `overwrite`"
         )
-    if not strict or not found.overruled:
+    if not strict or not merged.overruled:
         return None
-    names = listed([heading_of(each.key) for each in found.overruled])
+    names = listed([heading_of(each.key) for each in merged.overruled])
     shown = f"`contentops diff {id_} --section HEADING` shows both"
     return "kept-sections", (
         f"`merge: strict`, and the new text says something else for what stays: {names}; {shown}; "

@@ -71,13 +71,13 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
 
     def source_text(self, spec: Spec, observe: Callable[[str], Observed], *, drafts: bool = False) -> SourceText | None:
         """Its text of the request of `spec`, if there is one that can be used; `drafts`: an outline can."""
-        found = self._text(spec, observe)
-        return None if found is None or (found.step.outline and not drafts) else found
+        text = self._text(spec, observe)
+        return None if text is None or (text.step.outline and not drafts) else text
 
     def outline(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
         """Its text of the request of `spec`, if that is a draft outline."""
-        found = self._text(spec, observe)
-        return found if found is not None and found.step.outline else None
+        text = self._text(spec, observe)
+        return text if text is not None and text.step.outline else None
 
     def _text(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
         record = self.state.records.get(spec.id)

@@ -16,8 +16,8 @@ _FAR = 50
 
 def stored_text(item: ItemSides) -> FinishedText | None:
     """The finished text of the very request that is declared, if it may serve the item; none that was given up does."""
-    found = item.inputs.stored(item.spec.digest)
-    return found if found is not None and not found.given_up and _may_serve(found, item) else None
+    text = item.inputs.stored(item.spec.digest)
+    return text if text is not None and not text.given_up and _may_serve(text, item) else None
 
 
 def _may_serve(text: FinishedText, item: ItemSides) -> bool:

@@ -65,21 +65,21 @@ def drifted(
     if entries and (job := file.provenance.get("job")) is not None and any(job == entry.job_id for entry in entries):
         return ()  # a run that was cut short wrote it, and nothing of it is recorded yet
     front, written = dict(file.front.items()), dict(record.metadata.items())
-    found = [
+    drift = [
         DriftedKey(key=key, before=value, after=front.get(key))
         for key, value in (() if is_same_json(front, written) else written.items())
         if not is_same_json(front.get(key), value)
     ]
     if file.title != record.title:
-        found.insert(0, DriftedKey(key=TITLE_KEY, before=record.title, after=file.title or None))
+        drift.insert(0, DriftedKey(key=TITLE_KEY, before=record.title, after=file.title or None))
     if project.provenance and record.generated and _is_other_block(record, file):
-        found.append(DriftedKey(key=PROVENANCE_KEY, before=provenance_of(record), after=dict(file.provenance) or None))
-    return tuple(found)
+        drift.append(DriftedKey(key=PROVENANCE_KEY, before=provenance_of(record), after=dict(file.provenance) or None))
+    return tuple(drift)
 
 
 def _is_other_block(record: Record, file: Observed) -> bool:
-    said = dict(file.provenance.items())
-    job, made = said.get("job"), said.get("generated_at")
+    block = dict(file.provenance.items())
+    job, made = block.get("job"), block.get("generated_at")
     other = job != record.job_id != "" or made != record.generated_at != ""
     return other or (file.owner not in ("", record.id) and file.owner not in record.former_ids)
 
@@ -106,26 +106,26 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     wanted = with_addresses(item.inputs.project.preset, wanted, addresses)
     if not file.exists:
         return FrontAnswer(front=wanted, title=title, addresses=addresses)
-    written, there = dict(record.metadata.items()), dict(file.front.items())
+    written, in_file = dict(record.metadata.items()), dict(file.front.items())
     others, drift = _other_keys(wanted, written), _drift(item, record, stated)
     if title is None and not (others or drift) and file.owner in ("", id_):
         return FrontAnswer(notes=tuple(notes), addresses=addresses)
     asserts = on_edit(item) is OnEdit.OVERWRITE and not item.is_protected
     front: dict[str, Json] = {}
     reasons: list[Reason] = []
-    kept: list[str] = []
+    kept_keys: list[str] = []
     merged = _merged_key(item, record, addresses)
     for key in others:
-        before, after, found = written.get(key), wanted.get(key), there.get(key)
-        if asserts or key == merged or is_same_json(found, before) or is_same_json(found, after):
+        before, after, current = written.get(key), wanted.get(key), in_file.get(key)
+        if asserts or key == merged or is_same_json(current, before) or is_same_json(current, after):
             front[key] = after
             reasons.append(_rewritten(f"metadata.{key}", before, after))
         else:
-            kept.append(key)
+            kept_keys.append(key)
     if file.owner not in ("", id_) and file.owner in (record.id, *record.former_ids):
         front[PROVENANCE_KEY] = {**file.provenance, "item": id_}
         reasons.append(_rewritten("contentops.item", file.owner, id_))
-    drift = [one for one in drift if one.key not in front and one.key not in kept]
+    drift = [one for one in drift if one.key not in front and one.key not in kept_keys]
     again = [one for one in drift if asserts and one.key != TITLE_KEY]
     front |= {one.key: one.before for one in again}
     reasons += [_asserted(_field(one.key), one.after, one.before) for one in again]
@@ -133,12 +133,12 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     new_title, why = _which_title(item, title, body, asserts=asserts)
     reasons += why
     if new_title is None and title not in (None, record.title, file.title):
-        kept.append(TITLE_KEY)
-    if new_title is not None or TITLE_KEY in kept:
+        kept_keys.append(TITLE_KEY)
+    if new_title is not None or TITLE_KEY in kept_keys:
         drift = [one for one in drift if one.key != TITLE_KEY]
     notes += [
         Note(kind="kept-front-matter", id=id_, message=f"`{id_}`: `{key}` was changed in the file and stays as it is")
-        for key in kept
+        for key in kept_keys
     ]
     if drift and on_edit(item) is not OnEdit.KEEP:
         notes.append(_drift_note(item, drift))
@@ -171,11 +171,11 @@ def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[
         return record.addresses, []
     if old is None or new is None:
         return record.addresses, [_no_address(item, key)] if record.output != spec.output else []
-    there, written = as_list(file.front.get(key)), as_list(record.metadata.get(key))
-    kept = [each for each in record.addresses if each in there or each not in written]
-    theirs = [each for each in there if isinstance(each, str) and each not in written]
+    in_file, written = as_list(file.front.get(key)), as_list(record.metadata.get(key))
+    ours = [each for each in record.addresses if each in in_file or each not in written]
+    theirs = [each for each in in_file if isinstance(each, str) and each not in written]
     stated = {*map(str, as_list(wanted.get(key))), new}
-    return tuple(dict.fromkeys(each for each in (*kept, *theirs, old) if each not in stated)), []
+    return tuple(dict.fromkeys(each for each in (*ours, *theirs, old) if each not in stated)), []
 
 
 def _merged_key(item: ItemSides, record: Record, addresses: tuple[str, ...]) -> str:
@@ -203,11 +203,11 @@ def _promoted_title(item: ItemSides, body: BodyAnswer) -> str | None:
 
 def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKey]:
     """What of the front matter is noted: a title that no manifest states is a text like the body, where it is saved."""
-    found = drifted(item.inputs.project, record, item.file, item.entries)
-    if not found:
+    keys = drifted(item.inputs.project, record, item.file, item.entries)
+    if not keys:
         return []
     is_text = title is None and bool(item.file.title) and item.inputs.saves(item.spec)
-    return [one for one in found if one.key != TITLE_KEY or not is_text]
+    return [one for one in keys if one.key != TITLE_KEY or not is_text]
 
 
 def _which_title(

@@ -40,42 +40,42 @@ class Owner(Struct, frozen=True, kw_only=True):
         return bool(self.item) and not self.superseded
 
 
-def owners_of(server: str, locks: Mapping[str, State], here: str) -> dict[str, Owner]:
+def owners_of(server: str, locks: Mapping[str, State], own_lock: str) -> dict[str, Owner]:
     """Whose the contents of a server are, by their ids: what each environment's records and open entries say.
 
     `locks` are the states by the name of their lock, and `here` is the one of this environment. Of records that name
     one content (an earlier version let environments share one) that of the default environment owns it, else that of
     the first one by name.
     """
-    found: dict[str, Owner] = {}
-    states = [(lock if lock != here else "", locks[lock]) for lock in sorted(locks, key=_rank)]
+    owners: dict[str, Owner] = {}
+    states = [(lock if lock != own_lock else "", locks[lock]) for lock in sorted(locks, key=_rank)]
     for lock, state in states:
         for record in _records(state, server):
-            found.setdefault(record.content_id, Owner(item=record.id, lock=lock))
+            owners.setdefault(record.content_id, Owner(item=record.id, lock=lock))
     for lock, state in states:
         for entry in state.entries.values():
             if entry.server == server:
-                found.setdefault(entry.content_id, Owner(item=entry.item, lock=lock, request=entry.request_id))
+                owners.setdefault(entry.content_id, Owner(item=entry.item, lock=lock, request=entry.request_id))
     for lock, state in states:
         for record in _records(state, server):
             for content_id in record.superseded:
-                found.setdefault(content_id, Owner(item=record.id, superseded=True, lock=lock))
-    found.pop("", None)
-    return found
+                owners.setdefault(content_id, Owner(item=record.id, superseded=True, lock=lock))
+    owners.pop("", None)
+    return owners
 
 
-def without_others(state: State, others: Mapping[str, State], server: str, here: str) -> State:
+def without_others(state: State, others: Mapping[str, State], server: str, own_lock: str) -> State:
     """`state` where no record has a content that another environment owns: its text counts as never saved.
 
     `others` are the states of other environments by their locks; `here` is the lock of this one.
     """
-    owners = owners_of(server, {**others, here: state}, here) if others else {}
-    taken: dict[ItemId, Record] = {
+    owners = owners_of(server, {**others, own_lock: state}, own_lock) if others else {}
+    unsaved: dict[ItemId, Record] = {
         record.id: structs.replace(record, content_id="", saved=None)
         for record in _records(state, server)
         if (owner := owners.get(record.content_id)) is not None and owner.lock
     }
-    return structs.replace(state, records={**state.records, **taken}) if taken else state
+    return structs.replace(state, records={**state.records, **unsaved}) if unsaved else state
 
 
 def _rank(lock: str) -> tuple[bool, str]:

@@ -120,12 +120,12 @@ def make_plan(inputs: PlanInputs) -> Plan:
     chosen = selected(choice, candidates)
     if choice.select and not chosen:
         notes.append(Note(kind="nothing-selected", message="the selection matches no item"))
-    found = [item.change for item in chosen if item.change is not None]
+    changes = [item.change for item in chosen if item.change is not None]
     if choice.only_promoted:
-        kept = [change for change in found if is_about_promotion(change)]
-        notes += left_alone(len(found) - len(kept), "no text of another environment is for them")
-        found = kept
-    changes = free_targets(inputs, found)
+        promoted = [change for change in changes if is_about_promotion(change)]
+        notes += left_alone(len(changes) - len(promoted), "no text of another environment is for them")
+        changes = promoted
+    changes = free_targets(inputs, changes)
     changes.sort(key=lambda change: change.id)
     unchanged = sum(item.spec is not None and item.change is None for item in chosen)
     if choice.canary is not None:
@@ -156,8 +156,8 @@ def plan_id(plan: Plan) -> str:
 
 
 def _essence(change: Change) -> list[object]:
-    there = [change.remote.body, change.remote.title] if change.remote is not None else []
-    there += [change.promotion.expects] if change.promotion is not None else []
+    other_sides = [change.remote.body, change.remote.title] if change.remote is not None else []
+    other_sides += [change.promotion.expects] if change.promotion is not None else []
     return [
         change.id,
         change.action,
@@ -170,7 +170,7 @@ def _essence(change: Change) -> list[object]:
         change.source,
         change.file.file,
         change.credits_worst + change.queued_credits,
-        *there,
+        *other_sides,
     ]
 
 
@@ -187,45 +187,46 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
         for id_, record in records.items()
         if id_ in specs and specs[id_].output != record.output
     }
-    standing: set[str] = set()
+    item_paths: set[str] = set()
     for spec in inputs.desired.specs:
         record, orphan = records.get(spec.id), orphans.get(spec.id)
         file = find_file(inputs, spec, record or orphan)
         if record is None and orphan is None and leaving and collision_key(spec.output) in leaving:
             file = Observed(path=spec.output)
         if inputs.written:
-            standing.add(collision_key(file.path))
-        held = entries.get(spec.id, ())
-        item = ItemSides(inputs=inputs, spec=spec, record=record, orphan=orphan, entries=held, file=file)
+            item_paths.add(collision_key(file.path))
+        own_entries = entries.get(spec.id, ())
+        item = ItemSides(inputs=inputs, spec=spec, record=record, orphan=orphan, entries=own_entries, file=file)
         change, more = decide(item)
         change = change and with_claims(inputs, change, queued)
         notes += more
-        yield Candidate(id=spec.id, spec=spec, change=change, entries=held, record=item.own, file=file)
-    notes += _leftover_files(inputs, standing)
+        yield Candidate(id=spec.id, spec=spec, change=change, entries=own_entries, record=item.own, file=file)
+    notes += _leftover_files(inputs, item_paths)
     gone = (records.keys() | entries.keys()) - specs.keys() - {orphan.id for orphan in orphans.values()}
     if not gone:
         return
     shared = {collision_key(spec.output) for spec in inputs.desired.specs}
     shared |= {collision_key(record.output) for id_, record in records.items() if id_ in specs}
     for id_ in sorted(gone):
-        record, held = records.get(id_), entries.get(id_, ())
-        if record is None and not pending(held):
+        record, own_entries = records.get(id_), entries.get(id_, ())
+        if record is None and not pending(own_entries):
             continue
-        taken = record is not None and collision_key(record.output) in shared
-        change, note = decide_gone(inputs, record, held, shared=taken)
+        is_shared = record is not None and collision_key(record.output) in shared
+        change, note = decide_gone(inputs, record, own_entries, shared=is_shared)
         change = change and with_claims(inputs, change, queued)
         notes += [note] if note else []
-        path, there = (record.output, inputs.observe(record.output)) if record is not None else ("", None)
-        yield Candidate(id=id_, spec=None, change=change, entries=held, path=path, record=record, file=there)
+        path = record.output if record is not None else ""
+        gone_file = inputs.observe(path) if path else None
+        yield Candidate(id=id_, spec=None, change=change, entries=own_entries, path=path, record=record, file=gone_file)
 
 
-def _leftover_files(inputs: PlanInputs, standing: set[str]) -> Iterator[Note]:
+def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
     """Files that a run which was cut short wrote for a request that no item has any more; they are no item's now."""
     for digest, entries in inputs.written.items():
         for entry in entries:
-            there = inputs.observe(entry.output)
-            ours = there.provenance.get("digest") == digest or there.body in inputs.bodies_of(entry)
-            if ours and collision_key(entry.output) not in standing:
+            file = inputs.observe(entry.output)
+            ours = file.provenance.get("digest") == digest or file.body in inputs.bodies_of(entry)
+            if ours and collision_key(entry.output) not in item_paths:
                 spec = inputs.specs.get(entry.item)
                 keep = f"copy what is to stay to `{spec.output}`, and remove it" if spec else "remove it, or keep it"
                 message = f"`{entry.output}` was written for an earlier request of `{entry.item}`, and is no item's now"
@@ -243,45 +244,47 @@ def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
     coming: dict[str, list[Change]] = defaultdict(list)
     for change in todo:
         coming[collision_key(change.target)].append(change)
-    taken: set[ItemId] = set()
+    blocked: set[ItemId] = set()
     while todo:
         change = todo.pop()
-        if change.id not in taken and _is_taken(inputs, change, leaving):
-            taken.add(change.id)
+        if change.id not in blocked and _is_taken(inputs, change, leaving):
+            blocked.add(change.id)
             if change.has(Move):  # what waits for its place waits in vain
                 key = collision_key(change.source)
                 leaving[key] -= 1
                 todo += coming[key]
-    return [_blocked_by_file(change) if change.id in taken else change for change in changes] if taken else changes
+    return [_blocked_by_file(change) if change.id in blocked else change for change in changes] if blocked else changes
 
 
 def _without_rings(changes: list[Change]) -> list[Change]:
     moves = {change.id: step for change in changes for step in change.steps if isinstance(step, Move)}
-    held: dict[ItemId, str] = {}
+    hints: dict[ItemId, str] = {}
     for ring in find_rings(moves):
         start = ring.index(min(ring))
         sources = [moves[id_].source for id_ in (*ring[start:], *ring[:start])]
         shown = " -> ".join(f"`{source}`" for source in (*sources, sources[0]))
         hint = f"the outputs take each other's places: {shown}; give one of them another `output` first, and apply"
-        held |= dict.fromkeys(ring, hint)
-    return [block_change(change, "output-ring", held[change.id]) if change.id in held else change for change in changes]
+        hints |= dict.fromkeys(ring, hint)
+    return [
+        block_change(change, "output-ring", hints[change.id]) if change.id in hints else change for change in changes
+    ]
 
 
 def _is_taken(inputs: PlanInputs, change: Change, leaving: Counter[str]) -> bool:
     source, target = change.source, change.target
-    there = inputs.observe(target)
-    if source == target or not there.exists or leaving[collision_key(target)]:
+    occupant = inputs.observe(target)
+    if source == target or not occupant.exists or leaving[collision_key(target)]:
         return False
     # The very file: under another spelling where the system folds case, or linked by a move that was cut short.
-    same = bool(source) and there.file == change.file.file
+    same = bool(source) and occupant.file == change.file.file
     inside = bool(source) and collision_key(target).startswith(f"{collision_key(source)}/")
     return not (same or inside)
 
 
 def _blocked_by_file(change: Change) -> Change:
     hint = f"`{change.target}` exists and is not this item's file; move it away"
-    said = any(reason.field == "output" for reason in change.reasons)  # where it moves
-    why = () if said else (Reason(kind="occupied", field="output", after=change.target),)
+    is_explained = any(reason.field == "output" for reason in change.reasons)  # where it moves
+    why = () if is_explained else (Reason(kind="occupied", field="output", after=change.target),)
     return block_change(change, "foreign-file", hint, *why)
 
 
@@ -292,17 +295,17 @@ def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) ->
     """The first `number` changes that submit and can be carried out without the others; a note says what waits."""
     submits = [change for change in changes if change.submits_worst]
     while True:
-        kept = submits[:number]
+        first = submits[:number]
         # A target that only another change would free is not free while that one waits.
-        held = {change.id for change in free_targets(inputs, kept) if not change.submits_worst}
-        if not held:
+        blocked = {change.id for change in free_targets(inputs, first) if not change.submits_worst}
+        if not blocked:
             break
-        submits = [change for change in submits if change.id not in held]
+        submits = [change for change in submits if change.id not in blocked]
     total = sum(bool(change.submits_worst) for change in changes)
-    message = f"canary: {len(kept)} of {plural(total, 'generation')}; {total - len(kept)} wait"
+    message = f"canary: {len(first)} of {plural(total, 'generation')}; {total - len(first)} wait"
     others = len(changes) - total
     message += f", and so {'does' if others == 1 else 'do'} {plural(others, 'other change')}" if others else ""
-    return kept, Note(kind="canary", message=message, hint="apply without `--canary` to go on with all of it")
+    return first, Note(kind="canary", message=message, hint="apply without `--canary` to go on with all of it")
 
 
 def left_alone(number: int, why: str) -> tuple[Note, ...]:

@@ -131,28 +131,28 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     @functools.cached_property
     def carriers(self) -> Mapping[RequestId, ItemId]:
         """By request id, the item that has the result of the submit today, or waits for it."""
-        found = {entry.request_id: entry.item for entry in self.state.entries.values()}
-        return found | {record.request_id: record.id for record in self.state.records.values() if record.request_id}
+        items = {entry.request_id: entry.item for entry in self.state.entries.values()}
+        return items | {record.request_id: record.id for record in self.state.records.values() if record.request_id}
 
     @functools.cached_property
     def heirs(self) -> Mapping[Digest, ItemId]:
         """By request, the one item that may take the text of a removed item: a new item first."""
-        found: dict[Digest, ItemId] = {}
+        heirs: dict[Digest, ItemId] = {}
         records = self.state.records
         for spec in sorted(self.desired.specs, key=lambda spec: spec.id in records):
             if not is_same(records.get(spec.id), spec.digest, self.server):
-                found.setdefault(spec.digest, spec.id)
-        return found
+                heirs.setdefault(spec.digest, spec.id)
+        return heirs
 
     @functools.cached_property
     def written(self) -> Mapping[Digest, tuple[OpenEntry, ...]]:
         """The open entries of this server whose text may stand in a file that no record has, by their digest."""
-        found: dict[Digest, tuple[OpenEntry, ...]] = {}
+        written: dict[Digest, tuple[OpenEntry, ...]] = {}
         for entry in itertools.chain.from_iterable(self.entries.values()):
             key = collision_key(entry.output)
             if entry.output and key not in self.owners and key not in self.claimed_paths:
-                found[entry.digest] = (*found.get(entry.digest, ()), entry)
-        return found
+                written[entry.digest] = (*written.get(entry.digest, ()), entry)
+        return written
 
     def observe(self, path: str) -> Observed:
         """What is at `path`; a path no one looked at counts as absent."""
@@ -231,8 +231,8 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         own, inputs = self.own, self.inputs
         if not inputs.remote or own is None or own.server != inputs.server or not inputs.saves(self.spec):
             return None
-        found = inputs.remote.get(own.id)
-        return found if found is not None and found.content_id == own.content_id else None
+        remote = inputs.remote.get(own.id)
+        return remote if remote is not None and remote.content_id == own.content_id else None
 
     @property
     def is_edited_on_server(self) -> bool:
@@ -242,8 +242,8 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
         """
         if self.remote is None or self.own is None:
             return False
-        left = {entry.body for entry in pending(self.entries) if entry.section}
-        return left.isdisjoint({NOTHING, self.remote.body}) and is_edited_on_server(self.remote, self.own)
+        section_bodies = {entry.body for entry in pending(self.entries) if entry.section}
+        return section_bodies.isdisjoint({NOTHING, self.remote.body}) and is_edited_on_server(self.remote, self.own)
 
     @property
     def under_way(self) -> list[OpenEntry]:
@@ -315,11 +315,11 @@ def specs_by_id(desired: Desired) -> dict[ItemId, Spec]:
 
 def open_entries(state: State, server: str) -> dict[ItemId, tuple[OpenEntry, ...]]:
     """The open entries of a server by item, in order of attempt."""
-    found: dict[ItemId, tuple[OpenEntry, ...]] = {}
+    by_item: dict[ItemId, tuple[OpenEntry, ...]] = {}
     for entry in sorted(state.entries.values(), key=lambda entry: (entry.item, entry.attempt, entry.request_id)):
         if entry.server == server:
-            found[entry.item] = (*found.get(entry.item, ()), entry)
-    return found
+            by_item[entry.item] = (*by_item.get(entry.item, ()), entry)
+    return by_item
 
 
 def failed_attempts(entries: Iterable[OpenEntry], digest: Digest) -> list[OpenEntry]:
@@ -363,10 +363,10 @@ def paths(desired: Desired, state: State) -> Iterator[str]:
         if entry.output:
             yield entry.output
     for spec in desired.specs:
-        known = state.records.get(spec.id)
-        if known is None or known.output != spec.output:
+        own = state.records.get(spec.id)
+        if own is None or own.output != spec.output:
             yield spec.output
-            if known is not None and (rest := resting_place(known.output, spec.output, spec.id)):
+            if own is not None and (rest := resting_place(own.output, spec.output, spec.id)):
                 yield rest
 
 

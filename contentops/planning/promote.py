@@ -45,9 +45,9 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
     why = (*why, Reason(kind=PROMOTED, detail=detail))
     words = BodyAnswer(reasons=why)
     if _has_other_words(item, theirs):
-        held = protect_edits(item, why)
-        if held is not None:
-            return _kept_out(_as_promotion(held, item, theirs, why), theirs)
+        edits_answer = protect_edits(item, why)
+        if edits_answer is not None:
+            return _kept_out(_as_promotion(edits_answer, item, theirs, why), theirs)
         words = overwriting(item, why)
     step = structs.replace(theirs.step, carries=_carried(item, theirs))
     answer = structs.replace(words, action=Action.PROMOTE, steps=(step,))
@@ -57,18 +57,18 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
     return answer
 
 
-def _as_promotion(held: BodyAnswer, item: ItemSides, theirs: SourceText, why: tuple[Reason, ...]) -> BodyAnswer:
+def _as_promotion(answer: BodyAnswer, item: ItemSides, theirs: SourceText, why: tuple[Reason, ...]) -> BodyAnswer:
     """The answer with what to do where the text that gives way is one of another environment."""
     ours, path = item.file.path, theirs.file.path
-    if held.blocked == "missing":
+    if answer.blocked == "missing":
         hint = f"`{ours}` is gone, and what was saved of it is not what was taken from `{theirs.name}`; "
-        return block(held.blocked, hint + f"`--on-edit overwrite` takes `{path}` in its place", reasons=why)
-    if held.steps or held.blocked not in _EDITED:
-        return held
+        return block(answer.blocked, hint + f"`--on-edit overwrite` takes `{path}` in its place", reasons=why)
+    if answer.steps or answer.blocked not in _EDITED:
+        return answer
     hint = f"and `{path}` is to take its place; `--on-edit keep` or `overwrite`, or make one text of both in each of "
     if item.remote is not None and item.is_edited_on_server and not item.is_edited:
         edited = f"content `{item.remote.content_id}` was edited in WriterzRoom"
-        return block("edited-there", f"{edited}, {hint}them; they are not merged", reasons=held.reasons)
+        return block("edited-there", f"{edited}, {hint}them; they are not merged", reasons=answer.reasons)
     edited = f"`{ours}` was edited here"
     return block("edited", f"{edited}, {hint}them; they are not merged", reasons=(*why, *edit(item)))
 
@@ -76,17 +76,17 @@ def _as_promotion(held: BodyAnswer, item: ItemSides, theirs: SourceText, why: tu
 def _carried(item: ItemSides, theirs: SourceText) -> tuple[str, ...]:
     """The keys of the front matter there that no manifest wrote or states here, and that the file here lacks."""
     wanted, _ = wanted_front(item.inputs, item.spec)
-    known = {*theirs.record.metadata, *wanted, *(item.file.front if item.file.exists else ())}
-    return tuple(key for key in theirs.file.front if key not in known)
+    keys = {*theirs.record.metadata, *wanted, *(item.file.front if item.file.exists else ())}
+    return tuple(key for key in theirs.file.front if key not in keys)
 
 
-def _kept_out(held: BodyAnswer, theirs: SourceText) -> BodyAnswer:
+def _kept_out(answer: BodyAnswer, theirs: SourceText) -> BodyAnswer:
     """The answer that records the text in whose place the file is kept, so that it is not asked about again."""
     steps = (
         structs.replace(step, declined=theirs.file.body) if isinstance(step, Acknowledge) else step
-        for step in held.steps
+        for step in answer.steps
     )
-    return structs.replace(held, steps=tuple(steps))
+    return structs.replace(answer, steps=tuple(steps))
 
 
 def _is_new(item: ItemSides, theirs: SourceText) -> bool:
@@ -129,7 +129,7 @@ def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer |
     source, spec = item.inputs.source, item.spec
     if source is None or item.inputs.choice.generate:
         return None
-    there = f"`contentops apply --env {source.environment}`" if source.environment else "without `--env`"
+    command = f"`contentops apply --env {source.environment}`" if source.environment else "without `--env`"
     cost = price_of(spec, item.inputs.server)
     words = price(cost.credits, cost.credits, at_most=cost.at_most)
     option = "`apply --generate`" if item.inputs.choice.only_promoted else "`--generate`"
@@ -143,7 +143,7 @@ def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer |
         ways += [generate] if outline.record.server != item.inputs.server else []
         return block(NOT_PROMOTED, f"{draft}: {', '.join(ways)}, or `--drafts` takes the outline", reasons=why)
     lack = source.lack(spec, item.inputs.observe)
-    return block(NOT_PROMOTED, f"{lack}; apply there first ({there}), or {generate}", reasons=why)
+    return block(NOT_PROMOTED, f"{lack}; apply there first ({command}), or {generate}", reasons=why)
 
 
 def is_about_promotion(change: Change) -> bool:

@@ -77,10 +77,10 @@ def _by_choice(item: ItemSides, reasons: tuple[Reason, ...], *, both: bool) -> B
 
 def protect_edits(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer | None:
     """What `on_edit` says where a person's words stand in the way, here or there; None: go on and overwrite."""
-    found = edited_on_server(item, why)
-    if found is None:
+    answer = edited_on_server(item, why)
+    if answer is None:
         return edit_choice(item, why, entry)
-    return structs.replace(found, entry=entry) if found.blocked else found
+    return structs.replace(answer, entry=entry) if answer.blocked else answer
 
 
 def replaced(item: ItemSides) -> tuple[Reason, ...]:
@@ -121,10 +121,10 @@ def as_pulled(item: ItemSides, body: BodyAnswer) -> ItemSides:
 
 def text_after(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[str, Digest]:
     """Title and body digest of the file as it will stand, where no text is generated; `title`: one that is written."""
-    remote, known = pulled(body), item.own.title if item.own is not None else ""
+    remote, last_title = pulled(body), item.own.title if item.own is not None else ""
     if remote is None:
         return item.title if title is None else title, item.file.body
-    return title or remote.title or known, remote.body
+    return title or remote.title or last_title, remote.body
 
 
 def known_on_server(item: ItemSides, body: BodyAnswer) -> Saved | None:
@@ -132,21 +132,21 @@ def known_on_server(item: ItemSides, body: BodyAnswer) -> Saved | None:
     record = item.own
     if record is None or record.saved is None or record.server != item.inputs.server:
         return None
-    taken = _taken(body)
-    if taken is None and item.remote is not None and item.remote.recorded:
-        taken = item.remote
-    if taken is None:
+    remote = _taken(body)
+    if remote is None and item.remote is not None and item.remote.recorded:
+        remote = item.remote
+    if remote is None:
         return record.saved
-    title = title_digest(taken.title) if taken.title else record.saved.title
-    return structs.replace(record.saved, title=title, body=taken.body)
+    title = title_digest(remote.title) if remote.title else record.saved.title
+    return structs.replace(record.saved, title=title, body=remote.body)
 
 
 def _taken(body: BodyAnswer) -> Remote | None:
     """The text of the server that the file has then, whether it comes or is there already."""
     if not body.steps:
         return None
-    known = next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
-    return pulled(body) or known
+    acknowledged = next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
+    return pulled(body) or acknowledged
 
 
 def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ...]] | BodyAnswer:
@@ -158,21 +158,21 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
     if remote is not None and remote.problem:
         return block("unreadable-there", f"{_where(item)} cannot be compared: {remote.problem}", reasons=body.reasons)
     if remote is not None and remote.is_lost:
-        what, kind = ("was deleted in WriterzRoom", "deleted-there")
+        event, kind = ("was deleted in WriterzRoom", "deleted-there")
         if remote.taken:
-            what, kind = ("belongs to another project", "taken-there")
-        detail = f"content `{remote.content_id}` {what}, so the text is saved as new"
+            event, kind = ("belongs to another project", "taken-there")
+        detail = f"content `{remote.content_id}` {event}, so the text is saved as new"
         return Save(path=path), (Reason(kind=kind, detail=detail),)
     if remote is not None and remote.recorded:
         detail = f"content `{remote.content_id}` has a text that was recorded before, and the file takes its place"
         return Save(path=path, replaces=remote.body), (Reason(kind="recorded-before", detail=detail),)
     if remote is None or not item.is_edited_on_server or body.both is not None or _taken(body) is not None:
         return Save(path=path), ()
-    asked = item.spec.id in item.inputs.choice.replace
-    if not asked and not _has_server_text(item, remote) and on_edit(item) is not OnEdit.OVERWRITE:
+    is_replaced = item.spec.id in item.inputs.choice.replace
+    if not is_replaced and not _has_server_text(item, remote) and on_edit(item) is not OnEdit.OVERWRITE:
         return block("edited-there", _both_hint(item), reasons=(*body.reasons, _server_edit(item)))
-    told = any(reason.kind == "edited-there" for reason in body.reasons)
-    return Save(path=path, replaces=remote.body), () if told else _replaced_on_server(item)
+    is_reported = any(reason.kind == "edited-there" for reason in body.reasons)
+    return Save(path=path, replaces=remote.body), () if is_reported else _replaced_on_server(item)
 
 
 def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
@@ -263,22 +263,22 @@ def merge_both(item: ItemSides, remote: Remote, reasons: tuple[Reason, ...]) -> 
     base = inputs.text(saved.body) if saved is not None and saved.body else None
     theirs = inputs.text(remote.body)
     if saved is None or base is None or theirs is None:
-        what = f"what was saved of `{item.file.path}`"
-        return no_base(item, what, reasons, None, known=bool(saved and saved.body))
-    found = merge_edits(base, inputs.read(item.file.path), theirs)
+        text_name = f"what was saved of `{item.file.path}`"
+        return no_base(item, text_name, reasons, None, existed=bool(saved and saved.body))
+    merged = merge_edits(base, inputs.read(item.file.path), theirs)
     fetch = Fetch(digest=record.digest, remote=remote)
-    if found.body is None:
-        detail = f"both edits meet in {plural(len(found.conflicts), 'place')}"
+    if merged.body is None:
+        detail = f"both edits meet in {plural(len(merged.conflicts), 'place')}"
         reasons = (*reasons, Reason(kind="conflict", field="text", detail=detail))
         if not inputs.choice.markers:
             return block(CONFLICT, _hint(item, remote), reasons=reasons)
-        marked = MergeBoth(remote=remote, title=item.title, body=found.marked(), markers=True)
+        marked = MergeBoth(remote=remote, title=item.title, body=merged.marked(), markers=True)
         return BodyAnswer(action=Action.MERGE, steps=(fetch,), reasons=reasons, mode=marked)
     title = _title_of_both(item, record, saved, remote)
     if title is None:
         reasons = (*reasons, Reason(kind="conflict", field="title", detail="both titles were changed"))
         return block(CONFLICT, _hint(item, remote), reasons=reasons)
-    both = MergeBoth(remote=remote, title=title, body=found.body)
+    both = MergeBoth(remote=remote, title=title, body=merged.body)
     if not item.is_same and on_edit(item) is OnEdit.MERGE:
         return merging(item, reasons, None, both)
     steps = (fetch,) if item.is_same else (fetch, Acknowledge(accepts=True))
@@ -288,8 +288,8 @@ def merge_both(item: ItemSides, remote: Remote, reasons: tuple[Reason, ...]) -> 
 def _title_of_both(item: ItemSides, record: Record, saved: Saved, remote: Remote) -> str | None:
     """The title where at most one side changed it, or both alike; None: both changed it otherwise."""
     was = item.title if title_digest(item.title) == saved.title else record.title
-    there = was if not remote.title or title_digest(remote.title) in saved.titles else remote.title
-    return merge_one(was, item.title, there)
+    server_title = was if not remote.title or title_digest(remote.title) in saved.titles else remote.title
+    return merge_one(was, item.title, server_title)
 
 
 def conflict_folder(environment: str, id_: ItemId) -> str:
@@ -322,11 +322,11 @@ def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, entry: OpenEn
     return None if trouble is None else block(*trouble, reasons=words.reasons, entry=entry)
 
 
-def saved_records(found: PlanInputs) -> Iterator[Record]:
+def saved_records(inputs: PlanInputs) -> Iterator[Record]:
     """The records of declared items, under their ids or those that they take over, that are saved on this server."""
-    specs = dict(found.specs)
-    specs |= {orphan.id: found.specs[id_] for id_, orphan in pair_renames(found).items()}
-    for id_, record in found.state.records.items():
-        here = record.server == found.server and record.content_id and record.saved is not None
-        if here and id_ in specs and found.saves(specs[id_]):
+    specs = dict(inputs.specs)
+    specs |= {orphan.id: inputs.specs[id_] for id_, orphan in pair_renames(inputs).items()}
+    for id_, record in inputs.state.records.items():
+        is_saved = record.server == inputs.server and record.content_id and record.saved is not None
+        if is_saved and id_ in specs and inputs.saves(specs[id_]):
             yield record

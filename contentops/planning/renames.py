@@ -25,8 +25,8 @@ def apply_renames(desired: Desired, state: State, server: str) -> tuple[State, M
     Also returns the new ids, each with the old one; an apply writes them down before anything else.
     """
     state, moved = _apply_moved(desired, state)
-    state, taken = _hand_over(desired, state, server)
-    return state, {**moved, **taken}
+    state, handed_over = _hand_over(desired, state, server)
+    return state, {**moved, **handed_over}
 
 
 def _apply_moved(desired: Desired, state: State) -> tuple[State, dict[ItemId, ItemId]]:
@@ -56,12 +56,12 @@ def _pairs_to_apply(desired: Desired, state: State) -> dict[ItemId, ItemId]:
     answered = {id_ for id_, digests in requests.items() if wanted.get(id_) in digests}
     with_text = state.records.keys() | {entry.item for entry in pending(state.entries.values())} & answered
     pairs = {pair.old: pair.new for pair in desired.moved}
-    found = {old: new for old, new in pairs.items() if old in requests and old not in answered}
+    renames = {old: new for old, new in pairs.items() if old in requests and old not in answered}
     # One that stays may be in the way of another.
-    while kept := [old for old, new in found.items() if new in with_text and new not in found]:
-        for old in kept:
-            del found[old]
-    return found
+    while blocked := [old for old, new in renames.items() if new in with_text and new not in renames]:
+        for old in blocked:
+            del renames[old]
+    return renames
 
 
 def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict[ItemId, ItemId]]:
@@ -76,22 +76,22 @@ def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict
     specs = specs_by_id(desired)
     heirs = heirs_of(state, specs)
     entries: dict[RequestId, OpenEntry] = {}
-    left: defaultdict[Digest, dict[ItemId, list[OpenEntry]]] = defaultdict(dict)
+    orphaned: defaultdict[Digest, dict[ItemId, list[OpenEntry]]] = defaultdict(dict)
     for entry in sorted(waiting, key=lambda each: each.item):
         heir = heirs.get(entry.item)
         if heir is not None and entry.attempt > 1 and specs[heir].digest == entry.digest:
             # An extra attempt that someone asked for under a former id: its text goes where the item went.
             entries[entry.request_id] = structs.replace(entry, item=heir)
         elif entry.item not in specs and not _replaces(entry, state, server):
-            left[entry.digest].setdefault(entry.item, []).append(entry)
+            orphaned[entry.digest].setdefault(entry.item, []).append(entry)
     busy = {(entry.item, entry.digest) for entry in waiting}
-    taken: dict[ItemId, ItemId] = {}
+    handed_over: dict[ItemId, ItemId] = {}
     for spec in desired.specs:
-        owners = left.get(spec.digest)
+        owners = orphaned.get(spec.digest)
         if owners and (spec.id, spec.digest) not in busy and _wants_text(spec, state, server):
-            taken[spec.id] = old = next(iter(owners))
+            handed_over[spec.id] = old = next(iter(owners))
             entries |= {entry.request_id: structs.replace(entry, item=spec.id) for entry in owners.pop(old)}
-    return (structs.replace(state, entries={**state.entries, **entries}) if entries else state), taken
+    return (structs.replace(state, entries={**state.entries, **entries}) if entries else state), handed_over
 
 
 def _replaces(entry: OpenEntry, state: State, server: str) -> bool:
@@ -141,8 +141,8 @@ def _pair_key(template: Json, digest: Digest, output: str) -> str:
 def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
     """Warnings for `moved` pairs that name nothing that is known, near to a gone item that they may be meant for."""
     state = inputs.state
-    known = state.records.keys() | {entry.item for entry in state.entries.values()}
-    pairs = [pair for pair in inputs.desired.moved if known.isdisjoint((pair.old, pair.new))]
+    known_ids = state.records.keys() | {entry.item for entry in state.entries.values()}
+    pairs = [pair for pair in inputs.desired.moved if known_ids.isdisjoint((pair.old, pair.new))]
     if not pairs:
         return
     orphans = state.records.keys() - inputs.specs.keys() - {record.id for record in pair_renames(inputs).values()}
@@ -161,7 +161,7 @@ def order_moves(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:
     """The items in the order in which their files move. Raises ValueError where some of them form a ring."""
     from graphlib import TopologicalSorter
 
-    return tuple(TopologicalSorter(_first(moves)).static_order())
+    return tuple(TopologicalSorter(_blockers(moves)).static_order())
 
 
 def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
@@ -169,38 +169,38 @@ def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
 
     No item is in two of them, and all that are in none have an order.
     """
-    first = _first(moves)
+    blockers = _blockers(moves)
     done: set[ItemId] = set()
-    place: dict[ItemId, int] = {}
+    position: dict[ItemId, int] = {}
     for start in moves:
         way = [] if start in done else [start]
-        place[start] = 0
+        position[start] = 0
         while way:
-            ahead = first[way[-1]].pop() if first[way[-1]] else None
+            ahead = blockers[way[-1]].pop() if blockers[way[-1]] else None
             if ahead is None:
                 done.add(way.pop())
-            elif ahead not in place:
-                place[ahead] = len(way)
+            elif ahead not in position:
+                position[ahead] = len(way)
                 way.append(ahead)
             elif ahead not in done:
-                ring = way[place[ahead] :]
-                del way[place[ahead] :]
+                ring = way[position[ahead] :]
+                del way[position[ahead] :]
                 done.update(ring)
                 yield ring
 
 
-def _first(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:
-    """For each item those whose files stand where its own is to be, above it or below it."""
-    standing: dict[str, list[ItemId]] = {}
-    below: dict[str, list[ItemId]] = {}
+def _blockers(moves: Mapping[ItemId, Move]) -> dict[ItemId, list[ItemId]]:
+    """For each item, those whose files are in its way: at its new path, above it or below it; in order of ids."""
+    at: defaultdict[str, list[ItemId]] = defaultdict(list)
+    below: defaultdict[str, list[ItemId]] = defaultdict(list)
     for item, move in sorted(moves.items()):
         key = collision_key(move.source)
-        standing.setdefault(key, []).append(item)
+        at[key].append(item)
         for folder in folders(key):
-            below.setdefault(folder, []).append(item)
-    found: dict[ItemId, list[ItemId]] = {}
+            below[folder].append(item)
+    blockers: dict[ItemId, list[ItemId]] = {}
     for item, move in sorted(moves.items()):
         key = collision_key(move.target)
-        there = [other for place in (key, *folders(key)) for other in standing.get(place, ())]
-        found[item] = [other for other in (*there, *below.get(key, ())) if other != item]
-    return found
+        occupants = [other for path in (key, *folders(key)) for other in at.get(path, ())]
+        blockers[item] = [other for other in (*occupants, *below.get(key, ())) if other != item]
+    return blockers

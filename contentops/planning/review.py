@@ -44,11 +44,11 @@ def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
     that is no plan.
     """
     file = plan_file(document)
-    today, kept, others = _compare(inputs, file)
-    if not kept and any(reviewed.action is not Action.PENDING for reviewed in file.changes):
+    today, changes, others = _compare(inputs, file)
+    if not changes and any(reviewed.action is not Action.PENDING for reviewed in file.changes):
         raise Refused("the plan is already applied: nothing of it is left to do", code="already-applied")
     notes = (*today.notes, *left_alone(len(others), "the plan file does not name them"))
-    return structs.replace(today, id=file.id, changes=tuple(kept), notes=notes, refusals=refusals(inputs, kept))
+    return structs.replace(today, id=file.id, changes=tuple(changes), notes=notes, refusals=refusals(inputs, changes))
 
 
 def check_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
@@ -57,9 +57,9 @@ def check_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
     Raises Refused, naming every change that is not as reviewed or, unless the project allows that, was not reviewed;
     InputError for a document that is no plan.
     """
-    today, kept, others = _compare(inputs, plan_file(document))
+    today, named_changes, others = _compare(inputs, plan_file(document))
     _refuse_unreviewed(inputs.project.guards, others, {})
-    changes = sorted((*kept, *others), key=lambda change: change.id)
+    changes = sorted((*named_changes, *others), key=lambda change: change.id)
     return structs.replace(today, changes=tuple(changes), refusals=refusals(inputs, changes))
 
 
@@ -78,15 +78,16 @@ def check_ceiling(plan: Plan, guards: Guards, document: Mapping[str, Json]) -> N
 
 
 def _refuse_unreviewed(guards: Guards, changes: Sequence[Change], named: Mapping[ItemId, ReviewedChange]) -> None:
-    found = [(change, words) for change in changes if (words := _beyond(change, named.get(change.id)))]
-    if not found or guards.unreviewed == "allow":
+    unreviewed = [(change, words) for change in changes if (words := _beyond(change, named.get(change.id)))]
+    if not unreviewed or guards.unreviewed == "allow":
         return
-    number, cost = f"{len(found)} change{'s go' if len(found) > 1 else ' goes'}", cost_words(one for one, _ in found)
-    listed = _listed({change.id: words for change, words in found})
+    number = f"{len(unreviewed)} change{'s go' if len(unreviewed) > 1 else ' goes'}"
+    cost = cost_words(change for change, _ in unreviewed)
+    listed = _listed({change.id: words for change, words in unreviewed})
     raise Refused(
         f"{number} beyond the plan that was reviewed, for {cost}: {listed}",
         code="unreviewed",
-        hint="review a plan of what is there now, or let such changes through with `guards: {unreviewed: allow}`",
+        hint="review a new plan, or allow such changes with `guards: {unreviewed: allow}`",
     )
 
 
@@ -159,26 +160,26 @@ def _compare(inputs: PlanInputs, file: PlanFile) -> tuple[Plan, list[Change], li
     changes = {change.id: change for change in today.changes if change.id in named}
     if inputs.choice.resubmit_unknown:
         # What this very plan has submitted is open, and no reason to submit once more.
-        asked = {entry.item for entry in pending(inputs.state.entries.values()) if entry.plan_id == file.id}
+        submitted = {entry.item for entry in pending(inputs.state.entries.values()) if entry.plan_id == file.id}
         once = make_plan(structs.replace(inputs, choice=structs.replace(inputs.choice, resubmit_unknown=False)))
-        changes = {id_: change for id_, change in changes.items() if id_ not in asked}
-        changes |= {change.id: change for change in once.changes if change.id in asked & named.keys()}
+        changes = {id_: change for id_, change in changes.items() if id_ not in submitted}
+        changes |= {change.id: change for change in once.changes if change.id in submitted & named.keys()}
     # A target that only an item which is not named would free is not free.
     changes = {change.id: change for change in free_targets(inputs, [*changes.values()])}
     items = [_item(inputs, file, reviewed, changes.get(id_)) for id_, reviewed in named.items()]
     if wrong := {item.reviewed.id: problem for item in items if (problem := _difference(item))}:
         hint = "make and review a new plan with `contentops plan --out FILE`"
         raise Refused(f"the plan is stale: {_listed(wrong)}", code="stale-plan", hint=hint)
-    kept = sorted(changes.values(), key=lambda change: change.id)
-    return today, kept, [change for change in today.changes if change.id not in named]
+    named_changes = sorted(changes.values(), key=lambda change: change.id)
+    return today, named_changes, [change for change in today.changes if change.id not in named]
 
 
 def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: Change | None) -> ReviewedItem:
     # A record that a rename takes over is still under its old id.
     record = change.record if change is not None else inputs.state.records.get(reviewed.id)
     entries = inputs.entries.get(reviewed.id, ())
-    known = reviewed.entry.request_id if reviewed.entry is not None else None
-    waiting = [one for one in pending(entries) if one.plan_id == file.id or one.request_id == known]
+    reviewed_request = reviewed.entry.request_id if reviewed.entry is not None else None
+    waiting = [one for one in pending(entries) if one.plan_id == file.id or one.request_id == reviewed_request]
     earlier = reviewed.id in inputs.choice.replace and record is not None and record.attempt < reviewed.attempt
     return ReviewedItem(
         reviewed=reviewed,
@@ -222,14 +223,14 @@ def _not_done(item: ReviewedItem) -> str:
         return "it is protected now" if record.protected else "nothing would be done to it"
     if record.output != reviewed.target:
         return _ANOTHER_FILE
-    known = {**record.metadata, TITLE_KEY: record.title, PROVENANCE_KEY: stated.get(PROVENANCE_KEY)}
-    return _other_source(item) or _other_front(stated, {key: known.get(key) for key in stated})
+    written = {**record.metadata, TITLE_KEY: record.title, PROVENANCE_KEY: stated.get(PROVENANCE_KEY)}
+    return _other_source(item) or _other_front(stated, {key: written.get(key) for key in stated})
 
 
 def _other_source(item: ReviewedItem) -> str:
     text, now = item.reviewed.promotes, item.change.promotion if item.change is not None else None
-    taken = item.record is not None and text is not None and item.record.promoted == text.body
-    if text is None or (now.expects == text.expects if now is not None else taken):
+    is_promoted = item.record is not None and text is not None and item.record.promoted == text.body
+    if text is None or (now.expects == text.expects if now is not None else is_promoted):
         return ""
     return f"`{text.path}`, whose text it takes, has changed since"
 

@@ -37,12 +37,12 @@ def same_requests(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Not
     for spec in inputs.desired.specs:
         if spec.digest in paying:
             items[spec.digest].append(spec.id)
-    found = [(ids, paying[digest]) for digest, ids in items.items() if len(ids) > 1]
-    found.sort(key=lambda each: (-_credits(each[1]), -len(each[1]), each[0]))
-    for ids, group in found[:_GROUPS]:
+    groups = [(ids, paying[digest]) for digest, ids in items.items() if len(ids) > 1]
+    groups.sort(key=lambda each: (-_credits(each[1]), -len(each[1]), each[0]))
+    for ids, group in groups[:_GROUPS]:
         message = f"{_names(ids)} ask for the very same text: {_payments(group)}"
         yield Note(kind=KIND, message=message, hint=_HINT, items=tuple(ids[:_ITEMS]), credits=_credits(group))
-    if rest := found[_GROUPS:]:
+    if rest := groups[_GROUPS:]:
         others = [change for _, group in rest for change in group]
         message = f"{plural(len(rest), 'more request')} of several items each: {_payments(others)}"
         yield Note(kind=KIND, message=message, hint=_HINT, credits=_credits(others))

@@ -43,12 +43,12 @@ def words_in_section(item: ItemSides, heading: str, entry: OpenEntry | None = No
     if (item.inputs.choice.on_edit or item.spec.on_edit) is OnEdit.OVERWRITE:
         detail = f"{where} was edited by hand, and that text is replaced"
         return BodyAnswer(reasons=(Reason(kind="edited", detail=detail),), mode=Replace(over_edit=True))
-    told = edit(item)
+    reasons = edit(item)
     hint = f"{where} was edited by hand; `--on-edit overwrite` generates it again all the same"
     if entry is not None:
         give_up = f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` keeps the file"
         hint = f"{where} was edited by hand; `--on-edit overwrite` puts the section under way in its place, {give_up}"
-    return block("edited", hint, reasons=told, entry=entry)
+    return block("edited", hint, reasons=reasons, entry=entry)
 
 
 def section_answer(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
@@ -61,11 +61,15 @@ def section_answer(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
     if there:
         hint = f"the text was edited in WriterzRoom while `{entry.section}` was written again; {give_up}"
         return block("edited-there", hint, entry=entry)
-    taken = taken_section(item, entry)
-    if isinstance(taken, Unusable):
-        return block(UNUSABLE, unusable_hint(item.spec.id, entry, taken), entry=entry)
+    new_text = taken_section(item, entry)
+    if isinstance(new_text, Unusable):
+        return block(UNUSABLE, unusable_hint(item.spec.id, entry, new_text), entry=entry)
     # Written already, and only the record of that was lost: its text says so, or the file where no one knows that.
-    if body_digest(taken[0]) == item.file.body if taken else entry.job_id == item.file.provenance.get("job") != "":
+    if (
+        body_digest(new_text[0]) == item.file.body
+        if new_text
+        else entry.job_id == item.file.provenance.get("job") != ""
+    ):
         return BodyAnswer()
     return words_in_section(item, entry.section, entry) or BodyAnswer()
 
@@ -77,15 +81,15 @@ def taken_section(item: ItemSides, entry: OpenEntry) -> tuple[str, NewSection] |
     answer = item.inputs.text(body) if body else None
     if answer is None or not item.file.exists:
         return None
-    known = known_texts(item.own, body, item.inputs.text)
-    return take_section(item.inputs.read(item.file.path), answer, entry.section, known)
+    earlier_texts = known_texts(item.own, body, item.inputs.text)
+    return take_section(item.inputs.read(item.file.path), answer, entry.section, earlier_texts)
 
 
 def known_texts(record: Record | None, answer: Digest, text: Callable[[Digest], str | None]) -> tuple[str, ...]:
     """The texts that the server may have written a section into, besides that of the file, as far as they are here."""
     saved = record.saved if record is not None else None
     bodies: frozenset[Digest] = saved.bodies if saved is not None else frozenset()
-    return tuple(found for digest in sorted(bodies - {answer, NOTHING}) if (found := text(digest)) is not None)
+    return tuple(body for digest in sorted(bodies - {answer, NOTHING}) if (body := text(digest)) is not None)
 
 
 def unusable_words(heading: str, why: Unusable) -> str:

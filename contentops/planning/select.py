@@ -45,10 +45,10 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     def states(self) -> frozenset[str]:
         """The `state:` words that hold for it."""
         change, spec = self.change, self.spec
-        found = {"orphan": spec is None, "failed": self.failed, "edited": self._is_edited}
+        states = {"orphan": spec is None, "failed": self.failed, "edited": self._is_edited}
         if change is not None:
             kinds = {reason.kind for reason in change.reasons}
-            found |= {
+            states |= {
                 "new": change.record is None and spec is not None,
                 "changed": bool(kinds & {"changed", "added", "removed", "made-by-local"}),
                 "edited": self._is_edited or "edited-there" in kinds,
@@ -59,7 +59,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
                 "blocked": change.action is Action.BLOCKED,
                 "pending": change.action is Action.PENDING,
             }
-        return frozenset(name for name, holds in found.items() if holds)
+        return frozenset(name for name, holds in states.items() if holds)
 
     @property
     def _is_edited(self) -> bool:
@@ -99,8 +99,8 @@ def is_changed_by_hand(file: Observed, record: Record, entries: Iterable[OpenEnt
 
     To plans an adopted text is a person's as it is, and a promoted one may be; that says nothing of what came later.
     """
-    known = {record.generated, record.adopted, record.promoted if record.is_promoted else NOTHING} - {NOTHING}
-    return bool(known) and file.body not in known and is_edited(file, record, entries)
+    ours = {record.generated, record.adopted, record.promoted if record.is_promoted else NOTHING} - {NOTHING}
+    return bool(ours) and file.body not in ours and is_edited(file, record, entries)
 
 
 def check_selectors(selectors: Iterable[str]) -> None:
@@ -110,18 +110,18 @@ def check_selectors(selectors: Iterable[str]) -> None:
         if not colon:
             continue
         if method not in METHODS:
-            known = "known: an id glob, " + ", ".join(f"`{name}:`" for name in METHODS)
+            choices = "known: an id glob, " + ", ".join(f"`{name}:`" for name in METHODS)
             close = nearest(method, METHODS)
-            raise _unknown(selector, "selector", f"did you mean `{close}:`?" if close else known)
+            raise _unknown(selector, "selector", f"did you mean `{close}:`?" if close else choices)
         values = {"state": STATES, "result": ("failed",)}.get(method)
         if values and value not in values:
             close = nearest(value, values)
-            known = "known: " + ", ".join(values)
-            raise _unknown(selector, method, f"did you mean `{method}:{close}`?" if close else known)
+            choices = "known: " + ", ".join(values)
+            raise _unknown(selector, method, f"did you mean `{method}:{close}`?" if close else choices)
 
 
-def _unknown(selector: str, what: str, hint: str) -> UsageError:
-    return UsageError(f"`{selector}`: no such {what}", code="unknown-selector", hint=hint)
+def _unknown(selector: str, kind: str, hint: str) -> UsageError:
+    return UsageError(f"`{selector}`: no such {kind}", code="unknown-selector", hint=hint)
 
 
 def _parts(selector: str) -> tuple[str, str]:
@@ -167,8 +167,8 @@ def _meant(option: str, selector: str, items: Sequence[Candidate]) -> str:
         return f"a comma does not separate patterns: write `{each}`"
     if not method and any(value in item.texts("tag") for item in items):
         return f"did you mean `tag:{value}`?"
-    known = tuple(sorted({text for item in items for text in item.texts(method)}))
-    if close := near(_GLOB.sub("", value), known, 3):
+    names = tuple(sorted({text for item in items for text in item.texts(method)}))
+    if close := near(_GLOB.sub("", value), names, 3):
         *others, last = (f"`{f'{method}:' * bool(method)}{name}`" for name in close)
         return f"did you mean {' or '.join(filter(None, (', '.join(others), last)))}?"
-    return (suggest("", known) if method else "") or "`contentops status` lists the items"
+    return (suggest("", names) if method else "") or "`contentops status` lists the items"
