@@ -215,7 +215,7 @@ def test_a_cancelled_item_still_hears_of_what_it_paid_for() -> None:
     assert bench.words == ["intent 0", "flush", "submit", "accepted 0", "flush"]
 
 
-def test_a_cancelled_question_is_let_go() -> None:
+def test_a_cancelled_question_is_dropped() -> None:
     """An answer that can be had again is not waited for; one whose turn has not come is never sent."""
 
     async def cancelled(run: Primitives) -> None:

@@ -61,7 +61,7 @@ class ItemEdges:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class ServerKnowledge:
     """What is known of the server when the items begin, and what they learn."""
 
     admission: Admission
@@ -76,15 +76,15 @@ def learned_durations(cache: RunCache, server: str) -> Durations:
 
 
 def assemble(
-    project: Project, plan: Plan, edges: ItemEdges, known: Known, on_turn: Callable[[], None]
+    project: Project, plan: Plan, edges: ItemEdges, knowledge: ServerKnowledge, on_turn: Callable[[], None]
 ) -> tuple[Context, DurableRun]:
     """The primitives, and what the items share. `on_turn` is called before anything is sent."""
     outage = Outage(edges.random)
     run = DurableRun(
         edges.store,
         edges.limiter,
-        known.admission,
-        known.durations,
+        knowledge.admission,
+        knowledge.durations,
         outage,
         send=lambda call, may_leave: _sent(ctx, run, edges, call, may_leave),
         fence=edges.fence,
@@ -97,10 +97,10 @@ def assemble(
         run=run,
         cache=edges.cache,
         outputs=edges.outputs,
-        admission=known.admission,
-        durations=known.durations,
-        capabilities=known.capabilities,
-        index=known.index,
+        admission=knowledge.admission,
+        durations=knowledge.durations,
+        capabilities=knowledge.capabilities,
+        index=knowledge.index,
         outage=outage,
         emit=edges.emit,
         wall=edges.wall,

@@ -103,11 +103,11 @@ async def retry(ctx: Context, item: Item, slot: JobSlot, step: RetryText, item_s
             section=step.section,
             retry=entry.retry + 1,
         )
-        found = await submit(ctx, item, slot, item_state, again)
+        submitted = await submit(ctx, item, slot, item_state, again)
         ctx.run.record("retry", Drop(entry.request_id))
-        item_state = item_state.after(found)
-        if isinstance(found, Job):
-            item_state = arrived(ctx, item, item_state.after(await poll(ctx, item, slot, found)))
+        item_state = item_state.after(submitted)
+        if isinstance(submitted, Job):
+            item_state = arrived(ctx, item, item_state.after(await poll(ctx, item, slot, submitted)))
     return item_state
 
 
@@ -121,7 +121,7 @@ def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: 
 
 def _words(findings: Iterable[Finding], *, named: bool = False) -> str:
     """The first finding that holds a text back, with the name of its check or not, and how many more there are."""
-    found = [each for each in findings if each.level is Level.BLOCK]
-    name = f"{found[0].check}: " if named else ""
-    more = f"; and {plural(len(found) - 1, 'more finding')}" if len(found) > 1 else ""
-    return f"{name}{found[0].words}{more}"
+    blocking = [each for each in findings if each.level is Level.BLOCK]
+    name = f"{blocking[0].check}: " if named else ""
+    more = f"; and {plural(len(blocking) - 1, 'more finding')}" if len(blocking) > 1 else ""
+    return f"{name}{blocking[0].words}{more}"

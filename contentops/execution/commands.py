@@ -54,26 +54,26 @@ def run_on_text(
 
 
 def _run_all(commands: Listed, root: Path, path: str, output: str, patience: float) -> tuple[Finding, ...]:
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for command in commands.values:
         program, *arguments = shlex.split(command)
         code, said = _run([program, *arguments, path], root, patience)
         if code:
             said = said.replace(path, output)
-            places = _places(said, output) or [(0, _ending(code, said))]
-            more = len(places) - _SHOWN
-            places = [*places[:_SHOWN], *([(0, f"{more:,} more")] if more > 0 else [])]
-            found += [
+            remarks = _remarks(said, output) or [(0, _ending(code, said))]
+            more = len(remarks) - _SHOWN
+            remarks = [*remarks[:_SHOWN], *([(0, f"{more:,} more")] if more > 0 else [])]
+            findings += [
                 Finding(check="commands", level=commands.level, message=f"`{program}`: {message}", line=line)
-                for line, message in places
+                for line, message in remarks
             ]
-    return tuple(found)
+    return tuple(findings)
 
 
-def _places(said: str, output: str) -> list[tuple[int, str]]:
+def _remarks(said: str, output: str) -> list[tuple[int, str]]:
     """What is said of single lines of the file, as most linters write it: `FILE:LINE: message`."""
     pattern = re.compile(rf"^\S{{0,300}}?{re.escape(output)}:([0-9]{{1,9}})(?::[0-9]+)*[: \t]+(\S.*)$", re.MULTILINE)
-    return [(int(found[1]), clip(visible(found[2].strip()), _ROOM)) for found in pattern.finditer(said)]
+    return [(int(match[1]), clip(visible(match[2].strip()), _ROOM)) for match in pattern.finditer(said)]
 
 
 def _ending(code: int, said: str) -> str:
@@ -126,8 +126,8 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 def _program(name: str, root: Path) -> str:
     """The program of a command: one of the project where it is written with a folder, else one of the path."""
     if "/" in name or Path(name).is_absolute():
-        found = str(root / name)
-        return found if is_program(found) else ""
+        path = str(root / name)
+        return path if is_program(path) else ""
     return find_program(name, os.environ.get("PATH", os.defpath), windows=os.name == "nt", usable=is_program)
 
 
@@ -139,8 +139,8 @@ def find_program(name: str, path: str, *, windows: bool, usable: Callable[[str],
     """
     kind, separator, ending = (PureWindowsPath, ";", ".exe") if windows else (PurePosixPath, ":", "")
     folders = (kind(part.strip('"') if windows else part) for part in path.split(separator))
-    places = (str(folder / f"{name}{ending}") for folder in folders if folder.is_absolute())
-    return next(filter(usable, places), "")
+    candidates = (str(folder / f"{name}{ending}") for folder in folders if folder.is_absolute())
+    return next(filter(usable, candidates), "")
 
 
 def is_program(path: str) -> bool:

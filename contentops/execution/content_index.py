@@ -51,8 +51,8 @@ class ContentIndex:
 
     def knows(self, entry: ContentEntry) -> bool:
         """Whether it was fetched as the list shows it now."""
-        found = self.seen.get(entry.id)
-        return found is not None and found[0] == entry.updated_at
+        seen = self.seen.get(entry.id)
+        return seen is not None and seen[0] == entry.updated_at
 
     def is_free(self, draft: Draft, stored: StoredContent) -> bool:
         """Whether a content that was fetched is the item's own, or no one's, also by its metadata."""
@@ -64,11 +64,11 @@ class ContentIndex:
         self.seen.pop(content_id, None)
 
     def choose(
-        self, draft: Draft, left: Sequence[ContentEntry], *, titled: bool
+        self, draft: Draft, entries: Sequence[ContentEntry], *, titled: bool
     ) -> tuple[StoredContent | None, list[ContentEntry]]:
         """The content of those that are known with our body, or None; and those that are still of interest."""
-        unknown = [entry for entry in left if not self.knows(entry)]
-        for entry in left:
+        unknown = [entry for entry in entries if not self.knows(entry)]
+        for entry in entries:
             stored = self.seen[entry.id][1] if self.knows(entry) else None
             if stored is None or not stored.is_of(draft) or (titled and not stored.is_titled(draft)):
                 continue

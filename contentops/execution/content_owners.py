@@ -22,8 +22,8 @@ class ContentOwners:
     `lineage` and `environment` are those of the state here. Without a lineage, metadata tells nothing.
     """
 
-    def __init__(self, known: Mapping[str, Owner] | None = None, *, lineage: str = "", environment: str = "") -> None:
-        self._known = dict(known or {})
+    def __init__(self, owners: Mapping[str, Owner] | None = None, *, lineage: str = "", environment: str = "") -> None:
+        self._owners = dict(owners or {})
         self._here = (lineage, environment)
         self._named: dict[str, StoredContent] = {}
         """The contents whose metadata names another lineage or environment."""
@@ -41,19 +41,19 @@ class ContentOwners:
         A record may have a content of another environment of its project, since environments can be renamed; one of
         another project it cannot have.
         """
-        found, named = self._known.get(content_id), self._named.get(content_id)
-        if named is not None and (found is None or named.lineage != self._here[0]):
+        known_owner, named = self._owners.get(content_id), self._named.get(content_id)
+        if named is not None and (known_owner is None or named.lineage != self._here[0]):
             return Owner(item=named.item, elsewhere=True)
-        return found
+        return known_owner
 
     def give(self, content_id: str, item: str, superseded: Iterable[str] = ()) -> None:
         """A content is that of an item from now on, as are those that it had before."""
-        self._known[content_id] = Owner(item=item)
-        self._known.update(dict.fromkeys(superseded, Owner(item=item, superseded=True)))
+        self._owners[content_id] = Owner(item=item)
+        self._owners.update(dict.fromkeys(superseded, Owner(item=item, superseded=True)))
 
     def give_entry(self, content_id: str, entry: OpenEntry) -> None:
         """A content that no one has is that of an open submit, whose text it is."""
-        self._known.setdefault(content_id, Owner(item=entry.item, request=entry.request_id))
+        self._owners.setdefault(content_id, Owner(item=entry.item, request=entry.request_id))
 
     def is_free(self, content_id: str, item: Item, item_state: ItemState) -> bool:
         """Whether an item may have its text in a content: it is the item's own, or no one's."""
@@ -67,7 +67,7 @@ class ContentOwners:
             return entry is not None and entry.request_id == owner.request
         return owner.item in {item.id, item.change.renamed_from}
 
-    def taken(self, item: Item, item_state: ItemState) -> ItemState:
+    def take_content(self, item: Item, item_state: ItemState) -> ItemState:
         """Where an item stands once it has taken the content that came with its text, or left it to its owner.
 
         One that no one has is the item's from now on: another item may ask for it while this one waits.

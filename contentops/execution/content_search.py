@@ -41,13 +41,13 @@ async def find(
     listed = await _listed(ctx, draft, again=again)
     if isinstance(listed, Failure):
         raise not_saved(ctx, listed)
-    left = _likely(ctx, draft, listed.entries, beside)
-    while left:
-        found, unknown = index.choose(draft, left, titled=titled)
-        if found is not None:
-            return found
-        left = [entry for entry in unknown if _is_free(ctx, draft, entry.id)]
-        fetch = [entry for entry in left if not index.knows(entry)]
+    candidates = _likely(ctx, draft, listed.entries, beside)
+    while candidates:
+        content, unknown = index.choose(draft, candidates, titled=titled)
+        if content is not None:
+            return content
+        candidates = [entry for entry in unknown if _is_free(ctx, draft, entry.id)]
+        fetch = [entry for entry in candidates if not index.knows(entry)]
         mine = next((entry for entry in fetch if entry.id not in index.fetching), None)
         if mine is not None:
             await _fetch(ctx, mine)

@@ -141,12 +141,12 @@ class DurableRun:
         try:
             answer = await (turn.answer if call.repeatable else asyncio.shield(turn.answer))
         except asyncio.CancelledError:
-            if call.repeatable or not turn.left or self._finished.done():
+            if call.repeatable or not turn.handed_on or self._finished.done():
                 turn.answer.cancel()
                 raise
             # What pays or creates brings its answer home, so that it is recorded.
             answer = await turn.answer
-        self._outbox.taken(answer)
+        self._outbox.resumed(answer)
         if isinstance(answer, Failure | call.reply):
             return answer
         kind = FailureKind.UNAVAILABLE if call.repeatable else FailureKind.AMBIGUOUS
@@ -269,11 +269,11 @@ class DurableRun:
 
     def _halt(self) -> None:
         """End everything that waits; what pays or stores brings its answer home, for a while."""
-        left = self._outbox.let_go(payments=False)
+        unanswered = self._outbox.cancel(payments=False)
         for future in [each for each in self._waiting if not each.done()]:
             future.set_exception(Stopped())
-        if left and "give up" not in self._timers:
-            self._set("give up", self._loop.call_later(STOP_PATIENCE, lambda: self._outbox.let_go(payments=True)))
+        if unanswered and "give up" not in self._timers:
+            self._set("give up", self._loop.call_later(STOP_PATIENCE, lambda: self._outbox.cancel(payments=True)))
 
     def every(self, seconds: float, action: Callable[[], object]) -> None:
         """Do something every so many seconds while the run goes on."""
@@ -307,9 +307,9 @@ class DurableRun:
 
         One of: limit, answer, retry, first-job, jobs, or empty.
         """
-        what, until = self._outbox.waiting_for(self.now())
-        if what or not self._sleeping:
-            return what, until
+        reason, until = self._outbox.waiting_for(self.now())
+        if reason or not self._sleeping:
+            return reason, until
         until, polls = min(self._sleeping.values())
         if not polls:
             return "retry", until
@@ -332,10 +332,10 @@ class DurableRun:
                 self._fail(error)
         finally:
             self.close()
-            left = [*self._tasks, *self._outbox.abandon()]
-            for task in left:
+            unfinished = [*self._tasks, *self._outbox.abandon()]
+            for task in unfinished:
                 task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            await asyncio.gather(*unfinished, return_exceptions=True)
 
     def close(self) -> None:
         """Do nothing any more."""

@@ -40,12 +40,12 @@ class Durations:
     @classmethod
     def load(cls, stored: object, server: str) -> Durations:
         """From the cache's JSON; what is unreadable counts as not learned. `server` is an address or `local`."""
-        here = server == "local" or is_loopback(urlsplit(server).hostname or "")
+        is_local = server == "local" or is_loopback(urlsplit(server).hostname or "")
         try:
             seen = msgspec.convert(stored, dict[str, list[Interval]])
         except msgspec.ValidationError:
             seen = {}
-        return cls({kind: values for kind, values in seen.items() if values}, 0.01 if here else 0.2)
+        return cls({kind: values for kind, values in seen.items() if values}, 0.01 if is_local else 0.2)
 
     def learn(self, kind: str, *, after: float, by: float) -> None:
         """Remember a job that was found running after `after` seconds (0: never) and done by `by` seconds."""
@@ -73,8 +73,8 @@ class Durations:
     def _longer(self, kind: str, than: float) -> list[float]:
         """The durations known of a kind, else of all others, that are longer; the first poll counts for 3/4 of it."""
         if kind not in self._seconds:
-            known = self.seen.get(kind) or [one for values in self.seen.values() for one in values]
-            self._seconds[kind] = [math.sqrt(after * by) if after else by * 0.75 for after, by in known]
+            intervals = self.seen.get(kind) or [one for values in self.seen.values() for one in values]
+            self._seconds[kind] = [math.sqrt(after * by) if after else by * 0.75 for after, by in intervals]
         return [one for one in self._seconds[kind] or [USUAL] if one > than] or [than * LONGER]
 
 

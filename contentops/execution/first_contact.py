@@ -37,13 +37,13 @@ def admit(
     `history` is what the ledger knows, None where there is none. `proven`: a record shows that a job has completed
     there. `honours_ids`: whether the server uses our request ids as those of its jobs; None: not known.
     """
-    known = history or AccountHistory()
+    ledger = history or AccountHistory()
     asks = honours_ids is not False
     return Admission(
         max_in_flight=most,
-        proven=proven or scope in known.proven,
+        proven=proven or scope in ledger.proven,
         # Without a ledger, and as long as it knows of nothing, a machine that is gone may have paid: a journal does
         # not show whether the run that began it came to the end of its questions.
-        ask_first=asks and (known.restored or not known.proven),
-        restored=known.restored,
+        ask_first=asks and (ledger.restored or not ledger.proven),
+        restored=ledger.restored,
     )

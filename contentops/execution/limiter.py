@@ -314,9 +314,9 @@ class JobSlot:
         admission: Admission,
         admit: Callable[[bool], Awaitable[bool]],
         now: Callable[[], float],
-        left: Callable[[], None],
+        freed: Callable[[], None],
     ) -> None:
-        self._admission, self._admit, self._now, self._left = admission, admit, now, left
+        self._admission, self._admit, self._now, self._freed = admission, admit, now, freed
         self._taken = self._running = False
 
     def __enter__(self) -> Self:
@@ -351,4 +351,4 @@ class JobSlot:
         if self._taken:
             self._taken = False
             self._admission.in_flight -= 1
-            self._left()
+            self._freed()

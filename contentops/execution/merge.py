@@ -43,12 +43,12 @@ def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: O
     if base is None:
         hint = "run `contentops plan` to see what would bring it"
         raise Ended(Result.BLOCKED, "the text that a person edited is not at hand any more; the new text is kept", hint)
-    found = take_new(base, edited if mode.both is None else mode.both.body, text.body)
-    trouble = why_not_merged(item.id, found, strict=mode.strict)
-    if found is None or trouble is not None:
+    renewed = take_new(base, edited if mode.both is None else mode.both.body, text.body)
+    trouble = why_not_merged(item.id, renewed, strict=mode.strict)
+    if renewed is None or trouble is not None:
         raise Ended(Result.BLOCKED, "not merged; the new text is kept", trouble[1] if trouble is not None else "")
-    kept = tuple(KeptWords(heading=heading_of(each.key), new=each.new) for each in found.kept)
-    return structs.replace(item_state, merged=MergedBody(found.body, kept))
+    kept_words = tuple(KeptWords(heading=heading_of(each.key), new=each.new) for each in renewed.kept)
+    return structs.replace(item_state, merged=MergedBody(renewed.body, kept_words))
 
 
 def _with_section(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
@@ -60,12 +60,12 @@ def _with_section(ctx: Context, item: Item, item_state: ItemState, step: Write, 
     if not seen.exists or seen.problem:
         raise Ended(Result.BLOCKED, seen.problem or f"`{step.target}` is gone; its new section is kept", _AGAIN)
     edited = split(ctx.outputs.read(step.target)).body
-    known = known_texts(record, body_digest(text.body), ctx.text)
-    found = take_section(edited, text.body, item.change.section, known)
-    if isinstance(found, Unusable):
-        hint = unusable_hint(item.id, text.entry, found) if text.entry is not None else ""
-        raise Ended(Result.BLOCKED, unusable_words(item.change.section, found), hint)
-    body, new = found
+    bases = known_texts(record, body_digest(text.body), ctx.text)
+    placed = take_section(edited, text.body, item.change.section, bases)
+    if isinstance(placed, Unusable):
+        hint = unusable_hint(item.id, text.entry, placed) if text.entry is not None else ""
+        raise Ended(Result.BLOCKED, unusable_words(item.change.section, placed), hint)
+    body, new = placed
     # Only the section is a job's: all else in the file is whose it was.
     base = edited if seen.body == record.generated else ctx.text(record.generated) if record.generated else None
     generated = put_section(base, new) if base is not None else None

@@ -45,7 +45,7 @@ class Turn:
     call: Asks[Any] = field(compare=False)
     intend: Callable[[], None] | None = field(compare=False)
     answer: asyncio.Future[Any] = field(compare=False)
-    left: bool = field(default=False, compare=False)
+    handed_on: bool = field(default=False, compare=False)
     unsent: bool = field(default=False, compare=False)
 
 
@@ -85,9 +85,9 @@ class Outbox:
         self.watched: set[Watched] = set()
         self._order = itertools.count()
         self._queue: list[Turn] = []
-        self._held = 0
+        self._deferred = 0
         self._flying: dict[asyncio.Task[Reply | Failure], Turn] = {}
-        self._gone: list[asyncio.Task[Reply | Failure]] = []
+        self._cancelled: list[asyncio.Task[Reply | Failure]] = []
         self._limited_at = -math.inf
         """When a call that pays nothing was turned away."""
         self._arriving = 0
@@ -100,20 +100,20 @@ class Outbox:
         self._wake()
         return turn
 
-    def taken(self, answer: object) -> None:
+    def resumed(self, answer: object) -> None:
         """The item that was answered goes on."""
         self._arriving -= isinstance(answer, Accepted)
 
     def dispatch(self, now: float) -> float:
         """Send what may leave now: all of it recorded, then durable, then sent; returns when to look again."""
-        chosen, held = self._choose(now) if self._queue else ([], [])
+        chosen, deferred = self._choose(now) if self._queue else ([], [])
         granted = 0
         try:
             granted = self._limiter.take(len(chosen), now, [turn.rank[0] for turn in chosen]) if chosen else 0
         finally:
-            for turn in (*held, *chosen[granted:]):
+            for turn in (*deferred, *chosen[granted:]):
                 heapq.heappush(self._queue, turn)
-            self._held = len(held)
+            self._deferred = len(deferred)
         batch = chosen[:granted]
         try:
             for turn in batch:
@@ -134,7 +134,7 @@ class Outbox:
     def _choose(self, now: float) -> tuple[list[Turn], list[Turn]]:
         """Out of the queue: the turns that may leave now but for the limit, and those that no room is for yet."""
         chosen: list[Turn] = []
-        held: list[Turn] = []
+        deferred: list[Turn] = []
         room = self._room()
         submits = sum(_pays(turn.call) for turn in self._flying.values())
         full = self._admission.running + submits + room > self._admission.room
@@ -148,11 +148,11 @@ class Outbox:
                     turn.answer.set_exception(Stopped())
                     continue
                 if not self._admission.may_send(submits, likely, now):
-                    held.append(turn)
+                    deferred.append(turn)
                     continue
                 submits += 1
             chosen.append(turn)
-        return chosen, held
+        return chosen, deferred
 
     def _leave(self, turn: Turn) -> None:
         # Asked for right after the records were made durable: by the time the task runs, another flush may have been.
@@ -164,7 +164,7 @@ class Outbox:
                 self._wake()
             return may_leave()
 
-        turn.left, turn.unsent = True, bool(self._limiter.limit)
+        turn.handed_on, turn.unsent = True, bool(self._limiter.limit)
         asked = leaving if turn.unsent else may_leave
 
         async def sent() -> Reply | Failure:
@@ -211,7 +211,7 @@ class Outbox:
     def _next_look(self, now: float) -> float:
         if not self._queue:
             return math.inf
-        if len(self._queue) > self._held and self._room() > 0:
+        if len(self._queue) > self._deferred and self._room() > 0:
             return min(self._ready_at(now), now + LONGEST_WAIT)
         if self._admission.held_until > now:
             return min(self._admission.held_until, now + LONGEST_WAIT)
@@ -238,7 +238,7 @@ class Outbox:
         """What calls wait for, in one word (limit, answer, retry, or empty), and until when (0 if unknown)."""
         if self._outage.failures and (self._queue or self._flying):
             return "retry", self._outage.ask_at if self._outage.ask_at > now else 0.0
-        if len(self._queue) > self._held and self._room() > 0:
+        if len(self._queue) > self._deferred and self._room() > 0:
             return "limit", self._limiter.ready_at(now)
         if self._queue and self._admission.held_until > now:
             return "limit", self._admission.held_until
@@ -246,7 +246,7 @@ class Outbox:
 
     # --- the end -----------------------------------------------------------------------------------------
 
-    def let_go(self, *, payments: bool) -> bool:
+    def cancel(self, *, payments: bool) -> bool:
         """Let go of what waits, of requests that only ask, and of `payments` too; whether any is left under way."""
         for turn in [each for each in self._queue if not each.answer.done()]:
             turn.answer.set_exception(Stopped())
@@ -255,19 +255,19 @@ class Outbox:
             if not task.done() and (payments or turn.call.repeatable):
                 del self._flying[task]
                 task.cancel()
-                self._gone.append(task)
+                self._cancelled.append(task)
                 if not turn.answer.done():
                     turn.answer.set_exception(Stopped())
         return bool(self._flying)
 
     def abandon(self) -> list[asyncio.Task[Any]]:
         """Give up everything; returns what is to be waited for."""
-        left = [*self._flying, *self._gone]
+        tasks = [*self._flying, *self._cancelled]
         for task in self._flying:
             task.cancel()
         for turn in (*self._queue, *self._flying.values()):
             turn.answer.cancel()
-        return left
+        return tasks
 
 
 def _pays(call: Asks[Any]) -> bool:

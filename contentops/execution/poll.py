@@ -237,18 +237,18 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
     # A title that a person saved is on the server alone.
     retitled = bool(record.content_id) and saved.title not in ("", title_digest(record.title))
     for wanted in record.restorable:
-        here = _here(ctx, record, wanted)
-        if here is not None and not retitled:
-            return here
+        local = _local_text(ctx, record, wanted)
+        if local is not None and not retitled:
+            return local
         answers: list[Content | JobStatus | Failure] = []
         if record.content_id:
             answers.append(await ctx.ask(GetContent(record.content_id)))
-        found = with_body(answers, wanted) or here
-        if found is None and record.job_id and wanted == record.generated:
+        text = with_body(answers, wanted) or local
+        if text is None and record.job_id and wanted == record.generated:
             answers.append(await ctx.ask(GetStatus(record.job_id, ours=record.request_id)))
-            found = with_body(answers, wanted)
-        if found is not None:
-            return found
+            text = with_body(answers, wanted)
+        if text is not None:
+            return text
         if (nearest := with_body(answers, saved.server_body)) is not None:
             # No one has it to the letter any more: what the server made of it is nearer than any earlier text.
             return structs.replace(nearest, title=record.title or nearest.title)
@@ -265,7 +265,7 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
     raise Ended(Result.BLOCKED, "neither cache, git nor server has its text any more", hint)
 
 
-def _here(ctx: Context, record: Record, wanted: Digest) -> Text | None:
+def _local_text(ctx: Context, record: Record, wanted: Digest) -> Text | None:
     """The text of a record as this machine has it."""
     stored = ctx.cache.get_text(ctx.server, record.digest)
     if stored is not None and body_digest(stored.body) == wanted:
@@ -291,10 +291,10 @@ def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) 
 
 async def collect(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, step: Collect) -> ItemState:
     """Bring the text of a job that no change waits for into the cache; writes nothing. Raises Ended."""
-    entry, found = step.entry, None
+    entry, text = step.entry, None
     if entry.state is JobState.PAID:
         try:
-            found = await _fetch_paid(ctx, item, slot, entry)
+            text = await _fetch_paid(ctx, item, slot, entry)
         except Ended as end:
             if end.gone:
                 # No one waits for it, and no one has it: keeping the entry would only repeat this for ever.
@@ -304,8 +304,8 @@ async def collect(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState
         job: Job | Text = Job(entry=entry)
         if entry.state in (JobState.SUBMITTING, JobState.UNKNOWN):
             job = await collect_lost(ctx, item, slot, entry)
-        found = await poll(ctx, item, slot, job) if isinstance(job, Job) else job
-    item_state = arrived(ctx, item, item_state, found)
+        text = await poll(ctx, item, slot, job) if isinstance(job, Job) else job
+    item_state = arrived(ctx, item, item_state, text)
     if not step.keep:
         ctx.run.record("drained", Drop(entry.request_id))
     return item_state

@@ -243,7 +243,7 @@ class Text(Struct, frozen=True, kw_only=True):
     """Front matter that comes with it as it is written in another environment's file."""
     verbatim: bool = False
     """It comes from its stored content, so it is what the server has to the letter."""
-    kept: bool = False
+    from_earlier_run: bool = False
     """It was kept since an earlier run and answers no open entry: its content may be gone by now, or another one."""
     outline: bool = False
     """The server that made it says that it is a draft outline."""
@@ -261,7 +261,7 @@ class Text(Struct, frozen=True, kw_only=True):
             request_id=entry.request_id if entry else RequestId(stored.request_id),
             credits=entry.credits if entry else stored.credits,
             front=stored.front,
-            kept=entry is None,
+            from_earlier_run=entry is None,
             outline=stored.outline or (entry is not None and entry.outline),
         )
 
@@ -304,11 +304,11 @@ class ItemState(Struct, frozen=True, kw_only=True):
     checked: CheckedBody | None = None
     """What was held against the checks last; None: nothing."""
 
-    def after(self, found: Job | Text) -> ItemState:
+    def after(self, brought: Job | Text) -> ItemState:
         """With a job or a text that was found."""
-        if isinstance(found, Job):
-            return structs.replace(self, job=found)
-        return structs.replace(self, text=found, merged=None)
+        if isinstance(brought, Job):
+            return structs.replace(self, job=brought)
+        return structs.replace(self, text=brought, merged=None)
 
     @property
     def body(self) -> str:

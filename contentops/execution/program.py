@@ -55,8 +55,8 @@ def begin(ctx: Context, state: State) -> list[Begun]:
     entries = open_entries(state, ctx.server)
 
     def failed(change_id: ItemId, digest: str) -> tuple[OpenEntry, ...]:
-        found = (entry for entry in entries.get(change_id, ()) if entry.state is JobState.FAILED)
-        return tuple(entry for entry in found if digest in ("", entry.digest))
+        attempts = (entry for entry in entries.get(change_id, ()) if entry.state is JobState.FAILED)
+        return tuple(entry for entry in attempts if digest in ("", entry.digest))
 
     return [
         (
@@ -93,7 +93,7 @@ async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
     """All steps of one item; every way in which it can end is its outcome."""
     change = item.change
     done: list[str] = []
-    left: list[tuple[OpenEntry, Ended]] = []
+    failures: list[tuple[OpenEntry, Ended]] = []
     if ctx.run.halted:
         return _ended(ctx, item, item_state, _stopped(ctx, item), done)
     try:
@@ -104,13 +104,13 @@ async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
                     ctx.event("step-started", item.id, name)
                 for step in steps:
                     if isinstance(step, Collect):
-                        item_state = await _drained(ctx, item, item_state, step, left)
+                        item_state = await _collected(ctx, item, item_state, step, failures)
                     else:
                         item_state = await _step(ctx, item, slot, step, item_state)
                 done.append(name)
-                if name not in _TELLING:
+                if name not in _REPORT_THEMSELVES:
                     ctx.event("step-done", item.id, name)
-        end = _end(ctx, item, left)
+        end = _end(ctx, item, failures)
     except Ended as ended:
         end = ended
     except Stopped:
@@ -136,7 +136,7 @@ def _ended(ctx: Context, item: Item, item_state: ItemState, end: Ended, done: Se
     return outcome
 
 
-_TELLING = frozenset({"move", "submit", "save", "retry"})
+_REPORT_THEMSELVES = frozenset({"move", "submit", "save", "retry"})
 """Steps that tell it themselves, with what they know."""
 _QUIET = frozenset({"move", "retry"})
 """Steps whose beginning tells nothing: a move has happened already, and a retry is seldom needed."""
@@ -208,8 +208,8 @@ def _earlier(ctx: Context, item: Item, item_state: ItemState, step: Submit) -> T
     return Text.of(stored)
 
 
-async def _drained(
-    ctx: Context, item: Item, item_state: ItemState, step: Collect, left: list[tuple[OpenEntry, Ended]]
+async def _collected(
+    ctx: Context, item: Item, item_state: ItemState, step: Collect, failures: list[tuple[OpenEntry, Ended]]
 ) -> ItemState:
     """Collect the text of a job no one waits for; `left` gets the entry, and why, where it brought none."""
     entry = step.entry
@@ -220,11 +220,11 @@ async def _drained(
         if end.result is Result.PENDING or ctx.run.stopped:
             raise
         if end.charged or ctx.run.entry(entry.request_id) is not None:
-            left.append((entry, end))
+            failures.append((entry, end))
     return item_state
 
 
-def _end(ctx: Context, item: Item, left: list[tuple[OpenEntry, Ended]]) -> Ended:
+def _end(ctx: Context, item: Item, failures: list[tuple[OpenEntry, Ended]]) -> Ended:
     """The end of an item whose steps are all carried out."""
     change = item.change
     if change.blocked == CONFLICT:
@@ -233,11 +233,11 @@ def _end(ctx: Context, item: Item, left: list[tuple[OpenEntry, Ended]]) -> Ended
         return Ended(Result.PENDING, "", f"{change.holder} works on it; the next apply finishes it")
     if change.blocked:
         return Ended(Result.BLOCKED, change.hint or change.blocked)
-    for entry, end in left:
+    for entry, end in failures:
         if all(isinstance(step, Collect) for step in change.steps):
             return end
-        kept = ctx.run.entry(entry.request_id)
-        if kept is not None and kept.state in (JobState.RUNNING, JobState.PAID):
+        current = ctx.run.entry(entry.request_id)
+        if current is not None and current.state in (JobState.RUNNING, JobState.PAID):
             # The next plan lists it again.
             return Ended(end.result, f"the job of an earlier request: {end.error}", end.hint)
     return Ended(Result.DONE)
@@ -246,11 +246,11 @@ def _end(ctx: Context, item: Item, left: list[tuple[OpenEntry, Ended]]) -> Ended
 def _stopped(ctx: Context, item: Item) -> Ended:
     """The end of an item that the stop of the run caught waiting."""
     planned, step = item.change.entry, item.change.submit
-    known = [*_retries(ctx, item)]
-    known += [new_entry(ctx, item, step)] if step is not None else []
-    known += [planned] if planned is not None else []
-    found = (ctx.run.entry(entry.request_id) for entry in known)
-    entry = next((entry for entry in found if entry is not None), None)
+    candidates = [*_retries(ctx, item)]
+    candidates += [new_entry(ctx, item, step)] if step is not None else []
+    candidates += [planned] if planned is not None else []
+    recorded = (ctx.run.entry(entry.request_id) for entry in candidates)
+    entry = next((entry for entry in recorded if entry is not None), None)
     if entry is None:
         return Ended(Result.PENDING)
     lost = entry.state is JobState.SUBMITTING and entry != planned

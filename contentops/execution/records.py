@@ -137,9 +137,9 @@ def textless(ctx: Context, item: Item, entry: OpenEntry, candidates: str) -> End
         paid = structs.replace(entry, state=JobState.PAID, body=NOTHING, title="", error="")
         ctx.run.record("textless", paid, Drop(entry.request_id))
         return Ended(Result.FAILED, TEXTLESS, charged=True)
-    kept = structs.replace(entry, state=JobState.RUNNING, body=NOTHING, title="")
-    if kept != entry:
-        ctx.run.record("textless", kept)
+    running = structs.replace(entry, state=JobState.RUNNING, body=NOTHING, title="")
+    if running != entry:
+        ctx.run.record("textless", running)
     ctx.hold_first(f"{FIRST_FAILED}: {TEXTLESS}", hint)
     return Ended(Result.FAILED, TEXTLESS + candidates, hint)
 
@@ -148,24 +148,24 @@ def _note_failed(ctx: Context, entry: OpenEntry, error: str) -> None:
     ctx.run.record("failed", structs.replace(entry, state=JobState.FAILED, error=error, body=NOTHING, title=""))
 
 
-def keep_text(ctx: Context, job: Job, found: Content, *, engine: str = "", verbatim: bool = False) -> Text:
+def keep_text(ctx: Context, job: Job, content: Content, *, engine: str = "", verbatim: bool = False) -> Text:
     """Keep a paid text where no crash reaches it, before anything else happens to it; it may be stored nowhere yet."""
     entry, now = job.entry, ctx.iso()
     ctx.admission.proven = True
-    if found.id:
-        ctx.index.owners.give_entry(found.id, entry)
+    if content.id:
+        ctx.index.owners.give_entry(content.id, entry)
         ctx.capabilities.stores_jobs = True
     stored = StoredText(
-        title=clean_title(found.title),
-        body=clean_body(found.body),
-        front=dict(found.front),
-        content_id=found.id,
+        title=clean_title(content.title),
+        body=clean_body(content.body),
+        front=dict(content.front),
+        content_id=content.id,
         job_id=entry.job_id,
         request_id=entry.request_id,
         item=entry.item,
         credits=entry.credits,
         generated_at=now,
-        outline=entry.outline or ENGINE in (engine, found.metadata.get("engine")),
+        outline=entry.outline or ENGINE in (engine, content.metadata.get("engine")),
     )
     ctx.cache.put_text(ctx.server, entry.digest, stored)
     paid = structs.replace(
@@ -173,7 +173,7 @@ def keep_text(ctx: Context, job: Job, found: Content, *, engine: str = "", verba
         state=JobState.PAID,
         title=stored.title,
         body=body_digest(stored.body),
-        content_id=found.id,
+        content_id=content.id,
         generated_at=now,
         outline=stored.outline,
         error="",
@@ -182,13 +182,13 @@ def keep_text(ctx: Context, job: Job, found: Content, *, engine: str = "", verba
     return structs.replace(Text.of(stored, paid), paid_now=job.sent is not None, verbatim=verbatim)
 
 
-def arrived(ctx: Context, item: Item, item_state: ItemState, found: Text | None = None) -> ItemState:
+def arrived(ctx: Context, item: Item, item_state: ItemState, brought: Text | None = None) -> ItemState:
     """Record that the item's content may hold what its job made of one section there, so that it is no one's edit.
 
     `found`: the text; None: that of `item_state`. Until the text of the file is saved, the server counts as not having
     it.
     """
-    record, text = item_state.record, found or item_state.text
+    record, text = item_state.record, brought or item_state.text
     entry = text.entry if text is not None else None
     if record is None or record.saved is None or record.server != ctx.server or entry is None:
         return item_state
@@ -221,14 +221,14 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
             protected=protected,
             plan_id=plan_id,
         )
-    here = structs.replace(old, id=spec.id, output=output, protected=protected, plan_id=plan_id)
-    here = structs.replace(here, addresses=item.change.addresses)
+    record = structs.replace(old, id=spec.id, output=output, protected=protected, plan_id=plan_id)
+    record = structs.replace(record, addresses=item.change.addresses)
     if old.server == ctx.server:
-        return _stamped(here, item.change.remote)
+        return _stamped(record, item.change.remote)
     # Another server's ids mean nothing here.
     nowhere = RequestId("")
     return structs.replace(
-        here,
+        record,
         server=ctx.server,
         dialect=ctx.dialect(),
         content_id="",

@@ -28,8 +28,8 @@ def hold_forgotten(ctx: Context, slot: JobSlot, item_state: ItemState, entry: Op
     if not ctx.admission.restored or ctx.capabilities.absence_proves or paid_now:
         return
     slot.leave()
-    kept = structs.replace(entry, state=JobState.UNKNOWN, submitted_at=ctx.iso(), error=WHY)
-    ctx.run.record("unknown", kept)
-    hint = f"{naming(kept)}; `contentops apply --resubmit-unknown` submits it"
+    unknown = structs.replace(entry, state=JobState.UNKNOWN, submitted_at=ctx.iso(), error=WHY)
+    ctx.run.record("unknown", unknown)
+    hint = f"{naming(unknown)}; `contentops apply --resubmit-unknown` submits it"
     hint += "; `contentops ledger restored --nothing-lost` if nothing was submitted since the backup"
     raise Ended(Result.UNKNOWN, WHY, hint)

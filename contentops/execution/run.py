@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.errors import NotShared, StateError
-from contentops.execution.assemble_run import ItemEdges, Known, assemble, learned_durations
+from contentops.execution.assemble_run import ItemEdges, ServerKnowledge, assemble, learned_durations
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.content_owners import ContentOwners
 from contentops.execution.durable_run import UNSHARED
@@ -41,15 +41,15 @@ REQUESTS = 3
 """Requests an item takes: submit, poll, save."""
 
 
-def seconds_left(ctx: Context, per_minute: int, ended: Container[ItemId]) -> float | None:
+def seconds_left(ctx: Context, per_minute: int, done: Container[ItemId]) -> float | None:
     """Seconds until the items that have not ended are done, or None where nothing tells.
 
     The requests through the limit or the jobs, whichever takes longer. The first job of a server runs alone.
     """
     admission = ctx.admission
-    left = [change for change in ctx.plan.changes if change.id not in ended]
-    requests = REQUESTS * len(left) * 60.0 / per_minute if per_minute else 0.0
-    jobs = [change for change in left if change.has(Submit, Poll)]
+    changes = [change for change in ctx.plan.changes if change.id not in done]
+    requests = REQUESTS * len(changes) * 60.0 / per_minute if per_minute else 0.0
+    jobs = [change for change in changes if change.has(Submit, Poll)]
     if not jobs:
         return round(requests) or None
     one = max(_median(ctx, kind) for kind in {kind_of(change.spec) for change in jobs})
@@ -86,7 +86,7 @@ class Edges(ItemEdges):
     requests: int = 0
     """What was asked before the run, to find out how the server is spoken to."""
     stop_on: tuple[type[ContentopsError], ...] = (NotShared,)
-    held: Container[RequestId] = frozenset()
+    claimed: Container[RequestId] = frozenset()
     """The submits that other processes work on: what is recorded of them is theirs."""
     history: AccountHistory | None = None
     """What the ledger knows of the account; None: there is no ledger."""
@@ -114,7 +114,7 @@ async def execute(
     outcomes: dict[ItemId, Outcome] = {}
     ctx.event("run-started", items=len(plan.changes), credits=plan.credits, submits=plan.submits)
     try:
-        _write_renamed_ids(ctx, state, edges.store, edges.held)
+        _write_renamed_ids(ctx, state, edges.store, edges.claimed)
         _write_targets(ctx, edges.store)
         begun = move_files(ctx, begin(ctx, state), outcomes, edges.store.flush)
         run.every(CHECKPOINT_EVERY, edges.store.checkpoint)
@@ -164,13 +164,13 @@ def _assemble(
         proven=_is_proven(state, plan, edges.dialect()),
         honours_ids=capabilities.honours_ids,
     )
-    known = Known(
+    knowledge = ServerKnowledge(
         admission=admission,
         durations=learned_durations(edges.cache, plan.server),
         capabilities=capabilities,
         index=ContentIndex(owners=edges.owners, looked=edges.cache.looked(plan.server)),
     )
-    ctx, run = assemble(project, plan, edges, known, lambda: _check_stop(run, stop, edges.store))
+    ctx, run = assemble(project, plan, edges, knowledge, lambda: _check_stop(run, stop, edges.store))
     ctx.deadline = None if deadline is None else run.now() + deadline
     return ctx, run
 
@@ -197,20 +197,20 @@ def _come(run: DurableRun) -> None:
 
 
 def _heartbeat(ctx: Context, run: DurableRun, outcomes: Mapping[ItemId, Outcome]) -> None:
-    what, until = run.waiting_for()
-    ctx.heed_hold(what, until)
+    reason, until = run.waiting_for()
+    ctx.heed_hold(reason, until)
     seconds = round(max(0.0, until - run.now()), 1) if until else None
     limit = 0 if ctx.server == "local" else ctx.project.api.requests_per_minute
-    left = None if what == "retry" or not ctx.outage.reached else seconds_left(ctx, limit, outcomes)
-    why = ctx.outage.why if what == "retry" else ""
-    ctx.event("waiting", on=what, seconds=seconds, left=left, why=why)
+    estimate = None if reason == "retry" or not ctx.outage.reached else seconds_left(ctx, limit, outcomes)
+    why = ctx.outage.why if reason == "retry" else ""
+    ctx.event("waiting", on=reason, seconds=seconds, left=estimate, why=why)
 
 
 def _programs(
     ctx: Context, begun: Iterable[Begun], outcomes: dict[ItemId, Outcome]
 ) -> Iterator[Coroutine[None, None, None]]:
     """Every item's program, made when its turn comes: those that pay for nothing first, then in plan order."""
-    left = [(item, item_state) for item, item_state in begun if item.id not in outcomes]
+    waiting = [(item, item_state) for item, item_state in begun if item.id not in outcomes]
 
     async def program(item: Item, item_state: ItemState) -> None:
         try:
@@ -219,7 +219,7 @@ def _programs(
             ctx.run.stop(UNSHARED, error.message, error.hint, at_once=True)
             outcomes[item.id] = outcome_of(ctx, item, item_state, Ended(Result.PENDING))
 
-    for item, item_state in sorted(left, key=lambda each: each[0].change.submits_worst > 0):
+    for item, item_state in sorted(waiting, key=lambda each: each[0].change.submits_worst > 0):
         yield program(item, item_state)
 
 
@@ -231,7 +231,7 @@ def _is_proven(state: State, plan: Plan, dialect: str) -> bool:
     )
 
 
-def _write_renamed_ids(ctx: Context, state: State, store: StateStore, held: Container[RequestId]) -> None:
+def _write_renamed_ids(ctx: Context, state: State, store: StateStore, claimed: Container[RequestId]) -> None:
     """Write all ids that `moved` pairs gave, in one go: pairs half written would mix items up.
 
     What others hold keeps its id as long: whatever it is called, it answers the item of today.
@@ -239,13 +239,13 @@ def _write_renamed_ids(ctx: Context, state: State, store: StateStore, held: Cont
     before = store.state
     fresh = [record for id_, record in state.records.items() if before.records.get(id_) != record]
     moved = [record for record in fresh if record.moved_from]
-    entries = [entry for key, entry in state.entries.items() if before.entries.get(key) != entry and key not in held]
+    entries = [entry for key, entry in state.entries.items() if before.entries.get(key) != entry and key not in claimed]
     if not moved and not entries:
         return
     planned = {change.id for change in ctx.plan.changes}
     moved = [structs.replace(one, plan_id=ctx.plan.id) if one.id in planned else one for one in moved]
-    gone = [Forget(id_) for id_ in before.records if id_ not in state.records]
-    store.note("moved", *moved, *gone, *entries)
+    forgotten = [Forget(id_) for id_ in before.records if id_ not in state.records]
+    store.note("moved", *moved, *forgotten, *entries)
     store.flush()
 
 

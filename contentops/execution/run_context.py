@@ -53,19 +53,19 @@ class ServerCapabilities:
     @classmethod
     def load(cls, cache: RunCache, state: State, server: str) -> ServerCapabilities:
         """What the cache knows, and what the records prove also without it."""
-        known = cache.server_facts(server)
-        shows, stores, honours = known.get("shows_after"), known.get("stores_jobs"), honours_ids(state, server)
-        if honours is None and isinstance(known.get("honours_ids"), bool):
-            honours = known["honours_ids"]
+        facts = cache.server_facts(server)
+        shows, stores, honours = facts.get("shows_after"), facts.get("stores_jobs"), honours_ids(state, server)
+        if honours is None and isinstance(facts.get("honours_ids"), bool):
+            honours = facts["honours_ids"]
         return cls(
             honours_ids=honours,
-            hides_jobs=known.get("hides_jobs") is True,
+            hides_jobs=facts.get("hides_jobs") is True,
             shows_after=shows
             if isinstance(shows, int | float) and not isinstance(shows, bool) and shows >= 0
             else None,
             stores_jobs=stores if isinstance(stores, bool) else None,
-            creates_only=known.get("creates_only") is True,
-            alters_texts=_alters_texts(state, server, known.get("alters_texts")),
+            creates_only=facts.get("creates_only") is True,
+            alters_texts=_alters_texts(state, server, facts.get("alters_texts")),
         )
 
     def keep(self, cache: RunCache, server: str) -> None:
@@ -107,12 +107,12 @@ class ServerCapabilities:
         return self.honours_ids is True and not self.hides_jobs
 
 
-def _alters_texts(state: State, server: str, known: object) -> bool | None:
+def _alters_texts(state: State, server: str, cached: object) -> bool | None:
     """Whether the server changes what it stores: one text it gave back otherwise proves it, also without the cache."""
     saves = (record.saved for record in state.records.values() if record.server == server)
-    if known is True or any(saved.server_body not in (NOTHING, saved.body) for saved in saves if saved is not None):
+    if cached is True or any(saved.server_body not in (NOTHING, saved.body) for saved in saves if saved is not None):
         return True
-    return False if known is False or server == "local" else None
+    return False if cached is False or server == "local" else None
 
 
 NOTE_AGAIN = 60.0
@@ -216,10 +216,10 @@ class Context:
             self.event("waiting", on="retry", seconds=round(seconds, 1), left=None, why=failure.full_message)
         await self.run.sleep(seconds)
 
-    def heed_hold(self, what: str, until: float) -> None:
+    def heed_hold(self, reason: str, until: float) -> None:
         """Pause the run where another process was asked to wait for longer than a job may take: so is this one."""
         wait = until - self.run.now()
-        if what == "limit" and wait > self.project.api.job_timeout:
+        if reason == "limit" and wait > self.project.api.job_timeout:
             message = f"the server has asked another process of the account to wait; {_lasting(wait)} of that are left"
             self.run.stop("throttled", message, "run `contentops apply` again later", at_once=True)
 
@@ -285,19 +285,19 @@ async def list_all(
 
     Pages that hold only what was made before `since`, in seconds since 1970, are left out.
     """
-    found = ContentList()
+    contents = ContentList()
     call: ListContent | None = ListContent()
     while call is not None:
         answer = await ask(call)
         if isinstance(answer, Failure):
             return answer
         assert isinstance(answer, ContentList)
-        known, found = found.size, found.joined(answer)
+        size, contents = contents.size, contents.joined(answer)
         oldest = seconds_of(answer.entries[-1].created_at) if answer.entries else None
         past = since is not None and oldest is not None and oldest < since
         # A server may give the same page again and again.
-        call = None if past or found.size == known else answer.after(call)
-    return found
+        call = None if past or contents.size == size else answer.after(call)
+    return contents
 
 
 def _lasting(seconds: float) -> str:

@@ -37,9 +37,9 @@ SENDS = 4
 
 async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> ItemState:
     """Bring the server's content up to the file's title and body. Raises Ended."""
-    item_state = ctx.index.owners.taken(item, item_state)
+    item_state = ctx.index.owners.take_content(item, item_state)
     text, draft = item_state.text, _draft(ctx, item, item_state, step)
-    stored = text is not None and bool(text.content_id) and not text.kept
+    stored = text is not None and bool(text.content_id) and not text.from_earlier_run
     if text is not None and stored and (draft.title, draft.digest) == (text.title, body_digest(text.body)):
         given = _saved(draft, CREATED)
         if text.verbatim:
@@ -47,18 +47,18 @@ async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> I
         done = _recorded(ctx, draft, text.content_id, given)
         return done.item_state if text.verbatim else await verify(ctx, done)
     if step.replaces:
-        there = ctx.cache.body(step.replaces)
-        if there is None:
+        their_text = ctx.cache.body(step.replaces)
+        if their_text is None:
             error = "the text in WriterzRoom that is to be saved over is not kept here"
             raise Ended(Result.BLOCKED, error, "run `contentops apply --refresh` again; it looks again")
-        copy = ctx.outputs.set_aside(step.path, there)
+        copy = ctx.outputs.set_aside(step.path, their_text)
         item_state = structs.replace(item_state, copy=item_state.copy or copy)
         draft = structs.replace(draft, item_state=item_state)
-    known = [item_state.recorded.content_id]
+    content_ids = [item_state.recorded.content_id]
     if text is not None and text.content_id and item_state.fresh:
         # The content that came with a kept text may be gone, or hold another one since.
-        known = [text.content_id, *(known if text.kept else [])]
-    for content_id in dict.fromkeys(filter(None, known)):
+        content_ids = [text.content_id, *(content_ids if text.from_earlier_run else [])]
+    for content_id in dict.fromkeys(filter(None, content_ids)):
         if (owned := await _may_overwrite(ctx, draft, content_id, step.replaces)) is not None:
             return await _overwrite(ctx, owned, content_id)
     return await _store(ctx, draft, "", look=_may_be_stored(ctx, draft))
@@ -92,7 +92,7 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
         if answer.kind is FailureKind.NOT_FOUND:
             return None
         raise not_saved(ctx, answer)
-    stored, (titles, bodies) = StoredContent.of(answer), _known(draft)
+    stored, (titles, bodies) = StoredContent.of(answer), _our_digests(draft)
     if not ctx.index.is_free(draft, stored):
         return None
     draft = structs.replace(draft, metadata=answer.metadata)
@@ -121,7 +121,7 @@ def _is_as_we_left_it(ctx: Context, draft: Draft, content: Content) -> bool:
     if saved is not None:
         # What was seen under this stamp is known: another text is an edit on a server that does not date them.
         return not (saved.sent or saved.server_body) and bears(content, saved.stamp)
-    return text is not None and text.content_id == content.id and not text.kept and bears(content, CREATED)
+    return text is not None and text.content_id == content.id and not text.from_earlier_run and bears(content, CREATED)
 
 
 def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
@@ -167,7 +167,7 @@ def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
     return note(ctx, draft.item, "save", record)
 
 
-def _known(draft: Draft) -> tuple[set[Digest], set[Digest]]:
+def _our_digests(draft: Draft) -> tuple[set[Digest], set[Digest]]:
     """The titles and bodies on the server that are ours: saved, about to be saved, given back, or made by a job."""
     titles, bodies = {title_digest(draft.title)}, {draft.digest}
     for record in (draft.item.change.record, draft.item_state.record):
@@ -208,17 +208,17 @@ async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, bes
     began, attempts = ctx.run.now(), Attempts(ctx)
     odd: Failure | None = None
     while True:
-        found = await _arrived(ctx, draft, content_id, beside, again=bool(attempts.failed or odd)) if look else None
-        if found is not None and found.is_of(draft) and found.is_titled(draft):
-            there = found if attempts.failed and ctx.run.now() - began <= SOON else None
-            saved = _saved(draft, found.stamp_of(draft), there)
-            return _stored(ctx, draft, content_id, found.id, saved, beside).item_state
-        if found is not None:
-            draft = await _check_still_ours(ctx, draft, found)
+        earlier = await _arrived(ctx, draft, content_id, beside, again=bool(attempts.failed or odd)) if look else None
+        if earlier is not None and earlier.is_of(draft) and earlier.is_titled(draft):
+            given_back = earlier if attempts.failed and ctx.run.now() - began <= SOON else None
+            saved = _saved(draft, earlier.stamp_of(draft), given_back)
+            return _stored(ctx, draft, content_id, earlier.id, saved, beside).item_state
+        if earlier is not None:
+            draft = await _check_still_ours(ctx, draft, earlier)
             if content_id:
                 # What was saved over one content lies beside it, so this server only creates.
-                return await _put(ctx, draft, found.id, beside=(*beside, content_id))
-            return await _overwrite(ctx, draft, found.id, beside=beside)
+                return await _put(ctx, draft, earlier.id, beside=(*beside, content_id))
+            return await _overwrite(ctx, draft, earlier.id, beside=beside)
         if odd is not None:
             raise not_saved(ctx, odd)
         call = SaveContent(draft.title, draft.body, content_id, metadata_of(ctx.plan, draft))
@@ -265,11 +265,11 @@ async def _arrived(
 ) -> StoredContent | None:
     """Where an earlier save went: over that content, or, as on a server that only creates, into another one."""
     if not content_id:
-        found = await find(ctx, draft, beside=beside, again=again)
+        content = await find(ctx, draft, beside=beside, again=again)
         if _is_paid_now(draft) and ctx.capabilities.stores_jobs is None:
             # No one but the server itself can have stored a text that this run has only just paid for.
-            ctx.capabilities.stores_jobs = found is not None
-        return found
+            ctx.capabilities.stores_jobs = content is not None
+        return content
     answer = await ctx.ask(GetContent(content_id), Priority.SAVE)
     if not isinstance(answer, Failure):
         stored = StoredContent.of(answer)
@@ -296,20 +296,20 @@ def _is_paid_now(draft: Draft) -> bool:
     return draft.item_state.text is not None and draft.item_state.text.paid_now
 
 
-async def _check_still_ours(ctx: Context, draft: Draft, found: StoredContent) -> Draft:
+async def _check_still_ours(ctx: Context, draft: Draft, seen: StoredContent) -> Draft:
     """Look once more at a content before it is stored over, since it may have been found a while ago. Raises Ended."""
-    answer = await ctx.ask(GetContent(found.id), Priority.SAVE)
+    answer = await ctx.ask(GetContent(seen.id), Priority.SAVE)
     if isinstance(answer, Failure):
         raise not_saved(ctx, answer)
     stored = StoredContent.of(answer)
-    if (draft.digest not in stored.bodies and stored != found) or not _is_known(draft, stored):
+    if (draft.digest not in stored.bodies and stored != seen) or not _is_known(draft, stored):
         raise _edited_there(ctx, draft, answer)
     return structs.replace(draft, metadata=answer.metadata)
 
 
 def _is_known(draft: Draft, stored: StoredContent) -> bool:
     """Whether a content with a text of our request holds no words but ours; where that cannot be told, it does not."""
-    titles, bodies = _known(draft)
+    titles, bodies = _our_digests(draft)
     titles_known = not stored.title or title_digest(stored.title) in titles
     return titles_known and (stored.is_of(draft) or bool(stored.bodies & bodies))
 
@@ -322,16 +322,16 @@ async def _is_lost(ctx: Context, attempts: Attempts, failure: Failure) -> bool:
     return lost
 
 
-def _saved(draft: Draft, stamp: str, there: StoredContent | None = None) -> Saved:
+def _saved(draft: Draft, stamp: str, given_back: StoredContent | None = None) -> Saved:
     """What is recorded of a save, under its stamp (empty: not known).
 
     `there`: the content as it was found just after it was sent.
     """
     saved = Saved(title=title_digest(draft.title), body=draft.digest, stamp=stamp)
-    if there is None or draft.digest in there.bodies:
+    if given_back is None or draft.digest in given_back.bodies:
         return saved
-    server_title = title_digest(there.title)
-    return structs.replace(saved, server_title=server_title, server_body=there.body, stamp=there.stamp)
+    server_title = title_digest(given_back.title)
+    return structs.replace(saved, server_title=server_title, server_body=given_back.body, stamp=given_back.stamp)
 
 
 def _recorded(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supersedes: Sequence[str] = ()) -> Draft:

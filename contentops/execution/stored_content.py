@@ -104,7 +104,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
 
 def metadata_of(plan: Plan, draft: Draft) -> dict[str, Json]:
     """What is saved with a text, so that it is known again; what others put on the content it replaces stays."""
-    found: dict[str, Json] = {
+    metadata: dict[str, Json] = {
         **{key: value for key, value in draft.metadata.items() if key not in _KEYS},
         ITEM_KEY: draft.item.id,
         SPEC_KEY: draft.item.spec.digest,
@@ -116,4 +116,4 @@ def metadata_of(plan: Plan, draft: Draft) -> dict[str, Json]:
         (LINEAGE_KEY, plan.lineage),
         (ENVIRONMENT_KEY, plan.environment),
     )
-    return {**found, **{key: value for key, value in named if value}}
+    return {**metadata, **{key: value for key, value in named if value}}

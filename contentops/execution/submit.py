@@ -87,16 +87,16 @@ def lost_earlier(ctx: Context, entry: OpenEntry) -> Lost:
 
 async def collect_lost(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry) -> Job | Text:
     """The job of a lost submit that no one may send again. Raises Ended where there is none, or no one can say."""
-    found = await resolve(ctx, item, slot, lost_earlier(ctx, entry), resend=True)
-    match found:
+    outcome = await resolve(ctx, item, slot, lost_earlier(ctx, entry), resend=True)
+    match outcome:
         case Job() | Text():
-            return found
+            return outcome
         case NeverArrived():
             slot.leave()
             ctx.run.record("never arrived", Drop(entry.request_id))
             raise Ended(Result.FAILED, "its submit never arrived", "run `contentops apply` again")
         case Unclear():
-            raise undecided(ctx, item, found)
+            raise undecided(ctx, item, outcome)
 
 
 async def resolve(
@@ -118,22 +118,22 @@ async def resolve(
                 ctx.hold_first(f"no one knows what became of the first submit on this server: {end.error}", end.hint)
             slot.leave()
             await ctx.run.last_look()
-        found = await _look(ctx, item, slot, lost, last=last)
-        if not isinstance(found, NeverArrived | Unclear):
-            return found
-        if isinstance(found, NeverArrived) and resend:
-            return found
-        candidates = (isinstance(found, Unclear) and found.candidates) or candidates
+        outcome = await _look(ctx, item, slot, lost, last=last)
+        if not isinstance(outcome, NeverArrived | Unclear):
+            return outcome
+        if isinstance(outcome, NeverArrived) and resend:
+            return outcome
+        candidates = (isinstance(outcome, Unclear) and outcome.candidates) or candidates
         if ctx.run.stopped:
             break
     return Unclear(lost, candidates)
 
 
-def undecided(ctx: Context, item: Item, found: Unclear) -> Ended:
+def undecided(ctx: Context, item: Item, unclear: Unclear) -> Ended:
     """Record that the outcome stays unknown; the end of its item, to be raised."""
-    lost = unknown(ctx, found.lost)
+    lost = unknown(ctx, unclear.lost)
     hint = f"`contentops state resolve {item.id}`, or `contentops apply --resubmit-unknown` to pay again"
-    words = found.candidates
+    words = unclear.candidates
     if words:
         hint = f"{naming(lost.entry)}; else {hint}"
     elif ctx.index.candidates >= CANDIDATES:
@@ -149,15 +149,15 @@ async def _look(
     Only the `last` look waits longer than a few seconds for the server's silence to count.
     """
     if ctx.capabilities.honours_ids is not False:
-        found = await _by_id(ctx, item, slot, lost)
+        outcome = await _by_id(ctx, item, slot, lost)
         patience = (UNSEEN if last else ARRIVAL) + 1
         # One absence may be a stumble, or one instance of several that does not know the job.
         wait = max(_still_open(ctx, lost), 0.0 if ctx.server == "local" else SECOND_LOOK)
-        if isinstance(found, NeverArrived) and 0 < wait <= patience:
+        if isinstance(outcome, NeverArrived) and 0 < wait <= patience:
             await ctx.run.sleep(wait + GRAIN)
-            found = await _by_id(ctx, item, slot, lost)
-        if isinstance(found, Job) or (found is not None and not _still_open(ctx, lost)):
-            return found
+            outcome = await _by_id(ctx, item, slot, lost)
+        if isinstance(outcome, Job) or (outcome is not None and not _still_open(ctx, lost)):
+            return outcome
     text, candidates = await by_content(ctx, item, Job(entry=lost.entry, sent=lost.sent if lost.ours else None))
     return text or Unclear(lost, candidates)
 
@@ -210,32 +210,32 @@ async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) 
     What an earlier run has looked at is passed over, and what it could not read comes last.
     """
     index = ctx.index
-    left = [found for found in near if index.request_of(found) in {None, *ours}]
-    for found in sorted(left, key=lambda each: each.id in index.looked and index.request_of(each) is None):
+    unread = [entry for entry in near if index.request_of(entry) in {None, *ours}]
+    for entry in sorted(unread, key=lambda each: each.id in index.looked and index.request_of(each) is None):
         if index.candidates >= CANDIDATES:
             break
         index.candidates += 1
-        content = await ctx.ask(GetContent(found.id))
+        content = await ctx.ask(GetContent(entry.id))
         if isinstance(content, Failure) or not clean_body(content.body):
-            index.looked[found.id] = (found.updated_at, None)
+            index.looked[entry.id] = (entry.updated_at, None)
             continue
         stored = StoredContent.of(content)
         index.owners.learn(stored)
-        index.looked[found.id] = (found.updated_at, stored.request)
-        if stored.request in ours and index.owners.owner(found.id) is None:
+        index.looked[entry.id] = (entry.updated_at, stored.request)
+        if stored.request in ours and index.owners.owner(entry.id) is None:
             return content
     return None
 
 
 def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
     """Words on the contents that may be the text, likeliest first, as far as anyone has looked."""
-    left = [f"`{found.id}`" for found in near if not ctx.index.request_of(found)]
-    if not left:
+    unnamed = [f"`{entry.id}`" for entry in near if not ctx.index.request_of(entry)]
+    if not unnamed:
         return ""
-    more = f" and {len(left) - _SHOWN:,} more" if len(left) > _SHOWN else ""
-    unseen = any(found.id not in ctx.index.looked for found in near)
+    more = f" and {len(unnamed) - _SHOWN:,} more" if len(unnamed) > _SHOWN else ""
+    unseen = any(entry.id not in ctx.index.looked for entry in near)
     later = "; the next apply looks at more of them" if unseen else ""
-    return f"; stored at about that time and owned by no item: {', '.join(left[:_SHOWN])}{more}{later}"
+    return f"; stored at about that time and owned by no item: {', '.join(unnamed[:_SHOWN])}{more}{later}"
 
 
 def _taken(ctx: Context, item: Item, job: Job, content: Content, *, lost: bool) -> Text:
@@ -258,9 +258,9 @@ def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: flo
     """
     first, last = sent - SLACK, sent + ctx.project.api.job_timeout + SLACK
     due = sent + ctx.durations.median(item.kind)
-    made = [(seconds_of(found.created_at), found) for found in entries if ctx.index.owners.owner(found.id) is None]
-    timed = [(abs(at - due), found) for at, found in made if at is not None and first <= at <= last]
-    return [found for _, found in sorted(timed, key=lambda each: each[0])]
+    made = [(seconds_of(entry.created_at), entry) for entry in entries if ctx.index.owners.owner(entry.id) is None]
+    timed = [(abs(at - due), entry) for at, entry in made if at is not None and first <= at <= last]
+    return [entry for _, entry in sorted(timed, key=lambda each: each[0])]
 
 
 RESENDS = 3
@@ -274,20 +274,20 @@ async def look_up(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState
     """Find out what became of a submit of an earlier run, and send again what never arrived. Raises Ended."""
     step = item.change.submit
     assert step is not None
-    found = await resolve(ctx, item, slot, lost_earlier(ctx, entry), resend=True)
-    match found:
+    outcome = await resolve(ctx, item, slot, lost_earlier(ctx, entry), resend=True)
+    match outcome:
         case NeverArrived(entry):
             if ctx.run.stopped or not await slot.enter(asks=False):
                 raise undecided(ctx, item, Unclear(lost_earlier(ctx, entry)))
             return await _start(ctx, item, slot, item_state, entry)
         case Unclear(lost):
             if step.attempt <= lost.entry.attempt or not await slot.enter(asks=False):
-                raise undecided(ctx, item, found)
+                raise undecided(ctx, item, outcome)
             # Asked for with `--resubmit-unknown`: a person chose to pay again. Under its own id first, which is free
             # where the server has it and answers with the same job.
             return await _start(ctx, item, slot, item_state, lost.entry, new_entry(ctx, item, step))
         case _:
-            return found
+            return outcome
 
 
 async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState, step: Submit) -> Job | Text:
@@ -298,9 +298,9 @@ async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
     if not await slot.enter(asks=True):
         raise Ended(Result.PENDING)
     ctx.event("progress", item.id, "submit", stage="", progress=None)
-    for known in named(ctx, item_state, entry) if admission.ask_first else ():
-        if await _is_known(ctx, known):
-            return accepted(ctx, item, slot, known, known.request_id, sent=None)
+    for candidate in named(ctx, item_state, entry) if admission.ask_first else ():
+        if await _is_known(ctx, candidate):
+            return accepted(ctx, item, slot, candidate, candidate.request_id, sent=None)
     hold_forgotten(ctx, slot, item_state, entry)
     return await _start(ctx, item, slot, item_state, entry)
 
@@ -333,19 +333,19 @@ async def _start(
         sent = await _send(ctx, item, slot, item_state, entry, again=renamed is not None)
         if isinstance(sent, Job):
             return sent
-        found = await resolve(ctx, item, slot, sent, resend=resends < RESENDS)
-        match found:
+        outcome = await resolve(ctx, item, slot, sent, resend=resends < RESENDS)
+        match outcome:
             case NeverArrived(entry):
                 del ctx.unsettled[item.id]
                 if ctx.run.stopped or not await slot.enter(asks=False):
                     raise undecided(ctx, item, Unclear(sent))
             case Unclear():
                 if renamed is None or not sent.refused or not await slot.enter(asks=False):
-                    raise undecided(ctx, item, found)
+                    raise undecided(ctx, item, outcome)
                 ctx.run.record("resubmit", Drop(entry.request_id))
                 return await _start(ctx, item, slot, item_state, renamed)
             case _:
-                return found
+                return outcome
     raise AssertionError(entry.request_id)  # `resolve` proves nothing after the last resend
 
 

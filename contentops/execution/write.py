@@ -53,8 +53,8 @@ def move(ctx: Context, item: Item, item_state: ItemState, step: Move) -> ItemSta
         ctx.outputs.move(step.source, step.target, expect=step.expects)
     except FileChanged as error:
         # It may have happened already: then the source is gone, and the target holds this very file.
-        here, there = ctx.outputs.observe(step.source), ctx.outputs.observe(step.target)
-        if here.exists or there.file != step.expects:
+        source, target = ctx.outputs.observe(step.source), ctx.outputs.observe(step.target)
+        if source.exists or target.file != step.expects:
             raise Ended(Result.BLOCKED, error.message, error.hint) from error
     item_state = structs.replace(item_state, path=step.target)
     record = item_state.record
@@ -80,10 +80,10 @@ def promote(ctx: Context, step: Promote) -> Text:
     if digest_bytes(text.encode()) != step.expects:
         message = f"`{step.path}`, whose text was to be taken, changed while this ran"
         raise Ended(Result.BLOCKED, message, "run `contentops plan` to see what to do")
-    found = split(text)
-    ctx.cache.keep_body(step.body, found.body)
+    document = split(text)
+    ctx.cache.keep_body(step.body, document.body)
     entries = written_entries(text, step.carries)
-    return Text(title=found.title, body=found.body, generated_at=step.generated_at, entries=entries)
+    return Text(title=document.title, body=document.body, generated_at=step.generated_at, entries=entries)
 
 
 # --- write -----------------------------------------------------------------------------------------------------
@@ -94,8 +94,8 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
     seen = ctx.outputs.observe(step.target)
     item_state = merged(ctx, item, item_state, step, seen)
     title, digest = coming_title(ctx, item, item_state, step, seen), body_digest(item_state.body)
-    stands = seen.exists and not seen.problem and seen.body == digest
-    if seen.file != step.expects and not stands:
+    is_written = seen.exists and not seen.problem and seen.body == digest
+    if seen.file != step.expects and not is_written:
         raise _changed(step.target)
     if _edited_since(item, item_state, step, seen, digest):
         raise Ended(
@@ -104,10 +104,10 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
             "run `contentops plan` to see what to do",
         )
     copy = ""
-    if stands and seen.file != step.expects:
+    if is_written and seen.file != step.expects:
         title = seen.title or title
     else:
-        persons = seen.exists and _is_a_persons(item, item_state.record, step, seen, stands=stands)
+        persons = seen.exists and _is_a_persons(item, item_state.record, step, seen, is_written=is_written)
         if persons and (item_state.merged is None or item.change.section):
             # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
             copy = ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
@@ -131,10 +131,10 @@ def _recorded(ctx: Context, item: Item, item_state: ItemState, step: Write, reco
     text = item_state.text
     assert text is not None
     body, digest = item_state.body, body_digest(item_state.body)
-    if (there := step.remote) is not None:
+    if (remote := step.remote) is not None:
         ctx.cache.keep_body(digest, body)
-        record = _agreed(ctx, record, there)
-    if there is not None and not step.is_new:
+        record = _agreed(ctx, record, remote)
+    if remote is not None and not step.is_new:
         record = structs.replace(record, title=_title_of_ours(step, item_state.record))
         item_state = structs.replace(item_state, record=note(ctx, item, "write", record))
         if isinstance(step.mode, MergeBoth) and step.mode.markers:
@@ -165,23 +165,23 @@ def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
     return structs.replace(record, content_id=text.content_id, superseded=superseded, saved=saved, saved_at=at)
 
 
-def _title_last_written(known: Record | None, seen: Observed, title: str, ours: str) -> str:
+def _title_last_written(record: Record | None, seen: Observed, title: str, ours: str) -> str:
     """`title`; where a person's stays in the file, the one before: what we last wrote tells that it is a person's."""
-    return known.title if known is not None and title == seen.title and title != ours else title
+    return record.title if record is not None and title == seen.title and title != ours else title
 
 
-def _title_of_ours(step: Write, known: Record | None) -> str:
+def _title_of_ours(step: Write, record: Record | None) -> str:
     """The title that was last written before a text was pulled: one that came with it is a person's, like its body."""
-    assert known is not None
-    there = step.remote
-    stated = step.title is not None and there is not None and step.title != there.title
-    return clean_title(step.title or "") if stated else known.title
+    assert record is not None
+    remote = step.remote
+    stated = step.title is not None and remote is not None and step.title != remote.title
+    return clean_title(step.title or "") if stated else record.title
 
 
 def _agreed(ctx: Context, record: Record, remote: Remote) -> Record:
     """The record of a file that now equals the stored text; a later stamp of that is a new edit."""
-    known = record.saved or Saved()
-    title = title_digest(remote.title) if remote.title else known.title
+    before = record.saved or Saved()
+    title = title_digest(remote.title) if remote.title else before.title
     saved = Saved(title=title, body=remote.body, server_title=title, server_body=remote.body, stamp=remote.stamp)
     return structs.replace(record, saved=saved, saved_at=iso_exact(ctx.wall()))
 
@@ -190,8 +190,8 @@ def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, s
     """The title that `step` writes with the text that was brought, into the file as it was `seen`."""
     text = item_state.text
     assert text is not None
-    known = not step.is_new or item.change.promotion is not None
-    brought = Brought(text.title, text.body, bool(item.change.section), is_known=known)
+    is_known = not step.is_new or item.change.promotion is not None
+    brought = Brought(text.title, text.body, bool(item.change.section), is_known=is_known)
     return written_title(step.title, seen, item_state.record, brought, item=item.id, preset=ctx.project.preset)
 
 
@@ -215,22 +215,22 @@ def _is_over_edit(step: Write) -> bool:
     return isinstance(step.mode, Replace) and step.mode.over_edit
 
 
-def _is_a_persons(item: Item, record: Record | None, step: Write, seen: Observed, *, stands: bool) -> bool:
+def _is_a_persons(item: Item, record: Record | None, step: Write, seen: Observed, *, is_written: bool) -> bool:
     """Whether what is about to be replaced may be a person's: the body, or values of the front matter."""
     # What was taken from another environment before is there still, in its history.
-    taken = record is not None and item.change.promotion is not None and seen.body == record.promoted
-    body = not stands and not taken and (record is None or is_edited(seen, record))
+    was_promoted = record is not None and item.change.promotion is not None and seen.body == record.promoted
+    body = not is_written and not was_promoted and (record is None or is_edited(seen, record))
     if item.change.section:
-        body = not stands and _is_over_edit(step)
+        body = not is_written and _is_over_edit(step)
     return body or _replaces_values(record, step, seen)
 
 
 def _replaces_values(record: Record | None, step: Write | Update, seen: Observed) -> bool:
     """Whether a value of the front matter, or the title, is neither what was last written nor what is written now."""
-    known = record.metadata if record is not None else {}
+    written = record.metadata if record is not None else {}
     titles = (step.title, seen.title) if record is None else (step.title, "", record.title)
     return (step.title is not None and seen.title not in titles) or any(
-        key in seen.front and not any(is_same_json(seen.front[key], each) for each in (value, known.get(key)))
+        key in seen.front and not any(is_same_json(seen.front[key], each) for each in (value, written.get(key)))
         for key, value in step.front.items()
     )
 
@@ -245,18 +245,18 @@ def _changed(target: str) -> Ended:
 
 def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, text: Text) -> Record:
     """The record of a text that a job made, here or in another environment."""
-    spec, known, step = item.spec, item_state.record, item.change.promotion
+    spec, before, step = item.spec, item_state.record, item.change.promotion
     record = structs.replace(
         record,
         digest=spec.digest,
         request=spec.request.as_json(),
         used=spec.used,
-        saved=record.saved if known is not None and known.server == ctx.server else None,
+        saved=record.saved if before is not None and before.server == ctx.server else None,
         plan_id=ctx.plan.id,
         generated_at=text.generated_at or ctx.iso(),
     )
     if step is not None:
-        here = (entry.attempt for entry in (*item.failed, *item.change.collected_entries))
+        attempts = (entry.attempt for entry in (*item.failed, *item.change.collected_entries))
         return structs.replace(
             record,
             generated=step.generated,
@@ -269,7 +269,7 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
             job_id="",
             request_id=RequestId(""),
             credits=0,
-            attempt=max([record.attempt, *here]),
+            attempt=max([record.attempt, *attempts]),
         )
     generated = body_digest(text.body)
     if item.change.section:
@@ -296,11 +296,11 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
     )
 
 
-def _provenance(ctx: Context, item: Item, known: Record | None, text: Text) -> dict[str, Json] | None:
+def _provenance(ctx: Context, item: Item, record: Record | None, text: Text) -> dict[str, Json] | None:
     if not ctx.project.provenance:
         return None
-    if known is not None:
-        return provenance_of(structs.replace(known, id=item.id))
+    if record is not None:
+        return provenance_of(structs.replace(record, id=item.id))
     return provenance(
         item=item.id,
         digest=item.spec.digest,
@@ -318,13 +318,13 @@ def _promoted_from(item: Item) -> str:
 
 def composed(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> str:
     """The file that `step` writes in the place of the one that was `seen`."""
-    text, known = item_state.text, item_state.record if not step.is_new else None
+    text, record = item_state.text, item_state.record if not step.is_new else None
     assert text is not None
     title = coming_title(ctx, item, item_state, step, seen)
     body = item_state.body
     # What a person made of the block of a file that is there stays too.
-    stays = isinstance(step.mode, Pull | MergeBoth) and seen.exists
-    block = None if stays else _provenance(ctx, item, known, text)
+    keeps_block = isinstance(step.mode, Pull | MergeBoth) and seen.exists
+    block = None if keeps_block else _provenance(ctx, item, record, text)
     if not seen.exists or seen.problem:
         return carry(compose(title, step.front, block, body), text.entries)
     changes: dict[str, Json] = {**step.front, **({TITLE_KEY: title} if title else {})}
@@ -342,7 +342,7 @@ def update_front(ctx: Context, item: Item, item_state: ItemState, step: Update) 
     if step.title is not None:
         changes = {**changes, TITLE_KEY: step.title}
     seen = ctx.outputs.observe(step.target)
-    stands = all(
+    is_written = all(
         is_same_json(seen.title if key == TITLE_KEY else seen.front.get(key), value) for key, value in changes.items()
     )
     if seen.file == step.expects:
@@ -353,19 +353,19 @@ def update_front(ctx: Context, item: Item, item_state: ItemState, step: Update) 
             ctx.outputs.write(step.target, update(before, changes), expect=step.expects)
         except FileChanged as error:
             raise _changed(step.target) from error
-    elif not stands:
+    elif not is_written:
         raise _changed(step.target)
     return acknowledge(ctx, item, item_state, step)
 
 
 def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowledge | Update) -> ItemState:
     """Bring the record up to what the manifest says where no text changes: kept edits, new ids, protection."""
-    known, spec = item_state.record, item.spec
+    before, spec = item_state.record, item.spec
     record = base_record(ctx, item, item_state)
-    record = structs.replace(record, metadata=_front_after(step, known, existed=known is not None))
+    record = structs.replace(record, metadata=_front_after(step, before, existed=before is not None))
     if step.title is not None:
         record = structs.replace(record, title=clean_title(step.title))
-    if known is None and item_state.path:
+    if before is None and item_state.path:
         seen = ctx.outputs.observe(item_state.path)
         job = seen.provenance.get("job")
         record = structs.replace(record, title=seen.title, job_id=job if isinstance(job, str) else "")
@@ -389,12 +389,12 @@ def remove(ctx: Context, item: Item, step: Remove) -> None:
 
 def _front_after(step: Write | Update | Acknowledge, record: Record | None, *, existed: bool) -> dict[str, Json]:
     """The front matter keys that were last written, as the record will say."""
-    found: dict[str, Json] = dict(record.metadata) if record is not None and existed else {}
+    front: dict[str, Json] = dict(record.metadata) if record is not None and existed else {}
     for key, value in step.front.items():
         if key == PROVENANCE_KEY:
             continue
         if value is None:
-            found.pop(key, None)
+            front.pop(key, None)
         else:
-            found[key] = value
-    return found
+            front[key] = value
+    return front

@@ -275,7 +275,7 @@ def _carry_out(
                 commands=lambda listed, output, text: run_on_text(listed, Path(project.root), output, text),
                 requests=client.requests if client is not None else 0,
                 limiter=limiter,
-                held=others,
+                claimed=others,
                 fence=(lambda: always) if shared is None else shared.fence,
                 history=None if shared is None else shared.history(),
                 earlier=past.of_request,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from contentops.documents.files import Outputs
 from contentops.errors import StateError
-from contentops.execution.assemble_run import ItemEdges, Known, assemble, learned_durations
+from contentops.execution.assemble_run import ItemEdges, ServerKnowledge, assemble, learned_durations
 from contentops.execution.content_index import ContentIndex
 from contentops.execution.first_contact import admit
 from contentops.ledger.account import history_of, limiter_of
@@ -123,7 +123,7 @@ class AccountWorker:
         capabilities = shared_capabilities(state, server)
         history = history_of(self._runner.session, self._account.id)
         endpoint = (server, edges.dialect())
-        known = Known(
+        known = ServerKnowledge(
             admission=admit(project.api.max_in_flight, endpoint, history, honours_ids=capabilities.honours_ids),
             durations=learned_durations(state, server),
             capabilities=capabilities,
@@ -170,7 +170,7 @@ def _share(ctx: Context, run: DurableRun, learned: Learned, claims: Claims) -> N
 class Learned:
     """What was learned of a server, told to all who work over the ledger, and heard from them."""
 
-    def __init__(self, state: WorkState, server: str, known: Known) -> None:
+    def __init__(self, state: WorkState, server: str, known: ServerKnowledge) -> None:
         self._state, self._server, self._known = state, server, known
         self._told = self._shown
 
