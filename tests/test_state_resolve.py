@@ -209,6 +209,7 @@ def test_what_the_summary_says_to_run_next_works_as_it_stands(tmp_path: Path, in
         (first.request_id, False),
         (second.request_id, True),
     ]
+    assert f"open {second.request_id}:" in invoke("state", "show", "one").stdout
     forgotten = invoke(*shlex.split(next(words for words in offered if "--forget" in words)))
     assert forgotten.code == 0
     assert list(scene.state.entries) == [second.request_id]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from msgspec import structs, to_builtins
+from msgspec import Struct, structs
 
 from contentops.digest import NOTHING, canonical
 from contentops.model import (
@@ -37,7 +39,7 @@ from contentops.reporting.summary import plan_counts, shared_causes
 from contentops.sanitize import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from contentops.model import Json, Outcome, Run, Step
     from contentops.model.plan_file import PlanFile, ReviewedChange
@@ -153,8 +155,15 @@ def _entry_json(entry: OpenEntry) -> dict[str, Json]:
 
 
 def plain(value: Json) -> Json:
-    """Types of ours, enumerations, read-only maps and tuples as what JSON knows."""
-    return to_builtins(value, enc_hook=dict, str_keys=True)
+    """Types of ours by the names of their fields, enumerations, read-only maps and tuples as what JSON knows."""
+    if isinstance(value, Struct):
+        # The lines of a lock name some fields otherwise, and leave some out.
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    return value.value if isinstance(value, Enum) else value
 
 
 # --- read back ---------------------------------------------------------------------------------------------
