@@ -289,7 +289,7 @@ def test_source_knows_its_lines_and_marks() -> None:
     """Lines end at LF, CRLF and CR; an index becomes its line and column."""
     source = Source("a", "one\r\ntwo\rthree\n")
     assert [source.line(number) for number in range(6)] == ["", "one", "two", "three", "", ""]
-    assert source.last == 4
+    assert source.line_count == 4
     assert [source.mark(index) for index in (0, 2, 5, 9, 15)] == [(1, 1), (1, 3), (2, 1), (3, 1), (4, 1)]
 
 
@@ -790,7 +790,7 @@ def test_any_text_gives_a_value_or_findings(text: str, pure: bool) -> None:
     source = Source("a.yaml", text)
     for found in findings:
         line, column, width = place_of(found)
-        assert 1 <= line <= source.last
+        assert 1 <= line <= source.line_count
         assert 1 <= column <= len(source.line(line)) + 1
         assert width >= 1
         assert found.message == found.message.strip()

@@ -33,7 +33,7 @@ MANY_PARAMETERS = {
     "server/app.create_app": "what a server may be made of; all but the store and the engine may be left out",
     "server/engines/openai._section": "the measures of one section of a text",
     "yaml/positions.finding": "a finding has a place, a sentence, and what narrows or adds to them",
-    "yaml/positions.place": "the same",
+    "yaml/positions.finding_at": "the same",
 }
 
 

@@ -18,7 +18,7 @@ from contentops.errors import InputError, Severity, nearest, suggest
 from contentops.manifests.schema import check_schema, fits_schema
 from contentops.manifests.values import entry_hint, kind_of
 from contentops.model import CatalogEntry, CatalogSnapshot, Template
-from contentops.yaml.positions import Source, place
+from contentops.yaml.positions import Source, finding_at
 from contentops.yaml.read import decode, read_yaml
 from contentops.yaml.syntax import number_hint
 
@@ -81,7 +81,7 @@ def parse(data: bytes) -> dict[str, CatalogSnapshot]:
     except json.JSONDecodeError as error:
         raise InputError([_broken(source, error)]) from error
     except (RecursionError, ValueError) as error:
-        finding = place(source, "damaged-catalog", f"the file is no usable JSON: {error}", (1, 1), hint=_HINT)
+        finding = finding_at(source, "damaged-catalog", f"the file is no usable JSON: {error}", (1, 1), hint=_HINT)
         raise InputError([finding]) from error
     _check(source, data, document)
     return {server: _snapshot(found) for server, found in document["servers"].items()}
@@ -90,22 +90,22 @@ def parse(data: bytes) -> dict[str, CatalogSnapshot]:
 def _broken(source: Source, error: json.JSONDecodeError) -> Diagnostic:
     if marker := SIDE.search(source.text):
         message = "the file holds the marks of an unfinished git merge"
-        return place(source, "damaged-catalog", message, source.mark(marker.start()), hint=_HINT)
+        return finding_at(source, "damaged-catalog", message, source.mark(marker.start()), hint=_HINT)
     message = f"the file is not whole JSON: {error.msg[:1].lower()}{error.msg[1:]}"
-    return place(source, "damaged-catalog", message, (error.lineno, error.colno), hint=_HINT)
+    return finding_at(source, "damaged-catalog", message, (error.lineno, error.colno), hint=_HINT)
 
 
 def _check(source: Source, data: bytes, document: Json) -> None:
     version = document.get("format_version") if isinstance(document, dict) else None
     if isinstance(version, str) and re.fullmatch(r"[0-9]{1,6}\.[0-9]{1,6}", version) and not version.startswith("1."):
         message = f"the file has format {version}, which a newer version of contentops wrote"
-        raise InputError([place(source, "newer-catalog", message, (1, 1), hint="update contentops")])
+        raise InputError([finding_at(source, "newer-catalog", message, (1, 1), hint="update contentops")])
     if fits_schema(document, "catalog"):
         return
-    # JSON is YAML, and the YAML reader knows where each value stands; only a file with problems is read twice.
+    # JSON is YAML, and the YAML reader keeps the position of each value.
     read, findings = read_yaml(FILE, data)
-    found = [*findings, *check_schema(read, "catalog")]
-    raise InputError(found or [place(source, "damaged-catalog", "the file has an unknown form", (1, 1), hint=_HINT)])
+    unknown = finding_at(source, "damaged-catalog", "the file has an unknown form", (1, 1), hint=_HINT)
+    raise InputError([*findings, *check_schema(read, "catalog")] or [unknown])
 
 
 def _snapshot(found: Mapping[str, Json]) -> CatalogSnapshot:

@@ -14,7 +14,7 @@ from contentops.errors import Diagnostic, Severity, did_you_mean, nearest
 from contentops.manifests.discover import glob_matcher
 from contentops.manifests.problems import counted
 from contentops.model import ItemId
-from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding, place
+from contentops.yaml.positions import MAX_EXCERPT, Source, YamlDocument, finding, finding_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ def _at(
     source, start = sources(location.file), location.column - 1
     rest = source.line(location.line)[start : start + MAX_EXCERPT].rstrip()
     width = next((len(form) for form in (text, f'"{text}"', f"'{text}'") if text and rest.startswith(form)), len(rest))
-    return place(source, code, message, (location.line, location.column), width=width, hint=hint)
+    return finding_at(source, code, message, (location.line, location.column), width=width, hint=hint)
 
 
 def _check_ids(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:

@@ -19,7 +19,7 @@ from contentops.conflict_markers import SIDE, WHOLE
 from contentops.digest import NOTHING, Digest
 from contentops.errors import Diagnostic, Location, plural
 from contentops.yaml.builder import MAX_DEPTH
-from contentops.yaml.positions import Seq, Source, finding, place
+from contentops.yaml.positions import Seq, Source, finding, finding_at
 from contentops.yaml.read import decode, read_yaml
 from contentops.yaml.syntax import MAX_DIGITS, UNWANTED, conflict, conflict_at
 
@@ -91,7 +91,7 @@ def _row(source: Source, value: Any, at: Mark) -> DataRow | Diagnostic:
     """A value as a row: a map or a scalar."""
     if value is None or isinstance(value, list):
         kind = "a list" if isinstance(value, list) else "null"
-        return place(source, "bad-row", f"a row is a map or a single value, not {kind}", at)
+        return finding_at(source, "bad-row", f"a row is a map or a single value, not {kind}", at)
     return DataRow(value, Location(source.path, *at))
 
 
@@ -104,7 +104,7 @@ def _read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
 
     if found := _CONTROL.search(source.text):
         message = f"the invisible character U+{ord(found.group()):04X} may not stand in a CSV file"
-        yield place(source, "control-character", message, source.mark(found.start()), hint="remove it")
+        yield finding_at(source, "control-character", message, source.mark(found.start()), hint="remove it")
         return
     # A cell of several lines means the same whichever line ending git checked it out with.
     text = source.text.replace("\r\n", "\n").replace("\r", "\n")
@@ -134,7 +134,7 @@ def _read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
         return
     if not header:
         hint = "name the columns in its first line"
-        yield place(source, "no-header", "the CSV file has no header", (1, 1), hint=hint)
+        yield finding_at(source, "no-header", "the CSV file has no header", (1, 1), hint=hint)
 
 
 def _check_header(source: Source, header: list[str], line: int) -> Iterator[Diagnostic]:
@@ -143,7 +143,7 @@ def _check_header(source: Source, header: list[str], line: int) -> Iterator[Diag
     other = next((sign for sign in (";", "\t", "|") if sign in header[0]), "")
     if len(header) == 1 and other:
         hint = f"separate columns by commas instead of `{other}`".replace("\t", "\\t")
-        yield place(source, "bad-header", "the header is one single column", (line, 1), width=width, hint=hint)
+        yield finding_at(source, "bad-header", "the header is one single column", (line, 1), width=width, hint=hint)
         return
     seen: dict[str, int] = {}
     for number, name in enumerate(header, start=1):
@@ -156,13 +156,13 @@ def _check_header(source: Source, header: list[str], line: int) -> Iterator[Diag
         else:
             seen[name] = number
             continue
-        yield place(source, "bad-header", message, (line, 1), width=width, hint=hint)
+        yield finding_at(source, "bad-header", message, (line, 1), width=width, hint=hint)
 
 
 def _ragged(source: Source, found: int, expected: int, line: int) -> Diagnostic:
     message = f"the row has {plural(found, 'cell')}, the header {expected}"
     hint = 'put cells that hold a comma in double quotes: `"a, b"`' if found > expected else "add the missing cells"
-    return place(source, "ragged-row", message, (line, 1), width=len(source.line(line)), hint=hint)
+    return finding_at(source, "ragged-row", message, (line, 1), width=len(source.line(line)), hint=hint)
 
 
 def _csv_error(source: Source, error: str, start: int, line: int) -> Diagnostic:
@@ -173,7 +173,7 @@ def _csv_error(source: Source, error: str, start: int, line: int) -> Diagnostic:
     elif "expected after" in error:
         at, message = line, "a cell goes on after its closing quote"
         hint = 'double the quotes inside a quoted cell: `"say ""hi"""`'
-    return place(source, "csv-syntax", message, (at, 1), hint=hint)
+    return finding_at(source, "csv-syntax", message, (at, 1), hint=hint)
 
 
 # --- JSON --------------------------------------------------------------------------------------------------
@@ -230,10 +230,10 @@ def _decode(source: Source, start: int) -> tuple[Any, int] | Diagnostic:
         return _json_error(source, error.msg, error.pos)
     except _BadValueError as error:
         at = source.mark(_find(text, start, error))
-        return place(source, error.code, str(error), at, width=len(error.token))
+        return finding_at(source, error.code, str(error), at, width=len(error.token))
     except RecursionError:
         message = f"lists and objects are nested more than {MAX_DEPTH} deep"
-        return place(source, "too-deep", message, source.mark(start))
+        return finding_at(source, "too-deep", message, source.mark(start))
     return value, end
 
 
@@ -248,7 +248,7 @@ def _json_error(source: Source, problem: str, index: int) -> Diagnostic:
     elif text[index : index + 2] in {"//", "/*"} or text[index : index + 1] == "#":
         hint = "JSON has no comments"
     message = f"not valid JSON: {problem[:1].lower()}{problem[1:]}"
-    return place(source, "json-syntax", message, source.mark(index), hint=hint)
+    return finding_at(source, "json-syntax", message, source.mark(index), hint=hint)
 
 
 def _check_value(value: Any, depth: int) -> None:
@@ -298,7 +298,7 @@ def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
     index = _skip(text, 0)
     if text[index : index + 1] != "[":
         message = "a data file holds a list of rows" + ("" if index < len(text) else "; this one is empty")
-        yield place(source, "bad-data", message, source.mark(index), hint="write `[{...}, {...}]`")
+        yield finding_at(source, "bad-data", message, source.mark(index), hint="write `[{...}, {...}]`")
         return
     index = _skip(text, index + 1)
     more = text[index : index + 1] != "]"
@@ -331,7 +331,7 @@ def _read_json_lines(source: Source) -> Iterator[DataRow | Diagnostic]:
             if isinstance(found, DataRow):
                 yield DataRow(found.value, Location(source.path, *at))
             else:
-                yield place(source, found.code, found.message, at, width=found.width, hint=found.hint)
+                yield finding_at(source, found.code, found.message, at, width=found.width, hint=found.hint)
         start += len(text) + 1
 
 

@@ -176,7 +176,7 @@ def expand(
             document=document,
             index=index,
             label=label,
-            location=Location(document.source.path, *unpack(document.root["items"].places[index])),
+            location=Location(document.source.path, *unpack(document.root["items"].positions[index])),
             fields=over,
             item=ItemFields(over, shapes),
             variables=overlay(cli, overlay(own, below.variables)) if own else shared,

@@ -227,7 +227,7 @@ class Written(Struct, frozen=True):
     def entries(self) -> Iterator[tuple[str, Written]]:
         """What stands under each key of a map."""
         value, layer, document, pointer = self.value, self.layer, self.document, self.pointer
-        places = value.places[1::2] if isinstance(value, Map) else [None] * len(value)
+        places = value.positions[1::2] if isinstance(value, Map) else [None] * len(value)
         for (key, inner), place in zip(value.items(), places, strict=True):
             yield key, Written(inner, layer, document, (*pointer, key), place)
 

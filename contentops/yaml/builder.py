@@ -1,4 +1,4 @@
-"""Builds values with positions from the parser's events, and bounds what hostile input can cost."""
+"""Builds values with positions from the parser's events, within limits for hostile input."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.errors import nearest
-from contentops.yaml.positions import SHIFT, Map, Seq, Source, place, unpack
-from contentops.yaml.syntax import CODE, UNQUOTED, explain, number_hint, plain_scalar, unwanted
+from contentops.yaml.positions import SHIFT, Map, Seq, Source, finding_at, unpack
+from contentops.yaml.syntax import CODE, explain, number_hint, plain_scalar, unwanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ MAX_EVENTS: Final = 10_000_000
 MAX_ALIASED: Final = 1_000_000
 """Most values that aliases of one file may repeat."""
 MAX_FINDINGS: Final = 1_000
-"""After so many problems the rest of a file is not read."""
+"""After so many problems reading stops."""
 
 _TAG: Final = "tag:yaml.org,2002:"
 _SCALAR_TAGS: Final[dict[str, type | tuple[type, ...]]] = {
@@ -34,23 +34,21 @@ _TEXT_TAGS: Final = frozenset({None, "!", f"{_TAG}str"})
 _MAP_TAGS: Final = frozenset({None, "!", f"{_TAG}map"})
 _SEQ_TAGS: Final = frozenset({None, "!", f"{_TAG}seq"})
 _MERGE: Final = "\0<<"
-"""The key of a map that takes over the keys of another; no written key can hold NUL."""
-_UNREAD: Final = object()
+"""Stands for the key `<<`, which merges another map; no written key can contain NUL."""
+_NOT_READ: Final = object()
 
 
 class StopReading(Exception):  # control flow: reading this file ends here
-    """Reading cannot go on."""
+    """Reading cannot go on; `unquoted_jinja` says whether that is the cause."""
 
-    def __init__(self, finding: Diagnostic) -> None:
+    def __init__(self, finding: Diagnostic, *, unquoted_jinja: bool = False) -> None:
         super().__init__(finding.message)
         self.finding = finding
+        self.unquoted_jinja = unquoted_jinja
 
 
 class _Anchor:
-    """A value that aliases may repeat: how many values it holds with itself, and how deep they nest.
-
-    `nodes` is 0 while it is still being read.
-    """
+    """A value that aliases may repeat, with its number of values (0 while it is being read) and its depth."""
 
     __slots__ = ("height", "nodes", "value")
 
@@ -60,19 +58,13 @@ class _Anchor:
         self.height = 0
 
 
-def _packed(event: Any) -> int:
-    """The packed position where an event starts."""
-    mark = event.start_mark
-    return int(mark.line << SHIFT | mark.column)
-
-
 def _stop(source: Source, at: int, code: str, message: str, *, width: int = 1, hint: str = "") -> StopReading:
-    """The exception for a problem that reading cannot step over."""
-    return StopReading(place(source, code, message, unpack(at), width=width, hint=hint))
+    """The exception for a problem after which reading cannot go on."""
+    return StopReading(finding_at(source, code, message, unpack(at), width=width, hint=hint))
 
 
 def events_of(source: Source, *, pure: bool = False, limit: int = MAX_EVENTS) -> Iterator[Any]:
-    """PyYAML's events of a text, by the C parser; by the one in Python if `pure`, or where libyaml is missing.
+    """PyYAML's events of a text, from the Python parser if `pure` or if libyaml is missing, else from the C parser.
 
     Raises StopReading where the text is not YAML, or has more events than `limit`.
     """
@@ -87,7 +79,8 @@ def events_of(source: Source, *, pure: bool = False, limit: int = MAX_EVENTS) ->
                 return
             yield event
     except yaml.YAMLError as error:
-        raise StopReading(explain(source, error, event)) from None
+        problem, unquoted_jinja = explain(source, error, event)
+        raise StopReading(problem, unquoted_jinja=unquoted_jinja) from None
     except (OverflowError, ValueError):  # the Python parser's, for an escape like `\UFFFFFFFF`
         mark = parser.get_mark()
         message = "an escape in double quotes names no character"
@@ -96,18 +89,18 @@ def events_of(source: Source, *, pure: bool = False, limit: int = MAX_EVENTS) ->
 
 
 class Builder:
-    """Turns events into Map, Seq and scalars, counting what they cost; `findings` are problems it could step over.
+    """Turns events into Map, Seq and scalars within limits; `findings` are the problems after which reading goes on.
 
-    With `foreign`, the text is another program's: numbers that JSON cannot hold stay text, control characters may be
+    With `lenient`, for text of other programs, numbers that JSON cannot hold stay text, control characters may be
     written as escapes, and `<<` is a key like any other.
     """
 
-    def __init__(self, source: Source, *, foreign: bool = False, max_aliased: int = MAX_ALIASED) -> None:
+    def __init__(self, source: Source, *, lenient: bool = False, max_aliased: int = MAX_ALIASED) -> None:
         from yaml import events
 
         self.findings: list[Diagnostic] = []
         self._source = source
-        self._foreign = foreign
+        self._lenient = lenient
         self._max_aliased = max_aliased
         self._kinds: Any = events
         self._events: Iterator[Any] = iter(())
@@ -115,42 +108,43 @@ class Builder:
         self._scalars: dict[str, Any] = {}
         self._aliased = 0
         self._nodes = 0
-        """How many values were read, those that aliases repeat counted each time."""
+        """Values read so far; those that aliases repeat count each time."""
         self._deepest = 0
-        """How deep the collection that is being read goes, counted from the root."""
+        """The depth of the collection that is being read, counted from the root."""
 
     def read(self, events: Iterator[Any]) -> Any:
-        """The value of the one document; raises StopReading where that makes no sense any more."""
+        """The value of the one document. Raises StopReading."""
         self._events = events
         root, documents = None, 0
         try:
             for event in events:
+                at = event.start_mark.line << SHIFT | event.start_mark.column
                 if type(event) is self._kinds.DocumentStartEvent:
                     documents += 1
                     if documents > 1:
                         message = "a second YAML document starts here"
                         hint = "one file holds one document: move what follows `---` to a file of its own"
-                        raise self._stop(_packed(event), "several-documents", message, width=3, hint=hint)
+                        raise self._stop(at, "several-documents", message, width=3, hint=hint)
                 elif isinstance(event, self._kinds.NodeEvent):
-                    root = self._value(event, _packed(event), 0)
+                    root = self._value(event, at, 0)
         except StopReading as stop:
-            # The parser may stumble over what is behind an unquoted expression, which is one mistake.
-            if stop.finding.message == UNQUOTED and self.findings and self.findings[-1].code == "unquoted-jinja":
+            # An error behind an unquoted expression is the same mistake.
+            if stop.unquoted_jinja and self.findings and self.findings[-1].code == "unquoted-jinja":
                 self.findings.pop()
             raise
         return root
 
     def _report(self, code: str, message: str, at: int, *, width: int = 1, hint: str = "") -> None:
-        """Note a problem that reading can step over."""
+        """Add a problem after which reading goes on."""
         if len(self.findings) >= MAX_FINDINGS:
             raise self._stop(at, "too-many-findings", f"the file has more than {MAX_FINDINGS:,} such problems")
-        self.findings.append(place(self._source, code, message, unpack(at), width=width, hint=hint))
+        self.findings.append(finding_at(self._source, code, message, unpack(at), width=width, hint=hint))
 
     def _stop(self, at: int, code: str, message: str, *, width: int = 1, hint: str = "") -> StopReading:
         return _stop(self._source, at, code, message, width=width, hint=hint)
 
     def _value(self, event: Any, at: int, depth: int) -> Any:
-        """The value that starts with an event, inside so many lists and maps."""
+        """The value that starts with an event, `depth` lists and maps below the root."""
         if type(event) is self._kinds.ScalarEvent:
             return self._scalar(event, at)
         if type(event) is self._kinds.AliasEvent:
@@ -189,7 +183,7 @@ class Builder:
             mark = event.start_mark
             at = mark.line << SHIFT | mark.column
             node.append(self._scalar(event, at) if kind is scalar else self._value(event, at, depth))
-            node.places.append(at)
+            node.positions.append(at)
         self._nodes += len(node)
         return node
 
@@ -220,30 +214,30 @@ class Builder:
                 merged = merged or (key_at, value)
             elif key not in node:
                 node[key] = value
-                node.places += (key_at, at)
+                node.positions += (key_at, at)
         if merged:
             self._merge(node, *merged)
         self._nodes += len(node)
         return node if expression is None else self._expression(expression, event.end_mark.index)
 
     def _merge(self, node: Map, at: int, value: Any) -> None:
-        """Fill a map from its `<<` key: what the map says itself wins, then the earlier of several sources."""
+        """Fill a map from its `<<` key: its own keys win, then the earlier of several sources."""
         for source in value if isinstance(value, Seq) else (value,):
             if not isinstance(source, Map):
                 hint = "write `<<: *name`, where `&name` marks a map"
                 self._report("bad-merge", "`<<` takes a map or a list of maps", at, width=2, hint=hint)
                 return
             self._repeat(len(source), at)
-            places = iter(source.places)
-            for (key, entry), key_at, value_at in zip(source.items(), places, places, strict=True):
+            positions = iter(source.positions)
+            for (key, entry), key_at, value_at in zip(source.items(), positions, positions, strict=True):
                 if key not in node:
                     node[key] = entry
-                    node.places += (key_at, value_at)
+                    node.positions += (key_at, value_at)
 
     def _start_of_expression(self, event: Any, at: int, node: Map) -> int:
-        """Where `{{ expression }}` without quotes starts in the text, which puts a map where a key should be.
+        """The index where an unquoted `{{ expression }}` starts, which YAML reads as a map for a key.
 
-        Anything else in the place of a key is refused.
+        Raises StopReading for any other key that is not a scalar.
         """
         if type(event) is self._kinds.AliasEvent:
             self._anchor(event, at)
@@ -256,7 +250,7 @@ class Builder:
         raise self._stop(at, "bad-key", "a list or a map cannot be a key", hint=hint)
 
     def _expression(self, start: int, end: int) -> str:
-        """The text of an unquoted `{{ expression }}`, which is reported."""
+        """Report an unquoted `{{ expression }}`; returns its text."""
         text = self._source.text[start:end]
         line, column = self._source.mark(start)
         hint = f'quote Jinja: `"{text}"`' if len(text) <= 80 and '"' not in text else "put the text in quotes"
@@ -275,15 +269,15 @@ class Builder:
             if event.tag not in _TEXT_TAGS:
                 self._refuse_tag(event.tag, at)
             self._check_text(event, at)
-        return _MERGE if text == "<<" and plain and not self._foreign else sys.intern(text)
+        return _MERGE if text == "<<" and plain and not self._lenient else sys.intern(text)
 
     def _check_key(self, event: Any, at: int, node: Map, first: int | None) -> None:
-        """Report a key that is missing, or that stands in its map already: at `first`, for one that merges."""
+        """Report an empty key, or one that its map has already; `first` is the position of an earlier `<<`."""
         text = event.value
-        if not text and event.implicit[0] and event.tag is None and not self._foreign:
+        if not text and event.implicit[0] and event.tag is None and not self._lenient:
             self._report("empty-key", "a key is missing before the `:`", at, hint="write `key: value`")
-        if first is None and text in node:  # not `keys_at`, which may be asked for only when the map is complete
-            first = node.places[2 * list(node).index(text)]
+        if first is None and text in node:  # `keys_at` is only right once the map is complete
+            first = node.positions[2 * list(node).index(text)]
         if first is not None:
             line, column = unpack(first)
             message = f"the key `{text[:80]}` stands twice in one map: first at line {line}, column {column}"
@@ -293,8 +287,8 @@ class Builder:
     def _scalar(self, event: Any, at: int) -> Any:
         text = event.value
         if event.implicit[0] and event.tag is None:
-            value = self._scalars.get(text, _UNREAD)
-            if value is _UNREAD:
+            value = self._scalars.get(text, _NOT_READ)
+            if value is _NOT_READ:
                 value = self._plain(text, at)
         else:
             value = self._tagged(event, at)
@@ -307,7 +301,7 @@ class Builder:
         try:
             value = self._scalars[text] = plain_scalar(text)
         except ValueError as error:
-            if not self._foreign:
+            if not self._lenient:
                 hint = "put it in quotes if it is meant as text"
                 self._report("bad-number", str(error), at, width=len(text), hint=hint)
             return text
@@ -331,12 +325,12 @@ class Builder:
         return value
 
     def _check_text(self, event: Any, at: int) -> None:
-        """Refuse characters that only an escape can bring in."""
-        if event.style == '"' and not self._foreign and (found := unwanted(event.value)):
-            self._report("control-character", found[0], at, hint=found[1])
+        """Report characters that only an escape can write."""
+        if event.style == '"' and not self._lenient and (problem := unwanted(event.value)):
+            self._report("control-character", problem[0], at, hint=problem[1])
 
     def _refuse_tag(self, tag: str | None, at: int) -> None:
-        """Report a tag that YAML's core schema does not have, or not here."""
+        """Report a tag that YAML's core schema does not have, or not for this kind of value."""
         tag = tag or ""
         written = f"!!{tag[len(_TAG) :]}" if tag.startswith(_TAG) else tag
         message = f"the tag `{written[:80]}` is not supported here"
@@ -345,7 +339,7 @@ class Builder:
     # --- aliases -------------------------------------------------------------------------------------------
 
     def _alias(self, event: Any, at: int, depth: int) -> Any:
-        """A value that was written before, under an anchor."""
+        """The value of the anchor that an alias names."""
         anchor, width = self._anchor(event, at), len(event.anchor) + 1
         self._repeat(anchor.nodes, at, width)
         if depth + anchor.height > MAX_DEPTH:
@@ -355,7 +349,7 @@ class Builder:
         return anchor.value
 
     def _anchor(self, event: Any, at: int) -> _Anchor:
-        """The anchor an alias names."""
+        """The anchor that an alias names. Raises StopReading where there is none."""
         name = event.anchor
         anchor = self._anchors.get(name)
         if anchor is None:
@@ -369,7 +363,7 @@ class Builder:
         return anchor
 
     def _repeat(self, nodes: int, at: int, width: int = 1) -> None:
-        """Count values that stand in the file once and are used again."""
+        """Count values that aliases repeat. Raises StopReading where there are too many."""
         self._aliased += nodes
         if self._aliased > self._max_aliased:
             message = f"the aliases of this file repeat more than {self._max_aliased:,} values"

@@ -1,7 +1,7 @@
-"""Front matter as data with extents: the entries of one YAML mapping, and from where to where each was written.
+"""Reads front matter: the entries of one YAML mapping, each with its extent in the text.
 
-The text belongs to people and other programs, so what a manifest may not hold is kept as it is: `.inf`, `.nan` and
-numbers too long or too large to hold stay text, and `<<` is a key like any other.
+Other programs write front matter too, so that more is allowed than in manifests: `.inf`, `.nan` and numbers that are
+too long or too large stay text, and `<<` is a key like any other.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from contentops.yaml.builder import Builder, StopReading, events_of
-from contentops.yaml.positions import Map, Source, place
-from contentops.yaml.read import BREAKS, discreet, unreadable
+from contentops.yaml.positions import Map, Source, finding_at
+from contentops.yaml.read import BREAKS, hide_secrets, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 MAX_ALIASED: Final = 100_000
 """Most values that aliases of one block may repeat."""
-_BEHIND_START: Final = 3
-"""The events of the stream, of the document and of its mapping come before those of the entries."""
+_LEADING_EVENTS: Final = 3
+"""Stream, document and mapping each start with an event."""
 _STYLES_WITH_BREAKS: Final = frozenset("|>")
 
 
 class YamlProblem(ValueError):
-    """Why text cannot be read as front matter, and on which line of the file."""
+    """A text cannot be read as front matter; `line` is the line of the file."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
@@ -40,8 +40,8 @@ class YamlProblem(ValueError):
 class Entry(Struct, frozen=True, kw_only=True):
     """One top-level key with its value; positions are offsets in characters into the text that was read.
 
-    `raw` is a scalar's text as written, without quotes, else None. `value_end` is the end of the last thing that
-    belongs to the value, without the comments and blank lines after it.
+    `raw` is a scalar's text as written, without quotes, else None. `value_end` excludes comments and blank lines after
+    the value.
     """
 
     key: str
@@ -56,7 +56,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Block(Struct, frozen=True, dict=True):
-    """The top-level mapping of a text: its values by key, in order. Where each stands is looked for when asked."""
+    """The top-level mapping of a text: its values by key, in order. Extents are only computed when read."""
 
     text: str = ""
     values: Mapping[str, Any] = {}
@@ -74,21 +74,20 @@ class Block(Struct, frozen=True, dict=True):
     @functools.cached_property
     def entries(self) -> tuple[Entry, ...]:
         """Its entries in order."""
-        return tuple(_entries(iter(self._events[_BEHIND_START:]), self.values, self.text)) if self.values else ()
+        return tuple(_entries(iter(self._events[_LEADING_EVENTS:]), self.values, self.text)) if self.values else ()
 
 
 def read_mapping(text: str, *, first_line: int = 1, pure: bool = False) -> Block:
     """Read `text` as one YAML mapping; text without any content is an empty one.
 
-    `first_line` is the file's line that `text` starts on, for messages. `pure` reads with the parser written in
-    Python, as where the C library is missing.
-    Raises YamlProblem for whatever is not a single, safe mapping with unique text keys.
+    `first_line` is the file's line that `text` starts on, for messages. `pure` reads with the Python parser.
+    Raises YamlProblem for what is not one safe mapping with unique text keys.
     """
     source = Source("", "\n" * (first_line - 1) + text)
-    found = unreadable(source, but=BREAKS)
-    if found is not None:
-        raise _problem(source, found)
-    builder = Builder(source, foreign=True, max_aliased=MAX_ALIASED)
+    problem = unreadable(source, but=BREAKS)
+    if problem is not None:
+        raise _problem(source, problem)
+    builder = Builder(source, lenient=True, max_aliased=MAX_ALIASED)
     try:
         root = builder.read(events_of(source, pure=pure))
     except StopReading as stop:
@@ -96,18 +95,18 @@ def read_mapping(text: str, *, first_line: int = 1, pure: bool = False) -> Block
     if builder.findings:
         raise _problem(source, builder.findings[0])
     if root is not None and not isinstance(root, Map):
-        start = next(itertools.islice(events_of(source, pure=pure), _BEHIND_START - 1, None)).start_mark
+        start = next(itertools.islice(events_of(source, pure=pure), _LEADING_EVENTS - 1, None)).start_mark
         message = "it is not a list of `key: value` lines"
-        raise _problem(source, place(source, "", message, (start.line + 1, start.column + 1)))
+        raise _problem(source, finding_at(source, "", message, (start.line + 1, start.column + 1)))
     return Block(text, {} if root is None else root, pure)
 
 
-def _problem(source: Source, found: Diagnostic) -> YamlProblem:
-    return YamlProblem(discreet(source, found).message, found.location.line if found.location else 1)
+def _problem(source: Source, problem: Diagnostic) -> YamlProblem:
+    return YamlProblem(hide_secrets(source, problem).message, problem.location.line if problem.location else 1)
 
 
 def _entries(events: Iterator[Any], values: Mapping[str, Any], text: str) -> Iterator[Entry]:
-    """The entries of a mapping by the events behind its start; its keys are scalars."""
+    """The entries of a mapping from the events after its start; its keys are scalars."""
     raws: dict[str, str | None] = {}
     for key in events:
         if not hasattr(key, "anchor"):
@@ -127,19 +126,19 @@ def _entries(events: Iterator[Any], values: Mapping[str, Any], text: str) -> Ite
         )
 
 
-def _end(event: Any, behind: Iterator[Any], text: str, raws: dict[str, str | None]) -> int:
-    """Where the value that starts with an event ends; `raws` takes the texts of scalars by their anchors.
+def _end(event: Any, rest: Iterator[Any], text: str, raws: dict[str, str | None]) -> int:
+    """The offset where the value that starts with an event ends; adds the texts of anchored scalars to `raws`.
 
-    A block collection ends with the last thing in it, not where the parser noticed.
+    A block collection ends with its last value; the parser's end mark comes later.
     """
     start, end = event.start_mark.index, int(event.end_mark.index)
     if event.anchor and hasattr(event, "tag"):
         raws[event.anchor] = getattr(event, "value", None)
     if getattr(event, "style", None) in _STYLES_WITH_BREAKS:
-        # The parser counts the line breaks after a block scalar to it; blank lines there belong to nothing.
+        # The parser's end mark of a block scalar comes after the blank lines that follow it.
         return int(start + len(text[start:end].rstrip()))
-    for inner in behind if hasattr(event, "flow_style") else ():
+    for inner in rest if hasattr(event, "flow_style") else ():
         if not hasattr(inner, "anchor"):
             return int(inner.end_mark.index) if event.flow_style else end
-        end = max(end, _end(inner, behind, text, raws))
+        end = max(end, _end(inner, rest, text, raws))
     return end

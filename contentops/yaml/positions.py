@@ -1,7 +1,4 @@
-"""Values that remember where they were written, and findings that point there.
-
-Everyone who finds a problem in a manifest, a data file or `contentops.yaml` uses `finding` to say where it is.
-"""
+"""Values with the positions they were written at, and findings that point there."""
 
 from __future__ import annotations
 
@@ -24,18 +21,17 @@ Pointer = tuple[str | int, ...]
 """Keys and list indexes from the root of a document."""
 
 SHIFT: Final = 27
-"""A packed position is 0-based `line << SHIFT | column`: an eighth of the memory of a tuple, and no file that is
-read has longer lines."""
+"""A packed position is 0-based `line << SHIFT | column`; it takes an eighth of the memory of a tuple."""
 _COLUMN: Final = (1 << SHIFT) - 1
 NOWHERE: Final = -1
-"""The packed position of what stands in no file."""
+"""The packed position of a value that is in no file."""
 MAX_EXCERPT: Final = 10_000
-"""A longer line has no excerpt: each finding in it would carry, and go through, all of it."""
+"""A longer line has no excerpt, since each finding in it would copy the whole line."""
 
 _BREAK: Final = re.compile(r"\r\n|\r|\n")
 _PROPERTIES: Final = re.compile(r"(?:[&!]\S*\s+)*")
 QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\"""")
-"""A text with its quotes, as it is written."""
+"""A text with its quotes."""
 _BARE: Final = re.compile(r"[^\s,\[\]{}]+")
 _SNIPPET: Final = re.compile(r"""[^\s'"\\]{1,24}""")
 
@@ -51,59 +47,56 @@ def pack(location: Location) -> int:
 
 
 class Map(dict[str, Any]):
-    """A mapping with the positions of itself, of its keys and of its values.
+    """A mapping with its packed position, and in `positions` those of each key and its value in turn."""
 
-    `start` is its packed position; `places` holds, entry by entry, the packed positions of key and value.
-    """
-
-    __slots__ = ("_keys_at", "_values_at", "places", "start")
+    __slots__ = ("_keys_at", "_values_at", "positions", "start")
 
     def __init__(self, *, start: int = 0) -> None:
         super().__init__()
         self.start = start
-        self.places: list[int] = []
+        self.positions: list[int] = []
         self._keys_at: dict[str, Mark] | None = None
         self._values_at: dict[str, Mark] | None = None
 
     @property
     def at(self) -> Mark:
-        """Where the map starts: at its first key, or at its bracket."""
+        """The position of its first key, or of its bracket."""
         return unpack(self.start)
 
     @property
     def keys_at(self) -> dict[str, Mark]:
-        """Where each key was written."""
+        """The position of each key."""
         if self._keys_at is None:
-            self._keys_at = dict(zip(self, map(unpack, self.places[::2]), strict=True))
+            self._keys_at = dict(zip(self, map(unpack, self.positions[::2]), strict=True))
         return self._keys_at
 
     @property
     def values_at(self) -> dict[str, Mark]:
-        """Where each value was written."""
+        """The position of each value."""
         if self._values_at is None:
-            self._values_at = dict(zip(self, map(unpack, self.places[1::2]), strict=True))
+            self._values_at = dict(zip(self, map(unpack, self.positions[1::2]), strict=True))
         return self._values_at
 
 
 class Seq(list[Any]):
-    """A list with the positions of itself and of its entries; `start` and `places` are packed."""
+    """A list with the packed positions of itself and of its entries."""
 
-    __slots__ = ("places", "start")
+    __slots__ = ("positions", "start")
 
     def __init__(self, *, start: int = 0) -> None:
         super().__init__()
         self.start = start
-        self.places: list[int] = []
+        self.positions: list[int] = []
 
     @property
     def at(self) -> Mark:
-        """Where the list starts: at its first dash, or at its bracket."""
+        """The position of its first dash, or of its bracket."""
         return unpack(self.start)
 
     @property
     def values_at(self) -> list[Mark]:
-        """Where each entry was written."""
-        return [unpack(packed) for packed in self.places]
+        """The position of each entry."""
+        return [unpack(packed) for packed in self.positions]
 
 
 class Source(Struct, frozen=True, dict=True):
@@ -118,7 +111,7 @@ class Source(Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def _starts(self) -> list[int]:
-        return [0, *(found.end() for found in _BREAK.finditer(self.text))]
+        return [0, *(match.end() for match in _BREAK.finditer(self.text))]
 
     def line(self, number: int) -> str:
         """The line with this 1-based number, without its newline; empty where there is none."""
@@ -130,24 +123,19 @@ class Source(Struct, frozen=True, dict=True):
         return line, index - self._starts[line - 1] + 1
 
     @property
-    def last(self) -> int:
-        """The number of the last line."""
+    def line_count(self) -> int:
+        """The number of lines; at least 1."""
         return len(self._lines)
 
 
 class YamlDocument(Struct, frozen=True):
-    """A file as read. `root` is a Map, a Seq or a scalar; None where it is empty or could not be read."""
+    """A file that was read. `root` is a Map, a Seq or a scalar; None where it is empty or could not be read."""
 
     source: Source
     root: Any = None
 
 
-def _shown(text: str) -> str:
-    """`text` with each control character but tab replaced, so that columns stay and no terminal is misled."""
-    return sanitize(text, Policy.EXCERPT)
-
-
-def place(
+def finding_at(
     source: Source,
     code: str,
     message: str,
@@ -160,23 +148,20 @@ def place(
     """A finding at a known position of a file; `width` is kept within the line."""
     line, column = at
     written = source.line(line)
-    excerpt = _shown(written) if len(written) <= MAX_EXCERPT else ""
+    excerpt = sanitize(written, Policy.EXCERPT) if len(written) <= MAX_EXCERPT else ""
     return Diagnostic(
         code=code,
-        message=_shown(message),
+        message=sanitize(message, Policy.EXCERPT),
         severity=severity,
         location=Location(source.path, line, column),
         excerpt=excerpt,
         width=max(1, min(width, len(excerpt) - column + 1)),
-        hint=_shown(hint),
+        hint=sanitize(hint, Policy.EXCERPT),
     )
 
 
 def locate(document: YamlDocument, pointer: Sequence[str | int]) -> Location:
-    """Where the value at `pointer` (keys and list indexes from the root) was written.
-
-    Where a step does not exist, it is the position of the last value on the way that does.
-    """
+    """The location of the value at `pointer`, or of the deepest value on the way that exists."""
     (line, column), _, _ = _follow(document, pointer, key=False)
     return Location(document.source.path, line, column)
 
@@ -192,22 +177,17 @@ def finding(
     severity: Severity = Severity.ERROR,
     offset: int = 0,
 ) -> Diagnostic:
-    """A finding about the value (or the key) at `pointer`, underlined as written.
-
-    `offset` counts characters of a text value: the finding then points at that character, whether the text
-    is plain, quoted or a block over several lines. Most findings name a place and say a sentence; `key` and `offset`
-    narrow the one, `hint` and `severity` add to the other.
-    """
+    """A finding about the value at `pointer`, or about its `key`; `offset` is the character of a text to point at."""
     at, node, is_key = _follow(document, pointer, key=key)
     if offset and isinstance(node, str):
         at, width = _inside(document.source, at, node, offset)
     else:
         width = _width(document.source.line(at[0])[:MAX_EXCERPT], at[1] - 1, node, key=is_key)
-    return place(document.source, code, message, at, width=width, hint=hint, severity=severity)
+    return finding_at(document.source, code, message, at, width=width, hint=hint, severity=severity)
 
 
 def _follow(document: YamlDocument, pointer: Sequence[str | int], *, key: bool) -> tuple[Mark, Any, bool]:
-    """The position a pointer names, what stands there, and whether that is a key; the deepest that exists."""
+    """Position and value of the deepest part of a pointer that exists, and whether that is a key."""
     node = document.root
     at: Mark = getattr(node, "at", (1, 1))
     for depth, step in enumerate(pointer):
@@ -217,14 +197,14 @@ def _follow(document: YamlDocument, pointer: Sequence[str | int], *, key: bool) 
                 return node.keys_at[name], name, True
             at, node = node.values_at[name], node[name]
         elif isinstance(node, Seq) and isinstance(step, int) and 0 <= step < len(node):
-            at, node = unpack(node.places[step]), node[step]
+            at, node = unpack(node.positions[step]), node[step]
         else:
             break
     return at, node, False
 
 
 def _width(line: str, start: int, node: Any, *, key: bool) -> int:
-    """How many characters of `line` from `start` show the scalar `node`; 1 for lists and maps."""
+    """How many characters of `line` from `start` the scalar `node` takes; 1 for lists and maps."""
     begin = _PROPERTIES.match(line, start)
     skipped = begin.end() - start if begin else 0
     start += skipped
@@ -243,23 +223,23 @@ def _width(line: str, start: int, node: Any, *, key: bool) -> int:
 
 
 def _inside(source: Source, at: Mark, text: str, offset: int) -> tuple[Mark, int]:
-    """The position of character `offset` of a text written at `at`, and how much to underline there.
+    """The position of character `offset` of a text written at `at`, and how many characters to underline.
 
-    Escapes, folding and block indentation make the written form differ from the value, so the word at the
-    offset is searched for: its n-th occurrence in the value is its n-th occurrence in the file from `at` on.
+    Escapes, folding and indentation make the written form differ from the value. So the n-th occurrence of the word
+    in the value is its n-th occurrence in the file from `at` on.
     """
-    found = _SNIPPET.search(text, offset)
-    if not found:
+    match = _SNIPPET.search(text, offset)
+    if not match:
         return at, 1
-    word = found.group()
-    left = text.count(word, 0, found.start() + len(word)) or 1
+    word = match.group()
+    remaining = text.count(word, 0, match.start() + len(word)) or 1
     number, start = at[0], at[1] - 1
-    last = min(source.last, at[0] + 2 * (text.count("\n") + 2) + len(text) // 20)
+    last = min(source.line_count, at[0] + 2 * (text.count("\n") + 2) + len(text) // 20)
     while number <= last:
         line = source.line(number)
         while (position := line.find(word, start)) >= 0:
-            left -= 1
-            if not left:
+            remaining -= 1
+            if not remaining:
                 return (number, position + 1), len(word)
             start = position + len(word)
         number, start = number + 1, 0

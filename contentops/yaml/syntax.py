@@ -1,7 +1,7 @@
-"""What YAML means before it is parsed: unquoted scalars, markers that git leaves; and complaints in plain words.
+"""Reads unquoted YAML scalars, finds conflict markers and doubtful syntax, and explains errors of the parser.
 
-The parser knows where it stumbled, not why. The usual whys (Jinja without quotes, a colon in a text, a tab, a
-text that starts with `@`) are recognised by what stands in the line.
+The parser reports where it stopped. The usual causes (Jinja without quotes, a colon in a text, a tab, a text that
+starts with `@`) are recognised by the text of the line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from contentops.conflict_markers import LINE, MARKERS, MIDDLE, SPLIT
-from contentops.yaml.positions import QUOTED, Mark, Source, place
+from contentops.yaml.positions import QUOTED, Mark, Source, finding_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 MAX_DIGITS: Final = 300
-"""Longest number: beyond it a number is a mistake, and far beyond it Python refuses to print it."""
+"""The longest number; Python refuses to print far longer ones."""
 
 UNWANTED: Final = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]"
-"""A pattern: characters no text may hold, however it was escaped: controls, lone surrogates, non-characters."""
+"""A pattern for characters that are refused, also as escapes: controls, lone surrogates, non-characters."""
 
 
 def unwanted(text: str) -> tuple[str, str] | None:
-    """Message and hint about the first character of a text that none may hold, or None."""
-    found = None if text.isascii() and text.isprintable() else re.search(UNWANTED, text)
-    if found is None:
+    """Message and hint about the first character of UNWANTED in a text, or None."""
+    match = None if text.isascii() and text.isprintable() else re.search(UNWANTED, text)
+    if match is None:
         return None
-    character = found.group()
+    character = match.group()
     if "\ud800" <= character <= "\udfff":
-        return _HALF, _whole_character(text[found.start() : found.start() + 2])
+        return _HALF, _whole_character(text[match.start() : match.start() + 2])
     return f"the text holds the control character U+{ord(character):04X}", "remove the escape sequence"
 
 
@@ -85,34 +85,33 @@ def number_hint(text: str) -> str:
 _DOUBTFUL: Final = re.compile(r"\t|[\[{,]\s*\?[^\s]|&[A-Za-z0-9_-]+[^\sA-Za-z0-9_,\[\]{}-]")
 _TAB: Final = re.compile(r"^(?:[^\t\n#]|(?<=\S)#)*\t", re.MULTILINE)
 """A line up to its first tab, unless that is in a comment."""
-
 _FIRST_TAB: Final = re.compile(r"(?:\n *)+\t")
-"""The indentation of a block, from the end of its first line on, if a tab is in it."""
+"""The indentation after the first line of a block, if it contains a tab."""
 
 
 def may_be_doubtful(text: str) -> bool:
-    """Whether what `doubtful` looks for stands anywhere in a text."""
+    """Whether a text may contain what `doubtful` looks for; a quick test."""
     return any(sign in text for sign in "\t?&") and _DOUBTFUL.search(text) is not None
 
 
 def doubtful(source: Source, events: Iterable[Any]) -> Diagnostic | None:
-    """The first thing that readers of YAML take for different things, or None.
+    """The first syntax that YAML parsers read in different ways, or None.
 
-    These are a tab outside of quotes, blocks and comments; a `?` in braces or brackets without a space behind it;
-    and a name of an anchor that goes on with other characters than letters, digits, `_` and `-`.
+    It is a tab outside quotes, blocks and comments; a `?` in braces or brackets without a space after it; or an
+    anchor whose name has other characters than letters, digits, `_` and `-`.
     """
     text, done, parts = source.text, 0, []
     for event in events:
         start = event.start_mark.index
         if start and text[start - 1] == "?":
             message, hint = "`?` without a space behind it", 'put the text in quotes: `"?..."`'
-            return place(source, CODE, message, source.mark(start - 1), hint=hint)
+            return finding_at(source, CODE, message, source.mark(start - 1), hint=hint)
         style, anchor = getattr(event, "style", None), getattr(event, "anchor", None)
-        behind = text.find(f"&{anchor}", start) + len(anchor) + 1 if anchor and text[start] != "*" else 0
-        if behind and text[behind : behind + 1].strip(" \t\r\n,[]{}"):
-            message = f"the name of the anchor `&{anchor}` goes on with `{text[behind]}`"
+        name_end = text.find(f"&{anchor}", start) + len(anchor) + 1 if anchor and text[start] != "*" else 0
+        if name_end and text[name_end : name_end + 1].strip(" \t\r\n,[]{}"):
+            message = f"the name of the anchor `&{anchor}` goes on with `{text[name_end]}`"
             hint = "name it with letters, digits, `_` and `-`, or put the text in quotes"
-            return place(source, CODE, message, source.mark(behind), hint=hint)
+            return finding_at(source, CODE, message, source.mark(name_end), hint=hint)
         if style:
             start, end = text.index(style, start), event.end_mark.index
             if style in "|>":
@@ -122,39 +121,38 @@ def doubtful(source: Source, events: Iterable[Any]) -> Diagnostic | None:
                 start = tab.end() if tab else start
             parts += [text[done:start], re.sub(r"[^\n]", "-", text[start:end])]
             done = max(start, end)
-    found = _TAB.search("".join((*parts, text[done:])))
-    if found is None:
+    match = _TAB.search("".join((*parts, text[done:])))
+    if match is None:
         return None
-    message, at, hint = _tab(source, source.mark(found.end() - 1))
-    return place(source, CODE, message, at, hint=hint)
+    message, at, hint = _tab(source, source.mark(match.end() - 1))
+    return finding_at(source, CODE, message, at, hint=hint)
 
 
 def conflict(source: Source, kind: re.Pattern[str]) -> Diagnostic | None:
-    """The first marker of a kind, or None."""
+    """A finding for the first conflict marker of a kind, or None."""
     if kind is not MIDDLE and not any(marker in source.text for marker in MARKERS if marker != SPLIT):
         return None
-    found = kind.search(source.text)
-    return None if found is None else _at(source, source.mark(found.start())[0])
+    match = kind.search(source.text)
+    return None if match is None else _conflict_marker(source, source.mark(match.start())[0])
 
 
 def conflict_at(source: Source, line: int) -> Diagnostic | None:
-    """The finding for a line (1-based) that is a marker, or None for any other line."""
+    """The finding for a line (1-based) that is a conflict marker, or None for any other line."""
     text = source.line(line)
-    return _at(source, line) if text[:1] in "<|=>" and LINE.fullmatch(text) else None
+    return _conflict_marker(source, line) if text[:1] in "<|=>" and LINE.fullmatch(text) else None
 
 
-def _at(source: Source, line: int) -> Diagnostic:
+def _conflict_marker(source: Source, line: int) -> Diagnostic:
     message = "git left this conflict marker: a merge is not resolved"
     hint = "resolve the merge, then run again"
-    return place(source, "conflict-markers", message, (line, 1), width=len(source.line(line)), hint=hint)
+    return finding_at(source, "conflict-markers", message, (line, 1), width=len(source.line(line)), hint=hint)
 
 
 CODE: Final = "yaml-syntax"
-UNQUOTED: Final = "unquoted Jinja cannot be read as YAML"
 
 _SHOWN: Final = 60
 _SEARCHED: Final = 2_000
-"""So much of a line is looked through for what is wrong in it."""
+"""How many characters of a line are searched for the cause of an error."""
 _VALUE: Final = re.compile(r"""^\s*(?:-\s+)*(?:(?P<key>[^\s'"{\[#][^:#]*|"[^"]*"|'[^']*')\s*:\s+)?(?P<value>\S.*)$""")
 JINJA: Final = re.compile(r"\{[{%#]")
 """What Jinja begins with."""
@@ -163,17 +161,21 @@ _HALVES: Final = r"\\u([dD][89abAB][0-9a-fA-F]{2})(?:\\u([dD][c-fC-F][0-9a-fA-F]
 _HALF: Final = "an escape names half of a character"
 
 _Answer = tuple[str, Mark, str]
-"""Message, place, hint."""
+"""Message, position, hint."""
 
 
-def explain(source: Source, error: Any, last: Any = None) -> Diagnostic:
-    """A PyYAML error as a finding at the place a person has to change; `last` is the event before it, if any."""
+def explain(source: Source, error: Any, previous: Any) -> tuple[Diagnostic, bool]:
+    """A PyYAML error as a finding at the text to change, and whether unquoted Jinja is the cause.
+
+    `previous` is the event before the error, if any.
+    """
     problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable text")
     at = _mark(source, getattr(error, "problem_mark", None)) or (1, 1)
     begun = _mark(source, getattr(error, "context_mark", None)) or at
-    answer = _still_open(source, last, at, begun) or _jinja(source, at, begun) or _known(source, problem, at, begun)
-    message, at, hint = answer
-    return place(source, CODE, message, at, hint=hint)
+    still_open = _still_open(source, previous, at, begun)
+    jinja = None if still_open else _jinja(source, at, begun)
+    message, at, hint = still_open or jinja or _known(source, problem, at, begun)
+    return finding_at(source, CODE, message, at, hint=hint), jinja is not None
 
 
 def _mark(source: Source, mark: Any) -> Mark | None:
@@ -181,7 +183,7 @@ def _mark(source: Source, mark: Any) -> Mark | None:
     if mark is None:
         return None
     line, column = mark.line + 1, mark.column + 1
-    last = source.last
+    last = source.line_count
     while last > 1 and not source.line(last).strip():
         last -= 1
     if line > last:
@@ -189,13 +191,13 @@ def _mark(source: Source, mark: Any) -> Mark | None:
     return line, min(column, len(source.line(line)) + 1)
 
 
-def _still_open(source: Source, last: Any, at: Mark, begun: Mark) -> _Answer | None:
-    """A quote that was closed by one of a later line, behind which nothing makes sense."""
-    style = getattr(last, "style", None)
-    if style not in {"'", '"'} or last.start_mark.line == last.end_mark.line:
+def _still_open(source: Source, previous: Any, at: Mark, begun: Mark) -> _Answer | None:
+    """A quote that was closed by accident by one of a later line."""
+    style = getattr(previous, "style", None)
+    if style not in {"'", '"'} or previous.start_mark.line == previous.end_mark.line:
         return None
-    opened = (last.start_mark.line + 1, last.start_mark.column + 1)
-    closed = (last.end_mark.line + 1, last.end_mark.column + 1)
+    opened = (previous.start_mark.line + 1, previous.start_mark.column + 1)
+    closed = (previous.end_mark.line + 1, previous.end_mark.column + 1)
     line = source.line(closed[0])
     if not any(mark[0] == closed[0] and not line[closed[1] - 1 : mark[1] - 1].strip() for mark in (at, begun)):
         return None
@@ -205,21 +207,22 @@ def _still_open(source: Source, last: Any, at: Mark, begun: Mark) -> _Answer | N
 
 
 def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
-    """Unquoted Jinja in the line of the problem, or where what cannot be read began."""
+    """Unquoted Jinja in the line of the problem or in the line where the unreadable part begins."""
     for number, column in (at, begun):
         line = source.line(number)[:_SEARCHED]
-        found = JINJA.search(_blank_quoted(line))
+        match = JINJA.search(_blank_quoted(line))
         entry = _VALUE.match(line)
-        if not found or not entry or entry["value"][0] in "\"'#|>" or found.start() > max(column, at[1]):
+        if not match or not entry or entry["value"][0] in "\"'#|>" or match.start() > max(column, at[1]):
             continue
         text = _started(entry["value"])
-        return UNQUOTED, (number, entry.start("value") + 1), f"quote Jinja: {_in_quotes(text)}"
+        message = "unquoted Jinja cannot be read as YAML"
+        return message, (number, entry.start("value") + 1), f"quote Jinja: {_in_quotes(text)}"
     return None
 
 
 def _blank_quoted(line: str) -> str:
-    """`line` with quoted texts blanked out, column for column."""
-    return QUOTED.sub(lambda found: " " * len(found.group()), line)
+    """`line` with spaces instead of quoted texts; columns stay."""
+    return QUOTED.sub(lambda match: " " * len(match.group()), line)
 
 
 def _started(text: str) -> str:
@@ -232,13 +235,13 @@ def _cut(text: str) -> str:
 
 
 def _in_quotes(text: str) -> str:
-    """The text as YAML takes it, in whichever quotes leave it alone; in single ones, a single one is doubled."""
+    """The text in YAML quotes: single quotes if it has a double quote or a backslash, else double quotes."""
     doubled = text.replace("'", "''")
     return f"`'{doubled}'`" if {'"', "\\"} & set(text) else f'`"{text}"`'
 
 
 def _known(source: Source, problem: str, at: Mark, begun: Mark) -> _Answer:
-    """The answer for the first complaint that fits, else the parser's own words."""
+    """The answer for the first pattern that matches the parser's problem, else the problem itself."""
     for pattern, mark, message, hint in _SAYINGS:
         if re.search(pattern, problem):
             return message.format(line=begun[0], column=begun[1]), begun if mark == "begun" else at, hint
@@ -306,8 +309,8 @@ def _escape(source: Source, at: Mark, _begun: Mark) -> _Answer:
     """An escape that YAML does not have, or half of a character."""
     line = source.line(at[0])
     start = line.rfind("\\", 0, at[1])
-    if found := re.match(_HALVES, line[max(start, 0) :]):
-        halves = "".join(chr(int(half, 16)) for half in found.group().split("\\u")[1:])
+    if match := re.match(_HALVES, line[max(start, 0) :]):
+        halves = "".join(chr(int(half, 16)) for half in match.group().split("\\u")[1:])
         return _HALF, (at[0], start + 1), _whole_character(halves)
     return "an unknown escape in double quotes", at, "double the backslash, or use single quotes"
 
@@ -333,14 +336,14 @@ def _no_key(source: Source, at: Mark, _begun: Mark) -> _Answer:
     return _indentation(at, line)
 
 
-def _no_colon(source: Source, _at: Mark, begun: Mark) -> _Answer:
+def _no_colon(source: Source, _conflict_marker: Mark, begun: Mark) -> _Answer:
     hint = "write `key: value`; a text of several lines needs `|` after its key"
     if re.match(r"\s*[^\s:]+:\S", source.line(begun[0])):
         hint = "put a space after the colon"
     return "this line is neither `key: value` nor an entry of a list", begun, hint
 
 
-def _anchor(source: Source, _at: Mark, begun: Mark) -> _Answer:
+def _anchor(source: Source, _conflict_marker: Mark, begun: Mark) -> _Answer:
     text = _started(source.line(begun[0])[begun[1] - 1 :])
     return f"a text cannot start with `{text[:1]}`", begun, f"put it in quotes: {_in_quotes(text)}"
 
@@ -354,7 +357,7 @@ _SAYINGS: Final[tuple[tuple[str, str, str, str], ...]] = (
     (r"sequence entries are not allowed", "at", "a list cannot start in the line of its key", _NEXT_LINE),
     (r"document start", "at", "something stands after the end of the document", "one file holds one map or list"),
 )
-"""Complaints that need no look at the line: pattern, which mark, message, hint."""
+"""Answers that need no look at the line: pattern of the parser's problem, which mark, message, hint."""
 _ANSWERS: Final[tuple[tuple[str, Callable[[Source, Mark, Mark], _Answer]], ...]] = (
     (r"'-' indicator|<block end>, but found '\?'", _mixed),
     (r"escape c", _escape),

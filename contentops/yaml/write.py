@@ -1,9 +1,9 @@
-"""YAML that every reader reads back the same: one way to write each value, the same bytes for the same value.
+"""Writes front matter that Hugo (Go), Jekyll (Ruby), Astro, Docusaurus (JavaScript) and contentops read alike.
 
-Front matter is read by Hugo (Go), Jekyll (Ruby, YAML 1.1), Astro and Docusaurus (JavaScript) and by contentops
-(YAML 1.2). A text is written plain only if none of them could take it for anything but that text; every other text is
-written in double quotes, on one line, with escapes that all of them share. Where `dates` is asked for, a text that is a
-date is written plain too: we read it as text, and site generators take it for their type of date only like that.
+The same value always gives the same bytes. Jekyll reads YAML 1.1, contentops 1.2. A text is written plain only if every
+reader takes it for that text; every other text is written in double quotes, on one line, with escapes that all of them
+share. With `dates`, a text that is a date is written plain too: we read it as text, and site generators as their type
+of date.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def write_pair(key: str, value: Any, *, dates: bool = False) -> list[str]:
 
 
 def write_value(value: Any, *, dates: bool = False) -> tuple[list[str], bool]:
-    """What stands behind a key: its lines, and whether they go below the key (True) or beside it (False).
+    """The lines of the value of a key, and whether they go below the key; those are indented by two spaces already.
 
-    Lines below a key are indented by two spaces already. Raises like `write_pair`.
+    Raises like `write_pair`.
     """
     lines = _lines(value, dates=dates)
     block = bool(value) and isinstance(value, (Mapping, Sequence)) and not isinstance(value, str)
@@ -80,11 +80,11 @@ def write_scalar(value: Any, *, dates: bool = False) -> str:
 
 def _is_date(text: str) -> bool:
     """Whether a text is a date that there is, or one with a time, in the form of ISO 8601."""
-    found = _DATE.fullmatch(text)
-    if found is None:
+    match = _DATE.fullmatch(text)
+    if match is None:
         return False
     try:
-        dt.date(int(found[1]), int(found[2]), int(found[3]))
+        dt.date(int(match[1]), int(match[2]), int(match[3]))
     except ValueError:
         return False
     return True
@@ -116,8 +116,8 @@ def _key(key: Any) -> str:
     raise TypeError(message)
 
 
-def _escape(found: re.Match[str]) -> str:
-    char = found[0]
+def _escape(match: re.Match[str]) -> str:
+    char = match[0]
     if "\ud800" <= char <= "\udfff":
         return "\ufffd"
     return _SHORT.get(char) or f"\\u{ord(char):04x}"
