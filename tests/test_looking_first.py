@@ -15,7 +15,7 @@ from contentops.operations.contents.superseded_contents import without_copy
 from contentops.operations.opening import open_cache
 from contentops.server import contents
 from contentops.server.store import open_store
-from contentops.state.seen import seen_there
+from contentops.state.seen import seen_contents
 from tests.fakes.api import FakeApi, on
 from tests.fakes.scene import Scene, blog, know_server, results
 from tests.repositories import in_git
@@ -234,7 +234,7 @@ def test_a_refresh_forgets_nothing_of_other_contents(tmp_path: Path) -> None:
     scene.write("content/blog.yaml", blog("two"))
     scene.plan(refresh=True)
     with open_cache(project, write=False) as cache:
-        assert seen_there(cache, project.api.server)[content].title
+        assert seen_contents(cache, project.api.server)[content].title
 
 
 # --- recorded before -------------------------------------------------------------------------------------------

@@ -12,12 +12,7 @@ from msgspec import structs
 
 from contentops.digest import digest_text
 from contentops.model import JobState, OpenEntry, Record, Saved
-from contentops.state.codec import (
-    Header,
-    line_digest,
-    line_of,
-    parse_line,
-)
+from contentops.state.codec import Header, line_of, parse_line
 from tests import state_facts as facts
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "schemas" / "lock.schema.json").read_text())
@@ -97,11 +92,6 @@ def test_unknown_keys_are_ignored() -> None:
     line = line_of(facts.record())
 
     assert parse_line(line[:-1] + ',"flavour":["new"]}') == facts.record()
-
-
-def test_a_line_digest_is_that_of_its_text() -> None:
-    """The base of a journal entry is the digest of the line as it stands."""
-    assert line_digest("x") == digest_text("x")
 
 
 def changed(**changes: object) -> str:

@@ -9,20 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from contentops.digest import NOTHING
+from contentops.digest import NOTHING, digest_text
 from contentops.errors import StateError
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId, State
 from contentops.state import journal, lock, merge_repair
-from contentops.state.codec import (
-    Drop,
-    Fact,
-    Forget,
-    Header,
-    line_digest,
-    line_of,
-    parse_line,
-)
-from contentops.state.journal import Noted
+from contentops.state.codec import Drop, Fact, Forget, Header, line_of, parse_line
+from contentops.state.journal import JournalFact
 from contentops.state.working_state import WorkingState
 from tests import state_facts as facts
 
@@ -42,10 +34,10 @@ def locked(*values: Record | OpenEntry) -> lock.Lock:
 
 def base(*values: Record | OpenEntry) -> Base:
     """The base of a fact that started from these lines."""
-    return tuple(line_digest(line_of(value)) for value in values)
+    return tuple(digest_text(line_of(value)) for value in values)
 
 
-def fold(where: lock.Lock, *noted: Noted) -> Folded:
+def fold(where: lock.Lock, *noted: JournalFact) -> Folded:
     """The fold of a lock with these facts."""
     return journal.fold(where, noted, lineage=facts.LINEAGE)
 
@@ -53,7 +45,7 @@ def fold(where: lock.Lock, *noted: Noted) -> Folded:
 OLD = facts.record(take=1, rev=1)
 NEW = facts.record(take=2, rev=2)
 THEIRS = facts.record(take=3, rev=2)
-NEW_IN = Noted(fact=NEW, base=base(OLD), took=NEW.request_id)
+NEW_IN = JournalFact(fact=NEW, base=base(OLD), took=NEW.request_id)
 
 
 def test_a_record_is_folded_in_where_its_base_still_stands() -> None:
@@ -66,7 +58,7 @@ def test_a_record_is_folded_in_where_its_base_still_stands() -> None:
 
 def test_a_new_item_is_folded_in_where_there_is_still_none() -> None:
     """A record without a base stands for an item the lock does not know."""
-    assert fold(lock.Lock(), Noted(fact=NEW, took=NEW.request_id)).state.records == {"a": NEW}
+    assert fold(lock.Lock(), JournalFact(fact=NEW, took=NEW.request_id)).state.records == {"a": NEW}
 
 
 @pytest.mark.parametrize(
@@ -98,14 +90,14 @@ def test_a_record_of_a_job_without_its_text_is_open_again_as_running() -> None:
     """Without a body digest there is a job to poll, not a text to fetch."""
     kept = structs.replace(NEW, generated=NOTHING)
 
-    folded = fold(locked(THEIRS), Noted(fact=kept, base=base(OLD), took=kept.request_id))
+    folded = fold(locked(THEIRS), JournalFact(fact=kept, base=base(OLD), took=kept.request_id))
 
     assert folded.state.entries[kept.request_id].state is JobState.RUNNING
 
 
 def test_a_change_without_a_new_text_is_just_set_aside() -> None:
     """A save or a move that the lock overrules opens nothing: its text is the base's."""
-    folded = fold(locked(THEIRS), Noted(fact=structs.replace(OLD, output="x.md"), base=base(OLD)))
+    folded = fold(locked(THEIRS), JournalFact(fact=structs.replace(OLD, output="x.md"), base=base(OLD)))
 
     assert folded.state.records == {"a": THEIRS}
     assert folded.state.entries == {}
@@ -122,8 +114,8 @@ def test_a_text_the_lock_carries_is_not_opened_again() -> None:
 def test_a_text_that_was_replaced_before_the_lock_changed_is_not_opened_again() -> None:
     """Of two generations in one journal only the last can be lost."""
     third = facts.record(take=3, rev=3)
-    entries = [Noted(fact=facts.entry(take=take)) for take in (2, 3)]
-    third_in = Noted(fact=third, base=base(OLD), took=third.request_id)
+    entries = [JournalFact(fact=facts.entry(take=take)) for take in (2, 3)]
+    third_in = JournalFact(fact=third, base=base(OLD), took=third.request_id)
 
     folded = fold(locked(facts.record(take=1, title="Theirs")), entries[0], NEW_IN, entries[1], third_in)
 
@@ -136,7 +128,7 @@ def test_a_reopened_text_survives_the_next_change_of_its_item() -> None:
     again = merge_repair.reopen(NEW)
     later = structs.replace(THEIRS, output="moved.md", rev=3)
 
-    folded = fold(locked(THEIRS), NEW_IN, Noted(fact=again), Noted(fact=later, base=base(THEIRS)))
+    folded = fold(locked(THEIRS), NEW_IN, JournalFact(fact=again), JournalFact(fact=later, base=base(THEIRS)))
 
     assert folded.state.records == {"a": later}
     assert folded.state.entries == {NEW.request_id: again}
@@ -147,12 +139,12 @@ def test_open_entries_stay_open_whatever_the_lock_says(state: JobState) -> None:
     """A pull cannot take away a submit."""
     open_ = facts.entry(take=2, state=state)
 
-    assert fold(locked(THEIRS), Noted(fact=open_)).state.entries == {open_.request_id: open_}
+    assert fold(locked(THEIRS), JournalFact(fact=open_)).state.entries == {open_.request_id: open_}
 
 
 def test_entries_close_when_a_record_carries_them() -> None:
     """Wherever the record is: in the journal, or in a lock that was pulled."""
-    open_ = Noted(fact=facts.entry(take=2))
+    open_ = JournalFact(fact=facts.entry(take=2))
 
     assert fold(locked(OLD), open_, NEW_IN).state.entries == {}
     assert fold(locked(NEW), open_).state.entries == {}
@@ -161,7 +153,7 @@ def test_entries_close_when_a_record_carries_them() -> None:
 
 def test_entries_close_when_dropped_and_can_open_again() -> None:
     """Facts count in their order."""
-    open_, drop = Noted(fact=facts.entry()), Noted(fact=Drop(facts.entry().request_id))
+    open_, drop = JournalFact(fact=facts.entry()), JournalFact(fact=Drop(facts.entry().request_id))
 
     assert fold(locked(facts.entry()), drop).state.entries == {}
     assert fold(locked(), open_, drop).state.entries == {}
@@ -170,7 +162,7 @@ def test_entries_close_when_dropped_and_can_open_again() -> None:
 
 def test_a_dropped_entry_is_not_listed_as_reopened() -> None:
     """What was drained after it was reopened is over."""
-    folded = fold(locked(THEIRS), NEW_IN, Noted(fact=Drop(NEW.request_id)))
+    folded = fold(locked(THEIRS), NEW_IN, JournalFact(fact=Drop(NEW.request_id)))
 
     assert folded.reopened == ()
     assert folded.state.entries == {}
@@ -191,14 +183,14 @@ def test_an_entry_in_both_is_the_later_or_the_furthest(
     line = facts.entry(state=in_lock)
     started = base(line) if from_ else base(facts.entry(error="another line"))
 
-    folded = fold(locked(line), Noted(fact=facts.entry(state=noted), base=started))
+    folded = fold(locked(line), JournalFact(fact=facts.entry(state=noted), base=started))
 
     assert folded.state.entries[line.request_id].state is wins
 
 
 def test_forgetting_holds_only_where_its_base_stands() -> None:
     """`state rm` on a line that a pull has changed since forgets nothing."""
-    forget = Noted(fact=Forget(A), base=base(OLD))
+    forget = JournalFact(fact=Forget(A), base=base(OLD))
 
     assert fold(locked(OLD), forget).state.records == {}
     assert fold(locked(THEIRS), forget).state.records == {"a": THEIRS}
@@ -211,14 +203,14 @@ def test_a_line_that_a_merge_brought_competes_with_the_journal() -> None:
 
     assert fold(locked(OLD, ahead), NEW_IN).state.records == {"a": ahead}
     assert fold(locked(OLD, behind), NEW_IN).state.records == {"a": NEW}
-    assert fold(locked(OLD, behind), Noted(fact=Forget(A), base=base(OLD))).state.records == {"a": behind}
+    assert fold(locked(OLD, behind), JournalFact(fact=Forget(A), base=base(OLD))).state.records == {"a": behind}
 
 
 def test_a_change_of_a_settled_duplicate_replaces_both_lines() -> None:
     """What was noted when both lines were known stands for both."""
     changed = structs.replace(NEW, title="Changed", rev=9)
 
-    folded = fold(locked(OLD, NEW), Noted(fact=changed, base=base(OLD, NEW)))
+    folded = fold(locked(OLD, NEW), JournalFact(fact=changed, base=base(OLD, NEW)))
 
     assert folded.state.records == {"a": changed}
 
@@ -235,8 +227,8 @@ def test_journal_lines_are_lines_of_the_lock_with_more_keys() -> None:
 
     assert parse_line(line) == NEW
     assert journal.parse(f"{line}\n{noted_line(OLD, line_of(OLD))}\n".encode(), NAME).facts == (
-        Noted(fact=NEW, base=base(OLD, NEW), took=NEW.request_id),
-        Noted(fact=OLD),
+        JournalFact(fact=NEW, base=base(OLD, NEW), took=NEW.request_id),
+        JournalFact(fact=OLD),
     )
 
 
@@ -351,7 +343,7 @@ def working_state(where: lock.Lock) -> WorkingState:
     return WorkingState(where, (), lineage=facts.LINEAGE, body_on_disk=journal.nothing_on_disk, announce=True)
 
 
-def read(lines: list[str]) -> tuple[Noted, ...]:
+def read(lines: list[str]) -> tuple[JournalFact, ...]:
     """The facts of these lines of a journal."""
     return journal.parse("".join(f"{line}\n" for line in lines).encode(), NAME).facts
 

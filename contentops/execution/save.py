@@ -20,7 +20,7 @@ from contentops.execution.stored_content import StoredContent, metadata_of
 from contentops.execution.times import iso_exact
 from contentops.execution.verify import SOON, learn, verify
 from contentops.model import Remote, Result, Saved
-from contentops.state.seen import forget_seen_there, keep_seen_there
+from contentops.state.seen import forget_seen_content, keep_seen_contents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +136,7 @@ def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:
             saved=record.saved.body,
         )
         ctx.cache.keep_body(seen.body, body)
-        keep_seen_there(ctx.cache, ctx.server, {content_id: seen})
+        keep_seen_contents(ctx.cache, ctx.server, {content_id: seen})
         shown += ", and `contentops plan --refresh` what becomes of it"
     return Ended(
         Result.BLOCKED,
@@ -339,7 +339,7 @@ def _recorded(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supe
     record = draft.item_state.recorded
     supersedes = (*supersedes, *(copy.id for copy in ctx.index.copies(draft)))
     ctx.index.forget(content_id)
-    forget_seen_there(ctx.cache, ctx.server, content_id)
+    forget_seen_content(ctx.cache, ctx.server, content_id)
     old = ctx.index.owners.superseded((*record.superseded, *supersedes, record.content_id))
     done = structs.replace(
         base_record(ctx, draft.item, draft.item_state),

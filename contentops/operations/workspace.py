@@ -187,7 +187,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         interrupted=not store.journal_was_empty,
         honours_ids=honours_ids(state, server),
         claimed=workspace.ledger.pending if workspace.ledger is not None else {},
-        extra_attempts=store.left,
+        extra_attempts=store.left_out,
     )
 
 

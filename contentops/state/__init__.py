@@ -1,5 +1,5 @@
-"""What contentops knows it made: the lock (the checkpoint), the journal (all since), the cache (what may be lost).
+"""The recorded state: the lock (the checkpoint), the journal (everything since), the cache (copies, safe to delete).
 
-`codec`, `lock` and `journal` are pure: text in, facts out. The other modules touch the disk. Read `journal.fold` to
-learn how the two files become one state, and `store.StateStore` to learn when they are written.
+`codec`, `lock` and `journal` are pure: text in, facts out. The other modules touch the disk. `journal.fold` makes one
+state of lock and journal; `store.StateStore` writes them.
 """

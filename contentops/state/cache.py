@@ -1,11 +1,11 @@
-"""What may be lost: paid texts, server texts last seen, learned job durations, parsed manifests.
+"""The cache: paid texts, server texts last seen, learned job durations, parsed manifests. Deleting it loses no fact.
 
-A text is kept once, by its body digest; what was paid for it is a row of its own: the last one of a request by the
-request's digest, the earlier ones of that request beside it.
+A text is kept once, by its body digest. A row per paid text says where it came from: the last one of a request by the
+digest of the request, the earlier ones by the digests of request and body.
 
-The store is a diskcache folder with everything in SQLite rows. Nothing here can unpickle: reads go through a read-only
-connection that takes plain text rows alone, and writes go through a `Disk` that refuses everything else. A cache that
-cannot be read answers None and says so in `problem`; only a paid text that cannot be kept is an error.
+The cache is a diskcache folder with everything in SQLite rows. Nothing here can unpickle: a read-only connection
+accepts only rows of plain text, and the `Disk` that writes refuses everything else. A cache that cannot be read answers
+None and sets `problem`; only a paid text that cannot be kept is an error.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from contentops.digest import Digest, canonical
 from contentops.documents.clean import body_digest
 from contentops.errors import StateError
 from contentops.state import state_dir
-from contentops.state.paid_texts import KeptText, StoredText, body_of, read_row, row_of, without_row
+from contentops.state.paid_texts import KeptText, StoredText, body_of, read_row, row_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
-    from types import TracebackType
 
     import diskcache
 
@@ -43,23 +42,23 @@ _BUSY = 30.0
 """Seconds to wait for another process that writes."""
 _PENDING = 8 << 20
 """Characters of buffered values after which they are written."""
-_ONE = "SELECT key, mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
-_RANGE = "SELECT key, mode, filename, value FROM Cache WHERE key >= ? AND key < ? AND raw = 1"
+_BY_KEY = "SELECT key, mode, filename, value FROM Cache WHERE key = ? AND raw = 1"
+_BY_PREFIX = "SELECT key, mode, filename, value FROM Cache WHERE key >= ? AND key < ? AND raw = 1"
 _KEEP = 4
 """How many generations of parsed manifests are kept."""
 
 
 class Cache:
-    """The cache in `folder`, used from one thread. Without `write` nothing is ever made or changed, not the folder.
+    """The cache in `folder`, for one thread. Without `write` nothing is made or changed, not even the folder.
 
-    `problem` says in words why the cache could not be used, and is empty while it can.
+    `problem` says why the cache could not be used; empty while it can.
     """
 
     def __init__(self, folder: Path, *, write: bool = True) -> None:
         self.folder = folder
         self.problem = ""
         self.shared: SharedTexts | None = None
-        """What other machines have too."""
+        """What a ledger shares with other machines."""
         self._write = write
         self._reader: sqlite3.Connection | None = None
         self._writer: diskcache.Cache | None = None
@@ -72,20 +71,18 @@ class Cache:
     def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
         """The last paid text for a request, or None; only that of one submit, if it is named."""
         own = self.own_text(server, digest)
-        own = own if own is not None and request_id in ("", own.request_id) else None
-        return own if own is not None or self.shared is None else self.shared.text(server, digest, request_id)
+        if own is not None and request_id in ("", own.request_id):
+            return own
+        return None if self.shared is None else self.shared.text(server, digest, request_id)
 
     def own_text(self, server: str, digest: Digest) -> StoredText | None:
-        """The same as far as it is kept here."""
+        """The last paid text for a request in this cache alone."""
         row = read_row(self._get(_key("text", server, digest)))
         body = None if row is None else row.body or self._own_body(row.kept)
-        return None if row is None or body is None else without_row(row, body)
+        return None if row is None or body is None else text_of(row, body)
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep a paid text, beside earlier ones of its request; it is durable on return.
-
-        Raises StateError if it cannot be kept.
-        """
+        """Keep a paid text and the earlier ones of its request, durable on return. Raises StateError."""
         key, body = _key("text", server, digest), body_digest(text.body)
         rows = {key: row_of(text, body), _key("body", body): text.body}
         if (row := read_row(self._get(key))) is not None and body_of(row) != body:
@@ -102,31 +99,32 @@ class Cache:
             self.shared.put_text(server, digest, text)
 
     def paid_texts(self) -> tuple[KeptText, ...]:
-        """Every paid text that is kept, of all items and servers, without its words; the earlier ones first."""
-        found: dict[tuple[str, str, str], KeptText] = {}
+        """Every paid text of all items and servers, without its body; the earlier ones of a request first."""
+        texts: dict[tuple[str, str, str], KeptText] = {}
         for kind in ("earlier", "text"):
             for key, value in self._rows(_key(kind, "")):
                 row, (_, server, digest, *_) = read_row(value), [*key.split(" "), "", ""]
                 if row is not None:
                     # A text that came again is known by the later of its rows.
                     body = body_of(row)
-                    found.pop((server, digest, body), None)
-                    found[server, digest, body] = KeptText(
-                        row=key, server=server, digest=Digest(digest), body=body, about=without_row(row, "")
+                    texts.pop((server, digest, body), None)
+                    texts[server, digest, body] = KeptText(
+                        row=key, server=server, digest=Digest(digest), body=body, about=text_of(row, "")
                     )
-        return tuple(found.values())
+        return tuple(texts.values())
 
     def give_up(self, server: str, digest: Digest, request_id: str) -> None:
-        """Give up the paid text of a submit: only its name finds it, and the one before it is the last of its request.
+        """Mark the paid text of a submit as given up; the text before it becomes the last one of its request.
 
-        Raises StateError if that cannot be kept.
+        `get_text` finds a given-up text by its request id alone. Raises StateError.
         """
         key = _key("text", server, digest)
         row = read_row(self._get(key))
         if row is not None and row.request_id == request_id:
             last = structs.replace(row, given_up=True)
-            rows = [one for _, value in self._rows(_key("earlier", server, digest, "")) if (one := read_row(value))]
-            before = max((one for one in rows if not one.given_up), key=lambda one: one.generated_at, default=None)
+            rows = map(read_row, (value for _, value in self._rows(_key("earlier", server, digest, ""))))
+            usable = [earlier for earlier in rows if earlier is not None and not earlier.given_up]
+            before = max(usable, key=lambda earlier: earlier.generated_at, default=None)
             changed = {key: row_of(before or last, body_of(before or last))}
             if before is not None:
                 changed[_key("earlier", server, digest, body_of(last))] = row_of(last, body_of(last))
@@ -138,49 +136,49 @@ class Cache:
             self.shared.put_text(server, digest, structs.replace(text, given_up=True))
 
     def drop_texts(self, gone: Collection[KeptText]) -> None:
-        """Let go of paid texts, and of the words of those that no other one has. Raises StateError."""
-        rows = {one.row for one in gone}
-        bodies = {one.body for one in gone} - {one.body for one in self.paid_texts() if one.row not in rows}
+        """Delete paid texts, and each body that no other text has. Raises StateError."""
+        rows = {text.row for text in gone}
+        bodies = {text.body for text in gone} - {text.body for text in self.paid_texts() if text.row not in rows}
         if words := self._set({}, drop=[*rows, *(_key("body", body) for body in bodies)]):
             raise StateError(f"texts cannot be dropped from the cache: {words}", code="cache-not-changed")
 
     def body(self, digest: Digest) -> str | None:
-        """The text with a body digest that is kept, or None: what a job made, a person saved, a server had."""
+        """The kept text with a body digest (a job made it, a person saved it, or a server had it), or None."""
         own = self._own_body(digest)
         return own if own is not None or self.shared is None else self.shared.body(digest)
 
     def _own_body(self, digest: Digest) -> str | None:
-        found = self._get(_key("body", digest))
-        return found if found is not None and body_digest(found) == digest else None
+        body = self._get(_key("body", digest))
+        return body if body is not None and body_digest(body) == digest else None
 
     def keep_body(self, digest: Digest, body: str) -> None:
         """Keep a text by its body digest: the base of a later merge."""
         self._set({_key("body", digest): body})
 
-    # --- what the server was seen to hold ------------------------------------------------------------------
+    # --- what is known of a server -------------------------------------------------------------------------
 
     def server_text(self, server: str, content_id: str) -> str | None:
         """The body the server last gave back for a content id: the base of a merge."""
         return self._get(_key("server", server, content_id))
 
     def put_server_text(self, server: str, content_id: str, body: str) -> None:
-        """Remember it."""
+        """Remember the body of a content on the server."""
         self._set({_key("server", server, content_id): body})
 
     def durations(self) -> Mapping[str, Json]:
-        """What was learned about how long jobs take; empty at first."""
+        """How long jobs took, as `put_durations` stored it; empty at first."""
         return self._learned("durations")
 
     def put_durations(self, learned: Mapping[str, Json]) -> None:
-        """Remember it."""
+        """Remember how long jobs take."""
         self._learn("durations", learned)
 
     def server_facts(self, server: str) -> Mapping[str, Json]:
-        """What was learned about a server's habits; empty at first."""
+        """How a server behaves, as `put_server_facts` stored it; empty at first."""
         return self._learned(_key("facts", server))
 
     def put_server_facts(self, server: str, facts: Mapping[str, Json]) -> None:
-        """Remember it."""
+        """Remember how a server behaves."""
         self._learn(_key("facts", server), facts)
 
     def _learned(self, name: str) -> Mapping[str, Json]:
@@ -193,19 +191,19 @@ class Cache:
             self.shared.put_fact(name, value)
 
     def seen(self, server: str) -> Mapping[str, Json]:
-        """What `put_seen` was told; empty at first."""
+        """What `put_seen` stored; empty at first."""
         return _parsed(self._get(_key("seen", server)), dict[str, Any]) or {}
 
     def put_seen(self, server: str, seen: Mapping[str, Json]) -> None:
-        """Remember what was seen of contents, by their ids: here alone, as their texts are."""
+        """Remember the contents seen on a server, by their ids. Not shared, as their texts are not."""
         self._set({_key("seen", server): canonical(dict(seen))})
 
     def looked(self, server: str) -> dict[str, tuple[str, str | None]]:
-        """What `put_looked` was told; empty at first."""
+        """What `put_looked` stored; empty at first."""
         return _parsed(self._get(_key("looked", server)), dict[str, tuple[str, str | None]]) or {}
 
     def put_looked(self, server: str, looked: Mapping[str, tuple[str, str | None]]) -> None:
-        """Remember, by content, its time of change when it was looked at, and the request whose text it was."""
+        """Remember, by content id, when it was last changed as it was read, and the request of its text."""
         self._set({_key("looked", server): canonical({key: list(value) for key, value in looked.items()})})
 
     # --- parsed manifests ----------------------------------------------------------------------------------
@@ -218,7 +216,7 @@ class Cache:
         return pending if pending is not None else self._get(key)
 
     def put(self, key: str, value: str) -> None:
-        """Remember it; written in one go with others, at the latest by `close`."""
+        """Remember a value of the parse cache; written together with others, at the latest by `close`."""
         if not self._write:
             return
         key = _key("parse", key)
@@ -229,18 +227,16 @@ class Cache:
             self._write_pending()
 
     def close(self) -> None:
-        """Write what is buffered and let go of the files."""
+        """Write what is buffered and close the files."""
         if self._pending:
             self._write_pending()
             self._prune()
-        self._let_go()
+        self._release()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _write_pending(self) -> None:
@@ -248,7 +244,7 @@ class Cache:
         self._pending, self._pending_size = {}, 0
 
     def _prune(self) -> None:
-        """Let go of parsed manifests no one asked for this time, once they are the greater part."""
+        """Delete parsed manifests that were not read this time, once they are the greater part."""
         keys = self._keys(_key("parse", ""))
         if len(keys) > _KEEP * len(self._touched):
             self._set({}, drop=[key for key in keys if key not in self._touched])
@@ -256,11 +252,11 @@ class Cache:
     # --- reading -------------------------------------------------------------------------------------------
 
     def _get(self, key: str) -> str | None:
-        return next((value for found, value in self._plain(_ONE, key) if found == key), None)
+        return next((value for name, value in self._plain(_BY_KEY, key) if name == key), None)
 
     def _rows(self, prefix: str) -> Iterator[tuple[str, str]]:
-        # Keys are compared as text, so all that start with the prefix lie side by side in the index.
-        return self._plain(_RANGE, prefix, prefix + "\U0010ffff")
+        # Keys are compared as text, so all that start with the prefix are neighbours in the index.
+        return self._plain(_BY_PREFIX, prefix, prefix + "\U0010ffff")
 
     def _plain(self, sql: str, *values: str) -> Iterator[tuple[str, str]]:
         for key, mode, filename, value in self._query(sql, values):
@@ -280,7 +276,7 @@ class Cache:
             reader = self._open_reader()
             return [] if reader is None else reader.execute(sql, values).fetchall()
         except (sqlite3.Error, OSError, StateError, ValueError) as error:
-            if "no such table" not in str(error):  # which says only that nothing was written yet
+            if "no such table" not in str(error):  # nothing was written yet
                 self._fail(_words(error))
             return []
 
@@ -294,7 +290,7 @@ class Cache:
         where = f"{database.absolute().as_uri()}?mode=ro"
         quiet = not (self.folder / f"{_DATABASE}-wal").exists()
         if quiet and not (self._write and os.access(self.folder, os.W_OK)):
-            # No one has it open: read it without making the side files a shared reader needs.
+            # No process has it open: read it without creating the side files of a shared reader.
             where += "&immutable=1"
         self._reader = sqlite3.connect(where, uri=True, timeout=_BUSY, isolation_level=None)
         return self._reader
@@ -302,7 +298,7 @@ class Cache:
     # --- writing -------------------------------------------------------------------------------------------
 
     def _set(self, values: Mapping[str, str], *, drop: Iterable[str] = ()) -> str:
-        """Why the change is not on disk, or empty if it is."""
+        """Change rows in one transaction; gives why that failed, or an empty text."""
         if not self._write:
             return "it was opened for reading only"
         from contentops.state.text_disk import ERRORS
@@ -315,11 +311,11 @@ class Cache:
                 for key in drop:
                     writer.delete(key)
         except ERRORS as error:
-            self._let_go()
+            self._release()
             return self._fail(_words(error))
         if (self.folder / _DATABASE).exists():
             return ""
-        self._let_go()
+        self._release()
         return self._fail("it was deleted while it was in use")
 
     def _open_writer(self) -> diskcache.Cache:
@@ -329,12 +325,12 @@ class Cache:
             state_dir.make_folder(self.folder)
             database = self.folder / _DATABASE
             with contextlib.suppress(FileExistsError):
-                # Made here, so that it is owner-only; SQLite gives its side files the same mode.
+                # Created here to be owner-only; SQLite gives its side files the same mode.
                 os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             self._writer = text_disk.open_writer(self.folder, database, _BUSY)
         return self._writer
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._reader is not None:
             self._reader.close()
         if self._writer is not None:
@@ -354,7 +350,7 @@ def _key(kind: str, *parts: str) -> str:
 
 
 def _parsed(text: str | None, kind: type[_T]) -> _T | None:
-    """A value of that shape; None for anything else."""
+    """The JSON text as a value of type `kind`; None for anything else."""
     try:
         return None if text is None else msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -362,5 +358,5 @@ def _parsed(text: str | None, kind: type[_T]) -> _T | None:
 
 
 def _words(error: BaseException) -> str:
-    said = getattr(error, "strerror", None) or str(error) or "another process was writing it for too long"
-    return said[:1].lower() + said[1:]
+    words = getattr(error, "strerror", None) or str(error) or "another process was writing it for too long"
+    return words[:1].lower() + words[1:]

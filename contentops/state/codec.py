@@ -1,9 +1,8 @@
-"""One line of the lock or the journal as text, and back.
+"""Writes and reads one line of the lock or the journal.
 
-A line is one canonical JSON object: sorted keys, no spaces, characters as themselves. Empty optionals are left out, so
-that a line is short and stays the same bytes while the record stays the same. The keys are the fields of the types
-here and in `model.records`; one of them tells which type it is (`KINDS`). Keys this version does not know are ignored;
-a format this version does not know is refused by `lock.read`.
+A line is one canonical JSON object: sorted keys, no spaces, characters as themselves. Empty optional keys are left out,
+so that the line of an unchanged record stays the same bytes. The keys are the fields of the types here and in
+`model.records`; one of them names the type (`KINDS`). Unknown keys are ignored; `lock.read` refuses an unknown format.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from msgspec import Struct, field, structs
 
-from contentops.digest import DIGEST_VERSION, Digest, canonical, digest_text
+from contentops.digest import DIGEST_VERSION, canonical
 from contentops.model import Count, ItemId, OpenEntry, Record, RequestId, StoredMap
 from contentops.model.stored import keep_once
 
@@ -30,7 +29,7 @@ LOCK_VERSION: Final = 1
 
 
 class Header(Struct, frozen=True, kw_only=True):
-    """The first line of a lock: which format, which digest, whose."""
+    """The first line of a lock: the version of its format, the version of its digests, and its project."""
 
     lineage: str
     version: Count = field(default=LOCK_VERSION, name="contentops_lock")
@@ -61,7 +60,7 @@ Fact = Record | OpenEntry | Forget | Drop
 """What may happen to the state."""
 
 KINDS: Final[Mapping[str, type[Line]]] = {"id": Record, "open": OpenEntry, "contentops_lock": Header}
-"""What a line of the lock is, by the first of these keys that it has."""
+"""The type of a line of the lock, by the first of these keys that it has."""
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 _L = TypeVar("_L", bound=Struct)
@@ -70,7 +69,7 @@ _decode_record = msgspec.json.Decoder(Record).decode
 
 
 class _LargeParts(Struct):
-    """The larger parts of a record as they stand in its line."""
+    """The larger parts of a record, as JSON text."""
 
     request: msgspec.Raw
     metadata: msgspec.Raw = msgspec.Raw(b"{}")
@@ -81,35 +80,30 @@ _decode_parts = msgspec.json.Decoder(_LargeParts).decode
 
 
 def line_of(value: Struct) -> str:
-    """A header or a fact as text. Raises ValueError or TypeError if it holds what is not JSON."""
+    """A header or a fact as text. Raises ValueError or TypeError for what is not JSON."""
     return canonical(_filled(value))
 
 
-def line_digest(text: str) -> Digest:
-    """The fingerprint of a line, without its newline: what a journal entry started from."""
-    return digest_text(text)
-
-
 def _filled(value: Struct) -> dict[str, Any]:
-    """The keys of a line: those it needs, and the optional ones that are not empty."""
-    found: dict[str, Any] = {}
-    for name, key, needed in _keys(type(value)):
-        one = getattr(value, name)
-        if one or needed:
-            found[key] = _filled(one) if isinstance(one, Struct) else one
-    return found
+    """The keys of a line: the required ones, and the optional ones that are not empty."""
+    keys: dict[str, Any] = {}
+    for name, key, required in _keys(type(value)):
+        part = getattr(value, name)
+        if part or required:
+            keys[key] = _filled(part) if isinstance(part, Struct) else part
+    return keys
 
 
 @functools.cache
 def _keys(kind: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
-    """Of each field: its name, its key in the line, and whether the line needs it."""
-    return tuple((one.name, one.encode_name, one.required) for one in structs.fields(kind))
+    """Of each field: its name, its key in the line, and whether it is required."""
+    return tuple((each.name, each.encode_name, each.required) for each in structs.fields(kind))
 
 
 def parse_line(text: str, packer: Packer | None = None) -> Line:
-    """One line of a lock, without its newline. Raises ValueError, in words for a person.
+    """One line of a lock, without its newline. Raises ValueError with a message for people.
 
-    What few ask for of a record shares the memory of the line, or has the `packer` keep it, so that the line can go.
+    The larger parts of a record share the memory of the line, or the `packer` keeps them, so that the line is freed.
     """
     try:
         record = _decode_record(text)
@@ -120,9 +114,9 @@ def parse_line(text: str, packer: Packer | None = None) -> Line:
 
 
 def _shrink(record: Record, text: str, packer: Packer | None) -> None:
-    """Let a record that was just decoded take half the memory: there are as many of them as items.
+    """Halve the memory of a record that was just decoded, as each item has one.
 
-    What few ask for stays text, now that it was seen to be what it must be; texts that repeat are kept once.
+    Its larger parts stay text, which was checked while decoding; texts that repeat are kept once.
     """
     put, parts = structs.force_setattr, _decode_parts(text)
     store = StoredMap if packer is None else packer.store
@@ -139,7 +133,7 @@ def _shrink(record: Record, text: str, packer: Packer | None) -> None:
 
 
 def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
-    """Which of the `kinds` a line is, by the first key that it has. Raises ValueError as `parse_line` does."""
+    """The type of a line in `kinds`, by the first key that it has. Raises ValueError as `parse_line` does."""
     keys = parse_as(text, dict[str, msgspec.Raw])
     kind = next((kind for key, kind in kinds.items() if key in keys), None)
     if kind is None:
@@ -155,8 +149,8 @@ def parse_as(text: str | bytes, kind: type[_T]) -> _T:
     except RecursionError:
         message = "is nested too deeply"
     except msgspec.ValidationError as error:
-        said, _, key = str(error).replace("Object missing required field", "it lacks").partition(" - at `$.")
-        message = f"cannot be used: {f'`{key} does not fit: ' if key else ''}{said[:1].lower()}{said[1:]}"
+        words, _, key = str(error).replace("Object missing required field", "it lacks").partition(" - at `$.")
+        message = f"cannot be used: {f'`{key} does not fit: ' if key else ''}{words[:1].lower()}{words[1:]}"
     except msgspec.DecodeError as error:
         message = f"is not whole JSON ({str(error).removeprefix('JSON is malformed: ')})"
     raise ValueError(message)

@@ -1,14 +1,14 @@
-"""The journal: what happened since the checkpoint, and how it becomes one state with the lock.
+"""The journal: what happened since the checkpoint, and how lock and journal become one state.
 
-A journal line is a line of the lock with a few more keys:
+A journal line is a line of the lock with more keys:
 
     step   the step that made it, for a person who reads the file
     base   the digests of the lock lines of that key when it was made, with spaces between; empty: there was none
-    took   the request id that this record carries and its base does not: a paid result this line took in
-    more   true where the next line belongs to the same fact: together or not at all
+    took   the request id that this record carries and its base does not: a paid result that this line used
+    more   true where the next line belongs to the same fact: both count or none
 
-`{"forget": id}` and `{"drop": request id}` take a record or an entry away; `{"checkpoint": digest}` says that what
-stands before it is in the lock of that digest. Lines are only ever appended; a torn last line never happened.
+`{"forget": id}` and `{"drop": request id}` remove a record or an entry; `{"checkpoint": digest}` says that the lock of
+that digest has every line before it. Lines are only appended; a torn last line is ignored.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ Base = tuple[Digest, ...]
 
 
 class Mark(Struct, frozen=True):
-    """The line that says: everything so far is in the lock of this digest."""
+    """The line of a checkpoint: everything so far is in the lock of this digest."""
 
     lock: Digest = field(name="checkpoint")
 
 
-class Noted(Struct, frozen=True, kw_only=True):
-    """One fact as the journal holds it."""
+class JournalFact(Struct, frozen=True, kw_only=True):
+    """One fact of the journal, with the lock lines it started from and the paid result it used."""
 
     fact: Fact
     base: Base = ()
@@ -58,19 +58,19 @@ class Noted(Struct, frozen=True, kw_only=True):
 
 
 class Journal(Struct, frozen=True, kw_only=True):
-    """What the file says.
+    """The journal file.
 
-    `lineage` is empty where no header was written. `good` is the length in bytes up to which the lines are whole.
-    `marks` are the checkpoints begun: how many facts stood before each, and the digest of the lock it was to write.
+    `lineage` is empty where no header was written. `good` is the length of the whole lines in bytes. `marks` are the
+    checkpoints that began: how many facts came before each, and the digest of the lock it was to write.
     """
 
     lineage: str = ""
-    facts: tuple[Noted, ...] = ()
+    facts: tuple[JournalFact, ...] = ()
     marks: tuple[tuple[int, Digest], ...] = ()
     good: int = 0
 
-    def since(self, lock: Digest) -> tuple[Noted, ...]:
-        """The facts that the lock of this digest does not hold yet, as far as the marks tell."""
+    def since(self, lock: Digest) -> tuple[JournalFact, ...]:
+        """The facts that the lock of this digest does not have yet, according to the marks."""
         done = max((count for count, written in self.marks if written == lock), default=0)
         return self.facts[done:]
 
@@ -88,15 +88,15 @@ class Folded(Struct, frozen=True, kw_only=True):
 
     state: State
     reopened: tuple[OpenEntry, ...] = ()
-    """Paid results of records that the lock overruled, as it changed under them: to be finished or drained."""
-    left: tuple[Record, ...] = ()
+    """Paid results of records that the lock overruled, since it changed: to be finished or collected."""
+    lost: tuple[Record, ...] = ()
     """Records that lost to another line of their id after a merge, and whose text no other record has."""
     shared: Mapping[ItemId, Record] = field(default_factory=dict)
-    """Records as their lock lines have them, where another record owns their content."""
+    """Records as in their lock lines, where another record owns their content."""
 
 
 def text_digest(text: str) -> Digest:
-    """The digest of a lock for a mark: the same after a checkout that changed line ends."""
+    """The digest of a lock for a mark; line ends and a BOM do not count, since a checkout may change them."""
     return digest_text(text.removeprefix("\ufeff").replace("\r\n", "\n"))
 
 
@@ -111,33 +111,32 @@ def journal_line(text: str, *, step: str, base: Base, took: RequestId, more: boo
 
 
 def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Journal:
-    """What the journal's bytes say; `path` names it in messages.
+    """The journal in `data`; `path` names it in messages.
 
-    What follows the last newline, and a group of lines that lacks its end, is ignored: it was never made durable, so
-    nothing depends on it.
+    A torn last line, and a group of lines that lacks its end, is ignored: it never became durable.
     Raises StateError (DamagedState with every damaged line) for a line that cannot be used.
     """
     good, whole = data.rfind(b"\n") + 1, 0
     lineage, version = "", digest_version
-    facts: list[Noted] = []
+    facts: list[JournalFact] = []
     ends: list[int] = []
     marks: list[tuple[int, Digest]] = []
     findings: list[Diagnostic] = []
     for number, end, line in _numbered(data[:good]):
         try:
-            found, more = _read(line)
+            value, more = _read(line)
         except ValueError as error:
             findings.append(_damaged(number, path, error))
             continue
         whole = whole if more else end
-        match found:
+        match value:
             case Mark(lock):
                 marks.append((len(facts), lock))
             case Header():
-                refuse_newer((found,), path, digest_version)
-                lineage, version = found.lineage, found.digest
-            case Noted():
-                facts.append(_recompute(found) if version < digest_version else found)
+                refuse_newer((value,), path, digest_version)
+                lineage, version = value.lineage, value.digest
+            case JournalFact():
+                facts.append(_recompute(value) if version < digest_version else value)
                 ends.append(end)
     if findings:
         raise DamagedState(findings)
@@ -146,120 +145,121 @@ def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Jo
 
 
 def nothing_on_disk(path: str) -> Digest:
-    """The answer where files were not looked at: which body is on disk decides nothing then."""
+    """A `body_on_disk` that reads no files, so that no file decides between two records."""
     del path
     return NOTHING
 
 
 def fold(
     lock: Lock,
-    facts: Sequence[Noted],
+    facts: Sequence[JournalFact],
     *,
     lineage: str,
     body_on_disk: Callable[[str], Digest] = nothing_on_disk,
 ) -> Folded:
     """Lock and journal as one state.
 
-    A record (or its forgetting) is folded in only if the lock still has the line it started from, or still has none;
-    otherwise the lock wins, and a paid result that the record had taken in is open again. Entries stay open until a
-    record carries them or a later fact drops them.
+    A Record or Forget counts only if the lock still has the line it started from, or still has none; otherwise the
+    lock wins, and a paid result that the record had used is open again. Entries stay open until a record carries them
+    or a later fact drops them.
     """
     folding = _Folding(lock, body_on_disk)
-    last = {noted.fact.id: index for index, noted in enumerate(facts) if isinstance(noted.fact, Record | Forget)}
-    for index, noted in enumerate(facts):
-        match noted.fact:
+    last = {line.fact.id: index for index, line in enumerate(facts) if isinstance(line.fact, Record | Forget)}
+    for index, line in enumerate(facts):
+        match line.fact:
             case OpenEntry() as entry:
-                folding.open(entry, noted.base)
+                folding.open(entry, line.base)
             case Drop(request_id):
                 folding.close(request_id)
             case Record() | Forget() as fact:
-                folding.change(fact, noted, is_last=last[fact.id] == index)
+                folding.change(fact, line, is_last=last[fact.id] == index)
     return folding.done(lineage)
 
 
 class _Folding:
-    """The work in progress of one `fold`."""
+    """The intermediate state of one `fold`."""
 
     def __init__(self, lock: Lock, body_on_disk: Callable[[str], Digest]) -> None:
         self.lock, self.body_on_disk = lock, body_on_disk
-        self.left: dict[ItemId, list[Record]] = {}
-        """Records that lost, by id."""
+        self.lost: dict[ItemId, list[Record]] = {}
+        """Records that lost to another line of their id."""
         self.records = {id_: self._resolve(id_, [line.value for line in lines]) for id_, lines in lock.records.items()}
         carried = {record.request_id for record in self.records.values()} if lock.entries else ()
         self.entries = {id_: furthest(_sorted(lines)) for id_, lines in lock.entries.items() if id_ not in carried}
-        self.ours: dict[ItemId, tuple[Record | Forget, Noted]] = {}
+        self.ours: dict[ItemId, tuple[Record | Forget, JournalFact]] = {}
         self.reopened: dict[RequestId, OpenEntry] = {}
         self.closed: set[RequestId] = set()
 
     def _resolve(self, id_: ItemId, rivals: list[Record]) -> Record:
-        """The one of them that counts."""
+        """The record of an id that counts."""
         winner = resolve_conflict(rivals, self.body_on_disk)
         if len(rivals) > 1:
-            self.left[id_] = [one for one in rivals if one.request_id != winner.request_id]
+            self.lost[id_] = [record for record in rivals if record.request_id != winner.request_id]
         else:
-            self.left.pop(id_, None)
+            self.lost.pop(id_, None)
         return winner
 
     def open(self, entry: OpenEntry, base: Base) -> None:
-        """An entry of the journal: newer than the one it started from, else whichever knows more."""
-        known = self.entries.get(entry.request_id)
-        if known is not None and not _holds(self.lock.entries.get(entry.request_id), base):
-            entry = furthest((known, entry))
+        """Open an entry of the journal, unless the lock changed and has it in a later state."""
+        current = self.entries.get(entry.request_id)
+        if current is not None and not _is_unchanged(self.lock.entries.get(entry.request_id), base):
+            entry = furthest((current, entry))
         self.entries[entry.request_id] = entry
         self.reopened.pop(entry.request_id, None)
 
     def close(self, request_id: RequestId) -> None:
-        """An entry that is over."""
+        """Close an entry."""
         self.closed.add(request_id)
         self.entries.pop(request_id, None)
         self.reopened.pop(request_id, None)
 
-    def change(self, fact: Record | Forget, noted: Noted, *, is_last: bool) -> None:
-        """A record or its forgetting: ours if the lock stayed as it was, else the lock wins."""
-        if _holds(self.lock.records.get(fact.id), noted.base):
-            self.ours[fact.id] = fact, noted
+    def change(self, fact: Record | Forget, line: JournalFact, *, is_last: bool) -> None:
+        """Keep a record or its removal if the lock is unchanged; otherwise the lock wins."""
+        if _is_unchanged(self.lock.records.get(fact.id), line.base):
+            self.ours[fact.id] = fact, line
             if isinstance(fact, Record):
                 self.close(fact.request_id)
-        elif noted.took and not is_last:
+        elif line.took and not is_last:
             # A later fact of this item already replaced that result: it was used, not lost.
-            self.close(noted.took)
-        elif noted.took and isinstance(fact, Record):
-            again = self.reopened[noted.took] = reopen(fact)
-            known = self.entries.get(noted.took)
-            self.entries[noted.took] = furthest((known, again)) if known else again
+            self.close(line.took)
+        elif line.took and isinstance(fact, Record):
+            again = self.reopened[line.took] = reopen(fact)
+            current = self.entries.get(line.took)
+            self.entries[line.took] = furthest((current, again)) if current else again
 
     def done(self, lineage: str) -> Folded:
-        """The outcome, once every fact is taken in."""
-        for id_, (fact, noted) in self.ours.items():
-            # Lines that the fact did not know of came by a merge since: they compete with it as they would in the file.
-            rivals = [line.value for line in self.lock.records.get(id_, ()) if line.digest not in noted.base]
+        """The outcome, after every fact."""
+        for id_, (fact, line) in self.ours.items():
+            # A merge brought other lines of this id since: they compete with the fact as they would in the file.
+            rivals = [other.value for other in self.lock.records.get(id_, ()) if other.digest not in line.base]
             rivals += [fact] if isinstance(fact, Record) else []
             if rivals:
                 self.records[id_] = self._resolve(id_, rivals)
             else:
                 self.records.pop(id_, None)
-                self.left.pop(id_, None)
+                self.lost.pop(id_, None)
         carried = {record.request_id for record in self.records.values()} if self.entries or self.ours else ()
-        for fact, noted in self.ours.values():
-            if isinstance(fact, Record) and noted.took and noted.took not in carried:
-                self.entries[noted.took] = self.reopened[noted.took] = reopen(fact)
+        for fact, line in self.ours.values():
+            if isinstance(fact, Record) and line.took and line.took not in carried:
+                self.entries[line.took] = self.reopened[line.took] = reopen(fact)
         entries = {id_: entry for id_, entry in self.entries.items() if id_ not in carried}
         changed = with_one_owner(self.records)
-        over = {*self.closed, *entries, *(record.request_id for record in self.records.values())} if self.left else ()
+        lost = [record for records in self.lost.values() for record in records]
+        final = {*self.closed, *entries, *(record.request_id for record in self.records.values())} if lost else ()
         return Folded(
             state=State(lineage=lineage, records={**self.records, **changed}, entries=entries),
             reopened=tuple(entries[id_] for id_ in self.reopened if id_ in entries),
-            left=tuple(one for found in self.left.values() for one in found if one.request_id not in over),
+            lost=tuple(record for record in lost if record.request_id not in final),
             shared={id_: self.records[id_] for id_ in changed},
         )
 
 
 def _sorted(lines: tuple[LockLine[OpenEntry], ...]) -> Iterator[OpenEntry]:
-    """In an order that does not depend on which branch was merged into which."""
+    """The entries in an order that does not depend on the direction of the merge."""
     return (line.value for line in sorted(lines, key=lambda line: line.text))
 
 
-def _holds(lines: tuple[LockLine[T], ...] | None, base: Base) -> bool:
+def _is_unchanged(lines: tuple[LockLine[T], ...] | None, base: Base) -> bool:
     """Whether the lock still has the line the fact started from, or still has none."""
     if lines is None:
         return not base
@@ -267,7 +267,7 @@ def _holds(lines: tuple[LockLine[T], ...] | None, base: Base) -> bool:
 
 
 def _numbered(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """The lines that say something: 1-based number, offset of their end, bytes."""
+    """The lines that are not blank: 1-based number, offset of their end, bytes."""
     end = 0
     for number, line in enumerate(data.split(b"\n"), start=1):
         end += len(line) + 1
@@ -275,14 +275,14 @@ def _numbered(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             yield number, end, line
 
 
-def _read(line: bytes) -> tuple[Header | Mark | Noted, bool]:
-    """What a line says, and whether the next one belongs to it."""
+def _read(line: bytes) -> tuple[Header | Mark | JournalFact, bool]:
+    """A line as a value, and whether the next line belongs to the same fact."""
     text = line.decode()
-    said = parse_as(text, kind_of(text, _KINDS))
-    if isinstance(said, Header | Mark):
-        return said, False
+    value = parse_as(text, kind_of(text, _KINDS))
+    if isinstance(value, Header | Mark):
+        return value, False
     extra = parse_as(text, _Extra)
-    return Noted(fact=said, base=tuple(map(Digest, extra.base.split())), took=extra.took), extra.more
+    return JournalFact(fact=value, base=tuple(map(Digest, extra.base.split())), took=extra.took), extra.more
 
 
 _KINDS: Final[Mapping[str, type[Line | Mark | Forget | Drop]]] = {
@@ -291,19 +291,19 @@ _KINDS: Final[Mapping[str, type[Line | Mark | Forget | Drop]]] = {
     "drop": Drop,
     **KINDS,
 }
-"""What a line of the journal is, by the first of these keys that it has."""
+"""The type of a line of the journal, by the first of these keys that it has."""
 
 
 def _damaged(number: int, path: str, error: ValueError) -> Diagnostic:
-    what = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+    problem = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
     return Diagnostic(
         code="damaged-journal",
-        message=f"line {number} of `{path}` {what}",
+        message=f"line {number} of `{path}` {problem}",
         hint=f"delete line {number} of it: every line stands for itself, so only what that line says is lost",
         location=Location(path, number),
     )
 
 
-def _recompute(noted: Noted) -> Noted:
-    fact = noted.fact
-    return structs.replace(noted, fact=with_digest(fact)) if isinstance(fact, Record) else noted
+def _recompute(line: JournalFact) -> JournalFact:
+    fact = line.fact
+    return structs.replace(line, fact=with_digest(fact)) if isinstance(fact, Record) else line

@@ -1,6 +1,6 @@
-"""The lock as text, back, and merged by ids: `contentops.lock`, the committed checkpoint of state.
+"""Reads, writes and merges `contentops.lock`, the committed checkpoint of the state.
 
-Reading takes what git's union merge makes (lines in any order, one id twice, the header twice) and refuses what would
+Reading accepts what git's union merge makes (lines in any order, one id twice, the header twice) and refuses what would
 lose a fact: a damaged line, an empty file, conflict markers, two lineages. Rendering is byte-stable.
 """
 
@@ -13,12 +13,12 @@ from msgspec import Struct, field, structs
 
 from contentops.atomic_io import PUBLIC
 from contentops.conflict_markers import MARKERS
-from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json
+from contentops.digest import DIGEST_VERSION, NOTHING, Digest, digest_json, digest_text
 from contentops.documents.clean import is_lfs_pointer
 from contentops.errors import Diagnostic, Location, StateError, plural
 from contentops.model import ItemId, JobState, OpenEntry, Record, RequestId
 from contentops.model.stored import Packer
-from contentops.state.codec import LOCK_VERSION, Header, line_digest, line_of, parse_line
+from contentops.state.codec import LOCK_VERSION, Header, line_of, parse_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,21 +49,21 @@ class DamagedState(StateError):
 
 
 class LockLine(Struct, Generic[T], frozen=True):
-    """A value together with the line that said it; empty of a record that `read_plain` gave."""
+    """A value together with its line; `text` is empty of a record that `read_plain` gave."""
 
     value: T
     text: str
 
     @property
     def digest(self) -> Digest:
-        """The fingerprint of the line: what a journal entry started from."""
-        return line_digest(self.text)
+        """The digest of the line: the base of a journal fact."""
+        return digest_text(self.text)
 
 
 class Lock(Struct, frozen=True, kw_only=True):
-    """What the file says. A key that a union merge left more than once has more than one line.
+    """The lock file. A key that a union merge left more than once has more than one line.
 
-    `header` is None only where there is no lock at all.
+    `header` is None only where there is no lock.
     """
 
     header: Header | None = None
@@ -72,24 +72,24 @@ class Lock(Struct, frozen=True, kw_only=True):
 
 
 def lineage_of(project: str, first_commit: str = "") -> str:
-    """The lineage of a project that has no lock yet: from its name and its repository's first commit, if any."""
+    """The lineage of a project without a lock, from its name and the first commit of its repository, if any."""
     return str(uuid.uuid5(_NAMESPACE, f"{project}\n{first_commit}" if first_commit else project))
 
 
 def lineage_in(path: Path) -> str:
-    """The lineage that the first line of a lock says; empty where there is none."""
+    """The lineage in the first line of a lock; empty where there is none."""
     try:
         with path.open("rb") as file:
-            found = parse_line(file.readline().decode().strip("\ufeff \t\r\n"))
+            header = parse_line(file.readline().decode().strip("\ufeff \t\r\n"))
     except (OSError, ValueError):
         return ""
-    return found.lineage if isinstance(found, Header) else ""
+    return header.lineage if isinstance(header, Header) else ""
 
 
 def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
-    """What the lock `text` says; `path` names it in messages.
+    """The lock in `text`; `path` names it in messages.
 
-    A lock of an older digest version gets its record digests recomputed from the recorded requests.
+    For an older digest version, the digests of records are recomputed from their requests.
     Raises StateError (DamagedState with every damaged line) if anything in it cannot be used.
     """
     if is_lfs_pointer(text):
@@ -102,16 +102,16 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
     findings = []
     for number, line in _numbered(text):
         try:
-            found = parse_line(line)
+            value = parse_line(line)
         except ValueError as error:
             findings.append(_damaged(line, number, path, f"line {number} of `{path}` {error}", restore))
             continue
-        if isinstance(found, Header):
-            headers.setdefault(f"{found.version} {found.digest} {found.lineage}", found)
-        elif isinstance(found, Record):
-            records[found.id] = _add(records.get(found.id), LockLine(found, line))
+        if isinstance(value, Header):
+            headers.setdefault(f"{value.version} {value.digest} {value.lineage}", value)
+        elif isinstance(value, Record):
+            records[value.id] = _add(records.get(value.id), LockLine(value, line))
         else:
-            entries[found.request_id] = _add(entries.get(found.request_id), LockLine(found, line))
+            entries[value.request_id] = _add(entries.get(value.request_id), LockLine(value, line))
     refuse_newer(headers.values(), path, digest_version)
     if findings:
         raise DamagedState(findings)
@@ -124,9 +124,9 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
 
 
 def read_plain(lines: Iterable[bytes]) -> Lock | None:
-    """What a lock says, in little memory: without the lines of records, and with their requests packed.
+    """A lock in little memory: without the lines of records, and with their requests packed.
 
-    None where it is not as this version writes it: `read` tells what it says, or what is wrong.
+    None for a lock that is not as this version writes it; `read` reads it, or says what is wrong.
     """
     packer = Packer()
     header: Header | None = None
@@ -135,19 +135,19 @@ def read_plain(lines: Iterable[bytes]) -> Lock | None:
     for line in lines:
         try:
             text = line.decode().strip(" \t\r\n")
-            found = parse_line(text, packer)
+            value = parse_line(text, packer)
         except ValueError:
             return None
-        if isinstance(found, Header):
-            if header is not None or (found.version, found.digest) != (LOCK_VERSION, DIGEST_VERSION):
+        if isinstance(value, Header):
+            if header is not None or (value.version, value.digest) != (LOCK_VERSION, DIGEST_VERSION):
                 return None
-            header = found
-        elif isinstance(found, Record):
-            if found.id in records:
+            header = value
+        elif isinstance(value, Record):
+            if value.id in records:
                 return None
-            records[found.id] = (LockLine(found, ""),)
+            records[value.id] = (LockLine(value, ""),)
         else:
-            entries[found.request_id] = _add(entries.get(found.request_id), LockLine(found, text))
+            entries[value.request_id] = _add(entries.get(value.request_id), LockLine(value, text))
     packer.close()
     return None if header is None else Lock(header=header, records=records, entries=entries)
 
@@ -158,9 +158,9 @@ def with_digest(record: Record) -> Record:
 
 
 def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Digest]) -> Record:
-    """The one of several records of an id that counts: whose body is on disk, else the higher `rev`, else the later.
+    """The record of an id that counts: whose body is on disk, else the higher `rev`, else the later one.
 
-    Content ids of the same server that only a losing record names still exist there: they are kept as superseded.
+    Content ids of the same server that only another record names still exist there: they are kept as superseded.
     """
     if len(records) == 1:
         return records[0]
@@ -171,12 +171,12 @@ def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Di
         return body in bodies, record.rev, max(record.generated_at, record.saved_at), line_of(record)
 
     winner, *losers = sorted(records, key=rank, reverse=True)
-    known = dict.fromkeys(winner.superseded)
+    ids = dict.fromkeys(winner.superseded)
     for loser in sorted(losers, key=line_of):
         if loser.server == winner.server:
-            known.update(dict.fromkeys((*loser.superseded, loser.content_id)))
-    kept = tuple(id_ for id_ in known if id_ and id_ != winner.content_id)
-    return winner if kept == winner.superseded else structs.replace(winner, superseded=kept)
+            ids.update(dict.fromkeys((*loser.superseded, loser.content_id)))
+    superseded = tuple(id_ for id_ in ids if id_ and id_ != winner.content_id)
+    return winner if superseded == winner.superseded else structs.replace(winner, superseded=superseded)
 
 
 _PROGRESS = {
@@ -189,7 +189,7 @@ _PROGRESS = {
 
 
 def furthest(entries: Iterable[OpenEntry]) -> OpenEntry:
-    """The one of several entries of a request id that knows most; the last of equals."""
+    """The entry of a request id in the latest state; the last of equals."""
     return max(reversed(tuple(entries)), key=lambda entry: _PROGRESS[entry.state])
 
 
@@ -205,12 +205,12 @@ def in_order(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
 
 
 def join(lineage: str, records: Iterable[str], entries: Iterable[str]) -> bytes:
-    """The bytes of a lock of these lines, which are in order."""
+    """The bytes of a lock from its lines, which are sorted already."""
     return "\n".join((line_of(Header(lineage=lineage)), *records, *entries, "")).encode()
 
 
 def _numbered(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that say something, with their 1-based numbers; tolerates a BOM, CRLF and blank lines."""
+    """The lines that are not blank, with their 1-based numbers; tolerates a BOM and CRLF."""
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         stripped = line.strip(" \t\r")
         if stripped:
@@ -229,14 +229,14 @@ def _damaged(line: str, number: int, path: str, message: str, restore: str) -> D
     return Diagnostic(code=code, message=message, hint=hint, location=Location(path, number))
 
 
-def _add(known: tuple[LockLine[T], ...] | None, line: LockLine[T]) -> tuple[LockLine[T], ...]:
-    if known is None:
+def _add(lines: tuple[LockLine[T], ...] | None, line: LockLine[T]) -> tuple[LockLine[T], ...]:
+    if lines is None:
         return (line,)
-    return known if any(other.text == line.text for other in known) else (*known, line)
+    return lines if any(other.text == line.text for other in lines) else (*lines, line)
 
 
 def refuse_newer(headers: Iterable[Header], path: str, digest_version: int) -> None:
-    """Raises StateError where a file named `path` was written by a version that knows more than this one."""
+    """Raises StateError where a newer version wrote the file named `path`."""
     if any(header.version > LOCK_VERSION or header.digest > digest_version for header in headers):
         message = f"`{path}` was written by a newer contentops"
         raise StateError(message, code="newer-state", hint="upgrade contentops", location=Location(path))
@@ -268,42 +268,42 @@ _Lines = dict[tuple[str, ...], set[str]]
 
 
 def merge(base: Lock, ours: Lock, theirs: Lock) -> bytes:
-    """The lock of both: `theirs` with what changed between `base` and `ours`; empty where nothing is left of it.
+    """The merged lock: `theirs` with what changed between `base` and `ours`; empty where nothing is left of it.
 
-    Two headers are both kept; whoever reads the result refuses them where they differ in lineage.
+    Both headers are kept; `read` refuses them where they differ in lineage.
     """
-    then, here, there = _lines(base), _lines(ours), _lines(theirs)
-    kept: list[str] = []
-    for key in sorted(here.keys() | there.keys()):
-        before, mine, other = (lines.get(key, set()) for lines in (then, here, there))
-        kept += sorted(other if mine == before else mine if other <= before else mine | other)
-    heads = {line_of(lock.header) for lock in (ours, theirs) if lock.header is not None}
-    if not kept and theirs.header is None:
-        # Someone took the whole lock away, and nothing came after that.
+    lines_before, our_lines, their_lines = _lines(base), _lines(ours), _lines(theirs)
+    merged: list[str] = []
+    for key in sorted(our_lines.keys() | their_lines.keys()):
+        before, mine, other = (lines.get(key, set()) for lines in (lines_before, our_lines, their_lines))
+        merged += sorted(other if mine == before else mine if other <= before else mine | other)
+    headers = {line_of(lock.header) for lock in (ours, theirs) if lock.header is not None}
+    if not merged and theirs.header is None:
+        # Someone deleted the whole lock, and nothing was added after that.
         return b""
-    return "\n".join([*sorted(heads), *kept, ""]).encode()
+    return "\n".join([*sorted(headers), *merged, ""]).encode()
 
 
 def _lines(lock: Lock) -> _Lines:
-    """The lines by what they are about; keys sort as the lines stand in a lock."""
-    found: _Lines = {}
+    """The lines by item or request; the keys sort in the order of the lines in a lock."""
+    lines: _Lines = {}
     for id_, records in lock.records.items():
-        found["0", id_] = {one.text for one in records}
+        lines["0", id_] = {line.text for line in records}
     for request_id, entries in lock.entries.items():
-        for one in entries:
-            key = ("1", one.value.item, f"{one.value.attempt:09}", request_id)
-            found.setdefault(key, set()).add(one.text)
-    return found
+        for line in entries:
+            key = ("1", line.value.item, f"{line.value.attempt:09}", request_id)
+            lines.setdefault(key, set()).add(line.text)
+    return lines
 
 
 PATTERN = "contentops*.lock"
 LINE = f"{PATTERN} text eol=lf merge=union"
 OUT_OF_LFS = f"{LINE} -filter"
-"""The line for a project where another one gives locks to Git LFS, which would keep only a pointer in git."""
+"""The line for a project where another line puts locks into Git LFS, which would keep only a pointer in git."""
 
 
 def with_line(data: bytes) -> bytes:
-    """`data` with the line at its end, unless a line for that pattern is there: then someone chose otherwise."""
+    """`data` with the line at its end, unless it has a line for that pattern: someone chose another rule then."""
     pattern = PATTERN.encode()
     if any(line.split(maxsplit=1)[:1] == [pattern] for line in data.splitlines()):
         return data
@@ -313,7 +313,7 @@ def with_line(data: bytes) -> bytes:
 
 
 def ensure(root: Path, disk: Disk) -> None:
-    """Put the line into `.gitattributes` below `root`. A symbolic link there is left alone: git does not follow it.
+    """Add the line to `.gitattributes` below `root`; a symbolic link stays unchanged, as git does not follow it.
 
     Raises StateError if the file cannot be read or written.
     """
@@ -323,5 +323,5 @@ def ensure(root: Path, disk: Disk) -> None:
     data = disk.read(path) or b""
     wanted = with_line(data)
     if wanted != data:
-        # Applies of several environments may find at the same time that it is missing.
+        # Applies of several environments may add the line at the same time.
         disk.replace(path, wanted, PUBLIC, shared=True)

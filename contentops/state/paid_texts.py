@@ -1,4 +1,4 @@
-"""Texts that were paid for, and the rows in which the cache keeps where each came from."""
+"""Paid texts, and the rows in which the cache keeps where each came from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contentops.documents.clean import body_digest
 
 
 class StoredText(Struct, frozen=True, kw_only=True):
-    """A finished text that was paid for, and where it came from."""
+    """A paid text, and where it came from."""
 
     title: str
     body: str
@@ -23,25 +23,25 @@ class StoredText(Struct, frozen=True, kw_only=True):
     credits: int = 0
     generated_at: str = ""
     front: dict[str, Any] = field(default_factory=dict)
-    """What the text's own front matter said besides its title."""
+    """The front matter of the generated text, without its title."""
     given_up: bool = False
-    """Whether a person gave it up: no plan brings it by itself any more."""
+    """Whether a person gave it up: no plan uses it again."""
     outline: bool = False
     """The bundled server says that it is a draft outline."""
 
 
 class PaidRow(StoredText, frozen=True, kw_only=True):
-    """A paid text as its row has it: without the text, but for one that was kept before texts had rows of their own."""
+    """The row of a paid text: without its body, except in a row from before bodies had rows."""
 
     body: str = ""
     kept: Digest = NOTHING
 
 
 class KeptText(Struct, frozen=True, kw_only=True):
-    """A paid text that is kept here: which request it answers, and its body digest, but not its words."""
+    """A paid text in the cache: the request that it answers and its body digest, without its body."""
 
     row: str
-    """The name of its row."""
+    """The key of its row."""
     server: str
     digest: Digest
     """Of the request."""
@@ -51,12 +51,12 @@ class KeptText(Struct, frozen=True, kw_only=True):
 
     @property
     def last(self) -> bool:
-        """Whether it is the last one of its request, which a manifest that is put back brings."""
+        """Whether it is the last one of its request, which a manifest that is restored uses."""
         return self.row.startswith("text ")
 
 
 def read_row(value: str | None) -> PaidRow | None:
-    """What a row says; None for one that is not there or cannot be used."""
+    """The row as a value; None for one that is absent or cannot be used."""
     try:
         row = None if value is None else msgspec.json.decode(value, type=PaidRow)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -65,17 +65,17 @@ def read_row(value: str | None) -> PaidRow | None:
 
 
 def row_of(text: StoredText, body: Digest) -> str:
-    """The row of a text whose words are kept under this digest."""
+    """The row of a text whose body is kept under this digest."""
     fields = {name: getattr(text, name) for name in StoredText.__struct_fields__}
     return canonical({**fields, "body": "", "kept": body})
 
 
-def without_row(row: PaidRow, body: str) -> StoredText:
-    """The text of a row, with its words."""
+def text_of(row: PaidRow, body: str) -> StoredText:
+    """The text of a row, with its body."""
     fields = {name: getattr(row, name) for name in StoredText.__struct_fields__}
     return StoredText(**{**fields, "body": body})
 
 
 def body_of(row: PaidRow) -> Digest:
-    """The digest of the words that a row is about."""
+    """The body digest of the text that a row describes."""
     return row.kept or body_digest(row.body)

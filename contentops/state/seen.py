@@ -1,4 +1,4 @@
-"""What was seen of contents on a server, kept in the cache by content: looks at one never forget another."""
+"""The contents seen on a server, kept in the cache by content id: seeing one does not forget another."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from contentops.state.shared import RunCache
 
 
-def seen_there(cache: RunCache, server: str) -> dict[str, Remote]:
-    """Each content that was looked at, as it was then, by its id."""
+def seen_contents(cache: RunCache, server: str) -> dict[str, Remote]:
+    """Each content that was read, as it was then, by its id."""
     facts = cache.seen(server)
     try:
         return convert(facts, dict[str, Remote]) if facts else {}
@@ -23,17 +23,17 @@ def seen_there(cache: RunCache, server: str) -> dict[str, Remote]:
         return {}
 
 
-def keep_seen_there(cache: RunCache, server: str, found: Mapping[str, Remote], looked: Container[str] = ()) -> bool:
-    """Remember what was found, in place of what was known of the contents that were `looked` at; whether it is news."""
-    before = seen_there(cache, server)
-    now = {id_: one for id_, one in before.items() if id_ not in looked} | {**found}
+def keep_seen_contents(cache: RunCache, server: str, new: Mapping[str, Remote], looked: Container[str] = ()) -> bool:
+    """Remember contents, and forget what was known of those that were `looked` up; returns whether that is news."""
+    before = seen_contents(cache, server)
+    now = {id_: content for id_, content in before.items() if id_ not in looked} | {**new}
     if now == before:
         return False
     cache.put_seen(server, to_builtins(now))
     return True
 
 
-def forget_seen_there(cache: RunCache, server: str, content_id: str) -> None:
-    """Forget what was seen of a content, since a save replaced it."""
+def forget_seen_content(cache: RunCache, server: str, content_id: str) -> None:
+    """Forget a content that a save replaced."""
     if content_id in cache.seen(server):
-        keep_seen_there(cache, server, {}, (content_id,))
+        keep_seen_contents(cache, server, {}, (content_id,))

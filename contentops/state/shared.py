@@ -1,6 +1,6 @@
-"""What several checkouts share of a state and a cache, as far as these two need it; a ledger offers it.
+"""Protocols of what several checkouts share through a ledger: open entries and paid texts.
 
-What is paid for belongs to everyone. Records do not: they say which body lies in one checkout.
+Records are not shared: they say which body is in one checkout.
 """
 
 from __future__ import annotations
@@ -20,71 +20,71 @@ class OpenElsewhere(Protocol):
     """What other checkouts did to open entries."""
 
     def open_entries(self) -> Iterable[OpenEntry]:
-        """What was submitted, and no record in git carries yet."""
+        """The submits that no record in git carries yet."""
 
     @property
     def closed(self) -> Collection[RequestId]:
-        """Of what is open in this checkout, what was let go of elsewhere."""
+        """The entries open in this checkout that another one closed."""
 
 
 class SharedEntries(OpenElsewhere, Protocol):
-    """What several checkouts share of a state: open entries, by whomever. Records are each checkout's own."""
+    """The open entries that all checkouts write."""
 
     def note(self, facts: Sequence[Fact]) -> None:
-        """Take in what a step brought about."""
+        """Record the facts of a step."""
 
     def flush(self) -> None:
-        """Make it durable for everyone. Raises StateError where that cannot be."""
+        """Make the recorded facts durable for every checkout. Raises StateError."""
 
 
 class SharedTexts(Protocol):
-    """Paid texts, by whomever, and what was learned about an account's server."""
+    """Paid texts of every checkout, and what was learned about a server."""
 
     def text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
-        """The last paid text for a request; that of one submit, if it is named."""
+        """The last paid text for a request, or None; only that of one submit, if it is named."""
 
     def body(self, digest: Digest) -> str | None:
-        """The words of such a text by their digest, where its request was looked for."""
+        """The text with a body digest, if `text` was asked for its request before."""
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep one for everyone, at the latest when what names it is durable."""
+        """Keep a text for every checkout, durable no later than the entry that names it."""
 
     def fact(self, name: str) -> Mapping[str, Json]:
-        """What all have learned of something; empty at first."""
+        """What was learned under a name; empty at first."""
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
-        """Tell it to all."""
+        """Share what was learned under a name."""
 
 
 class RunCache(Protocol):
-    """What items keep and look for beside the state of a run: the cache of a checkout, or rows of a ledger alone."""
+    """The part of `Cache` that a run uses: the cache of a checkout, or rows of a ledger alone."""
 
     def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
-        """The last paid text for a request, or None; only that of one submit, if it is named."""
+        """As `Cache.get_text`."""
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep a paid text; at the latest when what names it is durable. Raises StateError if it cannot be kept."""
+        """Keep a paid text, durable no later than the entry that names it. Raises StateError."""
 
     def body(self, digest: Digest) -> str | None:
-        """The text with a body digest that is kept, or None."""
+        """As `Cache.body`."""
 
     def keep_body(self, digest: Digest, body: str) -> None:
-        """Keep a text by its body digest."""
+        """As `Cache.keep_body`."""
 
     def durations(self) -> Mapping[str, Json]:
-        """What was learned about how long jobs take; empty at first."""
+        """As `Cache.durations`."""
 
     def server_facts(self, server: str) -> Mapping[str, Json]:
-        """What was learned about a server's habits; empty at first."""
+        """As `Cache.server_facts`."""
 
     def put_server_facts(self, server: str, facts: Mapping[str, Json]) -> None:
-        """Remember it."""
+        """As `Cache.put_server_facts`."""
 
     def seen(self, server: str) -> Mapping[str, Json]:
-        """What was seen of contents, by their ids; empty at first. Not shared, as their texts are not."""
+        """As `Cache.seen`."""
 
     def put_seen(self, server: str, seen: Mapping[str, Json]) -> None:
-        """Remember it, in place of what was."""
+        """As `Cache.put_seen`."""
 
     def put_looked(self, server: str, looked: Mapping[str, tuple[str, str | None]]) -> None:
-        """Remember, by content, its time of change when it was looked at, and the request whose text it was."""
+        """As `Cache.put_looked`."""

@@ -1,4 +1,4 @@
-"""The folder `.contentops` beside `contentops.yaml`: private, ignored by git; and the lock of one apply at a time."""
+"""The folder `.contentops` next to `contentops.yaml` (private, ignored by git), and the lock of one apply at a time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from contentops.state.tracked import is_tracked
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
     from filelock import BaseFileLock
 
 
 FOLDER = ".contentops"
 CHECKED = "check-"
-"""How folders in it begin in which a text lies while programs check it."""
+"""The start of the names of folders in it, which have texts while programs check them."""
 _PRIVATE = 0o700
 _OTHERS = 0o077
 _ENVIRONMENT = r"[^\W_][\w.-]{0,99}"
@@ -31,18 +30,18 @@ _ENVIRONMENT = r"[^\W_][\w.-]{0,99}"
 def inspect(root: Path) -> Path | None:
     """The folder, or None if there is none yet.
 
-    Raises StateError if it is a link out of `root`, is no folder, is tracked by git, or belongs to someone else, who
-    could plant facts.
+    Raises StateError if it is a link out of `root`, is not a folder, is tracked by git, or belongs to another user, who
+    could forge the state.
     """
-    return None if _found(root) is None else root / FOLDER
+    return None if _info(root) is None else root / FOLDER
 
 
-def _found(root: Path) -> os.stat_result | None:
+def _info(root: Path) -> os.stat_result | None:
     folder = root / FOLDER
     try:
-        found = folder.lstat()
-        if is_link := stat.S_ISLNK(found.st_mode):
-            found = folder.stat()
+        info = folder.lstat()
+        if is_link := stat.S_ISLNK(info.st_mode):
+            info = folder.stat()
     except FileNotFoundError:
         if folder.is_symlink():
             raise _unsafe("is a symbolic link to nowhere", f"remove the link {folder}") from None
@@ -50,7 +49,7 @@ def _found(root: Path) -> os.stat_result | None:
     except OSError as error:
         message = f"cannot look into `{FOLDER}`: {(error.strerror or str(error)).lower()}"
         raise StateError(message, code="unsafe-folder", hint=f"check {folder}") from error
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(info.st_mode):
         raise _unsafe("is not a folder", f"move {folder} away")
     if is_link and not folder.resolve().is_relative_to(root.resolve()):
         raise _unsafe("is a symbolic link that leads out of the project", f"replace the link {folder} by a folder")
@@ -59,38 +58,38 @@ def _found(root: Path) -> os.stat_result | None:
             "is tracked by git, so a branch may have changed what is in it; nothing in it is used",
             f"`git rm -r {FOLDER}`, commit that, and run the command again, which makes the folder again",
         )
-    if not _is_ours(found):
+    if not _is_ours(info):
         raise _unsafe(
-            f"belongs to another user (uid {found.st_uid})",
+            f"belongs to another user (uid {info.st_uid})",
             f"run as its owner, or take it over with `chown -R $(id -u) {folder}`",
         )
-    return found
+    return info
 
 
 def is_plain(root: str) -> bool:
-    """Whether the folder is there, no link, no one else's and not git's: `inspect` would have no objection."""
+    """Whether the folder exists and `inspect` would accept it; False for a link."""
     try:
-        found = os.lstat(f"{root}/{FOLDER}")
+        info = os.lstat(f"{root}/{FOLDER}")
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and _is_ours(found) and not is_tracked(root, FOLDER)
+    return stat.S_ISDIR(info.st_mode) and _is_ours(info) and not is_tracked(root, FOLDER)
 
 
-def _is_ours(found: os.stat_result) -> bool:
-    return not hasattr(os, "geteuid") or found.st_uid in (os.geteuid(), 0)
+def _is_ours(info: os.stat_result) -> bool:
+    return not hasattr(os, "geteuid") or info.st_uid in (os.geteuid(), 0)
 
 
 def make(root: Path) -> Path:
-    """The folder, made if needed: owner-only, and ignored by git by its own `.gitignore`.
+    """The folder, made if needed: owner-only, with a `.gitignore` that ignores it.
 
     Raises StateError as `inspect` does, or if it cannot be made.
     """
-    found, folder = _found(root), root / FOLDER
+    info, folder = _info(root), root / FOLDER
     try:
-        if found is None:
+        if info is None:
             folder.mkdir(mode=_PRIVATE, exist_ok=True)
-            found = folder.stat()
-        if stat.S_IMODE(found.st_mode) & _OTHERS:
+            info = folder.stat()
+        if stat.S_IMODE(info.st_mode) & _OTHERS:
             folder.chmod(_PRIVATE)
         ignore = folder / ".gitignore"
         if ignore.is_symlink():
@@ -99,26 +98,26 @@ def make(root: Path) -> Path:
         if not ignore.exists():
             replace(ignore, b"*\n")
     except OSError as error:
-        what, where = ("make", root) if found is None else ("write in", folder)
-        message = f"cannot {what} `{FOLDER}`: {(error.strerror or str(error)).lower()}"
+        verb, where = ("make", root) if info is None else ("write in", folder)
+        message = f"cannot {verb} `{FOLDER}`: {(error.strerror or str(error)).lower()}"
         raise StateError(message, hint=f"check who may write in {where}") from error
     return folder
 
 
 def sweep(root: Path, *, before: float) -> None:
-    """Remove the texts that a killed run left for programs to check, from before some time in seconds since 1970."""
+    """Remove texts that a killed run left for programs to check, older than `before` (seconds since 1970)."""
     import shutil
 
-    for left in (root / FOLDER).glob(f"{CHECKED}*"):
+    for folder in (root / FOLDER).glob(f"{CHECKED}*"):
         with contextlib.suppress(OSError):
-            if left.lstat().st_mtime < before:
-                shutil.rmtree(left)
+            if folder.lstat().st_mtime < before:
+                shutil.rmtree(folder)
 
 
 def named(stem: str, environment: str, suffix: str) -> str:
     """The file name of one environment: `stem.suffix`, or `stem.environment.suffix`.
 
-    Raises StateError for an environment that is no name, so that it cannot point elsewhere.
+    Raises StateError for an environment that cannot be part of a file name.
     """
     if not environment:
         return f"{stem}.{suffix}"
@@ -128,12 +127,12 @@ def named(stem: str, environment: str, suffix: str) -> str:
     return f"{stem}.{environment}.{suffix}"
 
 
-def _unsafe(what: str, hint: str) -> StateError:
-    return StateError(f"`{FOLDER}` {what}", code="unsafe-folder", hint=hint)
+def _unsafe(problem: str, hint: str) -> StateError:
+    return StateError(f"`{FOLDER}` {problem}", code="unsafe-folder", hint=hint)
 
 
 def inspect_folder(folder: Path) -> None:
-    """Refuse a folder in `FOLDER` that leads elsewhere or belongs to someone else: raises StateError."""
+    """Raises StateError for a folder in `FOLDER` that is a link or no folder, or where `inspect` raises it."""
     if folder.parent.name == FOLDER:
         inspect(folder.parent.parent)
     if folder.is_symlink():
@@ -145,7 +144,7 @@ def inspect_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder in `FOLDER`, for its owner alone. Raises StateError for one that leads elsewhere."""
+    """Make an owner-only folder in `FOLDER`. Raises StateError as `inspect_folder` does."""
     if folder.parent.name == FOLDER:
         make(folder.parent.parent)
     inspect_folder(folder)
@@ -155,7 +154,7 @@ def make_folder(folder: Path) -> None:
 
 
 def user_at_host() -> str:
-    """Who works here, for people."""
+    """The user and the host of this process, for people."""
     import getpass
     import socket
 
@@ -175,9 +174,9 @@ _SHOWN = 200
 class ApplyLock:
     """A context manager that holds the apply lock of one environment.
 
-    `who` is user@host, `now` an ISO time, `where` the address of the CI run, if there is one. Entering raises LockHeld,
-    naming the holder, if another process (or another part of this one) holds it, and StateError if the file system
-    cannot lock. The note beside the lock is information only: a stale one is overwritten.
+    `who` is user@host, `now` an ISO time, `where` the address of the CI run, if any. Entering raises LockHeld with the
+    holder if another process (or another part of this one) has the lock, and StateError if the file system cannot
+    lock. The note next to the lock is information only: a stale one is overwritten.
     """
 
     def __init__(self, root: Path, *, environment: str, who: str, now: str, where: str = "") -> None:
@@ -186,26 +185,24 @@ class ApplyLock:
         self._lock_name = named("apply", environment, "lock")
         self._note_name = named("apply", environment, "json")
         self._note = {"who": who, "pid": os.getpid(), "since": now, "where": where}
-        self._held: BaseFileLock | None = None
+        self._lock: BaseFileLock | None = None
 
     def __enter__(self) -> Self:
         folder = make(self._root)
-        self._held = _acquire(folder / self._lock_name)
-        if self._held is None:
+        self._lock = _acquire(folder / self._lock_name)
+        if self._lock is None:
             raise self._refusal(folder)
         note = canonical({key: value for key, value in self._note.items() if value}).encode()
         with contextlib.suppress(StateError):
             Disk().replace(folder / self._note_name, note, PRIVATE)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._held is not None:
+    def __exit__(self, *error: object) -> None:
+        if self._lock is not None:
             with contextlib.suppress(OSError):
                 (self._root / FOLDER / self._note_name).unlink()
-            self._held.release()
-            self._held = None
+            self._lock.release()
+            self._lock = None
 
     def _refusal(self, folder: Path) -> LockHeld:
         message = "another `contentops` command is running here"
@@ -218,15 +215,15 @@ class ApplyLock:
 
 
 def is_applied(root: str, environment: str) -> bool:
-    """Whether an apply of this environment is at work, or was killed; known by its note."""
+    """Whether an apply of this environment runs or was killed: its note exists."""
     return os.path.lexists(f"{root}/{FOLDER}/{named('apply', environment, 'json')}")
 
 
 def _acquire(path: Path) -> BaseFileLock | None:
-    """The lock, held; None if someone else holds it."""
+    """The acquired lock; None if another process has it."""
     import filelock
 
-    # A lock that is only a file would outlive its owner.
+    # A lock that is only a file would outlive its process.
     hard: dict[str, Any] = {"fallback_to_soft": False} if hasattr(filelock.FileLock, "fallback_to_soft") else {}
     try:
         lock: BaseFileLock = filelock.FileLock(path, timeout=0, mode=PRIVATE, **hard)
@@ -241,16 +238,16 @@ def _acquire(path: Path) -> BaseFileLock | None:
 
 
 def _holder(path: Path) -> str:
-    """Who, where, since when, as far as the note can be read."""
+    """Who has the lock, where and since when, as far as the note can be read."""
     import json
 
     try:
-        found = json.loads(Disk().read(path) or b"{}")
+        note = json.loads(Disk().read(path) or b"{}")
     except (StateError, ValueError, RecursionError):
         return ""
-    if not isinstance(found, dict):
+    if not isinstance(note, dict):
         return ""
-    shown = {key: _clean(value) for key, value in found.items() if isinstance(value, str | int)}
+    shown = {key: _clean(value) for key, value in note.items() if isinstance(value, str | int)}
     words = (("who", " by {}"), ("pid", ", process {}"), ("where", ", at {}"), ("since", ", since {}"))
     return "".join(text.format(shown[key]) for key, text in words if shown.get(key))
 

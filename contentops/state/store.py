@@ -1,8 +1,8 @@
 """The state on disk: read once, noted step by step, checkpointed into the lock.
 
-The order of a checkpoint is what keeps a kill harmless: the journal is durable, then says which lock it is about to
-become, then the lock is replaced in one step, then the journal is emptied. A kill before the replacement leaves the old
-lock and a journal that folds into it; a kill after it leaves a lock that the journal's last line names as holding all.
+The order of a checkpoint makes a kill harmless: the journal becomes durable, a mark with the digest of the new lock is
+added to it, the lock is replaced in one step, and the journal is emptied. A kill before the replacement leaves the old
+lock and a journal that folds into it; a kill after it leaves a lock that the journal's mark names.
 
 The caller holds `state_dir.ApplyLock` while a store is open for writing, and calls it from one thread.
 """
@@ -25,14 +25,13 @@ from contentops.state.working_state import WorkingState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from types import TracebackType
 
     from contentops.model import ItemId, OpenEntry, Record, RequestId, State
     from contentops.state.shared import OpenElsewhere, SharedEntries
 
 
 class StateStore:
-    """The state of one environment, open."""
+    """The open state of one environment."""
 
     def __init__(
         self,
@@ -46,9 +45,9 @@ class StateStore:
     ) -> None:
         """Read lock and journal of `environment` (empty: the default one) below the absolute folder `root`.
 
-        `lineage` gives that of a first lock. `body_on_disk` tells the body digest of the output file at a
-        relative path; it is asked only where a merge left two records of one id. Without `write`, nothing is ever
-        made or changed. Raises StateError for damaged, newer or unsafe files.
+        `lineage` gives that of a first lock. `body_on_disk` gives the body digest of the output file at a relative
+        path; it is called only where a merge left two records of one id. Without `write`, nothing is made or changed.
+        Raises StateError for damaged, newer or unsafe files.
         """
         root, disk = Path(root), disk or Disk()
         self.lock_path = root / state_dir.named("contentops", environment, "lock")
@@ -56,100 +55,100 @@ class StateStore:
         self.journal_path = root / state_dir.FOLDER / state_dir.named("journal", environment, "jsonl")
         self._root, self._write, self._disk = root, write, disk
         self.looked_at_files = False
-        """Whether outputs decided which of two records of one id counts."""
+        """Whether an output decided which of two records of one id counts."""
         self._shared: SharedEntries | None = None
         self._wrote = False
         """Whether this run made a checkpoint."""
 
-        def asked(path: str) -> Digest:
+        def body_at(path: str) -> Digest:
             self.looked_at_files = True
             return body_on_disk(path)
 
         state_dir.inspect(root)
         name = self.lock_path.name
         with without_collection():
-            # Only what writes, and what a journal says, is held against the lines.
+            # Only a writer and the facts of a journal are compared with the lines of the lock.
             plain = None if write or disk.read(self.journal_path) else _plain_lock(self.lock_path)
             data = None if plain is not None else disk.read(self.lock_path)
             self._seen = _fingerprint(data) if write else NOTHING
-            """The lock as we last read or wrote it."""
+            """The digest of the lock as this process last read or wrote it."""
             text = None if data is None else _text(data, name)
-            del data  # nothing is as large as the lock
+            del data  # the largest value of the process
             lock = plain or (locks.Lock() if text is None else locks.read(text, name))
             image = b"" if plain is not None else disk.read(self.journal_path) or b""
             journal = journals.parse(image, f"{state_dir.FOLDER}/{self.journal_path.name}")
             self._image = bytearray(image[: journal.good])
-            """The bytes of the journal, as they are on disk."""
+            """The bytes of the journal on disk."""
             facts = journal.facts
             if journal.marks and text is not None:
                 facts = journal.since(journals.text_digest(text))
-            known = lock.header.lineage if lock.header else journal.lineage
-            self.is_first = not known
-            """Whether neither lock nor journal says whose state this is."""
-            self.lineage = known or lineage()
-            """Whose state this is: part of every request id."""
+            recorded = lock.header.lineage if lock.header else journal.lineage
+            self.is_first = not recorded
+            """Whether the lock and the journal have no lineage yet."""
+            self.lineage = recorded or lineage()
+            """The project's lineage: part of every request id."""
             self.journal_was_empty = not facts
-            """Whether the last checkpoint held everything when the store was opened."""
+            """Whether the lock had every fact when the store was opened."""
             self._working = WorkingState(
-                lock, facts, lineage=self.lineage, environment=environment, body_on_disk=asked, announce=write
+                lock, facts, lineage=self.lineage, environment=environment, body_on_disk=body_at, announce=write
             )
 
     @property
     def state(self) -> State:
-        """Lock, journal and everything noted since, as a snapshot."""
+        """A snapshot of lock, journal and everything noted since."""
         return self._working.state
 
     def record(self, item: ItemId) -> Record | None:
-        """The record of one item as it is now."""
+        """The current record of one item."""
         return self._working.records.get(item)
 
     def entry(self, request_id: RequestId) -> OpenEntry | None:
-        """One open entry as it is now."""
+        """The open entry of a request."""
         return self._working.entries.get(request_id)
 
     def share(self, shared: SharedEntries) -> None:
-        """Share open entries with other checkouts from now on: theirs are taken in, ours are told them."""
+        """Share open entries with other checkouts from now on, in both directions."""
         self._must_write()
         self._working.note("closed elsewhere", [Drop(request_id) for request_id in shared.closed])
-        carried = self._working.take_in(shared.open_entries(), shared.closed)
-        shared.note(carried)
+        carrying = self._working.add_shared(shared.open_entries(), shared.closed)
+        shared.note(carrying)
         self._shared = shared
 
-    def take_in(self, shared: OpenElsewhere) -> None:
-        """Know what others did to open entries; in memory only."""
-        self._working.take_in(shared.open_entries(), shared.closed)
+    def read_shared(self, shared: OpenElsewhere) -> None:
+        """Add the open entries of other checkouts, in memory only."""
+        self._working.add_shared(shared.open_entries(), shared.closed)
 
     def leave_extra_attempts(self, declared: Iterable[Digest]) -> None:
-        """Leave out extra attempts of others, but of requests that are `declared` here; in memory only."""
+        """Leave out the extra attempts of other checkouts, except at `declared` requests; in memory only."""
         self._working.leave_extra_attempts(declared)
 
     @property
-    def left(self) -> tuple[OpenEntry, ...]:
-        """What was left out so."""
-        return self._working.left
+    def left_out(self) -> tuple[OpenEntry, ...]:
+        """The extra attempts that were left out."""
+        return self._working.left_out
 
     @property
     def unwritten(self) -> tuple[OpenEntry, ...]:
-        """The paid entries that were closed since the store was opened and that no record took in."""
+        """The paid entries that were closed without a record since the store was opened."""
         return tuple(self._working.unwritten)
 
     def stop_sharing(self) -> None:
-        """Share them no longer."""
+        """Stop sharing open entries."""
         self._shared = None
 
     def repair_merge(self, requests: Mapping[ItemId, Digest], server: str) -> None:
-        """Repair what a merge made of renames and paid texts, now that the declared `requests` are known, by item.
+        """Repair renames and paid texts after a merge, with the declared `requests` by item.
 
-        The orphans that it brought back after a rename go; a text of `server` that answers a request is an open entry.
-        In memory: the lock is written with the next real change.
+        Orphans that the merge brought back after a rename are removed; a text of `server` that answers a request
+        becomes an open entry. In memory: the lock is written with the next real change.
         """
         self._working.repair_merge(requests, server)
 
     def note(self, step: str, *facts: Fact) -> None:
-        """Take in what a step brought about. Durable only after `flush` or `checkpoint`.
+        """Note the facts of a step. Durable only after `flush` or `checkpoint`.
 
-        A fact that changes nothing is no fact. A record's `rev` is set here: one above the lock's, whatever was given.
-        The facts of one call stand or fall together. Raises StateError for a fact that cannot be written down.
+        A fact that changes nothing is ignored. A record's `rev` is set here: one above the lock's. Either all facts of
+        one call count or none. Raises StateError for a fact that cannot be written.
         """
         self._must_write()
         self._working.note(step, facts)
@@ -157,20 +156,20 @@ class StateStore:
             self._shared.note(facts)
 
     def flush(self) -> None:
-        """Make everything noted durable: one write and one fsync, or nothing if there is nothing.
+        """Make everything noted durable with one write and one fsync; does nothing if nothing was noted.
 
-        Raises StateError if the disk refuses; what was noted is kept and tried again with the next flush.
+        Raises StateError if the disk refuses; the next flush tries again.
         """
         self._must_write()
         try:
             if self._shared is not None:
                 self._shared.flush()
         except NotShared:
-            # It does not come back: from now on all is recorded here alone, and told the others by a later run.
+            # It does not come back: this run records here alone, and a later run shares what it recorded.
             self._shared = None
             raise
         finally:
-            # Answers that came in are kept here whatever becomes of the ledger.
+            # Answers of the server are recorded here even if the ledger fails.
             lines = self._working.waiting
             if lines:
                 header = [] if self._image else [line_of(Header(lineage=self.lineage))]
@@ -178,10 +177,10 @@ class StateStore:
                 lines.clear()
 
     def checkpoint(self) -> bool:
-        """Make the lock say everything that is known and empty the journal; returns whether the lock was written.
+        """Write the lock and empty the journal, unless nothing happened; returns whether the lock was written.
 
-        Touches nothing if nothing happened. Raises StateError (code `lock-changed`) if someone else changed the lock
-        meanwhile (a pull, a checkout): it stays as it is, and the journal holds what this run did.
+        Raises StateError (code `lock-changed`) if a pull or a checkout changed the lock meanwhile: the lock stays
+        unchanged, and the journal has what this run did.
         """
         self._must_write()
         self.flush()
@@ -208,10 +207,7 @@ class StateStore:
         return target != data
 
     def begin(self) -> None:
-        """Write a first lock that says whose state this is, and no more; nothing where that is known.
-
-        Raises StateError if the disk refuses.
-        """
+        """Write a first lock with the lineage alone, unless there is one. Raises StateError if the disk refuses."""
         self._must_write()
         if not self.is_first:
             return
@@ -221,9 +217,9 @@ class StateStore:
         self._seen, self.is_first = digest_bytes(target), False
 
     def rehearse(self, submits: int) -> None:
-        """Try all that a run with so many submits has to write, so that nothing is paid for that cannot be recorded.
+        """Try every write of a run with so many submits, so that nothing is paid for that cannot be recorded.
 
-        Raises StateError with what stands in the way; lock and journal stay as they are.
+        Raises StateError with the reason; lock and journal stay unchanged.
         """
         self._must_write()
         state_dir.make(self._root)
@@ -233,30 +229,28 @@ class StateStore:
             locks.ensure(self._root, self._disk)
             data = self._disk.read(self.lock_path)
             if data is not None and _fingerprint(data) == self._seen:
-                # A file that is mounted or held shows that it cannot be replaced only when it is.
+                # Only a try shows that a file that is mounted or open elsewhere cannot be replaced.
                 self._disk.replace(self.lock_path, data, PUBLIC)
         except StateError as error:
             message = f"nothing was submitted: {error.message}"
             raise StateError(message, code=error.code, hint=error.hint, location=error.location) from error
 
     def try_room(self, submits: int = 1) -> None:
-        """Try to write what so many submits add to lock and journal; leaves nothing. Raises StateError likewise."""
+        """Try to write as many bytes as so many submits add to lock and journal, and remove them. Raises StateError."""
         room = min(_ROOM * submits, _MOST)
         self._disk.try_room(self.lock_path, self._disk.size(self.lock_path) + room)
         if state_dir.inspect(self._root) is not None:
             self._disk.try_room(self.journal_path, room)
 
     def close(self) -> None:
-        """Make what was noted durable and let go."""
+        """Make everything noted durable."""
         if self._write:
             self.flush()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _must_write(self) -> None:
@@ -267,7 +261,7 @@ class StateStore:
     def _append(self, data: bytes) -> None:
         start = len(self._image)
         if not start or self._disk.size(self.journal_path) < start:
-            # It begins, or someone removed it under us, perhaps with its folder: it is written from the start.
+            # It is new, or someone deleted it meanwhile, perhaps with its folder: write it from the start.
             state_dir.make(self._root)
             self._disk.append(self.journal_path, bytes(self._image) + data, 0)
         else:
@@ -290,7 +284,7 @@ _ROOM, _MOST = 16 << 10, 16 << 20
 
 
 def _plain_lock(path: Path) -> locks.Lock | None:
-    """The lock without its lines, if all is well with it."""
+    """The lock without its lines; None where there is none or it cannot be read so."""
     with contextlib.suppress(OSError), opened(path, follow=False) as file:
         return locks.read_plain(file)
     return None

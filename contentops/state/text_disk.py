@@ -1,7 +1,7 @@
-"""How the cache writes: a diskcache that knows text alone. Only what writes imports it, as diskcache is slow to load.
+"""The writer of the cache: a diskcache that accepts only text. Imported late, as diskcache is slow to load.
 
-diskcache unpickles what a row's `mode` and `raw` tell it to, whatever `Disk` wrote it (CVE-2025-69872), and JSONDisk
-does not change that. `TextRows` overrides every way in and out, so there is no pickle to reach.
+diskcache unpickles where a row's `mode` and `raw` say so, whichever `Disk` wrote it (CVE-2025-69872), and JSONDisk
+does not change that. `TextRows` overrides every way in and out, so nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -34,40 +34,40 @@ _SETTINGS = {
 }
 
 ERRORS = (sqlite3.Error, OSError, StateError, ValueError, TypeError, AttributeError, diskcache.Timeout)
-"""What a write may meet: errors of the database and the file system, a long wait, and settings bent out of shape."""
+"""What a write may raise: errors of the database and the file system, a long wait, damaged settings."""
 
 
 class TextRows:
-    """Rows of text under text keys, in the database itself; everything else is refused with StateError."""
+    """Rows of text under text keys, in the database itself; refuses everything else with StateError."""
 
     def put(self, key: object) -> tuple[str, bool]:
-        """The key as the database holds it."""
+        """The key in the database."""
         return self.get(key, True), True
 
     def get(self, key: object, raw: object) -> str:
         """The key of a row."""
         if type(key) is not str or not raw:
-            raise _foreign("a key that is not text")
+            raise _not_text("a key that is not text")
         return key
 
     def store(self, value: object, read: object, key: object = None) -> tuple[int, int, None, str]:
-        """The value as the database holds it: size, mode, file name, value."""
+        """The value in the database: size, mode, file name, value."""
         del key
         return 0, RAW, None, self.fetch(RAW, None, value, read)
 
     def fetch(self, mode: object, filename: object, value: object, read: object) -> str:
         """The value of a row."""
         if mode != RAW or filename is not None or type(value) is not str or read:
-            raise _foreign("a value that is not text")
+            raise _not_text("a value that is not text")
         return value
 
     def filename(self, key: object = None, value: object = None) -> tuple[str, str]:
         """Values have no files of their own."""
         del key, value
-        raise _foreign("a value in a file of its own")
+        raise _not_text("a value in a file of its own")
 
     def remove(self, file_path: object) -> None:
-        """Rows have no files of ours, so there is none to remove, whatever a row says."""
+        """Do nothing: rows have no files."""
 
 
 TextDisk = type("TextDisk", (TextRows, diskcache.Disk), {})
@@ -91,13 +91,13 @@ def _check_settings(database: Path, timeout: float) -> None:
     with contextlib.closing(sqlite3.connect(database, timeout=timeout)) as connection:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'Settings'").fetchone():
             return
-        found = dict(connection.execute("SELECT key, value FROM Settings"))
-    known = DEFAULT_SETTINGS.keys() | METADATA.keys()
-    pragmas = [value for key, value in found.items() if str(key).startswith("sqlite_")]
-    if not found.keys() <= known or not all(str(value).isalnum() for value in pragmas):
+        settings = dict(connection.execute("SELECT key, value FROM Settings"))
+    names = DEFAULT_SETTINGS.keys() | METADATA.keys()
+    pragmas = [value for key, value in settings.items() if str(key).startswith("sqlite_")]
+    if not settings.keys() <= names or not all(str(value).isalnum() for value in pragmas):
         message = "its settings are not the ones contentops wrote"
         raise StateError(message)
 
 
-def _foreign(what: str) -> StateError:
-    return StateError(f"the cache holds {what}, which contentops never writes")
+def _not_text(thing: str) -> StateError:
+    return StateError(f"the cache holds {thing}, which contentops never writes")

@@ -1,6 +1,6 @@
-"""Whether git tracks the folder `.contentops`: then a branch brought what is in it, and nothing of it can be believed.
+"""Whether git tracks the folder `.contentops`: then a branch brought its files, and none of them is used.
 
-Git's index is read directly. A child process would cost more than the rest of a plan without changes.
+Git's index is read directly: a child process would take longer than the rest of a plan without changes.
 """
 
 from __future__ import annotations
@@ -22,53 +22,53 @@ _ROOM: Final = 4096
 _EXTENDED: Final = 0x4000
 _LENGTH: Final = 0x0FFF
 _FOLDED: Final = sys.platform in ("darwin", "win32")
-"""Whether file systems here usually take capitals and small letters for the same."""
+"""Whether file names usually ignore case on this system."""
 
 
 def is_tracked(root: str, folder: str) -> bool:
-    """Whether git's index has `folder`, which lies in `root`, or anything in it; False outside a repository."""
-    place, below = os.path.realpath(root), ""
+    """Whether git's index has `folder` in `root`, or anything below it; False outside a repository."""
+    top, below = os.path.realpath(root), ""
     while True:
         try:
-            if index := _index(place):
-                about = os.lstat(index)
-                return _has(index, f"{below}{folder}", about.st_mtime_ns, about.st_size, about.st_ino)
-        except OSError:  # nothing was added yet, or it cannot be read, which git will say
+            if index := _index(top):
+                info = os.lstat(index)
+                return _has(index, f"{below}{folder}", info.st_mtime_ns, info.st_size, info.st_ino)
+        except OSError:  # nothing was added yet, or git will say that it cannot be read
             return False
-        outer, name = os.path.split(place)
-        if outer == place:
+        outer, name = os.path.split(top)
+        if outer == top:
             return False
-        place, below = outer, f"{name}/{below}"
+        top, below = outer, f"{name}/{below}"
 
 
-def _index(place: str) -> str:
-    """Git's index, if `place` is the top of a work tree; else empty. Raises OSError."""
-    git = f"{place}/.git"
+def _index(folder: str) -> str:
+    """Git's index, if `folder` is the top of a work tree; else empty. Raises OSError."""
+    git = f"{folder}/.git"
     try:
         is_file = stat.S_ISREG(os.lstat(git).st_mode)
     except OSError:
         return ""
     if not is_file:
         return f"{git}/index"
-    named = read_file(git, _ROOM).decode("utf-8", "surrogateescape").partition("gitdir:")[2].strip()
-    is_whole = named.startswith("/") or named[1:2] == ":"
-    return f"{named}/index" if is_whole else f"{place}/{named}/index"
+    target = read_file(git, _ROOM).decode("utf-8", "surrogateescape").partition("gitdir:")[2].strip()
+    is_absolute = target.startswith("/") or target[1:2] == ":"
+    return f"{target}/index" if is_absolute else f"{folder}/{target}/index"
 
 
 @functools.lru_cache(maxsize=8)
 def _has(index: str, path: str, *_: int) -> bool:
-    """Whether an index has `path` or something below it; the numbers say which state of the file is meant."""
+    """Whether an index has `path` or something below it; the numbers identify the state of the file for the cache."""
     data = read_file(index)
     wanted = path.encode("utf-8", "surrogateescape")
     if _FOLDED:
         data, wanted = data.lower(), wanted.lower()
     if _names(data, wanted):
         return True
-    if b"link\0\0\0" not in data:  # an index that is split keeps most of its entries in other files
+    if b"link\0\0\0" not in data:  # a split index keeps most of its entries in other files
         return False
     folder = index.rpartition("/")[0]
-    with os.scandir(folder) as entries:
-        return any(_has(f"{folder}/{one.name}", path) for one in entries if one.name.startswith("sharedindex."))
+    with os.scandir(folder) as files:
+        return any(_has(f"{folder}/{file.name}", path) for file in files if file.name.startswith("sharedindex."))
 
 
 def _names(data: bytes, wanted: bytes) -> bool:
@@ -78,7 +78,7 @@ def _names(data: bytes, wanted: bytes) -> bool:
     at = data.find(wanted)
     while at >= 0:
         end = data.find(b"\0", at)
-        # The flags before a path say how long it is: so this is one, and not the end of another.
+        # The flags before a path have its length: so this is a whole path, not the end of another.
         lengths = (_length(data, at - 2), _length(data, at - 4, _EXTENDED))
         if _is_below(data[at:end], wanted) and min(end - at, _LENGTH) in lengths:
             return True
@@ -97,7 +97,7 @@ def _length(data: bytes, at: int, flag: int = 0) -> int:
 
 
 def _unpacked(data: bytes, size: int) -> list[bytes]:
-    """The paths of an index of version 4, each of which says how much of the one before it goes; none if unreadable."""
+    """The paths of an index of version 4, each stored as a change of the one before it; none if unreadable."""
     at, name, names = 12, b"", []
     for _ in range(int.from_bytes(data[8:12])):
         at += _FIXED + size

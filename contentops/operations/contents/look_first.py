@@ -18,7 +18,7 @@ from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import is_edited_on_server
 from contentops.planning.remote_edits import saved_records
 from contentops.planning.review import compare_file
-from contentops.state.seen import seen_there
+from contentops.state.seen import seen_contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def remembered(workspace: Workspace, inputs: PlanInputs) -> PlanInputs:
     """The sides of a plan, with the edits and deletions that earlier looks saw there and no save has answered since."""
-    seen = seen_there(workspace.cache, inputs.server)
+    seen = seen_contents(workspace.cache, inputs.server)
     records = saved_records(inputs) if seen else ()
     remote = {record.id: one for record in records if (one := _remembered(workspace, record, seen)) is not None}
     if not remote:

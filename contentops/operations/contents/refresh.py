@@ -21,7 +21,7 @@ from contentops.operations.contents.recorded_texts import mark_recorded
 from contentops.operations.contents.stored_contents import as_error, converse
 from contentops.operations.unchanged import forget_plan
 from contentops.planning.remote_edits import saved_records
-from contentops.state.seen import keep_seen_there, seen_there
+from contentops.state.seen import keep_seen_contents, seen_contents
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -57,7 +57,7 @@ def refresh(
     records = [one for one in saved_records(inputs) if only is None or one.id in only]
     if not records:
         return structs.replace(inputs, remote={})
-    known, owners = seen_there(cache, inputs.server), content_owners(project, inputs.state)
+    known, owners = seen_contents(cache, inputs.server), content_owners(project, inputs.state)
 
     async def story(caller: Caller) -> dict[ItemId, Remote]:
         entries = listed if listed is not None else {}
@@ -82,7 +82,7 @@ def refresh(
 
     remote = converse(project, workspace.runtime, story, cache, workspace.limiter)
     readable = {each.content_id: each for each in remote.values() if not each.problem}
-    if keep_seen_there(cache, inputs.server, readable, {record.content_id for record in records}):
+    if keep_seen_contents(cache, inputs.server, readable, {record.content_id for record in records}):
         forget_plan(project)
     return structs.replace(inputs, remote=mark_recorded(workspace, inputs, remote))
 

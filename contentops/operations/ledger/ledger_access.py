@@ -89,7 +89,7 @@ def reading(project: Project, store: StateStore, cache: Cache, runtime: Runtime)
         except (LedgerAway, Refused) as error:
             opened = OpenedLedger(why=(_unread(error),))
         else:
-            store.take_in(ledger)
+            store.read_shared(ledger)
             cache.shared = ledger
             opened = OpenedLedger(ledger)
         try:
