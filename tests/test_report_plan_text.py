@@ -155,7 +155,7 @@ def test_blocked_items_are_folded_too() -> None:
     held = [make_change(f"b{number:02}", Action.BLOCKED, blocked="edited") for number in range(12)]
     text = _text(make_plan(*held))
     assert "  ! … 9 more blocked for the same reasons (`--verbose` lists them)" in text
-    assert text.endswith("Nothing can be done until what is held back is decided; see the hints above.")
+    assert text.endswith("Nothing can be done until the blocked items are resolved; see the hints above.")
 
 
 def test_steps_are_told_where_the_action_does_not_say_them() -> None:

@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 
 def cost_words(changes: Iterable[Change]) -> str:
     """What some changes cost together: `8 credits`, `8 credits, up to 12 with every retry`, `at most 12 credits`."""
-    found = [(change.credits, change.credits_worst, change.credits_at_most) for change in changes]
-    return price(sum(one[0] for one in found), sum(one[1] for one in found), at_most=any(one[2] for one in found))
+    costs = [(change.credits, change.credits_worst, change.credits_at_most) for change in changes]
+    return price(sum(cost[0] for cost in costs), sum(cost[1] for cost in costs), at_most=any(cost[2] for cost in costs))

@@ -108,7 +108,7 @@ class Checked(Struct, frozen=True, kw_only=True):
     @property
     def findings(self) -> tuple[Diagnostic, ...]:
         """Those of all files, in their order."""
-        return tuple(found for file in self.files for found in file.findings)
+        return tuple(finding for file in self.files for finding in file.findings)
 
 
 class ApiSettings(Struct, frozen=True, kw_only=True):
@@ -323,8 +323,8 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
 
     def as_json(self) -> dict[str, Json]:
         """The canonical mapping, without the fields that are None."""
-        found = {name: value for name, value in structs.asdict(self).items() if value is not None}
-        return {**found, "inputs": dict(self.inputs.items())}
+        fields = {name: value for name, value in structs.asdict(self).items() if value is not None}
+        return {**fields, "inputs": dict(self.inputs.items())}
 
     @property
     def digest(self) -> Digest:

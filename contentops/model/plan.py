@@ -142,8 +142,8 @@ class Change(Struct, frozen=True, kw_only=True):
     @property
     def entry(self) -> OpenEntry | None:
         """The open entry that answers the spec."""
-        found = (step.entry for step in self.steps if isinstance(step, LookUp | Poll | Fetch))
-        return next((entry for entry in found if entry is not None), self.blocked_entry)
+        entries = (step.entry for step in self.steps if isinstance(step, LookUp | Poll | Fetch))
+        return next((entry for entry in entries if entry is not None), self.blocked_entry)
 
     @property
     def promotion(self) -> Promote | None:

@@ -110,8 +110,8 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
     def with_former(self, old: ItemId) -> Record:
         """It with `old` as the newest of its former ids, unless it is its own id or known already."""
-        known = [each for each in self.former_ids if each != self.id]
-        former = known if old in (self.id, *known) else [old, *known]
+        others = [each for each in self.former_ids if each != self.id]
+        former = others if old in (self.id, *others) else [old, *others]
         return structs.replace(self, moved_from=former[0] if former else "", older_ids=tuple(former[1:]))
 
     @property

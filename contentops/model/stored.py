@@ -24,8 +24,8 @@ class _Undecoded(Mapping[str, Any]):
         """The object; it is valid."""
 
     def _decoded(self) -> dict[str, Any]:
-        found: dict[str, Any] = msgspec.json.decode(self._text())
-        return found
+        decoded: dict[str, Any] = msgspec.json.decode(self._text())
+        return decoded
 
     def __getitem__(self, name: str) -> Any:
         return self._decoded()[name]
@@ -65,8 +65,8 @@ class StoredOnce(dict[bytes, StoredMap]):
     """Objects by their text, made when they are first asked for."""
 
     def __missing__(self, text: bytes) -> StoredMap:
-        found = self[text] = StoredMap(text)
-        return found
+        stored = self[text] = StoredMap(text)
+        return stored
 
 
 def keep_once(struct: Struct, **texts: str) -> None:
@@ -111,11 +111,11 @@ class Packer:
 
     def pack(self, text: Raw) -> PackedMap:
         """An object that is valid; it can be asked for once `close` was called."""
-        found = PackedMap(self._pack, len(self._waiting))
+        packed_map = PackedMap(self._pack, len(self._waiting))
         self._waiting.append(text)
         if len(self._waiting) == TOGETHER:
             self.close()
-        return found
+        return packed_map
 
     def store(self, text: Raw) -> StoredMap:
         """An object that is valid and stays text."""

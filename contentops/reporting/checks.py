@@ -1,4 +1,4 @@
-"""What checks found as text for people, as JSON, as SARIF for code scanning, and as JUnit's XML for CI."""
+"""The findings of checks as text, JSON, SARIF for code scanning, and JUnit XML for CI."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ RULES: Final = {
     "front-matter": "The front matter fits its schema.",
     "commands": "Each program finds nothing.",
 }
-"""Every check by its code, and what holds where it finds nothing."""
+"""What is true where a check finds nothing, by its code."""
 MOST_RESULTS: Final = 25_000
-"""Results of a run that GitHub's code scanning takes."""
+"""Results of a run that GitHub's code scanning accepts."""
 _LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 _NOT_XML: Final = re.compile("[\ufffe\uffff]")
 
 
 def checks_text(done: Checked) -> str:
-    """Every finding with its line, and how many files are as they should be."""
+    """Every finding with its line, then the counts."""
     blocked = sum(any(map(_is_error, file.findings)) for file in done.files)
     warned = sum(bool(file.findings) for file in done.files) - blocked
     parts = [f"Checked {plural(len(done.files), 'file')}: {blocked:,} blocked, {warned:,} with warnings."]
@@ -46,16 +46,16 @@ def checks_text(done: Checked) -> str:
         parts.append(f"{plural(done.missing, 'item')} {_have(done.missing)} no file yet.")
     if done.unchecked:
         parts.append(f"{plural(done.unchecked, 'item')} {_have(done.unchecked)} no checks.")
-    found = diagnostics_text(done.findings)
-    return f"{found}\n\n{' '.join(parts)}" if found else " ".join(parts)
+    listing = diagnostics_text(done.findings)
+    return f"{listing}\n\n{' '.join(parts)}" if listing else " ".join(parts)
 
 
 def _have(number: int) -> str:
     return "has" if number == 1 else "have"
 
 
-def _is_error(found: Diagnostic) -> bool:
-    return found.severity is Severity.ERROR
+def _is_error(finding: Diagnostic) -> bool:
+    return finding.severity is Severity.ERROR
 
 
 def checks_json(done: Checked) -> dict[str, Json]:
@@ -67,7 +67,7 @@ def checks_json(done: Checked) -> dict[str, Json]:
                 "item": file.item,
                 "output": file.output,
                 "errors": sum(map(_is_error, file.findings)),
-                "warnings": sum(not _is_error(found) for found in file.findings),
+                "warnings": sum(not _is_error(finding) for finding in file.findings),
             }
             for file in done.files
         ],
@@ -81,11 +81,13 @@ def checks_json(done: Checked) -> dict[str, Json]:
 
 def sarif(done: Checked, *, folder: str = "") -> dict[str, Json]:
     """A log of SARIF 2.1.0; `folder` is where the project lies in its repository."""
-    codes = [*RULES, *sorted({found.code for found in done.findings} - RULES.keys())]
+    codes = [*RULES, *sorted({finding.code for finding in done.findings} - RULES.keys())]
     rules: list[Json] = [
         {"id": code, "shortDescription": {"text": RULES.get(code, "The file can be read.")}} for code in codes
     ]
-    results: list[Json] = [_result(found, codes.index(found.code), folder) for found in done.findings[:MOST_RESULTS]]
+    results: list[Json] = [
+        _result(finding, codes.index(finding.code), folder) for finding in done.findings[:MOST_RESULTS]
+    ]
     tool: Json = {"driver": {"name": "contentops", "semanticVersion": __version__, "rules": rules}}
     return {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -94,21 +96,21 @@ def sarif(done: Checked, *, folder: str = "") -> dict[str, Json]:
     }
 
 
-def _result(found: Diagnostic, index: int, folder: str) -> Json:
-    place = found.location
-    assert place is not None
-    path = f"{folder}/{place.file}" if folder else place.file
-    message = f"{found.message} ({found.hint})" if found.hint else found.message
+def _result(finding: Diagnostic, index: int, folder: str) -> Json:
+    location = finding.location
+    assert location is not None
+    path = f"{folder}/{location.file}" if folder else location.file
+    message = f"{finding.message} ({finding.hint})" if finding.hint else finding.message
     return {
-        "ruleId": found.code,
+        "ruleId": finding.code,
         "ruleIndex": index,
-        "level": _LEVELS[found.severity],
+        "level": _LEVELS[finding.severity],
         "message": {"text": visible(message)},
         "locations": [
             {
                 "physicalLocation": {
                     "artifactLocation": {"uri": quote(path), "uriBaseId": "%SRCROOT%"},
-                    "region": {"startLine": place.line},
+                    "region": {"startLine": location.line},
                 }
             }
         ],
@@ -119,7 +121,7 @@ def _result(found: Diagnostic, index: int, folder: str) -> Json:
 
 
 def junit(done: Checked) -> str:
-    """One test case for each file: failed where something blocks, with what is only told as its output."""
+    """One test case for each file: failed where a finding blocks, with warnings as its output."""
     failures = sum(any(map(_is_error, file.findings)) for file in done.files)
     counts = f'tests="{len(done.files)}" failures="{failures}" errors="0"'
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuites name="contentops" {counts}>']
@@ -134,19 +136,21 @@ def _cases(files: Iterable[CheckedFile]) -> Iterator[str]:
             yield f"{head}/>"
             continue
         yield f"{head}>"
-        errors = [found for found in file.findings if _is_error(found)]
+        errors = [finding for finding in file.findings if _is_error(finding)]
         if errors:
-            said = f"{errors[0].message}{f' (and {len(errors) - 1:,} more)' if len(errors) > 1 else ''}"
-            yield f'      <failure type="{_xml(errors[0].code)}" message="{_xml(said)}">{_listed(errors)}</failure>'
-        if told := [found for found in file.findings if not _is_error(found)]:
-            yield f"      <system-out>{_listed(told)}</system-out>"
+            message = f"{errors[0].message}{f' (and {len(errors) - 1:,} more)' if len(errors) > 1 else ''}"
+            yield f'      <failure type="{_xml(errors[0].code)}" message="{_xml(message)}">{_listed(errors)}</failure>'
+        if warnings := [finding for finding in file.findings if not _is_error(finding)]:
+            yield f"      <system-out>{_listed(warnings)}</system-out>"
         yield "    </testcase>"
 
 
 def _listed(findings: Iterable[Diagnostic]) -> str:
-    return "\n".join(_xml(f"{found.location}: {found.severity}[{found.code}]: {found.message}") for found in findings)
+    return "\n".join(
+        _xml(f"{finding.location}: {finding.severity}[{finding.code}]: {finding.message}") for finding in findings
+    )
 
 
 def _xml(text: str) -> str:
-    """A text as XML takes it, in an attribute too: no character that XML forbids is left."""
+    """A text escaped for XML, without the characters that XML forbids."""
     return html.escape(_NOT_XML.sub("\ufffd", visible(text)))

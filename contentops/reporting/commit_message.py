@@ -1,4 +1,4 @@
-"""The message of a commit of what runs made."""
+"""The message of a commit of generated content."""
 
 from __future__ import annotations
 
@@ -32,29 +32,31 @@ class CommitSummary(Struct, frozen=True):
 
 
 def summarize(before: State, after: State) -> CommitSummary:
-    """Compares two locks. Credits count once: with the first commit that knows of their submit."""
-    found: dict[str, list[ItemId]] = {kind: [] for kind in _KINDS}
-    taken = {record.moved_from for record in after.records.values() if record.moved_from in before.records}
+    """The changes between two locks. Credits count once: in the first commit that has their submit."""
+    ids_by_kind: dict[str, list[ItemId]] = {kind: [] for kind in _KINDS}
+    renamed = {record.moved_from for record in after.records.values() if record.moved_from in before.records}
     for id_ in sorted(before.records.keys() | after.records.keys()):
         old, new = before.records.get(id_), after.records.get(id_)
         if new is None:
-            if id_ not in taken:
-                found["removed"].append(id_)
+            if id_ not in renamed:
+                ids_by_kind["removed"].append(id_)
             continue
         if old is None and new.moved_from:
             old = before.records.get(ItemId(new.moved_from))
         if old != new:
-            found[_kind(old, new)].append(id_)
-    known = {record.request_id for record in before.records.values()} | set(before.entries)
+            ids_by_kind[_kind(old, new)].append(id_)
+    known_requests = {record.request_id for record in before.records.values()} | set(before.entries)
     paid = sum(
-        record.credits for record in after.records.values() if record.request_id and record.request_id not in known
+        record.credits
+        for record in after.records.values()
+        if record.request_id and record.request_id not in known_requests
     )
     paid += sum(
         entry.credits
         for entry in after.entries.values()
-        if entry.request_id not in known and entry.state in {JobState.RUNNING, JobState.PAID}
+        if entry.request_id not in known_requests and entry.state in {JobState.RUNNING, JobState.PAID}
     )
-    items = {kind: tuple(ids) for kind, ids in found.items() if ids}
+    items = {kind: tuple(ids) for kind, ids in ids_by_kind.items() if ids}
     return CommitSummary(items=items, open=len(after.entries), credits=paid)
 
 
@@ -70,29 +72,29 @@ def _kind(old: Record | None, new: Record) -> str:
 
 
 def commit_message(before: State, after: State, *, environment: str, run: str, skip: bool) -> str:
-    """The message of a commit of what was made between two states of the lock. `run`: the page of its run, or empty.
+    """Subject, at most 50 ids, and the environment and run of a commit; with `skip`, the mark that starts no workflow.
 
-    Subject, the ids (at most 50 of them), where it was made, and with `skip` the mark that starts no workflow.
+    `run` is the address of the page of its run, or empty.
     """
-    what = summarize(before, after)
-    counts = [f"{len(ids):,} {kind}" for kind, ids in what.items.items()]
-    if what.open:
-        counts.append(f"{what.open:,} open")
-    price = f" ({plural(what.credits, 'credit')})" if what.credits else ""
+    summary = summarize(before, after)
+    counts = [f"{len(ids):,} {kind}" for kind, ids in summary.items.items()]
+    if summary.open:
+        counts.append(f"{summary.open:,} open")
+    price = f" ({plural(summary.credits, 'credit')})" if summary.credits else ""
     paragraphs = [f"content: {', '.join(counts) or 'files as recorded'}{price}"]
-    lines = list(_lines(what))
+    lines = list(_lines(summary))
     if lines:
         paragraphs.append("\n".join(lines))
-    places = [f"Environment: {visible(environment)}" if environment else "", f"Run: {visible(run)}" if run else ""]
-    if any(places):
-        paragraphs.append("\n".join(place for place in places if place))
+    sources = [f"Environment: {visible(environment)}" if environment else "", f"Run: {visible(run)}" if run else ""]
+    if any(sources):
+        paragraphs.append("\n".join(source for source in sources if source))
     if skip:
         paragraphs.append(SKIP)
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _lines(what: CommitSummary) -> Iterator[str]:
-    named = [(_KINDS[kind], id_) for kind, ids in what.items.items() for id_ in ids]
+def _lines(summary: CommitSummary) -> Iterator[str]:
+    named = [(_KINDS[kind], id_) for kind, ids in summary.items.items() for id_ in ids]
     for sign, id_ in named[:_SHOWN]:
         # An id cannot pose as another line, and a mark in it must not decide what the push starts.
         yield f"{sign} {clip(visible(id_), _NAME)}".replace("[", "(")

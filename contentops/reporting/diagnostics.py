@@ -1,4 +1,4 @@
-"""Findings as text for people, as JSON for programs, as annotations for GitHub; no order for a runner of CI."""
+"""Findings as text, as JSON, and as annotations for GitHub; and text that a CI runner takes for no command."""
 
 from __future__ import annotations
 
@@ -27,14 +27,13 @@ _ROOM = 100
 _TAB = 4
 _LIMIT = 100
 _ALIKE, _FIRST, _NAMED = 5, 2, 20
-"""How many findings alike are shown one by one, how many of more than those, and how many names of the rest."""
+"""Similar findings that are all shown; how many are shown where there are more; names listed of the rest."""
 
 
 def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT, grouped: bool = False) -> str:
-    """The findings with their source lines and hints, and how many there are if there is more than one.
+    """The findings with their source lines and hints, and their number if there is more than one.
 
-    Beyond `limit`, errors come first and the rest is counted. `grouped` puts together those that say the same of
-    several files, and shows the first of many. Empty where there is nothing to say.
+    Beyond `limit`, errors come first and the rest is counted. `grouped` groups those that differ in names alone.
     """
     every = tuple(findings)
     if grouped:
@@ -51,18 +50,18 @@ def diagnostics_text(findings: Iterable[Diagnostic], *, limit: int = _LIMIT, gro
 
 
 def _groups(findings: Iterable[Diagnostic]) -> Iterator[str]:
-    """Findings that differ in names alone stand together; of many of them only the first are shown."""
+    """The findings grouped by their words without names; of a large group only the first are shown."""
     groups: dict[tuple[str, str, str], list[Diagnostic]] = {}
     for finding in findings:
-        said = re.sub("`[^`]*`", "``", finding.message)
-        groups.setdefault((finding.severity.value, finding.code, said), []).append(finding)
-    for found in groups.values():
-        shown = found if len(found) <= _ALIKE else found[:_FIRST]
+        wording = re.sub("`[^`]*`", "``", finding.message)
+        groups.setdefault((finding.severity.value, finding.code, wording), []).append(finding)
+    for group in groups.values():
+        shown = group if len(group) <= _ALIKE else group[:_FIRST]
         yield from map(_block, shown)
-        if len(found) > len(shown):
-            named = [f"`{visible(one.location.file)}`" for one in found[_FIRST:] if one.location is not None]
+        if len(group) > len(shown):
+            named = [f"`{visible(one.location.file)}`" for one in group[_FIRST:] if one.location is not None]
             names = ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else "")
-            yield f"{ELLIPSIS} and {len(found) - len(shown):,} like this (`--json` lists them all): {names}".rstrip(
+            yield f"{ELLIPSIS} and {len(group) - len(shown):,} like this (`--json` lists them all): {names}".rstrip(
                 ": "
             )
 
@@ -80,13 +79,15 @@ def diagnostics_json(findings: Iterable[Diagnostic]) -> dict[str, Json]:
 
 
 def diagnostic_json(finding: Diagnostic) -> dict[str, Json]:
-    """One finding; `location` is null where it is about no file."""
-    place = finding.location
+    """One finding; `location` is null where it has none."""
+    location = finding.location
     return {
         "severity": finding.severity.value,
         "code": finding.code,
         "message": finding.message,
-        "location": None if place is None else {"file": place.file, "line": place.line, "column": place.column},
+        "location": None
+        if location is None
+        else {"file": location.file, "line": location.line, "column": location.column},
         "excerpt": finding.excerpt,
         "width": finding.width,
         "hint": finding.hint,
@@ -94,7 +95,7 @@ def diagnostic_json(finding: Diagnostic) -> dict[str, Json]:
 
 
 def _hinted_once(findings: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """The findings, of a row with the same long hint only the first with it."""
+    """The findings; where several in a row have the same long hint, only the first keeps it."""
     before = ""
     for finding in findings:
         repeated = finding.hint == before and len(finding.hint) > _ROOM
@@ -144,9 +145,9 @@ def _place(finding: Diagnostic) -> list[str]:
 
 
 def window(line: str, column: int, width: int, room: int = _ROOM) -> tuple[str, int, int]:
-    """The part of a source line around `column` (1-based), as the terminal will show it in about `room` columns.
+    """The part of a source line around `column` (1-based) that fits in about `room` columns of a terminal.
 
-    Returns the text, the columns before the marked part, and the columns the mark takes.
+    Returns the text, the columns before the marked part, and the columns of the mark.
     """
     start = min(max(column - 1, 0), len(line))
     end = min(start + max(width, 1), len(line))
@@ -169,7 +170,7 @@ def window(line: str, column: int, width: int, room: int = _ROOM) -> tuple[str, 
 
 
 def _cells(text: str, position: int) -> list[str]:
-    """What the terminal gets for each character; a tab reaches to the next stop."""
+    """Each character as it is printed; a tab becomes the spaces to the next stop."""
     cells: list[str] = []
     at = position
     for character in text:
@@ -180,15 +181,15 @@ def _cells(text: str, position: int) -> list[str]:
 
 
 def _head(cells: Sequence[str], room: int, *, cut: bool) -> str:
-    """The first cells that fit; an ellipsis where something is left off."""
-    kept = _fitting(cells, room)
-    return "".join(cells[:kept]) + (ELLIPSIS if cut or kept < len(cells) else "")
+    """The first cells that fit, with an ellipsis where some do not."""
+    number = _fitting(cells, room)
+    return "".join(cells[:number]) + (ELLIPSIS if cut or number < len(cells) else "")
 
 
 def _tail(cells: Sequence[str], room: int, *, cut: bool) -> str:
-    """The last cells that fit; an ellipsis where something is left off."""
-    kept = _fitting(cells[::-1], room)
-    return (ELLIPSIS if cut or kept < len(cells) else "") + "".join(cells[len(cells) - kept :])
+    """The last cells that fit, with an ellipsis where some do not."""
+    number = _fitting(cells[::-1], room)
+    return (ELLIPSIS if cut or number < len(cells) else "") + "".join(cells[len(cells) - number :])
 
 
 def _fitting(cells: Sequence[str], room: int) -> int:
@@ -200,8 +201,8 @@ SHOWN = 10
 """Annotations of a kind that GitHub shows for a step."""
 _WORDS = 1_000
 _KINDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
-# A runner of GitHub takes a line as an order where `::` is the first thing in it; it cuts lines at CR as well, and
-# trims every kind of space. The other marks count anywhere: `##[` (GitHub, Azure), `##vso[` (Azure), `##teamcity[`, and
+# A runner of GitHub takes a line that starts with `::` as a command; it cuts lines at CR as well, and trims every kind
+# of space. The other marks count anywhere: `##[` (GitHub, Azure), `##vso[` (Azure), `##teamcity[`, and
 # the sections of GitLab.
 _ORDER = r"(?P<start>(?:\A|[\r\n])\s*)::(?!:)"
 _HASHES = r"(?i)##(?=(?:vso|teamcity)?\[)"
@@ -209,13 +210,13 @@ _SECTION = r"(?P<start>section_(?:start|end)):(?=[0-9])"
 
 
 def inert(text: str) -> str:
-    r"""`text` with every line that a runner of CI would obey made into one that it prints: `\x3a:` instead of `::`."""
+    r"""`text` with the commands for a CI runner escaped, so that it prints them: `\x3a:` instead of `::`."""
     text = re.sub(_HASHES, r"#\\x23", re.sub(_ORDER, r"\g<start>\\x3a:", text))
     return re.sub(_SECTION, r"\g<start>\\x3a", text)
 
 
 def inert_json(text: str) -> str:
-    r"""The same for JSON, where only a text can hold such marks, and an escape means the character itself."""
+    r"""The same for JSON, where such marks occur in strings alone."""
     return re.sub(_SECTION, r"\g<start>\\u003a", re.sub(_HASHES, r"#\\u0023", text))
 
 
@@ -232,26 +233,26 @@ def annotation_lines(
     """
     lines: list[str] = []
     for severity, kind in _KINDS.items():
-        found = [one for one in findings if one.severity is severity]
-        found.sort(key=lambda one: not _touches(one, touched or {}))
-        room = SHOWN if len(found) <= SHOWN else SHOWN - 1
-        lines += [_annotation(kind, one, folder) for one in found[:room]]
-        if len(found) > room:
-            lines.append(f"::{kind}::{data(plural(len(found) - room, f'more {severity.value}'))} in the log")
+        matching = [finding for finding in findings if finding.severity is severity]
+        matching.sort(key=lambda finding: not _touches(finding, touched or {}))
+        room = SHOWN if len(matching) <= SHOWN else SHOWN - 1
+        lines += [_annotation(kind, finding, folder) for finding in matching[:room]]
+        if len(matching) > room:
+            lines.append(f"::{kind}::{data(plural(len(matching) - room, f'more {severity.value}'))} in the log")
     return lines
 
 
 def _touches(finding: Diagnostic, touched: Mapping[str, AbstractSet[int]]) -> bool:
-    place = finding.location
-    return place is not None and place.line in touched.get(place.file, ())
+    location = finding.location
+    return location is not None and location.line in touched.get(location.file, ())
 
 
 def _annotation(kind: str, finding: Diagnostic, folder: str) -> str:
-    place = finding.location
+    location = finding.location
     properties = {"title": finding.code}
-    if place is not None:
-        file = f"{folder}/{place.file}" if folder else place.file
-        properties = {"file": file, "line": str(place.line), "col": str(place.column), **properties}
+    if location is not None:
+        file = f"{folder}/{location.file}" if folder else location.file
+        properties = {"file": file, "line": str(location.line), "col": str(location.column), **properties}
     hint = f" ({finding.hint})" if finding.hint else ""
     stated = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
     return f"::{kind} {stated}::{data(clip(finding.message + hint, _WORDS))}"
@@ -270,7 +271,7 @@ def _property(text: str) -> str:
 
 
 def outputs(plan: Plan) -> dict[str, str]:
-    """What the next steps of a job may ask about a plan: plain words and numbers, whatever the plan holds."""
+    """The step outputs of a plan on GitHub: only numbers and booleans."""
     counts = {action.value: number for action, number in plan_counts(plan).items()}
     update = sum(counts.get(name, 0) for name in ("regenerate", "overwrite", "merge", "update"))
     return {

@@ -1,7 +1,6 @@
-"""How one text differs from another, by words: for a terminal, for a plain stream and for Markdown; harmless in each.
+"""A diff of two texts by words, for a terminal, for a plain stream and for Markdown; sanitized.
 
-Lines that stand in one text alone are shown whole. Of lines that were changed, the words that are gone and those that
-are new are marked, and what is far from any change is left out.
+Lines of one text alone are shown whole. In changed lines, removed and added words are marked.
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ if TYPE_CHECKING:
 
 _WORDS = re.compile(r"\n|[^\S\n]+|\w+|[^\w\s]")
 _ALIKE = 0.4
-"""The share of their words that two passages have in common, at least, to be shown as one that was changed."""
+"""The least share of words in common at which two passages are shown as one that was changed."""
 _ROOM = 80
-"""Characters that stay of an unchanged stretch on either side of a change."""
+"""Unchanged characters shown on either side of a change."""
 _MOST = 1 << 20
-"""Pairs of lines that are compared at most between two lines that both texts have once; a larger gap is replaced."""
+"""Pairs of lines compared at most between two anchors; a larger gap is shown as replaced."""
 _SIGNS = {"same": " ", "removed": "-", "added": "+", "changed": "!"}
 _STYLES = {" ": "plain", "-": "remove", "+": "add", "@": "move"}
 
 
 class Passage(NamedTuple):
-    """Words that both texts have (`same`), that only the first (`removed`) or only the second (`added`) has."""
+    """Words of both texts (`same`), of the first alone (`removed`) or of the second alone (`added`)."""
 
     kind: str
     text: str
 
 
 class Part(NamedTuple):
-    """Two texts that belong together, and what they are; empty: the text itself."""
+    """Two versions of one part of an item; `name` is empty for the text itself."""
 
     name: str
     before: str
@@ -48,7 +47,7 @@ class Part(NamedTuple):
 
 
 def fields(name: str, pairs: Mapping[str, tuple[Json, Json]]) -> Part:
-    """Values before and after by their keys, as a part: a line for each key that a side has."""
+    """A part of values before and after, by their keys: a line for each key that a side has."""
     sides = ([f"{key}: {_value(pair[at])}" for key, pair in pairs.items() if pair[at] is not None] for at in (0, 1))
     before, after = map("\n".join, sides)
     return Part(name, before, after)
@@ -65,7 +64,7 @@ def difference_text(parts: Sequence[Part], old: str, new: str, *, coloured: bool
 
 
 def difference_markdown(parts: Sequence[Part], old: str, new: str) -> Iterator[str]:
-    """The same as a block of code that nothing in the texts can end, under a line that says what is compared."""
+    """The same as a fenced block, under a line that names both sides."""
     lines = list(_lines(parts, old, new, _marked))
     if not lines:
         yield f"{code(new)} does not differ from {code(old)}."
@@ -86,20 +85,20 @@ def _lines(parts: Sequence[Part], old: str, new: str, show: Callable[[Sequence[P
 
 
 def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[str, list[list[Passage]]]]:
-    """The places where two texts differ, each with its head and its lines."""
+    """The hunks in which two texts differ, each with its head and its lines."""
     for group in _Comparison(before, after).get_grouped_opcodes():
-        (_, first, _, there, _), (_, _, last, _, end) = group[0], group[-1]
+        (_, first, _, other_start, _), (_, _, last, _, end) = group[0], group[-1]
         lines: list[list[Passage]] = []
         for tag, i, j, k, other in group:
             if tag == "equal":
                 lines += ([Passage("same", line)] for line in before[i:j])
             else:
                 lines += _changed(before[i:j], after[k:other])
-        yield f"-{_span(first, last)} +{_span(there, end)}", lines
+        yield f"-{_span(first, last)} +{_span(other_start, end)}", lines
 
 
 class _Comparison(difflib.SequenceMatcher[str]):
-    """Its own way to match takes minutes for a long text that was edited all over."""
+    """A matcher over `shared`: the one of difflib takes minutes for a long text that was edited all over."""
 
     def __init__(self, before: list[str], after: list[str]) -> None:
         super().__init__()
@@ -117,11 +116,11 @@ def _span(start: int, end: int) -> str:
 
 
 def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]:
-    """Lines that took the place of others: word by word where they are alike, else those before and those after."""
+    """Replaced lines: word by word where they are similar, otherwise those before and those after."""
     old, new = (_WORDS.findall("".join(f"{line}\n" for line in lines)) for lines in (before, after))
     passages = passages_of(old, new) if before and after else []
-    kept = sum(len(passage.text) for passage in passages if passage.kind == "same" and not passage.text.isspace())
-    if kept < _ALIKE * max(sum(map(len, before)), sum(map(len, after))) or not passages:
+    unchanged = sum(len(passage.text) for passage in passages if passage.kind == "same" and not passage.text.isspace())
+    if unchanged < _ALIKE * max(sum(map(len, before)), sum(map(len, after))) or not passages:
         return [*([Passage("removed", line)] for line in before), *([Passage("added", line)] for line in after)]
     lines: list[list[Passage]] = [[]]
     for kind, text in passages:
@@ -136,20 +135,20 @@ def _changed(before: Sequence[str], after: Sequence[str]) -> list[list[Passage]]
 
 def passages_of(old: Sequence[str], new: Sequence[str]) -> list[Passage]:
     """The words of two texts as passages, in order; no two of one kind follow each other."""
-    found: list[Passage] = []
-    here = there = 0
+    passages: list[Passage] = []
+    start = other_start = 0
     for run in [*shared(old, new), (len(old), len(new), 0)]:
         one, other, size = run
-        gone, come = "".join(old[here:one]), "".join(new[there:other])
+        gone, come = "".join(old[start:one]), "".join(new[other_start:other])
         same = "".join(old[one : one + size])
-        found += [Passage(kind, text) for kind, text in (("removed", gone), ("added", come), ("same", same)) if text]
-        here, there = one + size, other + size
-    return _joined(found)
+        passages += [Passage(kind, text) for kind, text in (("removed", gone), ("added", come), ("same", same)) if text]
+        start, other_start = one + size, other + size
+    return _joined(passages)
 
 
 def _joined(passages: Sequence[Passage]) -> list[Passage]:
-    """Spaces and signs between two changes are part of one change: what is read are phrases."""
-    found: list[Passage] = []
+    """The passages with the spaces and signs between two changes taken into one change."""
+    joined: list[Passage] = []
     gone = come = ""
     for at, (kind, text) in enumerate(passages):
         between = kind == "same" and 0 < at < len(passages) - 1 and not re.search(r"[\w\n]", text)
@@ -159,10 +158,10 @@ def _joined(passages: Sequence[Passage]) -> list[Passage]:
             # A space that both end with is no part of the change.
             end = " " if gone.endswith(" ") and come.endswith(" ") else ""
             changes = (("removed", gone.removesuffix(end)), ("added", come.removesuffix(end)))
-            found += [Passage(*each) for each in changes if each[1]]
-            found.append(Passage(kind, end + text))
+            joined += [Passage(*each) for each in changes if each[1]]
+            joined.append(Passage(kind, end + text))
             gone = come = ""
-    return [*found, *(Passage(*each) for each in (("removed", gone), ("added", come)) if each[1])]
+    return [*joined, *(Passage(*each) for each in (("removed", gone), ("added", come)) if each[1])]
 
 
 # --- one line ----------------------------------------------------------------------------------------------
@@ -174,7 +173,7 @@ def _kind(line: Sequence[Passage]) -> str:
 
 
 def _cut(line: Sequence[Passage]) -> Iterator[Passage]:
-    """The line with its long unchanged stretches cut to what stands next to a change."""
+    """The line with long unchanged passages cut to what is next to a change."""
     for at, (kind, text) in enumerate(line):
         ahead, behind = bool(at), at < len(line) - 1
         if kind == "same" and len(text) > 2 * _ROOM:
@@ -213,11 +212,11 @@ def _in_colour(passage: Passage) -> str:
     return paint(text, "remove" if kind == "removed" else "add")
 
 
-# --- the lines that both have, in time that grows with their length however many differ ------------------------
+# --- the lines that both texts have, in linear time -------------------------------------------------------------
 
 
 class Shared(NamedTuple):
-    """`size` lines that are the same from line `before` of the one text and line `after` of the other on (from 0)."""
+    """`size` equal lines from line `before` of the first text and line `after` of the second (from 0)."""
 
     before: int
     after: int
@@ -225,26 +224,26 @@ class Shared(NamedTuple):
 
 
 def shared(before: Sequence[str], after: Sequence[str]) -> list[Shared]:
-    """The runs of lines that both texts have, in order; no run goes on where the one before it ends."""
-    found: list[Shared] = []
+    """The runs of lines that both texts have, in order; adjacent runs are one."""
+    runs: list[Shared] = []
     for run in _pieces(before, after):
-        last = found[-1] if found else None
+        last = runs[-1] if runs else None
         if last is not None and (last.before + last.size, last.after + last.size) == run[:2]:
-            found[-1] = last._replace(size=last.size + run.size)
+            runs[-1] = last._replace(size=last.size + run.size)
         else:
-            found.append(run)
-    return found
+            runs.append(run)
+    return runs
 
 
 def _pieces(before: Sequence[str], after: Sequence[str]) -> Iterator[Shared]:
-    """Line after line that both have once, and what is alike between two of them."""
-    here = there = 0
+    """Each anchor, and the equal lines between two of them."""
+    start = other_start = 0
     for one, other in [*_anchors(before, after), (len(before), len(after))]:
-        for run in _alike(before[here:one], after[there:other]):
-            yield Shared(here + run.before, there + run.after, run.size)
+        for run in _alike(before[start:one], after[other_start:other]):
+            yield Shared(start + run.before, other_start + run.after, run.size)
         if one < len(before):
             yield Shared(one, other, 1)
-        here, there = one + 1, other + 1
+        start, other_start = one + 1, other + 1
 
 
 def _alike(before: Sequence[str], after: Sequence[str]) -> Iterator[Shared]:
@@ -259,7 +258,7 @@ def _alike(before: Sequence[str], after: Sequence[str]) -> Iterator[Shared]:
 
 
 def _ends(before: Sequence[str], after: Sequence[str]) -> Iterator[Shared]:
-    """What two long passages begin and end with alike, and what is alike between, if that is not too long."""
+    """The equal lines at both ends of two long passages, and those between, if that is not too long."""
     most = min(len(before), len(after))
     start = next((at for at in range(most) if before[at] != after[at]), most)
     end = next((at for at in range(most - start) if before[-1 - at] != after[-1 - at]), most - start)
@@ -273,8 +272,8 @@ def _ends(before: Sequence[str], after: Sequence[str]) -> Iterator[Shared]:
 
 
 def _anchors(before: Sequence[str], after: Sequence[str]) -> list[tuple[int, int]]:
-    """The places of lines that each text has once: the longest chain of them that comes in the same order in both."""
+    """The anchors: lines that each text has once, as the longest chain in the same order in both."""
     counts, others = Counter(before), Counter(after)
-    places = {line: number for number, line in enumerate(after) if others[line] == counts[line] == 1}
-    pairs = [(number, places[line]) for number, line in enumerate(before) if line in places]
-    return [pairs[at] for at in rising([place for _, place in pairs])]
+    numbers = {line: number for number, line in enumerate(after) if others[line] == counts[line] == 1}
+    pairs = [(number, numbers[line]) for number, line in enumerate(before) if line in numbers]
+    return [pairs[at] for at in rising([other for _, other in pairs])]

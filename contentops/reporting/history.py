@@ -1,7 +1,6 @@
-"""What was made, by which runs, and what was spent on it, as text and JSON.
+"""The history of runs and texts, and what was spent on them, as text and JSON.
 
-Spend counts by month, template, style, manifest, tag and server; failed jobs cost nothing and are not counted. Words
-from files and servers are made harmless.
+Spend counts by month, template, style, manifest, tag and server; failed jobs cost nothing and are not counted.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def _run_json(report: KeptReport) -> dict[str, Json]:
 
 
 def history_text(history: History, *, width: int = 0) -> str:
-    """A table of the runs, one of the generations, how much there is, and what may be missing."""
+    """A table of the runs, one of the generations, the sums, and what may be missing."""
     blocks = ["\n".join(_runs(history.runs, width)), "\n".join(_generations(history.generations, width))]
     blocks.append(texts_text(history.texts, width=width))
     paid = [one for one in history.generations if one.outcome in _PAID]
@@ -67,11 +66,11 @@ def history_text(history: History, *, width: int = 0) -> str:
 
 
 _PAID = frozenset({"generated", "unwritten"})
-"""Outcomes that were paid for."""
+"""Outcomes of texts that cost credits."""
 
 
 def _in_no_file(number: int) -> Iterator[str]:
-    """How many of the paid texts are in no file, and why."""
+    """The number of paid texts that are in no file, and why."""
     if number:
         why = "its item was gone, its request had changed, its checks failed, or its run was killed"
         where = "`contentops history ITEM` shows where the text is"
@@ -79,14 +78,14 @@ def _in_no_file(number: int) -> Iterator[str]:
 
 
 def _elsewhere(number: int) -> Iterator[str]:
-    """Which texts are not counted here, as another environment counts them."""
+    """The number of texts that another environment counts."""
     if number:
         them, are = ("it", "is") if number == 1 else ("them", "are")
         yield f"{plural(number, 'text')} of another environment, which paid for {them}, {are} not counted."
 
 
 def _other_sum(runs: int, spent: int) -> Iterator[str]:
-    """Why the credits of the runs may come to another sum than those of the texts."""
+    """Why the credits of the runs differ from those of the texts."""
     if 0 < spent < runs:
         why = "for jobs that are open, failed later, or were given up"
         yield f"The runs count {plural(runs - spent, 'credit')} more: {why}."
@@ -113,7 +112,7 @@ def _generations(made: Sequence[Generation], width: int) -> Iterator[str]:
 
 
 def texts_text(texts: Sequence[PaidText], *, width: int = 0) -> str:
-    """A table of paid texts, each by the start of its digest, and where it can be had from; empty where none is."""
+    """A table of paid texts, each with the start of its digest and where it is kept; empty where there is none."""
     rows = [
         (one.short, moment(one.at), one.job_id, f"{one.credits:,}", _where(one), _stands(one)) for one in texts[:SHOWN]
     ]
@@ -124,7 +123,7 @@ _PLACES = {"cache": "in cache", "git": "in git", "server": "on server"}
 
 
 def _where(text: PaidText) -> str:
-    return ", ".join(_PLACES[place] for place in text.where) or "nowhere"
+    return ", ".join(_PLACES[source] for source in text.where) or "nowhere"
 
 
 def _stands(text: PaidText) -> str:
@@ -157,7 +156,7 @@ _OPEN = {
 
 
 class Row(Struct, frozen=True):
-    """How many texts, and what they cost in credits, under one name."""
+    """The number of texts under one name, and their cost in credits."""
 
     name: str
     texts: int
@@ -190,10 +189,10 @@ def count_spend(
     known: frozenset[str] = frozenset(),
     elsewhere: frozenset[str] = frozenset(),
 ) -> Spend:
-    """Count what was made, or is open, at or after `since`, but that whose request ids are `known` already.
+    """The spend at or after `since` (with a time zone), without the request ids in `known`, which are counted already.
 
-    Those `elsewhere` are counted by the environment that paid for them.
-    `desired` says which manifest and tags an item has today; None: that is not known. `since` has a time zone.
+    The request ids `elsewhere` are counted by the environment that paid for them. `desired` gives the manifest and the
+    tags of an item; None: not known.
     """
     made = [one for one in texts if one.request_id and one.request_id not in known]
     dated = [one for one in made if _is_since(one.generated_at, since)]
@@ -226,18 +225,18 @@ def count_spend(
     )
 
 
-def _open(entries: Iterable[OpenEntry], since: datetime | None, known: frozenset[str]) -> tuple[Row, ...]:
+def _open(entries: Iterable[OpenEntry], since: datetime | None, counted_before: frozenset[str]) -> tuple[Row, ...]:
     rows = _rows(
         (_OPEN[entry.state], entry.credits)
         for entry in entries
-        if entry.state in _OPEN and entry.request_id not in known and _is_since(entry.submitted_at, since)
+        if entry.state in _OPEN and entry.request_id not in counted_before and _is_since(entry.submitted_at, since)
     )
     return tuple(sorted(rows, key=_by_credits))
 
 
-def _rows(found: Iterable[tuple[str, int]]) -> Iterator[Row]:
+def _rows(priced: Iterable[tuple[str, int]]) -> Iterator[Row]:
     prices: dict[str, list[int]] = defaultdict(list)
-    for name, price in found:
+    for name, price in priced:
         prices[name].append(price)
     return (Row(name, len(each), sum(each)) for name, each in prices.items())
 
@@ -251,7 +250,7 @@ def _by_credits(row: Row) -> tuple[object, ...]:
 
 
 def _said(record: Record, key: str) -> str:
-    """A value of the recorded request, which may hold anything."""
+    """A text of the recorded request, which may have any value there."""
     value = record.request.get(key)
     return value if isinstance(value, str) and value else UNKNOWN
 
@@ -281,7 +280,7 @@ def _is_since(text: str, since: datetime | None) -> bool:
 
 
 def spend_json(spend: Spend, *, since: str, gaps: Sequence[str] = ()) -> dict[str, Json]:
-    """The count as JSON; `since` is what the command line said, made exact, `gaps` what may be missing."""
+    """The spend as JSON; `since` is the exact start, `gaps` what may be missing."""
     return {
         "format_version": FORMAT_VERSION,
         "since": since,
@@ -297,7 +296,7 @@ def spend_json(spend: Spend, *, since: str, gaps: Sequence[str] = ()) -> dict[st
 
 
 def spend_text(spend: Spend, *, since: str, gaps: Sequence[str] = ()) -> str:
-    """A table for each group that was counted by, the total last; names from files and servers are made harmless."""
+    """A table for each of `GROUPS`, then the total; sanitized."""
     sections = [
         "\n".join(_table(group, rows))
         for group, rows in spend.groups.items()

@@ -1,4 +1,4 @@
-"""Text laid out for a terminal: colour, tables, nested values, and long lines that are broken between words."""
+"""Text laid out for a terminal: colours, tables, nested values and wrapped lines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def unpainted(text: str) -> str:
 
 
 def paint(text: str, style: str) -> str:
-    """`text` in the colour of a style (`error`, `add`, `dim`, ...); what cannot show it takes `unpainted`."""
+    """`text` in the colour of a style (`error`, `add`, `dim`, ...)."""
     code = _CODES[style]
     return f"\x1b[{code}m{text}\x1b[0m" if code and text else text
 
@@ -61,17 +61,16 @@ def table(
     whole: Collection[str] = (),
     first: Collection[str] = (),
 ) -> str:
-    """Columns two spaces apart under their heads; harmless whatever the cells hold, no spaces at line ends.
+    """Columns two spaces apart under their heads; sanitized, no spaces at line ends.
 
-    Where `sparse`, a column whose cells are all empty is left out. Where `width` is not 0, cells are cut so that a line
-    takes at most so many columns, the widest first: before all others those under a head of `first`; those of the first
-    column, by which a row is named, only where nothing else is left to cut; and those under a head of `whole`, which
-    say nothing when cut, never.
+    `sparse` leaves out columns whose cells are all empty. `width` is the most columns of a line; 0: no limit. Cells are
+    cut to fit, the widest first: those under a head of `first`, then the others, then the first column; those under a
+    head of `whole` never.
     """
     safe = [list(head), *([visible(cell) for cell in row] for row in rows)]
-    kept = [at for at in range(len(head)) if not sparse or any(row[at] for row in safe[1:])]
-    safe = [[row[at] for at in kept] for row in safe]
-    widths = [max(columns(row[at]) for row in safe) for at in range(len(kept))]
+    shown = [at for at in range(len(head)) if not sparse or any(row[at] for row in safe[1:])]
+    safe = [[row[at] for at in shown] for row in safe]
+    widths = [max(columns(row[at]) for row in safe) for at in range(len(shown))]
     if width:
         groups = _order(safe[0], whole, first)
         widths = _narrowed(widths, width, groups)
@@ -90,23 +89,23 @@ def moment(time: str) -> str:
 
 
 def _order(head: Sequence[str], whole: Collection[str], first: Collection[str]) -> tuple[list[int], ...]:
-    """The columns that may be cut, in the order in which they are."""
+    """The columns that may be cut, in three groups that follow each other."""
     others = [at for at, name in enumerate(head) if at and name not in whole]
     soon = [at for at in others if head[at] in first]
     return soon, [at for at in others if at not in soon], [0] if head and head[0] not in whole else []
 
 
 def _narrowed(widths: Sequence[int], width: int, groups: Sequence[Sequence[int]]) -> list[int]:
-    found = list(widths)
+    narrowed = list(widths)
     for group in groups:
-        over = sum(found) + _GAP * (len(found) - 1) - width
+        over = sum(narrowed) + _GAP * (len(narrowed) - 1) - width
         while over > 0 and group:
-            widest = max(group, key=lambda at: found[at])
-            if found[widest] <= _LEAST:
+            widest = max(group, key=lambda at: narrowed[at])
+            if narrowed[widest] <= _LEAST:
                 break
-            found[widest] -= 1
+            narrowed[widest] -= 1
             over -= 1
-    return found
+    return narrowed
 
 
 def _cell(text: str, room: int) -> str:
@@ -123,7 +122,7 @@ def _cell(text: str, room: int) -> str:
 
 
 def outline(values: Mapping[str, Json], *, indent: str = "") -> Iterator[str]:
-    """Nested values as indented lines; texts keep their line breaks, everything else is as JSON writes it."""
+    """Nested values as indented lines; texts keep their line breaks, other values are JSON."""
     for key, value in values.items():
         name = f"{indent}{paint(visible(key), 'strong' if not indent else 'plain')}:"
         if isinstance(value, dict) and value:
@@ -147,10 +146,10 @@ _LEAD = re.compile(r" *(?:(?<= )\S (?=\S))?")
 
 
 def fitted(text: str, width: int) -> str:
-    """`text` with its lines broken between words where they are wider than `width` columns; 0 leaves them.
+    """`text` with lines wider than `width` columns wrapped between words; 0 leaves them.
 
-    What follows a break stands under the first word of its line, or under that after a sign such as `+`. What is
-    between backticks is broken only if it is wider than a line, and a word never is.
+    Wrapped lines are indented to the first word, or to the one after a sign such as `+`. Text in backticks is wrapped
+    only if it is wider than a line, and a word never is.
     """
     return text if width <= 0 else "\n".join(_fit(line, width) for line in text.split("\n"))
 
@@ -175,7 +174,7 @@ def _fit(line: str, width: int) -> str:
 
 
 def _pieces(line: str, width: int) -> Iterator[tuple[int, int]]:
-    """Where what must not be broken begins and ends."""
+    """Start and end of each piece that is not wrapped."""
     for piece in _PIECES.finditer(line):
         if _columns(piece[0]) <= width:
             yield piece.span()

@@ -1,4 +1,4 @@
-"""A plan as JSON and back: the format of `schemas/plan.schema.json`, for programs, pull requests and plan files."""
+"""A plan as JSON and back, in the format of `schemas/plan.schema.json`."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
 
 
 def plan_pieces(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> Iterator[str]:
-    """The sealed plan as text, as `json_text` makes it, change by change: so that no second copy of all is needed.
+    """The sealed plan as JSON text, change by change, so that no second copy of all is in memory.
 
-    The same plan always gives the same text. `inputs` is what the command line chose (variables, selection, flags),
-    where it matters for a later apply.
+    The same plan always gives the same text. `inputs` are the options that a later apply needs: variables, selection,
+    flags.
     """
     document = _without_changes(plan, inputs)
     above, below = (canonical({key: document[key] for key in document if wanted(key)}) for wanted in _AROUND)
@@ -57,16 +57,16 @@ def plan_pieces(plan: Plan, *, inputs: Mapping[str, Json] | None = None) -> Iter
     head, _, tail = json_text(document).partition('\n  "changes": []')
     yield f'{head}\n  "changes": ['
     for number, change in enumerate(plan.changes):
-        found, comma = _change_json(change), "," if number else ""
-        digest.update(f"{comma}{canonical(found)}".encode())
-        yield f"{comma}\n    " + json_text(found).replace("\n", "\n    ")
+        change_json, comma = _change_json(change), "," if number else ""
+        digest.update(f"{comma}{canonical(change_json)}".encode())
+        yield f"{comma}\n    " + json_text(change_json).replace("\n", "\n    ")
     digest.update(f"],{below[1:]}".encode())
     end = ("\n  ]" if plan.changes else "]") + tail.removesuffix("\n}")
     yield f'{end},\n  "{CHECKSUM}": "sha256:{digest.hexdigest()}"\n}}'
 
 
 _AROUND: Final[tuple[Callable[[str], bool], ...]] = (lambda key: key < "changes", lambda key: key > "changes")
-"""Which keys stand above and below the changes where a checksum is made: in order of the alphabet."""
+"""Whether a key comes before or after `changes` in the canonical JSON that the checksum covers."""
 
 
 def _without_changes(plan: Plan, inputs: Mapping[str, Json] | None) -> dict[str, Json]:
@@ -89,8 +89,10 @@ def _without_changes(plan: Plan, inputs: Mapping[str, Json] | None) -> dict[str,
 
 
 def _note_json(note: Note) -> dict[str, Json]:
-    found: dict[str, Json] = {"kind": note.kind, "id": note.id, "message": note.message, "hint": note.hint}
-    return {**found, "items": list(note.items), "credits": note.credits} if note.items or note.credits else found
+    note_json: dict[str, Json] = {"kind": note.kind, "id": note.id, "message": note.message, "hint": note.hint}
+    return (
+        {**note_json, "items": list(note.items), "credits": note.credits} if note.items or note.credits else note_json
+    )
 
 
 def summary_json(plan: Plan) -> dict[str, Json]:
@@ -108,14 +110,14 @@ def summary_json(plan: Plan) -> dict[str, Json]:
     }
 
 
-def at_most_json(what: Plan | Change | Outcome | Run) -> dict[str, Json]:
-    """The key that says that its `credits` are an upper bound; nothing where they are exact."""
-    return {"credits_at_most": True} if what.credits_at_most else {}
+def at_most_json(priced: Plan | Change | Outcome | Run) -> dict[str, Json]:
+    """`credits_at_most`, where the `credits` are an upper bound; otherwise nothing."""
+    return {"credits_at_most": True} if priced.credits_at_most else {}
 
 
-def _queued_json(what: Plan | Change) -> dict[str, Json]:
-    """What is queued already, and counted in none of the other numbers; nothing where nothing is."""
-    return {"queued_credits": what.queued_credits} if what.queued else {}
+def _queued_json(priced: Plan | Change) -> dict[str, Json]:
+    """`queued_credits`, where submits are queued already; no other number counts them."""
+    return {"queued_credits": priced.queued_credits} if priced.queued else {}
 
 
 def _change_json(change: Change) -> dict[str, Json]:
@@ -155,7 +157,7 @@ def _entry_json(entry: OpenEntry) -> dict[str, Json]:
 
 
 def plain(value: Json) -> Json:
-    """Types of ours by the names of their fields, enumerations, read-only maps and tuples as what JSON knows."""
+    """Structs by the names of their fields, enumerations, mappings and tuples as JSON values."""
     if isinstance(value, Struct):
         # The lines of a lock name some fields otherwise, and leave some out.
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
@@ -172,7 +174,7 @@ def plain(value: Json) -> Json:
 def plan_of(document: Mapping[str, Json]) -> Plan:
     """The plan that `plan_pieces` wrote, of a document that fits the schema.
 
-    Without records; of specs, steps and open entries only what a plan says about them.
+    It has no records; its specs, steps and open entries have only what a plan file contains.
     """
     file = plan_file(document)
     return Plan(
@@ -205,10 +207,10 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
             error=job.error,
         )
 
-    # A plan tells the digest of a request, not the request.
+    # A plan file has the digest of a request, not the request.
     request = Request(template="", style="", inputs={})
     spec = Spec(id=change.id, request=request, digest=change.digest, output=change.target) if change.digest else None
-    held = entry(change.entry) if change.entry is not None else None
+    open_entry = entry(change.entry) if change.entry is not None else None
     certain = "submit" not in change.steps and (change.credits > 0 or not change.retries)
     at_most = change.credits_at_most
     price = change.credits or change.queued_credits
@@ -223,9 +225,9 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
             certain=certain,
         ),
         Submit(request=request, digest=change.digest, attempt=change.attempt, credits=price, at_most=at_most),
-        LookUp(entry=held) if held is not None else Poll(),
-        Poll(entry=held),
-        Fetch(digest=change.digest, entry=held),
+        LookUp(entry=open_entry) if open_entry is not None else Poll(),
+        Poll(entry=open_entry),
+        Fetch(digest=change.digest, entry=open_entry),
         *([Promote(**structs.asdict(change.promotes))] if change.promotes is not None else []),
         Move(source=change.source, target=change.target, expects=change.file),
         Write(target=change.target, front=change.front, title=change.title),
@@ -234,17 +236,17 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         Save(path=change.target),
         Remove(target=change.target),
     )
-    known = {name_of(step): step for step in steps}
+    by_name = {name_of(step): step for step in steps}
     drains = tuple(Collect(entry=entry(one)) for one in change.drains)
     return Change(
         id=change.id,
         action=change.action,
         file=Observed(path=change.source or ("" if spec else change.target), file=change.file, body=change.body),
         reasons=change.reasons,
-        steps=(*drains, *(known[name] for name in change.steps if name in known)),
+        steps=(*drains, *(by_name[name] for name in change.steps if name in by_name)),
         spec=spec,
         renamed_from=change.renamed_from,
-        blocked_entry=held,
+        blocked_entry=open_entry,
         blocked=change.blocked,
         holder=change.holder,
         queued=change.queued_credits > 0,

@@ -75,13 +75,13 @@ def plan_markdown(plan: Plan, *, limit: int = LIMIT, head: Iterable[str] = ()) -
         "",
         room=int(page.room * _TABLE_SHARE),
     )
-    told = [change for change in changes if _tells(change)]
-    blocks = list(_fitting((_explain(change, plan.option) for change in told), page.room))
+    with_reasons = [change for change in changes if _tells(change)]
+    blocks = list(_fitting((_explain(change, plan.option) for change in with_reasons), page.room))
     ticks = fence(blocks)
     explained = page.fill_block(
         f"\n<details><summary>Reasons</summary>\n\n{ticks}diff", blocks, f"{ticks}\n\n</details>"
     )
-    ending = _hidden(len(changes) - listed, len(told) - explained, optional, plan.option)
+    ending = _hidden(len(changes) - listed, len(with_reasons) - explained, optional, plan.option)
     return "\n".join([*page.lines, *ending]) + "\n"
 
 
@@ -111,15 +111,15 @@ class _Page:
         """Adds a head, as many blocks as fit, and a tail, or nothing at all; returns how many blocks were added."""
         room = self.room if room is None else room
         room -= _size(head) + _size(tail)
-        kept: list[str] = []
+        fitting: list[str] = []
         for block in blocks:
             room -= _size(block)
             if room < 0:
                 break
-            kept.append(block)
-        if kept:
-            self.take([head, *kept, *([tail] if tail else [])])
-        return len(kept)
+            fitting.append(block)
+        if fitting:
+            self.take([head, *fitting, *([tail] if tail else [])])
+        return len(fitting)
 
 
 def _fitting(blocks: Iterable[str], room: int) -> Iterator[str]:
@@ -193,8 +193,8 @@ def _important(plan: Plan) -> Iterator[str]:
     for refusal in plan.refusals:
         way = in_environment(way_on(refusal), plan.option)
         yield f"\n:warning: **{who_refuses(refusal)}:** {prose(refusal.message)}{f' ({prose(way)})' if way else ''}"
-    stands = any(not is_review(refusal) for refusal in plan.refusals)
-    if plan.changes and stands and (line := next_apply(plan)):
+    refused = any(not is_review(refusal) for refusal in plan.refusals)
+    if plan.changes and refused and (line := next_apply(plan)):
         yield f"\nNext, if all of it is meant: {code(line)}"
     causes = shared_causes(plan)[:10]
     for at, one in enumerate(causes):
@@ -297,8 +297,8 @@ def prose(message: str) -> str:
 def _words(text: str) -> str:
     # Forges link mentions, issues and bare addresses after the Markdown is rendered: escapes do not stop them.
     # They look back from `://` for a scheme, and drop an invisible character that stands in a host's name.
-    broken = _BEFORE.sub(lambda found: f"{_ZERO_WIDTH}{found[0]}", text)
-    broken = _AFTER.sub(lambda found: f"{found[0]}{_ZERO_WIDTH}", broken)
+    broken = _BEFORE.sub(lambda match: f"{_ZERO_WIDTH}{match[0]}", text)
+    broken = _AFTER.sub(lambda match: f"{match[0]}{_ZERO_WIDTH}", broken)
     return _PUNCTUATION.sub(r"\\\1", broken).translate(_REFERENCES)
 
 
@@ -336,8 +336,8 @@ def _drifts(change: Change) -> bool:
 
 def drift_count(plan: Plan) -> int:
     """How many items the drift in a plan is about."""
-    found = drift_of(plan)
-    return len({change.id for change in found.changes} | {note.id for note in found.notes})
+    drift = drift_of(plan)
+    return len({change.id for change in drift.changes} | {note.id for note in drift.notes})
 
 
 def drift_marker(plan: Plan) -> str:

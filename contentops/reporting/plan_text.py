@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from contentops.model import Change, Note, OpenEntry, Plan, Reason
 
 FOLD_FROM = 10
-"""Changes alike beyond this number are counted instead of listed."""
+"""More similar changes than this are folded into one line."""
 FOLD_TO = 3
-"""How many of them are shown."""
+"""Similar changes that are shown before the fold."""
 _NOTES = 10
 """Notes of one kind that are shown."""
 _CAUSES = 10
 """Shared causes that are shown."""
 _ID_ROOM = 40
 _GENERATION = ("submit", "poll", "write")
-_USUAL: Mapping[Action, frozenset[tuple[str, ...]]] = {
+_IMPLIED: Mapping[Action, frozenset[tuple[str, ...]]] = {
     **dict.fromkeys(
         (Action.CREATE, Action.REGENERATE, Action.OVERWRITE, Action.MERGE),
         frozenset({_GENERATION, (*_GENERATION, "save")}),
@@ -60,18 +60,15 @@ _USUAL: Mapping[Action, frozenset[tuple[str, ...]]] = {
     Action.PULL: frozenset({("fetch", "write")}),
     Action.PROMOTE: frozenset({("promote", "write"), ("promote", "write", "save")}),
 }
-"""Steps that the word for the action says already; whether texts are saved is a setting of the project."""
+"""The steps that the word for an action implies, so that they are not listed."""
 _VALUE = 60
 
 
 def plan_text(plan: Plan, *, verbose: bool, advice: bool = True, flags: Sequence[str] = ()) -> str:
-    """The plan with its reasons, costs and notes.
+    """The plan with its reasons, costs and notes; the last lines are the counts and the price.
 
-    `verbose` lists every change with its steps, and every value in full length. Without it, what the word for an action
-    says by itself is left out: its usual steps, and that a created item is new.
-
-    The last lines are the counts with the price and, with `advice`, what `apply` would refuse, and the next command,
-    which repeats `flags`: those the plan was made with.
+    `verbose` lists every change with its steps, and every value in full length. `advice` adds what `apply` would refuse
+    and the next command, which repeats `flags`: those the plan was made with.
     """
     sections = [
         _header(plan),
@@ -98,7 +95,7 @@ def _setting(note: Note) -> str:
 
 
 def _likeness(change: Change) -> Hashable:
-    """What two changes have in common when one line can stand for both."""
+    """The key by which similar changes are folded into one line."""
     reasons = tuple((reason.kind, reason.field, reason.cause) for reason in change.reasons)
     return (change.action, change.names, change.blocked, change.holder, change.queued, change.credits_at_most, reasons)
 
@@ -150,7 +147,7 @@ def _change(change: Change, room: int, price_room: int, *, verbose: bool) -> Ite
 
 
 def _unsaid(change: Change) -> str:
-    """The hint, without the reason it starts with where that stands above it already."""
+    """The hint without a reason that is printed above it already."""
     hint = change.hint
     for reason in change.reasons:
         hint = hint.removeprefix(f"{reason.detail}; ")
@@ -173,7 +170,7 @@ def _paths(change: Change) -> str:
 
 def _details(change: Change, *, verbose: bool) -> Iterator[str]:
     again = f" (attempt {change.attempt})" if change.attempt > 1 and change.submits else ""
-    if change.steps and (verbose or again or change.names not in _USUAL.get(change.action, ())):
+    if change.steps and (verbose or again or change.names not in _IMPLIED.get(change.action, ())):
         yield f"steps: {', '.join(change.names)}{again}"
     if change.renamed_from is not None:
         yield f"renamed from `{visible(change.renamed_from)}`"
@@ -189,7 +186,7 @@ def _details(change: Change, *, verbose: bool) -> Iterator[str]:
 
 
 def _is_said(action: Action, reason: Reason) -> bool:
-    """Whether a reason is that the item is new, and no more: that is what `create` means."""
+    """Whether the word `create` says the reason already: that the item is new."""
     return action is Action.CREATE and reason.kind == "new" and not (reason.field or reason.detail or reason.cause)
 
 
@@ -199,8 +196,8 @@ def _reason(reason: Reason, *, verbose: bool) -> Iterator[str]:
     else:
         width = 10_000 if verbose else _VALUE
         before, after = short_pair(reason.before, reason.after, width)
-        known = reason.before is not None or reason.after is not None
-        values = f"{before} -> {after}" if known else visible(reason.kind.replace("-", " "))
+        has_values = reason.before is not None or reason.after is not None
+        values = f"{before} -> {after}" if has_values else visible(reason.kind.replace("-", " "))
         detail = f" ({visible(reason.detail)})" if reason.detail else ""
         yield f"{visible(reason.field)}: {values}{detail}"
     if reason.cause:
@@ -270,9 +267,9 @@ def _ending(plan: Plan, *, advice: bool, flags: Sequence[str]) -> Iterator[str]:
         return
     if not any(change.steps for change in plan.changes):
         if any(change.blocked for change in plan.changes):
-            yield "Nothing can be done until what is held back is decided; see the hints above."
+            yield "Nothing can be done until the blocked items are resolved; see the hints above."
         else:
-            yield "Nothing can be done here until the others that work on it are done."
+            yield "Nothing can be done here until the other processes are done."
     elif all(is_review(refusal) for refusal in plan.refusals):
         yield f"Next: `{next_apply(plan, flags)}`"
     elif line := next_apply(plan, flags):

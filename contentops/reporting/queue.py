@@ -1,4 +1,4 @@
-"""The queue of a ledger as text and as JSON, and what a detached apply put there."""
+"""The queue of a ledger, and what a detached apply queued, as text and JSON."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ HEAD = ("PROJECT", "ITEM", "STATE", "CREDITS", "AGE", "BY", "WORKS ON IT", "SAYS
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
-def detached_text(found: Detached) -> str:
-    """What was queued, in a line or three."""
-    queued = f"Queued {plural(len(found.queued), 'submit')} for {plural(found.credits, 'credit')}"
-    lines = [f"{queued}: `contentops work` carries them out." if found.queued else "Queued nothing."]
-    if found.withdrawn:
-        lines.append(f"{plural(found.withdrawn, 'submit')} taken out of the queue: not needed any more.")
-    if found.known:
-        lines.append(f"{plural(len(found.known), 'submit')} queued or paid for before: not queued again.")
-    if found.queued or found.known:
+def detached_text(detached: Detached) -> str:
+    """What was queued, in a few lines."""
+    queued = f"Queued {plural(len(detached.queued), 'submit')} for {plural(detached.credits, 'credit')}"
+    lines = [f"{queued}: `contentops work` carries them out." if detached.queued else "Queued nothing."]
+    if detached.withdrawn:
+        lines.append(f"{plural(detached.withdrawn, 'submit')} taken out of the queue: not needed any more.")
+    if detached.known:
+        lines.append(f"{plural(len(detached.known), 'submit')} queued or paid for before: not queued again.")
+    if detached.queued or detached.known:
         lines.append("`contentops queue` shows how they stand; `contentops apply` writes their texts, for nothing.")
-    if found.waiting:
-        lines.append(f"{plural(found.waiting, 'change')} left to `contentops apply` at a checkout.")
+    if detached.waiting:
+        lines.append(f"{plural(detached.waiting, 'change')} left to `contentops apply` at a checkout.")
     return "\n".join(lines)
 
 
-def detached_json(plan: Plan, found: Detached | None) -> dict[str, Json]:
-    """The same for programs; `detached` is null where nothing was done."""
+def detached_json(plan: Plan, detached: Detached | None) -> dict[str, Json]:
+    """The same as JSON; `detached` is null where nothing was done."""
     return {
         "format_version": FORMAT_VERSION,
         "project": plan.project,
@@ -45,14 +45,14 @@ def detached_json(plan: Plan, found: Detached | None) -> dict[str, Json]:
         "server": plan.server,
         "plan": {"id": plan.id},
         "exit_code": 0,
-        "detached": None if found is None else to_builtins(found),
+        "detached": None if detached is None else to_builtins(detached),
     }
 
 
 def queue_json(queue: Queue) -> dict[str, Json]:
-    """Everything, for programs; `submits` may be the first ones only, `totals` count all."""
-    found: dict[str, Json] = to_builtins(queue)
-    return {**found, "size": queue.size}
+    """The queue as JSON; `submits` may be the first ones only, `totals` count all."""
+    document: dict[str, Json] = to_builtins(queue)
+    return {**document, "size": queue.size}
 
 
 def queue_text(queue: Queue) -> str:
@@ -77,7 +77,7 @@ def _lines(queue: Queue) -> Iterator[str]:
 
 
 def heading(queue: Queue) -> str:
-    """All of it in a line."""
+    """Number and price of the submits, and the workers, in one line."""
     price = sum(total.credits for total in queue.totals)
     parts = [f"{plural(queue.size, 'submit')} queued or under way, {plural(price, 'credit')}"]
     parts.append(plural(len(queue.workers), "worker") if queue.workers else "no worker is alive")
@@ -87,34 +87,32 @@ def heading(queue: Queue) -> str:
 
 
 def cells(one: QueuedSubmit) -> tuple[str, ...]:
-    """One submit as the cells of a line, harmless wherever they are shown."""
+    """One submit as the cells of a row, sanitized."""
     runner = f"{one.runner} ({one.kind})" if one.runner else ""
     values = (one.item, one.state, f"{one.credits:,}", age(one.seconds), one.who, runner, one.error)
     return (_project(one.project, one.environment), *map(visible, values))
 
 
 def age(seconds: int) -> str:
-    """Some seconds in the largest unit that fits."""
+    """A number of seconds in the largest unit that fits, such as `3 min`."""
     unit, name = next((each for each in _UNITS if seconds >= each[0]), (1, "s"))
     return f"{max(0, seconds) // unit} {name}"
 
 
-def cancelled_text(found: Cancelled) -> str:
-    """What became of what was to be cancelled."""
-    lines = [f"{plural(len(found.removed), 'submit')} removed from the queue."]
-    if found.told:
-        held = plural(len(found.told), "submit")
-        lines.append(
-            f"{held} held by a worker, which leaves it out unless it is sending it right now: {_some(found.told)}"
-        )
-    if found.under_way:
-        sent = plural(len(found.under_way), "submit")
-        lines.append(f"{sent} cannot be cancelled, since the server has it: {_some(found.under_way)}")
+def cancelled_text(cancelled: Cancelled) -> str:
+    """Which submits were cancelled, and which were not."""
+    lines = [f"{plural(len(cancelled.removed), 'submit')} removed from the queue."]
+    if cancelled.told:
+        claimed = f"{plural(len(cancelled.told), 'submit')} claimed by a worker"
+        lines.append(f"{claimed}, which skips it unless it is sending it right now: {_some(cancelled.told)}")
+    if cancelled.under_way:
+        sent = plural(len(cancelled.under_way), "submit")
+        lines.append(f"{sent} cannot be cancelled, since the server has it: {_some(cancelled.under_way)}")
     return "\n".join(lines)
 
 
 def shares_text(shares: Sequence[QueuedShare]) -> str:
-    """Whose submits are cancelled, a line for each."""
+    """The submits to cancel by who queued them, as a table."""
     head = ("PROJECT", "QUEUED BY", "SUBMITS", "CREDITS")
     return table(
         head,

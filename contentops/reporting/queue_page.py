@@ -1,4 +1,4 @@
-"""The queue of a ledger as a page for a browser: no script, no form, nothing of anyone else's unescaped."""
+"""The queue of a ledger as an HTML page without scripts or forms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contentops.model import Queue
 
 REFRESH = 5
-"""Seconds after which a browser asks again."""
+"""Seconds after which a browser reloads the page."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -23,7 +23,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-"""What goes with every answer."""
+"""The headers of every response."""
 STYLE = """\
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem;
   color: #1c1c1c; background: #fff }

@@ -1,4 +1,4 @@
-"""A run as text and as JSON, what happens in one, and the exit code it deserves: what happened, not what was hoped.
+"""A run and its events as text and JSON, and its exit code.
 
 The formats are those of `schemas/report.schema.json` and `schemas/event.schema.json`.
 """
@@ -41,7 +41,7 @@ STOPPED = {
 
 
 def exit_code_of(run: Run) -> ExitCode:
-    """Done only if every item is; a reason to stop that is not known counts as incomplete."""
+    """The exit code of a run: done only if every item is; an unknown reason to stop counts as incomplete."""
     codes = {STOPPED.get(run.stopped, ExitCode.INCOMPLETE)}
     if any(outcome.result not in {Result.DONE, Result.PENDING} for outcome in run.outcomes):
         codes.add(ExitCode.INCOMPLETE)
@@ -51,9 +51,9 @@ def exit_code_of(run: Run) -> ExitCode:
 
 
 def exit_code_without_run(plan: Plan) -> ExitCode:
-    """Where nothing was carried out: done, unless the plan holds items back."""
-    held = any(change.action is Action.BLOCKED for change in plan.changes)
-    return ExitCode.INCOMPLETE if held else ExitCode.DONE
+    """The exit code where nothing was carried out: done, unless the plan has blocked items."""
+    blocked = any(change.action is Action.BLOCKED for change in plan.changes)
+    return ExitCode.INCOMPLETE if blocked else ExitCode.DONE
 
 
 # --- JSON --------------------------------------------------------------------------------------------------
@@ -95,9 +95,9 @@ def _run_json(run: Run) -> dict[str, Json]:
 
 
 def _outcome_json(outcome: Outcome) -> dict[str, Json]:
-    found = plain(structs.asdict(outcome))
-    del found["credits_at_most"]
-    return {**found, **at_most_json(outcome)}
+    document = plain(structs.asdict(outcome))
+    del document["credits_at_most"]
+    return {**document, **at_most_json(outcome)}
 
 
 # --- text --------------------------------------------------------------------------------------------------
@@ -117,25 +117,24 @@ _MINUTE, _HOUR = 60, 3600
 
 
 def as_typed(run: Run, again: str, option: str | None = None) -> Run:
-    """The run with the commands of its hints as they are typed for it; `again` is the one that goes on with it.
+    """The run with `--env` in the commands of its hints, and `again` in place of a plain `contentops apply`.
 
     `option` is as in `Plan.option`; None: the environment of the run.
     """
     option = run.environment if option is None else option
-    usual = command("apply", option)
+    apply_command = command("apply", option)
 
     def typed(hint: str) -> str:
-        return in_environment(hint, option).replace(f"`{usual}`", f"`{again}`")
+        return in_environment(hint, option).replace(f"`{apply_command}`", f"`{again}`")
 
     outcomes = tuple(structs.replace(outcome, hint=typed(outcome.hint)) for outcome in run.outcomes)
     return structs.replace(run, hint=typed(run.hint), outcomes=outcomes)
 
 
 def run_text(run: Run, *, again: str = "", option: str | None = None) -> str:
-    """Where replaced words are, what did not end as planned with the server's words, why the run stopped, the counts.
+    """Copies of replaced edits, failures, why the run stopped, the counts, and the next command.
 
-    The next command comes last; `again` is the one that goes on with the run, else it is the apply of its environment.
-    `option` is as in `Plan.option`; None: the environment of the run.
+    `again` continues the run; empty: the apply of its environment. `option` is as in `as_typed`.
     """
     option = run.environment if option is None else option
     again = again or command("apply", option)
@@ -143,7 +142,7 @@ def run_text(run: Run, *, again: str = "", option: str | None = None) -> str:
         "\n".join(_copies(run)),
         "\n".join(_kept(run)),
         "\n".join(_left_out(run)),
-        "\n".join(_found(run)),
+        "\n".join(_findings(run)),
         "\n".join(_troubles(run)),
         "\n".join(_stop(run)),
         "\n".join(_ending(run, again, option)),
@@ -152,7 +151,7 @@ def run_text(run: Run, *, again: str = "", option: str | None = None) -> str:
 
 
 def run_markdown(run: Run) -> str:
-    """A run for the page of its job: what it says on the terminal, in a block that nothing in it can end."""
+    """The text of a run as a fenced block of Markdown, for the page of its job."""
     environment = f", environment {code(run.environment)}" if run.environment else ""
     text = unpainted(run_text(run))
     ticks = fence([text])
@@ -160,66 +159,66 @@ def run_markdown(run: Run) -> str:
 
 
 def _copies(run: Run) -> Iterator[str]:
-    found = [outcome for outcome in run.outcomes if outcome.copy]
-    for outcome in found[:_SHOWN]:
+    copied = [outcome for outcome in run.outcomes if outcome.copy]
+    for outcome in copied[:_SHOWN]:
         name, copy = paint(visible(outcome.id), "strong"), visible(outcome.copy)
         yield f"  {paint('=', 'keep')} {name}  an edit was replaced; a copy of the file is `{copy}`"
-    if len(found) > _SHOWN:
-        yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(found) - _SHOWN:,} more copies"
+    if len(copied) > _SHOWN:
+        yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(copied) - _SHOWN:,} more copies"
 
 
 def _kept(run: Run) -> Iterator[str]:
-    found = [outcome for outcome in run.outcomes if outcome.kept]
-    for outcome in found[:_SHOWN]:
+    merged = [outcome for outcome in run.outcomes if outcome.kept]
+    for outcome in merged[:_SHOWN]:
         name = paint(visible(outcome.id), "strong")
-        for kept in outcome.kept[:_FINDINGS]:
-            beside = f"; not taken: {short(' '.join(kept.new.split()), _WORDS)}" if kept.new.strip() else ""
-            yield f"  {paint('=', 'keep')} {name}  `{visible(kept.heading)}` stays as it was edited{beside}"
+        for section in outcome.kept[:_FINDINGS]:
+            beside = f"; not taken: {short(' '.join(section.new.split()), _WORDS)}" if section.new.strip() else ""
+            yield f"  {paint('=', 'keep')} {name}  `{visible(section.heading)}` stays as it was edited{beside}"
         if len(outcome.kept) > _FINDINGS:
             yield f"      {ELLIPSIS} {len(outcome.kept) - _FINDINGS:,} more sections; `--json` shows all of them"
-    if len(found) > _SHOWN:
-        yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(found) - _SHOWN:,} more merged texts"
-    if found:
+    if len(merged) > _SHOWN:
+        yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(merged) - _SHOWN:,} more merged texts"
+    if merged:
         shown = "`contentops diff ITEM --section HEADING` shows what a person wrote beside the new text"
         yield f"      {paint('hint', 'hint')}: {shown}"
 
 
 def _left_out(run: Run) -> Iterator[str]:
-    found = [outcome for outcome in run.outcomes if outcome.left_out]
-    for outcome in found[:_SHOWN]:
+    outcomes = [outcome for outcome in run.outcomes if outcome.left_out]
+    for outcome in outcomes[:_SHOWN]:
         pairs = (f"{visible(key)}: {short(value, _WORDS)}" for key, value in outcome.left_out.items())
-        name, said = paint(visible(outcome.id), "strong"), clip("; ".join(pairs), _WORDS)
-        yield f"  {paint('=', 'keep')} {name}  the text came with front matter, which was left out: {said}"
-    if len(found) > _SHOWN:
-        yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(found) - _SHOWN:,} more such texts"
-    if found:
+        name, values = paint(visible(outcome.id), "strong"), clip("; ".join(pairs), _WORDS)
+        yield f"  {paint('=', 'keep')} {name}  the text came with front matter, which was left out: {values}"
+    if len(outcomes) > _SHOWN:
+        yield f"  {paint('=', 'keep')} {ELLIPSIS} {len(outcomes) - _SHOWN:,} more such texts"
+    if outcomes:
         yield f"      {paint('hint', 'hint')}: state under `metadata` what you want to keep; `--json` shows all of it"
 
 
-def _found(run: Run) -> Iterator[str]:
-    """What checks found, where the end of an item does not tell all of it."""
-    found = [each for each in run.outcomes if len(each.findings) > (each.result is Result.BLOCKED)]
-    for outcome in found[:_SHOWN]:
+def _findings(run: Run) -> Iterator[str]:
+    """The findings of checks that the outcome of an item does not already show."""
+    outcomes = [each for each in run.outcomes if len(each.findings) > (each.result is Result.BLOCKED)]
+    for outcome in outcomes[:_SHOWN]:
         for finding in outcome.findings[:_FINDINGS]:
             sign = paint("!", "warning" if finding.level is Level.WARN else "held")
             words = clip(visible(f"{finding.check}: {finding.words}"), _WORDS)
             yield f"  {sign} {paint(visible(outcome.id), 'strong')}  {words}"
         if len(outcome.findings) > _FINDINGS:
             yield f"      {ELLIPSIS} {len(outcome.findings) - _FINDINGS:,} more findings; `--json` shows all of them"
-    if len(found) > _SHOWN:
-        yield f"  {paint('!', 'warning')} {ELLIPSIS} {len(found) - _SHOWN:,} more texts with findings"
+    if len(outcomes) > _SHOWN:
+        yield f"  {paint('!', 'warning')} {ELLIPSIS} {len(outcomes) - _SHOWN:,} more texts with findings"
 
 
 def _troubles(run: Run) -> Iterator[str]:
     for result, (sign, style) in _SIGNS.items():
-        found = [outcome for outcome in run.outcomes if outcome.result is result]
-        for hint, alike in itertools.groupby(found[:_SHOWN], key=lambda outcome: outcome.hint):
+        outcomes = [outcome for outcome in run.outcomes if outcome.result is result]
+        for hint, alike in itertools.groupby(outcomes[:_SHOWN], key=lambda outcome: outcome.hint):
             for outcome in alike:
                 yield _outcome(outcome, paint(sign, style), style)
             if hint:
                 yield f"      {paint('hint', 'hint')}: {visible(hint)}"
-        if len(found) > _SHOWN:
-            yield f"  {paint(sign, style)} {ELLIPSIS} {len(found) - _SHOWN:,} more {result.value}"
+        if len(outcomes) > _SHOWN:
+            yield f"  {paint(sign, style)} {ELLIPSIS} {len(outcomes) - _SHOWN:,} more {result.value}"
 
 
 def _outcome(outcome: Outcome, sign: str, style: str) -> str:
@@ -230,9 +229,9 @@ def _outcome(outcome: Outcome, sign: str, style: str) -> str:
 
 def _stop(run: Run) -> Iterator[str]:
     if run.stopped:
-        # The reason begins the message of some stops.
-        told = run.message.removeprefix(f"{run.stopped}; ")
-        words = f": {clip(visible(told), _WORDS)}" if told else ""
+        # Some messages begin with the reason.
+        message = run.message.removeprefix(f"{run.stopped}; ")
+        words = f": {clip(visible(message), _WORDS)}" if message else ""
         yield f"{paint(f'stopped ({visible(run.stopped)})', 'warning')}{words}"
     if run.hint:
         yield f"{paint('hint', 'hint')}: {visible(run.hint)}"
@@ -253,24 +252,24 @@ def _ending(run: Run, again: str, option: str) -> Iterator[str]:
 
 
 def _maybe_spent(run: Run) -> Iterator[str]:
-    """What was spent as well if the submits arrived whose answers were lost."""
+    """What else was spent if submits whose answers were lost did arrive."""
     if run.credits_unknown:
         lost = sum(outcome.credits_unknown > 0 for outcome in run.outcomes)
         yield f"up to {run.credits_unknown:,} more if the server took {'it' if lost == 1 else 'them'}"
 
 
 def _pending(run: Run) -> Iterator[str]:
-    """What a stop kept from its end; an outcome that is pending and has a hint has a job that goes on."""
+    """The counts of unfinished items; a pending outcome with a hint has a job that still runs."""
     pending = [outcome for outcome in run.outcomes if outcome.result is Result.PENDING]
-    held = sum(outcome.action is Action.PENDING for outcome in pending)
-    running = sum(bool(outcome.hint) for outcome in pending) - held
+    claimed = sum(outcome.action is Action.PENDING for outcome in pending)
+    running = sum(bool(outcome.hint) for outcome in pending) - claimed
     begun = sum(bool(outcome.steps) and not outcome.hint for outcome in pending)
     if begun:
         yield f"{begun:,} not finished"
-    if len(pending) > running + held + begun:
-        yield f"{len(pending) - running - held - begun:,} not reached"
-    if held:
-        yield f"{held:,} held by other processes"
+    if len(pending) > running + claimed + begun:
+        yield f"{len(pending) - running - claimed - begun:,} not reached"
+    if claimed:
+        yield f"{claimed:,} claimed by other processes"
     if running:
         yield f"{running:,} still {'runs' if running == 1 else 'run'} on the server"
 

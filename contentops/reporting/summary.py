@@ -1,4 +1,4 @@
-"""What text, Markdown and JSON say alike: signs, counts, shared causes and the next command."""
+"""What text, Markdown and JSON share: signs, counts, causes and the next command."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ SIGNS: dict[Action, tuple[str, str]] = {
 
 
 STATES = (Action.PENDING, Action.BLOCKED)
-"""Actions that say how an item stands, and not what is done."""
+"""Actions that are a state of the item, not something to do."""
 NARROWING = frozenset({"nothing-selected", "changed-from", "canary"})
 """Kinds of notes that say why a plan is about fewer items than are declared."""
 
 
 SETTINGS = "settings"
-"""The kind of notes about settings that a pull request changes; they stand at the top of a plan."""
+"""The kind of notes about settings that a pull request changes; they come first in a plan."""
 
 
 def budget_words(plan: Plan) -> str:
-    """What one apply may spend, as the end of a sentence with a comma before it; empty where that is not known."""
+    """What one apply may spend, as the end of a sentence: `, budget 20 credits`."""
     stated = ((plan.budget.credits_per_apply, "credit"), (plan.budget.items_per_apply, "item"))
     limits = [plural(number, word) for number, word in stated if number is not None]
     return f", budget {' and '.join(limits)}" if limits else ", no budget"
@@ -81,17 +81,17 @@ def plan_sentence(plan: Plan) -> str:
 
 
 def begin(sentence: str) -> str:
-    """Words as a sentence begins."""
+    """A sentence with its first letter in upper case."""
     return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
 def action_words(change: Change) -> str:
-    """The word for what is done, with who works on the item instead: `pending (worker on HOST)`."""
+    """The action, with the process that has claimed the item: `pending (worker on HOST)`."""
     return f"{change.action.value} ({visible(change.holder)})" if change.holder else change.action.value
 
 
 def empty_sentence(plan: Plan) -> str:
-    """What an empty plan says."""
+    """The sentence of a plan without changes."""
     if not plan.unchanged:
         if any(note.kind in NARROWING for note in plan.notes):
             return "No changes. The selection matches no item."
@@ -101,7 +101,7 @@ def empty_sentence(plan: Plan) -> str:
 
 
 class SharedCause(Struct, frozen=True):
-    """A cause that several changes name, with what it costs: the blast radius of one line."""
+    """A cause of several changes, and what these cost."""
 
     cause: str
     items: int
@@ -109,15 +109,15 @@ class SharedCause(Struct, frozen=True):
 
 
 def shared_causes(plan: Plan) -> tuple[SharedCause, ...]:
-    """The causes at least two changes name, the widest first."""
+    """The causes of at least two changes, the most items first."""
     items: Counter[str] = Counter()
     credit: Counter[str] = Counter()
     for change in plan.changes:
         for cause in {reason.cause for reason in change.reasons if reason.cause}:
             items[cause] += 1
             credit[cause] += change.credits
-    found = (SharedCause(cause, number, credit[cause]) for cause, number in items.items() if number > 1)
-    return tuple(sorted(found, key=lambda one: (-one.items, -one.credits, one.cause)))
+    causes = (SharedCause(cause, number, credit[cause]) for cause, number in items.items() if number > 1)
+    return tuple(sorted(causes, key=lambda one: (-one.items, -one.credits, one.cause)))
 
 
 def reason_words(reason: Reason) -> str:
@@ -127,7 +127,7 @@ def reason_words(reason: Reason) -> str:
 
 
 def command(verb: str, environment: str, flags: Iterable[str] = ()) -> str:
-    """A command line of ours that can be copied into a shell; `environment` is as in `Plan.option`."""
+    """A `contentops` command to copy into a shell; `environment` is as in `Plan.option`."""
     parts = ["contentops", verb]
     if environment:
         parts.append(_option(environment))
@@ -138,10 +138,10 @@ _COMMAND = r"`contentops (?!init|serve|schema|completion)((?:(?:state|content|ca
 
 
 def in_environment(text: str, environment: str) -> str:
-    """Words with the commands they name as they are typed for an environment."""
+    """A text with `--env` added to the commands in it."""
     if not environment or "--env" in text:
         return text
-    return re.sub(_COMMAND, lambda found: f"{found[0]} {_option(environment)}", text)
+    return re.sub(_COMMAND, lambda match: f"{match[0]} {_option(environment)}", text)
 
 
 def _option(environment: str) -> str:
@@ -149,10 +149,7 @@ def _option(environment: str) -> str:
 
 
 def next_apply(plan: Plan, flags: Iterable[str] = ()) -> str:
-    """The apply that would do this plan, with the `flags` it was made with and those its guards ask for.
-
-    Empty where no flag gets past a guard.
-    """
+    """The apply command of this plan, with `flags` and those that its guards need; empty: no flag gets past them."""
     needed = dict.fromkeys(visible(refusal.flag) for refusal in plan.refusals if not is_review(refusal))
     if not all(flag.startswith("--") for flag in needed):
         return ""
@@ -160,12 +157,12 @@ def next_apply(plan: Plan, flags: Iterable[str] = ()) -> str:
 
 
 def is_review(refusal: Refusal) -> bool:
-    """Whether a check of the plan refuses, and not the apply."""
+    """Whether `plan --max-credits` refuses, not the apply."""
     return refusal.guard.startswith("review-")
 
 
 def who_refuses(refusal: Refusal) -> str:
-    """What stands before the words of a refusal."""
+    """The first words of a refusal."""
     return "this review refuses" if is_review(refusal) else "apply would refuse"
 
 

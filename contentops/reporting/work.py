@@ -1,4 +1,4 @@
-"""What a worker did, as text and as JSON, and the exit code it deserves."""
+"""What a worker did, as text and JSON, and its exit code."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 
 def exit_code_of_work(done: Sequence[AccountWork], *, endless: bool = False) -> ExitCode:
-    """As that of an apply: the worst of all accounts.
-
-    An `endless` worker that was asked to end has ended well, whatever became of single submits.
-    """
+    """The worst exit code of all accounts; an `endless` worker that was asked to end is done."""
     if endless and all(one.stopped == "interrupted" for one in done):
         return ExitCode.DONE
     codes = [STOPPED.get(one.stopped, ExitCode.INCOMPLETE) for one in done]
@@ -32,7 +29,7 @@ def exit_code_of_work(done: Sequence[AccountWork], *, endless: bool = False) -> 
 
 
 def work_json(done: Sequence[AccountWork], *, endless: bool = False) -> dict[str, Json]:
-    """Everything, for programs. `endless` as for `exit_code_of_work`."""
+    """The same as JSON; `endless` is as in `exit_code_of_work`."""
     return {
         "format_version": FORMAT_VERSION,
         "exit_code": int(exit_code_of_work(done, endless=endless)),
@@ -41,7 +38,7 @@ def work_json(done: Sequence[AccountWork], *, endless: bool = False) -> dict[str
 
 
 def work_text(done: Sequence[AccountWork]) -> str:
-    """A line for each account, and why it ended early; and where the texts are."""
+    """A line for each account, why it stopped early, and where the texts are."""
     lines = [*_lines(done)]
     if any(one.results.get(Result.DONE) for one in done):
         lines.append("The texts are in the ledger; `contentops apply` at a checkout writes the files.")
