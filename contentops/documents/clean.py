@@ -74,7 +74,8 @@ def title_digest(title: str) -> Digest:
 
     A server may keep no other, and neither did records always.
     """
-    return digest_text(" ".join(clean_title(title).split()))
+    line = clean_title(title)
+    return digest_text(line if line.isascii() else " ".join(line.split()))
 
 
 def prose(body: str) -> Iterator[tuple[int, str]]:

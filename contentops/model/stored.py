@@ -20,11 +20,11 @@ class _Undecoded(Mapping[str, Any]):
     __slots__ = ()
 
     @abstractmethod
-    def _text(self) -> bytes | Raw:
+    def text(self) -> bytes | Raw:
         """The object; it is valid."""
 
     def _decoded(self) -> dict[str, Any]:
-        decoded: dict[str, Any] = msgspec.json.decode(self._text())
+        decoded: dict[str, Any] = msgspec.json.decode(self.text())
         return decoded
 
     def __getitem__(self, name: str) -> Any:
@@ -57,8 +57,26 @@ class StoredMap(_Undecoded):
         """A `Raw` keeps all that was read with it."""
         self._kept = text
 
-    def _text(self) -> bytes | Raw:
+    def text(self) -> bytes | Raw:
+        """The object; it is valid."""
         return self._kept
+
+
+_sorted: Final = msgspec.json.Encoder(order="deterministic").encode
+
+
+def sorted_text(value: Mapping[str, Any]) -> bytes:
+    """A JSON object with sorted keys, for comparisons alone: of numbers and escapes it has a spelling of its own."""
+    return _sorted_text(bytes(value.text()) if isinstance(value, _Undecoded) else msgspec.json.encode(value))
+
+
+@functools.lru_cache(maxsize=1000)
+def _sorted_text(text: bytes) -> bytes:
+    """Many items say the same."""
+    try:
+        return _sorted(msgspec.json.decode(text))
+    except OverflowError:  # a number of many digits
+        return text
 
 
 class StoredOnce(dict[bytes, StoredMap]):
@@ -98,7 +116,8 @@ class PackedMap(_Undecoded):
         self._pack = pack
         self._number = number
 
-    def _text(self) -> Raw:
+    def text(self) -> Raw:
+        """The object; it is valid."""
         return self._pack.texts[self._number]
 
 

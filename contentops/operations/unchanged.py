@@ -33,7 +33,7 @@ from contentops.model import PROJECT_FILE, Budget, Note, Plan, Refusal
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from contentops.model import Project
     from contentops.operations.workspace import Workspace
@@ -46,6 +46,8 @@ PathStamp = tuple[int, ...]
 """Mode, device, inode, size, and the times of the last change of content and of the file, in nanoseconds; 0: absent."""
 _NUMBERS: Final = 6
 _ABSENT: Final = (0,) * _NUMBERS
+_PART: Final = 250
+"""So many paths are compared before the next are looked at."""
 _CHECKSUM: Final = 8
 """Digits of the checksum that all begins with: it tells of damage alone, and nothing has to be loaded for it."""
 
@@ -148,7 +150,7 @@ class LastPlan:
         if (kept.format, kept.version, kept.root, kept.asked) != (FORMAT, __version__, self.root, self.asked):
             return None
         names = str(body[end + 1 : end + 1 + kept.names], "utf-8").split("\0")
-        is_same = _stamps(self.root, names).tobytes() == body[end + 1 + kept.names :]
+        is_same = _have_stamps(self.root, names, body[end + 1 + kept.names :])
         return Plan(**structs.asdict(kept.said)) if is_same else None
 
     def _write(self, plan: Plan, names: bytes, stamps: array[int]) -> None:
@@ -252,6 +254,15 @@ def _stamps(root: str, names: Iterable[str]) -> array[int]:
         except OverflowError:
             raise ValueError(name) from None
     return found
+
+
+def _have_stamps(root: str, names: Sequence[str], stamps: memoryview) -> bool:
+    """Whether `_stamps` is still the same, some paths at a time: most changes are in one of the first, a manifest."""
+    size = _NUMBERS * array("Q").itemsize
+    parts = ((start, names[start : start + _PART]) for start in range(0, len(names), _PART))
+    return len(stamps) == len(names) * size and all(
+        _stamps(root, part).tobytes() == stamps[start * size : (start + len(part)) * size] for start, part in parts
+    )
 
 
 def _hold_leftovers(root: str, folders: Iterable[str]) -> bool:

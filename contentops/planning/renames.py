@@ -125,7 +125,7 @@ def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
         if not inputs.is_draft(record):
             free[_pair_key(record.request.get("template"), record.digest, record.output)].append(record)
     pairs: dict[ItemId, Record] = {}
-    for spec in inputs.desired.specs:
+    for spec in inputs.desired.specs if free else ():
         busy = any(entry.digest == spec.digest for entry in pending(inputs.entries.get(spec.id, ())))
         key = _pair_key(spec.request.template, spec.digest, spec.output)
         if spec.id not in records and not busy and free.get(key):
