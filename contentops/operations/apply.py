@@ -22,7 +22,7 @@ from contentops.execution.times import iso
 from contentops.model import Action, Collect, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.connection import connected, credentials
-from contentops.operations.contents.look_first import plan_of
+from contentops.operations.contents.look_first import plan_after_looks
 from contentops.operations.contents.owners_in_locks import content_owners
 from contentops.operations.opening import HERE, Runtime
 from contentops.operations.plan import gathered
@@ -109,14 +109,12 @@ def apply(
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         _sweep(workspace)
         watched = AskedInputs(gathered(workspace, choice))
-        inputs = watched.inputs
-        refused = functools.partial(is_refused, project, options)
-        inputs, made = plan_of(workspace, inputs, options.reviewed, refused)
-        planned = structs.replace(made, refusals=open_refusals(made, options.approval))
+        inputs, plan = plan_for_apply(workspace, watched.inputs, options)
+        planned = structs.replace(plan, refusals=open_refusals(plan, options.approval))
         if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
             if options.last is not None and options.reviewed is None:
-                options.last.remember(made, workspace, watched)
+                options.last.remember(plan, workspace, watched)
             return planned, None
         if show is not None:
             show(planned)
@@ -134,8 +132,14 @@ def apply(
     return planned, run
 
 
-def is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
-    """Whether a guard or a review stands in the way of a plan, so that nothing need be asked for it."""
+def plan_for_apply(workspace: Workspace, inputs: PlanInputs, options: ApplyOptions) -> tuple[PlanInputs, Plan]:
+    """Return the plan of an apply, with all its refusals, and the inputs that it was made from."""
+    refused = functools.partial(_is_refused, workspace.project, options)
+    return plan_after_looks(workspace, inputs, options.reviewed, refused)
+
+
+def _is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
+    """Tell whether a guard or a review refuses a plan, so that the server need not be asked for it."""
     if open_refusals(plan, options.approval):
         return True
     try:

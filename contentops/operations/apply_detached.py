@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -11,10 +10,9 @@ from contentops.errors import StateError
 from contentops.ledger.account import account_of
 from contentops.ledger.queue import Deposited, QueuedWork
 from contentops.model import Detached, LookUp, request_id
-from contentops.operations.apply import check_allowed, is_refused, needless, open_refusals
+from contentops.operations.apply import check_allowed, needless, open_refusals, plan_for_apply
 from contentops.operations.before_submit import look_at_server
 from contentops.operations.connection import connected, credentials
-from contentops.operations.contents.look_first import plan_of
 from contentops.operations.ledger import ledger_access
 from contentops.operations.lineage import check_lineage
 from contentops.operations.opening import Runtime, has_ledger, open_store
@@ -50,10 +48,8 @@ def detach(
     if not has_ledger(project, runtime.environ):
         raise _no_ledger(project)
     with open_workspace(project, runtime) as workspace:
-        inputs = gathered(workspace, choice)
-        refused = functools.partial(is_refused, project, options)
-        inputs, made = plan_of(workspace, inputs, options.reviewed, refused)
-        planned = structs.replace(made, refusals=open_refusals(made, options.approval))
+        inputs, plan = plan_for_apply(workspace, gathered(workspace, choice), options)
+        planned = structs.replace(plan, refusals=open_refusals(plan, options.approval))
         if planned.empty and not planned.refusals:
             return planned, None
         show(planned)

@@ -1,7 +1,7 @@
-"""What the server has of a plan's items: remembered from earlier looks, or looked at before anything is paid for.
+"""Compare a plan's items with the texts stored on the server: by earlier looks, or by a look before anything is paid.
 
-A plan shows what was seen before, from the cache. An apply has the network: it looks at each content whose text it
-would pay for or replace, and plans again with what it finds.
+A plan uses what the cache remembers. An apply reads each content whose text it would pay for or replace, and plans
+again with what it reads.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def remembered(workspace: Workspace, inputs: PlanInputs) -> PlanInputs:
-    """The sides of a plan, with the edits and deletions that earlier looks saw there and no save has answered since."""
+    """Return the inputs with the edits and deletions on the server that earlier looks saw and no save has answered."""
     seen = seen_contents(workspace.cache, inputs.server)
     records = saved_records(inputs) if seen else ()
     remote = {record.id: one for record in records if (one := _remembered(workspace, record, seen)) is not None}
@@ -43,60 +43,63 @@ def remembered(workspace: Workspace, inputs: PlanInputs) -> PlanInputs:
 
 
 def _remembered(workspace: Workspace, record: Record, seen: Mapping[str, Remote]) -> Remote | None:
-    one, saved = seen.get(record.content_id), record.saved
-    if one is None or saved is None or one.saved != saved.body:
+    remote = seen.get(record.content_id)
+    if remote is None or record.saved is None or remote.saved != record.saved.body:
         return None
-    is_kept = one.is_lost or workspace.cache.body(one.body) is not None
-    return one if is_kept and (one.is_lost or is_edited_on_server(one, record)) else None
+    if remote.is_lost:
+        return remote
+    return remote if workspace.cache.body(remote.body) is not None and is_edited_on_server(remote, record) else None
 
 
-def plan_of(
+def plan_after_looks(
     workspace: Workspace,
     inputs: PlanInputs,
     reviewed: Mapping[str, Json] | None,
     refused: Callable[[Plan], object],
 ) -> tuple[PlanInputs, Plan]:
-    """What an apply does, made with what the server has of the texts that it would pay for or replace.
+    """Plan what an apply does, with what the server has of the texts that it would pay for or replace.
 
-    Asks only where there are any, and the plan is not `refused` anyway: for one list, and for each content that the
-    list does not show to be as it was. What cannot be looked at is held back.
+    `reviewed`: the document of a plan file. The server is asked only where there are such texts and the plan is not
+    `refused`. Items that cannot be looked at are blocked.
 
     Raises what planning raises, ApiError where the key is missing, and Refused where it may not go to the server.
     """
+    if inputs.choice.refresh:
+        return inputs, make_plan(inputs) if reviewed is None else compare_file(inputs, reviewed)
+    if reviewed is not None:
+        return _plan_of_file(_Look(workspace), inputs, reviewed, refused)
     look = _Look(workspace)
-    if reviewed is not None and not inputs.choice.refresh:
-        return _plan_of_file(look, inputs, reviewed, refused)
-    made = make_plan(inputs) if reviewed is None else compare_file(inputs, reviewed)
-    looked: set[ItemId] = set()
-    while not (inputs.choice.refresh or refused(made) or look.trouble) and (ids := _in_question(inputs, made) - looked):
+    looked: AbstractSet[ItemId] = set()
+    while True:
+        plan = make_plan(inputs)
+        # Another item may come in the place of one that the last look blocked.
+        if refused(plan) or look.trouble or not (ids := _in_question(inputs, plan) - looked):
+            return inputs, look.block_unseen(plan, looked)
         looked |= ids
-        others = {id_: one for id_, one in (inputs.remote or {}).items() if id_ not in ids}
+        others = {id_: remote for id_, remote in (inputs.remote or {}).items() if id_ not in ids}
         inputs = structs.replace(inputs, remote={**others, **look.at(inputs, ids)})
-        # Another item may come in the place of one that is blocked now.
-        made = make_plan(inputs)
-    return inputs, look.held(made, looked)
 
 
 def _plan_of_file(
     look: _Look, inputs: PlanInputs, reviewed: Mapping[str, Json], refused: Callable[[Plan], object]
 ) -> tuple[PlanInputs, Plan]:
-    """The same for a plan file. What was edited there, and no one reviewed, blocks its item alone."""
-    known = {change.id for change in plan_file(reviewed).changes if change.remote}
-    ids = {record.id for record in saved_records(inputs) if record.id in known} if known else set()
+    """Plan a plan file. An edit on the server that no one reviewed blocks its item alone."""
+    reviewed_edits = {change.id for change in plan_file(reviewed).changes if change.remote}
+    ids = {record.id for record in saved_records(inputs) if record.id in reviewed_edits} if reviewed_edits else set()
     inputs = structs.replace(inputs, remote=look.at(inputs, ids) if ids else None)
     if look.trouble:
         raise ApiError(look.trouble, hint="run `contentops apply` again: the plan file acts on an edit in WriterzRoom")
-    made = compare_file(inputs, reviewed)
-    if refused(made):
-        return inputs, made
-    others = _in_question(inputs, made) - ids
-    seen = look.at(inputs, others) if others else {}
-    changes = [_left_out(one, seen.get(_record_id(one))) for one in made.changes]
-    return inputs, look.held(structs.replace(made, changes=tuple(changes)), others)
+    plan = compare_file(inputs, reviewed)
+    if refused(plan):
+        return inputs, plan
+    others = _in_question(inputs, plan) - ids
+    remote = look.at(inputs, others) if others else {}
+    changes = tuple(_block_unreviewed(change, remote.get(_record_id(change))) for change in plan.changes)
+    return inputs, look.block_unseen(structs.replace(plan, changes=changes), others)
 
 
 class _Look:
-    """Looks of one plan, the last of which may have failed."""
+    """The looks of one plan. `trouble`: why the last one failed."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -104,7 +107,7 @@ class _Look:
         self.trouble = ""
 
     def at(self, inputs: PlanInputs, ids: AbstractSet[ItemId]) -> Mapping[ItemId, Remote]:
-        """What the server has of these records, where that is something else than was saved."""
+        """Ask the server about these records; return what differs from what was saved."""
         from contentops.operations.connection import credentials
         from contentops.operations.contents.refresh import refresh
 
@@ -115,18 +118,23 @@ class _Look:
             self.trouble = error.message
             return {}
 
-    def held(self, made: Plan, looked: AbstractSet[ItemId]) -> Plan:
-        """The plan; where the server could not be asked, without what it would do to these records."""
+    def block_unseen(self, plan: Plan, ids: AbstractSet[ItemId]) -> Plan:
+        """Return the plan; after a look that failed, its changes to these records are blocked."""
         if not self.trouble:
-            return made
-        changes = (_unseen(one, self.trouble) if _record_id(one) in looked else one for one in made.changes)
-        return structs.replace(made, changes=tuple(changes))
+            return plan
+        changes = (self._block(one) if _record_id(one) in ids else one for one in plan.changes)
+        return structs.replace(plan, changes=tuple(changes))
+
+    def _block(self, change: Change) -> Change:
+        content = change.record.content_id if change.record is not None else ""
+        hint = f"whether content `{content}` was edited in WriterzRoom cannot be seen: {self.trouble}; "
+        return block_change(change, "not-looked-at", f"{hint}run `contentops apply` again")
 
 
-def _in_question(inputs: PlanInputs, made: Plan) -> AbstractSet[ItemId]:
-    """The records whose text would be paid for, replaced, or held back because of what was seen before."""
-    records = {record.id for record in saved_records(inputs)} if any(map(_touches, made.changes)) else set()
-    return {id_ for one in made.changes if _touches(one) and (id_ := _record_id(one)) in records}
+def _in_question(inputs: PlanInputs, plan: Plan) -> AbstractSet[ItemId]:
+    """Return the records whose text would be paid for, replaced, or blocked because of an earlier look."""
+    ids = {_record_id(change) for change in plan.changes if _touches(change)}
+    return {record.id for record in saved_records(inputs) if record.id in ids} if ids else ids
 
 
 def _touches(change: Change) -> bool:
@@ -138,14 +146,8 @@ def _record_id(change: Change) -> ItemId:
     return change.record.id if change.record is not None else ItemId("")
 
 
-def _unseen(change: Change, trouble: str) -> Change:
-    content = change.record.content_id if change.record is not None else ""
-    hint = f"whether content `{content}` was edited in WriterzRoom cannot be seen: {trouble}; "
-    return block_change(change, "not-looked-at", f"{hint}run `contentops apply` again")
-
-
-def _left_out(change: Change, remote: Remote | None) -> Change:
-    """The change of a reviewed plan; held back where the content has words that no one reviewed."""
+def _block_unreviewed(change: Change, remote: Remote | None) -> Change:
+    """Return a reviewed change, blocked where the content has words that no one reviewed."""
     if remote is None or change.record is None:
         return change
     content = f"content `{remote.content_id}`"

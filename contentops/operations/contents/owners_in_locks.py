@@ -1,4 +1,4 @@
-"""Whose the contents on the project's server are, as the states of all its environments say."""
+"""Find the owners of stored contents in the states of all environments."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def content_owners(project: Project, state: State) -> ContentOwners:
-    """The owners of the stored contents, by all locks and by the contents' metadata. `state` is that of the project."""
+    """Return what finds the owner of a content, by all locks and by its metadata. `state`: the project's."""
     return ContentOwners(recorded_owners(project, state), lineage=state.lineage, environment=project.environment)
 
 
 def recorded_owners(project: Project, state: State) -> dict[str, Owner]:
-    """The owner of each content that a record or an open entry names, by the content's id.
+    """Return the owner of each content that a record or an open entry names, by content id.
 
-    `state` is that of the project's own environment; the other ones are read from their locks and journals.
+    `state`: that of the project's environment; other environments are read from their locks and journals.
     """
     here = state_dir.named("contentops", project.environment, "lock")
     return owners_of(project.api.server, {**dict(other_states(project)), here: state}, here)

@@ -1,7 +1,7 @@
-"""Texts of the server that this project has recorded before: no one's new edit, whatever the record of today says.
+"""Recognise texts on the server that this project has recorded before: they are no new edits.
 
-`git revert` brings the record and the file of an earlier text back. What the server still has is then in the history
-of the lock, and the file takes its place.
+`git revert` brings the record and the file of an earlier text back. The text that the server still has is then in the
+history of the lock, and the file replaces it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def mark_recorded(workspace: Workspace, inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
-    """What the server has, each text that was recorded before marked so; git is asked only where some may be."""
+    """Return what the server has, with texts that were recorded before marked so. Asks git only where needed."""
     records = inputs.state.records
     asked = {id_: one for id_, one in remote.items() if _is_in_question(inputs, records.get(id_), one)}
     past = recorded_texts(inputs.project, {one.content_id for one in asked.values()}) if asked else {}
@@ -37,14 +37,14 @@ def mark_recorded(workspace: Workspace, inputs: PlanInputs, remote: Mapping[Item
 
 
 def _is_in_question(inputs: PlanInputs, record: Record | None, remote: Remote) -> bool:
-    """Whether it looks like an edit, and is not what the file has: that is only recorded."""
+    """Tell whether it looks like an edit, and the file has another text."""
     if record is None or not is_edited_on_server(remote, record):
         return False
     return inputs.observe(record.output).body != remote.body
 
 
 def _made(workspace: Workspace, inputs: PlanInputs, asked: Mapping[ItemId, Remote]) -> dict[ItemId, RecordedTexts]:
-    """The texts that jobs made for these items, as far as the cache has them."""
+    """Return the texts that jobs made for these items, as far as the cache has them."""
     former: dict[str, ItemId] = {old: id_ for id_ in asked for old in inputs.state.records[id_].former_ids}
     # An id that another item has by now is that one's.
     names = former | {id_: id_ for id_ in asked}

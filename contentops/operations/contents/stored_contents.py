@@ -1,8 +1,6 @@
-"""What is asked of the server runtime an apply: stored contents and numbers, and how one asks. All of it is free.
+"""Ask the server about stored contents and the account's numbers, outside of a run. All of it is free.
 
-Contents are read, given another status, or removed; what one command removes was shown to a person before.
-
-Calls go one after the other, within the project's limit, and again for a while where they fail for a passing reason.
+Calls are sent one after the other, within the project's limit, and are repeated where a failure may pass.
 """
 
 from __future__ import annotations
@@ -60,10 +58,7 @@ T = TypeVar("T")
 
 
 class Caller:
-    """Sends free calls in turn.
-
-    `limiter` counts what others send too; None: no one else does.
-    """
+    """Sends free calls, each when the limit allows. `limiter`: the account's; None: only this command sends."""
 
     def __init__(
         self,
@@ -79,30 +74,30 @@ class Caller:
         self.notify = runtime.notify
 
     async def ask(self, call: Call) -> Reply | Failure:
-        """The answer to a free call, after as many tries as the retry policy allows."""
+        """Send a free call, as often as the retry policy allows, and return the answer."""
         attempts = Attempts(self)
         while isinstance(answer := await self._sent(call), Failure) and await attempts.again(answer):
             pass
         return answer
 
     def now(self) -> float:
-        """The time of the loop, in seconds."""
+        """Return the time of the loop, in seconds."""
         return asyncio.get_running_loop().time()
 
     def may_wait(self, failure: Failure, began: float) -> bool:
-        """Whether a 429 is worth waiting for: the next turn comes after what the server asks for."""
+        """Tell whether a 429 is worth waiting for; if so, the next call waits as long as the server asks for."""
         if (failure.retry_after or 0.0) > LONGEST_PAUSE or self.now() - began > LONGEST_PAUSE:
             return False
         self._limiter.throttled(self.now(), failure.retry_after)
         return True
 
     async def pause(self, failure: Failure, seconds: float) -> None:
-        """Wait until a call that failed is sent again."""
+        """Wait before a call that failed is sent again."""
         self.notify(f"{failure.message}; trying again")
         await self._wait(seconds, "the next try")
 
     async def _sent(self, call: Call) -> Reply | Failure:
-        """One try; each request that it takes, also those of a search for the API, waits for its turn."""
+        """Send a call once. Each request waits for its turn, also those that look for the API's address."""
         if self._client.dialect == AUTO and not self._client.is_found:
             await self._turn()
             endpoint = await self._client.find(turn=self._turn)
@@ -118,26 +113,30 @@ class Caller:
                 return True
 
     async def need(self, call: Call, kind: type[T]) -> T:
-        """The answer to a free call, which is a `kind`. Raises ApiError where there is none."""
+        """Send a free call and return the answer, a `kind`. Raises ApiError for a failure."""
         answer = await self.ask(call)
         if isinstance(answer, Failure):
-            raise as_error(answer, self._project)
+            raise self.error(answer)
         assert isinstance(answer, kind)
         return answer
 
     async def listed(self) -> ContentList:
-        """Everything the account has stored. Raises ApiError."""
+        """List everything the account has stored. Raises ApiError."""
         contents = await list_all(self.ask)
         if isinstance(contents, Failure):
-            raise as_error(contents, self._project)
+            raise self.error(contents)
         return contents
 
     async def optional(self, call: Call, kind: type[T]) -> T | None:
-        """The answer to a free call; None where the server has no such thing, or not for this key."""
+        """Send a free call and return the answer; None where the server has no such thing, or not for this key."""
         answer = await self.ask(call)
         if isinstance(answer, Failure) and not (is_absent(answer) or answer.kind is FailureKind.FORBIDDEN):
-            raise as_error(answer, self._project)
+            raise self.error(answer)
         return answer if isinstance(answer, kind) else None
+
+    def error(self, failure: Failure) -> ApiError:
+        """Return a failure as the error that a person reads."""
+        return as_error(failure, self._project)
 
     async def _wait(self, seconds: float, event: str) -> None:
         if seconds >= 2:
@@ -147,7 +146,7 @@ class Caller:
 
 
 def as_error(failure: Failure, project: Project) -> ApiError:
-    """A failure as the error a person reads: the endpoint, the status, the server's words, and what to do."""
+    """Return a failure as the error a person reads: the endpoint, the status, the server's words, and what to do."""
     return ApiError(failure.full_message, hint=_hint(failure, project))
 
 
@@ -166,7 +165,7 @@ def _hint(failure: Failure, project: Project) -> str:
         case FailureKind.UNAVAILABLE | FailureKind.NOT_SENT:
             return "check the network and `api.base_url`, or try again later; nothing was changed"
         case _:
-            return "check the path at the end of `api.base_url`; `api.dialect: auto` finds the prefix by itself"
+            return "check the path at the end of `api.base_url`; `api.dialect: auto` finds the prefix"
 
 
 def converse(
@@ -176,7 +175,7 @@ def converse(
     cache: Cache | None = None,
     limiter: AccountLimiter | None = None,
 ) -> T:
-    """Run a conversation with the project's server to its end. `limiter`: the account's, where it is known already."""
+    """Run calls to the project's server and return the result. `limiter`: the account's, where it is known already."""
     known = credentials(project.api, runtime)
 
     async def run(shared: AccountLimiter | None) -> T:
@@ -198,13 +197,13 @@ def converse(
 
 
 class Owned(Owner, frozen=True, kw_only=True):
-    """One stored content, and whose it is."""
+    """A stored content, and the item that owns it."""
 
     entry: ContentEntry
 
 
 def contents(project: Project, *, runtime: Runtime = HERE) -> tuple[Owned, ...]:
-    """Everything the account has stored, in the server's order, and whose it is. Raises ApiError."""
+    """List everything the account has stored, in the server's order, with its owners. Raises ApiError."""
     owners = recorded_owners(project, read_state(project))
     listed = converse(project, runtime, Caller.listed)
     return tuple(Owned(entry=entry, **structs.asdict(owners.get(entry.id, Owner()))) for entry in listed.entries)
@@ -217,10 +216,7 @@ def content(
     version: int = 0,
     runtime: Runtime = HERE,
 ) -> tuple[Content, Owner]:
-    """One stored content, as it is (version 0) or was in a version, and whose it is.
-
-    Raises ApiError, also where there is no such content.
-    """
+    """Return a stored content, as it is (version 0) or was in a version, and its owner. Raises ApiError."""
     owners = recorded_owners(project, read_state(project))
     answer = converse(project, runtime, lambda caller: caller.ask(GetContent(content_id, version)))
     if isinstance(answer, Failure):
@@ -230,7 +226,7 @@ def content(
 
 
 def versions(project: Project, content_id: str, *, runtime: Runtime = HERE) -> tuple[ContentVersion, ...]:
-    """Every version of a stored content, newest first. Raises ApiError, also where the server shows none."""
+    """Return every version of a stored content, newest first. Raises ApiError, also where the server shows none."""
     answer = converse(project, runtime, lambda caller: caller.ask(ListVersions(content_id)))
     if isinstance(answer, Failure):
         raise _absent(answer, project, content_id, "versions of ")
@@ -238,27 +234,24 @@ def versions(project: Project, content_id: str, *, runtime: Runtime = HERE) -> t
     return answer.versions
 
 
-def _absent(failure: Failure, project: Project, content_id: str, part: str = "") -> ApiError:
+def _absent(failure: Failure, project: Project, content_id: str, versions: str = "") -> ApiError:
     error = as_error(failure, project)
     if not is_absent(failure):
         return error
     hint = "`contentops content list` lists them"
-    if part:
+    if versions:
         hint = f"the server may not show versions at all: no source documents that it does; {hint}"
-        return ApiError(f"there are no {part}content `{content_id}` to read: {error.message}", hint=hint)
+        return ApiError(f"there are no {versions}content `{content_id}` to read: {error.message}", hint=hint)
     return ApiError(f"there is no content `{content_id}`: {error.message}", hint=hint)
 
 
 def delete(project: Project, content_ids: Iterable[str], *, runtime: Runtime = HERE) -> None:
-    """Remove stored contents one after the other; what is gone already counts. Records and files stay as they are.
-
-    Raises ApiError at the first that cannot be removed.
-    """
+    """Delete stored contents; one that is gone already counts. Raises ApiError at the first that cannot be deleted."""
 
     async def remove(caller: Caller, content_id: str) -> Failure | None:
         answer = await caller.ask(DeleteContent(content_id))
         if isinstance(answer, Failure) and answer.kind is FailureKind.NOT_FOUND:
-            # It may be the content that is not there, or the route.
+            # Either the content is not there, or the route.
             stored = await caller.ask(GetContent(content_id))
             return None if isinstance(stored, Failure) and stored.kind is FailureKind.NOT_FOUND else answer
         return answer if isinstance(answer, Failure) else None
@@ -273,7 +266,7 @@ def set_status(
     *,
     runtime: Runtime = HERE,
 ) -> None:
-    """Give stored contents another status. Raises ApiError at the first that cannot be given it."""
+    """Set the status of stored contents. Raises ApiError at the first where that fails."""
 
     async def give(caller: Caller, content_id: str) -> Failure | None:
         answer = await caller.ask(SetStatus(content_id, status))
@@ -306,14 +299,14 @@ def _each(
 
 
 class Numbers(Struct, frozen=True, kw_only=True):
-    """The account's numbers under the server's names; None where it does not show them."""
+    """The account's numbers, by the server's names; None where it does not show them."""
 
     dashboard: Mapping[str, Json] | None = None
     credits: Mapping[str, Json] | None = None
 
 
 def stats(project: Project, *, runtime: Runtime = HERE) -> Numbers:
-    """The dashboard, and the credits where the server shows them. Raises ApiError."""
+    """Read the dashboard, and the credits where the server shows them. Raises ApiError."""
 
     async def story(caller: Caller) -> Numbers:
         dashboard, usage = await caller.need(DashboardStats(), Stats), await caller.optional(CreditsUsage(), Stats)

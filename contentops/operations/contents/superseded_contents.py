@@ -1,4 +1,4 @@
-"""Superseded contents: whether the words of each are anywhere else, so that nothing is lost with it."""
+"""Find superseded contents whose words are nowhere else, so that deleting contents loses none."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from contentops.digest import NO_TEXT, Digest
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.execution.stored_content import StoredContent
-from contentops.operations.contents.stored_contents import as_error, converse
+from contentops.operations.contents.stored_contents import converse
 from contentops.operations.environments import other_states
 from contentops.operations.opening import HERE, open_cache, read_state
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
-    from contentops.model import Project, Record
+    from contentops.model import Project
     from contentops.operations.contents.stored_contents import Caller
     from contentops.operations.opening import Runtime
     from contentops.state.cache import Cache
@@ -30,9 +30,9 @@ def without_copy(
     *,
     runtime: Runtime = HERE,
 ) -> frozenset[str]:
-    """Those of some superseded contents whose words are in no file, not in git and not in the cache. Raises ApiError.
+    """Return the ids of the contents whose words are in no file, not in git and not in the cache.
 
-    Each is fetched. One that is gone has no words.
+    Fetches each; one that is gone has no words. Raises ApiError.
     """
 
     async def story(caller: Caller) -> list[Content]:
@@ -42,7 +42,7 @@ def without_copy(
             if isinstance(answer, Content):
                 contents.append(answer)
             elif isinstance(answer, Failure) and answer.kind is not FailureKind.NOT_FOUND:
-                raise as_error(answer, project)
+                raise caller.error(answer)
         return contents
 
     if not content_ids:
@@ -54,21 +54,20 @@ def without_copy(
 
 def _is_elsewhere(project: Project, cache: Cache, content: Content) -> bool:
     stored = StoredContent.of(content)
-    # What the server made of a text that we have, and no one changed since.
-    sent = {Digest(stored.sent_body)} if stored.sent_body and is_as_created(content) else set()
-    wanted = stored.bodies | sent
+    wanted = set(stored.bodies)
+    if stored.sent_body and is_as_created(content):
+        # The server changed a text that we have, and no one changed it since.
+        wanted.add(Digest(stored.sent_body))
     if stored.body == NO_TEXT or any(cache.body(digest) is not None for digest in wanted):
         return True
-    for record in _records(project, content.id):
-        outputs = Outputs(project.root, whole=known_bodies(read_state(project)))
-        if outputs.observe(record.output).body in wanted:
-            return True
-        if any(digest in wanted for digest, _ in earlier_bodies(project.root, record.output)):
-            return True
+    own = read_state(project)
+    outputs = Outputs(project.root, whole=known_bodies(own))
+    for state in (own, *(state for _, state in other_states(project))):
+        for record in state.records.values():
+            if content.id not in record.superseded:
+                continue
+            if outputs.observe(record.output).body in wanted:
+                return True
+            if any(digest in wanted for digest, _ in earlier_bodies(project.root, record.output)):
+                return True
     return False
-
-
-def _records(project: Project, content_id: str) -> Iterator[Record]:
-    """The records that name a content as superseded, of all environments."""
-    for state in (read_state(project), *(state for _, state in other_states(project))):
-        yield from (record for record in state.records.values() if content_id in record.superseded)
