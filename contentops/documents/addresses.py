@@ -1,4 +1,4 @@
-"""Where a site has the page of an output, as far as the settings of the site that no one reads here leave no doubt."""
+"""The address of an output's page on its site, where the site's own settings cannot change it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
-"""A part of a path that becomes a part of an address as it is, but for capitals."""
+"""A part of a path that is a part of the address, in small letters."""
 _LITERAL = re.compile(r"/[^:\s]*")
 """An address without placeholders."""
 _STATED = {"hugo": "url", "jekyll": "permalink"}

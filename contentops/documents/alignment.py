@@ -1,4 +1,4 @@
-"""Sequences set side by side: which elements of one are those of another, and where three of them agree."""
+"""Aligns sequences: which elements of one are those of another, and where three of them agree."""
 
 from __future__ import annotations
 
@@ -16,55 +16,54 @@ T = TypeVar("T")
 def chunks(
     base: tuple[T, ...], ours: tuple[T, ...], theirs: tuple[T, ...]
 ) -> Iterator[tuple[tuple[T, ...], tuple[T, ...], tuple[T, ...]]]:
-    """Three lists side by side, cut where all of them agree: what stands between is one piece on each side."""
+    """Three lists cut where all of them agree; the elements between two cuts are one piece on each side."""
     mine, others = _matched(base, ours), _matched(base, theirs)
     start = (0, 0, 0)
-    ends = [(place, mine[place], others[place]) for place in sorted(mine.keys() & others.keys())]
+    ends = [(index, mine[index], others[index]) for index in sorted(mine.keys() & others.keys())]
     for end in (*ends, (len(base), len(ours), len(theirs))):
-        was, here, there = (side[a:b] for side, a, b in zip((base, ours, theirs), start, end, strict=True))
-        if len(was) == len(here) == len(there):
-            for one in range(len(was)):
-                yield was[one : one + 1], here[one : one + 1], there[one : one + 1]
+        parts = [side[a:b] for side, a, b in zip((base, ours, theirs), start, end, strict=True)]
+        if len(set(map(len, parts))) == 1:
+            yield from (((one,), (our,), (their,)) for one, our, their in zip(*parts, strict=True))
         else:
-            yield was, here, there
+            yield parts[0], parts[1], parts[2]
         if end[0] < len(base):
             yield (base[end[0] : end[0] + 1],) * 3
         start = (end[0] + 1, end[1] + 1, end[2] + 1)
 
 
 def _matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
-    """Where the elements of `base` stand in `side`, in order: those that are there once, and their equal neighbours."""
+    """The index in `side` of the elements of `base` that both have once, and of their equal neighbours."""
     once = [{each for each, count in Counter(sequence).items() if count == 1} for sequence in (base, side)]
     both = once[0] & once[1]
-    place = {each: number for number, each in enumerate(base) if each in both}
-    pairs = [(place[each], number) for number, each in enumerate(side) if each in place]
+    positions = {each: number for number, each in enumerate(base) if each in both}
+    pairs = [(positions[each], number) for number, each in enumerate(side) if each in positions]
     pairs = [pairs[number] for number in rising([one for one, _ in pairs])]
-    found = dict(pairs)
+    matched = dict(pairs)
     for (low, left), (high, right) in pairwise([(-1, -1), *pairs, (len(base), len(side))]):
         one, other = low + 1, left + 1
         while one < high and other < right and base[one] == side[other]:
-            found[one] = other
+            matched[one] = other
             one, other = one + 1, other + 1
         last, end = high - 1, right - 1
         while last >= one and end >= other and base[last] == side[end]:
-            found[last] = end
+            matched[last] = end
             last, end = last - 1, end - 1
-    return found
+    return matched
 
 
 def rising(numbers: Sequence[int]) -> list[int]:
-    """The places of a longest run of numbers that rises; none of them comes twice."""
+    """The indexes of a longest run of numbers that rises; no number comes twice."""
     tails: list[int] = []
-    places: list[int] = []
+    tail_indexes: list[int] = []
     before: list[int] = []
-    for place, number in enumerate(numbers):
+    for index, number in enumerate(numbers):
         at = bisect_left(tails, number)
         tails[at : at + 1] = [number]
-        places[at : at + 1] = [place]
-        before.append(places[at - 1] if at else -1)
-    found: list[int] = []
-    place = places[-1] if places else -1
-    while place >= 0:
-        found.append(place)
-        place = before[place]
-    return found[::-1]
+        tail_indexes[at : at + 1] = [index]
+        before.append(tail_indexes[at - 1] if at else -1)
+    run: list[int] = []
+    index = tail_indexes[-1] if tail_indexes else -1
+    while index >= 0:
+        run.append(index)
+        index = before[index]
+    return run[::-1]

@@ -1,4 +1,4 @@
-"""What a text must be like before it is written and saved: each check of `Checks` but commands.
+"""The checks of a text before it is written and saved: all of `Checks` but commands.
 
 Texts are hostile: nothing here raises, and the time of each check grows with the length of the text alone. Regular
 expressions and schemas that a person wrote are given up after some time or number of steps, and that is a finding.
@@ -38,11 +38,11 @@ _ROOM: Final = 200
 """Characters of a text that a finding shows."""
 
 Exists = Callable[[str], bool]
-"""Whether a path relative to the project root, with forward slashes, is there or will be."""
+"""Whether a path relative to the project root, with forward slashes, exists or will."""
 
 
 class CheckedText(Struct, frozen=True, kw_only=True):
-    """A text as it stands in its file, or will: title and body cleaned, front matter without the two keys of ours."""
+    """A text as its file has it, or will: title and body cleaned, front matter without `title` and `contentops`."""
 
     title: str
     body: str
@@ -56,11 +56,11 @@ class CheckedText(Struct, frozen=True, kw_only=True):
 
 
 def checked_text(text: str, output: str) -> CheckedText:
-    """A file's text as checks look at it; `output` is its path relative to the project root. Never raises."""
-    found = split(text)
+    """A file's text for the checks; `output` is its path relative to the project root. Never raises."""
+    document = split(text)
     first, keys = line_numbers(text)
     return CheckedText(
-        title=found.title, body=found.body, front=found.front, output=output, first_line=first, key_lines=keys
+        title=document.title, body=document.body, front=document.front, output=output, first_line=first, key_lines=keys
     )
 
 
@@ -69,34 +69,34 @@ def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Findi
 
     Commands are not run here.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     if checks.words is not None:
-        found += _words(checks.words, text)
+        findings += _words(checks.words, text)
     for key, look in _LISTS.items():
         listed: Listed | None = getattr(checks, key)
         if listed is not None:
-            found += _few(key, listed.level, look(listed.values, text))
+            findings += _first(key, listed.level, look(listed.values, text))
     if checks.leftovers is not None:
-        found += _few("leftovers", checks.leftovers, _leftovers(text))
+        findings += _first("leftovers", checks.leftovers, _leftovers(text))
     if checks.links is not None:
-        found += _few("links", checks.links, _links(text, exists))
+        findings += _first("links", checks.links, _links(text, exists))
     if checks.front_matter is not None:
-        found += _few("front_matter", checks.front_matter.level, _front_matter(checks.front_matter, text))
-    return tuple(found)
+        findings += _first("front_matter", checks.front_matter.level, _front_matter(checks.front_matter, text))
+    return tuple(findings)
 
 
 def blocks(findings: Iterable[Finding]) -> bool:
     """Whether a text with these findings is neither written nor saved."""
-    return any(found.level is Level.BLOCK for found in findings)
+    return any(finding.level is Level.BLOCK for finding in findings)
 
 
-Place = tuple[str, int, str]
-"""What one check found: message, line of the file or 0, hint."""
+Hit = tuple[str, int, str]
+"""What a check found at one point: message, line of the file or 0, hint."""
 
 
-def _few(check: str, level: Level, places: Iterable[Place]) -> Iterator[Finding]:
-    """The first places as findings, and how many more there are."""
-    rest = iter(places)
+def _first(check: str, level: Level, hits: Iterable[Hit]) -> Iterator[Finding]:
+    """The first hits as findings, and how many more there are."""
+    rest = iter(hits)
     for message, line, hint in itertools.islice(rest, _SHOWN):
         yield Finding(check=check, level=level, message=message, line=line, hint=hint)
     if more := sum(1 for _ in rest):
@@ -156,62 +156,52 @@ def _spaced(value: str) -> re.Pattern[str]:
     return re.compile(r"\s++".join(map(re.escape, value.split())))
 
 
-def _contains(values: Sequence[str], text: CheckedText) -> Iterator[Place]:
+def _contains(values: Sequence[str], text: CheckedText) -> Iterator[Hit]:
     for value in values:
         wanted = _spaced(value)
         if not wanted.search(text.body) and not wanted.search(text.title):
             yield f"does not say `{_shown(value)}`", 0, ""
 
 
-def _excludes(values: Sequence[str], text: CheckedText) -> Iterator[Place]:
+def _excludes(values: Sequence[str], text: CheckedText) -> Iterator[Hit]:
     for value in values:
         refused = _spaced(value)
-        places = [found.start() for found in refused.finditer(text.body)]
-        if places:
-            times = f" ({len(places):,} times)" if len(places) > 1 else ""
-            yield f"says `{_shown(value)}`{times}", _line(text, places[0]), ""
+        offsets = [match.start() for match in refused.finditer(text.body)]
+        if offsets:
+            times = f" ({len(offsets):,} times)" if len(offsets) > 1 else ""
+            yield f"says `{_shown(value)}`{times}", _line(text, offsets[0]), ""
         elif refused.search(text.title):
             yield f"says `{_shown(value)}` in its title", text.key_lines.get("title", 0), ""
-
-
-def _share(values: Sequence[str]) -> float:
-    return min(PATIENCE, LONGEST / len(values))
 
 
 _SIMPLER: Final = "repetitions inside repetitions take long: write the pattern without them"
 
 
-def _matches(values: Sequence[str], text: CheckedText) -> Iterator[Place]:
+def _patterns(values: Sequence[str], text: CheckedText, *, wanted: bool) -> Iterator[Hit]:
+    """The patterns that are `wanted` and match nothing, or are not and match something."""
     for value in values:
-        found = search(value, text.body, _share(values))
-        if isinstance(found, str):
-            yield f"the pattern `{_shown(value)}` {found}", 0, _SIMPLER
-        elif found < 0:
+        offset = search(value, text.body, min(PATIENCE, LONGEST / len(values)))
+        if isinstance(offset, str):
+            yield f"the pattern `{_shown(value)}` {offset}", 0, _SIMPLER
+        elif wanted and offset < 0:
             yield f"nothing matches `{_shown(value)}`", 0, ""
+        elif offset >= 0 and not wanted:
+            yield f"something matches `{_shown(value)}`", _line(text, offset), ""
 
 
-def _not_matches(values: Sequence[str], text: CheckedText) -> Iterator[Place]:
+def _headings(values: Sequence[str], text: CheckedText) -> Iterator[Hit]:
+    present = {bare(heading): heading for heading in headings(text.body)}
     for value in values:
-        found = search(value, text.body, _share(values))
-        if isinstance(found, str):
-            yield f"the pattern `{_shown(value)}` {found}", 0, _SIMPLER
-        elif found >= 0:
-            yield f"something matches `{_shown(value)}`", _line(text, found), ""
+        if bare(value) not in present:
+            close = nearest(bare(value), present)
+            yield f"has no heading `{_shown(value)}`", 0, f"it has `{_shown(present[close])}`" if close else ""
 
 
-def _headings(values: Sequence[str], text: CheckedText) -> Iterator[Place]:
-    there = {bare(heading): heading for heading in headings(text.body)}
-    for value in values:
-        if bare(value) not in there:
-            close = nearest(bare(value), there)
-            yield f"has no heading `{_shown(value)}`", 0, f"it has `{_shown(there[close])}`" if close else ""
-
-
-_LISTS: Final[Mapping[str, Callable[[Sequence[str], CheckedText], Iterator[Place]]]] = {
+_LISTS: Final[Mapping[str, Callable[[Sequence[str], CheckedText], Iterator[Hit]]]] = {
     "contains": _contains,
     "excludes": _excludes,
-    "matches": _matches,
-    "not_matches": _not_matches,
+    "matches": functools.partial(_patterns, wanted=True),
+    "not_matches": functools.partial(_patterns, wanted=False),
     "headings": _headings,
 }
 
@@ -234,18 +224,18 @@ _LEFTOVERS: Final = {
     r"[ _-]?name)\b[^\[\]\n]{0,80}\](?![(\[:])|\{\{ {0,9}[\w.]{1,80} {0,9}(?:\|[^{}\n]{0,120})?\}\}"
     r"|(?-i:\b(?:TODO|FIXME|TBD)\b)",
 }
-_KINDS: Final = {what: re.compile(pattern, re.IGNORECASE) for what, pattern in _LEFTOVERS.items()}
+_KINDS: Final = {kind: re.compile(pattern, re.IGNORECASE) for kind, pattern in _LEFTOVERS.items()}
 _CODE: Final = re.compile(r"(?<!`)(`++)[^`]++\1(?!`)")
 
 
-def _leftovers(text: CheckedText) -> Iterator[Place]:
+def _leftovers(text: CheckedText) -> Iterator[Hit]:
     lines = itertools.chain([(0, text.title)], prose(text.body))
     for number, line in lines:
         plain = _CODE.sub(" ", line.replace("\u2019", "'"))
-        for what, pattern in _KINDS.items():
-            if found := pattern.search(plain):
+        for kind, pattern in _KINDS.items():
+            if match := pattern.search(plain):
                 at = text.first_line + number - 1 if number else text.key_lines.get("title", 0)
-                yield f"holds {what}: `{_shown(found[0].strip())}`", at, ""
+                yield f"holds {kind}: `{_shown(match[0].strip())}`", at, ""
 
 
 # --- links ---------------------------------------------------------------------------------------------------------
@@ -256,30 +246,30 @@ _TEMPLATE: Final = re.compile(r"\{[{%]")
 _ENDINGS: Final = ("", ".md", "/index.md")
 
 
-def _links(text: CheckedText, exists: Exists) -> Iterator[Place]:
+def _links(text: CheckedText, exists: Exists) -> Iterator[Hit]:
     from urllib.parse import unquote  # start-up: most commands look at no link
 
     folder = posixpath.dirname(text.output)
     for number, line in prose(text.body):
-        for found in _TARGETS.finditer(_CODE.sub(" ", line)):
-            target = next(filter(None, found.groups()), "")
+        for match in _TARGETS.finditer(_CODE.sub(" ", line)):
+            target = next(filter(None, match.groups()), "")
             path = re.split("[#?]", target, maxsplit=1)[0]
             if not path or _ELSEWHERE.match(target) or _TEMPLATE.search(target):
                 continue
             path = unquote(path)
-            place = posixpath.normpath(posixpath.join(folder, path))
+            target_path = posixpath.normpath(posixpath.join(folder, path))
             at = text.first_line + number - 1
-            if place.startswith(("../", "/")) or place == ".." or "\\" in path:
+            if target_path.startswith(("../", "/")) or target_path == ".." or "\\" in path:
                 yield f"the link `{_shown(target)}` leads out of the project", at, ""
-            elif "\0" in place or not any(exists(place + ending) for ending in _ENDINGS):
-                hint = f"looked for `{_shown(place)}` below the project root"
+            elif "\0" in target_path or not any(exists(target_path + ending) for ending in _ENDINGS):
+                hint = f"looked for `{_shown(target_path)}` below the project root"
                 yield f"the link `{_shown(target)}` leads to no file of the project", at, hint
 
 
 # --- front matter ----------------------------------------------------------------------------------------------------
 
 
-def _front_matter(schema: FrontMatterSchema, text: CheckedText) -> Iterator[Place]:
+def _front_matter(schema: FrontMatterSchema, text: CheckedText) -> Iterator[Hit]:
     whole = {"title": text.title, **text.front} if text.title else dict(text.front)
     for keys, message in schema_errors(schema.text, whole):
         where = f"`{_shown('.'.join(keys))}`: " if keys else ""

@@ -1,4 +1,4 @@
-"""What a text holds: titles and bodies cleaned once, on arrival, and compared by digest; markers of a merge.
+"""Cleans titles and bodies once, on arrival, and compares them by digest; finds the markers of a merge.
 
 Text from a model or a server is untrusted. What no Markdown needs and what can deceive a terminal, a reviewer or a
 parser is dropped here: control characters but tab and line feed, the marks that override or isolate the writing
@@ -65,7 +65,7 @@ def clean_body(text: str) -> str:
 @functools.lru_cache(maxsize=16)
 def body_digest(body: str) -> Digest:
     """The identity of a body: the digest of its cleaned text."""
-    # An item asks for that of its text at each of its steps; few texts are held, so that memory does not grow.
+    # Each step of an item needs the digest of its text; a small cache keeps memory bounded.
     return digest_text(clean_body(body))
 
 
@@ -91,9 +91,9 @@ _FENCE_LINE: Final = re.compile(r" {0,3}(?P<sign>`{3,}(?=[^`]*$)|~{3,})(?P<rest>
 
 
 def known_bodies(state: State) -> frozenset[Digest]:
-    """The bodies that are whole whatever lines they have: made by a job, or taken by the server."""
-    found = {body for record in state.records.values() for body in record.bodies}
-    return frozenset(found | {entry.body for entry in state.entries.values() if entry.body})
+    """The bodies that are no unresolved merge, whatever lines they have: made by a job, or saved on the server."""
+    of_records = (body for record in state.records.values() for body in record.bodies)
+    return frozenset([*of_records, *(entry.body for entry in state.entries.values() if entry.body)])
 
 
 def conflict_line(text: str) -> int:
@@ -120,7 +120,7 @@ _LFS_POINTER: Final = re.compile(r"version https://git-lfs\.github\.com/spec/\S+
 
 
 def is_lfs_pointer(text: str) -> bool:
-    """Whether a file is what Git LFS leaves in its place until its content is fetched."""
+    """Whether a file is a pointer of Git LFS, whose content was not fetched."""
     return _LFS_POINTER.match(text) is not None
 
 
@@ -138,11 +138,11 @@ def _front_lines(text: str) -> int:
 
 
 def _fence_after(fence: str, line: str) -> str:
-    """The signs that opened the code block a line leaves us in, or nothing outside of one."""
-    found = _FENCE_LINE.match(line)
-    if found is None:
+    """The signs that opened the code block which goes on after a line; empty outside of one."""
+    match = _FENCE_LINE.match(line)
+    if match is None:
         return fence
     if not fence:
-        return found["sign"]
-    closes = found["sign"].startswith(fence) and not found["rest"].strip()
+        return match["sign"]
+    closes = match["sign"].startswith(fence) and not match["rest"].strip()
     return "" if closes else fence

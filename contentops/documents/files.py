@@ -20,8 +20,8 @@ from contentops.digest import NOTHING, Digest, digest_bytes, digest_text, short
 from contentops.documents.clean import conflict_line
 from contentops.documents.folders import (
     HAS_HANDLES,
+    DirEntry,
     Folder,
-    Place,
     Spelling,
     Tree,
     check_regular,
@@ -97,18 +97,18 @@ class Outputs:
 
         Whatever stands in the way is told in `problem`, which names the path and says what to do.
         """
-        [(found, _)] = self.observe_all([path])
-        return found
+        [(observation, _)] = self.observe_all([path])
+        return observation
 
     def observe_all(self, paths: Iterable[str]) -> Iterator[tuple[Observed, Stamp | None]]:
         """The same for one path after the other, each with the stamp by which the file that was read is known again.
 
         None where no file was read, or `whole` had a say in what it is.
         """
-        with self._tree.places() as place:
+        with self._tree.entries() as entry_at:
             for path in paths:
                 try:
-                    file = self._read(path, place)
+                    file = self._read(path, entry_at)
                 except OutputError as error:
                     message = error.message
                     message = message if message.startswith(shown(path)) else f"{shown(path)}: {message}"
@@ -117,14 +117,14 @@ class Outputs:
                 if file is None:
                     yield Observed(path=path), None
                 else:
-                    found, alone = observed(path, file.data, file.digest, self._whole)
-                    yield found, _stamp(file.stat) if alone else None
+                    observation, alone = observed(path, file.data, file.digest, self._whole)
+                    yield observation, _stamp(file.stat) if alone else None
 
-    def _read(self, path: str, place: Callable[[Sequence[str]], Place | None]) -> _File | None:
+    def _read(self, path: str, entry_at: Callable[[Sequence[str]], DirEntry | None]) -> _File | None:
         parts = split_path(path)
         with explained(path, "read"):
-            there = place(parts)
-            return self._load(there, path) if there else None
+            entry = entry_at(parts)
+            return self._load(entry, path) if entry else None
 
     def stamp(self, path: str) -> Stamp | None:
         """A cheap mark of the file at a `path` that was read before; None: there is none.
@@ -134,20 +134,20 @@ class Outputs:
         Not proof against a change within the clock's grain; trust a mark only if it is older than the look by seconds.
         """
         try:
-            found = os.lstat(f"{self._tree.root}/{path}")
+            status = os.lstat(f"{self._tree.root}/{path}")
         except (OSError, ValueError):
             return None
-        return _stamp(found)
+        return _stamp(status)
 
     def is_linked(self, folder: str) -> bool:
         """Whether a symbolic link leads to a folder, so that `stamp` is that of a file which is never read."""
-        place = os.path.normpath(f"{self._tree.root}/{folder}")
-        return os.path.realpath(place) != place
+        path = os.path.normpath(f"{self._tree.root}/{folder}")
+        return os.path.realpath(path) != path
 
     def read(self, path: str) -> str:
         """The text at `path` as it is on disk, line endings and byte order mark included."""
-        with self._tree.places() as place:
-            file = self._read(path, place)
+        with self._tree.entries() as entry_at:
+            file = self._read(path, entry_at)
         if file is None:
             message = f"{shown(path)} does not exist"
             raise FileChanged(message, hint=_AGAIN)
@@ -168,20 +168,20 @@ class Outputs:
         if conflict_line(text):
             self._whole.add(digest_text(split(text).body))
         with explained(path, "written"), contextlib.ExitStack() as stack:
-            place = self._enter(stack, parts)
-            there = self._load(place, path) if place else None
-            if there is not None and there.digest == digest:
+            entry = self._enter(stack, parts)
+            existing = self._load(entry, path) if entry else None
+            if existing is not None and existing.digest == digest:
                 return digest
-            _check(path, there, expect)
+            _check(path, existing, expect)
             # Where a file is expected and its folder is gone, the line above has raised.
-            place = place or self._made(stack, parts)
-            temporary = self._half_written(stack, place, data, _mode(path, there), there)
+            entry = entry or self._made(stack, parts)
+            temporary = self._half_written(stack, entry, data, _mode(path, existing), existing)
             if expect:
-                _check(path, self._load(place, path), expect)
-                two_names(self._system.replace, temporary, place)
+                _check(path, self._load(entry, path), expect)
+                two_names(self._system.replace, temporary, entry)
             else:
-                self._appear(path, temporary, place, digest)
-            place.folder.sync()
+                self._appear(path, temporary, entry, digest)
+            entry.folder.sync()
         return digest
 
     def set_aside(self, path: str, text: str) -> str:
@@ -192,9 +192,9 @@ class Outputs:
         """Keep a text in `.contentops`, for its owner alone and in place of what was there; return where."""
         parts = (".contentops", *parts)
         with explained("/".join(parts), "written"), contextlib.ExitStack() as stack:
-            place = self._made(stack, parts)
-            two_names(self._system.replace, self._half_written(stack, place, text.encode(), PRIVATE), place)
-            place.folder.sync()
+            entry = self._made(stack, parts)
+            two_names(self._system.replace, self._half_written(stack, entry, text.encode(), PRIVATE), entry)
+            entry.folder.sync()
         return "/".join(parts)
 
     def move(self, source: str, target: str, *, expect: Digest) -> None:
@@ -208,18 +208,18 @@ class Outputs:
             file = self._load(old, source) if old else None
             if old is None or file is None:
                 new = self._enter(stack, theirs)
-                there = self._load(new, target) if new else None
-                if there is None or there.digest != expect:
+                existing = self._load(new, target) if new else None
+                if existing is None or existing.digest != expect:
                     raise _changed(source, None)
                 return
             _check(source, file, expect)
             if ours == theirs:
                 return
             new = self._made(stack, theirs)
-            there = self._load(new, target)
-            if there is not None and not os.path.samestat(there.stat, file.stat):
+            existing = self._load(new, target)
+            if existing is not None and not os.path.samestat(existing.stat, file.stat):
                 raise _taken(source, target)
-            self._carry((source, target), old, new, file, linked=there is not None)
+            self._carry((source, target), old, new, file, linked=existing is not None)
             new.folder.sync()
             old.folder.sync()
             self._tidy(ours[:-1])
@@ -231,14 +231,14 @@ class Outputs:
         """
         parts = split_path(path)
         with explained(path, "removed"), contextlib.ExitStack() as stack:
-            place = self._enter(stack, parts)
-            file = self._load(place, path) if place else None
-            if place is None or file is None:
+            entry = self._enter(stack, parts)
+            file = self._load(entry, path) if entry else None
+            if entry is None or file is None:
                 return
             _check(path, file, expect)
             _mode(path, file)
-            place.unlink()
-            place.folder.sync()
+            entry.unlink()
+            entry.folder.sync()
             self._tidy(parts[:-1])
 
     def sweep(self, folders: Iterable[str], *, before: float) -> int:
@@ -253,55 +253,55 @@ class Outputs:
                     swept += bool(TEMPORARY.fullmatch(name)) and _swept(folder, name, before)
         return swept
 
-    def _enter(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> Place | None:
-        return stack.enter_context(self._tree.places())(parts)
+    def _enter(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> DirEntry | None:
+        return stack.enter_context(self._tree.entries())(parts)
 
-    def _made(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> Place:
-        return Place(stack.enter_context(self._tree.folder(parts[:-1], create=True)), parts[-1])
+    def _made(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> DirEntry:
+        return DirEntry(stack.enter_context(self._tree.folder(parts[:-1], create=True)), parts[-1])
 
-    def _load(self, place: Place, path: str) -> _File | None:
-        found = place.stat()
-        if found is None:
+    def _load(self, entry: DirEntry, path: str) -> _File | None:
+        status = entry.stat()
+        if status is None:
             return None
-        check_regular(path, found)
-        self._spelling.check(place.folder, place.name, path, found)
-        handle = place.folder.open_file(place.name)
+        check_regular(path, status)
+        self._spelling.check(entry.folder, entry.name, path, status)
+        handle = entry.folder.open_file(entry.name)
         try:
-            found = os.fstat(handle)
-            check_regular(path, found)
+            status = os.fstat(handle)
+            check_regular(path, status)
             data = _all(handle)
         finally:
             os.close(handle)
         if len(data) > MAX_FILE:
             message = f"{shown(path)} is larger than {MAX_FILE >> 20} MiB"
             raise OutputError(message, code="too-large", hint="move the file away, or change `output`")
-        return _File(data, digest_bytes(data), found)
+        return _File(data, digest_bytes(data), status)
 
     def _half_written(
-        self, stack: contextlib.ExitStack, place: Place, data: bytes, mode: int, there: _File | None = None
-    ) -> Place:
+        self, stack: contextlib.ExitStack, entry: DirEntry, data: bytes, mode: int, existing: _File | None = None
+    ) -> DirEntry:
         """A file beside `place` with `data` and no name of its own yet; it goes when `stack` ends."""
-        temporary = Place(place.folder, temporary_name())
-        handle = place.folder.make_file(temporary.name, mode)
+        temporary = DirEntry(entry.folder, temporary_name())
+        handle = entry.folder.make_file(temporary.name, mode)
         stack.callback(temporary.discard)
         try:
-            if there is not None and hasattr(os, "fchmod"):
-                os.fchmod(handle, stat.S_IMODE(there.stat.st_mode) & 0o777)
+            if existing is not None and hasattr(os, "fchmod"):
+                os.fchmod(handle, stat.S_IMODE(existing.stat.st_mode) & 0o777)
             fill(handle, data, write=self._system.write, sync=self._system.sync)
         finally:
             os.close(handle)
         return temporary
 
-    def _appear(self, path: str, temporary: Place, place: Place, digest: Digest) -> None:
+    def _appear(self, path: str, temporary: DirEntry, entry: DirEntry, digest: Digest) -> None:
         """Give the finished file its name, unless something took that name in the meantime."""
         try:
-            self._new_name(temporary, place)
+            self._new_name(temporary, entry)
         except FileExistsError:
-            there = self._load(place, path)
-            if there is None or there.digest != digest:
-                raise _changed(path, there) from None
+            existing = self._load(entry, path)
+            if existing is None or existing.digest != digest:
+                raise _changed(path, existing) from None
 
-    def _carry(self, paths: tuple[str, str], old: Place, new: Place, file: _File, *, linked: bool) -> None:
+    def _carry(self, paths: tuple[str, str], old: DirEntry, new: DirEntry, file: _File, *, linked: bool) -> None:
         """Let `new` stand for the file and `old` no longer; `linked` if a move killed here had come half-way."""
         source, target = paths
         if not linked:
@@ -318,7 +318,7 @@ class Outputs:
         with contextlib.suppress(FileNotFoundError):
             old.unlink()
 
-    def _new_name(self, old: Place, new: Place) -> bool:
+    def _new_name(self, old: DirEntry, new: DirEntry) -> bool:
         """Give a file a name that must be free; return whether it keeps the old one as well.
 
         Raises FileExistsError where the new name is taken.
@@ -344,8 +344,8 @@ class Outputs:
                     folder.rmdir(parts[depth - 1])
 
 
-def _stamp(found: os.stat_result) -> Stamp:
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+def _stamp(status: os.stat_result) -> Stamp:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _encoded(path: str, text: str) -> bytes:
@@ -369,32 +369,32 @@ def _all(handle: int) -> bytes:
     return b"".join(chunks)
 
 
-def _check(path: str, there: _File | None, expect: Digest) -> None:
-    if (NOTHING if there is None else there.digest) != expect:
-        raise _changed(path, there)
+def _check(path: str, existing: _File | None, expect: Digest) -> None:
+    if (NOTHING if existing is None else existing.digest) != expect:
+        raise _changed(path, existing)
 
 
-def _changed(path: str, there: _File | None) -> FileChanged:
-    what = "is no longer there" if there is None else "is not the file the plan saw"
-    return FileChanged(f"{shown(path)} {what}; it was left as it is", hint=_AGAIN)
+def _changed(path: str, existing: _File | None) -> FileChanged:
+    problem = "is no longer there" if existing is None else "is not the file the plan saw"
+    return FileChanged(f"{shown(path)} {problem}; it was left as it is", hint=_AGAIN)
 
 
 def _taken(source: str, target: str) -> FileChanged:
     return FileChanged(f"{shown(source)} was not moved: {shown(target)} is there already", hint=_AGAIN)
 
 
-def _mode(path: str, there: _File | None) -> int:
-    if there is None:
+def _mode(path: str, existing: _File | None) -> int:
+    if existing is None:
         return PUBLIC
-    if not there.stat.st_mode & stat.S_IWUSR:
+    if not existing.stat.st_mode & stat.S_IWUSR:
         hint = "make the file writable, or set `protected: true` on the item"
         raise OutputError(f"{shown(path)} is marked read-only", code="read-only", hint=hint)
-    return stat.S_IMODE(there.stat.st_mode) & 0o777
+    return stat.S_IMODE(existing.stat.st_mode) & 0o777
 
 
 def _swept(folder: Folder, name: str, before: float) -> bool:
-    found = folder.stat(name)
-    if found is None or not stat.S_ISREG(found.st_mode) or found.st_mtime >= before:
+    status = folder.stat(name)
+    if status is None or not stat.S_ISREG(status.st_mode) or status.st_mtime >= before:
         return False
     folder.unlink(name)
     return True

@@ -109,7 +109,7 @@ class Folder(Struct, frozen=True):
                 raise
 
 
-class Place(Struct, frozen=True):
+class DirEntry(Struct, frozen=True):
     """A name in an entered folder. Methods raise OSError."""
 
     folder: Folder
@@ -129,7 +129,7 @@ class Place(Struct, frozen=True):
             self.unlink()
 
 
-def two_names(call: Callable[..., None], old: Place, new: Place) -> None:
+def two_names(call: Callable[..., None], old: DirEntry, new: DirEntry) -> None:
     """Call with two names, relative to their folders where the system can."""
     handles: dict[str, int | None] = {}
     if old.folder.fd is not None:
@@ -158,7 +158,7 @@ class Tree:
                 os.close(folder.fd)
 
     @contextlib.contextmanager
-    def places(self) -> Iterator[Callable[[Sequence[str]], Place | None]]:
+    def entries(self) -> Iterator[Callable[[Sequence[str]], DirEntry | None]]:
         """A function that enters the folder of a path and gives its place there; None where there is no such folder.
 
         Where the system has handles, a folder stays entered for the paths in it that follow each other. Raises like
@@ -167,7 +167,7 @@ class Tree:
         with contextlib.ExitStack() as stack:
             last: tuple[Sequence[str], Folder] | None = None
 
-            def place(parts: Sequence[str]) -> Place | None:
+            def entry_at(parts: Sequence[str]) -> DirEntry | None:
                 nonlocal last
                 if last is None or last[1].fd is None or last[0] != parts[:-1]:
                     last = None
@@ -176,9 +176,9 @@ class Tree:
                         last = parts[:-1], stack.enter_context(self.folder(parts[:-1]))
                     except FileNotFoundError:
                         return None
-                return Place(last[1], parts[-1])
+                return DirEntry(last[1], parts[-1])
 
-            yield place
+            yield entry_at
 
     def _enter(self, parts: Sequence[str], *, create: bool) -> Folder:
         fd = os.open(self.root, _ENTER)
@@ -209,39 +209,39 @@ class Tree:
     def _look(self, parts: Sequence[str], *, create: bool) -> Folder:
         folder = Folder(self.root, None)
         for depth, part in enumerate(parts):
-            found = folder.stat(part)
-            if found is None:
+            status = folder.stat(part)
+            if status is None:
                 if not create:
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(folder.name(part))  # noqa: PTH102 - the twin of the call with a handle
-                found = folder.stat(part)
-            _check_folder(found, parts[: depth + 1])
+                status = folder.stat(part)
+            _check_folder(status, parts[: depth + 1])
             folder = Folder(folder.name(part), None)
         return folder
 
 
-def _is_link(found: os.stat_result) -> bool:
+def _is_link(status: os.stat_result) -> bool:
     """Whether this is a symbolic link, or a junction, which leads elsewhere just as well."""
-    return stat.S_ISLNK(found.st_mode) or getattr(found, "st_reparse_tag", 0) == _MOUNT_POINT
+    return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _MOUNT_POINT
 
 
-def check_regular(path: str, found: os.stat_result) -> None:
+def check_regular(path: str, status: os.stat_result) -> None:
     """Raise OutputError unless what was found at `path` is a file of its own."""
-    if _is_link(found):
+    if _is_link(status):
         message = f"{shown(path)} is a symbolic link; outputs are never read or written through one"
         raise OutputError(message, code="symlink", hint="put a file in its place, or change `output`")
-    if not stat.S_ISREG(found.st_mode):
-        what = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-        raise OutputError(f"{shown(path)} is {what}", code="not-a-file", hint="move it away, or change `output`")
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise OutputError(f"{shown(path)} is {kind}", code="not-a-file", hint="move it away, or change `output`")
 
 
-def _check_folder(found: os.stat_result | None, walked: Sequence[str]) -> None:
+def _check_folder(status: os.stat_result | None, walked: Sequence[str]) -> None:
     path = shown("/".join(walked))
-    if found is not None and _is_link(found):
+    if status is not None and _is_link(status):
         message = f"the folder {path} is a symbolic link; outputs are never written through one"
         raise OutputError(message, code="symlink", hint="name the folder it points to in `output`")
-    if found is not None and not stat.S_ISDIR(found.st_mode):
+    if status is not None and not stat.S_ISDIR(status.st_mode):
         message = f"{path} is a file, so nothing can lie under it"
         raise OutputError(message, code="not-a-folder", hint="move that file away, or change `output`")
 
@@ -253,13 +253,13 @@ class Spelling:
         self._names = names
         self._listings: dict[tuple[int, int], tuple[int, frozenset[str]]] = {}
 
-    def check(self, folder: Folder, name: str, path: str, found: os.stat_result) -> None:
+    def check(self, folder: Folder, name: str, path: str, status: os.stat_result) -> None:
         """Raise OutputError if `name` in `folder` (`found` there) only answers because spellings are not told apart.
 
         Two Unicode forms of one spelling count as the same.
         """
         # One look at another spelling tells whether the file system folds names; only then the folder is listed.
-        if not any((other := _if_any(folder, form)) and os.path.samestat(other, found) for form in _others(name)):
+        if not any((other := _if_any(folder, form)) and os.path.samestat(other, status) for form in _others(name)):
             return
         names = self._listing(folder)
         wanted = unicodedata.normalize("NFC", name)
@@ -271,15 +271,15 @@ class Spelling:
 
     def _listing(self, folder: Folder) -> frozenset[str]:
         """The names in a folder, NFC; kept until the folder changes, since it is asked for every file in it."""
-        found = os.stat(folder.path if folder.fd is None else folder.fd)  # noqa: PTH116 - takes a handle
-        place = (found.st_dev, found.st_ino)
-        kept = self._listings.get(place)
-        if kept and kept[0] == found.st_mtime_ns:
-            return kept[1]
+        status = os.stat(folder.path if folder.fd is None else folder.fd)  # noqa: PTH116 - takes a handle
+        key = (status.st_dev, status.st_ino)
+        cached = self._listings.get(key)
+        if cached and cached[0] == status.st_mtime_ns:
+            return cached[1]
         names = frozenset(unicodedata.normalize("NFC", name) for name in self._names(folder))
         if len(self._listings) >= _LISTINGS:
             self._listings.clear()
-        self._listings[place] = (found.st_mtime_ns, names)
+        self._listings[key] = (status.st_mtime_ns, names)
         return names
 
 

@@ -41,17 +41,17 @@ def update(text: str, changes: Mapping[str, Any]) -> str:
     Raises OutputError where the front matter cannot be read, or a key cannot be changed without touching another;
     TypeError and ValueError like `compose`.
     """
-    found = parts(text)
-    if found.problem:
-        raise _uneditable(found.problem)
-    current = {entry.key: entry for entry in found.block.entries}
+    parsed = parts(text)
+    if parsed.problem:
+        raise _uneditable(parsed.problem)
+    current = {entry.key: entry for entry in parsed.block.entries}
     wanted = {key: clean_title(value) if key == TITLE_KEY and value else value for key, value in changes.items()}
-    wanted = {key: value for key, value in wanted.items() if not _holds(current.get(key), value)}
+    wanted = {key: value for key, value in wanted.items() if not _has_value(current.get(key), value)}
     if not wanted:
         return text
     for keeps_elements in (True, False):
-        edited = _edited(text, found, wanted, keeps_elements=keeps_elements)
-        if _as_wanted(found, edited, wanted):
+        edited = _edited(text, parsed, wanted, keeps_elements=keeps_elements)
+        if _as_wanted(parsed, edited, wanted):
             return edited
     raise _uneditable("a key is written in a way that cannot be changed by itself")
 
@@ -62,21 +62,21 @@ def replace_body(text: str, body: str) -> str:
     Where there is no front matter and the body looks like some, an empty block keeps the two apart.
     Raises OutputError where the front matter cannot be read.
     """
-    found = parts(text)
-    if found.problem:
-        raise _uneditable(found.problem)
+    parsed = parts(text)
+    if parsed.problem:
+        raise _uneditable(parsed.problem)
     cleaned = clean_body(body)
-    new = cleaned if found.newline == "\n" else cleaned.replace("\n", found.newline)
-    head = text[: found.body]
-    if not found.fenced:
+    new = cleaned if parsed.newline == "\n" else cleaned.replace("\n", parsed.newline)
+    head = text[: parsed.body]
+    if not parsed.fenced:
         looks_fenced = looks_like_front_matter(cleaned)
-        return f"{head}{FENCE}{found.newline}{FENCE}{found.newline}{new}" if looks_fenced else head + new
+        return f"{head}{FENCE}{parsed.newline}{FENCE}{parsed.newline}{new}" if looks_fenced else head + new
     if not cleaned:
         return head
-    old = text[found.body :]
-    gap = old[: len(old) - len(old.lstrip("\r\n"))] or found.newline
+    old = text[parsed.body :]
+    gap = old[: len(old) - len(old.lstrip("\r\n"))] or parsed.newline
     if not head.endswith("\n"):
-        head += found.newline
+        head += parsed.newline
     return f"{head}{gap}{new}"
 
 
@@ -91,15 +91,15 @@ class WrittenEntry(Struct, frozen=True):
 
 def written_entries(text: str, keys: Container[str]) -> tuple[WrittenEntry, ...]:
     """The entries of a file's front matter with these keys, in their order."""
-    found = parts(text)
-    block = text[found.start : found.end]
-    entries = [entry for entry in found.block.entries if entry.key in keys]
-    return tuple(WrittenEntry(each.key, each.value, _lines_of(block, found, each)) for each in entries)
+    parsed = parts(text)
+    block = text[parsed.start : parsed.end]
+    entries = [entry for entry in parsed.block.entries if entry.key in keys]
+    return tuple(WrittenEntry(each.key, each.value, _lines_of(block, parsed, each)) for each in entries)
 
 
-def _lines_of(block: str, found: Parts, entry: Entry) -> str:
+def _lines_of(block: str, parsed: Parts, entry: Entry) -> str:
     start, end, _ = _removal(block, entry)
-    return "" if found.block.flow or _indent(block, entry) else block[start:end]
+    return "" if parsed.block.flow or _indent(block, entry) else block[start:end]
 
 
 def carry(text: str, entries: Iterable[WrittenEntry]) -> str:
@@ -108,14 +108,14 @@ def carry(text: str, entries: Iterable[WrittenEntry]) -> str:
     Raises OutputError like `update`.
     """
     for entry in entries:
-        found = parts(text)
-        if any(known.key == entry.key for known in found.block.entries):
+        parsed = parts(text)
+        if any(other.key == entry.key for other in parsed.block.entries):
             continue
-        if found.fenced and not found.block.flow and entry.lines.strip():
-            lines = entry.lines.replace("\r\n", "\n").removesuffix("\n").replace("\n", found.newline) + found.newline
-            at = found.start + _place(text[found.start : found.end], found.block.entries, entry.key)
+        if parsed.fenced and not parsed.block.flow and entry.lines.strip():
+            lines = entry.lines.replace("\r\n", "\n").removesuffix("\n").replace("\n", parsed.newline) + parsed.newline
+            at = parsed.start + _insertion(text[parsed.start : parsed.end], parsed.block.entries, entry.key)
             edited = text[:at] + lines + text[at:]
-            if _as_wanted(found, edited, {entry.key: entry.value}, nulls=True):
+            if _as_wanted(parsed, edited, {entry.key: entry.value}, nulls=True):
                 text = edited
                 continue
         text = _written_null(text, entry.key) if entry.value is None else update(text, {entry.key: entry.value})
@@ -130,7 +130,7 @@ def _written_null(text: str, key: str) -> str:
     return edited[: start + written.value_start] + "null" + edited[start + written.value_end :]
 
 
-def _holds(entry: Entry | None, value: Any) -> bool:
+def _has_value(entry: Entry | None, value: Any) -> bool:
     """Whether the file says `value` already."""
     if entry is None:
         return value is None
@@ -141,40 +141,40 @@ def _holds(entry: Entry | None, value: Any) -> bool:
     return canonical(entry.value) == canonical(value)
 
 
-def _edited(text: str, found: Parts, wanted: Mapping[str, Any], *, keeps_elements: bool) -> str:
-    if not found.fenced:
+def _edited(text: str, parsed: Parts, wanted: Mapping[str, Any], *, keeps_elements: bool) -> str:
+    if not parsed.fenced:
         block = fenced(
             line
             for key in sorted(wanted, key=_rank(wanted))
             for line in write_pair(key, wanted[key], dates=has_dates(key))
         )
-        gap = "" if not text[found.body :] or text[found.body] in "\r\n" else "\n"
-        return text[: found.body] + (block + gap).replace("\n", found.newline) + text[found.body :]
-    if found.block.flow:
-        values = {entry.key: entry.value for entry in found.block.entries} | dict(wanted)
-        kept = {key: value for key, value in values.items() if value is not None or key not in wanted}
-        lines = [line for key, value in kept.items() for line in write_pair(key, value, dates=has_dates(key))]
-        block = "".join(line + found.newline for line in lines)
+        gap = "" if not text[parsed.body :] or text[parsed.body] in "\r\n" else "\n"
+        return text[: parsed.body] + (block + gap).replace("\n", parsed.newline) + text[parsed.body :]
+    if parsed.block.flow:
+        values = {entry.key: entry.value for entry in parsed.block.entries} | dict(wanted)
+        pairs = {key: value for key, value in values.items() if value is not None or key not in wanted}
+        lines = [line for key, value in pairs.items() for line in write_pair(key, value, dates=has_dates(key))]
+        block = "".join(line + parsed.newline for line in lines)
     else:
-        block = _edited_block(text[found.start : found.end], found, wanted, keeps_elements=keeps_elements)
-    return text[: found.start] + block + text[found.end :]
+        block = _edited_block(text[parsed.start : parsed.end], parsed, wanted, keeps_elements=keeps_elements)
+    return text[: parsed.start] + block + text[parsed.end :]
 
 
-def _edited_block(block: str, found: Parts, wanted: Mapping[str, Any], *, keeps_elements: bool) -> str:
-    entries = found.block.entries
+def _edited_block(block: str, parsed: Parts, wanted: Mapping[str, Any], *, keeps_elements: bool) -> str:
+    entries = parsed.block.entries
     edits: list[tuple[int, int, str]] = []
     for entry in entries:
         if entry.key in wanted:
             value = wanted[entry.key]
-            edit = element_edit(block, entry, value, found.newline) if keeps_elements else None
+            edit = element_edit(block, entry, value, parsed.newline) if keeps_elements else None
             if edit is None:
-                edit = _removal(block, entry) if value is None else _replacement(block, entry, value, found.newline)
+                edit = _removal(block, entry) if value is None else _replacement(block, entry, value, parsed.newline)
             edits.append(edit)
-    known = {entry.key for entry in entries}
+    present = {entry.key for entry in entries}
     indent = _indent(block, entries[0]) if entries else ""
-    for key in sorted(wanted.keys() - known, key=_rank(wanted)):
-        lines = [f"{indent}{line}{found.newline}" for line in write_pair(key, wanted[key], dates=has_dates(key))]
-        at = _place(block, entries, key)
+    for key in sorted(wanted.keys() - present, key=_rank(wanted)):
+        lines = [f"{indent}{line}{parsed.newline}" for line in write_pair(key, wanted[key], dates=has_dates(key))]
+        at = _insertion(block, entries, key)
         edits.append((at, at, "".join(lines)))
     # From the back, so that earlier offsets stay true; at one place, later keys come behind earlier ones.
     for _, (start, end, new) in sorted(enumerate(edits), key=lambda pair: (pair[1][0], pair[0]), reverse=True):
@@ -214,7 +214,7 @@ def _rank(wanted: Mapping[str, Any]) -> Callable[[str], tuple[int, int]]:
     return lambda key: (ends.get(key, 1), given[key])
 
 
-def _place(block: str, entries: tuple[Entry, ...], key: str) -> int:
+def _insertion(block: str, entries: tuple[Entry, ...], key: str) -> int:
     """Where a new key goes: a title first, the provenance block last, all others before that block."""
     if key == TITLE_KEY and entries:
         return _line_start(block, entries[0].key_start)
@@ -244,10 +244,10 @@ def _line_end(block: str, at: int) -> int:
 def _as_wanted(before: Parts, edited: str, wanted: Mapping[str, Any], *, nulls: bool = False) -> bool:
     """Whether an edit did what it was for, and nothing else to any key; `nulls`: None is a value like others."""
     after = parts(edited)
-    kept = {entry.key: entry.value for entry in before.block.entries if entry.key not in wanted}
+    unchanged = {entry.key: entry.value for entry in before.block.entries if entry.key not in wanted}
     asked = {key: value for key, value in wanted.items() if nulls or value is not None}
-    found = {entry.key: entry.value for entry in after.block.entries}
-    return not after.problem and canonical(found) == canonical(kept | asked)
+    result = {entry.key: entry.value for entry in after.block.entries}
+    return not after.problem and canonical(result) == canonical(unchanged | asked)
 
 
 def _uneditable(problem: str) -> OutputError:

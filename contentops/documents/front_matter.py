@@ -63,42 +63,42 @@ def provenance(
     *, item: str, digest: str, job: str = "", generated_at: str = "", promoted_from: str = ""
 ) -> dict[str, Any]:
     """The `contentops` block: item, spec, job, time and environment that a text comes from, where they are known."""
-    found = {
+    block = {
         "item": item,
         "digest": digest,
         "job": job,
         "generated_at": generated_at,
         "promoted_from": promoted_from,
     }
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in block.items() if value}
 
 
 def split(text: str) -> MarkdownFile:
     """Take a file's text apart; never raises."""
-    found = parts(text)
-    values = found.block.values
+    parsed = parts(text)
+    values = parsed.block.values
     title, own = values.get(TITLE_KEY), values.get(PROVENANCE_KEY)
     if title is not None and not isinstance(title, str):
         # As written: `title: 1984` and `title: 1.10` are titles, not numbers.
-        title = next(entry.raw for entry in found.block.entries if entry.key == TITLE_KEY)
+        title = next(entry.raw for entry in parsed.block.entries if entry.key == TITLE_KEY)
     return MarkdownFile(
         front={key: value for key, value in values.items() if key not in {TITLE_KEY, PROVENANCE_KEY}},
         provenance=own if isinstance(own, dict) else {},
         title=clean_title(title or ""),
-        body=clean_body(text[found.body :]),
-        problem=found.problem,
+        body=clean_body(text[parsed.body :]),
+        problem=parsed.problem,
     )
 
 
 def line_numbers(text: str) -> tuple[int, dict[str, int]]:
     """The line of a file (from 1) on which its body begins, and those of its front matter's keys; never raises."""
-    found = parts(text)
-    rest = text[found.body :]
-    start = found.body + len(rest) - len(rest.lstrip(" \t\r\n"))
+    parsed = parts(text)
+    rest = text[parsed.body :]
+    start = parsed.body + len(rest) - len(rest.lstrip(" \t\r\n"))
     keys: dict[str, int] = {}
     line, at = 1, 0
-    for entry in found.block.entries:
-        line, at = line + text.count("\n", at, found.start + entry.key_start), found.start + entry.key_start
+    for entry in parsed.block.entries:
+        line, at = line + text.count("\n", at, parsed.start + entry.key_start), parsed.start + entry.key_start
         keys[entry.key] = line
     return 1 + text.count("\n", 0, start), keys
 
@@ -110,12 +110,12 @@ def split_loosely(text: str) -> MarkdownFile:
     texts by their keys, so that `title: AI: what next` is a title. Blank lines may stand before it.
     """
     text = clean_body(text)
-    document, found = split(text), _LOOSE.match(text)
-    pairs = _loose_pairs(found["block"], _LOOSE_KEYS[found["fence"]]) if found and document.problem else {}
-    if found is None or not pairs:
+    document, match = split(text), _LOOSE.match(text)
+    pairs = _loose_pairs(match["block"], _LOOSE_KEYS[match["fence"]]) if match and document.problem else {}
+    if match is None or not pairs:
         return document
     title = clean_title(pairs.pop(TITLE_KEY, ""))
-    return structs.replace(document, front=pairs, title=title, body=clean_body(text[found.end() :]), problem="")
+    return structs.replace(document, front=pairs, title=title, body=clean_body(text[match.end() :]), problem="")
 
 
 def compose(title: str, metadata: Mapping[str, Any], provenance: Mapping[str, Any] | None, body: str) -> str:

@@ -206,11 +206,11 @@ class _Patterns:
     ) -> Iterator[ValidationError]:
         keys = instance if isinstance(instance, dict) else ()
         try:
-            found = [(key, pattern) for pattern in patterns for key in keys if self._fits(key, (pattern,))]
+            matches = [(key, pattern) for pattern in patterns for key in keys if self._fits(key, (pattern,))]
         except _PatternError as problem:
             yield _error(str(problem))
             return
-        for key, pattern in found:
+        for key, pattern in matches:
             yield from validator.descend(instance[key], patterns[pattern], path=key, schema_path=pattern)
 
     def additional_properties(self, validator: Any, part: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:

@@ -1,4 +1,4 @@
-"""A list in front matter with other elements: those that stay keep their bytes."""
+"""Edits a list in front matter; the elements that stay keep their bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from contentops.yaml.mapping import Entry
 
 Edit = tuple[int, int, str]
-"""From where to where the text of a block is replaced, and by what."""
+"""Start and end of the replaced part of a block, and its new text."""
 
 
 def element_edit(block: str, entry: Entry, value: Any, newline: str) -> Edit | None:
@@ -25,8 +25,8 @@ def element_edit(block: str, entry: Entry, value: Any, newline: str) -> Edit | N
     """
     if not (isinstance(entry.value, list) and isinstance(value, list) and value):
         return None
-    kept = {canonical(each) for each in entry.value}
-    if not any(canonical(each) in kept for each in value):
+    present = {canonical(each) for each in entry.value}
+    if not any(canonical(each) in present for each in value):
         return None
     return _below(block, entry, value, newline) if entry.block else _beside(block, entry, value)
 
@@ -68,7 +68,7 @@ def _written_below(value: Any, indent: str, newline: str) -> str:
 def _beside(block: str, entry: Entry, value: list[Any]) -> Edit | None:
     """The edit of a list in brackets; elements that are lists or maps are not added there."""
     text = block[entry.value_start : entry.value_end]
-    added = [each for each in value if canonical(each) not in {canonical(known) for known in entry.value}]
+    added = [each for each in value if canonical(each) not in {canonical(old) for old in entry.value}]
     if not (text[0] == "[" and text[-1] == "]") or "#" in text or any(isinstance(one, list | dict) for one in added):
         return None
     pieces = _split(text[1:-1])
@@ -85,21 +85,21 @@ def _beside(block: str, entry: Entry, value: list[Any]) -> Edit | None:
 
 def _split(text: str) -> list[str]:
     """A list without its brackets, cut at the commas that are in no quotes and no inner brackets."""
-    found, depth, quote = [""], 0, ""
+    pieces, depth, quote = [""], 0, ""
     escaped = False
     for char in text:
         if quote:
             escaped, was = char == "\\" and quote == '"' and not escaped, escaped
             quote = "" if char == quote and not was else quote
-        elif char in "\"'" and not found[-1].strip():
+        elif char in "\"'" and not pieces[-1].strip():
             quote = char
         else:
             depth += (char in "[{") - (char in "]}")
         if char == "," and not depth and not quote:
-            found.append("")
+            pieces.append("")
         else:
-            found[-1] += char
-    return found
+            pieces[-1] += char
+    return pieces
 
 
 def _are(texts: list[str], values: list[Any], wrapped: Callable[[str], str]) -> bool:
@@ -115,7 +115,7 @@ def _are(texts: list[str], values: list[Any], wrapped: Callable[[str], str]) -> 
 
 def _chosen(before: list[Any], texts: list[str], after: list[Any], write: Callable[[Any], str]) -> list[str]:
     """The texts of the elements of `after`: as they were written before, else written."""
-    known: dict[str, list[str]] = {}
+    written: dict[str, list[str]] = {}
     for value, text in zip(before, texts, strict=True):
-        known.setdefault(canonical(value), []).append(text)
-    return [known[key].pop(0) if known.get(key := canonical(value)) else write(value) for value in after]
+        written.setdefault(canonical(value), []).append(text)
+    return [written[key].pop(0) if written.get(key := canonical(value)) else write(value) for value in after]

@@ -33,33 +33,33 @@ class Unusable(Struct, frozen=True):
     """The sections that are not as they were, in their order."""
 
 
-def new_section(answer: str, heading: str, known: Iterable[str]) -> NewSection | Unusable:
+def new_section(answer: str, heading: str, texts: Iterable[str]) -> NewSection | Unusable:
     """The section `heading` of a server's answer: a whole text, or that section alone.
 
     `known`: the texts that the server may have written it into. All that an answer has beside the section has to be as
     in one of them. A section alone that has no deeper ones leaves those that are there.
     """
-    found = spans(answer, heading)
-    if not found:
+    spans_of_it = spans(answer, heading)
+    if not spans_of_it:
         return Unusable("absent")
-    if not answer[: found[0].start].strip() and found[0].end == len(answer):
-        return _section(answer, found[0], with_deeper=found[0].below < found[0].end)
+    if not answer[: spans_of_it[0].start].strip() and spans_of_it[0].end == len(answer):
+        return _section(answer, spans_of_it[0], with_deeper=spans_of_it[0].below < spans_of_it[0].end)
     unlike = Unusable("beside")
-    for before in known:
+    for before in texts:
         if (was := _only(before, heading)) is None:
             continue
-        for now in found:
+        for now in spans_of_it:
             if _around(before, was) == _around(answer, now):
                 return _section(answer, now, with_deeper=True)
-        unlike = unlike if unlike.others else _unlike(before, was, answer, found[0])
+        unlike = unlike if unlike.others else _unlike(before, was, answer, spans_of_it[0])
     return unlike
 
 
-def take_section(text: str, answer: str, heading: str, known: Iterable[str]) -> tuple[str, NewSection] | Unusable:
+def take_section(text: str, answer: str, heading: str, texts: Iterable[str]) -> tuple[str, NewSection] | Unusable:
     """`text` with the section of a server's answer in it, and that section; `known` as in `new_section`."""
     if _only(text, heading) is None:
         return Unusable("gone")
-    new = new_section(answer, heading, (text, *known))
+    new = new_section(answer, heading, (text, *texts))
     if isinstance(new, Unusable):
         return new
     body = put_section(text, new)
@@ -68,18 +68,18 @@ def take_section(text: str, answer: str, heading: str, known: Iterable[str]) -> 
 
 def put_section(text: str, new: NewSection) -> str | None:
     """`text` with the section in the place of its own; None where it has not one such section, or cannot hold it."""
-    place = _only(text, new.heading)
-    if place is None:
+    span = _only(text, new.heading)
+    if span is None:
         return None
-    head, tail = text[: place.text], text[place.end if new.with_deeper else place.below :]
+    head, tail = text[: span.text], text[span.end if new.with_deeper else span.below :]
     head = head if head.endswith("\n") else f"{head}\n"
     body = f"{head}{new.words.rstrip()}\n" + (f"\n{tail}" if tail else "")
     # Nothing that is left open in it may take in what follows, and none of its headings be another section.
     after, rest = _only(body, new.heading), [section.text for section in cut(tail)]
     texts = [section.text for section in cut(body)]
-    if after is None or after.start != place.start or texts[len(texts) - len(rest) :] != rest:
+    if after is None or after.start != span.start or texts[len(texts) - len(rest) :] != rest:
         return None
-    return body if len(body) - after.end == len(text) - place.end else None
+    return body if len(body) - after.end == len(text) - span.end else None
 
 
 def is_touched(base: str, edited: str, heading: str) -> bool:
@@ -92,23 +92,23 @@ def is_touched(base: str, edited: str, heading: str) -> bool:
 
 def deeper(text: str, heading: str) -> tuple[Key, ...]:
     """The deeper sections under a heading, in order."""
-    place = _only(text, heading)
-    return tuple(section.key for section in cut(text[place.below : place.end])) if place is not None else ()
+    span = _only(text, heading)
+    return tuple(section.key for section in cut(text[span.below : span.end])) if span is not None else ()
 
 
 def _only(text: str, heading: str) -> Span | None:
-    found = spans(text, heading)
-    return found[0] if len(found) == 1 else None
+    matches = spans(text, heading)
+    return matches[0] if len(matches) == 1 else None
 
 
-def _section(answer: str, place: Span, *, with_deeper: bool) -> NewSection | Unusable:
-    words = answer[place.text : place.end]
-    return NewSection(place.heading, words, with_deeper) if words.strip() else Unusable("empty")
+def _section(answer: str, span: Span, *, with_deeper: bool) -> NewSection | Unusable:
+    words = answer[span.text : span.end]
+    return NewSection(span.heading, words, with_deeper) if words.strip() else Unusable("empty")
 
 
-def _around(text: str, place: Span) -> tuple[list[str], list[str]]:
+def _around(text: str, span: Span) -> tuple[list[str], list[str]]:
     """The sections before and after one, without the blank lines around them, which say nothing."""
-    return _words(text[: place.start]), _words(text[place.end :])
+    return _words(text[: span.start]), _words(text[span.end :])
 
 
 def _words(text: str) -> list[str]:
@@ -117,7 +117,7 @@ def _words(text: str) -> list[str]:
 
 def _unlike(before: str, was: Span, answer: str, now: Span) -> Unusable:
     """What differs besides one section between two texts, each other section once."""
-    ours, theirs = (_texts(text[: place.start] + text[place.end :]) for text, place in ((before, was), (answer, now)))
+    ours, theirs = (_texts(text[: span.start] + text[span.end :]) for text, span in ((before, was), (answer, now)))
     headed = {key for key in ours if key.level}
     if headed and not headed & theirs.keys():
         return Unusable("beside")

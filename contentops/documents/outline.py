@@ -1,4 +1,4 @@
-"""Draft outlines of the bundled server: how one is known, in what the server says and in the text itself."""
+"""Draft outlines of the bundled server: the marks of one in a reply of the server and in the text."""
 
 from __future__ import annotations
 

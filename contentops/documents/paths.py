@@ -1,7 +1,7 @@
-"""Output paths as text: what a manifest may ask for on every system, and what is refused before the disk is touched.
+"""Output paths as text: which paths a manifest may have on every system.
 
-Paths come from manifests and from the lock, and the lock is no more trusted than any other file: a path that leaves
-the root, or names a hidden file or folder such as `.git`, is refused before the disk is touched.
+Paths come from manifests and from the lock, which is trusted no more than any other file: a path that leaves the root,
+or names a hidden file or folder such as `.git`, is refused before the disk is touched.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PATH_BYTES = 1000
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 # Cf characters that make a path read as another one: zero width, direction marks and overrides, the BOM.
 _INVISIBLE = r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
-_FOREIGN = re.compile(r'[<>:"|?*]')
+_NOT_PORTABLE = re.compile(r'[<>:"|?*]')
 _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(?:\.|$)", re.IGNORECASE
 )
@@ -46,8 +46,8 @@ def check_output(path: str) -> str | None:
 def _check_whole(path: str) -> str | None:
     if not path:
         return "is empty"
-    if not _is_plain(path) and (found := re.search(_CONTROL, path) or re.search(_INVISIBLE, path)):
-        return f"holds the character U+{ord(found.group()):04X}, which cannot be seen"
+    if not _is_plain(path) and (match := re.search(_CONTROL, path) or re.search(_INVISIBLE, path)):
+        return f"holds the character U+{ord(match.group()):04X}, which cannot be seen"
     if "\\" in path:
         return "holds a backslash; write `/` between folders"
     if path.startswith("/"):
@@ -60,7 +60,7 @@ def _check_whole(path: str) -> str | None:
 
 
 def _is_plain(path: str) -> bool:
-    """Whether all its characters are visible ASCII or spaces: then no pattern has to be asked, or compiled."""
+    """Whether all its characters are visible ASCII or spaces; saves the search for others."""
     return path.isascii() and path.isprintable()
 
 
@@ -81,8 +81,8 @@ def _check_portable(segment: str) -> str | None:
         return f"has a name that starts or ends with a space (`{segment}`)"
     if segment.endswith("."):
         return f"has a name that ends with a dot (`{segment}`), which Windows drops"
-    if found := _FOREIGN.search(segment):
-        return f"holds `{found.group()}`, which Windows does not allow in names"
+    if match := _NOT_PORTABLE.search(segment):
+        return f"holds `{match.group()}`, which Windows does not allow in names"
     if _DEVICE.match(segment):
         return f"has the name `{segment}`, which Windows keeps for a device"
     if _SHORT_NAME.match(segment):
@@ -93,7 +93,7 @@ def _check_portable(segment: str) -> str | None:
 
 
 def collision_key(path: str) -> str:
-    """What two paths share if some file system takes them for one: composed characters, no case."""
+    """Equal for two paths that some file system takes for one: composed characters, no case."""
     if path.isascii():
         return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
@@ -118,7 +118,7 @@ TEMPORARY: Final = re.compile(r"\.contentops-[0-9a-f]{16}\.tmp")
 """Names of half-written files; leftovers may be removed."""
 
 PARKED: Final = re.compile(r"\.contentops-[0-9a-f]{8,64}\.moving")
-"""Names under which a plan lets a file rest while others take its place; the only hidden ones that are allowed."""
+"""Names of files that a plan moves aside while others take their names; the only hidden ones that are allowed."""
 
 _UNFIT: Final = "[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
@@ -126,7 +126,7 @@ _UNFIT: Final = "[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 def split_path(path: str) -> tuple[str, ...]:
     """The segments of a path relative to the root.
 
-    Raises OutputError for anything that could name a place outside the root, or a hidden one.
+    Raises OutputError for anything that could be outside the root, or hidden.
     """
     problem = _problem(path)
     if problem:

@@ -31,9 +31,9 @@ def search(pattern: str, within: str, seconds: float) -> int | str:
     if isinstance(expression, str):
         return expression
     try:
-        found = expression.search(within, timeout=seconds)
+        match = expression.search(within, timeout=seconds)
     except TimeoutError:
         return f"takes more than {seconds:g} s on this text"
     except (MemoryError, RecursionError):
         return "takes more memory than there is"
-    return -1 if found is None else found.start()
+    return -1 if match is None else match.start()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Form(StrEnum):
-    """What becomes of a value."""
+    """How a value is converted."""
 
     SAME = "as it is"
     LIST = "list"
@@ -30,7 +30,7 @@ class Form(StrEnum):
 
 
 class Rule(Struct, frozen=True):
-    """What a preset makes of a neutral key."""
+    """A preset's name and form of a neutral key."""
 
     name: str
     form: Form = Form.SAME
@@ -58,7 +58,7 @@ def _lists(*names: str) -> dict[str, Rule]:
 
 
 REVERSE_SOLIDUS: Final = "\u29f5"
-"""What looks like a backslash and is none."""
+"""A character that looks like a backslash."""
 NEUTRAL: Final = (
     "date",
     "updated",
@@ -127,14 +127,14 @@ def apply_preset(preset: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     if not preset:
         return dict(metadata.items())
     rules = PRESETS[preset]
-    found: dict[str, Any] = {}
+    front: dict[str, Any] = {}
     for key, value in metadata.items():
         rule = rules.get(key)
         if rule is None:
-            found[key] = value
+            front[key] = value
         elif rule.name == key or rule.name not in metadata:
-            found[rule.name] = rule.convert(value)
-    return found
+            front[rule.name] = rule.convert(value)
+    return front
 
 
 def with_addresses(preset: str, front: Mapping[str, Any], addresses: Sequence[str]) -> dict[str, Any]:

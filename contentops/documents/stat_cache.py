@@ -97,30 +97,30 @@ class StatCache:
 
     def observe_all(self, paths: Iterable[str]) -> dict[str, Observed]:
         """What is at each path now; it is remembered for the next time, unless that is what was remembered."""
-        found: dict[str, Observed | None] = dict.fromkeys(paths)
+        files: dict[str, Observed | None] = dict.fromkeys(paths)
         for name in self._before:
             rows = _rows(name, self._get(f"{NAME} {name}"))
             self._undamaged.update([name] if rows else [])
-            seen = [path for path, row in rows.items() if path in found and self._is_same(path, row)]
-            found.update((path, rows[path].observed(path, self._fronts)) for path in seen)
+            seen = [path for path, row in rows.items() if path in files and self._is_same(path, row)]
+            files.update((path, rows[path].observed(path, self._fronts)) for path in seen)
             if len(seen) == len(rows) > TOGETHER // 2:
                 self._names.append(name)
             else:
                 self._keep({path: rows[path] for path in seen})
 
-        def take(part: Sequence[str], text: str) -> None:
+        def add_rows(part: Sequence[str], text: str) -> None:
             for path, row in zip(part, msgspec.json.decode(text, type=list[_Row]), strict=True):
                 self._keep({path: row} if row.stamp else {})
-                found[path] = row.observed(path, self._fronts) if row.whole else self._outputs.observe(path)
+                files[path] = row.observed(path, self._fronts) if row.whole else self._outputs.observe(path)
 
-        unknown = [path for path, file in found.items() if file is None]
+        unknown = [path for path, file in files.items() if file is None]
         parts = [unknown[start : start + _PART] for start in range(0, len(unknown), _PART)]
         processes = self._processes if len(unknown) >= _WORTH_SHARING else 1
-        shared_out(parts, self._look, take, processes=processes, weight=len)
+        shared_out(parts, self._look, add_rows, processes=processes, weight=len)
         self._put_rows()
         if self._names != self._before:
             self._put(NAME, " ".join((VERSION, *self._names)))
-        return {path: file for path, file in found.items() if file is not None}
+        return {path: file for path, file in files.items() if file is not None}
 
     def _is_same(self, path: str, row: _Row) -> bool:
         """Whether the file at a path is the one of this row still."""
@@ -144,11 +144,11 @@ class StatCache:
         """Rows of what is at the paths now."""
         return f"[{b','.join(self._row(*seen) for seen in self._outputs.observe_all(paths)).decode()}]"
 
-    def _row(self, found: Observed, stamp: Stamp | None) -> bytes:
+    def _row(self, file: Observed, stamp: Stamp | None) -> bytes:
         # The stamp was taken before the file was read: a write after that leaves a later one.
-        trusted = stamp is not None and not found.problem and max(stamp[-2:]) < self._now - TRUSTED_AFTER
-        front, own = dict(found.front), dict(found.provenance)
-        row = [found.file, found.title, found.body, front, found.owner, own, found.problem, found.labelled]
+        trusted = stamp is not None and not file.problem and max(stamp[-2:]) < self._now - TRUSTED_AFTER
+        front, own = dict(file.front), dict(file.provenance)
+        row = [file.file, file.title, file.body, front, file.owner, own, file.problem, file.labelled]
         try:
             return msgspec.json.encode([stamp if trusted else (), *row])
         except UnicodeEncodeError:
