@@ -174,7 +174,7 @@ def test_migrate_work_apply_and_gc_do_it_together(tmp_path: Path, database: str,
     files = subprocess.run(listed, cwd=remote, check=True, capture_output=True, text=True).stdout.split()
     assert [name for name in files if name.startswith("out/")] == ["out/a.md", "out/b.md", "out/c.md"]
     assert server.charges() == ["a", "b", "c"]
-    assert "Nothing to let go of" in node.run("gc")
+    assert "Nothing to delete" in node.run("gc")
 
 
 def _probed(file: str) -> bool:

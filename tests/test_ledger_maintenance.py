@@ -13,6 +13,7 @@ from contentops.ledger import maintenance, roles, schema
 from contentops.ledger.account import account_of, limiter_of, sign_in
 from contentops.ledger.entries import EntryWriter
 from contentops.ledger.limiter import SharedLimiter
+from contentops.ledger.live_runners import COMING_BACK
 from contentops.ledger.reading import read_rows
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
@@ -107,6 +108,7 @@ def test_nothing_is_migrated_under_a_living_run(session: LedgerSession, database
         with pytest.raises(Refused, match=r"worker by ann@build-7 \(https://ci.example.com/7\)") as refused:
             schema.migrate(session, newer)
         assert refused.value.code == "ledger-in-use"
+        assert f"for {COMING_BACK} seconds after a restart of the database" in refused.value.hint
         assert schema.migrate(session) == (schema.newest(), schema.newest())  # where there is nothing to do
     alone(session)
     assert schema.migrate(session, newer)[1] == schema.newest() + 1
@@ -151,7 +153,7 @@ def test_gc_lets_go_of_what_is_done_with_alone(session: LedgerSession, invoke: R
     opened = read_rows(session, OWNER).entries
 
     looked = invoke("ledger", "gc", env=_env(database))
-    assert looked.stdout.replace("\n", " ").startswith("Would let go of 1 submit, 1 text")
+    assert looked.stdout.replace("\n", " ").startswith("Would delete 1 submit, 1 text")
     assert "pays for it again" in looked.stdout.replace("\n", " ")
     assert session.run("SELECT count(*) FROM contentops.entry") == [(7,)]
 
@@ -161,7 +163,7 @@ def test_gc_lets_go_of_what_is_done_with_alone(session: LedgerSession, invoke: R
     assert {one.state for one in opened} == set(JobState)
     left = session.run("SELECT request_id FROM contentops.text ORDER BY 1")
     assert left == [("request-paid",), ("request-young",)]
-    assert "Nothing to let go of" in invoke("ledger", "gc", env=_env(database)).stdout
+    assert "Nothing to delete" in invoke("ledger", "gc", env=_env(database)).stdout
     assert invoke("ledger", "gc", "--days", "0", env=_env(database)).code == 64
 
 

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from contentops.errors import Refused, StateError, plural
-from contentops.ledger.live_runners import live_runners
+from contentops.ledger.live_runners import COMING_BACK, live_runners
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,5 +101,9 @@ def _refuse_in_use(cursor: psycopg.Cursor[Row]) -> None:
         names = ", ".join(f"{one.kind} by {one.who}{pages[one]}" for one in alive[:5])
         more = f" and {len(alive) - 5} more" if len(alive) > 5 else ""
         message = f"{plural(len(alive), 'runner')} of the older version work with this ledger: {names}{more}"
-        hint = "let them end (SIGTERM lets a worker finish what it has), then run this again; nothing was changed"
+        hint = "let them end (SIGTERM lets a worker finish what it has), then run this again"
+        hint += (
+            f"; for {COMING_BACK} seconds after a restart of the database, the runners from before it count as working"
+        )
+        hint += ", so wait that long; nothing was changed"
         raise Refused(message, code="ledger-in-use", hint=hint)

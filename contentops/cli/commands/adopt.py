@@ -76,7 +76,7 @@ def _option_of(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(f"--{name.replace('_', '-')}", **known)
 
 
-@click.command("adopt", short_help="Take files that are there already under management, as they are.")
+@click.command("adopt", short_help="Manage existing files without changing them.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, shell_complete=complete_file)
 @with_options(*(_option_of(name) for name in REQUEST_FIELDS if name not in {"inputs", "revision"}))
 @click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of all of them. Repeatable.")
@@ -118,7 +118,7 @@ def command(
     return asked.answer(operation.adopt(project, names, options, confirm=asked, runtime=session.runtime()))
 
 
-@click.command("import", short_help="Take texts that are stored on the server under management, as they are.")
+@click.command("import", short_help="Manage texts that are stored on the server, without changing them.")
 @click.argument("content_ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every stored content that no item owns.")
 @asking_options

@@ -81,7 +81,7 @@ def doctor_text(checks: Sequence[Check]) -> Iterator[str]:
 _CHECK_FORMATS = ["text", "json", "sarif", "junit"]
 
 
-@click.command("check", short_help="Hold the files that are there against their checks.")
+@click.command("check", short_help="Check existing files.")
 @project_options
 @selection_options
 @click.option("--format", "form", type=click.Choice(_CHECK_FORMATS), default=None, help="Default: text.")
@@ -97,7 +97,7 @@ def check(
     *,
     commands: bool,
 ) -> int:
-    """Hold the file of every item against its `checks`, as it is now, edits included.
+    """Check the file of every item against its `checks`, with the edits it has now.
 
     Needs no network and no key, and changes nothing. Programs named under `checks.commands` run only with
     `--commands`: whoever may change the branch may have changed them. Exits with 1 if a check that blocks failed.

@@ -54,14 +54,14 @@ _NOT_FOUND = frozenset({"unknown-item", "no-project"})
 # --- status ------------------------------------------------------------------------------------------------
 
 
-@click.command("status", short_help="Show how every item stands.")
+@click.command("status", short_help="Show the state of every item.")
 @server_options
 @selection_options
 @refresh_option
 def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], *, refresh: bool) -> None:
-    """Show how every item stands: as generated, promoted, edited, missing, new, changed, open, blocked, or an orphan.
+    """Show the state of every item: as generated, promoted, edited, missing, new, changed, open, blocked, or an orphan.
 
-    Where manifests have errors, it shows how the records and the files stand, and warns. Needs no network, but for
+    Where manifests have errors, it shows the state of records and files, and warns. Needs no network, but for
     `--refresh`, and changes nothing.
     """
     choice = choice_of(select=select, exclude=exclude, refresh=refresh)

@@ -1,4 +1,4 @@
-"""`contentops ledger ...`: the maintenance of what several machines share."""
+"""`contentops ledger ...`: maintenance of the shared ledger."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from contentops.sanitize import visible
 if TYPE_CHECKING:
     from contentops.cli.session import Session
     from contentops.ledger.maintenance import Collected, Overview
+    from contentops.operations.ledger.ledger_maintenance import MaintainedLedger
 
-_KEPT_DAYS = 90
+_DAYS = 90
 
 
-@click.group("ledger", cls=Group, short_help="Keep what several machines share in order.")
+@click.group("ledger", cls=Group, short_help="Maintain the shared ledger.")
 def command() -> None:
-    """Keep the shared ledger in order: its tables, its size, who may use it.
+    """Maintain the shared ledger: its tables, its size, who may use it.
 
     Needs the ledger's address and no key: `--ledger`, else CONTENTOPS_LEDGER, else the project's.
     """
@@ -56,18 +57,23 @@ def address_of(session: Session, address: str) -> str:
     return stated or (ledger_access.address(project, session.runtime()) if project and project.ledger else "")
 
 
+def _ledger(session: Session, address: str) -> MaintainedLedger:
+    """The ledger to maintain. Raises as `address_of`, and UsageError where nothing names one."""
+    from contentops.operations.ledger.ledger_maintenance import MaintainedLedger
+
+    return MaintainedLedger(address_of(session, address))
+
+
 @command.command("status", short_help="Show accounts, what is open, and who works.")
 @ledger_options
 def status(session: Session, address: str) -> None:
     """Show the accounts of the ledger, what is open and was spent on each, and who works now."""
-    from contentops.operations.ledger import ledger_maintenance as operation
-
-    address = address_of(session, address)
-    overview = operation.overview(address)
-    # A look makes the tables of a ledger that has none.
-    version, newest = operation.migrate(address, do=False)
-    values = {"ledger": operation.shown_address(address), "version": version, "newest": newest, **plain(overview)}
-    head = f"{visible(operation.shown_address(address))}, version {version}: {plural(overview.entries, 'submit')}"
+    ledger = _ledger(session, address)
+    overview = ledger.overview()
+    # After the overview, which makes the tables of a ledger that has none.
+    version, newest = ledger.versions()
+    values = {"ledger": ledger.name, "version": version, "newest": newest, **plain(overview)}
+    head = f"{visible(ledger.name)}, version {version}: {plural(overview.entries, 'submit')}"
     session.answer(
         values, f"{head}, {plural(overview.texts, 'text')}, {overview.bytes:,} bytes\n\n{_overview(overview)}"
     )
@@ -95,16 +101,9 @@ def migrate(session: Session, address: str, *, check: bool) -> int:
 
     Forward only, and in one transaction: all of it or nothing. Refused while someone works with the older version.
     """
-    from contentops.operations.ledger import ledger_maintenance as operation
-
-    address = address_of(session, address)
-    before, after = operation.migrate(address, do=not check)
-    values = {
-        "ledger": operation.shown_address(address),
-        "from": before,
-        "to": after,
-        "done": not check and before < after,
-    }
+    ledger = _ledger(session, address)
+    before, after = ledger.versions() if check else ledger.migrate()
+    values = {"ledger": ledger.name, "from": before, "to": after, "done": not check and before < after}
     if before >= after:
         said = f"Nothing to do: the tables are of version {before}."
         if before > after:
@@ -117,39 +116,37 @@ def migrate(session: Session, address: str, *, check: bool) -> int:
     return ExitCode.CHANGES if check and before != after else ExitCode.DONE
 
 
-@command.command("gc", short_help="Let go of what was done with long ago.")
+@command.command("gc", short_help="Delete old finished entries.")
 @click.option(
     "--days",
     metavar="N",
     type=click.IntRange(min=1),
-    default=_KEPT_DAYS,
+    default=_DAYS,
     show_default=True,
     help="Keep what is younger than N days.",
 )
-@click.option("--yes", is_flag=True, help="Do it; without it, only say what would go.")
+@click.option("--yes", is_flag=True, help="Delete; without it, only show what would be deleted.")
 @ledger_options
 def collect(session: Session, address: str, *, days: int, yes: bool) -> None:
-    """Say what the ledger can let go of; with `--yes`, let it go.
+    """Show which old entries the ledger can delete; with `--yes`, delete them.
 
-    That is: submits whose text a record in git carries, and their texts; runners that are dead; accounts that no one
-    worked for, with what was learned of them. Nothing that is open goes, however old.
+    These are submits whose text a record in git carries, and their texts; runners that are dead; accounts that no one
+    worked for, with what was learned of them. Nothing that is open is deleted, however old.
 
     A checkout that is older than that and lacks those records would find no text any more, and pay for it again.
     """
-    from contentops.operations.ledger import ledger_maintenance as operation
-
-    collected = operation.collect(address_of(session, address), days, do=yes)
+    collected = _ledger(session, address).collect(days, do=yes)
     session.answer({"days": days, "done": yes, **plain(collected)}, _collected(collected, days, done=yes), fit=True)
 
 
 def _collected(collected: Collected, days: int, *, done: bool) -> str:
     counts = (collected.entries, collected.texts, collected.runners, collected.accounts, collected.facts)
     if not any(counts):
-        return f"Nothing to let go of: all that is done with is younger than {plural(days, 'day')}, or still open."
+        return f"Nothing to delete: every entry is younger than {plural(days, 'day')}, or still open."
     named = zip(counts, ("submit", "text", "runner", "account", "fact"), strict=True)
     rows = ", ".join(plural(count, word) for count, word in named if count)
-    said = f"{'Let go of' if done else 'Would let go of'} {rows} ({collected.bytes:,} bytes of text)"
-    since = f"done with more than {plural(days, 'day')} ago"
+    said = f"{'Deleted' if done else 'Would delete'} {rows} ({collected.bytes:,} bytes of text)"
+    since = f"finished more than {plural(days, 'day')} ago"
     lost = " A checkout from before that finds no text here any more, and pays for it again." if collected.texts else ""
     return f"{said}, {since}.{lost}{'' if done else ' Go on with `--yes`.'}"
 
@@ -165,27 +162,23 @@ def restored(session: Session, address: str, *, nothing_lost: bool, yes: bool) -
     that is there is taken instead of paid for again. Where a server cannot say, nothing is submitted: each submit waits
     as `unknown` for a person. A promoted replica, and a database on another server, are noticed without this command.
     """
-    from contentops.operations.ledger import ledger_maintenance as operation
-
-    address = address_of(session, address)
+    ledger = _ledger(session, address)
     if not yes:
-        shown = visible(operation.shown_address(address))
         terminal.need_person("this", "`--yes` does it without asking")
-        question = f"Was {shown} put back to an earlier time? Every run asks before it pays, for 7 days. (yes/no) "
+        name = visible(ledger.name)
+        question = f"Was {name} put back to an earlier time? Every run asks before it pays, for 7 days. (yes/no) "
         if nothing_lost:
             question = (
-                f"Was nothing submitted since the backup of {shown}? Runs then pay without asking first. (yes/no) "
+                f"Was nothing submitted since the backup of {name}? Runs then pay without asking first. (yes/no) "
             )
         terminal.need_yes(said=terminal.confirmed(question))
-    accounts = operation.restored(address, nothing_lost=nothing_lost)
+    accounts = ledger.restored(nothing_lost=nothing_lost)
     noted = "for 7 days every submit first asks the server for its id."
     if nothing_lost:
         noted = "submits no longer ask the server for their id because of a restore."
-    said = (
-        f"Noted for {plural(len(accounts), 'account')}: {noted}"
-        if accounts
-        else "No account has used this ledger since, as far as it knows: there is nothing to note."
-    )
+    said = f"Noted for {plural(len(accounts), 'account')}: {noted}"
+    if not accounts:
+        said = "No account has used this ledger since, as far as it knows: there is nothing to note."
     session.answer({"accounts": list(accounts)}, said, fit=True)
 
 
@@ -199,14 +192,12 @@ def reset_limit(session: Session, account: str, address: str, *, yes: bool) -> N
     For a limiter that holds everyone back without a reason: the clock of the database was wrong, or the server asked
     for a wait that it no longer needs. In the next minute more than `requests_per_minute` may be sent.
     """
-    from contentops.operations.ledger import ledger_maintenance as operation
-
-    address = address_of(session, address)
+    ledger = _ledger(session, address)
     if not yes:
         terminal.need_person("this", "`--yes` does it without asking")
         question = f"Forget what was sent for {visible(account)} in the last minute? (yes/no) "
         terminal.need_yes(said=terminal.confirmed(question))
-    operation.reset_limit(address, account)
+    ledger.reset_limit(account)
     said = f"Forgot what was sent for {visible(account)}: requests leave again at once."
     session.answer({"account": account, "done": True}, said, fit=True)
 
@@ -218,11 +209,9 @@ def reset_limit(session: Session, account: str, address: str, *, yes: bool) -> N
 def grant(session: Session, address: str, role: str, *, read: bool) -> None:
     """Let ROLE, which must be there, work with the ledger: what `apply`, `work` and `queue` need, and no more.
 
-    It cannot change the tables (`ledger migrate`) or let go of texts (`ledger gc`). Run it again after a migration.
+    It cannot change the tables (`ledger migrate`) or delete texts (`ledger gc`). Run it again after a migration.
     """
-    from contentops.operations.ledger import ledger_maintenance as operation
-
-    given = operation.grant(address_of(session, address), role, work=not read)
+    given = _ledger(session, address).grant(role, work=not read)
     rights = "look at the views" if read else "work with the ledger"
     text = "\n".join([f"Role `{visible(role)}` may {rights}:", *(f"  GRANT {one.granted}" for one in given)])
     session.answer({"role": role, "granted": [one.granted for one in given]}, text)

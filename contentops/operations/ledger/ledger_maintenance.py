@@ -1,4 +1,4 @@
-"""Maintenance of a ledger: its tables, what it lets go of, who may use it, and what to do after it was restored."""
+"""Maintain a ledger: its tables, its size, its roles, and its accounts after a restore."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 THOROUGH = Timeouts(statement=900)
-"""What changes tables, or looks at all that a ledger has, takes its time."""
+"""What changes tables, or reads all of a ledger, may take this long."""
 
 
 def check_named(address: str) -> None:
-    """Raises UsageError where nothing says where the ledger is."""
+    """Raise UsageError where nothing says where the ledger is."""
     if not address:
         hint = "`--ledger postgresql://host/database`, `CONTENTOPS_LEDGER`, or `ledger:` in `contentops.yaml` names it"
         raise UsageError("no ledger is named", code="no-ledger", hint=hint)
@@ -31,7 +31,7 @@ def check_named(address: str) -> None:
 
 @contextlib.contextmanager
 def opened(address: str, *, prepared: bool = True) -> Iterator[LedgerSession]:
-    """A session with the ledger at an address. Raises UsageError where it is empty, StateError."""
+    """Open a session with the ledger at an address. Raises UsageError for an empty one, StateError."""
     check_named(address)
     with LedgerSession(address, name="contentops ledger", patience=0, timeouts=THOROUGH) as session:
         if prepared:
@@ -39,51 +39,53 @@ def opened(address: str, *, prepared: bool = True) -> Iterator[LedgerSession]:
         yield session
 
 
-def migrate(address: str, *, do: bool) -> tuple[int, int]:
-    """The version of the tables before and after; only what would be, unless `do`. Raises as `schema.migrate` does."""
-    with opened(address, prepared=False) as session:
-        if do:
+class MaintainedLedger:
+    """A ledger by its address. Making one raises UsageError for an empty address; each method, StateError."""
+
+    def __init__(self, address: str) -> None:
+        check_named(address)
+        self._address = address
+
+    @property
+    def name(self) -> str:
+        """The address as it may be shown."""
+        return shown(self._address)
+
+    def versions(self) -> tuple[int, int]:
+        """Return the version of the tables, 0 for none, and the version that this program uses."""
+        with opened(self._address, prepared=False) as session:
+            return schema.version(session), schema.newest()
+
+    def migrate(self) -> tuple[int, int]:
+        """Bring the tables to the newest version; return the version before and after, or raise Refused."""
+        with opened(self._address, prepared=False) as session:
             return schema.migrate(session)
-        return schema.version(session), schema.newest()
 
+    def collect(self, days: int, *, do: bool) -> Collected:
+        """Return what the ledger no longer needs; with `do`, delete it."""
+        with opened(self._address) as session:
+            return maintenance.collect(session, days) if do else maintenance.superfluous(session, days)
 
-def collect(address: str, days: int, *, do: bool) -> Collected:
-    """What the ledger lets go of; done, if `do`. Raises StateError."""
-    with opened(address) as session:
-        return maintenance.collect(session, days) if do else maintenance.superfluous(session, days)
+    def restored(self, *, nothing_lost: bool) -> tuple[str, ...]:
+        """Mark the database as restored from a backup, or as one that lost nothing; return the accounts marked."""
+        with opened(self._address) as session:
+            return maintenance.restored(session, nothing_lost=nothing_lost)
 
+    def reset_limit(self, account: str) -> None:
+        """Forget which requests were sent for an account, and any wait its server asked for."""
+        with opened(self._address) as session:
+            accounts = [one.id for one in maintenance.overview(session).accounts]
+            if not limiter.reset(session, account) and account not in accounts:
+                named = ", ".join(f"`{visible(one)}`" for one in accounts)
+                hint = f"the ledger knows {named}" if named else "no account has used this ledger"
+                raise UsageError(f"the ledger knows no account `{visible(account)}`", code="no-account", hint=hint)
 
-def restored(address: str, *, nothing_lost: bool = False) -> tuple[str, ...]:
-    """Say that the database was put back to an earlier time, or that this has lost nothing.
+    def grant(self, role: str, *, work: bool) -> tuple[Privilege, ...]:
+        """Let a role work with the ledger, or only read its views."""
+        with opened(self._address) as session:
+            return roles.grant(session, role, work=work)
 
-    Returns the accounts that this is noted for. Raises StateError.
-    """
-    with opened(address) as session:
-        return maintenance.restored(session, nothing_lost=nothing_lost)
-
-
-def reset_limit(address: str, account: str) -> None:
-    """Forget what was sent for an account and until when all hold back. Raises UsageError for an unknown one."""
-    with opened(address) as session:
-        known = [one.id for one in maintenance.overview(session).accounts]
-        if not limiter.reset(session, account) and account not in known:
-            named = ", ".join(f"`{visible(one)}`" for one in known)
-            hint = f"the ledger knows {named}" if named else "no account has used this ledger"
-            raise UsageError(f"the ledger knows no account `{visible(account)}`", code="no-account", hint=hint)
-
-
-def grant(address: str, role: str, *, work: bool) -> tuple[Privilege, ...]:
-    """Let a role work with the ledger, or only look at its views. Raises UsageError, StateError."""
-    with opened(address) as session:
-        return roles.grant(session, role, work=work)
-
-
-def overview(address: str) -> Overview:
-    """How the ledger stands. Raises StateError."""
-    with opened(address) as session:
-        return maintenance.overview(session)
-
-
-def shown_address(address: str) -> str:
-    """An address as it may be shown."""
-    return shown(address)
+    def overview(self) -> Overview:
+        """Return its accounts, its runners and its size."""
+        with opened(self._address) as session:
+            return maintenance.overview(session)
