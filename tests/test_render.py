@@ -361,7 +361,7 @@ def test_places_of_positions_are_not_reachable() -> None:
     from contentops.yaml.read import read_yaml
 
     document, _ = read_yaml("a.yaml", b"row: {a: 1}\n")
-    for name in ("start", "at", "places"):
+    for name in ("start", "at", "positions"):
         with pytest.raises(TemplateError):
             TextTemplate(f"{{{{ row.{name} }}}}").render(document.root.get)
 

@@ -1,4 +1,4 @@
-"""Builds one manifest file: what it declares, layered, expanded, rendered and checked."""
+"""Builds the result of one manifest file: its items layered, expanded, rendered and checked."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from contentops.errors import Diagnostic, Severity
 from contentops.manifests.data import read_rows
-from contentops.manifests.expand import command_line, data_paths, entries_of, expand, layers, with_meant
+from contentops.manifests.expand import command_line, data_paths, entries_of, expand, layers, with_misspelt
 from contentops.manifests.items import make_items, warn_unused
 from contentops.manifests.parse_cache import FileResult
-from contentops.manifests.problems import Problems, in_order, meant
+from contentops.manifests.problems import Problems, in_order, misspelt
 from contentops.manifests.schema import check_schema
 from contentops.manifests.templates import Templates
 from contentops.manifests.validate import check_item
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class FileBuilder:
     """Builds manifest files one by one; compiled templates and the rows of data files are shared.
 
-    `read_data` gives a data file by its path, whether it exists or not.
+    `read_data` returns a data file by its path, also one that does not exist.
     """
 
     def __init__(
@@ -52,23 +52,23 @@ class FileBuilder:
         self.builtin = {"project": project.name, "environment": project.environment}
         self.cli = command_line(project)
         self._read_data = read_data
-        self._read: dict[str, tuple[list[DataRow], list[Diagnostic]]] = {}
+        self._rows_of_file: dict[str, tuple[list[DataRow], list[Diagnostic]]] = {}
 
     def build(self, path: str, content: bytes) -> FileResult:
-        """What a manifest comes to, by its bytes; `path` is relative to the project root."""
+        """The result of a manifest with these bytes; `path` is relative to the project root."""
         document, findings = read_yaml(path, content)
         schema = load_schema("manifest")
         shape = check_schema(document, "manifest")
         problems = Problems()
-        rows, asked = self._rows(document, problems)
+        rows, looked_up = self._rows(document, problems)
         if self.macros:
-            asked[self.macros.path] = self.macros.digest
+            looked_up[self.macros.path] = self.macros.digest
             for problem in self.macros.problems:
                 problems.add(problem)
         below = layers(self.project, self.project_source, document)
         declared = expand(document, below, rows, self.cli, problems)
         if shape:
-            declared = with_meant(declared, document, schema)
+            declared = with_misspelt(declared, document, schema)
         made = make_items(
             declared,
             problems,
@@ -78,16 +78,16 @@ class FileBuilder:
                 check_item,
                 catalog=self.catalog,
                 preset=self.project.preset,
-                find=lambda written: self._resolve(written, path, asked),
+                find=lambda written: self._resolve(written, path, looked_up),
             ),
         )
         if not problems.errors and not findings and not shape:
             warn_unused(below, made, problems)
             _warn_empty(document, problems)
-        places = {found.location for found in (*findings, *shape)}
-        own = [found for found in problems.done() if found.location not in places]
+        locations = {problem.location for problem in (*findings, *shape)}
+        own = [problem for problem in problems.done() if problem.location not in locations]
         readable = not findings or document.root is not None
-        hidden = bool(shape) and "items" in meant(document.root, schema["properties"])
+        hidden = bool(shape) and "items" in misspelt(document.root, schema["properties"])
         return FileResult(
             path=path,
             specs=tuple(made.specs),
@@ -95,7 +95,7 @@ class FileBuilder:
             moved=tuple(_moved(document)),
             findings=tuple(in_order([*findings, *shape, *own])),
             used=frozenset(made.used),
-            data=tuple(sorted(asked.items())),
+            data=tuple(sorted(looked_up.items())),
             complete=made.complete and readable and not hidden and made.declarations == _declarations(document),
             items=made.declarations,
         )
@@ -103,53 +103,48 @@ class FileBuilder:
     def _rows(
         self, document: YamlDocument, problems: Problems
     ) -> tuple[dict[Pointer, Sequence[DataRow]], dict[str, Digest]]:
-        """The rows items ask for, by where each file is named, and the data files that were looked for."""
-        found: dict[Pointer, Sequence[DataRow]] = {}
-        asked: dict[str, Digest] = {}
+        """The rows of data files by the pointer to each path, and the digests of the files that were looked up."""
+        rows_by_pointer: dict[Pointer, Sequence[DataRow]] = {}
+        looked_up: dict[str, Digest] = {}
         for index, entry in entries_of(document):
             for pointer, written in data_paths(index, entry):
-                data = self._resolve(written, document.source.path, asked)
+                data = self._resolve(written, document.source.path, looked_up)
                 if isinstance(data, str):
-                    whose, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
+                    subject, hint = "`for_each`", "paths are relative to the project root, or to the manifest's folder"
                     if pointer[2] == "matrix":
-                        whose = f"the axis `{pointer[-1]}` of `matrix`"
+                        subject = f"the axis `{pointer[-1]}` of `matrix`"
                         hint += f"; an axis of one value is `[{written[:40]}]`"
-                    message = f"{whose} names `{written[:200]}`, which {data}"
+                    message = f"{subject} names `{written[:200]}`, which {data}"
                     problems.add(finding(document, "no-data-file", message, pointer, hint=hint))
-                    continue
-                if data.problem is not None:
-                    why = data.problem
-                    problems.add(finding(document, why.code, why.message, pointer, hint=why.hint))
-                    continue
-                rows, findings = self._read_rows(data)
-                for found_there in findings:
-                    problems.add(found_there)
-                if not findings:
-                    found[pointer] = rows
-        return found, asked
+                elif data.problem is not None:
+                    problem = data.problem
+                    problems.add(finding(document, problem.code, problem.message, pointer, hint=problem.hint))
+                else:
+                    if data.path not in self._rows_of_file:
+                        self._rows_of_file[data.path] = read_rows(data.path, data.content)
+                    rows, findings = self._rows_of_file[data.path]
+                    for problem in findings:
+                        problems.add(problem)
+                    if not findings:
+                        rows_by_pointer[pointer] = rows
+        return rows_by_pointer, looked_up
 
-    def _resolve(self, written: str, manifest: str, asked: dict[str, Digest]) -> DataFile | str:
-        """The data file a path names, or why there is none; the project root comes before the manifest's folder."""
+    def _resolve(self, written: str, manifest: str, looked_up: dict[str, Digest]) -> DataFile | str:
+        """The data file that a path names, from the project root or else from the manifest's folder; or the problem."""
         if problem := _data_path_problem(written):
             return problem
-        places = dict.fromkeys(
+        candidates = dict.fromkeys(
             posixpath.normpath(posixpath.join(folder, written)) for folder in ("", posixpath.dirname(manifest))
         )
-        inside = [place for place in places if place != ".." and not place.startswith("../")]
+        inside = [candidate for candidate in candidates if candidate != ".." and not candidate.startswith("../")]
         if not inside:
             return "leaves the project with `..`"
-        for place in inside:
-            data = self._read_data(place)
-            asked[place] = data.digest
+        for candidate in inside:
+            data = self._read_data(candidate)
+            looked_up[candidate] = data.digest
             if data.digest:
                 return data
-        return "does not exist: looked for " + " and ".join(f"`{place}`" for place in inside)
-
-    def _read_rows(self, data: DataFile) -> tuple[list[DataRow], list[Diagnostic]]:
-        """The rows and findings of a data file."""
-        if data.path not in self._read:
-            self._read[data.path] = read_rows(data.path, data.content)
-        return self._read[data.path]
+        return "does not exist: looked for " + " and ".join(f"`{candidate}`" for candidate in inside)
 
 
 def _data_path_problem(written: str) -> str:
@@ -172,7 +167,7 @@ def _declarations(document: YamlDocument) -> int:
 
 
 def _warn_empty(document: YamlDocument, problems: Problems) -> None:
-    """Warn about a manifest that declares nothing, unless it says so by an empty list."""
+    """Warn about a manifest that declares nothing, unless it has an empty list of items."""
     root = document.root or {}
     if root.get("moved") or isinstance(root.get("items"), list):
         return

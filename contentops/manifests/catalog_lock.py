@@ -62,9 +62,9 @@ def _entries_json(entries: Mapping[str, CatalogEntry]) -> list[Json]:
 
 
 def _template_json(template: Template) -> dict[str, Json]:
-    found: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(template, inputs=(), inputs_known=True))
+    document: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(template, inputs=(), inputs_known=True))
     inputs = [{"name": each.name, "kind": each.kind, **msgspec.to_builtins(each)} for each in template.inputs]
-    return {**found, "inputs": inputs if template.inputs_known else None}
+    return {**document, "inputs": inputs if template.inputs_known else None}
 
 
 # --- reading -----------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def parse(data: bytes) -> dict[str, CatalogSnapshot]:
         finding = finding_at(source, "damaged-catalog", f"the file is no usable JSON: {error}", (1, 1), hint=_HINT)
         raise InputError([finding]) from error
     _check(source, data, document)
-    return {server: _snapshot(found) for server, found in document["servers"].items()}
+    return {server: _snapshot(snapshot) for server, snapshot in document["servers"].items()}
 
 
 def _broken(source: Source, error: json.JSONDecodeError) -> Diagnostic:
@@ -108,22 +108,22 @@ def _check(source: Source, data: bytes, document: Json) -> None:
     raise InputError([*findings, *check_schema(read, "catalog")] or [unknown])
 
 
-def _snapshot(found: Mapping[str, Json]) -> CatalogSnapshot:
+def _snapshot(document: Mapping[str, Json]) -> CatalogSnapshot:
     return CatalogSnapshot(
-        templates={each["slug"]: _template(each) for each in found["templates"]},
-        styles=_entries(found["styles"]) or {},
-        verticals=_entries(found.get("verticals")),
-        brand_voices=_entries(found.get("brand_voices")),
+        templates={each["slug"]: _template(each) for each in document["templates"]},
+        styles=_entries(document["styles"]) or {},
+        verticals=_entries(document.get("verticals")),
+        brand_voices=_entries(document.get("brand_voices")),
     )
 
 
-def _entries(found: Json) -> dict[str, CatalogEntry] | None:
-    return None if found is None else {each["slug"]: msgspec.convert(each, CatalogEntry) for each in found}
+def _entries(entries: Json) -> dict[str, CatalogEntry] | None:
+    return None if entries is None else {each["slug"]: msgspec.convert(each, CatalogEntry) for each in entries}
 
 
-def _template(found: Mapping[str, Json]) -> Template:
-    inputs = found.get("inputs")
-    return msgspec.convert({**found, "inputs": inputs or (), "inputs_known": inputs is not None}, Template)
+def _template(document: Mapping[str, Json]) -> Template:
+    inputs = document.get("inputs")
+    return msgspec.convert({**document, "inputs": inputs or (), "inputs_known": inputs is not None}, Template)
 
 
 UNRENDERED: Final = object()
@@ -156,11 +156,11 @@ def _check_slug(
 def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report) -> None:
     by_name = {name: entry for entry in template.inputs for name in (entry.name, *entry.aliases)}
     given: dict[str, str] = {}
-    meant: set[str] = set()
+    misspelt: set[str] = set()
     for name, value in inputs.items():
         entry = by_name.get(name)
         if entry is None:
-            meant.add(_unknown_input(name, template, by_name, report))
+            misspelt.add(_unknown_input(name, template, by_name, report))
             continue
         if entry.name in given:
             core = f"sets `{given[entry.name]}` and `{name}`, which are one input of template `{template.slug}`"
@@ -170,7 +170,7 @@ def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report)
         if value is not UNRENDERED:
             _check_value(name, value, entry, template, report)
     for entry in template.inputs:
-        if entry.required and entry.name not in given and entry.name not in meant:
+        if entry.required and entry.name not in given and entry.name not in misspelt:
             core = f"does not set `{entry.name}`, which template `{template.slug}` needs"
             report(("inputs",), "missing-input", core, key=True, hint=f"add `{entry.name}` under `inputs`")
 
@@ -178,11 +178,11 @@ def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report)
 def _unknown_input(name: str, template: Template, by_name: Mapping[str, TemplateInput], report: Report) -> str:
     """Report an input the template does not take; returns the one it was probably meant as, or nothing."""
     close = nearest(name, by_name)
-    meant = by_name[close].name if close else ""
-    hint = f"did you mean `{meant}`?" if close else suggest("", tuple(entry.name for entry in template.inputs))
+    name_meant = by_name[close].name if close else ""
+    hint = f"did you mean `{name_meant}`?" if close else suggest("", tuple(entry.name for entry in template.inputs))
     core = f"sets `{name[:80]}`, which template `{template.slug}` does not take"
     report(("inputs", name), "unknown-input", core, key=True, hint=hint or "it takes no inputs")
-    return meant
+    return name_meant
 
 
 def _check_value(name: str, value: Json, entry: TemplateInput, template: Template, report: Report) -> None:

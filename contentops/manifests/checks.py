@@ -33,11 +33,11 @@ def read_checks(value: Json, report: Report, find: FindFile) -> Checks:
     """The checks that a rendered item states; what cannot be used is reported and left out."""
     if not isinstance(value, dict) or not value:
         return NO_CHECKS
-    found: dict[str, Any] = {key: _listed(key, value[key], report) for key in _LISTS if key in value}
-    found |= {key: Level(value[key]) for key in ("leftovers", "links") if value.get(key) in tuple(Level)}
+    lists: dict[str, Any] = {key: _listed(key, value[key], report) for key in _LISTS if key in value}
+    lists |= {key: Level(value[key]) for key in ("leftovers", "links") if value.get(key) in tuple(Level)}
     words, front_matter = value.get("words"), value.get("front_matter")
     return Checks(
-        **found,
+        **lists,
         words=_words(words, report) if isinstance(words, dict) else None,
         front_matter=None if front_matter is None else _schema(front_matter, report, find),
         retries=_count(("checks", "retries"), value.get("retries"), report, most=MAX_RETRIES) or 0,

@@ -91,8 +91,8 @@ class _Code:
 
     def offset(self, trace: TracebackType) -> int:
         """The character of the text that a frame of the code was at."""
-        found = self._spans.offset(trace)
-        return self.template.get_corresponding_lineno(trace.tb_lineno) - 1 if found is None else found
+        offset = self._spans.offset(trace)
+        return self.template.get_corresponding_lineno(trace.tb_lineno) - 1 if offset is None else offset
 
 
 class Compiled:
@@ -170,13 +170,13 @@ class Compiled:
         `passed` are missing values that the template hands to a macro.
         """
         codes = [self._code, *([self._macros.compiled] if self._macros and not passed else [])]
-        places = [(self._code, tag_offset(self._code.text))]  # a missing value can also be met in the result
+        positions = [(self._code, tag_offset(self._code.text))]  # a missing value can also be met in the result
         while trace is not None:
             filename = trace.tb_frame.f_code.co_filename
-            places += [(code, code.offset(trace)) for code in codes if code.filename == filename]
+            positions += [(code, code.offset(trace)) for code in codes if code.filename == filename]
             trace = trace.tb_next
-        words = ((code, word_offset(code.text, at, word)) for code, at in reversed(places) if word)
-        code, offset = next((one for one in words if one[1] is not None), places[-1])
+        words = ((code, word_offset(code.text, at, word)) for code, at in reversed(positions) if word)
+        code, offset = next((one for one in words if one[1] is not None), positions[-1])
         error.offset, error.in_macros = offset or 0, code is not self._code
         return error.with_traceback(None)
 
@@ -310,9 +310,11 @@ def _declared_macros(tree: nodes.Template, taken: Collection[str]) -> Iterator[s
     for node in tree.body:
         offset = node.lineno - 1
         if isinstance(node, nodes.Macro):
-            known = "has the name of a variable" if node.name in taken else "stands twice" if node.name in seen else ""
-            if known:
-                message = f"the macro `{node.name}` {known}"
+            problem = (
+                "has the name of a variable" if node.name in taken else "stands twice" if node.name in seen else ""
+            )
+            if problem:
+                message = f"the macro `{node.name}` {problem}"
                 raise TemplateError("bad-name", message, hint="give it another name", offset=offset)
             seen.add(node.name)
             if not node.name.startswith("_"):  # as in Jinja, such a macro is for the file itself

@@ -1,6 +1,6 @@
-"""What only all manifests together can show: ids and outputs used twice, moves that lead nowhere, idle variables.
+"""Checks across all manifests: duplicate ids and outputs, invalid moves, unused variables.
 
-Pure. It runs on every load, also when each file came from the parse cache.
+They run on every load, also when each file came from the parse cache.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequence[str] = ()) -> list[Diagnostic]:
     """Every problem between items and files.
 
-    `sources` gives the text of a manifest by its path; `patterns` are where the project looks for manifests.
+    `sources` returns the text of a manifest by its path; `patterns` are the project's globs for manifests.
     """
     return [
         *_check_ids(results, sources),
@@ -40,7 +40,7 @@ def check_across(results: Sequence[FileResult], sources: Sources, patterns: Sequ
 
 
 def inputs_of(results: Sequence[FileResult]) -> tuple[str, ...]:
-    """Every file that shaped the specs, sorted: manifests and the data files that exist."""
+    """Every file that the specs were made from, sorted: manifests and the data files that exist."""
     data = {path for result in results for path, digest in result.data if digest}
     return tuple(sorted({result.path for result in results} | data))
 
@@ -48,7 +48,7 @@ def inputs_of(results: Sequence[FileResult]) -> tuple[str, ...]:
 def _at(
     sources: Sources, code: str, message: str, location: Location | None, hint: str = "", text: str = ""
 ) -> Diagnostic:
-    """An error at a location, with the line that stands there; `text` is underlined if the line has it there."""
+    """An error at a location with its line; `text` is underlined if the line has it there."""
     if location is None:
         return Diagnostic(code=code, message=message, hint=hint)
     source, start = sources(location.file), location.column - 1
@@ -58,7 +58,7 @@ def _at(
 
 
 def _check_ids(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
-    """Ids two files use; within one file it was reported with the file."""
+    """Ids that two files use; duplicates within one file were reported with the file."""
     names = [spec.id for result in results for spec in result.specs]
     names += [ItemId(item) for result in results for item, _ in result.claims]
     if len(set(names)) == len(names):
@@ -67,9 +67,9 @@ def _check_ids(results: Sequence[FileResult], sources: Sources) -> Iterator[Diag
     again: dict[Location | None, list[str]] = {}
     for result in results:
         for item, location in _ids(result):
-            known = first.setdefault(item, (result.path, location))
-            if known[0] != result.path:
-                message = f"item `{item[:200]}` is declared twice: first at {known[1]}"
+            first_use = first.setdefault(item, (result.path, location))
+            if first_use[0] != result.path:
+                message = f"item `{item[:200]}` is declared twice: first at {first_use[1]}"
                 again.setdefault(location, []).append(message)
     hint = "ids are unique in the whole project: rename one"
     for location, messages in again.items():
@@ -85,7 +85,7 @@ def _ids(result: FileResult) -> Iterator[tuple[str, Location | None]]:
 
 
 def _check_outputs(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
-    """Outputs that land on each other, under each other, or on a file the project is made of."""
+    """Outputs at the same path, inside another output, or at a file that the project is made of."""
     taken: dict[str, Spec] = {}
     above: dict[str, Spec] = {}
     for result in results:
@@ -94,14 +94,14 @@ def _check_outputs(results: Sequence[FileResult], sources: Sources) -> Iterator[
             other = taken.setdefault(key, spec)
             if other.id != spec.id:
                 yield _clash(sources, spec, _already(spec, other), other)
-            # Most items share a folder with one before them, which knows those above it.
+            # Most items share a folder with an earlier one, whose folders are in `above` already.
             if key.rpartition("/")[0] not in above:
                 for folder in folders(key):
                     above.setdefault(folder, spec)
     for key in sorted(taken.keys() & above.keys()):
         spec, inner = taken[key], above[key]
-        what = f"but that is the folder of `{inner.output}`, the output of item `{inner.id}`"
-        yield _clash(sources, spec, what, inner)
+        conflict = f"but that is the folder of `{inner.output}`, the output of item `{inner.id}`"
+        yield _clash(sources, spec, conflict, inner)
     read = {collision_key(path): path for path in inputs_of(results)}
     yield from _check_sources(taken, above, read, sources)
     yield from _check_own(taken, above, read, sources)
@@ -110,10 +110,10 @@ def _check_outputs(results: Sequence[FileResult], sources: Sources) -> Iterator[
 def _check_sources(
     taken: Mapping[str, Spec], above: Mapping[str, Spec], read: Mapping[str, str], sources: Sources
 ) -> Iterator[Diagnostic]:
-    """Outputs that are, lie under, or hold a manifest or data file."""
+    """Outputs that are a manifest or data file, or a folder of one, or inside one."""
     if read.keys() & (taken.keys() | above.keys()):
         for key, spec in taken.items():
-            path = next((read[place] for place in (key, *folders(key)) if place in read), None)
+            path = next((read[folder] for folder in (key, *folders(key)) if folder in read), None)
             if path is not None:
                 yield _collision(sources, spec, f"but `{path}` is a file the project is made of")
     for key, path in read.items():
@@ -125,17 +125,17 @@ def _check_sources(
 def _check_own(
     taken: Mapping[str, Spec], above: Mapping[str, Spec], read: Mapping[str, str], sources: Sources
 ) -> Iterator[Diagnostic]:
-    """Outputs at, or under, a name that contentops keeps for its own files."""
+    """Outputs at or below a name that contentops reserves for its own files."""
     own = {folder for folder in above if folder.endswith(OWN_ENDINGS) and is_own(folder)}
     for key in taken if own else [key for key in taken if key.endswith(OWN_ENDINGS)]:
-        if any(place in read for place in (key, *folders(key))):
+        if any(folder in read for folder in (key, *folders(key))):
             continue
         if is_own(key) or not own.isdisjoint(folders(key)):
             yield _collision(sources, taken[key], "a name contentops keeps for its own files")
 
 
 def _check_patterns(results: Sequence[FileResult], sources: Sources, patterns: Sequence[str]) -> Iterator[Diagnostic]:
-    """Outputs that would be read as manifests once they are there."""
+    """Outputs that the globs for manifests match."""
     tests = [(pattern, glob_matcher(pattern.removeprefix("./"))) for pattern in patterns]
     read = {result.path for result in results}
     for spec in (spec for result in results for spec in result.specs):
@@ -145,33 +145,33 @@ def _check_patterns(results: Sequence[FileResult], sources: Sources, patterns: S
 
 
 def _already(spec: Spec, other: Spec) -> str:
-    """Says that another item writes there; names its path where it is only the same for some file systems."""
+    """The end of the message about two items with one output; names the path where only the spelling differs."""
     if spec.output == other.output:
         return f"which item `{other.id}` writes already"
     return f"which is `{other.output}` of item `{other.id}` where names differ in case or accents only"
 
 
-def _clash(sources: Sources, spec: Spec, what: str, other: Spec) -> Diagnostic:
+def _clash(sources: Sources, spec: Spec, conflict: str, other: Spec) -> Diagnostic:
     where = "" if other.location == spec.location else f" (declared at {_stated(other) or other.location})"
-    return _collision(sources, spec, what + where)
+    return _collision(sources, spec, conflict + where)
 
 
-def _collision(sources: Sources, spec: Spec, what: str) -> Diagnostic:
+def _collision(sources: Sources, spec: Spec, conflict: str) -> Diagnostic:
     stated = _stated(spec)
     hint = "choose another `output`" if stated else "give the item an `output` of its own"
-    message = f"item `{spec.id}` writes `{spec.output}`, {what}"
+    message = f"item `{spec.id}` writes `{spec.output}`, {conflict}"
     text = spec.output if stated else ""
     return _at(sources, "output-collision", message, stated or spec.location, hint, text)
 
 
 def _stated(spec: Spec) -> Location | None:
-    """Where the item itself states its output, or None where it takes over a default."""
+    """Where the item itself states its output, or None where it has a default."""
     origin = spec.origins.get("output")
     return origin.location if origin is not None and origin.layer == "item" else None
 
 
 def check_environment(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:
-    """A warning where the chosen environment would write the files of the others: the first to apply owns them."""
+    """A warning where the chosen environment would write the same files as others, which belong to the first."""
     name, settings = project.environment, YamlDocument(source, project.settings)
     if not name or project.environment_output is not None or "output" in project.environment_defaults:
         return []
@@ -191,7 +191,7 @@ def check_environment(project: Project, source: Source, results: Sequence[FileRe
 
 
 def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Diagnostic]:
-    """Pairs of `moved` that cannot all hold at once."""
+    """Pairs of `moved` that contradict each other or the items."""
     moved = [entry for result in results for entry in result.moved]
     if not moved:
         return
@@ -218,8 +218,8 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
         if complete and entry.new not in declared and entry.new != entry.old:
             message = f"`moved` leads to `{entry.new}`, which is not declared"
             hint = _hint_to_nothing(entry.new, sorted(declared - news.keys()))
-            found = _at(sources, "moved-to-nothing", message, entry.location, hint)
-            yield structs.replace(found, severity=Severity.WARNING)
+            problem = _at(sources, "moved-to-nothing", message, entry.location, hint)
+            yield structs.replace(problem, severity=Severity.WARNING)
     for ring in _rings(moved):
         shown = " -> ".join([*(f"`{entry.old}`" for entry in ring), f"`{ring[0].old}`"])
         hint = "give one of them a new id; its old one is free for another item after the next apply"
@@ -227,7 +227,7 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
 
 
 def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
-    """What to do about a pair whose `to` is not among the declared ids that no other pair leads to."""
+    """What to do about a pair whose `to` is not declared; `declared` are ids without a pair."""
     if close := nearest(new, declared):
         cost = f"as it stands the pair moves nothing, and without a text yet `{close}` is generated as a new item"
         return f"did you mean `{close}`? {cost}, for its price; remove the pair if the item was removed"
@@ -235,7 +235,7 @@ def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
 
 
 def _rings(moved: Iterable[Moved]) -> Iterator[list[Moved]]:
-    """The pairs of each ring, from the pair that stands first."""
+    """The pairs of each ring, starting with the first pair in the file."""
     pairs = {entry.old: entry for entry in moved}
     seen: set[ItemId] = set()
     for start in pairs.values():
@@ -252,10 +252,10 @@ def _rings(moved: Iterable[Moved]) -> Iterator[list[Moved]]:
 def check_unused(project: Project, source: Source, results: Sequence[FileResult]) -> list[Diagnostic]:
     """Warnings for variables of the project, its environment and the command line that no item uses.
 
-    Silent without items, and while a file has errors, since what it uses may then not be known.
+    None without items, or while a file has errors, since the variables that it uses may be unknown then.
     """
     used = {name for result in results for name in result.used}
-    failed = any(found.severity is Severity.ERROR for result in results for found in result.findings)
+    failed = any(problem.severity is Severity.ERROR for result in results for problem in result.findings)
     if failed or not any(result.items for result in results):
         return []
     settings = YamlDocument(source, project.settings)

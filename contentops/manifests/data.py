@@ -71,17 +71,17 @@ def read_rows(path: str, data: bytes) -> tuple[list[DataRow], list[Diagnostic]]:
         return [], [Diagnostic(code="unknown-data", message=message, location=Location(path), hint=hint)]
     else:
         source, findings = decode(path, data)
-        if not findings and (left := conflict(source, WHOLE if reader is _read_csv else SIDE)):
-            findings = [left]
+        if not findings and (marker := conflict(source, WHOLE if reader is _read_csv else SIDE)):
+            findings = [marker]
         entries = reader(source)
     if findings:
         return [], findings
     rows: list[DataRow] = []
-    for found in entries:
-        if isinstance(found, DataRow):
-            rows.append(found)
+    for row in entries:
+        if isinstance(row, DataRow):
+            rows.append(row)
         else:
-            findings.append(found)
+            findings.append(row)
             if len(findings) >= MAX_FINDINGS:
                 break
     return rows, findings
@@ -102,9 +102,9 @@ def _read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
     """The rows of a CSV file as RFC 4180 has it: commas, double quotes, a header."""
     import csv  # start-up: most manifests name no data
 
-    if found := _CONTROL.search(source.text):
-        message = f"the invisible character U+{ord(found.group()):04X} may not stand in a CSV file"
-        yield finding_at(source, "control-character", message, source.mark(found.start()), hint="remove it")
+    if match := _CONTROL.search(source.text):
+        message = f"the invisible character U+{ord(match.group()):04X} may not stand in a CSV file"
+        yield finding_at(source, "control-character", message, source.mark(match.start()), hint="remove it")
         return
     # A cell of several lines means the same whichever line ending git checked it out with.
     text = source.text.replace("\r\n", "\n").replace("\r", "\n")
@@ -116,8 +116,8 @@ def _read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
             line, start = reader.line_num + 1, line
             if not cells:
                 continue
-            if left := conflict_at(source, start):
-                yield left
+            if marker := conflict_at(source, start):
+                yield marker
                 return
             if not header:
                 header = cells
@@ -159,9 +159,9 @@ def _check_header(source: Source, header: list[str], line: int) -> Iterator[Diag
         yield finding_at(source, "bad-header", message, (line, 1), width=width, hint=hint)
 
 
-def _ragged(source: Source, found: int, expected: int, line: int) -> Diagnostic:
-    message = f"the row has {plural(found, 'cell')}, the header {expected}"
-    hint = 'put cells that hold a comma in double quotes: `"a, b"`' if found > expected else "add the missing cells"
+def _ragged(source: Source, cells: int, expected: int, line: int) -> Diagnostic:
+    message = f"the row has {plural(cells, 'cell')}, the header {expected}"
+    hint = 'put cells that hold a comma in double quotes: `"a, b"`' if cells > expected else "add the missing cells"
     return finding_at(source, "ragged-row", message, (line, 1), width=len(source.line(line)), hint=hint)
 
 
@@ -190,12 +190,12 @@ class _BadValueError(ValueError):
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in values:
             raise _BadValueError(f"the key `{key[:80]}` stands twice in one object", "duplicate-key", key)
-        found[key] = value
-    return found
+        values[key] = value
+    return values
 
 
 def _constant(text: str) -> NoReturn:
@@ -254,8 +254,8 @@ def _json_error(source: Source, problem: str, index: int) -> Diagnostic:
 def _check_value(value: Any, depth: int) -> None:
     """Refuse what JSON allows and the rest of the program cannot carry."""
     if isinstance(value, str):
-        if found := re.search(UNWANTED, value):
-            message = f"a text holds the control character U+{ord(found.group()):04X}"
+        if match := re.search(UNWANTED, value):
+            message = f"a text holds the control character U+{ord(match.group()):04X}"
             raise _BadValueError(message, "control-character")
     elif isinstance(value, (dict, list)):
         if depth > MAX_DEPTH:
@@ -269,27 +269,27 @@ def _check_value(value: Any, depth: int) -> None:
 def _find(text: str, start: int, error: _BadValueError) -> int:
     """The index of the token an error is about, looking from `start`; `start` if it cannot be told."""
     levels: list[set[str]] = [set()]
-    for found in _TOKEN.finditer(text, start) if error.token else ():
-        token = found.group()
+    for match in _TOKEN.finditer(text, start) if error.token else ():
+        token = match.group()
         if error.code == "bad-number":
             if token == error.token:
-                return found.start()
+                return match.start()
         elif token in {"{", "["}:
             levels.append(set())
         elif token in {"}", "]"}:
             levels.pop()
-        elif token[0] == '"' and text.startswith(":", _skip(text, found.end())):
+        elif token[0] == '"' and text.startswith(":", _skip(text, match.end())):
             key = json.loads(token, strict=False)
             if key == error.token and key in levels[-1]:
-                return found.start()
+                return match.start()
             levels[-1].add(key)
     return start
 
 
 def _skip(text: str, index: int) -> int:
     """The index of the next character that is no white space."""
-    found = _SPACE.match(text, index)
-    return found.end() if found else index
+    match = _SPACE.match(text, index)
+    return match.end() if match else index
 
 
 def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
@@ -326,12 +326,12 @@ def _read_json_lines(source: Source) -> Iterator[DataRow | Diagnostic]:
     for text in source.text.split("\n"):
         index = _skip(text, 0)
         if index < len(text):
-            found = _json_line(Source(source.path, text), index)
-            at = (source.mark(start)[0], found.location.column if found.location else 1)
-            if isinstance(found, DataRow):
-                yield DataRow(found.value, Location(source.path, *at))
+            row = _json_line(Source(source.path, text), index)
+            at = (source.mark(start)[0], row.location.column if row.location else 1)
+            if isinstance(row, DataRow):
+                yield DataRow(row.value, Location(source.path, *at))
             else:
-                yield finding_at(source, found.code, found.message, at, width=found.width, hint=found.hint)
+                yield finding_at(source, row.code, row.message, at, width=row.width, hint=row.hint)
         start += len(text) + 1
 
 

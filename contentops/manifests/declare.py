@@ -90,13 +90,13 @@ def draft(
     entries = {text.id: _Entry(text, project, by_pattern=pattern.of(text)) for text in texts}
     refused: dict[str, Diagnostic] = {}
     while True:
-        before, added, places = _composed(manifest, pattern.written, entries.values())
+        before, added, lines = _composed(manifest, pattern.written, entries.values())
         whole = before + added
         try:
             desired = load(project, catalog, cache, {manifest.path: whole.encode()} if entries else {})
         except InputError as error:
             found = [one for one in error.findings if one.severity is Severity.ERROR]
-            blamed = [(place, one) for one in found if (place := _place(one, manifest.path, places)) is not None]
+            blamed = [(place, one) for one in found if (place := _entry_of(one, manifest.path, lines)) is not None]
             if not blamed:
                 raise
             for (id_, name, key), finding in blamed:
@@ -111,7 +111,7 @@ def draft(
         text=whole,
         added=added,
         desired=desired,
-        left_out={id_: left for id_, entry in entries.items() if (left := entry.left_out)},
+        left_out={id_: names for id_, entry in entries.items() if (names := entry.left_out)},
         unfit={id_: entry.unfit for id_, entry in entries.items() if entry.unfit is not None},
         refused=refused,
     )
@@ -120,7 +120,7 @@ def draft(
 def literal(value: Json) -> Json:
     """A value whose texts, filled in as templates, give the value again."""
     if isinstance(value, str):
-        return JINJA.sub(lambda found: f"{{{{ '{found[0]}' }}}}", value)
+        return JINJA.sub(lambda match: f"{{{{ '{match[0]}' }}}}", value)
     if isinstance(value, dict):
         return {key: literal(inner) for key, inner in value.items()}
     return [literal(inner) for inner in value] if isinstance(value, list) else value
@@ -234,7 +234,7 @@ def _reads_otherwise(value: Json) -> bool:
 
 # --- the file ----------------------------------------------------------------------------------------------
 
-_Places = dict[int, tuple[str, str, str]]
+_EntryLines = dict[int, tuple[str, str, str]]
 """By line, the entry, the field and the key below it."""
 
 
@@ -272,7 +272,7 @@ def _pattern(manifest: Manifest, texts: Iterable[Existing]) -> _Pattern:
     return _Pattern(fitting.most_common(1)[0][0], is_new=True) if fitting else _Pattern()
 
 
-def _composed(manifest: Manifest, pattern: list[str], entries: Iterable[_Entry]) -> tuple[str, str, _Places]:
+def _composed(manifest: Manifest, pattern: list[str], entries: Iterable[_Entry]) -> tuple[str, str, _EntryLines]:
     """The manifest as it is, the text to add, and the entry of each added line. `pattern` begins a new manifest."""
     before = manifest.text or ""
     indent = _indent(manifest.path, before)
@@ -280,14 +280,14 @@ def _composed(manifest: Manifest, pattern: list[str], entries: Iterable[_Entry])
     gap = newline if before and not before.endswith("\n") else ""
     added = [f"# {manifest.head}", *pattern, "items:"] if indent is None else []
     first = before.count("\n") + bool(gap) + 1
-    places: _Places = {}
+    lines: _EntryLines = {}
     for entry in entries:
         mark = f"{'  ' if indent is None else indent}- "
         for line, name, key in entry.lines():
-            places[first + len(added)] = (entry.text.id, name, key)
+            lines[first + len(added)] = (entry.text.id, name, key)
             added.append(mark + line)
             mark = " " * len(mark)
-    return before, gap + newline.join([*added, ""]), places
+    return before, gap + newline.join([*added, ""]), lines
 
 
 def _indent(path: str, text: str) -> str | None:
@@ -300,12 +300,12 @@ def _indent(path: str, text: str) -> str | None:
         return None
     top = [number for number, line in enumerate(lines) if not line.startswith((" ", "-"))]
     last = lines[top[-1] + 1 :] if top and _ITEMS.match(lines[top[-1]]) else []
-    if found := _ENTRY.match(last[0]) if last else None:
-        return found["indent"]
+    if match := _ENTRY.match(last[0]) if last else None:
+        return match["indent"]
     message = f"nothing can be added to the end of `{path}`, as no list of items ends it"
     raise UsageError(message, code="not-extendable", hint="name a new file with `--into`, or let `items` stand last")
 
 
-def _place(found: Diagnostic, path: str, places: _Places) -> tuple[str, str, str] | None:
-    at = found.location
-    return places.get(at.line) if at is not None and at.file == path else None
+def _entry_of(problem: Diagnostic, path: str, lines: _EntryLines) -> tuple[str, str, str] | None:
+    at = problem.location
+    return lines.get(at.line) if at is not None and at.file == path else None

@@ -1,7 +1,7 @@
-"""The project's folder as manifests need it: which files are manifests, and their bytes.
+"""Finds the manifests of a project and reads files below its root.
 
 Only regular files inside the root are read. Names that start with a dot are skipped, symbolic links that lead out
-of the root are refused, and linked folders are not entered.
+of the root are refused, and linked folders are not searched.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from contentops.yaml.positions import Pointer, Source
 
 MAX_NAMES: Final = 20_000
-"""So many names are looked at for manifests in other places."""
+"""Most names that are searched for manifests in other folders."""
 MAX_OPENED: Final = 50
-"""So many files are opened to see whether they look like manifests."""
+"""Most files that are opened to see whether they look like manifests."""
 
 _ITEMS: Final = re.compile(rb"^items:", re.MULTILINE)
 WILD: Final = re.compile(r"[*?\[]")
@@ -52,14 +52,14 @@ class FileError(Exception):
 
 @cache
 def glob_matcher(pattern: str) -> Callable[[str], bool]:
-    """A test for paths: `*` and `?` stay within a name, `**` stands for any folders, also none."""
+    """A test for paths: `*` and `?` stay within a name, `**` matches any folders or none."""
     parts = [None if part == "**" else re.compile(fnmatch.translate(part)).match for part in pattern.split("/")]
 
     def matches(path: str) -> bool:
         names = path.split("/")
         part = name = tried = 0
         after = -1
-        """The part behind the last `**` that was passed; what it stands for begins at `tried`."""
+        """The part after the last `**`, which matches the names before `tried`."""
         while name < len(names):
             test = parts[part] if part < len(parts) else None
             if part < len(parts) and test is None:
@@ -89,7 +89,7 @@ class ProjectFiles:
         self._root = str(root)
         self._real = os.path.realpath(root)
         self._folders: dict[str, str] = {}
-        """Where folders really are."""
+        """Folders without links, by path."""
         self.searched: set[str] = set()
         """The folders that were searched, and the links on the way."""
 
@@ -115,14 +115,14 @@ class ProjectFiles:
         try:
             content = self.read(path)
         except FileError as error:
-            # What stops it has a digest too: another reason, or no file any more, is another state of it.
+            # The digest is that of the error, so that a stored result counts only while the error is the same.
             return DataFile(path=path, digest=digest_json(str(error.finding)), problem=error.finding)
         if content is None:
             return DataFile(path=path)
         return DataFile(path=path, digest=digest_bytes(content), content=content)
 
     def _inside(self, path: str) -> bool:
-        """Whether a path stays inside the root once links are followed."""
+        """Whether a path is inside the root after links are followed."""
         folder, name = os.path.split(path)
         if folder not in self._folders:
             self._folders[folder] = os.path.realpath(f"{self._root}/{folder}")
@@ -132,21 +132,21 @@ class ProjectFiles:
         return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
 
     def match(self, pattern: str) -> tuple[list[str], list[Diagnostic]]:
-        """The files a glob names, sorted, and what is wrong with links and names on the way."""
+        """The files that match a glob, sorted, and problems with links and names on the way."""
         findings: list[Diagnostic] = []
         pattern = pattern.removeprefix("./")
         parts = pattern.split("/")
         fixed = next((at for at, part in enumerate(parts[:-1]) if WILD.search(part)), len(parts) - 1)
         matches = glob_matcher(pattern)
-        found = self._walk("/".join(parts[:fixed]), len(parts) - fixed - 1, findings, deep="**" in parts)
-        return sorted(path for path in found if path != PROJECT_FILE and matches(path)), findings
+        paths = self._walk("/".join(parts[:fixed]), len(parts) - fixed - 1, findings, deep="**" in parts)
+        return sorted(path for path in paths if path != PROJECT_FILE and matches(path)), findings
 
     def walk(self, folder: str = "") -> Iterator[str]:
-        """Every file below a folder in order, but the project file, hidden names and what is linked to."""
+        """Every file below a folder in order, without the project file, hidden names and linked folders."""
         return (path for path in self._walk(folder, 0, [], deep=True) if path != PROJECT_FILE)
 
     def _walk(self, folder: str, depth: int, findings: list[Diagnostic], *, deep: bool) -> Iterator[str]:
-        """Files below a folder, down to `depth` more folders, or any if `deep`."""
+        """Files below a folder, down to `depth` levels, or to any if `deep`."""
         full = f"{self._root}/{folder}"
         self.searched.add(folder)
         if folder and not self._inside(folder):
@@ -183,7 +183,7 @@ def _is_link(path: str) -> bool:
 
 
 def _printable(path: str, findings: list[Diagnostic]) -> bool:
-    if path.isprintable() and not any("\ud800" <= char <= "\udfff" for char in path):
+    if path.isprintable():
         return True
     shown = path.encode("unicode_escape", "surrogatepass").decode()
     message = f"`{shown}` has a name that cannot be printed, and is skipped"
@@ -200,32 +200,32 @@ def _unreadable(path: str, error: OSError) -> FileError:
 
 
 def discover(project: Project, source: Source, files: ProjectFiles) -> tuple[list[str], list[Diagnostic]]:
-    """The paths of all manifests, sorted, and which globs find none; `source` is the project file."""
+    """The paths of all manifests, sorted, and warnings for globs that match none; `source` is the project file."""
     settings = YamlDocument(source, project.settings)
     pointer = _globs_pointer(project)
-    found: set[str] = set()
+    paths: set[str] = set()
     findings: list[Diagnostic] = []
     idle: list[tuple[str, int]] = []
     for index, pattern in enumerate(project.manifests):
         matched, problems = files.match(pattern)
         findings += problems
-        found.update(matched)
+        paths.update(matched)
         if not matched and not any(problem.severity is Severity.ERROR for problem in problems):
             idle.append((pattern, index))
-    elsewhere = _elsewhere(files) if idle and not found else []
+    elsewhere = _elsewhere(files) if idle and not paths else []
     written = len(pointer) > 1 or "manifests" in project.settings
     code, severity = "no-manifests", Severity.WARNING
     for pattern, index in idle:
         message, hint = _no_match(pattern, files, elsewhere, written=written)
         if written:
             findings.append(finding(settings, code, message, (*pointer, index), hint=hint, severity=severity))
-        else:  # the built-in glob stands nowhere
+        else:  # the built-in glob is in no file
             findings.append(Diagnostic(code=code, message=message, hint=hint, severity=severity))
-    return sorted(found), findings
+    return sorted(paths), findings
 
 
 def _globs_pointer(project: Project) -> Pointer:
-    """Where the project file says, or could say, which files are manifests."""
+    """The pointer of the globs for manifests in the project file, also if it has none."""
     environments = project.settings.get("environments")
     own = environments.get(project.environment) if isinstance(environments, dict) else None
     if isinstance(own, dict) and "manifests" in own:
@@ -234,7 +234,7 @@ def _globs_pointer(project: Project) -> Pointer:
 
 
 def _no_match(pattern: str, files: ProjectFiles, elsewhere: list[str], *, written: bool) -> tuple[str, str]:
-    """Message and hint for a glob without a match: files with the other ending, else manifests elsewhere."""
+    """Message and hint for a glob without a match, with files of the other ending or manifests elsewhere."""
     message = f"the glob `{pattern}` matches no manifest"
     stem, _, ending = pattern.rpartition(".")
     twin = {"yaml": f"{stem}.yml", "yml": f"{stem}.yaml"}.get(ending, "")
@@ -254,7 +254,7 @@ def _listed(paths: list[str]) -> str:
 
 
 def _elsewhere(files: ProjectFiles) -> list[str]:
-    """Files anywhere in the project that look like manifests; a large tree is not searched to its end."""
+    """Files anywhere in the project that look like manifests, within limits."""
     names = (path for path in islice(files.walk(), MAX_NAMES) if path.lower().endswith((".yaml", ".yml")))
     return [path for path in islice(names, MAX_OPENED) if _looks_like_manifest(files, path)]
 

@@ -15,7 +15,7 @@ from msgspec import Struct, field, structs
 from contentops.errors import Location, Severity
 from contentops.manifests.item_fields import OWN_KEYS, ItemFields
 from contentops.manifests.origins import OriginShapes
-from contentops.manifests.problems import meant
+from contentops.manifests.problems import misspelt
 from contentops.manifests.templates import templates_in
 from contentops.manifests.values import Branch, Tree, Written, fields, overlay, top, tree
 from contentops.yaml.positions import Map, Source, YamlDocument, unpack
@@ -54,12 +54,12 @@ class Each(Struct, frozen=True):
     label: str
     """Names it in messages: `data/cities.csv:2`, the values of a matrix, or both."""
     location: Location | None = None
-    places: Mapping[str, Location | None] = field(default_factory=dict)
+    locations: Mapping[str, Location | None] = field(default_factory=dict)
     """By key, where they differ from `location`."""
 
-    def place(self, key: str) -> Location | None:
+    def location_of(self, key: str) -> Location | None:
         """Where the value of `each.<key>` stands."""
-        return self.places.get(key, self.location)
+        return self.locations.get(key, self.location)
 
 
 class Declared(Struct, frozen=True, dict=True):
@@ -79,7 +79,7 @@ class Declared(Struct, frozen=True, dict=True):
     own_variables: tuple[Written, ...] = ()
     each: tuple[Each, ...] | None = None
     """The combinations, None for an item without `for_each` and `matrix`."""
-    meant: frozenset[str] = frozenset()
+    misspelt: frozenset[str] = frozenset()
     """Fields that a misspelt key was probably meant to set; what their absence leads to is not worth a finding."""
 
     @property
@@ -185,17 +185,19 @@ def expand(
         )
 
 
-def with_meant(declared: Iterable[Declared], document: YamlDocument, schema: Mapping[str, Any]) -> Iterator[Declared]:
+def with_misspelt(
+    declared: Iterable[Declared], document: YamlDocument, schema: Mapping[str, Any]
+) -> Iterator[Declared]:
     """The declarations of a manifest that does not fit its schema, each with the fields it was meant to set."""
     root = document.root if isinstance(document.root, dict) else {}
-    shared = meant(root, schema["properties"])
+    shared = misspelt(root, schema["properties"])
     defaults = _properties(schema, "defaults")
     if "defaults" in shared:
         shared |= defaults
-    shared |= meant(root.get("defaults"), defaults)
+    shared |= misspelt(root.get("defaults"), defaults)
     item = _properties(schema, "item")
     for entry in declared:
-        yield structs.replace(entry, meant=shared | meant(root["items"][entry.index], item))
+        yield structs.replace(entry, misspelt=shared | misspelt(root["items"][entry.index], item))
 
 
 def _properties(schema: Mapping[str, Any], definition: str) -> frozenset[str]:
@@ -207,7 +209,7 @@ class _Part(Struct, frozen=True):
 
     value: Json
     location: Location | None
-    place: str
+    label: str
 
 
 def _combinations(
@@ -259,8 +261,8 @@ def _parts(source: Written, rows: Sequence[Any]) -> list[_Part]:
     """The rows or values with their places; those of a data file know theirs."""
     if not isinstance(source.value, list):
         return [_Part(row.value, row.location, f"{row.location.file}:{row.location.line}") for row in rows]
-    places = [source.below(index).location for index in range(len(rows))]
-    return [_Part(value, at, str(at)) for value, at in zip(rows, places, strict=True)]
+    locations = [source.below(index).location for index in range(len(rows))]
+    return [_Part(value, at, str(at)) for value, at in zip(rows, locations, strict=True)]
 
 
 def _clash(
@@ -285,14 +287,14 @@ def _each(chosen: Mapping[str, _Part]) -> Each:
     """One combination: the row, and `each.<axis>` for every choice."""
     row = chosen.get(_ROWS)
     if row is not None and len(chosen) == 1:
-        return Each(_row(row), row.place, row.location)
+        return Each(_row(row), row.label, row.location)
     axes = {name: part for name, part in chosen.items() if name}
-    labels = [] if row is None else [row.place]
+    labels = [] if row is None else [row.label]
     for name, part in axes.items():
-        labels.append(f"{name} {part.place}" if isinstance(part.value, dict) else f"{name} `{str(part.value)[:40]}`")
+        labels.append(f"{name} {part.label}" if isinstance(part.value, dict) else f"{name} `{str(part.value)[:40]}`")
     values = {**(_row(row) if row else {}), **{name: part.value for name, part in axes.items()}}
-    places = {name: part.location for name, part in axes.items()}
-    return Each(values, ", ".join(labels), row.location if row else None, places)
+    locations = {name: part.location for name, part in axes.items()}
+    return Each(values, ", ".join(labels), row.location if row else None, locations)
 
 
 def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:

@@ -1,4 +1,4 @@
-"""The fields of one item as its layers give them: values, templates, and where each stands."""
+"""The fields of one item after its layers are merged: values, templates, and the position of each."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 OWN_KEYS: Final = frozenset({"vars", "for_each", "matrix"})
-"""The keys of an item that are no fields."""
+"""The keys of an item that are not fields."""
 
 
 class Unrendered(Struct, frozen=True):
-    """A map of fields in which templates stand."""
+    """A map of fields that contains templates."""
 
     values: dict[str, Any]
-    """All of it, in order."""
+    """All entries, in order."""
     open: dict[str, Any]
-    """Those of them with templates: texts and lists as Written, maps as Unrendered."""
+    """The entries with templates: texts and lists as Written, maps as Unrendered."""
 
 
 class FieldTemplate(Struct, frozen=True):
-    """A written value with templates in it: the field it belongs to, and its name with dots."""
+    """A written value that contains templates, with its field and its name with dots."""
 
     field: str
     name: str
@@ -36,45 +36,45 @@ class FieldTemplate(Struct, frozen=True):
 
 
 class ItemFields:
-    """The fields of one item in its layers, gone through once."""
+    """The merged fields of one item."""
 
-    __slots__ = ("kinds", "open", "places", "shapes", "templates", "values")
+    __slots__ = ("kinds", "open", "positions", "shapes", "templates", "values")
 
     def __init__(self, fields: Mapping[str, Tree], shapes: OriginShapes) -> None:
         self.shapes = shapes
-        """What the origins of the file have in common."""
-        self.places: dict[str, int] = {}
-        """By name with dots, where each value stands."""
+        """Shared by the items of the file."""
+        self.positions: dict[str, int] = {}
+        """The packed position of each value, by its name with dots."""
         self.kinds: dict[str, OriginKind] = {}
-        """What else the origins of those values say, without the variables of templates."""
+        """The rest of the origin of each value, without the variables of templates."""
         self.templates: list[FieldTemplate] = []
         self.values = self._map("", "", fields)
-        """By field: what it says; Written where that holds templates, Unrendered for a map in which some entries do."""
+        """By field, its value; Written for one with templates, Unrendered for a map with templates in some entries."""
         self.open = _open(self.values)
-        """Those of them that are still to be rendered."""
+        """The values that are still to be rendered."""
 
     def origins(self, templates: dict[str, OriginKind]) -> Origins:
-        """The origins of all values, with what those of `templates` say."""
-        return self.shapes.origins(self.places, self.kinds | templates)
+        """The origins of all values; `templates` has the kinds of those with templates."""
+        return self.shapes.origins(self.positions, self.kinds | templates)
 
     def _map(self, field: str, prefix: str, entries: Mapping[str, Tree]) -> dict[str, Any]:
-        """A map without its layers, and noted where its values stand."""
-        found: dict[str, Any] = {}
+        """The values of a map; notes their positions and templates."""
+        values: dict[str, Any] = {}
         for key, node in entries.items():
             name = prefix + key
             if type(node) is Branch and node.entries:
-                values = self._map(field or key, f"{name}.", node.entries)
-                open_ = _open(values)
-                found[key] = Unrendered(values, open_) if open_ else values
+                inner = self._map(field or key, f"{name}.", node.entries)
+                open_ = _open(inner)
+                values[key] = Unrendered(inner, open_) if open_ else inner
                 continue
             written = top(node)
-            value = {} if type(node) is Branch else _settled(written.value)
+            value = {} if type(node) is Branch else _without_templates(written.value)
             if value is MISSING:
                 value = written
                 self.templates.append(FieldTemplate(field or key, name, written))
-            found[key] = value
-            self.places[name], self.kinds[name] = written.packed, self.shapes.kind(written.layer, written.file)
-        return found
+            values[key] = value
+            self.positions[name], self.kinds[name] = written.packed, self.shapes.kind(written.layer, written.file)
+        return values
 
 
 def _open(values: dict[str, Any]) -> dict[str, Any]:
@@ -84,14 +84,16 @@ def _open(values: dict[str, Any]) -> dict[str, Any]:
 _OPEN: Final = frozenset({Written, Unrendered})
 
 
-def _settled(value: Json) -> Any:
-    """A written value as plain lists and maps, without its places; MISSING if there is Jinja in it."""
+def _without_templates(value: Json) -> Any:
+    """A written value as plain lists and maps, without positions; MISSING if it contains Jinja."""
     if isinstance(value, str):
         return MISSING if is_template(value) else value
     if not isinstance(value, dict | list):
         return value
     entries = value.values() if isinstance(value, dict) else value
-    found = [entry if type(entry) is str and "{" not in entry else _settled(entry) for entry in entries]
-    if MISSING in found:
+    plain_entries = [
+        entry if type(entry) is str and "{" not in entry else _without_templates(entry) for entry in entries
+    ]
+    if MISSING in plain_entries:
         return MISSING
-    return dict(zip(value, found, strict=True)) if isinstance(value, dict) else found
+    return dict(zip(value, plain_entries, strict=True)) if isinstance(value, dict) else plain_entries

@@ -106,9 +106,9 @@ def _sort_in(
     if not isinstance(name, str):
         made.complete = False
         return
-    here = rendered.declared.location, rendered.each
-    first = ids.setdefault(name, here)
-    if first is not here:
+    use = rendered.declared.location, rendered.each
+    first = ids.setdefault(name, use)
+    if first is not use:
         _report_duplicate(rendered, first, name, problems)
     elif spec:
         made.specs.append(spec)

@@ -109,7 +109,7 @@ class Loader:
         findings += check_environment(self.project, self.project_source, results)
         findings += _unchecked(self.project, self.catalog, results)
         findings = in_order(dict.fromkeys(findings))
-        if any(found.severity is Severity.ERROR for found in findings):
+        if any(problem.severity is Severity.ERROR for problem in findings):
             raise InputError(findings)
         specs = tuple(sorted((spec for result in results for spec in result.specs), key=operator.attrgetter("id")))
         moved = tuple(entry for result in results for entry in result.moved)
@@ -162,16 +162,16 @@ class Loader:
 
     def load_files(self, paths: Sequence[str]) -> list[FileResult]:
         """What the manifest at each path comes to; several processes build what the cache lacks, if that is much."""
-        found: dict[str, FileResult] = {}
+        loaded: dict[str, FileResult] = {}
         unknown: dict[str, bytes] = {}
         for path in paths:
             content = self._read(path)
             if isinstance(content, FileResult):
-                found[path] = content
+                loaded[path] = content
             elif self.cache is None:
-                found[path] = self.builder.build(path, content)
-            elif (known := self._stored(path, digest_bytes(content))) is not None:
-                found[path] = known
+                loaded[path] = self.builder.build(path, content)
+            elif (stored := self._stored(path, digest_bytes(content))) is not None:
+                loaded[path] = stored
             else:
                 unknown[path] = content
 
@@ -185,12 +185,12 @@ class Loader:
             if self.cache is not None:
                 self.cache.put(self._key(path, digest_bytes(content)), text)
             # What comes from a text takes a tenth of the memory.
-            found[path] = self._of_text(path, text) or self.builder.build(path, content)
+            loaded[path] = self._of_text(path, text) or self.builder.build(path, content)
 
         sizes = {path: len(content) for path, content in unknown.items()}
         processes = self.processes if sum(sizes.values()) >= _WORTH_SHARING else 1
         shared_out(list(unknown), build, take, processes=processes, weight=sizes.__getitem__)
-        return [found[path] for path in paths]
+        return [loaded[path] for path in paths]
 
     def _read(self, path: str) -> bytes | FileResult:
         """The bytes of a manifest, or that it cannot be read."""
@@ -224,17 +224,19 @@ class Loader:
 
 def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
     """The findings of all files; one about a shared place (a project default) is kept from the first file."""
-    kept: list[Diagnostic] = []
+    findings: list[Diagnostic] = []
     others: dict[tuple[str, Location | None, str], int] = {}
     for result in results:
-        for found in result.findings:
-            if found.location is not None and found.location.file == PROJECT_FILE:
-                key = (found.code, found.location, found.hint)
+        for problem in result.findings:
+            if problem.location is not None and problem.location.file == PROJECT_FILE:
+                key = (problem.code, problem.location, problem.hint)
                 others[key] = others.get(key, -1) + 1
                 if others[key]:
                     continue
-            kept.append(found)
-    return [counted(found, others.get((found.code, found.location, found.hint), 0), "file") for found in kept]
+            findings.append(problem)
+    return [
+        counted(problem, others.get((problem.code, problem.location, problem.hint), 0), "file") for problem in findings
+    ]
 
 
 def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[FileResult]) -> list[Diagnostic]:

@@ -79,22 +79,22 @@ class StoredOrigins(Mapping[str, Origin]):
         self._number = number
 
     @property
-    def _found(self) -> Origins:
+    def _origins(self) -> Origins:
         shapes, maps = self._table.decoded
-        shape, places = maps[self._number]
-        return Origins(shapes[shape], places)
+        shape, positions = maps[self._number]
+        return Origins(shapes[shape], positions)
 
     def __getitem__(self, name: str) -> Origin:
-        return self._found[name]
+        return self._origins[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+        return iter(self._origins)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._origins)
 
     def __repr__(self) -> str:
-        return repr(self._found)
+        return repr(self._origins)
 
 
 def encode(result: FileResult) -> str:
@@ -103,17 +103,17 @@ def encode(result: FileResult) -> str:
     origins: dict[int, tuple[int, Mapping[str, Origin]]] = {}
 
     def row(spec: Spec) -> list[object]:
-        said, asked = structs.asdict(spec), structs.asdict(spec.request)
+        said, request = structs.asdict(spec), structs.asdict(spec.request)
         del said["request"]
-        own = [asked.pop("inputs"), *map(said.pop, _OWN)]
+        own = [request.pop("inputs"), *map(said.pop, _OWN)]
         # Many specs share theirs.
-        places = [origins.setdefault(id(one), (len(origins), one))[0] for one in map(said.pop, _ORIGINS)]
-        return [commons.setdefault(_encode((said, asked)), len(commons)), *places, *own]
+        positions = [origins.setdefault(id(one), (len(origins), one))[0] for one in map(said.pop, _ORIGINS)]
+        return [commons.setdefault(_encode((said, request)), len(commons)), *positions, *own]
 
     rows = Raw(_encode(list(map(row, result.specs))))
     shapes: dict[OriginShape, int] = {}
     collected = map(OriginShapes().collected, (one for _, one in origins.values()))
-    maps = [(shapes.setdefault(one.shape, len(shapes)), one.places) for one in collected]
+    maps = [(shapes.setdefault(one.shape, len(shapes)), one.positions) for one in collected]
     body = _encode((structs.replace(result, specs=()), list(map(Raw, commons)), rows, (list(shapes), maps)))
     return f"{_checksum(body)}{body.decode()}"
 
@@ -132,14 +132,14 @@ def decode(text: str) -> FileResult | None:
     shared = [[_with_maps(structs.asdict(part), maps) for part in common] for common in commons]
 
     def spec(row: tuple[Any, ...]) -> Spec:
-        number, places, variables, inputs, *own = row
-        said, asked = shared[number]
+        number, positions, variables, inputs, *own = row
+        said, request = shared[number]
         values = _with_maps(dict(zip(_OWN, own, strict=True)), maps)
         if (location := values["location"]) is not None:
             keep_once(location, file=result.path)
         return Spec(
-            request=Request(inputs=StoredMap(bytes(inputs)), **asked),
-            origins=StoredOrigins(table, places),
+            request=Request(inputs=StoredMap(bytes(inputs)), **request),
+            origins=StoredOrigins(table, positions),
             variables=StoredOrigins(table, variables),
             **values,
             **said,
@@ -154,11 +154,11 @@ def _with_maps(values: dict[str, Any], maps: StoredOnce) -> dict[str, Any]:
 
 @functools.cache
 def _decoder() -> msgspec.json.Decoder[Any]:
-    said, asked = _types(Spec), _types(Request)
-    own = _tuple(int, int, int, asked.pop("inputs"), *map(said.pop, _OWN))
+    said, request = _types(Spec), _types(Request)
+    own = _tuple(int, int, int, request.pop("inputs"), *map(said.pop, _OWN))
     for name in ("request", *_ORIGINS):
         del said[name]
-    common = _tuple(*(msgspec.defstruct("Common", list(types.items())) for types in (said, asked)))
+    common = _tuple(*(msgspec.defstruct("Common", list(types.items())) for types in (said, request)))
     return msgspec.json.Decoder(_tuple(FileResult, GenericAlias(list, common), GenericAlias(list, own), Raw))
 
 

@@ -1,7 +1,7 @@
-"""The findings of one manifest file, collected while its items are worked through; misspelt keys among them.
+"""Collects the findings of one manifest file.
 
-Many rows of a data file, or many items with one default, can fail for one reason at one place. That is one
-finding: the first item is named and the others are counted.
+Many rows of a data file, or many items with one default, can fail for one reason at one location. That is one finding:
+it names the first item and counts the others.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from contentops.manifests.values import Written
 
 
-def meant(value: Any, known: Iterable[str]) -> frozenset[str]:
-    """The known keys that a map does not set, but that one of its unknown keys is close to."""
+def misspelt(value: Any, known: Iterable[str]) -> frozenset[str]:
+    """The known keys that a map does not set, although one of its unknown keys is close to them."""
     if not isinstance(value, dict):
         return frozenset()
     known = frozenset(known)
@@ -29,17 +29,17 @@ def meant(value: Any, known: Iterable[str]) -> frozenset[str]:
 
 
 class Problems:
-    """Collects findings; `done` gives them in order."""
+    """Findings collected so far; `done` returns them in order."""
 
     def __init__(self) -> None:
         self._first: dict[object, Diagnostic] = {}
         self._count: dict[object, int] = {}
         self.errors = 0
-        """How many errors were added, equal ones counted each time."""
+        """The number of errors that were added; equal ones count each time."""
 
-    def add(self, found: Diagnostic) -> None:
-        """Add a finding that stands for itself."""
-        self._add(found, (found.code, found.location, found.message))
+    def add(self, problem: Diagnostic) -> None:
+        """Add a finding that names no item."""
+        self._add(problem, (problem.code, problem.location, problem.message))
 
     def about(
         self,
@@ -55,48 +55,47 @@ class Problems:
     ) -> None:
         """Add a finding about one item: its message is `subject`, a space and `core`.
 
-        Findings with the same place, code and core are one, whatever their subjects: that is why the place is named
-        in its parts, as `finding` takes them.
+        Findings with the same location, code and core are counted as one, whatever their subjects.
         """
         group = (code, id(written.document), written.pointer, key, offset, core)
-        found = self._first.get(group)
-        if found is None:
+        problem = self._first.get(group)
+        if problem is None:
             message = f"{subject} {core}".strip()
             if written.document is None:
-                found = Diagnostic(code=code, message=message, severity=severity, hint=hint)
+                problem = Diagnostic(code=code, message=message, severity=severity, hint=hint)
             else:
                 at = written.pointer
-                found = finding(
+                problem = finding(
                     written.document, code, message, at, key=key, hint=hint, severity=severity, offset=offset
                 )
-        self._add(found, group)
+        self._add(problem, group)
 
-    def _add(self, found: Diagnostic, group: object) -> None:
-        self.errors += found.severity is Severity.ERROR
-        self._first.setdefault(group, found)
+    def _add(self, problem: Diagnostic, group: object) -> None:
+        self.errors += problem.severity is Severity.ERROR
+        self._first.setdefault(group, problem)
         self._count[group] = self._count.get(group, 0) + 1
 
     def done(self) -> list[Diagnostic]:
-        """Every finding once, in order of place."""
-        return in_order(counted(found, self._count[group] - 1, "item") for group, found in self._first.items())
+        """Every finding once, in order of location."""
+        return in_order(counted(problem, self._count[group] - 1, "item") for group, problem in self._first.items())
 
 
-def counted(found: Diagnostic, others: int, what: str) -> Diagnostic:
-    """A finding that tells how many other items or files have it too."""
+def counted(problem: Diagnostic, others: int, noun: str) -> Diagnostic:
+    """A finding that says how many other items or files have it too."""
     if not others:
-        return found
-    more = f"; {others} more {what}{'s have' if others > 1 else ' has'} the same problem"
-    return structs.replace(found, message=found.message + more)
+        return problem
+    more = f"; {others} more {noun}{'s have' if others > 1 else ' has'} the same problem"
+    return structs.replace(problem, message=problem.message + more)
 
 
 def in_order(findings: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Findings sorted by place, then code and message; those without a place come first."""
+    """Findings sorted by location, then code and message; those without a location come first."""
     nowhere = Location("", 0, 0)
-    return sorted(findings, key=lambda found: (found.location or nowhere, found.code, found.message))
+    return sorted(findings, key=lambda problem: (problem.location or nowhere, problem.code, problem.message))
 
 
 class Report(Protocol):
-    """Reports a problem of the item at hand, at the field with this path."""
+    """Reports a problem of an item, at the field with this path."""
 
     def __call__(
         self,

@@ -92,8 +92,8 @@ def checked_settings(data: bytes) -> YamlDocument:
         findings.append(finding(document, "missing-key", "the file is empty: it has no `project`", hint=hint))
     if findings:
         secrets = list(_secrets(document.root))
-        findings.sort(key=lambda found: found.location or Location(""))
-        raise InputError(masked(found, secrets) for found in findings)
+        findings.sort(key=lambda problem: problem.location or Location(""))
+        raise InputError(masked(problem, secrets) for problem in findings)
     return document
 
 
@@ -158,8 +158,8 @@ def _read(root: Path) -> bytes:
 
 
 def _map(settings: Mapping[str, Any], key: str) -> Map:
-    found = settings.get(key)
-    return found if isinstance(found, Map) else Map()
+    value = settings.get(key)
+    return value if isinstance(value, Map) else Map()
 
 
 def _layered(settings: Mapping[str, Any], own: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -174,10 +174,10 @@ def _either(settings: Mapping[str, Any], own: Mapping[str, Any], key: str) -> An
 
 def _stated(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """What is not left to its default: manifest patterns, macros, the project's output and its ledger."""
-    found: dict[str, Any] = {name: settings[name] for name in ("output", "macros") if name in settings}
+    values: dict[str, Any] = {name: settings[name] for name in ("output", "macros") if name in settings}
     if manifests := _either(settings, own, "manifests"):
-        found["manifests"] = tuple(manifests)
-    return {**found, "ledger": _either(settings, own, "ledger") or ""}
+        values["manifests"] = tuple(manifests)
+    return {**values, "ledger": _either(settings, own, "ledger") or ""}
 
 
 def _environment(settings: Mapping[str, Any], name: str) -> Map:
@@ -207,12 +207,12 @@ def source_of(project: Project, name: str) -> str:
 
     Raises UsageError for one that is not declared, and for the one that the project was loaded for.
     """
-    found = _source(project.settings, name) or ""
-    _environment(project.settings, found)
-    if found == project.environment:
+    source = _source(project.settings, name) or ""
+    _environment(project.settings, source)
+    if source == project.environment:
         message = f"`{name}` cannot take its texts from itself"
         raise UsageError(message, code="same-environment", hint="name two environments")
-    return found
+    return source
 
 
 def _api(given: dict[str, Any]) -> ApiSettings:
@@ -299,8 +299,8 @@ def _check_default(document: YamlDocument) -> Iterator[Diagnostic]:
     settings = document.root if isinstance(document.root, Map) else Map()
     name, declared = settings.get("default_environment"), _map(settings, "environments")
     if isinstance(name, str) and name not in declared:
-        known = ", ".join(f"`{one}`" for one in declared)
-        hint = did_you_mean(name, declared, f"declared: {known}" if known else "declare it under `environments`")
+        names = ", ".join(f"`{one}`" for one in declared)
+        hint = did_you_mean(name, declared, f"declared: {names}" if names else "declare it under `environments`")
         message = f"there is no environment `{name[:60]}`"
         yield finding(document, "unknown-environment", message, ("default_environment",), hint=hint)
 

@@ -151,8 +151,8 @@ class _Item:
 
     def _inputs(self) -> Json:
         """The rendered inputs, empty for an item without any."""
-        found = self._ask(INPUTS)
-        return _NONE if found is MISSING else found
+        inputs = self._ask(INPUTS)
+        return _NONE if inputs is MISSING else inputs
 
     def _once(self, name: str, node: Any) -> Json:
         """Render a variable or field unless that was done or is being done."""
@@ -191,11 +191,11 @@ class _Item:
         if not isinstance(node, Branch | Unrendered):
             return node  # a field without templates
         values, open_ = ({}, node.entries) if isinstance(node, Branch) else (node.values, node.open)
-        found = values | self._all((key, entry, f"{name}.{key}") for key, entry in open_.items())
+        values = values | self._all((key, entry, f"{name}.{key}") for key, entry in open_.items())
         for key in open_:
-            if found[key] is None:
-                del found[key]
-        return found
+            if values[key] is None:
+                del values[key]
+        return values
 
     def _value(self, written: Written, name: str) -> Json:
         value = written.value
@@ -206,21 +206,21 @@ class _Item:
         if written.layer == "command line" or next(templates_in(value), None) is None:
             return plain(value)
         keys: Iterable[str | int] = value if isinstance(value, dict) else range(len(value))
-        found = self._all((key, written.below(key), name) for key in keys)
-        return found if isinstance(value, dict) else list(found.values())
+        entries = self._all((key, written.below(key), name) for key in keys)
+        return entries if isinstance(value, dict) else list(entries.values())
 
     def _all(self, entries: Iterable[tuple[Any, Any, str]]) -> dict[Any, Json]:
         """Every entry of a list or map, so that all of its problems are found at once."""
-        found: dict[Any, Json] = {}
+        values: dict[Any, Json] = {}
         failed = False
         for key, node, name in entries:
             try:
-                found[key] = self._tree(node, name)
+                values[key] = self._tree(node, name)
             except _FailedError:
                 failed = True
         if failed:
             raise _FailedError
-        return found
+        return values
 
     def _template(self, written: Written, name: str) -> Json:
         template = self._scope.templates.get(written.value)
@@ -240,7 +240,7 @@ class _Item:
     def _report(self, written: Written, name: str, error: TemplateError) -> None:
         macros = self._scope.templates.macros
         if error.code == "undefined-variable" and (
-            self._declared.meant & _DEFINING or (error.name and macros and not macros.macros)
+            self._declared.misspelt & _DEFINING or (error.name and macros and not macros.macros)
         ):
             return
         subject, core = subject_of(self._declared, self._each), f"uses the variable `{name}`: {error.message}"
@@ -277,30 +277,30 @@ class _Item:
 
     def trace(self, uses: Uses) -> Trace:
         """Every variable the item used: where its value was written, and the start of its value's digest."""
-        known = self._scope.traces.get(uses.names)
-        if known is not None:
-            return known
+        stored = self._scope.traces.get(uses.names)
+        if stored is not None:
+            return stored
         shapes = self._scope.shapes
-        places: dict[str, int] = {}
+        positions: dict[str, int] = {}
         kinds: dict[str, OriginKind] = {}
         used: dict[str, str] = {}
         for name in uses.names:
             root, _, part = name.partition(".")
             if root != "each":
-                places[name], kinds[name] = self._scope.origin(name)
+                positions[name], kinds[name] = self._scope.origin(name)
                 used[name] = self._print(name)
             elif self._each is not None and (not part or part in self._each.values):
-                places[name], kinds[name] = shapes.place("data", self._each.place(part))
+                positions[name], kinds[name] = shapes.packed("data", self._each.location_of(part))
                 used[name] = fingerprint(self._each.values[part] if part else self._each.values)
-        trace = shapes.origins(places, kinds), used
+        trace = shapes.origins(positions, kinds), used
         if all(map(self._scope.is_constant, uses.names)):
             self._scope.traces[uses.names] = trace
         return trace
 
     def _print(self, name: str) -> str:
-        found = self._scope.prints.get(name)
-        if found is None:
-            found = fingerprint(self.lookup(name))
+        digest_start = self._scope.prints.get(name)
+        if digest_start is None:
+            digest_start = fingerprint(self.lookup(name))
             if self._scope.is_constant(name):
-                self._scope.prints[name] = found
-        return found
+                self._scope.prints[name] = digest_start
+        return digest_start

@@ -105,8 +105,8 @@ def _at_characters(source: str, tokens: Iterable[tuple[int, str, str]]) -> Itera
     at = 0
     try:
         for _, kind, text in tokens:
-            found = source.find(text, at)  # white space that `-` takes away is in no token
-            at = max(at, found)
+            start = source.find(text, at)  # white space that `-` takes away is in no token
+            at = max(at, start)
             yield at + 1, kind, text
             at += len(text)
     except TemplateSyntaxError as error:
@@ -158,10 +158,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
             "sum": self._sum,
             "tojson": _tojson,
         }
-        kept = {name: FILTERS[name] for name in _FILTERS} | own
+        allowed = {name: FILTERS[name] for name in _FILTERS} | own
         self.allowance = Allowance(LIMITS)
         self.globals = {"range": self._range}
-        self.filters = {name: self._charged(name, function) for name, function in kept.items()}
+        self.filters = {name: self._charged(name, function) for name, function in allowed.items()}
         self.filters |= {BOUNDED: self._bounded, CHARGED: self._charge}
         tests: Any = TESTS
         self.tests = {name: self._charged(name, tests[name]) for name in _TESTS}
@@ -180,10 +180,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
             str(obj)
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
-        found = obj.get(attribute) if isinstance(obj, Lazy) else MISSING
-        if found is MISSING and any(isinstance(obj, kind) and attribute in names for kind, names in METHODS):
-            found = getattr(obj, attribute, MISSING)
-        return self.undefined(obj=obj, name=attribute) if found is MISSING else found
+        value = obj.get(attribute) if isinstance(obj, Lazy) else MISSING
+        if value is MISSING and any(isinstance(obj, kind) and attribute in names for kind, names in METHODS):
+            value = getattr(obj, attribute, MISSING)
+        return self.undefined(obj=obj, name=attribute) if value is MISSING else value
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """An entry, never an attribute."""
@@ -270,9 +270,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return str(text % values)
 
     def _range(self, *args: int) -> list[int]:
-        found = range(*args)
-        self.allowance.spend(len(found) + 1)
-        return list(found)
+        numbers = range(*args)
+        self.allowance.spend(len(numbers) + 1)
+        return list(numbers)
 
     def _bounded(self, value: Any) -> Any:
         """What a loop runs over, paid for beforehand."""

@@ -1,4 +1,4 @@
-"""Findings about the shape of a file: what its JSON Schema allows, in our words and at its place."""
+"""Checks a document against its JSON Schema and explains each violation with its location."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, structs
 
-from contentops.errors import Location, nearest
-from contentops.manifests.problems import meant
+from contentops.errors import nearest
+from contentops.manifests.problems import in_order, misspelt
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Map, YamlDocument, finding
 from contentops.yaml.read import is_secret, masked
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Schema = Mapping[str, Any]
 
 MAX_FINDINGS: Final = 1_000
-"""After so many problems the rest of a file is not looked at."""
+"""After so many problems the check stops."""
 
 _SHOWN: Final = 60
 _KINDS: Final = {
@@ -54,7 +54,7 @@ _BOUNDS: Final = {
 
 
 class _Problem(Struct, frozen=True, kw_only=True):
-    """One violated keyword: where, which, its argument, what stands there, and the schema around it."""
+    """One violated keyword of a schema, and the value that violates it."""
 
     pointer: Pointer
     keyword: str
@@ -62,9 +62,9 @@ class _Problem(Struct, frozen=True, kw_only=True):
     value: Any
     schema: Schema
     definitions: Schema
-    """Those of the schema as a whole."""
+    """The definitions of the whole schema."""
     in_name: bool
-    """Whether it is about the name of a member, which is then `value`."""
+    """Whether `value` is the name of a member."""
 
 
 @functools.cache
@@ -76,7 +76,7 @@ def _validator(name: str) -> Any:
 
 
 def _without_references(part: Any, schema: Schema) -> Any:
-    """A part of a schema with what its references name in their place: to follow them takes two thirds of the time."""
+    """A part of a schema with its references resolved; resolving them in each check takes two thirds of the time."""
     if isinstance(part, list):
         return [_without_references(inner, schema) for inner in part]
     if not isinstance(part, dict):
@@ -92,39 +92,32 @@ def fits_schema(value: Json, name: str) -> bool:
 
 
 def check_schema(document: YamlDocument, name: str) -> list[Diagnostic]:
-    """Every way in which a document does not fit the schema with this name, in the order of the file.
-
-    An empty or unreadable document (no root) has no findings.
-    """
+    """Every violation of the schema with this name, in the order of the file; none for a document without a root."""
     if document.root is None:
         return []
+    definitions = load_schema(name).get("definitions", {})
     findings: dict[tuple[Any, ...], Diagnostic] = {}
     secrets: list[str] = []
     for error in _validator(name).iter_errors(document.root):
-        problem = _problem(error, name)
+        problem = _Problem(
+            pointer=tuple(error.absolute_path),
+            keyword=str(error.validator),
+            argument=error.validator_value,
+            value=error.instance,
+            schema=error.schema,
+            definitions=definitions,
+            in_name="propertyNames" in error.absolute_schema_path,
+        )
         secrets += _secrets(problem)
-        for found in itertools.islice(_explain(document, problem), MAX_FINDINGS):
-            findings.setdefault((found.location, found.code, found.message), found)
+        for entry in itertools.islice(_explain(document, problem), MAX_FINDINGS):
+            findings.setdefault((entry.location, entry.code, entry.message), entry)
         if len(findings) >= MAX_FINDINGS:
             break
-    shown = [masked(found, secrets) for found in findings.values()]
-    return sorted(shown, key=lambda found: (found.location or Location(""), found.code, found.message))
-
-
-def _problem(error: Any, name: str) -> _Problem:
-    return _Problem(
-        pointer=tuple(error.absolute_path),
-        keyword=str(error.validator),
-        argument=error.validator_value,
-        value=error.instance,
-        schema=error.schema,
-        definitions=load_schema(name).get("definitions", {}),
-        in_name="propertyNames" in error.absolute_schema_path,
-    )
+    return in_order(masked(entry, secrets) for entry in findings.values())
 
 
 def _secrets(problem: _Problem) -> Iterator[str]:
-    """Texts of the file that are API keys by the look of where they stand."""
+    """Values that are API keys according to their schema or their key."""
     if problem.schema.get("writeOnly") and isinstance(problem.value, str):
         yield problem.value
     elif problem.keyword == "additionalProperties":
@@ -155,8 +148,8 @@ def _explain(document: YamlDocument, problem: _Problem) -> Iterator[Diagnostic]:
 # --- words -------------------------------------------------------------------------------------------------
 
 
-def _whose(document: YamlDocument, pointer: Sequence[str | int]) -> str:
-    """The item a problem is in, as the beginning of a message."""
+def _item_prefix(document: YamlDocument, pointer: Sequence[str | int]) -> str:
+    """The beginning of a message about a part of an item: its id; empty outside items."""
     if len(pointer) > 1 and pointer[0] == "items" and isinstance(pointer[1], int) and isinstance(document.root, Map):
         item = document.root["items"][pointer[1]]
         if isinstance(item, Map) and isinstance(item.get("id"), str) and item["id"]:
@@ -165,7 +158,7 @@ def _whose(document: YamlDocument, pointer: Sequence[str | int]) -> str:
 
 
 def _subject(pointer: Sequence[str | int]) -> str:
-    """A value by the key it belongs to."""
+    """How messages name the value at a pointer: by its key."""
     names = [step for step in pointer if isinstance(step, str)]
     if not names:
         return "the file" if not pointer else "an entry of the list"
@@ -205,15 +198,15 @@ def _unknown_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnos
         if key in known:
             continue
         pointer = (*problem.pointer, key)
-        whose = _whose(document, pointer)
+        subject = _item_prefix(document, pointer)
         if key == "commands" and "not_matches" in known:
-            # Whoever may propose a manifest could otherwise run anything here.
-            message = f"{whose}`checks.commands` may not stand in a manifest"
+            # Otherwise anyone who may propose a manifest could run any program here.
+            message = f"{subject}`checks.commands` may not stand in a manifest"
             hint = "name programs under `defaults.checks.commands` of `contentops.yaml`"
             yield finding(document, "command-in-manifest", message, pointer, key=True, hint=hint)
             continue
         where = f" in {_subject(problem.pointer)}" if problem.pointer and isinstance(problem.pointer[-1], str) else ""
-        message = f"{whose}unknown key `{_short(key)}`{where}"
+        message = f"{subject}unknown key `{_short(key)}`{where}"
         hint = _key_hint(key, known)
         if not problem.pointer and key in problem.definitions.get("item", {}).get("properties", ()):
             hint = "the keys of an item stand under `items`, indented, the first one behind `- `: `- id: ...`"
@@ -221,7 +214,7 @@ def _unknown_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnos
 
 
 def _key_hint(key: str, known: Sequence[str]) -> str:
-    """What an unknown key was probably meant as."""
+    """What to write instead of an unknown key."""
     if is_secret(key) and "key_env" in known:
         return "keys come from the environment: set `key_env` to the name of a variable"
     if close := nearest(key, known):
@@ -234,18 +227,20 @@ def _key_hint(key: str, known: Sequence[str]) -> str:
 
 def _missing_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnostic]:
     subject = "an item" if problem.pointer[:1] == ("items",) else _subject(problem.pointer)
-    typos = meant(problem.value, problem.schema.get("properties", {}))
+    typos = misspelt(problem.value, problem.schema.get("properties", {}))
     for key in problem.argument:
         if key not in problem.value and key not in typos:
             about = problem.schema.get("properties", {}).get(key, {})
             example = next((text for text in about.get("examples", []) if isinstance(text, str)), "...")
-            message = f"{_whose(document, problem.pointer)}{subject} has no `{key}`"
+            message = f"{_item_prefix(document, problem.pointer)}{subject} has no `{key}`"
             yield finding(document, "missing-key", message, problem.pointer, hint=f"add `{key}: {example}`")
 
 
 def _bad_name(document: YamlDocument, problem: _Problem) -> Diagnostic:
     name = str(problem.value)
-    message = f"{_whose(document, problem.pointer)}`{_short(name)}` cannot be a name in {_subject(problem.pointer)}"
+    message = (
+        f"{_item_prefix(document, problem.pointer)}`{_short(name)}` cannot be a name in {_subject(problem.pointer)}"
+    )
     hint = str(problem.schema.get("errorMessage", ""))
     return finding(document, "bad-name", message, (*problem.pointer, name), key=True, hint=hint)
 
@@ -253,9 +248,9 @@ def _bad_name(document: YamlDocument, problem: _Problem) -> Diagnostic:
 # --- values ------------------------------------------------------------------------------------------------
 
 
-def _about_value(document: YamlDocument, problem: _Problem, code: str, what: str, hint: str) -> Diagnostic:
-    """A finding about the value of a problem; `what` says what is wrong with it."""
-    message = f"{_whose(document, problem.pointer)}{_subject(problem.pointer)} {what}"
+def _about_value(document: YamlDocument, problem: _Problem, code: str, statement: str, hint: str) -> Diagnostic:
+    """A finding about the value of a problem; `statement` follows its name in the message."""
+    message = f"{_item_prefix(document, problem.pointer)}{_subject(problem.pointer)} {statement}"
     return finding(document, code, message, problem.pointer, hint=hint)
 
 
@@ -263,13 +258,13 @@ def _wrong_type(document: YamlDocument, problem: _Problem, kinds: Sequence[str])
     """A value of another type than any of `kinds`."""
     value = problem.value
     wanted = [kind for kind in kinds if kind != "null"]
-    what = f"must be {_join([_KINDS[kind] for kind in wanted])}"
-    what += f", not {_kind(value)}" if value is not None else "; it is empty"
-    return _about_value(document, problem, "wrong-type", what, _type_hint(value, wanted))
+    statement = f"must be {_join([_KINDS[kind] for kind in wanted])}"
+    statement += f", not {_kind(value)}" if value is not None else "; it is empty"
+    return _about_value(document, problem, "wrong-type", statement, _type_hint(value, wanted))
 
 
 def _type_hint(value: Any, wanted: Sequence[str]) -> str:
-    """What to write instead, where that is clear."""
+    """What to write instead; empty where that is not clear."""
     if value is None:
         return "give it a value, or remove the key"
     if isinstance(value, str):
@@ -297,12 +292,12 @@ def _wrong_value(document: YamlDocument, problem: _Problem, known: Sequence[Any]
     if isinstance(value, bool) and "off" in known:
         hint = f"write `{'auto' if value else 'off'}`"
     hint = hint or str(problem.schema.get("errorMessage", ""))
-    what = f"must be {_join([f'`{_short(entry)}`' for entry in known])}, not {_kind(value)}"
-    return _about_value(document, problem, "wrong-value", what, hint)
+    statement = f"must be {_join([f'`{_short(entry)}`' for entry in known])}, not {_kind(value)}"
+    return _about_value(document, problem, "wrong-value", statement, hint)
 
 
 def _no_branch(document: YamlDocument, problem: _Problem) -> Diagnostic:
-    """A value that fits none of several alternatives, measured against the ones it could have been meant for."""
+    """A value that fits none of several alternatives, checked against those of its type."""
     from jsonschema import Draft7Validator
 
     value = problem.value
@@ -325,10 +320,10 @@ def _out_of_bounds(document: YamlDocument, problem: _Problem) -> Diagnostic:
     """A value of the right type that is too small, too large, too long, or of the wrong form."""
     hint = str(problem.schema.get("errorMessage", ""))
     if problem.keyword in _BOUNDS:
-        what = _BOUNDS[problem.keyword].format(bound=problem.argument, value=_short(problem.value))
-        if not hint and what.startswith("is an empty"):
+        statement = _BOUNDS[problem.keyword].format(bound=problem.argument, value=_short(problem.value))
+        if not hint and statement.startswith("is an empty"):
             hint = "give it a value, or remove the key"
     else:
         secret = bool(problem.schema.get("writeOnly"))
-        what = "is not well-formed" + ("" if secret else f": `{_short(problem.value)}`")
-    return _about_value(document, problem, "wrong-value", what, hint)
+        statement = "is not well-formed" + ("" if secret else f": `{_short(problem.value)}`")
+    return _about_value(document, problem, "wrong-value", statement, hint)

@@ -34,8 +34,8 @@ def explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
     """Why a text is no Jinja, and what to write instead."""
     message = error.message or "is not Jinja"
     offset = min(error.lineno - 1, len(source))
-    if found := _NO_FILTER.search(message):
-        unknown = _unknown(*found.groups())
+    if match := _NO_FILTER.search(message):
+        unknown = _unknown(*match.groups())
         unknown.offset = offset
         return unknown
     if tag := _unclosed(source):
@@ -55,14 +55,14 @@ def explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
 def _open_block(source: str, name: str) -> int:
     """The offset of the innermost block of this name that has no end."""
     opened: list[int] = []
-    for found in re.finditer(rf"\{{%[-+]?\s*(end)?({name})\b", source):
-        opened = opened[:-1] if found[1] else [*opened, found.start(2)]
+    for match in re.finditer(rf"\{{%[-+]?\s*(end)?({name})\b", source):
+        opened = opened[:-1] if match[1] else [*opened, match.start(2)]
     return opened[-1] if opened else 0
 
 
 def _unclosed(source: str) -> re.Match[str] | None:
     """The first tag whose end does not come before the next tag begins."""
-    tags = list(JINJA.finditer(_COMMENT.sub(lambda found: " " * len(found[0]), source)))
+    tags = list(JINJA.finditer(_COMMENT.sub(lambda match: " " * len(match[0]), source)))
     ends = (*(tag.start() for tag in tags[1:]), len(source))
     for tag, end in zip(tags, ends, strict=False):
         if source.find(_CLOSING[tag.group()], tag.end(), end) < 0:
@@ -75,12 +75,12 @@ def explain_failure(error: Exception) -> TemplateError:
     if isinstance(error, RecursionError):
         return TemplateError("template-limit", "goes too deep: a macro calls itself without end")
     message = _CALL.sub("a filter or call ", str(error) or type(error).__name__)
-    if found := _UNLIKE.search(message):
-        left, right = (_KINDS.get(kind, kind) for kind in found.groups())
+    if match := _UNLIKE.search(message):
+        left, right = (_KINDS.get(kind, kind) for kind in match.groups())
         return TemplateError("template-value", f"cannot compare {left} and {right}", hint="convert one of them")
-    message = _OBJECT.sub(lambda found: _KINDS.get(found[1], found[0]), message)
-    found = _NO_FILTER.search(message)
-    return _unknown(*found.groups()) if found else TemplateError("template-error", _sentence(message))
+    message = _OBJECT.sub(lambda match: _KINDS.get(match[1], match[0]), message)
+    match = _NO_FILTER.search(message)
+    return _unknown(*match.groups()) if match else TemplateError("template-error", _sentence(message))
 
 
 def _unknown(kind: str, name: str) -> TemplateError:
@@ -97,18 +97,18 @@ def _sentence(message: str) -> str:
 
 def tag_offset(source: str) -> int:
     """The offset of what stands inside the first tag of a text."""
-    found = re.compile(r"\{[{%#][-+]?\s*").search(source)
-    return 0 if found is None else found.end() if found.end() < len(source) else found.start()
+    match = re.compile(r"\{[{%#][-+]?\s*").search(source)
+    return 0 if match is None else match.end() if match.end() < len(source) else match.start()
 
 
 def word_offset(source: str, at: int, word: str) -> int | None:
     """The offset of a name in the tag around a character, else in the text from its first tag on; None without it."""
     name = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
-    tags = [found.start() for found in JINJA.finditer(source)] or [0]
+    tags = [match.start() for match in JINJA.finditer(source)] or [0]
     start = max((tag for tag in tags if tag <= at), default=tags[0])
     end = min((tag for tag in tags if tag > at), default=len(source))
-    found = name.search(source, start, end) or name.search(source, tags[0])
-    return found.start() if found else None
+    match = name.search(source, start, end) or name.search(source, tags[0])
+    return match.start() if match else None
 
 
 class Spans(Generator):
@@ -116,17 +116,17 @@ class Spans(Generator):
 
     def __init__(self, tree: nodes.Template, filename: str) -> None:
         super().__init__(sandbox(), filename)
-        self._found: list[tuple[int, int, nodes.Expr]] = []
+        self._expressions: list[tuple[int, int, nodes.Expr]] = []
         self.visit(tree)
         self._lines = self.code.getvalue().split("\n")
 
     def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
         """Note where an expression begins and ends."""
         start = self.code.tell()
-        found = super().visit(node, *args, **kwargs)
+        code = super().visit(node, *args, **kwargs)
         if isinstance(node, nodes.Expr):
-            self._found.append((start, self.code.tell(), node))
-        return found
+            self._expressions.append((start, self.code.tell(), node))
+        return code
 
     def offset(self, trace: TracebackType) -> int | None:
         """The character of the template that a frame of its code was at, or None where Python cannot tell."""
@@ -134,8 +134,8 @@ class Spans(Generator):
         if first is None or last is None or start is None or end is None:
             return None
         begin, finish = self._index(first, start), self._index(last, end)
-        around = [one for one in self._found if one[0] <= begin and finish <= one[1]]
-        inside = [one for one in self._found if begin <= one[0] and one[1] <= finish]
+        around = [one for one in self._expressions if one[0] <= begin and finish <= one[1]]
+        inside = [one for one in self._expressions if begin <= one[0] and one[1] <= finish]
         if around:
             return _start(min(around, key=lambda one: one[1] - one[0])[2])
         return _start(max(inside, key=lambda one: one[1] - one[0])[2]) if inside else None

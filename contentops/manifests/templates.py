@@ -1,8 +1,7 @@
-"""Texts that may hold Jinja: what they are, which names they use, and what they give.
+"""Texts with Jinja: the names they use and the values they give.
 
-A text without `{{`, `{%` or `{#` is itself. A text of plain look-ups (`AI in {{ company }}`) is put together here,
-without Jinja, wherever that gives exactly what Jinja would give; everything else, and every error, is Jinja's (see
-`compiled`), which is imported only then. Compiled texts are kept, so that a thousand rows compile theirs once.
+A text of plain look-ups (`AI in {{ company }}`) is filled in here, without Jinja, where the result is exactly the same.
+Everything else, and every error, comes from Jinja (see `compiled`), which is imported only then.
 """
 
 from __future__ import annotations
@@ -68,24 +67,24 @@ class TextTemplate:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The variables it may use, sorted: `company`, `item.id`, `each.city` where only that part is used.
+        """The variables that it or its macros may use, sorted: `company`, `item.id`, `each.city` if only that is used.
 
-        What its macros use counts, its own names do not. Empty where it cannot be compiled.
+        Empty where it cannot be compiled.
         """
         if self._names is None:
             if self._pieces is not None:
                 paths = self._pieces[1]
-                found = {".".join(path[:2]) if path[0] in {"each", "item"} else path[0] for path in paths}
-                self._names = tuple(sorted(found))
+                names = {".".join(path[:2]) if path[0] in {"each", "item"} else path[0] for path in paths}
+                self._names = tuple(sorted(names))
             else:
                 compiled = self._compile()
                 self._names = () if isinstance(compiled, TemplateError) else compiled.names
         return self._names
 
     def render(self, lookup: Lookup) -> Json:
-        """What the text gives: a JSON value if it is one whole expression, else a text.
+        """The rendered value: a JSON value if the text is one whole expression, else a text.
 
-        `lookup` gives the value of a name or MISSING. Raises TemplateError; what `lookup` raises passes through.
+        `lookup` returns the value of a name or MISSING. Raises TemplateError, and what `lookup` raises.
         """
         if self._pieces is not None:
             value = _assemble(*self._pieces, lookup)
@@ -97,7 +96,7 @@ class TextTemplate:
         return compiled.render(lookup)
 
     def gap(self, lookup: Lookup) -> str:
-        """The first plain look-up between words that gives nothing; empty where none does."""
+        """The first plain look-up between words whose value is blank; empty where there is none."""
         literals, paths = self._pieces or ((), ())
         for path in paths:
             value = _follow(path, lookup)
@@ -117,23 +116,11 @@ class TextTemplate:
 
 
 class Templates:
-    """Compiled templates by source text, with the macros they all know; the oldest are dropped when there are many."""
-
-    __slots__ = ("_kept", "_limit", "macros")
+    """Templates by source text, with the macros that all of them can use; `limit` is how many are cached."""
 
     def __init__(self, limit: int = 10_000, macros: MacroFile | None = None) -> None:
-        self._kept: dict[str, TextTemplate] = {}
-        self._limit = limit
         self.macros = macros
-
-    def get(self, source: str) -> TextTemplate:
-        """The template of this text."""
-        found = self._kept.get(source)
-        if found is None:
-            if len(self._kept) >= self._limit:
-                del self._kept[next(iter(self._kept))]
-            found = self._kept[source] = TextTemplate(source, self.macros)
-        return found
+        self.get = functools.lru_cache(limit)(functools.partial(TextTemplate, macros=macros))
 
 
 def templates_in(value: Json) -> Iterator[str]:
@@ -147,7 +134,7 @@ def templates_in(value: Json) -> Iterator[str]:
 
 
 def plain(value: Json) -> Json:
-    """A written value as plain lists and maps, without its places."""
+    """A written value as plain lists and maps, without its positions."""
     if isinstance(value, dict):
         return {key: plain(entry) for key, entry in value.items()}
     return [plain(entry) for entry in value] if isinstance(value, list) else value
@@ -157,9 +144,9 @@ Paths = tuple[tuple[str, ...], ...]
 
 
 def _split(source: str) -> tuple[tuple[str, ...], Paths] | None:
-    """Literal texts and the look-ups between them; None if the text holds any other Jinja.
+    """Literal texts and the look-ups between them; None if the text has any other Jinja.
 
-    A `{` directly before `{{` and a carriage return are left to Jinja, which reads them its own way.
+    It is also None with a `{` directly before `{{` or a carriage return, which Jinja reads in a way of its own.
     """
     parts = _PIECE.split(source)
     literals, paths = parts[0::2], tuple(tuple(path.split(".")) for path in parts[1::2])
@@ -172,7 +159,7 @@ def _split(source: str) -> tuple[tuple[str, ...], Paths] | None:
 
 
 def _assemble(literals: tuple[str, ...], paths: Paths, lookup: Lookup) -> Json:
-    """The value of a split text; MISSING where Jinja has to say what is wrong, or how it would read it."""
+    """The value of a split text; MISSING where Jinja has to render it or explain the error."""
     if len(paths) == 1 and not literals[0] and not literals[1]:
         value = _follow(paths[0], lookup)
         return value if type(value) in {str, int, float, bool} and unsendable(value) is None else MISSING
@@ -200,7 +187,7 @@ def _follow(path: tuple[str, ...], lookup: Lookup) -> Any:
 
 
 class MacroFile:
-    """A file of macros as read; `settings` is the text of the project file, which names it."""
+    """A file of macros that was read; `settings` is the text of the project file, which names it."""
 
     def __init__(self, project: Project, settings: Source, data: DataFile) -> None:
         self.path = data.path
@@ -223,7 +210,7 @@ class MacroFile:
 
     @property
     def problems(self) -> list[Diagnostic]:
-        """What is wrong with what the file holds; `unread` says why it cannot be read."""
+        """Problems with the macros of the file; `unread` has those with reading it."""
         return self._compiled[1]
 
     def written(self) -> Written:
@@ -251,7 +238,7 @@ INPUTS: Final = "inputs"
 
 
 class Scope:
-    """The variables some items share, and what is the same for all of those items.
+    """The variables that some items share, and cached results that are the same for all of them.
 
     A variable that depends on neither `each` nor `item` is rendered once.
     """
@@ -267,18 +254,18 @@ class Scope:
         self.prints: dict[str, str] = {}
         self.broken: set[str] = set()
         self.shared: dict[int, OriginKind] = {}
-        """What the origins of defaults say, by the identity of the template, which outlives this scope."""
+        """The kinds of origin of defaults, by the identity of the template, which lives longer than this scope."""
         self.traces: dict[tuple[str, ...], Trace] = {}
-        """What items note about their variables, by those variables, where it is the same for every item."""
+        """By their variables, the traces that are the same for every item."""
         self._reach: dict[str, frozenset[str]] = {}
-        self._behind: dict[tuple[str, ...], tuple[str, ...] | None] = {}
+        self._reached_by: dict[tuple[str, ...], tuple[str, ...] | None] = {}
         self._constant: dict[str, bool] = {}
         self._origins: dict[str, tuple[int, OriginKind]] = {}
 
     def reach(self, name: str) -> frozenset[str]:
-        """Every variable a variable leads to, itself included, and the parts of `each` and `item` it uses."""
-        found = self._reach.get(name)
-        if found is None:
+        """Every variable that a variable uses, directly or not, with itself, and the parts of `each` and `item`."""
+        names = self._reach.get(name)
+        if names is None:
             seen: set[str] = set()
             todo = [name]
             while todo:
@@ -290,54 +277,51 @@ class Scope:
                     todo += self.direct(self.variables[step])
                 elif root_of(step) in {"each", "item"}:
                     seen.add(step)
-            found = self._reach[name] = frozenset(seen)
-        return found
+            names = self._reach[name] = frozenset(seen)
+        return names
 
     def direct(self, node: Tree) -> tuple[str, ...]:
-        """The names the templates inside a value use themselves."""
+        """The names that the templates of a value use directly."""
         if isinstance(node, Branch):
             return tuple(name for below in node.entries.values() for name in self.direct(below))
         if node.layer == "command line":
             return ()
-        sources = (node.value,) if isinstance(node.value, str) else tuple(templates_in(node.value))
-        if len(sources) == 1:
-            return self._named(sources[0])
-        return tuple(name for source in sources for name in self._named(source))
+        return tuple(name for source in templates_in(node.value) for name in self._named(source))
 
     def _named(self, source: str) -> tuple[str, ...]:
-        """The names in a text; `inputs` is that of the item, unless a variable has the name."""
-        names = self.templates.get(source).names if is_template(source) else ()
+        """The names in a text; `inputs` means that of the item, unless a variable has the name."""
+        names = self.templates.get(source).names
         if INPUTS not in names or INPUTS in self.variables:
             return names
         return tuple(f"item.{INPUTS}" if name == INPUTS else name for name in names)
 
-    def behind(self, names: tuple[str, ...]) -> tuple[str, ...] | None:
-        """Every variable that names lead to, sorted; None where they ask for fields of the item."""
-        if names not in self._behind:
-            found = set().union(*map(self.reach, names))
-            self._behind[names] = None if "item" in map(root_of, found) else tuple(sorted(found))
-        return self._behind[names]
+    def reached_by(self, names: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Every variable that names use, directly or not, sorted; None where they use fields of the item."""
+        if names not in self._reached_by:
+            reached = set().union(*map(self.reach, names))
+            self._reached_by[names] = None if "item" in map(root_of, reached) else tuple(sorted(reached))
+        return self._reached_by[names]
 
     def is_constant(self, name: str) -> bool:
         """Whether a variable is the same for every item."""
-        found = self._constant.get(name)
-        if found is None:
-            found = {"each", "item"}.isdisjoint(map(root_of, (name, *self.reach(name))))
-            self._constant[name] = found
-        return found
+        constant = self._constant.get(name)
+        if constant is None:
+            constant = {"each", "item"}.isdisjoint(map(root_of, (name, *self.reach(name))))
+            self._constant[name] = constant
+        return constant
 
     def origin(self, name: str) -> tuple[int, OriginKind]:
-        """Where a variable was written."""
-        found = self._origins.get(name)
-        if found is None:
+        """The origin of a variable: its packed position, and the rest."""
+        origin = self._origins.get(name)
+        if origin is None:
             written = top(self.variables[name])
             others = tuple(sorted(self.reach(name) - {name}))
-            found = self._origins[name] = self.shapes.place(written.layer, written.location, others)
-        return found
+            origin = self._origins[name] = self.shapes.packed(written.layer, written.location, others)
+        return origin
 
 
 def root_of(name: str) -> str:
-    """The variable a name starts with: `each` of `each.city`."""
+    """The variable that a name starts with: `each` of `each.city`."""
     return name.partition(".")[0]
 
 
@@ -348,17 +332,17 @@ class Uses:
         self._fields = fields
         self._scope = scope
         self._known: dict[str, frozenset[str]] = {}
-        found = {template.name: self._kind(template) for template in fields.templates}
-        self.names = tuple(sorted({name for kind in found.values() for name in kind.variables}))
-        self.origins = fields.origins(found)
+        kinds = {template.name: self._kind(template) for template in fields.templates}
+        self.names = tuple(sorted({name for kind in kinds.values() for name in kind.variables}))
+        self.origins = fields.origins(kinds)
 
     def _kind(self, template: FieldTemplate) -> OriginKind:
-        """What a default says is the same for every item, unless it asks for `item`."""
-        known = self._scope.shared.get(id(template.written))
-        if known is not None:
-            return known
+        """The kind of origin of a template; that of a default is cached for all items, unless it uses `item`."""
+        shared = self._scope.shared.get(id(template.written))
+        if shared is not None:
+            return shared
         direct = self._scope.direct(template.written)
-        names = self._scope.behind(direct)
+        names = self._scope.reached_by(direct)
         asks_item = names is None
         if names is None:
             names = tuple(sorted(self._expand(direct, frozenset({template.field}))))
@@ -369,25 +353,25 @@ class Uses:
         return kind
 
     def of(self, name: str) -> frozenset[str]:
-        """The variables behind one field."""
+        """The variables that one field uses, directly or not."""
         return self._field(name, frozenset())
 
-    def _field(self, name: str, on_the_way: frozenset[str]) -> frozenset[str]:
-        if name not in self._fields.open or name in on_the_way:
+    def _field(self, name: str, visiting: frozenset[str]) -> frozenset[str]:
+        if name not in self._fields.open or name in visiting:
             return frozenset()
-        found = self._known.get(name)
-        if found is None:
+        names = self._known.get(name)
+        if names is None:
             templates = (template.written for template in self._fields.templates if template.field == name)
             direct = [used for written in templates for used in self._scope.direct(written)]
-            found = self._known[name] = self._expand(direct, on_the_way | {name})
-        return found
+            names = self._known[name] = self._expand(direct, visiting | {name})
+        return names
 
-    def _expand(self, direct: Iterable[str], on_the_way: frozenset[str]) -> frozenset[str]:
-        found: set[str] = set()
+    def _expand(self, direct: Iterable[str], visiting: frozenset[str]) -> frozenset[str]:
+        names: set[str] = set()
         for name in direct:
             for step in self._scope.reach(name):
                 if root_of(step) == "item":
-                    found |= self._field(step.partition(".")[2], on_the_way)
+                    names |= self._field(step.partition(".")[2], visiting)
                 else:
-                    found.add(step)
-        return frozenset(found)
+                    names.add(step)
+        return frozenset(names)

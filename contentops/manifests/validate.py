@@ -56,7 +56,7 @@ def check_item(
     if catalog is not None:
         check_with_catalog(values, _inputs(rendered, values), catalog, report)
     checks = read_checks(rendered.values.get("checks"), report, find)
-    if rendered.failed or rendered.declared.meant or problems.errors > before:
+    if rendered.failed or rendered.declared.misspelt or problems.errors > before:
         return None
     return _spec(rendered, values, checks)
 
@@ -73,8 +73,8 @@ def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The inputs by name, also where some could not be rendered."""
     if "inputs" in rendered.failed and isinstance(node := rendered.declared.fields["inputs"], Branch):
         return dict.fromkeys(node.entries, UNRENDERED)
-    found: Mapping[str, Any] = values.get("inputs", {})
-    return found
+    inputs: Mapping[str, Any] = values.get("inputs", {})
+    return inputs
 
 
 def _reporter(rendered: Rendered, problems: Problems) -> Report:
@@ -87,10 +87,10 @@ def _reporter(rendered: Rendered, problems: Problems) -> Report:
         hint: str = "",
         severity: Severity = Severity.ERROR,
     ) -> None:
-        if any(code in _FOLLOWING.get(name, ()) for name in rendered.declared.meant):
+        if any(code in _FOLLOWING.get(name, ()) for name in rendered.declared.misspelt):
             return
-        written, found = _find(rendered.declared, path)
-        problems.about(rendered.subject, written, code, core, key=key and found, hint=hint, severity=severity)
+        written, exists = _find(rendered.declared, path)
+        problems.about(rendered.subject, written, code, core, key=key and exists, hint=hint, severity=severity)
 
     return report
 
@@ -109,8 +109,8 @@ def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
 
 
 def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks) -> Spec:
-    asked = {name: values[name] for name in REQUEST_FIELDS if name in values}
-    request = Request(**{"template": "", "style": "", "inputs": {}, **asked})
+    fields = {name: values[name] for name in REQUEST_FIELDS if name in values}
+    request = Request(**{"template": "", "style": "", "inputs": {}, **fields})
     return Spec(
         id=ItemId(values["id"]),
         request=request,
@@ -151,7 +151,7 @@ def _checked_fields(rendered: Rendered, report: Report) -> dict[str, Any]:
             values[name] = value
     missing = [name for name in _MISSING if name not in rendered.values]
     if missing:
-        stated = rendered.failed | rendered.declared.meant
+        stated = rendered.failed | rendered.declared.misspelt
         # What is never generated needs no template: the text of a person who had it before.
         adopted = values.get("protected") is True and "template" in missing and "template" not in stated
         for name in missing:

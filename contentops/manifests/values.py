@@ -1,8 +1,7 @@
-"""The values that templates read and give: which they may be, and how they read inside a text.
+"""Values of templates (which are allowed, and their form inside a text), and values in layers.
 
-And values stacked in layers: project defaults, a manifest's, an environment's, an item's own. The higher layer wins.
-Maps merge key by key, lists replace as a whole, and a null takes away what lower layers say, so that an item can drop a
-default.
+The layers are the defaults of the project, of the manifest, of the environment, and the item itself; a higher one wins.
+Maps merge key by key, lists replace as a whole, and a null removes what lower layers set.
 """
 
 from __future__ import annotations
@@ -43,13 +42,13 @@ MAX_VALUES: Final = 100_000
 
 
 MISSING: Final[Any] = object()
-"""What a look-up gives for a name that is not defined."""
+"""The result of a look-up for a name that is not defined."""
 
 _UNSENDABLE = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]"
 
 
 def is_template(text: str) -> bool:
-    """Whether a text holds Jinja."""
+    """Whether a text contains Jinja."""
     return "{" in text and JINJA.search(text) is not None
 
 
@@ -71,7 +70,7 @@ class TemplateError(Exception):
 
 
 class Lazy:
-    """A map whose values are made when a template asks for them; `item` is one."""
+    """A map whose values are computed when a template reads them; `item` is one."""
 
     __slots__ = ("_get", "names")
 
@@ -89,8 +88,8 @@ def unsendable(value: Any) -> str | None:
     if isinstance(value, str):
         if len(value) > MAX_TEXT:
             return f"gives a text of more than {MAX_TEXT} characters"
-        if not (value.isascii() and value.isprintable()) and (found := re.search(_UNSENDABLE, value)):
-            return f"gives a text with the character U+{ord(found.group()):04X}"
+        if not (value.isascii() and value.isprintable()) and (match := re.search(_UNSENDABLE, value)):
+            return f"gives a text with the character U+{ord(match.group()):04X}"
     elif isinstance(value, float):
         if not math.isfinite(value):
             return "gives a number that is not finite"
@@ -100,7 +99,7 @@ def unsendable(value: Any) -> str | None:
 
 
 def text_of(value: Any) -> str:
-    """A value as it reads inside a text: `true` for a bool, digits for a number. Raises TemplateError for others."""
+    """A value inside a text: `true` for a bool, digits for a number. Raises TemplateError for null, lists and maps."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
@@ -113,7 +112,7 @@ def text_of(value: Any) -> str:
 
 
 def entry_hint(value: Any) -> str:
-    """What to write where one entry of a map was meant; empty for what is no map, or an empty one."""
+    """A hint to name one entry of a map; empty for an empty map and other values."""
     if not isinstance(value, dict) or not value:
         return ""
     if value.keys() == {"value"}:
@@ -130,14 +129,13 @@ _BETWEEN: Final = re.compile(r"[^a-z0-9]+")
 
 
 def slug_of(text: str) -> str:
-    """A text in small letters, digits and single dashes: accents are taken off, what is no Latin letter is a dash.
+    """A text in small letters without accents, digits and single dashes for everything else.
 
-    The same with every Python: it asks the tables of Unicode 3.2, which do not change. Raises TemplateError for a text
-    of which nothing is left.
+    Every Python gives the same slug, from the tables of Unicode 3.2. Raises TemplateError for an empty slug.
     """
     plain = ucd_3_2_0.normalize("NFKD", text.translate(_SPELT))
-    found = "".join(char.lower() if char.isascii() else "-" for char in plain if not ucd_3_2_0.combining(char))
-    slug = _BETWEEN.sub("-", found).strip("-")
+    letters = "".join(char.lower() if char.isascii() else "-" for char in plain if not ucd_3_2_0.combining(char))
+    slug = _BETWEEN.sub("-", letters).strip("-")
     if not slug:
         message = f"`{text[:40]}` has no letter or digit that a slug can hold" if text.strip() else "an empty text"
         hint = "give the row a column of its own for it"
@@ -146,7 +144,7 @@ def slug_of(text: str) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in plain words with its article."""
+    """The kind of a value in plain words, with an article."""
     if value is None:
         return "a null"
     kinds = {bool: "a bool", int: "a whole number", float: "a number", str: "a text", dict: "a map", Lazy: "a map"}
@@ -156,7 +154,7 @@ def kind_of(value: Any) -> str:
 
 
 def as_json(value: Any) -> Json:
-    """A value a template gave, as plain JSON types. Raises TemplateError where it is none, or is too large."""
+    """The value of a template as plain JSON types. Raises TemplateError where it is not JSON, or too large."""
     return _as_json(value, 0, itertools.count())
 
 
@@ -178,7 +176,7 @@ def _as_json(value: Any, depth: int, counted: Iterator[int]) -> Json:
         if not all(isinstance(key, str) for key in value):
             raise TemplateError("template-value", "gives a map with a key that is no text")
         return {str(key): _as_json(value[key], depth + 1, counted) for key in value}
-    str(value)  # a missing value deep inside a list says here, in Jinja's way, what it misses
+    str(value)  # raises Jinja's error for an undefined value inside a list
     hint = "add `| list`" if hasattr(value, "__iter__") else "only texts, numbers, bools, lists and maps can be sent"
     raise TemplateError("template-value", f"gives {kind_of(value)}", hint=hint)
 
@@ -187,21 +185,21 @@ def _as_json(value: Any, depth: int, counted: Iterator[int]) -> Json:
 
 
 RESERVED: Final = frozenset({"item", "each", "project", "environment", "loop", "range", "self"})
-"""Names that mean something in every template: the schemas refuse them for variables, and no macro has one."""
+"""Names with a meaning in every template, which variables and macros cannot have."""
 
 MERGED: Final = frozenset({"inputs", "metadata", "checks"})
 """The item keys whose maps merge."""
 
 
 class Written(Struct, frozen=True):
-    """A value as it stands in one file, and the layer that says it. `document` is None for values in no file."""
+    """A value with its layer and where it was written. `document` is None for a value in no file."""
 
     value: Json
     layer: str
     document: YamlDocument | None = None
     pointer: Pointer = ()
-    place: int | None = None
-    """Its packed position, where the map around it told; None: it is looked for."""
+    position: int | None = None
+    """Its packed position if the map around it has that; None: it is looked up by the pointer."""
 
     @property
     def location(self) -> Location | None:
@@ -216,24 +214,24 @@ class Written(Struct, frozen=True):
     @property
     def packed(self) -> int:
         """The packed position of where it was written; NOWHERE for a value in no file."""
-        if self.place is not None:
-            return self.place
+        if self.position is not None:
+            return self.position
         return NOWHERE if (location := self.location) is None else pack(location)
 
     def below(self, key: str | int) -> Written:
-        """What stands inside it, under a key or an index."""
+        """The value inside it, under a key or an index."""
         return Written(self.value[key], self.layer, self.document, (*self.pointer, key))
 
     def entries(self) -> Iterator[tuple[str, Written]]:
-        """What stands under each key of a map."""
+        """Each key of a map with its value."""
         value, layer, document, pointer = self.value, self.layer, self.document, self.pointer
-        places = value.positions[1::2] if isinstance(value, Map) else [None] * len(value)
-        for (key, inner), place in zip(value.items(), places, strict=True):
-            yield key, Written(inner, layer, document, (*pointer, key), place)
+        positions = value.positions[1::2] if isinstance(value, Map) else [None] * len(value)
+        for (key, inner), position in zip(value.items(), positions, strict=True):
+            yield key, Written(inner, layer, document, (*pointer, key), position)
 
 
 class Branch(Struct, frozen=True):
-    """A map put together from several layers; `top` is the highest of them."""
+    """A map merged from several layers; `top` is the highest of them."""
 
     top: Written
     entries: dict[str, Tree]
@@ -243,14 +241,14 @@ Tree = Written | Branch
 
 
 def tree(written: Written) -> Tree:
-    """A written value with its maps opened up, so that they can merge."""
+    """A written value with a Branch for each map, so that layers can merge."""
     if not isinstance(written.value, dict):
         return written
     return Branch(written, {key: tree(below) for key, below in written.entries()})
 
 
 def fields(written: Written, *, leave_out: frozenset[str] = frozenset()) -> dict[str, Tree]:
-    """The keys of a map of item fields; only those in MERGED are opened up. Empty if it is no map."""
+    """The entries of a map of item fields, with a Branch for those in MERGED only; empty if it is no map."""
     if not isinstance(written.value, dict):
         return {}
     entries = written.entries()
@@ -258,7 +256,7 @@ def fields(written: Written, *, leave_out: frozenset[str] = frozenset()) -> dict
 
 
 def overlay(upper: Mapping[str, Tree], lower: Mapping[str, Tree]) -> dict[str, Tree]:
-    """Two layers as one. A null above removes the key, also where nothing is below."""
+    """Two layers merged. A null in the upper one removes the key."""
     merged = dict(lower)
     for key, above in upper.items():
         below = merged.get(key)
@@ -273,5 +271,5 @@ def overlay(upper: Mapping[str, Tree], lower: Mapping[str, Tree]) -> dict[str, T
 
 
 def top(node: Tree) -> Written:
-    """The written value a tree stands for: itself, or the highest of its maps."""
+    """The written value of a tree: itself, or the highest of its maps."""
     return node.top if isinstance(node, Branch) else node
