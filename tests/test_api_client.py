@@ -97,7 +97,9 @@ async def serving(handler: Handler, context: ssl.SSLContext | None = None) -> As
 
 def a_client(settings: ApiSettings, *, key: str = KEY, **options: Any) -> Client:
     """A client of a server that is known from an earlier run, so that nothing is searched for."""
-    return Client(settings, key=key, known=ApiEndpoint(base=settings.base_url.rstrip("/"), enveloped=False), **options)
+    return Client(
+        settings, key=key, endpoint=ApiEndpoint(base=settings.base_url.rstrip("/"), enveloped=False), **options
+    )
 
 
 async def send_all(base_url: str, *calls: Call, patience: Patience | None = None) -> list[Any]:

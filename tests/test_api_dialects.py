@@ -34,7 +34,15 @@ from contentops.api.calls import (
     SaveContent,
     Stats,
 )
-from contentops.api.dialects import DIALECTS, Unsendable, candidates, contradiction, dialect_named, spell, spoken
+from contentops.api.dialects import (
+    DIALECTS,
+    Unsendable,
+    candidates,
+    contradiction,
+    detected_dialect,
+    dialect_named,
+    spell,
+)
 from contentops.api.session import ApiEndpoint, Client
 from contentops.errors import ApiError
 from contentops.model import ApiSettings
@@ -91,7 +99,7 @@ BODIES = {
 def test_submit_bodies_are_golden(name: str) -> None:
     """Each dialect spells a full submit exactly so, byte for byte, and sends no revision."""
     stated, _, lists = name.partition(", ")
-    wire = spell(SUBMIT, spoken(dialect_named(stated), enveloped=lists == "enveloped"))
+    wire = spell(SUBMIT, detected_dialect(dialect_named(stated), enveloped=lists == "enveloped"))
     assert (wire.method, wire.path) == ("POST", "/generate")
     assert wire.body is not None
     assert wire.body.decode() == BODIES[name]
@@ -259,12 +267,12 @@ class Server(httpx.AsyncBaseTransport):
 
 
 def talk(
-    server: Server, *calls: Call, base: str = HOST, dialect: str = "auto", known: ApiEndpoint | None = None
+    server: Server, *calls: Call, base: str = HOST, dialect: str = "auto", endpoint: ApiEndpoint | None = None
 ) -> tuple[list[Any], Client, list[ApiEndpoint | None]]:
     """Send calls one after the other; the replies, the client, and what it learned."""
     learned: list[ApiEndpoint | None] = []
     settings = ApiSettings(base_url=base, dialect=dialect)
-    client = Client(settings, key=KEY, user="u", transport=server, known=known, learned=learned.append)
+    client = Client(settings, key=KEY, user="u", transport=server, endpoint=endpoint, learned=learned.append)
 
     async def story() -> list[Any]:
         return [await client.send(call) for call in calls]
@@ -409,9 +417,9 @@ def test_calls_at_once_share_a_search(healthy: bool) -> None:
 @pytest.mark.parametrize("dialect", ["auto", "v1"])
 def test_what_is_known_costs_nothing(dialect: str) -> None:
     """With a place from an earlier run nothing is asked for."""
-    known = ApiEndpoint(base=f"{HOST}/v1", enveloped=False)
+    endpoint = ApiEndpoint(base=f"{HOST}/v1", enveloped=False)
     server = Server()
-    (accepted,), client, learned = talk(server, TEA, base=f"{HOST}/v1", dialect=dialect, known=known)
+    (accepted,), client, learned = talk(server, TEA, base=f"{HOST}/v1", dialect=dialect, endpoint=endpoint)
     assert isinstance(accepted, Accepted)
     assert (server.searches, learned, client.dialect) == (0, [], "v1")
 
@@ -420,15 +428,15 @@ def test_what_is_known_costs_nothing(dialect: str) -> None:
 def test_a_place_of_another_address_is_not_used(base: str) -> None:
     """A cache from before `api.base_url` changed, or that someone wrote, leads nowhere else."""
     server = Server()
-    talk(server, TEA, base=f"{HOST}/v1", known=ApiEndpoint(base=base, enveloped=True))
+    talk(server, TEA, base=f"{HOST}/v1", endpoint=ApiEndpoint(base=base, enveloped=True))
     assert server.log == ["GET /v1/templates", "POST /v1/generate"]
 
 
 def test_an_address_where_something_else_answers_is_forgotten() -> None:
     """The next run looks again."""
-    known = ApiEndpoint(base=f"{HOST}/v1", enveloped=False)
+    endpoint = ApiEndpoint(base=f"{HOST}/v1", enveloped=False)
     server = Server(submits=lambda: httpx.Response(404, json={"detail": "Not Found"}))
-    (found,), _, learned = talk(server, TEA, base=f"{HOST}/v1", known=known)
+    (found,), _, learned = talk(server, TEA, base=f"{HOST}/v1", endpoint=endpoint)
     assert found.kind is FailureKind.UNUSABLE
     assert learned == [None]
 

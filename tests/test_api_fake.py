@@ -49,10 +49,10 @@ def talk(api: FakeApi, *steps: Call | float, dialect: str = "v1", timeline: Time
     async def story() -> list[Any]:
         settings = ApiSettings(base_url="https://api.example.com", dialect=dialect)
         clock = asyncio.get_running_loop().time
-        known = ApiEndpoint(
+        endpoint = ApiEndpoint(
             base="https://api.example.com" + ("/api" if dialect == "sdk" else ""), enveloped=dialect == "sdk"
         )
-        client = Client(settings, key=KEY, user="u-1", transport=api, wall=lambda: EPOCH + clock(), known=known)
+        client = Client(settings, key=KEY, user="u-1", transport=api, wall=lambda: EPOCH + clock(), endpoint=endpoint)
         found: list[Any] = []
         for step in steps:
             if isinstance(step, (int, float)):

@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 
 from contentops.api.calls import Generate
-from contentops.api.dialects import DIALECTS, spell, spoken
+from contentops.api.dialects import DIALECTS, detected_dialect, spell
 from contentops.manifests.parse_cache import FileResult, decode, encode
 from contentops.model import REQUEST_FIELDS, Request
 from contentops.operations.adopting.import_contents import import_contents
@@ -85,7 +85,7 @@ def test_a_field_of_every_layer_is_in_request_digest_templates_and_cache(project
 @pytest.mark.parametrize("enveloped", [False, True])
 def test_a_submit_of_every_dialect_carries_a_field(name: str, dialect: str, *, enveloped: bool) -> None:
     """Under each of its names; the revision alone is ours."""
-    spelled = spoken(DIALECTS[dialect], enveloped=enveloped)
+    spelled = detected_dialect(DIALECTS[dialect], enveloped=enveloped)
     body = spell(Generate(structs.replace(BASE, **{name: FULL[name]}).as_json(), "req-1"), spelled).body
     assert body is not None
     sent = json.loads(body)

@@ -1,1 +1,1 @@
-"""The only code that knows HTTP: calls out, replies or failures back."""
+"""The HTTP client of the WriterzRoom API: sends a call, returns a reply or a failure."""

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 class Retry(Struct, frozen=True, kw_only=True):
-    """How a call that failed for a passing reason is tried again: full jitter, bounded in total time. In seconds."""
+    """How a call is retried after a passing failure: full jitter, bounded in total time. In seconds."""
 
     first: float = 1.0
-    """The cap of the first wait; it doubles with each try."""
+    """The upper bound of the first wait; it doubles with each try."""
     longest: float = 20.0
-    """The cap of every wait."""
+    """The upper bound of every wait."""
     total: float = 60.0
-    """The time over which one call is tried again; also the longest wait a server may ask for in one go."""
+    """The time over which one call is retried; also the longest `retry_after` of a server that is honoured."""
 
-    def wait(self, chance: random.Random, tries: int, asked: float | None = None) -> float:
-        """Seconds to wait after so many tries (from 1), but no less than the server asked for."""
+    def wait(self, chance: random.Random, tries: int, retry_after: float | None = None) -> float:
+        """Seconds to wait after so many tries (from 1), at least those that the server asked for."""
         drawn = chance.uniform(0.0, min(self.longest, self.first * 2 ** min(tries, 10)))
-        return max(drawn, min(asked or 0.0, self.total))
+        return max(drawn, min(retry_after or 0.0, self.total))
 
     def goes_on(self, began: float, now: float) -> bool:
         """Whether a call that failed first at `began` is tried again at `now`."""
@@ -36,21 +36,21 @@ class Retry(Struct, frozen=True, kw_only=True):
 
 
 RETRY = Retry()
-"""What every call follows."""
+"""The policy of every call."""
 
-# --- what a server asks for --------------------------------------------------------------------------------
+# --- headers of a server -----------------------------------------------------------------------------------
 
 LONGEST = 31 * 86400.0
-"""Seconds: a longer wait is cut to this."""
+"""Seconds; a longer wait is shortened to this."""
 _EPOCH = 1_000_000_000
-"""A reset above this is a point in time, not a number of seconds."""
+"""A reset above this is a time since 1970, otherwise a number of seconds."""
 _REPEATS = 8
 _BETWEEN_DATES = re.compile(r"(?<=GMT)\s*,\s*")
 _PLAIN = re.compile(r"[+-]?\d{1,400}(\.\d{1,30})?")
 
 
 def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
-    """Seconds to wait, from 0 to `LONGEST`, or None where no header says so in a form that can be read.
+    """The seconds from 0 to `LONGEST` that the headers ask to wait, or None where none can be read.
 
     `headers` have lower-case names; `wall` is now in seconds since 1970. Read in this order: `Retry-After` (seconds
     or an HTTP date, taken against the server's own `Date` so that a wrong clock here does no harm), `Retry-After-Ms`,
@@ -66,12 +66,12 @@ def retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
     return None if seconds is None else min(max(seconds, 0.0), LONGEST)
 
 
-def _longest(asked: str, now: float) -> float | None:
+def _longest(header: str, now: float) -> float | None:
     """The longest wait in a header; one that was sent twice arrives joined by commas."""
-    numbers = [_number(part) for part in asked.split(",", _REPEATS)]
+    numbers = [_number(part) for part in header.split(",", _REPEATS)]
     if None not in numbers:
         return max(number for number in numbers if number is not None)
-    dates = [_date(part) for part in _BETWEEN_DATES.split(asked, _REPEATS)]
+    dates = [_date(part) for part in _BETWEEN_DATES.split(header, _REPEATS)]
     if None not in dates:
         return max(date - now for date in dates if date is not None)
     return None

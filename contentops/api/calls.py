@@ -1,7 +1,7 @@
-"""Every call of the API and every reply: one frozen type each, independent of the dialect.
+"""The calls of the API and their replies: one frozen type each, the same in every dialect.
 
-Every call has a `name` (for messages and logs), the type of its `reply`, whether it `pays`, and whether it is
-`repeatable`. A call that is not repeatable pays or creates, so a lost answer leaves its outcome unknown.
+A call has a `name` (for messages and logs), the type of its `reply`, whether it `pays`, and whether it is `repeatable`.
+A call that is not repeatable pays or creates, so its outcome is unknown when the answer is lost.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 JobState = Literal["running", "completed", "failed"]
-"""The state of a job; every unknown word of a server counts as running."""
+"""The state of a job; an unknown word of a server counts as running."""
 
 
 class Accepted(Struct, frozen=True):
-    """A submit was accepted. `echoed`: the job has the request id we sent. `done`: the job, if it is finished."""
+    """An accepted submit. `echoed`: the job has the request id we sent. `done`: the job, if it is finished."""
 
     job_id: str
     echoed: bool
@@ -30,7 +30,7 @@ class Accepted(Struct, frozen=True):
 
 
 class JobStatus(Struct, frozen=True):
-    """The status of a job. `progress` is 0.0 to 1.0, `body` None where there is no text, `engine` what wrote it."""
+    """The status of a job. `progress` is 0.0 to 1.0, `body` None without a text, `engine` the writer of the text."""
 
     state: JobState
     progress: float | None = None
@@ -40,16 +40,16 @@ class JobStatus(Struct, frozen=True):
     """Without front matter."""
     content_id: str = ""
     error: str = ""
-    """The server's words where it failed: one line, at most 500 characters, never the key."""
+    """The server's reason for a failure: one line, at most 500 characters, never the key."""
     request_id: str = ""
-    """The request id the reply names, or empty."""
+    """The request id in the reply, or empty."""
     front: Mapping[str, Json] = field(default_factory=dict)
-    """Its front matter without the title."""
+    """The front matter without the title."""
     engine: str = ""
 
 
 class ContentEntry(Struct, frozen=True):
-    """One line of the content list. Times are as the server writes them (ISO 8601), or empty; `stamp`: see `stamps`."""
+    """One entry of the content list. Times are in the server's form (ISO 8601), or empty; `stamp`: see `stamps`."""
 
     id: str
     title: str = ""
@@ -60,16 +60,16 @@ class ContentEntry(Struct, frozen=True):
 
 
 class ContentList(Struct, frozen=True):
-    """The stored contents, in the server's order. `limit`: how many a page has at most; 0: the list is whole."""
+    """Stored contents in the server's order. `limit`: the most entries of a page; 0: the list is complete."""
 
     entries: tuple[ContentEntry, ...] = ()
     unnamed: tuple[ContentEntry, ...] = ()
-    """Entries whose id cannot be used, without it."""
+    """Entries without their id, which cannot be used."""
     limit: int = 0
 
     @property
     def size(self) -> int:
-        """How many contents it has."""
+        """The number of contents."""
         return len(self.entries) + len(self.unnamed)
 
     def after(self, call: ListContent) -> ListContent | None:
@@ -78,13 +78,13 @@ class ContentList(Struct, frozen=True):
 
     def joined(self, page: ContentList) -> ContentList:
         """The entries of both pages, each content once: a list may change between two pages."""
-        known = {entry.id for entry in self.entries}
-        new = tuple(entry for entry in page.entries if entry.id not in known)
+        ids = {entry.id for entry in self.entries}
+        new = tuple(entry for entry in page.entries if entry.id not in ids)
         return ContentList((*self.entries, *new), tuple(dict.fromkeys((*self.unnamed, *page.unnamed))))
 
 
 class Content(Struct, frozen=True):
-    """One stored text. Where it begins with front matter, `body` is what follows that; `stamp`: see `stamps`."""
+    """One stored text; `body` is without front matter; `stamp`: see `stamps`."""
 
     id: str
     title: str = ""
@@ -95,7 +95,7 @@ class Content(Struct, frozen=True):
     whole: str = ""
     """The text with its front matter; empty where it has none."""
     front: Mapping[str, Json] = field(default_factory=dict)
-    """That front matter without the title."""
+    """The front matter without the title."""
     stamp: str = ""
 
 
@@ -109,29 +109,30 @@ class ContentVersion(Struct, frozen=True):
 
 
 class VersionList(Struct, frozen=True):
-    """Every version of a content, newest first."""
+    """The versions of a content, newest first."""
 
     versions: tuple[ContentVersion, ...] = ()
 
 
 class SavedReply(Struct, frozen=True):
-    """The content of this id was saved, changed or deleted; `stamp`: see `stamps`, empty where the reply has none."""
+    """The id of a content that was saved, changed or deleted; `stamp`: see `stamps`, empty where there is none."""
 
     content_id: str
     stamp: str = ""
 
 
 class CatalogReply(Struct, frozen=True):
-    """Templates, styles, verticals or brand voices as the server describes them; one entry for a detail call."""
+    """The server's descriptions of templates, styles, verticals or brand voices; one for a detail call."""
 
     entries: tuple[Mapping[str, Json], ...] = ()
     total: int | None = None
+    """The number of entries on all pages, where the server says so."""
     limit: int = 0
-    """How many entries there are on all pages, and at most on one, where the server says so."""
+    """The most entries of a page, where the server says so."""
 
 
 class Stats(Struct, frozen=True):
-    """The numbers of the dashboard, or of the credits, in the server's words."""
+    """The numbers of the dashboard, or of the credits, under the server's keys."""
 
     data: Mapping[str, Json] = field(default_factory=dict)
 
@@ -140,7 +141,7 @@ class FailureKind(enum.StrEnum):
     """What a failed call means for its caller."""
 
     NOT_SENT = "not-sent"
-    """It certainly never arrived: no address, no connection, no TLS session."""
+    """The call certainly never arrived: no address, no connection, no TLS session."""
     THROTTLED = "throttled"
     """429: refused before any work."""
     QUOTA = "quota"
@@ -150,21 +151,21 @@ class FailureKind(enum.StrEnum):
     FORBIDDEN = "forbidden"
     """403: the key is known but may not do this."""
     NOT_FOUND = "not-found"
-    """The job, content, template or route does not exist. Never the answer to a submit."""
+    """The job, content, template or route does not exist. Never for a submit."""
     REJECTED = "rejected"
-    """The server refused the request; the same request gets the same answer."""
+    """The server refused the request, and would refuse the same request again."""
     UNAVAILABLE = "unavailable"
     """A repeatable call failed for a reason that may pass."""
     AMBIGUOUS = "ambiguous"
     """A call that pays or creates may or may not have happened."""
     UNNAMED = "unnamed"
-    """A save succeeded, but its id cannot be used: the content has to be searched for."""
+    """A save succeeded, and its id cannot be used: the content has to be searched for."""
     UNUSABLE = "unusable"
     """The answer is not from the API; the message says what to change."""
 
 
 _SERVER_ERROR, _TIMED_OUT = 500, 408
-"""Statuses: from the first on, and the second, the server failed by itself."""
+"""Statuses of a failed server: the first and above, and the second."""
 _DOWN = frozenset({None, 502, 503, 504})
 """Statuses of a gateway; None: no answer."""
 
@@ -177,35 +178,35 @@ class Failure(Struct, frozen=True):
     status: int | None = None
     """The HTTP status, or None where no answer came."""
     retry_after: float | None = None
-    """Seconds the server asks us to wait, finite and not negative."""
+    """Seconds that the server asks to wait, finite and not negative."""
     call: str = ""
     """The name of the call, such as `submit`."""
     endpoint: str = ""
-    """Method and address that were asked, such as `GET https://api.example.com/v1/templates`; empty if none was."""
+    """Method and address of the request, such as `GET https://api.example.com/v1/templates`; empty if none was sent."""
     not_from_api: bool = False
     """The answer is certainly not from the API: a page, a redirect, a login, an unknown certificate."""
 
     @property
     def unreached(self) -> bool:
-        """Whether no one was there to be asked."""
+        """Whether there was no connection to a server."""
         return self.kind is FailureKind.NOT_SENT and self.status is None
 
     @property
     def server_failed(self) -> bool:
-        """Whether the server was not reached, failed by itself or did not answer: it refused nothing."""
+        """Whether the server was not reached, failed or did not answer, so that it refused nothing."""
         if self.kind is FailureKind.AMBIGUOUS:
             return self.status is None or self.status >= _SERVER_ERROR or self.status == _TIMED_OUT
         return self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
 
     @property
     def is_inconclusive(self) -> bool:
-        """Whether it leaves open if the id is known: a success that cannot be read may have been the job."""
+        """Whether it does not tell if the server knows the id: a success that cannot be read may be the job."""
         passing = self.kind in (FailureKind.NOT_SENT, FailureKind.UNAVAILABLE)
         return self.not_from_api or (passing and (self.status in _DOWN or self.status in range(200, 300)))
 
     @property
     def full_message(self) -> str:
-        """The message after the endpoint and the status, for the person who has to act."""
+        """Endpoint, status and message, for people."""
         where = self.endpoint or self.call
         status = f" ({self.status})" if self.status is not None else ""
         return f"`{where}`{status}: {self.message}" if where else self.message
@@ -241,17 +242,17 @@ class Generate(Call, frozen=True):
 
 
 class GetStatus(Call, frozen=True):
-    """Ask for the status of a job. `known`: the server has named this job itself. `ours`: the request that began it."""
+    """Ask for the status of a job. `accepted`: the server gave this job id. `ours`: our id of the submit."""
 
     name: ClassVar[str] = "status"
     reply: ClassVar[type[JobStatus]] = JobStatus
     job_id: str
-    known: bool = True
+    accepted: bool = True
     ours: str = ""
 
 
 class ListContent(Call, frozen=True):
-    """List stored contents, without texts: all of them, or the newest `limit` and then page after page (from 1)."""
+    """List stored contents without texts: all of them, or one page (from 1) of the newest with `limit` entries."""
 
     name: ClassVar[str] = "list content"
     reply: ClassVar[type[ContentList]] = ContentList
@@ -260,7 +261,7 @@ class ListContent(Call, frozen=True):
 
 
 class GetContent(Call, frozen=True):
-    """Fetch one stored content, as it is now (0) or was in a version."""
+    """Fetch one stored content: the current text (0) or a version."""
 
     name: ClassVar[str] = "get content"
     reply: ClassVar[type[Content]] = Content
@@ -269,7 +270,7 @@ class GetContent(Call, frozen=True):
 
 
 class SaveContent(Call, frozen=True):
-    """Store a text: over `content_id` where one is given, else as new (then it creates)."""
+    """Store a text: over `content_id` where one is given, else as a new content."""
 
     name: ClassVar[str] = "save"
     reply: ClassVar[type[SavedReply]] = SavedReply

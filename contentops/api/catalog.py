@@ -1,7 +1,7 @@
-"""Entries of a catalog from a server's own descriptions, in every known shape.
+"""Reads catalog entries from a server's descriptions, in every known shape. Pure.
 
-They are committed and shown: texts become one clean line, slugs and names that no manifest can hold are left out, and
-everything is bounded. Pure.
+Entries are committed and shown: texts become one clean line, slugs and names that no manifest can have are left out,
+and everything is bounded.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ KINDS: Mapping[str, str] = {
     "boolean": "checkbox",
     "array": "list",
 }
-"""The kind of an input by the server's word for it. Every other word, `string` among them, is `any`: the server gives
-that to an input of which it says nothing, and takes lists and maps there."""
+"""The kind of an input by the server's word for it. Every other word, such as `string`, is `any`: the server uses it
+for inputs that it does not describe, and accepts lists and maps for them."""
 
 MOST = 1000
 """Inputs, options or aliases that are read of one description."""
 LONGEST = 2000
-"""Characters of a default or option, as JSON, that are kept."""
+"""The most characters of a default or an option, as JSON."""
 
 MANNER = (
     *("sections", "structure", "instructions", "writer_instructions", "prompt", "system_prompt", "prompt_schema"),
     *("requirements", "quality_requirements", "forbidden_patterns", "length_limit", "output", "output_policy"),
     *("formatting", "writing_style", "tone", "voice", "audience", "platform", "formality"),
 )
-"""The keys of a description that say how its texts are written. Counters, times, ratings and words for people do not
-count, so that they do not make a template look changed."""
+"""The keys of a description that say how its texts are written. Without counters, times, ratings and words for people,
+since these do not change a template."""
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 _NAME = re.compile(r"[^\W\d][\w.-]{0,199}")
@@ -47,7 +47,7 @@ _INPUTS = ("parameters", "inputs", "input_fields", "required_inputs")
 
 
 def slug_of(entry: Mapping[str, Json]) -> str:
-    """The slug to ask for and to write in manifests; empty if there is none that is safe.
+    """The slug for requests and manifests; empty if there is none that is safe.
 
     The server looks templates up by `id`, which for some differs from their `slug`.
     """
@@ -61,22 +61,22 @@ def slug_of(entry: Mapping[str, Json]) -> str:
 
 
 def template(slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json] | None) -> Template:
-    """A template from its line in the list and, where there is one, its description. Its slug is that of the list."""
-    both = {**entry, **(detail or {})}
-    inputs = inputs_of(both)
+    """A template from its entry in the list and its detailed description, if there is one."""
+    described = {**entry, **(detail or {})}
+    inputs = inputs_of(described)
     return Template(
         slug=slug,
-        name=_text(both, "name", "title"),
-        category=_text(both, "category", "template_type", "type"),
-        description=_text(both, "description"),
-        manner=manner_of(both),
+        name=_text(described, "name", "title"),
+        category=_text(described, "category", "template_type", "type"),
+        description=_text(described, "description"),
+        manner=manner_of(described),
         inputs=inputs or (),
         inputs_known=inputs is not None,
     )
 
 
 def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
-    """A style profile, a vertical or a brand voice from its line in the list, which has a slug."""
+    """A style profile, a vertical or a brand voice from its entry in the list, which has a slug."""
     return CatalogEntry(
         slug=slug_of(entry),
         name=_text(entry, "name", "title", "label"),
@@ -88,12 +88,12 @@ def catalog_entry(entry: Mapping[str, Json]) -> CatalogEntry:
 
 
 def manner_of(described: Mapping[str, Json]) -> str:
-    """The start of a digest over what a description shows of how it writes; empty where it shows nothing of that.
+    """The start of a digest over the `MANNER` of a description; empty where it has none.
 
-    The order of keys, and spaces at the ends of texts, do not count; an empty value is as none.
+    The order of keys, spaces at the ends of texts and empty values do not count.
     """
     manner = {key: value for key in MANNER if not _is_empty(value := _trimmed(described.get(key)))}
-    # As ASCII, so that half a character has a digest too.
+    # As ASCII, so that a lone surrogate has a digest too.
     return short(digest_text(json.dumps(manner, sort_keys=True))) if manner else ""
 
 
@@ -108,7 +108,7 @@ def _trimmed(value: Json) -> Json:
 
 
 def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None:
-    """The inputs a description holds, sorted by name; None where it names none, or none that can be read."""
+    """The inputs in a description, sorted by name; None where it has none, or none that can be read."""
     inputs: dict[str, TemplateInput] = {}
     given = {key: described[key] for key in _INPUTS if isinstance(described.get(key), dict | list)}
     for key, specs in given.items():
@@ -121,7 +121,7 @@ def inputs_of(described: Mapping[str, Json]) -> tuple[TemplateInput, ...] | None
 
 
 def _specs(given: dict[str, Json] | list[Json], *, required: bool) -> Iterator[tuple[str, Mapping[str, Json]]]:
-    """Names and what is known of each: from a map, a list of maps, or a list of names."""
+    """Names and descriptions of inputs, from a map, a list of maps, or a list of names."""
     base = {"required": required}
     if isinstance(given, dict):
         for name, spec in given.items():
@@ -144,7 +144,7 @@ def _input(name: str, spec: Mapping[str, Json]) -> TemplateInput:
     return TemplateInput(
         name=name,
         kind=kind,
-        # The server fills a default in, so no one has to give one.
+        # The server fills in a default, so the input is not required.
         required=spec.get("required") in (True, "true", "True") and default in (None, ""),
         default=None if _is_empty(default) or not _is_small(default) else default,
         options=options if kind in {"select", "multiselect"} else (),
@@ -162,7 +162,7 @@ def _is_small(value: Json) -> bool:
 
 
 def _options(given: Json) -> tuple[Json, ...]:
-    """The values to choose from, each once; empty where one of them is no plain value, so that nothing is refused."""
+    """The distinct values to choose from; empty where one is not a plain value, so that nothing is refused."""
     if not isinstance(given, list) or len(given) > MOST:
         return ()
     values = [each.get("value", each.get("id")) if isinstance(each, dict) else each for each in given]
@@ -177,6 +177,6 @@ def _aliases(given: Json) -> tuple[str, ...]:
 
 
 def _text(described: Mapping[str, Json], *keys: str) -> str:
-    """The first text that says something, as one clean line of at most 300 characters."""
+    """The first text that is not empty, as one clean line of at most 300 characters."""
     texts = (clean_title(described[key]) for key in keys if isinstance(described.get(key), str))
     return next(filter(None, texts), "")

@@ -1,7 +1,7 @@
 """Connections to one server: TLS, proxy, and a stack of transports with one connection each.
 
-The cost of one httpx pool grows with the square of its connections. A stack of pools of one stays cheap at any
-number, keeps the warmest connection busy, and lets the others go idle.
+The cost of one httpx pool grows with the square of its connections. A stack of pools with one connection each stays
+cheap at any number, and uses the connection that was used last.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ if TYPE_CHECKING:
 KEEP_ALIVE = 30.0
 """Seconds an idle connection is kept: less than common gateways keep theirs."""
 FRESH = 4.0
-"""Seconds a connection may have been idle and still carry a paid call: less than the five after which common servers
-close one, since a close that crosses a request leaves its outcome unknown."""
+"""Seconds a connection may be idle before a paid call: common servers close one after five, and a close during a
+request leaves its outcome unknown."""
 _LEAVING = (".send_request_headers.started", ".send_request_body.started")
 
 
-class HeldBack(Exception):
+class BlockedByFence(Exception):
     """The fence did not let the bytes of a request leave."""
 
 
 def fenced(may_leave: MayLeave, *, stops: bool) -> Callable[[str, Mapping[str, object]], Awaitable[None]]:
     """A trace for httpcore that asks `may_leave` before the bytes of a request leave.
 
-    It raises HeldBack where they may not any more, if the fence `stops` this request.
+    It raises BlockedByFence where they may not leave any more, if the fence `stops` this request.
     """
 
     async def traced(event: str, _: Mapping[str, object]) -> None:
         if event.endswith(_LEAVING) and not may_leave() and stops:
-            raise HeldBack
+            raise BlockedByFence
 
     return traced
 
 
 class Closable(Protocol):
-    """What a stack can keep."""
+    """A transport that a stack can keep."""
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -61,7 +61,7 @@ T = TypeVar("T", bound=Closable)
 
 
 class ConnectionStack(Generic[T]):
-    """At most `limit` transports, made on demand; the last one used is the next one taken. For one event loop."""
+    """At most `limit` transports, made on demand; the one used last is used next. For one event loop."""
 
     def __init__(self, make: Callable[[], T], *, limit: int = 64) -> None:
         self._make = make
@@ -71,14 +71,13 @@ class ConnectionStack(Generic[T]):
 
     @contextlib.asynccontextmanager
     async def lease(self, *, fresh: bool) -> AsyncIterator[T]:
-        """Lend one transport; waits while `limit` are lent.
+        """A transport for one use; waits while `limit` are in use, and closes the transport if the user raises.
 
-        `fresh` asks for one that is new or was used within `FRESH` seconds. A transport whose user raises is closed
-        and not used again.
+        `fresh` asks for one that is new or was used within `FRESH` seconds.
         """
         clock = asyncio.get_running_loop().time
         async with self._free:
-            transport = await self._take(fresh=fresh, now=clock())
+            transport = await self._next(fresh=fresh, now=clock())
             try:
                 yield transport
             except BaseException:
@@ -89,18 +88,18 @@ class ConnectionStack(Generic[T]):
             else:
                 self._idle.append((transport, clock()))
 
-    async def _take(self, *, fresh: bool, now: float) -> T:
+    async def _next(self, *, fresh: bool, now: float) -> T:
         if not self._idle:
             return self._make()
         transport, since = self._idle.pop()
         if fresh and now - since > FRESH:
-            # The top of the stack is the one used last, so the others are at least as old.
+            # The others on the stack are at least as old.
             await transport.aclose()
             return self._make()
         return transport
 
     async def aclose(self) -> None:
-        """Close every idle transport now, and each lent one when it comes back."""
+        """Close every idle transport now, and each one in use when its use ends."""
         self._closed = True
         while self._idle:
             transport, _ = self._idle.pop()
@@ -108,7 +107,7 @@ class ConnectionStack(Generic[T]):
 
 
 def transports(base: str) -> Callable[[], httpx.AsyncHTTPTransport]:
-    """A maker of one-connection transports that share one TLS context and one proxy.
+    """A function that makes one-connection transports with one TLS context and one proxy.
 
     Raises ApiError for proxy or certificate settings of the environment that cannot be used.
     """
@@ -117,7 +116,7 @@ def transports(base: str) -> Callable[[], httpx.AsyncHTTPTransport]:
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE)
     parts = urlsplit(base)
     if parts.scheme == "http":
-        # Plain http only ever goes to this machine: no TLS, no proxy.
+        # Plain http goes to this machine alone: no TLS, no proxy.
         unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         return lambda: httpx.AsyncHTTPTransport(verify=unused, limits=limits)
     try:
@@ -155,14 +154,14 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def cause(error: Exception) -> str:
-    """The words of the innermost error, or its kind where none has words."""
+    """The message of the innermost error, or its kind where none has a message."""
     texts = [text for each in chain(error) if not isinstance(each, BaseExceptionGroup) and (text := _words(each))]
     name = type(error).__name__
     return texts[-1] if texts else "timed out" if name.endswith("Timeout") else name
 
 
 def _words(error: BaseException) -> str:
-    """The words of the system alone: without its number, and without the address that asyncio adds."""
+    """The message of the system, without its number and without the address that asyncio adds."""
     if isinstance(error, OSError) and (type(error) is OSError or isinstance(error, ConnectionError | TimeoutError)):
         return os.strerror(error.errno).lower() if error.errno else str(error)
     if isinstance(error, socket.gaierror) and error.strerror:

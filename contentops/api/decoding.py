@@ -1,4 +1,4 @@
-"""From bytes to JSON, strictly, and from the known shapes of an error reply to its text."""
+"""Reads JSON from bytes, strictly, and the text of an error reply from its known shapes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
 DEPTH = 100
-"""The deepest nesting of a reply: encoding it again recurses."""
+"""The deepest nesting of a reply, since encoding it again recurses."""
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Unreadable(ValueError):
-    """A reply is not what the call asks for; the message says in which way."""
+    """A reply does not fit the call; the message says why."""
 
 
 class Unnamed(Unreadable):
-    """What the reply is about has an id that cannot be used."""
+    """The job or content of a reply has an id that cannot be used."""
 
 
 class Garbled(Unreadable):
-    """A reply is not JSON at all, only the beginning of it, or about something else."""
+    """A reply is not JSON, is cut off, or is about another job."""
 
 
 def decode(data: bytes) -> Json:
@@ -88,7 +88,7 @@ def _bound(value: Json) -> None:
 
 
 def error_text(value: Json) -> str:
-    """What an error reply says, whichever of the known shapes it has; empty if it says nothing.
+    """The text of an error reply in one of the known shapes; empty if it has none.
 
     Known: `{"error": {"code", "message"}}`, `{"error": text}`, `{"detail": text}`, `{"detail": [{"loc", "msg"}]}`,
     `{"message": text}`, and each of them inside `data`.

@@ -1,6 +1,6 @@
-"""Dialects as data: addresses, headers and calls as each version of the API spells them, and which one a server speaks.
+"""Dialects as data: the addresses, headers and calls of each version of the API, and which one a server speaks. Pure.
 
-Only what we send depends on the dialect; replies are read tolerantly in all of them (see `reading`). Pure.
+The dialect decides only what is sent; replies of every dialect are read alike (see `reading`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def base_address(settings: ApiSettings, dialect: Dialect) -> str:
-    """The address in front of every path, without a slash at its end. Raises ApiError for one that cannot work."""
+    """The address before every path, without a slash at its end. Raises ApiError for one that cannot work."""
     if settings.base_url == "local":
         return f"http://local{dialect.prefix or '/v1'}"
     wrong = f"`api.base_url` is not usable: `{settings.base_url[:200]}`"
@@ -50,7 +50,7 @@ def base_address(settings: ApiSettings, dialect: Dialect) -> str:
 
 
 def needs_key(settings: ApiSettings) -> bool:
-    """Whether the server cannot be asked without an API key: neither the embedded one nor one on this machine."""
+    """Whether the server needs an API key: any but the bundled one and one on this machine."""
     return settings.base_url != "local" and not is_loopback(urlsplit(settings.base_url).hostname or "")
 
 
@@ -85,7 +85,7 @@ def headers_of(settings: ApiSettings, dialect: Dialect, key: str, user: str) -> 
 
 
 PREFIXES = ("/v1", "/api")
-"""Where a WriterzRoom API is known to answer, below its host."""
+"""The known paths of a WriterzRoom API below its host."""
 
 
 _NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -96,19 +96,18 @@ _NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "vertical": ("vertical",),
         "brand_voice": ("brand_voice_id",),
         "mode": ("generation_mode",),
-        # It is ours alone: what it changes is the digest.
+        # Never sent: it only changes the digest.
         "revision": (),
     }
 )
-"""How a submit names the fields of a request, in its order; a field without an entry has its own name and follows."""
+"""The names of the fields of a request in a submit, in order; a field without an entry keeps its name and follows."""
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
-    """The names one version of the API uses.
+    """The names that one version of the API uses.
 
-    `names` are those that a submit carries a field of a request under, where they differ from `_NAMES`; `prefix`
-    follows the path of `api.base_url`. `enveloped`: whether lists come inside `{"success", "data"}`; None where both
-    are known.
+    `names` are the names of a request's fields in a submit, where they differ from `_NAMES`; `prefix` follows the path
+    of `api.base_url`. `enveloped`: whether lists come inside `{"success", "data"}`; None: both occur.
     """
 
     name: str
@@ -118,9 +117,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     needs_user: bool = False
     """Whether a remote server refuses calls without `X-User-ID`."""
 
-    def names_of(self, one: str) -> tuple[str, ...]:
-        """The names that a submit carries a field of a request under."""
-        return self.names.get(one, _NAMES.get(one, (one,)))
+    def names_of(self, field_name: str) -> tuple[str, ...]:
+        """The names of a request's field in a submit."""
+        return self.names.get(field_name, _NAMES.get(field_name, (field_name,)))
 
 
 AUTO = "auto"
@@ -149,10 +148,10 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
         )
     }
 )
-"""What `api.dialect` may say: the documented one, its rewrite of April 2026, the vendor's SDK, and the one that is
-found."""
+"""The values of `api.dialect`: the documented one, its rewrite of April 2026, the vendor's SDK, and the one that finds
+out which."""
 
-_FOUND: Mapping[bool, Dialect] = MappingProxyType(
+_DETECTED: Mapping[bool, Dialect] = MappingProxyType(
     {
         False: Dialect(name="v1", names={"inputs": ("inputs", "user_input"), "vertical": ("vertical", "vertical_id")}),
         True: Dialect(
@@ -166,32 +165,32 @@ _FOUND: Mapping[bool, Dialect] = MappingProxyType(
         ),
     }
 )
-"""What is spoken where `auto` found lists that come in an envelope, or bare: every name such a server is known to
-read. A server that reads one of them ignores the others; one that refuses a name it does not know costs nothing."""
+"""The dialect for `auto` by whether lists come in an envelope: every name that such a server is known to read. A server
+that reads one name ignores the others; one that refuses an unknown name costs nothing."""
 
 
 def dialect_named(name: str) -> Dialect:
     """The dialect called `name`. Raises ApiError for an unknown one."""
-    found = DIALECTS.get(name)
-    if found is None:
-        known = ", ".join(f"`{each}`" for each in DIALECTS)
+    dialect = DIALECTS.get(name)
+    if dialect is None:
+        names = ", ".join(f"`{each}`" for each in DIALECTS)
         hint = did_you_mean(name, DIALECTS, "set `api.dialect` in contentops.yaml to one of them")
-        raise ApiError(f"unknown dialect `{name}`: there are {known}", code="unknown-dialect", hint=hint)
-    return found
+        raise ApiError(f"unknown dialect `{name}`: there are {names}", code="unknown-dialect", hint=hint)
+    return dialect
 
 
-def spoken(stated: Dialect, *, enveloped: bool) -> Dialect:
-    """The dialect to speak to a server whose lists come in an envelope, or bare."""
-    return _FOUND[enveloped] if stated.name == AUTO else stated
+def detected_dialect(stated: Dialect, *, enveloped: bool) -> Dialect:
+    """The stated dialect, or for `auto` that of a server whose lists come in an envelope or bare."""
+    return _DETECTED[enveloped] if stated.name == AUTO else stated
 
 
 def contradiction(stated: Dialect, *, enveloped: bool) -> str:
     """Why a server with such lists does not speak the stated dialect; empty where it may."""
     if stated.enveloped in (None, enveloped):
         return ""
-    found = _FOUND[enveloped]
+    detected = _DETECTED[enveloped]
     shape = "inside `{success, data}`" if enveloped else "without `{success, data}` around them"
-    read, sent = (" or ".join(f"`{name}`" for name in each.names_of("inputs")) for each in (found, stated))
+    read, sent = (" or ".join(f"`{name}`" for name in each.names_of("inputs")) for each in (detected, stated))
     return (
         f"the server does not speak the dialect `{stated.name}`: its lists come {shape}, and such a server reads the"
         f" inputs of a submit from {read}, not from {sent}; set `api.dialect: auto`"
@@ -199,28 +198,28 @@ def contradiction(stated: Dialect, *, enveloped: bool) -> str:
 
 
 def names_blamed(dialect: Dialect, text: str) -> bool:
-    """Whether a refusal mentions a name of several that a submit carried for one value."""
+    """Whether a refusal mentions a second name that a submit has for one value."""
     return any(name in text for names in dialect.names.values() for name in names[1:])
 
 
 def candidates(base: str) -> tuple[str, ...]:
-    """Where to look for the API, in order: `base` as it was given, then its host and path with each known prefix."""
+    """The addresses to try for the API, in order: `base`, then its host and path with each known prefix."""
     stem = next((base.removesuffix(prefix) for prefix in PREFIXES if base.endswith(prefix)), base)
     return tuple(dict.fromkeys((base, *(stem + prefix for prefix in PREFIXES))))
 
 
-# --- calls in the words of a dialect -----------------------------------------------------------------------
+# --- requests of a dialect ---------------------------------------------------------------------------------
 
 
 class Unsendable(ValueError):
-    """A call cannot be put into words of the API; the message says why."""
+    """A call cannot be written as a request; the message says why."""
 
 
 _JSON: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
 
 
 class Wire(Struct, frozen=True, kw_only=True):
-    """A call as it goes over the wire. `path` is relative to the base and percent-encoded, with its query."""
+    """A call as an HTTP request. `path` is relative to the base and percent-encoded, with its query."""
 
     method: str
     path: str
@@ -229,15 +228,15 @@ class Wire(Struct, frozen=True, kw_only=True):
 
 
 def spell(call: calls.Call, dialect: Dialect, *, send_mode: bool = True) -> Wire:
-    """`call` in the words of `dialect`. `send_mode` off leaves the mode out of submits.
+    """`call` as a request of `dialect`. `send_mode` off leaves the mode out of submits.
 
-    Raises Unsendable for what cannot be asked: no JSON, an empty id, a mode that would not be sent.
+    Raises Unsendable for values that are not JSON, an empty id, and a mode that would not be sent.
     """
     match call:
         case calls.Generate():
             return _post("/generate", _submit(call, dialect, send_mode=send_mode), request_id=call.request_id)
         case calls.RegenerateSection():
-            # No source documents this body; these are the embedded server's names.
+            # No source documents this body; these are the bundled server's names.
             body: dict[str, Json] = {
                 "content_id": call.content_id,
                 "section": call.heading,
@@ -248,7 +247,7 @@ def spell(call: calls.Call, dialect: Dialect, *, send_mode: bool = True) -> Wire
         case calls.SaveContent():
             body = _text(call)
             if call.content_id:
-                # The documents say "save or update" and never name the field, so each likely one carries the id.
+                # The API's documentation says "save or update" and does not name the field: use each likely one.
                 body.update(dict.fromkeys(("id", "content_id", "contentId"), call.content_id))
             return _post("/content/save", body)
         case calls.PutContent():
@@ -301,8 +300,8 @@ def _submit(call: calls.Generate, dialect: Dialect, *, send_mode: bool) -> dict[
     mode = call.request.get("mode", "standard")
     if not send_mode and mode != "standard":
         raise Unsendable(f"mode `{mode}` cannot be asked for while `api.send_mode` is off")
-    said = {**dict.fromkeys(_NAMES), **call.request, "mode": mode if send_mode else None}
-    body = {key: value for name, value in said.items() if value is not None for key in dialect.names_of(name)}
+    values = {**dict.fromkeys(_NAMES), **call.request, "mode": mode if send_mode else None}
+    body = {key: value for name, value in values.items() if value is not None for key in dialect.names_of(name)}
     return {**body, "request_id": call.request_id}
 
 
@@ -330,7 +329,7 @@ _write_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(
 
 
 def _segment(name: str) -> str:
-    """`name` as one path segment that no dot rule can turn into another path."""
+    """`name` as one path segment; dots are encoded where they would change the path."""
     if not name:
         raise Unsendable("the call names no id")
     coded = quote(name, safe="", errors="replace")
@@ -342,5 +341,5 @@ def _content(content_id: str, version: str = "") -> str:
 
 
 def _page(number: int, limit: int) -> str:
-    # The documented server takes no query, so the first page is asked for without one.
+    # The documented server has no query, so the first page is requested without one.
     return "" if number <= 1 else f"?page={number}&limit={limit}"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from contentops.api.calls import Call, Failure, Reply
 
 MayLeave = Callable[[], bool]
-"""Whether a call that is not repeatable may leave: a process that was frozen must not send what another gave up on."""
+"""Whether a call that is not repeatable may leave: after a freeze, another process may have given up on it."""
 Send = Callable[["Call", MayLeave], Awaitable["Reply | Failure"]]
 """Sends a call and returns the reply or the failure."""
 

@@ -1,7 +1,7 @@
-"""What an answer, or the lack of one, means: the only module that decides whether a paid call may be sent again.
+"""Turns an `Answer` or a `Trouble` into a reply or a `Failure`. Pure.
 
-Pure: an `Answer` or a `Trouble` goes in, a reply or a `Failure` comes out. A call that pays or creates is
-`AMBIGUOUS` unless it is certain that it never arrived or was refused.
+The only module that decides whether a paid call may be sent again: a call that pays or creates is `AMBIGUOUS` unless
+it certainly never arrived or was refused.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CHECK_ADDRESS = "check `api.base_url` and `api.dialect`"
 
 
 class Damage(enum.StrEnum):
-    """Why the body of an answer whose status arrived is not whole."""
+    """Why the body of an answer is not whole, though its status arrived."""
 
     NONE = ""
     CUT = "the connection broke before the answer was whole"
@@ -51,7 +51,7 @@ class Damage(enum.StrEnum):
 
 
 class Answer(Struct, frozen=True):
-    """What the server sent. `headers` have lower-case names; `body` is decompressed, and empty where damaged."""
+    """The server's answer. `headers` have lower-case names; `body` is decompressed, and empty where damaged."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -65,13 +65,13 @@ class Trouble(enum.Enum):
     UNREACHABLE = enum.auto()
     """No connection was made, so nothing was sent."""
     CERTIFICATE = enum.auto()
-    """The server could not prove who it is, so nothing was sent."""
+    """The server's certificate is not valid, so nothing was sent."""
     PROXY = enum.auto()
     """The proxy refused the connection, so nothing was sent."""
     BROKEN = enum.auto()
-    """The connection broke, or the answer is no HTTP."""
+    """The connection broke, or the answer is not HTTP."""
     SILENT = enum.auto()
-    """Nothing came in time."""
+    """No answer came in time."""
     CRASHED = enum.auto()
     """The embedded server, or the transport, raised an error."""
 
@@ -91,13 +91,13 @@ _UNSENT = {
 }
 
 _QUOTED = 300
-"""Characters of outside text in a message that continues with our own words."""
+"""The most characters of outside text in a message that has words of ours too."""
 
 
 def unanswered(call: Call, trouble: Trouble, detail: str, *, clean: Callable[[str], str] = plain) -> Failure:
-    """The failure of a call that got no answer; `detail` says what happened, for the message.
+    """The failure of a call without an answer; `detail` is the reason, for the message.
 
-    `clean` makes outside text fit for a message: one line, at most 500 characters, no secret.
+    `clean` makes outside text safe for a message: one line, at most 500 characters, no secret.
     """
     kind = _UNSENT.get(trouble) or _lost(call)
     message = clean(detail)[:_QUOTED] + _HINTS.get(trouble, "")
@@ -105,10 +105,7 @@ def unanswered(call: Call, trouble: Trouble, detail: str, *, clean: Callable[[st
 
 
 def judge(call: Call, answer: Answer, *, wall: float, clean: Callable[[str], str] = plain) -> Reply | Failure:
-    """The reply that `answer` holds, or what its failure means.
-
-    `wall` is now, in seconds since 1970; `clean` is as in `unanswered`.
-    """
+    """The reply in `answer`, or the failure. `wall` is now, in seconds since 1970; `clean` as in `unanswered`."""
     case = _Case(call, answer, wall, clean)
     status, damage = answer.status, answer.damage
     if not _OK <= status < _REDIRECT:
@@ -118,7 +115,7 @@ def judge(call: Call, answer: Answer, *, wall: float, clean: Callable[[str], str
     if damage:
         return case.failure(_lost(call), str(damage))
     if not _may_be_json(answer):
-        message = f"{_status_of(answer)} {_what(case)} instead of JSON; {CHECK_ADDRESS}"
+        message = f"{_status_of(answer)} {_body_kind(case)} instead of JSON; {CHECK_ADDRESS}"
         return case.failure(_unexpected(call), message, not_from_api=True)
     return _by_body(case)
 
@@ -199,14 +196,14 @@ def is_absent(failure: Failure) -> bool:
 
 
 def is_about_one(failure: Failure) -> bool:
-    """Whether it says something about what was asked for alone, and nothing about the next."""
+    """Whether it concerns only the job, content or template of this call, not the next call."""
     return failure.kind in _ABOUT_ONE
 
 
 def _by_status(case: _Case) -> Failure:
     call, status = case.call, case.answer.status
-    if known := _BY_STATUS.get(status):
-        return case.failure(known, _message(case))
+    if kind := _BY_STATUS.get(status):
+        return case.failure(kind, _message(case))
     if status in _LOGIN:
         message = f"{_status_of(case.answer)}: a proxy or network asks for a login; check `HTTPS_PROXY` and `NO_PROXY`"
         return case.failure(Kind.UNUSABLE, message, not_from_api=True)
@@ -215,7 +212,7 @@ def _by_status(case: _Case) -> Failure:
     if status == HTTPStatus.REQUEST_TIMEOUT:
         return case.failure(_lost(call), _message(case))
     if status == HTTPStatus.NOT_IMPLEMENTED and call.repeatable:
-        # There is no such route, and none comes by waiting.
+        # The route does not exist, and a retry does not change that.
         return case.failure(Kind.REJECTED, _message(case))
     if _CLIENT <= status < _SERVER:
         return _client_error(case)
@@ -225,7 +222,7 @@ def _by_status(case: _Case) -> Failure:
 
 
 def _redirected(case: _Case) -> Failure:
-    # 303 is how a server says that a POST was carried out and its result is elsewhere.
+    # 303 means that the POST was carried out and its result is at another address.
     kind = _unexpected(case.call) if case.answer.status == HTTPStatus.SEE_OTHER else Kind.UNUSABLE
     target = _origin(case.clean(case.answer.headers.get("location", "")))
     where = f" to `{target}`" if target else ""
@@ -247,7 +244,7 @@ def _client_error(case: _Case) -> Failure:
     if answer.damage and answer.status in _GONE:
         return case.failure(_lost(call), str(answer.damage))
     if not answer.damage and not _holds_json(answer):
-        return case.failure(Kind.UNUSABLE, f"{_status_of(answer)} {_what(case)}; {CHECK_ADDRESS}")
+        return case.failure(Kind.UNUSABLE, f"{_status_of(answer)} {_body_kind(case)}; {CHECK_ADDRESS}")
     if not isinstance(call, Generate):
         return case.failure(Kind.NOT_FOUND if answer.status in _GONE else Kind.REJECTED, _message(case))
     kind = _refused_submit(answer.status, _text(case))
@@ -258,9 +255,9 @@ def _client_error(case: _Case) -> Failure:
 
 def _refused_submit(status: int, text: str) -> FailureKind:
     if status == HTTPStatus.CONFLICT or _KNOWN_KEY.search(text):
-        # The server knows our request id: an earlier copy of this submit arrived, so it has to be looked up.
+        # The server knows our request id: an earlier copy of this submit arrived, and its job has to be looked up.
         return Kind.AMBIGUOUS
-    # A router's own words, as opposed to "template `x` not found".
+    # The answer of a router, as opposed to "template `x` not found".
     routeless = text.strip(" .").lower() in {"", "not found"}
     if status == HTTPStatus.METHOD_NOT_ALLOWED or (status in _GONE and routeless):
         return Kind.UNUSABLE
@@ -298,12 +295,12 @@ def _lost(call: Call) -> FailureKind:
 
 
 def _unexpected(call: Call) -> FailureKind:
-    """The kind of a success that is not in a form of the API."""
+    """The kind of a success that does not have a form of the API."""
     return Kind.UNUSABLE if call.repeatable else Kind.AMBIGUOUS
 
 
 def _refused(call: Call) -> FailureKind:
-    """The kind of a failure with a success status: what the server did before is unknown."""
+    """The kind of a failure with a success status: whether the server did something is unknown."""
     return Kind.REJECTED if call.repeatable else Kind.AMBIGUOUS
 
 
@@ -312,11 +309,11 @@ def _status_of(answer: Answer) -> str:
 
 
 def _message(case: _Case) -> str:
-    return _text(case) or f"{_status_of(case.answer)} {_what(case)}"
+    return _text(case) or f"{_status_of(case.answer)} {_body_kind(case)}"
 
 
 def _text(case: _Case) -> str:
-    """The server's own text, fit for a message; empty where it sent none, or a page."""
+    """The server's error text, safe for a message; empty where it sent none, or a page."""
     if case.answer.damage or not _may_be_json(case.answer):
         return ""
     try:
@@ -348,7 +345,7 @@ def _holds_json(answer: Answer) -> bool:
     return True
 
 
-def _what(case: _Case) -> str:
+def _body_kind(case: _Case) -> str:
     if _is_page(case.answer):
         return "with an HTML page"
     if not case.answer.body:
@@ -361,12 +358,12 @@ def _what(case: _Case) -> str:
 
 
 def ends_search(failure: Failure) -> bool:
-    """Whether other addresses of the same host would answer the same: no answer at all, or none for now."""
+    """Whether other addresses of the host would fail alike: no answer, or a refusal for now."""
     return failure.status is None or failure.kind in {Kind.THROTTLED, Kind.QUOTA}
 
 
-def not_found(tried: Sequence[tuple[str, Failure]]) -> Failure:
-    """Why there is no API at any of the addresses that were tried: at least one, each with its failure."""
+def no_api(tried: Sequence[tuple[str, Failure]]) -> Failure:
+    """The failure of a search for the API, from each address that was tried (at least one) and its failure."""
     last = tried[-1][1]
     if ends_search(last):
         return last
@@ -386,8 +383,8 @@ def _briefly(failure: Failure) -> str:
     return text if len(text) <= 90 else f"{text[:87]}..."
 
 
-def unasked(failure: Failure, call: Call) -> Failure:
-    """The failure of a call that was not sent, because the search before it ended in `failure`."""
+def not_sent(failure: Failure, call: Call) -> Failure:
+    """The failure of a call that was not sent, because the search before it failed."""
     passing = failure.kind in {Kind.UNAVAILABLE, Kind.NOT_SENT}
     kind = Kind.NOT_SENT if passing and not call.repeatable else failure.kind
     return structs.replace(failure, kind=kind, call=call.name)

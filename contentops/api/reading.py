@@ -1,7 +1,7 @@
-"""From bytes to replies, tolerant of every spelling known and strict about everything else.
+"""Reads replies from JSON: every known form of them, in any dialect, and nothing else.
 
 The sources of the API disagree: an answer may be flat or inside `{"success", "data"}`, content an object or a text,
-progress 0 to 1 or 0 to 100, a list under one of several names. All of these are read alike, whatever the dialect.
+progress 0 to 1 or 0 to 100, a list under one of several names.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9._:-]{1,200}")
 _FENCE = re.compile(r"\ufeff?[\r\n]*(?:---|\+{3})[ \t]*\r?\n")
 
-_ENDS: Mapping[str, JobState] = {
+_FINAL_STATES: Mapping[str, JobState] = {
     "completed": "completed",
     "failed": "failed",
     "error": "failed",
@@ -48,7 +48,7 @@ _ENDS: Mapping[str, JobState] = {
 
 
 def read(call: calls.Call, value: Json) -> Reply:
-    """The reply to `call` that `value` holds. Raises Unreadable where it holds none."""
+    """The reply to `call` in `value`. Raises Unreadable where there is none."""
     match call:
         case calls.Generate():
             return _accepted(value, call.request_id, _done(value))
@@ -72,7 +72,7 @@ def _object(value: Json) -> dict[str, Json]:
 
 
 def _unwrap(value: Json) -> dict[str, Json]:
-    """The object itself, or what its envelope `{"success", "data"}` holds."""
+    """The object, or the `data` of its envelope `{"success", "data"}`."""
     outer = _object(value)
     if "data" in outer and ("success" in outer or len(outer) == 1):
         return _object(outer["data"])
@@ -80,28 +80,28 @@ def _unwrap(value: Json) -> dict[str, Json]:
 
 
 def is_enveloped(data: bytes) -> bool:
-    """Whether a reply that was read comes inside `{"success", "data"}`."""
+    """Whether a readable reply comes inside `{"success", "data"}`."""
     return "data" in _map(decode(data))
 
 
 def safe_id(value: Json) -> str:
-    """`value` as an id that is safe in a path, a file and a message; empty if it is none."""
+    """`value` as an id that is safe in a path, a file and a message; empty if it is not one."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
         return str(value)
     return value if isinstance(value, str) and _ID.fullmatch(value) else ""
 
 
 def _first_id(value: Mapping[str, Json], *keys: str) -> str:
-    named = [value[key] for key in keys if value.get(key) not in (None, "")]
-    found = safe_id(named[0]) if named else ""
-    if named and not found:
-        words = clip(str(named[0]), 200)
-        raise Unnamed(f"the answer holds an id with characters no id has, so it cannot be used: `{words}`")
-    return found
+    given = next((value[key] for key in keys if value.get(key) not in (None, "")), "")
+    first = safe_id(given)
+    if not first and given != "":
+        shown = clip(str(given), 200)
+        raise Unnamed(f"the answer holds an id with characters no id has, so it cannot be used: `{shown}`")
+    return first
 
 
 def _text(value: Mapping[str, Json], *keys: str) -> str:
-    """The first non-empty text under `keys`; anything else counts as absent."""
+    """The first text under `keys` that is not empty; other values count as absent."""
     return next((text for key in keys if isinstance(text := value.get(key), str) and text), "")
 
 
@@ -116,7 +116,7 @@ _JOB_IDS = ("request_id", "job_id", "generation_id", "requestId", "id")
 
 def _accepted(value: Json, request_id: str, done: JobStatus | None) -> Accepted:
     outer = _object(value)
-    # What is answered with its text may have the id of its content under `id`.
+    # An answer with the finished text may have the id of its content under `id`.
     names = _JOB_IDS[:-1] if done is not None else _JOB_IDS
     job_id = _first_id(outer, *names) or _first_id(_map(outer.get("data")), *names)
     if not job_id and done is None:
@@ -125,7 +125,7 @@ def _accepted(value: Json, request_id: str, done: JobStatus | None) -> Accepted:
 
 
 def _done(value: Json) -> JobStatus | None:
-    """The finished job in the answer to its submit; None where it has to be polled."""
+    """The finished job in the answer to a submit; None where it has to be polled."""
     outer = _object(value)
     for data in (_map(outer.get("data")), outer):
         if isinstance(word := data.get("status"), str):
@@ -137,7 +137,7 @@ def _done(value: Json) -> JobStatus | None:
 
 
 def _section(call: calls.RegenerateSection, value: Json) -> JobStatus | None:
-    """The content with its new section, in answer to the call; no source documents that."""
+    """The content with its new section in the answer to the call; no source documents that."""
     try:
         content = _content(value, call.content_id)
     except Unreadable:
@@ -156,15 +156,15 @@ def _job_status(value: Json, call: calls.GetStatus) -> JobStatus:
     word = data.get("status")
     if not isinstance(word, str):
         raise Unreadable("the answer holds no `status`")
-    # Another job's text would end up in this one's file.
+    # The text of another job would be written into this item's file.
     if (named := safe_id(data.get("request_id"))) and not _names(data, call):
         raise Garbled(f"the answer is about job `{named}`, not `{call.job_id[:200]}`")
     return _status(data, word)
 
 
 def _status(data: Mapping[str, Json], word: str) -> JobStatus:
-    """The status of the job that `data` describes."""
-    state = _ENDS.get(word.strip().lower(), "running")
+    """The status of the job in `data`."""
+    state = _FINAL_STATES.get(word.strip().lower(), "running")
     title, front, body = _job_text(data)
     return JobStatus(
         state=state,
@@ -181,7 +181,7 @@ def _status(data: Mapping[str, Json], word: str) -> JobStatus:
 
 
 def _names(data: Mapping[str, Json], call: calls.GetStatus) -> bool:
-    """Whether it names the job by the server's id, or by ours, which some servers give back beside their own."""
+    """Whether it names the job by the server's id, or by ours, which some servers return too."""
     named = {safe_id(data.get(key)).casefold() for key in _JOB_IDS} - {""}
     return not named.isdisjoint((call.job_id.casefold(), call.ours.casefold()))
 
@@ -194,30 +194,30 @@ def _job_text(data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json], str | 
     if not isinstance(whole, str):
         return title, {}, None
     front_title, front, body = _without_front_matter(whole)
-    # The known server puts the template's name into the metadata, so whatever the text says of itself comes first.
+    # A known server has the name of the template as title in the metadata, so every other title is preferred.
     title = title or front_title or main_heading(clean_body(body)) or _text(_map(data.get("metadata")), "title")
     return title, front, body
 
 
 def _without_front_matter(body: str) -> tuple[str, Mapping[str, Json], str]:
-    """Title, other front matter and body of a text; a rule that a person drew at its start stays in the body."""
+    """Title, other front matter and body of a text; a thematic break at its start stays in the body."""
     from contentops.documents.front_matter import split_loosely
 
     if not _FENCE.match(body):
         return "", {}, body
     document = split_loosely(body)
-    # Two rules with nothing but a `# heading` between them look like front matter that says nothing.
-    says_something = document.title or document.front or document.provenance
-    if document.problem or not says_something:
+    # Two thematic breaks with only a `# heading` between them look like empty front matter.
+    has_front = document.title or document.front or document.provenance
+    if document.problem or not has_front:
         return "", {}, body
     return document.title, document.front, document.body
 
 
 def _job_content_id(data: Mapping[str, Json]) -> str:
-    # A paid text is worth more than its content id: a bad id is dropped, and the text is saved as new.
+    # A bad content id must not cost the paid text: the id is dropped, and the text is saved as new.
     content, metadata = _map(data.get("content")), _map(data.get("metadata"))
-    named = (content.get("id"), data.get("content_id"), data.get("contentId"), metadata.get("content_id"))
-    return next((safe for each in named if (safe := safe_id(each))), "")
+    given = (content.get("id"), data.get("content_id"), data.get("contentId"), metadata.get("content_id"))
+    return next(filter(None, map(safe_id, given)), "")
 
 
 def _job_error(data: Mapping[str, Json], word: str) -> str:
@@ -225,7 +225,7 @@ def _job_error(data: Mapping[str, Json], word: str) -> str:
 
 
 def _progress(value: Json) -> float | None:
-    """0.0 to 1.0, from a share of 1 (a float up to 1.0) or of 100 (anything else)."""
+    """The progress from 0.0 to 1.0; a float up to 1.0 is a share of 1, any other number one of 100."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     share = value if isinstance(value, float) and value <= 1 else min(value, 100) / 100
@@ -236,7 +236,7 @@ def _progress(value: Json) -> float | None:
 
 
 def _list(value: Json, *keys: str) -> Sequence[Json]:
-    """The list a reply is about: bare, under one of `keys`, or either of these under `data`."""
+    """The list in a reply: bare, under one of `keys`, or either of these under `data`."""
     for _ in range(2):
         if isinstance(value, list):
             return value
@@ -277,40 +277,40 @@ def _content_list(value: Json) -> ContentList:
 
 
 def _page_limit(value: Json) -> int:
-    """How many entries a page has, where the answer says that it is one; 0 where it is the whole list."""
+    """The most entries of a page, where the answer says that it is one; 0 for a complete list."""
     limit = value.get("limit") if isinstance(value, dict) and value.get("page") else None
     return limit if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else 0
 
 
 def _versions(value: Json) -> VersionList:
-    found = [
+    versions = [
         ContentVersion(number, _text(each, "title"), _text(each, "status"), _text(each, "replacedAt", "replaced_at"))
         for each in map(_map, _list(value, "versions"))
         if isinstance(number := each.get("version"), int) and not isinstance(number, bool) and number > 0
     ]
-    return VersionList(tuple(sorted(found, key=lambda one: -one.number)))
+    return VersionList(tuple(sorted(versions, key=lambda version: -version.number)))
 
 
 def _stamped(value: Mapping[str, Json]) -> tuple[str, str, str]:
-    """When it was created, when it was changed, and its stamp."""
+    """The times of creation and of the last change, and the stamp."""
     updated_at = _text(value, "updated_at", "updatedAt")
     return _text(value, "created_at", "createdAt"), updated_at, stamp_in(value, updated_at)
 
 
-def _content(value: Json, asked: str) -> Content:
+def _content(value: Json, requested: str) -> Content:
     data = _unwrap(value)
     if isinstance(data.get("content"), dict):
         data = data["content"]
-    content_id = _first_id(data, "id", "content_id", "contentId") or asked
-    if content_id.casefold() != asked.casefold():
-        raise Unreadable(f"the answer is about content `{content_id}`, not `{asked[:200]}`")
+    content_id = _first_id(data, "id", "content_id", "contentId") or requested
+    if content_id.casefold() != requested.casefold():
+        raise Unreadable(f"the answer is about content `{content_id}`, not `{requested[:200]}`")
     body = data["content"] if isinstance(data.get("content"), str) else data.get("body")
     if not isinstance(body, str):
         raise Unreadable("the answer holds no text")
     front_title, front, text = _without_front_matter(body)
     created_at, updated_at, stamp = _stamped(data)
     return Content(
-        asked,
+        requested,
         _text(data, "title") or front_title,
         text,
         created_at,
@@ -358,7 +358,7 @@ def _catalog(call: calls.Call, value: Json) -> CatalogReply:
 
 
 def _number(value: Json, *names: str) -> int | None:
-    """A number about the pages of a list, wherever servers put it."""
+    """A number about the pages of a list, under any of the known keys."""
     outer = _map(value)
     for level in (outer, _map(outer.get("data")), _map(outer.get("pagination"))):
         for name in names:

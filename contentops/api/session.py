@@ -1,7 +1,7 @@
-"""The one transport: it sends a call and returns the reply or the failure; network and server raise nothing.
+"""The one transport: sends a call and returns the reply or the failure; errors of network and server raise nothing.
 
-The only module beside `connections` that imports httpx, and only once a client is made. It retries nothing and follows
-nothing: when to send again is decided by who asks, with the policy of `backoff`.
+Only this module and `connections` import httpx, when a client is made. It retries nothing and follows no redirect: the
+caller decides when to send again, with the policy of `backoff`.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from contentops.api.calls import (
     ListStyles,
     ListTemplates,
 )
-from contentops.api.connections import ConnectionStack, HeldBack, cause, chain, fenced, transports
+from contentops.api.connections import BlockedByFence, ConnectionStack, cause, chain, fenced, transports
 from contentops.api.dialects import (
     AUTO,
     Unsendable,
     base_address,
     candidates,
     contradiction,
+    detected_dialect,
     dialect_named,
     headers_of,
     names_blamed,
     spell,
-    spoken,
 )
 from contentops.api.fence import always
-from contentops.api.outcomes import Answer, Damage, Trouble, ends_search, judge, not_found, unanswered, unasked
+from contentops.api.outcomes import Answer, Damage, Trouble, ends_search, judge, no_api, not_sent, unanswered
 from contentops.api.reading import is_enveloped
 from contentops.api.trace import traced
 from contentops.errors import ApiError
@@ -60,16 +60,16 @@ if TYPE_CHECKING:
     from contentops.model import ApiSettings
 
 LARGEST = 20 * 1024 * 1024
-"""Bytes an answer may have once decompressed."""
+"""The most bytes of an answer after decompression."""
 _ADDRESSES = 256
-"""Addresses that are kept parsed: each job is asked for more than once."""
+"""The number of addresses that are kept parsed, as each job is polled more than once."""
 _FINAL = frozenset({FailureKind.UNAUTHORIZED, FailureKind.FORBIDDEN, FailureKind.UNUSABLE})
-"""Failures of a search that another search of this client would end with too."""
+"""Failures of a search that another search of this client would have too."""
 _REDIRECT = 300
 
 
 class ApiEndpoint(Struct, frozen=True, kw_only=True):
-    """Where the API of a server is: the address before every path, and whether its lists come in an envelope.
+    """The address before every path of a server's API, and whether its lists come in an envelope.
 
     `enveloped` is None where no list could be read.
     """
@@ -79,7 +79,7 @@ class ApiEndpoint(Struct, frozen=True, kw_only=True):
 
 
 class Patience(Struct, frozen=True, kw_only=True):
-    """Seconds to wait. `submit` is longer than the limit of common gateways, so that their answer comes first."""
+    """Seconds to wait. `submit` is longer than the time limit of common gateways, so that their answer comes first."""
 
     connect: float = 10.0
     submit: float = 120.0
@@ -95,16 +95,16 @@ class Patience(Struct, frozen=True, kw_only=True):
 
 
 class Client:
-    """Speaks to one server.
+    """A client of one server, for one event loop.
 
-    `key` and `user` come from the environment variables that the settings name; the key appears in no message and no
-    `repr`. `app` is the embedded server for `base_url: local`. `transport` replaces the network. Proxies are taken
-    from the usual environment variables (never for this machine's own addresses), certificate authorities from
-    `SSL_CERT_FILE` or `SSL_CERT_DIR`. For one event loop.
+    `key` and `user` come from the environment variables that the settings name; the key is in no message and no `repr`.
+    `app` is the bundled server for `base_url: local`. `transport` replaces the network. Proxies come from the common
+    environment variables (never for addresses of this machine), certificate authorities from `SSL_CERT_FILE` or
+    `SSL_CERT_DIR`.
 
-    `known` is the address that an earlier run found. Without it, the dialect `auto` sends up to three free requests
-    before the first call, and a stated dialect one before the first call that pays. `learned` gets what they find, and
-    None once something else answers at that address. `trace` gets every request.
+    `endpoint` was found by an earlier run. Without it, the dialect `auto` sends up to three free requests before the
+    first call, and a stated dialect one before the first call that pays. `learned` gets the endpoint they find, and
+    None when something else answers there. `trace` gets every request.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Client:
         transport: httpx.AsyncBaseTransport | None = None,
         wall: Callable[[], float] = time.time,
         patience: Patience | None = None,
-        known: ApiEndpoint | None = None,
+        endpoint: ApiEndpoint | None = None,
         learned: Callable[[ApiEndpoint | None], None] = lambda _: None,
         trace: Callable[[Exchange], None] | None = None,
     ) -> None:
@@ -130,21 +130,21 @@ class Client:
         self._stated = dialect_named(settings.dialect)
         self._base = base_address(settings, self._stated)
         self._server = settings.server
-        # The embedded server is reached directly and takes every name, so there is nothing to find.
+        # The bundled server is called directly and reads every name, so no search is needed.
         self._api: ApiEndpoint | Failure | None = ApiEndpoint(base=self._base, enveloped=False) if local else None
-        if known is not None and known.base in self._candidates():
-            self._api = known
+        if endpoint is not None and endpoint.base in self._candidates():
+            self._api = endpoint
         self._check = not local
         self._learned = learned
         self._search = asyncio.Lock()
         self._searches = 0
         self.requests = 0
-        """Requests sent so far, those of a search included."""
+        """The number of requests sent, those of a search included."""
         self.templates: CatalogReply | None = None
-        """The first page of templates, where a search has just asked for it."""
-        # The embedded server in process asks for no key, so none is sent.
+        """The first page of templates, if a search has fetched it."""
+        # The bundled server in this process needs no key.
         secret = "" if local else key
-        # Made once: making them takes httpx half as long as a request.
+        # Made once, as making them takes half as long as a request.
         self._headers = httpx.Headers(headers_of(settings, self._stated, secret, user))
         self._url = functools.lru_cache(maxsize=_ADDRESSES)(httpx.URL)
         self._clean: Callable[[str], str] = functools.partial(message, secret=secret)
@@ -166,32 +166,32 @@ class Client:
 
     @property
     def dialect(self) -> str:
-        """The name of the dialect that is spoken; `auto` until it is found."""
+        """The name of the dialect of requests; `auto` until it is found."""
         return self._spoken.name
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """The names under which a submit carries its inputs."""
+        """The names of the inputs in a submit."""
         return self._spoken.names_of("inputs")
 
     @property
     def _spoken(self) -> Dialect:
         if not isinstance(self._api, ApiEndpoint) or self._api.enveloped is None:
             return self._stated
-        return spoken(self._stated, enveloped=self._api.enveloped)
+        return detected_dialect(self._stated, enveloped=self._api.enveloped)
 
     async def send(self, call: Call, may_leave: MayLeave = always) -> Reply | Failure:
-        """Ask the server. Raises nothing but what cancels the task. `may_leave` may stop a call that is not repeatable.
+        """Send one request, after a search where one is needed (see the class). Raises only what cancels the task.
 
-        Sends one request, after a search where one is needed (see the class); a call that pays is sent once at most,
-        and never in a dialect that the server does not speak.
+        `may_leave` may stop a call that is not repeatable. A call that pays is sent once at most, and never in a
+        dialect that the server does not speak.
         """
         api = ApiEndpoint(base=self._base, enveloped=None)
         pays = call.pays
         if pays or self._stated.name == AUTO:
             searched = await self.find()
             if isinstance(searched, Failure):
-                return unasked(searched, call)
+                return not_sent(searched, call)
             api = searched
         if pays and (failure := self.contradiction(api)):
             return structs.replace(failure, call=call.name)
@@ -204,14 +204,14 @@ class Client:
 
     @property
     def is_found(self) -> bool:
-        """Whether `find` would ask no one."""
+        """Whether `find` would send no request."""
         return isinstance(self._api, ApiEndpoint) or (self._api is not None and _is_final(self._api))
 
     async def find(self, *, again: bool = False, turn: Turn | None = None) -> ApiEndpoint | Failure:
-        """Where the API is, by free requests. Callers that come while a search runs share its result.
+        """Find the API by free requests. Callers share the result of a search that is running.
 
-        `again` searches even if the address is known; each request but the first waits for `turn`. With a stated
-        dialect only its own address is asked, and an answer that is no list contradicts nothing.
+        `again` searches even if the endpoint is known; each request but the first waits for `turn`. With a stated
+        dialect only its own address is tried, and an answer that is not a list contradicts nothing.
         """
         if again or not self.is_found:
             searches = self._searches
@@ -223,7 +223,7 @@ class Client:
         return self._api
 
     def contradiction(self, api: ApiEndpoint) -> Failure | None:
-        """The failure of a submit in the stated dialect to a server with such lists; None where it may speak it."""
+        """The failure of a submit whose stated dialect this server does not speak; None where it may."""
         if api.enveloped is None or not self._check:
             return None
         text = contradiction(self._stated, enveloped=api.enveloped)
@@ -246,7 +246,7 @@ class Client:
             tried.append((base, reply))
             if ends_search(reply):
                 break
-        failure = not_found(tried)
+        failure = no_api(tried)
         if stated and not (ends_search(failure) or failure.kind in (FailureKind.UNAUTHORIZED, FailureKind.UNAVAILABLE)):
             return ApiEndpoint(base=self._base, enveloped=None)
         return failure
@@ -259,11 +259,11 @@ class Client:
             return Failure(FailureKind.REJECTED, self._clean(str(error)), call=call.name)
         self.requests += 1
         try:
-            asking = self._exchange(call, wire, base, may_leave)
+            exchange = self._exchange(call, wire, base, may_leave)
             if self._trace is not None:
                 path = functools.reduce(redact, self._secrets, f"{urlsplit(base).path}{wire.path}")
-                asking = traced(asking, self._trace, call, wire, path, at=self._wall())
-            answer = await asking
+                exchange = traced(exchange, self._trace, call, wire, path, at=self._wall())
+            answer = await exchange
         except Exception as error:  # noqa: BLE001 - whatever network or server raise is an outcome of the call
             trouble, detail = self._diagnose(error, call)
             reply: Reply | Failure = unanswered(call, trouble, detail, clean=self._clean)
@@ -294,11 +294,11 @@ class Client:
         extensions: dict[str, Any] = {"timeout": timeout}
         if may_leave is not always:
             extensions["trace"] = fenced(may_leave, stops=not call.repeatable)
-        asked = self._headers.copy()
-        asked.update(wire.headers)
+        headers = self._headers.copy()
+        headers.update(wire.headers)
         url = self._url(base + wire.path)
-        request = self._httpx.Request(wire.method, url, headers=asked, content=wire.body, extensions=extensions)
-        # Waiting for a free connection is no fault of the server, so the clock starts after it.
+        request = self._httpx.Request(wire.method, url, headers=headers, content=wire.body, extensions=extensions)
+        # The time limit does not include the wait for a free connection.
         async with self._lease(call) as transport:
             response = None
             try:
@@ -335,7 +335,7 @@ class Client:
         httpx = self._httpx
         host = urlsplit(self._base).netloc
         match error:
-            case HeldBack():
+            case BlockedByFence():
                 return Trouble.UNREACHABLE, f"held back before it left for `{host}`: too long since it was recorded"
             case httpx.ProxyError():
                 return Trouble.PROXY, f"the proxy does not let `{host}` through: {cause(error)}"
@@ -352,13 +352,13 @@ class Client:
 
 
 def _is_final(failure: Failure) -> bool:
-    """Whether another search of this client would end the same; a page instead of a list may be gone by then."""
+    """Whether another search of this client would fail alike; a page instead of a list may be temporary."""
     is_page = failure.not_from_api and failure.status is not None and failure.status < _REDIRECT
     return failure.kind in _FINAL and not is_page
 
 
 def _with_hint(failure: Failure, dialect: Dialect) -> Failure:
-    """The refusal of a submit for one of several names it carried, with how to send one name alone."""
+    """The failure of a submit, with a hint where the server refused one of several names for one value."""
     if failure.kind is not FailureKind.REJECTED or not names_blamed(dialect, failure.message):
         return failure
     hint = "; where it takes one name alone, set `api.dialect` to the dialect it speaks"
@@ -373,7 +373,7 @@ async def _gather(stream: Any, coding: str) -> tuple[bytes, Damage]:
     parts = []
     size = 0
     async for chunk in stream:
-        # Bounded while it is decompressed, so that a small bomb never becomes a large one.
+        # Bounded while it is decompressed, as a small answer may become a very large one.
         part = inflate.decompress(chunk, LARGEST + 1 - size) if inflate else chunk
         size += len(part)
         if size > LARGEST:

@@ -1,4 +1,4 @@
-"""The record of one request for the log of `--debug`: how it went, never what it said."""
+"""The record of one request for the log of `--debug`: the result, never the content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Exchange(Struct, frozen=True, kw_only=True):
     """One request and its result."""
 
     at: float
-    """When it was made, in seconds since the epoch."""
+    """When it was sent, in seconds since 1970."""
     method: str
     path: str
     """With its query, without the server."""
@@ -34,19 +34,19 @@ class Exchange(Struct, frozen=True, kw_only=True):
     received: int
     """Bytes of the answer's body, once decompressed."""
     request_id: str
-    """Our name for a submit, or empty."""
+    """Our id of a submit, or empty."""
     error: str
-    """What kind of error it was where no whole answer came, or empty."""
+    """The kind of the error where no whole answer came, or empty."""
 
 
 async def traced(
-    asking: Awaitable[Answer], report: Callable[[Exchange], None], call: Call, wire: Wire, path: str, *, at: float
+    exchange: Awaitable[Answer], report: Callable[[Exchange], None], call: Call, wire: Wire, path: str, *, at: float
 ) -> Answer:
-    """The answer of `asking`, reported however it ends. `path` holds no secret."""
+    """The answer of `exchange`; answer and error are reported. `path` has no secret in it."""
     clock = asyncio.get_running_loop().time
     began = clock()
 
-    def ended(status: int | None, received: int, error: str) -> None:
+    def done(status: int | None, received: int, error: str) -> None:
         report(
             Exchange(
                 at=at,
@@ -62,10 +62,10 @@ async def traced(
         )
 
     try:
-        answer = await asking
+        answer = await exchange
     except BaseException as error:
-        ended(None, 0, type(error).__name__)
+        done(None, 0, type(error).__name__)
         raise
     damage = "" if answer.damage is Damage.NONE else answer.damage.name.lower()
-    ended(answer.status, len(answer.body), damage)
+    done(answer.status, len(answer.body), damage)
     return answer

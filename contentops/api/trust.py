@@ -1,7 +1,7 @@
-"""Where the key may go: lists of servers and variables that no file of the repository can change.
+"""The trusted lists: servers that may get the key, and variables whose values may be sent.
 
-Whoever may change `contentops.yaml` may name any server in it. So the list is kept by whoever holds the key: in the
-environment, or in a file of their own.
+A repository cannot change them: anyone who may change `contentops.yaml` may name any server in it. So they are in the
+environment, or in a person's own `config.yaml`.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 SERVERS = "CONTENTOPS_SERVERS"
 """The variable that lists the servers. Where it is set, no other list counts."""
 VARIABLES = "CONTENTOPS_KEY_VARIABLES"
-"""The variable that lists further variables whose values may be sent."""
+"""The variable that lists more variables whose values may be sent."""
 LEDGER = "CONTENTOPS_LEDGER"
-"""The variable that holds the address of a ledger, which counts more than a project's."""
+"""The variable with the address of a ledger; it overrides the project's setting."""
 PREFIX = "WRITERZROOM_"
-"""How the names of variables begin whose values may be sent anyway."""
+"""Values of variables with this prefix may always be sent."""
 VENDOR = ApiSettings().server
-"""WriterzRoom's own, which may have the key as long as `SERVERS` is not set."""
+"""WriterzRoom's server, which may get the key while `SERVERS` is not set."""
 
 
 class OwnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person's own `config.yaml`: servers that the key may go to, variables that may be sent, servers of ledgers."""
+    """A person's own `config.yaml`: servers that may get the key, variables that may be sent, servers of ledgers."""
 
     servers: tuple[str, ...] = ()
     key_variables: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class OwnConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def config_path(environ: Mapping[str, str]) -> Path | None:
-    """Where a person's own settings are; None where there is no home for them."""
+    """The path of a person's own settings; None where no home folder is set."""
     for variable, below in (("XDG_CONFIG_HOME", ""), ("APPDATA", ""), ("HOME", ".config")):
         home = Path(environ.get(variable, ""))
         if home.is_absolute():
@@ -87,14 +87,14 @@ def secret_variables(environ: Mapping[str, str]) -> frozenset[str]:
     """The names of variables whose values are for the server alone."""
     try:
         own = own_config(environ).key_variables
-    except InputError:  # who needs it says so
+    except InputError:  # commands that need the file report it
         own = ()
     named = {*_listed(environ.get(VARIABLES, "")), *own}
     return frozenset(name for name in environ if name.startswith(PREFIX) or name in named)
 
 
 def check_variables(settings: ApiSettings, environ: Mapping[str, str]) -> None:
-    """Raises Refused where the settings name a variable whose value is none of a server's business."""
+    """Raises Refused where the settings name a variable whose value may not be sent."""
     for setting, name in (("key_env", settings.key_env), ("user_env", settings.user_env)):
         if name.startswith(PREFIX) or name in _listed(environ.get(VARIABLES, "")):
             continue
@@ -105,9 +105,10 @@ def check_variables(settings: ApiSettings, environ: Mapping[str, str]) -> None:
 
 
 def may_have_key(server: str, environ: Mapping[str, str]) -> bool:
-    """Whether the key may go to a server, as records name it.
+    """Whether a server may get the key.
 
-    One that `SERVERS` lists; without it WriterzRoom's own, one on this machine, or one in a person's own settings.
+    True for one in `SERVERS`; without that variable for WriterzRoom's, one on this machine, and one in a person's own
+    settings.
     """
     if is_stated(environ):
         return server in map(_server, _listed(environ[SERVERS]))
@@ -117,17 +118,17 @@ def may_have_key(server: str, environ: Mapping[str, str]) -> bool:
 
 
 def is_stated(environ: Mapping[str, str]) -> bool:
-    """Whether the environment lists the servers, so that nothing else may."""
+    """Whether the environment lists the servers, so that no other list counts."""
     return bool(environ.get(SERVERS, "").strip())
 
 
 def unlisted(server: str, environ: Mapping[str, str]) -> Refused:
-    """The refusal to send the key to a server that is on no list."""
-    why, how = "which is on no list outside the repository", f"list it in {_lists_of(SERVERS, environ)}"
+    """The refusal to send the key to a server that is not on a trusted list."""
+    reason, fix = "which is on no list outside the repository", f"list it in {_lists_of(SERVERS, environ)}"
     if is_stated(environ):
-        why, how = f"which is not among the servers in `{SERVERS}`", f"add it to `{SERVERS}`"
-    message = f"the key may not be sent to `{server}`, {why}"
-    return Refused(message, code="unlisted-server", hint=f"check `api.base_url`; if it is meant, {how}")
+        reason, fix = f"which is not among the servers in `{SERVERS}`", f"add it to `{SERVERS}`"
+    message = f"the key may not be sent to `{server}`, {reason}"
+    return Refused(message, code="unlisted-server", hint=f"check `api.base_url`; if it is meant, {fix}")
 
 
 def may_use_ledger(server: str, environ: Mapping[str, str]) -> bool:
@@ -136,7 +137,7 @@ def may_use_ledger(server: str, environ: Mapping[str, str]) -> bool:
 
 
 def unlisted_ledger(server: str, environ: Mapping[str, str]) -> Refused:
-    """The refusal to use a ledger whose server is on no list."""
+    """The refusal to use a ledger whose server is not on a trusted list."""
     path = config_path(environ)
     own = "" if path is None else f", or list its server under `ledgers` in {path}"
     hint = f"check `ledger`; if it is meant, set `{LEDGER}` to the address{own}"
@@ -152,21 +153,21 @@ def _ledger(listed: str) -> str:
 
 
 def remember(server: str, environ: Mapping[str, str], key: str = "servers") -> str:
-    """Add a server to a list in a person's own settings; gives their path, or empty where that cannot be done.
+    """Add a server to a list in a person's own settings; returns the path of the file, or empty where that fails.
 
-    The rest of the file stays as it is; it is only changed where the result is exactly the old settings and the server.
+    The file is only changed if it then has exactly the old settings and the server.
     """
     path = config_path(environ)
     if path is None:
         return ""
     try:
         text = (_read(path) or b"").decode()
-        known = _parsed(path, text.encode())
+        config = _parsed(path, text.encode())
         entry = f"{key}:\n  - {server}\n"
         new = re.sub(rf"^{key}:[ \t]*\n", entry, text, count=1, flags=re.MULTILINE)
         if new == text:
             new = f"{text}\n{entry}" if text and not text.endswith("\n") else f"{text}{entry}"
-        meant = structs.replace(known, **{key: (server, *getattr(known, key))})
+        meant = structs.replace(config, **{key: (server, *getattr(config, key))})
         if _parsed(path, new.encode()) != meant:
             return ""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +188,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def _server(address: str) -> str:
-    """The server of an address as a person lists it, in the form that records have."""
+    """The server of a listed address, in the form of records."""
     try:
         if "://" not in address:
             scheme = "http" if is_loopback(urlsplit(f"//{address}").hostname or "") else "https"

@@ -118,7 +118,7 @@ async def _sent(ctx: Context, run: DurableRun, edges: ItemEdges, call: Call, may
     """What answers a call; a failure that belongs to an outage may end the run."""
     answer = await edges.send(call, may_leave)
     failure = ctx.heard(answer)
-    if failure is not None and isinstance(call, GetStatus) and not call.known and not failure.is_inconclusive:
+    if failure is not None and isinstance(call, GetStatus) and not call.accepted and not failure.is_inconclusive:
         # A server may stumble over every id that it does not know, and be well.
         run.count_request()
         failure = ctx.heard(await edges.send(ListTemplates(), always))

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from contentops.api.calls import Failure, FailureKind, GetContent, PutContent, SaveContent
 from contentops.api.outcomes import is_absent
-from contentops.api.stamps import CREATED, bears
+from contentops.api.stamps import CREATED, has_stamp
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title, title_digest
 from contentops.documents.front_matter import split
@@ -120,8 +120,10 @@ def _is_as_we_left_it(ctx: Context, draft: Draft, content: Content) -> bool:
     )
     if saved is not None:
         # What was seen under this stamp is known: another text is an edit on a server that does not date them.
-        return not (saved.sent or saved.server_body) and bears(content, saved.stamp)
-    return text is not None and text.content_id == content.id and not text.from_earlier_run and bears(content, CREATED)
+        return not (saved.sent or saved.server_body) and has_stamp(content, saved.stamp)
+    return (
+        text is not None and text.content_id == content.id and not text.from_earlier_run and has_stamp(content, CREATED)
+    )
 
 
 def _edited_there(ctx: Context, draft: Draft, content: Content) -> Ended:

@@ -164,7 +164,7 @@ async def _look(
 
 async def _by_id(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> Job | NeverArrived | None:
     entry = lost.entry
-    answer = await ctx.ask(GetStatus(entry.request_id, known=False))
+    answer = await ctx.ask(GetStatus(entry.request_id, accepted=False))
     if isinstance(answer, JobStatus):
         return accepted(ctx, item, slot, entry, entry.request_id, sent=lost.sent if lost.ours else None)
     proven = answer.kind is FailureKind.NOT_FOUND and ctx.capabilities.absence_proves
@@ -307,7 +307,7 @@ async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
 
 async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
     """Whether a machine that is gone has started a job under this id. Raises Ended where no one can say."""
-    answer = await ctx.ask(GetStatus(entry.request_id, known=False))
+    answer = await ctx.ask(GetStatus(entry.request_id, accepted=False))
     if isinstance(answer, JobStatus):
         ctx.admission.answered(known=True)
         return True

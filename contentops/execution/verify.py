@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from contentops.api.calls import Failure, GetContent
-from contentops.api.stamps import CREATED, bears
+from contentops.api.stamps import CREATED, has_stamp
 from contentops.digest import NOTHING
 from contentops.documents.clean import title_digest
 from contentops.execution.primitives import Priority, Stopped
@@ -52,7 +52,7 @@ async def _look(ctx: Context, draft: Draft, saved_at: float) -> ItemState:
         ctx.index.unverifiable |= first
         return item_state
     stored = StoredContent.of(answer)
-    proven = bears(answer, saved.stamp)
+    proven = has_stamp(answer, saved.stamp)
     now = structs.replace(saved, stamp=saved.stamp if proven else stored.stamp)
     is_ours = draft.digest in stored.bodies and stored.title in ("", draft.title)
     if is_ours:

@@ -123,7 +123,7 @@ async def connected(
                 user=known.user,
                 transport=runtime.transport,
                 wall=runtime.wall,
-                known=_place(cache, project),
+                endpoint=_place(cache, project),
                 learned=functools.partial(_keep_place, cache, project),
                 trace=runtime.trace,
             )

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from contentops.api.calls import Content, Failure, FailureKind, GetContent
 from contentops.api.outcomes import is_about_one
-from contentops.api.stamps import bears
+from contentops.api.stamps import has_stamp
 from contentops.digest import NOTHING
 from contentops.documents.clean import body_digest, clean_body, clean_title
 from contentops.execution.stored_content import StoredContent
@@ -89,7 +89,7 @@ class _Reader(NamedTuple):
             entry, earlier = entries.get(record.content_id), self.earlier.get(record.content_id)
             if earlier is not None and self._is_unchanged(earlier, entry):
                 remote[record.id] = structs.replace(earlier, saved=_saved_body(record))
-            elif entry is None or record.saved is None or not bears(entry, record.saved.stamp):
+            elif entry is None or record.saved is None or not has_stamp(entry, record.saved.stamp):
                 answer = await caller.ask(GetContent(record.content_id))
                 failed = isinstance(answer, Failure) and answer.status == _SERVER_ERROR
                 # A server that fails twice in a row is not well; one failure may be about that content alone.
@@ -103,7 +103,7 @@ class _Reader(NamedTuple):
         """Tell whether a content is as it was at an earlier look, and its text is still in the cache."""
         if entry is None or earlier.deleted:
             return entry is None and earlier.deleted
-        return bears(entry, earlier.stamp) and self.cache.body(earlier.body) is not None
+        return has_stamp(entry, earlier.stamp) and self.cache.body(earlier.body) is not None
 
     def _remote(self, record: Record, entry: ContentEntry | None, answer: Reply | Failure) -> Remote:
         """Return one content as it is now; the cache keeps its text."""

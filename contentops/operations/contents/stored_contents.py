@@ -29,7 +29,7 @@ from contentops.api.calls import (
     VersionList,
 )
 from contentops.api.dialects import AUTO
-from contentops.api.outcomes import is_absent, unasked
+from contentops.api.outcomes import is_absent, not_sent
 from contentops.errors import ApiError
 from contentops.execution.attempts import Attempts
 from contentops.execution.limiter import AccountLimiter, Limiter
@@ -102,7 +102,7 @@ class Caller:
             await self._turn()
             endpoint = await self._client.find(turn=self._turn)
             if isinstance(endpoint, Failure):
-                return unasked(endpoint, call)
+                return not_sent(endpoint, call)
         await self._turn()
         return await self._client.send(call)
 
