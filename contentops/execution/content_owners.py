@@ -60,7 +60,7 @@ class ContentOwners:
         owner = self.owner(content_id)
         if owner is None:
             return True
-        if owner.is_foreign or owner.superseded:
+        if owner.is_of_others or owner.superseded:
             return False
         if owner.request:
             entry = item_state.text.entry if item_state.text is not None else None
@@ -83,4 +83,4 @@ class ContentOwners:
     def superseded(self, content_ids: Iterable[str]) -> tuple[str, ...]:
         """Those of the contents an item had that may be listed as its earlier ones: no one else's, each once."""
         owners = ((content_id, self.owner(content_id)) for content_id in dict.fromkeys(content_ids) if content_id)
-        return tuple(content_id for content_id, owner in owners if owner is None or not owner.is_foreign)
+        return tuple(content_id for content_id, owner in owners if owner is None or not owner.is_of_others)

@@ -1,4 +1,4 @@
-"""The first question: which body. The first row of the table that fits an item's sides answers it."""
+"""The first question: which body. The first row of `_TABLE` that applies to an item answers it."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 
 def which_body(item: ItemSides) -> BodyAnswer:
-    """The first row of the table that fits."""
+    """The answer of the first row of the table that applies."""
     for row in _TABLE:
         if (answer := row(item)) is not None:
             return answer
     raise AssertionError("the table covers every case")
 
 
-# --- held back, or asked for -------------------------------------------------------------------------------
+# --- blocked, or asked for ---------------------------------------------------------------------------------
 
 
 def _other_environments(item: ItemSides) -> BodyAnswer | None:
@@ -57,7 +57,7 @@ def _unreadable(item: ItemSides) -> BodyAnswer | None:
 
 
 def _without_template(item: ItemSides) -> BodyAnswer | None:
-    """An item without a template stands for a file that was there before; it is never generated."""
+    """An item without a template is a file that was adopted; it is never generated."""
     if item.spec.request.template or item.own is not None or item.source_text is not None:
         return None
     path = item.spec.output
@@ -67,7 +67,7 @@ def _without_template(item: ItemSides) -> BodyAnswer | None:
 
 
 def _section(item: ItemSides) -> BodyAnswer | None:
-    """One section generated again, in the text the server has: so that text must be the one in the file."""
+    """Generates one section again in the text on the server, which must be the one in the file."""
     heading = item.inputs.choice.sections.get(item.spec.id)
     if heading is None or item.under_way:
         return None  # one under way is finished, not paid for again
@@ -99,7 +99,7 @@ def _replace(item: ItemSides) -> BodyAnswer | None:
         return None  # the replacement is under way already: it is finished, not paid for again
     unsaved = inputs.saves(item.spec) and item.file.body == own.generated != inputs.saved_body(own)
     if inputs.interrupted and item.is_same and unsaved:
-        # Its text came just before the stop: the same command again is there to finish, not to pay for another.
+        # Its text came just before the stop: the same command again finishes it and does not pay for another one.
         return BodyAnswer(hint=f"the text that came before the stop; `--replace {item.spec.id}` again for another one")
     return _again(item, own, overwriting(item, (reason,)))
 
@@ -111,7 +111,7 @@ def _again(item: ItemSides, own: Record | None, words: BodyAnswer, section: str 
 
 
 def _protected(item: ItemSides) -> BodyAnswer | None:
-    """A protected item with a text keeps it, whatever its spec says now."""
+    """A protected item keeps its text, whatever its spec is now."""
     if not item.is_protected or item.is_same:
         return None
     return BodyAnswer() if item.file.exists else _missing(item)
@@ -121,15 +121,15 @@ def _protected(item: ItemSides) -> BodyAnswer | None:
 
 
 def _open(item: ItemSides) -> BodyAnswer | None:
-    """An open entry of this very digest answers the spec; nothing is submitted beside it."""
+    """Finishes an open entry of the same request instead of submitting again."""
     if not item.entries or not (under_way := item.under_way):
         return None
     entry = under_way[-1]
     unclear = entry.state in (JobState.SUBMITTING, JobState.UNKNOWN)
     if unclear and item.own is not None and item.is_same and entry.attempt <= item.own.attempt:
-        return None  # a person kept the file in place of what a lost submit may have brought
+        return None  # a person kept the file instead of the text of the lost submit
     if item.is_same and item.source_text is not None:
-        return None  # the text of another environment has come in its place
+        return None  # the text of another environment was taken instead
     words = _check_edits(item, entry)
     if words.is_final:
         return words
@@ -139,7 +139,7 @@ def _open(item: ItemSides) -> BodyAnswer | None:
 
 
 def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: bool) -> BodyAnswer:
-    """How the text of an open entry comes; or why it is not written though it has come."""
+    """The steps that fetch the text of an open entry; or why a text that is paid for is not written."""
     why = words.reasons
     lost = item.inputs.server == "local" and item.inputs.stored(entry.digest) is None
     if unclear or lost:
@@ -170,7 +170,7 @@ def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: b
 
 
 def _check_edits(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
-    """What holds the text of an open entry back from the file; else why it is written, with what stays or is lost."""
+    """Whether edits block the text of an open entry; otherwise why it is written, and which edits are replaced."""
     why = why_changed(item)
     if entry.section and item.own is not None:
         answer = section_answer(item, entry)
@@ -183,14 +183,14 @@ def _check_edits(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
 
 
 def _is_asked_for(item: ItemSides, entry: OpenEntry) -> bool:
-    """Whether the entry is what this very command asks for in place of the file as it is, edited or not."""
+    """Whether the entry is the replacement that this command asks for, even of an edited file."""
     return item.own is not None and entry.attempt > item.own.attempt and item.spec.id in item.inputs.choice.replace
 
 
 def _is_text_of(item: ItemSides, entry: OpenEntry) -> bool:
-    """Whether the file already holds what the entry brings: a write whose record was lost.
+    """Whether the file already has the text of the entry: a write whose record was lost.
 
-    Only where no one knows that text any more does the provenance block decide: a person may have edited the body.
+    The provenance block decides only where that text is not known any more, since a person may have edited the body.
     """
     bodies = item.inputs.bodies_of(entry)
     return item.file.body in bodies if bodies else is_ours(item.inputs, item.spec, item.file)
@@ -220,7 +220,7 @@ def _look_up(item: ItemSides, entry: OpenEntry, why: tuple[Reason, ...], *, has_
 
 
 def _edited_on_server(item: ItemSides) -> BodyAnswer | None:
-    """Its text was edited in WriterzRoom, and its request is as it was: nothing is generated for it."""
+    """The answer to an edit in WriterzRoom where the request is unchanged."""
     return edited_on_server(item, _new_id(item)) if item.is_same else None
 
 
@@ -231,7 +231,7 @@ def _recorded(item: ItemSides) -> BodyAnswer | None:
 
 
 def _missing(item: ItemSides) -> BodyAnswer:
-    """The file is gone and its text is still wanted."""
+    """Restores a file that is gone."""
     record, inputs = item.own, item.inputs
     assert record is not None
     if item.spec.output != record.output and inputs.observe(item.spec.output).exists:
@@ -242,7 +242,7 @@ def _missing(item: ItemSides) -> BodyAnswer:
     in_cache = stored is not None and stored.body in wanted
     generated_only = wanted == (record.generated,) and not record.is_promoted
     if not in_cache and inputs.server == "local" and generated_only and item.is_same:
-        # Each clone has its own embedded server; what it does not have is made again, free.
+        # Each clone has its own bundled server; what that does not have is generated again, free.
         reason = Reason(kind="missing", detail=f"`{record.output}` is gone, and this clone's server never had it")
         return _generate(item, Action.REGENERATE, BodyAnswer(reasons=(reason,)))
     on_server = ours and bool(record.content_id or record.job_id)
@@ -265,7 +265,7 @@ def text_lost_hint(record: Record, *, is_protected: bool) -> str:
 
 
 def _renamed(item: ItemSides) -> BodyAnswer | None:
-    """A gone item's record answers this very request: the file moves, nothing is generated."""
+    """Takes over the record of a removed item with the same request: the file moves, nothing is generated."""
     if item.orphan is None or not item.is_same:
         return None
     if item.file.exists:
@@ -275,7 +275,7 @@ def _renamed(item: ItemSides) -> BodyAnswer | None:
 
 
 def _new_id(item: ItemSides) -> tuple[Reason, ...]:
-    """The reason that tells of a gone item whose record is taken over, if one is."""
+    """The reason that names the removed item whose record is taken over, if one is."""
     if item.orphan is None or item.record is not None:
         return ()
     return (Reason(kind="renamed", before=item.orphan.id, after=item.spec.id, detail="same request, new id"),)
@@ -285,7 +285,7 @@ def _new_id(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def _stored(item: ItemSides) -> BodyAnswer | None:
-    """A finished text of this server for this very request is in the cache: written without paying again."""
+    """Writes a finished text of this request from the cache, without paying again."""
     stored = stored_text(item)
     if stored is None:
         return None
@@ -343,14 +343,14 @@ def _generate(item: ItemSides, action: Action, words: BodyAnswer) -> BodyAnswer:
         return blocked
     failed = failed_attempts(item.entries, item.spec.digest)
     reasons = words.reasons + tuple(Reason(kind="failed-before", detail=entry.error) for entry in failed)
-    # Of a text for this request that is there, all that is known here is that a person gave it up.
+    # A stored text of this request was given up by a person, so the next attempt comes after it.
     attempt = after_stored(item, 1 + max((entry.attempt for entry in failed), default=0))
     retry = max((entry.retry for entry in failed), default=0)
     return structs.replace(words, action=action, steps=_generation(item, attempt, retry=retry), reasons=reasons)
 
 
 def _generation(item: ItemSides, attempt: int, section: str = "", retry: int = 0) -> tuple[Step, ...]:
-    """The steps that pay for a text and bring it; `retry`: how many before it failed their checks."""
+    """The steps that pay for a text and fetch it; `retry`: texts before it that failed their checks."""
     spec, price = item.spec, price_of(item.spec, item.inputs.server, section)
     submit = Submit(
         request=spec.request,

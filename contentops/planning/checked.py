@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import ItemSides
 
 FAILED = "checks-failed"
-"""The reason an item is held back for whose text fails its checks."""
+"""The reason an item is blocked whose text fails its checks."""
 
 
 class Brought(NamedTuple):
-    """A text as it was brought: what it is called where it comes from, or empty, and its words."""
+    """A fetched text: its title (empty: none) and its body."""
 
     title: str
     body: str
     of_section: bool
-    """Only one section of it is new, and the rest is the text that the file has."""
+    """Only one section is new; the rest is the text of the file."""
     is_known: bool = False
-    """It was in this file before, in another environment's, or on the server: it is not a new one of a job."""
+    """It was in this file before, in another environment's, or on the server: no job has just made it."""
     front: Mapping[str, Json] = MappingProxyType({})
     """Front matter that comes with it."""
 
@@ -67,13 +67,13 @@ def written_title(
 
 
 def _title_of_gone_file(record: Record, brought: str) -> str:
-    """The title of a file that comes back: the one it was saved with, where the text has it, else the last written."""
+    """The title of a restored file: the one it was saved with, if the text has it, otherwise the last written."""
     is_saved = record.saved is not None and bool(brought) and title_digest(brought) == record.saved.title
     return clean_title(brought) if is_saved else record.title
 
 
 def to_check(title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str) -> CheckedText:
-    """A text as it will stand in its file; `front`: the keys that are written, None for those that are removed."""
+    """The text as it will be in its file; `front`: the keys to write, None for those to remove."""
     from contentops.documents.checks import CheckedText
 
     merged = {key: value for key, value in {**seen.front, **front}.items() if value is not None}
@@ -85,7 +85,7 @@ def to_check(title: str, body: str, seen: Observed, front: Mapping[str, Json], o
 
 
 def retry_of(item: ItemSides, done: int, section: str = "") -> tuple[RetryText, ...]:
-    """The step that may pay again for a text that fails its checks; `done`: how often that has happened already."""
+    """The step that may pay again for a text that fails its checks; `done`: retries so far."""
     spec, checks = item.spec, item.spec.checks
     times = checks.retries - done if checks.retries and checks.can_block else 0
     if times <= 0:
@@ -107,10 +107,10 @@ _AS_IT_IS = BodyAnswer()
 
 
 def failed_checks(item: ItemSides, entry: OpenEntry | None = None, words: BodyAnswer = _AS_IT_IS) -> tuple[Reason, ...]:
-    """Why a paid text of the item's request is not written, as far as its words are known here; empty: it may be.
+    """The failed checks of a paid text of the item's request; empty: none, or the text is not on this machine.
 
-    Of `entry`, else of the last such text in the cache. `words`: how it goes into the file, where a person's words
-    may stay in it. What a command said is no reason: it is run again.
+    It is the text of `entry`, otherwise the last one in the cache. `words`: how it comes into the file, so that a merge
+    is checked with the edits that stay. Commands are not run here; an apply runs them again.
     """
     if item.spec.checks == NO_CHECKS:
         return ()
@@ -132,7 +132,7 @@ def failed_checks(item: ItemSides, entry: OpenEntry | None = None, words: BodyAn
 
 
 def failed_promotion(item: ItemSides, answer: BodyAnswer, file: Observed) -> tuple[Reason, ...]:
-    """Why the text of another environment's `file`, which `answer` brings, is not taken; empty: it may be."""
+    """The failed checks of the text in another environment's `file`, which `answer` promotes."""
     if item.spec.checks == NO_CHECKS:
         return ()
     carried = {key: file.front[key] for step in answer.steps if isinstance(step, Promote) for key in step.carries}
@@ -151,7 +151,7 @@ def _findings(item: ItemSides, answer: BodyAnswer, text: Brought) -> tuple[Findi
 
 
 def reasons_of(findings: Iterable[Finding]) -> tuple[Reason, ...]:
-    """Each finding that holds a text back, as a reason."""
+    """Each blocking finding, as a reason."""
     return tuple(
         Reason(kind=FAILED, field=each.check, detail=each.words) for each in findings if each.level is Level.BLOCK
     )
@@ -168,12 +168,12 @@ def failed_hint(spec: Spec, entry: OpenEntry | None, *, is_same: bool) -> str:
 
 
 def failed_promotion_hint(path: str, environment: str) -> str:
-    """What to do about another environment's text at `path` that fails the checks of `environment`."""
+    """What to do about a text at `path` that fails the checks of `environment`."""
     return f"it is not taken: correct `{path}`, or loosen the `checks` of `{environment or BASE}`"
 
 
 def fails_checks(item: ItemSides) -> bool:
-    """Whether a paid text of the very request that is declared fails its checks, and no retry is left."""
+    """Whether a paid text of the declared request fails its checks, and no retry is left."""
     under_way = item.under_way
     entry = under_way[-1] if under_way else None
     if entry is not None and entry.state is not JobState.PAID:

@@ -1,4 +1,4 @@
-"""What others work on: an item that a live process holds is not touched, and one that only waits is taken over."""
+"""Submits of other processes: a claimed one is left to its process, and a queued one is done here instead."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import PlanInputs
 
     Queued = Mapping[Digest, list[PendingSubmit]]
-    """First submits that are queued, by what they ask for."""
+    """Queued first attempts, by request digest."""
 
 CLAIMED = "held"
-"""The kind of the reason that another process works on an item."""
+"""The kind of the reason that another process has claimed an item."""
 QUEUED = "queued"
 """The kind of the reason that a submit waits for a worker."""
 _ANSWERS = (Action.FINISH, Action.PROMOTE, Action.KEEP)
-"""What answers a request without paying for it."""
+"""Actions that answer a request without paying for it."""
 
 
 def queued_first_attempts(inputs: PlanInputs) -> Queued:
-    """What is queued, but for extra attempts that someone asked for; in an order that no database decides."""
+    """The queued submits without extra attempts, sorted by request id."""
     queued: dict[Digest, list[PendingSubmit]] = {}
     for _, submit in sorted(inputs.claimed.items()):
         if submit.state == QUEUED and _is_first(inputs, submit):
@@ -45,11 +45,11 @@ def _is_first(inputs: PlanInputs, submit: PendingSubmit) -> bool:
 
 
 def with_claims(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
-    """The change as it is carried out beside `inputs.claimed`, of which `queued` waits or is about to be sent.
+    """The change without what other processes have claimed.
 
-    What a live process holds is left to it: the whole item, where that is what would bring its text, else the drain
-    of an earlier job alone. What only waits for a worker is done here, and the change says so; where it waits under
-    another name, it is withdrawn.
+    If a live process has claimed the submit of its text, the whole change is left to that process; if it has claimed an
+    earlier job, only that collect step is. A submit in the queue is done here; one under another request id is
+    withdrawn, and removed from `queued`.
     """
     claimed = inputs.claimed
     if not claimed:
@@ -70,7 +70,7 @@ def with_claims(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
     withdraws = tuple(submit.request_id for submit in others if not submit.kind)
     for submit in others:
         if not submit.kind:
-            # It answers one item: another one that asks for the same pays for its own.
+            # It answers one item: another item with the same request pays for its own.
             queued[submit.digest].remove(submit)
     if own is None:
         return structs.replace(change, steps=steps, withdraws=withdraws)
@@ -94,7 +94,7 @@ def with_claims(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
 
 
 def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
-    """The submits that would bring the text of a change: what is open, and what it would pay for."""
+    """The request ids of a change: of its open entry, and of its submit."""
     if change.entry is not None:
         yield change.entry.request_id
     if (step := change.submit) is not None:
@@ -102,7 +102,7 @@ def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
 
 
 def _under_other_names(inputs: PlanInputs, change: Change, queued: Queued) -> Iterator[PendingSubmit]:
-    """Queued submits that a change makes needless: of its item, or of one that no longer asks for their text."""
+    """Queued submits that a change makes unnecessary: of its item, or of one that no longer declares their request."""
     step = change.submit
     if change.spec is None or not (step is not None or change.action in _ANSWERS) or (step and step.section):
         return
@@ -120,7 +120,7 @@ def _asks_for(inputs: PlanInputs, item: ItemId, digest: Digest) -> bool:
 
 
 def _is_wanted(inputs: PlanInputs, submit: PendingSubmit) -> bool:
-    """Whether its item asks for it, and has no text that answers this request: one that a person brought, say."""
+    """Whether its item declares this request and has no text for it yet."""
     if not _asks_for(inputs, submit.item, submit.digest):
         return False
     answered = is_same(inputs.state.records.get(submit.item), submit.digest, inputs.server)
@@ -128,14 +128,14 @@ def _is_wanted(inputs: PlanInputs, submit: PendingSubmit) -> bool:
 
 
 def _by_former_ids(inputs: PlanInputs, submit: PendingSubmit, heirs: Mapping[ItemId, ItemId]) -> bool:
-    """Whether it is an extra attempt that someone asked for while its item had another id."""
+    """Whether it is an extra attempt that someone asked for under a former id of the item."""
     return (
         not _is_first(inputs, submit) and submit.item in heirs and _asks_for(inputs, heirs[submit.item], submit.digest)
     )
 
 
 def unneeded_submits(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator[Note]:
-    """That submits wait which no item asks for or has need of, and whose text no change of the plan brings."""
+    """The note about queued submits that no item and no change of the plan needs."""
     withdrawn = {id_ for change in changes for id_ in change.withdraws}
     heirs = heirs_of(inputs.state, inputs.specs)
     unneeded = sorted(
@@ -150,15 +150,15 @@ def unneeded_submits(inputs: PlanInputs, changes: Iterable[Change]) -> Iterator[
         verb = "waits" if len(unneeded) == 1 else "wait"
         items = first_of([item for item, _ in unneeded])
         message = f"{plural(len(unneeded), 'submit')} {verb} in the queue for what no item needs: {items}"
-        # By the name of an item that is declared, what it needs would be taken out as well.
+        # The name of a declared item would cancel what that item needs as well.
         item, request = unneeded[0]
         name = request if item in inputs.specs else item
         cancel = f"`contentops queue cancel {name} --project {shlex.quote(inputs.project.name)}`"
-        yield Note(kind="queued", message=message, hint=f"workers pay for it all the same; {cancel} takes it out")
+        yield Note(kind="queued", message=message, hint=f"workers pay for it all the same; {cancel} removes it")
 
 
 def extra_attempts_of_others(inputs: PlanInputs) -> Iterator[Note]:
-    """That extra attempts wait for those who asked for them, where no one works on them now."""
+    """The note about extra attempts in the ledger that no process works on and no manifest here declares."""
     waiting = [entry for entry in inputs.extra_attempts if entry.request_id not in inputs.claimed]
     if waiting:
         verb, items = "waits" if len(waiting) == 1 else "wait", first_of([entry.item for entry in waiting])

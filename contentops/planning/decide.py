@@ -1,7 +1,7 @@
-"""One item's sides, four questions in order: which body, which path, which front matter, which save.
+"""The change of one item, by four questions in order: which body, which path, which front matter, which save.
 
-The change is the union of the steps they answer with. Of an item that no manifest declares any more, what is open is
-collected, and it is removed if a person asks. Nothing else in the program decides what is done to an item.
+The change is the union of the steps they answer with. For an item that no manifest declares any more, open jobs are
+collected, and its file is removed with `--prune`. Nothing else in the program decides what is done to an item.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 
 def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
-    """What remains to be done for a declared item, or None; and what is worth knowing."""
+    """The change of a declared item (None: there is nothing to do), and its notes."""
     return (None, ()) if is_up_to_date(item) else answers(item)
 
 
@@ -89,7 +89,7 @@ def _is_saved(saved: Saved | None, file: Observed) -> bool:
 def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     """The same, by the four questions."""
     body = which_body(item)
-    drains = [
+    collected = [
         entry for entry in pending(item.entries) if entry is not body.entry and entry.state is not JobState.UNKNOWN
     ]
     notes = (
@@ -99,7 +99,7 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         *outline_notes(item),
     )
     if body.blocked:
-        return _blocked(item, body, drains), notes
+        return _blocked(item, body, collected), notes
     move, moved = which_path(item)
     front = which_front_matter(as_pulled(item, body), body)
     if not item.file.exists and keeps_title(item, body):
@@ -108,26 +108,29 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     save: Save | None = None
     if saved is not None:
         if hint := not_saved_elsewhere(item, body):
-            return _blocked(item, structs.replace(body, blocked=DRAFT_OUTLINE, hint=hint), drains), notes + front.notes
+            return _blocked(
+                item, structs.replace(body, blocked=DRAFT_OUTLINE, hint=hint), collected
+            ), notes + front.notes
         over = save_over(item, body)
         if isinstance(over, BodyAnswer):
             others = tuple(note for note in (*notes, *front.notes) if note.kind != over.blocked)
-            return _blocked(item, structs.replace(over, entry=body.entry), drains), others
+            return _blocked(item, structs.replace(over, entry=body.entry), collected), others
         save, saved = over[0], (*saved, *over[1])
     steps = _union(item, body, move, front, save)
-    if not steps and not drains:
+    if not steps and not collected:
         return None, notes + front.notes
     if any(isinstance(step, Write | Update | Move) for step in steps) and (why := item.inputs.denied(item.spec.output)):
-        # Nothing is paid for that could not be written afterwards.
-        # Protection keeps a file as it is; it makes none that is not there.
+        # Nothing is paid for that could not be written afterwards. Protection keeps a file, but does not create one.
         hint = f"{why}; change that" + ", or set `protected: true` to keep the item as it is" * item.file.exists
-        return _blocked(item, structs.replace(body, blocked="unwritable-file", hint=hint), drains), notes + front.notes
+        return _blocked(
+            item, structs.replace(body, blocked="unwritable-file", hint=hint), collected
+        ), notes + front.notes
     change = Change(
         id=item.spec.id,
         action=body.action if body.action is not Action.NONE else _action(steps),
         file=item.file,
         reasons=body.reasons + moved + front.reasons + (saved or ()) + _id_reason(item),
-        steps=(*(Collect(entry=entry) for entry in drains), *steps),
+        steps=(*(Collect(entry=entry) for entry in collected), *steps),
         spec=item.spec,
         record=item.own,
         remote=item.remote,
@@ -138,8 +141,8 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
     return change, notes + front.notes
 
 
-def _blocked(item: ItemSides, body: BodyAnswer, drains: Iterable[OpenEntry]) -> Change:
-    """A blocked item: it only drains, its own job included, so that what was paid for is kept."""
+def _blocked(item: ItemSides, body: BodyAnswer, collected: Iterable[OpenEntry]) -> Change:
+    """A blocked change: it only collects open jobs, its own included, so that what was paid for is kept."""
     running = body.entry is not None and body.entry.state is JobState.RUNNING
     own = (body.entry,) if body.entry is not None and running else ()
     return Change(
@@ -147,7 +150,7 @@ def _blocked(item: ItemSides, body: BodyAnswer, drains: Iterable[OpenEntry]) -> 
         action=Action.BLOCKED,
         file=item.file,
         reasons=body.reasons,
-        steps=tuple(Collect(entry=entry, keep=entry.digest == item.spec.digest) for entry in (*own, *drains)),
+        steps=tuple(Collect(entry=entry, keep=entry.digest == item.spec.digest) for entry in (*own, *collected)),
         spec=item.spec,
         record=item.own,
         remote=item.remote,
@@ -159,7 +162,7 @@ def _blocked(item: ItemSides, body: BodyAnswer, drains: Iterable[OpenEntry]) -> 
 
 
 def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
-    """The change with its item held back: of its steps only the drains are left."""
+    """The change blocked: of its steps, it keeps those that collect open jobs."""
     digest = change.spec.digest if change.spec is not None else ""
     return structs.replace(
         change,
@@ -180,7 +183,7 @@ def _renamed_from(item: ItemSides) -> ItemId | None:
 
 
 def which_path(item: ItemSides) -> tuple[Move | None, tuple[Reason, ...]]:
-    """Whether the file moves, edited or not, and why."""
+    """The move of the file, if its path changes, and why."""
     record, file, target = item.own, item.file, item.spec.output
     before = record.output if record is not None else file.path
     if not file.exists or before == file.path == target:
@@ -191,7 +194,7 @@ def which_path(item: ItemSides) -> tuple[Move | None, tuple[Reason, ...]]:
 
 
 def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed:
-    """An item's file where it stands: the recorded path, or where a run that was cut short wrote it or moved it."""
+    """An item's file: at the recorded path, or where an interrupted run wrote or moved it."""
     if record is None:
         file = inputs.observe(spec.output)
         return file if file.exists else _written(inputs, spec) or file
@@ -207,7 +210,7 @@ def find_file(inputs: PlanInputs, spec: Spec, record: Record | None) -> Observed
 
 
 def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
-    """The file that was written for this very request, under another path, before anything was recorded of it."""
+    """The file that an interrupted run wrote for this request under another path, if there is one."""
     for entry in inputs.written.get(spec.digest, ()):
         file = inputs.observe(entry.output)
         ours = file.problem or file.body in inputs.bodies_of(entry) or is_ours(inputs, spec, file)
@@ -220,7 +223,7 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
 
 
 def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Reason, ...] | None:
-    """Why the server is told the title and body that will stand on disk; None: it is not."""
+    """Why title and body of the file are saved to the server; None: they are not."""
     record, file, remote = item.own, item.file, item.remote
     if not item.inputs.saves(item.spec) or (body.both is not None and body.both.markers):
         return None
@@ -256,12 +259,12 @@ def _union(
             target=target,
             expects=expects,
             front=front.front,
-            title=front.title if front.title is not None else _title_there(item, body),
+            title=front.title if front.title is not None else _server_title(item, body),
             mode=body.mode,
         )
-        # Of an item that has a record, that one says where the file is.
-        bring = [_homed(step, target) for step in body.steps] if item.own is None else body.steps
-        steps += [*bring, write]
+        # Without a record, the open entry says where the file is.
+        fetches = [_with_output(step, target) for step in body.steps] if item.own is None else body.steps
+        steps += [*fetches, write]
     elif front.reasons and differs(item.file, front):
         steps += [*body.steps, Update(target=target, expects=expects, front=front.front, title=front.title)]
     elif front.reasons or body.steps or (not steps and _record_lags(item)):
@@ -272,23 +275,23 @@ def _union(
     return tuple(steps)
 
 
-def _title_there(item: ItemSides, body: BodyAnswer) -> str | None:
-    """The title that comes with a person's text from the server; None: the file keeps its own, or the text has one."""
+def _server_title(item: ItemSides, body: BodyAnswer) -> str | None:
+    """The title of a text that a person edited on the server; None: the file keeps its own."""
     if body.both is not None:
         return body.both.title if body.both.title != item.file.title else None
     remote = pulled(body)
     return remote.title or None if remote is not None else None
 
 
-def _homed(step: Step, target: str) -> Step:
-    """The step with what it brings on its way to `target`."""
+def _with_output(step: Step, target: str) -> Step:
+    """The step with `target` as the output of its open entry."""
     if isinstance(step, LookUp | Poll | Fetch) and step.entry is not None:
         return structs.replace(step, entry=structs.replace(step.entry, output=target))
     return step
 
 
 def _record_lags(item: ItemSides) -> bool:
-    """Whether the record alone has something to learn: a new id, protection set or lifted."""
+    """Whether only the record is out of date: a new id, or protection set or lifted."""
     record = item.record
     if record is None:
         return False
@@ -296,7 +299,7 @@ def _record_lags(item: ItemSides) -> bool:
 
 
 def _action(steps: Sequence[Step]) -> Action:
-    """What a change is that brings no text."""
+    """The action of a change without a new text."""
     kinds = (
         (Move, Action.MOVE),
         (Update, Action.UPDATE),
@@ -320,7 +323,7 @@ def _unknown_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
         Note(
             kind="unknown-outcome",
             id=item.spec.id,
-            message=f"`{item.spec.id}`: what became of an earlier submit is not known",
+            message=f"`{item.spec.id}`: the outcome of an earlier submit is unknown",
             hint=f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` drops it",
         )
         for entry in item.entries
@@ -342,32 +345,32 @@ def _protection_notes(item: ItemSides) -> tuple[Note, ...]:
     )
 
 
-# --- of no manifest any more --------------------------------------------------------------------------------
+# --- items that no manifest declares any more -----------------------------------------------------------------
 
 
 def decide_gone(
     inputs: PlanInputs, record: Record | None, entries: Sequence[OpenEntry], *, shared: bool
 ) -> tuple[Change | None, Note | None]:
-    """What remains for an item that no manifest declares any more: drain, and remove if asked.
+    """The change and the note of an item that no manifest declares any more: collect its jobs, and remove it if asked.
 
-    `shared`: a declared item owns the path now, so only the record may go.
+    `shared`: a declared item has the path now, so only the record may be removed.
     """
-    drains = pending(entries)
+    collected = pending(entries)
     id_ = record.id if record else entries[0].item
-    unknown = any(entry.state is JobState.UNKNOWN for entry in drains)
+    unknown = any(entry.state is JobState.UNKNOWN for entry in collected)
     change = Change(
         id=id_,
         action=Action.RESOLVE if unknown else Action.DRAIN,
         file=inputs.observe(record.output) if record and not shared else Observed(path=""),
         reasons=(Reason(kind="gone", detail="no manifest declares it"),),
-        steps=tuple(Collect(entry=entry) for entry in drains),
+        steps=tuple(Collect(entry=entry) for entry in collected),
         record=record,
         hint=f"if it cannot be found: `contentops state resolve {id_}`" if unknown else "",
     )
     if record is None:
         return change, None
     if record.protected or not inputs.choice.prune:
-        return change if drains else None, _orphan_note(record, change.file)
+        return change if collected else None, _orphan_note(record, change.file)
     return _removed(change, record, entries), None
 
 

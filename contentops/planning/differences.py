@@ -1,4 +1,4 @@
-"""How a declared request differs from the recorded one, field by field, and what each difference comes from."""
+"""The differences between a declared request and the recorded one, field by field, with their causes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def explain(spec: Spec, record: Record) -> tuple[Reason, ...]:
 
 
 def cause(name: str, spec: Spec, record: Record) -> str:
-    """What a field's change comes from, where that is not the item itself: a variable, a default, a data file."""
+    """The variable or default that changed a field; empty: the item itself changed."""
     origin = spec.origins.get(name)
     if origin is None:
         return ""

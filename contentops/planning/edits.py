@@ -1,4 +1,4 @@
-"""A person's words in the way of a text: what `on_edit` says, and what holds an item back."""
+"""Edits of a person that a new text would replace: what `on_edit` says, and when an item is blocked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
 
     action: Action = Action.NONE
     steps: tuple[Step, ...] = ()
-    """Those that bring a text, which is then written; or only a record."""
+    """Those that fetch a text, which is then written; or only a record step."""
     reasons: tuple[Reason, ...] = ()
     entry: OpenEntry | None = None
     """The open entry that answers the spec."""
@@ -42,12 +42,12 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
 
     @property
     def both(self) -> MergeBoth | None:
-        """The edits of two people that come into the file together, if they do."""
+        """The edits of both sides, if they are merged."""
         return both_edits(self.mode)
 
     @property
     def is_final(self) -> bool:
-        """Whether it is the whole answer: no other text is brought."""
+        """Whether it is blocked or has steps, so that no other text is fetched."""
         return bool(self.blocked or self.steps)
 
     @property
@@ -57,13 +57,13 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
 
 
 def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer | None:
-    """What `on_edit` says where a person's words stand in the way; None: go on and overwrite."""
+    """The answer of `on_edit` to an edited file; None: go on and overwrite."""
     record, path = item.own, item.file.path
     if record is not None and item.file.exists and not item.is_edited:
         return None
     if record is None and is_ours(item.inputs, item.spec, item.file):
         reason = Reason(kind="own-output", detail=f"`{path}` was written for this very request")
-        # Its job, if it is still open, is drained: the entry is not this change's own.
+        # Its job, if it is still open, is collected: the entry is not this change's own.
         return BodyAnswer(action=Action.KEEP, steps=(Acknowledge(accepts=True),), reasons=(*why, reason))
     choice = on_edit(item)
     reasons = (*why, *edit(item))
@@ -87,7 +87,7 @@ def edit_choice(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | Non
 
 
 def is_emptied(item: ItemSides) -> bool:
-    """Whether the file has no text any more, as an editor or a full disk leaves it, where the record had one."""
+    """Whether the file lost its text, as an editor or a full disk may leave it."""
     own = item.own
     if own is None or not item.file.exists or item.file.body != NO_TEXT:
         return False
@@ -95,16 +95,16 @@ def is_emptied(item: ItemSides) -> bool:
 
 
 def emptied(item: ItemSides, then: str, reasons: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer:
-    """The answer that holds an item back whose file lost its text; `then`: what is to be done."""
+    """The answer that blocks an item whose file lost its text; `then`: what to do."""
     return block("emptied", f"`{item.file.path}` has no text any more: {then}", reasons=reasons, entry=entry)
 
 
 def merging(
     item: ItemSides, reasons: tuple[Reason, ...], entry: OpenEntry | None, both: MergeBoth | None = None
 ) -> BodyAnswer:
-    """The new text under what a person made of the one before; blocked where that one is not at hand.
+    """The new text merged with the edits; blocked where the generated text before them is missing.
 
-    `both`: the edits of the file and of the server, where that was edited too.
+    `both`: the edits of the file and of the server, where both were edited.
     """
     record = item.own
     assert record is not None
@@ -122,22 +122,22 @@ def merging(
 
 
 def edited_text(item: ItemSides, both: MergeBoth | None) -> str:
-    """The text of the file as people left it, with the edit made in WriterzRoom where that comes into it."""
+    """The edited text: of the file, or of both sides."""
     return item.inputs.read(item.file.path) if both is None else both.body
 
 
 def no_base(
     item: ItemSides, text_name: str, reasons: tuple[Reason, ...], entry: OpenEntry | None, *, existed: bool
 ) -> BodyAnswer:
-    """The answer that holds an item back whose edits cannot be told from what was there before."""
+    """The answer that blocks an item whose text before the edits is missing; `existed`: there was one."""
     lost = item.inputs.why_no_text() if existed else "it was adopted, so there never was one"
-    hint = f"{text_name} is not at hand, so no one can tell what a person changed"
+    hint = f"{text_name} is missing, so it is not known what a person changed"
     hint += f"; {lost}" if lost else ""
     return block("no-merge-base", f"{hint}; else `--on-edit keep` or `overwrite`", reasons=reasons, entry=entry)
 
 
 def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tuple[str, str] | None:
-    """Why a merge is not written, as a kind and what to do; None: it is."""
+    """Why a merge is not written, as a kind and a hint; None: it is."""
     if merged is None:
         return "unmergeable", (
             "its sections cannot stand side by side, since a code block or comment in one of them is left open; "
@@ -154,12 +154,12 @@ def why_not_merged(id_: ItemId, merged: Renewed | None, *, strict: bool) -> tupl
 
 
 def is_strict(item: ItemSides) -> bool:
-    """Whether the manifest wants a look at what is overruled; whoever asks for a merge by hand has had it."""
+    """Whether the manifest blocks merges that drop new words; `--on-edit merge` on the command line does not."""
     return item.spec.merge is MergeRule.STRICT and item.inputs.choice.on_edit is None
 
 
 def heading_of(key: Key) -> str:
-    """A section as a person finds it."""
+    """A section as people write it: marks, heading and number."""
     times = f" ({key.number})" if key.number > 1 else ""
     return f"{'#' * key.level} {key.heading}{times}".strip() if key.level else "the text before the first heading"
 
@@ -172,16 +172,16 @@ def listed(names: Sequence[str]) -> str:
 
 
 def on_edit(item: ItemSides) -> OnEdit:
-    """What a person chose: on the command line, else in the manifest.
+    """The choice on the command line, otherwise in the manifest.
 
-    Where one section was asked for, the choice on the command line is about that section alone.
+    Of an item with a section to generate again, the command line is about that section alone.
     """
     choice = item.inputs.choice
     return (choice.on_edit if item.spec.id not in choice.sections else None) or item.spec.on_edit
 
 
 def occupied_hint(item: ItemSides, path: str) -> str:
-    """What to do about a file at `path` that the item does not own."""
+    """What to do about a file at `path` that is not the item's."""
     owner = item.inputs.owners.get(collision_key(path))
     if owner in item.inputs.specs:
         return f"`{path}` belongs to `{owner}`, which moves to another path; apply that first"
@@ -194,17 +194,17 @@ def occupied_hint(item: ItemSides, path: str) -> str:
 
 
 def edit(item: ItemSides, detail: str = "was edited by hand") -> tuple[Reason, ...]:
-    """The reason that tells of a person's words in the file, if there are some."""
+    """The reason that a person edited the file, if one did."""
     return (Reason(kind="edited", detail=f"`{item.file.path}` {detail}"),) if item.is_edited else ()
 
 
 def replaced_edit(item: ItemSides) -> tuple[Reason, ...]:
-    """The reason that tells of a person's words which the new text takes the place of."""
+    """The reason that the new text replaces a person's edit, if there is one."""
     return edit(item, "was edited by hand, and that text is replaced")
 
 
 def why_changed(item: ItemSides) -> tuple[Reason, ...]:
-    """Why another text is wanted: the item is new, a draft of the embedded server, or fields of its request differ."""
+    """Why another text is wanted: the item is new, a draft of the bundled server, or its request changed."""
     record = item.own
     if record is None:
         return (Reason(kind="new"),)
@@ -215,5 +215,5 @@ def why_changed(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def block(kind: str, hint: str, *, reasons: tuple[Reason, ...] = (), entry: OpenEntry | None = None) -> BodyAnswer:
-    """The answer that holds an item back; `kind` is kebab-case and part of the plan's format."""
+    """The answer that blocks an item; `kind` is kebab-case and part of the plan's format."""
     return BodyAnswer(action=Action.BLOCKED, blocked=kind, hint=hint, reasons=reasons, entry=entry)

@@ -1,4 +1,4 @@
-"""Texts that exist already: finished ones in the cache, and those of another environment."""
+"""Texts that cost nothing: finished ones in the cache, and those of another environment."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class FinishedText(Struct, frozen=True, kw_only=True):
-    """A finished text in the cache: the item it was paid for, under the id of then, and its body digest."""
+    """A finished text in the cache, with its body digest and the id that its item had then."""
 
     item: str
     body: Digest
     title: str = ""
     request_id: str = ""
     given_up: bool = False
-    """A person gave it up: it only counts as an attempt."""
+    """A person gave it up, so it only counts as an attempt."""
 
 
 class SourceText(Struct, frozen=True, kw_only=True):
-    """A text of the very request that is declared, as another environment has it."""
+    """A text of another environment for the declared request."""
 
     environment: str
     """Empty: the settings without an environment."""
@@ -38,12 +38,12 @@ class SourceText(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The environment in words."""
+        """The name of the environment, `default` without one."""
         return self.environment or BASE
 
     @property
     def step(self) -> Promote:
-        """The step that takes it."""
+        """The step that promotes it."""
         return Promote(
             environment=self.environment,
             path=self.file.path,
@@ -56,26 +56,26 @@ class SourceText(Struct, frozen=True, kw_only=True):
 
 
 class SourceEnvironment(Struct, frozen=True, kw_only=True):
-    """The environment that texts are taken from, and what its lock and journal say."""
+    """The environment that texts are promoted from."""
 
     environment: str
     """Empty: the settings without an environment."""
     state: State
 
     def paths(self, desired: Desired) -> Iterator[str]:
-        """The files whose texts may be taken."""
+        """The paths of the texts that may be promoted."""
         for spec in desired.specs:
             record = self.state.records.get(spec.id)
             if record is not None and record.digest == spec.digest:
                 yield record.output
 
     def source_text(self, spec: Spec, observe: Callable[[str], Observed], *, drafts: bool = False) -> SourceText | None:
-        """Its text of the request of `spec`, if there is one that can be used; `drafts`: an outline can."""
+        """Its usable text for the request of `spec`; `drafts`: an outline counts."""
         text = self._text(spec, observe)
         return None if text is None or (text.step.outline and not drafts) else text
 
     def outline(self, spec: Spec, observe: Callable[[str], Observed]) -> SourceText | None:
-        """Its text of the request of `spec`, if that is a draft outline."""
+        """Its text for the request of `spec`, if that is a draft outline."""
         text = self._text(spec, observe)
         return text if text is not None and text.step.outline else None
 
@@ -88,8 +88,8 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
             return None
         return SourceText(environment=self.environment, record=record, file=file)
 
-    def lack(self, spec: Spec, observe: Callable[[str], Observed]) -> str:
-        """Why there is none, in words."""
+    def why_none(self, spec: Spec, observe: Callable[[str], Observed]) -> str:
+        """Why it has no usable text for `spec`, in words."""
         name = f"`{self.environment or BASE}`"
         record = self.state.records.get(spec.id)
         if record is None:
@@ -104,8 +104,8 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
 
 
 def is_outline(record: Record, file: Observed) -> bool:
-    """Whether the text of a file is a draft outline still.
+    """Whether the text of a file is still a draft outline.
 
-    The label alone does not tell where another server made the text and did not say so: then it is a quotation.
+    In a text of another server that did not name it an outline, the label is a quotation.
     """
     return file.labelled and (record.outline or record.server == "local" or not record.request_id)

@@ -1,4 +1,4 @@
-"""Which item a finished text may serve, and which attempt comes after it."""
+"""Which item may use a finished text, and which attempt comes after it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import ItemSides
 
 _FAR = 50
-"""How many attempts beyond those that are known are told by their request."""
+"""How many attempts after the known ones are searched for a request id."""
 
 
 def stored_text(item: ItemSides) -> FinishedText | None:
-    """The finished text of the very request that is declared, if it may serve the item; none that was given up does."""
+    """The finished text of the declared request that the item may use; never one that was given up."""
     text = item.inputs.stored(item.spec.digest)
     return text if text is not None and not text.given_up and _may_serve(text, item) else None
 
 
 def _may_serve(text: FinishedText, item: ItemSides) -> bool:
-    """Whether a text is the item's own, or one that no declared item has; never one that another item asks for too."""
+    """Whether a text is the item's own, or of no declared item; never one that another item declares as well."""
     payer = ItemId(text.item)
     carrier = item.inputs.carriers.get(RequestId(text.request_id), payer)
     if carrier == item.spec.id:
@@ -33,15 +33,15 @@ def _may_serve(text: FinishedText, item: ItemSides) -> bool:
 
 
 def is_anothers(item: ItemSides, id_: ItemId | None) -> bool:
-    """Whether an id is that of another declared item that asks for the same."""
+    """Whether an id is that of another item that declares the same request."""
     spec = item.inputs.specs.get(id_) if id_ is not None else None
     return spec is not None and spec.id != item.spec.id and spec.digest == item.spec.digest
 
 
 def after_stored(item: ItemSides, attempt: int) -> int:
-    """`attempt`, or the one after that of the finished text: where that alone is left of an attempt, it tells which.
+    """The first free attempt from `attempt` on: after that of the finished text, which may be its only trace.
 
-    Never one whose text another item has that asks for the same: that one had this id once.
+    It is never one whose text another item of the same request has, which had this id once.
     """
     stored = item.inputs.stored(item.spec.digest)
     if stored is not None and stored.request_id:
@@ -53,6 +53,6 @@ def after_stored(item: ItemSides, attempt: int) -> int:
 
 
 def _name(item: ItemSides, attempt: int) -> RequestId:
-    """The request of an attempt at what is declared."""
+    """The request id of an attempt at the declared request."""
     state, environment = item.inputs.state, item.inputs.project.environment
     return request_id(state.lineage, environment, item.spec.id, item.spec.digest, attempt)

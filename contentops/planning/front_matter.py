@@ -29,9 +29,9 @@ class FrontAnswer(Struct, frozen=True, kw_only=True):
     title: str | None = None
     reasons: tuple[Reason, ...] = ()
     notes: tuple[Note, ...] = ()
-    """Which values of a person stay."""
+    """Edits of front matter that stay."""
     addresses: tuple[str, ...] = ()
-    """What `Record.addresses` is to be."""
+    """The new `Record.addresses`."""
 
 
 def wanted_front(inputs: PlanInputs, spec: Spec) -> tuple[dict[str, Json], str | None]:
@@ -42,7 +42,7 @@ def wanted_front(inputs: PlanInputs, spec: Spec) -> tuple[dict[str, Json], str |
 
 
 class DriftedKey(Struct, frozen=True, kw_only=True):
-    """A key of a file's front matter, or `title`, whose value is not the one that was last written."""
+    """A key of front matter, or `title`, that changed since it was last written."""
 
     key: str
     before: Json
@@ -52,16 +52,16 @@ class DriftedKey(Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """What happened to it."""
+        """The key and whether it was changed or removed."""
         return f"`{self.key}` {'removed' if self.after is None else 'changed'}"
 
 
 def drifted(
     project: Project, record: Record, file: Observed, entries: Iterable[OpenEntry] = ()
 ) -> tuple[DriftedKey, ...]:
-    """The keys whose values a person changed or removed since they were last written, in the order of the record.
+    """The keys that a person changed or removed since they were last written, in the order of the record.
 
-    A key that a person added is none. `entries`: those of the item, whose text may be in the file already.
+    Added keys do not count. `entries`: those of the item, whose text may be in the file already.
     """
     if entries and (job := file.provenance.get("job")) is not None and any(job == entry.job_id for entry in entries):
         return ()  # a run that was cut short wrote it, and nothing of it is recorded yet
@@ -108,7 +108,7 @@ def provenance_of(record: Record) -> dict[str, Json]:
 
 
 def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
-    """Which keys and title are written, and why: those that differ from the record, but for values of a person."""
+    """Which keys and title are written, and why: those that differ from the record, without a person's edits."""
     wanted, stated = wanted_front(item.inputs, item.spec)
     record, file, id_ = item.own, item.file, item.spec.id
     title = stated if stated is not None else _promoted_title(item, body)
@@ -158,7 +158,7 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
 
 
 def _other_keys(wanted: Mapping[str, Json], written: Mapping[str, Json]) -> list[str]:
-    """The keys whose wanted value is not the one that was last written."""
+    """The keys whose wanted value is not the last written one."""
     if is_same_json(wanted, written):
         return []
     alike = {key for key in wanted.keys() & written.keys() if is_same_json(wanted[key], written[key])}
@@ -166,9 +166,9 @@ def _other_keys(wanted: Mapping[str, Json], written: Mapping[str, Json]) -> list
 
 
 def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[str, ...], list[Note]]:
-    """The addresses that lead to the page besides those the manifest says; and where its old one is not known.
+    """The addresses that redirect to the page, without those of the manifest, and a note if its old one is unknown.
 
-    Those a person named in the file count among them once the page moves.
+    Once the page moves, they include those that a person added in the file.
     """
     record, file, spec, project = item.own, item.file, item.spec, item.inputs.project
     assert record is not None
@@ -191,7 +191,7 @@ def which_addresses(item: ItemSides, wanted: Mapping[str, Json]) -> tuple[tuple[
 
 
 def _merged_key(item: ItemSides, record: Record, addresses: tuple[str, ...]) -> str:
-    """The key that takes new addresses in beside those a person wrote; empty: there are no new ones."""
+    """The redirects key, where new addresses are added beside a person's; empty: there are none."""
     key = redirects_key(item.inputs.project.preset)
     if addresses == record.addresses == ():
         return ""
@@ -206,7 +206,7 @@ def _no_address(item: ItemSides, key: str) -> Note:
 
 
 def _promoted_title(item: ItemSides, body: BodyAnswer) -> str | None:
-    """The title that another environment's file has for the text that is taken from it, or was."""
+    """The title in the file of the promoted text."""
     source_text = item.source_text
     if source_text is None or (body.action is not Action.PROMOTE and item.file.body != source_text.file.body):
         return None
@@ -214,7 +214,7 @@ def _promoted_title(item: ItemSides, body: BodyAnswer) -> str | None:
 
 
 def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKey]:
-    """What of the front matter is noted: a title that no manifest states is a text like the body, where it is saved."""
+    """The drifted keys to note; a saved title that no manifest states counts as text, like the body."""
     keys = drifted(item.inputs.project, record, item.file, item.entries)
     if not keys:
         return []
@@ -225,7 +225,7 @@ def _drift(item: ItemSides, record: Record, title: str | None) -> list[DriftedKe
 def _which_title(
     item: ItemSides, title: str | None, body: BodyAnswer, *, asserts: bool
 ) -> tuple[str | None, tuple[Reason, ...]]:
-    """The title to write, if the manifest states one and no person's stands in the file; and why."""
+    """The title to write, if the manifest states one and no person changed it in the file; and why."""
     record, file = item.own, item.file
     if title is None or record is None:
         return None, ()
@@ -256,7 +256,7 @@ def _rewritten(name: str, before: Json, after: Json) -> Reason:
 
 
 def _asserted(name: str, before: Json, after: Json) -> Reason:
-    """Why a key that a person changed is written again, though no manifest says otherwise than before."""
+    """Why a key that a person changed is written again, though its manifest did not change."""
     return Reason(kind="front-matter-drift", field=name, before=before, after=after)
 
 

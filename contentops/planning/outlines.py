@@ -1,6 +1,6 @@
-"""Draft outlines of the bundled server: which texts are some, and what keeps them from where finished texts go.
+"""Draft outlines of the bundled server are neither saved to another server nor promoted.
 
-An outline stays one while its label is in the text. A person who has written the text takes that line out.
+A text is an outline while its label is in it. A person who has written the text removes that line.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import ItemSides
 
 DRAFT_OUTLINE = "draft-outline"
-"""The reason an item is held back whose outline would be saved to another server, and the note of one not promoted."""
+"""The reason an item is blocked whose outline would be saved to another server, and the note of one not promoted."""
 
 
 def not_saved_elsewhere(item: ItemSides, body: BodyAnswer) -> str:
-    """What to do where an outline of one server would be saved to another; empty: none would."""
+    """The hint where a draft outline would be saved to another server; empty: none would."""
     own, inputs = item.own, item.inputs
     if own is None or body.writes or inputs.choice.drafts or own.server == inputs.server:
         return ""
@@ -33,7 +33,7 @@ def not_saved_elsewhere(item: ItemSides, body: BodyAnswer) -> str:
 
 
 def outline_notes(item: ItemSides) -> tuple[Note, ...]:
-    """The note of an outline that is new in the environment texts are taken from, and is not taken."""
+    """The note of a new outline in the source environment, which is not promoted."""
     source, own, spec = item.inputs.source, item.own, item.spec
     if source is None or own is None or not own.is_promoted or item.inputs.choice.drafts:
         return ()

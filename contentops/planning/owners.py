@@ -1,4 +1,4 @@
-"""Whose a stored content is. One content belongs to one record; what another owns is never taken over."""
+"""The owners of stored contents. One content belongs to one record, and no other takes it over."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEFAULT = "contentops.lock"
 
 
 class Owner(Struct, frozen=True, kw_only=True):
-    """What a stored content belongs to: the item of a record, an open submit, or someone this checkout does not know.
+    """The owner of a stored content: the item of a record, an open submit, or unknown to this checkout.
 
     `superseded`: the item has a newer one. `lock`: the lock that says so where it is another environment's.
     """
@@ -30,22 +30,21 @@ class Owner(Struct, frozen=True, kw_only=True):
     """Its metadata names another project, or an environment whose state does not know it."""
 
     @property
-    def is_foreign(self) -> bool:
+    def is_of_others(self) -> bool:
         """Whether it belongs to another environment or another project."""
         return bool(self.lock) or self.elsewhere
 
     @property
     def living(self) -> bool:
-        """Whether it is what an item is saved as now."""
+        """Whether an item is saved as it now."""
         return bool(self.item) and not self.superseded
 
 
 def owners_of(server: str, locks: Mapping[str, State], own_lock: str) -> dict[str, Owner]:
-    """Whose the contents of a server are, by their ids: what each environment's records and open entries say.
+    """The owners of a server's contents by content id, from the records and open entries of all environments.
 
-    `locks` are the states by the name of their lock, and `here` is the one of this environment. Of records that name
-    one content (an earlier version let environments share one) that of the default environment owns it, else that of
-    the first one by name.
+    `locks` are the states by the name of their lock, and `own_lock` is the one of this environment. If several records
+    name one content (an earlier version allowed that), the default environment owns it, otherwise the first by name.
     """
     owners: dict[str, Owner] = {}
     states = [(lock if lock != own_lock else "", locks[lock]) for lock in sorted(locks, key=_rank)]
@@ -65,9 +64,9 @@ def owners_of(server: str, locks: Mapping[str, State], own_lock: str) -> dict[st
 
 
 def without_others(state: State, others: Mapping[str, State], server: str, own_lock: str) -> State:
-    """`state` where no record has a content that another environment owns: its text counts as never saved.
+    """`state` without the contents that another environment owns: such a text counts as never saved.
 
-    `others` are the states of other environments by their locks; `here` is the lock of this one.
+    `others` are the states of other environments by their locks; `own_lock` is the lock of this one.
     """
     owners = owners_of(server, {**others, own_lock: state}, own_lock) if others else {}
     unsaved: dict[ItemId, Record] = {

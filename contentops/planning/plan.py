@@ -1,4 +1,4 @@
-"""All items at once: pair renames, decide each, keep what was selected, free the targets, guard, and count."""
+"""The plan of all items: pair renames, decide each, select, block occupied targets, guard and count."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SWEEPING = frozenset({Action.REGENERATE, Action.OVERWRITE, Action.MERGE, Action.
 
 
 def refusals(inputs: PlanInputs, changes: Sequence[Change]) -> tuple[Refusal, ...]:
-    """Every guard that stands in the way of these changes."""
+    """Every guard that refuses these changes."""
     return (*_state(inputs), *_budget(inputs, changes), *_ratio(inputs, changes))
 
 
@@ -53,7 +53,7 @@ def review(plan: Plan, limit: int, approved: int | None) -> Refusal | None:
 
 
 def approved(plan: Plan, limit: int | None) -> Refusal | None:
-    """The refusal of a plan that costs more credits than a person approved; None where none stated a limit."""
+    """The refusal of a plan that costs more credits than `limit`, which a person approved; None: no limit."""
     most = plan.credits_worst
     if limit is None or most <= limit:
         return None
@@ -106,7 +106,7 @@ def _ratio(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
 
 @without_collection()
 def make_plan(inputs: PlanInputs) -> Plan:
-    """What remains to be done, and why, for the whole project or the selected part of it.
+    """The plan of the whole project, or of the selected part of it.
 
     Raises UsageError for selectors or `--replace` ids that name nothing.
     """
@@ -149,7 +149,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
 
 
 def plan_id(plan: Plan) -> str:
-    """The name of a plan: equal for equal changes from equal records, whatever the machine."""
+    """The digest of a plan: equal for equal changes from equal records, on every machine."""
     return digest_json(
         [plan.project, plan.environment, plan.server, plan.lineage, [_essence(change) for change in plan.changes]]
     )
@@ -178,7 +178,7 @@ def _essence(change: Change) -> list[object]:
 
 
 def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterator[Candidate]:
-    """Every declared item, then every one that is gone, each with its change; adds to `notes` what is worth knowing."""
+    """Every declared item, then every removed one, each with its change; adds their notes to `notes`."""
     records, specs, entries = inputs.state.records, inputs.specs, inputs.entries
     orphans = pair_renames(inputs)
     # Recorded paths whose item now declares another one: free for a new item once the moves are done.
@@ -221,7 +221,7 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
 
 
 def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
-    """Files that a run which was cut short wrote for a request that no item has any more; they are no item's now."""
+    """Notes about files that an interrupted run wrote for a request that no item declares any more."""
     for digest, entries in inputs.written.items():
         for entry in entries:
             file = inputs.observe(entry.output)
@@ -237,7 +237,7 @@ def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
 
 
 def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
-    """`changes` with those held back whose target holds a file that does not move away, or moves in a ring."""
+    """`changes` with those blocked whose target has a file that stays, or that move in a ring."""
     changes = _without_rings(changes)
     leaving = Counter(collision_key(change.source) for change in changes if change.has(Move))
     todo = [change for change in changes if change.has(Move, Write)]
@@ -249,7 +249,7 @@ def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
         change = todo.pop()
         if change.id not in blocked and _is_taken(inputs, change, leaving):
             blocked.add(change.id)
-            if change.has(Move):  # what waits for its place waits in vain
+            if change.has(Move):  # its own path stays occupied
                 key = collision_key(change.source)
                 leaving[key] -= 1
                 todo += coming[key]
@@ -275,7 +275,7 @@ def _is_taken(inputs: PlanInputs, change: Change, leaving: Counter[str]) -> bool
     occupant = inputs.observe(target)
     if source == target or not occupant.exists or leaving[collision_key(target)]:
         return False
-    # The very file: under another spelling where the system folds case, or linked by a move that was cut short.
+    # The same file: under another case of letters, or linked by an interrupted move.
     same = bool(source) and occupant.file == change.file.file
     inside = bool(source) and collision_key(target).startswith(f"{collision_key(source)}/")
     return not (same or inside)
@@ -283,7 +283,7 @@ def _is_taken(inputs: PlanInputs, change: Change, leaving: Counter[str]) -> bool
 
 def _blocked_by_file(change: Change) -> Change:
     hint = f"`{change.target}` exists and is not this item's file; move it away"
-    is_explained = any(reason.field == "output" for reason in change.reasons)  # where it moves
+    is_explained = any(reason.field == "output" for reason in change.reasons)
     why = () if is_explained else (Reason(kind="occupied", field="output", after=change.target),)
     return block_change(change, "foreign-file", hint, *why)
 
@@ -292,11 +292,11 @@ def _blocked_by_file(change: Change) -> Change:
 
 
 def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) -> tuple[list[Change], Note]:
-    """The first `number` changes that submit and can be carried out without the others; a note says what waits."""
+    """The first `number` changes that submit and need none of the others, and a note of what waits."""
     submits = [change for change in changes if change.submits_worst]
     while True:
         first = submits[:number]
-        # A target that only another change would free is not free while that one waits.
+        # A target stays occupied while the change that would free it waits.
         blocked = {change.id for change in free_targets(inputs, first) if not change.submits_worst}
         if not blocked:
             break
@@ -309,7 +309,7 @@ def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) ->
 
 
 def left_alone(number: int, why: str) -> tuple[Note, ...]:
-    """The note of changes that a plan leaves out, if there are some."""
+    """The note of the changes that a plan leaves out, if there are any."""
     message = f"left alone, as {why}: {number} of today's changes"
     return (Note(kind="left-alone", message=message),) if number else ()
 

@@ -1,4 +1,4 @@
-"""When the text of another environment is taken, and what keeps it out."""
+"""When the text of another environment is promoted, and what blocks it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 PROMOTED = "promoted"
-"""The reason of a text that comes from another environment, and what holds back one that is asked for beside it."""
+"""The reason that a text comes from another environment, and that `--replace` is blocked there."""
 NOT_PROMOTED = "not-promoted"
-"""What holds an item back for which another environment has no text."""
+"""The reason an item is blocked for which the other environment has no text."""
 
 _EDITED = ("", "edited", "no-merge-base")
-"""What holds an edited file back, or does not where `merge` was chosen: which is for a text that a job made."""
+"""Blocks of an edited file that get the hint of a promotion; empty: a merge, which is for texts of jobs alone."""
 
 
 def promoted(item: ItemSides) -> BodyAnswer | None:
-    """The text of another environment where it is not the one that was taken last; None: there is nothing to take."""
+    """The promotion of another environment's text; None: there is no new one."""
     theirs = item.source_text
     if theirs is None or item.is_protected or (item.is_same and not _is_new(item, theirs)):
         return None
@@ -58,7 +58,7 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
 
 
 def _as_promotion(answer: BodyAnswer, item: ItemSides, theirs: SourceText, why: tuple[Reason, ...]) -> BodyAnswer:
-    """The answer with what to do where the text that gives way is one of another environment."""
+    """The answer to edits, with a hint for a promotion."""
     ours, path = item.file.path, theirs.file.path
     if answer.blocked == "missing":
         hint = f"`{ours}` is gone, and what was saved of it is not what was taken from `{theirs.name}`; "
@@ -74,14 +74,14 @@ def _as_promotion(answer: BodyAnswer, item: ItemSides, theirs: SourceText, why: 
 
 
 def _carried(item: ItemSides, theirs: SourceText) -> tuple[str, ...]:
-    """The keys of the front matter there that no manifest wrote or states here, and that the file here lacks."""
+    """The front matter keys of the source file that no manifest states and that the item's file lacks."""
     wanted, _ = wanted_front(item.inputs, item.spec)
     keys = {*theirs.record.metadata, *wanted, *(item.file.front if item.file.exists else ())}
     return tuple(key for key in theirs.file.front if key not in keys)
 
 
 def _kept_out(answer: BodyAnswer, theirs: SourceText) -> BodyAnswer:
-    """The answer that records the text in whose place the file is kept, so that it is not asked about again."""
+    """The answer with the declined text on record, so that it is not asked about again."""
     steps = (
         structs.replace(step, declined=theirs.file.body) if isinstance(step, Acknowledge) else step
         for step in answer.steps
@@ -90,21 +90,21 @@ def _kept_out(answer: BodyAnswer, theirs: SourceText) -> BodyAnswer:
 
 
 def _is_new(item: ItemSides, theirs: SourceText) -> bool:
-    """Whether the item, which has a text of this request, is to have the source text."""
+    """Whether the source text is newer than the item's text of this request."""
     own, body = item.own, theirs.file.body
     assert own is not None
     if item.is_edited_on_server:
-        return False  # which comes into the file first
+        return False  # the edit is pulled first
     if body == own.declined and item.file.exists:
         return False
     if item.file.exists:
         return body != (own.promoted or own.generated)
-    # Words of a person that the server alone has come back from there.
+    # An edit that only the server has is restored from there.
     return item.inputs.saved_body(own) in (NOTHING, own.generated, own.promoted, body)
 
 
 def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
-    """Whether the file has words that are neither what was last written nor the source text."""
+    """Whether the file or the server has edits that differ from the source text."""
     own, file = item.own, item.file
     if item.is_edited_on_server:
         return True
@@ -117,7 +117,7 @@ def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
 
 
 def replacement_refused(item: ItemSides) -> BodyAnswer | None:
-    """Another text is asked for in an environment that would take the other one's again with its next plan."""
+    """Blocks `--replace` and sections in an environment whose next plan would promote the source text again."""
     choice, theirs = item.inputs.choice, item.source_text
     if theirs is None or not (item.spec.id in choice.replace or item.spec.id in choice.sections):
         return None
@@ -125,7 +125,7 @@ def replacement_refused(item: ItemSides) -> BodyAnswer | None:
 
 
 def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
-    """What keeps a text from being paid for in an environment that takes its texts from another one."""
+    """The answer that blocks a generation in an environment that promotes its texts; None: it is allowed."""
     source, spec = item.inputs.source, item.spec
     if source is None or item.inputs.choice.generate:
         return None
@@ -142,11 +142,11 @@ def generation_refused(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer |
         # The server that wrote it would write another outline.
         ways += [generate] if outline.record.server != item.inputs.server else []
         return block(NOT_PROMOTED, f"{draft}: {', '.join(ways)}, or `--drafts` takes the outline", reasons=why)
-    lack = source.lack(spec, item.inputs.observe)
+    lack = source.why_none(spec, item.inputs.observe)
     return block(NOT_PROMOTED, f"{lack}; apply there first ({command}), or {generate}", reasons=why)
 
 
 def is_about_promotion(change: Change) -> bool:
-    """Whether a change takes a text of another environment, is held back from it, or waits for one."""
+    """Whether a change promotes a text, is blocked from it, or waits for one."""
     kinds = {reason.kind for reason in change.reasons}
     return change.promotion is not None or PROMOTED in kinds or change.blocked == NOT_PROMOTED

@@ -115,7 +115,7 @@ class _Reader(NamedTuple):
         assert isinstance(answer, Content)
         self.owners.learn(StoredContent.of(answer))
         owner = self.owners.owner(answer.id)
-        if owner is not None and owner.is_foreign:
+        if owner is not None and owner.is_of_others:
             return Remote(content_id=content_id, taken=True, saved=saved)
         text, front = _text_of(record, answer)
         body = clean_body(text)
