@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -30,6 +31,9 @@ ROOT = Path(__file__).parents[1]
 pytest_plugins = ("tests.clones", "tests.hubs", "tests.ledgers")
 
 offline.refuse()
+
+# A shell that starts the tests in the background has them, and all their children, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # To compile all tests, with their asserts rewritten, takes longer than most of their files do; whoever asks Python to
 # keep nothing compiled does not mean that.

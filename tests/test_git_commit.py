@@ -663,7 +663,7 @@ def test_a_branch_that_is_deleted_while_an_apply_pays(world: World) -> None:
 def test_a_push_that_is_interrupted(world: World, first: Machine, how: signal.Signals) -> None:
     """Main moved, a hook is slow, and someone stops it: the clone is as it was, and the next run pushes."""
     world.other("README.md", "hello")
-    path = hook(first, "pre-push", "touch .git/started\nexec sleep 30")
+    path = hook(first, "pre-push", ": > .git/started\nexec sleep 600")
     before = standing(first)
     child = subprocess.Popen(
         [sys.executable, "-m", "contentops", "commit"],
