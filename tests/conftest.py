@@ -39,10 +39,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # keep nothing compiled does not mean that.
 sys.dont_write_bytecode = False
 
-# The same examples everywhere, so that a failure is never chance; `--hypothesis-profile=new` draws others.
-for _profile, _same in (("same", True), ("new", False)):
+# The same examples everywhere, so that a failure is never chance; `--hypothesis-profile=new` draws others, and more.
+for _profile, _same, _examples in (("same", True, 30), ("new", False, 300)):
     hypothesis.settings.register_profile(
         _profile,
+        max_examples=_examples,
         deadline=None,
         derandomize=_same,
         database=None,

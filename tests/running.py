@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hypothesis import settings
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -18,6 +20,11 @@ def unmeasured() -> dict[str, str]:
     For what is killed, so that what was counted would be lost, and for what does over again what others do.
     """
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")}
+
+
+def examples(count: int) -> int:
+    """How many examples a property gets that needs more or fewer than others: `count`, ten times that every week."""
+    return 10 * count if settings.get_current_profile_name() == "new" else count
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.api.catalog import catalog_entry, inputs_of, slug_of, template
@@ -138,7 +138,6 @@ descriptions = st.dictionaries(
 )
 
 
-@settings(max_examples=50)
 @given(descriptions, descriptions)
 def test_whatever_a_server_says_is_kept_and_read_back(entry: dict[str, Any], detail: dict[str, Any]) -> None:
     """Any description becomes a template that fits the schema and comes back the same from the file."""

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.errors import Diagnostic, Location, Severity
@@ -243,7 +243,6 @@ def test_a_runner_of_github_marks_the_findings(site: Path, invoke: Run) -> None:
 WORDS = st.text() | st.sampled_from(["]]>", "<!--", "&", "\0", "\x1b[2J", "\ud800", "\uffff", '"', "::error::", "{{"])
 
 
-@settings(max_examples=50)
 @given(st.lists(st.tuples(WORDS, WORDS, WORDS), max_size=4))
 def test_no_words_break_a_report(words: list[tuple[str, str, str]]) -> None:
     """Texts, links and file names of strangers stay words, in XML and in JSON."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contentops.digest import canonical
@@ -57,7 +57,6 @@ body
 """
 
 
-@settings(max_examples=100)
 @given(TEXTS, st.dictionaries(KEYS, VALUES, max_size=4), BODIES)
 def test_compose_then_split(title: str, metadata: dict[str, Any], body: str) -> None:
     """Whatever is composed comes back: from our reader, and from a YAML 1.1 reader."""
@@ -287,7 +286,6 @@ FRAGMENTS = st.sampled_from(
 GAPS = st.sampled_from(["", "", "# comment\n", "\n", "\n# one\n\n# two: x\n"])
 
 
-@settings(max_examples=100)
 @given(st.data(), st.lists(st.tuples(FRAGMENTS, GAPS), min_size=1, max_size=5), VALUES | st.none(), NEWLINES)
 def test_update_touches_one_key_alone(
     data: st.DataObject, shape: list[tuple[str, str]], value: Any, newline: str
@@ -314,7 +312,6 @@ def test_update_touches_one_key_alone(
     assert new.body == old.body
 
 
-@settings(max_examples=100)
 @given(TEXTS, st.dictionaries(KEYS, VALUES, max_size=3), st.dictionaries(KEYS, VALUES | st.none(), max_size=3), BODIES)
 def test_update_composed(title: str, metadata: dict[str, Any], changes: dict[str, Any], body: str) -> None:
     """A file of ours, updated, says what one composed again would say."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from contentops.documents.clean import clean_body, conflict_line
 from contentops.documents.merge import Conflict, KeptSection, Renewed, merge_edits, take_new, touched
 from contentops.sections import Key, cut
+from tests.running import examples
 from tests.test_document_sections import HOSTILE
 
 WAS = "Hello.\n\n## Prices\n\nTen.\n\n## Places\n\nHere.\n\n## Times\n\nNow.\n"
@@ -289,7 +290,7 @@ def paragraphs(*texts: str) -> Counter[str]:
     return Counter(piece for piece in pieces if any(map(str.isalnum, piece)))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100))
 @given(edits(2))
 def test_no_line_of_a_person_is_lost_to_a_new_text(texts: tuple[str, str, str]) -> None:
     """All that the edited text has more than the generated one stands in the result, or there is none."""
@@ -305,7 +306,6 @@ def test_no_line_of_a_person_is_lost_to_a_new_text(texts: tuple[str, str, str]) 
         assert any(sign in mine + new for sign in ("```", "~~~", "<"))
 
 
-@settings(max_examples=100)
 @given(edits(1))
 def test_a_new_text_beside_an_unchanged_one(texts: tuple[str, str]) -> None:
     """Merging with an unchanged side gives the other one."""
@@ -314,7 +314,6 @@ def test_a_new_text_beside_an_unchanged_one(texts: tuple[str, str]) -> None:
     assert taken(base, other, base).body == other
 
 
-@settings(max_examples=100)
 @given(edits(2))
 def test_a_new_text_is_taken_once(texts: tuple[str, str, str]) -> None:
     """What was merged and merged again is the same, where no section was moved: those may count as the new text's."""
@@ -343,7 +342,7 @@ def taken_kept(base: str, edited: str, new: str) -> tuple[KeptSection, ...]:
     return found.kept if found is not None else ()
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100))
 @example(("c\n\na\n", "a\n\na\n", "c\n\na\n\na\n"))
 @example(("## Two\n\n# One\n## Two\n", "# One\n\n# One\n## Two\n", "## Two\n\n# One\n"))
 @given(edits(2))
@@ -374,7 +373,6 @@ def test_no_line_of_two_people_is_lost(texts: tuple[str, str, str]) -> None:
         assert (lines(ours) | lines(theirs)) - lines(base) <= lines(merged.marked())
 
 
-@settings(max_examples=100)
 @given(edits(1))
 def test_an_edit_beside_an_unchanged_text(texts: tuple[str, str]) -> None:
     """Merging with an unchanged side, or an equal one, is the identity."""
@@ -383,7 +381,6 @@ def test_an_edit_beside_an_unchanged_text(texts: tuple[str, str]) -> None:
         assert merge_edits(base, ours, theirs).body == edit
 
 
-@settings(max_examples=100)
 @given(edits(1))
 def test_an_empty_text_is_the_result_of_no_merge_with_an_edit(texts: tuple[str, str]) -> None:
     """A person decides between nothing and words that someone wrote."""
@@ -393,7 +390,6 @@ def test_an_empty_text_is_the_result_of_no_merge_with_an_edit(texts: tuple[str, 
             assert merge_edits(base, ours, theirs).body is None
 
 
-@settings(max_examples=100)
 @given(edits(2))
 def test_an_edit_comes_in_once(texts: tuple[str, str, str]) -> None:
     """What both edits became, held against one of them again, is the same, or a conflict where lines repeat."""

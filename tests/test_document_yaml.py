@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contentops.yaml.builder import MAX_DEPTH
@@ -44,7 +44,6 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other
 
 
-@settings(max_examples=100)
 @given(TEXTS, VALUES)
 @example("k", 1e16)
 @example("k", 1e-7)

@@ -28,6 +28,7 @@ from tests.fakes.api import FakeApi, Killed
 from tests.fakes.death import Death
 from tests.fakes.ledger import SceneLedger
 from tests.fakes.scene import Scene, blog, quick_folder
+from tests.running import examples
 
 ITEMS = ("one", "two", "three")
 FAULTS = ("refuse", "drop", "reset", "504", "500-after", "html", "truncated", "slow", 400, 404, 408, 409, 429, 500, 503)
@@ -226,7 +227,7 @@ class Weather(RuleBasedStateMachine):
 
 TestWeather = Weather.TestCase
 TestWeather.settings = settings(
-    max_examples=100,
+    max_examples=examples(30),
     stateful_step_count=10,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
@@ -261,4 +262,4 @@ def test_weather_over_a_ledger(database: str) -> None:
     """Nothing is paid twice and no word is lost, whichever checkout does what."""
     with contextlib.closing(SceneLedger(database)) as ledger:
         machine = cast("type[SharedWeather]", functools.partial(SharedWeather, ledger))
-        run_state_machine_as_test(machine, settings=settings(TestWeather.settings, max_examples=12))
+        run_state_machine_as_test(machine, settings=settings(TestWeather.settings, max_examples=examples(5)))

@@ -27,6 +27,7 @@ from contentops.model import ItemId, JobState, OpenEntry, RequestId
 from contentops.state.codec import Drop
 from tests.ledger_rows import OWNER, SERVER, entry, fill, text, write
 from tests.postgres import Cluster, until
+from tests.running import examples
 from tests.state_facts import record
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def test_no_row_is_written_by_a_runner_that_does_not_hold_it(database: str) -> N
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=10,
+                max_examples=examples(4),
                 stateful_step_count=15,
                 deadline=None,
                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -15,6 +15,7 @@ from contentops.ledger import schema
 from contentops.ledger.limiter import HELD, SPREAD, SharedLimiter
 from contentops.ledger.session import LedgerSession
 from tests import postgres as clusters
+from tests.running import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ PAUSES = st.sampled_from([0.0, 0.01, 0.4, 1.0, 7.0, 29.0, 61.0])
 TURNS = st.lists(st.tuples(st.permutations(range(3)), *[st.integers(0, 40)] * 3, PAUSES), min_size=1, max_size=12)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(per_minute=st.sampled_from([1, 3, 10, 60, 130]), turns=TURNS, late=st.sampled_from([0.0, 0.6, 2.5]))
 def test_never_more_than_the_limit_over_all(
     row: Row, per_minute: int, turns: list[tuple[list[int], int, int, int, float]], late: float
@@ -137,7 +138,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(per_minute=st.sampled_from([0, 1, 10, 90]), steps=STEPS)
 def test_one_user_sees_no_difference(row: Row, per_minute: int, steps: list[tuple[str, int, float]]) -> None:
     """Step by step it grants what a limiter in memory grants, and says when to ask again as that does."""

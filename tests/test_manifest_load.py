@@ -23,7 +23,7 @@ from contentops.model import Project, TemplateInput
 from contentops.reporting.diagnostics import diagnostics_text
 from contentops.reporting.layout import unpainted
 from tests.desired import CATALOG, PROJECT, desired, findings, lines
-from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
+from tests.running import Build, Run, examples
 
 CASES = Path(__file__).parent / "manifests"
 UPDATE = bool(os.environ.get("UPDATE_CASES"))
@@ -638,7 +638,7 @@ STATES = st.tuples(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STATES, min_size=2, max_size=5))
 def test_the_cache_never_changes_the_answer(project: Build, states: list[Any]) -> None:
     """Over any series of edits of data, manifest and settings, cached and fresh answers are equal."""

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contentops.parallel import processors, shared_out
+from tests.running import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +45,7 @@ def _is_gone(process: int) -> bool:
     return False
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(10))
 @given(parts=st.lists(st.text(max_size=5), max_size=12), processes=st.integers(0, 6), long=st.booleans())
 def test_texts_come_in_order(parts: list[str], processes: int, long: bool) -> None:
     """Any parts, any number of processes, texts that are empty or longer than a pipe holds."""

@@ -20,7 +20,7 @@ from contentops.manifests.load import load
 from contentops.manifests.project import load_project
 from contentops.parallel import processors
 from tests.desired import CATALOG, PROJECT
-from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
+from tests.running import Build, Run, examples
 
 if TYPE_CHECKING:
     from contentops.errors import Diagnostic
@@ -72,7 +72,7 @@ def _loaded(root: Path, texts: Texts, processes: int) -> Desired | list[Diagnost
         return list(error.findings)
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(4))
 @given(chosen=st.lists(st.sampled_from(MANIFESTS), min_size=3, max_size=9), processes=st.integers(2, 5))
 def test_manifests(chosen: list[str], processes: int) -> None:
     """Whatever they say, and whatever is wrong with them."""

@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from contentops.server.store import open_store
@@ -263,7 +263,6 @@ FIELD_NAMES = [
 ]
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     body=st.dictionaries(st.sampled_from(FIELD_NAMES), json_values, max_size=6),
     path=st.sampled_from(["generate", "content/save"]),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -261,7 +261,6 @@ hostile = st.recursive(
 )
 
 
-@settings(max_examples=75, deadline=None)
 @given(
     inputs=st.dictionaries(st.sampled_from([*INPUTS, "title", "<x>", "a\nb", "call_to_action"]), hostile, max_size=6)
 )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from contentops.documents.clean import clean_title
 from tests.fakes.api import FakeApi
 from tests.fakes.scene import Scene, quick_folder, results
+from tests.running import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +58,7 @@ ANY_TITLE = st.text(
 ).filter(clean_title)
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(6))
 @given(st.lists(ANY_TITLE | st.text("ab \u00a0\u3000", min_size=290, max_size=310).filter(clean_title), min_size=1))
 def test_after_an_apply_no_title_is_left_to_write(titles: list[str]) -> None:
     """New items, and items whose titles change."""

@@ -29,6 +29,7 @@ from contentops.reporting.plan_text import plan_text
 from contentops.state.codec import Header, line_of
 from contentops.state.lock import lineage_of
 from tests.plans import plan_document
+from tests.running import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -315,7 +316,7 @@ EDITS: Mapping[str, Callable[[Path], None]] = {
 
 
 @given(names=st.lists(st.sampled_from(sorted(EDITS)), min_size=1, max_size=4), ahead=st.booleans(), costs=st.booleans())
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_plan_is_the_same_with_and_without_what_was_remembered(
     names: list[str],
     *,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.fakes.clock import Timeline
     from tests.year import Step
 
-_STORIES = int(os.environ.get("CONTENTOPS_TEST_YEARS", "4"))
+_STORIES = int(os.environ.get("CONTENTOPS_TEST_YEARS", "2"))
 _LENGTH = 45
 
 
