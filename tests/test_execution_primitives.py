@@ -35,9 +35,8 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, Reply
     from contentops.api.fence import MayLeave
-    from contentops.execution.primitives import Primitives
 
-    Program = Callable[[Primitives], Coroutine[Any, Any, None]]
+    Program = Callable[[DurableRun], Coroutine[Any, Any, None]]
 
 PAYS = Generate({}, "r")
 LIST = ListContent()
@@ -128,7 +127,7 @@ class Bench:
 
 
 def _asks(call: Any, priority: Priority, answers: list[Any] | None = None) -> Program:
-    async def program(run: Primitives) -> None:
+    async def program(run: DurableRun) -> None:
         answer = await run.send(call, priority)
         if answers is not None:
             answers.append(answer)
@@ -140,7 +139,7 @@ def _asks(call: Any, priority: Priority, answers: list[Any] | None = None) -> Pr
 
 
 def _submits(number: int = 0) -> Program:
-    async def program(run: Primitives) -> None:
+    async def program(run: DurableRun) -> None:
         await run.send(Generate({}, f"r{number}"), Priority.SUBMIT, lambda: run.record(f"intent {number}"))
         run.record(f"accepted {number}")
 
@@ -176,7 +175,7 @@ def test_under_a_limit_few_are_recorded_before_they_leave() -> None:
 def test_what_an_answer_brought_is_durable_before_the_next_call() -> None:
     """After an answer a flush comes before anything else is sent."""
 
-    async def program(run: Primitives) -> None:
+    async def program(run: DurableRun) -> None:
         await run.send(PAYS, Priority.SUBMIT)
         run.record("accepted")
         await run.send(GetStatus("job"), Priority.POLL)
@@ -203,7 +202,7 @@ def test_a_journal_that_cannot_be_written_sends_nothing() -> None:
 def test_a_cancelled_item_still_hears_of_what_it_paid_for() -> None:
     """Cancelled between the record and the answer: the call left, and its answer is recorded all the same."""
 
-    async def cancelled(run: Primitives) -> None:
+    async def cancelled(run: DurableRun) -> None:
         task = asyncio.get_running_loop().create_task(_submits()(run))
         await run.sleep(0.02)
         task.cancel()
@@ -218,7 +217,7 @@ def test_a_cancelled_item_still_hears_of_what_it_paid_for() -> None:
 def test_a_cancelled_question_is_dropped() -> None:
     """An answer that can be had again is not waited for; one whose turn has not come is never sent."""
 
-    async def cancelled(run: Primitives) -> None:
+    async def cancelled(run: DurableRun) -> None:
         tasks = [asyncio.get_running_loop().create_task(_asks(call, Priority.LOOKUP)(run)) for call in (LIST, PAYS)]
         await run.sleep(0.5)
         for task in tasks:
@@ -255,7 +254,7 @@ def test_the_job_most_likely_done_is_polled_first() -> None:
     """Among polls that wait for the limit, the older job goes first."""
 
     def watching(name: str, started: float) -> Program:
-        async def program(run: Primitives) -> None:
+        async def program(run: DurableRun) -> None:
             await run.send(GetContent(name), Priority.SAVE)
             await run.poll(Watch(name, "k", started, 0))
 
@@ -279,7 +278,7 @@ def test_a_429_holds_everything_else() -> None:
     told = iter([Failure(FailureKind.THROTTLED, "slow down", 429, 40.0)])
     bench = Bench(lambda _: next(told, ContentList()))
 
-    async def later(run: Primitives) -> None:
+    async def later(run: DurableRun) -> None:
         await run.sleep(1.0)
         await run.send(LIST, Priority.SAVE)
 
@@ -299,7 +298,7 @@ def test_an_answer_of_another_kind_is_a_failure() -> None:
 
 
 def _job(bench: Bench, seconds: float, starts: list[float] | None = None) -> Program:
-    async def program(run: Primitives) -> None:
+    async def program(run: DurableRun) -> None:
         with run.slot() as slot:
             assert await slot.enter(asks=True)
             if starts is not None:
@@ -331,7 +330,7 @@ def test_a_place_that_is_left_goes_to_who_waits_for_it() -> None:
     """Also where whoever leaves it records nothing and asks nothing any more, but waits for the others to end."""
     ends: list[str] = []
 
-    async def lost(run: Primitives) -> None:
+    async def lost(run: DurableRun) -> None:
         with run.slot() as slot:
             slot.take()
             await run.send(GetStatus("lost"), Priority.LOOKUP)
@@ -339,7 +338,7 @@ def test_a_place_that_is_left_goes_to_who_waits_for_it() -> None:
             await run.last_look()
             ends.append("lost")
 
-    async def new(run: Primitives) -> None:
+    async def new(run: DurableRun) -> None:
         with run.slot() as slot:
             assert await slot.enter(asks=True)
             ends.append("new")
@@ -372,10 +371,10 @@ def test_nothing_leaves_once_the_run_submits_no_more() -> None:
     """Those who wait for a place are told so, and submits that queue are stopped; questions go on."""
     ends: list[str] = []
 
-    async def asks(run: Primitives) -> None:
+    async def asks(run: DurableRun) -> None:
         ends.append(f"admitted: {await run.slot().enter(asks=True)}")
 
-    async def queued(run: Primitives) -> None:
+    async def queued(run: DurableRun) -> None:
         try:
             await run.send(PAYS, Priority.SUBMIT)
         except Stopped:
@@ -395,14 +394,14 @@ def test_the_last_look_comes_when_no_one_else_can_go_on() -> None:
     ends: list[tuple[str, float]] = []
 
     def last(name: str) -> Program:
-        async def program(run: Primitives) -> None:
+        async def program(run: DurableRun) -> None:
             await run.last_look()
             await run.sleep(50)
             ends.append((name, bench.timeline.now))
 
         return program
 
-    async def other(run: Primitives) -> None:
+    async def other(run: DurableRun) -> None:
         await run.sleep(100)
         ends.append(("other", bench.timeline.now))
 
@@ -424,8 +423,8 @@ def test_a_stop_ends_those_who_wait_and_brings_answers_home() -> None:
     """A stop reaches sleepers, queues, watchers and questions at once; what pays still gets its answer."""
     notes: list[Any] = []
 
-    def until_stopped(wait: Callable[[Primitives], Coroutine[Any, Any, Any]]) -> Program:
-        async def program(run: Primitives) -> None:
+    def until_stopped(wait: Callable[[DurableRun], Coroutine[Any, Any, Any]]) -> Program:
+        async def program(run: DurableRun) -> None:
             try:
                 notes.append(await wait(run))
             except Stopped:
@@ -435,12 +434,12 @@ def test_a_stop_ends_those_who_wait_and_brings_answers_home() -> None:
 
         return program
 
-    async def ten(run: Primitives) -> None:
+    async def ten(run: DurableRun) -> None:
         await run.sleep(9.999)
         with pytest.raises(Stopped):
             await run.sleep(1000)
 
-    waits: list[Callable[[Primitives], Coroutine[Any, Any, Any]]] = [
+    waits: list[Callable[[DurableRun], Coroutine[Any, Any, Any]]] = [
         lambda run: run.send(PAYS, Priority.SAVE),
         lambda run: run.send(LIST, Priority.LOOKUP),
         lambda run: run.send(LIST, Priority.POLL),
@@ -459,11 +458,11 @@ def test_a_stop_does_not_wait_for_ever() -> None:
     """An answer that does not come is given up after a while; what was sent is on record."""
     bench = Bench(latency=3600.0)
 
-    async def stops(run: Primitives) -> None:
+    async def stops(run: DurableRun) -> None:
         await run.sleep(10)
         run.stop("interrupted", "enough", at_once=True)
 
-    async def pays(run: Primitives) -> None:
+    async def pays(run: DurableRun) -> None:
         with pytest.raises(Stopped):
             await run.send(PAYS, Priority.SUBMIT, lambda: run.record("intent"))
 
@@ -476,7 +475,7 @@ def test_the_first_reason_for_a_stop_stays() -> None:
     """Later ones are its consequences."""
     bench = Bench()
 
-    async def stops(run: Primitives) -> None:
+    async def stops(run: DurableRun) -> None:
         run.stop("credits", "none left", at_once=False)
         run.stop("refused-submits", "five in a row", at_once=True)
 
@@ -486,7 +485,7 @@ def test_the_first_reason_for_a_stop_stays() -> None:
 def test_an_item_that_breaks_takes_no_request_along() -> None:
     """An error ends the run at once and leaves no task behind."""
 
-    async def broken(run: Primitives) -> None:
+    async def broken(run: DurableRun) -> None:
         await run.sleep(1)
         raise ZeroDivisionError
 
@@ -501,12 +500,12 @@ def test_what_the_run_waits_for() -> None:
     """One word for the display: the limit, an answer, a sleep or jobs, and until when."""
     seen: set[str] = set()
 
-    async def looks(run: Primitives) -> None:
+    async def looks(run: DurableRun) -> None:
         for _ in range(150):
             await run.sleep(1)
             seen.add(bench.runs[0].waiting_for()[0])
 
-    async def works(run: Primitives) -> None:
+    async def works(run: DurableRun) -> None:
         await run.send(LIST, Priority.SAVE)
         await run.poll(Watch("job", "k", bench.timeline.now, 0))
         for _ in range(3):
@@ -523,12 +522,12 @@ def test_the_wait_of_a_submit_that_was_turned_away_has_an_end() -> None:
     answers = iter([Failure(FailureKind.THROTTLED, "too many active jobs", status=429, retry_after=30.0)])
     seen: list[tuple[str, float]] = []
 
-    async def submits(run: Primitives) -> None:
+    async def submits(run: DurableRun) -> None:
         assert isinstance(await run.send(PAYS, Priority.SUBMIT), Failure)
         admission.running = 0
         await run.send(PAYS, Priority.SUBMIT)
 
-    async def looks(run: Primitives) -> None:
+    async def looks(run: DurableRun) -> None:
         await run.sleep(5)
         seen.append(bench.runs[0].waiting_for())
 
@@ -547,7 +546,7 @@ def test_ten_thousand_items_are_not_ten_thousand_tasks() -> None:
     bench = Bench(admission=Admission(max_in_flight=50, proven=True))
     most, begun = 0, 0
 
-    async def item(run: Primitives) -> None:
+    async def item(run: DurableRun) -> None:
         nonlocal most, begun
         begun += 1
         if begun % 100 == 0:

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from contentops.api.calls import Call, Reply
     from contentops.api.fence import MayLeave
-    from contentops.execution.primitives import Primitives
     from contentops.state.codec import Fact
 
 PAYS = Generate({"template": "t", "style": "s", "mode": "standard", "inputs": {"topic": "tea"}}, "r-1")
@@ -181,7 +180,7 @@ class Rows:
     record = entry
 
 
-def _run(rows: Rows, limiter: Limiter, send: Any, *programs: Callable[[Primitives], Coroutine[Any, Any, None]]) -> None:
+def _run(rows: Rows, limiter: Limiter, send: Any, *programs: Callable[[DurableRun], Coroutine[Any, Any, None]]) -> None:
     async def story() -> None:
         made = DurableRun(
             rows,
@@ -208,8 +207,8 @@ def test_who_froze_sends_nothing_of_what_was_recorded_before(database: str) -> N
             left.append((call.request_id, may_leave()))
             return Accepted("job", echoed=True) if left[-1][1] else Failure(FailureKind.NOT_SENT, "held back")
 
-        def program(name: str) -> Callable[[Primitives], Coroutine[Any, Any, None]]:
-            async def submits(run: Primitives) -> None:
+        def program(name: str) -> Callable[[DurableRun], Coroutine[Any, Any, None]]:
+            async def submits(run: DurableRun) -> None:
                 answer: Any = None
                 while not isinstance(answer, Accepted):
                     answer = await run.send(

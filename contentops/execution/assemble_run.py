@@ -1,4 +1,4 @@
-"""What the items of a run share, put together: for an apply at a checkout, and for a worker without one."""
+"""Makes what the items of a run share: for an apply in a checkout, and for a worker without one."""
 
 from __future__ import annotations
 
@@ -33,31 +33,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemEdges:
-    """The outside that items touch, passed in."""
+    """The outside that items touch."""
 
     store: RunState
     cache: RunCache
     outputs: Outputs
     send: Send
     fence: Callable[[], MayLeave] = lambda: always
-    """Called when a call leaves: what tells directly before its bytes do whether they still may."""
+    """Called when a call leaves; gives the check that runs directly before its bytes do."""
     stop_on: tuple[type[ContentopsError], ...] = ()
     """Errors that stop the run, so that what is under way is still recorded, instead of ending it."""
     emit: Callable[[Event], None]
     wall: Callable[[], float]
     random: random.Random
     dialect: Callable[[], str]
-    """The dialect that is spoken: `auto` as long as none is found."""
+    """The dialect of the server: `auto` as long as none is known."""
     exists: Callable[[str], bool] = lambda _path: True
-    """Whether a path of the project is there, or will be."""
+    """Whether a path of the project exists, or will."""
     commands: Callable[[Listed, str, str], tuple[Finding, ...]] = lambda *_: ()
-    """What the commands of `checks` say of a file that is to stand at a path, with its text; may take its time."""
+    """What the commands of `checks` find in a file, by its path and text; may take its time."""
     limiter: AccountLimiter
-    """Knows what was asked before that, to see what the server has."""
     text: Callable[[Digest], str | None] = lambda _digest: None
     """A text that a record names, by its body digest, where this machine has it."""
     earlier: Callable[[Iterable[ItemId], Digest], StoredText | None] = lambda _ids, _digest: None
-    """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
+    """A text of an item that was paid for before, by its request, from elsewhere than the cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +77,7 @@ def learned_durations(cache: RunCache, server: str) -> Durations:
 def assemble(
     project: Project, plan: Plan, edges: ItemEdges, knowledge: ServerKnowledge, on_turn: Callable[[], None]
 ) -> tuple[Context, DurableRun]:
-    """The primitives, and what the items share. `on_turn` is called before anything is sent."""
+    """The context of the items, and the run. `on_turn` is called before anything is sent."""
     outage = Outage(edges.random)
     run = DurableRun(
         edges.store,

@@ -34,9 +34,9 @@ class ContentIndex:
     strangers: int = 0
     """Contents fetched in search of an earlier save."""
     verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while some item finds out whether the server changes what it is given."""
+    """Locked while one item finds out whether the server changes what is saved."""
     unverifiable: bool = False
-    """That could not be found out in this run."""
+    """That was not found out in this run."""
     fetching: dict[str, asyncio.Event] = field(default_factory=dict)
     seen: dict[str, tuple[str, StoredContent | None]] = field(default_factory=dict)
     by_request: dict[str, list[str]] = field(default_factory=dict)
@@ -54,19 +54,14 @@ class ContentIndex:
         seen = self.seen.get(entry.id)
         return seen is not None and seen[0] == entry.updated_at
 
-    def is_free(self, draft: Draft, stored: StoredContent) -> bool:
-        """Whether a content that was fetched is the item's own, or no one's, also by its metadata."""
-        self.owners.learn(stored)
-        return self.owners.is_free(stored.id, draft.item, draft.item_state)
-
-    def forget(self, content_id: str) -> None:
-        """It is not what it was."""
-        self.seen.pop(content_id, None)
+    def is_free(self, draft: Draft, content_id: str) -> bool:
+        """Whether a content is the item's own, or no one's."""
+        return self.owners.is_free(content_id, draft.item, draft.item_state)
 
     def choose(
         self, draft: Draft, entries: Sequence[ContentEntry], *, titled: bool
     ) -> tuple[StoredContent | None, list[ContentEntry]]:
-        """The content of those that are known with our body, or None; and those that are still of interest."""
+        """The content among the fetched `entries` that has our body, or None; and the entries that are not fetched."""
         unknown = [entry for entry in entries if not self.knows(entry)]
         for entry in entries:
             stored = self.seen[entry.id][1] if self.knows(entry) else None
@@ -79,17 +74,13 @@ class ContentIndex:
                 unknown.append(entry)
                 continue
             # Another item with the same words may have taken it while we asked.
-            if self.owners.is_free(entry.id, draft.item, draft.item_state):
+            if self.is_free(draft, entry.id):
                 self.owners.give(entry.id, draft.item.id)
                 return stored, unknown
         return None, unknown
 
     def copies(self, draft: Draft, beside: Sequence[str] = ()) -> list[StoredContent]:
-        """The contents of no other item, among those that were seen, with a text of the request that brought ours."""
+        """The fetched contents, of no other item, with a text of the request that brought ours."""
         ids = self.by_request.get(draft.item_state.recorded.request_id, ())
         seen = (self.seen[id_][1] for id_ in ids if id_ in self.seen and id_ not in beside)
-        return [
-            each
-            for each in seen
-            if each is not None and each.is_from(draft) and self.owners.is_free(each.id, draft.item, draft.item_state)
-        ]
+        return [each for each in seen if each is not None and each.is_from(draft) and self.is_free(draft, each.id)]

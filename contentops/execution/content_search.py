@@ -1,4 +1,4 @@
-"""How a text of ours is found among those that the server has stored."""
+"""Finds a text of ours among those that the server has stored."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def find(
         content, unknown = index.choose(draft, candidates, titled=titled)
         if content is not None:
             return content
-        candidates = [entry for entry in unknown if _is_free(ctx, draft, entry.id)]
+        candidates = [entry for entry in unknown if index.is_free(draft, entry.id)]
         fetch = [entry for entry in candidates if not index.knows(entry)]
         mine = next((entry for entry in fetch if entry.id not in index.fetching), None)
         if mine is not None:
@@ -56,8 +56,12 @@ async def find(
     if copies := index.copies(draft, beside):
         index.owners.give(copies[0].id, draft.item.id)
         return copies[0]
-    if odd := _likely(ctx, draft, listed.unnamed, ()):
-        raise _unnamed(len(odd))
+    if number := len(_likely(ctx, draft, listed.unnamed, ())):
+        raise Ended(
+            Result.BLOCKED,
+            f"not saved: contents that may be its text already are listed under an id that cannot be used ({number:,})",
+            "its file is written; `save: false` keeps it from being saved, else the server has to be repaired first",
+        )
     return None
 
 
@@ -104,10 +108,6 @@ async def _fetch(ctx: Context, entry: ContentEntry) -> None:
             index.by_request.setdefault(stored.request, []).append(stored.id)
 
 
-def _is_free(ctx: Context, draft: Draft, content_id: str) -> bool:
-    return ctx.index.owners.is_free(content_id, draft.item, draft.item_state)
-
-
 def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:
     """The contents worth a fetch, likeliest first: titled as ours, then made soonest after the text may have been."""
     since = _since(draft.item_state)
@@ -115,24 +115,17 @@ def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside:
     untitled = not (draft.title and any(entry.title for entry in entries))
     ranked = []
     for slot, entry in enumerate(entries):
-        if entry.id in beside or not _is_free(ctx, draft, entry.id):
+        if entry.id in beside or not ctx.index.is_free(draft, entry.id):
             continue
         made = seconds_of(entry.created_at)
-        ours = _has_title_of(draft, entry)
-        if ours or (untitled and not entry.title if since is None else _in_time(made, since)):
+        ours = bool(entry.title) and title_digest(entry.title) == title_digest(draft.title)
+        # Under another title it may be ours if it was made since the text can have been stored.
+        in_time = untitled and not entry.title if since is None else made is None or made >= since - SLACK
+        if ours or in_time:
             away = abs(made - since) if made is not None and since is not None else math.inf
             ranked.append((not ours, away, slot, entry))
     ranked.sort(key=lambda each: each[:3])
     return [entry for *_, entry in ranked]
-
-
-def _in_time(made: float | None, since: float) -> bool:
-    """Whether a content under another title may be ours: made since the text can have been stored."""
-    return made is None or made >= since - SLACK
-
-
-def _has_title_of(draft: Draft, entry: ContentEntry) -> bool:
-    return bool(entry.title) and title_digest(entry.title) == title_digest(draft.title)
 
 
 def _since(item_state: ItemState) -> float | None:
@@ -143,17 +136,8 @@ def _since(item_state: ItemState) -> float | None:
     return next((when for text in times if (when := seconds_of(text)) is not None), None)
 
 
-def _unnamed(number: int) -> Ended:
-    """How an item ends whose text may be stored already, in a content that no one can ask for."""
-    return Ended(
-        Result.BLOCKED,
-        f"not saved: contents that may be its text already are listed under an id that cannot be used ({number:,})",
-        "its file is written; `save: false` keeps it from being saved, else the server has to be put right first",
-    )
-
-
 def not_saved(ctx: Context, failure: Failure) -> Ended:
-    """How an item ends whose save, or a look that must come before it, got no good answer."""
+    """The end of an item whose save, or the look before it, failed."""
     if failure.kind is FailureKind.UNAUTHORIZED:
         ctx.stop_unauthorized(failure, at_once=True)
     if failure.kind is FailureKind.QUOTA:

@@ -1,4 +1,4 @@
-"""The durable primitives in one process, whatever they are recorded in, and the tasks of the items."""
+"""The durable primitives, the only ways in which an item waits, sends and records; and the tasks of the items."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ T = TypeVar("T")
 
 
 class RunState(Protocol):
-    """What a run records in: the state of a checkout, or rows of a ledger alone."""
+    """Where a run records: the state of a checkout, or rows of a ledger alone."""
 
     def note(self, step: str, *facts: Fact) -> None:
-        """Take in facts that stand or fall together."""
+        """Take in facts: all of them or none."""
 
     def flush(self) -> None:
         """Make everything noted durable. Raises StateError where that cannot be."""
@@ -54,7 +54,10 @@ class RunState(Protocol):
 
 
 class DurableRun:
-    """`Primitives` of one run: `send` answers a call, `fence` is as in `Outbox`, `on_turn` comes before each turn."""
+    """One run. Whatever waits here raises `Stopped` once the run ends early.
+
+    `send` answers a call, `fence` is as in `Outbox`, `on_turn` comes before each turn.
+    """
 
     def __init__(
         self,
@@ -85,6 +88,7 @@ class DurableRun:
             fail=self._fail,
         )
         self.stopped = self.message = self.hint = ""
+        """Why the run ends early, or empty; then nothing is submitted any more."""
         self.halted = False
         """Nothing is waited for any more."""
         self.last_look_in = math.inf
@@ -121,7 +125,7 @@ class DurableRun:
         return self._loop.time()
 
     def record(self, step: str, *facts: Fact) -> None:
-        """Take in what a step brought about; durable before anything else is sent."""
+        """Take in the facts of a step: all or none, durable before anything else is sent."""
         self._state.note(step, *facts)
         self.wake()
 
@@ -134,7 +138,11 @@ class DurableRun:
         return self._state.record(item) is not None
 
     async def send(self, call: Asks[R], priority: Priority, intend: Callable[[], None] | None = None) -> R | Failure:
-        """Send one call when its turn has come: recorded, durable, then sent."""
+        """Send one call when its turn has come: the one place where anything leaves.
+
+        `intend` runs at that moment; what it records is durable before the call leaves. The answer of a call that pays
+        or creates is waited for even if the item is cancelled meanwhile.
+        """
         if self.halted:
             raise Stopped
         turn = self._outbox.put(call, priority, intend)
@@ -153,7 +161,7 @@ class DurableRun:
         return Failure(kind, "the answer is of another kind", call=call.name)
 
     async def poll(self, watch: Watch) -> JobStatus | Failure:
-        """Ask where a job stands, once that is worth a request."""
+        """Ask for the status of a job, once that is worth a request."""
         now, kind, polls, limit = self.now(), watch.kind, watch.polls, self._limiter.limit
         watched = Watched(watch, now - watch.started if polls else 0.0)
         self._outbox.watched.add(watched)

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from contentops.api.calls import Accepted, Failure, FailureKind, Generate, RegenerateSection
+from contentops.api.calls import Accepted, Failure, FailureKind
 from contentops.api.fence import always
 from contentops.errors import NotShared
 from contentops.execution.limiter import WINDOW
@@ -35,10 +35,10 @@ LONGEST_WAIT = 5.0
 
 @dataclass(order=True, slots=True)
 class Turn:
-    """One call on its way.
+    """One call that waits or was sent.
 
-    `intend` records what it is about to do, `left` says that it was handed on, `unsent` that its bytes have not left
-    yet, where that counts.
+    `intend` records what it is about to do, `handed_on`: it is being sent, `unsent`: its bytes have not left yet,
+    where there is a limit.
     """
 
     rank: tuple[Priority, int]
@@ -51,7 +51,7 @@ class Turn:
 
 @dataclass(slots=True, eq=False)
 class Watched:
-    """A running job, and for how many seconds it is known to have run."""
+    """A running job, and after how many seconds it was last known to run."""
 
     watch: Watch
     unfinished: float
@@ -60,10 +60,8 @@ class Watched:
 class Outbox:
     """Calls that wait for their turn, and those under way.
 
-    `send` answers a call, `flush` makes records durable, `fence` is asked right after it what tells whether they may
-    still leave.
-    `wake` asks for a look around, `fail` ends the run with an error. What the run and it share, and what it asks of the
-    run, is handed over piece by piece: so it knows no run, and each piece can be a test's own.
+    `send` answers a call, `flush` makes records durable, `fence` gives, right after that, the check whether a call may
+    still leave. `wake` asks for the next turn, `fail` ends the run with an error.
     """
 
     def __init__(
@@ -89,7 +87,7 @@ class Outbox:
         self._flying: dict[asyncio.Task[Reply | Failure], Turn] = {}
         self._cancelled: list[asyncio.Task[Reply | Failure]] = []
         self._limited_at = -math.inf
-        """When a call that pays nothing was turned away."""
+        """When a call that pays nothing was answered 429."""
         self._arriving = 0
         """Submits that were accepted, and whose items have not gone on yet."""
 
@@ -101,7 +99,7 @@ class Outbox:
         return turn
 
     def resumed(self, answer: object) -> None:
-        """The item that was answered goes on."""
+        """Count that an item got its answer."""
         self._arriving -= isinstance(answer, Accepted)
 
     def dispatch(self, now: float) -> float:
@@ -132,11 +130,11 @@ class Outbox:
         return self._next_look(now)
 
     def _choose(self, now: float) -> tuple[list[Turn], list[Turn]]:
-        """Out of the queue: the turns that may leave now but for the limit, and those that no room is for yet."""
+        """Take from the queue the turns that may leave but for the limit, and those for which there is no room yet."""
         chosen: list[Turn] = []
         deferred: list[Turn] = []
         room = self._room()
-        submits = sum(_pays(turn.call) for turn in self._flying.values())
+        submits = sum(turn.call.pays for turn in self._flying.values())
         full = self._admission.running + submits + room > self._admission.room
         likely = self._likely_ended(now) if full else 0.0
         while self._queue and len(chosen) < room and self._ready_at(now) <= now:
@@ -197,9 +195,9 @@ class Outbox:
     def _throttled(self, call: Asks[Any], retry_after: float | None, now: float) -> None:
         """Slow down: only the submits where only they are turned away, everything where the account is at its limit."""
         running = self._admission.running + self._arriving
-        if not _pays(call):
+        if not call.pays:
             self._limited_at = now
-        if _pays(call) and running and now - self._limited_at > WINDOW:
+        if call.pays and running and now - self._limited_at > WINDOW:
             self._admission.crowded(running, now + (retry_after or 0.0))
             # What was likely to have ended has not: only what ends from now on makes room.
             for each in self.watched:
@@ -247,7 +245,7 @@ class Outbox:
     # --- the end -----------------------------------------------------------------------------------------
 
     def cancel(self, *, payments: bool) -> bool:
-        """Let go of what waits, of requests that only ask, and of `payments` too; whether any is left under way."""
+        """Cancel what waits, requests that may be repeated, and `payments` too; whether any request goes on."""
         for turn in [each for each in self._queue if not each.answer.done()]:
             turn.answer.set_exception(Stopped())
         self._queue.clear()
@@ -261,14 +259,10 @@ class Outbox:
         return bool(self._flying)
 
     def abandon(self) -> list[asyncio.Task[Any]]:
-        """Give up everything; returns what is to be waited for."""
+        """Cancel everything; returns the tasks to wait for."""
         tasks = [*self._flying, *self._cancelled]
         for task in self._flying:
             task.cancel()
         for turn in (*self._queue, *self._flying.values()):
             turn.answer.cancel()
         return tasks
-
-
-def _pays(call: Asks[Any]) -> bool:
-    return isinstance(call, Generate | RegenerateSection)

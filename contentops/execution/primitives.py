@@ -1,7 +1,6 @@
-"""The durable primitives: the only ways in which an item waits, sends and records; and what passes between its steps.
+"""The values that pass between the steps of an item, and the ways in which it ends.
 
-Items are plain async functions over these. `DurableRun` is the implementation, over the journal of a checkout or the
-rows of a ledger; whatever offers the same can run the same items.
+An item is a plain async function that waits, sends and records only through `DurableRun`.
 """
 
 from __future__ import annotations
@@ -18,12 +17,10 @@ from contentops.model import RequestId
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from contentops.api.calls import Failure, JobStatus, Reply
+    from contentops.api.calls import JobStatus, Reply
     from contentops.digest import Digest
     from contentops.documents.front_edits import WrittenEntry
-    from contentops.execution.limiter import JobSlot
     from contentops.model import Change, Finding, ItemId, Json, KeptWords, OpenEntry, Record, Result, Spec
-    from contentops.state.codec import Fact
     from contentops.state.paid_texts import StoredText
 
 
@@ -41,7 +38,7 @@ class Stop:
             self._wake()
 
     def bind(self, wake: Callable[[], object] | None) -> None:
-        """Whom to tell at once."""
+        """Set what `request` calls at once; None: nothing."""
         self._wake = wake
 
 
@@ -100,6 +97,10 @@ class Asks(Protocol[R_co]):
         """For messages."""
 
     @property
+    def pays(self) -> bool:
+        """Whether it spends credits."""
+
+    @property
     def repeatable(self) -> bool:
         """Whether sending it twice does no harm."""
 
@@ -109,10 +110,10 @@ class Asks(Protocol[R_co]):
 
 
 class Watch(Struct, frozen=True):
-    """A job to ask for when that is worth a request.
+    """A job to poll when that is worth a request.
 
     `started` is the loop time of its submit, `kind` the template and mode whose durations are alike, `polls` how often
-    it was found running. Where `until`, a loop time, lies ahead, it is asked for by then.
+    it was seen running. If `until`, a loop time, lies ahead, it is polled by then.
     """
 
     job_id: str
@@ -124,58 +125,12 @@ class Watch(Struct, frozen=True):
     """The request that began it, by which a reply may name it."""
 
 
-class Primitives(Protocol):
-    """What an item may do. Whatever waits here raises `Stopped` once the run ends early."""
-
-    @property
-    def stopped(self) -> str:
-        """Why the run ends early, or empty; nothing is submitted any more."""
-
-    @property
-    def halted(self) -> bool:
-        """Whether nothing is waited for any more either."""
-
-    def now(self) -> float:
-        """Seconds of a clock that never goes back (loop time)."""
-
-    def record(self, step: str, *facts: Fact) -> None:
-        """Take in what a step brought about: all facts or none, durable before anything else is sent."""
-
-    def entry(self, request_id: RequestId) -> OpenEntry | None:
-        """An open entry as it was recorded last."""
-
-    def is_recorded(self, item: ItemId) -> bool:
-        """Whether there is a record under this id."""
-
-    async def send(self, call: Asks[R], priority: Priority, intend: Callable[[], None] | None = None) -> R | Failure:
-        """Send one call when its turn has come: the one place where anything leaves.
-
-        `intend` runs at that moment; what it records is durable before the call leaves. The answer of a call that pays
-        or creates is waited for even if the item is cancelled meanwhile.
-        """
-
-    async def poll(self, watch: Watch) -> JobStatus | Failure:
-        """Ask where a job stands, once that is worth a request."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-
-    async def last_look(self) -> None:
-        """Go on when no other item can."""
-
-    def slot(self) -> JobSlot:
-        """A slot among the unfinished jobs, not taken yet."""
-
-    def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
-        """End the run early: no submit any more, and `at_once` no waiting either. The first reason stays."""
-
-
 class Item(Struct, frozen=True, kw_only=True):
-    """One change of the plan, and what the state knows beside it."""
+    """One change of the plan, and the failed attempts of its item."""
 
     change: Change
     failed: tuple[OpenEntry, ...] = ()
-    """Failed attempts at the same digest; a text makes an end of them."""
+    """Failed attempts at the same digest; they are closed once there is a text."""
 
     @property
     def id(self) -> ItemId:
@@ -184,7 +139,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
     @property
     def spec(self) -> Spec:
-        """The declared item; only orphans have none, and none of their steps asks."""
+        """The declared item; only orphans have none, and their steps do not need it."""
         assert self.change.spec is not None
         return self.change.spec
 
@@ -204,7 +159,7 @@ class Job(Struct, frozen=True, kw_only=True):
     entry: OpenEntry
     sent: float | None = None
     done: JobStatus | None = None
-    """How it ended, where the answer to its submit said so."""
+    """Its final status, where the answer to its submit had it."""
 
 
 class Lost(Struct, frozen=True, kw_only=True):
@@ -231,22 +186,22 @@ class Text(Struct, frozen=True, kw_only=True):
     """The server has stored it under that id already."""
     generated_at: str = ""
     entry: OpenEntry | None = None
-    """The open entry that it makes an end of."""
+    """The open entry that is closed once the text is written."""
     job_id: str = ""
     request_id: RequestId = RequestId("")
     credits: int = 0
     paid_now: bool = False
     """This very run submitted the job, so no earlier save of it can be lost."""
     front: Mapping[str, Json] = field(default_factory=dict)
-    """What its own front matter said besides the title."""
+    """Its own front matter without the title."""
     entries: tuple[WrittenEntry, ...] = ()
-    """Front matter that comes with it as it is written in another environment's file."""
+    """Front matter from another environment's file, as it is written there."""
     verbatim: bool = False
-    """It comes from its stored content, so it is what the server has to the letter."""
+    """It comes from its stored content, so it is exactly what the server has."""
     from_earlier_run: bool = False
-    """It was kept since an earlier run and answers no open entry: its content may be gone by now, or another one."""
+    """It is from the cache and has no open entry: its content may have been deleted or changed meanwhile."""
     outline: bool = False
-    """The server that made it says that it is a draft outline."""
+    """It is a draft outline, by the server that made it."""
 
     @staticmethod
     def of(stored: StoredText, entry: OpenEntry | None = None) -> Text:
@@ -267,13 +222,13 @@ class Text(Struct, frozen=True, kw_only=True):
 
 
 class MergedBody(Struct, frozen=True):
-    """A body in which a person's words stay."""
+    """A body with a person's words in it."""
 
     body: str
     kept: tuple[KeptWords, ...] = ()
     """The sections of a person that stay in it."""
     generated: str = ""
-    """Of a section made again: the generated text with that section in it; empty: that text is not at hand."""
+    """Of a regenerated section: the generated text with that section in it; empty: that text is nowhere."""
 
 
 class CheckedBody(Struct, frozen=True):
@@ -284,11 +239,11 @@ class CheckedBody(Struct, frozen=True):
 
 
 class ItemState(Struct, frozen=True, kw_only=True):
-    """Where an item stands as its steps so far have left it."""
+    """The state of an item after its steps so far."""
 
     record: Record | None
     path: str
-    """Where its file is; empty: nowhere."""
+    """The path of its file; empty: it has none."""
     job: Job | None = None
     """The job that was submitted or found in this run."""
     text: Text | None = None
@@ -296,16 +251,16 @@ class ItemState(Struct, frozen=True, kw_only=True):
     fresh: bool = False
     """That text is new and was written by this very run."""
     title: str = ""
-    """The title that stands in the file since this run wrote it, a person's or ours; empty: it wrote none."""
+    """The title that the file has since this run wrote it, a person's or ours; empty: it wrote none."""
     copy: str = ""
-    """Where the words of a person that it took the place of are kept; empty: there were none."""
+    """The path of a copy of a person's words that were replaced; empty: there were none."""
     merged: MergedBody | None = None
-    """What is written in place of the text's own body; None: that one."""
+    """The body that is written instead of the text's own; None: its own."""
     checked: CheckedBody | None = None
-    """What was held against the checks last; None: nothing."""
+    """The body that was checked last; None: none."""
 
     def after(self, brought: Job | Text) -> ItemState:
-        """With a job or a text that was found."""
+        """With a job or a text."""
         if isinstance(brought, Job):
             return structs.replace(self, job=brought)
         return structs.replace(self, text=brought, merged=None)
@@ -318,7 +273,7 @@ class ItemState(Struct, frozen=True, kw_only=True):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What the checks found in the body that was held against them last."""
+        """What the checks found in the body that was checked last."""
         return self.checked.findings if self.checked is not None else ()
 
     @property
@@ -334,7 +289,7 @@ class ItemState(Struct, frozen=True, kw_only=True):
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """What the server is to have of an item. `title` is cleaned; `digest` is the body's."""
+    """The text of an item to save on the server. `title` is cleaned; `digest` is the body's."""
 
     item: Item
     item_state: ItemState
@@ -342,4 +297,4 @@ class Draft(Struct, frozen=True, kw_only=True):
     body: str
     digest: Digest
     metadata: Mapping[str, Json] = field(default_factory=dict)
-    """What the content that it is saved over was seen to carry."""
+    """The metadata of the content that it is saved over."""

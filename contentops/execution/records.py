@@ -1,4 +1,4 @@
-"""What is recorded of an item, and of its submits: intended, accepted, unknown, failed, paid."""
+"""The records of an item and of its submits: intended, accepted, unknown, failed, paid."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
 
 
 def named(ctx: Context, item_state: ItemState, entry: OpenEntry) -> Iterator[OpenEntry]:
-    """A submit under its request id of today, then under those of its item's former ids that no item has now."""
+    """A submit under its request id, then under the ids that it had by its item's former ids which no item has now."""
     yield entry
     for old in item_state.former_ids:
         if not ctx.run.is_recorded(old):
@@ -88,7 +88,7 @@ def accepted(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry, job_id: 
 
 
 def unknown(ctx: Context, lost: Lost) -> Lost:
-    """Record that no one can say what became of the submit."""
+    """Record that the outcome of the submit is unknown."""
     entry = structs.replace(lost.entry, state=JobState.UNKNOWN, error=lost.why)
     if entry != lost.entry:
         ctx.run.record("unknown", entry)
@@ -96,7 +96,7 @@ def unknown(ctx: Context, lost: Lost) -> Lost:
 
 
 def naming(entry: OpenEntry) -> str:
-    """What a person can do who knows the text of a submit among the stored contents."""
+    """What to do for a person who recognises the text of a submit among the stored contents."""
     return f"`contentops state resolve {entry.item} --request {entry.short} --content ID` if one of these is its text"
 
 
@@ -105,7 +105,8 @@ def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
     if job.sent is not None:
         # Failed generations are not meant to cost (the vendor's page on reliability).
         ctx.spent[item.id] -= job.entry.credits
-    _note_failed(ctx, job.entry, error)
+    entry = structs.replace(job.entry, state=JobState.FAILED, error=error, body=NOTHING, title="")
+    ctx.run.record("failed", entry)
     ctx.hold_first(f"{FIRST_FAILED}: {error}", "mend the item, then run `contentops apply` again")
     if len(item.failed) + 1 < TRIES:
         return Ended(Result.FAILED, error, "the next apply tries it once more")
@@ -144,12 +145,8 @@ def textless(ctx: Context, item: Item, entry: OpenEntry, candidates: str) -> End
     return Ended(Result.FAILED, TEXTLESS + candidates, hint)
 
 
-def _note_failed(ctx: Context, entry: OpenEntry, error: str) -> None:
-    ctx.run.record("failed", structs.replace(entry, state=JobState.FAILED, error=error, body=NOTHING, title=""))
-
-
 def keep_text(ctx: Context, job: Job, content: Content, *, engine: str = "", verbatim: bool = False) -> Text:
-    """Keep a paid text where no crash reaches it, before anything else happens to it; it may be stored nowhere yet."""
+    """Keep a paid text in the cache and record it, before anything else happens to it; it may be stored nowhere yet."""
     entry, now = job.entry, ctx.iso()
     ctx.admission.proven = True
     if content.id:
@@ -202,7 +199,7 @@ def arrived(ctx: Context, item: Item, item_state: ItemState, brought: Text | Non
 
 
 def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
-    """The item's record with what no step decides: id, server, path, protection. New where there is none.
+    """The item's record with the fields that no step decides: id, server, path, protection. New where there is none.
 
     The dialect stays that of the job that made its text: it proves that the server speaks it.
     """
@@ -221,26 +218,17 @@ def base_record(ctx: Context, item: Item, item_state: ItemState) -> Record:
             protected=protected,
             plan_id=plan_id,
         )
-    record = structs.replace(old, id=spec.id, output=output, protected=protected, plan_id=plan_id)
-    record = structs.replace(record, addresses=item.change.addresses)
+    addresses = item.change.addresses
+    record = structs.replace(old, id=spec.id, output=output, protected=protected, plan_id=plan_id, addresses=addresses)
     if old.server == ctx.server:
         return _stamped(record, item.change.remote)
     # Another server's ids mean nothing here.
-    nowhere = RequestId("")
-    return structs.replace(
-        record,
-        server=ctx.server,
-        dialect=ctx.dialect(),
-        content_id="",
-        superseded=(),
-        saved=None,
-        job_id="",
-        request_id=nowhere,
-    )
+    record = structs.replace(record, server=ctx.server, dialect=ctx.dialect(), saved=None)
+    return structs.replace(record, content_id="", superseded=(), job_id="", request_id=RequestId(""))
 
 
 def _stamped(record: Record, remote: Remote | None) -> Record:
-    """The record with the stamp of its content, where a look found that as it was saved."""
+    """The record with the stamp of its content, where a refresh saw that unchanged since its save."""
     saved = record.saved
     if saved is None or remote is None or not remote.stamp or remote.content_id != record.content_id:
         return record

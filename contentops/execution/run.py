@@ -52,18 +52,15 @@ def seconds_left(ctx: Context, per_minute: int, done: Container[ItemId]) -> floa
     jobs = [change for change in changes if change.has(Submit, Poll)]
     if not jobs:
         return round(requests) or None
-    one = max(_median(ctx, kind) for kind in {kind_of(change.spec) for change in jobs})
+    one = max(ctx.durations.median(kind) for kind in {kind_of(change.spec) for change in jobs})
+    if ctx.server == "local" and not ctx.durations.seen:
+        one = 0.0  # jobs of the embedded server take next to no time, as long as none has shown otherwise
     alone = 0 if admission.proven else 1
     turns = alone + math.ceil((len(jobs) - alone) / admission.max_in_flight)
     since = ctx.run.now() - admission.progress_at if admission.running else 0.0
     if since > one and turns * one > requests:
         return None  # the jobs take longer than what is known of them
     return round(max(requests, turns * one - min(since, one))) or None
-
-
-def _median(ctx: Context, kind: str) -> float:
-    """Seconds a job of a kind takes; the embedded server's take no time worth naming before one has shown it."""
-    return 0.0 if ctx.server == "local" and not ctx.durations.seen else ctx.durations.median(kind)
 
 
 CHECKPOINT_EVERY = 60.0
@@ -82,12 +79,12 @@ class Edges(ItemEdges):
     store: StateStore
     cache: Cache
     owners: ContentOwners = field(default_factory=ContentOwners)
-    """Whose the contents on the server are."""
+    """The owners of the contents on the server."""
     requests: int = 0
-    """What was asked before the run, to find out how the server is spoken to."""
+    """Requests sent before the run, to find out the dialect of the server."""
     stop_on: tuple[type[ContentopsError], ...] = (NotShared,)
     claimed: Container[RequestId] = frozenset()
-    """The submits that other processes work on: what is recorded of them is theirs."""
+    """The submits that other processes work on: only those record them."""
     history: AccountHistory | None = None
     """What the ledger knows of the account; None: there is no ledger."""
 
@@ -120,7 +117,7 @@ async def execute(
         run.every(CHECKPOINT_EVERY, edges.store.checkpoint)
         run.every(HEARTBEAT, lambda: _heartbeat(ctx, run, outcomes))
         if ctx.deadline is not None:
-            run.at(ctx.deadline, lambda: _come(run))
+            run.at(ctx.deadline, lambda: _stop_at_deadline(run))
         await run.carry_out(_programs(ctx, begun, outcomes), most=project.api.max_in_flight + WAITING)
     finally:
         stop.bind(None)
@@ -148,7 +145,7 @@ async def execute(
 def _assemble(
     project: Project, plan: Plan, state: State, edges: Edges, stop: Stop, deadline: float | None
 ) -> tuple[Context, DurableRun]:
-    """The primitives, and what the items share. Raises StateError where a paid text could not be kept."""
+    """The context and the run. Raises StateError where a paid text could not be kept."""
     capabilities = ServerCapabilities.load(edges.cache, state, plan.server)
     capabilities.keep(edges.cache, plan.server)
     if plan.submits_worst and edges.cache.problem:
@@ -191,7 +188,7 @@ def _check_stop(run: DurableRun, stop: Stop, store: StateStore) -> None:
         store.checkpoint()
 
 
-def _come(run: DurableRun) -> None:
+def _stop_at_deadline(run: DurableRun) -> None:
     if not run.stopped:
         run.stop("deadline", "the deadline has come; nothing more was submitted", AGAIN, at_once=True)
 
@@ -234,7 +231,7 @@ def _is_proven(state: State, plan: Plan, dialect: str) -> bool:
 def _write_renamed_ids(ctx: Context, state: State, store: StateStore, claimed: Container[RequestId]) -> None:
     """Write all ids that `moved` pairs gave, in one go: pairs half written would mix items up.
 
-    What others hold keeps its id as long: whatever it is called, it answers the item of today.
+    What others have claimed keeps its id until then: under any id, it answers the item of today.
     """
     before = store.state
     fresh = [record for id_, record in state.records.items() if before.records.get(id_) != record]
@@ -244,13 +241,13 @@ def _write_renamed_ids(ctx: Context, state: State, store: StateStore, claimed: C
         return
     planned = {change.id for change in ctx.plan.changes}
     moved = [structs.replace(one, plan_id=ctx.plan.id) if one.id in planned else one for one in moved]
-    forgotten = [Forget(id_) for id_ in before.records if id_ not in state.records]
+    forgotten = (Forget(id_) for id_ in before.records if id_ not in state.records)
     store.note("moved", *moved, *forgotten, *entries)
     store.flush()
 
 
 def _write_targets(ctx: Context, store: StateStore) -> None:
-    """Write where the texts under way go, so that a file is known that no record has yet."""
+    """Write the target paths of running jobs, so that a file is known before a record has it."""
     under_way = [change.entry for change in ctx.plan.changes if change.has(Write)]
     ours = [entry for entry in under_way if entry is not None and entry.output]
     store.note("target", *(entry for entry in ours if store.entry(entry.request_id) not in (None, entry)))

@@ -1,11 +1,13 @@
-"""What the items of one run share: what is known of the server, and the edges."""
+"""What the items of one run share: what is known of the server, and the outside."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
 
 from contentops.api.backoff import RETRY
 from contentops.api.calls import ContentList, Failure, FailureKind, ListContent
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.documents.files import Outputs
     from contentops.execution.content_index import ContentIndex
+    from contentops.execution.durable_run import DurableRun
     from contentops.execution.durations import Durations
     from contentops.execution.limiter import Admission, Outage
-    from contentops.execution.primitives import Asks, Primitives, R
+    from contentops.execution.primitives import Asks, R
     from contentops.model import Finding, ItemId, Json, Listed, Plan, Project, State
     from contentops.state.paid_texts import StoredText
     from contentops.state.shared import RunCache
@@ -35,52 +38,36 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ServerCapabilities:
-    """What one server does with our ids, jobs and texts."""
+    """How one server treats our ids, jobs and texts."""
 
     honours_ids: bool | None = None
     """Its job ids are our request ids."""
     hides_jobs: bool = False
     """It answered 404 for a job it had accepted, so a 404 proves nothing."""
-    shows_after: float | None = None
+    shows_after: Annotated[float, msgspec.Meta(ge=0)] | None = None
     """Seconds after its submit at which an accepted job was known under its id, the fewest seen; None: not seen."""
     stores_jobs: bool | None = None
     """It stores finished jobs as content by itself; None: not seen yet."""
     creates_only: bool = False
-    """`/content/save` with an id made another content."""
+    """A save over a content made another one."""
     alters_texts: bool | None = None
-    """It gave back a text otherwise than it was saved; None: not seen yet."""
+    """It changed a text that was saved; None: not seen yet."""
 
     @classmethod
     def load(cls, cache: RunCache, state: State, server: str) -> ServerCapabilities:
-        """What the cache knows, and what the records prove also without it."""
-        facts = cache.server_facts(server)
-        shows, stores, honours = facts.get("shows_after"), facts.get("stores_jobs"), honours_ids(state, server)
-        if honours is None and isinstance(facts.get("honours_ids"), bool):
-            honours = facts["honours_ids"]
-        return cls(
-            honours_ids=honours,
-            hides_jobs=facts.get("hides_jobs") is True,
-            shows_after=shows
-            if isinstance(shows, int | float) and not isinstance(shows, bool) and shows >= 0
-            else None,
-            stores_jobs=stores if isinstance(stores, bool) else None,
-            creates_only=facts.get("creates_only") is True,
-            alters_texts=_alters_texts(state, server, facts.get("alters_texts")),
-        )
+        """What the cache knows, and what the records prove without it; an unreadable cache knows nothing."""
+        try:
+            known = msgspec.convert(dict(cache.server_facts(server)), cls)
+        except msgspec.ValidationError:
+            known = cls()
+        proven = honours_ids(state, server)
+        known.honours_ids = known.honours_ids if proven is None else proven
+        known.alters_texts = _alters_texts(state, server, known.alters_texts)
+        return known
 
     def keep(self, cache: RunCache, server: str) -> None:
-        """Remember what is worth it for the next run; at once where a kill must not make that one pay for it."""
-        cache.put_server_facts(
-            server,
-            {
-                "honours_ids": self.honours_ids,
-                "hides_jobs": self.hides_jobs,
-                "shows_after": self.shows_after,
-                "stores_jobs": self.stores_jobs,
-                "creates_only": self.creates_only,
-                "alters_texts": self.alters_texts,
-            },
-        )
+        """Remember it for the next run; called at once where that run must know it even after a kill."""
+        cache.put_server_facts(server, asdict(self))
 
     def learn(self, other: ServerCapabilities) -> None:
         """Take in what another process knows and this one does not."""
@@ -97,20 +84,15 @@ class ServerCapabilities:
         self.shows_after = round(min(age, self.shows_after if self.shows_after is not None else age), 1)
 
     @property
-    def is_verified(self) -> bool:
-        """Whether it is known what it makes of texts."""
-        return self.alters_texts is not None
-
-    @property
     def absence_proves(self) -> bool:
         """Whether a 404 for our id means, after a while, that nothing arrived."""
         return self.honours_ids is True and not self.hides_jobs
 
 
-def _alters_texts(state: State, server: str, cached: object) -> bool | None:
+def _alters_texts(state: State, server: str, cached: bool | None) -> bool | None:
     """Whether the server changes what it stores: one text it gave back otherwise proves it, also without the cache."""
     saves = (record.saved for record in state.records.values() if record.server == server)
-    if cached is True or any(saved.server_body not in (NOTHING, saved.body) for saved in saves if saved is not None):
+    if cached or any(saved.server_body not in (NOTHING, saved.body) for saved in saves if saved is not None):
         return True
     return False if cached is False or server == "local" else None
 
@@ -121,11 +103,11 @@ NOTE_AGAIN = 60.0
 
 @dataclass(slots=True)
 class Context:
-    """One run: its plan, the primitives, the edges, and what is known of the server. `wall`: seconds since 1970."""
+    """One run: its plan, the primitives, the outside, and what is known of the server. `wall`: seconds since 1970."""
 
     project: Project
     plan: Plan
-    run: Primitives
+    run: DurableRun
     cache: RunCache
     outputs: Outputs
     admission: Admission
@@ -140,11 +122,11 @@ class Context:
     text: Callable[[Digest], str | None]
     """A text that a record or an open entry names, by its body digest, where this machine has it."""
     earlier: Callable[[Iterable[ItemId], Digest], StoredText | None]
-    """A text of an item that was paid for before, for a request, where it is kept elsewhere than in the cache."""
+    """A text of an item that was paid for before, by its request, from elsewhere than the cache."""
     exists: Callable[[str], bool]
-    """Whether a path of the project is there, or will be: what links in texts may lead to."""
+    """Whether a path of the project exists, or will: what links in texts may lead to."""
     run_commands: Callable[[Listed, str, str], Awaitable[tuple[Finding, ...]]]
-    """What the commands of `checks` say of a file that is to stand at a path, with its text."""
+    """What the commands of `checks` find in a file, by its path and text."""
     deadline: float | None = None
     """Loop time after which nothing new is started."""
     spent: Counter[ItemId] = field(default_factory=Counter)
@@ -163,7 +145,7 @@ class Context:
         return iso(self.wall())
 
     def event(self, kind: str, item: str = "", step: str = "", **data: Json) -> None:
-        """Tell the display and the events file what just happened."""
+        """Report an event to the display and the events file."""
         self.emit(Event(kind=kind, at=self.iso(), item=item, step=step, data=data))
 
     # --- calls -------------------------------------------------------------------------------------------
@@ -248,7 +230,7 @@ class Context:
         )
 
     def trouble(self, message: str) -> None:
-        """Tell why the run does not go on, once a minute at most."""
+        """Report why the run does not go on, once a minute at most."""
         if self.run.now() - self._noted_at >= NOTE_AGAIN:
             self._noted_at = self.run.now()
             self.event("note", message=message)
@@ -265,7 +247,7 @@ class Context:
             )
 
     def hold_first(self, message: str, hint: str) -> None:
-        """Submit nothing more where the first job of a server did not end well, or no one knows if there is one."""
+        """Submit nothing more where the first job of a server failed, or its outcome is unknown."""
         if not self.admission.proven:
             self.run.stop("first-contact", message, hint, at_once=False)
 

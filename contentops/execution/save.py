@@ -1,4 +1,4 @@
-"""Tell `/content/save` what stands in the file, without overwriting anyone's edit and without storing it twice."""
+"""Saves the file's text with `/content/save`: overwrites no one's edit, and stores no text twice."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> I
 
 
 def _draft(ctx: Context, item: Item, item_state: ItemState, step: Save) -> Draft:
-    """What stands in the file. Raises Ended where it cannot be read."""
+    """The text of the file. Raises Ended where it cannot be read."""
     if item_state.fresh and item_state.text is not None:
-        # Written a moment ago: what is in the file need not be read again.
+        # This run wrote the file a moment ago.
         title, body = item_state.title, item_state.body
     else:
         seen = ctx.outputs.observe(step.path)
         if not seen.exists or seen.problem:
             raise Ended(Result.BLOCKED, seen.problem or f"`{step.path}` is gone", "run `contentops plan`")
-        # A title that a person removed from the front matter is no other title.
+        # A title that a person removed from the front matter stays the title.
         title = seen.title or item_state.recorded.title
         body = split(ctx.outputs.read(step.path)).body
     return Draft(item=item, item_state=item_state, title=clean_title(title), body=body, digest=body_digest(body))
@@ -93,7 +93,8 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
             return None
         raise not_saved(ctx, answer)
     stored, (titles, bodies) = StoredContent.of(answer), _our_digests(draft)
-    if not ctx.index.is_free(draft, stored):
+    ctx.index.owners.learn(stored)
+    if not ctx.index.is_free(draft, stored.id):
         return None
     draft = structs.replace(draft, metadata=answer.metadata)
     if stored.bodies & bodies and (not stored.title or title_digest(stored.title) in titles):
@@ -113,7 +114,7 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
 
 
 def _is_as_we_left_it(ctx: Context, draft: Draft, content: Content) -> bool:
-    """Whether a content bears the stamp of our own last save, or of its creation from our job."""
+    """Whether a content has the stamp of our last save, or of its creation from our job."""
     record, text = draft.item_state.record, draft.item_state.text
     saved = (
         record.saved if record is not None and (record.server, record.content_id) == (ctx.server, content.id) else None
@@ -170,7 +171,7 @@ def _with_its_content(ctx: Context, draft: Draft, content: Content) -> Record:
 
 
 def _our_digests(draft: Draft) -> tuple[set[Digest], set[Digest]]:
-    """The titles and bodies on the server that are ours: saved, about to be saved, given back, or made by a job."""
+    """Digests of our titles and bodies: saved, about to be saved, given back, or made by a job."""
     titles, bodies = {title_digest(draft.title)}, {draft.digest}
     for record in (draft.item.change.record, draft.item_state.record):
         if record is None:
@@ -244,7 +245,7 @@ async def _put(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[
 
 
 def _about_to_send(ctx: Context, draft: Draft, content_id: str) -> Draft:
-    """Record that this body may stand in that content from now on."""
+    """Record that the content may have this body from now on."""
     record = draft.item_state.recorded
     if not content_id or record.saved is None or record.saved.sent == draft.digest:
         return draft
@@ -265,7 +266,7 @@ def _stored(ctx: Context, draft: Draft, content_id: str, answered: str, saved: S
 async def _arrived(
     ctx: Context, draft: Draft, content_id: str, beside: Sequence[str], *, again: bool
 ) -> StoredContent | None:
-    """Where an earlier save went: over that content, or, as on a server that only creates, into another one."""
+    """The content that an earlier save reached: `content_id`, or another one where the server only creates."""
     if not content_id:
         content = await find(ctx, draft, beside=beside, again=again)
         if _is_paid_now(draft) and ctx.capabilities.stores_jobs is None:
@@ -282,7 +283,7 @@ async def _arrived(
 
 
 def _may_be_stored(ctx: Context, draft: Draft) -> bool:
-    """Whether this text may be on the server already: by an earlier save, or because the server stores what jobs make.
+    """Whether this text may be on the server already: by an earlier save, or as the server stores texts of jobs itself.
 
     No earlier save can have been lost where this very run has paid for the text, or has taken it from another
     environment: what an earlier one had written was recorded before it was saved. Not knowing yet whether the server
@@ -340,7 +341,7 @@ def _recorded(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supe
     """Record what the server has now."""
     record = draft.item_state.recorded
     supersedes = (*supersedes, *(copy.id for copy in ctx.index.copies(draft)))
-    ctx.index.forget(content_id)
+    ctx.index.seen.pop(content_id, None)
     forget_seen_content(ctx.cache, ctx.server, content_id)
     old = ctx.index.owners.superseded((*record.superseded, *supersedes, record.content_id))
     done = structs.replace(

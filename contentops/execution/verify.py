@@ -34,7 +34,7 @@ async def verify(ctx: Context, draft: Draft) -> ItemState:
         if capabilities.alters_texts is None:
             # Others that save at the same time wait for this answer instead of asking themselves.
             async with ctx.index.verifying:
-                if not capabilities.is_verified and not ctx.index.unverifiable:
+                if ctx.capabilities.alters_texts is None and not ctx.index.unverifiable:
                     return await _look(ctx, draft, saved_at)
         stamped = saved is not None and bool(saved.stamp)
         needed = capabilities.alters_texts or not (stamped or ctx.index.unverifiable)
