@@ -178,7 +178,7 @@ def test_the_rest_stays_whatever_the_server_answers(tmp_path: Path, answer: str,
     [
         ("with others", "the server changed other sections than `Closing`: `## Introduction`"),
         ("headless", "the server's answer has no heading `Closing`"),
-        ("spoken", "the server's answer holds more than the section `Closing`, and not the whole text"),
+        ("spoken", "the server's answer has more than the section `Closing`, and not the whole text"),
     ],
 )
 def test_what_is_no_section_is_kept_as_paid(tmp_path: Path, answer: str, said: str) -> None:

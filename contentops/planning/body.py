@@ -25,7 +25,7 @@ from contentops.planning.finished import after_stored, stored_text
 from contentops.planning.plan_inputs import TRIES, failed_attempts, is_ours, price_of
 from contentops.planning.promote import generation_refused, promoted, replacement_refused
 from contentops.planning.remote_edits import edited_on_server, merge_trouble, overwriting, protect_edits
-from contentops.planning.section import section_answer, section_reason, words_in_section
+from contentops.planning.section import section_answer, section_edits, section_reason
 
 if TYPE_CHECKING:
     from contentops.model import OpenEntry, Record, Step
@@ -81,7 +81,7 @@ def _section(item: ItemSides) -> BodyAnswer | None:
     is_saved = item.inputs.saved_body(record) == item.file.body and not is_other
     if not record.content_id or not is_saved:
         return block("not-saved", f"the server does not have the text of `{item.file.path}` as it is; apply first")
-    words = words_in_section(item, heading) or BodyAnswer()
+    words = section_edits(item, heading) or BodyAnswer()
     if words.is_final:
         return words
     words = structs.replace(words, reasons=(section_reason(item, heading), *words.reasons))

@@ -1,4 +1,4 @@
-"""Everything a plan is made of, gathered before the first comparison: the sides, how they differ, what was asked."""
+"""The inputs of a plan: manifests, records, files, server contents and options; and how to compare them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Choice(Struct, frozen=True, kw_only=True):
-    """What a person asked for on the command line, beyond the manifests."""
+    """The options of the command line that shape a plan."""
 
     select: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -46,30 +46,30 @@ class Choice(Struct, frozen=True, kw_only=True):
     on_edit: OnEdit | None = None
     prune: bool = False
     markers: bool = False
-    """Whether two people's edits that meet are written into the file, between the markers of a conflict."""
+    """Write edits that conflict into the file, between conflict markers."""
     refresh: bool = False
-    """Whether to look first at what the server has."""
+    """Fetch the stored contents first."""
     resubmit_unknown: bool = False
     generate: bool = False
-    """Texts are paid for in an environment that takes its texts from another one, too."""
+    """Pay for texts also in an environment that promotes its texts from another one."""
     drafts: bool = False
-    """Draft outlines are promoted and saved to other servers, too."""
+    """Promote draft outlines, and save them to other servers."""
     only_promoted: bool = False
-    """Only what texts of another environment are wanted for, and nothing else."""
+    """Only promotions."""
     sections: Mapping[str, str] = field(default_factory=dict)
     """Headings of sections to generate again, by item id."""
     canary: int | None = None
-    """Only this many generations, the first in plan order, and nothing else."""
+    """Only this many generations, the first in plan order."""
     changed_from: str = ""
-    """Only what differs from this commit; `changed_since.narrowed` turns it into `only`."""
+    """Only items that differ from this commit; `changed_since.narrowed` turns it into `only`."""
     only: frozenset[ItemId] | None = None
     """The ids that selectors choose from; None: all."""
     notes: tuple[Note, ...] = ()
-    """What the plan says of how `only` was found."""
+    """Notes on how `only` was found."""
 
 
 class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
-    """The sides of the comparison. Records are already keyed by the ids `moved` pairs gave them."""
+    """The sides of the comparison. Records have the ids that `moved` pairs gave them."""
 
     project: Project
     desired: Desired
@@ -77,34 +77,32 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     observed: Mapping[str, Observed]
     """The files, at every path that `paths` names."""
     stored: Callable[[Digest], FinishedText | None] = lambda _digest: None
-    """Looks a request digest up among the finished texts of this server."""
+    """The finished text of this server for a request digest."""
     text: Callable[[Digest], str | None] = lambda _digest: None
-    """The text with a body digest, where this machine has it: generated, saved or seen on the server before.
-
-    It is looked for in git where the cache lacks it, so ask only for what is needed."""
+    """The text with a body digest, if this machine has it, in the cache or in git; slow, so ask only when needed."""
     read: Callable[[str], str] = lambda _path: ""
-    """The body of the file at a path, read again; ask only for what is needed."""
+    """The body of the file at a path; reads the disk, so ask only when needed."""
     why_no_text: Callable[[], str] = lambda: ""
-    """Where a text is missing: why it may be, and what would bring it; empty where nothing would. It asks git."""
+    """Why a text is missing and how to get it; empty: it cannot be had. It asks git."""
     remote: Mapping[ItemId, Remote] | None = None
-    """What the server has for items, where it was asked; of one that is not named it has what was last saved."""
+    """The stored contents that a refresh fetched; an item without one has what was last saved. None: no refresh."""
     exists: Callable[[str], bool] = lambda _path: True
-    """Whether a path of the project is there, or will be: what links in texts may lead to."""
+    """Whether a path of the project exists or will exist, for links in texts."""
     denied: Callable[[str], str] = lambda _path: ""
-    """What keeps the output at a path from being written; empty: nothing."""
+    """Why the output at a path cannot be written; empty: it can."""
     claimed_paths: Mapping[str, str] = field(default_factory=dict)
     """The lock of another environment that owns a path, by path key."""
     source: SourceEnvironment | None = None
-    """The environment that texts are taken from, if any."""
+    """The environment that texts are promoted from, if any."""
     choice: Choice = field(default_factory=Choice)
     rekeyed: Mapping[ItemId, ItemId] = field(default_factory=dict)
-    """Ids that have just got a record or open entries, each with the id these had; not yet written down."""
+    """New ids of records and open entries, each with the old one; not recorded yet."""
     interrupted: bool = False
-    """The last apply did not come to its end: what it noted is not in the lock yet."""
+    """The last apply was interrupted: its journal is not in the lock yet."""
     honours_ids: bool | None = None
     """Whether the server uses our request id as its job id; None: not known yet."""
     claimed: Mapping[RequestId, PendingSubmit] = field(default_factory=dict)
-    """The submits that other processes work on, and those that wait for one."""
+    """The submits that other processes have claimed, and queued ones."""
     extra_attempts: tuple[OpenEntry, ...] = ()
     """Extra attempts at requests that no manifest here declares; a checkout that declares them finishes them."""
 
@@ -136,13 +134,13 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def carriers(self) -> Mapping[RequestId, ItemId]:
-        """By request id, the item that has the result of the submit today, or waits for it."""
+        """By request id, the item that has the text of the submit, or waits for it."""
         items = {entry.request_id: entry.item for entry in self.state.entries.values()}
         return items | {record.request_id: record.id for record in self.state.records.values() if record.request_id}
 
     @functools.cached_property
     def heirs(self) -> Mapping[Digest, ItemId]:
-        """By request, the one item that may take the text of a removed item: a new item first."""
+        """By request digest, the one item that may take over the text of a removed item: a new item first."""
         heirs: dict[Digest, ItemId] = {}
         records = self.state.records
         for spec in sorted(self.desired.specs, key=lambda spec: spec.id in records):
@@ -152,7 +150,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def written(self) -> Mapping[Digest, tuple[OpenEntry, ...]]:
-        """The open entries of this server whose text may stand in a file that no record has, by their digest."""
+        """By request digest, the open entries of this server whose text may be in a file that no record has."""
         written: dict[Digest, tuple[OpenEntry, ...]] = {}
         for entry in itertools.chain.from_iterable(self.entries.values()):
             key = collision_key(entry.output)
@@ -161,79 +159,79 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
         return written
 
     def observe(self, path: str) -> Observed:
-        """What is at `path`; a path no one looked at counts as absent."""
+        """The file at `path`; one that was not read counts as absent."""
         return self.observed.get(path) or Observed(path=path)
 
     def bodies_of(self, entry: OpenEntry) -> frozenset[Digest]:
-        """Digests of the text that an open entry has brought, as far as anyone knows it."""
+        """The known body digests of the text of an open entry."""
         stored = self.stored(entry.digest)
         return frozenset({entry.body, stored.body if stored is not None else NOTHING} - {NOTHING})
 
     def saves(self, spec: Spec) -> bool:
-        """Whether the item's text is told to `/content/save`."""
+        """Whether the item's text is saved to the server."""
         return spec.save and self.project.api.save == "auto"
 
     def is_draft(self, record: Record) -> bool:
-        """Whether the embedded server made a text that another server is to have."""
+        """Whether the bundled server made the text of a record of another server."""
         return is_draft(record, self.server)
 
     def saved_body(self, record: Record) -> Digest:
-        """Body digest this server has for the record; under another server it has nothing."""
+        """The body digest of the record's text on this server; empty: none."""
         return record.saved.body if record.saved and record.server == self.server else NOTHING
 
 
 class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
-    """One declared item with everything known of it."""
+    """One declared item with its record, file, open entries and stored content."""
 
     inputs: PlanInputs
     spec: Spec
     record: Record | None
     file: Observed
-    """Its file where it stands now."""
+    """Its file where it is now."""
     entries: tuple[OpenEntry, ...] = ()
     """Its open entries on this server, in order of attempt."""
     orphan: Record | None = None
-    """A gone item's record with this very digest, to be renamed."""
+    """The record of a removed item with the same request, to take over."""
 
     @property
     def own(self) -> Record | None:
-        """The record to compare with: its own, or the orphan's it takes over."""
+        """Its record, or the orphan's that it takes over."""
         return self.record or self.orphan
 
     @property
     def source_text(self) -> SourceText | None:
-        """The text of another environment for the very request that is declared, if texts are taken from one."""
+        """The text of another environment for the declared request, if texts are promoted from one."""
         source, drafts = self.inputs.source, self.inputs.choice.drafts
         return source.source_text(self.spec, self.inputs.observe, drafts=drafts) if source is not None else None
 
     @property
     def ids(self) -> tuple[ItemId, ...]:
-        """Its id, and those that its record had before."""
+        """Its id and its former ids."""
         return (self.spec.id, *(self.own.former_ids if self.own is not None else ()))
 
     @property
     def title(self) -> str:
-        """The title of its file; one that was removed is no other title."""
+        """The title of its file, or of its record where the file has none."""
         return self.file.title or (self.own.title if self.own is not None else "")
 
     @property
     def is_same(self) -> bool:
-        """Whether the record answers the very request that is declared."""
+        """Whether the record has a text for the declared request."""
         return is_same(self.own, self.spec.digest, self.inputs.server)
 
     @property
     def is_protected(self) -> bool:
-        """Whether there is a record, and it or the manifest protects the item."""
+        """Whether it has a record, and that or the manifest protects it."""
         return self.own is not None and is_protected(self.spec, self.own)
 
     @property
     def is_edited(self) -> bool:
-        """Whether a person has edited the body of the file that the record knows."""
+        """Whether a person has edited the body of the file."""
         return self.own is not None and is_edited(self.file, self.own, self.entries)
 
     @property
     def remote(self) -> Remote | None:
-        """What a refresh found of the content it is saved as; None: no one looked, or it is not saved here."""
+        """The content it is saved as, from a refresh; None: no refresh, or it is not saved here."""
         own, inputs = self.own, self.inputs
         if not inputs.remote or own is None or own.server != inputs.server or not inputs.saves(self.spec):
             return None
@@ -244,7 +242,7 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
     def is_edited_on_server(self) -> bool:
         """Whether a person has edited that content in WriterzRoom since it was saved.
 
-        A section made again is no one's edit: what its job left there is known, or will be once that was asked for.
+        A section that a job generated there is no edit.
         """
         if self.remote is None or self.own is None:
             return False
@@ -253,12 +251,12 @@ class ItemSides(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def under_way(self) -> list[OpenEntry]:
-        """The open entries of the very request that is declared, which may still bring its text."""
+        """The open entries of the declared request that may still lead to a text."""
         return [entry for entry in pending(self.entries) if entry.digest == self.spec.digest]
 
 
 TRIES = 2
-"""A digest that failed this often is not submitted again unasked."""
+"""A request that failed this often is blocked until a person asks for it again."""
 
 
 def is_protected(spec: Spec, record: Record | None) -> bool:
@@ -270,27 +268,27 @@ def is_protected(spec: Spec, record: Record | None) -> bool:
 
 
 def is_draft(record: Record, server: str) -> bool:
-    """Whether the embedded server made a text that `server` is to have, another one."""
+    """Whether the bundled server made the text, and `server` is another one."""
     return record.server == "local" != server and bool(record.generated)
 
 
 def is_same(record: Record | None, digest: Digest, server: str) -> bool:
-    """Whether a record answers this very request on a server; a draft answers none."""
+    """Whether a record has a text for this request on a server; a draft of the bundled server does not count."""
     return record is not None and record.digest == digest and not is_draft(record, server)
 
 
 def is_ours(inputs: PlanInputs, spec: Spec, file: Observed) -> bool:
-    """Whether a file no one recorded says that it was written for this request, under the item's id or a gone one."""
+    """Whether a file without a record was written for this request, under the item's id or a removed one."""
     owner = ItemId(file.owner)
     gone = bool(owner) and owner not in inputs.specs and owner not in inputs.state.records
     return (owner == spec.id or gone) and file.provenance.get("digest") == spec.digest
 
 
 def is_edited(file: Observed, record: Record, entries: Iterable[OpenEntry] = ()) -> bool:
-    """Whether the body on disk is not the last text a job made for this item.
+    """Whether the body on disk is not the last generated text of this item.
 
-    A paid text that no record carries yet counts too: its file may have been written just before a stop. Not one with
-    a section made again: the rest of it may be a person's.
+    A paid text that no record has yet counts as generated: its file may have been written just before a stop. One with
+    a section generated again does not, since the rest of it may be a person's.
     """
     paid = (entry.body for entry in entries if entry.state is JobState.PAID and not entry.section)
     ours = {record.generated, *paid}
@@ -298,9 +296,9 @@ def is_edited(file: Observed, record: Record, entries: Iterable[OpenEntry] = ())
 
 
 def is_edited_on_server(remote: Remote, record: Record) -> bool:
-    """Whether a stored content is neither what was saved, or was about to be, nor what the server made of that.
+    """Whether a stored content differs from what was saved, or about to be, and from what the server returned for that.
 
-    A text that was recorded before is no edit: git has brought the record of an earlier one back.
+    A text that was recorded before is no edit: git has restored the record of an earlier one.
     """
     if record.saved is None or remote.is_lost or remote.problem or remote.recorded:
         return False
@@ -308,7 +306,7 @@ def is_edited_on_server(remote: Remote, record: Record) -> bool:
 
 
 def is_retitled_on_server(remote: Remote, record: Record) -> bool:
-    """Whether the title of a stored content is a person's: not saved, given back for that, or last written here."""
+    """Whether a person changed the title of a stored content."""
     if record.saved is None or not remote.title:
         return False
     return title_digest(remote.title) not in {*record.saved.titles, title_digest(record.title)}
@@ -329,19 +327,19 @@ def open_entries(state: State, server: str) -> dict[ItemId, tuple[OpenEntry, ...
 
 
 def failed_attempts(entries: Iterable[OpenEntry], digest: Digest) -> list[OpenEntry]:
-    """The failed attempts at this very digest."""
+    """The failed attempts at this request."""
     return [entry for entry in entries if entry.state is JobState.FAILED and entry.digest == digest]
 
 
 def pending(entries: Iterable[OpenEntry]) -> list[OpenEntry]:
-    """The entries that may still bring a text."""
+    """The entries that may still lead to a text."""
     return [entry for entry in entries if entry.state is not JobState.FAILED]
 
 
 def honours_ids(state: State, server: str) -> bool | None:
-    """Whether jobs of this server carry our request ids: True, False, or None where nothing proves it.
+    """Whether the job ids of this server are our request ids; None: not known yet.
 
-    The embedded server is ours and does. One job under another id proves that the server makes its own.
+    The bundled server uses them. One job with another id proves that a server makes its own.
     """
     if server == "local":
         return True
@@ -362,7 +360,7 @@ def price_of(spec: Spec, server: str, section: str = "") -> Price:
 
 
 def paths(desired: Desired, state: State) -> Iterator[str]:
-    """Every path whose file a plan has to look at."""
+    """Every path whose file a plan reads."""
     for record in state.records.values():
         yield record.output
     for entry in state.entries.values():
@@ -377,9 +375,10 @@ def paths(desired: Desired, state: State) -> Iterator[str]:
 
 
 def resting_place(source: str, target: str, item: ItemId) -> str:
-    """Where an item's file rests on its way to a path that cannot exist beside its own; empty: it moves at once.
+    """The temporary path of a move whose source and target cannot exist at once; empty: it needs none.
 
-    Such paths differ in case alone, or one is a folder of the other. Derived, so that a crash does not lose the file.
+    Such paths differ in case alone, or one is a folder of the other. It is derived, so that a crash does not lose the
+    file.
     """
     ours, theirs = collision_key(source), collision_key(target)
     if not (ours == theirs or theirs.startswith(f"{ours}/") or ours.startswith(f"{theirs}/")):

@@ -1,4 +1,4 @@
-"""What a person did in WriterzRoom, as a refresh found it: pulled, joined with an edit made here, or in the way."""
+"""Edits made in WriterzRoom, as a refresh found them: pulled, merged with an edit of the file, or blocking."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 
 def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | None:
-    """What becomes of an edit made in WriterzRoom; None: nothing, or it gives way to what is written, as was chosen.
+    """The answer to an edit in WriterzRoom; None: there is none, or it is replaced as chosen.
 
-    Where no text is generated, it comes into the file, unless a person has changed that since it was saved.
+    If no text is generated, the edit is pulled into the file, unless a person changed that since it was saved.
     """
     if not item.is_edited_on_server:
         return None
@@ -58,7 +58,7 @@ def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | N
 
 
 def _by_choice(item: ItemSides, reasons: tuple[Reason, ...], *, both: bool) -> BodyAnswer | None:
-    """What becomes of it where a text is generated, or a person changed the file too (`both`)."""
+    """The answer where a text is generated, or a person changed the file as well (`both`)."""
     remote, choice = _remote(item), on_edit(item)
     is_joined = both and (item.is_same or choice is OnEdit.KEEP) and not _keeps_text(item)
     if is_joined or (item.file.exists and not item.is_same and choice is OnEdit.MERGE):
@@ -76,7 +76,7 @@ def _by_choice(item: ItemSides, reasons: tuple[Reason, ...], *, both: bool) -> B
 
 
 def protect_edits(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | None = None) -> BodyAnswer | None:
-    """What `on_edit` says where a person's words stand in the way, here or there; None: go on and overwrite."""
+    """The answer of `on_edit` to edits in the file or on the server; None: go on and overwrite."""
     answer = edited_on_server(item, why)
     if answer is None:
         return edit_choice(item, why, entry)
@@ -84,7 +84,7 @@ def protect_edits(item: ItemSides, why: tuple[Reason, ...], entry: OpenEntry | N
 
 
 def replaced(item: ItemSides) -> tuple[Reason, ...]:
-    """The reasons that tell of a person's words, here or there, which the new text takes the place of."""
+    """The reasons that the new text replaces edits in the file or on the server."""
     return (*replaced_edit(item), *_replaced_on_server(item))
 
 
@@ -93,23 +93,23 @@ def _replaced_on_server(item: ItemSides) -> tuple[Reason, ...]:
 
 
 def overwriting(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer:
-    """The answer under which a new text takes the place of the one in the file, with a person's words that get lost."""
+    """The answer that overwrites the file, with the edits that it replaces as reasons."""
     return BodyAnswer(reasons=(*why, *replaced(item)), mode=Replace(over_edit=item.is_edited))
 
 
 def pulled(body: BodyAnswer) -> Remote | None:
-    """The text of the server that comes into the file, if one does."""
+    """The server's text that is pulled into the file, if one is."""
     return body.mode.remote if isinstance(body.mode, Pull) else None
 
 
 def keeps_title(item: ItemSides, body: BodyAnswer) -> bool:
-    """Whether the title of a text that comes from the server is a person's: no manifest's takes its place."""
+    """Whether a pulled text has a person's title, which a manifest does not replace."""
     remote, record = pulled(body), item.own
     return remote is not None and record is not None and is_retitled_on_server(remote, record)
 
 
 def as_pulled(item: ItemSides, body: BodyAnswer) -> ItemSides:
-    """The item with its file as it will stand once the server's text is in it."""
+    """The item with its file as it will be after the pull or merge."""
     if body.both is not None:
         return structs.replace(item, file=structs.replace(item.file, title=body.both.title))
     remote = pulled(body)
@@ -120,7 +120,7 @@ def as_pulled(item: ItemSides, body: BodyAnswer) -> ItemSides:
 
 
 def text_after(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[str, Digest]:
-    """Title and body digest of the file as it will stand, where no text is generated; `title`: one that is written."""
+    """The future title and body digest of the file, if no text is generated; `title`: one that is written."""
     remote, last_title = pulled(body), item.own.title if item.own is not None else ""
     if remote is None:
         return item.title if title is None else title, item.file.body
@@ -128,7 +128,7 @@ def text_after(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[st
 
 
 def known_on_server(item: ItemSides, body: BodyAnswer) -> Saved | None:
-    """What the server has of an item once its body is as it is to be, before it is saved; None: nothing."""
+    """What the server has of an item before this change saves it; None: nothing."""
     record = item.own
     if record is None or record.saved is None or record.server != item.inputs.server:
         return None
@@ -142,7 +142,7 @@ def known_on_server(item: ItemSides, body: BodyAnswer) -> Saved | None:
 
 
 def _taken(body: BodyAnswer) -> Remote | None:
-    """The text of the server that the file has then, whether it comes or is there already."""
+    """The server's text that the file will have, pulled or there already."""
     if not body.steps:
         return None
     acknowledged = next((step.remote for step in body.steps if isinstance(step, Acknowledge)), None)
@@ -150,7 +150,7 @@ def _taken(body: BodyAnswer) -> Remote | None:
 
 
 def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ...]] | BodyAnswer:
-    """How a text is saved over what the server has, with what is lost there; or what holds the item back."""
+    """The save and the reasons of what it replaces on the server; or the answer that blocks it."""
     remote, path = item.remote, item.spec.output
     if is_emptied(item) and not body.writes:
         then = "remove the file, and a text is written again; a save would leave none on the server either"
@@ -176,7 +176,7 @@ def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ..
 
 
 def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
-    """What a refresh found that no step answers: a content that cannot be read, an edit of a protected item."""
+    """Notes on what a refresh found and no step handles: unreadable contents, edits of protected items."""
     remote, id_ = item.remote, item.spec.id
     if remote is None:
         return ()
@@ -195,7 +195,7 @@ def remote_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
     return ()
 
 
-# --- what it is --------------------------------------------------------------------------------------------
+# --- facts about an edit -----------------------------------------------------------------------------------
 
 
 def _remote(item: ItemSides) -> Remote:
@@ -226,7 +226,7 @@ def _has_server_text(item: ItemSides, remote: Remote) -> bool:
 
 
 def _keeps_text(item: ItemSides) -> bool:
-    """Whether the text stays as it is; without a template an item is protected from generations alone."""
+    """Whether protection keeps the text; without a template, an item is protected from generations alone."""
     return item.is_protected and bool(item.spec.request.template)
 
 
@@ -237,7 +237,7 @@ def _is_saved(item: ItemSides) -> bool:
 
 
 def _is_a_persons(item: ItemSides) -> bool:
-    """Whether a person changed title or body of the file since they were last written."""
+    """Whether a person changed the title or the body of the file."""
     return item.is_edited or (item.own is not None and item.title != item.own.title)
 
 
@@ -252,7 +252,7 @@ def _pull(item: ItemSides, reasons: tuple[Reason, ...]) -> BodyAnswer:
 
 
 CONFLICT = "edit-conflict"
-"""The reason an item is held back for whose two edits meet in one place."""
+"""The reason an item is blocked whose edits conflict."""
 
 
 def merge_both(item: ItemSides, remote: Remote, reasons: tuple[Reason, ...]) -> BodyAnswer:
@@ -286,14 +286,14 @@ def merge_both(item: ItemSides, remote: Remote, reasons: tuple[Reason, ...]) -> 
 
 
 def _title_of_both(item: ItemSides, record: Record, saved: Saved, remote: Remote) -> str | None:
-    """The title where at most one side changed it, or both alike; None: both changed it otherwise."""
+    """The merged title; None: both sides changed it differently."""
     was = item.title if title_digest(item.title) == saved.title else record.title
     server_title = was if not remote.title or title_digest(remote.title) in saved.titles else remote.title
     return merge_one(was, item.title, server_title)
 
 
 def conflict_folder(environment: str, id_: ItemId) -> str:
-    """Where both texts of a conflict are kept, in the folder of contentops: of each environment its own."""
+    """The folder under `.contentops` that keeps both texts of a conflict."""
     return "/".join(part for part in ("conflicts", environment, id_) if part)
 
 
@@ -304,17 +304,17 @@ def _hint(item: ItemSides, remote: Remote) -> str:
         f"`{item.file.path}` and content `{remote.content_id}` were both edited, in one place; "
         f"`contentops diff {id_} --remote` shows both; apply keeps what was saved and both edits under "
         f"`.contentops/{folder}`; `apply --refresh --conflicts markers` writes both into the file, for a "
-        "person to settle"
+        "person to resolve"
     )
 
 
 def renewed(item: ItemSides, mode: MergeEdit, new: str) -> Renewed | None:
-    """A new text with what people made of the one before; None: the two cannot stand in one text."""
+    """A new text merged with the edits; None: they cannot be merged."""
     return take_new(item.inputs.text(mode.base) or "", edited_text(item, mode.both), new)
 
 
 def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, entry: OpenEntry | None = None) -> BodyAnswer | None:
-    """What holds back a merge with a text that is here already; None: nothing, or that is not known yet."""
+    """The answer that blocks a merge with an existing text; None: it may be written, or is not known."""
     mode = words.mode
     if not isinstance(mode, MergeEdit) or (text := item.inputs.text(new)) is None:
         return None
@@ -323,7 +323,7 @@ def merge_trouble(item: ItemSides, words: BodyAnswer, new: Digest, entry: OpenEn
 
 
 def saved_records(inputs: PlanInputs) -> Iterator[Record]:
-    """The records of declared items, under their ids or those that they take over, that are saved on this server."""
+    """The records of declared items that are saved on this server, with orphans that items take over."""
     specs = dict(inputs.specs)
     specs |= {orphan.id: inputs.specs[id_] for id_, orphan in pair_renames(inputs).items()}
     for id_, record in inputs.state.records.items():

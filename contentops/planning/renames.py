@@ -1,4 +1,4 @@
-"""Items that change their ids, by `moved` pairs or by asking for what a gone one asked; and the order of moves."""
+"""Items with new ids, by `moved` pairs or by the request of a removed item; and the order of file moves."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def apply_renames(desired: Desired, state: State, server: str) -> tuple[State, Mapping[ItemId, ItemId]]:
-    """`state` under the ids of today: what `moved` pairs rename, and what is open of gone items and asked for again.
+    """`state` with records renamed by `moved` pairs, and open entries of removed items given to items that need them.
 
-    Also returns the new ids, each with the old one; an apply writes them down before anything else.
+    Also returns the new ids, each with the old one; an apply records them first.
     """
     state, moved = _apply_moved(desired, state)
     state, handed_over = _hand_over(desired, state, server)
@@ -30,7 +30,7 @@ def apply_renames(desired: Desired, state: State, server: str) -> tuple[State, M
 
 
 def _apply_moved(desired: Desired, state: State) -> tuple[State, dict[ItemId, ItemId]]:
-    """`state` with records and open entries under the ids that `moved` pairs give them, all pairs at once."""
+    """`state` with all `moved` pairs applied at once."""
     moved = _pairs_to_apply(desired, state) if desired.moved else {}
     if not moved:
         return state, {}
@@ -43,10 +43,10 @@ def _apply_moved(desired: Desired, state: State) -> tuple[State, dict[ItemId, It
 
 
 def _pairs_to_apply(desired: Desired, state: State) -> dict[ItemId, ItemId]:
-    """The `moved` pairs that rename something, old ids with new ones; the others may stay in a manifest.
+    """The `moved` pairs that rename something, as new ids by old ones.
 
-    An old id keeps what answers the request that it declares now. A new id that has a text of its own keeps that, and
-    the old id shows as an orphan.
+    An old id keeps what answers the request that it declares now. A new id that has a text keeps that, and the old id
+    is shown as an orphan.
     """
     wanted = {spec.id: spec.digest for spec in desired.specs}
     requests: defaultdict[ItemId, set[Digest]] = defaultdict(set)
@@ -57,7 +57,7 @@ def _pairs_to_apply(desired: Desired, state: State) -> dict[ItemId, ItemId]:
     with_text = state.records.keys() | {entry.item for entry in pending(state.entries.values())} & answered
     pairs = {pair.old: pair.new for pair in desired.moved}
     renames = {old: new for old, new in pairs.items() if old in requests and old not in answered}
-    # One that stays may be in the way of another.
+    # A pair that is dropped may block another one.
     while blocked := [old for old, new in renames.items() if new in with_text and new not in renames]:
         for old in blocked:
             del renames[old]
@@ -65,10 +65,10 @@ def _pairs_to_apply(desired: Desired, state: State) -> dict[ItemId, ItemId]:
 
 
 def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict[ItemId, ItemId]]:
-    """`state` with the open entries of gone items under ids that ask for the same and have no text of it.
+    """`state` with the open entries of removed items given to items that declare their request and have no text for it.
 
-    Whatever became of such a submit, it answers the new id as it would have the old one: paying beside it would be
-    paying twice. Owners and ids pair in order, and all that one owner has open for a request goes to one id.
+    Otherwise the same text would be paid for twice. Old and new ids pair in order, and all entries of one old id for a
+    request go to one new id.
     """
     waiting = [entry for entry in pending(state.entries.values()) if entry.server == server]
     if not waiting:
@@ -80,7 +80,7 @@ def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict
     for entry in sorted(waiting, key=lambda each: each.item):
         heir = heirs.get(entry.item)
         if heir is not None and entry.attempt > 1 and specs[heir].digest == entry.digest:
-            # An extra attempt that someone asked for under a former id: its text goes where the item went.
+            # An extra attempt that someone asked for under a former id follows the item.
             entries[entry.request_id] = structs.replace(entry, item=heir)
         elif entry.item not in specs and not _replaces(entry, state, server):
             orphaned[entry.digest].setdefault(entry.item, []).append(entry)
@@ -95,18 +95,18 @@ def _hand_over(desired: Desired, state: State, server: str) -> tuple[State, dict
 
 
 def _replaces(entry: OpenEntry, state: State, server: str) -> bool:
-    """Whether an entry is to take the place of a text: then it goes where that text goes."""
+    """Whether an entry replaces a recorded text, and so stays with that record."""
     return bool(entry.section) or is_same(state.records.get(entry.item), entry.digest, server)
 
 
 def _wants_text(spec: Spec, state: State, server: str) -> bool:
-    """Whether an item has no text of what it declares, and may get one."""
+    """Whether an item needs a text for its request and may get one."""
     record = state.records.get(spec.id)
     return record is None or not (is_same(record, spec.digest, server) or is_protected(spec, record))
 
 
 def heirs_of(state: State, specs: Container[ItemId]) -> dict[ItemId, ItemId]:
-    """Former ids of declared items that no item has today, each with the item that had it."""
+    """Former ids of declared items that no item has now, each with the item that had it."""
     return {
         old: record.id
         for record in state.records.values()
@@ -117,7 +117,7 @@ def heirs_of(state: State, specs: Container[ItemId]) -> dict[ItemId, ItemId]:
 
 
 def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
-    """New items, each with the gone item whose record answers the same request; in id order on both sides."""
+    """New items, each with the record of a removed item of the same request; in id order on both sides."""
     records = inputs.state.records
     free: dict[str, list[Record]] = defaultdict(list)
     for id_ in sorted(records.keys() - inputs.specs.keys(), reverse=True):
@@ -134,12 +134,12 @@ def pair_renames(inputs: PlanInputs) -> dict[ItemId, Record]:
 
 
 def _pair_key(template: Json, digest: Digest, output: str) -> str:
-    """By what a gone item is known again: its request, or its file where it never had one."""
+    """The key of a removed item: its request, or its file where it was adopted."""
     return digest if template else output
 
 
 def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
-    """Warnings for `moved` pairs that name nothing that is known, near to a gone item that they may be meant for."""
+    """Warnings for `moved` pairs with unknown ids that are close to the id of a removed item."""
     state = inputs.state
     known_ids = state.records.keys() | {entry.item for entry in state.entries.values()}
     pairs = [pair for pair in inputs.desired.moved if known_ids.isdisjoint((pair.old, pair.new))]
@@ -150,7 +150,7 @@ def missed(inputs: PlanInputs) -> Iterator[Diagnostic]:
         if close := nearest(pair.old, orphans):
             yield Diagnostic(
                 code="moved-from-nothing",
-                message=f"`moved` leads from `{pair.old}`, and nothing is known of an item of this id",
+                message=f"`moved` leads from `{pair.old}`, and no item of this id is known",
                 severity=Severity.WARNING,
                 location=pair.location,
                 hint=f"did you mean `{close}`? as it stands, `{pair.new}` is generated as a new item",
@@ -165,9 +165,9 @@ def order_moves(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:
 
 
 def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
-    """Items whose files take each other's places, each moving to that of the next and the last to the first's.
+    """Rings of items, each of whose files moves to the path of the next one's.
 
-    No item is in two of them, and all that are in none have an order.
+    No item is in two rings, and the items outside of rings have an order.
     """
     blockers = _blockers(moves)
     done: set[ItemId] = set()

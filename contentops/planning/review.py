@@ -1,7 +1,8 @@
-"""A reviewed plan against today's: it holds if today's plan has the same change for each item that it names.
+"""Checks a reviewed plan against today's, which must have the same change for each item that the file names.
 
-What this very plan has begun (its id is in records and open entries) may be further on. What is up to date is done,
-whoever did it, and what was paid for meanwhile is brought in place of a submit. Anything else makes the file stale.
+Changes that this plan has begun (its id is in records and open entries) may have made progress. Items that are up to
+date count as done, and texts that are paid for meanwhile are fetched instead of submitted. Anything else makes the file
+stale.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from msgspec import Struct, structs
 from contentops.digest import NOTHING, is_same_json
 from contentops.documents.clean import clean_title
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY
-from contentops.errors import Refused
+from contentops.errors import Refused, plural
 from contentops.model import Action, Update, Write
 from contentops.model.cost import cost_words
 from contentops.model.plan_file import plan_file, record_digest
@@ -29,19 +30,19 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import PlanInputs
 
 _SHOWN = 20
-"""How many items one message names."""
-_BRINGING = frozenset({"drain", "look up", "poll", "fetch"})
-"""Names of the steps that bring home what was paid for: they need no review."""
+"""The most items that one message names."""
+_FETCHING = frozenset({"drain", "look up", "poll", "fetch"})
+"""Names of the steps that fetch what was paid for: they need no review."""
 _PAYING = frozenset({"submit", "retry"})
 _ANOTHER_REQUEST = "its request is another one now"
 _ANOTHER_FILE = "it would write another file, which the plan does not say"
 
 
 def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
-    """Today's plan, made with the choice of the reviewed one but its selection, cut down to what that names.
+    """Today's plan with the changes that a reviewed plan names, to carry out.
 
-    Raises Refused, naming every change that is not as reviewed, and where nothing is left; InputError for a document
-    that is no plan.
+    `inputs` have the options of the reviewed plan without its selection. Raises Refused, naming every change that is
+    not as reviewed, or if nothing is left; InputError for a document that is no plan.
     """
     file = plan_file(document)
     today, changes, others = _compare(inputs, file)
@@ -52,10 +53,10 @@ def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
 
 
 def check_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
-    """Today's plan of the whole tree, made with the choice of the reviewed one but its selection.
+    """Today's plan of the whole tree, checked against a reviewed plan.
 
-    Raises Refused, naming every change that is not as reviewed or, unless the project allows that, was not reviewed;
-    InputError for a document that is no plan.
+    `inputs` are as for `compare_file`. Raises Refused, naming every change that is not as reviewed or, unless the
+    project allows that, was not reviewed; InputError for a document that is no plan.
     """
     today, named_changes, others = _compare(inputs, plan_file(document))
     _refuse_unreviewed(inputs.project.guards, others, {})
@@ -64,7 +65,7 @@ def check_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
 
 
 def check_ceiling(plan: Plan, guards: Guards, document: Mapping[str, Json]) -> None:
-    """Refuse a plan that pays for more than a reviewed one names; of an empty document, nothing was reviewed.
+    """Check that a plan pays for no more than a reviewed one names; an empty document names nothing.
 
     Raises Refused, naming every change that goes beyond it, unless the project allows that; InputError for a document
     that is no plan.
@@ -78,22 +79,21 @@ def check_ceiling(plan: Plan, guards: Guards, document: Mapping[str, Json]) -> N
 
 
 def _refuse_unreviewed(guards: Guards, changes: Sequence[Change], named: Mapping[ItemId, ReviewedChange]) -> None:
-    unreviewed = [(change, words) for change in changes if (words := _beyond(change, named.get(change.id)))]
-    if not unreviewed or guards.unreviewed == "allow":
+    beyond = {change.id: words for change in changes if (words := _beyond(change, named.get(change.id)))}
+    if not beyond or guards.unreviewed == "allow":
         return
-    number = f"{len(unreviewed)} change{'s go' if len(unreviewed) > 1 else ' goes'}"
-    cost = cost_words(change for change, _ in unreviewed)
-    listed = _listed({change.id: words for change, words in unreviewed})
+    verb = "go" if len(beyond) > 1 else "goes"
+    cost = cost_words(change for change in changes if change.id in beyond)
     raise Refused(
-        f"{number} beyond the plan that was reviewed, for {cost}: {listed}",
+        f"{plural(len(beyond), 'change')} {verb} beyond the plan that was reviewed, for {cost}: {_listed(beyond)}",
         code="unreviewed",
         hint="review a new plan, or allow such changes with `guards: {unreviewed: allow}`",
     )
 
 
 def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
-    """How a change does more than was reviewed, in words; empty: it does not."""
-    if not change.steps or (not change.submits_worst and not _BRINGING.isdisjoint(change.names)):
+    """How a change does more than was reviewed; empty: it does not."""
+    if not change.steps or (not change.submits_worst and not _FETCHING.isdisjoint(change.names)):
         return ""
     if reviewed is None:
         cost = f" for {cost_words([change])}" if change.credits_worst else ""
@@ -127,44 +127,44 @@ def _listed(wrong: Mapping[ItemId, str]) -> str:
 
 
 class ReviewedItem(Struct, frozen=True, kw_only=True):
-    """An item that a plan file names: as it was reviewed, and as it is today."""
+    """An item of a plan file, as it was reviewed and as it is today."""
 
     reviewed: ReviewedChange
     change: Change | None
-    """Today's; None: nothing is to be done."""
+    """Today's change; None: there is nothing to do."""
     spec: Spec | None
     record: Record | None
     is_recorded: bool
-    """This very plan wrote the record."""
+    """This plan wrote the record."""
     has_text: bool
-    """The record has the text that was reviewed, and no earlier one where `--replace` asked for another."""
+    """The record has a text of the reviewed request; of a `--replace`, not an earlier one."""
     failed: int
-    """How many jobs failed at the reviewed request."""
+    """The number of failed jobs of the reviewed request."""
     waiting: Sequence[OpenEntry]
-    """The plan's own submits, and the one it was to finish, that may still bring a text."""
+    """Open entries of the plan's submits, and the one it was to finish."""
     texts: frozenset[Digest]
-    """Body digests of what those have brought: the cache has it before the entry is durable."""
+    """Body digests of their texts, which are in the cache before the entry is durable."""
 
 
 def _compare(inputs: PlanInputs, file: PlanFile) -> tuple[Plan, list[Change], list[Change]]:
-    """Today's plan, and its changes apart: of items that the file names, and of others. Raises Refused."""
-    # What another process worked on was not to be done: what is left of it is another change.
+    """Today's plan, its changes of items that the file names, and its other changes. Raises Refused."""
+    # A change that another process had claimed was not to be done.
     named = {reviewed.id: reviewed for reviewed in file.changes if reviewed.action is not Action.PENDING}
     own = [record for record in inputs.state.records.values() if record.plan_id == file.id and record.id in named]
-    brought = {record.id for record in own if record.attempt >= named[record.id].attempt}
-    # What is gone is stale by name, and what the plan has brought is not replaced once more.
-    replace = tuple(id_ for id_ in inputs.choice.replace if id_ in inputs.specs and id_ not in brought)
+    fetched = {record.id for record in own if record.attempt >= named[record.id].attempt}
+    # Removed items are named as stale below, and texts that the plan has made are not replaced again.
+    replace = tuple(id_ for id_ in inputs.choice.replace if id_ in inputs.specs and id_ not in fetched)
     inputs = structs.replace(inputs, choice=structs.replace(inputs.choice, replace=replace))
     today = make_plan(inputs)
     _check_project(today, file)
     changes = {change.id: change for change in today.changes if change.id in named}
     if inputs.choice.resubmit_unknown:
-        # What this very plan has submitted is open, and no reason to submit once more.
+        # The open submits of this plan are no reason to submit again.
         submitted = {entry.item for entry in pending(inputs.state.entries.values()) if entry.plan_id == file.id}
         once = make_plan(structs.replace(inputs, choice=structs.replace(inputs.choice, resubmit_unknown=False)))
         changes = {id_: change for id_, change in changes.items() if id_ not in submitted}
         changes |= {change.id: change for change in once.changes if change.id in submitted & named.keys()}
-    # A target that only an item which is not named would free is not free.
+    # A target stays occupied if only an item that is not named would free it.
     changes = {change.id: change for change in free_targets(inputs, [*changes.values()])}
     items = [_item(inputs, file, reviewed, changes.get(id_)) for id_, reviewed in named.items()]
     if wrong := {item.reviewed.id: problem for item in items if (problem := _difference(item))}:
@@ -175,7 +175,7 @@ def _compare(inputs: PlanInputs, file: PlanFile) -> tuple[Plan, list[Change], li
 
 
 def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: Change | None) -> ReviewedItem:
-    # A record that a rename takes over is still under its old id.
+    # A record that is renamed still has its old id.
     record = change.record if change is not None else inputs.state.records.get(reviewed.id)
     entries = inputs.entries.get(reviewed.id, ())
     reviewed_request = reviewed.entry.request_id if reviewed.entry is not None else None
@@ -195,9 +195,9 @@ def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: 
 
 
 def _difference(item: ReviewedItem) -> str:
-    """How an item is not as it was reviewed, in words; empty if the plan holds for it."""
+    """How an item differs from the review; empty: it does not."""
     change, reviewed = item.change, item.reviewed
-    if reviewed.blocked:  # nothing was to be done, so nothing is missed
+    if reviewed.blocked:  # nothing was to be done
         return _other_steps(item, change) if change is not None and not change.blocked else ""
     if (item.spec.digest if item.spec else NOTHING) != reviewed.digest:
         gone = "no manifest declares it any more"
@@ -205,17 +205,17 @@ def _difference(item: ReviewedItem) -> str:
     if change is None:
         return _not_done(item)
     if change.action is Action.PENDING:
-        return ""  # what another process brings is not done here
+        return ""  # another process does it
     if (problem := _other_sides(item, change)) or change.blocked:
         return problem
     stated, today = _front(reviewed), _front(change)
-    if item.is_recorded:  # what the plan has written is no more to be written
+    if item.is_recorded:  # the rest is written already
         stated = {key: value for key, value in stated.items() if key in today}
     return _other_source(item) or _other_front(stated, today) or _other_steps(item, change)
 
 
 def _not_done(item: ReviewedItem) -> str:
-    """Why an item to which nothing is to be done today is not as it was reviewed."""
+    """How an item with nothing to do today differs from the review; empty: it does not."""
     record, reviewed, stated = item.record, item.reviewed, _front(item.reviewed)
     if record is None or (item.spec is None and "remove" not in reviewed.steps):
         return ""
@@ -236,7 +236,7 @@ def _other_source(item: ReviewedItem) -> str:
 
 
 def _other_sides(item: ReviewedItem, change: Change) -> str:
-    """Which side of the item the plan has not seen and not made: its record, its file, or its stored content."""
+    """Which side of the item (record, file or stored content) changed since, but not by this plan; empty: none."""
     if not item.is_recorded and record_digest(item.record) != item.reviewed.record:
         return "its record has changed since"
     if not _is_known(item, change):
@@ -250,7 +250,7 @@ def _other_sides(item: ReviewedItem, change: Change) -> str:
 
 
 def _is_known(item: ReviewedItem, change: Change) -> bool:
-    """Whether the file is the one that was reviewed, or what a step of the plan makes of that one."""
+    """Whether the file is the reviewed one, or what the plan made of that."""
     file, reviewed, record = change.file, item.reviewed, item.record
     if file.file == reviewed.file:
         return True
@@ -263,7 +263,7 @@ def _is_known(item: ReviewedItem, change: Change) -> bool:
     written = "update" in reviewed.steps and not change.has(Update, Write)
     if item.is_recorded or item.waiting or written:
         bodies |= {reviewed.body}  # with the front matter that the plan has written
-    # The text of the plan's own job may be in it, beside what a person had written.
+    # A merge of the text of the plan's job and a person's edits.
     jobs = {entry.job_id for entry in item.waiting}
     jobs |= {record.job_id} if record is not None and item.is_recorded else set()
     merged = reviewed.action is Action.MERGE and file.provenance.get("job") in jobs - {""}
@@ -281,10 +281,10 @@ def _other_front(stated: Mapping[str, Json], today: Mapping[str, Json]) -> str:
 
 
 def _other_steps(item: ReviewedItem, change: Change) -> str:
-    """How its steps do or cost more than was reviewed, or less, but for those that bring what was paid for already."""
-    # Of a file that has its front matter already, only the record is updated.
+    """How the steps differ from the reviewed ones, or cost more, without those that fetch what was paid for."""
+    # If the file has its front matter already, only the record is updated.
     reviewed, today = (
-        {"update" if name == "record" else name for name in names} - _BRINGING
+        {"update" if name == "record" else name for name in names} - _FETCHING
         for names in (item.reviewed.steps, change.names)
     )
     missing = reviewed - today - _PAYING

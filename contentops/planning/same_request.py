@@ -1,4 +1,4 @@
-"""Items that ask for the very same text: each of them is paid for, though one brief was meant."""
+"""Notes on items that declare the same request, each of which is paid for."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 KIND = "same-request"
 _GROUPS = 20
-"""Requests that have a note of their own, the most expensive ones."""
+"""The most requests that have a note of their own."""
 _ITEMS = 20
-"""Items that a note lists."""
+"""The most items that a note lists."""
 _NAMED = 3
-"""Items that its sentence names."""
+"""The most items that its sentence names."""
 
 
 def same_requests(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Note]:

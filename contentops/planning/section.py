@@ -1,4 +1,4 @@
-"""One section made again: what is asked about before it is paid for, and why what came is not written."""
+"""A section that is generated again: what blocks it before it is paid for, and before it is written."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import ItemSides
 
 UNUSABLE = "unusable-section"
-"""The reason an item is held back whose paid section cannot be taken from what the server answered."""
+"""The reason an item is blocked whose paid section cannot be taken from the server's answer."""
 
 
 def section_reason(item: ItemSides, heading: str) -> Reason:
-    """Why a section is paid for, with the deeper ones that it takes the place of."""
+    """Why a section is paid for, with the deeper sections that it replaces."""
     under = listed([heading_of(key) for key in deeper(item.inputs.read(item.file.path), heading)])
     detail = f"`{heading}` is generated again, as asked for"
     return Reason(kind="section", detail=f"{detail}, with what is under it: {under}" if under else detail)
 
 
-def words_in_section(item: ItemSides, heading: str, entry: OpenEntry | None = None) -> BodyAnswer | None:
-    """What `on_edit` says where a person wrote in that section of the file; None: no one did.
+def section_edits(item: ItemSides, heading: str, entry: OpenEntry | None = None) -> BodyAnswer | None:
+    """The answer of `on_edit` to edits in that section of the file; None: there are none.
 
-    Where no one can tell what was generated, all of an edited file is a person's. The answer of an overwrite is the
-    reason alone.
+    If the generated text is missing, an edit anywhere counts. The answer of an overwrite has a reason alone.
     """
     own, path = item.own, item.file.path
     base = item.inputs.text(own.generated) if own is not None and own.generated else None
@@ -52,7 +51,7 @@ def words_in_section(item: ItemSides, heading: str, entry: OpenEntry | None = No
 
 
 def section_answer(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
-    """What holds a section under way back from the file; else why it is written, with the words it replaces."""
+    """The answer that blocks a paid section, or the one that writes it with the edits it replaces."""
     path, there = item.file.path, item.is_edited_on_server
     give_up = f"`contentops state resolve {item.spec.id} --forget --request {entry.short}` gives the section up"
     if not item.file.exists:
@@ -64,18 +63,18 @@ def section_answer(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
     new_text = taken_section(item, entry)
     if isinstance(new_text, Unusable):
         return block(UNUSABLE, unusable_hint(item.spec.id, entry, new_text), entry=entry)
-    # Written already, and only the record of that was lost: its text says so, or the file where no one knows that.
+    # Written already, and only its record was lost: the text is the same, or the file names the job.
     if (
         body_digest(new_text[0]) == item.file.body
         if new_text
         else entry.job_id == item.file.provenance.get("job") != ""
     ):
         return BodyAnswer()
-    return words_in_section(item, entry.section, entry) or BodyAnswer()
+    return section_edits(item, entry.section, entry) or BodyAnswer()
 
 
 def taken_section(item: ItemSides, entry: OpenEntry) -> tuple[str, NewSection] | Unusable | None:
-    """The file's text with the section of a paid entry in it; None where its text is not here."""
+    """The file's text with the section of a paid entry in it; None: that is not on this machine."""
     stored = item.inputs.stored(entry.digest)
     body = entry.body or (stored.body if stored is not None and stored.request_id == entry.request_id else NOTHING)
     answer = item.inputs.text(body) if body else None
@@ -86,7 +85,7 @@ def taken_section(item: ItemSides, entry: OpenEntry) -> tuple[str, NewSection] |
 
 
 def known_texts(record: Record | None, answer: Digest, text: Callable[[Digest], str | None]) -> tuple[str, ...]:
-    """The texts that the server may have written a section into, besides that of the file, as far as they are here."""
+    """The other texts that the server may have put the section into, as far as this machine has them."""
     saved = record.saved if record is not None else None
     bodies: frozenset[Digest] = saved.bodies if saved is not None else frozenset()
     return tuple(body for digest in sorted(bodies - {answer, NOTHING}) if (body := text(digest)) is not None)
@@ -99,7 +98,7 @@ def unusable_words(heading: str, why: Unusable) -> str:
             names = listed([heading_of(key) for key in why.others])
             return f"the server changed other sections than `{heading}`: {names}"
         case "beside":
-            return f"the server's answer holds more than the section `{heading}`, and not the whole text"
+            return f"the server's answer has more than the section `{heading}`, and not the whole text"
         case "absent":
             return f"the server's answer has no heading `{heading}`"
         case "empty":

@@ -1,4 +1,4 @@
-"""Which items a command is about: globs of ids, and selectors such as `tag:` and `state:`."""
+"""The items that a command selects: by globs of ids, and by selectors such as `tag:` and `state:`."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ STATES = ("new", "changed", "edited", "missing", "moved", "orphan", "open", "unk
 
 
 class Candidate(Struct, frozen=True, kw_only=True, gc=False):
-    """What selectors see of an item: its spec (None: it is in no manifest), and what remains for it."""
+    """An item as selectors match it: its spec (None: no manifest declares it) and its change."""
 
     id: ItemId
     spec: Spec | None
     change: Change | None
     entries: tuple[OpenEntry, ...] = ()
     path: str = ""
-    """Its output, where neither spec nor change tells it."""
+    """Its output, where neither spec nor change has it."""
     record: Record | None = None
     file: Observed | None = None
-    """Its file as it stands, where the record knows one."""
+    """Its file, if it has a record."""
 
     @property
     def failed(self) -> bool:
@@ -43,7 +43,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def states(self) -> frozenset[str]:
-        """The `state:` words that hold for it."""
+        """The `state:` words that are true of it."""
         change, spec = self.change, self.spec
         states = {"orphan": spec is None, "failed": self.failed, "edited": self._is_edited}
         if change is not None:
@@ -79,7 +79,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         return any(fnmatch.fnmatchcase(text, value) for text in self.texts(method))
 
     def texts(self, method: str) -> tuple[str, ...]:
-        """What a glob of this method (empty: an id) is held against."""
+        """The texts that a glob of this method (empty: an id) is matched with."""
         spec = self.spec
         match method:
             case "":
@@ -95,16 +95,16 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def is_changed_by_hand(file: Observed, record: Record, entries: Iterable[OpenEntry] = ()) -> bool:
-    """Whether a person changed the body since it was generated, promoted or adopted; saved since or not.
+    """Whether a person changed the body since it was generated, promoted or adopted.
 
-    To plans an adopted text is a person's as it is, and a promoted one may be; that says nothing of what came later.
+    `is_edited` counts adopted texts as edited, and promoted ones that were.
     """
     ours = {record.generated, record.adopted, record.promoted if record.is_promoted else NOTHING} - {NOTHING}
     return bool(ours) and file.body not in ours and is_edited(file, record, entries)
 
 
 def check_selectors(selectors: Iterable[str]) -> None:
-    """Refuse selectors that cannot mean anything. Raises UsageError."""
+    """Check selectors. Raises UsageError for one with an unknown method or value."""
     for selector in selectors:
         method, colon, value = selector.partition(":")
         if not colon:
@@ -125,25 +125,24 @@ def _unknown(selector: str, kind: str, hint: str) -> UsageError:
 
 
 def _parts(selector: str) -> tuple[str, str]:
-    """Its method (empty: an id) and what it is held against."""
+    """The method (empty: an id) and the value of a selector."""
     method, colon, value = selector.partition(":")
     return (method, value) if colon else ("", selector)
 
 
 def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
-    """Those of all items that the command is about.
+    """The selected items: in `only`, matched by a `--select` (if there is any) and by no `--exclude`.
 
-    They are among `only` (None means all), any `--select` (none means all) matches, and no `--exclude` does.
-    Raises UsageError for selectors that cannot mean anything, and for names that no item has, with those near.
+    Raises UsageError for an invalid selector, and for one that matches no item, with similar names.
     """
     check_selectors((*choice.select, *choice.exclude))
     for option, selectors in (("--select", choice.select), ("--exclude", choice.exclude)):
         for selector in selectors:
-            # That nothing is in some state, or failed, is an answer.
+            # That no item is in some state, or failed, is no mistake.
             named = _parts(selector)[0] not in ("state", "result")
             if named and not any(item.matches(selector) for item in items):
                 message = f"`{option} {selector}` matches no item"
-                raise UsageError(message, code="nothing-selected", hint=_meant(option, selector, items))
+                raise UsageError(message, code="nothing-selected", hint=_suggestion(option, selector, items))
     return [item for item in items if _is_selected(choice, item)]
 
 
@@ -157,8 +156,8 @@ def _is_selected(choice: Choice, item: Candidate) -> bool:
 _GLOB = re.compile(r"[*?\[\]!]")
 
 
-def _meant(option: str, selector: str, items: Sequence[Candidate]) -> str:
-    """What may be meant by a selector that matches nothing."""
+def _suggestion(option: str, selector: str, items: Sequence[Candidate]) -> str:
+    """A hint for a selector that matches nothing."""
     method, value = _parts(selector)
     if "{" in value:
         return f"braces and commas are no globs: write `{option}` once for each pattern"
