@@ -1,7 +1,6 @@
-"""`catalog.lock.json`, the catalog of every remote server a project uses; and items checked against it.
+"""Reads and writes `catalog.lock.json`, the catalogs of a project's remote servers, and checks items against one.
 
-Sorted and byte-stable: two pulls of one catalog give one file, and a template that changed upstream is a small diff.
-It holds no time of its own; git knows when it was pulled.
+The file is sorted and has no time, so that the same catalog always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 
 FILE: Final = "catalog.lock.json"
-"""Its name, beside `contentops.yaml`."""
 
 _VERSION: Final = "1.0"
 _HINT: Final = "restore it from git, or run `contentops catalog pull`, which writes it again"
@@ -47,7 +45,7 @@ def encode(snapshots: Mapping[str, CatalogSnapshot]) -> str:
 
 
 def as_json(snapshot: CatalogSnapshot) -> dict[str, Json]:
-    """One snapshot as the file holds it: what is not the default, and always the kind and whether inputs are known."""
+    """One snapshot in the form of the file: without defaults, but always with the kinds of inputs."""
     voices = snapshot.brand_voices
     return {
         "templates": [_template_json(each) for _, each in sorted(snapshot.templates.items())],
@@ -71,13 +69,13 @@ def _template_json(template: Template) -> dict[str, Json]:
 
 
 def parse(data: bytes) -> dict[str, CatalogSnapshot]:
-    """The snapshots the file holds, by server. Raises InputError with every finding where it cannot be used."""
+    """The snapshots of a file, by server. Raises InputError with every finding."""
     source, findings = decode(FILE, data)
     if findings:
         raise InputError(findings)
     try:
         document = json.loads(source.text)
-        canonical(document).encode()  # refuses what is no JSON, though Python reads it: NaN, half a character
+        canonical(document).encode()  # refuses NaN and lone surrogates, which Python reads
     except json.JSONDecodeError as error:
         raise InputError([_broken(source, error)]) from error
     except (RecursionError, ValueError) as error:
@@ -127,11 +125,11 @@ def _template(document: Mapping[str, Json]) -> Template:
 
 
 UNRENDERED: Final = object()
-"""Stands for the value of an input that could not be rendered; its name can be checked all the same."""
+"""The value of an input that could not be rendered; only its name is checked."""
 
 
 def check_with_catalog(values: Mapping[str, Any], inputs: Mapping[str, Any], catalog: Catalog, report: Report) -> None:
-    """Report what the catalog does not have. `inputs` may hold UNRENDERED."""
+    """Report values that the catalog does not have. `inputs` may contain UNRENDERED."""
     _check_slug("style", values.get("style"), catalog.styles, report)
     if catalog.verticals is not None:
         severity = Severity.WARNING if catalog.takes_any_vertical else Severity.ERROR
@@ -176,7 +174,7 @@ def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report)
 
 
 def _unknown_input(name: str, template: Template, by_name: Mapping[str, TemplateInput], report: Report) -> str:
-    """Report an input the template does not take; returns the one it was probably meant as, or nothing."""
+    """Report an input that the template does not take; returns the probable right name, or an empty text."""
     close = nearest(name, by_name)
     name_meant = by_name[close].name if close else ""
     hint = f"did you mean `{name_meant}`?" if close else suggest("", tuple(entry.name for entry in template.inputs))
@@ -195,7 +193,7 @@ def _check_value(name: str, value: Json, entry: TemplateInput, template: Templat
     problem = check(value, entry) if check is not None else None
     if problem is not None:
         core, hint = problem
-        # Catalogs call lists `textarea` too: in the API's own example `key_points` is a list.
+        # Catalogs also call lists `textarea`: in the API's own example `key_points` is a list.
         doubtful = entry.kind == "textarea" and isinstance(value, list)
         severity = Severity.WARNING if doubtful else Severity.ERROR
         hint = f"it is sent as a list; if the server refuses that, {hint}" if doubtful else hint

@@ -1,6 +1,6 @@
-"""From the `checks` of a rendered item to its typed form: patterns that compile, schemas that are there.
+"""Reads the `checks` of a rendered item, with patterns that compile and schemas that exist.
 
-What the manifest's own schema refuses is stepped over in silence: it has its own words for it.
+What the JSON Schema of manifests refuses is skipped here, as it is reported there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from contentops.model import Json
 
     FindFile = Callable[[str], DataFile | str]
-    """Gives a file by its path as written, or why there is none."""
+    """Returns a file by its path as written, or why there is none."""
 
 MAX_RETRIES: Final = 10
 _LISTS: Final = ("contains", "excludes", "matches", "not_matches", "headings", "commands")
@@ -30,7 +30,7 @@ _PATTERNS: Final = frozenset({"matches", "not_matches"})
 
 
 def read_checks(value: Json, report: Report, find: FindFile) -> Checks:
-    """The checks that a rendered item states; what cannot be used is reported and left out."""
+    """The checks of a rendered item; those that cannot be used are reported and omitted."""
     if not isinstance(value, dict) or not value:
         return NO_CHECKS
     lists: dict[str, Any] = {key: _listed(key, value[key], report) for key in _LISTS if key in value}
@@ -59,7 +59,7 @@ def _words(value: Mapping[str, Any], report: Report) -> WordLimits | None:
 
 
 def _count(path: tuple[str, ...], value: Any, report: Report, *, most: int | None = None) -> int | None:
-    """A whole number from 0 on, as a template may have given it; None where there is none."""
+    """A whole number from 0 on, also one like `2.0` from a template; None where there is none."""
     if value is None:
         return None
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
@@ -127,7 +127,7 @@ def _schema(value: Json, report: Report, find: FindFile) -> FrontMatterSchema | 
 
 @functools.lru_cache(maxsize=64)
 def _read(content: bytes) -> tuple[str, str]:
-    """What is wrong with the bytes of a schema, and its canonical text; one of the two is empty."""
+    """The problem of a schema's bytes, and its canonical text; one of the two is empty."""
     from contentops.documents.json_schema import schema_problem
 
     try:

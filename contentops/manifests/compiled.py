@@ -1,4 +1,4 @@
-"""From the text of a template to what can be rendered in the sandbox, alone or with a file of macros."""
+"""Compiles templates, with or without a file of macros, and renders them in the sandbox."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _RESULT = "__result__"
 _OWNERS = ("each", "item", "inputs")
-"""Names of maps that messages name."""
+"""Maps that messages name."""
 _MACROS_HINT = "what templates share goes into the one file that `macros` names in `contentops.yaml`"
 _TEMPLATE, _MACROS = "<template>", "<macros>"
 _FORBIDDEN: dict[type[nodes.Node], str] = {
@@ -43,10 +43,10 @@ _FORBIDDEN: dict[type[nodes.Node], str] = {
 
 
 class Macros:
-    """A project's file of shared macros: every template knows each by its name."""
+    """A project's file of shared macros, which every template can call by name."""
 
     def __init__(self, source: str, taken: Collection[str] = ()) -> None:
-        """`taken` are the names that macros cannot have. Raises TemplateError."""
+        """`taken` are names that macros cannot have. Raises TemplateError."""
         tree = _parse(source)
         self.names = frozenset(_declared_macros(tree, taken))
         self.compiled = _Code(source, tree, _MACROS)
@@ -54,7 +54,7 @@ class Macros:
         self._reads = {name: _reach(name, direct) for name in direct}
 
     def reads(self, name: str) -> frozenset[str]:
-        """The variables of its caller that a macro may read, itself or through others."""
+        """The variables of its caller that a macro may read, directly or not."""
         return self._reads.get(name, frozenset())
 
     def reads_any(self, variable: str) -> bool:
@@ -63,13 +63,13 @@ class Macros:
 
 
 class _Code:
-    """A text, what Jinja made of it, and the names it looks up."""
+    """A text, its compiled code, and the names that it looks up."""
 
     def __init__(self, text: str, tree: nodes.Template, filename: str) -> None:
         self.text = text
         self.filename = filename
         box = sandbox()
-        outer, box.allowance = box.allowance, Allowance(LIMITS)  # what is constant is worked out now
+        outer, box.allowance = box.allowance, Allowance(LIMITS)  # Jinja evaluates constants now
         try:
             generator = Generator(box, filename)
             generator.visit(tree)
@@ -85,12 +85,12 @@ class _Code:
 
     @functools.cached_property
     def _spans(self) -> Spans:
-        """Made again, since few templates fail."""
+        """Compiled again when a template fails, since few do."""
         tree = _parse(self.text)
         return Spans(_typed(tree) if self.filename == _TEMPLATE else tree, self.filename)
 
     def offset(self, trace: TracebackType) -> int:
-        """The character of the text that a frame of the code was at."""
+        """The character of the text that a frame of the code was at, or its line without that."""
         offset = self._spans.offset(trace)
         return self.template.get_corresponding_lineno(trace.tb_lineno) - 1 if offset is None else offset
 
@@ -101,7 +101,7 @@ class Compiled:
     __slots__ = ("_code", "_limits", "_macros", "_typed", "names")
 
     def __init__(self, source: str, macros: Macros | None = None, limits: TemplateLimits = LIMITS) -> None:
-        """Raises TemplateError for what is no Jinja, or more Jinja than a manifest may use."""
+        """Raises TemplateError for invalid Jinja, and for Jinja that manifests may not use."""
         tree = _parse(source)
         self._typed = _whole(tree) is not None
         self._code = _Code(source, _typed(tree), _TEMPLATE)
@@ -141,7 +141,7 @@ class Compiled:
             parts.append(part)
         if self._typed:
             value = context.vars[_RESULT]
-            if type(value) is Undefined:  # `{{ a if b }}` where b does not hold; what is missing has another type
+            if type(value) is Undefined:  # `{{ a if b }}` where b is false; a missing variable has another type
                 return None
             return context.environment.allowance.charge(value)  # it can hold one long text many times
         return "".join(parts)
@@ -165,12 +165,12 @@ class Compiled:
     def _placed(
         self, error: TemplateError, trace: TracebackType | None, word: str = "", *, passed: bool = False
     ) -> TemplateError:
-        """The error at its place: at `word` in the innermost tag that has it, of the template alone if `passed`.
+        """The error with its offset: of `word` in the innermost tag that has it.
 
-        `passed` are missing values that the template hands to a macro.
+        Only tags of the template count if the error was `passed`: a missing value as an argument of a macro.
         """
         codes = [self._code, *([self._macros.compiled] if self._macros and not passed else [])]
-        positions = [(self._code, tag_offset(self._code.text))]  # a missing value can also be met in the result
+        positions = [(self._code, tag_offset(self._code.text))]  # a missing value may also be in the result
         while trace is not None:
             filename = trace.tb_frame.f_code.co_filename
             positions += [(code, code.offset(trace)) for code in codes if code.filename == filename]
@@ -182,7 +182,7 @@ class Compiled:
 
 
 class _Context(Context):
-    """A context that asks for each name when the template first needs it."""
+    """A context that looks up each name when the template first reads it."""
 
     environment: Sandbox
 
@@ -206,7 +206,7 @@ class _Context(Context):
 
 
 def _parse(source: str) -> nodes.Template:
-    """The tree of a text, with what it handles paid for."""
+    """The syntax tree of a text, with charges added. Raises TemplateError."""
     if len(source) > MAX_TEXT:
         raise TemplateError("template-limit", f"the template has more than {MAX_TEXT} characters")
     try:
@@ -217,7 +217,7 @@ def _parse(source: str) -> nodes.Template:
         tree.set_environment(sandbox())
     except TemplateSyntaxError as error:
         raise explain_syntax(error, source) from None
-    except ValueError:  # Python reads no whole number of so many digits
+    except ValueError:  # Python limits the digits of whole numbers
         raise TemplateError("template-limit", "a number has too many digits") from None
     except (RecursionError, SyntaxError, MemoryError, OverflowError):
         raise TemplateError("template-limit", "the template is nested too deeply") from None
@@ -240,7 +240,7 @@ def _refuse(node: nodes.Node) -> None:
 
 
 def _add_charges(tree: nodes.Template) -> None:
-    """Put a price on what loops run over, and on what is compared, cut or a key."""
+    """Add filters that charge for what loops run over, and for what is compared, sliced or a key."""
     for node in list(tree.find_all((nodes.For, nodes.Compare, nodes.Operand, nodes.Pair, nodes.Getitem))):
         if isinstance(node, nodes.For):
             node.iter = _through(BOUNDED, node.iter)
@@ -257,7 +257,7 @@ def _through(name: str, value: Any) -> nodes.Filter:
 
 
 def _typed(tree: nodes.Template) -> nodes.Template:
-    """A tree whose value keeps its type by an assignment, if it is one whole expression."""
+    """A tree that assigns its value, which keeps its type, if it is one whole expression; else the same tree."""
     whole = _whole(tree)
     if whole is None:
         return tree
@@ -268,7 +268,7 @@ def _typed(tree: nodes.Template) -> nodes.Template:
 
 
 def _whole(tree: nodes.Template) -> nodes.Expr | None:
-    """The expression that is the whole template."""
+    """The expression that is the whole template, or None."""
     if len(tree.body) == 1 and isinstance(tree.body[0], nodes.Output) and len(tree.body[0].nodes) == 1:
         node = tree.body[0].nodes[0]
         return None if isinstance(node, nodes.TemplateData) else node
@@ -276,7 +276,7 @@ def _whole(tree: nodes.Template) -> nodes.Expr | None:
 
 
 def _names_of(node: nodes.Node) -> frozenset[str]:
-    """The names a part of a file of macros looks up outside itself."""
+    """The names that a part of a file of macros looks up outside itself."""
     tree = nodes.Template([node], lineno=1)
     generator = Generator(sandbox(), _MACROS)
     generator.visit(tree)
@@ -284,7 +284,7 @@ def _names_of(node: nodes.Node) -> frozenset[str]:
 
 
 def _parts_read(names: Collection[str], tree: nodes.Template) -> frozenset[str]:
-    """Names that are looked up; instead of `each` and `item` the part that is read, where that is plain."""
+    """Names that are looked up; for `each` and `item` with the part that is read, if that is constant."""
     names = frozenset(names) - sandbox().globals.keys()
     if names.isdisjoint({"each", "item"}):
         return names
@@ -305,7 +305,7 @@ def _parts(node: nodes.Node) -> Iterator[str]:
 
 
 def _declared_macros(tree: nodes.Template, taken: Collection[str]) -> Iterator[str]:
-    """The names of the macros of a file that holds nothing else but values for them."""
+    """The names of the macros of a file. Raises TemplateError if it has more than macros and values for them."""
     seen: set[str] = set()
     for node in tree.body:
         offset = node.lineno - 1
@@ -340,7 +340,7 @@ def _assigned(node: nodes.Node) -> Iterator[str]:
 
 
 def _reach(name: str, direct: dict[str, frozenset[str]]) -> frozenset[str]:
-    """What a name of the file reads from outside of it, through all others it leads to."""
+    """The names outside the file that a name of it reads, directly or not."""
     seen: set[str] = set()
     todo = [name]
     while todo:

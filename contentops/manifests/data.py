@@ -1,7 +1,7 @@
-"""Data files, and their rows for `for_each` and the axes of `matrix`: CSV, JSON, JSON Lines and YAML.
+"""Reads data files for `for_each` and the axes of `matrix`: CSV, JSON, JSON Lines and YAML.
 
-Cells of a CSV file are text, and nothing is converted behind the author's back; JSON and YAML keep their types.
-Every row knows its line, so that a finding about an item can name the row it was made from.
+Cells of a CSV file are always text; JSON and YAML keep their types. Every row has its location, for findings about the
+item that is made from it.
 """
 
 from __future__ import annotations
@@ -30,17 +30,16 @@ if TYPE_CHECKING:
 
 
 class DataFile(Struct, frozen=True, kw_only=True):
-    """A data file as read; the digest is empty where there is none, and the problem's where it cannot be read."""
+    """A data file that was read; the digest is empty without a file, and that of the problem if it cannot be read."""
 
     path: str
     digest: Digest = NOTHING
     content: bytes = b""
     problem: Diagnostic | None = None
-    """Why it cannot be used."""
 
 
 MAX_FINDINGS: Final = 100
-"""After so many problems the rest of a file is not read."""
+"""After so many problems reading stops."""
 
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
@@ -48,7 +47,7 @@ _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN|[-+.0-9eE]+|[{}\[\
 
 
 class DataRow(Struct, frozen=True):
-    """One row: a map or a scalar, and where it starts."""
+    """One row: a map or a scalar, and the location of its start."""
 
     value: Any
     location: Location
@@ -57,8 +56,8 @@ class DataRow(Struct, frozen=True):
 def read_rows(path: str, data: bytes) -> tuple[list[DataRow], list[Diagnostic]]:
     """The rows of a data file, in order, and every finding.
 
-    `path` is relative to the project root; its ending says what the file is: .csv, .json, .jsonl, .ndjson, .yaml
-    or .yml. A row is a map or a scalar; rows with a finding are left out.
+    `path` is relative to the project root; its ending gives the format: .csv, .json, .jsonl, .ndjson, .yaml or .yml.
+    A row is a map or a scalar; rows with a finding are omitted.
     """
     ending = path.rpartition(".")[2].lower() if "." in path else ""
     reader = {"csv": _read_csv, "json": _read_json, "jsonl": _read_json_lines, "ndjson": _read_json_lines}.get(ending)
@@ -88,7 +87,7 @@ def read_rows(path: str, data: bytes) -> tuple[list[DataRow], list[Diagnostic]]:
 
 
 def _row(source: Source, value: Any, at: Mark) -> DataRow | Diagnostic:
-    """A value as a row: a map or a scalar."""
+    """A value as a row, or a finding if it is not a map or a scalar."""
     if value is None or isinstance(value, list):
         kind = "a list" if isinstance(value, list) else "null"
         return finding_at(source, "bad-row", f"a row is a map or a single value, not {kind}", at)
@@ -99,14 +98,14 @@ def _row(source: Source, value: Any, at: Mark) -> DataRow | Diagnostic:
 
 
 def _read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
-    """The rows of a CSV file as RFC 4180 has it: commas, double quotes, a header."""
+    """The rows of a CSV file according to RFC 4180, with a header."""
     import csv  # start-up: most manifests name no data
 
     if match := _CONTROL.search(source.text):
         message = f"the invisible character U+{ord(match.group()):04X} may not stand in a CSV file"
         yield finding_at(source, "control-character", message, source.mark(match.start()), hint="remove it")
         return
-    # A cell of several lines means the same whichever line ending git checked it out with.
+    # A cell of several lines is the same text with any line ending that git checks out.
     text = source.text.replace("\r\n", "\n").replace("\r", "\n")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header: list[str] = []
@@ -166,7 +165,7 @@ def _ragged(source: Source, cells: int, expected: int, line: int) -> Diagnostic:
 
 
 def _csv_error(source: Source, error: str, start: int, line: int) -> Diagnostic:
-    """The csv module's complaint in our words."""
+    """A finding for an error of the csv module."""
     at, message, hint = start, f"not valid CSV: {error}", "look for a missing closing quote"
     if "end of data" in error:
         message, hint = "a quoted cell of this row is never closed", "add the closing quote"
@@ -180,7 +179,7 @@ def _csv_error(source: Source, error: str, start: int, line: int) -> Diagnostic:
 
 
 class _BadValueError(ValueError):
-    """A JSON value that is well-formed but not accepted; the message says why."""
+    """A well-formed JSON value that is not accepted."""
 
     def __init__(self, message: str, code: str, token: str = "") -> None:
         super().__init__(message)
@@ -221,7 +220,7 @@ _DECODER: Final = json.JSONDecoder(
 
 
 def _decode(source: Source, start: int) -> tuple[Any, int] | Diagnostic:
-    """The JSON value at an index and the index behind it, or why there is none."""
+    """The JSON value at an index and the index after it, or a finding."""
     text = source.text
     try:
         value, end = _DECODER.raw_decode(text, start)
@@ -238,7 +237,7 @@ def _decode(source: Source, start: int) -> tuple[Any, int] | Diagnostic:
 
 
 def _json_error(source: Source, problem: str, index: int) -> Diagnostic:
-    """The json module's complaint, with what is usually wrong there."""
+    """A finding for an error of the json module, with a hint for usual mistakes."""
     text = source.text
     hint = ""
     if text[:index].rstrip().endswith(",") and text[index : index + 1] in {"]", "}", ""}:
@@ -252,7 +251,7 @@ def _json_error(source: Source, problem: str, index: int) -> Diagnostic:
 
 
 def _check_value(value: Any, depth: int) -> None:
-    """Refuse what JSON allows and the rest of the program cannot carry."""
+    """Refuse control characters and deep nesting, which JSON allows."""
     if isinstance(value, str):
         if match := re.search(UNWANTED, value):
             message = f"a text holds the control character U+{ord(match.group()):04X}"
@@ -267,7 +266,7 @@ def _check_value(value: Any, depth: int) -> None:
 
 
 def _find(text: str, start: int, error: _BadValueError) -> int:
-    """The index of the token an error is about, looking from `start`; `start` if it cannot be told."""
+    """The index of the first token after `start` that an error is about; `start` if there is none."""
     levels: list[set[str]] = [set()]
     for match in _TOKEN.finditer(text, start) if error.token else ():
         token = match.group()
@@ -293,7 +292,7 @@ def _skip(text: str, index: int) -> int:
 
 
 def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
-    """The entries of a JSON list, one by one, so that each knows where it starts."""
+    """The entries of a JSON list, decoded one by one to keep the location of each."""
     text = source.text
     index = _skip(text, 0)
     if text[index : index + 1] != "[":
@@ -321,7 +320,7 @@ def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
 
 
 def _read_json_lines(source: Source) -> Iterator[DataRow | Diagnostic]:
-    """One JSON value per line; a broken line does not hide the problems of the others."""
+    """One JSON value per line; a line with a problem does not hide problems of others."""
     start = 0
     for text in source.text.split("\n"):
         index = _skip(text, 0)

@@ -1,7 +1,7 @@
-"""Manifest entries for texts that are there already, written so that they say exactly what their files say.
+"""Writes manifest entries for existing texts, with the same front matter as their files.
 
-What is written is read again before it counts: a key that would not come back as it is in the file is left out, and
-an item that does not fit its template is declared without one.
+The new manifest is loaded before it is used: a key that would not give the value of the file is omitted, and an item
+that does not fit its template is declared without one.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
     from contentops.manifests.load import ParseCache
     from contentops.model import Catalog, Desired, Json, Project, Spec
 
-# Readers of YAML 1.1 take these for booleans where they stand without quotes, and we for texts.
+# YAML 1.1 reads these as booleans without quotes, YAML 1.2 as texts.
 _BOOLEANS: Final = frozenset({"y", "n", "yes", "no", "on", "off"})
 _UNFIT: Final = frozenset({"missing-input", "missing-key"})
-"""Findings about an item as a whole that are about its template."""
+"""Codes of findings about a whole item that depend on its template."""
 _ITEMS: Final = re.compile(r"items:[ \t]*(?:#.*)?\r?$")
 _ENTRY: Final = re.compile(r"(?P<indent> *)- ")
 
 
 class Existing(Struct, frozen=True, kw_only=True):
-    """A text that is to be declared: the item's id and keys, and what its file says."""
+    """An existing text to declare: the item's id and keys, and the content of its file."""
 
     id: str
     spec: Mapping[str, Json]
-    """Those of REQUEST_FIELDS that are known; empty for an item that is never generated."""
+    """Known values of REQUEST_FIELDS; empty for an item that is never generated."""
     output: str = ""
-    """Empty where the project says where it goes."""
+    """Empty for the default of the project."""
     title: str = ""
     front: Mapping[str, Json]
     """Front matter without title and `contentops` block."""
@@ -55,19 +55,19 @@ class Existing(Struct, frozen=True, kw_only=True):
 
 
 class ManifestDraft(Struct, frozen=True, kw_only=True):
-    """A manifest as it would be, and what it would come to."""
+    """A new or extended manifest, and its result."""
 
     text: str
     """The whole file."""
     added: str
-    """What is new in it."""
+    """The new part of it."""
     desired: Desired
     left_out: Mapping[str, tuple[str, ...]]
-    """By item, the keys of its file that it does not declare."""
+    """By item, the keys of its file that are not declared."""
     unfit: Mapping[str, Diagnostic]
-    """By item that is declared without its template: why."""
+    """By item that is declared without its template, the reason."""
     refused: Mapping[str, Diagnostic]
-    """By id of what cannot be declared at all: why."""
+    """By id of a text that cannot be declared, the reason."""
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -81,10 +81,10 @@ class Manifest(Struct, frozen=True, kw_only=True):
 def draft(
     project: Project, catalog: Catalog | None, cache: ParseCache | None, manifest: Manifest, texts: Sequence[Existing]
 ) -> ManifestDraft:
-    """`manifest` with an entry for each of `texts`, and everything the manifests would declare with it.
+    """`manifest` with an entry for each of `texts`, and everything that the manifests would declare with it.
 
-    Nothing is written. Raises UsageError where entries cannot be added without touching what is there, InputError where
-    the manifests have errors of their own.
+    Writes no file. Raises UsageError where entries cannot be appended to the manifest, InputError where the manifests
+    have other errors.
     """
     pattern = _pattern(manifest, texts)
     entries = {text.id: _Entry(text, project, by_pattern=pattern.of(text)) for text in texts}
@@ -100,7 +100,7 @@ def draft(
             if not blamed:
                 raise
             for (id_, name, key), finding in blamed:
-                if id_ in entries and not entries[id_].yields(name, key, finding):
+                if id_ in entries and not entries[id_].omit_cause(name, key, finding):
                     refused[id_] = finding
                     del entries[id_]
             continue
@@ -118,7 +118,7 @@ def draft(
 
 
 def literal(value: Json) -> Json:
-    """A value whose texts, filled in as templates, give the value again."""
+    """A value whose texts, rendered as templates, give the value again."""
     if isinstance(value, str):
         return JINJA.sub(lambda match: f"{{{{ '{match[0]}' }}}}", value)
     if isinstance(value, dict):
@@ -131,32 +131,32 @@ def literal(value: Json) -> Json:
 
 @dataclass(slots=True)
 class _Entry:
-    """What is declared of a text so far; each problem that reading it shows makes it say less."""
+    """The entry of a text; keys are omitted until it loads without problems."""
 
     text: Existing
     project: Project
     omitted: set[str] = field(default_factory=set)
     """Keys that are not declared."""
-    erased: set[str] = field(default_factory=set)
-    """Keys that defaults set and the file does not have as they say."""
+    nulled: set[str] = field(default_factory=set)
+    """Keys for which defaults set another value than the file has."""
     unfit: Diagnostic | None = None
     """Why it is declared without its template."""
     by_pattern: bool = False
-    """Its output follows from its id by the manifest's defaults, so that an environment may state another one."""
+    """Whether the manifest's defaults give its output, so that environments can state another one."""
 
     def __post_init__(self) -> None:
         declared = self.text.declared
-        for name, value in self._said().items():
-            if value is None or _reads_otherwise(value) or (declared is not None and name not in declared):
+        for name, value in self._file_values().items():
+            if value is None or _is_ambiguous(value) or (declared is not None and name not in declared):
                 self.omitted.add(name)
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """The keys of the file that it does not declare although it was to."""
+        """The keys of the file that should be declared but are omitted."""
         declared = self.text.declared
         return tuple(sorted(name for name in self.omitted if declared is None or name in declared))
 
-    def _said(self) -> dict[str, Json]:
+    def _file_values(self) -> dict[str, Json]:
         """Title and front matter of the file."""
         return {**({TITLE_KEY: self.text.title} if self.text.title else {}), **self.text.front}
 
@@ -165,37 +165,37 @@ class _Entry:
         """Whether it is an item without a template."""
         return not self.text.spec or self.unfit is not None
 
-    def yields(self, name: str, key: str, finding: Diagnostic) -> bool:
-        """Say less where a finding is about `key` of the field `name`; False if there is nothing to leave out."""
+    def omit_cause(self, name: str, key: str, finding: Diagnostic) -> bool:
+        """Omit what a finding about `key` of the field `name` refers to; False if nothing can be omitted."""
         if name == "metadata":
-            return self._leave_out({key} if key else {*self._said()} - self.omitted)
+            return self._leave_out({key} if key else {*self._file_values()} - self.omitted)
         if self.is_kept or name == "output" or (name == "id" and finding.code not in _UNFIT):
             return False
         self.unfit = finding
         return True
 
     def corrected(self, spec: Spec, preset: str) -> bool:
-        """Leave out what would not come back as the file has it; returns whether there was anything."""
-        said = self._said()
+        """Omit keys that would not give the value of the file; returns whether there were any."""
+        file_values = self._file_values()
         other = set()
         if self.by_pattern and spec.output != self.text.output:
             self.by_pattern = False
             return True
         for name, value in spec.metadata.items():
             [(key, wanted)] = apply_preset(preset, {name: value}).items()
-            if key not in said or not is_same_json(said[key], wanted):
+            if key not in file_values or not is_same_json(file_values[key], wanted):
                 other.add(name)
         return self._leave_out(other)
 
     def _leave_out(self, names: set[str]) -> bool:
-        new = names - self.erased
-        # A key that is left out already, or was never there, comes from defaults.
-        self.erased |= {name for name in new if name in self.omitted or name not in self._said()}
-        self.omitted |= new & self._said().keys()
+        new = names - self.nulled
+        # A key that is omitted already, or is not in the file, comes from defaults.
+        self.nulled |= {name for name in new if name in self.omitted or name not in self._file_values()}
+        self.omitted |= new & self._file_values().keys()
         return bool(new)
 
     def lines(self) -> Iterator[tuple[str, str, str]]:
-        """The lines of the entry, each with the field and the key below it that it belongs to."""
+        """The lines of the entry, each with its field and the key below that."""
         for name, value in self._fields().items():
             nested = isinstance(value, dict) and name in ("metadata", "inputs")
             if not nested or not value:
@@ -218,18 +218,18 @@ class _Entry:
             fields["save"] = False
         if text.output and not self.by_pattern:
             fields["output"] = literal(text.output)
-        metadata = {name: literal(value) for name, value in self._said().items() if name not in self.omitted}
-        metadata |= dict.fromkeys(sorted(self.erased))
+        metadata = {name: literal(value) for name, value in self._file_values().items() if name not in self.omitted}
+        metadata |= dict.fromkeys(sorted(self.nulled))
         return {**fields, "metadata": metadata} if metadata else fields
 
 
-def _reads_otherwise(value: Json) -> bool:
-    """Whether readers of front matter differ about a value: then it is not ours to write again."""
+def _is_ambiguous(value: Json) -> bool:
+    """Whether readers of front matter read a value in different ways; such values are not declared."""
     if isinstance(value, str):
         return value.lower() in _BOOLEANS
     if isinstance(value, dict):
-        return "<<" in value or any(_reads_otherwise(inner) for inner in (*value, *value.values()))
-    return isinstance(value, list) and any(map(_reads_otherwise, value))
+        return "<<" in value or any(_is_ambiguous(inner) for inner in (*value, *value.values()))
+    return isinstance(value, list) and any(map(_is_ambiguous, value))
 
 
 # --- the file ----------------------------------------------------------------------------------------------
@@ -239,18 +239,18 @@ _EntryLines = dict[int, tuple[str, str, str]]
 
 
 class _Pattern(Struct, frozen=True):
-    """The ending with which ids become outputs, and whether a new manifest has to state that; empty: they do not."""
+    """The ending that makes an output from an id, empty for none, and whether the manifest has yet to state it."""
 
     ending: str = ""
     is_new: bool = False
 
     def of(self, text: Existing) -> bool:
-        """Whether the output of a text follows from its id."""
+        """Whether the output of a text is its id with the ending."""
         return bool(self.ending) and text.output == f"{text.id}{self.ending}"
 
     @property
     def written(self) -> list[str]:
-        """The lines that a new manifest says so with."""
+        """The lines that state it in a new manifest."""
         return (
             ["defaults:", *(f"  {line}" for line in write_pair("output", _BY_ID + self.ending))] if self.is_new else []
         )
@@ -260,7 +260,7 @@ _BY_ID: Final = "{{ item.id }}"
 
 
 def _pattern(manifest: Manifest, texts: Iterable[Existing]) -> _Pattern:
-    """The pattern of a manifest that is there, else the one that fits the most of the texts."""
+    """The pattern of an existing manifest, else the one that fits most of the texts."""
     if manifest.text is not None and _indent(manifest.path, manifest.text) is not None:
         stated = (read_yaml(manifest.path, manifest.text.encode())[0].root or {}).get("defaults")
         output = stated.get("output") if isinstance(stated, dict) else None
@@ -273,7 +273,7 @@ def _pattern(manifest: Manifest, texts: Iterable[Existing]) -> _Pattern:
 
 
 def _composed(manifest: Manifest, pattern: list[str], entries: Iterable[_Entry]) -> tuple[str, str, _EntryLines]:
-    """The manifest as it is, the text to add, and the entry of each added line. `pattern` begins a new manifest."""
+    """The text of the manifest, the text to append, and the entry of each appended line."""
     before = manifest.text or ""
     indent = _indent(manifest.path, before)
     newline = "\r\n" if "\r\n" in before else "\n"
@@ -291,9 +291,9 @@ def _composed(manifest: Manifest, pattern: list[str], entries: Iterable[_Entry])
 
 
 def _indent(path: str, text: str) -> str | None:
-    """How far the entries at the end of a manifest stand to the right; None for one that declares nothing yet.
+    """The indentation of the entries at the end of a manifest; None for one that declares nothing yet.
 
-    Raises UsageError where nothing can be added at its end.
+    Raises UsageError where nothing can be appended.
     """
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not lines:

@@ -1,7 +1,6 @@
-"""From a manifest's YAML to its items: defaults stacked, `for_each` and `matrix` multiplied out.
+"""Expands the items of a manifest: merges their layers and multiplies `for_each` and `matrix`.
 
-Pure: the rows of data files are handed in. Shapes that the schema refuses are stepped over in silence, since the
-schema has its own words for them.
+What the JSON Schema of manifests refuses is skipped here, as it is reported there.
 """
 
 from __future__ import annotations
@@ -29,26 +28,26 @@ if TYPE_CHECKING:
     from contentops.yaml.positions import Pointer
 
 MAX_INSTANCES: Final = 200_000
-"""Most items the declarations of one file may become."""
+"""Most items of one file."""
 
 
 _ROWS: Final = ""
-"""Stands for `for_each` among the names of axes."""
+"""The key of `for_each` among the names of axes."""
 _ITEM_ONLY: Final = OWN_KEYS | {"id"}
 _BUILT_IN: Final[Mapping[str, Json]] = {"mode": "standard"}
 
 
 class Layers(Struct, frozen=True):
-    """What stands under every item of a file: the defaults of its fields, and variables."""
+    """The defaults and variables that all items of a file share."""
 
     defaults: Mapping[str, Tree]
     variables: Mapping[str, Tree]
     local: tuple[Written, ...] = ()
-    """The variables the manifest itself declares; unused ones are reported with the file."""
+    """The variables that the manifest itself declares; unused ones are reported."""
 
 
 class Each(Struct, frozen=True):
-    """One combination of `for_each` and `matrix`: the values of `each`, and where they stand."""
+    """One combination of `for_each` and `matrix`: the values of `each`, and their locations."""
 
     values: Mapping[str, Json]
     label: str
@@ -58,29 +57,28 @@ class Each(Struct, frozen=True):
     """By key, where they differ from `location`."""
 
     def location_of(self, key: str) -> Location | None:
-        """Where the value of `each.<key>` stands."""
+        """The location of the value of `each.<key>`."""
         return self.locations.get(key, self.location)
 
 
 class Declared(Struct, frozen=True, dict=True):
-    """One entry of `items` with every layer below it, before rendering."""
+    """One entry of `items`, merged with the layers below it, before rendering."""
 
     document: YamlDocument
     index: int
     label: str
-    """Names the item in messages: its id as written, or its position where it has none."""
+    """The item in messages: its id as written, or its number without one."""
     location: Location
-    """Where the entry stands."""
     fields: Mapping[str, Tree]
-    """Its fields over those of the layers below, as they are written."""
+    """Its fields, merged with those of the layers below."""
     item: ItemFields
-    """The same, gone through."""
+    """The same without layers."""
     variables: Mapping[str, Tree]
     own_variables: tuple[Written, ...] = ()
     each: tuple[Each, ...] | None = None
     """The combinations, None for an item without `for_each` and `matrix`."""
     misspelt: frozenset[str] = frozenset()
-    """Fields that a misspelt key was probably meant to set; what their absence leads to is not worth a finding."""
+    """Fields that a misspelt key was probably meant to set; problems that follow from that are not reported."""
 
     @property
     def written(self) -> Written:
@@ -89,15 +87,20 @@ class Declared(Struct, frozen=True, dict=True):
 
 
 def layers(project: Project, project_source: Source, document: YamlDocument) -> Layers:
-    """Stack what the project, the manifest and the environment say, the environment on top."""
+    """Merge the defaults and variables of the project, the manifest and the environment, which wins."""
     settings = YamlDocument(project_source, project.settings)
     env = ("environments", project.environment)
     manifest = document.root if isinstance(document.root, dict) else {}
     own = fields(Written(manifest.get("defaults"), "manifest", document, ("defaults",)), leave_out=_ITEM_ONLY)
     base = {key: Written(value, "built-in") for key, value in _BUILT_IN.items()}
-    base["output"] = _project_output(project, settings)
-    low = overlay(_project_fields(project.defaults, "project", settings, ("defaults",)), base)
-    high = _project_fields(project.environment_defaults, "environment", settings, (*env, "defaults"))
+    stated = "output" in project.settings
+    base["output"] = (
+        Written(project.output, "project", settings, ("output",)) if stated else Written(project.output, "built-in")
+    )
+    defaults = Written(project.defaults, "project", settings, ("defaults",))
+    low = overlay(fields(defaults, leave_out=_ITEM_ONLY), base)
+    defaults = Written(project.environment_defaults, "environment", settings, (*env, "defaults"))
+    high = fields(defaults, leave_out=_ITEM_ONLY)
     if project.environment_output is not None and "output" not in high:
         high["output"] = Written(project.environment_output, "environment", settings, (*env, "output"))
     variables = _names(Written(project.vars, "project", settings, ("vars",)))
@@ -108,18 +111,8 @@ def layers(project: Project, project_source: Source, document: YamlDocument) -> 
 
 
 def command_line(project: Project) -> dict[str, Tree]:
-    """The `--var` values: data, never templates, above every other layer."""
+    """The `--var` values: the highest layer, never rendered."""
     return {name: Written(value, "command line") for name, value in project.cli_vars.items()}
-
-
-def _project_fields(values: Mapping[str, Json], layer: str, settings: YamlDocument, pointer: Any) -> dict[str, Tree]:
-    return fields(Written(values, layer, settings, pointer), leave_out=_ITEM_ONLY)
-
-
-def _project_output(project: Project, settings: YamlDocument) -> Written:
-    if isinstance(settings.root, dict) and "output" in settings.root:
-        return Written(project.output, "project", settings, ("output",))
-    return Written(project.output, "built-in")
 
 
 def _names(written: Written) -> dict[str, Tree]:
@@ -129,7 +122,7 @@ def _names(written: Written) -> dict[str, Tree]:
 
 
 def entries_of(document: YamlDocument) -> Iterator[tuple[int, Map]]:
-    """The entries of `items` that are maps, with their positions in the list."""
+    """The entries of `items` that are maps, with their indexes in the list."""
     root = document.root
     items = root.get("items") if isinstance(root, dict) else None
     for index, entry in enumerate(items if isinstance(items, list) else ()):
@@ -138,7 +131,7 @@ def entries_of(document: YamlDocument) -> Iterator[tuple[int, Map]]:
 
 
 def data_paths(index: int, entry: Mapping[str, Json]) -> Iterator[tuple[Pointer, str]]:
-    """The data files an entry of `items` names: where each name stands, and the name."""
+    """The paths of data files that an entry of `items` names, each with its pointer."""
     matrix = entry.get("matrix")
     if isinstance(rows := entry.get("for_each"), str):
         yield ("items", index, "for_each"), rows
@@ -156,8 +149,8 @@ def expand(
 ) -> Iterator[Declared]:
     """Every item of a manifest with its layers and combinations, one by one.
 
-    `data` holds the rows of data files by where each is named (see `data_paths`); an item of which a file could not
-    be read is left out, so that the rest of it is not checked either. `cli` are the variables of the command line.
+    `data` has the rows of data files by their pointers (see `data_paths`); an item with a file that could not be read
+    is omitted. `cli` are the variables of the command line.
     """
     shared = overlay(cli, below.variables)
     shapes = OriginShapes()
@@ -188,7 +181,7 @@ def expand(
 def with_misspelt(
     declared: Iterable[Declared], document: YamlDocument, schema: Mapping[str, Any]
 ) -> Iterator[Declared]:
-    """The declarations of a manifest that does not fit its schema, each with the fields it was meant to set."""
+    """The declarations of a manifest that violates its schema, each with the fields that its misspelt keys mean."""
     root = document.root if isinstance(document.root, dict) else {}
     shared = misspelt(root, schema["properties"])
     defaults = _properties(schema, "defaults")
@@ -205,7 +198,7 @@ def _properties(schema: Mapping[str, Any], definition: str) -> frozenset[str]:
 
 
 class _Part(Struct, frozen=True):
-    """One row of `for_each`, or one value of an axis: where it stands, and how messages name the place."""
+    """One row of `for_each` or one value of an axis, with its location and its name in messages."""
 
     value: Json
     location: Location | None
@@ -241,12 +234,12 @@ def _combinations(
 
 
 def _rows(source: Written, data: Mapping[Pointer, Sequence[DataRow]]) -> Sequence[Any] | None:
-    """What a `for_each` or an axis runs over; None where it is no list and names no file."""
+    """The rows of a `for_each` or the values of an axis; None where it is no list and names no file."""
     return source.value if isinstance(source.value, list) else data.get(source.pointer)
 
 
 def _has_room(count: int, room: int, written: Written, label: str, problems: Problems) -> bool:
-    """Whether so many items still fit into their file."""
+    """Whether `count` items are within the limit of a file; reports it if not."""
     if count > room:
         others = "" if room == MAX_INSTANCES else ", with those above it"
         core = f"would become {count} items{others}, more than {MAX_INSTANCES} in one file"
@@ -258,7 +251,7 @@ def _has_room(count: int, room: int, written: Written, label: str, problems: Pro
 
 
 def _parts(source: Written, rows: Sequence[Any]) -> list[_Part]:
-    """The rows or values with their places; those of a data file know theirs."""
+    """The rows or values with their locations."""
     if not isinstance(source.value, list):
         return [_Part(row.value, row.location, f"{row.location.file}:{row.location.line}") for row in rows]
     locations = [source.below(index).location for index in range(len(rows))]
@@ -268,7 +261,7 @@ def _parts(source: Written, rows: Sequence[Any]) -> list[_Part]:
 def _clash(
     parts: Mapping[str, Sequence[_Part]], sources: Mapping[str, Written], label: str, problems: Problems
 ) -> bool:
-    """Whether an axis has the name of a column, so that `each` would have to hold both."""
+    """Whether an axis has the name of a column; reports it if so."""
     columns = {column for row in parts.get(_ROWS, ()) for column in _row(row)}
     axis = next((axis for axis in parts if axis and axis in columns), None)
     if axis is not None:
@@ -279,7 +272,7 @@ def _clash(
 
 
 def _row(part: _Part) -> Mapping[str, Json]:
-    """A row as `each` holds it: a map itself, anything else as `each.value`."""
+    """The entries of `each` for a row: a map itself, anything else as `each.value`."""
     return part.value if isinstance(part.value, dict) else {"value": part.value}
 
 
@@ -298,7 +291,7 @@ def _each(chosen: Mapping[str, _Part]) -> Each:
 
 
 def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
-    """Whether data holds Jinja, which would reach the texts as it is written."""
+    """Whether data contains Jinja, which is not rendered; reports it if so."""
     source = next(templates_in(written.value), None)
     if source is not None:
         core = f"holds Jinja in its data (`{source.strip()[:40]}`), which is never rendered"

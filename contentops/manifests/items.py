@@ -1,4 +1,4 @@
-"""The items of one file: each rendered and checked, told apart by their ids."""
+"""Renders and checks the items of one file, and reports duplicate ids and unused variables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BATCH: Final = 256
 
 
 class FileItems(Struct):
-    """What the declarations of one file became."""
+    """The results of the declarations of one file."""
 
     specs: list[Spec] = field(default_factory=list)
     claims: list[tuple[str, Location]] = field(default_factory=list)
@@ -37,7 +37,7 @@ class FileItems(Struct):
     used: set[str] = field(default_factory=set)
     """The variables the declarations use."""
     idle: list[tuple[Written, str]] = field(default_factory=list)
-    """The variables of a declaration that it does not use itself, and how messages name it."""
+    """Variables that a declaration has but does not use, each with the name of the declaration in messages."""
     declarations: int = 0
     complete: bool = True
     """Whether every id is known."""
@@ -51,7 +51,7 @@ def make_items(
     templates: Templates,
     check: Callable[[Rendered, Problems], Spec | None],
 ) -> FileItems:
-    """Render and `check` every item; `builtin` are the names all templates know besides variables."""
+    """Render and `check` every item; `builtin` are names that all templates have in addition to variables."""
     ids: dict[str, tuple[Location, Each | None]] = {}
     made = FileItems()
     for batch in _batches(_instances(made, declared, problems, builtin, templates)):
@@ -85,9 +85,9 @@ def _instances(
 
 
 def _batches(source: Iterable[T]) -> Iterator[list[T]]:
-    """So many at a time that each step of the work is done with all of them before the next.
+    """Batches, so that each step runs for many items before the next step.
 
-    That takes a quarter less time than one item after the other: a step finds its code in the processor's cache.
+    That takes a quarter less time than one item after the other, because the code stays in the processor's cache.
     """
     rest = iter(source)
     while batch := list(itertools.islice(rest, _BATCH)):
@@ -131,18 +131,18 @@ def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
 
 def _report_duplicate(rendered: Rendered, first: tuple[Location, Each | None], name: str, problems: Problems) -> None:
     written = top(rendered.declared.fields["id"])
-    here = f" ({rendered.each.label})" if rendered.each else ""
+    row = f" ({rendered.each.label})" if rendered.each else ""
     location, each = first
-    there = each.label if each and each.location else f"{location}"
+    first_use = each.label if each and each.location else f"{location}"
     if each and not each.location:
-        there += f" ({each.label})"
-    # All of it tells one from the other: what is left to be equal is the place and the code.
-    said = f"item `{name[:200]}`{here} is declared twice: first at {there}"
-    problems.about(said, written, "duplicate-id", "", hint="ids are unique in the whole project: rename one")
+        first_use += f" ({each.label})"
+    # The whole message is the subject, so that duplicates with the same location are counted as one finding.
+    subject = f"item `{name[:200]}`{row} is declared twice: first at {first_use}"
+    problems.about(subject, written, "duplicate-id", "", hint="ids are unique in the whole project: rename one")
 
 
 def warn_unused(below: Layers, made: FileItems, problems: Problems) -> None:
-    """Warn about variables of the manifest that no item uses, and of an item that the item itself does not."""
+    """Warn about variables of the manifest that no item uses, and of an item that the item does not use."""
     local = below.local if made.declarations else ()
     idle = [(written, "any item") for written in local if written.pointer[-1] not in made.used]
     for written, whom in (*idle, *made.idle):

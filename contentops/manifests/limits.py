@@ -1,8 +1,7 @@
-"""What one template may spend: work, counted the same on every machine, and processor time where it can be had.
+"""The limits of one template: work, counted the same on every machine, and processor time.
 
-Work is charged before it is done, by the size of what is worked on, so neither loops, padding, powers nor doubling
-can take long or fill memory. The time limit is for what counting misses; it needs signals, so it only holds in the
-main thread of a system that has them.
+Work is charged before it is done, by the size of its values, so loops, padding, powers and doubling cannot take long or
+fill memory. The time limit is for what counting misses; it needs signals, so it works in the main thread only.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ MAX_WIDTH: Final = 1_000
 """Widest padding or indentation, and largest batch."""
 
 MAX_BITS: Final = 4_096
-"""Widest whole number on the way to a result."""
+"""Widest whole number of an intermediate result."""
 
 _ENTRY = 4
-"""What an entry of a list or map counts, in characters."""
+"""The size of an entry of a list or map, in characters."""
 
 _UNTIMED = 2_000
-"""Templates that spend less are not timed: setting a timer costs more than most of them."""
+"""Templates that spend less are not timed, since setting a timer costs more than rendering most of them."""
 
 
 class TemplateLimits(Struct, frozen=True):
-    """What one template may spend, for itself and its macros."""
+    """The limits of one template with its macros."""
 
     work: int = 200_000
-    """About a unit per loop pass, filter, call, and 16 characters or 4 entries they are about."""
+    """About a unit per loop pass, filter, call, and 16 characters or 4 entries of their values."""
     seconds: float = 3.0
     """Processor time."""
 
@@ -44,7 +43,7 @@ LIMITS: Final = TemplateLimits()
 
 
 class Allowance:
-    """What is left of the limits of the template being rendered."""
+    """The rest of the limits of the template that is being rendered."""
 
     __slots__ = ("_handler", "_seconds", "_timed_below", "_work")
 
@@ -65,26 +64,26 @@ class Allowance:
             self.resume()
 
     def charge(self, value: Any) -> Any:
-        """Charge for handling a value once, by its size; gives the value back."""
+        """Charge for handling a value once, by its size; returns the value."""
         self.spend(1 + (_size(value, (self._work + 1) << 4) >> 4))
         return value
 
     def room(self, size: int) -> None:
-        """Charge for a text or list about to be made. Raises TemplateError where it is too long."""
+        """Charge for a text or list of this size before it is made. Raises TemplateError where it is too long."""
         if size > MAX_TEXT:
             message = f"makes a text or list of more than {MAX_TEXT} characters or entries"
             raise TemplateError("template-limit", message)
         self.spend(1 + (size >> 4))
 
     def pause(self) -> None:
-        """Stop the clock: another template is rendered on the way, or this one is done."""
+        """Stop the clock, while another template is rendered or when this one is done."""
         if self._handler is not None:
             self._seconds = max(signal.setitimer(signal.ITIMER_VIRTUAL, 0)[0], 0.001)
             signal.signal(signal.SIGVTALRM, self._handler)
             self._handler = None
 
     def resume(self) -> None:
-        """Let the clock run, if this template is one of the heavy ones."""
+        """Start the clock, if this template has spent so much that it is timed."""
         is_main = threading.current_thread() is threading.main_thread()
         if self._timed_below == 0 and is_main and hasattr(signal, "setitimer"):
             self._handler = signal.signal(signal.SIGVTALRM, _too_long) or signal.SIG_DFL
@@ -96,7 +95,7 @@ def _too_long(*_: object) -> NoReturn:
 
 
 def narrow(width: object) -> int:
-    """A width or count, or the length of a padding; raises TemplateError where it is too large."""
+    """A width or count, or the length of a padding. Raises TemplateError where it is too large."""
     count = len(width) if isinstance(width, str) else width
     if not isinstance(count, int) or abs(count) > MAX_WIDTH:
         raise TemplateError("template-limit", f"asks for a width or count that is not within {MAX_WIDTH}")
@@ -104,20 +103,20 @@ def narrow(width: object) -> int:
 
 
 def bits_of(value: object) -> int:
-    """How wide a number is."""
+    """The bits of a number."""
     return value.bit_length() if isinstance(value, int) else 64
 
 
 def check_bits(bits: int) -> None:
-    """Raise TemplateError for a number about to be too wide."""
+    """Raise TemplateError for a number that would be too wide."""
     if bits > MAX_BITS:
         raise TemplateError("template-limit", "makes a number that is too large")
 
 
 def _size(value: object, limit: int) -> int:
-    """The characters of a value, an entry counted as several, a shared list once for each place it stands in.
+    """The characters of a value, with `_ENTRY` for each entry; a list that is contained twice counts twice.
 
-    At most a little over `limit`, so that a list which holds itself many times is not walked to its end.
+    Counting stops a little over `limit`.
     """
     if isinstance(value, str):
         return len(value)

@@ -1,9 +1,9 @@
-"""Reads everything the manifests declare: the module of this package that puts the stages together.
+"""Loads everything that the manifests of a project declare.
 
     discover -> read -> (parse cache, else: layer -> expand -> render -> validate) -> cross-check
 
-Each manifest file is worked through on its own, which is what the parse cache keeps; what only shows between files
-is checked every time. Problems are collected, so that a person sees all of them at once.
+The parse cache keeps the result of each manifest file; the checks across files run every time. Problems are collected,
+so that a person sees all of them at once.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from contentops.manifests.templates import MacroFile
 
 _WORTH_SHARING: Final = 1 << 20
-"""Fewer bytes of manifests are built before other processes would have come."""
+"""Fewer bytes of manifests are built faster than other processes start."""
 
 
 class ParseCache(Protocol):
-    """Keeps what manifest files came to. It may lose or damage anything; that costs time, never the answer."""
+    """Keeps the results of manifest files. It may lose or damage entries; they are built again."""
 
     def get(self, key: str) -> str | None:
         """The text stored under a key, or None."""
@@ -63,16 +63,16 @@ def load(
 ) -> Desired:
     """Everything the manifests of a project declare, rendered and checked.
 
-    `drafts` are manifests by path that count as if they stood there. Without a catalog, slugs and inputs are not
-    checked, and one note says so. So many `processes` may work on what the cache lacks. Raises InputError with every
-    finding of every file if one of them is an error; else `Desired.findings` holds the warnings and notes.
+    `drafts` are manifests by path that replace files or are added to them. Without a catalog, slugs and inputs are not
+    checked, and a note says so. Up to `processes` build what the cache lacks. Raises InputError with every finding of
+    every file if one of them is an error; else `Desired.findings` has the warnings and notes.
     """
     with without_collection():
         return Loader(project, catalog, cache, drafts, processes).run()
 
 
 class Loader:
-    """One load: the files read so far, and what all manifest files share."""
+    """The files read so far, and what all manifest files share."""
 
     def __init__(
         self,
@@ -96,9 +96,9 @@ class Loader:
 
     def run(self) -> Desired:
         """Load every file, then check them together."""
-        paths, findings = self.discover()
+        paths, findings = discover(self.project, self.project_source, self.files)
         results = self.load_files(sorted({*paths, *self.drafts}))
-        # A YAML file of rows may lie where manifests are searched for; it is data wherever it is named as data.
+        # A YAML file that manifests name as data is not a manifest, also where a glob for manifests matches it.
         rows = {path for result in results for path, digest in result.data if digest}
         rows -= {self.macros.path} if self.macros else set()  # a manifest that is named as macros is still one
         results = [result for result in results if result.path not in rows]
@@ -116,7 +116,7 @@ class Loader:
         declared = {spec.id for spec in specs} if moved else set()
         return Desired(
             specs=specs,
-            # An item that was removed since it was renamed leaves its pair behind.
+            # The pair of an item that was renamed and later removed has no effect.
             moved=tuple(entry for entry in moved if entry.new in declared),
             findings=tuple(findings),
             manifests=tuple(result.path for result in results),
@@ -124,14 +124,10 @@ class Loader:
             looked_at=tuple(sorted({*paths, *self.data, *self.files.searched})),
         )
 
-    def discover(self) -> tuple[list[str], list[Diagnostic]]:
-        """The paths of all manifests, sorted, and which globs find none."""
-        return discover(self.project, self.project_source, self.files)
-
     # --- files ---------------------------------------------------------------------------------------------
 
     def _source(self, path: str) -> Source:
-        """The text of a manifest, for the excerpt of a finding; empty if it went away meanwhile."""
+        """The text of a manifest, for the excerpt of a finding; empty if the file is gone."""
         if path not in self.sources:
             try:
                 content = self.drafts.get(path) or self.files.read(path) or b""
@@ -155,13 +151,13 @@ class Loader:
 
     @functools.cached_property
     def builder(self) -> FileBuilder:
-        """Works through a manifest that is not in the cache."""
+        """Builds manifests that are not in the cache."""
         from contentops.manifests.build import FileBuilder
 
         return FileBuilder(self.project, self.project_source, self.catalog, self._read_data, self.macros)
 
     def load_files(self, paths: Sequence[str]) -> list[FileResult]:
-        """What the manifest at each path comes to; several processes build what the cache lacks, if that is much."""
+        """The result of each manifest; several processes build those that the cache lacks, if they are large."""
         loaded: dict[str, FileResult] = {}
         unknown: dict[str, bytes] = {}
         for path in paths:
@@ -184,7 +180,7 @@ class Loader:
             content = unknown.pop(path)
             if self.cache is not None:
                 self.cache.put(self._key(path, digest_bytes(content)), text)
-            # What comes from a text takes a tenth of the memory.
+            # A result that was decoded from its text takes a tenth of the memory.
             loaded[path] = self._of_text(path, text) or self.builder.build(path, content)
 
         sizes = {path: len(content) for path, content in unknown.items()}
@@ -193,7 +189,7 @@ class Loader:
         return [loaded[path] for path in paths]
 
     def _read(self, path: str) -> bytes | FileResult:
-        """The bytes of a manifest, or that it cannot be read."""
+        """The bytes of a manifest, or a result that says why it cannot be read."""
         try:
             content = self.drafts.get(path) or self.files.read(path)
         except FileError as error:
@@ -205,12 +201,12 @@ class Loader:
         return content
 
     def _stored(self, path: str, digest: Digest) -> FileResult | None:
-        """What the manifest of this digest came to, if the cache knows it; the data it was made from is still there."""
+        """The stored result of the manifest with this digest, if its data files are unchanged."""
         stored = None if self.cache is None else self.cache.get(self._key(path, digest))
         return None if stored is None else self._of_text(path, stored)
 
     def _of_text(self, path: str, text: str) -> FileResult | None:
-        """A result by its text, if it is that of this manifest and of the data that is there."""
+        """The result that a text encodes, if it is that of this manifest and its data files are unchanged."""
         result = decode_result(text)
         return result if result is not None and result.path == path and self._unchanged(result.data) else None
 
@@ -218,12 +214,12 @@ class Loader:
         return digest_json([FORMAT, __version__, self.context, path, digest])
 
     def _unchanged(self, data: Iterable[tuple[str, Digest]]) -> bool:
-        """Whether the data files are the ones a stored result was made from."""
+        """Whether the data files have the digests that a stored result was made from."""
         return all(self._read_data(path).digest == digest for path, digest in data)
 
 
 def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
-    """The findings of all files; one about a shared place (a project default) is kept from the first file."""
+    """The findings of all files; one about a location in the project file is kept from the first manifest."""
     findings: list[Diagnostic] = []
     others: dict[tuple[str, Location | None, str], int] = {}
     for result in results:
@@ -240,7 +236,7 @@ def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
 
 
 def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[FileResult]) -> list[Diagnostic]:
-    """A note where items are not held against what the server offers, as it is not known."""
+    """A note where items are not checked against the catalog of the server, as it is unknown."""
     if catalog is None and any(each.items for each in results):
         message = "templates, styles and inputs are not checked: there is no catalog of this server"
         hint = "run `contentops catalog pull` and commit `catalog.lock.json`"
@@ -256,7 +252,7 @@ def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[File
 
 
 def _context(project: Project, catalog: Catalog | None, macros: MacroFile | None) -> str:
-    """The digest of everything but a manifest's own bytes that shapes what it comes to."""
+    """The digest of everything but its own bytes that the result of a manifest depends on."""
     layered = [
         project.text,
         project.name,

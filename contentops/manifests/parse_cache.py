@@ -1,7 +1,7 @@
-"""What one manifest file came to, and its form as text in the parse cache.
+"""The result of one manifest file, and its form as text in the parse cache.
 
-The text starts with a checksum; anything that is not exactly what was stored counts as absent. Maps stay text until
-someone asks for what is in them, which a plan without changes never does.
+The text starts with a checksum; a changed text counts as absent. Maps stay text until they are read, which a plan
+without changes never does.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from contentops.model import REQUEST_FIELDS, Moved, Origin, Request, Spec, Store
 from contentops.model.stored import StoredOnce, keep_once
 
 FORMAT: Final = (11, *Spec.__struct_fields__, *REQUEST_FIELDS)
-"""Part of each key: with another form of the text, no stored one is found."""
+"""Part of each key, so that texts of another form are not found."""
 
 _CHECKSUM: Final = 32
 _ORIGINS: Final = ("origins", "variables")
 _OWN: Final = ("id", "digest", "output", "location", "metadata")
-"""The fields of a spec that differ from item to item, and so stand with each; all others are stored once for many."""
+"""The fields of a spec that are stored with each item; equal values of all others are stored once."""
 
 
 class FileResult(Struct, frozen=True, kw_only=True):
-    """Everything one manifest file says, rendered and checked on its own."""
+    """Everything that one manifest file declares, rendered and checked."""
 
     path: str
     specs: tuple[Spec, ...] = ()
     claims: tuple[tuple[str, Location], ...] = ()
-    """Ids of items that are declared but have errors, and where."""
+    """Ids and locations of items with errors."""
     moved: tuple[Moved, ...] = ()
     findings: tuple[Diagnostic, ...] = ()
     used: frozenset[str] = frozenset()
     """The variables its items use."""
     data: tuple[tuple[str, Digest], ...] = ()
-    """The data files it looked for, with the digest of each; empty for one that was not there."""
+    """The data files it looked for, with the digest of each; empty for one that does not exist."""
     complete: bool = True
     """Whether every declared id is known."""
     items: int = 0
-    """How many declarations it has."""
+    """The number of its declarations."""
 
 
 def _as_dict(value: object) -> object:
@@ -58,7 +58,7 @@ _encode: Final = msgspec.json.Encoder(enc_hook=_as_dict).encode
 
 
 class _Table:
-    """The origins of one file, decoded when someone asks for the first: their shapes, and each with its positions."""
+    """The origins of one file, decoded when the first is read: their shapes, and each with its positions."""
 
     def __init__(self, text: bytes) -> None:
         self._text = text
@@ -70,7 +70,7 @@ class _Table:
 
 
 class StoredOrigins(Mapping[str, Origin]):
-    """Origins by name, looked up in those of the file."""
+    """Origins by name, read from the table of the file."""
 
     __slots__ = ("_number", "_table")
 

@@ -1,7 +1,7 @@
-"""`contentops.yaml`: where a project starts, and its settings for one environment.
+"""Reads and checks `contentops.yaml`: the settings of a project for one environment.
 
-The layers of `defaults`, `vars` and `output` stay apart, because a manifest's rank between those of the project
-and those of the environment; everything else is merged here.
+The layers of `defaults`, `vars` and `output` stay separate, because those of a manifest come between the project's and
+the environment's; everything else is merged here.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
 
 
 def named_default(root: str) -> str:
-    """The declared environment that the settings name as the default; empty: none, or they cannot be read."""
+    """The declared environment that the settings name as the default; empty if there is none, or no readable file."""
     try:
         settings = read_yaml(PROJECT_FILE, _read(Path(root)))[0].root
     except InputError:
@@ -83,7 +83,7 @@ def named_default(root: str) -> str:
 
 
 def checked_settings(data: bytes) -> YamlDocument:
-    """A project file that may be used, from its bytes. Raises InputError with every finding."""
+    """The document of a valid project file. Raises InputError with every finding."""
     document, findings = read_yaml(PROJECT_FILE, data)
     findings += check_schema(document, "project")
     findings += _check_settings(document)
@@ -128,7 +128,7 @@ def parse_variable(text: str) -> tuple[str, Any]:
 
 
 def check_variable_name(name: str) -> None:
-    """Raise UsageError unless `name` can be the name of a Jinja variable of ours."""
+    """Raise UsageError unless `name` can be the name of a variable."""
     names = load_schema("project")["definitions"]["vars"]["propertyNames"]
     if not re.fullmatch(names["pattern"], name) or name in names["not"]["enum"]:
         shown = re.sub(UNWANTED, "\ufffd", name[:60])
@@ -163,7 +163,7 @@ def _map(settings: Mapping[str, Any], key: str) -> Map:
 
 
 def _layered(settings: Mapping[str, Any], own: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A map of the project with that of the environment over it."""
+    """A map of the project merged with that of the environment, which wins."""
     return {**_map(settings, key), **_map(own, key)}
 
 
@@ -173,7 +173,7 @@ def _either(settings: Mapping[str, Any], own: Mapping[str, Any], key: str) -> An
 
 
 def _stated(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """What is not left to its default: manifest patterns, macros, the project's output and its ledger."""
+    """The values for `Project` of manifest patterns, macros, output and ledger, where they are stated."""
     values: dict[str, Any] = {name: settings[name] for name in ("output", "macros") if name in settings}
     if manifests := _either(settings, own, "manifests"):
         values["manifests"] = tuple(manifests)
@@ -181,7 +181,7 @@ def _stated(settings: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
 
 
 def _environment(settings: Mapping[str, Any], name: str) -> Map:
-    """The settings of an environment; raises UsageError where it is not declared."""
+    """The settings of an environment, empty without one. Raises UsageError where it is not declared."""
     if not name:
         return Map()
     declared = _map(settings, "environments")
@@ -190,20 +190,20 @@ def _environment(settings: Mapping[str, Any], name: str) -> Map:
     shown = re.sub(UNWANTED, "\ufffd", name[:60])
     message = f"`{PROJECT_FILE}` declares no environment `{shown}`"
     close = nearest(name, declared)
-    names = ", ".join(f"`{known}`" for known in declared)
+    names = ", ".join(f"`{entry}`" for entry in declared)
     example = f"environments: {{{name if re.fullmatch(r'[a-z][a-z0-9-]{0,39}', name) else 'draft'}: {{}}}}"
-    known = f"declared: {names}" if declared else f"to declare one: `{example}` in `{PROJECT_FILE}`"
-    hint = f"did you mean `{close}`? {known}" if close else known
+    hint = f"declared: {names}" if declared else f"to declare one: `{example}` in `{PROJECT_FILE}`"
+    hint = f"did you mean `{close}`? {hint}" if close else hint
     raise UsageError(message, code="unknown-environment", hint=hint)
 
 
 def _source(settings: Mapping[str, Any], name: str | None) -> str | None:
-    """The environment that texts are taken from, by its name; empty: the settings without one."""
+    """The name of the environment that texts are taken from; empty for the settings without an environment."""
     return "" if name == BASE and BASE not in _map(settings, "environments") else name
 
 
 def source_of(project: Project, name: str) -> str:
-    """The environment that a person names, as `Project.promote_from` has it.
+    """The environment that a person names, in the form of `Project.promote_from`.
 
     Raises UsageError for one that is not declared, and for the one that the project was loaded for.
     """
@@ -226,7 +226,7 @@ def _api(given: dict[str, Any]) -> ApiSettings:
 
 
 def _layers(settings: Any) -> Iterator[tuple[tuple[str, ...], Map]]:
-    """The settings of the project and of each environment, with where they stand; tolerates wrong types."""
+    """The settings of the project and of each environment, each with its pointer; tolerates wrong types."""
     if isinstance(settings, Map):
         yield (), settings
         declared = _map(settings, "environments")
@@ -234,7 +234,7 @@ def _layers(settings: Any) -> Iterator[tuple[tuple[str, ...], Map]]:
 
 
 def _secrets(settings: Any) -> Iterator[str]:
-    """What may be an API key or a password, by the key it stands under; never to be shown."""
+    """Values that may be API keys or passwords according to their keys; they must not be shown."""
     for _, layer in _layers(settings):
         if isinstance(ledger := layer.get("ledger"), str) and "@" in ledger:
             yield ledger
@@ -244,7 +244,7 @@ def _secrets(settings: Any) -> Iterator[str]:
 
 
 def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
-    """What a schema cannot say, about the project and every environment, chosen or not."""
+    """Checks that a schema cannot express, of the project and every environment."""
     macros = document.root.get("macros") if isinstance(document.root, Map) else None
     if isinstance(macros, str) and (problem := _path_problem(macros)):
         message = f"the path `{macros[:60]}` {problem}"
@@ -253,8 +253,9 @@ def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
     yield from _check_default(document)
     for pointer, layer in _layers(document.root):
         api = _map(layer, "api")
-        if isinstance(api.get("base_url"), str):
-            yield from _check_url(document, (*pointer, "api", "base_url"), api["base_url"])
+        if isinstance(api.get("base_url"), str) and (refused := url_problem(api["base_url"])):
+            code, message, hint = refused
+            yield finding(document, code, message, (*pointer, "api", "base_url"), hint=hint)
         if isinstance(api.get("job_timeout"), str) and _TIME.match(api["job_timeout"]):
             yield from _check_timeout(document, (*pointer, "api", "job_timeout"), api["job_timeout"])
         yield from _check_commands(document, pointer, layer)
@@ -269,7 +270,7 @@ def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
 
 
 def _check_commands(document: YamlDocument, pointer: tuple[str, ...], layer: Map) -> Iterator[Diagnostic]:
-    """Commands that no program could be started with, or that variables of a manifest could become part of."""
+    """Commands without a program, and commands with Jinja, which manifests could put text into."""
     below = (*pointer, "defaults", "checks", "commands")
     commands = _map(_map(layer, "defaults"), "checks").get("commands")
     if isinstance(commands, Map):
@@ -306,7 +307,7 @@ def _check_default(document: YamlDocument) -> Iterator[Diagnostic]:
 
 
 def _check_source(document: YamlDocument, pointer: tuple[str, ...], source: str) -> Iterator[Diagnostic]:
-    """What keeps an environment from taking its texts from the one it names."""
+    """An environment that takes its texts from one that is not declared, or in a ring."""
     declared = _map(document.root, "environments")
     at = (*pointer, "promote_from")
     if source not in declared and source != BASE:
@@ -338,7 +339,7 @@ def _check_timeout(document: YamlDocument, pointer: tuple[str, ...], value: str)
 
 
 def _path_problem(path: str) -> str:
-    """Why a path or pattern could reach outside the project, or is written for one system only."""
+    """Why a path or pattern is refused: it leaves the project, or works on one system only; empty if it is fine."""
     if "\\" in path:
         return "holds a backslash"
     if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
@@ -347,22 +348,18 @@ def _path_problem(path: str) -> str:
 
 
 def _glob_problem(pattern: str) -> str:
-    """Why a pattern could match nothing."""
+    """Why a pattern matches nothing; empty if it may match."""
     classes = re.findall(r"\[!?(.[^\]]*)\]", pattern)
     if any(first > last for body in classes for first, last in re.findall(r"(.)-(.)", body)):
         return "holds a range that goes backwards"
     return "" if pattern.strip() else "is empty"
 
 
-def _check_url(document: YamlDocument, pointer: tuple[str, ...], url: str) -> Iterator[Diagnostic]:
-    """What is wrong with a `base_url`; the message never repeats it, as it may hold a password."""
-    if problem := url_problem(url):
-        code, message, hint = problem
-        yield finding(document, code, message, pointer, hint=hint)
-
-
 def url_problem(url: str) -> tuple[str, str, str] | None:
-    """Code, message and hint of what is wrong with a `base_url`, or None for one that can be used."""
+    """Code, message and hint for a `base_url` that cannot be used, else None.
+
+    The message never repeats the address, as it may contain a password.
+    """
     from urllib.parse import urlsplit  # start-up: a project without `api` needs none
 
     if url == LOCAL:

@@ -1,7 +1,7 @@
-"""From a declared item to its values: templates filled in, and a note of what each value was made from.
+"""Renders the templates of an item, and records the origin of each value.
 
-Variables and the fields of `item` are rendered when a template first asks for them, so they may use each other in
-any order; going round in a circle is an error that names the circle.
+Variables and the fields of `item` are rendered when a template first reads them, so they may use each other in
+any order; a circle is an error that names its members.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 
 ITEM_FIELDS: Final = ("id", *REQUEST_FIELDS, "tags", "metadata")
-"""What templates may ask `item` for."""
+"""The fields of `item` that templates can read."""
 
 MAX_CHAIN: Final = 50
-"""How many values may lead from one to the next."""
+"""Longest chain of values that use one another."""
 
 
 class _FailedError(Exception):
-    """Something this value needs could not be rendered; that was reported at its own place."""
+    """A value that this one uses could not be rendered; that was reported there."""
 
 
 class Rendered(Struct, frozen=True):
-    """One item with every field rendered. `values` lacks the fields that could not be."""
+    """One rendered item. `values` lacks the fields that could not be rendered."""
 
     declared: Declared
     each: Each | None
@@ -50,24 +50,19 @@ class Rendered(Struct, frozen=True):
     variables: Mapping[str, Origin] = field(default_factory=dict)
     used: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def subject(self) -> str:
-        """The item in messages: its id as written, with the row where there is one."""
-        return subject_of(self.declared, self.each)
-
 
 def subject_of(declared: Declared, each: Each | None) -> str:
-    """The item in messages."""
+    """The item in messages: its id as written, and its row."""
     return declared.label if each is None else f"{declared.label} ({each.label})"
 
 
 def fingerprint(value: Json) -> str:
-    """The start of a value's digest; tells whether a variable changed."""
+    """The start of a value's digest, which shows whether a variable changed."""
     return short(digest_json(value))
 
 
 def render_item(declared: Declared, each: Each | None, scope: Scope, uses: Uses, problems: Problems) -> Rendered:
-    """One item, for one combination of `for_each` or `matrix`; what cannot be rendered is reported."""
+    """One item for one combination of `for_each` and `matrix`; what cannot be rendered is reported."""
     item = _Item(declared, each, scope, problems)
     values = dict(declared.item.values)
     failed: set[str] = set()
@@ -91,7 +86,7 @@ _FAILED: Final = object()
 _NONE: Final[dict[str, Json]] = {}
 """The inputs of an item without any."""
 _DEFINING: Final = frozenset({"vars", "for_each", "matrix"})
-"""The fields of an item that make names known to its templates."""
+"""The keys of an item that define names for its templates."""
 
 
 class _Item:
@@ -107,7 +102,7 @@ class _Item:
         self._lazy: Lazy | None = None
 
     def end(self) -> None:
-        """Let go of what leads back here, so that nothing is left for the garbage collector."""
+        """Break the reference cycle, so that no garbage collection is needed."""
         self._lazy = None
 
     def field(self, name: str) -> Json:
@@ -115,16 +110,16 @@ class _Item:
         return self._once(f"item.{name}", self._declared.item.values[name])
 
     def _ask(self, name: str) -> Any:
-        """What a template gets for `item.<name>`."""
+        """The value of `item.<name>`, or MISSING."""
         if name not in self._declared.item.values:
-            if name == "id":  # reported with the item, not with everything that is named after it
+            if name == "id":  # a missing id is reported once, with the item
                 raise _FailedError
             return MISSING
         value = self.field(name)
         return MISSING if value is None else value
 
     def lookup(self, name: str) -> Any:
-        """What a template gets for a name."""
+        """The value of a name in templates, or MISSING."""
         if name == "each":
             return MISSING if self._each is None else self._each.values
         if name == "item":
@@ -155,7 +150,7 @@ class _Item:
         return _NONE if inputs is MISSING else inputs
 
     def _once(self, name: str, node: Any) -> Json:
-        """Render a variable or field unless that was done or is being done."""
+        """The value of a variable or field, rendered once; reports a circle."""
         if name in self._done:
             value = self._done[name]
             if value is _FAILED:
@@ -180,12 +175,12 @@ class _Item:
         return value
 
     def _written(self, name: str) -> Written:
-        """Where a variable or field is written."""
+        """A variable or field as written."""
         in_item = name.startswith("item.")
         return top(self._declared.fields[name[5:]] if in_item else self._scope.variables[name])
 
     def _tree(self, node: Any, name: str) -> Json:
-        """A value with its templates filled in. A null inside a map of layers takes its key away."""
+        """A value with its templates rendered. A null inside a merged map removes its key."""
         if isinstance(node, Written):
             return self._value(node, name)
         if not isinstance(node, Branch | Unrendered):
@@ -210,7 +205,7 @@ class _Item:
         return entries if isinstance(value, dict) else list(entries.values())
 
     def _all(self, entries: Iterable[tuple[Any, Any, str]]) -> dict[Any, Json]:
-        """Every entry of a list or map, so that all of its problems are found at once."""
+        """Every rendered entry of a list or map; problems of all entries are reported."""
         values: dict[Any, Json] = {}
         failed = False
         for key, node, name in entries:
@@ -256,7 +251,7 @@ class _Item:
         self._problems.about(subject, written, error.code, core, hint=hint, offset=offset)
 
     def _suggest(self, name: str) -> str:
-        """What to write instead of a name that is not defined."""
+        """A hint for a name that is not defined."""
         if name == "each":
             return "`each` is only known with `for_each` or `matrix`"
         file = self._scope.templates.macros
@@ -276,7 +271,7 @@ class _Item:
         self._problems.about("", self._written(circle[0]), "variable-cycle", core, hint=hint)
 
     def trace(self, uses: Uses) -> Trace:
-        """Every variable the item used: where its value was written, and the start of its value's digest."""
+        """The origins of the variables that the item uses, and the starts of their values' digests."""
         stored = self._scope.traces.get(uses.names)
         if stored is not None:
             return stored

@@ -1,4 +1,4 @@
-"""Where a project starts."""
+"""Finds the root folder of a project."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def find_root(start: Path | str) -> str:
     """The nearest folder at or above `start` that holds `contentops.yaml`, as an absolute path.
 
-    Raises InputError where there is none, where `start` is no folder, or where it is relative to one that is gone.
+    Raises InputError where there is none, where `start` is no folder, or where the working directory was removed.
     """
     try:
         start = os.path.realpath(start)
@@ -39,10 +39,7 @@ def find_root(start: Path | str) -> str:
 
 
 def default_environment(start: Path | str) -> str:
-    """The environment that the settings of the project around `start` name as the default; empty: none, or no project.
-
-    Settings that cannot be used name none: whoever loads them says why.
-    """
+    """The default environment in the settings of the project around `start`; empty: none, or no readable project."""
     try:
         root = find_root(start)
     except InputError:
@@ -56,7 +53,7 @@ def default_environment(start: Path | str) -> str:
 
 
 def no_folder() -> InputError:
-    """The error for a process whose working directory was removed under it."""
+    """The error for a process whose working directory was removed."""
     message = "the folder this was started in is not there any more"
     hint = "change to a folder that is there, and run it again"
     return InputError([Diagnostic(code="no-folder", message=message, hint=hint)])

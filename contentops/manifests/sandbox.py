@@ -1,9 +1,9 @@
-"""Jinja's immutable sandbox for manifests: the same text every time, in bounded time and memory.
+"""Jinja's immutable sandbox for manifests: the same text every time, within limits of time and memory.
 
-What a template can reach is listed, not what it cannot: JSON values, their harmless methods, macros, `range`, and the
-filters and tests below. There is no clock, random number, environment or file. Left out are also the filters that
-show Python's own representation or make HTML. Some differ from Jinja's on purpose: `int` and `float` refuse what is
-no number unless a default is given, `tojson` writes plain JSON, `join` and `string` refuse lists and nulls.
+Templates reach only what is listed: JSON values, their harmless methods, macros, `range`, and the filters and tests
+below. There is no clock, random number, environment or file, and no filter that shows Python's own representation or
+makes HTML. Some filters differ from Jinja's: `int` and `float` refuse what is no number unless a default is given,
+`tojson` writes plain JSON, `join` and `string` refuse lists and nulls.
 """
 
 from __future__ import annotations
@@ -74,15 +74,15 @@ _SIGNS = {
     "**": "raise {} to the power of {}",
 }
 _FORMAT = re.compile(r"%(?:\([^()]*\))?[-+ #0]*(\*|[0-9]*)(?:\.(\*|[0-9]*))?[hlL]?(.)", re.DOTALL)
-"""A conversion as `%` reads it: width, precision, kind. The kind is `(` where the key holds brackets or has no end."""
+"""A conversion of `%`: width, precision, kind. The kind is `(` where the key has brackets or no end."""
 _REQUIRED: Any = object()
 
 BOUNDED, CHARGED = "each entry", "each operand"
-"""Filters put around what `{% for %}` runs over, and what is compared, cut or a key; no template can write a space."""
+"""Filters for what `{% for %}` runs over, and for what is compared, sliced or a key; no template can write a space."""
 
 
 class MissingError(UndefinedError):
-    """Something was used that is not there: `name` of `obj`, which is `missing` for a variable."""
+    """An undefined value was used: `name` of `obj`, which is `missing` for a variable."""
 
     def __init__(self, message: str | None = None, *, obj: Any = missing, name: Any = None) -> None:
         super().__init__(message)
@@ -91,7 +91,7 @@ class MissingError(UndefinedError):
 
 
 class _Undefined(StrictUndefined):
-    """A missing value whose error keeps what was asked for."""
+    """An undefined value whose error keeps the name."""
 
     __slots__ = ()
 
@@ -105,7 +105,7 @@ def _at_characters(source: str, tokens: Iterable[tuple[int, str, str]]) -> Itera
     at = 0
     try:
         for _, kind, text in tokens:
-            start = source.find(text, at)  # white space that `-` takes away is in no token
+            start = source.find(text, at)  # white space that `-` removes is in no token
             at = max(at, start)
             yield at + 1, kind, text
             at += len(text)
@@ -114,7 +114,7 @@ def _at_characters(source: str, tokens: Iterable[tuple[int, str, str]]) -> Itera
 
 
 class Generator(CodeGenerator):
-    """Jinja's code generator with `~` behind the allowance. `names` are what a tree looks up outside itself."""
+    """Jinja's code generator with a charge for `~`. `names` are those that a tree looks up outside itself."""
 
     def __init__(self, environment: Sandbox, filename: str) -> None:
         self.code = StringIO()
@@ -137,7 +137,7 @@ class Generator(CodeGenerator):
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """A Jinja environment that reaches what is listed and nothing else."""
+    """A Jinja environment that reaches only what is listed."""
 
     intercepted_binops = frozenset(ImmutableSandboxedEnvironment.default_binop_table)
     intercepted_unops = frozenset(ImmutableSandboxedEnvironment.default_unop_table)
@@ -168,7 +168,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.policies["compiler.ascii_str"] = False
 
     def _tokenize(self, source: str, name: str | None, filename: str | None = None, state: str | None = None) -> Any:
-        """Tokens that say at which character they stand, where Jinja's say the line."""
+        """Tokens with the number of their character instead of their line."""
         tokens = self.lexer.tokeniter(source, name, filename, state)
         return TokenStream(self.lexer.wrap(_at_characters(source, tokens), name, filename), name, filename)
 
@@ -197,7 +197,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=argument)
 
     def call(self, context: Context, called: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a method, a macro or `range`, charged by what it works on."""
+        """Call a method, a macro or `range`, charged by the size of its arguments."""
         if isinstance(called, Undefined):
             return called(*args)
         owner = getattr(called, "__self__", None)
@@ -216,7 +216,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # --- what is computed ------------------------------------------------------------------------------------
 
     def call_binop(self, context: Context, sign: str, left: Any, right: Any) -> Any:  # noqa: ARG002 - Jinja's
-        """One of the operators that can make much out of little."""
+        """One of the operators whose result can be much larger than its operands."""
         for value in (left, right):
             if isinstance(value, Undefined):
                 str(value)
@@ -250,7 +250,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.concat(list(map(_text, values)))
 
     def concat(self, parts: Iterable[str]) -> str:
-        """The text of a macro, or of a block that is kept or filtered."""
+        """The text of a macro, or of a block that is assigned or filtered."""
         texts = parts if isinstance(parts, list) else list(parts)
         self.allowance.room(sum(map(len, texts)))
         return "".join(texts)
@@ -275,7 +275,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return list(numbers)
 
     def _bounded(self, value: Any) -> Any:
-        """What a loop runs over, paid for beforehand."""
+        """The entries that a loop runs over, charged beforehand."""
         if isinstance(value, str):
             raise TemplateError("template-value", "a text cannot be looped over", hint='split it first: `.split(",")`')
         entries = value if hasattr(value, "__len__") else list(islice(value, LIMITS.work + 1))
@@ -288,7 +288,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     # --- filters and tests -----------------------------------------------------------------------------------
 
     def _charged(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A filter or test that pays for what it is given; Jinja's own take the kind of their subject for granted."""
+        """A filter or test that charges for its arguments, and explains a subject of the wrong kind."""
         first = 1 if hasattr(function, "jinja_pass_arg") else 0
         growth = _GROWTH.get(name)
 
@@ -339,7 +339,7 @@ _GROWTH: dict[str, Callable[..., int]] = {
     "slice": lambda entries, slices, *_, **__: len(entries) + narrow(slices),
     "wordwrap": lambda text, _width=79, _long=True, wrapstring=" ", *_, **__: len(text) * len(wrapstring or " "),
 }
-"""How long what a filter makes can get, by what it is given."""
+"""By filter, the longest result for its arguments."""
 
 
 def _text(value: Any) -> str:
@@ -375,5 +375,5 @@ def _tojson(value: Any, indent: int | None = None) -> str:
 
 @functools.cache
 def sandbox() -> Sandbox:
-    """The one sandbox; what a template may still spend is set for each."""
+    """The one sandbox; its allowance is set for each template."""
     return Sandbox()

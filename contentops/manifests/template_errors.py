@@ -1,4 +1,4 @@
-"""Jinja's complaints as ours, each at the character a person has to change."""
+"""Explains errors of Jinja, each at the character to change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CLOSING_TOKENS = {"'end of print statement'": "`}}`", "'end of statement block'
 
 
 def explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
-    """Why a text is no Jinja, and what to write instead."""
+    """The error of a text that is not valid Jinja, with a hint."""
     message = error.message or "is not Jinja"
     offset = min(error.lineno - 1, len(source))
     if match := _NO_FILTER.search(message):
@@ -61,7 +61,7 @@ def _open_block(source: str, name: str) -> int:
 
 
 def _unclosed(source: str) -> re.Match[str] | None:
-    """The first tag whose end does not come before the next tag begins."""
+    """The first tag that is not closed before the next tag."""
     tags = list(JINJA.finditer(_COMMENT.sub(lambda match: " " * len(match[0]), source)))
     ends = (*(tag.start() for tag in tags[1:]), len(source))
     for tag, end in zip(tags, ends, strict=False):
@@ -71,7 +71,7 @@ def _unclosed(source: str) -> re.Match[str] | None:
 
 
 def explain_failure(error: Exception) -> TemplateError:
-    """What went wrong while a template was rendered."""
+    """The error of a template that could not be rendered."""
     if isinstance(error, RecursionError):
         return TemplateError("template-limit", "goes too deep: a macro calls itself without end")
     message = _CALL.sub("a filter or call ", str(error) or type(error).__name__)
@@ -90,13 +90,13 @@ def _unknown(kind: str, name: str) -> TemplateError:
 
 
 def _sentence(message: str) -> str:
-    """Python's or Jinja's words as one short clause in our style."""
+    """The first line of a message of Python or Jinja in our style."""
     first = message.splitlines()[0].rstrip(".")[:200]
     return first[:1].lower() + first[1:]
 
 
 def tag_offset(source: str) -> int:
-    """The offset of what stands inside the first tag of a text."""
+    """The offset of the content of the first tag of a text."""
     match = re.compile(r"\{[{%#][-+]?\s*").search(source)
     return 0 if match is None else match.end() if match.end() < len(source) else match.start()
 
@@ -112,7 +112,7 @@ def word_offset(source: str, at: int, word: str) -> int | None:
 
 
 class Spans(Generator):
-    """What a template compiles to, and which stretch of that each expression became."""
+    """Compiled code of a template, with the part of it that each expression became."""
 
     def __init__(self, tree: nodes.Template, filename: str) -> None:
         super().__init__(sandbox(), filename)
@@ -129,7 +129,7 @@ class Spans(Generator):
         return code
 
     def offset(self, trace: TracebackType) -> int | None:
-        """The character of the template that a frame of its code was at, or None where Python cannot tell."""
+        """The character of the template that a frame of its code was at, or None where Python does not know it."""
         first, last, start, end = list(trace.tb_frame.f_code.co_positions())[trace.tb_lasti // 2]
         if first is None or last is None or start is None or end is None:
             return None
@@ -141,18 +141,18 @@ class Spans(Generator):
         return _start(max(inside, key=lambda one: one[1] - one[0])[2]) if inside else None
 
     def _index(self, line: int, column: int) -> int:
-        """The index of a place that Python counts in lines and bytes."""
+        """The index of a position that Python counts in lines and bytes."""
         before = sum(len(text) + 1 for text in self._lines[: line - 1])
         return before + len(self._lines[line - 1].encode()[:column].decode(errors="ignore"))
 
 
 _NAMED = (nodes.Filter, nodes.Test, nodes.Getattr, nodes.Getitem)
 _LED = (*_NAMED, nodes.Call, nodes.BinExpr, nodes.Compare, nodes.Concat)
-"""Expressions that begin with another one; where Jinja says they stand differs."""
+"""Expressions that begin with another one; Jinja's positions of them differ."""
 
 
 def _start(node: nodes.Node) -> int:
-    """Where an expression stands: a filter, test, part or method at its name, any other where it begins."""
+    """The offset of an expression: of the name of a filter, test, part or method, else of its beginning."""
     if isinstance(node, nodes.Call):
         node = node.node
     if not isinstance(node, _NAMED):

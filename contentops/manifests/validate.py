@@ -1,7 +1,6 @@
-"""From rendered values to a spec: every field of the right type, every path allowed, every id free.
+"""Validates the rendered fields of an item, and makes its spec if they have no errors.
 
-Pure. All problems of an item are reported at once, each at the place where the value was written; only an item
-without any becomes a Spec.
+All problems of an item are reported, each at the location where the value was written.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from contentops.documents.preset import REVERSE_SOLIDUS, backslashed, no_flags
 from contentops.errors import Severity, nearest
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.checks import read_checks
+from contentops.manifests.render import Rendered, subject_of
 from contentops.manifests.values import Branch, Tree, Written, entry_hint, kind_of, top
 from contentops.model import REQUEST_FIELDS, ItemId, MergeRule, OnEdit, Request, Spec
 from contentops.pricing import CREDITS
@@ -27,27 +27,26 @@ if TYPE_CHECKING:
     from contentops.manifests.checks import FindFile
     from contentops.manifests.expand import Declared
     from contentops.manifests.problems import Problems, Report
-    from contentops.manifests.render import Rendered
     from contentops.model import Catalog, Checks, Json
 
 MAX_ID: Final = 200
 """Longest item id, in characters."""
 
 _ID = re.compile(r"\w[\w./@+-]*")
-# Marks that choose a variant of a letter or join letters: two ids that look alike would differ.
+# Marks that choose a variant of a letter or join letters, so that two different ids would look alike.
 _HIDDEN = "[\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 _MAX_SHOWN: Final = 60
 _FOLLOWING: Final[Mapping[str, tuple[str, ...]]] = {
     "inputs": ("missing-input",),
     "template": ("missing-input", "unknown-input", "wrong-input", "duplicate-input"),
 }
-"""What follows from a field that is not set because its key is misspelt."""
+"""By the field that a misspelt key did not set, the codes of problems that follow from that."""
 
 
 def check_item(
     rendered: Rendered, problems: Problems, *, catalog: Catalog | None, preset: str, find: FindFile
 ) -> Spec | None:
-    """The spec of a rendered item, or None after its problems were reported; `find` gives the files that it names."""
+    """The spec of a rendered item, or None if it has problems, which are reported; `find` returns files by path."""
     before = problems.errors
     report = _reporter(rendered, problems)
     values = _checked_fields(rendered, report)
@@ -70,7 +69,7 @@ def _check_preset(preset: str, metadata: Mapping[str, Any], report: Report) -> N
 
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The inputs by name, also where some could not be rendered."""
+    """The inputs by name; each is UNRENDERED where some could not be rendered."""
     if "inputs" in rendered.failed and isinstance(node := rendered.declared.fields["inputs"], Branch):
         return dict.fromkeys(node.entries, UNRENDERED)
     inputs: Mapping[str, Any] = values.get("inputs", {})
@@ -90,13 +89,21 @@ def _reporter(rendered: Rendered, problems: Problems) -> Report:
         if any(code in _FOLLOWING.get(name, ()) for name in rendered.declared.misspelt):
             return
         written, exists = _find(rendered.declared, path)
-        problems.about(rendered.subject, written, code, core, key=key and exists, hint=hint, severity=severity)
+        problems.about(
+            subject_of(rendered.declared, rendered.each),
+            written,
+            code,
+            core,
+            key=key and exists,
+            hint=hint,
+            severity=severity,
+        )
 
     return report
 
 
 def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
-    """Where a field was written, and whether it was; else the deepest part of its path that was written."""
+    """The written value at a path and True, or the deepest written value on the way and False."""
     node: Tree | None = declared.fields.get(path[0]) if path else None
     if node is None or (isinstance(node, Written) and node.document is None):
         return declared.written, False
@@ -131,7 +138,7 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks) -> Spec:
 
 
 def _with_clean_title(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The metadata with its title as files, records and servers get it."""
+    """The metadata with its title cleaned, as it is written to files, records and servers."""
     return {**metadata, "title": clean_title(metadata["title"])} if "title" in metadata else metadata
 
 
@@ -139,7 +146,7 @@ def _with_clean_title(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checked_fields(rendered: Rendered, report: Report) -> dict[str, Any]:
-    """The values that passed their check, by field; the others were reported."""
+    """The valid values by field; the others are reported."""
     values: dict[str, Any] = {}
     for name, value in rendered.values.items():
         check = _FIELDS.get(name)
@@ -152,7 +159,7 @@ def _checked_fields(rendered: Rendered, report: Report) -> dict[str, Any]:
     missing = [name for name in _MISSING if name not in rendered.values]
     if missing:
         stated = rendered.failed | rendered.declared.misspelt
-        # What is never generated needs no template: the text of a person who had it before.
+        # A protected item is never generated, so it needs no template.
         adopted = values.get("protected") is True and "template" in missing and "template" not in stated
         for name in missing:
             if name not in stated and not (adopted and name in {"template", "style"}):
@@ -166,7 +173,7 @@ _MISSING: Final = {
     "style": "set it on the item or under `defaults`",
     "output": "a null takes away what the project says; leave the key out",
 }
-"""What to do about a key that an item cannot do without."""
+"""Required keys, each with a hint."""
 
 
 def _is_text(name: str, value: Json, report: Report) -> bool:
@@ -178,7 +185,7 @@ def _is_text(name: str, value: Json, report: Report) -> bool:
 
 
 def _wrong_type(path: tuple[str, ...], value: Json, wanted: str, report: Report, *, hint: str = "") -> bool:
-    """Report a value of the wrong type; returns False, the answer of the check that found it."""
+    """Report a value of the wrong type; returns False, the result of the calling check."""
     report(
         path,
         "wrong-type",
@@ -201,7 +208,7 @@ def _is_id(name: str, value: Json, report: Report) -> bool:
 
 
 def id_problem(value: str) -> str:
-    """What is wrong with an id that is not empty, as the end of a sentence; empty if nothing is."""
+    """The problem of an id, as the end of a sentence; empty if there is none."""
     if len(value) > MAX_ID:
         return f"is longer than {MAX_ID} characters"
     if not unicodedata.is_normalized("NFC", value):
@@ -214,7 +221,7 @@ def id_problem(value: str) -> str:
 
 
 def id_hint(value: str) -> str:
-    """What to write instead of an id that cannot be."""
+    """A hint for an invalid id."""
     if len(value) > MAX_ID:
         return "shorten it"
     composed = unicodedata.normalize("NFC", value)
@@ -224,7 +231,7 @@ def id_hint(value: str) -> str:
 
 
 def _strange_character(value: str) -> str:
-    """The first character an id may not have where it stands; a mark goes with the letter before it."""
+    """The first character that an id may not have at its position; a mark belongs to the letter before it."""
     if not _ID.match(value):
         return f"starts with {_character(value[0])}"
     letter = False
