@@ -64,7 +64,7 @@ class Span(Struct, frozen=True):
 
 def cut(body: str) -> tuple[Section, ...]:
     """The sections of a body in order; their texts joined are the body. Empty for an empty body."""
-    starts, lines = [Heading(0, 0, 0, ""), *found(body)], _offsets(body)
+    starts, lines = [Heading(0, 0, 0, ""), *parse_headings(body)], _offsets(body)
     seen: Counter[tuple[int, str]] = Counter()
     sections = []
     ends = [lines[each.first] for each in starts[1:]] + [len(body)]
@@ -79,7 +79,7 @@ def cut(body: str) -> tuple[Section, ...]:
 def spans(body: str, heading: str) -> tuple[Span, ...]:
     """Every section of a body that `heading` names, in order: with or without marks, whatever its spaces and case."""
     wanted = bare(heading)
-    known = tuple(found(body))
+    known = tuple(parse_headings(body))
     return tuple(_span(body, known, at) for at, each in enumerate(known) if wanted and bare(each.text) == wanted)
 
 
@@ -102,12 +102,12 @@ def _offsets(body: str) -> list[int]:
 
 def headings(body: str) -> tuple[str, ...]:
     """The headings of a body in order, without their marks; empty ones are left out."""
-    return tuple(each.text for each in found(body) if each.text)
+    return tuple(each.text for each in parse_headings(body) if each.text)
 
 
 def main_heading(body: str) -> str:
     """The first heading of the first level of a body, without its marks; empty if there is none."""
-    return next((each.text for each in found(body) if each.level == 1 and each.text), "")
+    return next((each.text for each in parse_headings(body) if each.level == 1 and each.text), "")
 
 
 _ESCAPE = re.compile(r"\\(?=[^\w\s])")
@@ -133,7 +133,7 @@ def _unmarked(line: str) -> str:
     return closed.rstrip() if closed[-1:].isspace() else inner
 
 
-def found(body: str) -> Iterator[Heading]:
+def parse_headings(body: str) -> Iterator[Heading]:
     """The headings of a body in order."""
     tokens: list[Token] = []
     parser = _parser()

@@ -1,17 +1,16 @@
-"""The embedded server: the WriterzRoom API as an ASGI app over a SQLite file or a PostgreSQL database.
+"""The bundled server: the WriterzRoom API as an ASGI app over a SQLite file or a PostgreSQL database.
 
-It runs in process (no port, no key) or over HTTP (`serve`). It knows nothing of the client: no module here imports
-another part of contentops but what both count, name and cut alike: all else they can only agree on through the
-protocol.
+It runs in process (no port, no key) or over HTTP (`serve`). It imports only `loopback`, `pricing` and `sections` from
+the rest of contentops, and none of the client.
 
-    app       routes and endpoints             store     opens what is kept; and the clock
-    accounts  keys, credits, request limits    jobs      generations; `runner` carries them through their stages
-    bodies    what requests say                contents  stored texts, and their sections
-    replies   what is answered                 catalog   templates, styles, verticals
-    serve     in process, or on a port         engines   who writes the texts
-    database  what every store can do          sqlite, postgres (with postgres_schema)  what is under it
+    app       routes and endpoints             store     opens a store; and the clock
+    accounts  keys, credits, request limits    jobs      generations; `runner` works on them stage by stage
+    bodies    reads requests                   contents  stored texts, and their sections
+    replies   writes answers                   catalog   templates, styles, verticals
+    serve     runs in process, or on a port    engines   write the texts
+    database  the protocol of a store          sqlite, postgres (with postgres_schema)  its implementations
 """
 
 
 class EmbeddedServerError(Exception):
-    """What a person can act on; the message says what is wrong, where, and what to do. Each failure derives from it."""
+    """The base of the server's errors; the message says what is wrong, where, and what to do."""

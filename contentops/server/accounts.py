@@ -1,8 +1,8 @@
-"""Who may use the server, and how much: API keys, their credits, the requests of a minute.
+"""API keys, their credits, and the limits of requests.
 
-An account is a key, or everyone together where no keys are asked for. Only fingerprints of keys are kept, so a key is
-shown once. A completed job is charged once, a failed one never; the price of a job is reserved when it is accepted, so
-that an allowance is never overdrawn.
+An account is a key, or everyone together where the server needs no keys. Only fingerprints of keys are stored, so a key
+is shown once. A completed job is charged once, a failed one never; the price of a job is reserved when it is accepted,
+so that an allowance is never overdrawn.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PLANS = {"starter": False, "professional": True, "enterprise": True}
 WINDOW = 60.0
 """Seconds a request counts."""
 PER_MINUTE = 10
-"""Requests per minute where keys are asked for and nothing else is set: what the service documents."""
+"""The default of requests per minute where keys are needed, as the service documents it."""
 
 _SELECT = "SELECT id, plan, created_at, revoked_at, credits, modes FROM keys"
 
@@ -45,9 +45,9 @@ class KeyRefusedError(EmbeddedServerError):
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
-    """A key without its secret. Times in seconds; `revoked_at` None while it works.
+    """A key without its secret. Times in seconds; `revoked_at` is None while it works.
 
-    `credits` is its allowance, None for no limit. `modes` are those it may ask for, empty for all.
+    `credits` is its allowance, None for no limit. `modes` are the allowed ones, empty for all.
     """
 
     id: str
@@ -67,7 +67,7 @@ class KeyRing:
         self._clock = clock or Clock()
 
     def create_key(self, plan: str, *, allowance: int | None = None, modes: Sequence[str] = ()) -> str:
-        """A new key: the only time its text is seen. Raises KeyRefusedError for a plan that has no API access."""
+        """Create a key; returns its text, which is not stored. Raises KeyRefusedError."""
         _check(plan, modes)
         if not PLANS[plan]:
             message = f"the plan `{plan}` does not include API access; use `professional` or `enterprise`"
@@ -108,7 +108,7 @@ class KeyRing:
             raise KeyRefusedError(f"no key has the id `{key.id}`; `contentops serve keys list` shows them")
 
     def check(self, key: str) -> ApiKey | None:
-        """The working key with that text, or None. Compares fingerprints, so that timing shows nothing of the text."""
+        """The working key with that text, or None. Compares fingerprints, so that timing reveals nothing."""
         row = self._store.row(f"{_SELECT} WHERE digest = ? AND revoked_at IS NULL", (_digest(key),))
         return None if row is None else _key(row)
 
@@ -131,9 +131,9 @@ def _joined(modes: Sequence[str]) -> str:
 
 
 def _check(plan: str, modes: Sequence[str]) -> None:
-    for what, known, asked in (("plan", PLANS, [plan]), ("mode", CREDITS, modes)):
-        if unknown := [name for name in asked if name not in known]:
-            message = f"unknown {what} `{unknown[0]}`; known: {', '.join(f'`{name}`' for name in known)}"
+    for word, valid, names in (("plan", PLANS, [plan]), ("mode", CREDITS, modes)):
+        if unknown := [name for name in names if name not in valid]:
+            message = f"unknown {word} `{unknown[0]}`; known: {', '.join(f'`{name}`' for name in valid)}"
             raise KeyRefusedError(message)
 
 
@@ -149,7 +149,7 @@ class CreditAccount(Struct, frozen=True):
 
     @property
     def balance(self) -> int | None:
-        """What is left for new jobs; never below 0, whatever an allowance was lowered to."""
+        """The credits for new jobs; never below 0, even if the allowance was lowered."""
         return None if self.allowance is None else max(0, self.allowance - self.used - self.reserved)
 
 
@@ -161,10 +161,7 @@ def account(store: Store, key: ApiKey) -> CreditAccount:
 
 
 def usage(store: Store, key: ApiKey | None = None) -> dict[str, Any]:
-    """Credits used in all and by mode, and how many generations they paid for; of `key`, with what it has left.
-
-    Without a key, of everyone where no keys are asked for.
-    """
+    """Credits used and generations, in all and by mode: of `key`, with its balance, or of everyone without keys."""
     key_id = "" if key is None else key.id
     generations, credits_by_mode = store.tallied(key_id, "generations"), store.tallied(key_id, "credits")
     numbers: dict[str, Any] = {
@@ -177,8 +174,8 @@ def usage(store: Store, key: ApiKey | None = None) -> dict[str, Any]:
     if key is None:
         return numbers
     credit = account(store, key)
-    left = {"allowance": credit.allowance, "reserved": credit.reserved, "balance": credit.balance}
-    return {"plan": key.plan, **left, **numbers}
+    balance = {"allowance": credit.allowance, "reserved": credit.reserved, "balance": credit.balance}
+    return {"plan": key.plan, **balance, **numbers}
 
 
 def history(store: Store, key_id: str = "", *, skip: int = 0, limit: int = EVERY_ROW) -> list[dict[str, Any]]:
@@ -197,9 +194,9 @@ def history(store: Store, key_id: str = "", *, skip: int = 0, limit: int = EVERY
 class AccountLimits(Struct, frozen=True, kw_only=True):
     """The limits of an account.
 
-    `requests_per_minute`: at most so many requests in any 60 s; 0 sets no limit, None sets `PER_MINUTE` where keys
-    are asked for and none elsewhere. `free_polls`: asking for a job's status does not count. `max_active`:
-    generations that may be under way; 0 sets no limit.
+    `requests_per_minute`: the most requests in any 60 s; 0 sets no limit, None sets `PER_MINUTE` where keys are needed
+    and no limit elsewhere. `free_polls`: status requests do not count. `max_active`: the most generations at a time; 0
+    sets no limit.
     """
 
     requests_per_minute: int | None = None
@@ -208,10 +205,7 @@ class AccountLimits(Struct, frozen=True, kw_only=True):
 
 
 class RequestWindow:
-    """The requests each account made in the last minute.
-
-    They are counted in a store that several servers share, otherwise in this process until it ends.
-    """
+    """Counts the requests of each account in the last minute, in a shared store or else in this process."""
 
     def __init__(self, now: Callable[[], float], replicas: Replicas | None = None) -> None:
         self._replicas = replicas
@@ -245,9 +239,9 @@ def _too_many(message: str, seconds: int) -> HTTPException:
 
 
 class AdmittedRequest(Struct, frozen=True):
-    """An accepted request. `owner` is its `X-User-ID` or empty, `key` its key, where keys are asked for.
+    """An accepted request. `owner` is its `X-User-ID` or empty, `key` its key or None.
 
-    It sees what belongs to its key, and of that what belongs to its user or to none.
+    It sees jobs and contents of its key that belong to its user or to none.
     """
 
     request: Request
@@ -262,11 +256,11 @@ class AdmittedRequest(Struct, frozen=True):
 
     @property
     def key_id(self) -> str:
-        """The id of its key, or empty: the account whose jobs and contents it sees, and that is charged."""
+        """The id of its key, or empty: the account that it uses."""
         return "" if self.key is None else self.key.id
 
     def may_see(self, owner: str) -> bool:
-        """Whether it sees what belongs to `owner`: its own, what has no owner, and everything if it names no user."""
+        """Whether it sees what belongs to `owner`: its own user, no user, or anyone if it names no user."""
         return not owner or not self.owner or owner == self.owner
 
     def refuse_mode(self, mode: str) -> None:
@@ -285,7 +279,7 @@ class AccessControl:
         self._window = RequestWindow(now, store.replicas)
 
     def admit(self, request: Request, surface: Surface, *, poll: bool) -> AdmittedRequest:
-        """The request with its key checked. `poll` says that it only asks for a job's status.
+        """The request with its key checked. `poll`: it only asks for a job's status.
 
         Raises HTTPException: 400 (422 under `/api`) for an unusable user id, 401 for the key, 403 for its plan, 429
         for the limit.

@@ -1,8 +1,8 @@
-"""The embedded server's ASGI app: every endpoint under `/v1` and `/api`.
+"""The bundled server's ASGI app: every endpoint under `/v1` and `/api`.
 
-It needs no lifespan: unfinished jobs are resumed at start-up where there is one, else at the first request. Every key
-has its own jobs and contents; where no keys are asked for, there is one account. An `X-User-ID` header narrows an
-account to what is that user's and what has no owner; without it the whole account is seen.
+Unfinished jobs are resumed by the lifespan, or without one at the first request. Every key has its own jobs and
+contents; without keys there is one account. An `X-User-ID` header narrows an account to that user's jobs and contents
+and those without an owner.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _AGAIN = "1"
-"""Seconds after which to ask again a store that cannot be used right now."""
+"""`Retry-After` in seconds, where the store cannot be used right now."""
 _CONTENTS = 1000
-"""Entries of a list of contents, unless the request says otherwise."""
+"""The default number of entries in a list of contents."""
 _RECENT = 5
 """Entries in each of the dashboard's lists."""
 
@@ -60,19 +60,18 @@ def create_app(
     limits: AccountLimits | None = None,
     voices: Mapping[str, BrandVoice] | None = None,
 ) -> Starlette:
-    """The embedded server over an open store, which it closes with `await app.state.close()`.
+    """The bundled server over an open store, which it closes with `await app.state.close()`.
 
-    With `keys` None no request needs a key; with `voices` None any brand voice is taken, and none is known.
-    `stage_seconds` is how long each stage of a job takes; with 0 a job is done a few turns of the event loop after its
-    submit.
+    With `keys` None no request needs a key; with `voices` None any brand voice is accepted. `stage_seconds` is the
+    duration of each stage of a job; with 0 a job is done a few turns of the event loop after its submit.
     """
     clock = clock or Clock()
-    known = {name: {entry["slug"]: entry for entry in entries} for name, entries in catalog.load().items()}
+    by_slug = {name: {entry["slug"]: entry for entry in entries} for name, entries in catalog.load().items()}
     if voices is not None:
-        known["voices"] = {slug: {"slug": slug, **asdict(voice)} for slug, voice in voices.items()}
-    runner = JobRunner(store, engine, clock, known, stage_seconds=stage_seconds)
+        by_slug["voices"] = {slug: {"slug": slug, **asdict(voice)} for slug, voice in voices.items()}
+    runner = JobRunner(store, engine, clock, by_slug, stage_seconds=stage_seconds)
     access = AccessControl(store, keys, limits or AccountLimits(), clock.now)
-    api = _Api(store, runner, access, clock, known)
+    api = _Api(store, runner, access, clock, by_slug)
 
     async def close() -> None:
         await runner.close()
@@ -93,7 +92,7 @@ def create_app(
         },
         lifespan=lifespan,
     )
-    # A redirect would turn a POST into something the vendor's SDK cannot read.
+    # The vendor's SDK cannot read the redirect of a POST.
     app.router.redirect_slashes = False
     app.state.close = close
     return app
@@ -109,7 +108,7 @@ async def _unreadable(request: Request, error: Exception) -> JSONResponse:
 
 
 class _Kind(Struct, frozen=True):
-    """A part of the catalog: where it is, how messages call it, and its shapes in a list and in full."""
+    """A part of the catalog: its path, its name in messages, and its shapes in a list and in full."""
 
     name: str
     path: str
@@ -128,13 +127,13 @@ _KINDS = (
 
 
 class _Api(Struct, frozen=True):
-    """The endpoints; each takes a request that was let in and gives the reply's JSON, or raises HTTPException."""
+    """The endpoints; each takes an admitted request and returns the reply's JSON, or raises HTTPException."""
 
     store: Store
     runner: JobRunner
     access: AccessControl
     clock: Clock
-    known: Mapping[str, Mapping[str, Json]]
+    catalog: Mapping[str, Mapping[str, Json]]
 
     def routes(self) -> list[Route]:
         """Every route, under both prefixes."""
@@ -173,7 +172,7 @@ class _Api(Struct, frozen=True):
         return respond
 
     async def unusable(self, request: Request, error: Exception) -> JSONResponse:
-        """503 for a failure that may pass (locked, disk full); 500 for a damaged file, which has to be moved away."""
+        """The reply where the store failed: 503 if that may pass (locked, disk full), 500 for a damaged file."""
         path = self.store.path
         refused = HTTPException(503, f"The store cannot be used right now: {error}", {"Retry-After": _AGAIN})
         if path is not None and getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
@@ -186,42 +185,41 @@ class _Api(Struct, frozen=True):
     async def submit(self, admitted: AdmittedRequest) -> Json:
         """Accept a job; a repeated request id or idempotency key gets the first answer."""
         fields = await bodies.read(admitted.request)
-        asked = bodies.generation(fields, admitted.surface, self.known)
-        return self._submit(admitted, *asked)
+        return self._submit(admitted, *bodies.generation(fields, admitted.surface, self.catalog))
 
     async def regenerate_section(self, admitted: AdmittedRequest) -> Json:
         """Accept a job that writes one section of a stored content again.
 
-        The service documents neither request nor reply; this mapping is the embedded server's own (see
-        `bodies.section`). The completed job's text is the whole body with that section replaced.
+        The service documents neither request nor reply; this mapping is the bundled server's own (see
+        `bodies.section`). The text of the completed job is the whole body with that section replaced.
         """
-        asked, request_id = bodies.section(await bodies.read(admitted.request))
-        content = self._content(admitted, asked.content_id)
-        if contents.find_section(content.body, asked.section) is None:
-            raise HTTPException(404, f"Section '{asked.section}' not found")
-        # The engine gets what the content was written from, where that is known.
-        made = content.metadata
-        source = jobs.find(self.store, str(made.get("request_id") or ""), admitted.key_id)
+        request, request_id = bodies.section(await bodies.read(admitted.request))
+        content = self._content(admitted, request.content_id)
+        if contents.find_section(content.body, request.section) is None:
+            raise HTTPException(404, f"Section '{request.section}' not found")
+        # The engine gets the request that the content was written for, where its job is known.
+        metadata = content.metadata
+        source = jobs.find(self.store, str(metadata.get("request_id") or ""), admitted.key_id)
         if source is not None and admitted.may_see(source.owner):
-            was = {name: getattr(source.request, name) for name in jobs.TextRequest.__struct_fields__}
-            asked = replace(asked, **{**was, "mode": asked.mode})
-        template, style = str(made.get("template") or ""), str(made.get("style_profile") or "")
-        return self._submit(admitted, replace(asked, template=template, style=style), request_id)
+            fields = {name: getattr(source.request, name) for name in jobs.TextRequest.__struct_fields__}
+            request = replace(request, **{**fields, "mode": request.mode})
+        template, style = str(metadata.get("template") or ""), str(metadata.get("style_profile") or "")
+        return self._submit(admitted, replace(request, template=template, style=style), request_id)
 
-    def _submit(self, admitted: AdmittedRequest, asked: GenerationRequest, request_id: str | None) -> Json:
+    def _submit(self, admitted: AdmittedRequest, request: GenerationRequest, request_id: str | None) -> Json:
         key = bodies.idempotency_key(admitted.request)
-        admitted.refuse_mode(asked.mode)
+        admitted.refuse_mode(request.mode)
         fresh = f"req_{uuid.uuid4().hex}" if admitted.surface is Surface.V1 else str(uuid.uuid4())
         new = jobs.StoredJob(
             id=request_id or fresh,
-            request=asked,
+            request=request,
             created_at=self.clock.now(),
             owner=admitted.owner,
             key_id=admitted.key_id,
             idempotency_key=key,
         )
         try:
-            job, is_new = jobs.submit(self.store, new, lambda: self.access.refuse_job(admitted, asked.credits))
+            job, is_new = jobs.submit(self.store, new, lambda: self.access.refuse_job(admitted, request.credits))
         except jobs.JobConflictError as conflict:
             raise HTTPException(409, str(conflict)) from conflict
         if is_new:
@@ -229,7 +227,7 @@ class _Api(Struct, frozen=True):
         return replies.accepted(job, admitted.surface)
 
     async def job_status(self, admitted: AdmittedRequest) -> Json:
-        """The status of a job; one whose runner has died is started again."""
+        """The status of a job, which is resumed if its runner has died."""
         job = jobs.find(self.store, admitted.id, admitted.key_id) if bodies.is_identifier(admitted.id) else None
         if job is None or not admitted.may_see(job.owner):
             raise HTTPException(404, "Generation request not found.")
@@ -248,11 +246,11 @@ class _Api(Struct, frozen=True):
         return content
 
     async def list_content(self, admitted: AdmittedRequest) -> Json:
-        """The newest, or the page that is asked for, without texts."""
-        store, whose = self.store, (admitted.key_id, admitted.owner)
+        """The newest contents, or the requested page of them, without texts."""
+        store, account = self.store, (admitted.key_id, admitted.owner)
         page = bodies.page(admitted.request) or Page(limit=_CONTENTS)
-        rows = contents.entries(store, *whose, skip=page.skip, limit=page.limit)
-        return replies.content_list(rows, contents.counts(store, *whose), page)
+        rows = contents.entries(store, *account, skip=page.skip, limit=page.limit)
+        return replies.content_list(rows, contents.counts(store, *account), page)
 
     async def get_content(self, admitted: AdmittedRequest) -> Json:
         """One content with its text."""
@@ -263,7 +261,7 @@ class _Api(Struct, frozen=True):
         return replies.versions(contents.versions(self.store, self._content(admitted, admitted.id)))
 
     async def get_version(self, admitted: AdmittedRequest) -> Json:
-        """One content as it was in a version; `updatedAt` is when that was replaced."""
+        """One version of a content; `updatedAt` is when it was replaced."""
         content, text = self._content(admitted, admitted.id), str(admitted.request.path_params["version"])
         number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
         version = contents.at_version(self.store, content, number)
@@ -277,7 +275,7 @@ class _Api(Struct, frozen=True):
         return replies.saved(self._save(admitted, change))
 
     async def create_content(self, admitted: AdmittedRequest) -> Json:
-        """Always create."""
+        """Create a content, even if the body names an id."""
         change = bodies.saving(await bodies.read(admitted.request))
         return {**replies.saved(self._save(admitted, replace(change, id=""))), "message": "Content created"}
 
@@ -289,7 +287,7 @@ class _Api(Struct, frozen=True):
         return {"success": True, "content": entry}
 
     def _save(self, admitted: AdmittedRequest, change: contents.ContentChange) -> contents.ContentRow:
-        """The content as this save left it, even if another save follows at once."""
+        """Save in one transaction, and return the content after this save."""
         with self.store.write(admitted.key_id):
             if change.id:
                 self._content(admitted, change.id)
@@ -298,7 +296,7 @@ class _Api(Struct, frozen=True):
             return self._content(admitted, saved)
 
     async def delete_content(self, admitted: AdmittedRequest) -> Json:
-        """Remove a content; its last text stays among the store's versions."""
+        """Delete a content; its last text stays among the versions."""
         with self.store.write(admitted.key_id):
             contents.remove(self.store, self._content(admitted, admitted.id), self.clock.now())
         return {"success": True, "message": "Content deleted"}
@@ -306,17 +304,17 @@ class _Api(Struct, frozen=True):
     # --- catalog -------------------------------------------------------------------------------------------
 
     async def list_entries(self, kind: _Kind, admitted: AdmittedRequest) -> Json:
-        """Everything of a kind; under `/api` in pages, but for what has one shape on both surfaces."""
-        if kind.name not in self.known:
+        """The entries of a kind; under `/api` in pages if the kind has pages there."""
+        if kind.name not in self.catalog:
             raise HTTPException(404, "This server keeps no brand voices; `contentops serve --voices FILE` does")
-        entries = [kind.entry(entry, admitted.surface) for entry in self.known[kind.name].values()]
+        entries = [kind.entry(entry, admitted.surface) for entry in self.catalog[kind.name].values()]
         if admitted.surface is Surface.V1 or not kind.paged:
             return {kind.path[1:].replace("-", "_"): entries}
         return replies.paged(entries, bodies.page(admitted.request) or Page())
 
     async def get_entry(self, kind: _Kind, admitted: AdmittedRequest) -> Json:
-        """One of a kind in full."""
-        entry = self.known.get(kind.name, {}).get(admitted.id)
+        """One entry of a kind in full."""
+        entry = self.catalog.get(kind.name, {}).get(admitted.id)
         if entry is None:
             # The service's own server answers 500 here; its documentation says 404.
             status = 500 if admitted.surface is Surface.API and kind.paged else 404
@@ -326,13 +324,13 @@ class _Api(Struct, frozen=True):
     # --- numbers -------------------------------------------------------------------------------------------
 
     async def dashboard_stats(self, admitted: AdmittedRequest) -> Json:
-        """Counts and the latest changes, with the number of generations and the credits they took."""
-        store, whose = self.store, (admitted.key_id, admitted.owner)
-        numbers = replies.dashboard(contents.counts(store, *whose), contents.latest(store, *whose, _RECENT))
-        return {**numbers, "generations": jobs.counts(store, *whose), "credits": accounts.usage(store, admitted.key)}
+        """Counts, the latest changes, the number of generations, and their credits."""
+        store, account = self.store, (admitted.key_id, admitted.owner)
+        numbers = replies.dashboard(contents.counts(store, *account), contents.latest(store, *account, _RECENT))
+        return {**numbers, "generations": jobs.counts(store, *account), "credits": accounts.usage(store, admitted.key)}
 
     async def credits_usage(self, admitted: AdmittedRequest) -> Json:
-        """Credits of the key, with what its allowance leaves; without keys, of everyone."""
+        """Credits of the key, with its balance; without keys, of everyone."""
         return accounts.usage(self.store, admitted.key)
 
     async def credits_history(self, admitted: AdmittedRequest) -> Json:

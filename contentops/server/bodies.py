@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BODY_BYTES = 10 * 1024 * 1024
 """The largest body accepted."""
 DEPTH = 100
-"""The deepest nesting accepted: every JSON reader must be able to read what is stored."""
+"""The deepest nesting accepted, so that every JSON reader can read what is stored."""
 
 NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -36,7 +36,7 @@ NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "brand_voice": ("brand_voice_id",),
     }
 )
-"""The keys of a submit that hold the fields of a `TextRequest`; a field without an entry has its own name."""
+"""The keys of a submit for the fields of a `TextRequest`; a field without an entry has its own name."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 _KEY = re.compile(r"[!-~]{1,200}")
@@ -101,14 +101,14 @@ def _unstorable(value: Any) -> str:
 
 
 class BodyFields:
-    """Reads the fields of a body under any of their names, collecting every problem before refusing."""
+    """Reads the fields of a body under any of their names; `done` raises every problem at once."""
 
     def __init__(self, body: dict[str, Any]) -> None:
         self._body = body
         self._problems: list[FieldProblem] = []
 
-    def _value(self, names: tuple[str, ...], kind: type, what: str, code: str, *, required: bool) -> Any:
-        """The value under the first of `names` that has one; equal values under several names are fine."""
+    def _value(self, names: tuple[str, ...], kind: type, expected: str, code: str, *, required: bool) -> Any:
+        """The value under the first of `names` that has one; values under several names must be equal."""
         given = [name for name in names if self._body.get(name) is not None]
         value = self._body[given[0]] if given else None
         if required and not given:
@@ -118,7 +118,7 @@ class BodyFields:
                 self._problem(other, f"`{given[0]}` and `{other}` differ: send one of them")
         if value is None or isinstance(value, kind):
             return value
-        self._problem(names[0], f"`{names[0]}` must be {what}", code)
+        self._problem(names[0], f"`{names[0]}` must be {expected}", code)
         return None
 
     def text(self, *names: str, required: bool = False) -> str | None:
@@ -142,8 +142,8 @@ class BodyFields:
         """An id that is safe in an URL, or None where there is none."""
         text = self.text(*names, required=required)
         if text is not None and not is_identifier(text):
-            what = "1 to 200 letters, digits and `._:-`, the first a letter or digit"
-            self._problem(names[0], f"`{names[0]}` must be {what}", "string_pattern_mismatch")
+            expected = "1 to 200 letters, digits and `._:-`, the first a letter or digit"
+            self._problem(names[0], f"`{names[0]}` must be {expected}", "string_pattern_mismatch")
         return text
 
     def _problem(self, field: str, message: str, kind: str = "value_error") -> None:
@@ -170,7 +170,7 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def page(request: Request) -> Page | None:
-    """The page of a list that the query asks for by `page` and `limit`, or None. Raises HTTPException."""
+    """The page of a list that `page` and `limit` of the query name, or None. Raises HTTPException."""
     numbers, problems = {}, []
     for name in ("page", "limit"):
         text = request.query_params.get(name)
@@ -186,40 +186,41 @@ def page(request: Request) -> Page | None:
 
 
 def generation(
-    fields: BodyFields, surface: Surface, known: Mapping[str, Mapping[str, Any]]
+    fields: BodyFields, surface: Surface, catalog: Mapping[str, Mapping[str, Any]]
 ) -> tuple[GenerationRequest, str | None]:
-    """A submit and the client's request id, if it gave one; `known` is the catalog by kind. Raises HTTPException.
+    """A submit and the client's request id, if any; `catalog` has the entries by kind and slug. Raises HTTPException.
 
-    Inputs must be given. What the template misses among them is no reason to refuse: as on the service, the job fails
-    later, under `/v1` for each required input, under `/api` where there is no topic either. Unknown keys are ignored.
+    Inputs must be given. Missing required inputs are not refused: as on the service, the job fails later, under `/v1`
+    for each of them, under `/api` only if there is no topic either. Unknown keys are ignored.
     """
     documented = surface is Surface.V1
     required = {"template", "style"} if documented else set()
     texts = [name for name in TextRequest.__struct_fields__ if name not in {"inputs", "mode"}]
-    asked = {name: fields.text(*NAMES.get(name, (name,)), required=name in required) for name in texts}
+    values = {name: fields.text(*NAMES.get(name, (name,)), required=name in required) for name in texts}
     inputs = fields.mapping(*NAMES["inputs"], required=True)
     mode = fields.mode()
     request_id = fields.identifier("request_id")
     fields.done()
-    for what, slug, kind in (("Template", asked["template"], "templates"), ("Style profile", asked["style"], "styles")):
-        if slug in known[kind]:
+    slugs = (("Template", values["template"], "templates"), ("Style profile", values["style"], "styles"))
+    for word, slug, kind in slugs:
+        if slug in catalog[kind]:
             continue
         if not documented:
-            # What the service's own server answers, also where the slug is missing altogether.
-            raise HTTPException(500, f"Internal server error: {what} '{slug}' not found.")
-        raise HTTPException(404, f"{what} '{slug}' not found.")
-    voice = asked["brand_voice"]
-    if voice and voice not in known.get("voices", {voice}):
+            # As the service's own server answers, even without a slug.
+            raise HTTPException(500, f"Internal server error: {word} '{slug}' not found.")
+        raise HTTPException(404, f"{word} '{slug}' not found.")
+    voice = values["brand_voice"]
+    if voice and voice not in catalog.get("voices", {voice}):
         raise HTTPException(404, f"Brand voice '{voice}' not found.")
-    given: dict[str, Any] = {name: value for name, value in asked.items() if value}
+    given: dict[str, Any] = {name: value for name, value in values.items() if value}
     return GenerationRequest(**given, mode=mode, inputs=inputs or {}, topic_alone=not documented), request_id
 
 
 def section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
-    """A section to write again, and the client's request id. Raises HTTPException.
+    """A section to write again, and the client's request id, if any. Raises HTTPException.
 
-    No source documents this call, so its form is this server's own: `content_id`, `section` (the heading's text),
-    `instructions` and `generation_mode`; the answer is a job like that of a submit.
+    No source documents this call; this server reads `content_id`, `section` (the text of the heading), `instructions`
+    and `generation_mode`.
     """
     content_id = fields.identifier("content_id", "contentId", "id", required=True)
     heading = fields.text("section", "heading", required=True)
@@ -227,12 +228,12 @@ def section(fields: BodyFields) -> tuple[GenerationRequest, str | None]:
     mode = fields.mode()
     request_id = fields.identifier("request_id")
     fields.done()
-    asked = GenerationRequest(kind="section", content_id=content_id or "", section=heading or "")
-    return replace(asked, mode=mode, instructions=instructions), request_id
+    request = GenerationRequest(kind="section", content_id=content_id or "", section=heading or "")
+    return replace(request, mode=mode, instructions=instructions), request_id
 
 
 def saving(fields: BodyFields) -> ContentChange:
-    """A text to store; with `id`, `content_id` or `contentId` one to update. Raises HTTPException."""
+    """A text to store, or to update if it has `id`, `content_id` or `contentId`. Raises HTTPException."""
     content_id = fields.text("id", "content_id", "contentId")
     change = _change(fields, kind=fields.text("type"))
     if content_id is not None and not is_identifier(content_id):

@@ -1,4 +1,4 @@
-"""Stored contents: created, updated with every earlier version kept, listed newest first; and their sections."""
+"""Stored contents, their earlier versions and their sections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from contentops.sections import found, spans
+from contentops.sections import parse_headings, spans
 from contentops.server import raw_html
 from contentops.server.database import EVERY_ROW, RowRefusedError
 
@@ -35,7 +35,7 @@ def body(text: str, section: Span) -> str:
 
 
 def replace_section(text: str, section: Span, new: str) -> str:
-    """`text` with another text under the heading; everything outside the section stays as it is."""
+    """`text` with another text under the heading; everything outside the section stays the same."""
     head, words, after = text[: section.text], new.strip("\n"), text[section.end :]
     head = head if head.endswith("\n") else f"{head}\n"
     # The end of the text keeps its single newline.
@@ -43,27 +43,27 @@ def replace_section(text: str, section: Span, new: str) -> str:
 
 
 def nested(text: str, level: int) -> str:
-    """`text` changed to fit under a heading of `level`: its own headings are deeper, what it opens is closed.
+    """`text` changed to fit under a heading of `level`: deeper headings, and closed code blocks and HTML.
 
-    Headings keep their order of depth as far as there is room; where there is none they become bold lines.
+    Headings keep their relative depth; those that would be too deep become bold lines.
     """
     lines = text.replace("\r\n", "\n").split("\n")
     _unframed(lines)
-    known = tuple(found("\n".join(lines)))
-    down = level + 1 - min((each.level for each in known), default=level + 1)
+    headings = tuple(parse_headings("\n".join(lines)))
+    down = level + 1 - min((heading.level for heading in headings), default=level + 1)
     made: list[str] = []
     done = 0
-    for each in known:
-        made += lines[done : each.first]
-        made += _deeper(each, each.level + max(0, down), made, lines[each.end :])
-        done = each.end
+    for heading in headings:
+        made += lines[done : heading.first]
+        made += _deeper(heading, heading.level + max(0, down), made, lines[heading.end :])
+        done = heading.end
     whole = raw_html.closed(_closed("\n".join([*made, *lines[done:]])))
-    # What was a block of HTML may hold headings once it is none.
+    # The words of an escaped block of HTML may be headings.
     return nested(raw_html.escaped(text), level) if whole is None else whole
 
 
 def _unframed(lines: list[str]) -> None:
-    """A first line that would start front matter, or hide what follows in it, is dropped."""
+    """Remove first lines that are blank or would start front matter."""
     while lines and lines[0].rstrip() in {"---", ""}:
         del lines[0]
     if not lines:
@@ -71,7 +71,7 @@ def _unframed(lines: list[str]) -> None:
 
 
 def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -> list[str]:
-    """The lines of a heading at another level. A bold line stands alone, so that it takes in nothing around it."""
+    """The lines of a heading at another level. A bold line gets blank lines around it, to be a paragraph."""
     if level <= _DEEPEST:
         underlined = [""] * (heading.end - heading.first - 1)
         return [f"{'#' * level} {heading.text}".rstrip(), *underlined[:1]]
@@ -82,25 +82,25 @@ def _deeper(heading: Heading, level: int, before: list[str], after: list[str]) -
 
 
 def _closed(text: str) -> str:
-    """`text` with an end for the code, or the block of HTML, that Markdown would have take in what follows."""
+    """`text` with an end for an open code block or HTML block, which would include what follows."""
     marks = sorted(_FENCE.findall(text), key=len, reverse=True)
     fences = [next((mark for mark in marks if mark[0] == kind), "") for kind in "`~"]
     if _ends(text):
         return text
-    ends = [f"\n{end}" for end in (*fences, *raw_html.left_open(text)[:1], *_HTML_ENDS) if end]
+    ends = [f"\n{end}" for end in (*fences, *raw_html.missing_ends(text)[:1], *_HTML_ENDS) if end]
     return next((text + end for end in ends if _ends(text + end)), text)
 
 
 def _ends(text: str) -> bool:
-    """Whether a heading after `text` is one."""
+    """Whether every block of `text` has ended, so that a heading after it is a heading."""
     whole = f"{text}\n\n# End"
-    return any(each.first == whole.count("\n") for each in found(whole))
+    return any(heading.first == whole.count("\n") for heading in parse_headings(whole))
 
 
 class ContentChange(Struct, frozen=True, kw_only=True):
-    """What to store: a field that is None keeps its value in an update and gets the default in a creation.
+    """The fields to store. None keeps the value in an update, and sets the default in a new content.
 
-    `id` empty creates. A new body without html drops the earlier html.
+    An empty `id` creates. A new body without html removes the earlier html.
     """
 
     id: str = ""
@@ -171,7 +171,7 @@ def latest(store: Store, key_id: str, owner: str, limit: int) -> list[StoredRow]
 
 
 def counts(store: Store, key_id: str, owner: str) -> dict[str, int]:
-    """How many contents there are: `total`, `published` and `drafts`."""
+    """The numbers of contents: `total`, `published` and `drafts`."""
     by_status = store.tallied(key_id, "content", owner)
     published, drafts = by_status.get("published", 0), by_status.get("draft", 0)
     return {"total": sum(by_status.values()), "published": published, "drafts": drafts}
@@ -244,7 +244,7 @@ def versions(store: Store, content: ContentRow) -> list[StoredRow]:
 
 
 def at_version(store: Store, content: ContentRow, version: int) -> ContentRow | None:
-    """The content as it was in that version, from 1, or None where it had none of that number."""
+    """A version of the content, by its number from 1, or None."""
     if store.row("SELECT 1 FROM contents WHERE id = ? AND version = ?", (content.id, version)):
         return content
     row = store.row(

@@ -1,7 +1,7 @@
-"""What every store of the embedded server can do, whichever database it is in.
+"""The interface of a store of the bundled server, in any database.
 
-`jobs`, `contents` and `accounts` hold the statements once, in the SQL that SQLite (`sqlite`) and PostgreSQL
-(`postgres`) share, with `?` or `:name` where a value goes.
+`jobs`, `contents` and `accounts` have the statements, in the SQL that SQLite (`sqlite`) and PostgreSQL (`postgres`)
+share, with `?` or `:name` for values.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     Values = Sequence[Any] | Mapping[str, Any]
 
 FORMAT = 3
-"""Of the tables: stores of another format are not opened."""
-# Counting rows would cost more with every row there ever was: `Store.tally` counts as they come and go.
+"""The version of the tables: stores of another format are not opened."""
+# Counting rows becomes slow with their number, so `Store.tally` keeps the counts.
 TABLES = """
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL, kind TEXT NOT NULL, owner TEXT NOT NULL, key_id TEXT NOT NULL,
@@ -79,7 +79,7 @@ class RowRefusedError(EmbeddedServerError):
 
 
 FAILURES = (sqlite3.Error, StoreUnavailableError)
-"""What a statement raises that the store cannot run."""
+"""The errors of a statement that the store cannot run."""
 
 
 class StoredRow(Protocol):

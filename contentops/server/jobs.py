@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TextRequest(Struct, frozen=True, kw_only=True):
-    """What shapes a text: each field is read from a submit, kept with the job and shown with its content.
+    """The fields that shape a text; they are read from a submit, stored with the job and shown with its content.
 
     `bodies.NAMES` has the keys of a submit that differ from the field's name.
     """
@@ -35,10 +35,10 @@ class TextRequest(Struct, frozen=True, kw_only=True):
 
 
 class GenerationRequest(TextRequest, frozen=True, kw_only=True):
-    """What a submit asks for, whatever names its keys had: the one form jobs are stored and compared in.
+    """A submit in the form in which jobs are stored and compared, independent of the names of its keys.
 
     A text to generate (`kind` content), or a section of a stored one to write again (`kind` section). With
-    `topic_alone` a topic stands for all that the template requires.
+    `topic_alone` a topic is enough, even if the template requires more.
     """
 
     kind: str = "content"
@@ -47,11 +47,11 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
     instructions: str = ""
     topic_alone: bool = False
     engine: str = ""
-    """What has written the text, which is no part of what is asked; empty until then."""
+    """The engine that wrote the text, which is not part of the request; empty until then."""
 
     @property
     def credits(self) -> int:
-        """What it costs once it is completed."""
+        """The price of the completed job."""
         return price_of_request(self.template, self.mode, self.inputs, is_section=self.kind == "section").credits
 
     def encoded(self) -> str:
@@ -62,22 +62,22 @@ class GenerationRequest(TextRequest, frozen=True, kw_only=True):
     def fingerprint(self) -> str:
         """Equal for a repeated submit, different for another one under the same id.
 
-        It leaves out the surface, and of a section what is known of its content, which may change in between.
+        Without the surface, and of a section without the request of its content, which may change in between.
         """
-        asked = replace(self, topic_alone=False, engine="")
+        request = replace(self, topic_alone=False, engine="")
         if self.kind == "section":
-            asked = replace(asked, **asdict(TextRequest(mode=asked.mode)))
-        return hashlib.sha256(asked.encoded().encode()).hexdigest()
+            request = replace(request, **asdict(TextRequest(mode=request.mode)))
+        return hashlib.sha256(request.encoded().encode()).hexdigest()
 
 
 _STATUSES = frozenset({"pending", "processing", "completed", "failed"})
 
 
 class StoredJob(Struct, frozen=True, kw_only=True):
-    """One row. `status`: pending, processing, completed or failed; `progress` 0 to 100; times in seconds.
+    """One job. `status`: pending, processing, completed or failed; `progress` 0 to 100; times in seconds.
 
-    `key_id` is the account whose job it is, within which `id` is unique; `owner` the user who asked; either may be
-    empty. `number` is the job's own in its store, 0 before it is stored.
+    `key_id` is its account, in which `id` is unique, and `owner` its user; either may be empty. `number` identifies it
+    in its store; 0 before it is stored.
     """
 
     id: str
@@ -99,7 +99,7 @@ class StoredJob(Struct, frozen=True, kw_only=True):
 
     @property
     def open(self) -> bool:
-        """Whether it is still to be worked on."""
+        """Whether it is not finished."""
         return self.finished_at is None
 
 
@@ -108,7 +108,7 @@ class JobConflictError(Exception):
 
 
 class JobLostError(Exception):
-    """The job has another runner by now, or is finished: its former runner writes nothing more."""
+    """The job is finished or has another runner, so that this runner must not write."""
 
 
 def find(store: Store, job_id: str, key_id: str = "") -> StoredJob | None:
@@ -135,8 +135,8 @@ def _job(row: StoredRow | None) -> StoredJob | None:
 
 
 def unfinished(store: Store) -> list[int]:
-    """The numbers of all jobs still to be worked on, oldest first."""
-    # By number alone SQLite would go through every job there is.
+    """The numbers of all open jobs, oldest first."""
+    # Ordered by number alone, SQLite would read every job.
     rows = store.rows("SELECT number FROM jobs WHERE finished_at IS NULL ORDER BY created_at, number")
     return [row["number"] for row in rows]
 
@@ -147,17 +147,17 @@ def submit(store: Store, new: StoredJob, admit: Callable[[], None] | None = None
     `admit` is called for a new job inside the transaction: if it raises, nothing is stored. Raises JobConflictError
     if id or key belong to another request or another user of the account.
     """
-    asked, key = new.request, new.idempotency_key
+    request, key = new.request, new.idempotency_key
     with store.write(new.key_id):
-        known = find(store, new.id, new.key_id)
-        by_key = "SELECT * FROM jobs WHERE key_id = ? AND owner = ? AND idempotency_key = ?"
-        keyed = _job(store.row(by_key, (new.key_id, new.owner, key)))
-        if keyed is not None and known is not None and keyed.id != known.id:
+        by_id = find(store, new.id, new.key_id)
+        statement = "SELECT * FROM jobs WHERE key_id = ? AND owner = ? AND idempotency_key = ?"
+        by_key = _job(store.row(statement, (new.key_id, new.owner, key)))
+        if by_key is not None and by_id is not None and by_key.id != by_id.id:
             raise JobConflictError(f"the idempotency key belongs to another request than `{new.id}`")
-        repeated = known or keyed
+        repeated = by_id or by_key
         if repeated is not None:
-            if (repeated.request.fingerprint, repeated.owner) != (asked.fingerprint, new.owner):
-                raise JobConflictError(f"`{new.id if known else key}` was already used for a different request")
+            if (repeated.request.fingerprint, repeated.owner) != (request.fingerprint, new.owner):
+                raise JobConflictError(f"`{new.id if by_id else key}` was already used for a different request")
             return repeated, False
         if admit is not None:
             admit()
@@ -166,15 +166,15 @@ def submit(store: Store, new: StoredJob, admit: Callable[[], None] | None = None
             " credits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
             (
                 new.id,
-                asked.kind,
+                request.kind,
                 new.owner,
                 new.key_id,
-                asked.encoded(),
-                asked.fingerprint,
+                request.encoded(),
+                request.fingerprint,
                 key,
                 new.status,
                 new.created_at,
-                asked.credits,
+                request.credits,
             ),
         )
         return replace(new, number=number), True
@@ -188,7 +188,7 @@ def claim(store: Store, number: int, lock: RunnerLock) -> StoredJob | None:
     job = numbered(store, number)
     if job is None or not job.open or (job.runner not in {"", lock.id} and lock.alive(job.runner)):
         return None
-    # Two runners may look at the same moment: the first update gets the job.
+    # Two runners may try at the same time: the first update gets the job.
     taken = store.run(
         "UPDATE jobs SET runner = ?, status = 'processing' WHERE number = ? AND runner = ? AND finished_at IS NULL",
         (lock.id, number, job.runner),
@@ -231,10 +231,10 @@ def drop(store: Store, number: int, at: float) -> None:
 def complete(
     store: Store, job: StoredJob, make: Callable[[], contents.ContentChange], at: float, *, engine: str = ""
 ) -> bool:
-    """End a job with the text of an engine: stored content, charge and job change together or not at all.
+    """Complete a job with the text of an engine: content, charge and job in one transaction.
 
-    `make` builds the text inside the transaction; its `id` names the content to update, else one is created.
-    False, and nothing is changed, if the job is no longer that of its runner.
+    `make` builds the text inside the transaction; its `id` names the content to update, else one is created. Returns
+    False, and changes nothing, if the job has another runner or is finished.
     """
     with store.write(job.key_id):
         if not _end(store, job, "completed", at):
@@ -251,13 +251,13 @@ def complete(
 
 
 def _end(store: Store, job: StoredJob, status: str, at: float) -> bool:
-    """Whether the job still had its runner; until the end of the transaction no one else can claim it."""
-    ended = store.run(
+    """Finish a job; False if it has another runner or is finished. The transaction keeps others from claiming it."""
+    changed = store.run(
         "UPDATE jobs SET status = ?, runner = '', finished_at = ?"
         " WHERE number = ? AND runner = ? AND finished_at IS NULL",
         (status, at, job.number, job.runner),
     )
-    return ended > 0
+    return changed > 0
 
 
 def charge(store: Store, job_id: str, key_id: str, request: GenerationRequest, at: float) -> None:
@@ -273,13 +273,13 @@ def charge(store: Store, job_id: str, key_id: str, request: GenerationRequest, a
 
 
 def counts(store: Store, key_id: str, owner: str) -> dict[str, int]:
-    """How many generations an account has, and how they ended; with an owner, only theirs and those without owner."""
-    ended = store.tallied(key_id, "job", owner)
+    """The numbers of an account's generations by result; with an owner, only theirs and those without an owner."""
+    by_outcome = store.tallied(key_id, "job", owner)
     under_way = store.number(
         "SELECT count(*) FROM jobs WHERE finished_at IS NULL AND key_id = ? AND (? = '' OR owner IN ('', ?))",
         (key_id, owner, owner),
     )
-    completed, failed = ended.get("completed", 0), ended.get("failed", 0)
+    completed, failed = by_outcome.get("completed", 0), by_outcome.get("failed", 0)
     return {
         "total": completed + failed + under_way,
         "completed": completed,

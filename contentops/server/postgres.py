@@ -1,8 +1,8 @@
-"""A store in a PostgreSQL database, which several servers may share, each over a session of its own.
+"""A store in a PostgreSQL database, which several servers may share, each over its own session.
 
-A server's transaction and its advisory lock, the sign of life, end with its session. The database ends a silent
-session, so that a frozen server counts as dead like a killed one. Each write of a job checks the job's row (`jobs`),
-so that a server that wakes up changes nothing.
+A server's transaction and its advisory lock, which shows that it is alive, end with its session. The database ends a
+silent session, so that a frozen server counts as dead like a killed one. Each write of a job checks the job's row
+(`jobs`), so that a server that wakes up changes nothing.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from contentops.server.database import RunnerLock, StoredRow, Values
 
 SILENT_SECONDS = 5.0
-"""Of silence, after which the database ends the session of a server; a live one sends something twice a second."""
+"""Seconds of silence after which the database ends a session; a live server sends a statement twice a second."""
 ANSWER_SECONDS = 6.0
-"""How long one statement may take before the database counts as gone; it gives up by itself a little earlier."""
+"""The longest duration of one statement in seconds; the database's own limit is a little shorter."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ WITH living (runner) AS MATERIALIZED ({_LIVING}), free AS (
 UPDATE jobs SET runner = %(runner)s, status = 'processing' FROM free WHERE jobs.number = free.number
     RETURNING jobs.number
 """
-# The row is locked before its new values are made, so that two servers count one after the other, by one clock.
+# The row is locked before its new values are computed, so that two servers count one after the other, by one clock.
 _COUNT = """
 INSERT INTO requests AS known (account, taken, wait)
     VALUES (%(account)s, ARRAY[extract(epoch FROM clock_timestamp())::double precision], 0)
@@ -71,9 +71,9 @@ ON CONFLICT (account) DO UPDATE SET (taken, wait) = (
 
 
 class PostgresSession(Store):
-    """The store of that address, over one session; its tables are made where there are none.
+    """The store at an address, over one session; makes the tables if there are none.
 
-    Raises StoreError, and ImportError without psycopg. An address with a password is refused: the list of processes
+    Raises StoreError, and ImportError without psycopg. An address with a password is refused, as the list of processes
     would show it.
     """
 
@@ -90,7 +90,7 @@ class PostgresSession(Store):
 
     @property
     def connection(self) -> object:
-        """The session; another object after it ended."""
+        """The session; another object after a reconnect."""
         return self._db
 
     # --- statements ----------------------------------------------------------------------------------------
@@ -125,11 +125,11 @@ class PostgresSession(Store):
         try:
             with self._watch.over(db.fileno()):
                 if values is None:
-                    # Several at once, which cannot be prepared.
+                    # Several statements, which cannot be prepared.
                     return db.execute(statement, prepare=False)
                 return db.execute(statement, storable(values))
         except psycopg.Error as error:
-            # The driver may name hosts and users: that goes to the log, not into the reply.
+            # The driver may name hosts and users, so its message goes to the log, not into the reply.
             _LOG.warning("the database at %s: %s", self._address, summary(error))
             if db.closed or db.broken:
                 db.close()
@@ -145,14 +145,14 @@ class PostgresSession(Store):
             self._db.close()
             self._db = None
 
-    # --- what servers that share it ask ----------------------------------------------------------------------
+    # --- for servers that share the store --------------------------------------------------------------------
 
     def runner_lock(self) -> RunnerLock:
-        """A lock of the session."""
+        """A lock that ends with the session."""
         return SessionLock(self)
 
     async def reconnect(self) -> None:
-        """Open a new session where the last one is gone. Raises StoreUnavailableError."""
+        """Open a new session if the last one ended. Raises StoreUnavailableError."""
         if self._db is None:
             await asyncio.to_thread(self._connect_again)
 
@@ -173,17 +173,17 @@ class PostgresSession(Store):
         return sorted(row[0] for row in self._execute(_ADOPT, values).fetchall())
 
     def count_request(self, account: str, most: int, seconds: float) -> float:
-        """Count a request by the clock of the database, or give how long to wait."""
+        """Count a request by the clock of the database, or return the seconds to wait."""
         values = {"account": account, "most": most, "seconds": seconds}
         return float(self._execute(_COUNT, values).fetchall()[0][0])
 
     def ask(self, statement: str, *values: str) -> list[StoredRow]:
-        """The rows of a statement of PostgreSQL's own."""
+        """The rows of a statement in PostgreSQL's SQL."""
         return self._execute(statement, values).fetchall()
 
 
 class SessionLock:
-    """An advisory lock and the number of the runner, which both end with their session."""
+    """An advisory lock and the number of the runner; both end with their session."""
 
     def __init__(self, session: PostgresSession, silent_seconds: float = SILENT_SECONDS) -> None:
         self._session = session
@@ -192,7 +192,7 @@ class SessionLock:
         self.id = ""
 
     def acquire(self) -> None:
-        """Count as alive; in a new session as another runner."""
+        """Count as alive; in a new session with another number."""
         if self._of is None or self._of is not self._session.connection:
             number = self._session.ask(_BE_ALIVE, self._silent)[0][0]
             self.id, self._of = str(number), self._session.connection
@@ -210,12 +210,12 @@ class SessionLock:
 
 
 class StatementWatch:
-    """Ends a connection whose statement takes too long: a frozen database would block its client for ever."""
+    """Ends a connection whose statement takes too long, as a frozen database would block its client."""
 
     def __init__(self, seconds: float = ANSWER_SECONDS) -> None:
         self._seconds = seconds
         self._over: tuple[float, int] | None = None
-        self._lock = threading.Lock()  # while it is held, the socket is that of the statement
+        self._lock = threading.Lock()  # while it is locked, the socket belongs to the statement
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -241,7 +241,7 @@ class StatementWatch:
             with self._lock:
                 if self._over is None or time.monotonic() - self._over[0] <= self._seconds:
                     continue
-                # The driver sees the end of the connection, as if the database had gone.
+                # The driver sees the end of the connection.
                 with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._over[1])) as end:
                     end.shutdown(socket.SHUT_RDWR)
 
@@ -249,7 +249,7 @@ class StatementWatch:
 @functools.cache
 def translated(statement: str) -> str:
     """A statement of the store with the placeholders of PostgreSQL's driver."""
-    return re.sub(r"\?|:(\w+)", lambda found: f"%({found[1]})s" if found[1] else "%s", statement.replace("%", "%%"))
+    return re.sub(r"\?|:(\w+)", lambda match: f"%({match[1]})s" if match[1] else "%s", statement.replace("%", "%%"))
 
 
 def storable(values: Values) -> Sequence[Any] | dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Raw HTML in a Markdown text that is left open, so that it would take in, or hide, the rest of a page."""
+"""Closes raw HTML that a Markdown text leaves open, which would include or hide the rest of a page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MOST = 20
-"""Elements that are closed one by one."""
+"""The most elements that are closed one by one."""
 _COMMENT, _TORN = "-->", ">"
 """The ends of a comment, and of a tag that is cut off."""
 _OPENER = re.compile(r"<(?=[a-z!?])", re.IGNORECASE)
@@ -20,7 +20,7 @@ _ANY_END = re.compile(">")
 _COMMENT_END = re.compile(r"--!?>")
 _TAG = re.compile(r"<!--|<[!?]|<(/?)([a-z][a-z0-9-]*)(?:(?:[^<>\"']|\"[^\"]*\"|'[^']*')*(>))?", re.IGNORECASE)
 _TEXT_ALONE = {"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes", "noscript"}
-"""Elements that contain text alone: a browser looks for their end only."""
+"""Elements that contain only text up to their end tag."""
 _NEVER_OPEN = {
     *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"),
     *("p", "li", "dt", "dd", "td", "th", "tr", "tbody", "thead", "tfoot", "option", "html", "head", "body"),
@@ -29,9 +29,9 @@ _NEVER_OPEN = {
 
 
 def closed(text: str) -> str | None:
-    """`text` with an end for each element and comment that it leaves open; None where there is none."""
+    """`text` with an end for each element and comment that it leaves open; None where that is not possible."""
     for _ in range(3):
-        ends = left_open(text)
+        ends = missing_ends(text)
         if not ends:
             return text
         if len(ends) > _MOST or _TORN in ends:
@@ -46,8 +46,8 @@ def escaped(text: str) -> str:
     return _OPENER.sub("&lt;", text)
 
 
-def left_open(text: str) -> list[str]:
-    """The ends that the HTML of a Markdown text lacks, innermost first."""
+def missing_ends(text: str) -> list[str]:
+    """The missing ends of HTML in a Markdown text, innermost first."""
     html = raw_html(text) if _OPENER.search(text) else ""
     stack: list[str] = []
     open_now: Counter[str] = Counter()
@@ -65,13 +65,13 @@ def left_open(text: str) -> list[str]:
 
 
 def _tags(html: str) -> Iterator[tuple[bool, str]]:
-    """Each tag of an element that may stay open: whether it ends one, and its name; last, what has no end."""
+    """Each tag of an element that may stay open: whether it is an end tag, its name; last, a part without an end."""
     start = 0
     while tag := _TAG.search(html, start):
         start = tag.end()
         if tag[2] is None:
             is_comment = tag[0] == "<!--"
-            # A browser takes `<!-->` for a whole one, and all else that begins so for a comment up to the next `>`.
+            # For a browser `<!-->` is a whole comment, and `<!` and `<?` begin a comment up to the next `>`.
             end = (_COMMENT_END if is_comment else _ANY_END).search(html, start - 2 if is_comment else start)
             if end is None:
                 yield False, _COMMENT if is_comment else _TORN
@@ -86,5 +86,5 @@ def _tags(html: str) -> Iterator[tuple[bool, str]]:
             continue
         yield bool(tag[1]), name
         if name in _TEXT_ALONE and not tag[1]:
-            found = re.compile(f"</{name}", re.IGNORECASE).search(html, start)
-            start = found.start() if found is not None else len(html)
+            match = re.compile(f"</{name}", re.IGNORECASE).search(html, start)
+            start = match.start() if match is not None else len(html)

@@ -1,4 +1,4 @@
-"""What the embedded server answers, as plain JSON: flat documented shapes under `/v1`, the server's under `/api`."""
+"""The bundled server's answers as plain JSON: the documented shapes under `/v1`, the service's own under `/api`."""
 
 from __future__ import annotations
 
@@ -39,33 +39,33 @@ _CODES = {
 
 
 class Surface(enum.Enum):
-    """Which of the two families of shapes a request speaks: the documented `/v1` or the `/api` of server and SDK."""
+    """The two families of shapes: the documented `/v1`, and the `/api` of the service's server and SDK."""
 
     V1 = "/v1"
     API = "/api"
 
     @classmethod
     def of(cls, path: str) -> Surface:
-        """The surface a path belongs to; `/v1` for every path outside both."""
+        """The surface of a path; `/v1` for every path outside both."""
         return cls.API if path == "/api" or path.startswith("/api/") else cls.V1
 
 
 class Page(Struct, frozen=True):
-    """Which part of a list was asked for: the page, from 1, and how many entries a page has."""
+    """A part of a list: the page, from 1, and the number of entries on a page."""
 
     page: int = 1
     limit: int = 100
 
     @property
     def skip(self) -> int:
-        """Entries on the pages before."""
+        """The number of entries on the pages before."""
         return (self.page - 1) * self.limit
 
 
 class FieldProblem(Struct, frozen=True):
-    """One thing wrong with a request: the field, what is wrong, and a type word such as `missing` or `string_type`.
+    """One problem of a request: the field, a message, and a type such as `missing` or `string_type`.
 
-    `part` is where the field is: `body`, `query` or `header`. An empty field is the whole part.
+    `part` is the location of the field: `body`, `query` or `header`. An empty field is the whole part.
     """
 
     field: str
@@ -80,7 +80,7 @@ class FieldProblem(Struct, frozen=True):
 
 
 class BodyRefused(HTTPException):
-    """A request that cannot be used, with everything that is wrong with it."""
+    """A request that cannot be used, with all its problems."""
 
     def __init__(self, *problems: FieldProblem) -> None:
         super().__init__(400, "; ".join(problem.message for problem in problems))
@@ -90,8 +90,8 @@ class BodyRefused(HTTPException):
 def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
     """The reply to a request that is refused.
 
-    Under `/api` problems of fields are 422 with a list, under `/v1` 400 with a sentence, but 422 where a field is
-    missing; a value that is none of the known choices is 400 in both.
+    Under `/api` problems of fields are 422 with a list, under `/v1` 400 with a sentence, or 422 where a field is
+    missing; a value that is not one of the choices is 400 in both.
     """
     status = error.status_code
     body: dict[str, Any] = {"detail": error.detail}
@@ -101,7 +101,7 @@ def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
     if surface is Surface.V1:
         body = {"error": {"code": _CODES.get(status, "error"), "message": error.detail}}
     elif status == 429:
-        # The service's limiter answers with a text of its own under this name.
+        # As the service's limiter answers.
         body = {"error": error.detail}
     elif any(problem.type != "enum" for problem in problems):
         status = 422
@@ -113,15 +113,15 @@ def refusal(error: HTTPException, surface: Surface) -> JSONResponse:
 
 
 def accepted(job: StoredJob, surface: Surface) -> dict[str, Any]:
-    """The answer to a submit; the same for a repeated one, however far the job has come."""
-    taken = {"request_id": job.id, "status": "pending", "created_at": iso(job.created_at)}
+    """The answer to a submit; the same for a repeated one, whatever the job's status."""
+    answer = {"request_id": job.id, "status": "pending", "created_at": iso(job.created_at)}
     if surface is Surface.V1:
-        return taken
-    return {**taken, "message": "Generation started", "links": {"status": f"/api/generate/status/{job.id}"}}
+        return answer
+    return {**answer, "message": "Generation started", "links": {"status": f"/api/generate/status/{job.id}"}}
 
 
 def status(job: StoredJob, surface: Surface) -> dict[str, Any]:
-    """The status of a job, with its text once it is completed."""
+    """The status of a job, with the text of a completed one."""
     return {"success": True, "data": _status_api(job)} if surface is Surface.API else _status_v1(job)
 
 
@@ -142,7 +142,7 @@ def _status_v1(job: StoredJob) -> dict[str, Any]:
 
 
 def _engine(job: StoredJob) -> dict[str, Any]:
-    """The engine that wrote the text, as metadata: an outline is no finished text."""
+    """The engine that wrote the text, as metadata, so that a client can recognise an outline."""
     return {"engine": job.request.engine} if job.request.engine else {}
 
 
@@ -155,7 +155,7 @@ def _status_api(job: StoredJob) -> dict[str, Any]:
         metadata |= _engine(job)
     return {
         "request_id": job.id,
-        # The vendor's SDK knows no other word for a failure than `failed`.
+        # The vendor's SDK knows only `failed` for a failure.
         "status": "running" if job.status == "processing" else job.status,
         "progress": 0.0 if job.status == "failed" else job.progress / 100,
         "current_agent": (job.stage or None) if job.open else None,
@@ -203,12 +203,12 @@ def saved(row: ContentRow) -> dict[str, Any]:
 
 
 def stamp(row: ContentRow) -> dict[str, Any]:
-    """The state of a content: it has the same version twice only if nothing was changed in between."""
+    """The time and the version of a content, which identify its state."""
     return {"updatedAt": iso(row.updated_at), "version": row.version}
 
 
 def versions(rows: Iterable[StoredRow]) -> dict[str, Any]:
-    """The versions of a content without their texts; `replacedAt` is null for the one it has now."""
+    """The versions of a content without their texts; `replacedAt` is null for the current one."""
     listed = []
     for row in rows:
         replaced = None if row["replaced_at"] is None else iso(row["replaced_at"])
@@ -217,7 +217,7 @@ def versions(rows: Iterable[StoredRow]) -> dict[str, Any]:
 
 
 def dashboard(stats: Mapping[str, int], latest: Iterable[StoredRow]) -> dict[str, Any]:
-    """Counts of contents, and those changed last."""
+    """Counts of contents, and the last changed ones."""
     recent, activity = [], []
     for row in latest:
         entry, time = {name: row[name] for name in ("id", "title", "status")}, iso(row["updated_at"])
@@ -238,27 +238,27 @@ def paged(items: list[dict[str, Any]], page: Page) -> dict[str, Any]:
     return {"success": True, "data": data}
 
 
-def template_entry(known: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
+def template_entry(source: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
     """A template in a list."""
     kind = "category" if surface is Surface.V1 else "template_type"
-    return {"id": known["slug"], "name": known["name"], kind: known[kind], "description": known["description"]}
+    return {"id": source["slug"], "name": source["name"], kind: source[kind], "description": source["description"]}
 
 
-def template(known: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
+def template(source: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
     """A template with its inputs."""
-    parameters = {spec["name"]: _parameter(spec) for spec in known["inputs"]}
+    parameters = {spec["name"]: _parameter(spec) for spec in source["inputs"]}
     entry = {
-        "id": known["slug"],
-        "name": known["name"],
-        "slug": known["slug"],
-        "description": known["description"],
+        "id": source["slug"],
+        "name": source["name"],
+        "slug": source["slug"],
+        "description": source["description"],
         "parameters": parameters,
     }
     if surface is Surface.API:
-        data = {**entry, "template_type": known["template_type"], "metadata": {"category": known["category"]}}
+        data = {**entry, "template_type": source["template_type"], "metadata": {"category": source["category"]}}
         return {"success": True, "data": data}
     needed = [name for name, spec in parameters.items() if spec["required"]]
-    return {**entry, "type": known["template_type"], "category": known["category"], "required_fields": needed}
+    return {**entry, "type": source["template_type"], "category": source["category"], "required_fields": needed}
 
 
 def _parameter(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -276,31 +276,31 @@ def _parameter(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {**parameter, **({"aliases": spec["aliases"]} if "aliases" in spec else {})}
 
 
-def style_entry(known: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
+def style_entry(source: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
     """A style in a list."""
-    entry = {"id": known["slug"], "name": known["name"], "tone": known["tone"]}
+    entry = {"id": source["slug"], "name": source["name"], "tone": source["tone"]}
     if surface is Surface.V1:
-        return {**entry, "category": known["category"], "formality": known["formality"]}
-    return {**entry, "voice": known["voice"], "audience": known["audience"], "platform": "web"}
+        return {**entry, "category": source["category"], "formality": source["formality"]}
+    return {**entry, "voice": source["voice"], "audience": source["audience"], "platform": "web"}
 
 
-def style(known: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
-    """A style with all that is known of it."""
-    tone, readers = known["tone"], known["audience"]
-    named = {name: known[name] for name in ("name", "category", "tone", "voice", "audience", "formality")}
+def style(source: Mapping[str, Any], surface: Surface) -> dict[str, Any]:
+    """A style in full."""
+    tone, readers = source["tone"], source["audience"]
+    named = {name: source[name] for name in ("name", "category", "tone", "voice", "audience", "formality")}
     described = f"{tone.capitalize()}, for {readers}"
-    entry = {"id": known["slug"], "slug": known["slug"], "description": described, **named}
+    entry = {"id": source["slug"], "slug": source["slug"], "description": described, **named}
     if surface is Surface.V1:
         return entry
-    prompt = f"Write in a {tone} tone, in the {known['voice']}, for {readers}."
+    prompt = f"Write in a {tone} tone, in the {source['voice']}, for {readers}."
     return {"success": True, "data": {**entry, "platform": "web", "system_prompt": prompt, "formatting": {}}}
 
 
-def vertical(known: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
+def vertical(source: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
     """A vertical; lists and details show the same."""
-    return {"id": known["slug"], "name": known["name"], "description": known["description"]}
+    return {"id": source["slug"], "name": source["name"], "description": source["description"]}
 
 
-def voice(known: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
+def voice(source: Mapping[str, Any], _surface: Surface) -> dict[str, Any]:
     """A brand voice without its samples; lists and details show the same."""
-    return {"id": known["slug"], **{name: known[name] for name in ("name", "description", "tone", "voice")}}
+    return {"id": source["slug"], **{name: source[name] for name in ("name", "description", "tone", "voice")}}

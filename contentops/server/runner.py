@@ -1,7 +1,7 @@
-"""Works on jobs: started by a submit, resumed after a restart, finished exactly once.
+"""Works on jobs: a submit starts them, a restart resumes them, and each is finished exactly once.
 
-All its state is in the store, so a runner may die at any point. It belongs to the event loop it runs on; on another
-loop (a second `asyncio.run` over the same app) it starts again.
+All state is in the store, so a runner may die at any point. It belongs to one event loop; on another loop (a second
+`asyncio.run` over the same app) it starts again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contentops.server.store import Clock
 
 AT_ONCE = 256
-"""Jobs in work at the same time; the others stay pending."""
+"""The most jobs running at the same time; the others stay pending."""
 
 LOOK_SECONDS = 0.5
 """Seconds between two searches for jobs without a living runner."""
@@ -34,16 +34,16 @@ _LOST = "job %s was given to another server meanwhile"
 _NO_TEMPLATE: Mapping[str, Any] = {"slug": "", "name": "Text", "inputs": [], "sections": [], "titles": []}
 _SHOWN: Mapping[str, str] = {"style": "style_profile", "mode": "generation_mode", "brand_voice": "brand_voice_id"}
 """Names in the metadata of a content that differ from those of the request."""
-_FURTHER = tuple(name for name in jobs.TextRequest.__struct_fields__ if name not in WritingTask.__struct_fields__)
-"""Fields of a request that a task has no field of its own for."""
+_OTHER_FIELDS = tuple(name for name in jobs.TextRequest.__struct_fields__ if name not in WritingTask.__struct_fields__)
+"""Fields of a request that are not fields of a task."""
 _NO_STYLE: Mapping[str, Any] = {"slug": "", "name": "General"}
 
 
 class JobRunner:
     """The jobs of one store that this process works on.
 
-    `known` holds the catalog's `templates` and `styles`, and the `voices` where there are any, by slug;
-    `stage_seconds` is how long each stage takes.
+    `by_slug` has the catalog's `templates` and `styles`, and the `voices` if there are any; `stage_seconds` is the
+    duration of each stage.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class JobRunner:
         store: Store,
         engine: Engine,
         clock: Clock,
-        known: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        by_slug: Mapping[str, Mapping[str, Mapping[str, Any]]],
         *,
         stage_seconds: float,
     ) -> None:
         self._store = store
         self._engine = engine
         self._clock = clock
-        self._known = known
+        self._catalog = by_slug
         self._stage_seconds = stage_seconds
         self._lock = store.runner_lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -88,26 +88,26 @@ class JobRunner:
         tasks[number].add_done_callback(lambda _: tasks.pop(number, None))
 
     def resume(self, number: int) -> None:
-        """Work on the open job of that number if its runner is gone; servers that share a store search for those."""
+        """Work on the open job of that number if its runner is dead; servers that share a store look for such jobs."""
         if self._store.replicas is None:
             self.start(number)
 
     async def close(self) -> None:
-        """Stop working; unfinished jobs are left to the next runner."""
+        """Stop working; the next runner resumes unfinished jobs."""
         self._closed = True
         if self._loop is asyncio.get_running_loop():
-            waiting = [*self._tasks.values(), *([self._adopting] if self._adopting is not None else [])]
-            for task in waiting:
+            tasks = [*self._tasks.values(), *([self._adopting] if self._adopting is not None else [])]
+            for task in tasks:
                 task.cancel()
-            if waiting:
-                await asyncio.wait(waiting)
+            if tasks:
+                await asyncio.wait(tasks)
         self._tasks, self._adopting = {}, None
         self._lock.release()
 
     async def _adopt(self, replicas: Replicas) -> None:
-        """Adopt jobs without a living runner for ever: those of a dead server, and those another has no slot for.
+        """Repeatedly adopt jobs without a living runner: those of a dead server, and those that wait for a slot.
 
-        The repeated statements also show the database that this server is alive.
+        The statements also show the database that this server is alive.
         """
         while True:
             try:
@@ -117,7 +117,7 @@ class JobRunner:
                     self.start(number)
             except FAILURES as error:
                 _LOG.debug("no jobs are adopted: %s", error)
-            # Real time, not the clock of the stages: sessions are real.
+            # Real time, not the clock of the stages, as the database ends silent sessions in real time.
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _run(self, number: int) -> None:
@@ -136,18 +136,18 @@ class JobRunner:
                     await self._attempt(job)
 
     async def _attempt(self, job: jobs.StoredJob) -> None:
-        ended = False
+        done = False
         try:
             await self._finish(job)
-            ended = True
+            done = True
         except jobs.JobLostError:
             _LOG.warning(_LOST, job.number)
         except (*FAILURES, OSError) as error:
             # The store is busy or the disk is full: the job stays open, and the next status request starts it again.
             _LOG.warning("job %s was put aside: %s", job.number, error)
         finally:
-            if not ended:
-                # Where this fails, the runner's lock is free once this process is gone.
+            if not done:
+                # If this fails, the end of this process frees the runner's lock.
                 with contextlib.suppress(*FAILURES):
                     jobs.release(self._store, job.number, job.runner)
 
@@ -161,30 +161,30 @@ class JobRunner:
         except (*FAILURES, jobs.JobLostError):
             raise
         except Exception:  # noqa: BLE001 - an engine may fail in any way, and its job must end
-            # What went wrong inside an engine may name secrets: the log gets it, the reply does not.
+            # The error of an engine may name secrets, so it goes to the log, not into the reply.
             _LOG.exception("engine `%s` failed on job `%s`", self._engine.name, job.id)
             jobs.fail(self._store, job, f"internal error in engine `{self._engine.name}`", self._clock.now())
 
     async def _work(self, job: jobs.StoredJob) -> Callable[[], contents.ContentChange]:
-        """Have the engine write; gives the function that builds the text to store inside the transaction."""
-        asked = job.request
+        """Let the engine write; returns the function that builds the text to store, inside the transaction."""
+        request = job.request
         task = WritingTask(
             id=job.id,
-            template=self._known["templates"].get(asked.template, _NO_TEMPLATE),
-            style=self._known["styles"].get(asked.style, _NO_STYLE),
-            inputs=asked.inputs,
-            mode=asked.mode,
-            vertical=asked.vertical,
-            brand_voice=asked.brand_voice,
-            voice=self._known.get("voices", {}).get(asked.brand_voice or "", {}),
-            further={name: value for name in _FURTHER if (value := getattr(asked, name))},
+            template=self._catalog["templates"].get(request.template, _NO_TEMPLATE),
+            style=self._catalog["styles"].get(request.style, _NO_STYLE),
+            inputs=request.inputs,
+            mode=request.mode,
+            vertical=request.vertical,
+            brand_voice=request.brand_voice,
+            voice=self._catalog.get("voices", {}).get(request.brand_voice or "", {}),
+            other_fields={name: value for name in _OTHER_FIELDS if (value := getattr(request, name))},
         )
         report = self._reporting(job, task.stages)
         await report(task.stages[0])
-        if asked.kind == "section":
+        if request.kind == "section":
             return await self._section(job, task, report)
-        missing = catalog.missing(task.template, asked.inputs)
-        if missing and not (asked.topic_alone and catalog.has_topic(asked.inputs)):
+        missing = catalog.missing(task.template, request.inputs)
+        if missing and not (request.topic_alone and catalog.has_topic(request.inputs)):
             fields = "fields" if len(missing) > 1 else "field"
             raise EngineError(f"Missing required input {fields}: {', '.join(missing)}")
         draft = await self._engine.write(task, report)
@@ -208,11 +208,11 @@ class JobRunner:
             document=content.body,
             instructions=job.request.instructions,
         )
-        # The text is nested, so that the sections after it can still be span.
+        # The text is nested, so that the sections after it stay sections.
         new = contents.nested(_storable(await self._engine.rewrite(task, section, report)), span.level)
 
         def make() -> contents.ContentChange:
-            # The content may have been saved while the engine wrote: only this section of its newest text changes.
+            # The content may have changed while the engine wrote: replace the section in its newest text.
             span, content = self._find_section(job)
             body = contents.replace_section(content.body, span, new)
             return contents.ContentChange(id=content.id, title=content.title, body=body)
@@ -220,16 +220,16 @@ class JobRunner:
         return make
 
     def _find_section(self, job: jobs.StoredJob) -> tuple[Span, contents.ContentRow]:
-        asked = job.request
-        content = contents.find(self._store, asked.content_id, job.key_id)
-        span = None if content is None else contents.find_section(content.body, asked.section)
+        request = job.request
+        content = contents.find(self._store, request.content_id, job.key_id)
+        span = None if content is None else contents.find_section(content.body, request.section)
         if content is None or span is None:
-            raise EngineError(f"content `{asked.content_id}` has no section `{asked.section}` any more")
+            raise EngineError(f"content `{request.content_id}` has no section `{request.section}` any more")
         return span, content
 
     def _reporting(self, job: jobs.StoredJob, stages: tuple[str, ...]) -> ReportStage:
-        """Reports each stage once, and skips those finished before a restart."""
-        # The stage in which a process was killed is done again.
+        """A function that reports each stage once, and skips those finished before a restart."""
+        # The stage in which a process was killed is repeated.
         done = stages.index(job.stage) - 1 if job.stage in stages else -1
 
         async def report(stage: str) -> None:
@@ -244,7 +244,7 @@ class JobRunner:
 
 
 def _storable(text: str) -> str:
-    # A model may send half of a character pair, which no store takes.
+    # A model may send a lone surrogate, which cannot be stored.
     return text.encode("utf-8", "replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""Runs the embedded server: in process, or on a port with keys, signals, a log of requests, and shutdown."""
+"""Runs the bundled server: in process, or on a port with keys, signals, a log of requests, and shutdown."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 _LAST_PORT = 65_535
 _GRACE = 3
-"""Seconds open requests get at shutdown."""
+"""Seconds that open requests get at shutdown."""
 REQUEST_SECONDS = 30.0
-"""Seconds within which a request has to arrive completely, from its first byte or the opening of its connection."""
+"""Seconds in which a request has to arrive, from its first byte or from the opening of its connection."""
 _KEY = re.compile(r"wz_local_[\w-]+")
 _PATH = 200
 """The most characters of a path in the log."""
@@ -49,7 +49,7 @@ class ServeError(EmbeddedServerError):
 
 @contextlib.asynccontextmanager
 async def running(path: Path) -> AsyncIterator[Any]:
-    """The ASGI app in process over the store at `path`, made if absent, for as long as the block runs."""
+    """The ASGI app over the store at `path`, made if absent, while the block runs."""
     app = create_app(open_store(path), engine=OutlineEngine())
     try:
         yield app
@@ -58,10 +58,10 @@ async def running(path: Path) -> AsyncIterator[Any]:
 
 
 class ServeOptions(Struct, frozen=True, kw_only=True):
-    """What to serve, and where. Port 0 takes a free one; `log` gets the address once it listens.
+    """The settings of a server on a port. Port 0 takes a free one; `log` gets the address when it listens.
 
-    `store` is a file, or the address of a database. `log_request` gets one line for each request, without anything
-    secret; None logs none.
+    `store` is a file, or the address of a database. `log_request` gets a line for each request, without secrets; None
+    logs none.
     """
 
     host: str
@@ -79,7 +79,7 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
 def run(options: ServeOptions) -> None:
     """Serve until SIGINT or SIGTERM, then return.
 
-    Keys are asked for when the store has any, or when the host is not this machine alone.
+    Requests need a key if the store has any, or if the host is not a loopback address.
     Raises ImportError without uvicorn, ServeError, StoreError.
     """
 
@@ -157,7 +157,7 @@ def _timed(seconds: float) -> type[asyncio.Protocol]:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class TimedProtocol(H11Protocol):
-        """Uvicorn itself waits for the rest of a request for ever."""
+        """Uvicorn itself waits for the rest of a request without a limit."""
 
         _timer: asyncio.TimerHandle | None = None
 
@@ -171,7 +171,7 @@ def _timed(seconds: float) -> type[asyncio.Protocol]:
             self._watch()
 
         def on_response_complete(self) -> None:
-            # A part of the next request may have arrived with the last one.
+            # A part of the next request may have arrived already.
             super().on_response_complete()
             self._watch()
 
@@ -210,7 +210,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _loopback_only(app: ASGIApp) -> ASGIApp:
-    """Answer only requests that name this machine, so that no web page can point its own name here."""
+    """Answer only requests under a loopback name, so that a web page cannot reach the server by its own name."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not is_loopback(_host_named(scope)):
@@ -223,7 +223,7 @@ def _loopback_only(app: ASGIApp) -> ASGIApp:
 
 
 def _logged(app: ASGIApp, log: Callable[[str], None]) -> ASGIApp:
-    """Log each request once it is answered: time, method, path, status (`-` where none was sent), milliseconds."""
+    """Log each answered request: time, method, path, status (`-` where none was sent), milliseconds."""
 
     async def logged(scope: Scope, receive: Receive, send: Send) -> None:
         status, began = "-", time.perf_counter()

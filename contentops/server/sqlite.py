@@ -1,4 +1,4 @@
-"""A store in a SQLite file: opening it, its transactions, and the runners of its processes.
+"""A store in a SQLite file.
 
 Several processes may have the file open: writes are short immediate transactions that wait for each other.
 """
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from contentops.server.database import RunnerLock, StoredRow, Values
 
 APPLICATION = 0x636F7073
-"""Marks the file as ours, so that another program's database is never written to."""
+"""Marks the file as ours, so that another program's database is never changed."""
 
 _MARK = slice(68, 72)
 """The position of that mark in a file of SQLite."""
 
 BUSY_SECONDS = 10.0
-"""How long a write waits for another process."""
+"""Seconds that a write waits for another process."""
 
 
 class SqliteFile(Store):
-    """An open file. `path` None keeps everything in memory; folder and file are made for the owner alone.
+    """An open file. `path` None keeps everything in memory; folder and file are made owner-only.
 
     Raises StoreError.
     """
@@ -43,7 +43,7 @@ class SqliteFile(Store):
         try:
             if self.path is not None:
                 _prepare(self.path)
-            # An app may be made in one thread and run in another.
+            # An app may be created in one thread and run in another.
             self._db = sqlite3.connect(
                 self.path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
@@ -61,8 +61,8 @@ class SqliteFile(Store):
 
     def _set_up(self) -> None:
         self._db.row_factory = sqlite3.Row
-        # Looked at before anything is changed: another program's file stays as it is. In one transaction, since another
-        # process may be making the tables.
+        # Checked before anything is changed, so that another program's file stays unchanged. In one transaction, since
+        # another process may be making the tables.
         self._db.execute("BEGIN")
         try:
             self._has_tables()
@@ -74,14 +74,14 @@ class SqliteFile(Store):
         with self.write(""):
             if self._has_tables():
                 return
-            # executescript would end the transaction that keeps a second process out.
+            # executescript would end the transaction, which keeps a second process from making the tables.
             for statement in TABLES.split(";"):
                 self.run(statement)
             self.run(f"PRAGMA application_id = {APPLICATION}")
             self.run(f"PRAGMA user_version = {FORMAT}")
 
     def _use_wal(self) -> None:
-        # SQLite does not wait here as it does elsewhere: of two that change the mode at once, one is refused.
+        # SQLite does not wait here: of two processes that change the mode at once, one gets an error.
         give_up = time.monotonic() + BUSY_SECONDS
         while True:
             try:
@@ -94,7 +94,7 @@ class SqliteFile(Store):
                 return
 
     def _has_tables(self) -> bool:
-        """Whether the tables are there; False for an empty file. Raises StoreError for tables of another format."""
+        """Whether the file has the tables; False for an empty file. Raises StoreError for another format."""
         ours, version = self._pragma("application_id") == APPLICATION, self._pragma("user_version")
         if ours and version != FORMAT:
             made = f"the store `{self.path}` has format {version}, and this release knows {FORMAT}"
@@ -110,13 +110,13 @@ class SqliteFile(Store):
 
     @contextlib.contextmanager
     def write(self, _account: str = "", /) -> Iterator[None]:
-        """One transaction that holds the write lock of the whole file from its start; rolled back on any exception."""
+        """One transaction with the write lock of the whole file from its start; rolled back on any exception."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._db.execute("COMMIT")
         except BaseException:
-            # Where the disk is full, SQLite may have rolled back by itself.
+            # On a full disk SQLite may have rolled back already.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
@@ -130,7 +130,7 @@ class SqliteFile(Store):
         return self._db.execute(statement, values).fetchall()
 
     def runner_lock(self) -> RunnerLock:
-        """A lock in a folder beside the file."""
+        """A lock in a folder next to the file."""
         return FileRunnerLock(self.path)
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ def _prepare(path: Path) -> None:
     if not path.parent.exists():
         path.parent.parent.mkdir(parents=True, exist_ok=True)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-    # SQLite gives its side files the mode of the main one, so this has to exist with the right one first.
+    # SQLite gives its side files the mode of the main file, so create that with the right mode first.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     if not path.is_file():
         raise OSError("it is no regular file")
@@ -154,7 +154,7 @@ def _prepare(path: Path) -> None:
 
 
 class FileRunnerLock:
-    """The sign of life of one runner: a lock beside the store's file that the operating system frees with its process.
+    """A lock next to the store's file that shows that a runner is alive; the end of its process frees it.
 
     A store in memory has only its own runner.
     """
@@ -201,6 +201,6 @@ def _lock(path: Path) -> FileLock:
 
 def _free(lock: FileLock, path: Path) -> None:
     lock.release()
-    # Another process may have removed it, or hold it open where open files cannot be removed.
+    # Another process may have removed it, or may have it open where open files cannot be removed.
     with contextlib.suppress(OSError):
         path.unlink()

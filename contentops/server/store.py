@@ -1,6 +1,6 @@
-"""Opens the store of the embedded server, whichever database it is in; and the clock.
+"""Opens the store of the bundled server: a SQLite file, or a PostgreSQL database that several servers share.
 
-It is a SQLite file (`sqlite`), or a database of a PostgreSQL server (`postgres`), which several servers may share.
+Also the clock.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Clock(Struct, frozen=True):
 
 
 def iso(at: float) -> str:
-    """A time as the API writes it: ISO 8601, UTC, with microseconds so that two saves keep their order."""
-    # A row that another program wrote may have a time outside of what a date can say.
+    """A time in the API's form: ISO 8601, UTC, with microseconds so that two saves keep their order."""
+    # A row that another program wrote may have a time outside the range of dates.
     return (
         datetime.fromtimestamp(at if 0 <= at <= _LAST_SECOND else 0, UTC)
         .isoformat(timespec="microseconds")
@@ -41,14 +41,14 @@ def iso(at: float) -> str:
 
 
 def is_address(name: str) -> bool:
-    """Whether a store is named by the address of a database, not by a path."""
+    """Whether the name of a store is the address of a database, not a path."""
     return name.startswith(("postgresql://", "postgres://"))
 
 
 def open_store(where: Path | str | None = None) -> Store:
     """The store at a path or at the address of a database; None keeps everything in memory.
 
-    Raises StoreError, and ImportError without what an address needs.
+    Raises StoreError, and ImportError for an address without psycopg.
     """
     if isinstance(where, str) and is_address(where):
         from contentops.server.postgres import PostgresSession

@@ -1,11 +1,10 @@
-"""The templates, styles and verticals the embedded server offers, as plain data.
+"""The templates, styles and verticals of the bundled server, as plain data.
 
 Inputs have `name`, `label`, `type`, `required` and, where known, `default`, `description`, `placeholder`, `options`
-and `aliases` (other names that stand for the input). A `type` of `any` takes text as well as lists and maps. An input
-with a default is never required. Sections have a `heading`, what it `holds`, `sentences` to fill in, and the inputs
-to list as `points`.
+and `aliases` (other names of the input). A `type` of `any` accepts text, lists and maps. An input with a default is
+never required. Sections have a `heading`, what it `holds`, `sentences` to fill in, and the inputs to list as `points`.
 
-The service has eight verticals and names six; `ecommerce` and `education` stand for the two no source names.
+The service has eight verticals and names six; `ecommerce` and `education` are our guess for the other two.
 """
 
 from __future__ import annotations
@@ -32,10 +31,7 @@ class BrandVoice(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load() -> dict[str, Any]:
-    """The whole catalog: `templates`, `styles` and `verticals`, each a list of maps with a `slug`.
-
-    The caller owns the result: each call gives a fresh copy.
-    """
+    """A new copy of the catalog: `templates`, `styles` and `verticals`, each a list of maps with a `slug`."""
     return {name: json.loads(_text(name)) for name in ("templates", "styles", "verticals")}
 
 
@@ -60,14 +56,14 @@ def _is_given(value: Any) -> bool:
 
 
 def has_topic(inputs: Mapping[str, Any]) -> bool:
-    """Whether the inputs say what the text is about, whatever the template calls it."""
+    """Whether the inputs have a topic or a title."""
     return any(_is_given(inputs.get(name)) for name in ("topic", "title"))
 
 
 def missing(template: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
-    """The required inputs that are absent, in the template's order, by the names the service documents.
+    """The required inputs that are absent, in the template's order, by the names in the service's documentation.
 
-    Where an input has another name as well, that is the documented one.
+    An input with an alias is documented under the alias.
     """
     absent = [spec for spec in template["inputs"] if spec["required"] and value_of(spec, inputs) is None]
     return [next(iter(spec.get("aliases", ())), spec["name"]) for spec in absent]

@@ -23,9 +23,9 @@ def named(
     max_tokens: int = 0,
     call_seconds: float = CALL_SECONDS,
 ) -> Engine:
-    """The engine of that name; all else is for those that call a model.
+    """The engine of that name; the other parameters are for engines that call a model.
 
-    Raises EngineError for an unknown name, naming the known ones, and for settings that cannot work.
+    Raises EngineError for an unknown name, and for settings that cannot work.
     """
     if name == "outline":
         from contentops.server.engines.outline import OutlineEngine
@@ -37,4 +37,4 @@ def named(
 
         chat = ChatClient(endpoint(environ or {}, model), seconds=call_seconds)
         return OpenAIEngine(chat, max_tokens=max_tokens)
-    raise EngineError(f"unknown engine `{name}`; known: {', '.join(f'`{known}`' for known in ENGINES)}")
+    raise EngineError(f"unknown engine `{name}`; known: {', '.join(f'`{each}`' for each in ENGINES)}")

@@ -1,7 +1,7 @@
-"""The only module that calls a model: an OpenAI-compatible `/chat/completions` over HTTP.
+"""Calls a model: an OpenAI-compatible `/chat/completions` over HTTP.
 
 Every failure is an EngineError whose message may be shown to anyone: it names the server and what to do, and never
-shows the key, even where the server repeats it.
+shows the key, even if the server repeats it.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     import httpx
 
 OPENAI = "https://api.openai.com/v1"
-"""Where requests go unless `OPENAI_BASE_URL` says otherwise; the only server that is known to want a key."""
+"""The default of `OPENAI_BASE_URL`; the only server that certainly needs a key."""
 
 ATTEMPTS = 4
-"""How often one prompt is sent at most."""
+"""The most times that one prompt is sent."""
 LONGEST_WAIT = 60.0
-"""Seconds waited at most before another attempt, whatever `Retry-After` says."""
+"""The longest wait before another attempt in seconds, whatever `Retry-After` says."""
 AT_ONCE = 4
-"""Prompts in flight: a local model is no faster with more."""
+"""The most prompts in flight: a local model is not faster with more."""
 LARGEST = 8 * 1024 * 1024
-"""Bytes of an answer that are read."""
+"""The most bytes of an answer."""
 LONGEST = 100_000
-"""Characters of a text that are always accepted; more tokens may have more."""
+"""The characters of a text that are always accepted; a prompt with many tokens may have more."""
 
 _LONGEST_TOKEN = 32
 _PASSING = {408, 425, 429, 500, 502, 503, 504, 529}
-# Together says `eos`, older versions of text-generation-inference `eos_token` and `stop_sequence`, and proxies pass on
-# the words of other APIs. Older servers give no reason at all (LocalAI 1.21): what is not streamed has come to its end.
+# Together says `eos`, older versions of text-generation-inference `eos_token` and `stop_sequence`, and proxies use the
+# words of other APIs. Older servers give no reason (LocalAI 1.21): an answer that is not streamed is complete then.
 _WHOLE = {"", "stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete"}
 _AT_LIMIT = {"length", "max_tokens", "model_length"}
 _UNUSABLE = {"content_filter", "error", "function_call", "tool_calls"}
@@ -51,7 +51,7 @@ _THOUGHT = re.compile(r"(?<!`)<(/?)(think|thinking|reasoning)>(?!`)", re.IGNOREC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEndpoint:
-    """A model and where it is. `base_url` ends before `/chat/completions`; an empty `key` sends none."""
+    """A model and its server. `base_url` ends before `/chat/completions`; an empty `key` is not sent."""
 
     base_url: str
     model: str
@@ -59,7 +59,7 @@ class ModelEndpoint:
 
 
 class Prompt(Struct, frozen=True, kw_only=True):
-    """A prompt: `system` says who the model is, `user` what to write, in at most `tokens` tokens."""
+    """A prompt: `system` describes the role of the model, `user` the text to write, in at most `tokens` tokens."""
 
     system: str
     user: str
@@ -69,7 +69,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
 
 def endpoint(environ: Mapping[str, str], model: str = "") -> ModelEndpoint:
-    """The endpoint that `OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL` name; `model` ranks above the latter.
+    """The endpoint from `OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL`; `model` overrides the last one.
 
     Raises EngineError for settings that cannot work.
     """
@@ -97,7 +97,7 @@ def _host(base: str) -> str:
             return parts.hostname
     except ValueError:
         pass
-    # The value itself is not shown: it may hold a password.
+    # The value is not shown, as it may have a password.
     raise EngineError(f"`OPENAI_BASE_URL` is no usable address; it looks like `{OPENAI}`, without user or query")
 
 
@@ -106,10 +106,7 @@ def _is_token(text: str) -> bool:
 
 
 class TruncatedError(EngineError):
-    """The answer was cut off; `text` is what there is of it.
-
-    `reason` is the word of the server, empty at the token limit.
-    """
+    """The answer was cut off; `text` is its beginning, `reason` the word of the server, empty at the token limit."""
 
     def __init__(self, text: str, reason: str = "") -> None:
         at_limit = "at the token limit; raise it with `--max-tokens`"
@@ -118,7 +115,7 @@ class TruncatedError(EngineError):
 
 
 class _PassingError(Exception):
-    """This attempt failed, another may not. `wait` is what the server asked for, in seconds, or None."""
+    """This attempt failed, and another may succeed. `wait` is the server's `Retry-After` in seconds, or None."""
 
     def __init__(self, message: str, wait: float | None = None) -> None:
         super().__init__(message)
@@ -126,20 +123,20 @@ class _PassingError(Exception):
 
 
 class ChatClient:
-    """Asks one endpoint, and remembers which parameters its server takes."""
+    """Sends prompts to one endpoint, and remembers which parameters its server accepts."""
 
     def __init__(
         self,
-        where: ModelEndpoint,
+        model: ModelEndpoint,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         seconds: float = CALL_SECONDS,
     ) -> None:
-        parts = urlsplit(where.base_url)
+        parts = urlsplit(model.base_url)
         self._server = f"the model server `{parts.scheme}://{parts.netloc}{parts.path}`"
         # A proxy cannot reach a model on this machine.
         self._use_proxy = not is_loopback(parts.hostname or "")
-        self._where = where
+        self._model = model
         self._sleep = sleep
         self._seconds = seconds
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -147,7 +144,7 @@ class ChatClient:
         self._left_out: set[str] = set()
 
     async def ask(self, prompt: Prompt) -> str:
-        """The model's text, without what it thought on the way. Raises EngineError; TruncatedError for half of one."""
+        """The model's text without its thoughts. Raises EngineError, and TruncatedError for a text that was cut off."""
         async with self._slots:
             attempt = 1
             while True:
@@ -161,13 +158,13 @@ class ChatClient:
                 attempt += 1
 
     async def _attempt(self, prompt: Prompt) -> str:
-        """One attempt; a parameter that the server does not take is left out at once."""
+        """One attempt; repeated at once without a parameter that the server refuses."""
         messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
 
         def body_now() -> dict[str, Any]:
-            """The request with the parameters that the server is known to take."""
+            """The request with the parameters that the server accepts, as far as known."""
             body = {
-                "model": self._where.model,
+                "model": self._model.model,
                 "messages": messages,
                 "stream": False,
                 self._limit_name: prompt.tokens,
@@ -181,13 +178,13 @@ class ChatClient:
             status, headers, answer = await self._exchange(sent)
             if status in {400, 422}:
                 self._learn(sent, answer.decode("utf-8", "replace"))
-                # Another prompt may have learned the same in the meantime.
+                # Another prompt may have learned the same meanwhile.
                 if body_now() != sent:
                     continue
             return self._read(prompt, status, headers, answer)
 
     def _learn(self, sent: Mapping[str, Any], complaint: str) -> None:
-        """Remember which parameter of a refused request has another name, or is left out."""
+        """Remember to rename or leave out a parameter of a refused request."""
         if "max_tokens" in sent and "max_completion_tokens" in complaint:
             self._limit_name = "max_completion_tokens"
         elif name := next((name for name in ("temperature", "seed") if name in sent and name in complaint), ""):
@@ -197,9 +194,9 @@ class ChatClient:
         import httpx
 
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        if self._where.key:
-            headers["Authorization"] = f"Bearer {self._where.key}"
-        url = f"{self._where.base_url}/chat/completions"
+        if self._model.key:
+            headers["Authorization"] = f"Bearer {self._model.key}"
+        url = f"{self._model.base_url}/chat/completions"
         try:
             async with (
                 asyncio.timeout(self._seconds),
@@ -226,7 +223,7 @@ class ChatClient:
     def _read(self, prompt: Prompt, status: int, headers: Mapping[str, str], body: bytes) -> str:
         answered = f"{self._server} answered {status}"
         if status in {401, 403}:
-            # Servers repeat keys in these answers, so their text is not shown.
+            # Servers quote keys in these answers, so their text is not shown.
             raise EngineError(f"{answered}: it does not accept the key in `OPENAI_API_KEY`")
         if status == 206:
             raise EngineError(f"{answered}: a part of an answer alone")
@@ -282,8 +279,8 @@ class ChatClient:
 
     def _quoted(self, text: str) -> str:
         """A server's text as the end of a message, without anything like a key; empty if there is none."""
-        if self._where.key:
-            text = text.replace(self._where.key, "***")
+        if self._model.key:
+            text = text.replace(self._model.key, "***")
         quoted = plain(_SECRETS.sub("***", text[:2000]), 200)
         return f": {quoted}" if quoted else ""
 
@@ -300,7 +297,7 @@ def _complaint(value: Any) -> str:
 
 
 def _spent(value: Mapping[str, Any]) -> Any:
-    """The tokens an answer took: at the limit some servers still say `stop`."""
+    """The tokens of an answer: at the limit some servers still say `stop`."""
     usage = value.get("usage")
     return usage.get("completion_tokens") if isinstance(usage, dict) else None
 
@@ -308,7 +305,7 @@ def _spent(value: Mapping[str, Any]) -> Any:
 def _without_thoughts(text: str) -> str | None:
     """A message without the thoughts before its text; None where the thoughts have no end.
 
-    Some templates open them, so that the message has the closing tag alone. Inside a text such tags are words.
+    Some prompt templates open them, so that the message has only the closing tag. Inside a text such tags are words.
     """
     start = 0
     while tag := _THOUGHT.search(text, start):
@@ -325,11 +322,11 @@ def _without_thoughts(text: str) -> str | None:
 
 
 def _refusal(message: Mapping[str, Any]) -> str:
-    """The words of a refusal, a field or a part of the message; empty where the model does not refuse."""
+    """The text of a refusal, a field or a part of the message; empty where the model does not refuse."""
     content = message.get("content")
     parts = content if isinstance(content, list) else []
-    said = [message.get("refusal"), *(part.get("refusal") for part in parts if isinstance(part, dict))]
-    return next((one if isinstance(one, str) else "without a word" for one in said if one), "")
+    refusals = [message.get("refusal"), *(part.get("refusal") for part in parts if isinstance(part, dict))]
+    return next((text if isinstance(text, str) else "without a word" for text in refusals if text), "")
 
 
 def _content(content: Any) -> str:

@@ -1,8 +1,7 @@
-"""The `openai` engine: real prose from any OpenAI-compatible model, written section by section.
+"""The `openai` engine: prose from any OpenAI-compatible model, written section by section.
 
 The planner gives the title and a point for each section, the writer writes one section after the other, the editor
-edits each (not in quick mode, twice in premium). The formatter asks no model: it puts the sections under the template's
-headings. Below the engine: the prompts, as pure text.
+edits each (not in quick mode, twice in premium). The formatter puts the sections under the template's headings.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ if TYPE_CHECKING:
 BUDGET = {"quick": 8_000, "standard": 16_000, "premium": 24_000}
 """Completion tokens of one text by mode, shared by its calls."""
 WORDS = {"quick": 80, "standard": 150, "premium": 220}
-"""Words of a section by mode, where no input asks for a length."""
+"""Words of a section by mode, where no input sets a length."""
 VALUE = 4000
-"""The most characters of one input that are passed on."""
+"""The most characters of one input in a prompt."""
 BRIEF = 24_000
 """The most characters of all inputs together."""
 CONTEXT = 3000
-"""The most characters of the text before that a section is written after."""
+"""The most characters of the text before a section in its prompt."""
 
 _PASSES = {"quick": 0, "standard": 1, "premium": 2}
 _EDITS = (
@@ -49,12 +48,12 @@ _EDITS = (
 _TOKENS_PER_WORD = 1.3
 _HEADROOM = 2.0
 _SHORTEST = 20
-"""Words asked for at least."""
+"""The fewest words to ask for."""
 _TRIES = 3
-"""How often a section is asked for at most, where a model writes nothing, repeats itself or is cut off."""
+"""The most prompts for a section, where a model writes nothing, repeats itself or is cut off."""
 _TITLE = 200
 
-# Within one line, and no two parts match the same characters: they take linear time for every text.
+# Linear time for every text: within one line, and no two parts match the same characters.
 _TITLE_LINE = re.compile(r"(?im)^[ \t#*_>-]*title[ \t*_]*:(.*)$")
 _NUMBERED = re.compile(r"(?m)^[ \t#*_>-]*(\d{1,3})[.):](.*)$")
 _WRAPPED = re.compile(r"\A\s*(`{3,}|~{3,})(?:markdown|md|text)?[ \t]*\n(.*)\n\1[ \t]*\Z", re.DOTALL | re.IGNORECASE)
@@ -94,7 +93,7 @@ class OpenAIEngine:
         return WrittenText(title=title(task, plan), body=assembled(task, texts))
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
-        """One section again, edited as the mode asks. Raises EngineError."""
+        """One section again, with the editor's passes of the mode. Raises EngineError."""
         length = len(section.text.split())
         room = self._room(task, 1, max(words(task, 1), length))
         heading, level = section.heading, section.level
@@ -112,14 +111,14 @@ class OpenAIEngine:
         return f"{text}\n"
 
     def _room(self, task: WritingTask, parts: int, length: int) -> int:
-        """Tokens of one call: the mode's budget divided by the number of calls, but enough for the words asked for."""
+        """Tokens of one call: the mode's budget divided by the number of calls, at least enough for `length` words."""
         if self._max_tokens:
             return self._max_tokens
         calls = 1 + parts * (1 + _PASSES[task.mode])
         return max(BUDGET[task.mode] // calls, math.ceil(length * _TOKENS_PER_WORD * _HEADROOM))
 
     async def _plan(self, task: WritingTask, room: int) -> str:
-        """The plan; one that was cut off without its last line, which is not whole."""
+        """The plan; without its last line if it was cut off."""
         try:
             return await self._ask(task, _planning(task), room, 0.3)
         except TruncatedError as truncated:
@@ -135,12 +134,12 @@ class OpenAIEngine:
         heading: str,
         level: int,
     ) -> str:
-        """A section that is whole and not in the text `before`.
+        """A complete section that does not repeat the text `before`.
 
-        `ask` asks for it in a number of words: fewer where there was no end to it.
+        `ask` makes the prompt for a number of words, which is smaller after an answer that was cut off.
         """
-        what = f"the section `{heading}`" if heading else "the text"
-        failure = EngineError(f"the model wrote nothing for {what}")
+        name = f"the section `{heading}`" if heading else "the text"
+        failure = EngineError(f"the model wrote nothing for {name}")
         for attempt in range(_TRIES):
             try:
                 answer = await self._ask(task, ask(max(_SHORTEST, length >> attempt)), room, 0.7, attempt)
@@ -148,31 +147,31 @@ class OpenAIEngine:
                 failure = truncated
                 continue
             text = tidy(answer, heading, level)
-            if wrong := no_article(text, before, task):
-                failure = EngineError(f"the model {wrong} in {what}; try again, or use another model")
+            if problem := no_article(text, before, task):
+                failure = EngineError(f"the model {problem} in {name}; try again, or use another model")
             elif text:
                 return text
         raise failure
 
     async def _edited(self, task: WritingTask, text: str, heading: str, level: int, room: int) -> str:
-        """`text` after the passes of the editor; an edit that is cut off or no text is not used."""
+        """`text` after the passes of the editor; an edit that is cut off or not a text is ignored."""
         for edit in _EDITS[: _PASSES[task.mode]]:
-            asked = "\n\n".join([f"{edit} Answer with the edited text alone.", brief(task), f"Text to edit:\n{text}"])
+            prompt = "\n\n".join([f"{edit} Answer with the edited text alone.", brief(task), f"Text to edit:\n{text}"])
             try:
-                answer = await self._ask(task, asked, room, 0.3)
+                answer = await self._ask(task, prompt, room, 0.3)
             except TruncatedError:
                 continue
-            found = tidy(answer, heading, level)
+            edited = tidy(answer, heading, level)
             # Less than a third of the words is a remark about the text.
-            whole = 3 * len(found.split()) >= len(text.split()) and not no_article(found, "", task)
-            text = found if whole else text
+            whole = 3 * len(edited.split()) >= len(text.split()) and not no_article(edited, "", task)
+            text = edited if whole else text
         return text
 
-    async def _ask(self, task: WritingTask, asked: str, room: int, temperature: float, attempt: int = 0) -> str:
-        # A job that is resumed after a restart asks for the same text.
+    async def _ask(self, task: WritingTask, prompt: str, room: int, temperature: float, attempt: int = 0) -> str:
+        # A job that is resumed after a restart gets the same text.
         seed = int(hashlib.sha256(task.id.encode()).hexdigest()[:7], 16) + attempt
         return await self._chat.ask(
-            Prompt(system=_system(task), user=asked, tokens=room, temperature=temperature, seed=seed)
+            Prompt(system=_system(task), user=prompt, tokens=room, temperature=temperature, seed=seed)
         )
 
 
@@ -180,23 +179,23 @@ class OpenAIEngine:
 
 
 def _parts(task: WritingTask) -> list[tuple[str, str]]:
-    """The text's headings and what belongs under each; one empty heading for a template without sections."""
-    found = [(str(section["heading"]), str(section["holds"])) for section in task.template.get("sections", ())]
-    return found or [("", "what the brief asks for")]
+    """The headings of the text and their contents; one empty heading for a template without sections."""
+    parts = [(str(section["heading"]), str(section["holds"])) for section in task.template.get("sections", ())]
+    return parts or [("", "what the brief asks for")]
 
 
 def words(task: WritingTask, parts: int) -> int:
-    """How many words each of `parts` sections should have."""
-    asked = task.inputs.get("word_count_target")
-    if isinstance(asked, str) and asked.strip().isdecimal() and len(asked.strip()) < 8:
-        asked = int(asked)
-    if isinstance(asked, int | float) and not isinstance(asked, bool) and 0 < asked < 1_000_000:
-        return max(_SHORTEST, round(asked / parts))
+    """The number of words of each of `parts` sections."""
+    target = task.inputs.get("word_count_target")
+    if isinstance(target, str) and target.strip().isdecimal() and len(target.strip()) < 8:
+        target = int(target)
+    if isinstance(target, int | float) and not isinstance(target, bool) and 0 < target < 1_000_000:
+        return max(_SHORTEST, round(target / parts))
     return WORDS[task.mode]
 
 
 def _system(task: WritingTask) -> str:
-    """Who the model is: the kind of text, the style's tone and voice, the readers, and the rules."""
+    """The role of the model: the kind of text, the style's tone and voice, the readers, and the rules."""
     style, voice = task.style, task.voice
     kind = plain(str(task.template.get("name") or "text"), 100)
     about = {
@@ -208,7 +207,7 @@ def _system(task: WritingTask) -> str:
         "Brand voice": voice.get("name") or task.brand_voice,
         "Tone of the brand": voice.get("tone"),
         "Voice of the brand": voice.get("voice"),
-        **{name.replace("_", " ").capitalize(): value for name, value in task.further.items()},
+        **{name.replace("_", " ").capitalize(): value for name, value in task.other_fields.items()},
     }
     lines = [f"You are a professional writer. You work on this kind of text: {kind}."]
     lines += [f"{label}: {plain(_value(value), 300)}." for label, value in about.items() if value]
@@ -225,7 +224,7 @@ def _system(task: WritingTask) -> str:
 
 
 def brief(task: WritingTask) -> str:
-    """The inputs, one to a paragraph, bounded."""
+    """The inputs, a line for each, with bounded length."""
     labels = {spec["name"]: spec["label"] for spec in task.template.get("inputs", ())}
     lines = ["Brief:"]
     room = BRIEF
@@ -244,22 +243,22 @@ def _value(value: Any) -> str:
 
 
 def _planning(task: WritingTask) -> str:
-    asked = [f"{number}. {heading or 'Text'}: {holds}" for number, (heading, holds) in enumerate(_parts(task), 1)]
+    parts = [f"{number}. {heading or 'Text'}: {holds}" for number, (heading, holds) in enumerate(_parts(task), 1)]
     order = (
-        f"Plan a text with {len(asked)} sections. First write one line that starts with `Title:` and gives the title. "
+        f"Plan a text with {len(parts)} sections. First write one line that starts with `Title:` and gives the title. "
         "Then, for each section, write one line: its number, a full stop, and in one sentence the point it makes."
     )
-    return "\n\n".join([order, brief(task), "Sections:\n" + "\n".join(asked)])
+    return "\n\n".join([order, brief(task), "Sections:\n" + "\n".join(parts)])
 
 
 def title(task: WritingTask, plan: str) -> str:
-    """The title: of the inputs, else of the plan, else the template's own of the inputs."""
-    asked = task.inputs.get("title")
-    if isinstance(asked, str) and plain(asked, _TITLE):
-        return plain(asked, _TITLE)
+    """The title from the inputs, else from the plan, else by the template's pattern."""
+    given = task.inputs.get("title")
+    if isinstance(given, str) and plain(given, _TITLE):
+        return plain(given, _TITLE)
     # Some models write the title on the line below its label.
-    found = _TITLE_LINE.search(plan)
-    line = plan[found.start(1) :].lstrip(" \t\n*_").partition("\n")[0] if found else ""
+    match = _TITLE_LINE.search(plan)
+    line = plan[match.start(1) :].lstrip(" \t\n*_").partition("\n")[0] if match else ""
     return plain(line[:4000].strip(" \t*_\"'“”`"), _TITLE) or title_of(task)
 
 
@@ -269,7 +268,7 @@ def _points(plan: str) -> dict[int, str]:
 
 
 def _writing(task: WritingTask, number: int, point: str, before: str, length: int) -> str:
-    """The writer's task for section `number`, given the point it makes and the text before it."""
+    """The prompt for section `number`, with its point and the text before it."""
     heading, holds = _parts(task)[number - 1]
     about = title_of(task)
     if heading:
@@ -288,7 +287,7 @@ def _writing(task: WritingTask, number: int, point: str, before: str, length: in
 
 
 def _rewriting(task: WritingTask, section: SectionTask, length: int) -> str:
-    """The writer's task for one section of a stored text."""
+    """The prompt for one section of a stored text."""
     name = plain(section.heading, _TITLE)
     parts = [f"Write the section `{name}` again, without its heading, in about {length} words unless told otherwise."]
     if section.instructions.strip():
@@ -305,11 +304,11 @@ def _rewriting(task: WritingTask, section: SectionTask, length: int) -> str:
 
 
 def tidy(text: str, heading: str, level: int) -> str:
-    """A model's answer as the text under `heading`: unwrapped, without the heading itself, nothing left open."""
+    """A model's answer as the text under `heading`: unwrapped, without the heading, with every block closed."""
     wrapped = _WRAPPED.match(text)
     inner = (wrapped[2] if wrapped and wrapped[1] not in wrapped[2] else text).strip("\n")
     lines = inner.split("\n")
-    first = next(sections.found(inner), None)
+    first = next(sections.parse_headings(inner), None)
     # Small models write the heading in bold or as plain words too.
     end, named = (first.end, first.text) if first is not None and first.first == 0 else (1, lines[0])
     if (named := sections.bare(named.strip().strip("#*_: \t"))) and named == sections.bare(heading):
@@ -319,7 +318,7 @@ def tidy(text: str, heading: str, level: int) -> str:
 
 _LABELS = {"audience", "brand voice", "brief", "field", "key points", "objective", "readers", "style"}
 _LABELS |= {"target audience", "tone", "topic", "voice", "word count", "word count target"}
-"""Labels of prompts that an article may use too: only a whole line of the brief is proof."""
+"""Labels of prompts that an article may use too: only a whole line of the brief counts as repeated."""
 _LABELLED = re.compile(r"(?m)^[ \t#*_>-]*(\w[\w ]{2,30}?)[ \t*_]*:(.*)$")
 _ORDER = re.compile(
     r"^[ \t*_>-]*(?:(?:The point it makes|What belongs here): "
@@ -346,29 +345,30 @@ _ASSISTANT = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _PARAGRAPH = 40
-"""Characters from which a repeated paragraph is no accident."""
+"""The length in characters from which a repeated paragraph is not an accident."""
 
 
 def no_article(text: str, before: str, task: WritingTask) -> str:
-    """Why an answer is no part of an article that has the text `before`; empty where nothing is wrong.
+    """Why an answer cannot be part of an article after the text `before`; empty where it can.
 
-    Small models repeat the prompt, speak to the person who asked, or write the same text again.
+    Small models repeat the prompt, speak to the reader as an assistant, or write the same text again.
     """
     if _loops(text):
         return "only repeats itself"
-    asked = {line.casefold().strip(" .") for line in f"{_system(task)}\n{brief(task)}".split("\n")}
-    labelled = [found.groups() for found in _LABELLED.finditer(text) if found[1].casefold() in _LABELS]
-    echoed = any(f"{label}: {value.strip(' *_.')}".casefold() in asked for label, value in labelled)
+    prompt = {line.casefold().strip(" .") for line in f"{_system(task)}\n{brief(task)}".split("\n")}
+    labelled = [match.groups() for match in _LABELLED.finditer(text) if match[1].casefold() in _LABELS]
+    echoed = any(f"{label}: {value.strip(' *_.')}".casefold() in prompt for label, value in labelled)
     if echoed or _ORDER.search(text):
         return "repeats the brief"
     if _ASSISTANT.search(text.replace("\u2019", "'")):
         return "speaks as an assistant"
-    found = _paragraphs(text)
-    return "says one paragraph twice" if len(found) > len({*found}) or {*found} & {*_paragraphs(before)} else ""
+    paragraphs = _paragraphs(text)
+    is_twice = len(paragraphs) > len({*paragraphs}) or {*paragraphs} & {*_paragraphs(before)}
+    return "says one paragraph twice" if is_twice else ""
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Long paragraphs of prose, made comparable: tables, lists, headings and code may repeat themselves."""
+    """Long paragraphs of prose in a comparable form; tables, lists, headings and code may be repeated."""
     parts = (" ".join(part.split()).casefold() for part in text.split("\n\n"))
     return [part for part in parts if len(part) >= _PARAGRAPH and part[0].isalpha()]
 

@@ -1,6 +1,6 @@
-"""The outline engine: a plan of the text, from the template's sections and the inputs, in plain Markdown.
+"""The outline engine: a plan of the text in Markdown, from the template's sections and the inputs.
 
-The same task always gives the same bytes; the order of keys in its inputs does not matter.
+The same task always gives the same bytes; the order of keys in the inputs does not matter.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ DEPTH = 3
 _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069\ufeff]")
 _SPACE = re.compile(r"\s+")
 _SPECIAL = re.compile(r"[\\`*\[\]]|(?<![^\W_])_|_(?![^\W_])")
-# Liquid and Nunjucks read braces before any Markdown is, and Python-Markdown knows no backslash before the others.
+# Liquid and Nunjucks read braces before Markdown, and Python-Markdown does not know a backslash before the others.
 _REFERENCED = re.compile(r"[{}<~]|&(?=#?\w+;)|\$(?=\$)|^[=:|]")
 _BLOCK = re.compile(r"^(?:[-+#>!]|\d{1,9}(?=[.)](?:\s|$)))")
 
 
 def without_controls(text: str) -> str:
-    """`text` without control characters but tab and line feed.
+    """`text` without control characters except tab and line feed.
 
-    Everything else stays, unknown letters too: scripts need their joiners, and letters are added to Unicode.
+    Joiners and unassigned letters stay: scripts need joiners, and Unicode adds letters.
     """
     return "".join(char for char in text if char in "\t\n" or unicodedata.category(char) != "Cc")
 
 
 def plain(value: str, limit: int) -> str:
-    """One clean line: no controls, none of direction either, single spaces, at most `limit` characters.
+    """One clean line without controls and marks of direction, with single spaces, of at most `limit` characters.
 
-    Empty where there is nothing to see in it.
+    Empty where no character is visible.
     """
-    # Work is bounded before anything scans the text: a value may be megabytes.
+    # Cut before anything scans the text, as a value may be megabytes.
     cut = value[: limit * 4 + 64]
     cut = cut.encode("utf-8", "replace").decode()
     shown = "".join(" " if unicodedata.category(char) == "Cc" else char for char in _DIRECTIONS.sub("", cut))
@@ -60,23 +60,23 @@ def plain(value: str, limit: int) -> str:
 
 
 def escape(line: str) -> str:
-    """`line` with everything Markdown, HTML or a site generator would act on made literal."""
+    """`line` with everything escaped that Markdown, HTML or a site generator would interpret."""
     safe = _BLOCK.sub(_literal_start, _SPECIAL.sub(r"\\\g<0>", line))
     return _REFERENCED.sub(_reference, safe)
 
 
-def _reference(found: re.Match[str]) -> str:
-    """A character as its reference: by name where HTML has a common one."""
-    return {"<": "&lt;", "&": "&amp;"}.get(found[0]) or f"&#{ord(found[0])};"
+def _reference(match: re.Match[str]) -> str:
+    """A character as an HTML reference."""
+    return {"<": "&lt;", "&": "&amp;"}.get(match[0]) or f"&#{ord(match[0])};"
 
 
-def _literal_start(found: re.Match[str]) -> str:
-    # A number cannot be escaped itself: the mark after it is what makes it a list.
-    return f"{found[0]}\\" if found[0].isdigit() else f"\\{found[0]}"
+def _literal_start(match: re.Match[str]) -> str:
+    # A number cannot be escaped, but the mark after it, which makes it a list, can.
+    return f"{match[0]}\\" if match[0].isdigit() else f"\\{match[0]}"
 
 
 def inline(value: Any, limit: int = INLINE) -> str:
-    """A value as one piece of a sentence: text as it is, lists as `a, b and c`, maps as `key: value`."""
+    """A value as a part of a sentence: text, lists as `a, b and c`, maps as `key: value`."""
     return escape(_line(value, limit))
 
 
@@ -139,7 +139,7 @@ _CHECKLIST = (
 
 
 class OutlineEngine:
-    """Deterministic outlines; never fails, whatever the inputs hold."""
+    """Writes deterministic outlines; never fails."""
 
     name = "outline"
 
@@ -158,7 +158,7 @@ class OutlineEngine:
         return WrittenText(title=title_of(task), body="\n\n".join(block for block in blocks if block) + "\n")
 
     async def rewrite(self, task: WritingTask, section: SectionTask, report: ReportStage) -> str:
-        """The plan of one section, with the instructions beside what the section said before."""
+        """The plan of one section, with the instructions and the beginning of the earlier text."""
         for stage in task.stages:
             await report(stage)
         heading = inline(section.heading, _TITLE)
@@ -173,7 +173,7 @@ class OutlineEngine:
 
 
 def inputs_of(task: WritingTask) -> dict[str, Any]:
-    """Every input by its own name, defaults filled in; first the template's, then others in the order of names."""
+    """Every input by its own name, with defaults; first the template's, then others in the order of names."""
     inputs = dict(task.inputs)
     values: dict[str, Any] = {}
     for spec in task.template.get("inputs", ()):
@@ -191,11 +191,11 @@ def _patterns(task: WritingTask) -> list[str]:
 
 
 def title_of(task: WritingTask) -> str:
-    """A title made of the inputs by the template's own pattern; never empty."""
+    """A title made of the inputs by the template's pattern; never empty."""
     values = inputs_of(task)
     for pattern in (*_patterns(task), *(f"{{{name}}}" for name in _TITLES)):
         if all(name in values for name in _SLOT.findall(pattern)):
-            # A title is no Markdown: it is cleaned but not escaped.
+            # A title is not Markdown: it is cleaned, not escaped.
             title = plain(_SLOT.sub(lambda slot: _line(values[slot[1]], _TITLE), pattern), _TITLE)
             if title:
                 return title
@@ -215,7 +215,7 @@ def _setting(task: WritingTask, values: Mapping[str, Any]) -> str:
         like = [task.voice[name] for name in ("tone", "voice", "description") if task.voice.get(name)]
         named = inline(task.voice.get("name") or task.brand_voice)
         sentences.append(f"It follows the brand voice {named}{': ' if like else ''}{inline('; '.join(like))}.")
-    sentences += [f"The {name.replace('_', ' ')} is {inline(value)}." for name, value in task.further.items()]
+    sentences += [f"The {name.replace('_', ' ')} is {inline(value)}." for name, value in task.other_fields.items()]
     words = values.get("word_count_target")
     if isinstance(words, int | float) and not isinstance(words, bool) and 0 < words < _WORDS:
         parts = max(1, len(task.template.get("sections", ())))
@@ -251,16 +251,16 @@ def _stopped(sentence: str) -> str:
 
 
 def _label(task: WritingTask, name: str) -> str:
-    known = next((spec["label"] for spec in task.template.get("inputs", ()) if spec["name"] == name), "")
-    words = known or plain(name.replace("_", " "), 60)
-    return escape(words[:1].upper() + words[1:])
+    given = next((spec["label"] for spec in task.template.get("inputs", ()) if spec["name"] == name), "")
+    label = given or plain(name.replace("_", " "), 60)
+    return escape(label[:1].upper() + label[1:])
 
 
 def _rest(task: WritingTask, values: Mapping[str, Any], used: set[str]) -> list[str]:
-    """The inputs no section spoke of, so that nothing a person asked for is lost from sight."""
+    """A list of the inputs that no section used."""
     shown = used | {"title", "target_audience", "article_tone", "word_count_target"}
     flags = {spec["name"] for spec in task.template.get("inputs", ()) if spec["type"] == "checkbox"}
-    left = [name for name in values if name not in shown and name not in flags]
-    if not left:
+    unused = [name for name in values if name not in shown and name not in flags]
+    if not unused:
         return []
-    return ["## Also asked for", "\n".join(f"- **{_label(task, name)}**: {inline(values[name])}" for name in left)]
+    return ["## Also asked for", "\n".join(f"- **{_label(task, name)}**: {inline(values[name])}" for name in unused)]

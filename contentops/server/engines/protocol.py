@@ -1,7 +1,7 @@
-"""Who writes the texts: the protocol every engine follows.
+"""The protocol of engines, which write the texts.
 
-An engine reports each stage before it works on it. The runner records the stage, lets its share of time pass and
-returns at once for a stage that was finished before a restart, so an engine may always start from the first.
+An engine reports each stage before it works on it. The runner records the stage and waits for its duration, and returns
+at once for a stage that was finished before a restart, so an engine always starts from the first stage.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from msgspec import Struct
 from contentops.server import EmbeddedServerError
 
 ReportStage = Callable[[str], Awaitable[None]]
-"""Says that a stage begins; its name is one of the task's `stages`."""
+"""Reports that a stage begins; its name is one of the task's `stages`."""
 
 STAGES = ("planner", "researcher", "call_writer", "writer", "editor", "formatter", "seo", "publisher")
 QUICK_STAGES = ("planner", "writer", "formatter")
 
 
 class EngineError(EmbeddedServerError):
-    """The text cannot be written; the message goes to the one who asked for it, so it holds no secret."""
+    """The text cannot be written; the message goes to the client, so it has no secret."""
 
 
 class WritingTask(Struct, frozen=True, kw_only=True):
-    """One text to write: the entries of the catalog it was asked with, and the inputs as they were sent."""
+    """One text to write: the entries of the catalog for the request, and the inputs as they were sent."""
 
     id: str
     template: Mapping[str, Any]
@@ -35,18 +35,18 @@ class WritingTask(Struct, frozen=True, kw_only=True):
     vertical: str | None = None
     brand_voice: str | None = None
     voice: Mapping[str, Any] = {}
-    """What is known of the brand voice; empty where that is its id alone."""
-    further: Mapping[str, Any] = {}
-    """What else the request says, by the names of its fields."""
+    """The entry of the brand voice; empty where only its id is known."""
+    other_fields: Mapping[str, Any] = {}
+    """The other fields of the request by name."""
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages this task goes through, in order."""
+        """The stages of this task, in order."""
         return QUICK_STAGES if self.mode == "quick" else STAGES
 
 
 class SectionTask(Struct, frozen=True, kw_only=True):
-    """One section to write again: its heading and text, the document around it, and what to change."""
+    """One section to write again: heading, text, the document around it, and the instructions."""
 
     heading: str
     level: int = 2
@@ -63,11 +63,11 @@ class WrittenText(Struct, frozen=True, kw_only=True):
 
 
 class Engine(Protocol):
-    """Writes texts. Both methods raise EngineError where they cannot."""
+    """Writes texts. Both methods raise EngineError."""
 
     @property
     def name(self) -> str:
-        """The word for it on the command line."""
+        """Its name on the command line."""
         ...
 
     async def write(self, task: WritingTask, report: ReportStage) -> WrittenText:
@@ -80,4 +80,4 @@ class Engine(Protocol):
 
 
 CALL_SECONDS = 600.0
-"""How long one answer of a model may take where nothing else is set: a large one on a small machine writes slowly."""
+"""The default time limit of one answer of a model, in seconds: a large model on a small machine writes slowly."""
