@@ -1,1 +1,1 @@
-"""Texts and their files: cleaned titles and bodies, front matter edited in place, outputs seen and written safely."""
+"""Texts and their files: cleaned titles and bodies, front matter edited in place, outputs read and written safely."""

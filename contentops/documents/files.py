@@ -1,8 +1,8 @@
-"""The only code that writes outputs: whole files, replaced in one instant, and only if they are what the plan saw.
+"""The only code that writes outputs: whole files, replaced at once, and only if they are what the plan saw.
 
 A kill at any point leaves the old file or the new one, whole; at worst a `.contentops-*.tmp` file is left, which
 `sweep` removes. Where there was no file, the new one is linked into place, which fails if a person made one in
-between; only without hard links (FAT, some network shares) one made within the last microseconds is not noticed.
+between. Without hard links (FAT, some network shares), one made within the last microseconds is not noticed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _CHUNK: Final = 1 << 20
 
 
 class System(Struct, frozen=True, kw_only=True):
-    """The system calls that matter at the moment of a kill or a full disk; another one can stand in for each."""
+    """The system calls that matter when a kill or a full disk comes; tests replace them."""
 
     write: Callable[..., int] = os.write
     sync: Callable[[int], None] = sync
@@ -73,7 +73,7 @@ class Outputs:
     """The files below one project root.
 
     Paths are relative to the root, with forward slashes. `expect` is the digest of the file the plan saw, empty for no
-    file; it is checked directly before the one call that changes the tree. A step whose result already stands is done.
+    file; it is checked directly before the one call that changes the tree. A step that was done before does nothing.
     Every method but `observe` and `stamp` raises FileChanged where the file is another one than expected, and
     OutputError where the path is not allowed or the system refuses.
     """
@@ -95,15 +95,15 @@ class Outputs:
     def observe(self, path: str) -> Observed:
         """What is at `path` now; never raises for a bad file.
 
-        Whatever stands in the way is told in `problem`, which names the path and says what to do.
+        `problem` says why a file cannot be used, with its path and what to do.
         """
         [(observation, _)] = self.observe_all([path])
         return observation
 
     def observe_all(self, paths: Iterable[str]) -> Iterator[tuple[Observed, Stamp | None]]:
-        """The same for one path after the other, each with the stamp by which the file that was read is known again.
+        """The same for several paths, each with the stamp by which that file is recognised later.
 
-        None where no file was read, or `whole` had a say in what it is.
+        None where no file was read, or the result depends on `whole`.
         """
         with self._tree.entries() as entry_at:
             for path in paths:
@@ -129,9 +129,8 @@ class Outputs:
     def stamp(self, path: str) -> Stamp | None:
         """A cheap mark of the file at a `path` that was read before; None: there is none.
 
-        Equal to the mark of an earlier look, it is the same file still.
-
-        Not proof against a change within the clock's grain; trust a mark only if it is older than the look by seconds.
+        With an equal mark it is the same file, unless it changed within the clock's grain: trust only a mark that was
+        seconds old when it was taken.
         """
         try:
             status = os.lstat(f"{self._tree.root}/{path}")
@@ -173,7 +172,7 @@ class Outputs:
             if existing is not None and existing.digest == digest:
                 return digest
             _check(path, existing, expect)
-            # Where a file is expected and its folder is gone, the line above has raised.
+            # Where a file is expected and its folder does not exist, the line above has raised.
             entry = entry or self._made(stack, parts)
             temporary = self._half_written(stack, entry, data, _mode(path, existing), existing)
             if expect:
@@ -185,11 +184,11 @@ class Outputs:
         return digest
 
     def set_aside(self, path: str, text: str) -> str:
-        """Keep a text of `path` in a folder of its own in `.contentops`; return where."""
+        """Keep a copy of the text of `path` in `.contentops`; return its path."""
         return self.keep(text, "replaced", short(digest_bytes(text.encode())), *split_path(path))
 
     def keep(self, text: str, *parts: str) -> str:
-        """Keep a text in `.contentops`, for its owner alone and in place of what was there; return where."""
+        """Write a text into `.contentops`, readable by its owner alone, over an earlier one; return its path."""
         parts = (".contentops", *parts)
         with explained("/".join(parts), "written"), contextlib.ExitStack() as stack:
             entry = self._made(stack, parts)
@@ -280,7 +279,7 @@ class Outputs:
     def _half_written(
         self, stack: contextlib.ExitStack, entry: DirEntry, data: bytes, mode: int, existing: _File | None = None
     ) -> DirEntry:
-        """A file beside `place` with `data` and no name of its own yet; it goes when `stack` ends."""
+        """A temporary file with `data` beside `entry`; it is removed when `stack` ends."""
         temporary = DirEntry(entry.folder, temporary_name())
         handle = entry.folder.make_file(temporary.name, mode)
         stack.callback(temporary.discard)
@@ -302,7 +301,7 @@ class Outputs:
                 raise _changed(path, existing) from None
 
     def _carry(self, paths: tuple[str, str], old: DirEntry, new: DirEntry, file: _File, *, linked: bool) -> None:
-        """Let `new` stand for the file and `old` no longer; `linked` if a move killed here had come half-way."""
+        """Give the file the name `new` and remove `old`; `linked` if a killed move has done half of that."""
         source, target = paths
         if not linked:
             try:
@@ -312,14 +311,14 @@ class Outputs:
                 raise _taken(source, target) from None
         now = old.stat()
         if now is not None and not os.path.samestat(now, file.stat):
-            # Someone saved another file under the old name since we looked: that one stays, where it is.
+            # Someone saved another file under the old name since the look: that one stays.
             new.unlink()
             raise _changed(source, file)
         with contextlib.suppress(FileNotFoundError):
             old.unlink()
 
     def _new_name(self, old: DirEntry, new: DirEntry) -> bool:
-        """Give a file a name that must be free; return whether it keeps the old one as well.
+        """Give a file a name that must be free; return whether it keeps the old one too.
 
         Raises FileExistsError where the new name is taken.
         """

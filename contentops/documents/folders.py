@@ -1,7 +1,7 @@
-"""Folders below the root, opened one by one so that no symbolic link is ever followed, and why the system refused.
+"""Opens folders below the root one by one, so that no symbolic link is followed; and explains errors of the system.
 
-Where the system can open relative to an open folder, every later call uses that folder itself: what a name means can
-not be changed underneath. Elsewhere (Windows) each folder is looked at before it is entered.
+Where the system can open relative to an open folder, every later call uses that folder itself, so that no one can put
+another one under its name. Elsewhere (Windows) each folder is checked before it is entered.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 _NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 _ENTER: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _CLOEXEC
-# A pipe or device in place of a file must not make us wait.
+# A pipe or device instead of a file must not make us wait.
 _READ: Final = os.O_RDONLY | _NOFOLLOW | _CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _MAKE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _CLOEXEC | getattr(os, "O_BINARY", 0)
 _MOUNT_POINT: Final = 0xA0000003
@@ -72,7 +72,7 @@ class Folder(Struct, frozen=True):
         return name if self.fd is not None else os.path.join(self.path, name)  # noqa: PTH118 - a hot path
 
     def stat(self, name: str) -> os.stat_result | None:
-        """What is at `name`, without following a link; None where there is nothing."""
+        """The status of `name`, without following a link; None where there is nothing."""
         try:
             return os.stat(self.name(name), dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -116,7 +116,7 @@ class DirEntry(Struct, frozen=True):
     name: str
 
     def stat(self) -> os.stat_result | None:
-        """What is there, or None."""
+        """Its status; None where there is nothing."""
         return self.folder.stat(self.name)
 
     def unlink(self) -> None:
@@ -148,7 +148,7 @@ class Tree:
     def folder(self, parts: Sequence[str], *, create: bool = False) -> Iterator[Folder]:
         """Enter the folder at `parts`, made on the way if `create`.
 
-        Raises FileNotFoundError where it is not there, OutputError where a link or a file is in its place.
+        Raises FileNotFoundError where it does not exist, OutputError where it is a link or a file.
         """
         folder = self._enter(parts, create=create) if self._handles else self._look(parts, create=create)
         try:
@@ -159,10 +159,9 @@ class Tree:
 
     @contextlib.contextmanager
     def entries(self) -> Iterator[Callable[[Sequence[str]], DirEntry | None]]:
-        """A function that enters the folder of a path and gives its place there; None where there is no such folder.
+        """A function that enters the folder of a path and returns the entry; None where there is no such folder.
 
-        Where the system has handles, a folder stays entered for the paths in it that follow each other. Raises like
-        `folder`.
+        Where the system has handles, a folder stays open for paths in it that follow each other. Raises like `folder`.
         """
         with contextlib.ExitStack() as stack:
             last: tuple[Sequence[str], Folder] | None = None
@@ -227,7 +226,7 @@ def _is_link(status: os.stat_result) -> bool:
 
 
 def check_regular(path: str, status: os.stat_result) -> None:
-    """Raise OutputError unless what was found at `path` is a file of its own."""
+    """Raise OutputError unless `path`, by its status, is a regular file."""
     if _is_link(status):
         message = f"{shown(path)} is a symbolic link; outputs are never read or written through one"
         raise OutputError(message, code="symlink", hint="put a file in its place, or change `output`")
@@ -247,18 +246,18 @@ def _check_folder(status: os.stat_result | None, walked: Sequence[str]) -> None:
 
 
 class Spelling:
-    """Tells whether a file that answers to a name is really spelled like that. `names` lists a folder."""
+    """Checks that a file is spelled like the name that opens it. `names` lists a folder."""
 
     def __init__(self, names: Callable[[Folder], list[str]]) -> None:
         self._names = names
         self._listings: dict[tuple[int, int], tuple[int, frozenset[str]]] = {}
 
     def check(self, folder: Folder, name: str, path: str, status: os.stat_result) -> None:
-        """Raise OutputError if `name` in `folder` (`found` there) only answers because spellings are not told apart.
+        """Raise OutputError if the file `name` of `folder`, with this status, is spelled otherwise there.
 
         Two Unicode forms of one spelling count as the same.
         """
-        # One look at another spelling tells whether the file system folds names; only then the folder is listed.
+        # Only where the file has another spelling too, the file system folds names and the folder is listed.
         if not any((other := _if_any(folder, form)) and os.path.samestat(other, status) for form in _others(name)):
             return
         names = self._listing(folder)
@@ -284,7 +283,7 @@ class Spelling:
 
 
 def _if_any(folder: Folder, name: str) -> os.stat_result | None:
-    """What is at `name`; nothing can be where the name is too long, as a decomposed one may be."""
+    """The status of `name`; None also where the name is too long, as a decomposed one may be."""
     try:
         return folder.stat(name)
     except OSError as error:
@@ -301,9 +300,9 @@ def _others(name: str) -> list[str]:
 
 
 def denial(root: Path) -> Callable[[str], str]:
-    """A function from an output's path, relative to `root`, to what stands in the way of writing it; usually nothing.
+    """A function from an output's path, relative to `root`, to why it cannot be written; empty: it can.
 
-    A look before anything is paid for, not a promise: what changes afterwards is found by the write itself.
+    Asked before anything is paid for; the write itself notices later changes.
     """
 
     @functools.cache
@@ -339,9 +338,9 @@ def _is_too_long(path: Path) -> bool:
 
 
 def present(root: Path, outputs: Iterable[str]) -> Callable[[str], bool]:
-    """A function that says whether a path below `root` is one of `outputs`, or a file or folder that is there.
+    """A function that says whether a path below `root` is one of `outputs`, or exists.
 
-    `outputs` is gone through at the first question.
+    `outputs` is read at the first call.
     """
     declared = functools.cache(lambda: frozenset(outputs))
 

@@ -1,7 +1,6 @@
-"""Front matter edited in place: the bytes of the named keys change, and no others.
+"""Edits front matter in place: only the bytes of the named keys change.
 
-Each edit checks its own result, so that a comment, an unknown key or a line ending that a person chose is there
-afterwards.
+Each edit checks its own result, so that no comment, unknown key or line ending of a person is lost.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ def replace_body(text: str, body: str) -> str:
 
 
 class WrittenEntry(Struct, frozen=True):
-    """A key of a file's front matter as it is written there."""
+    """A key of a file's front matter, with its lines."""
 
     key: str
     value: Any
@@ -103,7 +102,7 @@ def _lines_of(block: str, parsed: Parts, entry: Entry) -> str:
 
 
 def carry(text: str, entries: Iterable[WrittenEntry]) -> str:
-    """`text` with the entries that its front matter lacks, each in its own bytes where it can stand there like that.
+    """`text` with the entries that its front matter lacks, each as it was written where that is possible.
 
     Raises OutputError like `update`.
     """
@@ -176,7 +175,7 @@ def _edited_block(block: str, parsed: Parts, wanted: Mapping[str, Any], *, keeps
         lines = [f"{indent}{line}{parsed.newline}" for line in write_pair(key, wanted[key], dates=has_dates(key))]
         at = _insertion(block, entries, key)
         edits.append((at, at, "".join(lines)))
-    # From the back, so that earlier offsets stay true; at one place, later keys come behind earlier ones.
+    # From the back, so that earlier offsets stay true; at one offset, later keys come behind earlier ones.
     for _, (start, end, new) in sorted(enumerate(edits), key=lambda pair: (pair[1][0], pair[0]), reverse=True):
         block = block[:start] + new + block[end:]
     return block
@@ -191,7 +190,7 @@ def _replacement(block: str, entry: Entry, value: Any, newline: str) -> tuple[in
     start = colon + 1
     lines, below = write_value(value, dates=has_dates(entry.key))
     line_end = _line_end(block, start)
-    # Whatever stands on the key's own line without belonging to the value is a comment, and stays there.
+    # On the key's own line, all that is not the value is a comment, and stays there.
     comment = block[start:line_end].rstrip("\r") if entry.value_start > line_end else ""
     end = max(start, entry.value_end)
     if entry.block:
@@ -242,7 +241,7 @@ def _line_end(block: str, at: int) -> int:
 
 
 def _as_wanted(before: Parts, edited: str, wanted: Mapping[str, Any], *, nulls: bool = False) -> bool:
-    """Whether an edit did what it was for, and nothing else to any key; `nulls`: None is a value like others."""
+    """Whether an edit set the wanted keys and changed no other; `nulls`: None is a value like others."""
     after = parts(edited)
     unchanged = {entry.key: entry.value for entry in before.block.entries if entry.key not in wanted}
     asked = {key: value for key, value in wanted.items() if nulls or value is not None}

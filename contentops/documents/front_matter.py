@@ -1,7 +1,7 @@
-"""Markdown files with YAML front matter: taken apart, composed, and edited in place.
+"""Splits and composes Markdown files with YAML front matter; `front_edits` edits them in place.
 
 A file is an optional byte order mark, a block between two `---` lines at its very start, and a body. Reading never
-fails: what cannot be understood is told in `MarkdownFile.problem`. `front_edits` changes files that are there.
+fails: `MarkdownFile.problem` says what cannot be read.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class MarkdownFile(Struct, frozen=True, kw_only=True):
 def provenance(
     *, item: str, digest: str, job: str = "", generated_at: str = "", promoted_from: str = ""
 ) -> dict[str, Any]:
-    """The `contentops` block: item, spec, job, time and environment that a text comes from, where they are known."""
+    """The `contentops` block: item, spec, job, time and environment of a text, where they are known."""
     block = {
         "item": item,
         "digest": digest,

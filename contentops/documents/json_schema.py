@@ -28,7 +28,7 @@ _SEARCH: Final = 0.01
 """Seconds that one pattern of a schema may take on one text or key."""
 _SEARCH_STEPS: Final = 500
 _WHOLE: Final = frozenset({"const", "dependencies", "dependentRequired", "enum", "required"})
-"""Keywords that are compared as a whole with what is there."""
+"""Keywords whose whole value is compared."""
 _TOGETHER: Final = frozenset({"patternProperties", "unevaluatedProperties"})
 _ROOM: Final = 200
 """Characters of a message of jsonschema that are shown."""
@@ -75,7 +75,7 @@ def schema_errors(schema: str, instance: Mapping[str, Json]) -> Iterator[tuple[t
     except _TooManyStepsError:
         yield (), "the schema takes too many steps: refer to each part once, and write lists of patterns shorter"
     except (Unresolvable, *_CANNOT) as error:
-        # It refers to what is not there, or to itself for ever.
+        # It has a reference to nothing, or to itself without end.
         yield (), f"the schema cannot be applied: {short(str(error))}"
 
 
@@ -103,7 +103,7 @@ def schema_problem(text: str) -> str:
 
 
 def _maps(schema: Json) -> Iterator[Mapping[str, Json]]:
-    """Every map of a schema, wherever it stands."""
+    """Every map of a schema, at any depth."""
     waiting = [schema]
     while waiting:
         part = waiting.pop()
@@ -150,7 +150,7 @@ def _limited(kind: Any, schema: Json, meter: _Meter, *, formats: Any = None) -> 
 
 
 def _counted(name: str, look: Keyword, meter: _Meter, weight: int) -> Keyword:
-    """A keyword that pays for what it looks at and for what it says."""
+    """A keyword that spends steps for its value, the instance and its messages."""
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         steps = 1 + sum(len(part) for part in (value, instance) if isinstance(part, dict | list))

@@ -84,12 +84,12 @@ def touched(base: str, edited: str) -> tuple[Key, ...]:
 
 
 def _of_a_person(was: Mapping[Key, str], now: Mapping[Key, str]) -> tuple[set[Key], set[Key], list[Key]]:
-    """The sections of an edited text that are a person's, those that the person put where they are, and those gone."""
+    """The sections of an edited text that are a person's, those of them moved or added, and the removed ones."""
     before, after = _counted(was), _counted(now)
     positions = {key: number for number, key in enumerate(was)}
     common = [key for key in now if key in positions]
     put = set(now) - {common[number] for number in rising([positions[key] for key in common])}
-    # Of several sections with one heading, one that is gone or new leaves open which: then all of them are a person's.
+    # If one of several sections with one heading was removed or added, no one knows which: all of them are a person's.
     persons = {key for key in now if before[key[:2]] != after[key[:2]] or was[key].strip() != now[key].strip()}
     removed = [key for key in was if before[key[:2]] != after[key[:2]] and key not in now]
     return persons | put, put, removed
@@ -211,7 +211,7 @@ _WORD = re.compile(r"\w")
 
 
 def _merged_order(was: Mapping[Key, str], ours: Mapping[Key, str], theirs: Mapping[Key, str]) -> list[Key] | None:
-    """The sections of both edits in order; None where they differ in a way that sections cannot tell."""
+    """The sections of both edits in order; None where sections cannot be matched."""
     counts = [_counted(each) for each in (was, ours, theirs)]
     for name in {key[:2] for key in (*was, *ours, *theirs)}:
         numbers = {count[name] for count in counts}

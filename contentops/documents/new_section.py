@@ -1,4 +1,4 @@
-"""One section made again: found in what a server answered, and put into a text that keeps every other section."""
+"""Takes one regenerated section from a server's answer, and puts it into a text that keeps every other section."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NewSection(Struct, frozen=True):
     heading: str
     words: str
     with_deeper: bool
-    """It takes the place of the deeper sections under its heading too; else those stay."""
+    """It replaces the deeper sections under its heading too; else those stay."""
 
 
 class Unusable(Struct, frozen=True):
@@ -36,8 +36,8 @@ class Unusable(Struct, frozen=True):
 def new_section(answer: str, heading: str, texts: Iterable[str]) -> NewSection | Unusable:
     """The section `heading` of a server's answer: a whole text, or that section alone.
 
-    `known`: the texts that the server may have written it into. All that an answer has beside the section has to be as
-    in one of them. A section alone that has no deeper ones leaves those that are there.
+    `texts`: those that the server may have written it into. The rest of the answer has to be as in one of them. A
+    section alone without deeper ones keeps those of the text.
     """
     spans_of_it = spans(answer, heading)
     if not spans_of_it:
@@ -56,7 +56,7 @@ def new_section(answer: str, heading: str, texts: Iterable[str]) -> NewSection |
 
 
 def take_section(text: str, answer: str, heading: str, texts: Iterable[str]) -> tuple[str, NewSection] | Unusable:
-    """`text` with the section of a server's answer in it, and that section; `known` as in `new_section`."""
+    """`text` with the section of a server's answer in it, and that section; `texts` as in `new_section`."""
     if _only(text, heading) is None:
         return Unusable("gone")
     new = new_section(answer, heading, (text, *texts))
@@ -67,14 +67,14 @@ def take_section(text: str, answer: str, heading: str, texts: Iterable[str]) -> 
 
 
 def put_section(text: str, new: NewSection) -> str | None:
-    """`text` with the section in the place of its own; None where it has not one such section, or cannot hold it."""
+    """`text` with the section instead of its own; None without exactly one such section, or where it cannot have it."""
     span = _only(text, new.heading)
     if span is None:
         return None
     head, tail = text[: span.text], text[span.end if new.with_deeper else span.below :]
     head = head if head.endswith("\n") else f"{head}\n"
     body = f"{head}{new.words.rstrip()}\n" + (f"\n{tail}" if tail else "")
-    # Nothing that is left open in it may take in what follows, and none of its headings be another section.
+    # Nothing left open in it may take in the text after it, and none of its headings be another section.
     after, rest = _only(body, new.heading), [section.text for section in cut(tail)]
     texts = [section.text for section in cut(body)]
     if after is None or after.start != span.start or texts[len(texts) - len(rest) :] != rest:
@@ -116,7 +116,7 @@ def _words(text: str) -> list[str]:
 
 
 def _unlike(before: str, was: Span, answer: str, now: Span) -> Unusable:
-    """What differs besides one section between two texts, each other section once."""
+    """The sections that differ between two texts, without the given one."""
     ours, theirs = (_texts(text[: span.start] + text[span.end :]) for text, span in ((before, was), (answer, now)))
     headed = {key for key in ours if key.level}
     if headed and not headed & theirs.keys():

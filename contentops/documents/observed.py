@@ -1,4 +1,4 @@
-"""What the bytes of an output mean, or why they cannot be used."""
+"""Reads an output from its bytes, or says why they cannot be used."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def compiled(pattern: str) -> regex.Pattern[str] | str:
 
 
 def search(pattern: str, within: str, seconds: float) -> int | str:
-    """Where a pattern is first found; -1 where it is not; or, as a text, why no one can tell."""
+    """The offset of the first match; -1: none; or, as a text, why the search failed."""
     expression = compiled(pattern)
     if isinstance(expression, str):
         return expression

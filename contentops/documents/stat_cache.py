@@ -1,7 +1,7 @@
-"""Looking at files again without reading them: what git's index does for `git status`.
+"""Remembers files, so that unchanged ones are not read again, as git's index does for `git status`.
 
-A file whose stamp (device, inode, size, times) is the one remembered is the file remembered, if the stamp was already
-old when it was taken: a write within the clock's grain of the look could leave the stamp as it is.
+A file with the remembered stamp (device, inode, size, times) is unchanged, if the stamp was already old when it was
+taken: a write within the clock's grain of the look could leave the stamp as it is.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WORTH_SHARING: Final = 1000
 
 
 class _Row(Struct, array_like=True, frozen=True, gc=False):
-    """A file as it was seen, by its stamp, which is empty where that does not tell it; its front matter stays text."""
+    """A file as it was seen, and its stamp (empty: not reliable); its front matter stays text."""
 
     stamp: tuple[int, ...]
     file: str
@@ -65,14 +65,14 @@ class _Row(Struct, array_like=True, frozen=True, gc=False):
 
 
 _UNFIT: Final = b'[[],"","","",{},"",{},"",false,false]'
-"""The row of a file with half a character, which no row can hold: it is read again."""
+"""The row of a file with half a character, which cannot be encoded: the file is read again."""
 
 
 class StatCache:
     """Observes files, by stamp where that is enough; `get` gives the texts that were `put`, by their names.
 
-    `now` is nanoseconds since the epoch, on the clock that stamps files. Rows are kept some at a time, as
-    there may be as many files as items. So many `processes` look.
+    `now` is nanoseconds since the epoch, on the clock that stamps files. Rows are stored in texts of `TOGETHER`. At
+    most `processes` look.
     """
 
     def __init__(
@@ -88,15 +88,15 @@ class StatCache:
         self._is_linked = functools.cache(outputs.is_linked)
         self._before = _names(get(NAME))
         self._undamaged: set[str] = set()
-        """Those of them whose texts are there as they were put."""
+        """Those of them whose texts are undamaged."""
         self._names: list[str] = []
-        """The texts that hold true rows."""
+        """The texts whose rows are all true."""
         self._fresh: dict[str, _Row] = {}
         """The true rows that no such text has yet."""
         self._fronts = StoredOnce()
 
     def observe_all(self, paths: Iterable[str]) -> dict[str, Observed]:
-        """What is at each path now; it is remembered for the next time, unless that is what was remembered."""
+        """The file at each path now; remembered for the next time."""
         files: dict[str, Observed | None] = dict.fromkeys(paths)
         for name in self._before:
             rows = _rows(name, self._get(f"{NAME} {name}"))
@@ -156,12 +156,12 @@ class StatCache:
 
 
 def _names(text: str | None) -> list[str]:
-    """The names of the texts that hold the rows."""
+    """The names of the texts with the rows."""
     version, *names = (text or "").split(" ")
     return names if version == VERSION else []
 
 
 def _rows(name: str, text: str | None) -> dict[str, _Row]:
-    """The rows of one text by path; none where it is not just what was put."""
+    """The rows of one text by path; none where the text is damaged."""
     data = (text or "").encode()
     return msgspec.json.decode(data, type=dict[str, _Row]) if digest_bytes(data) == name else {}

@@ -1,4 +1,4 @@
-"""How one call is sent again, by the policy of `api.backoff`."""
+"""Sends one call again, by the policy of `api.backoff`."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class Retrier(Protocol):
 
 
 class Attempts:
-    """How often one call is sent: bounded in total time, with full jitter between; a 429 waits as the server asks."""
+    """The attempts of one call: bounded in total time, with full jitter between; a 429 waits as the server asks."""
 
     def __init__(self, caller: Retrier) -> None:
         self._caller = caller
         self._began: float | None = None
-        """When it was answered first, in whatever way."""
+        """When it was answered first."""
         self._failing: float | None = None
-        """When it failed first since it was last told to wait: that was an answer."""
+        """When it failed first since the last 429, which was an answer."""
         self.failed = 0
         """How often it failed, not counting 429s."""
 
     async def again(self, failure: Failure, passing: Container[FailureKind] = PASSING) -> bool:
         """Wait until it may be sent again; False if there is no point."""
         caller, now = self._caller, self._caller.now()
-        # Counted from the first answer: the time a call waits for its turn is no one's failure.
+        # Counted from the first answer: while a call waits for its turn, nothing fails.
         self._began = now if self._began is None else self._began
         if failure.kind is FailureKind.THROTTLED:
             self._failing = None

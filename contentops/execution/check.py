@@ -1,4 +1,4 @@
-"""A paid text is held against its checks before it is written, and paid for again where that is allowed."""
+"""Checks a paid text before it is written, and generates it again where that is allowed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:
-    """The standing with what the checks find in the text that `step` is about to write; each text is checked once.
+    """With what the checks find in the text that `step` is about to write; each text is checked once.
 
     Raises Ended where a person's words are to stay in it and cannot.
     """
@@ -38,7 +38,7 @@ async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) 
     if text is None or checks == NO_CHECKS or not step.is_new:
         return item_state
     if not text.request_id and item.change.promotion is None:
-        return item_state  # what no job made was a person's to look at
+        return item_state  # a person wrote it
     seen = ctx.outputs.observe(step.target)
     item_state = merged(ctx, item, item_state, step, seen)
     body = item_state.body
@@ -56,7 +56,7 @@ async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) 
         said = tuple(structs.replace(each, line=max(each.line - head, 0)) for each in said)
         findings += said
         if text.entry is not None and blocks(said):
-            # A plan runs no command: it tells what this one said.
+            # A plan runs no command: it shows what this one printed.
             ctx.run.record("checked", structs.replace(text.entry, error=_words(said)))
     return structs.replace(item_state, checked=CheckedBody(body, findings))
 
@@ -69,7 +69,7 @@ def _about(ctx: Context, item: Item, item_state: ItemState, step: Write, body: s
 
 
 def hold_back(ctx: Context, item: Item, item_state: ItemState) -> None:
-    """Raises Ended where what was found in the text keeps it from being written: it stays as it was paid for."""
+    """Raises Ended where findings keep the text from being written; it stays paid."""
     findings = item_state.findings
     if not blocks(findings):
         return
@@ -84,7 +84,7 @@ def hold_back(ctx: Context, item: Item, item_state: ItemState) -> None:
 async def retry(ctx: Context, item: Item, slot: JobSlot, step: RetryText, item_state: ItemState) -> ItemState:
     """Generate again as long as the text fails its checks. Raises Ended where that brings no text.
 
-    The text before stays among the paid ones; its entry is closed once the next job is on record.
+    The text before stays paid; its entry is closed once the next job is recorded.
     """
     write = next(each for each in item.change.steps if isinstance(each, Write))
     for number in range(1, step.times + 1):
@@ -112,7 +112,7 @@ async def retry(ctx: Context, item: Item, slot: JobSlot, step: RetryText, item_s
 
 
 def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: Write) -> bool:
-    """Whether only what a person wrote fails, so that no other text would help; what commands say is laid to that."""
+    """Whether only a person's words fail, so that no other text would help; findings of commands count as such."""
     if item_state.merged is None or item_state.text is None or item.change.section:
         return False
     about = _about(ctx, item, item_state, write, item_state.text.body)
@@ -120,7 +120,7 @@ def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: 
 
 
 def _words(findings: Iterable[Finding], *, named: bool = False) -> str:
-    """The first finding that holds a text back, with the name of its check or not, and how many more there are."""
+    """The first blocking finding, with the name of its check or not, and how many more there are."""
     blocking = [each for each in findings if each.level is Level.BLOCK]
     name = f"{blocking[0].check}: " if named else ""
     more = f"; and {plural(len(blocking) - 1, 'more finding')}" if len(blocking) > 1 else ""

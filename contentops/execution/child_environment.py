@@ -1,7 +1,7 @@
-"""What programs that contentops starts see of its environment: a list of variables, and what else a person names.
+"""The environment variables that programs started by contentops get: a list, and those that a person names.
 
-Linters, git, and the hooks and helpers of git are programs of others: none has a use for the key, for the password of
-the ledger, or for what other tools of the same machine log in with.
+Linters, git, and the hooks and helpers of git do not need the key, the password of the ledger, or the secrets of other
+tools.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def run_commands(commands: Listed, root: Path, output: str, *, patience: float =
 def run_on_text(
     commands: Listed, root: Path, output: str, text: str, *, patience: float = PATIENCE
 ) -> tuple[Finding, ...]:
-    """The same for a text that is not written yet: it lies, under its own path, in a folder for this moment.
+    """The same for a text that is not written yet: it is put, under its own path, into a temporary folder.
 
     Raises StateError or OSError where there can be no such folder.
     """
@@ -71,7 +71,7 @@ def _run_all(commands: Listed, root: Path, path: str, output: str, patience: flo
 
 
 def _remarks(said: str, output: str) -> list[tuple[int, str]]:
-    """What is said of single lines of the file, as most linters write it: `FILE:LINE: message`."""
+    """The lines of the file that are named, as most linters do (`FILE:LINE: message`), with the message."""
     pattern = re.compile(rf"^\S{{0,300}}?{re.escape(output)}:([0-9]{{1,9}})(?::[0-9]+)*[: \t]+(\S.*)$", re.MULTILINE)
     return [(int(match[1]), clip(visible(match[2].strip()), _ROOM)) for match in pattern.finditer(said)]
 
@@ -124,7 +124,7 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 
 def _program(name: str, root: Path) -> str:
-    """The program of a command: one of the project where it is written with a folder, else one of the path."""
+    """The program of a command: in the project where its name has a folder, else on the path; empty: there is none."""
     if "/" in name or Path(name).is_absolute():
         path = str(root / name)
         return path if is_program(path) else ""
@@ -134,8 +134,8 @@ def _program(name: str, root: Path) -> str:
 def find_program(name: str, path: str, *, windows: bool, usable: Callable[[str], bool]) -> str:
     """The program in the first folder of `path` (a value of `PATH`) that has a usable one; empty where none has.
 
-    Folders that are relative to where one stands are passed over, and where one stands is not looked at, as Windows
-    would: it may be a stranger's repository.
+    Relative folders and the working folder, where Windows would look, are passed over: it may be a stranger's
+    repository.
     """
     kind, separator, ending = (PureWindowsPath, ";", ".exe") if windows else (PurePosixPath, ":", "")
     folders = (kind(part.strip('"') if windows else part) for part in path.split(separator))

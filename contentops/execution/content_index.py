@@ -1,7 +1,4 @@
-"""What one run has seen of the texts the server has stored.
-
-Digests are kept, never texts, and each content is fetched once in a run at most.
-"""
+"""The stored contents that one run has fetched: digests only, and each content once at most."""
 
 from __future__ import annotations
 
@@ -45,7 +42,7 @@ class ContentIndex:
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def request_of(self, entry: ContentEntry) -> str | None:
-        """The request whose text a content is; empty: it names none, None: not known as the list shows it now."""
+        """The request whose text a content is; empty: it names none, None: not fetched since its last change."""
         changed, request = self.looked.get(entry.id, ("", None))
         return request if changed == entry.updated_at else None
 

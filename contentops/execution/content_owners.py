@@ -1,4 +1,4 @@
-"""Who owns the stored contents of a run: the one place that is asked before any of them is taken."""
+"""The owners of stored contents; checked before an item takes one of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class ContentOwners:
     """The owners of contents by their ids: from all locks, the contents' metadata, and what this run saved.
 
-    `lineage` and `environment` are those of the state here. Without a lineage, metadata tells nothing.
+    `lineage` and `environment` are those of this state. Without a lineage, metadata proves nothing.
     """
 
     def __init__(self, owners: Mapping[str, Owner] | None = None, *, lineage: str = "", environment: str = "") -> None:
@@ -29,14 +29,14 @@ class ContentOwners:
         """The contents whose metadata names another lineage or environment."""
 
     def learn(self, stored: StoredContent) -> None:
-        """Take in what a content that was fetched says of itself."""
+        """Take in the metadata of a content that was fetched."""
         if stored.lineage and self._here[0] and (stored.lineage, stored.environment) != self._here:
             self._named[stored.id] = stored
         else:
             self._named.pop(stored.id, None)
 
     def owner(self, content_id: str) -> Owner | None:
-        """Whose a content is; None: no one's.
+        """The owner of a content; None: no one.
 
         A record may have a content of another environment of its project, since environments can be renamed; one of
         another project it cannot have.
@@ -47,12 +47,12 @@ class ContentOwners:
         return known_owner
 
     def give(self, content_id: str, item: str, superseded: Iterable[str] = ()) -> None:
-        """A content is that of an item from now on, as are those that it had before."""
+        """An item owns a content from now on, and those that it had before."""
         self._owners[content_id] = Owner(item=item)
         self._owners.update(dict.fromkeys(superseded, Owner(item=item, superseded=True)))
 
     def give_entry(self, content_id: str, entry: OpenEntry) -> None:
-        """A content that no one has is that of an open submit, whose text it is."""
+        """An open submit owns the content with its text, if no one else does."""
         self._owners.setdefault(content_id, Owner(item=entry.item, request=entry.request_id))
 
     def is_free(self, content_id: str, item: Item, item_state: ItemState) -> bool:
@@ -68,9 +68,9 @@ class ContentOwners:
         return owner.item in {item.id, item.change.renamed_from}
 
     def take_content(self, item: Item, item_state: ItemState) -> ItemState:
-        """Where an item stands once it has taken the content that came with its text, or left it to its owner.
+        """The state of an item once it owns the content that came with its text, or left it to its owner.
 
-        One that no one has is the item's from now on: another item may ask for it while this one waits.
+        At once, as another item may ask for the same content while this one waits.
         """
         text = item_state.text
         if text is None or not text.content_id:
@@ -81,6 +81,6 @@ class ContentOwners:
         return item_state
 
     def superseded(self, content_ids: Iterable[str]) -> tuple[str, ...]:
-        """Those of the contents an item had that may be listed as its earlier ones: no one else's, each once."""
+        """The contents an item had, each once, without those that someone else owns."""
         owners = ((content_id, self.owner(content_id)) for content_id in dict.fromkeys(content_ids) if content_id)
         return tuple(content_id for content_id, owner in owners if owner is None or not owner.is_of_others)

@@ -32,10 +32,9 @@ async def find(
 ) -> StoredContent | None:
     """A stored content that no other item owns and whose body is ours, or None; it is ours from now on.
 
-    Where there is none, one with an earlier text of our request. `titled`: of those with our body only one with our
-    title too. `beside`: contents that are not meant. Without `again`, this run has sent nothing that could be it.
-    Raises Ended where there is no telling: the server does not answer, or there are too many to look at, or some
-    that cannot be asked for.
+    Where there is none, one with an earlier text of our request. `titled`: only one with our title too. `beside`:
+    contents to leave out. Without `again`, this run has sent nothing that could be it. Raises Ended where that cannot
+    be decided: no answer, too many contents, or some whose id cannot be used.
     """
     index = ctx.index
     listed = await _listed(ctx, draft, again=again)
@@ -66,9 +65,9 @@ async def find(
 
 
 async def _listed(ctx: Context, draft: Draft, *, again: bool) -> ContentList | Failure:
-    """What may hold the draft's text.
+    """The contents that may have the draft's text.
 
-    A text that no job made can only have been saved by an earlier run: one list does for all of those.
+    A text that no job made can only have been saved by an earlier run: one list serves all of those.
     """
     index, since = ctx.index, _since(draft.item_state)
     if again or since is not None or draft.item_state.text is not None:
@@ -98,7 +97,7 @@ async def _fetch(ctx: Context, entry: ContentEntry) -> None:
         del index.fetching[entry.id]
         done.set()
     if isinstance(answer, Failure) and not is_about_one(answer):
-        # What it holds is not known, so saving could store the text twice.
+        # It may be this text, and saving would store it twice.
         raise not_saved(ctx, answer)
     stored = None if isinstance(answer, Failure) else StoredContent.of(answer)
     index.seen[entry.id] = (entry.updated_at, stored)
@@ -109,7 +108,7 @@ async def _fetch(ctx: Context, entry: ContentEntry) -> None:
 
 
 def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside: Sequence[str]) -> list[ContentEntry]:
-    """The contents worth a fetch, likeliest first: titled as ours, then made soonest after the text may have been."""
+    """The contents to fetch, likeliest first: those with our title, then those made soonest after our text."""
     since = _since(draft.item_state)
     # A server that lists titles lists ours too.
     untitled = not (draft.title and any(entry.title for entry in entries))
@@ -129,7 +128,7 @@ def _likely(ctx: Context, draft: Draft, entries: Sequence[ContentEntry], beside:
 
 
 def _since(item_state: ItemState) -> float | None:
-    """When the text can first have been stored: at its submit, else after the save on record. None: no telling."""
+    """When the text can first have been stored: at its submit, else after the recorded save. None: unknown."""
     record, entry = item_state.record, item_state.text.entry if item_state.text is not None else None
     times = [entry.submitted_at] if entry is not None else []
     times += [record.saved_at, record.generated_at] if record is not None else []

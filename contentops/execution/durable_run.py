@@ -32,7 +32,7 @@ STOP_PATIENCE = 8.0
 """Seconds a stopped run waits for the answers of requests that pay or store; CI kills ten seconds after it asks."""
 
 UNSHARED = "ledger"
-"""Why a run stopped that cannot tell others any more what it does."""
+"""Why a run stopped that lost its ledger."""
 
 T = TypeVar("T")
 
@@ -185,7 +185,7 @@ class DurableRun:
         await self._sleep(self.now() + seconds, polls=False)
 
     async def last_look(self) -> None:
-        """Go on when no other item can; all that wait for it go on together."""
+        """Wait until no other item can go on; all that wait for this go on together."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._parked[future] = None
         self._active -= 1
@@ -199,7 +199,7 @@ class DurableRun:
             self._unpark(future)
 
     def _unpark(self, future: asyncio.Future[None]) -> None:
-        """One item that waits for the last look goes on by itself."""
+        """Let one item that waits for the last look go on."""
         if future in self._parked:
             del self._parked[future]
             self._active += 1
@@ -249,7 +249,7 @@ class DurableRun:
     # --- one turn of the loop ----------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Look around as soon as everything that is ready has gone on."""
+        """Take the next turn as soon as everything that is ready has gone on."""
         if self._next is None:
             self._next = self._loop.call_soon(self._guarded, self._turn)
 
@@ -276,7 +276,7 @@ class DurableRun:
             self._admissions.popleft()
 
     def _halt(self) -> None:
-        """End everything that waits; what pays or stores brings its answer home, for a while."""
+        """End everything that waits; answers to calls that pay or store are waited for, for a while."""
         unanswered = self._outbox.cancel(payments=False)
         for future in [each for each in self._waiting if not each.done()]:
             future.set_exception(Stopped())
@@ -328,7 +328,7 @@ class DurableRun:
     async def carry_out(self, programs: Iterable[Coroutine[Any, Any, None] | None], *, most: int) -> None:
         """Run all programs to their end, in order, at most so many at a time. An error of one ends the run.
 
-        Where None comes, there is none at the moment: `feed` looks again.
+        None: there is no program at the moment; `feed` looks again.
         """
         self._programs, self._most = iter(programs), most
         self.feed()

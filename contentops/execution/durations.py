@@ -51,7 +51,7 @@ class Durations:
         """Remember a job that was found running after `after` seconds (0: never) and done by `by` seconds."""
         values = self.seen.setdefault(kind, [])
         if values and not after:
-            by = min(by, self.median(kind))  # a first poll may come late: the limit held it back
+            by = min(by, self.median(kind))  # the limit may have delayed the first poll
         values.append((round(after, 6), round(max(by, 0.001), 6)))
         del values[:-KEEP]
         self._seconds.clear()

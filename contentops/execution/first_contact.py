@@ -1,4 +1,4 @@
-"""How a run begins on an account: one job at a time until its server has completed one, and which submits ask first."""
+"""The start of a run on an account: one job until its server has completed one, and which submits ask first."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def admit(
     proven: bool = False,
     honours_ids: bool | None = None,
 ) -> Admission:
-    """How submits are let out in `scope`, a server and a dialect: at most so many jobs at a time.
+    """The admission of submits in `scope`, a server and a dialect: at most `most` jobs at a time.
 
     `history` is what the ledger knows, None where there is none. `proven`: a record shows that a job has completed
     there. `honours_ids`: whether the server uses our request ids as those of its jobs; None: not known.
@@ -42,8 +42,8 @@ def admit(
     return Admission(
         max_in_flight=most,
         proven=proven or scope in ledger.proven,
-        # Without a ledger, and as long as it knows of nothing, a machine that is gone may have paid: a journal does
-        # not show whether the run that began it came to the end of its questions.
+        # Without a ledger, or with an empty one, another machine may have paid: a journal does not show whether the run
+        # that began it has asked for all its ids.
         ask_first=asks and (ledger.restored or not ledger.proven),
         restored=ledger.restored,
     )

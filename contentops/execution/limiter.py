@@ -1,4 +1,4 @@
-"""What a server takes: requests by one sliding-window log per account, jobs by a cap, and one at a time in an outage.
+"""Keeps to the limits of a server: requests by a sliding-window log per account, jobs by a cap, one call in an outage.
 
 A token bucket would let almost twice the limit through in its first minute; a log of send times never does.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Outage:
-    """While every call fails, one request at a time finds out whether the server is well again. Times are loop times.
+    """While every call fails, one request at a time finds out whether the server answers again. Times are loop times.
 
-    A call fails here that found no one, or whose server stumbled or fell silent: what a server says on purpose is an
-    answer, whatever it is.
+    A call fails if no server was reached, or it had an error or did not answer; any other reply is an answer.
     """
 
     chance: random.Random
@@ -41,7 +39,7 @@ class Outage:
     """Before this, no request goes out."""
 
     def answered(self) -> None:
-        """The server is well."""
+        """The server answered."""
         self.reached, self.since, self.why = True, None, ""
         self.failures, self.ask_at = 0, 0.0
 
@@ -70,7 +68,7 @@ LONGEST_PAUSE = 32.0
 
 
 class AccountLimiter(Protocol):
-    """Who may send, and when: all requests of one account go through one. Times are loop times in seconds."""
+    """Says when a request may leave: all requests of one account go through one. Times are loop times in seconds."""
 
     @property
     def limit(self) -> int:
@@ -96,7 +94,7 @@ class AccountLimiter(Protocol):
 
 
 class LimiterState(Struct, kw_only=True):
-    """What a limiter knows of the requests that were sent. All times are seconds of one clock, whichever."""
+    """The requests that were sent, and what was learned from 429s. All times are seconds of one clock, whichever."""
 
     sent: list[float] = field(default_factory=list)
     """When each one went out, in the last minute."""
@@ -112,40 +110,29 @@ class LimiterState(Struct, kw_only=True):
 class Limiter:
     """At most `per_minute` sends in any 60 s and, above 60 a minute, ceil(N/60) in any second; 0 means no limit.
 
-    All times are those of the caller's clock, in seconds. `state` is what is known already. `spread`: by how much later
+    All times are those of the caller's clock, in seconds. `state` changes with each call. `spread`: by how much later
     than they were counted sends may arrive, some more than others.
     """
 
     def __init__(self, per_minute: int, state: LimiterState | None = None, *, spread: float = 0.0) -> None:
-        state = state or LimiterState()
-        self._window = WINDOW + spread
         self.limit = per_minute
-        self._allowed = float(per_minute) if state.allowed is None else min(state.allowed, float(per_minute))
-        self._sent: deque[float] = deque(state.sent)
-        self._open_at, self._shrunk_at, self._pause = state.open_at, state.shrunk_at, state.pause
-        self._waiting = dict(state.waiting)
-
-    def state(self) -> LimiterState:
-        """What is known, for another one to go on from."""
-        return LimiterState(
-            sent=list(self._sent),
-            allowed=self._allowed if self._allowed < self.limit else None,
-            open_at=self._open_at,
-            shrunk_at=self._shrunk_at,
-            pause=self._pause,
-            waiting=self._waiting,
-        )
+        self.state = state or LimiterState()
+        self._window = WINDOW + spread
 
     @property
     def allowed(self) -> int:
         """Requests a minute that are used at the moment; smaller than the limit while others share the account."""
-        return max(1, int(self._allowed)) if self.limit else 0
+        return max(1, int(self._allowed())) if self.limit else 0
+
+    def _allowed(self) -> float:
+        return float(self.limit) if self.state.allowed is None else min(self.state.allowed, float(self.limit))
 
     def ready_at(self, now: float) -> float:
         """The earliest time the next send may go out; not after `now` if it may go at once."""
-        ready = max(self._open_at, 0.0)
+        ready = max(self.state.open_at, 0.0)
         if self.limit:
-            self._forget(now)
+            sent = self.state.sent
+            del sent[: bisect.bisect_left(sent, now - WINDOW - 1.0)]
             ready = max(ready, self._after(self.allowed, self._window))
             if self.allowed > WINDOW:
                 ready = max(ready, self._after(math.ceil(self.allowed / WINDOW), 1.0))
@@ -153,12 +140,12 @@ class Limiter:
 
     def take_in_turn(self, ranks: Sequence[int], now: float) -> int:
         """As `take`, of sends with these ranks, the lowest first: none of a higher rank than anyone waits with."""
-        self._waiting = {rank: until for rank, until in self._waiting.items() if until > now}
-        taken = self.take(bisect.bisect_right(ranks, min(self._waiting, default=math.inf)), now)
+        waiting = self.state.waiting = {rank: until for rank, until in self.state.waiting.items() if until > now}
+        taken = self.take(bisect.bisect_right(ranks, min(waiting, default=math.inf)), now)
         for rank in {*ranks[:taken]} - {*ranks[taken:]}:
-            self._waiting.pop(rank, None)
+            waiting.pop(rank, None)
         if taken < len(ranks):
-            self._waiting[ranks[taken]] = max(now, self.ready_at(now)) + EXPECTED
+            waiting[ranks[taken]] = max(now, self.ready_at(now)) + EXPECTED
         return taken
 
     def take(self, most: int, now: float, ranks: Sequence[int] = ()) -> int:  # noqa: ARG002 - those of one are in order
@@ -173,20 +160,21 @@ class Limiter:
         """The last `count` sends that were counted, of those until `taken`, go out only now."""
         if not self.limit:
             return
-        sent = list(self._sent)
+        sent = self.state.sent
         end = bisect.bisect_right(sent, taken)
         begin = max(0, end - count)
-        late = [max(now, each) for each in sent[begin:end]]
-        self._sent = deque(sorted([*sent[:begin], *sent[end:], *late]))
+        sent[begin:end] = [max(now, each) for each in sent[begin:end]]
+        sent.sort()
 
     def sent(self, now: float) -> None:
         """Count one send; a clean window lets a shrunk limit grow back by one."""
         if not self.limit:
             return
-        self._sent.append(now)
-        if self._allowed < self.limit and now - self._shrunk_at > 2 * WINDOW:
-            self._allowed = min(float(self.limit), self._allowed + 1)
-            self._shrunk_at = now - WINDOW
+        self.state.sent.append(now)
+        if self._allowed() < self.limit and now - self.state.shrunk_at > 2 * WINDOW:
+            more = self._allowed() + 1
+            self.state.allowed = more if more < self.limit else None
+            self.state.shrunk_at = now - WINDOW
 
     def throttled(self, now: float, retry_after: float | None) -> None:
         """A 429 came: hold new sends as the server asks, and use less of the account if it was not foreseen.
@@ -196,27 +184,19 @@ class Limiter:
         hints say, so that a storm does not freeze the run.
         """
         pause = retry_after or (WINDOW / self.limit if self.limit else FIRST_PAUSE)
-        self._open_at = max(self._open_at, now + max(pause, self._least_pause(now, pause)) + MARGIN)
-        if self.limit and now - self._shrunk_at > WINDOW:
-            self._allowed = max(1.0, self._allowed * 0.7)
-            self._shrunk_at = now
-
-    def _least_pause(self, now: float, asked: float) -> float:
+        state = self.state
         # Those that were sent together are one turn, however many of them are turned away.
-        if now >= self._open_at:
-            again = self._pause > 0 and now - self._open_at <= self._pause + FIRST_PAUSE
-            self._pause = min(2 * self._pause, LONGEST_PAUSE) if again else asked
-        return self._pause
+        if now >= state.open_at:
+            again = state.pause > 0 and now - state.open_at <= state.pause + FIRST_PAUSE
+            state.pause = min(2 * state.pause, LONGEST_PAUSE) if again else pause
+        state.open_at = max(state.open_at, now + max(pause, state.pause) + MARGIN)
+        if self.limit and now - state.shrunk_at > WINDOW:
+            state.allowed = max(1.0, self._allowed() * 0.7)
+            state.shrunk_at = now
 
     def _after(self, count: int, window: float) -> float:
         """When a further send would still be at most the `count`-th within `window` seconds."""
-        if len(self._sent) < count:
-            return 0.0
-        return self._sent[-count] + window + MARGIN
-
-    def _forget(self, now: float) -> None:
-        while self._sent and self._sent[0] < now - WINDOW - 1.0:
-            self._sent.popleft()
+        return self.state.sent[-count] + window + MARGIN if len(self.state.sent) >= count else 0.0
 
 
 ASK_FIRST = 5
@@ -256,7 +236,7 @@ class Admission:
     _smooth: int = 0
 
     def open(self, *, asks: bool = True) -> bool:
-        """Whether one more submit may get ready now; one that `asks` goes through the first questions."""
+        """Whether one more submit may get ready now; one that `asks` asks for its id first."""
         if asks and self.ask_first and not self.restored and self.asking >= ASK_FIRST - self.strangers:
             return False
         return self.in_flight < (self.max_in_flight if self.proven else 1)

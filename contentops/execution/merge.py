@@ -1,4 +1,4 @@
-"""The body that is written where people's words stay in it: a new text under edits, or an edit beside another one."""
+"""The body that is written with people's words in it: a new text and an edit merged, or two edits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """With the body that is written where a person's words stay in it. Raises Ended where that cannot be."""
+    """With the merged body where a person's words stay in it. Raises Ended where they cannot be merged."""
     text = item_state.text
     assert text is not None
     if item.change.section:
@@ -52,7 +52,7 @@ def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: O
 
 
 def _with_section(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """The standing with the new section put into the file's text. Raises Ended where it cannot be put there."""
+    """With the new section put into the file's text. Raises Ended where it cannot be put there."""
     text, record = item_state.text, item_state.recorded
     assert text is not None
     if item_state.merged is not None:
@@ -66,11 +66,11 @@ def _with_section(ctx: Context, item: Item, item_state: ItemState, step: Write, 
         hint = unusable_hint(item.id, text.entry, placed) if text.entry is not None else ""
         raise Ended(Result.BLOCKED, unusable_words(item.change.section, placed), hint)
     body, new = placed
-    # Only the section is a job's: all else in the file is whose it was.
+    # A job made only the section; the rest of the file keeps its owner.
     base = edited if seen.body == record.generated else ctx.text(record.generated) if record.generated else None
     generated = put_section(base, new) if base is not None else None
     if text.content_id != record.content_id:
-        # The content that was asked about is the item's, wherever else its new section was stored.
+        # The item keeps its content, wherever else the server stored the new section.
         item_state = structs.replace(item_state, text=structs.replace(text, content_id=""))
     return structs.replace(item_state, merged=MergedBody(body, generated=generated or ""))
 
@@ -79,7 +79,7 @@ _AGAIN = "run `contentops plan` to see what to do"
 
 
 def keep_conflict(ctx: Context, item: Item) -> None:
-    """Keep what was saved, the file as it is and the server's text, for a person who brings them together."""
+    """Keep the saved text, the file and the server's text, for a person to merge."""
     record, remote, path = item.change.record, item.change.remote, item.change.file.path
     assert record is not None
     texts = {

@@ -1,4 +1,4 @@
-"""The one place where anything leaves: one queue by priority, one limiter, one fsync for all that is ready at once."""
+"""Sends all calls: one queue by priority, one limiter, one fsync for all that is ready at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNSENT = 8
 """Requests that are counted and whose bytes have not left yet, at most, where there is a limit: one that leaves long
 after it was counted may be too many in its minute, and a kill leaves few submits of which no one knows if they left."""
 LONGEST_WAIT = 5.0
-"""Seconds after which requests that are held back are looked at again, even if nothing has happened."""
+"""Seconds after which waiting requests are looked at again, even if nothing has happened."""
 
 
 @dataclass(order=True, slots=True)
@@ -225,7 +225,7 @@ class Outbox:
         return max(self._limiter.ready_at(now), self._outage.ask_at)
 
     def _likely_ended(self, now: float) -> float:
-        """How many of the jobs that are watched have ended by now, as far as durations tell."""
+        """How many of the watched jobs are done by now, by the known durations."""
         p_done = self._durations.p_done
         return sum(
             p_done(each.watch.kind, elapsed=now - each.watch.started, unfinished=each.unfinished)

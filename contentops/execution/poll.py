@@ -1,4 +1,4 @@
-"""From a job that was started to a text that is kept."""
+"""Brings the text of a job: polls, fetches, and keeps it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def poll(ctx: Context, item: Item, slot: JobSlot, job: Job) -> Text:
 
 
 async def _until_done(ctx: Context, item: Item, slot: JobSlot, job: Job) -> JobStatus | Text:
-    """The status of the ended job, or its stored text where the server forgot the job. Raises Ended."""
+    """The final status of the job, or its stored text where the server forgot the job. Raises Ended."""
     entry, timeout = job.entry, ctx.project.api.job_timeout
     started = _started(ctx, job)
     polls, unfinished, attempts = 0, 0.0, Attempts(ctx)
@@ -78,7 +78,7 @@ async def _until_done(ctx: Context, item: Item, slot: JobSlot, job: Job) -> JobS
             answer = await ctx.run.send(GetStatus(entry.job_id, ours=entry.request_id), Priority.POLL)
         elapsed = ctx.run.now() - started
         if isinstance(answer, Failure):
-            # A poll that was turned away told nothing, so the next one need not be later for it.
+            # A refused poll says nothing about the job, so the next one need not be later.
             polls += answer.kind is not FailureKind.THROTTLED
             _check_failure(ctx, slot, job, answer)
             said = answer.full_message
@@ -104,10 +104,10 @@ async def _until_done(ctx: Context, item: Item, slot: JobSlot, job: Job) -> JobS
 
 
 def _late(item: Item, entry: OpenEntry, error: str, failure: Failure | None) -> Ended:
-    """The end of an item whose job stays open; one that the server does not know may never end."""
+    """The end of an item whose job stays open; a job that the server does not know may stay open for ever."""
     if failure is None or failure.kind is not FailureKind.NOT_FOUND:
         return Ended(Result.LATE, error, AGAIN)
-    # Its acceptance was seen, and some servers keep their jobs in memory alone.
+    # The job was accepted, and some servers keep their jobs in memory alone.
     error = f"the server took job `{entry.job_id}` and does not know it any more, as after a restart; {error}"
     lost = "the next apply pays for it again" if item.wants(entry) else "its text is lost then"
     forget = f"`contentops state resolve {item.id} --forget --request {entry.short}`"
@@ -124,7 +124,7 @@ def _started(ctx: Context, job: Job) -> float:
 
 
 def _check_failure(ctx: Context, slot: JobSlot, job: Job, failure: Failure) -> None:
-    """A failed poll is no failed job. Raises Ended where polling on is of no use."""
+    """Raises Ended where polling on is of no use; a failed poll alone is no failed job."""
     entry, capabilities = job.entry, ctx.capabilities
     missing = failure.kind is FailureKind.NOT_FOUND
     if failure.kind is FailureKind.UNAUTHORIZED:
@@ -150,7 +150,7 @@ def _check_failure(ctx: Context, slot: JobSlot, job: Job, failure: Failure) -> N
 
 
 async def fetch(ctx: Context, item: Item, slot: JobSlot, step: Fetch, record: Record | None) -> Text:
-    """Bring a text that exists already: from the cache, else from its job, else from the stored content."""
+    """Fetch a text that exists: from the cache, else from its job, else from the stored content."""
     if step.entry is not None:
         return await _fetch_paid(ctx, item, slot, step.entry)
     if step.recorded:
@@ -168,7 +168,7 @@ async def _fetch_paid(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry)
     """Bring the text of a paid entry: from the cache, else from the stored content, else from its job."""
     if (stored := _stored(ctx, entry)) is not None:
         if ctx.cache.get_text(ctx.server, entry.digest) != stored:
-            # An earlier take is no longer the last one here.
+            # The cache has another attempt as the last one.
             ctx.cache.put_text(ctx.server, entry.digest, stored)
         return Text.of(stored, entry)
     why = "its paid text is in no cache here"
@@ -189,7 +189,7 @@ async def _fetch_paid(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry)
 
 
 def _other_item(item: Item, entry: OpenEntry, content: Content) -> str:
-    """The other item that a content names in its metadata; empty: it names none, or this one."""
+    """The other item that a content's metadata names; empty: none, or this one."""
     record = item.change.record
     ours = {"", entry.item, item.id, *(record.former_ids if record is not None else ())}
     owner = StoredContent.of(content).item
@@ -197,7 +197,7 @@ def _other_item(item: Item, entry: OpenEntry, content: Content) -> str:
 
 
 def _stored(ctx: Context, entry: OpenEntry) -> StoredText | None:
-    """The text of this very submit where it is kept; another take of the same request is another text."""
+    """The cached text of this submit; another attempt of the same request has another text."""
     stored = ctx.cache.get_text(ctx.server, entry.digest, entry.request_id)
     body = ctx.text(entry.body) if stored is None and entry.body else None
     if body is None:
@@ -216,7 +216,7 @@ def _stored(ctx: Context, entry: OpenEntry) -> StoredText | None:
 
 
 async def _fetch_remote(ctx: Context, remote: Remote, record: Record | None) -> Text:
-    """The text that the refresh found: as it was kept, else from the server, if it is still that one there."""
+    """The text that the refresh found: from the cache, else from the server if it is unchanged there."""
     body = ctx.cache.body(remote.body)
     if body is None:
         answer = await ctx.ask(GetContent(remote.content_id))
@@ -250,11 +250,11 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
         if text is not None:
             return text
         if (nearest := with_body(answers, saved.server_body)) is not None:
-            # No one has it to the letter any more: what the server made of it is nearer than any earlier text.
+            # The exact text is lost: the server's version of it is nearer than any earlier text.
             return structs.replace(nearest, title=record.title or nearest.title)
         failures = [each for each in answers if isinstance(each, Failure) and each.kind is not FailureKind.NOT_FOUND]
         if failures:
-            # It may well be there: no earlier text takes its place.
+            # The server may have it: no earlier text is used instead.
             silent = failures[-1].full_message
             break
     if ctx.run.stopped:
@@ -266,7 +266,7 @@ async def _fetch_recorded(ctx: Context, item: Item, record: Record) -> Text:
 
 
 def _local_text(ctx: Context, record: Record, wanted: Digest) -> Text | None:
-    """The text of a record as this machine has it."""
+    """The text of a record from this machine."""
     stored = ctx.cache.get_text(ctx.server, record.digest)
     if stored is not None and body_digest(stored.body) == wanted:
         return Text.of(stored)
@@ -275,7 +275,7 @@ def _local_text(ctx: Context, record: Record, wanted: Digest) -> Text | None:
 
 
 def with_body(answers: Sequence[Content | JobStatus | Failure], wanted: Digest) -> Text | None:
-    """The text of the first answer that is the one that is wanted."""
+    """The text of the first answer whose body has the digest `wanted`."""
     for answer in answers:
         if isinstance(answer, Failure):
             continue
@@ -297,7 +297,7 @@ async def collect(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState
             text = await _fetch_paid(ctx, item, slot, entry)
         except Ended as end:
             if end.gone:
-                # No one waits for it, and no one has it: keeping the entry would only repeat this for ever.
+                # The text is lost, and no item waits for it: an open entry would only repeat this.
                 ctx.run.record("lost", Drop(entry.request_id))
             raise
     else:

@@ -1,4 +1,4 @@
-"""One item's program: its steps in order, and every way in which it can end as its outcome."""
+"""Carries out one item: its steps in order, and its outcome, however it ends."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Begun = tuple[Item, ItemState]
 
 
 def begin(ctx: Context, state: State) -> list[Begun]:
-    """Every change of the plan, as it stands before the first step."""
+    """Every change of the plan, before its first step."""
     entries = open_entries(state, ctx.server)
 
     def failed(change_id: ItemId, digest: str) -> tuple[OpenEntry, ...]:
@@ -90,7 +90,7 @@ def move_files(
 
 
 async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
-    """All steps of one item; every way in which it can end is its outcome."""
+    """Carry out all steps of one item; its outcome, however it ends."""
     change = item.change
     done: list[str] = []
     failures: list[tuple[OpenEntry, Ended]] = []
@@ -137,13 +137,13 @@ def _ended(ctx: Context, item: Item, item_state: ItemState, end: Ended, done: Se
 
 
 _REPORT_THEMSELVES = frozenset({"move", "submit", "save", "retry"})
-"""Steps that tell it themselves, with what they know."""
+"""Steps that report their end themselves, with details."""
 _QUIET = frozenset({"move", "retry"})
-"""Steps whose beginning tells nothing: a move has happened already, and a retry is seldom needed."""
+"""Steps whose start is not reported: a move was made before, and a retry is seldom needed."""
 
 
 async def _step(ctx: Context, item: Item, slot: JobSlot, step: Step, item_state: ItemState) -> ItemState:
-    """Carry out one step; returns where the item stands then."""
+    """Carry out one step; returns the state of the item after it."""
     match step:
         case LookUp() | Submit() | Poll() | Fetch() | Promote():
             return arrived(ctx, item, item_state.after(await _bring(ctx, item, slot, step, item_state)))
@@ -171,7 +171,7 @@ async def _step(ctx: Context, item: Item, slot: JobSlot, step: Step, item_state:
 async def _bring(
     ctx: Context, item: Item, slot: JobSlot, step: LookUp | Submit | Poll | Fetch | Promote, item_state: ItemState
 ) -> Job | Text:
-    """One step on the way to a text: the job it started or found, or the text; what is there already stays."""
+    """One step on the way to a text: the job it started or found, or the text; a text that was brought stays."""
     if item_state.text is not None:
         return item_state.text
     match step:
@@ -211,7 +211,7 @@ def _earlier(ctx: Context, item: Item, item_state: ItemState, step: Submit) -> T
 async def _collected(
     ctx: Context, item: Item, item_state: ItemState, step: Collect, failures: list[tuple[OpenEntry, Ended]]
 ) -> ItemState:
-    """Collect the text of a job no one waits for; `left` gets the entry, and why, where it brought none."""
+    """Collect the text of a job no one waits for; `failures` gets the entry, and why, where it brought none."""
     entry = step.entry
     try:
         with ctx.run.slot() as slot:
@@ -244,7 +244,7 @@ def _end(ctx: Context, item: Item, failures: list[tuple[OpenEntry, Ended]]) -> E
 
 
 def _stopped(ctx: Context, item: Item) -> Ended:
-    """The end of an item that the stop of the run caught waiting."""
+    """The end of an item that waited when the run stopped."""
     planned, step = item.change.entry, item.change.submit
     candidates = [*_retries(ctx, item)]
     candidates += [new_entry(ctx, item, step)] if step is not None else []
@@ -273,14 +273,14 @@ def _retries(ctx: Context, item: Item) -> Iterator[OpenEntry]:
 
 
 def _left_out(item: Item, item_state: ItemState) -> dict[str, Json]:
-    """What a text that was written said of itself in front matter, where the manifest does not say it."""
+    """The front matter of a text that this run wrote, without the keys of the manifest."""
     if item_state.text is None or not item_state.fresh:
         return {}
     return {key: value for key, value in item_state.text.front.items() if key not in item.spec.metadata}
 
 
 def outcome_of(ctx: Context, item: Item, item_state: ItemState, end: Ended, done: Sequence[str] = ()) -> Outcome:
-    """How one item ended."""
+    """The outcome of one item."""
     change = item.change
     return Outcome(
         id=item.id,

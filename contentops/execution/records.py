@@ -70,7 +70,7 @@ def intended(ctx: Context, entry: OpenEntry) -> OpenEntry:
 def accepted(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry, job_id: str, *, sent: float | None) -> Job:
     """Record the job before anything asks for it; a submit of this very run counts as spent.
 
-    One without an id cannot be asked for: until its text is kept, it is a submit whose outcome is open.
+    A job without an id cannot be polled: until its text is kept, it is a submit with an unknown outcome.
     """
     entry = structs.replace(entry, state=JobState.RUNNING if job_id else entry.state, job_id=job_id, error="")
     if not entry.submitted_at:
@@ -180,10 +180,9 @@ def keep_text(ctx: Context, job: Job, content: Content, *, engine: str = "", ver
 
 
 def arrived(ctx: Context, item: Item, item_state: ItemState, brought: Text | None = None) -> ItemState:
-    """Record that the item's content may hold what its job made of one section there, so that it is no one's edit.
+    """Record that the server may have put a new section into the item's content, so that it counts as no one's edit.
 
-    `found`: the text; None: that of `item_state`. Until the text of the file is saved, the server counts as not having
-    it.
+    `brought`: the text; None: that of `item_state`. Until the file's text is saved, the server counts as without it.
     """
     record, text = item_state.record, brought or item_state.text
     entry = text.entry if text is not None else None

@@ -42,7 +42,7 @@ REQUESTS = 3
 
 
 def seconds_left(ctx: Context, per_minute: int, done: Container[ItemId]) -> float | None:
-    """Seconds until the items that have not ended are done, or None where nothing tells.
+    """Seconds until all items are done, or None where that is unknown.
 
     The requests through the limit or the jobs, whichever takes longer. The first job of a server runs alone.
     """
@@ -59,7 +59,7 @@ def seconds_left(ctx: Context, per_minute: int, done: Container[ItemId]) -> floa
     turns = alone + math.ceil((len(jobs) - alone) / admission.max_in_flight)
     since = ctx.run.now() - admission.progress_at if admission.running else 0.0
     if since > one and turns * one > requests:
-        return None  # the jobs take longer than what is known of them
+        return None  # the jobs take longer than all known ones
     return round(max(requests, turns * one - min(since, one))) or None
 
 
@@ -68,7 +68,7 @@ CHECKPOINT_EVERY = 60.0
 HEARTBEAT = 15.0
 """Seconds between events that say what the run waits for."""
 WAITING = 256
-"""Items that may be begun beyond those whose jobs run, so that a plan of any size takes little memory."""
+"""Items begun beyond those whose jobs run, at most; keeps the memory of a large plan small."""
 AGAIN = "run `contentops apply`; it goes on where this stopped"
 
 

@@ -56,7 +56,7 @@ async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> I
         draft = structs.replace(draft, item_state=item_state)
     content_ids = [item_state.recorded.content_id]
     if text is not None and text.content_id and item_state.fresh:
-        # The content that came with a kept text may be gone, or hold another one since.
+        # The content of a cached text may have been deleted or changed meanwhile.
         content_ids = [text.content_id, *(content_ids if text.from_earlier_run else [])]
     for content_id in dict.fromkeys(filter(None, content_ids)):
         if (owned := await _may_overwrite(ctx, draft, content_id, step.replaces)) is not None:
@@ -102,13 +102,13 @@ async def _may_overwrite(ctx: Context, draft: Draft, content_id: str, replaces: 
     if replaces in stored.bodies:
         return draft
     if _is_as_we_left_it(ctx, draft, answer):
-        # The server's own version of what it was given; no one saw that when it was saved.
+        # The server's own version of our text, which the look after the save has missed.
         learn(ctx, alters=True)
         copy = ctx.outputs.set_aside(draft.item_state.path, answer.whole or answer.body)
         item_state = draft.item_state
         return structs.replace(draft, item_state=structs.replace(item_state, copy=item_state.copy or copy))
     if ctx.server != "local":
-        # Perhaps it is no person's doing: the next save is looked at again.
+        # Perhaps the server changed it: the next save is looked at again.
         ctx.capabilities.alters_texts = ctx.capabilities.alters_texts or None
     raise _edited_there(ctx, draft, answer)
 
@@ -192,16 +192,16 @@ async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Seq
     if ctx.capabilities.creates_only:
         return await _put(ctx, draft, content_id, beside=beside)
     saved = draft.item_state.recorded.saved
-    # An earlier run may have been about to save this very text, or one that stood in the file before.
+    # An earlier run may have been about to save this text, or an earlier one of the file.
     look = saved is not None and saved.sent != NOTHING
     return await _store(ctx, draft, content_id, look=look, beside=beside)
 
 
 async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, beside: Sequence[str] = ()) -> ItemState:
-    """Save until it is known to have arrived; look first where it may have, and again where the answer is lost.
+    """Save until the text is known to have arrived; search first where it may have, and again after a lost answer.
 
-    `content_id`: the content that is stored over; empty: a new one. `beside`: contents that this very save has tried to
-    store over in vain.
+    `content_id`: the content that is stored over; empty: a new one. `beside`: contents that this save has failed to
+    store over.
     """
 
     def intend() -> None:
@@ -219,7 +219,7 @@ async def _store(ctx: Context, draft: Draft, content_id: str, *, look: bool, bes
         if earlier is not None:
             draft = await _check_still_ours(ctx, draft, earlier)
             if content_id:
-                # What was saved over one content lies beside it, so this server only creates.
+                # The save over one content made another one, so this server only creates.
                 return await _put(ctx, draft, earlier.id, beside=(*beside, content_id))
             return await _overwrite(ctx, draft, earlier.id, beside=beside)
         if odd is not None:
@@ -278,16 +278,15 @@ async def _arrived(
         stored = StoredContent.of(answer)
         if stored.is_of(draft) and stored.is_titled(draft):
             return stored
-    # The same text under its old title is what was there before: the new title may have gone into another content.
+    # With the old title it is the content as before: the save with the new title may have made another one.
     return await find(ctx, draft, titled=True, beside=(*beside, content_id))
 
 
 def _may_be_stored(ctx: Context, draft: Draft) -> bool:
     """Whether this text may be on the server already: by an earlier save, or as the server stores texts of jobs itself.
 
-    No earlier save can have been lost where this very run has paid for the text, or has taken it from another
-    environment: what an earlier one had written was recorded before it was saved. Not knowing yet whether the server
-    stores finished jobs by itself is reason enough to look.
+    No earlier save can have been lost where this run has paid for the text, or promoted it: an earlier run would have
+    recorded it before its save. While it is unknown whether the server stores texts of jobs itself, it may.
     """
     if draft.item_state.fresh and draft.item.change.promotion is not None:
         return False
@@ -300,7 +299,7 @@ def _is_paid_now(draft: Draft) -> bool:
 
 
 async def _check_still_ours(ctx: Context, draft: Draft, seen: StoredContent) -> Draft:
-    """Look once more at a content before it is stored over, since it may have been found a while ago. Raises Ended."""
+    """Fetch a content again before it is stored over, since it may have changed since the search. Raises Ended."""
     answer = await ctx.ask(GetContent(seen.id), Priority.SAVE)
     if isinstance(answer, Failure):
         raise not_saved(ctx, answer)
@@ -311,7 +310,7 @@ async def _check_still_ours(ctx: Context, draft: Draft, seen: StoredContent) -> 
 
 
 def _is_known(draft: Draft, stored: StoredContent) -> bool:
-    """Whether a content with a text of our request holds no words but ours; where that cannot be told, it does not."""
+    """Whether a content with a text of our request certainly has only our words."""
     titles, bodies = _our_digests(draft)
     titles_known = not stored.title or title_digest(stored.title) in titles
     return titles_known and (stored.is_of(draft) or bool(stored.bodies & bodies))
@@ -326,10 +325,7 @@ async def _is_lost(ctx: Context, attempts: Attempts, failure: Failure) -> bool:
 
 
 def _saved(draft: Draft, stamp: str, given_back: StoredContent | None = None) -> Saved:
-    """What is recorded of a save, under its stamp (empty: not known).
-
-    `there`: the content as it was found just after it was sent.
-    """
+    """The record of a save, with its stamp (empty: unknown). `given_back`: the content fetched just after the save."""
     saved = Saved(title=title_digest(draft.title), body=draft.digest, stamp=stamp)
     if given_back is None or draft.digest in given_back.bodies:
         return saved

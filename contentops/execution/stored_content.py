@@ -1,4 +1,4 @@
-"""What a stored content says of itself, and what is saved with a text so that it is known again."""
+"""The metadata of stored contents: read from a content, and saved with a text to recognise it later."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KEYS = {ITEM_KEY, REQUEST_KEY, SPEC_KEY, BODY_KEY, SENT_TITLE_KEY, LINEAGE_KEY,
 
 
 class StoredContent(Struct, frozen=True, kw_only=True):
-    """One stored content, as far as it takes to tell whose it is."""
+    """The fields of a stored content that say whose it is."""
 
     id: str
     title: str
@@ -52,7 +52,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def of(content: Content) -> StoredContent:
-        """What is worth remembering of a content."""
+        """The fields of a content, texts as digests."""
 
         def named(key: str) -> str:
             value = content.metadata.get(key)
@@ -76,7 +76,7 @@ class StoredContent(Struct, frozen=True, kw_only=True):
     def is_of(self, draft: Draft) -> bool:
         """Whether the item stored the draft's body here, even if the server changed it since.
 
-        Under another id of the item the request that brought it tells.
+        Under another id of the item, the request that brought the text proves it.
         """
         is_ours = self.item == draft.item.id or self.is_from(draft)
         return draft.digest in self.bodies or (is_ours and self.sent_body == draft.digest)
@@ -88,22 +88,22 @@ class StoredContent(Struct, frozen=True, kw_only=True):
         return CREATED if self.is_as_created else ""
 
     def is_from(self, draft: Draft) -> bool:
-        """Whether it is the text of the very request that brought the draft's, whatever became of either since."""
+        """Whether it is the text of the request that brought the draft's, also if either was changed since."""
         request = draft.item_state.recorded.request_id
         return bool(request) and self.request == request
 
     def is_of_another_job(self, draft: Draft) -> bool:
-        """Whether the server stored it for a job that did not bring the draft's text; no save has named it since."""
+        """Whether the server stored it for another job than the draft's, and no item has saved it since."""
         record = draft.item_state.recorded
         return bool(self.request) and not self.lineage and self.request not in {record.request_id, record.job_id}
 
     def is_titled(self, draft: Draft) -> bool:
-        """Whether it was stored under the draft's title; one without a title contradicts none."""
+        """Whether it has the draft's title, or none."""
         return not self.title or title_digest(draft.title) in (title_digest(self.title), self.sent_title)
 
 
 def metadata_of(plan: Plan, draft: Draft) -> dict[str, Json]:
-    """What is saved with a text, so that it is known again; what others put on the content it replaces stays."""
+    """The metadata that is saved with a text to recognise it later; others' keys of the content it replaces stay."""
     metadata: dict[str, Json] = {
         **{key: value for key, value in draft.metadata.items() if key not in _KEYS},
         ITEM_KEY: draft.item.id,

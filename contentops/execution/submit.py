@@ -1,4 +1,4 @@
-"""Submit: how a job comes to be without ever being paid for twice, and what became of one whose answer was lost."""
+"""Submits a job without paying twice, and finds out what became of a submit whose answer was lost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CANDIDATES = 10
 _SHOWN = 5
 """Stored contents named in a message."""
 _UNIQUE = 16
-"""Letters from which on a server's id for a job is taken for no counter, which may begin again."""
+"""Ids of jobs that are shorter may be numbers, which a server may give again after a restart."""
 ARRIVAL = 15.0
 """Seconds after its answer was lost in which a submit may still arrive: a gateway answers before its backend."""
 SECOND_LOOK = 5.0
@@ -57,36 +57,36 @@ GRAIN = 0.01
 
 
 class NeverArrived(Struct, frozen=True):
-    """The server proves that it never saw the submit: it may be sent again under its own id."""
+    """The server has proved that it never got the submit: it may be sent again under the same id."""
 
     entry: OpenEntry
 
 
 class Unclear(Struct, frozen=True):
-    """No one can say. `candidates`: words on stored contents that may be its text, or empty."""
+    """The outcome is unknown. `candidates`: words on stored contents that may be its text, or empty."""
 
     lost: Lost
     candidates: str = ""
 
 
 def lost_earlier(ctx: Context, entry: OpenEntry) -> Lost:
-    """The submit of a process that is gone."""
+    """A submit of an earlier process whose answer was lost."""
     why = entry.error or "the answer to its submit was lost"
     now, submitted = ctx.run.now(), seconds_of(entry.submitted_at)
     if submitted is None:
         sent = now - UNSEEN
     elif (age := ctx.wall() - submitted) >= 0:
-        # The time on record has lost its fraction of a second.
+        # The recorded time has no fraction of a second.
         sent = now - age + 1
     else:
         # The clock was set back since: the intent looks like the future, which must not make us wait for it.
         sent = now
-    # Lost at the latest when the process gave up, or just now.
+    # The answer was lost at the latest when the process gave up, or now.
     return Lost(entry=entry, why=why, sent=sent, lost=min(now, sent + LONGEST), ours=False)
 
 
 async def collect_lost(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry) -> Job | Text:
-    """The job of a lost submit that no one may send again. Raises Ended where there is none, or no one can say."""
+    """The job of a lost submit that is not sent again. Raises Ended where there is none, or that is unknown."""
     outcome = await resolve(ctx, item, slot, lost_earlier(ctx, entry), resend=True)
     match outcome:
         case Job() | Text():
@@ -102,9 +102,9 @@ async def collect_lost(ctx: Context, item: Item, slot: JobSlot, entry: OpenEntry
 async def resolve(
     ctx: Context, item: Item, slot: JobSlot, lost: Lost, *, resend: bool
 ) -> Job | Text | NeverArrived | Unclear:
-    """Look now, and once more when everything else is done.
+    """Find out what became of a submit: now, and once more when everything else is done.
 
-    `resend`: proof that it never arrived is of use, so that nothing further has to be asked.
+    `resend`: proof that it never arrived is enough, as it may be sent again.
     """
     slot.take()
     if ctx.run.halted:
@@ -130,7 +130,7 @@ async def resolve(
 
 
 def undecided(ctx: Context, item: Item, unclear: Unclear) -> Ended:
-    """Record that the outcome stays unknown; the end of its item, to be raised."""
+    """Record that the outcome stays unknown; returns the end of its item, to be raised."""
     lost = unknown(ctx, unclear.lost)
     hint = f"`contentops state resolve {item.id}`, or `contentops apply --resubmit-unknown` to pay again"
     words = unclear.candidates
@@ -207,7 +207,7 @@ async def by_content(ctx: Context, item: Item, job: Job, *, forgotten: bool = Fa
 async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) -> Content | None:
     """Fetch one after the other, as many as a run may, until one names a request that is `ours`.
 
-    What an earlier run has looked at is passed over, and what it could not read comes last.
+    Contents that an earlier run has read are passed over; those that it could not read come last.
     """
     index = ctx.index
     unread = [entry for entry in near if index.request_of(entry) in {None, *ours}]
@@ -228,7 +228,7 @@ async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) 
 
 
 def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
-    """Words on the contents that may be the text, likeliest first, as far as anyone has looked."""
+    """Words on the contents that may be the text, likeliest first."""
     unnamed = [f"`{entry.id}`" for entry in near if not ctx.index.request_of(entry)]
     if not unnamed:
         return ""
@@ -239,7 +239,7 @@ def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
 
 
 def _taken(ctx: Context, item: Item, job: Job, content: Content, *, lost: bool) -> Text:
-    """Keep the stored text of our request."""
+    """Keep a stored text of our request."""
     entry = structs.replace(job.entry, state=JobState.RUNNING)
     if lost:
         if job.sent is not None:
@@ -252,9 +252,9 @@ def _taken(ctx: Context, item: Item, job: Job, content: Content, *, lost: bool) 
 
 
 def _near(ctx: Context, item: Item, entries: tuple[ContentEntry, ...], sent: float) -> list[ContentEntry]:
-    """The contents of no one that the job may have left, nearest first to when it should have.
+    """The contents without an owner that the job may have stored, nearest first to the time when it should have.
 
-    The server's clock may be off: what proves a text ours is the id it carries, never its time.
+    The server's clock may be off: only the id that a text carries proves that it is ours.
     """
     first, last = sent - SLACK, sent + ctx.project.api.job_timeout + SLACK
     due = sent + ctx.durations.median(item.kind)
@@ -306,7 +306,7 @@ async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
 
 
 async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
-    """Whether a machine that is gone has started a job under this id. Raises Ended where no one can say."""
+    """Whether another machine has started a job under this id. Raises Ended where that is unknown."""
     answer = await ctx.ask(GetStatus(entry.request_id, accepted=False))
     if isinstance(answer, JobStatus):
         ctx.admission.answered(known=True)
@@ -316,7 +316,7 @@ async def _is_known(ctx: Context, entry: OpenEntry) -> bool:
     if ctx.run.stopped:
         raise Ended(Result.PENDING)
     if unanswered:
-        # Without an answer the submit could pay for a job that runs already, or go to who knows whom.
+        # Without an answer the submit could pay for a job that runs already, or reach another server.
         ctx.count_refusal(answer.full_message)
         raise Ended(Result.FAILED, f"not submitted: {answer.full_message}", "run `contentops apply` again")
     return False
@@ -392,7 +392,7 @@ async def _send(
 
 
 def _call(item: Item, item_state: ItemState, entry: OpenEntry) -> Generate | RegenerateSection:
-    """What pays: the whole text, or one section of the one the server has."""
+    """The call that pays: for the whole text, or for one section of the stored one."""
     request = item.spec.request
     if entry.section and item_state.record is not None:
         return RegenerateSection(item_state.record.content_id, entry.section, request.mode, entry.request_id)

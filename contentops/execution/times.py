@@ -14,12 +14,12 @@ def iso(seconds: float) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _whole_second(seconds: int) -> str:
-    # Everything that happens within a second, a hundred events or more, asks for the same text.
+    # A hundred events or more in one second have the same text.
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def iso_exact(seconds: float) -> str:
-    """The same with all of its digits: to tell what happened on a server before it from what happened after."""
+    """The same to the microsecond, to compare with times of a server."""
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

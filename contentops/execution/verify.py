@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from contentops.execution.run_context import Context
 
 SOON = 10.0
-"""Seconds after a save within which what the server gives back is its own doing, however different it is."""
+"""Seconds after a save within which a different text is the server's own change."""
 
 
 async def verify(ctx: Context, draft: Draft) -> ItemState:
     """Fetch what was just saved; record its stamp, and its text where the server changed it.
 
-    A server that keeps texts as they are and stamps them is looked at once. Nothing that happens here is a failure of
-    the save, which is on record.
+    A server that keeps texts unchanged and stamps them is looked at once. Nothing here makes the save fail, which is
+    recorded already.
     """
     capabilities, saved_at = ctx.capabilities, ctx.run.now()
     saved = draft.item_state.recorded.saved

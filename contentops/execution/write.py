@@ -52,7 +52,7 @@ def move(ctx: Context, item: Item, item_state: ItemState, step: Move) -> ItemSta
     try:
         ctx.outputs.move(step.source, step.target, expect=step.expects)
     except FileChanged as error:
-        # It may have happened already: then the source is gone, and the target holds this very file.
+        # An earlier run may have moved it: then the source is gone, and the target is this file.
         source, target = ctx.outputs.observe(step.source), ctx.outputs.observe(step.target)
         if source.exists or target.file != step.expects:
             raise Ended(Result.BLOCKED, error.message, error.hint) from error
@@ -60,7 +60,7 @@ def move(ctx: Context, item: Item, item_state: ItemState, step: Move) -> ItemSta
     record = item_state.record
     if record is None:
         return item_state  # written by a run that was cut short; what follows records it
-    # Whose text it is stays as it was: the steps that give it another one may never come.
+    # The digest stays as it was: the steps that bring another text may never run.
     protected = is_protected(item.spec, record)
     record = structs.replace(record, id=item.id, output=step.target, protected=protected, plan_id=ctx.plan.id)
     # The address it had follows from the output that is overwritten here.
@@ -90,7 +90,7 @@ def promote(ctx: Context, step: Promote) -> Text:
 
 
 def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:
-    """Write title, front matter and body, and record them; a file that holds this text already is only recorded."""
+    """Write title, front matter and body, and record them; a file with this text is only recorded."""
     seen = ctx.outputs.observe(step.target)
     item_state = merged(ctx, item, item_state, step, seen)
     title, digest = coming_title(ctx, item, item_state, step, seen), body_digest(item_state.body)
@@ -109,7 +109,7 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
     else:
         persons = seen.exists and _is_a_persons(item, item_state.record, step, seen, is_written=is_written)
         if persons and (item_state.merged is None or item.change.section):
-            # What is saved of it on the server will be saved over; whether it is in git, only a person can tell.
+            # Its copy on the server will be saved over, and it may not be in git.
             copy = ctx.outputs.set_aside(step.target, ctx.outputs.read(step.target))
         try:
             ctx.outputs.write(step.target, composed(ctx, item, item_state, step, seen), expect=step.expects)
@@ -127,7 +127,7 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
 
 
 def _recorded(ctx: Context, item: Item, item_state: ItemState, step: Write, record: Record) -> ItemState:
-    """Record what was written, with whose text it is. Raises Ended where a person has to settle a conflict in it."""
+    """Record what was written. Raises Ended where a person has to resolve a conflict in it."""
     text = item_state.text
     assert text is not None
     body, digest = item_state.body, body_digest(item_state.body)
@@ -145,7 +145,7 @@ def _recorded(ctx: Context, item: Item, item_state: ItemState, step: Write, reco
         if record.saved is not None and digest == record.saved.server_body:
             record = structs.replace(record, saved=structs.replace(record.saved, body=digest))
         return structs.replace(item_state, record=note(ctx, item, "write", record))
-    # The open entries this text makes an end of: its own, and failed attempts at the same digest.
+    # The open entries that this text closes: its own, and failed attempts at the same digest.
     own = [text.entry] if text.entry is not None else []
     drops = [Drop(entry.request_id) for entry in (*own, *item.failed)]
     record = _generated(ctx, item, item_state, record, text)
@@ -166,12 +166,12 @@ def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
 
 
 def _title_last_written(record: Record | None, seen: Observed, title: str, ours: str) -> str:
-    """`title`; where a person's stays in the file, the one before: what we last wrote tells that it is a person's."""
+    """`title`; the recorded one where a person's stays in the file, so that it still differs from the record."""
     return record.title if record is not None and title == seen.title and title != ours else title
 
 
 def _title_of_ours(step: Write, record: Record | None) -> str:
-    """The title that was last written before a text was pulled: one that came with it is a person's, like its body."""
+    """The title written before a text was pulled: a title that came with the text is a person's, like its body."""
     assert record is not None
     remote = step.remote
     stated = step.title is not None and remote is not None and step.title != remote.title
@@ -179,7 +179,7 @@ def _title_of_ours(step: Write, record: Record | None) -> str:
 
 
 def _agreed(ctx: Context, record: Record, remote: Remote) -> Record:
-    """The record of a file that now equals the stored text; a later stamp of that is a new edit."""
+    """The record of a file that now equals the stored text; a later stamp means a new edit."""
     before = record.saved or Saved()
     title = title_digest(remote.title) if remote.title else before.title
     saved = Saved(title=title, body=remote.body, server_title=title, server_body=remote.body, stamp=remote.stamp)
@@ -198,7 +198,7 @@ def coming_title(ctx: Context, item: Item, item_state: ItemState, step: Write, s
 def _edited_since(item: Item, item_state: ItemState, step: Write, seen: Observed, digest: Digest) -> bool:
     """Whether a lost run had written this text already and a person worked on it since.
 
-    The plan cannot know where neither cache nor entry tells the text: it takes the provenance block's word for it.
+    The plan cannot know that where neither cache nor entry has the text: it believes the provenance block.
     """
     entry = item.change.entry
     if item.change.section and item_state.text is not None and item_state.text.job_id and not _is_over_edit(step):
@@ -217,7 +217,7 @@ def _is_over_edit(step: Write) -> bool:
 
 def _is_a_persons(item: Item, record: Record | None, step: Write, seen: Observed, *, is_written: bool) -> bool:
     """Whether what is about to be replaced may be a person's: the body, or values of the front matter."""
-    # What was taken from another environment before is there still, in its history.
+    # A promoted text is still in the other environment's history.
     was_promoted = record is not None and item.change.promotion is not None and seen.body == record.promoted
     body = not is_written and not was_promoted and (record is None or is_edited(seen, record))
     if item.change.section:
@@ -274,7 +274,7 @@ def _generated(ctx: Context, item: Item, item_state: ItemState, record: Record, 
     generated = body_digest(text.body)
     if item.change.section:
         made = item_state.merged.generated if item_state.merged is not None else ""
-        # Where the generated text is not at hand, the file stays one that a person wrote in.
+        # Without the generated text, the file stays one that a person wrote in.
         generated = body_digest(made) if made else record.generated
         if made:
             ctx.cache.keep_body(generated, made)
@@ -322,7 +322,7 @@ def composed(ctx: Context, item: Item, item_state: ItemState, step: Write, seen:
     assert text is not None
     title = coming_title(ctx, item, item_state, step, seen)
     body = item_state.body
-    # What a person made of the block of a file that is there stays too.
+    # A person's changes of the block stay too.
     keeps_block = isinstance(step.mode, Pull | MergeBoth) and seen.exists
     block = None if keeps_block else _provenance(ctx, item, record, text)
     if not seen.exists or seen.problem:
@@ -337,7 +337,7 @@ def composed(ctx: Context, item: Item, item_state: ItemState, step: Write, seen:
 
 
 def update_front(ctx: Context, item: Item, item_state: ItemState, step: Update) -> ItemState:
-    """Write changed front matter keys into the file as it stands, and record them."""
+    """Write changed front matter keys into the file, and record them."""
     changes: Mapping[str, Json] = dict(step.front)
     if step.title is not None:
         changes = {**changes, TITLE_KEY: step.title}
@@ -359,7 +359,7 @@ def update_front(ctx: Context, item: Item, item_state: ItemState, step: Update) 
 
 
 def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowledge | Update) -> ItemState:
-    """Bring the record up to what the manifest says where no text changes: kept edits, new ids, protection."""
+    """Update the record to the manifest where no text changes: kept edits, new ids, protection."""
     before, spec = item_state.record, item.spec
     record = base_record(ctx, item, item_state)
     record = structs.replace(record, metadata=_front_after(step, before, existed=before is not None))

@@ -155,7 +155,7 @@ class SharedLimiter:
                 cursor.execute(self._hold.encode(), (self._account,))
             limiter, clock = self._of(row)
             answer = change(limiter, clock)
-            after = msgspec.json.encode(LimiterRow.of(limiter.state())).decode()
+            after = msgspec.json.encode(LimiterRow.of(limiter.state)).decode()
             cursor.execute("UPDATE contentops.limiter SET state = %s WHERE account = %s", (after, self._account))
             return answer
 
