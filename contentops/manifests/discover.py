@@ -54,8 +54,11 @@ class FileError(Exception):
 def glob_matcher(pattern: str) -> Callable[[str], bool]:
     """A test for paths: `*` and `?` stay within a name, `**` matches any folders or none."""
     parts = [None if part == "**" else re.compile(fnmatch.translate(part)).match for part in pattern.split("/")]
+    start = WILD.split(pattern, 1)[0]
 
     def matches(path: str) -> bool:
+        if not path.startswith(start):
+            return False
         names = path.split("/")
         part = name = tried = 0
         after = -1

@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 
 from contentops.errors import nearest
 from contentops.manifests.problems import in_order, misspelt
+from contentops.manifests.schema_fits import fits
 from contentops.schema_files import load_schema
 from contentops.yaml.positions import Map, YamlDocument, finding
 from contentops.yaml.read import is_secret, masked
@@ -88,12 +89,13 @@ def _without_references(part: Any, schema: Schema) -> Any:
 
 def fits_schema(value: Json, name: str) -> bool:
     """Whether a value fits the schema with this name."""
-    return bool(_validator(name).is_valid(value))
+    test = fits(name)
+    return bool(_validator(name).is_valid(value) if test is None else test(value))
 
 
 def check_schema(document: YamlDocument, name: str) -> list[Diagnostic]:
     """Every violation of the schema with this name, in the order of the file; none for a document without a root."""
-    if document.root is None:
+    if document.root is None or fits_schema(document.root, name):
         return []
     definitions = load_schema(name).get("definitions", {})
     findings: dict[tuple[Any, ...], Diagnostic] = {}

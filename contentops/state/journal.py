@@ -183,7 +183,10 @@ class _Folding:
         self.lock, self.body_on_disk = lock, body_on_disk
         self.lost: dict[ItemId, list[Record]] = {}
         """Records that lost to another line of their id."""
-        self.records = {id_: self._resolve(id_, [line.value for line in lines]) for id_, lines in lock.records.items()}
+        self.records = {
+            id_: lines[0].value if len(lines) == 1 else self._resolve(id_, [line.value for line in lines])
+            for id_, lines in lock.records.items()
+        }
         carried = {record.request_id for record in self.records.values()} if lock.entries else ()
         self.entries = {id_: furthest(_sorted(lines)) for id_, lines in lock.entries.items() if id_ not in carried}
         self.ours: dict[ItemId, tuple[Record | Forget, JournalFact]] = {}
