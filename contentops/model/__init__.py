@@ -1,7 +1,6 @@
-"""The glossary in code: every frozen type that passes between stages.
+"""The glossary in code: the frozen types that pass between stages.
 
-Stages hand these on and never change them; what a word means here, it means in the command line, the docs
-and the messages. Nothing here touches clock, disk, network or environment.
+A word means the same here, in the command line, in the docs and in the messages.
 """
 
 from contentops.model.desired import (

@@ -1,4 +1,4 @@
-"""What the project declares: its settings for one environment, its items, and the catalog they are held against."""
+"""What the project declares: its settings for one environment, its items, and the catalog they are checked against."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contentops.pricing import Price, price_of_request
 
 
 class Level(enum.StrEnum):
-    """What a failed check does: it is only told, or the text is neither written nor saved."""
+    """What a failed check does: only warn, or block the text from being written and saved."""
 
     WARN = "warn"
     BLOCK = "block"
@@ -37,7 +37,7 @@ class Listed(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FrontMatterSchema(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The JSON Schema that front matter must fit: where it stands, and its text as canonical JSON."""
+    """The JSON Schema that front matter must fit: its path, and its text as canonical JSON."""
 
     path: str = field(name="schema")
     text: str
@@ -45,7 +45,7 @@ class FrontMatterSchema(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Checks(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The checks of one item; None for those it does not have. They shape no request: a change costs nothing."""
+    """The checks of one item; None for those it does not have. Changing them costs nothing."""
 
     words: WordLimits | None = None
     contains: Listed | None = None
@@ -63,7 +63,7 @@ class Checks(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def can_block(self) -> bool:
-        """Whether any of them holds a text back."""
+        """Whether any of them can block a text."""
         each = (self.words, self.contains, self.excludes, self.matches, self.not_matches, self.headings)
         levels = [check.level for check in (*each, self.front_matter, self.commands) if check is not None]
         return Level.BLOCK in (*levels, self.leftovers, self.links)
@@ -73,7 +73,7 @@ NO_CHECKS = Checks()
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """What one check found in one text."""
+    """One finding of a check in one text."""
 
     check: str
     """The key of the check in `checks`: `words`, `contains`, ..."""
@@ -85,21 +85,21 @@ class Finding(Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """It in one line, of a text that has no file yet: with its line in the text."""
+        """The message, with the line in a text that has no file yet."""
         return f"{self.message} (line {self.line} of the text)" if self.line else self.message
 
 
 class CheckedFile(Struct, frozen=True, kw_only=True):
-    """The file of one item, and what its checks found there."""
+    """The file of one item, and the findings of its checks."""
 
     item: ItemId
     output: str
     findings: tuple[Diagnostic, ...] = ()
-    """Errors for what blocks, warnings for what is only told."""
+    """Errors for findings that block, warnings for the others."""
 
 
 class Checked(Struct, frozen=True, kw_only=True):
-    """What `check` looked at. `missing` items have no file yet, `unchecked` ones have no checks."""
+    """The result of `check`. `missing` items have no file yet, `unchecked` ones have no checks."""
 
     files: tuple[CheckedFile, ...] = ()
     missing: int = 0
@@ -153,24 +153,24 @@ class Budget(Struct, frozen=True, kw_only=True):
 
 
 class Guards(Struct, frozen=True, kw_only=True):
-    """When a plan rewrites too much of what exists, or more than was reviewed, to be applied unasked."""
+    """When a plan is refused because it rewrites too much, or more than was reviewed."""
 
     max_changed_ratio: float = 0.3
     from_items: int = 10
     unreviewed: Literal["refuse", "allow"] = "refuse"
-    """What becomes of changes that a reviewed plan does not name, where one is asked about."""
+    """Whether changes are refused that a reviewed plan does not name, where one is given."""
 
 
 PROJECT_FILE = "contentops.yaml"
 """The file that marks the project root."""
 NO_ENVIRONMENT = "''"
-"""What a shell takes for `--env` without a name, where the settings name a default environment."""
+"""The value of `--env`, as typed, for no environment, where the settings name a default one."""
 BASE = "default"
-"""What the settings without an environment are called where one is named, unless an environment has this name."""
+"""The name of the settings without an environment, unless an environment has this name."""
 
 
 class Project(Struct, frozen=True, kw_only=True):
-    """`contentops.yaml` for one environment: everything but the items.
+    """The settings of `contentops.yaml` for one environment.
 
     `defaults`, `vars` and `output` hold the project's own values; `environment_*` those of the chosen environment,
     which rank above a manifest's. `cli_vars` are the `--var` values, which rank above all.
@@ -188,7 +188,7 @@ class Project(Struct, frozen=True, kw_only=True):
     """The file of macros that all templates know, relative to `root`, or empty."""
     api: ApiSettings = field(default_factory=ApiSettings)
     ledger: str = ""
-    """The address of the PostgreSQL that several machines share what was paid for in; empty: none."""
+    """The address of the shared PostgreSQL ledger; empty: none."""
     budget: Budget = field(default_factory=Budget)
     guards: Guards = field(default_factory=Guards)
     defaults: Mapping[str, Json] = field(default_factory=dict)
@@ -216,7 +216,7 @@ class Project(Struct, frozen=True, kw_only=True):
 
     @property
     def option(self) -> str:
-        """What `--env` says in a command that is about the same environment; empty: nothing."""
+        """The value of `--env` in a command for the same environment; empty: no option."""
         return NO_ENVIRONMENT if self.beside_default else self.environment
 
 
@@ -230,7 +230,7 @@ class TemplateInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the server fills in; None: nothing."""
     options: tuple[Json, ...] = ()
     aliases: tuple[str, ...] = ()
-    """Other names that stand for this input."""
+    """Other names of this input."""
     description: str = ""
 
 
@@ -242,7 +242,7 @@ class Template(Struct, frozen=True, kw_only=True, omit_defaults=True):
     category: str = ""
     description: str = ""
     manner: str = ""
-    """The start of a digest over what the server shows of how its texts are written; empty where it shows nothing."""
+    """The start of a digest over how the server writes its texts, as far as it shows that; empty: it shows nothing."""
     inputs: tuple[TemplateInput, ...] = ()
     inputs_known: bool = True
     """Whether the server shows its inputs; if not, none is checked."""
@@ -306,10 +306,10 @@ class MergeRule(enum.StrEnum):
 
 
 class Request(Struct, frozen=True, kw_only=True, gc=False):
-    """Exactly what shapes a text: the rendered request, independent of dialect.
+    """The rendered request: exactly what shapes a text, independent of dialect.
 
-    Its fields are the one table of what an item may ask for: digest, lock, submits, templates, `adopt`, `import` and
-    the parse cache go over them. A new field is None by default, so that the digests of items without it stay.
+    Digest, lock, submits, templates, `adopt`, `import` and the parse cache use its fields. A new field is None by
+    default, so that the digests of items without it stay.
     """
 
     template: str
@@ -376,7 +376,7 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Moved(Struct, frozen=True, kw_only=True):
-    """A person's word that an item changed its id."""
+    """A `moved` pair: an item changed its id."""
 
     old: ItemId
     new: ItemId

@@ -1,4 +1,4 @@
-"""What remains to be done, and why."""
+"""A plan: what is to be done, and why."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Action(enum.StrEnum):
 
 
 class Reason(Struct, frozen=True, kw_only=True):
-    """Why: a kebab-case kind, the field it is about, the values before and after, and the shared cause."""
+    """Why an item changes: a kebab-case kind, the field, its values before and after, and the cause."""
 
     kind: str
     field: str = ""
@@ -68,29 +68,28 @@ class Change(Struct, frozen=True, kw_only=True):
     id: ItemId
     action: Action
     file: Observed
-    """The item's file where it stood when the plan saw it; of an orphan without a file of its own, a path of ""."""
+    """The item's file as the plan saw it; the path is empty for an orphan without a file."""
     reasons: tuple[Reason, ...] = ()
     steps: tuple[Step, ...] = ()
     spec: Spec | None = None
     """The desired side; None: an orphan."""
     record: Record | None = None
-    """The recorded side, of the orphan it takes over for a rename; None: new."""
+    """The recorded side: its own, or of the orphan it takes over; None: new."""
     remote: Remote | None = None
-    """The remote side, where a refresh looked at it and the item is saved."""
+    """The remote side, if a refresh fetched it and the item is saved."""
     renamed_from: ItemId | None = None
     addresses: tuple[str, ...] = ()
-    """What `Record.addresses` is to be."""
+    """The new `Record.addresses`."""
     blocked_entry: OpenEntry | None = None
     """The open entry that answers the spec of an item that is blocked."""
     blocked: str = ""
     """The kebab-case reason the item is blocked, or empty."""
     holder: str = ""
-    """What works on the item instead, and where: `worker on HOST`; empty: nothing does."""
+    """The process that has claimed the item: `worker on HOST`; empty: none."""
     withdraws: tuple[RequestId, ...] = ()
-    """What is queued for the same request under another name, and is needless once this is carried out."""
+    """Queued submits of the same request under other ids, which this change makes unnecessary."""
     queued: bool = False
-    """What it submits waits in the queue: its price was counted when it was queued, and is in no other sum, but that of
-    further texts, should its checks fail."""
+    """Its submit is in the queue: its price was counted then, and is in no sum here; that of retries is."""
     hint: str = ""
 
     @property
@@ -110,12 +109,12 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def credits(self) -> int:
-        """What it costs."""
+        """Its price."""
         return 0 if self.queued else self._credits
 
     @property
     def queued_credits(self) -> int:
-        """What it costs, where that was counted when it was queued."""
+        """Its price, if that was counted when it was queued."""
         return self._credits if self.queued else 0
 
     @property
@@ -125,7 +124,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def retries(self) -> int:
-        """How often more it may be paid for, if the text fails its checks each time."""
+        """How many more generations it may pay for, if the text fails its checks each time."""
         return sum(step.times - step.certain for step in self.steps if isinstance(step, RetryText))
 
     @property
@@ -135,7 +134,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_worst(self) -> int:
-        """What it costs at most; also of what is queued, whose retries are paid for by an apply alone."""
+        """Its price with every retry, also of a queued submit, whose retries only an apply pays for."""
         steps = (step for step in self.steps if isinstance(step, RetryText))
         return self.credits + sum(step.credits * (step.times - step.certain) for step in steps)
 
@@ -152,7 +151,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def collected_entries(self) -> tuple[OpenEntry, ...]:
-        """The open entries no one waits for."""
+        """The open entries whose texts are only collected."""
         return tuple(step.entry for step in self.steps if isinstance(step, Collect))
 
     @property
@@ -166,12 +165,12 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def target(self) -> str:
-        """The path the file is to have; empty: an orphan without a file of its own."""
+        """The path that the file will have; empty: an orphan without a file."""
         return self.file.path if self.spec is None else self.spec.output
 
     @property
     def source(self) -> str:
-        """The path of a declared item's file as it stands; empty: there is none."""
+        """The path of a declared item's file now; empty: there is none."""
         return self.file.path if self.spec is not None and self.file.exists else ""
 
     @property
@@ -210,20 +209,20 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Note(Struct, frozen=True, kw_only=True):
-    """Something worth knowing that is no change: an orphan, a blocked item."""
+    """A note of a plan that is no change, such as an orphan."""
 
     kind: str
     message: str
     id: ItemId | None = None
     hint: str = ""
     items: tuple[ItemId, ...] = ()
-    """Of one about several items: the first of them."""
+    """The first items, if it is about several."""
     credits: int = 0
-    """What is paid for these."""
+    """The price of these."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """A guard that would refuse this plan: its numbers, and the flag that overrides it."""
+    """A guard that refuses this plan: its numbers, and the flag that overrides it."""
 
     guard: str
     message: str
@@ -231,7 +230,7 @@ class Refusal(Struct, frozen=True, kw_only=True):
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """The full ordered list of changes, not yet done. Same inputs, same plan, same bytes."""
+    """The changes to do, in order. The same inputs give the same plan and the same bytes."""
 
     project: str
     environment: str
@@ -248,7 +247,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     id: str = ""
     """Digest of the changes: names the plan in records."""
     beside_default: bool = False
-    """Whether it is made without an environment although the settings name a default one."""
+    """It is made without an environment although the settings name a default one."""
 
     @property
     def option(self) -> str:
@@ -257,7 +256,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def credits(self) -> int:
-        """What applying it costs."""
+        """Its price."""
         return sum(change.credits for change in self.changes)
 
     @property
@@ -277,12 +276,12 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def queued_credits(self) -> int:
-        """What those cost."""
+        """The price of those."""
         return sum(change.queued_credits for change in self.changes)
 
     @property
     def credits_worst(self) -> int:
-        """What applying it costs at most: with every retry that `checks` allow."""
+        """Its price with every retry that `checks` allow."""
         return sum(change.credits_worst for change in self.changes)
 
     @property

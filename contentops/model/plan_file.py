@@ -1,4 +1,4 @@
-"""A plan file as it is read back, and what seals it."""
+"""A plan file as it is read back, and its checksum."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHECKSUM = "checksum"
 
 
 class ReviewedJob(Struct, frozen=True, kw_only=True):
-    """An open entry, as far as a plan tells of it."""
+    """An open entry, as far as a plan file contains it."""
 
     request_id: RequestId
     job_id: str
@@ -53,7 +53,7 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     credits_at_most: bool = False
     """Both are upper bounds."""
     queued_credits: int = 0
-    """What it costs where that is queued already, and counted in no other sum."""
+    """Its price if its submit is queued already, which no other sum counts."""
     retries: int
     attempt: int
     reasons: tuple[Reason, ...]
@@ -81,7 +81,7 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
 
 
 class PlanSummary(Struct, frozen=True, kw_only=True):
-    """The counts of a plan that its changes do not tell."""
+    """The counts of a plan that do not follow from its changes."""
 
     unchanged: int
 
@@ -111,7 +111,7 @@ def plan_file(document: Mapping[str, Json], path: str = "plan.json") -> PlanFile
 
 
 def no_plan_file(message: str, hint: str = "make one with `contentops plan --out FILE`") -> InputError:
-    """What a file that is no plan file is answered with."""
+    """The error for a file that is no plan file."""
     return InputError([Diagnostic(code="no-plan-file", message=message, hint=hint)])
 
 
@@ -121,7 +121,7 @@ def checksum(document: Mapping[str, Json]) -> Digest:
 
 
 def check_seal(document: Mapping[str, Json], path: str) -> None:
-    """Refuse a plan file that is none, is of another format, or was edited. Raises InputError or Refused."""
+    """Check that a document is a plan file of this format that was not edited. Raises InputError or Refused."""
     version = document.get("format_version")
     if not isinstance(version, str) or not isinstance(document.get("changes"), list) or CHECKSUM not in document:
         raise no_plan_file(f"`{path}` is no plan file")
@@ -138,5 +138,5 @@ def check_seal(document: Mapping[str, Json], path: str) -> None:
 
 
 def record_digest(record: Record | None) -> Digest:
-    """The fingerprint of a record as a plan starts from it; empty where there is none."""
+    """The digest of a record; empty where there is none."""
     return NOTHING if record is None else digest_json(to_builtins(record, enc_hook=dict))

@@ -1,4 +1,4 @@
-"""What is queued for workers: what one apply has queued, and how everything that is queued or under way stands."""
+"""The queue for workers: what one apply has queued, and the state of all submits that are queued or under way."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from contentops.model.run import Result
 
 
 class Detached(Struct, frozen=True, kw_only=True):
-    """What an apply that does not wait has queued."""
+    """What a detached apply has queued."""
 
     queued: tuple[ItemId, ...] = ()
-    """The items whose submits are queued now."""
+    """Items whose submits it queued."""
     credits: int = 0
-    """What these cost."""
+    """The price of these."""
     known: tuple[ItemId, ...] = ()
-    """The items whose submits someone has asked for before."""
+    """Items whose submits were queued or paid for before."""
     withdrawn: int = 0
-    """Submits that were taken out of the queue, as no one needs them any more."""
+    """Submits that were removed from the queue, since no one needs them any more."""
     waiting: int = 0
-    """Changes of the plan that only an apply at a checkout carries out."""
+    """Changes that only an apply at a checkout carries out."""
 
 
 class QueuedSubmit(Struct, frozen=True, kw_only=True):
@@ -40,15 +40,15 @@ class QueuedSubmit(Struct, frozen=True, kw_only=True):
     who: str
     """Who deposited or began it."""
     runner: str
-    """Who works on it; empty: no one that is alive."""
+    """The live process that has claimed it; empty: none."""
     kind: str
-    """What that is: `apply`, `worker`, or empty."""
+    """The kind of that process: `apply`, `worker`, or empty."""
     error: str
     """The server's words, where it was refused or is unknown."""
 
 
 class QueueTotal(Struct, frozen=True, kw_only=True):
-    """How many submits of a project are in one state, and what they cost."""
+    """The number and price of a project's submits in one state."""
 
     project: str
     environment: str
@@ -58,7 +58,7 @@ class QueueTotal(Struct, frozen=True, kw_only=True):
 
 
 class QueuedShare(Struct, frozen=True, kw_only=True):
-    """How many submits of a project someone has queued, of which nothing was sent, and what they cost."""
+    """The number and price of a project's submits that someone has queued and that were not sent."""
 
     project: str
     environment: str
@@ -72,11 +72,11 @@ class Queue(Struct, frozen=True, kw_only=True):
 
     totals: tuple[QueueTotal, ...] = ()
     submits: tuple[QueuedSubmit, ...] = ()
-    """Those under way first, then in the order in which workers take them; the first ones, where there are many."""
+    """Those under way, then in the order in which workers claim them; of many, only the first."""
     workers: tuple[str, ...] = ()
     """The workers that are alive."""
     paid: int = 0
-    """Texts that are paid for and that no record in git carries yet."""
+    """Paid texts that no record in git has yet."""
 
     @property
     def size(self) -> int:
@@ -85,14 +85,14 @@ class Queue(Struct, frozen=True, kw_only=True):
 
 
 class Cancelled(Struct, frozen=True, kw_only=True):
-    """What became of what was to be cancelled: the items."""
+    """The items of submits that were to be cancelled, by outcome."""
 
     removed: tuple[str, ...] = ()
-    """They are queued no more."""
+    """Removed from the queue."""
     told: tuple[str, ...] = ()
-    """A worker holds them, which leaves them out unless it submits them in this very moment."""
+    """Claimed by a worker, which was notified and skips them, unless it is sending them right now."""
     under_way: tuple[str, ...] = ()
-    """They were submitted already, which cannot be taken back."""
+    """Submitted already."""
 
 
 class AccountWork(Struct, frozen=True, kw_only=True):
@@ -100,11 +100,11 @@ class AccountWork(Struct, frozen=True, kw_only=True):
 
     account: str
     results: Mapping[Result, int]
-    """How many submits ended how."""
+    """The number of submits by result."""
     credits: int
     requests: int
     stopped: str = ""
-    """Why it ended early, or empty; as in `Run`."""
+    """Why it stopped early, or empty; as in `Run`."""
     message: str = ""
     """What stopped it, in words."""
     hint: str = ""

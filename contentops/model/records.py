@@ -1,4 +1,4 @@
-"""Names that every type is made of; what contentops knows it made, and what stands on disk."""
+"""Records, open entries, files and stored contents, and the names that they are made of."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class Saved(Struct, frozen=True, kw_only=True, gc=False):
     server_title: Digest = NOTHING
     server_body: Digest = NOTHING
     sent: Digest = NOTHING
-    """Body digest of a save that was about to leave: it may have arrived though no answer is recorded."""
+    """Body digest of a save that was about to be sent: it may have arrived without a recorded answer."""
     stamp: str = ""
-    """The server's own word for its content as this save left it; empty: not known. Equal or not, never earlier."""
+    """The server's name for the state of its content after this save; empty: not known. It has no order."""
 
     @property
     def titles(self) -> frozenset[Digest]:
-        """The titles that the server may have without anyone's edit there."""
+        """The titles that the server may have without an edit there."""
         return frozenset({self.title, self.server_title} - {NOTHING})
 
     @property
     def bodies(self) -> frozenset[Digest]:
-        """The bodies that the server may have without anyone's edit there."""
+        """The bodies that the server may have without an edit there."""
         return frozenset({self.body, self.server_body, self.sent} - {NOTHING})
 
 
@@ -70,7 +70,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
     In locks of earlier versions it may also be one that was declined."""
     outline: bool = False
-    """Its text came as a draft outline of the bundled server, as far as that says so."""
+    """The bundled server said that its text is a draft outline."""
     promoted_from: str = ""
     """The environment its text was taken from, `default` for the settings without one; empty: none, or not known."""
     declined: Digest = NOTHING
@@ -89,7 +89,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
     saved_at: str = ""
     protected: bool = False
     used: Mapping[str, str] = field(default_factory=dict)
-    """Variables the request used and the start of their values' digests; tells a cause from a coincidence."""
+    """Variables the request used and the start of their values' digests, to find the cause of a change."""
     moved_from: str = ""
     """The id this record had before it was renamed last; empty: it never was."""
     older_ids: tuple[str, ...] = ()
@@ -105,18 +105,18 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
         return tuple(ItemId(each) for each in (self.moved_from, *self.older_ids) if each)
 
     def renamed(self, new: ItemId) -> Record:
-        """It under a new id; the one it had is the newest of its former ids."""
+        """The record under a new id, with the old one as the newest of its former ids."""
         return structs.replace(self, id=new).with_former(self.id)
 
     def with_former(self, old: ItemId) -> Record:
-        """It with `old` as the newest of its former ids, unless it is its own id or known already."""
+        """The record with `old` as the newest of its former ids, unless that is its id or one of them already."""
         others = [each for each in self.former_ids if each != self.id]
         former = others if old in (self.id, *others) else [old, *others]
         return structs.replace(self, moved_from=former[0] if former else "", older_ids=tuple(former[1:]))
 
     @property
     def bodies(self) -> tuple[Digest, ...]:
-        """The bodies that it names: made by a job, taken from another environment, saved, or given back for that."""
+        """The body digests that it names: generated, promoted, saved, or returned by a save."""
         saved = (self.saved.body, self.saved.server_body) if self.saved is not None else ()
         return tuple(filter(None, (self.generated, self.promoted, *saved)))
 
@@ -127,9 +127,9 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def restorable(self) -> tuple[Digest, ...]:
-        """The bodies that may stand in for a file that is gone, the one that is wanted most first.
+        """The body digests that may restore a file that is gone, the preferred one first.
 
-        Of a promoted text that is never the generated one: people may have changed that before it was taken.
+        A promoted text is never restored from the generated one, which may have been edited before the promotion.
         """
         saved = self.saved.body if self.saved is not None else NOTHING
         ours = self.promoted if self.is_promoted else self.generated
@@ -137,7 +137,7 @@ class Record(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def request_id(lineage: str, environment: str, item: ItemId, digest: Digest, attempt: int) -> RequestId:
-    """Our name for one paid submit: the same on every machine, so that it can be found again without a journal.
+    """The id of one paid submit: the same on every machine, so that it can be found again without a journal.
 
     Raises ValueError if `lineage` is no UUID.
     """
@@ -145,7 +145,7 @@ def request_id(lineage: str, environment: str, item: ItemId, digest: Digest, att
 
 
 ATTEMPTS = 100
-"""Attempts at one request that are considered: a lock may say anything."""
+"""The most attempts at one request that are considered, whatever a lock says."""
 
 
 def is_answer(record: Record, lineage: str, environment: str, ids: Iterable[ItemId] = ()) -> bool:
@@ -162,7 +162,7 @@ def is_answer(record: Record, lineage: str, environment: str, ids: Iterable[Item
 
 
 class JobState(enum.StrEnum):
-    """How far an open entry is known to have come."""
+    """The last known state of an open entry."""
 
     SUBMITTING = "submitting"
     RUNNING = "running"
@@ -172,7 +172,7 @@ class JobState(enum.StrEnum):
 
 
 class OpenEntry(Struct, frozen=True, kw_only=True):
-    """One submit whose result no record carries yet. The keys of its line are these fields."""
+    """One submit whose result no record has yet. The keys of its line are these fields."""
 
     request_id: Annotated[RequestId, Meta(min_length=1)] = field(name="open")
     item: ItemId
@@ -196,7 +196,7 @@ class OpenEntry(Struct, frozen=True, kw_only=True):
     retry: Count = 0
     """How many texts before it failed their checks, and were paid for as `checks.retries` allows."""
     output: str = ""
-    """Where its text goes: the file is there before any record knows of it."""
+    """The path of its text: the file is written before its record."""
     content_id: str = ""
     """Named by the server with a paid text."""
     outline: bool = False
@@ -220,7 +220,7 @@ class PendingSubmit(Struct, frozen=True, kw_only=True):
     digest: Digest = NOTHING
     """What it asks for."""
     kind: str = ""
-    """What holds it: apply or worker, or a row that cannot be used, which is no one; empty: nothing does."""
+    """The kind of process that has claimed it: apply or worker, or a row that cannot be used; empty: none."""
     who: str = ""
     """Who that is, as user@host."""
     depositor: str = ""
@@ -230,7 +230,7 @@ class PendingSubmit(Struct, frozen=True, kw_only=True):
 
     @property
     def holder(self) -> str:
-        """What holds it and where, for people: `worker on HOST`; empty: no one does."""
+        """The process that has claimed it, for people: `worker on HOST`; empty: none."""
         return f"{self.kind} on {self.who.rpartition('@')[2]}" if self.who else self.kind
 
 
@@ -270,7 +270,7 @@ class Observed(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Remote(Struct, frozen=True, kw_only=True):
-    """What the server has stored for an item, as a refresh found it. Its body is kept in the cache by its digest."""
+    """The content that the server has stored for an item, from a refresh. Its body is in the cache by its digest."""
 
     content_id: str
     title: str = ""
@@ -280,15 +280,15 @@ class Remote(Struct, frozen=True, kw_only=True):
     deleted: bool = False
     """The server answers 404 for it."""
     stamp: str = ""
-    """The server's own word for this state of it; empty: not known."""
+    """The server's name for this state of it; empty: not known."""
     taken: bool = False
     """Its metadata says that it belongs to another project."""
     saved: Digest = NOTHING
-    """Body digest of what the record said was saved when it was looked at; of a later record it says nothing."""
+    """The saved body digest of the record at the time of the refresh."""
     recorded: bool = False
     """It is a text that was recorded for the item before, so it is no new edit."""
     front: tuple[str, ...] = ()
-    """Keys of front matter that its text begins with and that is no part of its body."""
+    """Keys of the front matter that its text begins with."""
     problem: str = ""
     """Why it could not be read (another owner's, an unusable reply), or empty."""
 

@@ -1,4 +1,4 @@
-"""What happened: in one apply, and to one item so far."""
+"""What happened in one apply, and the history of items."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contentops.model.records import ItemId, Json, Record
 
 
 class Result(enum.StrEnum):
-    """How one item ended in a run."""
+    """The result of one item in a run."""
 
     DONE = "done"
     FAILED = "failed"
@@ -23,20 +23,20 @@ class Result(enum.StrEnum):
     LATE = "late"
     """The job still runs on the server; the next apply polls it."""
     PENDING = "pending"
-    """Not finished, as the run stopped: not reached, or its job still runs and the next apply polls it."""
+    """The run stopped before it was finished: not reached, or its job still runs and the next apply polls it."""
 
 
 class KeptWords(Struct, frozen=True, kw_only=True):
-    """A section that stayed as a person left it when a new text came."""
+    """A section whose edit was kept when a new text was merged."""
 
     heading: str
     """With its marks; of the text before the first heading those very words."""
     new: str = ""
-    """What the new text has there, which was not taken; empty: nothing."""
+    """What the new text has there instead; empty: nothing."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """One item's end in a run."""
+    """The outcome of one item in a run."""
 
     id: ItemId
     action: Action
@@ -48,12 +48,12 @@ class Outcome(Struct, frozen=True, kw_only=True):
     credits_at_most: bool = False
     """They are an upper bound, as the price depends on how long the text became."""
     credits_unknown: int = 0
-    """Spent on it too if the server took a submit of this run whose answer was lost."""
+    """Also spent if the server accepted a submit of this run whose answer was lost."""
     output: str = ""
     copy: str = ""
-    """Where the words of a person that a new text took the place of are kept, or empty."""
+    """The path of a copy of the edited file that a new text replaced, or empty."""
     kept: tuple[KeptWords, ...] = ()
-    """The sections of the file that stayed as a person left them, beside the new text that was not taken."""
+    """The sections whose edits were kept, with the new text that was not taken."""
     left_out: Mapping[str, Json] = field(default_factory=dict)
     """What the front matter said that the new text itself began with, but for its title and the manifest's own keys."""
     findings: tuple[Finding, ...] = ()
@@ -63,7 +63,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """One apply: what happened, not what was hoped."""
+    """One apply and its outcomes."""
 
     id: str
     plan_id: str
@@ -84,7 +84,7 @@ class Run(Struct, frozen=True, kw_only=True):
     hint: str = ""
 
     def count(self, result: Result) -> int:
-        """How many items ended like this."""
+        """The number of items with this result."""
         return sum(outcome.result is result for outcome in self.outcomes)
 
     @property
@@ -99,7 +99,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def credits_unknown(self) -> int:
-        """Credits spent as well if the server took every submit of this run whose answer was lost."""
+        """Credits also spent if the server accepted every submit of this run whose answer was lost."""
         return sum(outcome.credits_unknown for outcome in self.outcomes)
 
 
@@ -121,7 +121,7 @@ class Event(Struct, frozen=True, kw_only=True):
 
 
 class KeptOutcome(Struct, frozen=True):
-    """One item of a run, as far as it is of use here."""
+    """One item of an earlier run."""
 
     id: str
     result: str
@@ -151,7 +151,7 @@ class KeptReport(Struct, frozen=True, kw_only=True):
 
 
 class Generation(Struct, frozen=True, kw_only=True):
-    """One submit and what became of it."""
+    """One submit and its outcome."""
 
     item: str
     at: str
@@ -159,7 +159,7 @@ class Generation(Struct, frozen=True, kw_only=True):
     job_id: str
     request_id: str
     credits: int
-    """What it cost; of one that is open or unknown, what it may."""
+    """Its price, which is not certain while it is open or unknown."""
     outcome: str
     """`generated`, `unwritten`, or how its job stands: `submitting`, `running`, `unknown`, `paid` or `failed`.
 
@@ -169,11 +169,11 @@ class Generation(Struct, frozen=True, kw_only=True):
     server: str
     error: str = ""
     commit: str = ""
-    """The first commit that holds it, or empty."""
+    """The first commit with it, or empty."""
 
 
 class PaidText(Struct, frozen=True, kw_only=True):
-    """A text that a job made for an item, and where it can be had from for nothing."""
+    """A text that a job made for an item, and where it can be restored from."""
 
     item: str
     body: Digest
@@ -187,7 +187,7 @@ class PaidText(Struct, frozen=True, kw_only=True):
     where: tuple[str, ...] = ()
     """`cache`, `git` (in the history of the file), `server` (which may still have it), the quickest first."""
     stands: bool = False
-    """It is the text in the file now."""
+    """It is the text of the file now."""
     generated: bool = False
     """It is the last one that a job made: with it, the file is as generated."""
 
@@ -197,17 +197,17 @@ class PaidText(Struct, frozen=True, kw_only=True):
         return short(self.body)
 
     @property
-    def here(self) -> bool:
-        """Whether this machine has it."""
+    def is_local(self) -> bool:
+        """Whether the cache or git has it."""
         return bool({"cache", "git"}.intersection(self.where))
 
 
 class History(Struct, frozen=True, kw_only=True):
-    """All of it, the newest first."""
+    """Runs, generations and texts, the newest first."""
 
     runs: tuple[KeptReport, ...]
     generations: tuple[Generation, ...]
     texts: tuple[PaidText, ...] = ()
     """Those of the one item that was asked for."""
     gaps: tuple[str, ...] = ()
-    """What keeps it from being all there was, each a sentence."""
+    """Why something may be missing, each a sentence."""

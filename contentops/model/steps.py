@@ -1,6 +1,6 @@
 """The steps of a change, each with all that it takes to carry it out.
 
-One list of them is explained, priced, sealed in plan files and executed. The names of the steps (`name_of`) are part of
+The same list is explained, priced, sealed in plan files and executed. The names of the steps (`name_of`) are part of
 the plan's format.
 """
 
@@ -20,7 +20,7 @@ class Collect(Struct, frozen=True, kw_only=True, tag="drain"):
 
     entry: OpenEntry
     keep: bool = False
-    """The entry stays open: its item is held back, and may want the text later."""
+    """The entry stays open: its item is blocked, and may need the text later."""
 
 
 class LookUp(Struct, frozen=True, kw_only=True, tag="look up"):
@@ -45,11 +45,11 @@ class Submit(Struct, frozen=True, kw_only=True, tag="submit"):
     section: str = ""
     """The heading of the one section to generate again, or empty: the whole text."""
     retry: int = 0
-    """How many texts before it failed their checks, under `checks.retries`."""
+    """Texts before it that failed their checks, under `checks.retries`."""
 
 
 class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
-    """Generate again, and pay for it, as long as the text that came fails its checks; `times` times at most."""
+    """Generate again, and pay for it, while the text fails its checks; at most `times` times."""
 
     request: Request
     digest: Digest
@@ -59,7 +59,7 @@ class RetryText(Struct, frozen=True, kw_only=True, tag="retry"):
     """As in `Submit`."""
     times: int
     certain: bool = False
-    """The text that is there fails already, so the first time is no question."""
+    """The existing text fails already, so the first retry is certain."""
     section: str = ""
     """As in `Submit`."""
 
@@ -71,11 +71,11 @@ class Poll(Struct, frozen=True, kw_only=True, tag="poll"):
 
 
 class Fetch(Struct, frozen=True, kw_only=True, tag="fetch"):
-    """Bring a text that exists already.
+    """Fetch a text that exists already.
 
     With `entry`: the text of a paid job. With `recorded`: a text of the record (`restorable`), from the cache, a file,
-    git or the server. With `remote`: the text that a refresh found on the server. Else: the finished text for `digest`
-    in the cache.
+    git or the server. With `remote`: the text that a refresh found on the server. Otherwise: the finished text for
+    `digest` in the cache.
     """
 
     digest: Digest
@@ -97,9 +97,9 @@ class Promote(Struct, frozen=True, kw_only=True, tag="promote"):
     """Body digest of the text that a job made for it there: another one than `body` where a person edited it."""
     generated_at: str
     carries: tuple[str, ...] = ()
-    """The keys of its front matter that no manifest states, which go along as they are written."""
+    """The front matter keys that no manifest states, which are copied."""
     outline: bool = False
-    """It is a draft outline, and asked for by name."""
+    """It is a draft outline, promoted with `--drafts`."""
 
 
 class Move(Struct, frozen=True, kw_only=True, tag="move"):
@@ -113,39 +113,39 @@ class Move(Struct, frozen=True, kw_only=True, tag="move"):
 
 
 class Replace(Struct, frozen=True, kw_only=True, tag="replace"):
-    """A new text takes the place of the one in the file. `over_edit`: a person had edited that, and chose so."""
+    """A new text replaces the one in the file. `over_edit`: also a person's edit, as chosen."""
 
     over_edit: bool = False
 
 
 class Restore(Struct, frozen=True, kw_only=True, tag="restore"):
-    """A text that was in the file before comes back."""
+    """A text that was in the file before is restored."""
 
 
 class Pull(Struct, frozen=True, kw_only=True, tag="pull"):
-    """The text that a person edited on the server comes into the file; it is saved already."""
+    """The text that a person edited on the server is pulled into the file."""
 
     remote: Remote
 
 
 class MergeBoth(Struct, frozen=True, kw_only=True, tag="merge both"):
-    """The edit in the file and the one on the server, in one text."""
+    """The edits in the file and on the server, merged into one text."""
 
     remote: Remote
     title: str
     body: str
     """Of both edits."""
     markers: bool = False
-    """Where both edits meet, both stand in `body` between the markers of a conflict, for a person to settle."""
+    """Conflicting edits are both in `body`, between conflict markers, for a person to resolve."""
 
 
 class MergeEdit(Struct, frozen=True, kw_only=True, tag="merge edit"):
-    """A new text, in which what people made of the one before stays."""
+    """A new text merged with the edits of the one before."""
 
     base: Digest
     """Body digest of the generated text that was edited."""
     strict: bool = False
-    """Where the new text says something else for what stays, nothing is written."""
+    """Nothing is written if the new text has other words for what was edited."""
     both: MergeBoth | None = None
     """The text was edited on the server too; None: in the file alone."""
 
@@ -168,23 +168,23 @@ class Write(Struct, frozen=True, kw_only=True, tag="write"):
 
     @property
     def is_new(self) -> bool:
-        """Whether the text is one that a job made, which no one has seen yet."""
+        """Whether a job has just made the text, so that no one has seen it yet."""
         return isinstance(self.mode, Replace | MergeEdit)
 
     @property
     def remote(self) -> Remote | None:
-        """The text on the server whose edit comes into the file, if one does."""
+        """The edited text on the server that is pulled or merged into the file, if one is."""
         both = both_edits(self.mode)
         return self.mode.remote if isinstance(self.mode, Pull) else both.remote if both is not None else None
 
 
 def both_edits(mode: Mode) -> MergeBoth | None:
-    """The edits of two people that are brought together, with a new text or without."""
+    """The merged edits of both sides in a mode, if there are any."""
     return mode.both if isinstance(mode, MergeEdit) else mode if isinstance(mode, MergeBoth) else None
 
 
 class Update(Struct, frozen=True, kw_only=True, tag="update"):
-    """Write changed front matter keys into the file at `target` as it is."""
+    """Write changed front matter keys into the file at `target`."""
 
     target: str
     expects: Digest
@@ -193,11 +193,11 @@ class Update(Struct, frozen=True, kw_only=True, tag="update"):
 
 
 class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
-    """Bring only the record up to the manifest.
+    """Update only the record.
 
-    `accepts`: the file as it is answers the request from now on. `remote`: what the server has, which is what the file
-    holds too. `declined`: body digest of another environment's text in whose place the file is kept, or empty. `front`
-    and `title` are what the file holds already.
+    `accepts`: the file counts as the text of the declared request. `remote`: the content on the server, which is the
+    text of the file too. `declined`: body digest of a text that was not promoted, or empty. `front` and `title` are in
+    the file already.
     """
 
     accepts: bool = False
@@ -208,11 +208,11 @@ class Acknowledge(Struct, frozen=True, kw_only=True, tag="record"):
 
 
 class Save(Struct, frozen=True, kw_only=True, tag="save"):
-    """Tell the server the title and body of the file at `path`, as the steps before it left it."""
+    """Save the title and body of the file at `path`, as the steps before left it."""
 
     path: str
     replaces: Digest = NOTHING
-    """Body digest of an edit made on the server that the plan saw and this save takes the place of; empty: none."""
+    """Body digest of an edit on the server that the plan saw and this save replaces; empty: none."""
 
 
 class Remove(Struct, frozen=True, kw_only=True, tag="remove"):

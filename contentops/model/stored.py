@@ -1,4 +1,4 @@
-"""JSON objects that are kept as they were read."""
+"""JSON objects that are decoded only when they are used."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import msgspec
 from msgspec import Raw, Struct, structs
 
 TOGETHER: Final = 200
-"""So many objects are packed together: few enough to be opened for one of them, enough to have much in common."""
+"""Objects in one pack: few enough to decode for one of them, enough to compress well."""
 
 
 class _Undecoded(Mapping[str, Any]):
-    """A JSON object that is decoded whenever someone asks, and never kept so: of most items no one ever does."""
+    """A JSON object that is decoded at each use: most items are never used."""
 
     __slots__ = ()
 
@@ -80,7 +80,7 @@ def _sorted_text(text: bytes) -> bytes:
 
 
 class StoredOnce(dict[bytes, StoredMap]):
-    """Objects by their text, made when they are first asked for."""
+    """Objects by their text, made at first use."""
 
     def __missing__(self, text: bytes) -> StoredMap:
         stored = self[text] = StoredMap(text)
@@ -88,22 +88,22 @@ class StoredOnce(dict[bytes, StoredMap]):
 
 
 def keep_once(struct: Struct, **texts: str) -> None:
-    """Let a struct have these very texts in the place of equal ones of its own: there are as many of it as items."""
+    """Replace equal texts of a struct by these objects, to save memory."""
     for name, text in texts.items():
         if getattr(struct, name) == text:
             structs.force_setattr(struct, name, text)
 
 
 class Pack:
-    """JSON objects of many items, compressed until someone asks for one of them."""
+    """JSON objects of many items, compressed until one of them is used."""
 
     def __init__(self, packed: bytes) -> None:
         self.packed = packed
-        """What `packed` made of them."""
+        """The compressed objects, from `packed`."""
 
     @functools.cached_property
     def texts(self) -> list[Raw]:
-        """Each of them, as it was."""
+        """The objects."""
         return unpacked(self.packed)
 
 
@@ -122,14 +122,14 @@ class PackedMap(_Undecoded):
 
 
 class Packer:
-    """Packs one object after the other, some at a time; texts that several objects have are kept once."""
+    """Collects objects into packs; equal stored texts are kept once."""
 
     def __init__(self) -> None:
         self._pack, self._waiting = Pack(b""), list[Raw]()
         self._stored = StoredOnce()
 
     def pack(self, text: Raw) -> PackedMap:
-        """An object that is valid; it can be asked for once `close` was called."""
+        """The valid object `text`, packed; it can be used after `close`."""
         packed_map = PackedMap(self._pack, len(self._waiting))
         self._waiting.append(text)
         if len(self._waiting) == TOGETHER:
@@ -137,17 +137,17 @@ class Packer:
         return packed_map
 
     def store(self, text: Raw) -> StoredMap:
-        """An object that is valid and stays text."""
+        """The valid object `text`, not packed."""
         return self._stored[bytes(text)]
 
     def close(self) -> None:
-        """Pack what waits."""
+        """Pack the rest."""
         self._pack.packed = packed(self._waiting)
         self._pack, self._waiting = Pack(b""), []
 
 
 def packed(texts: Iterable[bytes | Raw]) -> bytes:
-    """Valid JSON values, compressed together."""
+    """Valid JSON values as one compressed list."""
     import zlib
 
     return zlib.compress(b"[%b]" % b",".join(map(bytes, texts)), 1)

@@ -248,7 +248,7 @@ def restore(
             hint = "apply `protected: false` first to lift it"
             raise Refused(f"`{item}` is protected, so its text stays", code="not-restored", hint=hint)
         entries = [entry for entry in state.entries.values() if entry.item == item]
-        edited = is_edited(file, record, entries) and not any(one.stands and one.here for one in texts)
+        edited = is_edited(file, record, entries) and not any(one.stands and one.is_local for one in texts)
         if edited and not overwrite:
             hint = "`--on-edit overwrite` puts the earlier text in its place, and keeps a copy of the file"
             raise Refused(f"`{record.output}` was edited by hand", code="not-restored", hint=hint)
