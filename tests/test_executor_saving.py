@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from contentops.api.stamps import CREATED
 from contentops.model import Save
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed, Stored, on
@@ -202,6 +203,10 @@ def test_a_server_that_only_creates_is_put_to(root: Path) -> None:
     second = scene.record("one").content_id
     assert second != first
     assert scene.record("one").superseded == (first,)
+    # Later, a list alone shows that no one has changed it.
+    saved = scene.record("one").saved
+    assert saved is not None
+    assert saved.stamp == CREATED
     _by_hand_again(scene)
     assert results(scene.apply()) == {"one": "done"}
     assert scene.record("one").content_id == second
@@ -408,9 +413,11 @@ def test_a_missing_file_is_restored_from_its_job(root: Path) -> None:
     assert scene.api.credits == 4
 
 
-@pytest.mark.parametrize(("fault", "word"), [(404, "blocked"), (503, "pending")], ids=["gone", "down"])
+@pytest.mark.parametrize(
+    ("fault", "word"), [(404, "blocked"), (403, "failed"), (503, "pending")], ids=["gone", "refused", "down"]
+)
 def test_a_text_that_can_not_be_restored(root: Path, fault: int, word: str) -> None:
-    """Gone everywhere blocks with a hint; a server that is down only fails this time; neither pays."""
+    """Gone everywhere blocks with a hint; a server that refuses it or is down only fails this time; none pays."""
     scene = _done(root)
     (scene.root / "out/one.md").unlink()
     shutil.rmtree(scene.root / ".contentops")

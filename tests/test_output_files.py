@@ -91,6 +91,18 @@ def test_observe_what_was_written(outputs: Outputs) -> None:
     assert outputs.read("out/deep/a.md") == text
 
 
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="nothing lists the open files there")
+def test_no_folder_stays_open(outputs: Outputs) -> None:
+    """Thousands of files are written and read without more open files."""
+
+    def use(number: int) -> int:
+        outputs.write(f"out/deep/{number}.md", "a\n", expect=NOTHING)
+        outputs.observe(f"out/deep/{number}.md")
+        return len(os.listdir("/dev/fd"))
+
+    assert use(1) == use(2)
+
+
 def test_observe_nothing(outputs: Outputs) -> None:
     """A file, or a folder on its way, that is not there is no problem."""
     for path in ("a.md", "out/a.md"):
