@@ -323,6 +323,8 @@ def test_gone_item_with_the_same_request_is_renamed() -> None:
     change = only_change([new], [a_record(old)], [a_file(old.output)])
     assert (change.action, change.names, change.renamed_from) == (Action.RENAME, ("move", "record"), "a")
     assert (change.source, change.target) == ("out/a.md", "out/b.md")
+    gone = only_change([new], [a_record(old)])
+    assert (gone.action, [reason.kind for reason in gone.reasons]) == (Action.RESTORE, ["renamed", "missing"])
 
 
 def test_renames_pair_in_id_order() -> None:
