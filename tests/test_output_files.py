@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,12 +24,13 @@ from contentops.planning.plan_inputs import resting_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 WAYS = [
     pytest.param(True, id="handles", marks=pytest.mark.skipif(not HAS_HANDLES, reason="no folder handles here")),
     pytest.param(False, id="paths"),
 ]
+FILES = Path("/dev/fd")
+"""Lists the open files of this process."""
 needs_links = pytest.mark.skipif(os.name == "nt", reason="making a symbolic link needs a privilege there")
 needs_modes = pytest.mark.skipif(os.name == "nt", reason="POSIX modes")
 
@@ -91,14 +93,14 @@ def test_observe_what_was_written(outputs: Outputs) -> None:
     assert outputs.read("out/deep/a.md") == text
 
 
-@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="nothing lists the open files there")
+@pytest.mark.skipif(not FILES.is_dir(), reason="nothing lists the open files there")
 def test_no_folder_stays_open(outputs: Outputs) -> None:
     """Thousands of files are written and read without more open files."""
 
     def use(number: int) -> int:
         outputs.write(f"out/deep/{number}.md", "a\n", expect=NOTHING)
         outputs.observe(f"out/deep/{number}.md")
-        return len(os.listdir("/dev/fd"))
+        return sum(1 for _ in FILES.iterdir())
 
     assert use(1) == use(2)
 
