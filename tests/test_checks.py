@@ -101,6 +101,7 @@ def test_patterns_are_searched_line_by_line() -> None:
     body = "a\n\n## FAQ\nclick HERE\n"
     assert said(body, matches=listed("^## FAQ$", "^FAQ")) == [(0, "nothing matches `^FAQ`")]
     assert said(body, not_matches=listed("(?i)click here", "^x")) == [(13, "something matches `(?i)click here`")]
+    assert said(body, not_matches=listed("^a$")) == [(10, "something matches `^a$`")]
 
 
 def test_headings_are_those_of_markdown() -> None:
