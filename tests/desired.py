@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contentops.errors import Diagnostic
     from contentops.manifests.load import ParseCache
     from contentops.model import Desired
+    from tests.running import Build
 
 CATALOG = Catalog(
     templates={
@@ -46,6 +47,13 @@ defaults: {template: blog, style: general}
 """
 
 
+def declared(
+    project: Build, manifest: str, files: Mapping[str, str | bytes] | None = None, *, settings: str = ""
+) -> Path:
+    """A project with one manifest; `settings` are added to PROJECT."""
+    return project({"contentops.yaml": PROJECT + settings, "content/a.yaml": manifest, **(files or {})})
+
+
 def desired(
     root: Path,
     *,
@@ -66,9 +74,9 @@ def findings(root: Path, **options: Any) -> tuple[Diagnostic, ...]:
         return error.findings
 
 
-def lines(found: Iterable[Diagnostic]) -> list[str]:
-    """Each finding on one line: severity, code, place, what is underlined, message, hint."""
-    return [_line(finding) for finding in found]
+def lines(problems: Iterable[Diagnostic]) -> list[str]:
+    """Each finding on one line: severity, code, location, the underlined text, message, hint."""
+    return [_line(finding) for finding in problems]
 
 
 def _line(finding: Diagnostic) -> str:

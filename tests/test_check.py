@@ -11,7 +11,7 @@ from msgspec import structs
 from contentops.documents.paths import check_output, collision_key, folders, is_own
 from contentops.errors import Severity
 from contentops.model import OnEdit
-from tests.desired import CATALOG, PROJECT, desired, findings, lines
+from tests.desired import CATALOG, PROJECT, declared, desired, findings, lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def single(project: Build, keys: str, *, name: str = "one") -> Path:
     """A project with one item."""
-    return project({"contentops.yaml": PROJECT, "content/a.yaml": f"items:\n  - {{id: {name}, {keys}}}\n"})
+    return declared(project, f"items:\n  - {{id: {name}, {keys}}}\n")
 
 
 # --- paths -------------------------------------------------------------------------------------------------
@@ -162,21 +162,21 @@ def test_outputs_that_collide(project: Build, first: str, second: str, expected:
         f'items:\n  - {{id: one, output: "{first}", inputs: {{topic: x}}}}\n'
         f'  - {{id: two, output: "{second}", inputs: {{topic: x}}}}\n'
     )
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
-    [found] = findings(root)
-    assert found.code == "output-collision"
-    assert expected in found.message
-    assert found.location is not None
-    start = found.location.column - 1
-    assert found.excerpt[start : start + found.width] in (f'"{first}"', f'"{second}"')
+    root = declared(project, text)
+    [problem] = findings(root)
+    assert problem.code == "output-collision"
+    assert expected in problem.message
+    assert problem.location is not None
+    start = problem.location.column - 1
+    assert problem.excerpt[start : start + problem.width] in (f'"{first}"', f'"{second}"')
 
 
 def test_a_collision_of_inherited_outputs_points_at_the_items(project: Build) -> None:
     """Where an output comes from a default, the default is right and the item needs its own."""
     text = "defaults: {output: x.md}\nitems:\n  - {id: one, inputs: {topic: x}}\n  - {id: two, inputs: {topic: x}}\n"
-    [found] = findings(project({"contentops.yaml": PROJECT, "content/a.yaml": text}))
-    assert str(found.location) == "content/a.yaml:4:5"
-    assert found.hint == "give the item an `output` of its own"
+    [problem] = findings(declared(project, text))
+    assert str(problem.location) == "content/a.yaml:4:5"
+    assert problem.hint == "give the item an `output` of its own"
 
 
 @pytest.mark.parametrize(
@@ -197,8 +197,8 @@ def test_outputs_never_land_on_the_project(project: Build, output: str, expected
         f"items:\n  - {{id: one, output: {output}, inputs: {{topic: x}}}}\n"
         "  - {id: 'r{{ each.k }}', for_each: rows.csv, inputs: {topic: x}}\n"
     )
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text, "rows.csv": "k\n1\n"})
-    assert expected in "".join(found.message for found in findings(root))
+    root = declared(project, text, {"rows.csv": "k\n1\n"})
+    assert expected in "".join(problem.message for problem in findings(root))
 
 
 @pytest.mark.parametrize(
@@ -213,10 +213,10 @@ def test_an_output_that_would_be_a_manifest_is_refused(project: Build, patterns:
     """Before it is paid for: once it is there, it could not be read."""
     text = f"items:\n  - {{id: one, output: {output}, inputs: {{topic: x}}}}\n"
     root = project({"contentops.yaml": f"{PROJECT}manifests: {patterns}\n", "content/a.yaml": text})
-    [found] = [one for one in findings(root) if one.code == "output-collision"]
-    assert str(found.location) == "content/a.yaml:2:23"
-    assert f"would be read as a manifest: `manifests` names `{named}`" in found.message
-    assert found.hint == "choose another `output`"
+    [problem] = [one for one in findings(root) if one.code == "output-collision"]
+    assert str(problem.location) == "content/a.yaml:2:23"
+    assert f"would be read as a manifest: `manifests` names `{named}`" in problem.message
+    assert problem.hint == "choose another `output`"
 
 
 # --- fields ------------------------------------------------------------------------------------------------
@@ -258,9 +258,9 @@ def test_types_after_rendering(project: Build, keys: str, expected: str) -> None
         TEMPLATED.replace("none: null, ", "")
         + f"items:\n  - {{id: one, inputs: {{topic: x}}, {keys.replace('none }}', 'none }}')}}}\n"
     )
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
-    [found] = [line for line in lines(findings(root)) if line.startswith("error")]
-    severity, _, rest = found.partition(" ")
+    root = declared(project, text)
+    [problem] = [line for line in lines(findings(root)) if line.startswith("error")]
+    severity, _, rest = problem.partition(" ")
     place, _, rest = rest.partition(" ")
     assert place.startswith("content/a.yaml:3:")
     assert f"{severity} {rest}".replace("item `one` ", "").startswith(expected)
@@ -290,14 +290,9 @@ def test_types_after_rendering(project: Build, keys: str, expected: str) -> None
 )  # fmt: skip
 def test_ids_that_are_refused(project: Build, name: str, words: str) -> None:
     """An id is a name for files, commands and locks: no spaces, no climbing, nothing that cannot be seen."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": f"vars: {{five: 5, t: true}}\nitems: [{{id: {name}, output: x, inputs: {{topic: x}}}}]\n",
-        }
-    )
-    [found] = [entry for entry in findings(root) if entry.severity == "error"]
-    assert words in found.message
+    root = declared(project, f"vars: {{five: 5, t: true}}\nitems: [{{id: {name}, output: x, inputs: {{topic: x}}}}]\n")
+    [problem] = [entry for entry in findings(root) if entry.severity == "error"]
+    assert words in problem.message
 
 
 @pytest.mark.parametrize(
@@ -338,21 +333,21 @@ def test_required_fields(project: Build) -> None:
     root = project(
         {"contentops.yaml": "version: 1\nproject: a\n", "content/a.yaml": "items:\n  - id: one\n  - inputs: {}\n"}
     )
-    found = [line.partition("] ")[2] for line in lines(findings(root))]
-    assert found[:2] == [
+    problems = [line.partition("] ")[2] for line in lines(findings(root))]
+    assert problems[:2] == [
         "content/a.yaml:2:5 <i> item `one` has no `style` (hint: set it on the item or under `defaults`)",
         (
             "content/a.yaml:2:5 <i> item `one` has no `template` (hint: set it on the item or under `defaults`; only an item"
             " with `protected: true` can do without)"
         ),
     ]
-    assert any("`id`" in line for line in found[2:])
+    assert any("`id`" in line for line in problems[2:])
 
 
 def test_ids_used_twice_in_one_file_and_in_two(project: Build) -> None:
     """The later one is the error; it names the place of the first."""
     one = "items:\n  - {id: x, inputs: {topic: a}}\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": one + one.partition("\n")[2], "content/b.yaml": one})
+    root = declared(project, one + one.partition("\n")[2], {"content/b.yaml": one})
     assert [line.partition(" (hint")[0] for line in lines(findings(root))] == [
         "error[duplicate-id] content/a.yaml:3:10 <x> item `x` is declared twice: first at content/a.yaml:2:5",
         "error[duplicate-id] content/b.yaml:2:5 <{id: x, inputs: {topic: a}}> item `x` is declared twice: first at content/a.yaml:2:5",
@@ -362,13 +357,13 @@ def test_ids_used_twice_in_one_file_and_in_two(project: Build) -> None:
 def test_ids_that_a_list_repeats_are_one_finding(project: Build) -> None:
     """In one file as in two: a data file that is read twice is one mistake, not one for each row."""
     rows = "items:\n  - {id: 'x{{ each.value }}', for_each: [1, 2, 3, 1, 2, 3], inputs: {topic: a}}\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": rows})
-    found = [finding for finding in findings(root) if finding.code == "duplicate-id"]
-    assert [one.message.partition("; ")[2] for one in found] == ["2 more items have the same problem"]
+    root = declared(project, rows)
+    problems = [finding for finding in findings(root) if finding.code == "duplicate-id"]
+    assert [one.message.partition("; ")[2] for one in problems] == ["2 more items have the same problem"]
     once = rows.replace(", 1, 2, 3]", "]")
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": once, "content/b.yaml": once})
-    found = [finding for finding in findings(root) if finding.code == "duplicate-id"]
-    assert [one.message for one in found] == [
+    root = declared(project, once, {"content/b.yaml": once})
+    problems = [finding for finding in findings(root) if finding.code == "duplicate-id"]
+    assert [one.message for one in problems] == [
         "item `x1` is declared twice: first at content/a.yaml:2:5; 2 more items have the same problem"
     ]
 
@@ -388,57 +383,44 @@ def test_ids_that_a_list_repeats_are_one_finding(project: Build) -> None:
 def test_a_gap_between_words_is_a_warning(project: Build, topic: str, said: str) -> None:
     """A cell that was left empty makes half a sentence, which is paid for; what the author saw to is not pointed at."""
     manifest = f'items:\n  - {{id: "x{{{{ each.n }}}}", for_each: a.csv, vars: {{city: "{{{{ each.city }}}}"}}, inputs: {{topic: "{topic}", n: "{{{{ city }}}}"}}}}\n'
-    root = project(
-        {"contentops.yaml": PROJECT, "content/a.yaml": manifest, "content/a.csv": "n,city\n1,\n2,Rome\n3, \n"}
-    )
-    found = [finding for finding in findings(root) if finding.code == "empty-between-words"]
-    assert [one.severity for one in found] == ([Severity.WARNING] if said else [])
-    for one in found:
+    root = declared(project, manifest, {"content/a.csv": "n,city\n1,\n2,Rome\n3, \n"})
+    problems = [finding for finding in findings(root) if finding.code == "empty-between-words"]
+    assert [one.severity for one in problems] == ([Severity.WARNING] if said else [])
+    for one in problems:
         assert f"has nothing for `{{{{ {said} }}}}` between the words of `inputs.topic`; 1 more item" in one.message
 
 
 def test_a_gap_in_an_id_is_a_warning(project: Build) -> None:
     """A row without what its id is made from gets an id that no one meant, and a file of its name."""
     manifest = 'items:\n  - {id: "city-{{ each.slug }}", for_each: a.csv, inputs: {topic: T}}\n'
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": manifest, "content/a.csv": "slug,n\nrome,1\n,2\n"})
-    (found,) = [finding for finding in findings(root) if finding.code == "empty-between-words"]
-    assert found.severity is Severity.WARNING
-    assert "(content/a.csv:3) has nothing for `{{ each.slug }}` between the words of `id`" in found.message
+    root = declared(project, manifest, {"content/a.csv": "slug,n\nrome,1\n,2\n"})
+    (problem,) = [finding for finding in findings(root) if finding.code == "empty-between-words"]
+    assert problem.severity is Severity.WARNING
+    assert "(content/a.csv:3) has nothing for `{{ each.slug }}` between the words of `id`" in problem.message
 
 
 @pytest.mark.parametrize(
-    ("id_", "hint"),
+    ("keys", "code", "hint"),
     [
-        ("x" * 201, "shorten it"),
-        ("cafe\u0301", "write `caf\u00e9`, which looks the same and has each accent in its letter"),
-        ("-a", "letters, digits and `_`, and after the first of them also `. / @ + -`"),
+        (f"id: {'x' * 201}, output: a.md", "bad-id", "shorten it"),
+        ('id: "cafe\u0301", output: a.md', "bad-id", "write `caf\u00e9`, which looks the same and has each accent in its letter"),
+        ("id: -a, output: a.md", "bad-id", "letters, digits and `_`, and after the first of them also `. / @ + -`"),
+        ("id: con", "bad-output", "choose another `output`, or another `id` where it is made from that"),
     ],
-)
-def test_the_hint_for_an_id_is_about_what_is_wrong_with_it(project: Build, id_: str, hint: str) -> None:
-    """Which characters there are is no help where there are too many, or where two make one letter."""
-    manifest = f'items:\n  - {{id: "{id_}", output: a.md, inputs: {{topic: T}}}}\n'
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": manifest})
-    (found,) = findings(root)
-    assert (found.code, found.hint) == ("bad-id", hint)
-
-
-def test_a_path_that_is_made_from_an_id_can_be_changed_in_two_ways(project: Build) -> None:
-    """The id may be all that a person wrote."""
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": "items:\n  - {id: con, inputs: {topic: T}}\n"})
-    (found,) = findings(root)
-    assert (found.code, found.hint) == (
-        "bad-output",
-        "choose another `output`, or another `id` where it is made from that",
-    )
+)  # fmt: skip
+def test_hints_for_ids(project: Build, keys: str, code: str, hint: str) -> None:
+    """The hint fits the problem of the id, or of the output that is made from it."""
+    (problem,) = findings(declared(project, f"items:\n  - {{{keys}, inputs: {{topic: T}}}}\n"))
+    assert (problem.code, problem.hint) == (code, hint)
 
 
 def test_a_clash_of_endless_ids_is_short(project: Build) -> None:
     """An id is cut in the message, in one file and in two."""
     one = f"items:\n  - {{id: {'x' * 5_000}, inputs: {{topic: a}}}}\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": one + one.partition("\n")[2], "content/b.yaml": one})
-    found = [finding for finding in findings(root) if finding.code == "duplicate-id"]
-    assert len(found) == 2
-    assert all(len(finding.message) < 300 for finding in found)
+    root = declared(project, one + one.partition("\n")[2], {"content/b.yaml": one})
+    problems = [finding for finding in findings(root) if finding.code == "duplicate-id"]
+    assert len(problems) == 2
+    assert all(len(finding.message) < 300 for finding in problems)
 
 
 # --- catalog ---------------------------------------------------------------------------------------------
@@ -470,13 +452,15 @@ def test_a_clash_of_endless_ids_is_short(project: Build) -> None:
         ("inputs: {topic: x, size: [1]}", "error[wrong-input] <[> gives the input `size` a list where a text belongs"),
         ("inputs: {topic: x, channels: web}", "error[wrong-input] <web> gives the input `channels` a text where a list belongs (hint: write it as `[...]`)"),
         ("inputs: {topic: x, channels: [web, tv]}", "error[wrong-input] <[> gives the input `channels` `tv`, which is not one of its options (hint: there are `web`, `mail`, `3`)"),
+        ("inputs: {topic: x, channels: [true]}", "error[wrong-input] <[> gives the input `channels` a bool, which is not one of its options"),
+        ("inputs: {topic: x, target_audience: {a: 1}}", "error[wrong-input] <{> gives the input `target_audience` a map where a text belongs"),
         ("inputs: {topic: x, points: a}", "error[wrong-input] <a> gives the input `points` a text where a list belongs"),
     ],
 )  # fmt: skip
 def test_against_the_catalog(project: Build, keys: str, expected: str) -> None:
     """Unknown names, missing and ill-typed inputs are found before a request is paid for."""
-    [found] = lines(findings(single(project, keys)))
-    severity, _, rest = found.partition(" ")
+    [problem] = lines(findings(single(project, keys)))
+    severity, _, rest = problem.partition(" ")
     assert f"{severity} {rest.partition(' ')[2]}".replace("item `one` ", "").startswith(expected)
 
 
@@ -504,7 +488,6 @@ def test_a_list_where_the_catalog_says_textarea_is_a_warning(project: Build) -> 
     [line] = lines(loaded.findings)
     assert line.startswith("warning[wrong-input] content/a.yaml:2:51 <[> item `one` gives the input `target_audience`")
     assert "it is sent as a list; if the server refuses that, write one text" in line
-    assert "error[wrong-input]" in lines(findings(single(project, "inputs: {topic: x, target_audience: {a: 1}}")))[0]
 
 
 @pytest.mark.parametrize(
@@ -531,15 +514,10 @@ def test_an_environment_without_an_output_says_so(project: Build, settings: str,
     root = project(
         {"contentops.yaml": f"{PROJECT}{settings}\n", "content/a.yaml": f"items: [{{{item}, inputs: {{topic: x}}}}]\n"}
     )
-    found = [one for one in desired(root, environment="prod").findings if one.code == "shared-output"]
-    assert [one.severity for one in found] == ["warning"] * warned
+    problems = [one for one in desired(root, environment="prod").findings if one.code == "shared-output"]
+    assert [one.severity for one in problems] == ["warning"] * warned
     assert not [one for one in desired(root).findings if one.code == "shared-output"]
-    assert all(one.excerpt[one.location.column - 1 :].startswith("prod") for one in found if one.location)
-
-
-def test_one_and_true_are_different_options(project: Build) -> None:
-    """A bool is no number, also where Python thinks so."""
-    assert "not one of its options" in lines(findings(single(project, "inputs: {topic: x, channels: [true]}")))[0]
+    assert all(one.excerpt[one.location.column - 1 :].startswith("prod") for one in problems if one.location)
 
 
 def test_an_input_a_default_gives_is_reported_where_it_stands(project: Build) -> None:
@@ -559,8 +537,8 @@ def test_an_input_a_default_gives_is_reported_where_it_stands(project: Build) ->
 
 def test_without_a_catalog_one_note_says_so(project: Build) -> None:
     """Names cannot be checked then, and no one should think that they were."""
-    found = desired(single(project, "template: any, style: any, inputs: {zzz: 1}"), catalog=None).findings
-    assert [(entry.severity, entry.code) for entry in found] == [("note", "no-catalog")]
+    problems = desired(single(project, "template: any, style: any, inputs: {zzz: 1}"), catalog=None).findings
+    assert [(entry.severity, entry.code) for entry in problems] == [("note", "no-catalog")]
 
 
 def test_a_vertical_that_local_does_not_list_is_a_warning(project: Build, invoke: Run) -> None:
@@ -583,18 +561,16 @@ def test_verticals_that_are_not_known_are_not_checked(project: Build) -> None:
 
 def test_inputs_that_failed_to_render_are_checked_by_name(project: Build) -> None:
     """One mistake is one finding, and does not hide another."""
-    found = findings(single(project, "inputs: {topic: '{{ nope }}', audiance: x}"))
-    assert [entry.code for entry in found] == ["undefined-variable", "unknown-input"]
+    problems = findings(single(project, "inputs: {topic: '{{ nope }}', audiance: x}"))
+    assert [entry.code for entry in problems] == ["undefined-variable", "unknown-input"]
 
 
 def test_a_row_is_named_in_the_message(project: Build) -> None:
     """Where the item comes from a data file, its line is part of the message."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": "items: [{id: 'x{{ each.k }}', for_each: r.csv, inputs: {topic: t, tone: '{{ each.t }}'}}]\n",
-            "r.csv": "k,t\n1,dry\n2,cold\n",
-        }
+    root = declared(
+        project,
+        "items: [{id: 'x{{ each.k }}', for_each: r.csv, inputs: {topic: t, tone: '{{ each.t }}'}}]\n",
+        {"r.csv": "k,t\n1,dry\n2,cold\n"},
     )
     [line] = lines(findings(root))
     assert "item `x{{ each.k }}` (r.csv:3) gives the input `tone` `cold`" in line
@@ -606,5 +582,5 @@ def test_specs_are_sorted_by_id(project: Build) -> None:
     items = "".join(
         f"  - {{id: {name}, inputs: {{topic: x}}, output: '{index}.md'}}\n" for index, name in enumerate(names)
     )
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": "items:\n" + items})
+    root = declared(project, "items:\n" + items)
     assert [spec.id for spec in desired(root).specs] == sorted(names)

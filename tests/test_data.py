@@ -96,17 +96,17 @@ def test_csv_of_a_header_alone_has_no_rows() -> None:
 )
 def test_wrong_csv_is_an_error_at_its_line(text: str, code: str, line: int, word: str) -> None:
     """Whatever RFC 4180 does not allow is one finding that names the line and what to do."""
-    (found,) = findings_of("a.csv", text)
-    assert (found.code, line_of(found)) == (code, line)
-    assert word in found.message
-    assert found.hint
+    (problem,) = findings_of("a.csv", text)
+    assert (problem.code, line_of(problem)) == (code, line)
+    assert word in problem.message
+    assert problem.hint
 
 
 def test_every_problem_of_a_csv_file_is_reported() -> None:
     """Ragged rows and header problems come all at once, and good rows are still there."""
     rows, findings = read_rows("a.csv", b"a,b\n1\n2,3\n4,5,6\n")
     assert [row.value for row in rows] == [{"a": "2", "b": "3"}]
-    assert [line_of(found) for found in findings] == [2, 4]
+    assert [line_of(problem) for problem in findings] == [2, 4]
     assert len(findings_of("a.csv", "a,a,,\n")) == 3
 
 
@@ -120,8 +120,8 @@ def test_endless_problems_end() -> None:
 def test_text_that_is_not_utf8_is_refused() -> None:
     """A file saved in another encoding is an error, in every format."""
     for path in ("a.csv", "a.json", "a.jsonl", "a.yaml"):
-        (found,) = findings_of(path, b"a\n\xe9")
-        assert (found.code, line_of(found)) == ("not-utf8", 2)
+        (problem,) = findings_of(path, b"a\n\xe9")
+        assert (problem.code, line_of(problem)) == ("not-utf8", 2)
 
 
 def test_huge_data_file_is_refused() -> None:
@@ -197,10 +197,10 @@ def test_json_keeps_types_and_places() -> None:
 )
 def test_wrong_json_is_an_error_at_its_place(text: str, code: str, at: tuple[int, int], word: str) -> None:
     """Broken JSON, and JSON that cannot be carried on, is a finding with line and column."""
-    (found,) = findings_of("a.json", text)
-    assert found.code == code
-    assert found.location == Location("a.json", *at)
-    assert word in found.message
+    (problem,) = findings_of("a.json", text)
+    assert problem.code == code
+    assert problem.location == Location("a.json", *at)
+    assert word in problem.message
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_broken_lines_do_not_hide_each_other() -> None:
     """Every broken line is reported with its own line and column, and the others are read."""
     rows, findings = read_rows("a.jsonl", b'{"a": 1}\n{"a":\n1 2\nnull\n{"a": 1, "a": 2}\n7\n')
     assert [row.value for row in rows] == [{"a": 1}, 7]
-    assert [(str(found.location), found.code) for found in findings] == [
+    assert [(str(problem.location), problem.code) for problem in findings] == [
         ("a.jsonl:2:6", "json-syntax"),
         ("a.jsonl:3:3", "json-syntax"),
         ("a.jsonl:4:1", "bad-row"),
@@ -271,16 +271,16 @@ def test_yaml_list_is_rows() -> None:
 )
 def test_wrong_yaml_rows_are_errors(text: str, code: str, line: int) -> None:
     """A YAML data file is a list of maps and single values."""
-    (found,) = findings_of("a.yaml", text)
-    assert (found.code, line_of(found)) == (code, line)
+    (problem,) = findings_of("a.yaml", text)
+    assert (problem.code, line_of(problem)) == (code, line)
 
 
 @pytest.mark.parametrize("path", ["cities.xlsx", "cities", "csv", "a.csv/b"])
 def test_unknown_ending_is_refused(path: str) -> None:
     """What a file holds is known by its ending alone; others are an error that lists the known ones."""
-    (found,) = findings_of(path, "a\n1\n")
-    assert found.code == "unknown-data"
-    assert ".csv" in found.hint
+    (problem,) = findings_of(path, "a\n1\n")
+    assert problem.code == "unknown-data"
+    assert ".csv" in problem.hint
 
 
 json_rows = st.lists(
@@ -316,4 +316,4 @@ def test_any_data_gives_rows_or_findings(path: str, text: str | bytes) -> None:
         assert not isinstance(row.value, list)
         json.dumps(row.value, allow_nan=False, ensure_ascii=False).encode()
         assert row.location.line >= 1
-    assert all(found.location and found.location.line >= 1 for found in findings)
+    assert all(problem.location and problem.location.line >= 1 for problem in findings)

@@ -120,9 +120,9 @@ def test_what_a_manifest_refuses_stays_as_it_is() -> None:
     """The text is someone else's: what JSON cannot hold stays text, and `<<` is a key like any other."""
     long = "9" * 5000
     text = f'a: .inf\nb: 1e999\nc: {long}\nd: &d {{x: 1}}\n<<: *d\ne: "\\u0007"\nf: 012\ng: 0o17\nh: "\\L"\n?\n: i\n'
-    found = read(text)
+    value = read(text)
     assert same(
-        found,
+        value,
         {"a": ".inf", "b": "1e999", "c": long, "d": {"x": 1}, "<<": {"x": 1}, "e": "\x07", "f": "012", "g": 15}
         | {"h": "\u2028", "": "i"},
     )
@@ -173,8 +173,8 @@ def test_aliases_and_tags_of_the_core_are_read() -> None:
     text = "a: &x {k: [1]}\nb: *x\nc: !!str 1\nd: !!int '2'\n&k e: f\n'1': ! 2\n~: g\n*k : h\n"
     with pytest.raises(YamlProblem, match="an alias cannot be a key"):
         read_mapping(text)
-    found = read(text.removesuffix("*k : h\n"))
-    assert found == {"a": {"k": [1]}, "b": {"k": [1]}, "c": "1", "d": 2, "e": "f", "1": "2", "~": "g"}
+    value = read(text.removesuffix("*k : h\n"))
+    assert value == {"a": {"k": [1]}, "b": {"k": [1]}, "c": "1", "d": 2, "e": "f", "1": "2", "~": "g"}
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "~\n"], ids=["nothing", "blank", "comment", "null"])

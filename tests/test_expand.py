@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contentops.errors import Location
 from contentops.manifests.values import Branch, Written, fields, overlay, tree
-from tests.desired import PROJECT, desired, findings, lines
+from tests.desired import PROJECT, declared, desired, findings, lines
 
 if TYPE_CHECKING:
     from contentops.manifests.values import Tree
@@ -126,7 +126,7 @@ def test_origins_say_which_layer_and_line(project: Build) -> None:
 
 def test_built_in_values_have_no_place(project: Build) -> None:
     """Mode and output have a value where no one states one, and say so."""
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": "items: [{id: one, inputs: {topic: x}}]\n"})
+    root = declared(project, "items: [{id: one, inputs: {topic: x}}]\n")
     [spec] = desired(root).specs
     assert (spec.request.mode, spec.output) == ("standard", "out/one.md")
     assert {spec.origins[name].layer for name in ("mode", "output")} == {"built-in"}
@@ -143,17 +143,15 @@ def test_a_projects_default_output_is_below_a_manifests_and_above_its_output(pro
 
 def test_rows_of_a_file(project: Build) -> None:
     """Each row becomes an item whose variables point at the row."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": """
-            items:
-              - id: "city-{{ each.slug }}"
-                for_each: data/cities.csv
-                inputs: {topic: "In {{ each.city }}", words: "{{ each.words | int }}"}
-            """,
-            "data/cities.csv": 'slug,city,words\noslo,"Os\nlo",12\nbergen,Bergen,9\n',
-        }
+    root = declared(
+        project,
+        """
+        items:
+          - id: "city-{{ each.slug }}"
+            for_each: data/cities.csv
+            inputs: {topic: "In {{ each.city }}", words: "{{ each.words | int }}"}
+        """,
+        {"data/cities.csv": 'slug,city,words\noslo,"Os\nlo",12\nbergen,Bergen,9\n'},
     )
     bergen, oslo = desired(root).specs
     assert oslo.request.inputs == {"topic": "In Os\nlo", "words": 12}
@@ -176,25 +174,23 @@ def test_rows_of_a_file(project: Build) -> None:
 def test_every_kind_of_data_file(project: Build, name: str, content: str) -> None:
     """CSV, JSON, JSON Lines and YAML give the same items for the same rows."""
     text = f"items: [{{id: 'x-{{{{ each.k }}}}', for_each: {name}, inputs: {{topic: x}}}}]\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text, f"content/{name}": content})
+    root = declared(project, text, {f"content/{name}": content})
     assert [spec.id for spec in desired(root).specs] == ["x-a", "x-b"]
 
 
 def test_an_inline_list(project: Build) -> None:
     """Plain values are `each.value`, maps are `each`, and both keep their types."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": """
-            items:
-              - id: "n-{{ each.value }}"
-                for_each: [1, two]
-                inputs: {topic: x, anything: "{{ each.value }}"}
-              - id: "m-{{ each.k }}"
-                for_each: [{k: a, v: [1]}]
-                inputs: {topic: x, anything: "{{ each.v }}"}
-            """,
-        }
+    root = declared(
+        project,
+        """
+        items:
+          - id: "n-{{ each.value }}"
+            for_each: [1, two]
+            inputs: {topic: x, anything: "{{ each.value }}"}
+          - id: "m-{{ each.k }}"
+            for_each: [{k: a, v: [1]}]
+            inputs: {topic: x, anything: "{{ each.v }}"}
+        """,
     )
     m, one, two = desired(root).specs
     assert [spec.request.inputs["anything"] for spec in (m, one, two)] == [[1], 1, "two"]
@@ -204,18 +200,16 @@ def test_an_inline_list(project: Build) -> None:
 
 def test_a_matrix_is_a_cross_product(project: Build) -> None:
     """Every combination becomes an item; each axis points at its own value."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": """
-            items:
-              - id: "{{ each.city.slug }}-{{ each.tone }}"
-                matrix:
-                  city: [{slug: oslo}, {slug: rome}]
-                  tone: [dry, warm]
-                inputs: {topic: x, tone: "{{ each.tone }}"}
-            """,
-        }
+    root = declared(
+        project,
+        """
+        items:
+          - id: "{{ each.city.slug }}-{{ each.tone }}"
+            matrix:
+              city: [{slug: oslo}, {slug: rome}]
+              tone: [dry, warm]
+            inputs: {topic: x, tone: "{{ each.tone }}"}
+        """,
     )
     specs = desired(root).specs
     assert [spec.id for spec in specs] == ["oslo-dry", "oslo-warm", "rome-dry", "rome-warm"]
@@ -225,22 +219,19 @@ def test_a_matrix_is_a_cross_product(project: Build) -> None:
 
 def test_axes_come_from_files_and_stand_beside_rows(project: Build) -> None:
     """A row of a file is the value of its axis; rows of `for_each` meet every choice, each value at its own place."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "data/cities.csv": "slug,city\noslo,Oslo\nbergen,Bergen\n",
-            "data/tones.json": '["dry", "warm"]',
-            "content/a.yaml": """
-            items:
-              - id: "{{ each.city.slug }}-{{ each.service }}"
-                matrix: {city: data/cities.csv, service: [design, audit]}
-                inputs: {topic: "In {{ each.city.city }}"}
-              - id: "{{ each.slug }}-{{ each.tone }}"
-                for_each: data/cities.csv
-                matrix: {tone: data/tones.json}
-                inputs: {topic: "{{ each.city }}, {{ each.tone }}"}
-            """,
-        }
+    root = declared(
+        project,
+        """
+        items:
+          - id: "{{ each.city.slug }}-{{ each.service }}"
+            matrix: {city: data/cities.csv, service: [design, audit]}
+            inputs: {topic: "In {{ each.city.city }}"}
+          - id: "{{ each.slug }}-{{ each.tone }}"
+            for_each: data/cities.csv
+            matrix: {tone: data/tones.json}
+            inputs: {topic: "{{ each.city }}, {{ each.tone }}"}
+        """,
+        {"data/cities.csv": "slug,city\noslo,Oslo\nbergen,Bergen\n", "data/tones.json": '["dry", "warm"]'},
     )
     specs = {str(spec.id): spec for spec in desired(root).specs}
     assert [name for name in specs if name.endswith(("design", "audit"))] == [
@@ -257,25 +248,10 @@ def test_axes_come_from_files_and_stand_beside_rows(project: Build) -> None:
     assert both.variables["each.tone"].location == Location("data/tones.json", 1, 9)
 
 
-def test_a_change_of_an_axis_file_is_seen(project: Build) -> None:
-    """The files of axes are files the project is made of, which a warm cache looks at again."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "data/a.json": "[1]",
-            "content/a.yaml": "items: [{id: 'x-{{ each.n }}', matrix: {n: data/a.json}, inputs: {topic: x}}]",
-        }
-    )
-    assert "data/a.json" in desired(root).inputs
-
-
 def test_a_whole_row_can_be_used(project: Build) -> None:
     """`each` as a whole is one variable with the digest of the row."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": "items: [{id: '{{ each.a }}', for_each: [{a: x}], inputs: {topic: t, anything: '{{ each }}'}}]",
-        }
+    root = declared(
+        project, "items: [{id: '{{ each.a }}', for_each: [{a: x}], inputs: {topic: t, anything: '{{ each }}'}}]"
     )
     [spec] = desired(root).specs
     assert spec.request.inputs["anything"] == {"a": "x"}
@@ -284,15 +260,13 @@ def test_a_whole_row_can_be_used(project: Build) -> None:
 
 def test_an_id_may_use_each_through_a_variable(project: Build) -> None:
     """What counts is that rows are told apart, not in which template."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": "items: [{id: '{{ k }}', vars: {k: 'k{{ each.value }}'}, for_each: [1], inputs: {topic: x}}]",
-        }
+    root = declared(
+        project, "items: [{id: '{{ k }}', vars: {k: 'k{{ each.value }}'}, for_each: [1], inputs: {topic: x}}]"
     )
     assert [spec.id for spec in desired(root).specs] == ["k1"]
 
 
+AXIS = list(range(100))
 ITEMS = [
     (
         "fixed-id",
@@ -405,6 +379,23 @@ ITEMS = [
     ),
     ("path-folder", "{id: '{{ each.k }}', for_each: content, inputs: {topic: x}}", "`content` is not a file"),
     ("bad-rows", "{id: '{{ each.k }}', for_each: bad.json, inputs: {topic: x}}", "content/bad.json:1:2"),
+    ("empty-matrix", "{id: '{{ each.a }}', matrix: {}, inputs: {topic: x}}", "error[wrong-value]"),
+    ("no-axis", "{id: '{{ each.a }}', matrix: {a: 1}, inputs: {topic: x}}", "error[wrong-type]"),
+    (
+        "empty-axis",
+        "{id: '{{ each.a }}', matrix: {a: [1], b: []}, inputs: {topic: x}}",
+        "the axis `b` of its `matrix` is empty",
+    ),
+    (
+        "too-many-combinations",
+        f"{{id: '{{{{ each.a }}}}', matrix: {{a: {AXIS}, b: {AXIS}, c: {AXIS}}}, inputs: {{topic: x}}}}",
+        "error[too-many-items] content/a.yaml:1:30 <matrix> item `{{ each.a }}` would become 1000000 items, more than 200000",
+    ),
+    (
+        "too-many-rows",
+        "{id: '{{ each.k }}', for_each: long.csv, inputs: {topic: x}}",
+        "would become 200001 items, more than 200000",
+    ),
     ("unknown-kind", "{id: '{{ each.k }}', for_each: a.yaml.txt, inputs: {topic: x}}", "unknown-data"),
 ]
 
@@ -412,98 +403,56 @@ ITEMS = [
 @pytest.mark.parametrize(("item", "expected"), [case[1:] for case in ITEMS], ids=[case[0] for case in ITEMS])
 def test_what_for_each_refuses(project: Build, item: str, expected: str) -> None:
     """Rows that cannot be told apart or read are found at their declaration, and name their row."""
-    root = project(
+    root = declared(
+        project,
+        f"items: [{item}]\n",
         {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": f"items: [{item}]\n",
             "content/rows.csv": "k\na\nb\na\n",
             "content/empty.csv": "k\n",
             "content/bad.json": "[x]",
             "content/a.yaml.txt": "",
-        }
+            "content/long.csv": b"k\n" + b"a\n" * 200_001,
+        },
     )
     [line] = lines(findings(root))
     assert expected in line
-
-
-@pytest.mark.parametrize(
-    ("matrix", "expected"),
-    [
-        ("{}", "error[wrong-value]"),
-        ("{a: 1}", "error[wrong-type]"),
-        ("{a: [1], b: []}", "the axis `b` of its `matrix` is empty"),
-    ],
-)
-def test_an_empty_matrix(project: Build, matrix: str, expected: str) -> None:
-    """A matrix without combinations makes no items, which is not silent."""
-    text = f"items: [{{id: '{{{{ each.a }}}}', matrix: {matrix}, inputs: {{topic: x}}}}]\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
-    [line] = lines(findings(root))
-    assert expected in line
-
-
-def test_too_many_combinations_are_not_made(project: Build) -> None:
-    """A matrix that would explode is refused before it is multiplied out."""
-    axis = list(range(100))
-    text = f"items: [{{id: '{{{{ each.a }}}}', matrix: {{a: {axis}, b: {axis}, c: {axis}}}, inputs: {{topic: x}}}}]\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
-    [line] = lines(findings(root))
-    assert "error[too-many-items]" in line
-    assert "would become 1000000 items, more than 200000" in line
 
 
 def test_what_a_file_becomes_is_counted_together(project: Build) -> None:
     """Declarations that would fit alone are refused from the one on that does not fit behind the others."""
     axis = list(range(400))
     items = ",\n  ".join(f"{{id: '{name}', matrix: {{a: {axis}, b: {axis}}}, inputs: {{topic: x}}}}" for name in "pqr")
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": f"items: [\n  {items}]\n"})
-    found = [line for line in lines(findings(root)) if "too-many-items" in line]
-    assert len(found) == 2
-    assert "item `q` would become 160000 items, with those above it, more than 200000 in one file" in found[0]
-
-
-def test_too_many_rows_are_not_made(project: Build) -> None:
-    """A data file that would flood the project is refused with its numbers."""
-    text = "items: [{id: '{{ each.k }}', for_each: rows.csv, inputs: {topic: x}}]\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text, "rows.csv": b"k\n" + b"a\n" * 200_001})
-    [line] = lines(findings(root))
-    assert "would become 200001 items, more than 200000" in line
+    root = declared(project, f"items: [\n  {items}]\n")
+    problems = [line for line in lines(findings(root)) if "too-many-items" in line]
+    assert len(problems) == 2
+    assert "item `q` would become 160000 items, with those above it, more than 200000 in one file" in problems[0]
 
 
 def test_data_is_looked_for_at_the_root_first(project: Build) -> None:
     """A path is meant from the project root; only where nothing is there, from the manifest's folder."""
     text = "items: [{id: '{{ each.k }}', for_each: rows.csv, inputs: {topic: x}}]\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text, "content/rows.csv": "k\nnear\n"})
+    root = declared(project, text, {"content/rows.csv": "k\nnear\n"})
     assert [spec.id for spec in desired(root).specs] == ["near"]
     project({"rows.csv": "k\nroot\n"})
     assert [spec.id for spec in desired(root).specs] == ["root"]
 
 
-def test_data_may_lie_beside_the_manifests_folder(project: Build) -> None:
-    """`..` is fine as long as it stays inside the project."""
-    text = "items: [{id: '{{ each.k }}', for_each: ../data/rows.csv, inputs: {topic: x}}]\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text, "data/rows.csv": "k\na\n"})
+@pytest.mark.parametrize(
+    ("name", "rows"), [("each.k", "for_each: ../data/rows.csv"), ("each.row.k", "matrix: {row: data/rows.csv}")]
+)
+def test_files_of_rows_and_axes_are_inputs(project: Build, name: str, rows: str) -> None:
+    """A warm cache checks them again; `..` is allowed inside the project."""
+    root = declared(
+        project, f"items: [{{id: '{{{{ {name} }}}}', {rows}, inputs: {{topic: x}}}}]\n", {"data/rows.csv": "k\na\n"}
+    )
     assert desired(root).inputs == ("content/a.yaml", "data/rows.csv")
-
-
-def test_a_yaml_data_file_is_no_manifest(project: Build) -> None:
-    """Rows that lie where manifests are searched for are read as rows only."""
-    text = "items: [{id: '{{ each.value }}', for_each: rows.yaml, inputs: {topic: x}}]\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text, "content/rows.yaml": "[a, b]\n"})
-    found = desired(root)
-    assert (found.manifests, len(found.specs)) == (("content/a.yaml",), 2)
 
 
 def test_names_of_variables(project: Build) -> None:
     """Names that templates cannot write, or use for something else, are refused where they are declared."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": "vars: {each: 1}\nitems: [{id: one, vars: {a-b: 1, item: 2}, inputs: {topic: x}}]\n",
-        }
-    )
-    found = findings(root)
-    assert [(entry.code, str(entry.location)) for entry in found] == [
+    root = declared(project, "vars: {each: 1}\nitems: [{id: one, vars: {a-b: 1, item: 2}, inputs: {topic: x}}]\n")
+    problems = findings(root)
+    assert [(entry.code, str(entry.location)) for entry in problems] == [
         ("bad-name", "content/a.yaml:1:8"),
         ("bad-name", "content/a.yaml:2:26"),
         ("bad-name", "content/a.yaml:2:34"),
@@ -512,17 +461,15 @@ def test_names_of_variables(project: Build) -> None:
 
 def test_unused_variables_are_warned_about(project: Build) -> None:
     """A variable no one uses is a warning where it is declared; one that only serves another used one is not."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT
-            + "vars: {used: 1, idle: 2, over: 3}\nenvironments: {e: {vars: {over: 4, alone: 5, used: 6}, output: 'e/{{ item.id }}.md'}}\n",
-            "content/a.yaml": """
-            vars: {base: x, top: "{{ base }}", local: y, twice: z}
-            items:
-              - {id: one, vars: {mine: 1, twice: 2}, inputs: {topic: "{{ top }} {{ used }}"}}
-              - {id: two, inputs: {topic: "{{ twice }}"}}
-            """,
-        }
+    root = declared(
+        project,
+        """
+        vars: {base: x, top: "{{ base }}", local: y, twice: z}
+        items:
+          - {id: one, vars: {mine: 1, twice: 2}, inputs: {topic: "{{ top }} {{ used }}"}}
+          - {id: two, inputs: {topic: "{{ twice }}"}}
+        """,
+        settings="vars: {used: 1, idle: 2, over: 3}\nenvironments: {e: {vars: {over: 4, alone: 5, used: 6}, output: 'e/{{ item.id }}.md'}}\n",
     )
     assert [line.partition(" (hint")[0] for line in lines(findings(root, environment="e", variables={"cli": 1}))] == [
         "warning[unused-variable] - <> `--var cli` is not used by any item",
@@ -559,7 +506,7 @@ def test_unused_variables_are_warned_about(project: Build) -> None:
 def test_moved(project: Build, moved: str, expected: list[str]) -> None:
     """Pairs hold all at once; those that contradict the declared ids or each other are errors."""
     text = f"moved: {moved}\nitems: [{{id: one, inputs: {{topic: x}}}}, {{id: two, inputs: {{topic: x}}}}]\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
+    root = declared(project, text)
     assert sorted(entry.message for entry in findings(root)) == expected
     if not expected:
         assert all(entry.location is not None for entry in desired(root).moved)
@@ -568,22 +515,22 @@ def test_moved(project: Build, moved: str, expected: list[str]) -> None:
 def test_moved_to_an_item_that_was_removed_later(project: Build) -> None:
     """A pair whose item is gone is a warning, and moves nothing; other pairs hold."""
     text = "moved: [{from: a, to: b}, {from: c, to: one}]\nitems: [{id: one, inputs: {topic: x}}]\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
+    root = declared(project, text)
     hint = "remove the pair if the item was removed; else declare the item under its new id"
-    (found,) = findings(root)
-    assert (str(found.severity), found.code, str(found.location)) == (
+    (problem,) = findings(root)
+    assert (str(problem.severity), problem.code, str(problem.location)) == (
         "warning",
         "moved-to-nothing",
         "content/a.yaml:1:9",
     )
-    assert (found.message, found.hint) == ("`moved` leads to `b`, which is not declared", hint)
+    assert (problem.message, problem.hint) == ("`moved` leads to `b`, which is not declared", hint)
     assert [(entry.old, entry.new) for entry in desired(root).moved] == [("c", "one")]
 
 
 def test_moved_to_an_item_that_could_not_be_read(project: Build) -> None:
     """While an id is unknown for another reason, no one is told that it is not declared."""
     text = "moved: [{from: a, to: b}]\nitems: [{id: '{{ nope }}', inputs: {topic: x}}]\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
+    root = declared(project, text)
     assert [entry.code for entry in findings(root)] == ["undefined-variable"]
 
 

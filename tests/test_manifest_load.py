@@ -22,7 +22,7 @@ from contentops.manifests.values import Written
 from contentops.model import Project, TemplateInput
 from contentops.reporting.diagnostics import diagnostics_text
 from contentops.reporting.layout import unpainted
-from tests.desired import CATALOG, PROJECT, desired, findings, lines
+from tests.desired import CATALOG, PROJECT, declared, desired, findings, lines
 from tests.running import Build, Run, examples
 
 CASES = Path(__file__).parent / "manifests"
@@ -42,11 +42,11 @@ def test_valid_manifests(project: Build, manifest: Path) -> None:
     """Each valid manifest becomes exactly the items written beside it."""
     files = {f"data/{path.name}": path.read_bytes() for path in (CASES / "valid" / "data").iterdir()}
     root = project({"contentops.yaml": PROJECT, f"content/{manifest.name}": manifest.read_bytes(), **files})
-    found = desired(root)
-    assert found.findings == ()
+    result = desired(root)
+    assert result.findings == ()
     items = {
         spec.id: {**spec.request.as_json(), "output": spec.output, "metadata": spec.metadata, "tags": list(spec.tags)}
-        for spec in found.specs
+        for spec in result.specs
     }
     compare(manifest.with_suffix(".json"), json.dumps(items, indent=2, ensure_ascii=False) + "\n")
 
@@ -63,9 +63,9 @@ def test_invalid_manifests(case: Path) -> None:
 def test_no_manifest_is_a_warning(project: Build) -> None:
     """A project whose globs match nothing is empty, and says so at the glob."""
     root = project({"contentops.yaml": PROJECT + "manifests: ['a/*.yaml', 'b/**/*.yaml']\n", "b/x.yaml": ONE})
-    found = desired(root)
-    assert found.manifests == ("b/x.yaml",)
-    assert lines(found.findings) == [
+    result = desired(root)
+    assert result.manifests == ("b/x.yaml",)
+    assert lines(result.findings) == [
         (
             "warning[no-manifests] contentops.yaml:5:13 <'a/*.yaml'> the glob `a/*.yaml` matches no manifest "
             "(hint: write one there, or correct `manifests`)"
@@ -75,11 +75,9 @@ def test_no_manifest_is_a_warning(project: Build) -> None:
 
 def test_globs_of_an_environment_are_named_there(project: Build) -> None:
     """An environment may have manifests of its own; findings point at them."""
-    root = project(
-        {"contentops.yaml": PROJECT + "environments: {e: {manifests: [nope/*.yaml]}}\n", "content/a.yaml": ONE}
-    )
-    [found] = desired(root, environment="e").findings
-    assert str(found.location) == "contentops.yaml:5:32"
+    root = declared(project, ONE, settings="environments: {e: {manifests: [nope/*.yaml]}}\n")
+    [problem] = desired(root, environment="e").findings
+    assert str(problem.location) == "contentops.yaml:5:32"
 
 
 @pytest.mark.parametrize(
@@ -144,20 +142,20 @@ def test_which_files_are_manifests(project: Build) -> None:
 
 def test_an_empty_manifest_is_a_warning(project: Build) -> None:
     """Files that declare nothing are read, counted and named; an empty list, or a move alone, is meant so."""
-    root = project(
+    root = declared(
+        project,
+        "",
         {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": "",
             "content/b.yaml": "# later\n",
             "content/c.yaml": "vars: {}\nitems:\n",
             "content/d.yaml": "items: []\n",
             "content/e.yaml": "moved: [{from: a, to: one}]\n",
             "content/f.yaml": ONE,
-        }
+        },
     )
-    found = desired(root)
-    assert len(found.manifests) == 6
-    assert [(entry.severity, entry.code, str(entry.location)) for entry in found.findings] == [
+    result = desired(root)
+    assert len(result.manifests) == 6
+    assert [(entry.severity, entry.code, str(entry.location)) for entry in result.findings] == [
         ("warning", "empty-manifest", "content/a.yaml:1:1"),
         ("warning", "empty-manifest", "content/b.yaml:1:1"),
         ("warning", "empty-manifest", "content/c.yaml:2:1"),
@@ -167,8 +165,8 @@ def test_an_empty_manifest_is_a_warning(project: Build) -> None:
 def test_a_list_of_rows_is_no_empty_manifest(project: Build) -> None:
     """A data file that lies among the manifests is not taken for one that declares nothing."""
     item = "items: [{id: '{{ each.value }}', for_each: content/rows.yaml, inputs: {topic: x}}]\n"
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": item, "content/rows.yaml": "[one]\n"})
-    assert desired(root).findings == ()
+    result = desired(declared(project, item, {"content/rows.yaml": "[one]\n"}))
+    assert (result.findings, result.manifests, len(result.specs)) == ((), ("content/a.yaml",), 1)
 
 
 @pytest.mark.parametrize(
@@ -223,8 +221,8 @@ def test_looking_for_manifests_elsewhere_survives_what_can_not_be_read(project: 
     """A pipe with the name of a manifest is passed over."""
     root = project({"contentops.yaml": PROJECT})
     os.mkfifo(root / "pipe.yaml")
-    [found] = desired(root).findings
-    assert "but there is" not in found.message
+    [problem] = desired(root).findings
+    assert "but there is" not in problem.message
 
 
 # --- slips -------------------------------------------------------------------------------------------------
@@ -270,10 +268,10 @@ def test_looking_for_manifests_elsewhere_survives_what_can_not_be_read(project: 
 )
 def test_one_slip_is_told_once(project: Build, text: str, expected: list[str]) -> None:
     """A misspelt key is one error; what it leads to is left out, everything else is still told."""
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": text + "\n"})
-    found = [entry.message for entry in findings(root)]
-    assert [any(words in message for message in found) for words in expected] == [True] * len(expected), found
-    assert len(found) == len(expected)
+    root = declared(project, text + "\n")
+    problems = [entry.message for entry in findings(root)]
+    assert [any(words in message for message in problems) for words in expected] == [True] * len(expected), problems
+    assert len(problems) == len(expected)
 
 
 # --- conflicts ---------------------------------------------------------------------------------------------
@@ -309,11 +307,11 @@ def test_what_git_left_is_named(project: Build, path: str, text: str, line: int)
     """A merge that is not resolved is one error at its first marker, whatever else it breaks."""
     data = path if path.startswith("rows") else "rows.csv"
     item = f"items: [{{id: '{{{{ each.value or each.k }}}}', for_each: {data}, inputs: {{topic: x}}}}]\n"
-    root = project({"contentops.yaml": PROJECT, "rows.csv": "k\none\n", "content/a.yaml": item, path: text.encode()})
-    [found] = findings(root)
-    assert (found.code, found.hint) == ("conflict-markers", "resolve the merge, then run again")
-    assert found.location == Location(path, line, 1)
-    assert found.excerpt[:1] in set("<|=>")
+    root = declared(project, item, {"rows.csv": "k\none\n", path: text.encode()})
+    [problem] = findings(root)
+    assert (problem.code, problem.hint) == ("conflict-markers", "resolve the merge, then run again")
+    assert problem.location == Location(path, line, 1)
+    assert problem.excerpt[:1] in set("<|=>")
 
 
 @pytest.mark.parametrize(
@@ -332,7 +330,7 @@ def test_what_is_not_from_git_is_left_alone(project: Build, path: str, text: str
     item = "items: [{id: 'n{{ loop }}', for_each: rows.csv, inputs: {topic: '{{ each.k }}'}}]\n".replace(
         "{{ loop }}", "{{ each.k | length }}"
     )
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": item, "rows.csv": "k\none\n", path: text.encode()})
+    root = declared(project, item, {"rows.csv": "k\none\n", path: text.encode()})
     assert [spec.id for spec in desired(root).specs] != []
 
 
@@ -345,8 +343,8 @@ def test_links_out_of_the_project_are_refused(project: Build) -> None:
     (root / "content/a.yaml").symlink_to(root.parent / "outside/a.yaml")
     (root / "r.csv").symlink_to(root.parent / "outside/r.csv")
     (root / "content/linked").symlink_to(root.parent / "outside/folder")
-    found = [(entry.severity, entry.code, entry.message) for entry in findings(root)]
-    assert found == [
+    problems = [(entry.severity, entry.code, entry.message) for entry in findings(root)]
+    assert problems == [
         ("warning", "link-not-followed", "`content/linked` is a link to a folder, which is not searched for manifests"),
         ("error", "outside-project", "`content/a.yaml` is a link that leads out of the project"),
         ("error", "outside-project", "`r.csv` is a link that leads out of the project"),
@@ -389,7 +387,7 @@ def test_links_inside_the_project_are_read(project: Build) -> None:
 
 def test_files_that_can_not_be_read(project: Build) -> None:
     """A pipe, a dangling link and a name that cannot be printed hide nothing and stop nothing else."""
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": "items: [{id: x, inputs: {}}]\n"})
+    root = declared(project, "items: [{id: x, inputs: {}}]\n")
     os.mkfifo(root / "content/pipe.yaml")
     (root / "content/gone.yaml").symlink_to(root / "nowhere")
     (root / "content" / os.fsdecode(b"bad\xff.yaml")).write_text(ONE)
@@ -419,37 +417,37 @@ def test_reading_one_file(project: Build) -> None:
 def test_folders_that_can_not_be_listed(project: Build) -> None:
     """A folder that is too deep for the system is a finding, not a crash."""
     files = ProjectFiles(project())
-    assert [found.code for found in files.match("x" * 5000 + "/*.yaml")[1]] == ["unreadable-file"]
+    assert [problem.code for problem in files.match("x" * 5000 + "/*.yaml")[1]] == ["unreadable-file"]
 
 
 def test_a_finding_about_a_value_in_no_file() -> None:
     """It has no place, and is said all the same."""
     problems = Problems()
     problems.about("item `x`", Written(1, "built-in"), "code", "is wrong")
-    [found] = problems.done()
-    assert (found.location, found.message, problems.errors) == (None, "item `x` is wrong", 1)
+    [problem] = problems.done()
+    assert (problem.location, problem.message, problems.errors) == (None, "item `x` is wrong", 1)
 
 
 def test_every_problem_of_every_file(project: Build) -> None:
     """One broken file never hides the others; findings come by file, line and column."""
-    root = project(
+    root = declared(
+        project,
+        "items: [}\n",
         {
-            "contentops.yaml": PROJECT,
             "content/c.yaml": "items: [{id: c, inputs: {topic: '{{ x }}'}}]\n",
-            "content/a.yaml": "items: [}\n",
             "content/b.yaml": b"\xff\xfe",
             "content/d.yaml": "items: [{id: d, inputs: {topic: x}, mode: no, mode: yes}]\n",
-        }
+        },
     )
-    found = findings(root)
-    assert [entry.location.file for entry in found if entry.location] == [
+    problems = findings(root)
+    assert [entry.location.file for entry in problems if entry.location] == [
         "content/a.yaml",
         "content/b.yaml",
         "content/c.yaml",
         "content/d.yaml",
         "content/d.yaml",
     ]
-    assert list(found) == in_order(found)
+    assert list(problems) == in_order(problems)
 
 
 def test_items_of_any_shape_do_not_crash(project: Build) -> None:
@@ -457,13 +455,13 @@ def test_items_of_any_shape_do_not_crash(project: Build) -> None:
     for items in ("5", "[5]", "[[]]", "{}", "[{id: [1]}]", "[{id: a, inputs: 5, metadata: [], tags: {}, vars: 3}]", "[{id: {a: 1}, for_each: 5}]", "[{id: a, matrix: {a: {}}}]", "[{id: a, matrix: 5}]", "[null]", "[{id: a, metadata: '{{ company }}', inputs: '{{ company }}'}]"):  # fmt: skip
         for moved in ("{}", "[5, {from: 1, to: a}]"):
             text = f"defaults: 5\nvars: []\nmoved: {moved}\nitems: {items}\n"
-            root = project({"contentops.yaml": PROJECT, "content/a.yaml": text})
+            root = declared(project, text)
             assert any(entry.severity is Severity.ERROR for entry in findings(root))
 
 
 def test_the_garbage_collector_is_left_as_it_was(project: Build) -> None:
     """Loading pauses it, and only that."""
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": ONE})
+    root = declared(project, ONE)
     desired(root)
     assert gc.isenabled()
     gc.disable()
@@ -480,15 +478,15 @@ def test_a_project_without_its_file_can_be_loaded(project: Build) -> None:
     made = Project(
         name="p", root=str(root), defaults={"template": "blog", "style": "general"}, vars={"a": 1, "b": 2, "c-d": 3}
     )
-    found = load(made, CATALOG)
-    assert found.specs[0].request.inputs == {"topic": "1 1"}
-    assert [entry.code for entry in found.findings] == ["unused-variable", "unused-variable"]
+    result = load(made, CATALOG)
+    assert result.specs[0].request.inputs == {"topic": "1 1"}
+    assert [entry.code for entry in result.findings] == ["unused-variable", "unused-variable"]
 
 
 def test_a_path_of_data_that_is_blank(project: Build) -> None:
     """Nothing is no file."""
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": "items: [{id: '{{ each.k }}', for_each: ' '}]\n"})
-    assert "which is empty" in "".join(found.message for found in findings(root))
+    root = declared(project, "items: [{id: '{{ each.k }}', for_each: ' '}]\n")
+    assert "which is empty" in "".join(problem.message for problem in findings(root))
 
 
 # --- the parse cache ---------------------------------------------------------------------------------------
@@ -606,10 +604,10 @@ def test_the_cache_remembers_files_that_were_not_there(project: Build) -> None:
 def answer(root: Path, **options: Any) -> object:
     """Everything a load says, in a form that can be compared."""
     try:
-        found = desired(root, **options)
+        result = desired(root, **options)
     except InputError as error:
         return error.findings
-    return found, [(dict(spec.origins), dict(spec.variables)) for spec in found.specs]
+    return result, [(dict(spec.origins), dict(spec.variables)) for spec in result.specs]
 
 
 @pytest.mark.parametrize(
@@ -644,12 +642,11 @@ def test_the_cache_never_changes_the_answer(project: Build, states: list[Any]) -
     """Over any series of edits of data, manifest and settings, cached and fresh answers are equal."""
     cache = Memory()
     for rows, topic, extra, who in states:
-        root = project(
-            {
-                "contentops.yaml": PROJECT + f"vars: {{who: {who}, idle: 1}}\n",
-                "content/a.yaml": f"items: [{{id: 'i{{{{ each.k }}}}', for_each: rows.csv, {extra}inputs: {{topic: '{topic}'}}}}]\n",
-                "rows.csv": "k,t\n" + "".join(f"{key},{text}\n" for key, text in rows),
-            }
+        root = declared(
+            project,
+            f"items: [{{id: 'i{{{{ each.k }}}}', for_each: rows.csv, {extra}inputs: {{topic: '{topic}'}}}}]\n",
+            {"rows.csv": "k,t\n" + "".join(f"{key},{text}\n" for key, text in rows)},
+            settings=f"vars: {{who: {who}, idle: 1}}\n",
         )
         assert answer(root, cache=cache) == answer(root)
 
@@ -687,7 +684,7 @@ def test_results_of_another_file_are_not_taken(project: Build) -> None:
 
 def test_errors_are_kept_too(project: Build) -> None:
     """A file with findings is not worked through again either, and they stay the same."""
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": "items: [{id: one, inputs: {topic: '{{ x }}'}}]\n"})
+    root = declared(project, "items: [{id: one, inputs: {topic: '{{ x }}'}}]\n")
     cache = Memory()
     assert findings(root, cache=cache) == findings(root, cache=cache) == findings(root)
     assert cache.puts == 1
@@ -734,7 +731,7 @@ def test_a_well_formed_text_of_another_shape_is_ignored() -> None:
 
 def test_loading_plain_manifests_imports_little(project: Build) -> None:
     """Jinja takes long to load, and plain look-ups need none of it."""
-    root = project({"contentops.yaml": PROJECT + "vars: {a: 1}\n", "content/a.yaml": ONE.replace("x}", "'{{ a }}'}")})
+    root = declared(project, ONE.replace("x}", "'{{ a }}'}"), settings="vars: {a: 1}\n")
     code = (
         "import sys; from pathlib import Path; from contentops.manifests.project import load_project;"
         "from contentops.manifests.load import load; load(load_project(Path(sys.argv[1])), None);"

@@ -38,8 +38,8 @@ def findings_of(root: Path, text: str) -> tuple[Diagnostic, ...]:
 
 def only(root: Path, text: str) -> Diagnostic:
     """The one finding of a text."""
-    (found,) = findings_of(root, text)
-    return found
+    (problem,) = findings_of(root, text)
+    return problem
 
 
 # --- the root ----------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
           a: {api: {base_url: "http://example.com"}}
           b: {manifests: ["../x"]}
         """
-    assert [found.code for found in findings_of(tmp_path, text)] == [
+    assert [problem.code for problem in findings_of(tmp_path, text)] == [
         "unknown-key",
         "bad-url",
         "wrong-value",
@@ -291,10 +291,10 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
 )
 def test_wrong_file_is_one_finding(tmp_path: Path, text: str, code: str) -> None:
     """Each mistake is said once, whatever else reads the same value."""
-    found = only(tmp_path, text)
-    assert found.code == code
-    assert found.location is not None
-    assert found.location.file == "contentops.yaml"
+    problem = only(tmp_path, text)
+    assert problem.code == code
+    assert problem.location is not None
+    assert problem.location.file == "contentops.yaml"
 
 
 @pytest.mark.parametrize("pattern", ["../x.yaml", "/etc/*.yaml", "a/../../b", "C:/x", "c:x", "~/x", "'a\\b'"], ids=str)
@@ -360,10 +360,10 @@ def test_usable_address_is_taken(tmp_path: Path, url: str) -> None:
 )
 def test_unusable_address_is_refused(tmp_path: Path, url: str, code: str) -> None:
     """An address that leaks the key, hides credentials or is none at all is an error."""
-    found = only(tmp_path, f"project: x\napi:\n  base_url: '{url}'\n")
-    assert found.code == code
-    assert found.location is not None
-    assert found.location.line == 3
+    problem = only(tmp_path, f"project: x\napi:\n  base_url: '{url}'\n")
+    assert problem.code == code
+    assert problem.location is not None
+    assert problem.location.line == 3
 
 
 @pytest.mark.parametrize(
@@ -379,9 +379,9 @@ def test_unusable_address_is_refused(tmp_path: Path, url: str, code: str) -> Non
 )
 def test_secret_in_the_file_is_shown_by_no_finding(tmp_path: Path, text: str, secret: str) -> None:
     """A credential is not repeated, neither by the finding about it nor by others in its line."""
-    found = findings_of(tmp_path, f"project: x\n{text}\n")
-    assert len(found) == 2
-    assert all(secret not in f"{entry.message}{entry.hint}{entry.excerpt}" for entry in found)
+    problems = findings_of(tmp_path, f"project: x\n{text}\n")
+    assert len(problems) == 2
+    assert all(secret not in f"{entry.message}{entry.hint}{entry.excerpt}" for entry in problems)
 
 
 @pytest.mark.parametrize(
@@ -408,9 +408,9 @@ def test_secret_in_the_file_is_shown_by_no_finding(tmp_path: Path, text: str, se
 )
 def test_a_secret_in_a_line_that_is_no_yaml_is_not_shown(tmp_path: Path, text: str) -> None:
     """A file that cannot be parsed is pointed into without showing what may be a key."""
-    found = findings_of(tmp_path, f"project: x\n{text}")
-    assert found
-    for entry in found:
+    problems = findings_of(tmp_path, f"project: x\n{text}")
+    assert problems
+    for entry in problems:
         said = f"{entry.message}{entry.hint}{entry.excerpt}"
         assert not any(piece in said for piece in ("hunter", "sk-l", "1e99")), said
         assert len(entry.excerpt) <= max(map(len, text.splitlines()))
@@ -427,8 +427,8 @@ def test_a_secret_in_a_line_that_is_no_yaml_is_not_shown(tmp_path: Path, text: s
 )
 def test_lines_without_a_secret_are_shown(tmp_path: Path, text: str, excerpt: str) -> None:
     """Only values of keys with a telling name are starred out, and only in their own lines."""
-    [found] = [entry for entry in findings_of(tmp_path, f"project: x\n{text}") if entry.code == "yaml-syntax"]
-    assert found.excerpt == excerpt
+    [problem] = [entry for entry in findings_of(tmp_path, f"project: x\n{text}") if entry.code == "yaml-syntax"]
+    assert problem.excerpt == excerpt
 
 
 def test_unreadable_file_is_an_input_error(tmp_path: Path) -> None:

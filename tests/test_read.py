@@ -35,8 +35,8 @@ def findings_of(text: str | bytes, *, pure: bool = False) -> list[Diagnostic]:
 
 def only(text: str | bytes, *, pure: bool = False) -> Diagnostic:
     """The one finding of a text."""
-    (found,) = findings_of(text, pure=pure)
-    return found
+    (problem,) = findings_of(text, pure=pure)
+    return problem
 
 
 def place_of(found: Diagnostic) -> tuple[int, int, int]:
@@ -73,9 +73,9 @@ SCALARS: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("text", "value"), SCALARS, ids=[text or "empty" for text, _ in SCALARS])
 def test_scalar_means_what_the_core_schema_says(text: str, value: Any, *, pure: bool) -> None:
     """Plain scalars follow YAML 1.2, `012` stays text, and quotes and core tags decide by themselves."""
-    found = value_of(f"a: {text}\n", pure=pure)["a"]
-    assert found == value
-    assert type(found) is type(value) or isinstance(found, (Map, Seq))
+    values = value_of(f"a: {text}\n", pure=pure)["a"]
+    assert values == value
+    assert type(values) is type(value) or isinstance(values, (Map, Seq))
 
 
 @PARSERS
@@ -117,9 +117,9 @@ def test_number_json_can_not_hold_is_refused(text: str, word: str, *, pure: bool
 )
 def test_custom_tag_is_refused(text: str, *, pure: bool) -> None:
     """A tag outside YAML's core is an error, whatever it stands on."""
-    found = only(text, pure=pure)
-    assert found.code == "bad-tag"
-    assert underlined(found).startswith("!")
+    problem = only(text, pure=pure)
+    assert problem.code == "bad-tag"
+    assert underlined(problem).startswith("!")
 
 
 @PARSERS
@@ -244,8 +244,8 @@ def test_finding_underlines_what_was_written(pointer: tuple[str | int, ...], key
 def test_finding_carries_what_it_is_given() -> None:
     """Code, message, severity and hint arrive, and the excerpt is the source line without its newline."""
     document, _ = read_yaml("a.yaml", b"a: 1\r\nb: 2\r\n")
-    found = finding(document, "some-code", "a message", ("b",), hint="do this", severity=Severity.WARNING)
-    assert found == Diagnostic(
+    problem = finding(document, "some-code", "a message", ("b",), hint="do this", severity=Severity.WARNING)
+    assert problem == Diagnostic(
         code="some-code",
         message="a message",
         severity=Severity.WARNING,
@@ -295,18 +295,18 @@ def test_source_knows_its_lines_and_marks() -> None:
 
 def test_excerpts_and_messages_hold_no_terminal_escapes() -> None:
     """Control characters of the file are shown as replacement characters, column for column."""
-    found = only("a: \x1b[31m\n")
-    assert found.excerpt == "a: \ufffd[31m"
-    assert place_of(found) == (1, 4, 1)
+    problem = only("a: \x1b[31m\n")
+    assert problem.excerpt == "a: \ufffd[31m"
+    assert place_of(problem) == (1, 4, 1)
     twice = findings_of('"\\e": 1\n"\\e": 2\n')
-    assert all("\x1b" not in found.message for found in twice)
+    assert all("\x1b" not in problem.message for problem in twice)
 
 
 def test_masked_hides_secrets_but_not_short_words() -> None:
     """A secret becomes stars of the same length; a text too short to be one stays."""
-    found = Diagnostic(code="x", message="y", excerpt="key: sk-123, a: ab")
-    assert masked(found, ["sk-123", "ab"]).excerpt == "key: ******, a: ab"
-    assert masked(found, ["other"]) is found
+    problem = Diagnostic(code="x", message="y", excerpt="key: sk-123, a: ab")
+    assert masked(problem, ["sk-123", "ab"]).excerpt == "key: ******, a: ab"
+    assert masked(problem, ["other"]) is problem
 
 
 # --- anchors and merges ------------------------------------------------------------------------------------
@@ -356,9 +356,9 @@ quoted: {"<<": 5}
 )
 def test_wrong_alias_is_an_error(text: str, code: str, place: tuple[int, int], *, pure: bool) -> None:
     """Aliases and merges that cannot be followed are refused at their place."""
-    found = only(text, pure=pure)
-    assert found.code == code
-    assert place_of(found)[:2] == place
+    problem = only(text, pure=pure)
+    assert problem.code == code
+    assert place_of(problem)[:2] == place
 
 
 def test_unknown_alias_names_the_nearest_anchor() -> None:
@@ -427,17 +427,19 @@ def test_the_deepest_allowed_nesting_is_read() -> None:
 )
 def test_duplicate_key_names_both_places(text: str, place: tuple[int, int], first: str, *, pure: bool) -> None:
     """A key that stands twice is an error at the second, which names the first; the first value stays."""
-    found = only(text, pure=pure)
-    assert found.code == "duplicate-key"
-    assert place_of(found)[:2] == place
-    assert first in found.message
+    problem = only(text, pure=pure)
+    assert problem.code == "duplicate-key"
+    assert place_of(problem)[:2] == place
+    assert first in problem.message
 
 
 @PARSERS
 def test_every_duplicate_is_reported(*, pure: bool) -> None:
     """One duplicate does not hide the next."""
     assert [
-        found.location.line for found in findings_of("a: 1\na: 2\nb: 1\nb: 2\na: 3\n", pure=pure) if found.location
+        problem.location.line
+        for problem in findings_of("a: 1\na: 2\nb: 1\nb: 2\na: 3\n", pure=pure)
+        if problem.location
     ] == [2, 4, 5]
 
 
@@ -508,18 +510,18 @@ def test_byte_order_mark_does_not_shift_columns() -> None:
 )
 def test_unreadable_characters_are_refused_with_their_place(data: bytes, code: str, line: int, column: int) -> None:
     """Files that are not clean UTF-8 text are errors that say where."""
-    found = only(data)
-    assert found.code == code
-    assert place_of(found)[:2] == (line, column)
+    problem = only(data)
+    assert problem.code == code
+    assert place_of(problem)[:2] == (line, column)
 
 
 @PARSERS
 @pytest.mark.parametrize("text", ['a: "\\Uffffffff"', 'a: "\\U00110000"', "a: !%ff x", "a: !<%C0> x"])
 def test_escape_of_no_character_is_refused(text: str, *, pure: bool) -> None:
     """An escape beyond Unicode is a syntax error in its line, not an exception of the parser."""
-    found = only(text, pure=pure)
-    assert found.code == "yaml-syntax"
-    assert place_of(found)[0] == 1
+    problem = only(text, pure=pure)
+    assert problem.code == "yaml-syntax"
+    assert place_of(problem)[0] == 1
 
 
 @PARSERS
@@ -532,9 +534,9 @@ def test_lone_surrogate_is_refused(*, pure: bool) -> None:
 
 def test_huge_file_is_refused_before_parsing() -> None:
     """A file beyond the limit is not even decoded."""
-    found = only(b"\xff" * (read.MAX_BYTES + 1))
-    assert found.code == "file-too-large"
-    assert "64 MiB" in found.message
+    problem = only(b"\xff" * (read.MAX_BYTES + 1))
+    assert problem.code == "file-too-large"
+    assert "64 MiB" in problem.message
 
 
 def test_endless_values_end() -> None:
@@ -620,10 +622,10 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
 )
 def test_syntax_error_is_explained_where_it_is(text: str, place: tuple[int, int], message: str, hint: str) -> None:
     """The usual traps are one finding each: the place to change, what is wrong, what to write instead."""
-    found = only(text)
-    assert place_of(found)[:2] == place
-    assert message in found.message
-    assert hint in found.hint
+    problem = only(text)
+    assert place_of(problem)[:2] == place
+    assert message in problem.message
+    assert hint in problem.hint
 
 
 @pytest.mark.parametrize(
@@ -666,15 +668,15 @@ def test_what_only_looks_doubtful_is_read(text: str, value: Any, *, pure: bool) 
 @pytest.mark.parametrize("text", [trap[1] for trap in TRAPS], ids=[trap[0] for trap in TRAPS])
 def test_python_parser_finds_the_same_trap(text: str) -> None:
     """Without the C extension every trap is still one finding in the same line."""
-    found, expected = only(text, pure=True), only(text)
-    assert found.code == expected.code
-    assert abs(place_of(found)[0] - place_of(expected)[0]) <= 1
+    problem, expected = only(text, pure=True), only(text)
+    assert problem.code == expected.code
+    assert abs(place_of(problem)[0] - place_of(expected)[0]) <= 1
 
 
 def test_a_long_line_of_quotes_is_explained_at_once() -> None:
     """What is wrong in a line is looked for near its start, however long it is."""
-    _, found = read_yaml("a.yaml", b"a: 1\nb: c: " + b'"a\\' * 300_000 + b"\n")
-    assert [one.code for one in found] == ["yaml-syntax"]
+    _, problem = read_yaml("a.yaml", b"a: 1\nb: c: " + b'"a\\' * 300_000 + b"\n")
+    assert [one.code for one in problem] == ["yaml-syntax"]
 
 
 @pytest.mark.parametrize("text", ["a: @", "a: *", "a: b: c"])
@@ -685,22 +687,22 @@ def test_a_long_line_of_spaces_is_explained_at_once(text: str) -> None:
 
 def test_a_very_long_line_is_not_shown() -> None:
     """Findings in a line of megabytes say where they are, and do not each carry the line along."""
-    found = findings_of("{" + "a: 1, " * 100_000 + "}")
-    assert len(found) == builder.MAX_FINDINGS + 1
-    assert {one.excerpt for one in found} == {""}
-    assert place_of(found[1]) == (1, 14, 1)
+    problems = findings_of("{" + "a: 1, " * 100_000 + "}")
+    assert len(problems) == builder.MAX_FINDINGS + 1
+    assert {one.excerpt for one in problems} == {""}
+    assert place_of(problems[1]) == (1, 14, 1)
 
 
 def test_no_word_of_a_very_long_line_that_names_a_secret_is_repeated() -> None:
     """What stands behind the name of a secret is in no message, though the line itself is not shown."""
-    (found,) = findings_of('{a: "' + "x" * 20_000 + '", key: !!int sk-1234567890}')
-    assert "sk-1234567890" not in found.message + found.hint + found.excerpt
+    (problem,) = findings_of('{a: "' + "x" * 20_000 + '", key: !!int sk-1234567890}')
+    assert "sk-1234567890" not in problem.message + problem.hint + problem.excerpt
 
 
 def test_unquoted_jinja_is_reported_everywhere() -> None:
     """Each unquoted expression that YAML could read is reported, and its text is used for what follows."""
     document, findings = read_yaml("a.yaml", b'a: {{ x }}\nb: [{{ y }}, {c: {{ z }}}]\nd: &d {{ "q" }}\ne: *d\n')
-    assert [found.code for found in findings] == ["unquoted-jinja"] * 4
+    assert [problem.code for problem in findings] == ["unquoted-jinja"] * 4
     assert document.root == {"a": "{{ x }}", "b": ["{{ y }}", {"c": "{{ z }}"}], "d": '{{ "q" }}', "e": '{{ "q" }}'}
     assert findings[3].hint == "put the text in quotes"
 
@@ -721,7 +723,7 @@ def test_file_that_is_one_expression_keeps_its_text() -> None:
 def test_jinja_under_a_repeated_key_is_two_findings() -> None:
     """A repeated key does not let an expression slip through, nor change the first value."""
     document, findings = read_yaml("a.yaml", b"a: 1\na: {{ x }}\n")
-    assert sorted(found.code for found in findings) == ["duplicate-key", "unquoted-jinja"]
+    assert sorted(problem.code for problem in findings) == ["duplicate-key", "unquoted-jinja"]
     assert document.root == {"a": 1}
 
 
@@ -788,13 +790,13 @@ def test_any_text_gives_a_value_or_findings(text: str, pure: bool) -> None:
     """Whatever stands in a file, reading it raises nothing, and every finding points into the file."""
     document, findings = read_yaml("a.yaml", text.encode(), pure=pure)
     source = Source("a.yaml", text)
-    for found in findings:
-        line, column, width = place_of(found)
+    for problem in findings:
+        line, column, width = place_of(problem)
         assert 1 <= line <= source.line_count
         assert 1 <= column <= len(source.line(line)) + 1
         assert width >= 1
-        assert found.message == found.message.strip()
-        assert not found.message.endswith(".")
+        assert problem.message == problem.message.strip()
+        assert not problem.message.endswith(".")
     if document.root is not None and not findings:
         json.dumps(document.root, allow_nan=False).encode()
 
@@ -804,7 +806,7 @@ def test_any_bytes_give_a_value_or_findings(data: bytes) -> None:
     """Bytes that are no text are a finding, not an exception."""
     document, findings = read_yaml("a.yaml", data)
     assert document.source.path == "a.yaml"
-    assert all(found.severity is Severity.ERROR for found in findings)
+    assert all(problem.severity is Severity.ERROR for problem in findings)
 
 
 @pytest.mark.parametrize(

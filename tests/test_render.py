@@ -14,7 +14,7 @@ from contentops.manifests.compiled import Compiled, Macros
 from contentops.manifests.limits import LIMITS, TemplateLimits
 from contentops.manifests.templates import Templates, TextTemplate
 from contentops.manifests.values import MISSING, Lazy, TemplateError, as_json, is_template, slug_of, text_of
-from tests.desired import PROJECT, desired, findings, lines
+from tests.desired import PROJECT, declared, desired, findings, lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -466,21 +466,19 @@ def test_a_slug_is_plain(text: str) -> None:
 
 def test_inputs_in_metadata(project: Build) -> None:
     """The rendered inputs are known as `inputs` outside of them; what they use counts as used by the item."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": """
-            vars: {city: Oslo}
-            items:
-              - id: one
-                output: "{{ inputs.topic | slugify }}.md"
-                inputs: {topic: "In {{ city }}"}
-                metadata: {title: "{{ inputs.topic }}!", words: "{{ inputs.words if inputs.words is defined }}"}
-              - id: two
-                vars: {inputs: {topic: mine}}
-                inputs: {topic: "{{ inputs.topic }}"}
-            """,
-        }
+    root = declared(
+        project,
+        """
+        vars: {city: Oslo}
+        items:
+          - id: one
+            output: "{{ inputs.topic | slugify }}.md"
+            inputs: {topic: "In {{ city }}"}
+            metadata: {title: "{{ inputs.topic }}!", words: "{{ inputs.words if inputs.words is defined }}"}
+          - id: two
+            vars: {inputs: {topic: mine}}
+            inputs: {topic: "{{ inputs.topic }}"}
+        """,
     )
     one, two = desired(root).specs
     assert (one.output, one.metadata) == ("in-oslo.md", {"title": "In Oslo!"})
@@ -499,7 +497,7 @@ def test_inputs_in_metadata(project: Build) -> None:
 )  # fmt: skip
 def test_inputs_that_cannot_be_used(project: Build, item: str, expected: str) -> None:
     """A missing input, inputs that use each other, and an input that failed are one finding."""
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": f"items: [{{id: one, {item}}}]\n"})
+    root = declared(project, f"items: [{{id: one, {item}}}]\n")
     [line] = lines(findings(root))
     assert expected in line
 
@@ -590,16 +588,14 @@ def test_a_float_reads_as_its_digits() -> None:
 
 def test_variables_use_each_other(project: Build) -> None:
     """Variables are rendered when first asked for, in any order, and keep their types."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT
-            + "vars: {a: '{{ b }} {{ c }}', b: '{{ c }}', c: 3, list: ['{{ c }}', {x: '{{ b }}'}]}\n",
-            "content/a.yaml": """
-            items:
-              - id: one
-                inputs: {topic: "{{ a }}", anything: "{{ list }}", points: ["{{ list[1].x }}", {deep: "{{ b }}"}]}
-            """,
-        }
+    root = declared(
+        project,
+        """
+        items:
+          - id: one
+            inputs: {topic: "{{ a }}", anything: "{{ list }}", points: ["{{ list[1].x }}", {deep: "{{ b }}"}]}
+        """,
+        settings="vars: {a: '{{ b }} {{ c }}', b: '{{ c }}', c: 3, list: ['{{ c }}', {x: '{{ b }}'}]}\n",
     )
     [spec] = desired(root).specs
     assert spec.request.inputs == {"topic": "3 3", "anything": [3, {"x": 3}], "points": [3, {"deep": 3}]}
@@ -609,19 +605,18 @@ def test_variables_use_each_other(project: Build) -> None:
 
 def test_item_fields_are_known_to_templates(project: Build) -> None:
     """`item`, `project` and `environment` are there, whatever the order of the keys."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT + "vars: {where: '{{ item.vertical }}'}\nenvironments: {staging: {}}\n",
-            "content/a.yaml": """
-            items:
-              - output: "{{ environment }}/{{ project }}/{{ item.id }}-{{ item.metadata.date }}.md"
-                metadata: {date: "{{ item.mode }}", list: "{{ item.tags }}"}
-                inputs: {topic: "{{ where }} {{ item.style }} {{ item.template }}"}
-                tags: ["{{ item.id }}"]
-                id: one
-                vertical: legal
-            """,
-        }
+    root = declared(
+        project,
+        """
+        items:
+          - output: "{{ environment }}/{{ project }}/{{ item.id }}-{{ item.metadata.date }}.md"
+            metadata: {date: "{{ item.mode }}", list: "{{ item.tags }}"}
+            inputs: {topic: "{{ where }} {{ item.style }} {{ item.template }}"}
+            tags: ["{{ item.id }}"]
+            id: one
+            vertical: legal
+        """,
+        settings="vars: {where: '{{ item.vertical }}'}\nenvironments: {staging: {}}\n",
     )
     [spec] = desired(root, environment="staging").specs
     assert spec.output == "staging/acme/one-standard.md"
@@ -639,11 +634,10 @@ def test_item_fields_are_known_to_templates(project: Build) -> None:
 )
 def test_circles_are_named(project: Build, variables: str, inputs: str, expected: str) -> None:
     """Values that need each other are an error that names the whole circle, once."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT + f"vars: {variables}\n",
-            "content/a.yaml": f"items: [{{id: one, inputs: {inputs}}}, {{id: two, inputs: {inputs}}}]\n",
-        }
+    root = declared(
+        project,
+        f"items: [{{id: one, inputs: {inputs}}}, {{id: two, inputs: {inputs}}}]\n",
+        settings=f"vars: {variables}\n",
     )
     [line] = [line for line in lines(findings(root)) if "variable-cycle" in line]
     assert expected in line
@@ -653,11 +647,10 @@ def test_circles_are_named(project: Build, variables: str, inputs: str, expected
 def test_a_chain_of_values_has_an_end(project: Build) -> None:
     """Values may lead from one to the next, but not for ever; the first of them is named."""
     chain = "".join(f"  v{n}: '{{{{ v{n + 1} }}}}'\n" for n in range(300))
-    root = project(
-        {
-            "contentops.yaml": PROJECT + f"vars:\n{chain}  v300: end\n",
-            "content/a.yaml": "items: [{id: one, inputs: {topic: '{{ v280 }}'}}, {id: two, inputs: {topic: '{{ v0 }}'}}]\n",
-        }
+    root = declared(
+        project,
+        "items: [{id: one, inputs: {topic: '{{ v280 }}'}}, {id: two, inputs: {topic: '{{ v0 }}'}}]\n",
+        settings=f"vars:\n{chain}  v300: end\n",
     )
     [line] = [line for line in lines(findings(root)) if "template-limit" in line]
     assert "`item.inputs` leads through more than 50 other values" in line
@@ -665,10 +658,9 @@ def test_a_chain_of_values_has_an_end(project: Build) -> None:
 
 def test_a_null_expression_leaves_the_key_out(project: Build) -> None:
     """An input, a field or a front matter key whose expression gives null is absent."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": """
+    root = declared(
+        project,
+        """
             items:
               - id: "c-{{ each.value }}"
                 for_each: ["", "legal"]
@@ -677,7 +669,6 @@ def test_a_null_expression_leaves_the_key_out(project: Build) -> None:
                 metadata: {kept: 1, gone: "{{ none }}"}
                 output: "{{ item.vertical | default('any') }}/x.md"
             """.replace('"c-{{ each.value }}"', "\"c-{{ each.value or 'none' }}\""),
-        }
     )
     legal, none = desired(root).specs
     assert (legal.request.vertical, none.request.vertical) == ("legal", None)
@@ -688,11 +679,8 @@ def test_a_null_expression_leaves_the_key_out(project: Build) -> None:
 
 def test_command_line_variables_are_data(project: Build) -> None:
     """A `--var` value is never a template, however it looks, and is above every layer."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT + "vars: {a: project}\n",
-            "content/a.yaml": "items: [{id: one, vars: {a: item}, inputs: {topic: '{{ a }}'}}]\n",
-        }
+    root = declared(
+        project, "items: [{id: one, vars: {a: item}, inputs: {topic: '{{ a }}'}}]\n", settings="vars: {a: project}\n"
     )
     [spec] = desired(root, variables={"a": "{{ item.id }}"}).specs
     assert spec.request.inputs == {"topic": "{{ item.id }}"}
@@ -701,12 +689,10 @@ def test_command_line_variables_are_data(project: Build) -> None:
 
 def test_data_is_never_a_template(project: Build) -> None:
     """Jinja in a CSV cell reaches the text as it is written."""
-    root = project(
-        {
-            "contentops.yaml": PROJECT,
-            "content/a.yaml": "items: [{id: 'c-{{ each.id }}', for_each: rows.csv, inputs: {topic: '{{ each.t }}'}}]\n",
-            "rows.csv": "id,t\n1,{{ item.id }}\n",
-        }
+    root = declared(
+        project,
+        "items: [{id: 'c-{{ each.id }}', for_each: rows.csv, inputs: {topic: '{{ each.t }}'}}]\n",
+        {"rows.csv": "id,t\n1,{{ item.id }}\n"},
     )
     [spec] = desired(root).specs
     assert spec.request.inputs == {"topic": "{{ item.id }}"}
@@ -714,20 +700,21 @@ def test_data_is_never_a_template(project: Build) -> None:
 
 def test_one_reason_at_one_place_is_one_finding(project: Build) -> None:
     """Rows and items that fail alike are counted in the finding of the first."""
-    root = project(
+    root = declared(
+        project,
+        """
+        items:
+          - id: "c-{{ each.id }}"
+            for_each: rows.csv
+            inputs: {topic: "{{ each.tpic }}"}
+          - {id: one, inputs: {topic: "{{ v }}"}}
+          - {id: two, inputs: {topic: "{{ v }}"}}
+        """,
         {
-            "contentops.yaml": PROJECT + "  \nvars: {v: '{{ wrong }}'}\n",
-            "content/a.yaml": """
-            items:
-              - id: "c-{{ each.id }}"
-                for_each: rows.csv
-                inputs: {topic: "{{ each.tpic }}"}
-              - {id: one, inputs: {topic: "{{ v }}"}}
-              - {id: two, inputs: {topic: "{{ v }}"}}
-            """,
             "content/b.yaml": "items: [{id: three, inputs: {topic: '{{ v }}'}}]\n",
             "rows.csv": "id,topic\n1,x\n2,y\n3,z\n",
-        }
+        },
+        settings="  \nvars: {v: '{{ wrong }}'}\n",
     )
     assert lines(findings(root)) == [
         (
@@ -767,10 +754,10 @@ def test_one_reason_at_one_place_is_one_finding(project: Build) -> None:
 )
 def test_problems_of_items(project: Build, item: str, expected: list[str]) -> None:
     """Each broken template is reported once, whoever asks for it, with the name of what it stands in."""
-    root = project({"contentops.yaml": PROJECT, "content/a.yaml": f"items: [{{{item}}}]\n"})
-    found = findings(root)
-    assert len(found) == len(expected)
-    assert all(words in entry.message for words, entry in zip(expected, found, strict=True))
+    root = declared(project, f"items: [{{{item}}}]\n")
+    problems = findings(root)
+    assert len(problems) == len(expected)
+    assert all(words in entry.message for words, entry in zip(expected, problems, strict=True))
 
 
 def test_what_is_absent_can_have_a_default(project: Build) -> None:
@@ -779,7 +766,7 @@ def test_what_is_absent_can_have_a_default(project: Build) -> None:
         "items: [{id: 'a{{ each.k }}', for_each: [{k: 1}], "
         "inputs: {topic: \"{{ each.gone | default('x') }}{{ item.brand_voice | default('y') }}\"}}]\n"
     )
-    [spec] = desired(project({"contentops.yaml": PROJECT, "content/a.yaml": text})).specs
+    [spec] = desired(declared(project, text)).specs
     assert spec.request.inputs == {"topic": "xy"}
     assert set(spec.variables) == {"each.k"}
 
@@ -930,13 +917,13 @@ def macro_project(project: Build, macros: str, item: str, settings: str = "") ->
 def test_a_project_has_one_file_of_macros(project: Build) -> None:
     """Every template knows its macros; it counts among the inputs, and what it reads as used."""
     root = macro_project(project, MACROS, "inputs: {topic: \"{{ greet('Ada') }}\"}")
-    found = desired(root)
-    [spec] = found.specs
+    result = desired(root)
+    [spec] = result.specs
     assert spec.request.inputs == {"topic": "Dear Ada of Acme!"}
     assert spec.used.keys() == {"company"}
     assert spec.origins["inputs.topic"].variables == ("company",)
-    assert found.inputs == ("content/a.yaml", "templates/macros.j2")
-    assert found.findings == ()
+    assert result.inputs == ("content/a.yaml", "templates/macros.j2")
+    assert result.findings == ()
 
 
 def test_a_changed_macro_changes_the_specs(project: Build) -> None:
@@ -996,8 +983,8 @@ def test_a_changed_macro_changes_the_specs(project: Build) -> None:
 )
 def test_problems_with_macros(project: Build, macros: str, item: str, expected: list[str]) -> None:
     """Each names the file, line and column a person has to change."""
-    found = lines(findings(macro_project(project, macros, item)))
-    assert [line[: len(words)] for line, words in zip(found, expected, strict=True)] == expected
+    problems = lines(findings(macro_project(project, macros, item)))
+    assert [line[: len(words)] for line, words in zip(problems, expected, strict=True)] == expected
 
 
 @pytest.mark.parametrize(
