@@ -426,17 +426,6 @@ def test_a_text_that_can_not_be_fetched_now_is_not_lost(root: Path, fault: Any) 
 # --- requests are scarce -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rpm", [10, 60, 120], ids=["10", "60", "120"])
-def test_no_more_than_the_limit_in_any_minute(root: Path, rpm: int) -> None:
-    """The whole run, polls and saves included, keeps to `requests_per_minute`."""
-    scene = _scene(root, *[f"i{turn:02}" for turn in range(12)], rpm=rpm, duration=100, auto_save=False)
-    assert set(results(scene.apply()).values()) == {"done"}
-    times = [seen.time for seen in scene.api.requests]
-    assert max(sum(first <= each <= first + 60 for each in times) for first in times) <= rpm
-    if rpm > 60:
-        assert max(sum(first <= each <= first + 1 for each in times) for first in times) <= 2
-
-
 def test_a_batch_costs_close_to_three_requests_an_item(root: Path) -> None:
     """One submit, little more than one poll, one save."""
     scene = _scene(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,22 +24,22 @@ def _known(root: Path) -> Scene:
     return scene
 
 
-@pytest.mark.parametrize("late", [0.0, 8.0, 13.0])
-def test_a_gateway_that_answers_before_its_backend_costs_nothing(tmp_path: Path, late: float) -> None:
-    """Told 504 at once, and the job turns up seconds later: it is waited for, not paid for again."""
+@pytest.mark.parametrize(
+    ("fault", "late", "shown_before"),
+    [("504", 0.0, True), ("504", 13.0, True), ("reset", 3.0, True), ("slow", 130.0, True), ("reset", 20.0, False)],
+    ids=["gateway", "gateway before its backend", "reset", "no answer for minutes", "no job was shown before"],
+)
+def test_a_job_that_turns_up_late_is_not_paid_for_again(
+    tmp_path: Path, fault: str, late: float, *, shown_before: bool
+) -> None:
+    """The answer is lost and the job shown only seconds later: it is waited for. What counts starts when we gave up."""
     scene = _known(tmp_path)
+    if not shown_before:
+        shutil.rmtree(scene.root / ".contentops" / "cache")
     scene.api.habits.early_404 = late
-    scene.api.fault(on("submit", 2), "504")
+    scene.api.fault(on("submit", 2), fault)
     assert results(scene.apply()) == {"second": "done"}
-    assert scene.api.credits == 8
-
-
-def test_a_submit_that_is_answered_by_no_one_may_still_arrive(tmp_path: Path) -> None:
-    """After minutes without an answer, the time that counts starts when we gave up."""
-    scene = _known(tmp_path)
-    scene.api.fault(on("submit", 2), "slow")
-    scene.api.habits.early_404 = 130.0
-    assert results(scene.apply()) == {"second": "done"}
+    assert scene.api.count("submit") == 2
     assert scene.api.credits == 8
 
 
@@ -82,13 +83,16 @@ def test_a_job_that_was_forgotten_once_ends_the_proof(tmp_path: Path) -> None:
 
 
 def test_a_submit_that_never_arrived_is_sent_again_soon(tmp_path: Path) -> None:
-    """Once nothing can arrive any more it is proven lost: one more submit, in the same run."""
+    """Once nothing can arrive any more it is proven lost: one more submit in the same run, under the same id."""
     scene = _known(tmp_path)
     scene.api.fault(on("submit", 2), "drop")
     began = scene.timeline.now
     assert results(scene.apply()) == {"second": "done"}
     assert scene.api.credits == 8
     assert scene.timeline.now - began < 60.0
+    _, lost, again = [seen for seen in scene.api.requests if seen.name == "submit"]
+    assert again.time - lost.time >= 5.0
+    assert lost.body["request_id"] == again.body["request_id"] == again.headers["idempotency-key"]
 
 
 def test_an_unlearned_job_is_late_at_its_timeout(tmp_path: Path) -> None:

@@ -132,6 +132,16 @@ def test_two_applies_on_one_account(root: Path) -> None:
     assert sorted(each.topic for each in api.generations) == [f"All about {item} in 2026" for item in ITEMS[:16]]
 
 
+@pytest.mark.parametrize("rpm", [60, 120])
+def test_a_higher_limit_is_kept_in_any_second_too(root: Path, rpm: int) -> None:
+    """The whole run, polls and saves included, keeps to `requests_per_minute`."""
+    api = FakeApi(duration=100, auto_save=False)
+    assert all_done(scene_of(root, api, *ITEMS[:12], rpm=rpm).apply())
+    assert most_in_a_minute(api) <= rpm
+    times = [seen.time for seen in api.requests]
+    assert rpm == 60 or max(sum(first <= each <= first + 1 for each in times) for first in times) <= 2
+
+
 def test_polls_that_do_not_count(root: Path) -> None:
     """They are sent as if they did: no item fares worse, and the limit is never met."""
     ends = []

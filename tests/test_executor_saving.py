@@ -335,18 +335,6 @@ def test_a_save_can_stop_the_run(root: Path, status: int, stopped: str, code: in
     assert results(scene.apply()) == {"one": "done"}
 
 
-def test_a_429_on_a_save_is_waited_for(root: Path) -> None:
-    """The save goes out after the time the server asked for."""
-    scene = Scene(root, FakeApi(duration=30, auto_save=False))
-    scene.write("content/blog.yaml", blog("one"))
-    told = lambda: httpx.Response(429, json={"error": "slow"}, headers={"Retry-After": "50"})  # noqa: E731
-    scene.api.fault(on("save", 1), told)
-    assert results(scene.apply()) == {"one": "done"}
-    first, second = [seen.time for seen in scene.api.requests if seen.name == "save"]
-    assert second - first >= 50
-    assert len(scene.api.contents) == 1
-
-
 def test_a_wait_that_the_server_asked_for_uses_up_no_patience(root: Path) -> None:
     """A save that is lost after a minute of waiting is looked for and sent again, as any other."""
     scene = Scene(root, FakeApi(duration=30, auto_save=False))

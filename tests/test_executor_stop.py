@@ -124,14 +124,6 @@ def test_a_deadline_before_a_long_429_pauses_at_once(root: Path) -> None:
     assert scene.timeline.now < 30
 
 
-def test_a_deadline_that_is_not_reached_changes_nothing(root: Path) -> None:
-    """A run that ends in time is a normal run."""
-    run = _scene(root).apply(deadline=3600)
-    assert run is not None
-    assert run.stopped == ""
-    assert exit_code_of(run) == 0
-
-
 def test_checkpoints_come_while_a_run_goes_on(root: Path) -> None:
     """At least every minute the lock says what is known, so that git may take it at any time."""
     scene = _scene(root, duration=400, rpm=60)
