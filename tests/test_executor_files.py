@@ -177,45 +177,34 @@ def test_prune_removes_file_and_record_but_nothing_remote(root: Path) -> None:
 # --- isolated failures -----------------------------------------------------------------------------------------
 
 
-def test_one_folder_that_can_not_be_written_stops_no_one(root: Path) -> None:
-    """A file in the place of a folder fails one item; the others are done, and its text is kept for the next apply."""
-    scene = _scene(root, "one", "two", "three")
-    scene.edit("content/blog.yaml", "  - id: two\n", "  - id: two\n    output: sub/two.md\n")
-    run = scene.apply(emit=_before("write", lambda: scene.write("sub", "a file\n"), "two"))
-    assert run is not None
-    assert results(run) == {"one": "done", "three": "done", "two": "failed"}
-    assert exit_code_of(run) == 3
-    assert scene.entry("two").state is JobState.PAID
-    (scene.root / "sub").unlink()
-    assert results(scene.apply()) == {"two": "done"}
-    assert scene.api.credits == 12
-
-
-def test_a_symlink_out_of_the_project_is_never_written_through(root: Path) -> None:
-    """A folder that became a link fails the item; nothing outside is touched."""
+@pytest.mark.parametrize("obstacle", ["a file", "a link out", "a folder"])
+def test_a_path_that_can_not_be_written_stops_no_one(root: Path, obstacle: str) -> None:
+    """One item fails, the others are done, nothing outside is touched, and its text is kept for the next apply."""
     outside = root / "outside"
     outside.mkdir()
-    scene = _scene(root / "project", "one", "two")
-    run = scene.apply(emit=_before("write", lambda: (scene.root / "out").symlink_to(outside), "one"))
+    scene = _scene(root / "project", "one", "two", "three")
+    scene.edit("content/blog.yaml", "  - id: two\n", "  - id: two\n    output: sub/two.md\n")
+    folder, target = scene.root / "sub", scene.root / "sub/two.md"
+
+    def obstruct() -> None:
+        if obstacle == "a folder":
+            target.mkdir(parents=True)
+        elif obstacle == "a file":
+            folder.write_text("a file\n")
+        else:
+            folder.symlink_to(outside)
+
+    run = scene.apply(emit=_before("write", obstruct, "two"))
     assert run is not None
-    assert results(run)["one"] == "failed"
+    ends = results(run)
+    assert ends.pop("two") in {"failed", "blocked"}
+    assert ends == {"one": "done", "three": "done"}
+    assert exit_code_of(run) == 3
+    assert scene.entry("two").state is JobState.PAID
     assert not list(outside.iterdir())
-    (scene.root / "out").unlink()
-    for _ in range(2):
-        scene.apply()
-    assert set(scene.tree()) == {"out/one.md", "out/two.md"}
-    assert scene.api.credits == 8
-
-
-def test_a_target_that_becomes_a_folder(root: Path) -> None:
-    """A folder in the place of the file is reported, not replaced."""
-    scene = _scene(root, "one", "two")
-    run = scene.apply(emit=_before("write", lambda: (scene.root / "out/one.md").mkdir(parents=True), "one"))
-    assert results(run)["one"] in {"failed", "blocked"}
-    assert results(run)["two"] == "done"
-    (scene.root / "out/one.md").rmdir()
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.api.credits == 8
+    target.rmdir() if obstacle == "a folder" else folder.unlink()
+    assert results(scene.apply()) == {"two": "done"}
+    assert scene.api.credits == 12
 
 
 # --- moves -------------------------------------------------------------------------------------------------------

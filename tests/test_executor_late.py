@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -30,7 +30,7 @@ def _known(root: Path) -> Scene:
     ids=["gateway", "gateway before its backend", "reset", "no answer for minutes", "no job was shown before"],
 )
 def test_a_job_that_turns_up_late_is_not_paid_for_again(
-    tmp_path: Path, fault: str, late: float, *, shown_before: bool
+    tmp_path: Path, fault: Any, late: float, *, shown_before: bool
 ) -> None:
     """The answer is lost and the job shown only seconds later: it is waited for. What counts starts when we gave up."""
     scene = _known(tmp_path)

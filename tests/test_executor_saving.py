@@ -437,6 +437,23 @@ def _killed_when_stored(root: Path, **habits: Any) -> Scene:
     return scene
 
 
+def _killed_before_search(root: Path) -> Scene:
+    """A second item whose text the server itself has stored, and no one lived to find."""
+    scene = _done(root, "zero", auto_save=True, names_content=False)
+    scene.write("content/blog.yaml", blog("zero", "one"))
+    scene.api.fault(on("list content", scene.api.count("list content") + 1), "kill")
+    with pytest.raises(Killed):
+        scene.apply()
+    scene.api.heal()
+    return scene
+
+
+def _copy(scene: Scene) -> Stored:
+    """The stored content of `one`."""
+    (copy,) = [each for each in scene.api.contents.values() if "about one" in each.body]
+    return copy
+
+
 def _listed(scene: Scene) -> set[str]:
     """Every content that some record names."""
     return {id_ for one in scene.state.records.values() for id_ in (one.content_id, *one.superseded)} - {""}
@@ -474,12 +491,7 @@ def test_two_edits_around_a_save_that_was_cut_off(root: Path, put: bool) -> None
 
 def test_what_the_server_stored_itself_is_no_second_content_after_an_edit(root: Path) -> None:
     """The copy that the server made of a job names our request: the edited file goes over it."""
-    scene = _done(root, "zero", auto_save=True, names_content=False)
-    scene.write("content/blog.yaml", blog("zero", "one"))
-    scene.api.fault(on("list content", scene.api.count("list content") + 1), "kill")
-    with pytest.raises(Killed):
-        scene.apply()
-    scene.api.heal()
+    scene = _killed_before_search(root)
     _by_hand(scene)
     assert results(scene.apply()) == {"one": "done"}
     assert len(scene.api.contents) == 2
@@ -489,7 +501,7 @@ def test_what_the_server_stored_itself_is_no_second_content_after_an_edit(root: 
 def test_a_copy_that_was_edited_there_is_not_stored_over(root: Path) -> None:
     """The words of two people: the item is blocked, and nothing is stored beside it either."""
     scene = _killed_when_stored(root)
-    (copy,) = [each for each in scene.api.contents.values() if "about one" in each.body]
+    copy = _copy(scene)
     scene.api.edit(copy.id, "Edited there.\n")
     _by_hand(scene)
     for _ in range(2):
@@ -503,13 +515,8 @@ def test_a_copy_that_was_edited_there_is_not_stored_over(root: Path) -> None:
 
 def test_a_title_that_was_edited_there_is_not_stored_over(root: Path) -> None:
     """Where no record names the content that the server made, its text under another title is a person's work too; the next apply pulls it."""
-    scene = _done(root, "zero", auto_save=True, names_content=False)
-    scene.write("content/blog.yaml", blog("zero", "one"))
-    scene.api.fault(on("list content", scene.api.count("list content") + 1), "kill")
-    with pytest.raises(Killed):
-        scene.apply()
-    scene.api.heal()
-    (copy,) = [each for each in scene.api.contents.values() if "about one" in each.body]
+    scene = _killed_before_search(root)
+    copy = _copy(scene)
     scene.api.edit(copy.id, copy.body, title="A title of theirs")
     run = scene.apply()
     assert run is not None
@@ -524,7 +531,7 @@ def test_a_title_that_was_edited_there_is_not_stored_over(root: Path) -> None:
 def test_a_title_edited_after_a_save_that_was_lost_comes_into_the_file(root: Path) -> None:
     """The save is known by what it sent, and the title that stands there since is an edit."""
     scene = _killed_when_stored(root)
-    (copy,) = [each for each in scene.api.contents.values() if "about one" in each.body]
+    copy = _copy(scene)
     scene.api.edit(copy.id, copy.body, title="A title of theirs")
     assert results(scene.apply()) == {"one": "done"}
     _by_hand(scene)
@@ -572,7 +579,7 @@ def test_an_edited_content_is_known_again_under_a_new_id_of_its_item(root: Path)
 def test_the_content_of_another_request_is_not_ours(root: Path) -> None:
     """Another project, or another environment, may have an item of the same name in the same account."""
     scene = _killed_when_stored(root)
-    (copy,) = [each for each in scene.api.contents.values() if "about one" in each.body]
+    copy = _copy(scene)
     copy.metadata["request_id"] = "of-another-project"
     _by_hand(scene)
     assert results(scene.apply()) == {"one": "done"}

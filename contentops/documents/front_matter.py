@@ -162,7 +162,7 @@ def parts(text: str) -> Parts:
     Blank lines may stand before front matter, as Hugo allows; there, what cannot be read is the text of the file.
     """
     first = len(_BOM) if text.startswith(_BOM) else 0
-    newline = _newline(text)
+    newline = "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
     opened = FRONT.match(text) or _FRONT_BELOW.match(text)
     if not opened:
         kind = "between `+++` lines (TOML)" if _TOML.match(text, first) else ""
@@ -215,10 +215,6 @@ def _loose_pairs(block: str, pair: re.Pattern[str]) -> dict[str, str]:
         elif not line.startswith("#"):
             return {}
     return {key: "\n".join(lines).strip("\n") for key, lines in pairs.items()}
-
-
-def _newline(text: str) -> str:
-    return "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
 
 
 def fenced(lines: Iterable[str]) -> str:

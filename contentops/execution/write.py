@@ -117,9 +117,11 @@ def write(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemS
             raise _changed(step.target) from error
     ours = coming_title(ctx, item, item_state, step, structs.replace(seen, title=""))
     item_state = structs.replace(item_state, path=step.target, copy=copy, title=title)
+    # A title of a person that stays in the file is not recorded as ours.
+    persons_title = item_state.record is not None and title == seen.title and title != ours
     record = structs.replace(
         base_record(ctx, item, item_state),
-        title=_title_last_written(item_state.record, seen, title, ours),
+        title=item_state.recorded.title if persons_title else title,
         metadata=_front_after(step, item_state.record, existed=seen.exists),
         output=step.target,
     )
@@ -163,11 +165,6 @@ def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
     superseded = tuple(each for each in old if each not in ("", text.content_id))
     at = iso_exact(ctx.wall())
     return structs.replace(record, content_id=text.content_id, superseded=superseded, saved=saved, saved_at=at)
-
-
-def _title_last_written(record: Record | None, seen: Observed, title: str, ours: str) -> str:
-    """`title`; the recorded one where a person's stays in the file, so that it still differs from the record."""
-    return record.title if record is not None and title == seen.title and title != ours else title
 
 
 def _title_of_ours(step: Write, record: Record | None) -> str:
