@@ -223,7 +223,13 @@ def test_links_strangers_and_what_is_not_there_are_named(project: Build, invoke:
     (root / "docs/link.md").symlink_to(root.parent / "outside.md")
     ended = invoke("adopt", "docs", "../outside.md", "data", "posts/*.md", "none.md", "--yes", cwd=root)
     assert ended.code == 3
-    for words in ("symbolic link", "outside the project", "`data` holds no", "`posts/*.md` holds no", "does not exist"):
+    for words in (
+        "symbolic link",
+        "outside the project",
+        "`data` contains no",
+        "`posts/*.md` contains no",
+        "does not exist",
+    ):
         assert words in ended.stderr
     assert "outside" not in _manifest(root)
 

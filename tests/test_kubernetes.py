@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from contentops.execution.durable_run import STOP_PATIENCE
-from contentops.operations.worker.account_worker import DRAIN
+from contentops.operations.worker.account_worker import STOPPING
 from tests.clones import WHO, manifest, posix
 from tests.processes import KEY, PATIENCE, PROJECT, Served
 
@@ -66,7 +66,7 @@ def test_a_pod_may_do_no_more_than_it_needs(name: str) -> None:
 
 def test_a_worker_has_the_time_it_takes_to_drain() -> None:
     """Kubernetes waits longer than it polls and waits for answers."""
-    assert pod("work")["terminationGracePeriodSeconds"] > DRAIN + STOP_PATIENCE
+    assert pod("work")["terminationGracePeriodSeconds"] > STOPPING + STOP_PATIENCE
 
 
 def test_the_image_is_built_of_what_there_is() -> None:

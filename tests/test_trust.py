@@ -294,6 +294,6 @@ def test_a_terminal_asks(project: Build, tmp_path: Path, home: dict[str, str]) -
     root = site(project, f"base_url: '{ELSEWHERE}/v1'")
     script = "import sys; from contentops.__main__ import main; sys.exit(main(['stats']))"
     seen = on_a_terminal(script, b"no\n", env=home, cwd=root)
-    assert f"the server `{ELSEWHERE}`" in seen
+    assert f"The server `{ELSEWHERE}`" in seen
     assert "error[unlisted-server]" in seen
     assert not (tmp_path / "home").exists()

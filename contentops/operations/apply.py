@@ -1,4 +1,4 @@
-"""`apply`: plan, show, ask, and carry out exactly that."""
+"""`apply`: plan, show the plan, ask, and carry it out."""
 
 from __future__ import annotations
 
@@ -53,10 +53,7 @@ NETWORK = (Collect, LookUp, Submit, Poll, RetryText, Fetch, Save)
 
 
 class Approval(Struct, frozen=True, kw_only=True):
-    """Which guards a person overrides: up to how many credits, sweeping changes, emptied manifests.
-
-    `credits` is a limit in itself too: a plan that costs more is refused, with a budget or without.
-    """
+    """Which guards a person overrides. `credits`: up to how many; a plan that costs more is refused in any case."""
 
     credits: int | None = None
     changes: bool = False
@@ -64,25 +61,25 @@ class Approval(Struct, frozen=True, kw_only=True):
 
 
 class ApplyOptions(Struct, frozen=True, kw_only=True):
-    """How far an apply may go: what was approved or reviewed before, and when it ends early."""
+    """What was approved or reviewed before an apply, and when it ends early."""
 
     approval: Approval = Approval()
     reviewed: Mapping[str, Json] | None = None
-    """A plan document: only what it names is carried out, and nothing that it does not say."""
+    """The document of a plan file: exactly that is carried out."""
     ceiling: Mapping[str, Json] | None = None
-    """A plan document (empty: nothing was reviewed): all that is planned today, or nothing where that is more."""
+    """The document of a reviewed plan (empty: nothing was reviewed): an apply that would do more is refused."""
     inputs: Mapping[str, Json] = field(default_factory=dict)
-    """What the command line chose, kept in the report of the run."""
+    """The options of the command line, kept in the report of the run."""
     stop: Stop = field(default_factory=Stop)
-    """A person's wish to stop, which may come at any time."""
+    """Set when a person wants to stop."""
     deadline: float | None = None
     """Seconds after which nothing more is submitted."""
     last: LastPlan | None = None
-    """What remembers that there is nothing to do."""
+    """Remembers a plan with nothing to do."""
     priority: int = 0
     """Workers take a higher one first."""
     branch: str = ""
-    """Where the results will be pushed to: with one, and under CI, it is looked at before anything is submitted."""
+    """The branch that the results will be pushed to; checked before anything is submitted."""
 
 
 def apply(
@@ -95,13 +92,11 @@ def apply(
     show: Callable[[Plan], None] | None = None,
     runtime: Runtime = HERE,
 ) -> tuple[Plan, Run | None]:
-    """Plan, show, ask, and carry out exactly that; no run where there is nothing to do or the answer is no.
+    """Plan, show the plan, ask `confirm`, and carry it out; no run where there is nothing to do or the answer is no.
 
-    What is asked, told and shown goes to the caller by a function each.
-
-    Raises InputError before anything is touched, LockHeld where another apply runs, Refused where a guard stands in
-    the way, Git LFS would take the lock or results could not come back, ApiError where the key is missing or the
-    server speaks another dialect, StateError where nothing can be recorded.
+    Raises InputError before anything is changed, LockHeld where another apply runs, Refused where a guard refuses the
+    plan, Git LFS would take the lock or results could not be pushed, ApiError where the key is missing or the server
+    speaks another dialect, StateError where nothing can be recorded.
     """
     until = math.inf if options.deadline is None else time.monotonic() + options.deadline
     notify = as_notes(emit, runtime)
@@ -126,7 +121,7 @@ def apply(
         if planned.submits_worst:
             workspace.store.rehearse(planned.submits_worst)
         run = _carry_out(workspace, planned, inputs, known, options, emit)
-        # A save may have seen an edit that no file tells of.
+        # A save may have seen an edit that is in no file.
         forget_plan(project)
         _write_report(workspace, planned, run, options.inputs, inputs.state, emit)
     return planned, run
@@ -151,32 +146,30 @@ def _is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
 
 
 def check_allowed(project: Project, plan: Plan, options: ApplyOptions, runtime: Runtime) -> None:
-    """Whatever stands in the way of a plan is in the way before anything is submitted.
-
-    Raises Refused for a guard, a review that allows less, or a lock in Git LFS, and what `check_waiting` raises.
-    """
+    """Raise Refused for a guard, a review that allows less, or a lock in Git LFS, and what `check_waiting` raises."""
     if options.ceiling is not None:
         check_ceiling(plan, project.guards, options.ceiling)
-    _refuse(plan)
+    if plan.refusals:
+        message = "apply refuses this plan: " + "; ".join(refusal.message for refusal in plan.refusals)
+        flags = dict.fromkeys(refusal.flag for refusal in plan.refusals if refusal.flag)
+        hint = "if that is meant: " + ", ".join(f"`{flag}`" for flag in flags)
+        raise Refused(message, code=plan.refusals[0].guard, hint=hint)
     if plan.submits_worst:
         from contentops.ci.clone import refuse_lock_in_lfs
 
-        # What is paid for is remembered in git by the lock alone.
+        # Only the lock keeps in git what was paid for.
         refuse_lock_in_lfs(project.root, project.environment)
         _look_ahead(project, plan, options.branch, runtime)
 
 
 def _look_ahead(project: Project, plan: Plan, branch: str, runtime: Runtime) -> None:
-    """Under CI, and for a stated branch: what cannot be brought back, or waits to be, is not paid for.
-
-    Raises what `check_waiting` raises.
-    """
+    """Under CI, and for a stated branch, check that the results can be pushed. Raises what `check_waiting` raises."""
     from contentops.ci.clone import in_repository
     from contentops.ci.git import run_git
     from contentops.operations.commit import CommitOptions, check_waiting
 
     environ = runtime.environ
-    # A preview that costs nothing is no one's result.
+    # The results of a preview that costs nothing are not pushed.
     preview = for_pull_request(environ) and not (plan.credits_worst or plan.queued_credits)
     if not branch and (preview or not in_ci(environ) or not in_repository(project.root)):
         return
@@ -186,16 +179,16 @@ def _look_ahead(project: Project, plan: Plan, branch: str, runtime: Runtime) -> 
 
 
 def as_notes(emit: Callable[[Event], None], runtime: Runtime) -> Callable[[str], None]:
-    """What tells of a wait as a run does."""
+    """Return a function that emits a message as a note of the run."""
     return lambda message: emit(Event(kind="note", at=iso(runtime.wall()), data={"message": message}))
 
 
 AWAY = 15.0
-"""Seconds after which it is said once more that the ledger is waited for."""
+"""Seconds between two notices that a run waits for the ledger."""
 
 
 def _waiting(stop: Stop, notify: Callable[[str], None]) -> Callable[[], bool]:
-    """Asked while the ledger is away: tells that, now and then, and answers whether a person wants an end."""
+    """Return what a run calls while the ledger is away: it notifies now and then, and tells whether to stop."""
     last_notice = -AWAY
 
     def stopped() -> bool:
@@ -209,7 +202,7 @@ def _waiting(stop: Stop, notify: Callable[[str], None]) -> Callable[[], bool]:
 
 
 def _sweep(workspace: Workspace) -> None:
-    """Removes the half-written files that a killed run left beside the outputs."""
+    """Delete the half-written files that a killed run left beside the outputs."""
     runtime = workspace.runtime
     folders = {path.rpartition("/")[0] for path in paths(workspace.desired, workspace.state)}
     Outputs(workspace.project.root, system=runtime.system).sweep(sorted(folders), before=runtime.wall())
@@ -218,22 +211,13 @@ def _sweep(workspace: Workspace) -> None:
 
 
 def open_refusals(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
-    """The guards that no flag has overridden, and the flag that is one itself."""
+    """Return the refusals that no flag overrides, and that of `--approve-credits` itself."""
     over = approved(plan, approval.credits)
     paid = approval.credits is not None and over is None
     overridden = {"changed-ratio": approval.changes, "empty": approval.empty}
     overridden |= {"budget-credits": paid, "budget-items": paid}
     remaining = (refusal for refusal in plan.refusals if not overridden.get(refusal.guard))
     return (*remaining, *([over] if over else []))
-
-
-def _refuse(plan: Plan) -> None:
-    if not plan.refusals:
-        return
-    message = "apply refuses this plan: " + "; ".join(refusal.message for refusal in plan.refusals)
-    flags = dict.fromkeys(refusal.flag for refusal in plan.refusals if refusal.flag)
-    hint = "if that is meant: " + ", ".join(f"`{flag}`" for flag in flags)
-    raise Refused(message, code=plan.refusals[0].guard, hint=hint)
 
 
 def _carry_out(
@@ -254,7 +238,7 @@ def _carry_out(
     cache, limiter, runtime = workspace.cache, workspace.limiter, workspace.runtime
     submits = filter(None, (change.submit for change in plan.changes))
     if any(step.attempt == 1 and not step.section for step in submits):
-        # It may take seconds in a long history, in which no job would be polled.
+        # A long history takes seconds, in which no job would be polled.
         past.read_locks()
     plan, others = (plan, frozenset()) if shared is None else _claim(shared, plan, inputs.state)
 
@@ -291,10 +275,10 @@ def _carry_out(
 
 
 def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, frozenset[RequestId]]:
-    """Take over all that this run works on; returns the plan of that, and what others hold, which it does not.
+    """Claim the submits of a plan; return the plan for what was claimed, and the submits that others have claimed.
 
-    What was paid for and recorded elsewhere is blocked in it: this checkout has not seen that record yet. What others
-    have begun to work on since it was planned, or have brought further, is pending in it: it is left to them.
+    In the plan, an item is blocked whose text was paid for and recorded in another checkout, and pending where another
+    process works on it by now.
     """
     pending = frozenset(id_ for id_, entry in shared.pending.items() if entry.kind)
     submits = {name: change.id for change in plan.changes if (name := submit_of(plan, change)) is not None}
@@ -308,7 +292,7 @@ def _claim(shared: ProjectLedger, plan: Plan, state: State) -> tuple[Plan, froze
 
 
 def _left_to_others(plan: Plan, lost: Collection[RequestId]) -> Plan:
-    """The plan in which changes that need these submits are pending: another process works on them."""
+    """Return the plan in which changes that need these submits are pending: another process works on them."""
     if not lost:
         return plan
     changes: list[Change] = []
@@ -328,7 +312,7 @@ def _left_to_others(plan: Plan, lost: Collection[RequestId]) -> Plan:
 
 
 def submit_of(plan: Plan, change: Change) -> RequestId | None:
-    """The name of the submit that a change pays for; None: it pays for none."""
+    """Return the request id of the submit that a change pays for; None: it pays for none."""
     step = change.submit
     if step is None:
         return None
@@ -343,19 +327,19 @@ def _blocked(change: Change) -> Change:
 
 
 def needless(plan: Plan) -> tuple[RequestId, ...]:
-    """What is queued, and needless once the plan is carried out."""
+    """Return the queued submits that are needless once the plan is carried out."""
     return tuple(id_ for change in plan.changes for id_ in change.withdraws)
 
 
 async def _nowhere(call: Call, _: MayLeave) -> Failure:
-    """The server of a plan whose steps need none."""
+    """Stand in for the server where no step needs it."""
     raise AssertionError(f"{call.name} was not in the plan")
 
 
 def _write_report(
     workspace: Workspace, plan: Plan, run: Run, inputs: Mapping[str, Json], before: State, emit: Callable[[Event], None]
 ) -> None:
-    """The run as JSON in `.contentops/runs/`, with the records of the texts that were not there `before`."""
+    """Write the run as JSON to `.contentops/runs/`, with the records of texts that are not in the state `before`."""
     from contentops.operations.history import brief, keep_report, unwritten
 
     known = {"", *(record.request_id for record in before.records.values())}

@@ -1,4 +1,4 @@
-"""`apply --detach`: plan, show, ask, and queue what would be submitted: workers do it, a later apply writes files."""
+"""`apply --detach`: plan, show the plan, ask, and queue its submits. Workers send them; a later apply writes files."""
 
 from __future__ import annotations
 
@@ -38,12 +38,10 @@ def detach(
     show: Callable[[Plan], None],
     runtime: Runtime,
 ) -> tuple[Plan, Detached | None]:
-    """Plan, show, ask, and queue what would be submitted; None where the answer is no, or there is nothing to do.
+    """Plan, show the plan, ask, and queue its submits; None where the answer is no, or there is nothing to do.
 
-    Nothing in the checkout changes, but that a first lock says whose submits these are. The server is asked what an
-    apply asks it before it pays, since no person looks at what a worker does.
-
-    Raises what `apply` raises, and StateError where the project has no ledger.
+    Nothing in the checkout changes, but that a first lock is written. The server is asked what an apply asks before it
+    pays. Raises what `apply` raises, and StateError where the project has no ledger.
     """
     if not has_ledger(project, runtime.environ):
         raise _no_ledger(project)
@@ -68,11 +66,11 @@ def detach(
             if rows:
                 _look_at_server(workspace, planned, inputs.state, known)
             if workspace.store.is_first:
-                # What is queued is found by it again, also where the project is called otherwise by then.
+                # The lock has the lineage by which a later apply finds the submits, even if the project is renamed.
                 with open_store(project, runtime, write=True) as store:
                     store.begin()
             lost = queue.withdraw(gone)
-            # What others have begun to work on meanwhile brings their texts: it is not asked for again.
+            # Others work on these by now, so they are not queued again.
             begun = {change.id for change in planned.changes if not lost.isdisjoint(change.withdraws)}
             queued = queue.deposit([row for row in rows if row.item not in begun])
     return planned, Detached(
@@ -85,7 +83,7 @@ def detach(
 
 
 def _look_at_server(workspace: Workspace, plan: Plan, state: State, known: Credentials) -> None:
-    """Ask the server about what is to be queued. Raises what `look_at_server` raises."""
+    """Ask the server about the submits to queue. Raises what `look_at_server` raises."""
     import asyncio
 
     queued = structs.replace(plan, changes=tuple(change for change in plan.changes if _submit(change) is not None))
@@ -99,7 +97,7 @@ def _look_at_server(workspace: Workspace, plan: Plan, state: State, known: Crede
 
 
 def submits_of(plan: Plan, job_timeout: float) -> tuple[Deposited, ...]:
-    """What a plan would submit and any worker may, in its order; `job_timeout` in seconds."""
+    """Return the submits of a plan that a worker can send, in its order; `job_timeout` in seconds."""
     submits = ((change, step) for change in plan.changes if (step := _submit(change)) is not None)
     return tuple(
         Deposited(
@@ -123,7 +121,7 @@ def submits_of(plan: Plan, job_timeout: float) -> tuple[Deposited, ...]:
 
 
 def _submit(change: Change) -> Submit | None:
-    """The submit that needs no checkout: not of a section, whose text is here, and not of one that may be paid for."""
+    """Return the submit if it needs no checkout: not that of a section, and not one that may be paid for already."""
     step = change.submit
     return None if step is None or step.section or change.has(LookUp) else step
 

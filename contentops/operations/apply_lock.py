@@ -1,4 +1,4 @@
-"""The right to change what an environment of a project has: one command at a time."""
+"""Let one command at a time change the state of an environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def hold_lock(project: Project, runtime: Runtime) -> Iterator[None]:
-    """The right to change this environment's state, for as long as the block runs."""
+    """Hold the apply lock of this environment while the block runs. Raises LockHeld where another command has it."""
     who, where = user_at_host(), run_page(runtime.environ)
     with contextlib.ExitStack() as closing:
         while True:

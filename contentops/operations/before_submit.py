@@ -1,8 +1,8 @@
-"""What free requests say before a run pays, or has workers pay: whether the server lists what is asked for, and saves.
+"""Check by free requests, before anything is paid for, that the server lists the slugs and saves texts.
 
-Slugs are checked here only where no catalog of the server is committed. Each list is read once in a run at most,
-and not at all for slugs that a record or a list of the last day knows. Where a server has no such list, or does not
-show all of it, nothing is refused.
+Slugs are checked here only where no catalog of the server is committed. Each list is read at most once in a run, and
+not for slugs of a record or of a list seen within a day. Where a server has no such list, or shows a part of it,
+nothing is refused.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ if TYPE_CHECKING:
     from contentops.state.cache import Cache
 
     Ask = Callable[[Call], Awaitable[Reply | Failure | None]]
-    """Asks the server once; None where there is no time to."""
+    """Asks the server once; None where a person stopped it or the limit allows no request."""
 
 FRESH = 86_400.0
-"""Seconds for which a list that was seen is not asked for again."""
+"""Seconds for which a list is not read again."""
 MOST_PAGES = 5
-"""Pages of one list that are asked for."""
+"""Pages that are read of one list."""
 _REFUSED = frozenset({FailureKind.REJECTED, FailureKind.UNAUTHORIZED, FailureKind.FORBIDDEN})
 
 
 async def look_at_server(
     workspace: Workspace, plan: Plan, state: State, client: Client, has_user: bool, stopped: Callable[[], bool]
 ) -> None:
-    """Find the dialect that the server speaks, where it is not known, and what would make paying useless.
+    """Find the server's dialect if it is unknown, and check the user id and the slugs.
 
-    By free requests. Where nothing is found now, whoever submits finds out why. Raises ApiError where the server does
-    not speak the stated dialect or saves no text without a user id, InputError for slugs that it does not list.
+    Where the server does not answer, the submit fails later and says why. Raises ApiError where the server speaks
+    another dialect or saves no text without a user id, InputError for slugs that it does not list.
     """
     if not (plan.submits_worst or client.dialect == "auto"):
         return
@@ -79,7 +79,7 @@ async def look_at_server(
 
 
 async def check_user(project: Project, plan: Plan, state: State, endpoint: ApiEndpoint, ask: Ask) -> None:
-    """Raises ApiError where texts would be paid for and could not be saved, as no user id is sent."""
+    """Raise ApiError where texts would be paid for that the server does not save without a user id."""
     saves = any(change.submits_worst and change.has(Save) for change in plan.changes)
     if saves and not any(record.saved and record.server == plan.server for record in state.records.values()):
         failure = await refused_without_user(endpoint, ask)
@@ -89,14 +89,14 @@ async def check_user(project: Project, plan: Plan, state: State, endpoint: ApiEn
 
 
 async def refused_without_user(endpoint: ApiEndpoint, ask: Ask) -> Failure | None:
-    """What a server says that keeps stored texts from a request without a user id; None where it does not."""
-    # Only servers whose lists come in an envelope are known to do so.
+    """Return the failure of a server that needs a user id for stored texts; None for one that does not."""
+    # Only servers whose lists come in an envelope are known to need one.
     answer = await ask(ListContent()) if endpoint.enveloped else None
     return answer if isinstance(answer, Failure) and answer.kind in _REFUSED else None
 
 
 def no_user(project: Project, failure: Failure) -> tuple[str, str]:
-    """What that means for a person, and what to do."""
+    """Return a message and a hint about a missing user id."""
     message = f"`{project.api.user_env}` is not set, and the server saves no text without it: {failure.full_message}"
     return message, f"export {project.api.user_env}=..., with the account's user id"
 
@@ -112,7 +112,7 @@ _KINDS: tuple[Kind, ...] = ("template", "style", "vertical")
 
 
 class _Seen(Struct, frozen=True, kw_only=True):
-    """What a list showed. `shows`: all of it, some of it, or none of it that a slug could be checked against."""
+    """The slugs of a list that was read at `at`. `shows`: whether the server showed all, some, or none of it."""
 
     at: float
     shows: Literal["all", "some", "none"]
@@ -122,9 +122,9 @@ class _Seen(Struct, frozen=True, kw_only=True):
 async def check_slugs(
     workspace: Workspace, plan: Plan, state: State, ask: Ask, *, templates: CatalogReply | None
 ) -> None:
-    """Raises InputError where items that would be paid for name what the server does not list.
+    """Raise InputError for items that would be paid for and have slugs that the server does not list.
 
-    `templates`: the first page of that list, where it was just asked for.
+    `templates`: the first page of that list, if it was just read.
     """
     wanted = _wanted(plan, state)
     if not wanted or snapshot_of(workspace.project) is not None:
@@ -149,7 +149,7 @@ async def check_slugs(
 
 
 def _wanted(plan: Plan, state: State) -> dict[Kind, dict[str, list[Spec]]]:
-    """The items that would be paid for, by the slugs they name; without those that made a text of the server."""
+    """Return the items that would be paid for, by kind and slug, without slugs that a record of the server has."""
     records = [record for record in state.records.values() if record.server == plan.server and record.request_id]
     wanted: defaultdict[Kind, dict[str, list[Spec]]] = defaultdict(dict)
     for kind in _KINDS:
@@ -163,7 +163,7 @@ def _wanted(plan: Plan, state: State) -> dict[Kind, dict[str, list[Spec]]]:
 
 
 async def _list(kind: Kind, wanted: Collection[str], ask: Ask, now: float, first: CatalogReply | None) -> _Seen | None:
-    """The slugs of a list, page by page until all that are `wanted` are there; None where it cannot be had now."""
+    """Read the slugs of a list, page by page until all `wanted` are found; None where it cannot be read now."""
     if kind == "vertical":
         answer = await ask(ListVerticals())
         page = read_page(answer) if isinstance(answer, CatalogReply) else answer
@@ -182,7 +182,7 @@ async def _list(kind: Kind, wanted: Collection[str], ask: Ask, now: float, first
 
 
 def _slugs_of(entry: Mapping[str, Json]) -> set[str]:
-    """Every name a server may take for an entry: it looks some up by `id`, and people read the `slug`."""
+    """Return every name a server may accept for an entry: servers look up the `id`, people read the `slug`."""
     return {name for name in (slug_of(entry), entry.get("slug"), entry.get("id")) if isinstance(name, str) and name}
 
 
@@ -201,7 +201,7 @@ def _unknown(kind: Kind, wanted: Mapping[str, list[Spec]], known: Collection[str
 
 
 def _key(server: str) -> str:
-    # No server is called so: what is known of its habits stands beside this.
+    # No server has a name with a space, so other facts have other keys.
     return f"lists {server}"
 
 

@@ -1,8 +1,8 @@
-"""Results back into git: one commit of lock and outputs, pushed without force, or put on a branch of its own.
+"""`commit`: commit lock and outputs, and push them without force, or to a separate branch.
 
-What may be committed is decided by the lock: the paths that its records own now or owned in the last commit, where they
-hold what an apply made or the server took, the lock itself, and its rule in `.gitattributes`. Nothing else that is
-changed in the clone is touched, and no commit of a person travels.
+Committed are the paths that records of the lock own now or owned in the last commit, with texts that an apply made or
+the server took, the lock itself, and its rule in `.gitattributes`. Other changes in the clone, and commits of a person,
+are left alone.
 """
 
 from __future__ import annotations
@@ -45,41 +45,41 @@ if TYPE_CHECKING:
 
 
 class CommitOptions(Struct, frozen=True, kw_only=True):
-    """Where a commit goes, and what goes along. `branch` empty: the one that is checked out."""
+    """Where a commit is pushed, and what it contains. `branch` empty: the one that is checked out."""
 
     remote: str = "origin"
     branch: str = ""
     push: bool = True
     skip: bool = True
-    """Whether the push is marked to start no workflow."""
+    """Whether the commit is marked to start no workflow."""
     edits: bool = False
-    """Whether outputs that a person edited or removed are committed as well."""
+    """Whether outputs that a person edited or removed are committed too."""
     patience: float = PATIENCE
     """Seconds that a call of the remote may take."""
 
 
 class CommitReport(Struct, frozen=True, kw_only=True):
-    """What became of the results. `commit` is empty where there was nothing to commit."""
+    """What was committed and where it was pushed. `commit` is empty where there was nothing to commit."""
 
     commit: str = ""
     message: str = ""
     files: tuple[str, ...] = ()
-    """What was committed; empty where the branch had the results already."""
+    """The committed files; empty where the branch had the results already."""
     target: str = ""
-    """The branch that was meant; empty without a push."""
+    """The branch to push to; empty without a push."""
     branch: str = ""
-    """The branch of the remote that holds the commit, or empty."""
+    """The branch of the remote that has the commit, or empty."""
     why: str = ""
-    """Why that is not the branch that was meant, or empty."""
+    """Why `branch` is not `target`, or empty."""
     attempts: int = 0
     stays: bool = False
-    """Whether the clone could not be brought to what was pushed."""
+    """Whether the clone could not be moved to the pushed commit."""
     ignored: tuple[str, ...] = ()
-    """Outputs that git ignores or another repository holds, and so cannot come back."""
+    """Outputs that git ignores, or that are in another repository."""
     edited: tuple[str, ...] = ()
-    """Outputs that a person edited or removed, which were left alone."""
+    """Outputs that a person edited or removed, and that were not committed."""
     others: int = 0
-    """Other changed files, which were left alone."""
+    """How many other changed files were left alone."""
 
     @property
     def subject(self) -> str:
@@ -94,12 +94,12 @@ def commit(
     pause: Callable[[float], None],
     runtime: Runtime = HERE,
 ) -> CommitReport:
-    """Commits what applies have made and pushes it. `pause` waits some seconds between two attempts.
+    """Commit what applies have made, and push it. `pause` waits some seconds between two attempts.
 
-    Raises UsageError outside a repository, on no branch, or for a remote there is none of; Refused in the middle of a
-    merge, where something is staged or not pushed, and for a lock that git ignores or gives to LFS; LockHeld while
-    another commit goes on; StateError for a lock that cannot be read; GitFailed where git refuses the commit;
-    NotPublished where it could be pushed nowhere.
+    Raises UsageError outside a repository, on no branch, or for an unknown remote; Refused in the middle of a merge,
+    where something is staged or not pushed, and for a lock that git ignores or gives to LFS; LockHeld while another
+    command works; StateError for a lock that cannot be read; GitFailed where git refuses the commit; NotPublished
+    where it could be pushed nowhere.
     """
     with hold_lock(project, runtime):
         clone = _open(project, options, runtime.environ)
@@ -109,7 +109,7 @@ def commit(
         with alone(clone):
             refuse_unfinished(clone)
             with open_store(project, runtime, write=True) as store:
-                # A killed apply has left facts in the journal alone, and only the lock travels.
+                # A killed apply left facts in the journal alone, and only the lock is committed.
                 store.checkpoint()
             refuse_unfit_lock(clone, project.environment)
             return _commit(project, clone, options, target, write, pause)
@@ -163,13 +163,13 @@ def _pushed_report(
         branch=pushed.branch,
         why=pushed.why,
         attempts=pushed.attempts,
-        # What waits on a branch of its own is not a part of this one yet.
+        # A commit on a separate branch is not a part of this one yet.
         stays=not pushed.why and not follow(clone, results, pushed.commit),
     )
 
 
 def check_waiting(project: Project, options: CommitOptions, *, runtime: Runtime = HERE) -> None:
-    """What `apply` does first under CI: raises as `look_ahead`, and UsageError where no branch is known."""
+    """Raise as `look_ahead` where results of an earlier run wait on a branch, UsageError where no branch is known."""
     environ = runtime.environ
     clone = _open(project, options, environ)
     target = _target(project, branch_of(clone, options.branch, environ), environ)

@@ -1,4 +1,4 @@
-"""How a command reaches the project's server: with which key, where it was found, or the embedded one in its place."""
+"""Connect a command with the project's server, or with the embedded one."""
 
 from __future__ import annotations
 
@@ -26,22 +26,21 @@ if TYPE_CHECKING:
 
 
 _SOON, _LOOK = 0.01, 0.5
-"""Seconds between two looks whether the limit lets a request go, at least and at most."""
+"""Seconds between two checks whether the limit allows a request, at least and at most."""
 
 
 class Credentials(NamedTuple):
-    """What a server gets: the key and the user id, each empty where there is none."""
+    """The key and the user id that a server gets; empty where there is none."""
 
     key: str = ""
     user: str = ""
 
 
 def credentials(api: ApiSettings, runtime: Runtime) -> Credentials:
-    """What a server gets: read here alone, and only for a server that may have it; nothing for `local`.
+    """Read the key and the user id for a trusted server; both empty for `local`. No other function reads them.
 
-    A person is asked about a server that is on no list yet, and it is remembered. Raises ApiError where the key is
-    missing, Refused where the server or a variable is on no list outside the repository, InputError where a person's
-    own settings cannot be used.
+    A person is asked once about a server that is not on the trusted list. Raises ApiError where the key is missing,
+    Refused where the server or a variable is not on a trusted list, InputError where the person's settings are invalid.
     """
     from contentops.api import trust
     from contentops.api.dialects import needs_key, no_key
@@ -55,7 +54,7 @@ def credentials(api: ApiSettings, runtime: Runtime) -> Credentials:
         raise no_key(api)
     if not trust.may_have_key(api.server, environ):
         question = (
-            f"No list of yours names the server `{visible(api.server)}`, which gets the key in `{api.key_env}`.\n"
+            f"The server `{visible(api.server)}` is not on your trusted list. It gets the key in `{api.key_env}`.\n"
             "Send the key there, now and from now on? (yes/no) "
         )
         if runtime.ask is None or trust.is_stated(environ) or not runtime.ask(question):
@@ -67,9 +66,9 @@ def credentials(api: ApiSettings, runtime: Runtime) -> Credentials:
 async def find_in_turn(
     client: Client, limiter: AccountLimiter, stopped: Callable[[], bool], *, again: bool = False
 ) -> ApiEndpoint | Failure | None:
-    """Where the API is. If that is not known, or `again`: searched for, each request within the limit.
+    """Return where the API is; search for it, within the limit, where that is unknown or with `again`.
 
-    None where it was stopped before, or the limit lets nothing go for longer than its minute: a run says why.
+    None where a person stopped it, or the limit allows no request for more than a minute.
     """
     if (again or not client.is_found) and not await _turn(limiter, stopped):
         return None
@@ -79,12 +78,12 @@ async def find_in_turn(
 async def ask_in_turn(
     client: Client, limiter: AccountLimiter, stopped: Callable[[], bool], call: Call
 ) -> Reply | Failure | None:
-    """The answer to a free call, asked once, when the limit lets it; None as from `find_in_turn`."""
+    """Send a free call once, when the limit allows, and return the answer; None as from `find_in_turn`."""
     return await client.send(call) if await _turn(limiter, stopped) else None
 
 
 async def _turn(limiter: AccountLimiter, stopped: Callable[[], bool]) -> bool:
-    """Wait until the limit lets one request go; False where it was stopped before, or would take too long."""
+    """Wait until the limit allows a request; False where a person stopped it, or it would take too long."""
     import asyncio
 
     from contentops.execution.limiter import WINDOW
@@ -105,9 +104,9 @@ async def connected(
     runtime: Runtime,
     cache: RunCache | None = None,
 ) -> AsyncIterator[Client]:
-    """A client of the project's server; of the embedded one, in process, for `base_url: local`.
+    """Open a client of the project's server; for `base_url: local`, of the embedded one in this process.
 
-    Where the API was found before comes from the cache, and what is found now is kept there.
+    The cache keeps where the API was found.
     """
     from contentops.api.session import Client
 
@@ -123,8 +122,8 @@ async def connected(
                 user=known.user,
                 transport=runtime.transport,
                 wall=runtime.wall,
-                endpoint=_place(cache, project),
-                learned=functools.partial(_keep_place, cache, project),
+                endpoint=_endpoint(cache, project),
+                learned=functools.partial(_keep_endpoint, cache, project),
                 trace=runtime.trace,
             )
         closing.push_async_callback(client.aclose)
@@ -143,21 +142,21 @@ async def _embedded(project: Project) -> AsyncIterator[Any]:
         raise StateError(f"the embedded server cannot be used: {error}", code="embedded-server") from error
 
 
-def _place(cache: RunCache, project: Project) -> ApiEndpoint | None:
-    """Where the API was found before, and whether its lists come in an envelope."""
+def _endpoint(cache: RunCache, project: Project) -> ApiEndpoint | None:
+    """Return where the API was found before."""
     from contentops.api.session import ApiEndpoint
 
-    known = cache.server_facts(_place_key(project))
+    facts = cache.server_facts(_endpoint_key(project))
     try:
-        return convert(known, ApiEndpoint, strict=True) if known else None
+        return convert(facts, ApiEndpoint, strict=True) if facts else None
     except ValidationError:
         return None
 
 
-def _keep_place(cache: RunCache, project: Project, endpoint: ApiEndpoint | None) -> None:
-    cache.put_server_facts(_place_key(project), {} if endpoint is None else structs.asdict(endpoint))
+def _keep_endpoint(cache: RunCache, project: Project, endpoint: ApiEndpoint | None) -> None:
+    cache.put_server_facts(_endpoint_key(project), {} if endpoint is None else structs.asdict(endpoint))
 
 
-def _place_key(project: Project) -> str:
-    # No server is called so: what is known of its habits stands beside this.
+def _endpoint_key(project: Project) -> str:
+    # No server has a name with a space, so other facts have other keys.
     return f"place {project.api.base_url}"

@@ -1,4 +1,4 @@
-"""`doctor`: whether everything needed is in place."""
+"""`doctor`: check that everything needed is in place."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def doctor(project: Project, runtime: Runtime = HERE) -> tuple[Check, ...]:
-    """Whether everything is in place: manifests, state, cache, ledger, key and server."""
+    """Check manifests, outputs, state, cache, ledger, key and server."""
     return tuple(_checks(project, runtime))
 
 
@@ -56,8 +56,8 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
         refuse_ignored_lock(project.root, project.environment)
     except Refused as error:
         # A folder for trying things out may be ignored as a whole.
-        worth_knowing = error.code == "ignored-lock"
-        yield Check(name="state", ok=None if worth_knowing else False, message=error.message, hint=error.hint)
+        is_note = error.code == "ignored-lock"
+        yield Check(name="state", ok=None if is_note else False, message=error.message, hint=error.hint)
     except ContentopsError as error:
         yield Check(name="state", ok=False, message=error.message, hint=error.hint)
     yield _recording_check(project, runtime)
@@ -152,7 +152,7 @@ def _server_check(project: Project, known: Credentials, runtime: Runtime) -> Che
 
     async def ask(shared: AccountLimiter | None) -> Check:
         limiter = shared or Limiter(project.api.requests_per_minute)
-        # Nothing is kept: what is known of the server is looked at again here, and doctor changes nothing.
+        # Without writing: doctor finds the server anew and changes nothing.
         with open_cache(project, write=False) as cache:
             async with connected(project, known, runtime, cache) as client:
                 endpoint = await find_in_turn(client, limiter, never, again=True)
@@ -191,7 +191,7 @@ def _server_check(project: Project, known: Credentials, runtime: Runtime) -> Che
 
 
 def _reply_in_words(endpoint: ApiEndpoint, answer: CatalogReply, client: Client) -> str:
-    """What a server answers, and in which form."""
+    """Describe the answer of a server."""
     shape = "inside `{success, data}`" if endpoint.enveloped else "bare"
     inputs = " and ".join(f"`{name}`" for name in client.input_names)
     return (

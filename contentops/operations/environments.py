@@ -1,4 +1,4 @@
-"""The environments of a project that something was applied to, and what their locks hold."""
+"""Find the environments of a project that have a lock, and read their states."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def other_states(project: Project) -> Iterator[tuple[str, State]]:
-    """What the locks of the project's other environments hold, each with the name of the lock."""
+    """Yield the states of the project's other environments, each with the name of its lock."""
     for environment, lock in locked_environments(project).items():
         if environment != project.environment:
             with StateStore(project.root, environment=environment, lineage=str, write=False) as store:
@@ -23,9 +23,9 @@ def other_states(project: Project) -> Iterator[tuple[str, State]]:
 
 
 def locked_environments(project: Project) -> dict[str, str]:
-    """The environments that something was applied to, each with the name of its lock.
+    """Return the declared environments that have a lock, each with the name of the lock.
 
-    Only declared ones: any other `contentops*.lock` is a copy, as git's merge tools leave them beside the lock.
+    Any other `contentops*.lock` is a copy, as git's merge tools leave them beside the lock.
     """
     names = ("", *(project.settings.get("environments") or {}))
     locks = sorted((state_dir.named("contentops", name, "lock"), name) for name in names)

@@ -1,4 +1,4 @@
-"""What was made, and by which runs: from the lock, its history in git, and what runs of this machine left behind."""
+"""List runs and generations: from the lock, its history in git, the cache, and the reports of this machine's runs."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 
 
 KEPT_RUNS = 200
-"""Runs whose reports are kept, the newest ones."""
+"""How many reports of runs are kept."""
 _LARGEST = 64 << 20
 """Bytes of the largest report that is read."""
 
 
 def history(project: Project, item: str = "") -> History:
-    """Every run of this machine and every generation; those of one item, under all the ids it has had, and its texts.
+    """Return every run of this machine and every generation, or those of an item under all its ids, with its texts.
 
-    Raises UsageError for an id that names nothing, StateError for a lock that cannot be read.
+    Raises UsageError for an unknown id, StateError for a lock that cannot be read.
     """
-    (state, away), runs = shared_state(project), kept_reports(project)
+    (state, warnings), runs = shared_state(project), kept_reports(project)
     past = _past_of_item(project, state, item) if item else past_of(project)
     records = made(project, state, past, runs)
     entries = {**past.entries, **state.entries}
@@ -62,13 +62,12 @@ def history(project: Project, item: str = "") -> History:
             _check_item(project, item, {one.id for one in records.values()})
         texts = _texts(project, state, item, names, records.values())
     generations.sort(key=lambda one: (one.at, one.item, one.request_id), reverse=True)
-    return History(
-        runs=runs, generations=tuple(generations), texts=texts, gaps=(*past.gaps, *(one.message for one in away))
-    )
+    gaps = (*past.gaps, *(one.message for one in warnings))
+    return History(runs=runs, generations=tuple(generations), texts=texts, gaps=gaps)
 
 
 def texts_of(project: Project, state: State, item: str) -> tuple[PaidText, ...]:
-    """Every text that was paid for an item, under all the ids it has had, the newest first, and where each is."""
+    """Return every text that was paid for an item, under all its ids, newest first, with where each is."""
     records = made(project, state, _past_of_item(project, state, item), kept_reports(project))
     names = _names(item, [*records.values(), *state.records.values()])
     return _texts(project, state, item, names, records.values())
@@ -82,7 +81,7 @@ def _past_of_item(project: Project, state: State, item: str) -> Past:
 def _texts(
     project: Project, state: State, item: str, names: set[str], records: Iterable[Record]
 ) -> tuple[PaidText, ...]:
-    """The texts of the ids that an item has had; `item` is the one of today."""
+    """Return the texts of an item. `item`: its id of today; `names`: all its ids."""
     records = [one for one in records if one.id in names]
     now = state.records.get(ItemId(item))
     path, last = (now.output, now.generated) if now is not None else ("", NOTHING)
@@ -139,10 +138,10 @@ def _cached(cache: Cache, names: set[str], records: Iterable[Record]) -> Iterato
 
 
 def made(project: Project, state: State, past: Past, runs: Sequence[KeptReport]) -> dict[RequestId, Record]:
-    """Every submit that was paid for, once: as the lock has its text now, else as it was last seen.
+    """Return a record of every submit that was paid for: that of the lock, else the newest one seen.
 
-    One that no file is known to have has a record without an output (`unwritten`): its item was gone, its request had
-    changed, or its text failed its checks. Where its run left no report, the cache knows it, or an earlier lock.
+    A submit whose text is in no known file has a record without an output (`unwritten`). Where its run left no report,
+    it is found in the cache or in an earlier lock.
     """
     closed = {
         name: unwritten(entry)
@@ -157,31 +156,34 @@ def made(project: Project, state: State, past: Past, runs: Sequence[KeptReport])
 
 
 def paid_by_others(project: Project, state: State, records: Iterable[Record]) -> frozenset[RequestId]:
-    """The submits among these that another environment paid for and counts; their text came from the cache."""
-    strange = [one for one in records if not is_answer(one, state.lineage, project.environment)]
-    # The record here does not say at which attempt it was paid for there.
-    asked = [structs.replace(one, attempt=ATTEMPTS) for one in strange]
-    names = {one.request_id for one in asked}
+    """Return the submits among these that another environment paid for; their text came from the cache."""
+    # Our record does not say at which attempt the other environment paid.
+    candidates = [
+        structs.replace(one, attempt=ATTEMPTS)
+        for one in records
+        if not is_answer(one, state.lineage, project.environment)
+    ]
+    names = {one.request_id for one in candidates}
     locks = {lock: environment for environment, lock in locked_environments(project).items()}
     paid: set[RequestId] = set()
-    for lock, other_state in other_states(project) if strange else ():
+    for lock, other_state in other_states(project) if candidates else ():
         other = structs.replace(project, environment=locks[lock])
-        # An item may have another id there, where the rename is not applied yet, and another text by now.
+        # In the other environment an item may have another id, where a rename is not applied yet, and another text.
         theirs = made(other, other_state, past_of(other), kept_reports(other))
         ids: dict[RequestId, tuple[ItemId, ...]] = {one.request_id: (one.item,) for one in other_state.entries.values()}
         ids |= {name: (one.id, *one.former_ids) for name, one in theirs.items()}
-        # A text that a person keeps for another request is known by the record there alone.
-        known = [*asked, *(structs.replace(theirs[name], attempt=ATTEMPTS) for name in names & theirs.keys())]
+        # Only the record there knows a text that a person keeps for another request.
+        both = [*candidates, *(structs.replace(theirs[name], attempt=ATTEMPTS) for name in names & theirs.keys())]
         paid |= {
             one.request_id
-            for one in known
+            for one in both
             if is_answer(one, state.lineage, other.environment, ids.get(one.request_id, ()))
         }
     return frozenset(paid)
 
 
 def _unreported(project: Project, state: State, known: Collection[RequestId]) -> Iterator[Record]:
-    """The paid texts of this environment in the cache that nothing else tells of, as those of a run that was killed."""
+    """Yield records of paid texts that only the cache has, as after a run that was killed."""
     others = bool(other_states(project))
     with open_cache(project, write=False) as cache:
         for text in cache.paid_texts():
@@ -207,7 +209,7 @@ def _unreported(project: Project, state: State, known: Collection[RequestId]) ->
 
 
 def _names(item: str, records: Iterable[Record]) -> set[str]:
-    """The ids an item has had."""
+    """Return all ids that an item has had."""
     before: dict[str, set[str]] = {}
     for record in records:
         if record.moved_from:
@@ -221,7 +223,7 @@ def _names(item: str, records: Iterable[Record]) -> set[str]:
 
 
 def _about(report: KeptReport, names: set[str]) -> KeptReport | None:
-    """What a report says of these items; None if nothing."""
+    """Return the part of a report that is about these items; None if there is none."""
     outcomes = tuple(one for one in report.run.outcomes if one.id in names)
     if not outcomes:
         return None
@@ -268,13 +270,13 @@ def _open(entry: OpenEntry, commits: Mapping[RequestId, str]) -> Generation:
 
 
 def keep_report(project: Project, name: str, document: bytes) -> None:
-    """Keep the report of a run for people and machines that come later; the oldest go.
+    """Write the report of a run, and delete the oldest ones.
 
-    Raises OSError, and StateError or OutputError where a link or a file is in the place of the folder.
+    Raises OSError, and StateError or OutputError where a link or a file is in the way of the folder.
     """
     folder = _folder(project)
     make_folder(folder)
-    # Files are removed here: the folder is the one that was opened, whatever its name leads to meanwhile.
+    # Deleting through the opened folder is safe though its name may lead elsewhere by now.
     with Tree(str(folder.parent)).folder([folder.name]) as runs:
         with os.fdopen(runs.make_file(name, PRIVATE), "wb") as file:
             file.write(document)
@@ -283,16 +285,12 @@ def keep_report(project: Project, name: str, document: bytes) -> None:
 
 
 def kept_reports(project: Project) -> tuple[KeptReport, ...]:
-    """The reports of this environment's runs on this machine, the newest first; what is none is passed over."""
-    return tuple(_reports(project))
-
-
-def _reports(project: Project) -> Iterator[KeptReport]:
+    """Return the reports of this environment's runs on this machine, newest first; unreadable files are skipped."""
+    reports: list[KeptReport] = []
     for path in sorted(_folder(project).glob("*.json"), reverse=True)[:KEPT_RUNS]:
         with contextlib.suppress(OSError, ContentopsError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            report = msgspec.json.decode(read_file(path, _LARGEST), type=KeptReport)
-            if report.environment == project.environment:
-                yield report
+            reports.append(msgspec.json.decode(read_file(path, _LARGEST), type=KeptReport))
+    return tuple(report for report in reports if report.environment == project.environment)
 
 
 def _folder(project: Project) -> Path:
@@ -300,10 +298,7 @@ def _folder(project: Project) -> Path:
 
 
 def unwritten(entry: OpenEntry, request: Request | None = None) -> Record:
-    """The record of a paid submit whose text is in no file: one without an output.
-
-    `request`: what was asked for, where that is known.
-    """
+    """Return the record of a paid submit whose text is in no file. `request`: what was asked for, if known."""
     return Record(
         id=entry.item,
         digest=entry.digest,
@@ -324,7 +319,7 @@ def unwritten(entry: OpenEntry, request: Request | None = None) -> Record:
 
 
 def brief(record: Record) -> dict[str, Json]:
-    """A record as a report keeps it: without what was sent, but for what it is counted by."""
+    """Return a record as a report keeps it: of its request, only what spending is counted by."""
     request = {name: record.request[name] for name in ("template", "style", "mode") if name in record.request}
     document: dict[str, Json] = msgspec.to_builtins(structs.replace(record, request=request, metadata={}, used={}))
     return document

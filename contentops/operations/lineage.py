@@ -1,4 +1,4 @@
-"""Which project a state is of before there is a lock: alike in every clone, different in other repositories."""
+"""Name a project before it has a lock: the same in every clone, and different in other repositories."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ if TYPE_CHECKING:
 
 
 def first_lineage(project: Project) -> str:
-    """The lineage of a first lock: that of the project's other locks, else one made of its name and first commit."""
+    """Return the lineage of a first lock: that of the project's other locks, else made of its name and first commit."""
     return _others(project) or lineage_of(project.name, _first_commit(project))
 
 
 def check_lineage(project: Project) -> None:
-    """Raise Refused where a first lineage is not that of other clones: they would pay again."""
+    """Raise Refused where a first lineage would differ from that of other clones, which would then pay again."""
     if project.api.base_url == "local" or not in_repository(project.root) or _others(project):
         return
     if is_shallow(project.root):
         hint = "`git fetch --unshallow` brings it, in CI `fetch-depth: 0` of actions/checkout"
         hint += "; or apply in a whole clone, and commit the lock"
-        raise _no_first_commit("this clone is shallow", hint)
+        message = "this clone is shallow; the repository's first commit names a project that has no lock yet,"
+        raise Refused(f"{message} so nothing was submitted", code="no-first-commit", hint=hint)
 
 
 def is_of_another(project: Project, lineage: str) -> bool:
-    """Whether a lock's lineage is made of another name or another first commit; False where a clone is shallow.
+    """Tell whether a lock's lineage is made of another name or first commit; False where a clone is shallow.
 
     A project that was renamed, or whose history was rewritten, looks the same as one whose lock was copied.
     """
@@ -41,15 +42,10 @@ def is_of_another(project: Project, lineage: str) -> bool:
 
 
 def _others(project: Project) -> str:
-    """The lineage that the locks of other environments say, or empty."""
+    """Return the lineage in the locks of other environments, or empty."""
     lineages = (lineage_in(Path(project.root, lock)) for lock in locked_environments(project).values())
     return next(filter(None, lineages), "")
 
 
 def _first_commit(project: Project) -> str:
     return first_commit(project.root) if in_repository(project.root) else ""
-
-
-def _no_first_commit(why: str, hint: str) -> Refused:
-    message = f"{why}; the repository's first commit names a project that has no lock yet, so nothing was submitted"
-    return Refused(message, code="no-first-commit", hint=hint)

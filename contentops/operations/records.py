@@ -1,6 +1,6 @@
-"""Putting right, by a person's word, what contentops knows it made; never generates, spends or touches an output.
+"""`state`: repair the recorded state as a person says; generates nothing and writes no output.
 
-And which earlier texts the cache lets go of: those beyond the number that the settings name, and none that is needed.
+And delete earlier texts from the cache, beyond the number in the settings, unless they are needed.
 """
 
 from __future__ import annotations
@@ -40,11 +40,13 @@ if TYPE_CHECKING:
 
 
 def move_record(project: Project, old: str, new: str) -> str:
-    """Give the record and open jobs of `old` the id `new`, which must be one that a manifest could declare.
+    """Give the record and open jobs of `old` the id `new`; return `new`.
 
-    Returns `new`. Raises UsageError where nothing is known of `old`, or `new` is taken or no id.
+    Raises UsageError where `old` is unknown, and where `new` is taken or invalid.
     """
-    _check_id(new)
+    if problem := id_problem(new) if new else "is empty":
+        shown = f"`{clip(new, 60)}`" if new else "the new id"
+        raise UsageError(f"{shown} {problem}", code="bad-id", hint=id_hint(new))
     with _editing(project) as edited:
         state = edited.state
         record = state.records.get(ItemId(old))
@@ -63,7 +65,7 @@ def move_record(project: Project, old: str, new: str) -> str:
 
 
 def forget_record(project: Project, item: str) -> None:
-    """Forget the record of an item; its file and its content on the server stay."""
+    """Delete the record of an item; its file and its content on the server stay."""
     with _editing(project) as edited:
         if ItemId(item) not in edited.state.records:
             raise no_item(item, edited.state.records)
@@ -71,12 +73,15 @@ def forget_record(project: Project, item: str) -> None:
 
 
 def move_server(project: Project, old: str, new: str) -> str:
-    """Say that the server `old` is now reached as `new`: its jobs and contents are the same.
+    """Record that the server `old` is now reached as `new`; return the server's name in records from now on.
 
-    Of an address only scheme, host and port count. Returns the name records carry from now on. Raises UsageError where
-    no record was made by `old`, or `new` is no address.
+    Of an address only scheme, host and port count. Raises UsageError where no record was made by `old`, or `new` is no
+    address.
     """
-    new = _server(new)
+    if problem := url_problem(new):
+        code, message, hint = problem
+        raise UsageError(message.replace("`base_url`", "NEW"), code=code, hint=hint)
+    new = ApiSettings(base_url=new).server
     with _editing(project) as edited:
         state = edited.state
         records = [structs.replace(one, server=new) for one in state.records.values() if one.server == old]
@@ -90,31 +95,16 @@ def move_server(project: Project, old: str, new: str) -> str:
     return new
 
 
-def _check_id(new: str) -> None:
-    problem = id_problem(new) if new else "is empty"
-    if problem:
-        shown = f"`{clip(new, 60)}`" if new else "the new id"
-        raise UsageError(f"{shown} {problem}", code="bad-id", hint=id_hint(new))
-
-
-def _server(address: str) -> str:
-    problem = url_problem(address)
-    if problem is not None:
-        code, message, hint = problem
-        raise UsageError(message.replace("`base_url`", "NEW"), code=code, hint=hint)
-    return ApiSettings(base_url=address).server
-
-
 class OpenSubmit(Struct, frozen=True, kw_only=True):
     """A submit whose outcome a person may have to state."""
 
     entry: OpenEntry
     wanted: bool | None
-    """Whether the manifests hold the very request it was for; None: they cannot be read."""
+    """Whether the manifests still ask for its request; None: they cannot be read."""
 
 
 def open_submits(project: Project, item: str = "") -> tuple[OpenSubmit, ...]:
-    """The submits of an item that a person's word can be about; without an item all whose outcome is unknown.
+    """Return the submits of an item that a person can resolve; without an item, all whose outcome is unknown.
 
     Raises UsageError where the item has none.
     """
@@ -139,10 +129,10 @@ def open_submits(project: Project, item: str = "") -> tuple[OpenSubmit, ...]:
 def resolve(
     project: Project, item: str, *, request: str = "", job: str = "", content: str = "", forget: bool = False
 ) -> str:
-    """Take a person's word for what became of a submit whose answer was lost; returns what was done.
+    """Record what became of a submit whose answer was lost, as a person says; return what was done, in words.
 
-    `request`: how the request id of the one that is meant begins. Raises UsageError where that leaves none, or several,
-    and for a content that belongs to another item, or the job of another submit.
+    `request`: the start of its request id. Raises UsageError where no submit or several match, and for a content of
+    another item or a job of another submit.
     """
     with _editing(project) as edited:
         entries = edited.state.entries.values()
@@ -159,13 +149,16 @@ def resolve(
             return f"forgot {plural(len(meant), 'open submit')} of `{item}`{stays}; the next apply may submit it again"
         _refuse_taken(project, edited.state, meant[0], content)
         _refuse_other_job(project, edited.state, meant[0], job)
-        edited.note("state resolve", _resolved(meant[0], job=job, content=content))
+        resolved = structs.replace(meant[0], state=JobState.RUNNING, job_id=job, error="")
+        if not job:
+            resolved = structs.replace(meant[0], state=JobState.PAID, content_id=content, body=NOTHING, error="")
+        edited.note("state resolve", resolved)
         result = f"job `{job}`" if job else f"content `{content}`"
         return f"the submit of `{item}` became {result}; the next apply finishes it"
 
 
 def _refuse_taken(project: Project, state: State, entry: OpenEntry, content: str) -> None:
-    """Raise UsageError where a content is known to be another's than that of the item of a submit."""
+    """Raise UsageError where a content belongs to another item than a submit does."""
     owner = recorded_owners(project, state).get(content)
     if owner is None or (not owner.lock and owner.item == entry.item):
         return
@@ -175,7 +168,7 @@ def _refuse_taken(project: Project, state: State, entry: OpenEntry, content: str
 
 
 def _refuse_other_job(project: Project, state: State, entry: OpenEntry, job: str) -> None:
-    """Raise UsageError where a job is known to be that of another submit than this one."""
+    """Raise UsageError where a job belongs to another submit."""
     for lock, known in (("", state), *other_states(project)) if job else ():
         jobs: list[tuple[ItemId, Record | OpenEntry]] = [(one.id, one) for one in known.records.values()]
         jobs += [(one.item, one) for one in known.entries.values()]
@@ -188,13 +181,13 @@ def _refuse_other_job(project: Project, state: State, entry: OpenEntry, job: str
 
 
 def _meant(entries: Collection[OpenEntry], item: str, request: str = "", *, forget: bool = False) -> list[OpenEntry]:
-    """The submits of an item that a person may mean: at least one. Raises UsageError."""
+    """Return the submits of an item that a person may mean. Raises UsageError where there is none."""
     named = [entry for entry in entries if entry.item == item and entry.request_id.startswith(request)]
     matches = [entry for entry in named if _is_undecided(entry)]
     if forget and not matches:
-        # What failed is no secret, so all of it may go at once.
+        # All failed submits may go at once: nothing was paid for them.
         matches = [entry for entry in named if entry.state is JobState.FAILED]
-        # A text that was paid for is given up only by its name.
+        # A text that was paid for is given up only by its request id.
         matches = matches or [entry for entry in named if request and entry.state is JobState.PAID]
     if matches:
         return matches
@@ -205,59 +198,50 @@ def _meant(entries: Collection[OpenEntry], item: str, request: str = "", *, forg
 
 
 def _is_undecided(entry: OpenEntry) -> bool:
-    """Whether a person's word may be needed: a job that the server has forgotten is as lost as an unanswered submit.
-
-    So is a paid text that no job can bring again.
-    """
+    """Tell whether a person may resolve it: its job may be lost on the server, or no job can bring its paid text."""
     if entry.state is JobState.PAID:
         return not entry.job_id
     return entry.state is not JobState.FAILED
 
 
-def _resolved(entry: OpenEntry, *, job: str, content: str) -> OpenEntry:
-    if job:
-        return structs.replace(entry, state=JobState.RUNNING, job_id=job, error="")
-    return structs.replace(entry, state=JobState.PAID, content_id=content, body=NOTHING, error="")
-
-
 class _Edited:
-    """The state that a person's word changes."""
+    """The state while a person changes it."""
 
     def __init__(self, store: StateStore, cache: Cache, ledger: ProjectLedger | None) -> None:
         self._store, self._cache, self._ledger = store, cache, ledger
 
     @property
     def state(self) -> State:
-        """Lock, journal, and what is open elsewhere."""
+        """Lock, journal, and the open entries of the ledger."""
         return self._store.state
 
     def give_up(self, entries: Iterable[OpenEntry]) -> None:
-        """Give up the texts of these submits: no later plan uses them. Raises StateError where that cannot be kept."""
+        """Give up the texts of these submits, so that no later plan uses them. Raises StateError."""
         for entry in entries:
             if entry.state is JobState.PAID:
                 self._cache.give_up(entry.server, entry.digest, entry.request_id)
 
     def move_texts(self, old: str, new: str) -> None:
-        """Move the texts that others paid for to the new address of their server."""
+        """Move the texts in the ledger to the new address of their server."""
         if self._ledger is not None:
             self._ledger.move_texts(old, new)
 
     def note(self, step: str, *facts: Fact) -> None:
-        """Take in facts. Raises Refused, and takes in none, where another process works on what they are about."""
+        """Record facts. Raises Refused, and records none, where another process works on their submits."""
         meant = {fact.request_id for fact in facts if isinstance(fact, OpenEntry | Drop)}
         entries = [entry for id_, entry in self.state.entries.items() if id_ in meant]
         if self._ledger is not None and (lost := self._ledger.claim(entries, {}).lost):
             raise Refused(
                 f"another process works on `{next(iter(lost.values()))}`; nothing was changed",
                 code="ledger-changed",
-                hint="`contentops status` says which; wait for it, or end it: what it holds is free then",
+                hint="`contentops status` says which; wait for it or end it, then run this again",
             )
         self._store.note(step, *facts)
 
 
 @contextlib.contextmanager
 def _editing(project: Project) -> Iterator[_Edited]:
-    """The state under the apply lock, checkpointed at the end."""
+    """Open the state under the apply lock, and write a checkpoint at the end."""
     runtime = Runtime()
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         with contextlib.suppress(InputError):
@@ -270,7 +254,7 @@ def _editing(project: Project) -> Iterator[_Edited]:
 
 
 class Earlier(Struct, frozen=True, kw_only=True):
-    """What is dropped: how many texts, their bytes, and how many by item. `keep`: the setting; None: all stay."""
+    """How many earlier texts are deleted, their bytes, and how many of each item. `keep`: the setting; None: all."""
 
     keep: int | None
     texts: int = 0
@@ -279,14 +263,14 @@ class Earlier(Struct, frozen=True, kw_only=True):
 
 
 class Needed(Struct, frozen=True, kw_only=True):
-    """What must stay: texts by their body digest, and the last text of requests, by server and request digest."""
+    """What is kept: texts by their body digest, and the last text of requests, by server and request digest."""
 
     bodies: frozenset[Digest]
     requests: frozenset[tuple[str, Digest]]
 
 
 def drop_earlier(project: Project, *, do: bool) -> Earlier:
-    """What `keep_texts` lets go of; dropped, if `do`. Raises InputError, since a manifest may need a text."""
+    """Return what `keep_texts` does not keep; with `do`, delete it. Raises InputError for manifests with errors."""
     if project.keep_texts is None:
         return Earlier(keep=None)
     wanted = list(_wanted(project))
@@ -303,7 +287,7 @@ def drop_earlier(project: Project, *, do: bool) -> Earlier:
 
 
 def _wanted(project: Project) -> Iterator[tuple[str, Digest]]:
-    """What the manifests ask for in this environment, and in every other that something was applied to."""
+    """Yield what the manifests ask for in this environment, and in every other that has a lock."""
     for environment in {project.environment, *locked_environments(project)}:
         with contextlib.suppress(UsageError):  # it is not declared any more
             other = load_project(Path(project.root), environment=environment, variables=project.cli_vars)
@@ -311,7 +295,7 @@ def _wanted(project: Project) -> Iterator[tuple[str, Digest]]:
 
 
 def needed(states: Iterable[State], wanted: Iterable[tuple[str, Digest]]) -> Needed:
-    """What records, open jobs and manifests (`wanted`: server and request digest of each item) name."""
+    """Return what records, open jobs and manifests need. `wanted`: the server and request digest of each item."""
     bodies, requests = {NOTHING}, set(wanted)
     for state in states:
         for record in state.records.values():
@@ -326,14 +310,11 @@ def needed(states: Iterable[State], wanted: Iterable[tuple[str, Digest]]) -> Nee
 
 
 def superfluous(texts: Sequence[KeptText], keep: int, needed: Needed) -> tuple[KeptText, ...]:
-    """The texts that may go: of each item all but the `keep` newest, apart from what is needed."""
+    """Return the texts that are not needed, without the `keep` newest of each item."""
     by_item: defaultdict[str, list[KeptText]] = defaultdict(list)
     for text in texts:
         if text.body not in needed.bodies and not (text.last and (text.server, text.digest) in needed.requests):
             by_item[text.about.item].append(text)
-    return tuple(text for group in by_item.values() for text in _oldest(group, keep))
-
-
-def _oldest(texts: Collection[KeptText], keep: int) -> Iterator[KeptText]:
-    ordered = sorted(texts, key=lambda text: (text.about.generated_at, text.last), reverse=True)
-    yield from ordered[keep:]
+    for group in by_item.values():
+        group.sort(key=lambda text: (text.about.generated_at, text.last), reverse=True)
+    return tuple(text for group in by_item.values() for text in group[keep:])

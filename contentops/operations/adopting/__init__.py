@@ -1,1 +1,1 @@
-"""Texts that are there already become items."""
+"""Make items of existing files and of texts stored on the server."""

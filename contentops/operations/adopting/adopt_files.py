@@ -1,7 +1,6 @@
-"""`adopt`: files that are there already become items, as they are; no byte of theirs changes and nothing is generated.
+"""`adopt`: make items of existing files. No byte of a file changes, and nothing is generated.
 
-The manifest is written before the records: where a stop comes in between, its items are declared and have no record,
-and adopting the same files again finishes.
+The manifest is written before the records. After a stop in between, adopting the same files again adds the records.
 """
 
 from __future__ import annotations
@@ -53,23 +52,23 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import Workspace
 
 MARKDOWN: Final = (".md", ".markdown", ".mdx")
-"""How the names end of the files that are looked for in folders."""
+"""Endings of the files that are searched for in folders."""
 
 
 class RequestSource(Struct, frozen=True, kw_only=True):
-    """What tells how texts were or would be generated: values for all, and keys of front matter that hold them."""
+    """Where the request of a text is taken from: values for all texts, and keys of their front matter."""
 
     values: Mapping[str, Json] = field(default_factory=dict)
     """Item keys for all texts, `inputs` among them."""
     keys: Mapping[str, str] = field(default_factory=dict)
-    """Item keys, each with the key of front matter that holds its value; it ranks above `values`."""
+    """Item keys, each with the key of front matter that has its value; ranks above `values`."""
     inputs: Mapping[str, str] = field(default_factory=dict)
-    """The same for inputs."""
+    """Inputs, each with the key of front matter that has its value."""
     metadata: frozenset[str] | None = None
     """The keys of front matter to declare; None: all."""
 
     def spec_of(self, front: Mapping[str, Json]) -> dict[str, Json]:
-        """The item keys of a text, by its title and front matter; empty where nothing tells them."""
+        """Return the item keys of a text with this front matter; empty where neither template nor input is known."""
         keys: dict[str, Json] = {name: self.values[name] for name in REQUEST_FIELDS if name in self.values}
         keys |= {name: front[key] for name, key in self.keys.items() if name != "id" and front.get(key) is not None}
         given = self.values.get("inputs")
@@ -81,7 +80,7 @@ class RequestSource(Struct, frozen=True, kw_only=True):
 
 
 def read_map(path: Path) -> RequestSource:
-    """What a mapping file says. Raises InputError where it is none, OutputError where it cannot be read."""
+    """Read a mapping file. Raises InputError for one that is invalid, OutputError where it cannot be read."""
     try:
         data = read_file(path, MAX_BYTES + 1)
     except OSError as error:
@@ -90,23 +89,23 @@ def read_map(path: Path) -> RequestSource:
     findings += check_schema(document, "adopt")
     if findings:
         raise InputError(findings)
-    said: dict[str, Json] = document.root or {}
-    metadata = said.get("metadata")
+    mapping: dict[str, Json] = document.root or {}
+    metadata = mapping.get("metadata")
     return RequestSource(
-        keys={name: said[name] for name in ("id", *REQUEST_FIELDS) if name != "inputs" and said.get(name)},
-        inputs=said.get("inputs") or {},
+        keys={name: mapping[name] for name in ("id", *REQUEST_FIELDS) if name != "inputs" and mapping.get(name)},
+        inputs=mapping.get("inputs") or {},
         metadata=None if metadata is None else frozenset(metadata),
     )
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """How files are taken over."""
+    """How files are adopted."""
 
     into: str = ""
     """The manifest that gets the items; empty: `adopted.yaml` where the project looks for manifests."""
     source: RequestSource = RequestSource()
     id: str = ""
-    """The id of the one file that is named."""
+    """The id, where one file is named."""
     save: bool = False
 
 
@@ -118,10 +117,10 @@ def adopt(
     confirm: Callable[[Adoption], bool],
     runtime: Runtime = HERE,
 ) -> Adoption:
-    """Make items of files, folders and globs, relative to the project root; nothing of them is changed.
+    """Make items of files, folders and globs, relative to the project root, if `confirm` agrees.
 
-    What is to be written is shown to `confirm` first, and written only with its yes. Raises InputError where the
-    manifests have errors, UsageError for a manifest that cannot take them, StateError and OutputError.
+    Raises InputError where the manifests have errors, UsageError for a manifest that cannot take them, StateError and
+    OutputError.
     """
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
         named = _find(workspace, names, options)
@@ -136,7 +135,7 @@ def adopt(
         records = [record_of(project, specs[one.id], named.files[one.path]) for one in adoption.taken]
         outputs = Outputs(project.root)
         for record in records:
-            # What a person changes later is told from it.
+            # Later edits are compared with it.
             workspace.cache.keep_body(record.adopted, split(outputs.read(record.output)).body)
         if records:
             workspace.store.note("adopt", *records)
@@ -149,7 +148,7 @@ def adopt(
 
 
 class _NamedFiles(Struct, frozen=True, kw_only=True):
-    """The files that were named, by what becomes of them."""
+    """The files that were named: new items, declared items without a record, items with one, and refusals."""
 
     files: dict[str, Observed] = field(default_factory=dict)
     new: list[Existing] = field(default_factory=list)
@@ -181,15 +180,15 @@ def _find(workspace: Workspace, names: Sequence[str], options: Options) -> _Name
         if (spec := owners.spec(path)) is not None:
             result.declared.append(spec)
             continue
-        said = {**({TITLE_KEY: file.title} if file.title else {}), **file.front}
-        id_ = options.id or _id(path, said.get(options.source.keys.get("id", "")))
+        front = {**({TITLE_KEY: file.title} if file.title else {}), **file.front}
+        id_ = options.id or _id(path, front.get(options.source.keys.get("id", "")))
         if refusal := owners.taken_id(path, id_):
             result.findings.append(refusal)
             continue
         result.new.append(
             Existing(
                 id=id_,
-                spec=options.source.spec_of(said),
+                spec=options.source.spec_of(front),
                 output=path,
                 title=file.title,
                 front=file.front,
@@ -201,7 +200,7 @@ def _find(workspace: Workspace, names: Sequence[str], options: Options) -> _Name
 
 
 def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diagnostic]]:
-    """The files that are named, sorted, and what is wrong with the names that lead to none."""
+    """Return the files that are named, sorted, and a finding for each name that matches none."""
     files, root = ProjectFiles(Path(project.root)), Path(project.root)
     paths: set[str] = set()
     missing: list[Diagnostic] = []
@@ -209,9 +208,9 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
         if name.split("/")[0] == "..":
             missing.append(not_adopted(name, "lies outside the project"))
             continue
-        is_there = os.path.lexists(root / name)
-        is_folder = is_there and (root / name).is_dir()
-        if is_there:
+        exists = os.path.lexists(root / name)
+        is_folder = exists and (root / name).is_dir()
+        if exists:
             matched = _markdown(files.walk("" if name == "." else name)) if is_folder else [name]
         elif WILD.search(name):
             matches = glob_matcher(name)
@@ -221,10 +220,10 @@ def _paths(project: Project, names: Sequence[str]) -> tuple[list[str], list[Diag
         paths.update(matched)
         if not matched:
             if is_folder or WILD.search(name):
-                hint = f"looked for names that end in {', '.join(MARKDOWN)}; any other file is named by itself"
-                missing.append(not_adopted(name, "holds no Markdown file", hint))
+                hint = f"looked for names that end in {', '.join(MARKDOWN)}; name any other file itself"
+                missing.append(not_adopted(name, "contains no Markdown file", hint))
             else:
-                hint = "name a file, a folder, or a glob in quotes, from where you stand"
+                hint = "name a file, a folder, or a glob in quotes, relative to the current folder"
                 missing.append(not_adopted(name, "does not exist", hint))
     return sorted(paths), missing
 
@@ -234,21 +233,19 @@ def _markdown(paths: Iterable[str]) -> list[str]:
 
 
 def _busy(workspace: Workspace, state: State) -> Iterator[tuple[ItemId, tuple[str, str]]]:
-    """The items whose text is to come, each with words on that, and on what to do."""
+    """Yield the items whose text is still to come, each with a phrase that says so and a hint."""
     if workspace.ledger is not None:
         for one in workspace.ledger.pending.values():
             cancel = f"`contentops queue cancel {one.item} --project {shlex.quote(workspace.project.name)}`"
-            yield one.item, ("which the queue holds", f"{cancel} takes it out, if it waits")
+            yield one.item, ("which is in the queue", f"{cancel} takes it out, if it waits")
     for entry in pending(state.entries.values()):
-        hint = (
-            f"move the file away and apply; or `contentops state resolve {entry.item} --forget --request {entry.short}`"
-        )
-        hint += " gives up what may be paid for"
+        give_up = f"`contentops state resolve {entry.item} --forget --request {entry.short}`"
+        hint = f"move the file away and apply; or {give_up} gives up what may be paid for"
         yield entry.item, ("which has a job under way", hint)
 
 
 class _Owners:
-    """Who has a path or an id already; each that is taken in this run included."""
+    """Who has a path or an id already, or gets it in this run."""
 
     def __init__(self, workspace: Workspace, state: State) -> None:
         desired = workspace.desired
@@ -257,31 +254,31 @@ class _Owners:
         self._ids = {*state.records, *(spec.id for spec in desired.specs)}
         self._recorded = state.records
         self._read = {collision_key(path) for path in desired.inputs}
-        self._foreign = {
+        self._other_environments = {
             collision_key(record.output): lock
             for lock, other in other_states(workspace.project)
             for record in other.records.values()
         }
         self._busy = dict(_busy(workspace, state))
-        self._here: dict[str, str] = {}
-        self._living = {spec.id for spec in desired.specs}
+        self._adopted: dict[str, str] = {}
+        self._declared = {spec.id for spec in desired.specs}
 
     def record(self, path: str) -> Record | None:
-        """The record of a living item whose file this is."""
+        """Return the record of the declared item whose file this is."""
         record = self._records.get(collision_key(path))
-        return record if record is not None and record.output == path and record.id in self._living else None
+        return record if record is not None and record.output == path and record.id in self._declared else None
 
     def spec(self, path: str) -> Spec | None:
-        """The declared item whose file this is to be."""
+        """Return the declared item whose output this is."""
         return self._specs.get(collision_key(path))
 
     def refusal(self, path: str) -> Diagnostic | None:
-        """Why a path cannot be an item's file."""
+        """Return why a path cannot be a new item's file; else it is taken from now on."""
         key = collision_key(path)
         if problem := check_output(path):
             return not_adopted(path, problem)
-        if key in self._foreign:
-            return not_adopted(path, f"belongs to `{self._foreign[key]}`, another environment")
+        if key in self._other_environments:
+            return not_adopted(path, f"belongs to `{self._other_environments[key]}`, another environment")
         if key in self._read:
             return not_adopted(path, "is read by the manifests")
         if (record := self._records.get(key)) is not None:
@@ -297,11 +294,11 @@ class _Owners:
             return not_adopted(path, f"is where `{spec.id}` is to move, whose text is at `{current}`")
         if spec is not None and (busy := self._busy.get(spec.id)) is not None:
             return not_adopted(path, f"is where `{spec.id}` is to go, {busy[0]}", busy[1])
-        other = self._here.setdefault(key, path)
+        other = self._adopted.setdefault(key, path)
         return None if other == path else not_adopted(path, f"differs from `{other}` in case or accents alone")
 
     def taken_id(self, path: str, id_: str) -> Diagnostic | None:
-        """Why an id cannot be the item's; else it is from now on."""
+        """Return why an id cannot be a new item's; else it is taken from now on."""
         hint = f"adopt it by itself, under another id: `contentops adopt {path} --id ID`"
         if problem := id_problem(id_) if id_ else "is empty":
             return not_adopted(path, f"would get the id `{id_}`, which {problem}", hint)
@@ -320,7 +317,7 @@ def _unusable(path: str, file: Observed | None) -> Diagnostic | None:
 
 
 def _id(path: str, stated: Json) -> str:
-    """The id of a file: what its front matter states, else its path without the ending, in the letters ids have."""
+    """Return the id of a file: what its front matter states, else its path without the ending."""
     source = str(stated) if isinstance(stated, str | int) and not isinstance(stated, bool) else ""
     return slug(source or posixpath.splitext(path)[0])
 
@@ -329,7 +326,7 @@ def _id(path: str, stated: Json) -> str:
 
 
 def _adoption(named: _NamedFiles, drafted: Drafted | None, *, checked: bool) -> Adoption:
-    """`checked`: whether a catalog says which templates and styles there are."""
+    """Return what is adopted. `checked`: whether a catalog lists the templates and styles."""
     taken = [taken_of(spec, declared=True) for spec in named.declared]
     findings = list(named.findings)
     if drafted is not None:
@@ -355,7 +352,7 @@ def _adoption(named: _NamedFiles, drafted: Drafted | None, *, checked: bool) -> 
 
 
 def _unchecked(specs: Sequence[Spec]) -> list[Diagnostic]:
-    """A warning where items get templates or styles that no catalog can confirm."""
+    """Return a warning where items get templates or styles and there is no catalog to check them."""
     asked = [spec.request for spec in specs if spec.request.template]
     kinds = (("template", {one.template for one in asked}), ("style", {one.style for one in asked}))
     slugs = [f"{kind} `{name}`" for kind, names in kinds for name in sorted(names)]

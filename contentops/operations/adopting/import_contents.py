@@ -1,7 +1,7 @@
-"""`import`: texts that are stored on the server become items and files, as they are; nothing is generated or saved.
+"""`import`: make items and files of texts that are stored on the server. Nothing is generated or saved.
 
-The files are written first, then the manifest, then the records: where a stop comes in between, importing the same
-contents again finds its own files and entries, and finishes.
+The files are written first, then the manifest, then the records. After a stop in between, importing the same contents
+again finds its own files and entries, and finishes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from contentops.operations.adopting.new_items import (
 )
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.contents.owners_in_locks import content_owners
-from contentops.operations.contents.stored_contents import as_error, converse
+from contentops.operations.contents.stored_contents import converse
 from contentops.operations.environments import other_states
 from contentops.operations.opening import HERE, Runtime
 from contentops.operations.workspace import open_workspace
@@ -59,18 +59,18 @@ HEAD: Final = "Items whose texts were stored on the server before: imported."
 
 
 class _Text(Struct, frozen=True, kw_only=True):
-    """A stored content as it becomes an item."""
+    """A stored content that becomes an item."""
 
     content: Content
     id: str
     title: str
     body: str
     spec: Spec | None = None
-    """The declared item that it is the text of."""
+    """The declared item whose text it is."""
 
 
 class _Read(Struct, frozen=True, kw_only=True):
-    """What the server was asked for."""
+    """What was read from the server: contents to import, contents that items own, and refusals."""
 
     contents: list[Content] = field(default_factory=list)
     known: list[Taken] = field(default_factory=list)
@@ -85,10 +85,9 @@ def import_contents(
     confirm: Callable[[Adoption], bool],
     runtime: Runtime = HERE,
 ) -> Adoption:
-    """Make items and files of stored contents, of all if none is named.
+    """Make items and files of stored contents, of all if none is named, if `confirm` agrees.
 
-    What is to be written is shown to `confirm` first, and written only with its yes. Raises ApiError where the server
-    does not answer or the key is missing, and what `adopt` raises.
+    Raises ApiError where the server does not answer or the key is missing, and what `adopt` raises.
     """
     started = iso(runtime.wall())
     with hold_lock(project, runtime), open_workspace(project, runtime, write=True) as workspace:
@@ -128,7 +127,7 @@ def import_contents(
 
 
 def _read(workspace: Workspace, content_ids: Sequence[str]) -> _Read:
-    """The contents that are to be imported, each asked for once."""
+    """Read the contents to import. Raises ApiError."""
     project, owned, result = workspace.project, content_owners(workspace.project, workspace.state), _Read()
 
     async def story(caller: Caller) -> None:
@@ -156,14 +155,14 @@ def _read(workspace: Workspace, content_ids: Sequence[str]) -> _Read:
                 result.findings.append(not_imported(entry.id, f"cannot be read: {answer.full_message}", _LISTED))
             else:
                 assert isinstance(answer, Failure)
-                raise as_error(answer, project)
+                raise caller.error(answer)
 
     converse(project, workspace.runtime, story, workspace.cache)
     return result
 
 
 def not_imported(content_id: str, why: str, hint: str = "") -> Diagnostic:
-    """Why a content is not imported."""
+    """Return the finding that a content is not imported."""
     return Diagnostic(code="not-adopted", message=f"content `{content_id}` {why}", hint=hint)
 
 
@@ -171,7 +170,7 @@ def not_imported(content_id: str, why: str, hint: str = "") -> Diagnostic:
 
 
 class _Names:
-    """The ids of new items: of their titles, with the content's id where that is taken."""
+    """The ids of new items: made of their titles, with the content's id where that is taken."""
 
     def __init__(self, workspace: Workspace, specs: Mapping[str, Spec], outputs: Outputs) -> None:
         self._outputs = outputs
@@ -191,7 +190,7 @@ class _Names:
         }
 
     def text_of(self, content: Content, findings: list[Diagnostic]) -> _Text | None:
-        """The item that a content becomes; None after it was said why there is none."""
+        """Return the item that a content becomes; None, with a finding, where it cannot become one."""
         body = clean_body(content.body)
         if not body:
             findings.append(not_imported(content.id, "has no text"))
@@ -223,19 +222,19 @@ class _Names:
         return None
 
     def _is_its_text(self, spec: Spec, text: _Text) -> bool:
-        """Whether this content was stored or imported for `spec`, a declared item that has no record."""
+        """Tell whether this content was stored or imported for `spec`, a declared item that has no record."""
         file = self._outputs.observe(spec.output)
         if file.exists:
             return file.body == body_digest(text.body)
         return text.content.metadata.get(SPEC_KEY) == spec.digest
 
     def request_of(self, content: Content) -> dict[str, Json]:
-        """The item keys of the request that a content was stored for, where some lock knows it."""
+        """Return the item keys of the request that a content was stored for, where some lock has it."""
         request = self._requests.get(str(content.metadata.get(SPEC_KEY)), {})
         return {name: request[name] for name in REQUEST_FIELDS if request.get("template") and name in request}
 
     def is_free(self, path: str, body: str) -> bool:
-        """Whether the file of a new item may stand at a path: nothing is there, or this very text."""
+        """Tell whether a new item may have this path: no file is there, or one with this very text."""
         file = self._outputs.observe(path)
         return collision_key(path) not in self._paths and (not file.exists or file.body == body_digest(body))
 
@@ -247,7 +246,7 @@ def _drafted(workspace: Workspace, into: str, texts: Sequence[_Text], names: _Na
             spec=names.request_of(text.content),
             title=text.title,
             front=text.content.front,
-            # The title stays the server's to change.
+            # The title is not declared, so that the server may change it.
             declared=frozenset(text.content.front),
             save=True,
         )
@@ -258,7 +257,7 @@ def _drafted(workspace: Workspace, into: str, texts: Sequence[_Text], names: _Na
 
 
 def _adoption(texts: Sequence[_Text], drafted: Drafted | None, read: _Read) -> tuple[Adoption, Mapping[str, Spec]]:
-    """What is taken over, and the specs by id."""
+    """Return what is imported, and the specs by id."""
     made = drafted.draft if drafted is not None else None
     declared = {str(spec.id): spec for spec in made.desired.specs} if made is not None else {}
     findings, taken, specs = list(read.findings), [], {}
@@ -290,7 +289,7 @@ def _adoption(texts: Sequence[_Text], drafted: Drafted | None, read: _Read) -> t
 def _write(
     project: Project, outputs: Outputs, texts: Sequence[_Text], specs: Mapping[str, Spec], names: _Names
 ) -> tuple[dict[str, Observed], list[Diagnostic]]:
-    """The files as they stand afterwards, by item, and why others could not be written."""
+    """Write the files; return them by item, and a finding for each that could not be written."""
     files: dict[str, Observed] = {}
     refused: list[Diagnostic] = []
     for text in texts:
@@ -317,7 +316,7 @@ def _composed(project: Project, spec: Spec, text: _Text) -> str:
 
 
 def _record(project: Project, spec: Spec, text: _Text, file: Observed, started: str) -> Record:
-    """The record of a text that the server has and no job of ours is known to have made."""
+    """Return the record of a text that the server has and no known job made."""
     saved = Saved(
         title=title_digest(text.title),
         body=file.body,
@@ -326,6 +325,6 @@ def _record(project: Project, spec: Spec, text: _Text, file: Observed, started: 
         stamp=text.content.stamp,
     )
     record = record_of(project, spec, file)
-    # Who edits it while this runs, or waits for an answer, is seen by the next refresh.
+    # The next refresh sees an edit that is made while this command runs.
     saved_at = text.content.updated_at or started
     return structs.replace(record, saved=saved, content_id=text.content.id, saved_at=saved_at)

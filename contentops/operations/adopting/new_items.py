@@ -1,4 +1,4 @@
-"""New items for texts that are there already: their manifest, their ids, their records."""
+"""Make the manifest entries, ids and records of items for existing texts."""
 
 from __future__ import annotations
 
@@ -39,32 +39,32 @@ class Taken(Struct, frozen=True, kw_only=True):
     declared: bool
     """Whether a manifest declared it before."""
     left_out: tuple[str, ...] = ()
-    """Keys of its front matter that the manifest does not state."""
+    """Keys of its front matter that the manifest leaves out."""
     content: str = ""
     """The stored content that it was imported from."""
 
 
 class Adoption(Struct, frozen=True, kw_only=True):
-    """What is taken over, and what is not."""
+    """What becomes items, and what does not."""
 
     manifest: str = ""
     """The manifest that is written, or empty."""
     added: str = ""
-    """What is added to it."""
+    """The text that is added to it."""
     taken: tuple[Taken, ...] = ()
     known: tuple[Taken, ...] = ()
-    """What items were before."""
+    """Texts that items had before."""
     findings: tuple[Diagnostic, ...] = ()
-    """What is not taken over (errors), and items that are declared without what was told of them (warnings)."""
+    """Texts that are refused (errors), and items that are declared without their template (warnings)."""
 
     @property
     def refused(self) -> int:
-        """How many texts are not taken over."""
+        """How many texts are refused."""
         return sum(one.code == "not-adopted" for one in self.findings)
 
 
 def taken_of(spec: Spec, *, declared: bool, left_out: tuple[str, ...] = (), content: str = "") -> Taken:
-    """The item of a spec as one that is taken over."""
+    """Return the item of a spec as one that is adopted or imported."""
     generates = bool(spec.request.template)
     return Taken(
         id=spec.id, path=spec.output, generates=generates, declared=declared, left_out=left_out, content=content
@@ -72,12 +72,12 @@ def taken_of(spec: Spec, *, declared: bool, left_out: tuple[str, ...] = (), cont
 
 
 def not_adopted(path: str, message: str, hint: str = "") -> Diagnostic:
-    """Why a file is not taken over."""
+    """Return the finding that a file is not adopted."""
     return Diagnostic(code="not-adopted", message=f"{shown(path)} {message}", location=Location(path), hint=hint)
 
 
 def without_template(path: str, unfit: Diagnostic) -> Diagnostic:
-    """The warning that a text is declared without its template."""
+    """Return the warning that a text is declared without its template."""
     return Diagnostic(
         code="adopted-without-template",
         message=f"{shown(path)} is declared without a template: {unfit.message}",
@@ -88,7 +88,7 @@ def without_template(path: str, unfit: Diagnostic) -> Diagnostic:
 
 
 def slug(text: str) -> str:
-    """A text in the letters that ids have; empty if it has none of them."""
+    """Return a text in the characters that ids may have; empty if it has none of them."""
     allowed = "".join(
         char if char.isalnum() or char in "_./@+-" or unicodedata.category(char).startswith("M") else "-"
         for char in unicodedata.normalize("NFC", text)
@@ -98,7 +98,7 @@ def slug(text: str) -> str:
 
 
 def record_of(project: Project, spec: Spec, file: Observed) -> Record:
-    """The record of a text that no job made."""
+    """Return the record of a text that no job made."""
     front = apply_preset(project.preset, spec.metadata)
     front.pop(TITLE_KEY, None)
     return Record(
@@ -129,14 +129,14 @@ class Drafted(Struct, frozen=True, kw_only=True):
 def drafted_for(
     workspace: Workspace, into: str, texts: Sequence[Existing], head: str, *, name: str = "adopted"
 ) -> Drafted | None:
-    """The manifest that takes the texts, by default one called `name`; None where there are no texts.
+    """Return the manifest `into`, or one called `name`, with entries for the texts; None without texts.
 
-    Raises UsageError where it is no place for them.
+    Raises UsageError where that manifest cannot take them.
     """
     if not texts:
         return None
     project = workspace.project
-    path = into or _default_place(project, name)
+    path = into or _default_manifest(project, name)
     hidden = path == PROJECT_FILE or any(part.startswith(".") for part in path.split("/"))
     if hidden or not any(glob_matcher(pattern.removeprefix("./"))(path) for pattern in project.manifests):
         globs = ", ".join(f"`{pattern}`" for pattern in project.manifests)
@@ -156,7 +156,7 @@ def drafted_for(
 
 
 def _check_others(before: Desired, made: ManifestDraft, path: str) -> None:
-    """Raises UsageError where items that were there would become others by what is added."""
+    """Raise UsageError where the new entries would change existing items."""
     after = {spec.id: _meaning(spec) for spec in made.desired.specs}
     changed = [spec.id for spec in before.specs if after.get(spec.id) != _meaning(spec)]
     if changed:
@@ -168,8 +168,8 @@ def _meaning(spec: Spec) -> tuple[object, ...]:
     return spec.digest, spec.output, spec.metadata, spec.tags, spec.on_edit, spec.merge, spec.protected, spec.save
 
 
-def _default_place(project: Project, stem: str) -> str:
-    """A file of this name in the first folder where the project looks for manifests."""
+def _default_manifest(project: Project, stem: str) -> str:
+    """Return a file of this name in the first folder where the project looks for manifests."""
     for pattern in project.manifests:
         parts = pattern.removeprefix("./").split("/")
         fixed = parts[: next((at for at, part in enumerate(parts[:-1]) if WILD.search(part)), len(parts) - 1)]
@@ -180,7 +180,7 @@ def _default_place(project: Project, stem: str) -> str:
 
 
 def write_manifest(project: Project, drafted: Drafted, disk: Disk) -> None:
-    """Put the manifest where it belongs. Raises StateError and OutputError where the disk refuses, or it changed."""
+    """Write the manifest. Raises StateError and OutputError where the disk refuses, or the file changed meanwhile."""
     path, before = Path(project.root) / drafted.manifest.path, drafted.manifest.text
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""A list of a server's catalog, read page by page: by those who keep all of it, and by those who look for a few slugs.
+"""Read a list of a server's catalog page by page.
 
-Servers page by any number, and some say nothing of it: a list is read to its end only once a page brings nothing new,
-or as many entries are there as the server says. Pages after the first are asked for in the size of the first.
+Servers have pages of any size, and some do not state it: a list is whole once a page brings nothing new, or once it has
+as many entries as the server says. Later pages are asked for in the size of the first.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ PAGE = 100
 
 
 class ReadList(Struct, frozen=True):
-    """The entries of a list by slug, and how many had none. `total`: as the server says, None where it does not."""
+    """The entries of a list by slug, and how many had none. `total`: as the server says; None if it does not."""
 
     entries: Mapping[str, Mapping[str, Json]]
     unusable: int
     total: int | None
     is_whole: bool
-    """Nothing is missing, as far as anyone can tell."""
+    """Nothing is known to be missing."""
     is_cut: bool = False
     """Pages were left unread."""
 
 
 def read_page(answer: CatalogReply) -> ReadList:
-    """The same of a list that has one page."""
+    """Return a list that has one page."""
     entries = {slug: entry for entry in answer.entries if (slug := slug_of(entry))}
     unusable = sum(not slug_of(entry) for entry in answer.entries)
     size, total = len(answer.entries), answer.total
@@ -52,9 +52,9 @@ async def read_list(
     first: CatalogReply | None = None,
     enough: Callable[[Mapping[str, Mapping[str, Json]]], bool] = lambda _: False,
 ) -> ReadList | Failure | None:
-    """Read at most `pages` pages, until they are `enough`; what `ask` answers instead where it is no page.
+    """Read at most `pages` pages, until `enough`; return a failure or None that `ask` returns.
 
-    `first`: the first page, where it was just asked for.
+    `first`: the first page, if it was just read.
     """
     entries: dict[str, Mapping[str, Json]] = {}
     answer: Reply | Failure | None = first if first is not None else await ask(kind())

@@ -1,4 +1,4 @@
-"""What a project's server is known to offer: the catalog that comes along for `local`, or the committed one."""
+"""Read the catalog of a project's server: the built-in one for `local`, else the committed one."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def catalog_of(project: Project) -> Catalog | None:
-    """The templates and styles the project's server offers; None where they are not known."""
+    """Return the templates and styles of the project's server; None where they are not known."""
     snapshot = snapshot_of(project)
     return None if snapshot is None else snapshot.checked(takes_any_vertical=project.api.base_url == "local")
 
 
 def snapshot_of(project: Project) -> CatalogSnapshot | None:
-    """The catalog of the project's server: built in for `local`, else from `catalog.lock.json`; None where not known.
+    """Return the catalog of the project's server; None where it is not known.
 
-    Raises InputError where that file cannot be used.
+    Raises InputError where `catalog.lock.json` is invalid.
     """
     if project.api.base_url != "local":
         from contentops.manifests.catalog_lock import FILE, parse

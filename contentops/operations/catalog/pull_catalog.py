@@ -1,7 +1,7 @@
-"""`catalog pull`: the server's catalog, fetched within its limits, kept in `catalog.lock.json`, and what changed in it.
+"""`catalog pull`: fetch the server's catalog into `catalog.lock.json`, and list what changed.
 
-The file changes only where everything was fetched. Templates are described one by one, and at ten requests a minute
-that takes a while, so what a pull that was interrupted has fetched is kept in the cache for the next one.
+The file changes only where everything was fetched. Templates are described one by one, at ten requests a minute, so the
+cache keeps what an interrupted pull has fetched for the next one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from contentops.manifests.load import load
 from contentops.model import CatalogSnapshot, Template
 from contentops.operations.catalog.catalog_pages import ReadList, read_list
 from contentops.operations.catalog.project_catalog import snapshot_of
-from contentops.operations.contents.stored_contents import Caller, as_error, converse
+from contentops.operations.contents.stored_contents import Caller, converse
 from contentops.operations.opening import HERE, Runtime, open_cache
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ Kind = Literal["template", "style", "vertical", "brand_voice"]
 
 
 class CatalogChange(Struct, frozen=True, kw_only=True):
-    """One thing that is new, gone or other than before. `details` say what changed; `items` are those that use it."""
+    """An entry that was added, removed or changed. `details` say what changed; `items` use it."""
 
     kind: Kind
     how: Literal["added", "removed", "changed"]
@@ -58,9 +58,9 @@ class CatalogChange(Struct, frozen=True, kw_only=True):
 def changes_between(
     before: CatalogSnapshot | None, after: CatalogSnapshot, used: Iterable[tuple[str, Request]]
 ) -> tuple[CatalogChange, ...]:
-    """What changed, templates first, each by slug. Without a snapshot before, nothing did.
+    """Return what changed, templates first, each by slug; nothing without a snapshot before.
 
-    `used` are the ids of items and what they ask for. Names and descriptions are not compared: they change nothing.
+    `used`: the ids of items and their requests. Names and descriptions are not compared, since they have no effect.
     """
     if before is None:
         return ()
@@ -163,7 +163,7 @@ def unknown_why(project: Project) -> str:
 
 
 class Pulled(Struct, frozen=True, kw_only=True):
-    """What a pull came to. `first`: this server was not in the file before. `notes` are for the person to read."""
+    """The result of a pull. `first`: this server was not in the file before. `notes`: for the person."""
 
     server: str
     snapshot: CatalogSnapshot
@@ -176,7 +176,6 @@ class Pulled(Struct, frozen=True, kw_only=True):
 def pull(project: Project, *, runtime: Runtime = HERE) -> Pulled:
     """Bring `catalog.lock.json` up to date with the project's server.
 
-    The file changes only where everything was fetched; what an interrupted pull has fetched, the next one need not.
     Raises ApiError, or StateError where the file cannot be written.
     """
     path, server, notes = Path(project.root) / FILE, project.api.server, list[str]()
@@ -229,7 +228,7 @@ def _by_slug(reply: CatalogReply | None) -> dict[str, CatalogEntry] | None:
 
 
 class _Kept:
-    """The descriptions an unfinished pull has fetched, in the cache; losing them costs requests and nothing else."""
+    """The descriptions that an unfinished pull has fetched, in the cache."""
 
     def __init__(self, cache: Cache, server: str, wall: Callable[[], float]) -> None:
         self._cache = cache
@@ -238,7 +237,7 @@ class _Kept:
         self._names: set[str] = set()
 
     def get(self, slug: str, entry: Mapping[str, Json]) -> Mapping[str, Json] | None:
-        """The description of a template whose line in the list is still the same; None if there is none, or an old."""
+        """Return the description of a template whose entry in the list is unchanged; None if missing or too old."""
         self._names.add(_part(slug))
         text = self._cache.server_text(self._server, _part(slug))
         try:
@@ -251,19 +250,19 @@ class _Kept:
         return detail if fresh and isinstance(detail, dict) else None
 
     def put(self, slug: str, entry: Mapping[str, Json], detail: Mapping[str, Json]) -> None:
-        """Keep a description."""
+        """Write a description to the cache."""
         row = {"at": self._wall(), "line": digest_json(dict(entry)), "detail": dict(detail)}
         self._cache.put_server_text(self._server, _part(slug), json.dumps(row))
 
     def forget(self) -> None:
-        """Let go of them all: the next pull asks again."""
+        """Delete all of them, so that the next pull asks again."""
         for name in sorted(self._names):
             if self._cache.server_text(self._server, name):
                 self._cache.put_server_text(self._server, name, "")
 
 
 def _part(slug: str) -> str:
-    # No content id holds a slash, so this is no one else's key.
+    # No content id contains a slash, so the keys differ from those of texts.
     return f"catalog/{slug}"
 
 
@@ -275,7 +274,7 @@ class _Fetch(Struct, frozen=True):
     notes: list[str]
 
     async def run(self, caller: Caller) -> CatalogSnapshot:
-        """Everything the server offers. Raises ApiError."""
+        """Fetch the whole catalog. Raises ApiError."""
         templates = await self._entries(caller, ListTemplates, "templates")
         styles = await self._entries(caller, ListStyles, "styles")
         verticals = await caller.optional(ListVerticals(), CatalogReply)
@@ -291,25 +290,25 @@ class _Fetch(Struct, frozen=True):
         )
 
     async def _voices(self, caller: Caller) -> CatalogReply | None:
-        """The brand voices; None where the server shows none. Raises ApiError for a failure that may pass."""
+        """Fetch the brand voices; None where the server shows none. Raises ApiError for a failure that may pass."""
         answer = await caller.ask(ListBrandVoices())
         if isinstance(answer, Failure) and answer.kind in _PASSING:
-            raise as_error(answer, self.project)
-        # No source documents this address, so whatever else stands there is no fault of the server.
+            raise caller.error(answer)
+        # No source documents this address, so any other answer is ignored.
         return answer if isinstance(answer, CatalogReply) else None
 
     async def _entries(
         self, caller: Caller, call: type[ListTemplates | ListStyles], kind: str
     ) -> Mapping[str, Mapping[str, Json]]:
-        """The lines of a list over all its pages, by slug. Raises ApiError for an empty one, which no server has."""
+        """Fetch a list, by slug. Raises ApiError for an empty one, which no server has."""
         answer = await read_list(call, caller.ask, pages=MOST_PAGES)
         if not isinstance(answer, ReadList):
             assert answer is not None
-            raise as_error(answer, self.project)
+            raise caller.error(answer)
         entries, lines, total = answer.entries, len(answer.entries) + answer.unusable, answer.total
         caller.notify(f"{len(entries)} {kind}")
         if not entries:
-            message = f"the server lists no {kind}, so its catalog is not taken over"
+            message = f"the server lists no {kind}, so its catalog is not written"
             raise ApiError(message, hint="check `api.base_url`, `api.dialect` and the account")
         if answer.unusable:
             self.notes.append(f"{answer.unusable} of the {kind} have no usable slug and are left out")
@@ -320,7 +319,7 @@ class _Fetch(Struct, frozen=True):
         return entries
 
     async def _describe(self, caller: Caller, templates: Mapping[str, Mapping[str, Json]]) -> dict[str, Template]:
-        """Every template with its inputs, fetched one by one where the list does not hold them."""
+        """Return every template with its inputs, fetched one by one where the list lacks them."""
         described: dict[str, Template] = {}
         silent: list[str] = []
         for slug in sorted(templates):
@@ -342,16 +341,16 @@ class _Fetch(Struct, frozen=True):
         return described
 
     async def _detail(self, caller: Caller, slug: str, *, done: int) -> Mapping[str, Json] | None:
-        """The description of one template; None where the server has none of it."""
+        """Fetch the description of a template; None where the server has none."""
         answer = await caller.ask(GetTemplate(slug))
         if isinstance(answer, CatalogReply):
             entry = answer.entries[0]
             named = {entry.get(key) for key in ("id", "slug")} - {None}
-            # A server that answers every address with something else describes nothing.
+            # Some servers answer every address with the same page.
             return entry if not named or slug in named else None
         assert isinstance(answer, Failure)
         if is_absent(answer):
             return None
-        error = as_error(answer, self.project)
+        error = caller.error(answer)
         kept = f"; the first {done} are kept for the next pull" if done else ""
         raise ApiError(f"{error.message} (`{FILE}` is as it was{kept})", hint=error.hint)

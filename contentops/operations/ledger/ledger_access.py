@@ -1,4 +1,4 @@
-"""The shared ledger of a project: where it is, and what a command has of it."""
+"""Find the shared ledger of a project, and open it for a command."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
 
 
 class QueueAccess(NamedTuple):
-    """What an apply that does not wait may do with the queue."""
+    """The queue of an account, for `apply --detach`."""
 
     deposit: Callable[[Sequence[Deposited]], frozenset[RequestId]]
-    """Queues submits, and tells which of them no one had asked for before. Raises Refused where too many wait."""
+    """Queues submits; returns those that were not in the ledger before. Raises Refused where too many wait."""
     withdraw: Callable[[Collection[RequestId]], frozenset[RequestId]]
-    """Takes submits out; returns those that others have begun to work on."""
+    """Takes submits out; returns those that others work on by now."""
 
 
 def address(project: Project, runtime: Runtime) -> str:
-    """Where the ledger of a project is: as the environment says, else the project, if its server is on a list.
+    """Return the address of a project's ledger: from the environment, else from the settings if its server is trusted.
 
-    A person is asked about a server that is on no list yet, and it is remembered. Raises Refused where it is on none,
+    A person is asked once about a server that is not on the trusted list. Raises Refused for one that is not trusted,
     for an address in a file that says more than where the ledger is, and for a variable that is set and empty.
     """
     environ = runtime.environ
@@ -66,7 +66,7 @@ def address(project: Project, runtime: Runtime) -> str:
         if trust.may_use_ledger(server, environ):
             continue
         question = (
-            f"No list of yours names the ledger at `{visible(server)}`, which may get a password\n"
+            f"The ledger at `{visible(server)}` is not on your trusted list. It may get a password\n"
             "and decides what is paid. Use it, now and from now on? (yes/no) "
         )
         if runtime.ask is None or not runtime.ask(question):
@@ -107,10 +107,9 @@ def _unread(error: LedgerAway | Refused) -> Diagnostic:
 
 @contextlib.contextmanager
 def working(project: Project, store: StateStore, cache: Cache, runtime: Runtime) -> Iterator[OpenedLedger]:
-    """The same for a command that changes the state; it holds the right to apply.
+    """Open the ledger for a command that changes the state, which no other one may do meanwhile.
 
-    Raises LockHeld where another one does, Refused where no one has listed the ledger, StateError where it cannot be
-    used.
+    Raises LockHeld where another one does, Refused where the ledger is not trusted, StateError where it cannot be used.
     """
     owner = _owner(project, store)
     with _applying(project, owner, runtime) as runner:
@@ -131,7 +130,7 @@ def working(project: Project, store: StateStore, cache: Cache, runtime: Runtime)
 def depositing(
     project: Project, store: StateStore, account: Account, runtime: Runtime, priority: int = 0
 ) -> Iterator[QueueAccess]:
-    """What queues submits of a project for an account, with a priority; no apply of it works meanwhile.
+    """Open the queue of an account for a project, while no apply of the project works.
 
     Raises LockHeld where one does, StateError where the ledger cannot be used.
     """
@@ -149,9 +148,9 @@ def depositing(
 
 @contextlib.contextmanager
 def limiting(project: Project, key: str, runtime: Runtime) -> Iterator[SharedLimiter | None]:
-    """The limiter of the account of a key, for a command that only asks.
+    """Open the limiter of the account of a key, for a command that pays for nothing.
 
-    None where the ledger cannot be used: what asks pays for nothing, and goes by the project's limit alone.
+    None where the ledger cannot be used: then the project's limit counts alone.
     """
     with contextlib.ExitStack() as closing:
         limiter: SharedLimiter | None = None
@@ -165,7 +164,7 @@ def limiting(project: Project, key: str, runtime: Runtime) -> Iterator[SharedLim
 
 @contextlib.contextmanager
 def _applying(project: Project, owner: EntryOwner, runtime: Runtime) -> Iterator[Runner]:
-    """A runner that holds the right to apply."""
+    """Open a runner that may apply, as the only one of its project and environment."""
     page, url = run_page(runtime.environ), address(project, runtime)
     with LedgerSession(
         url, name="contentops apply", patience=runtime.patience, stopped=runtime.stopped, until=runtime.until

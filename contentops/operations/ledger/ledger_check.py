@@ -1,4 +1,4 @@
-"""What `doctor` says of a project's ledger."""
+"""Check a project's ledger for `doctor`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLOCK = 3.0
 
 
 def ledger_checks(project: Project, runtime: Runtime) -> Iterator[Check]:
-    """Whether runs can rely on the ledger: reached, kept up, by a role that may do what it must and no more."""
+    """Check that the ledger is reached and up to date, keeps sessions, and gives its role exactly the needed rights."""
     try:
         url = address(project, runtime)
         examination = examine(url, runtime.wall)
@@ -32,7 +32,7 @@ def ledger_checks(project: Project, runtime: Runtime) -> Iterator[Check]:
 
 
 def judged(examination: Examination, url: str) -> Iterator[Check]:
-    """The findings of an examination."""
+    """Return the checks of an examination."""
     yield _tables(examination, url)
     if examination.standby or examination.read_only:
         kind = "a standby" if examination.standby else "read-only (`default_transaction_read_only`)"
@@ -76,11 +76,11 @@ def _tables(examination: Examination, url: str) -> Check:
 def _sessions(examination: Examination) -> Check:
     if not examination.ends_silent:
         message = "a session that says nothing is not ended (`idle_session_timeout` has no effect)"
-        hint = "what froze would hold its work for ever: use PostgreSQL itself, not something that speaks like it"
+        hint = "a process that froze would keep its work for ever: use PostgreSQL itself"
         return Check(name="ledger sessions", ok=False, message=message, hint=hint)
     if examination.pooled:
         message = "a pooler stands before PostgreSQL; it keeps sessions, as far as could be seen"
-        hint = "give the address of PostgreSQL itself: a run holds its sessions all the time, so a pool saves nothing"
+        hint = "give the address of PostgreSQL itself: a run uses its sessions all the time, so a pool saves nothing"
         return Check(name="ledger sessions", ok=None, message=message, hint=hint)
     return Check(name="ledger sessions", ok=True, message="each is kept, and one that says nothing is ended")
 

@@ -1,4 +1,4 @@
-"""`queue`: how everything that is queued or under way stands, and taking out what nothing was sent of yet."""
+"""`queue`: list what is queued and running in a ledger, and cancel submits that were not sent yet."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def read(address: str, *, project: str = "", most: int = 100) -> Queue:
-    """Of a project by its name, or of all; at most so many submits one by one. Raises UsageError, StateError."""
+    """Read the queue of a project or of all, with at most so many submits. Raises UsageError, StateError."""
     with opened(address) as session:
         return queue.read_queue(session, project=project, most=most)
 
 
 def shares(address: str, *, project: str = "", environment: str | None = None) -> tuple[QueuedShare, ...]:
-    """Whose submits wait that nothing was sent of; of one environment, or of all. Raises UsageError, StateError."""
+    """Count the waiting submits by project, of one environment or of all. Raises UsageError, StateError."""
     with opened(address) as session:
         return queue.read_shares(session, project=project, environment=environment)
 
@@ -36,9 +36,9 @@ def cancel(
     environment: str | None = None,
     everything: bool = False,
 ) -> Cancelled:
-    """Take items or requests, by their names, or everything out of the queue; of one environment, or of all.
+    """Take items or requests, by their ids, or everything out of the queue, of one environment or of all.
 
-    Raises UsageError, also where nothing that is queued or under way is called so; StateError.
+    Raises UsageError, also where nothing queued or running has such an id; StateError.
     """
     names = tuple(names)
     with opened(address) as session:

@@ -1,7 +1,6 @@
-"""Texts in which their checks found nothing, remembered: while text and checks are the same, that holds.
+"""Remember texts in which their checks found nothing, so that `check` skips them while text and checks are the same.
 
-Only what was found clean is kept, as one row of the cache: the few others are checked again, and shown with their
-lines. Links depend on other files, and commands on anything, so neither is remembered.
+They are one row of the cache. Links depend on other files, and commands on anything, so neither is remembered.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ if TYPE_CHECKING:
     from contentops.state.cache import Cache
 
 FORMAT: Final = 1
-"""Raised where checks find other things in the same text; the version of contentops counts too."""
+"""Raised when checks change; the version of contentops counts too."""
 _ROW: Final = "clean-texts"
 _LENGTH: Final = 20
-"""Hexadecimal digits that are kept of each: 2 MB for 100,000 texts."""
+"""Hexadecimal digits kept of each name: 2 MB for 100,000 texts."""
 
 
 class CleanTexts:
@@ -35,7 +34,7 @@ class CleanTexts:
         self._name_of = functools.cache(_name_of)
 
     def is_clean(self, checks: Checks, file: Observed) -> bool:
-        """Whether nothing is found in the file, commands aside, as far as that is remembered."""
+        """Tell whether an earlier check, commands aside, found nothing in this file."""
         name = self._name(checks, file)
         if name not in self._before:
             return False
@@ -48,13 +47,13 @@ class CleanTexts:
             self._now.add(name)
 
     def keep(self, *, whole: bool) -> None:
-        """Keep it for the next time; `whole`: every item was looked at, so that nothing else is needed any more."""
+        """Write them to the cache; `whole`: every item was checked, so that older names are dropped."""
         names = self._now if whole else self._now | self._before
         if names != self._before:
             self._cache.put(_ROW, " ".join(sorted(names)))
 
     def _name(self, checks: Checks, file: Observed) -> str:
-        """A name for the text and what it is checked for; empty where that is not all that decides."""
+        """Return a name for the text and its checks; empty where other files matter too."""
         if checks.links is not None or not file.file or file.problem:
             return ""
         return digest_text(f"{self._name_of(checks)} {file.file}").removeprefix(PREFIX)[:_LENGTH]

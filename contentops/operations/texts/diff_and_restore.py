@@ -1,4 +1,4 @@
-"""The texts of an item: how its file differs from one that was generated, saved or is planned; and one put back."""
+"""Compare an item's file with its generated, stored or planned text, and restore an earlier text."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
 
 class Difference(Struct, frozen=True, kw_only=True):
-    """Two sides of an item, and their texts: None where one is not there to be compared.
+    """Two sides of an item with their texts; None for a text that is not there.
 
-    `front` and `request` hold what differs beside the text, by key: the values before and after, None for none.
+    `front` and `request`: the keys that differ, each with the values before and after; None for no value.
     """
 
     old: str
@@ -58,15 +58,15 @@ class Difference(Struct, frozen=True, kw_only=True):
 
     @property
     def same(self) -> bool:
-        """Whether nothing differs."""
+        """Whether both sides are equal."""
         return self.before == self.after and not self.front and not self.request
 
 
 def from_generated(project: Project, item: str) -> Difference:
-    """From the text last generated, promoted or adopted to the file, and from the front matter last written.
+    """Compare the text last generated, promoted or adopted with the file, and the front matter last written with it.
 
-    Raises UsageError where there is none, OutputError for a file that cannot be read, StateError where the
-    text is not here.
+    Raises UsageError where there is none, OutputError for a file that cannot be read, StateError where the text is
+    missing.
     """
     state, record = recorded(project, item)
     observed, file = _file(project, record)
@@ -88,7 +88,7 @@ def from_generated(project: Project, item: str) -> Difference:
 
 
 def from_remote(project: Project, item: str, *, runtime: Runtime = HERE) -> Difference:
-    """From what the server has stored to the file; asks the server once.
+    """Compare what the server has stored with the file.
 
     Raises UsageError where nothing was saved there, OutputError for a file that cannot be read, ApiError.
     """
@@ -104,10 +104,10 @@ def from_remote(project: Project, item: str, *, runtime: Runtime = HERE) -> Diff
 
 
 def to_planned(project: Project, item: str) -> Difference:
-    """From the file to what the plan makes of it: the text, where it is here, front matter and request.
+    """Compare the file with what the plan makes of it: the text, if this machine has it, front matter and request.
 
-    Raises UsageError for an id that names nothing, InputError for manifests with errors, OutputError for a file that
-    cannot be read.
+    Raises UsageError for an unknown id, InputError for manifests with errors, OutputError for a file that cannot be
+    read.
     """
     with open_workspace(project, parse_cache=False) as workspace:
         inputs = workspace.plan_inputs(Choice())
@@ -141,7 +141,7 @@ def _planned(workspace: Workspace, inputs: PlanInputs, change: Change) -> Differ
 
 
 def _merged(inputs: PlanInputs, change: Change, before: str | None, text: str) -> str:
-    """The text as it is written: a section in the file's text, or with the sections of a person that stay in it."""
+    """Return the text as it is written: with a new section, or with the sections that a person edited."""
     if change.section and before is not None:
         known = known_texts(change.record, body_digest(text), inputs.text)
         taken = take_section(before, text, change.section, known)
@@ -154,7 +154,7 @@ def _merged(inputs: PlanInputs, change: Change, before: str | None, text: str) -
 
 
 def _text(workspace: Workspace, inputs: PlanInputs, change: Change) -> str | None:
-    """The text that the change writes, or waits to write, where this machine has it."""
+    """Return the text that the change writes, if this machine has it."""
     digest = change.entry.body if change.entry is not None else NOTHING
     for step in change.steps:
         if isinstance(step, Promote):
@@ -173,7 +173,7 @@ def _request(change: Change) -> dict[str, tuple[Json, Json]]:
 
 
 def of_section(difference: Difference, heading: str) -> Difference:
-    """The difference of the sections with this heading alone. Raises UsageError where neither text has one."""
+    """Return the difference of the sections with this heading. Raises UsageError where neither text has one."""
     wanted = bare(heading)
     sides = [cut(text or "") for text in (difference.before, difference.after)]
     known = dict.fromkeys(one.key.heading for side in sides for one in side if one.key.heading)
@@ -190,7 +190,7 @@ def of_section(difference: Difference, heading: str) -> Difference:
 
 
 def _file(project: Project, record: Record) -> tuple[Observed, str]:
-    """The file of an item as it is looked at, and its body. Raises OutputError."""
+    """Return the file of an item and its body. Raises OutputError."""
     outputs = Outputs(project.root)
     try:
         body = split(outputs.read(record.output)).body
@@ -204,18 +204,18 @@ def _file(project: Project, record: Record) -> tuple[Observed, str]:
 
 
 class Restored(Struct, frozen=True, kw_only=True):
-    """What was done: the text that stands in the file at `output` now, and where it came from."""
+    """A restored text, and the file that has it now."""
 
     text: PaidText
     output: str
     source: str = ""
-    """`cache`, `git` or `server`; empty: it stood there already."""
+    """`cache`, `git` or `server`; empty: the file had it already."""
     copy: str = ""
-    """Where the person's words that were in its place are kept."""
+    """The copy of a file that a person had edited, or empty."""
 
 
 def restorable(project: Project, item: str) -> tuple[PaidText, ...]:
-    """The texts that were paid for an item, the newest first. Raises UsageError where nothing was generated for it."""
+    """Return the texts paid for an item, newest first. Raises UsageError where nothing was generated for it."""
     return texts_of(project, recorded(project, item)[0], item)
 
 
@@ -227,11 +227,10 @@ def restore(
     overwrite: bool = False,
     runtime: Runtime = HERE,
 ) -> Restored:
-    """Put the text whose digest begins with `to` into the file of an item; its front matter stays as it stands.
+    """Put the text whose digest begins with `to` into the file of an item; its front matter stays. Records nothing.
 
-    A person's words in its place are a reason to refuse, unless they may be overwritten: then a copy of the file is
-    kept. Nothing is recorded: whose text a job made stays as it was. Raises UsageError where `to` names no text or
-    several, Refused where a person's words or `protected` stand in the way, StateError where no one has the text,
+    `overwrite`: replace a file that was edited by hand, after a copy of it was made. Raises UsageError where `to`
+    matches no text or several, Refused for an edited file or a protected item, StateError where no one has the text,
     ApiError where the server cannot be asked for it.
     """
     with hold_lock(project, runtime), open_cache(project, write=True) as cache:
@@ -253,7 +252,6 @@ def restore(
             hint = "`--on-edit overwrite` puts the earlier text in its place, and keeps a copy of the file"
             raise Refused(f"`{record.output}` was edited by hand", code="not-restored", hint=hint)
         body, source = _words(project, cache, record, text, runtime)
-        # It may have come from where it is kept less well.
         cache.keep_body(text.body, body)
         copy = outputs.set_aside(record.output, outputs.read(record.output)) if edited else ""
         made = replace_body(outputs.read(record.output), body) if file.exists else _composed(project, record, body)
@@ -262,7 +260,7 @@ def restore(
 
 
 def _named(project: Project, texts: Sequence[PaidText], item: str, to: str) -> PaidText:
-    """The one text whose digest begins so. Raises UsageError."""
+    """Return the one text whose digest begins with `to`. Raises UsageError."""
     start = to.strip().lower().removeprefix(PREFIX)
     matches = [one for one in texts if start and one.body.removeprefix(PREFIX).startswith(start)]
     if len(matches) == 1:
@@ -277,12 +275,12 @@ def _named(project: Project, texts: Sequence[PaidText], item: str, to: str) -> P
 
 
 def _composed(project: Project, record: Record, body: str) -> str:
-    """The file as it was last written, with that body."""
+    """Return the file as it was last written, with that body."""
     return compose(record.title, record.metadata, provenance_of(record) if project.provenance else None, body)
 
 
 def _words(project: Project, cache: Cache, record: Record, text: PaidText, runtime: Runtime) -> tuple[str, str]:
-    """The words of a text, and where they were found. Raises StateError, ApiError."""
+    """Find the words of a text; return them and where they were found. Raises StateError, ApiError."""
     if (body := cache.body(text.body)) is not None:
         return body, "cache"
     for digest, earlier in earlier_bodies(project.root, record.output):
@@ -310,7 +308,7 @@ _ELSEWHERE = "the `.contentops/cache` of the machine that applied it may have it
 
 
 async def _text_on_server(caller: Caller, text: PaidText) -> str:
-    """The text as the server has it, by its content or its job; empty where it has another one by now."""
+    """Read the text from the server, by its content or its job; empty where it has another one by now."""
     content = await caller.optional(GetContent(text.content_id), Content) if text.content_id else None
     reply = with_body([content] if content else [], text.body)
     if reply is None and text.job_id:

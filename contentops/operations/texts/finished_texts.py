@@ -1,4 +1,4 @@
-"""The finished texts that a plan may bring: of the cache of this machine, else of the ledger."""
+"""Look up finished texts that a plan may write: in the cache of this machine, else in the ledger."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def finished_texts(
     state: State,
     observed: Mapping[str, Observed],
 ) -> Callable[[Digest], FinishedText | None]:
-    """Looks a request up among the texts of the project's server; a ledger is asked once, for all that is needed."""
+    """Return a function that finds the text of a request. The ledger is asked once, for all requests together."""
     if ledger is not None:
         ledger.look_for_texts(server, _unanswered(desired, state, observed))
 
@@ -47,7 +47,7 @@ def finished_texts(
 
 
 def _unanswered(desired: Desired, state: State, observed: Mapping[str, Observed]) -> Iterator[Digest]:
-    """The requests whose text a plan may look for: what no record or no file answers, and what is open."""
+    """Yield the requests whose text a plan may need: without a record or a file, or still open."""
     for spec in desired.specs:
         record = state.records.get(spec.id)
         if record is None or record.digest != spec.digest:

@@ -1,4 +1,4 @@
-"""Texts of earlier runs that the cache lacks: the history of lock and files in git has them in any clone."""
+"""Find texts of earlier runs: in the cache, else in git's history of lock and files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class PastTexts:
-    """Earlier texts from the cache, else from git, which is asked for each text that the cache lacks."""
+    """Earlier texts of a project."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class PastTexts:
         declared: Mapping[ItemId, Spec] = MappingProxyType({}),
         heirs: Mapping[Digest, ItemId] = MappingProxyType({}),
     ) -> None:
-        """`declared`: the items that are. `heirs`: by request, the one that the text of another item may serve."""
+        """`declared`: the declared items. `heirs`: by request, the item that may use the text of a removed one."""
         self._project = project
         self._state = state
         self._cache = cache
@@ -44,28 +44,27 @@ class PastTexts:
         self._heirs = heirs
 
     def read_locks(self) -> None:
-        """Read the history of the lock, once for all items; else the first question about a request does."""
+        """Read the history of the lock now, which the first call of `of_request` would do otherwise."""
         _ = self._past
 
     def text(self, digest: Digest) -> str | None:
-        """The text of a record of any environment or an open entry, by its digest: from the cache, git or a file."""
+        """Find a text of a record of any environment or an open entry, in the cache, in git or in a file."""
         text = self._body(digest, self._files(digest))
         return text if text is not None else self._in_files_elsewhere(digest)
 
     def of_request(self, ids: Iterable[ItemId], digest: Digest) -> StoredText | None:
-        """The last text that a job made for a request of an item, under any of the `ids` it has had, if git has it.
+        """Find the last text that a job made for a request of an item, in git.
 
-        The first of the `ids` is that of today. A text that another declared item has and asks for is none.
-
-        The locks of the past tell which texts those are: a request id is made of the item and of what was asked, so
-        an older text that a person kept for this request is none. The history of the file has the words.
+        `ids`: all ids the item has had, today's first. A text that another declared item has and asks for is left out.
+        Earlier locks list the texts by request id, which is made of the item and the request; the history of the file
+        has the words.
         """
         asked = functools.partial(request_id, self._state.lineage, self._project.environment)
         own, *former = ids
         known = {own, *former}
-        # An item that was removed and comes back has no record that tells its former ids.
+        # An item that was removed and comes back has no record with its former ids.
         known |= {old for past in self._past.values() if past.id in known for old in past.former_ids}
-        # What was asked for under an id that another item has today is that item's, if it asks for it.
+        # A text belongs to the item that has the id today, if that one asks for it.
         known -= {id_ for id_ in known - {own} if self._asks(id_, digest)}
         names = {asked(id_, digest, attempt) for id_ in known for attempt in range(1, ATTEMPTS + 1)}
         free = (name for name in names if (has := self._living.get(name, own)) == own or not self._asks(has, digest))
@@ -77,7 +76,7 @@ class PastTexts:
         return self._of_gone_item(digest) if self._heirs.get(digest) == own else None
 
     def _of_gone_item(self, digest: Digest) -> StoredText | None:
-        """The last text of an item that no manifest declares any more: removed, or beside its new id after a merge."""
+        """Find the last text of an item that no manifest declares any more."""
         lineage, environment = self._state.lineage, self._project.environment
         for gone in sorted(self._gone.get(digest, ()), key=lambda one: one.generated_at, reverse=True):
             if is_answer(gone, lineage, environment):
@@ -88,7 +87,7 @@ class PastTexts:
 
     @functools.cached_property
     def _gone(self) -> Mapping[Digest, list[Record]]:
-        """The records of items that are not declared, by request, as far as no declared item has their text."""
+        """The records of items that are not declared, by request, without texts that a declared item has."""
         gone: defaultdict[Digest, list[Record]] = defaultdict(list)
         for one in {**self._past, **{one.request_id: one for one in self._state.records.values()}}.values():
             is_ours = one.server == self._project.api.server and one.request_id not in self._living
@@ -101,11 +100,11 @@ class PastTexts:
         return spec is not None and spec.digest == digest
 
     def why_missing(self) -> str:
-        """Why a text may be missing here that is elsewhere, and what would bring it; empty where nothing would."""
+        """Return why a text may be missing in this clone and what to do; empty where the history is whole."""
         return no_history(self._project.root)
 
     def _files(self, digest: Digest) -> Iterator[str]:
-        """The files that may have, or have had, the text, each at the path of today."""
+        """Yield the files that may have, or have had, the text, each at its path of today."""
         yield from (one.output for one in self._state.records.values() if digest in (*one.bodies, one.adopted))
         for entry in self._state.entries.values():
             if entry.body == digest:
@@ -114,8 +113,8 @@ class PastTexts:
         yield from self._files_elsewhere(digest)
 
     def _files_elsewhere(self, digest: Digest) -> Iterator[str]:
-        """Those of other environments: a text that was promoted stood in the file it was taken from."""
-        # Of an edit that was not saved, only the environment that took it knows.
+        """Yield the files of other environments that a text may have been promoted from."""
+        # Only the environment that promoted an edit which was not saved has recorded it.
         taken = {one.id for one in self._state.records.values() if one.promoted == digest}
         yield from (one.output for one in self._elsewhere if digest in one.bodies or one.id in taken)
 
@@ -140,7 +139,7 @@ class PastTexts:
         return body
 
     def _in_files_elsewhere(self, digest: Digest) -> str | None:
-        """The text as a file of another environment has it now: one that was promoted may still stand there."""
+        """Find a promoted text in a file of another environment."""
         outputs, files = Outputs(self._project.root), self._files_elsewhere(digest)
         with contextlib.suppress(OutputError):
             path = next((path for path in files if outputs.observe(path).body == digest), None)
@@ -149,7 +148,7 @@ class PastTexts:
 
 
 def _stored(record: Record, body: str) -> StoredText:
-    """The text as a job gave it, but for its content: that may hold another text since."""
+    """Return the text as a job gave it, without its content id: that content may have another text by now."""
     return StoredText(
         title=record.title,
         body=body,

@@ -1,4 +1,4 @@
-"""A worker's work for one account: its limiter, its run, and what it learns of the server."""
+"""Work for one account: its limiter, its run, and what it learns about the server."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ SHARE = 15.0
 """Seconds between two exchanges of what was learned, and between two signs of life."""
 LAST_LOOK = 60.0
 """Seconds after which a lost submit is looked up for the last time, though other items go on."""
-DRAIN = 20.0
-"""Seconds in which a worker that was asked to stop polls on what runs."""
+STOPPING = 20.0
+"""Seconds for which a worker that was asked to stop still polls running jobs."""
 START_AGAIN = "start a worker again: what is queued stays queued, and jobs that run are polled"
 
 
@@ -56,25 +56,25 @@ class AccountWorker:
         self._runner, self._account, self._credentials = runner, account, known
         self._stop, self._emit, self._runtime = stop, emit, runtime
         self.claims: Claims | None = None
-        """What it claimed; None: it has not begun."""
+        """Its claims; None before it has begun."""
         self.run: DurableRun | None = None
         self._limiter: SharedLimiter | None = None
-        self._draining = False
+        self._stopping = False
         self._submits = 0
 
     def adopt(self, api: ApiSettings) -> None:
-        """Go by the limit that the last deposit named."""
+        """Use the limit of the last deposit."""
         if self._limiter is not None:
             self._limiter.limit = api.requests_per_minute
 
     def wake(self) -> None:
-        """Look at whether it is to stop."""
+        """Check whether it is to stop."""
         if self.run is not None:
             self.run.wake()
 
     @property
     def numbers(self) -> Done:
-        """What it did until now."""
+        """Its numbers until now."""
         run, claims = self.run, self.claims
         return Done(
             account=self._account.id,
@@ -96,7 +96,7 @@ class AccountWorker:
             self.run.feed()
 
     async def work(self, *, once: bool) -> None:
-        """Work until something stops it; `once`: until nothing is left that it could do. Raises StateError."""
+        """Work until something stops it; `once`: until nothing is left to do. Raises StateError."""
         api = self._account.api
         project = Project(name="work", root=os.devnull, api=api)
         state = WorkState(self._runner, self._account.id)
@@ -145,20 +145,20 @@ class AccountWorker:
             learned.share()
 
     def _turn(self, learned: Learned) -> None:
-        """Before anything is sent."""
+        """Run before anything is sent."""
         learned.publish()
         run = self.run
-        if self._stop.requested and run is not None and not self._draining:
-            self._draining, run.stopped = True, ""
+        if self._stop.requested and run is not None and not self._stopping:
+            self._stopping, run.stopped = True, ""
             run.stop("interrupted", "interrupted; nothing more was submitted", START_AGAIN, at_once=False)
-            run.at(run.now() + DRAIN, functools.partial(run.stop, "interrupted", "", at_once=True))
+            run.at(run.now() + STOPPING, functools.partial(run.stop, "interrupted", "", at_once=True))
             run.at(run.now(), run.feed)
 
 
 def _share(ctx: Context, run: DurableRun, learned: Learned, claims: Claims) -> None:
-    """What is to be done from time to time."""
+    """Share what was learned, and give a sign of life."""
     learned.share()
-    # What was stored meanwhile may be the text of another lost submit; and nothing grows for ever.
+    # A content that was stored since may be the text of another lost submit; and the index must not grow for ever.
     ctx.index = ContentIndex()
     if claims.working:
         event, until = run.waiting_for()
@@ -168,26 +168,26 @@ def _share(ctx: Context, run: DurableRun, learned: Learned, claims: Claims) -> N
 
 
 class Learned:
-    """What was learned of a server, told to all who work over the ledger, and heard from them."""
+    """What was learned about a server, exchanged over the ledger with all who use it."""
 
     def __init__(self, state: WorkState, server: str, known: ServerKnowledge) -> None:
         self._state, self._server, self._known = state, server, known
-        self._told = self._shown
+        self._published = self._urgent
 
     @property
-    def _shown(self) -> tuple[bool | None, bool]:
-        """Whether its ids are ours, and whether it is known when it shows a job."""
+    def _urgent(self) -> tuple[bool | None, bool]:
+        """Whether the server keeps our ids, and whether it is known when it shows a job."""
         capabilities = self._known.capabilities
         return capabilities.honours_ids, capabilities.shows_after is not None
 
     def publish(self) -> None:
-        """Tell at once what the work of a runner that dies could not be taken over without, or only much later."""
-        if self._shown != self._told:
-            self._told = self._shown
+        """Publish at once what others need to take over from a runner that dies."""
+        if self._urgent != self._published:
+            self._published = self._urgent
             self._known.capabilities.keep(self._state, self._server)
 
     def share(self) -> None:
-        """Take in what others have learned, and tell the rest."""
+        """Read what others have learned, and publish the rest."""
         state, server, durations = self._state, self._server, self._known.durations
         self._known.capabilities.learn(shared_capabilities(state, server))
         self._known.capabilities.keep(state, server)

@@ -1,4 +1,4 @@
-"""What a worker claims, as the stream of programs that its run carries out."""
+"""Claim queued submits, as the stream of programs that a worker's run carries out."""
 
 from __future__ import annotations
 
@@ -48,24 +48,24 @@ if TYPE_CHECKING:
 FIRST = 0x636F7233
 """The class of the advisory locks under which one worker at a time submits, until a job of the account completed."""
 TICK = 0.05
-"""Seconds between two claims while there is more than there is room for: what ends is replaced many at a time."""
+"""Seconds between two claims while more is queued than there is room for."""
 IDLE = 0.5
-"""Seconds between two claims while nothing is there to be claimed: the work of a runner that dies is seen by then."""
+"""Seconds between two claims while nothing is queued: the work of a runner that dies is taken over by then."""
 QUIET = 10.0
-"""The same while no one else works for the account: a deposit wakes the worker."""
+"""Seconds between two claims while no one else works for the account: a deposit wakes the worker."""
 RESTORED = 5.0
-"""Seconds between two looks whether the ledger was restored."""
+"""Seconds between two checks whether the ledger was restored."""
 REST = 300.0
 """Seconds after which a job that was given up as late is polled again."""
 UNCLEAR = "no one knows what became of the first submit of this account, so no other one is sent"
-RESOLVE = "`contentops state resolve` at a checkout of its project settles it; `contentops queue` names it"
+RESOLVE = "`contentops state resolve` at a checkout of its project resolves it; `contentops queue` names it"
 UNUSABLE = "no worker can use what the ledger says of it"
 
 
 def change_of(claimed: ClaimedSubmit) -> Change:
-    """What is left to do of a submit, as the change that an apply would have planned, without its files."""
+    """Return the remaining steps of a submit as a change, such as an apply would plan, without its files."""
     work, entry = claimed.work, claimed.entry
-    # Where an apply began it, what it asks for is not known here, only its digest.
+    # Where an apply began it, only the digest of its request is known here.
     request = Request(template="", style="", inputs={}) if work is None else work.request
     output = (work.output if work is not None else "") or (entry.output if entry is not None else "")
     steps: list[Step] = []
@@ -93,12 +93,12 @@ def change_of(claimed: ClaimedSubmit) -> Change:
 
 
 def shared_capabilities(state: WorkState, server: str) -> ServerCapabilities:
-    """What all have told of a server. Raises as `LedgerSession.run` does."""
+    """Read what all runners have learned about a server. Raises as `LedgerSession.run` does."""
     return ServerCapabilities.load(state, State(lineage=""), server)
 
 
 class Claims:
-    """Programs of what this runner claims: None where there is nothing at the moment, and the end where none comes.
+    """An iterator over the programs of what this runner claims; None where nothing is queued at the moment.
 
     With `once` it ends when nothing is left to claim or to do.
     """
@@ -112,14 +112,14 @@ class Claims:
         self.credits = 0
         self._ready: deque[ClaimedSubmit] = deque()
         self._tasks: dict[RequestId, asyncio.Task[None] | None] = {}
-        """What is worked on."""
+        """The tasks of the submits that it works on."""
         self._resting: deque[tuple[float, RequestId]] = deque()
         self._ask_at = self._cancelled_at = self._restored_at = 0.0
         self._renewed = runner.session.renewed
         self._first = int.from_bytes(hashlib.sha256(account.encode()).digest()[:4], "big", signed=True)
-        self._holds_first = self._drained = self._full = False
+        self._has_first_lock = self._idle = self._full = False
         self._unclear = False
-        """No job of the account has completed yet, and no one knows what became of one."""
+        """No job of the account has completed yet, and the outcome of a submit is unknown."""
 
     @property
     def working(self) -> int:
@@ -140,7 +140,7 @@ class Claims:
             claimed = self._ready.popleft()
             self._tasks[claimed.request_id] = None
             return self._program(claimed)
-        if self._once and self._drained:
+        if self._once and self._idle:
             raise StopIteration
         return None
 
@@ -149,27 +149,23 @@ class Claims:
         self._ask_at = 0.0
 
     def close(self) -> None:
-        """Let others have what is held still, also the right to try the first job. Raises StateError."""
+        """Release all claims, and the right to submit the first job. Raises StateError."""
         release(self._runner, self._account)
-        if self._holds_first:
+        if self._has_first_lock:
             self._runner.session.unlock(FIRST, self._first)
-            self._holds_first = False
+            self._has_first_lock = False
 
     # --- claiming ------------------------------------------------------------------------------------------
 
-    @property
-    def _may_claim(self) -> bool:
-        return self._ctx.admission.proven or self._holds_first
-
     def _look(self, now: float) -> None:
-        """Claim as much as there is room for."""
+        """Claim as many submits as there is room for."""
         self._wake_resting(now)
         self._leave_out_cancelled(now)
         self._prove(now)
         most = self._ctx.admission.max_in_flight if self._ctx.admission.proven else 1
         room = most - len(self._tasks)
         self._ask_at, self._full = now + IDLE, room <= 0
-        if room <= 0 or not self._may_claim:
+        if room <= 0 or not (self._ctx.admission.proven or self._has_first_lock):
             return
         rows = claim_work(self._runner, self._account, self._ctx.server, room, self._state.claimed)
         if self._runner.session.renewed != self._renewed:
@@ -184,9 +180,9 @@ class Claims:
             else:
                 self._state.begin(claimed)
                 self._ready.append(claimed)
-        self._drained = not (rows or self._tasks)
+        self._idle = not (rows or self._tasks)
         if (
-            self._drained
+            self._idle
             and self._ctx.admission.proven
             and self._runner.session.heeded
             and not others_work(self._runner, self._account)
@@ -196,7 +192,7 @@ class Claims:
             self._ask_at = now + TICK
 
     def _prove(self, now: float) -> None:
-        """Until a job of the account has completed, by whomever, one worker at a time goes on."""
+        """Let one worker at a time submit, until a job of the account has completed anywhere."""
         admission, session = self._ctx.admission, self._runner.session
         renewed = session.renewed
         if not admission.proven or now >= self._restored_at or renewed != self._renewed:
@@ -205,22 +201,22 @@ class Claims:
             endpoint = (self._ctx.server, self._ctx.dialect())
             if not admission.proven and endpoint in history.proven:
                 admission.proven = True
-                # What the first job has shown of the server was told before it counted.
+                # What the first job has shown about the server was published before it counted as completed.
                 self._ctx.capabilities.learn(shared_capabilities(self._state, self._ctx.server))
             self._unclear = history.unclear and not admission.proven
             ask_after_restore(admission, history, honours_ids=self._ctx.capabilities.honours_ids)
-        if not admission.proven and not self._holds_first:
-            self._holds_first = session.lock(FIRST, self._first)
-        elif admission.proven and self._holds_first:
+        if not admission.proven and not self._has_first_lock:
+            self._has_first_lock = session.lock(FIRST, self._first)
+        elif admission.proven and self._has_first_lock:
             session.unlock(FIRST, self._first)
-            self._holds_first = False
+            self._has_first_lock = False
 
     def _wake_resting(self, now: float) -> None:
         while self._resting and self._resting[0][0] <= now:
             self._state.leave(self._resting.popleft()[1])
 
     def _leave_out_cancelled(self, now: float) -> None:
-        """Give up what a person cancelled before anything was sent."""
+        """Stop work on submits that a person cancelled before they were sent."""
         if now < self._cancelled_at:
             return
         self._cancelled_at = now + IDLE
@@ -242,12 +238,12 @@ class Claims:
         finally:
             del self._tasks[claimed.request_id]
             if self._full or not self._tasks:
-                # There is room now, or perhaps nothing left to do.
+                # There is room now, or nothing left to do.
                 self._ask_at = min(self._ask_at, self._run.now() + TICK)
             self._end(claimed, outcome)
 
     def _context(self, claimed: ClaimedSubmit, change: Change) -> Context:
-        """The context of one submit: its project, and its own counts, so that nothing grows with their number."""
+        """Return the context of one submit: its project, and counts of its own."""
         ctx, owner, work = self._ctx, claimed.owner, claimed.work
         timeout = work.job_timeout if work is not None else ctx.project.api.job_timeout
         project = structs.replace(
@@ -267,14 +263,14 @@ class Claims:
         label = "/".join(part for part in (owner.project, owner.environment, claimed.item) if part)
 
         def emit(event: Event) -> None:
-            # Nothing is written here.
+            # A worker writes no output.
             data = {key: value for key, value in event.data.items() if key != "output"}
             ctx.emit(structs.replace(event, item=label, data=data) if event.item else event)
 
         return dataclasses.replace(ctx, project=project, plan=plan, emit=emit, spent=Counter(), unsettled=Counter())
 
     def _end(self, claimed: ClaimedSubmit, outcome: Outcome | None) -> None:
-        """Count what became of it, and let go of it."""
+        """Count the outcome, and release the submit."""
         request_id, entry = claimed.request_id, self._state.entry(claimed.request_id)
         if outcome is None:
             self._state.forget(request_id)
@@ -283,10 +279,10 @@ class Claims:
         self.credits += outcome.credits
         failed = outcome.result is Result.FAILED and not self._run.stopped
         if entry is not None and entry.state is JobState.UNKNOWN and self._run.stopped == "interrupted":
-            # No one had the time to find out: the next worker looks it up.
+            # There was no time to find out: the next worker looks it up.
             self._state.note("interrupted", structs.replace(entry, state=JobState.SUBMITTING))
         if entry is None:
-            # What the server refuses is not sent to it again and again.
+            # A submit that the server refused is not sent again.
             self._state.leave(request_id, (outcome.error or "it failed") if failed else "")
         elif entry.state in (JobState.SUBMITTING, JobState.RUNNING) and not self._run.stopped:
             self._state.forget(request_id)

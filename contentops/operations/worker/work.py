@@ -1,6 +1,6 @@
 """`work`: claim what is queued for the accounts of a key, submit it, poll it, and keep the texts in the ledger.
 
-A worker has no checkout: files, saves and the lock are an apply's, which finds the texts in the ledger.
+A worker has no checkout. An apply takes the texts from the ledger, writes files and the lock, and saves.
 """
 
 from __future__ import annotations
@@ -40,29 +40,29 @@ if TYPE_CHECKING:
     from contentops.operations.worker.claims import Claims
 
 LOOK = 2.0
-"""Seconds between two signs that it goes on, and between two looks for new accounts where nothing is heard of them."""
-_DEAF = (-1, 0)
+"""Seconds between two signs of life, and between two searches for new accounts where PostgreSQL cannot notify."""
+_NOT_LISTENING = (-1, 0)
 
 
 class WorkOptions(Struct, frozen=True, kw_only=True):
-    """How a worker works."""
+    """The options of a worker."""
 
     key_env: str = ApiSettings().key_env
     """The environment variable that holds the key."""
     concurrency: int | None = None
     """At most so many unfinished jobs of an account here; None: as the last deposit says."""
     once: bool = False
-    """It ends when there is nothing left that it could do."""
+    """Whether it ends when nothing is left to do."""
     metrics: str = ""
     """Where its numbers are shown, as `[HOST:]PORT`; empty: nowhere."""
     alive: str = ""
-    """A file that it touches while it goes on; empty: none."""
+    """A file that it touches while it works; empty: none."""
 
 
 def work(
     url: str, options: WorkOptions, stop: Stop, emit: Callable[[Event], None], runtime: Runtime
 ) -> tuple[AccountWork, ...]:
-    """Work until nothing is left, or until something stops it; `emit` is told what happens.
+    """Work until nothing is left, or until something stops it; return the work for each account.
 
     Raises StateError where the ledger cannot be used or is away for too long, and with `once` where the key belongs to
     no account of it; ApiError and Refused where the key may go to none of their servers; UsageError where its numbers
@@ -81,7 +81,7 @@ def work(
                     current[:] = [_Worker(runner, options, stop, emit, runtime, done)]
                     (runtime.run or asyncio.run)(current[0].run())
             except WorkTaken as error:
-                # It stood still for so long that others went on with its work: it begins again, as another runner.
+                # It stood still for so long that others took over its work: it begins again, as another runner.
                 emit(Event(kind="note", at=iso(runtime.wall()), data={"message": f"{error.message}; it begins again"}))
                 continue
             return tuple(done)
@@ -105,24 +105,24 @@ class _Worker:
         self._gather_at = 0.0
         self._refused: set[str] = set()
         self._why: ContentopsError | None = None
-        """Why it does nothing for an account that its key belongs to."""
-        self._ear = _DEAF
+        """Why it does nothing for an account of its key."""
+        self._listening = _NOT_LISTENING
         """The socket that is listened on, and how often the session was renewed by then."""
         self._look_at = 0.0
-        """Loop time of the next look for accounts that are new."""
+        """Loop time of the next search for new accounts."""
         self._working: dict[str, AccountWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Work for every account of the key, also for those that come; ends as `work` does."""
+        """Work for every account of the key, also for new ones; ends as `work` does."""
         key = self._runtime.environ.get(self._options.key_env, "").strip()
         self._stop.bind(functools.partial(asyncio.get_running_loop().call_soon_threadsafe, self._wake))
         woken = self._woken = asyncio.Event()
         try:
             self._runner.session.listen(DEPOSITED)
             while True:
-                self._say_it_goes_on()
-                self._hear()
+                self._give_sign_of_life()
+                self._listen()
                 if not self._stop.requested and asyncio.get_running_loop().time() >= self._look_at:
                     self._begin(key)
                 self._gather()
@@ -138,13 +138,13 @@ class _Worker:
                         task.result()
         finally:
             self._stop.bind(None)
-            self._deaf()
+            self._stop_listening()
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def _gather(self) -> None:
-        """Look now and then at what there is to show."""
+        """Read the numbers that are shown, now and then."""
         now = asyncio.get_running_loop().time()
         if self._options.metrics and now >= self._gather_at:
             self._gather_at = now + metrics.GATHERED
@@ -153,38 +153,38 @@ class _Worker:
                 done=tuple(each.numbers for each in self._working.values()),
             )
 
-    def _hear(self) -> None:
-        """Be woken by what PostgreSQL says, also over a connection that was made again."""
+    def _listen(self) -> None:
+        """Wake up when PostgreSQL notifies, also over a connection that was made again."""
         session = self._runner.session
-        if self._ear == (ear := (session.fileno(), session.renewed)):
+        if self._listening == (listening := (session.fileno(), session.renewed)):
             return
-        self._deaf()
-        # Where a loop watches no sockets, workers look more often.
+        self._stop_listening()
+        # Where a loop watches no sockets, the worker searches more often.
         with contextlib.suppress(NotImplementedError):
-            if ear[0] >= 0:
-                asyncio.get_running_loop().add_reader(ear[0], self._heard)
-                self._ear, session.heeded = ear, True
+            if listening[0] >= 0:
+                asyncio.get_running_loop().add_reader(listening[0], self._heard)
+                self._listening, session.heeded = listening, True
                 self._heard()
 
-    def _deaf(self) -> None:
-        if self._ear[0] >= 0:
-            asyncio.get_running_loop().remove_reader(self._ear[0])
-        self._ear, self._runner.session.heeded = _DEAF, False
+    def _stop_listening(self) -> None:
+        if self._listening[0] >= 0:
+            asyncio.get_running_loop().remove_reader(self._listening[0])
+        self._listening, self._runner.session.heeded = _NOT_LISTENING, False
 
     def _heard(self) -> None:
-        """Something came over the connection of the session: perhaps that something was queued."""
+        """Read what came over the connection: perhaps that something was queued."""
         session = self._runner.session
         heard = session.heard()
-        if (session.fileno(), session.renewed) != self._ear:
-            self._deaf()
+        if (session.fileno(), session.renewed) != self._listening:
+            self._stop_listening()
         if heard:
             self._look_at = 0.0
             self._woken.set()
             for each in self._working.values():
                 each.heard()
 
-    def _say_it_goes_on(self) -> None:
-        """To PostgreSQL, and to who watches over this process: a worker that hangs says nothing, and is replaced."""
+    def _give_sign_of_life(self) -> None:
+        """Tell PostgreSQL and the supervisor of this process that the worker does not hang."""
         self._runner.session.moved()
         if self._options.alive:
             touch(Path(self._options.alive))
@@ -195,8 +195,8 @@ class _Worker:
             each.wake()
 
     def _begin(self, key: str) -> None:
-        """Begin to work for accounts that are new here."""
-        self._look_at = asyncio.get_running_loop().time() + (LOOK if self._ear == _DEAF else QUIET)
+        """Begin to work for new accounts."""
+        self._look_at = asyncio.get_running_loop().time() + (LOOK if self._listening == _NOT_LISTENING else QUIET)
         for account in accounts_of(self._runner.session, key, self._name_unusable):
             if account.id in self._working:
                 self._working[account.id].adopt(account.api)
@@ -220,7 +220,7 @@ class _Worker:
             raise self._why or no_account(self._options.key_env, known=bool(key))
 
     def _name_unusable(self, account: str) -> None:
-        """Say once that nothing is done for an account."""
+        """Report once that nothing is done for an account."""
         if account not in self._refused:
             self._refused.add(account)
             self._note(
@@ -249,8 +249,8 @@ def no_account(variable: str, *, known: bool) -> StateError:
     )
 
 
-# What only an apply can be told stays with it.
-_ELSEWHERE = re.compile(r"contentops apply(?! --)")
+_APPLY = re.compile(r"contentops apply(?! --)")
+"""An `apply` in a hint that a worker may take instead; not one with options that only `apply` has."""
 
 
 def _did(account: str, run: DurableRun, claims: Claims) -> AccountWork:
@@ -261,7 +261,7 @@ def _did(account: str, run: DurableRun, claims: Claims) -> AccountWork:
         requests=run.requests,
         stopped=run.stopped,
         message=run.message,
-        hint=_ELSEWHERE.sub("contentops work", run.hint),
+        hint=_APPLY.sub("contentops work", run.hint),
     )
 
 

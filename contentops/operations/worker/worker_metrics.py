@@ -1,6 +1,6 @@
-"""The numbers of a worker for a dashboard, in the Prometheus text format.
+"""Show the numbers of a worker in the Prometheus text format.
 
-They are gathered where the worker works and shown from a thread, so that no scrape waits for a worker or asks a ledger.
+The worker gathers them and a thread shows them, so that no scrape waits for a worker or asks a ledger.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from contentops.ledger.session import LedgerSession
 
 GATHERED = 10.0
-"""Seconds between two looks at the queue."""
+"""Seconds between two reads of the queue."""
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
-    """What an account has in the ledger, by project and environment."""
+    """The submits of an account in the ledger, for one project and environment."""
 
     account: str
     project: str
@@ -39,7 +39,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
 
 
 class Done(Struct, frozen=True, kw_only=True):
-    """What this worker did for an account since it began."""
+    """The work for an account since the worker began."""
 
     account: str
     submits: int
@@ -51,7 +51,7 @@ class Done(Struct, frozen=True, kw_only=True):
 
 
 class WorkNumbers(Struct, frozen=True, kw_only=True):
-    """Everything that is shown."""
+    """All numbers that are shown."""
 
     waiting: tuple[Waiting, ...] = ()
     done: tuple[Done, ...] = ()
@@ -63,13 +63,13 @@ WHERE account = ANY(%s) ORDER BY 1, 2, 3"""
 
 
 def read_waiting(session: LedgerSession, accounts: list[str]) -> tuple[Waiting, ...]:
-    """What some accounts have in the ledger. Raises as `LedgerSession.run` does."""
+    """Read the submits of some accounts in the ledger. Raises as `LedgerSession.run` does."""
     names = Waiting.__struct_fields__
     return tuple(Waiting(**dict(zip(names, row, strict=True))) for row in session.run(_WAITING, (accounts,)))
 
 
 def families(numbers: WorkNumbers) -> Iterator[Metric]:
-    """The numbers as Prometheus has them."""
+    """Yield the numbers as Prometheus metrics."""
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
     where = ("account", "project", "environment")
@@ -105,21 +105,21 @@ def families(numbers: WorkNumbers) -> Iterator[Metric]:
 
 
 class _Shown:
-    """What a registry asks for at each scrape."""
+    """The collector that a registry asks at each scrape."""
 
     def __init__(self, read: Callable[[], WorkNumbers]) -> None:
         self._read = read
 
     def collect(self) -> Iterable[Metric]:
-        """All of it."""
+        """Return all metrics."""
         return families(self._read())
 
 
 @contextlib.contextmanager
 def shown(address: str, read: Callable[[], WorkNumbers]) -> Iterator[int]:
-    """Show what `read` says at `[HOST:]PORT`, on this machine alone unless a host is stated; gives the port.
+    """Show the numbers of `read` at `[HOST:]PORT`, on this machine alone unless a host is stated; yield the port.
 
-    Raises UsageError where that is no place, cannot be listened on, or the driver is not installed.
+    Raises UsageError where the address is invalid or taken, or the driver is not installed.
     """
     try:
         from prometheus_client import CollectorRegistry, start_http_server
