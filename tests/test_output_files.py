@@ -110,7 +110,7 @@ def test_observe_nothing(outputs: Outputs) -> None:
     for path in ("a.md", "out/a.md"):
         assert outputs.observe(path) == Observed(path=path)
         assert not outputs.observe(path).exists
-        assert outputs.stamp(path) is None
+        assert [*outputs.stamps([path])] == [None]
         with pytest.raises(FileChanged, match="does not exist"):
             outputs.read(path)
 
@@ -157,7 +157,7 @@ def test_read_not_utf8(outputs: Outputs, tmp_path: Path) -> None:
 def test_every_method_refuses_unsafe_paths(outputs: Outputs, path: str) -> None:
     """No method touches a path that could leave the root."""
     assert "is not allowed" in outputs.observe(path).problem
-    assert outputs.stamp(path) is None
+    assert [*outputs.stamps([path])] == [None]
     calls: list[Callable[[], object]] = [
         lambda: outputs.read(path),
         lambda: outputs.write(path, "x", expect=NOTHING),
@@ -174,11 +174,11 @@ def test_every_method_refuses_unsafe_paths(outputs: Outputs, path: str) -> None:
 def test_stamp_changes_with_the_file(outputs: Outputs, tmp_path: Path) -> None:
     """An equal stamp means the same file; a rewrite of the same size changes it."""
     outputs.write("a.md", "one", expect=NOTHING)
-    before = outputs.stamp("a.md")
-    assert before == outputs.stamp("a.md")
+    [before] = outputs.stamps(["a.md"])
+    assert [before] == [*outputs.stamps(["a.md"])]
     (tmp_path / "b.md").write_text("two")
     (tmp_path / "b.md").replace(tmp_path / "a.md")
-    assert outputs.stamp("a.md") != before
+    assert [*outputs.stamps(["a.md"])] != [before]
 
 
 # --- write --------------------------------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ def test_known_bodies() -> None:
     bare = make_record("two")
     entry = make_entry(state=JobState.PAID, body=a_digest("3"))
     state = State(lineage="l", records={record.id: record, bare.id: bare}, entries={entry.request_id: entry})
-    assert known_bodies(state) == {a_digest(each) for each in "1234"}
+    assert {*known_bodies(state)} == {a_digest(each) for each in "1234"}
 
 
 # --- as a whole --------------------------------------------------------------------------------------------

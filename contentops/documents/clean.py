@@ -90,10 +90,11 @@ def prose(body: str) -> Iterator[tuple[int, str]]:
 _FENCE_LINE: Final = re.compile(r" {0,3}(?P<sign>`{3,}(?=[^`]*$)|~{3,})(?P<rest>.*)")
 
 
-def known_bodies(state: State) -> frozenset[Digest]:
-    """The bodies that are no unresolved merge, whatever lines they have: made by a job, or saved on the server."""
-    of_records = (body for record in state.records.values() for body in record.bodies)
-    return frozenset([*of_records, *(entry.body for entry in state.entries.values() if entry.body)])
+def known_bodies(state: State) -> Iterator[Digest]:
+    """The bodies that are whole whatever lines they have: made by a job, or taken by the server."""
+    for record in state.records.values():
+        yield from record.bodies
+    yield from (entry.body for entry in state.entries.values() if entry.body)
 
 
 def conflict_line(text: str) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import operator
 import os
 import stat
 from typing import TYPE_CHECKING, Final
@@ -74,7 +76,7 @@ class Outputs:
 
     Paths are relative to the root, with forward slashes. `expect` is the digest of the file the plan saw, empty for no
     file; it is checked directly before the one call that changes the tree. A step that was done before does nothing.
-    Every method but `observe` and `stamp` raises FileChanged where the file is another one than expected, and
+    Every method but `observe` and `stamps` raises FileChanged where the file is another one than expected, and
     OutputError where the path is not allowed or the system refuses.
     """
 
@@ -87,10 +89,15 @@ class Outputs:
         system: System | None = None,
     ) -> None:
         """`whole`: bodies that are no unresolved merge, whatever lines they have (see `known_bodies`)."""
-        self._whole = set(whole)
+        self._given = whole
         self._tree = Tree(str(root), handles=handles)
         self._system = system or System()
         self._spelling = Spelling(self._system.names)
+
+    @functools.cached_property
+    def _whole(self) -> set[Digest]:
+        """Those, which only a file that is read asks for."""
+        return set(self._given)
 
     def observe(self, path: str) -> Observed:
         """What is at `path` now; never raises for a bad file.
@@ -126,17 +133,20 @@ class Outputs:
             entry = entry_at(parts)
             return self._load(entry, path) if entry else None
 
-    def stamp(self, path: str) -> Stamp | None:
-        """A cheap mark of the file at a `path` that was read before; None: there is none.
+    def stamps(self, paths: Iterable[str]) -> Iterator[Stamp | None]:
+        """A cheap mark of the file at each of the `paths` that were read before; None: there is none.
 
         With an equal mark it is the same file, unless it changed within the clock's grain: trust only a mark that was
         seconds old when it was taken.
         """
-        try:
-            status = os.lstat(f"{self._tree.root}/{path}")
-        except (OSError, ValueError):
-            return None
-        return _stamp(status)
+        look, below = os.lstat, f"{self._tree.root}/"
+        for path in paths:
+            try:
+                status = look(below + path)
+            except (OSError, ValueError):
+                yield None
+            else:
+                yield _stamp(status)
 
     def is_linked(self, folder: str) -> bool:
         """Whether a symbolic link leads to a folder, so that `stamp` is that of a file which is never read."""
@@ -343,8 +353,9 @@ class Outputs:
                     folder.rmdir(parts[depth - 1])
 
 
-def _stamp(status: os.stat_result) -> Stamp:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+_stamp: Final[Callable[[os.stat_result], Stamp]] = operator.attrgetter(
+    "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns"
+)
 
 
 def _encoded(path: str, text: str) -> bytes:

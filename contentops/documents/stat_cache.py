@@ -101,7 +101,7 @@ class StatCache:
         for name in self._before:
             rows = _rows(name, self._get(f"{NAME} {name}"))
             self._undamaged.update([name] if rows else [])
-            seen = [path for path, row in rows.items() if path in files and self._is_same(path, row)]
+            seen = self._same([path for path in rows if path in files], rows)
             files.update((path, rows[path].observed(path, self._fronts)) for path in seen)
             if len(seen) == len(rows) > TOGETHER // 2:
                 self._names.append(name)
@@ -122,9 +122,12 @@ class StatCache:
             self._put(NAME, " ".join((VERSION, *self._names)))
         return {path: file for path, file in files.items() if file is not None}
 
-    def _is_same(self, path: str, row: _Row) -> bool:
-        """Whether the file at a path is the one of this row still."""
-        return row.stamp == self._outputs.stamp(path) and not self._is_linked(path.rpartition("/")[0])
+    def _same(self, paths: Sequence[str], rows: Mapping[str, _Row]) -> list[str]:
+        """The paths where the file is the one of its row still."""
+        linked = {folder for folder in {path.rpartition("/")[0] for path in paths} if self._is_linked(folder)}
+        stamps = zip(paths, self._outputs.stamps(paths), strict=True)
+        same = [path for path, stamp in stamps if rows[path].stamp == stamp]
+        return [path for path in same if path.rpartition("/")[0] not in linked] if linked else same
 
     def _keep(self, rows: Mapping[str, _Row]) -> None:
         self._fresh |= rows

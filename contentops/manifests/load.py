@@ -19,7 +19,7 @@ import msgspec
 
 from contentops import __version__
 from contentops.collector import collect_new, without_collection
-from contentops.digest import digest_bytes, digest_json
+from contentops.digest import digest_bytes, digest_text
 from contentops.errors import Diagnostic, InputError, Location, Severity
 from contentops.manifests.cross_checks import check_across, check_environment, check_unused, inputs_of
 from contentops.manifests.discover import FileError, ProjectFiles, discover
@@ -211,7 +211,7 @@ class Loader:
         return result if result is not None and result.path == path and self._unchanged(result.data) else None
 
     def _key(self, path: str, digest: Digest) -> str:
-        return digest_json([FORMAT, __version__, self.context, path, digest])
+        return digest_text(f"{self.context} {digest} {path}")
 
     def _unchanged(self, data: Iterable[tuple[str, Digest]]) -> bool:
         """Whether the data files have the digests that a stored result was made from."""
@@ -254,6 +254,7 @@ def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[File
 def _context(project: Project, catalog: Catalog | None, macros: MacroFile | None) -> str:
     """The digest of everything but its own bytes that the result of a manifest depends on."""
     layered = [
+        [FORMAT, __version__],
         project.text,
         project.name,
         project.environment,

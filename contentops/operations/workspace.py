@@ -193,10 +193,11 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
 
 def _observed(workspace: Workspace, state: State, source: SourceEnvironment | None) -> Mapping[str, Observed]:
     desired, cache = workspace.desired, workspace.cache
-    looked_at, whole = [*paths(desired, state)], known_bodies(state)
+    looked_at = [*paths(desired, state)]
+    whole: Iterator[Digest] = known_bodies(state)
     if source is not None:
         looked_at += source.paths(desired)
-        whole |= known_bodies(source.state)
+        whole = itertools.chain(whole, known_bodies(source.state))
     outputs, runtime = Outputs(workspace.project.root, whole=whole), workspace.runtime
     known = StatCache(outputs, cache.get, cache.put, now=runtime.disk_time(), processes=runtime.processes)
     return known.observe_all(looked_at)

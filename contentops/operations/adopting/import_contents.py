@@ -95,7 +95,7 @@ def import_contents(
         specs = {str(spec.id): spec for spec in workspace.desired.specs}
         read = _read(workspace, content_ids)
         # What the server has is whole, whatever lines are in it.
-        whole = known_bodies(workspace.state) | {body_digest(content.body) for content in read.contents}
+        whole = {*known_bodies(workspace.state), *(body_digest(content.body) for content in read.contents)}
         outputs = Outputs(project.root, whole=whole, system=runtime.system)
         names = _Names(workspace, specs, outputs)
         texts = [text for content in read.contents if (text := names.text_of(content, read.findings)) is not None]
