@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,26 +67,40 @@ def _stop(source: Source, at: int, code: str, message: str, *, width: int = 1, h
 def events_of(source: Source, *, pure: bool = False, limit: int = MAX_EVENTS) -> Iterator[Any]:
     """PyYAML's events of a text, from the Python parser if `pure` or if libyaml is missing, else from the C parser.
 
-    Raises StopReading where the text is not YAML, or has more events than `limit`.
+    Raises StopReading where there are more events than `limit`, and the parser's own errors (see `unparsable`).
     """
+    parser = _parser(source, pure=pure)
+    return itertools.chain(itertools.islice(iter(parser.get_event, None), limit), _beyond(parser, source, limit))
+
+
+def _beyond(parser: Any, source: Source, limit: int) -> Iterator[Any]:
+    if parser.get_event() is not None:
+        raise _stop(source, 0, "too-many-values", f"the file holds more than {limit:,} keys and values")
+    yield from ()
+
+
+def _parser(source: Source, *, pure: bool) -> Any:
     import yaml  # start-up: commands that find everything in the cache parse nothing
 
-    parser: Any = (yaml.CSafeLoader if yaml.__with_libyaml__ and not pure else yaml.SafeLoader)(source.text)
-    event = None
+    return (yaml.CSafeLoader if yaml.__with_libyaml__ and not pure else yaml.SafeLoader)(source.text)
+
+
+def unparsable(source: Source, *, pure: bool) -> StopReading | None:
+    """The syntax error of a text, which is parsed again to know the event before the error; None: there is none."""
+    from yaml import YAMLError
+
+    parser, event = _parser(source, pure=pure), None
     try:
-        for _ in range(limit):
-            event = parser.get_event()
-            if event is None:
-                return
-            yield event
-    except yaml.YAMLError as error:
+        for event in iter(parser.get_event, None):  # noqa: B007
+            pass
+    except YAMLError as error:
         problem, unquoted_jinja = explain(source, error, event)
-        raise StopReading(problem, unquoted_jinja=unquoted_jinja) from None
+        return StopReading(problem, unquoted_jinja=unquoted_jinja)
     except (OverflowError, ValueError):  # the Python parser's, for an escape like `\UFFFFFFFF`
         mark = parser.get_mark()
         message = "an escape in double quotes names no character"
-        raise _stop(source, mark.line << SHIFT | mark.column, CODE, message) from None
-    raise _stop(source, 0, "too-many-values", f"the file holds more than {limit:,} keys and values")
+        return _stop(source, mark.line << SHIFT | mark.column, CODE, message)
+    return None
 
 
 class Builder:
@@ -112,26 +127,34 @@ class Builder:
         self._deepest = 0
         """The depth of the collection that is being read, counted from the root."""
 
-    def read(self, events: Iterator[Any]) -> Any:
+    def read(self, *, pure: bool = False) -> Any:
         """The value of the one document. Raises StopReading."""
-        self._events = events
-        root, documents = None, 0
+        from yaml import YAMLError
+
+        self._events = events_of(self._source, pure=pure)
         try:
-            for event in events:
-                at = event.start_mark.line << SHIFT | event.start_mark.column
-                if type(event) is self._kinds.DocumentStartEvent:
-                    documents += 1
-                    if documents > 1:
-                        message = "a second YAML document starts here"
-                        hint = "one file holds one document: move what follows `---` to a file of its own"
-                        raise self._stop(at, "several-documents", message, width=3, hint=hint)
-                elif isinstance(event, self._kinds.NodeEvent):
-                    root = self._value(event, at, 0)
-        except StopReading as stop:
+            return self._document()
+        except (YAMLError, OverflowError, ValueError):
+            stop = unparsable(self._source, pure=pure)
+            if stop is None:
+                raise
             # An error behind an unquoted expression is the same mistake.
             if stop.unquoted_jinja and self.findings and self.findings[-1].code == "unquoted-jinja":
                 self.findings.pop()
-            raise
+            raise stop from None
+
+    def _document(self) -> Any:
+        root, documents = None, 0
+        for event in self._events:
+            at = event.start_mark.line << SHIFT | event.start_mark.column
+            if type(event) is self._kinds.DocumentStartEvent:
+                documents += 1
+                if documents > 1:
+                    message = "a second YAML document starts here"
+                    hint = "one file holds one document: move what follows `---` to a file of its own"
+                    raise self._stop(at, "several-documents", message, width=3, hint=hint)
+            elif isinstance(event, self._kinds.NodeEvent):
+                root = self._value(event, at, 0)
         return root
 
     def _report(self, code: str, message: str, at: int, *, width: int = 1, hint: str = "") -> None:

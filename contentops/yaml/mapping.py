@@ -89,7 +89,7 @@ def read_mapping(text: str, *, first_line: int = 1, pure: bool = False) -> Block
         raise _problem(source, problem)
     builder = Builder(source, lenient=True, max_aliased=MAX_ALIASED)
     try:
-        root = builder.read(events_of(source, pure=pure))
+        root = builder.read(pure=pure)
     except StopReading as stop:
         raise _problem(source, stop.finding) from None
     if builder.findings:

@@ -138,7 +138,7 @@ def read_yaml(path: str, data: bytes, *, pure: bool = False) -> tuple[YamlDocume
     if not findings:
         builder = Builder(source)
         try:
-            root, findings = builder.read(events_of(source, pure=pure)), builder.findings
+            root, findings = builder.read(pure=pure), builder.findings
             if may_be_doubtful(source.text) and (problem := doubtful(source, events_of(source, pure=pure))):
                 root, findings = None, [problem]
         except StopReading as stop:
