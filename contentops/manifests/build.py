@@ -87,6 +87,8 @@ class FileBuilder:
         locations = {problem.location for problem in (*findings, *shape)}
         own = [problem for problem in problems.done() if problem.location not in locations]
         readable = not findings or document.root is not None
+        entries = document.root.get("items") if isinstance(document.root, dict) else None
+        declarations = len(entries) if isinstance(entries, list) else 0
         hidden = bool(shape) and "items" in misspelt(document.root, schema["properties"])
         return FileResult(
             path=path,
@@ -96,7 +98,7 @@ class FileBuilder:
             findings=tuple(in_order([*findings, *shape, *own])),
             used=frozenset(made.used),
             data=tuple(sorted(looked_up.items())),
-            complete=made.complete and readable and not hidden and made.declarations == _declarations(document),
+            complete=made.complete and readable and not hidden and made.declarations == declarations,
             items=made.declarations,
         )
 
@@ -159,11 +161,6 @@ def _data_path_problem(written: str) -> str:
     if not written.isprintable():
         return "holds characters that cannot be seen"
     return ""
-
-
-def _declarations(document: YamlDocument) -> int:
-    items = document.root.get("items") if isinstance(document.root, dict) else None
-    return len(items) if isinstance(items, list) else 0
 
 
 def _warn_empty(document: YamlDocument, problems: Problems) -> None:

@@ -143,10 +143,10 @@ def check_with_catalog(values: Mapping[str, Any], inputs: Mapping[str, Any], cat
 
 
 def _check_slug(
-    name: str, value: str | None, known: Collection[str], report: Report, severity: Severity = Severity.ERROR
+    name: str, value: str | None, names: Collection[str], report: Report, severity: Severity = Severity.ERROR
 ) -> None:
-    if value is not None and value not in known:
-        hint = suggest(value, tuple(sorted(known))) or "`contentops catalog pull` brings the list up to date"
+    if value is not None and value not in names:
+        hint = suggest(value, tuple(sorted(names))) or "`contentops catalog pull` brings the list up to date"
         core = f"names the {name.replace('_', ' ')} `{value[:80]}`, which the catalog does not have"
         report((name,), f"unknown-{name.replace('_', '-')}", core, hint=hint, severity=severity)
 

@@ -154,12 +154,12 @@ class Compiled:
             return self._placed(problem, error.__traceback__, name, passed=passed)
         roots = {name.partition(".")[0] for name in self.names}  # `inputs` may ask for this very template
         owner = next((owner for owner in _OWNERS if owner in roots and lookup(owner) is error.obj), "")
-        known = tuple(
+        names = tuple(
             error.obj.names if isinstance(error.obj, Lazy) else error.obj if isinstance(error.obj, dict) else ()
         )
         message = f"`{owner}` has no `{name}`" if owner else f"{kind_of(error.obj)} has no `{name}` here"
         unset = "the item does not set it; `default(...)` says what to use then"
-        hint = unset if name in known else suggest(name, known)
+        hint = unset if name in names else suggest(name, names)
         return self._placed(TemplateError("undefined-variable", message, hint=hint), error.__traceback__, name)
 
     def _placed(

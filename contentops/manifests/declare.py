@@ -95,8 +95,8 @@ def draft(
         try:
             desired = load(project, catalog, cache, {manifest.path: whole.encode()} if entries else {})
         except InputError as error:
-            found = [one for one in error.findings if one.severity is Severity.ERROR]
-            blamed = [(place, one) for one in found if (place := _entry_of(one, manifest.path, lines)) is not None]
+            errors = [one for one in error.findings if one.severity is Severity.ERROR]
+            blamed = [(entry, one) for one in errors if (entry := _entry_of(one, manifest.path, lines)) is not None]
             if not blamed:
                 raise
             for (id_, name, key), finding in blamed:

@@ -221,13 +221,13 @@ def _combinations(
     refused = [_refuse_templates(source, label, problems) for source in sources.values()]
     if any(refused) or None in rows.values():
         return ()
-    empty = next((name for name, found in rows.items() if not found), None)
+    empty = next((name for name, values in rows.items() if not values), None)
     if empty is not None:
         core = f"makes no items: {f'the axis `{empty}` of its `matrix`' if empty else 'its `for_each`'} is empty"
         problems.about(label, sources[empty], "empty-for-each", core, severity=Severity.WARNING)
-    if not _has_room(math.prod(len(found or ()) for found in rows.values()), room, written, label, problems):
+    if not _has_room(math.prod(len(values or ()) for values in rows.values()), room, written, label, problems):
         return ()
-    parts = {name: _parts(sources[name], found or ()) for name, found in rows.items()}
+    parts = {name: _parts(sources[name], values or ()) for name, values in rows.items()}
     if len(parts) > 1 and _clash(parts, sources, label, problems):
         return ()
     return tuple(_each(dict(zip(parts, choice, strict=True))) for choice in itertools.product(*parts.values()))

@@ -33,7 +33,7 @@ from contentops.yaml.positions import Source
 from contentops.yaml.read import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from contentops.digest import Digest
     from contentops.manifests.build import FileBuilder
@@ -176,7 +176,7 @@ class Loader:
             collect_new()
             return text
 
-        def take(path: str, text: str) -> None:
+        def store_result(path: str, text: str) -> None:
             content = unknown.pop(path)
             if self.cache is not None:
                 self.cache.put(self._key(path, digest_bytes(content)), text)
@@ -185,7 +185,7 @@ class Loader:
 
         sizes = {path: len(content) for path, content in unknown.items()}
         processes = self.processes if sum(sizes.values()) >= _WORTH_SHARING else 1
-        shared_out(list(unknown), build, take, processes=processes, weight=sizes.__getitem__)
+        shared_out(list(unknown), build, store_result, processes=processes, weight=sizes.__getitem__)
         return [loaded[path] for path in paths]
 
     def _read(self, path: str) -> bytes | FileResult:
@@ -208,14 +208,13 @@ class Loader:
     def _of_text(self, path: str, text: str) -> FileResult | None:
         """The result that a text encodes, if it is that of this manifest and its data files are unchanged."""
         result = decode_result(text)
-        return result if result is not None and result.path == path and self._unchanged(result.data) else None
+        if result is None or result.path != path:
+            return None
+        unchanged = all(self._read_data(file).digest == digest for file, digest in result.data)
+        return result if unchanged else None
 
     def _key(self, path: str, digest: Digest) -> str:
         return digest_text(f"{self.context} {digest} {path}")
-
-    def _unchanged(self, data: Iterable[tuple[str, Digest]]) -> bool:
-        """Whether the data files have the digests that a stored result was made from."""
-        return all(self._read_data(path).digest == digest for path, digest in data)
 
 
 def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:

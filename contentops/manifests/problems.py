@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from contentops.manifests.values import Written
 
 
-def misspelt(value: Any, known: Iterable[str]) -> frozenset[str]:
+def misspelt(value: Any, allowed: Iterable[str]) -> frozenset[str]:
     """The known keys that a map does not set, although one of its unknown keys is close to them."""
     if not isinstance(value, dict):
         return frozenset()
-    known = frozenset(known)
-    close = (nearest(key, known) for key in value if key not in known)
+    allowed = frozenset(allowed)
+    close = (nearest(key, allowed) for key in value if key not in allowed)
     return frozenset(name for name in close if name is not None and name not in value)
 
 

@@ -83,8 +83,7 @@ def render_item(declared: Declared, each: Each | None, scope: Scope, uses: Uses,
 
 
 _FAILED: Final = object()
-_NONE: Final[dict[str, Json]] = {}
-"""The inputs of an item without any."""
+_NO_INPUTS: Final[dict[str, Json]] = {}
 _DEFINING: Final = frozenset({"vars", "for_each", "matrix"})
 """The keys of an item that define names for its templates."""
 
@@ -147,7 +146,7 @@ class _Item:
     def _inputs(self) -> Json:
         """The rendered inputs, empty for an item without any."""
         inputs = self._ask(INPUTS)
-        return _NONE if inputs is MISSING else inputs
+        return _NO_INPUTS if inputs is MISSING else inputs
 
     def _once(self, name: str, node: Any) -> Json:
         """The value of a variable or field, rendered once; reports a circle."""
@@ -256,10 +255,10 @@ class _Item:
             return "`each` is only known with `for_each` or `matrix`"
         file = self._scope.templates.macros
         macros = file.macros.names if file and file.macros else frozenset()
-        known = sorted(
+        names = sorted(
             {*self._scope.variables, *self._scope.builtin, *macros, "item", INPUTS, *(["each"] if self._each else [])}
         )
-        return suggest(name, tuple(known)) or "declare it under `vars`"
+        return suggest(name, tuple(names)) or "declare it under `vars`"
 
     def _report_circle(self, name: str) -> None:
         circle = self._stack[self._stack.index(name) :]

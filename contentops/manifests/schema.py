@@ -123,8 +123,8 @@ def _secrets(problem: _Problem) -> Iterator[str]:
     if problem.schema.get("writeOnly") and isinstance(problem.value, str):
         yield problem.value
     elif problem.keyword == "additionalProperties":
-        known = problem.schema.get("properties", {})
-        unknown = (key for key in problem.value if key not in known)
+        allowed = problem.schema.get("properties", {})
+        unknown = (key for key in problem.value if key not in allowed)
         yield from (str(problem.value[key]) for key in unknown if is_secret(key))
 
 
@@ -195,13 +195,13 @@ def _join(words: Sequence[str]) -> str:
 
 
 def _unknown_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnostic]:
-    known = list(problem.schema.get("properties", {}))
+    allowed = list(problem.schema.get("properties", {}))
     for key in problem.value:
-        if key in known:
+        if key in allowed:
             continue
         pointer = (*problem.pointer, key)
         subject = _item_prefix(document, pointer)
-        if key == "commands" and "not_matches" in known:
+        if key == "commands" and "not_matches" in allowed:
             # Otherwise anyone who may propose a manifest could run any program here.
             message = f"{subject}`checks.commands` may not stand in a manifest"
             hint = "name programs under `defaults.checks.commands` of `contentops.yaml`"
@@ -209,20 +209,20 @@ def _unknown_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnos
             continue
         where = f" in {_subject(problem.pointer)}" if problem.pointer and isinstance(problem.pointer[-1], str) else ""
         message = f"{subject}unknown key `{_short(key)}`{where}"
-        hint = _key_hint(key, known)
+        hint = _key_hint(key, allowed)
         if not problem.pointer and key in problem.definitions.get("item", {}).get("properties", ()):
             hint = "the keys of an item stand under `items`, indented, the first one behind `- `: `- id: ...`"
         yield finding(document, "unknown-key", message, pointer, key=True, hint=hint)
 
 
-def _key_hint(key: str, known: Sequence[str]) -> str:
+def _key_hint(key: str, allowed: Sequence[str]) -> str:
     """What to write instead of an unknown key."""
-    if is_secret(key) and "key_env" in known:
+    if is_secret(key) and "key_env" in allowed:
         return "keys come from the environment: set `key_env` to the name of a variable"
-    if close := nearest(key, known):
+    if close := nearest(key, allowed):
         return f"did you mean `{close}`?"
-    hint = f"known keys: {', '.join(f'`{name}`' for name in known if name != '$schema')}"
-    if "inputs" in known and "for_each" in known:
+    hint = f"known keys: {', '.join(f'`{name}`' for name in allowed if name != '$schema')}"
+    if "inputs" in allowed and "for_each" in allowed:
         hint += "; what a template takes goes under `inputs`"
     return hint
 
@@ -283,18 +283,18 @@ def _type_hint(value: Any, wanted: Sequence[str]) -> str:
     return ""
 
 
-def _wrong_value(document: YamlDocument, problem: _Problem, known: Sequence[Any]) -> Diagnostic:
+def _wrong_value(document: YamlDocument, problem: _Problem, allowed: Sequence[Any]) -> Diagnostic:
     """A value that is none of the known ones."""
     value = problem.value
-    known = [entry for entry in known if entry is not None]
-    close = nearest(value.lower(), [str(entry) for entry in known]) if isinstance(value, str) else None
+    allowed = [entry for entry in allowed if entry is not None]
+    close = nearest(value.lower(), [str(entry) for entry in allowed]) if isinstance(value, str) else None
     hint = f"did you mean `{close}`?" if close else ""
-    if isinstance(value, str) and any(not isinstance(entry, str) and str(entry) == value for entry in known):
+    if isinstance(value, str) and any(not isinstance(entry, str) and str(entry) == value for entry in allowed):
         hint = "remove the quotes"
-    if isinstance(value, bool) and "off" in known:
+    if isinstance(value, bool) and "off" in allowed:
         hint = f"write `{'auto' if value else 'off'}`"
     hint = hint or str(problem.schema.get("errorMessage", ""))
-    statement = f"must be {_join([f'`{_short(entry)}`' for entry in known])}, not {_kind(value)}"
+    statement = f"must be {_join([f'`{_short(entry)}`' for entry in allowed])}, not {_kind(value)}"
     return _about_value(document, problem, "wrong-value", statement, hint)
 
 
@@ -307,9 +307,9 @@ def _no_branch(document: YamlDocument, problem: _Problem) -> Diagnostic:
         hint = str(problem.schema["errorMessage"])
         return _about_value(document, problem, "wrong-value", f"cannot be {_kind(value)}", hint)
     stated = [branch for branch in problem.argument if branch != problem.definitions.get("expression")]
-    known = [entry for branch in stated for entry in branch.get("enum", [])]
-    if known:
-        return _wrong_value(document, problem, known)
+    allowed = [entry for branch in stated for entry in branch.get("enum", [])]
+    if allowed:
+        return _wrong_value(document, problem, allowed)
     for branch in stated:
         if "type" in branch and Draft7Validator.TYPE_CHECKER.is_type(value, branch["type"]):
             keyword = next(key for key in branch if key not in {"type", "description"})

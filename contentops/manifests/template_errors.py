@@ -84,8 +84,8 @@ def explain_failure(error: Exception) -> TemplateError:
 
 
 def _unknown(kind: str, name: str) -> TemplateError:
-    known = sandbox().filters if kind == "filter" else sandbox().tests
-    hint = suggest(name, tuple(sorted(entry for entry in known if entry.isidentifier())))
+    names = sandbox().filters if kind == "filter" else sandbox().tests
+    hint = suggest(name, tuple(sorted(entry for entry in names if entry.isidentifier())))
     return TemplateError("template-syntax", f"there is no {kind} `{name}`", hint=hint)
 
 

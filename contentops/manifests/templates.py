@@ -331,7 +331,7 @@ class Uses:
     def __init__(self, fields: ItemFields, scope: Scope) -> None:
         self._fields = fields
         self._scope = scope
-        self._known: dict[str, frozenset[str]] = {}
+        self._names_by_field: dict[str, frozenset[str]] = {}
         kinds = {template.name: self._kind(template) for template in fields.templates}
         self.names = tuple(sorted({name for kind in kinds.values() for name in kind.variables}))
         self.origins = fields.origins(kinds)
@@ -359,11 +359,11 @@ class Uses:
     def _field(self, name: str, visiting: frozenset[str]) -> frozenset[str]:
         if name not in self._fields.open or name in visiting:
             return frozenset()
-        names = self._known.get(name)
+        names = self._names_by_field.get(name)
         if names is None:
             templates = (template.written for template in self._fields.templates if template.field == name)
             direct = [used for written in templates for used in self._scope.direct(written)]
-            names = self._known[name] = self._expand(direct, visiting | {name})
+            names = self._names_by_field[name] = self._expand(direct, visiting | {name})
         return names
 
     def _expand(self, direct: Iterable[str], visiting: frozenset[str]) -> frozenset[str]:

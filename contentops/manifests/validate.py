@@ -117,13 +117,16 @@ def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
 
 def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks) -> Spec:
     fields = {name: values[name] for name in REQUEST_FIELDS if name in values}
+    metadata = values.get("metadata", {})
+    if "title" in metadata:
+        metadata = {**metadata, "title": clean_title(metadata["title"])}
     request = Request(**{"template": "", "style": "", "inputs": {}, **fields})
     return Spec(
         id=ItemId(values["id"]),
         request=request,
         digest=request.digest,
         output=values["output"],
-        metadata=_with_clean_title(values.get("metadata", {})),
+        metadata=metadata,
         tags=tuple(values.get("tags", ())),
         on_edit=OnEdit(values["on_edit"]) if "on_edit" in values else OnEdit.BLOCK,
         merge=MergeRule(values["merge"]) if "merge" in values else MergeRule.LENIENT,
@@ -135,11 +138,6 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks) -> Spec:
         variables=rendered.variables,
         used=rendered.used,
     )
-
-
-def _with_clean_title(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The metadata with its title cleaned, as it is written to files, records and servers."""
-    return {**metadata, "title": clean_title(metadata["title"])} if "title" in metadata else metadata
 
 
 # --- fields ----------------------------------------------------------------------------------------------
@@ -258,8 +256,8 @@ def _is_output(name: str, value: Json, report: Report) -> bool:
     return not problem
 
 
-def _one_of(known: Iterable[str]) -> Callable[[str, Json, Report], bool]:
-    names = tuple(known)
+def _one_of(allowed: Iterable[str]) -> Callable[[str, Json, Report], bool]:
+    names = tuple(allowed)
 
     def check(name: str, value: Json, report: Report) -> bool:
         if isinstance(value, str) and value in names:

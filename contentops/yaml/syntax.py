@@ -210,7 +210,7 @@ def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
     """Unquoted Jinja in the line of the problem or in the line where the unreadable part begins."""
     for number, column in (at, begun):
         line = source.line(number)[:_SEARCHED]
-        match = JINJA.search(_blank_quoted(line))
+        match = JINJA.search(QUOTED.sub(lambda text: " " * len(text.group()), line))
         entry = _VALUE.match(line)
         if not match or not entry or entry["value"][0] in "\"'#|>" or match.start() > max(column, at[1]):
             continue
@@ -218,11 +218,6 @@ def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
         message = "unquoted Jinja cannot be read as YAML"
         return message, (number, entry.start("value") + 1), f"quote Jinja: {_in_quotes(text)}"
     return None
-
-
-def _blank_quoted(line: str) -> str:
-    """`line` with spaces instead of quoted texts; columns stay."""
-    return QUOTED.sub(lambda match: " " * len(match.group()), line)
 
 
 def _started(text: str) -> str:
