@@ -640,7 +640,7 @@ def test_a_blocked_item_is_freed(root: Path, way: str) -> None:
 
 
 def test_replace_pays_once_for_one_choice(root: Path) -> None:
-    """`--replace` generates another take of the same spec under a new id, and a repeat of the apply is empty."""
+    """`--replace` generates another text of the same spec under a new id, and a repeat of the apply is empty."""
     scene = _proven(root)
     assert results(scene.apply(replace=("zero",))) == {"zero": "done"}
     assert scene.api.charged("All about zero in 2026") == 2

@@ -328,7 +328,7 @@ def test_a_text_makes_the_queued_submit_of_its_item_needless() -> None:
 
 
 def test_the_queued_submit_of_another_item_is_not_touched() -> None:
-    """Two items may ask for the same; and another take that someone asked for is no first submit."""
+    """Two items may ask for the same; and an extra attempt that someone asked for is no first submit."""
     spec, other = a_spec(), a_spec("b")
     again = _held(request_id(lineage_of("acme"), "", ItemId("gone"), spec.digest, 2), "gone", state="queued", kind="")
     plan = _plan([spec, other], _queued(spec, "b"), structs.replace(again, digest=spec.digest))

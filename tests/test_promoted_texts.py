@@ -278,7 +278,7 @@ def test_a_draft_outline_stays_one_along_a_chain(tmp_path: Path) -> None:
 
 
 def test_a_text_is_paid_for_in_place_of_an_outline(tmp_path: Path) -> None:
-    """With `--generate`; then staging's outline is of no interest, and another take is asked for here."""
+    """With `--generate`; then staging's outline is of no interest, and another text is asked for here."""
     _, prod = drafting(tmp_path)
     assert prod.plan(generate=True).submits == 2
     prod.apply(generate=True)
