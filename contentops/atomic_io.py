@@ -1,7 +1,7 @@
-"""Bytes on disk that survive a kill or a power cut, whole or not at all: the one way anything here is written.
+"""Atomic, durable file writes: after a kill or a power cut a file is either old or new.
 
-`fill` brings bytes to the disk through an open file, `replace` puts a whole file in the place of another in one step,
-and `Disk` does what state files need on top of that, with refusals a person can act on.
+`fill` writes bytes to disk through an open file, `replace` replaces a whole file in one step, and `Disk` reads and
+writes state files with errors that people can act on.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _CHUNK = 1 << 20
 
 TRUSTED_AFTER = 3_000_000_000
-"""Nanoseconds a file must have been left alone before its stamp (size, times, inode) is trusted to tell a change."""
+"""Nanoseconds since the last change of a file from which its stamp (size, times, inode) shows every later change."""
 PRIVATE = 0o600
-"""The mode of files no one else may read."""
+"""The mode of owner-only files."""
 PUBLIC = 0o666
 """The mode of any other file, before the umask."""
 
 
 def sync(handle: int) -> None:
-    """Ask the system to keep what was written, through the drive's own cache where it offers that."""
+    """Write the data of an open file to disk, past the cache of the drive where the system can."""
     try:
         import fcntl
     except ImportError:
@@ -60,7 +60,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def fill(handle: int, data: bytes, *, write: Callable[..., int] = os.write, sync: Callable[[int], None] = sync) -> None:
-    """Write all of `data` to an open file and bring it to the disk; raises OSError."""
+    """Write all of `data` to an open file and sync it; raises OSError."""
     view = memoryview(data)
     while view:
         view = view[write(handle, view[:_CHUNK]) :]
@@ -68,18 +68,18 @@ def fill(handle: int, data: bytes, *, write: Callable[..., int] = os.write, sync
 
 
 def replace(path: Path, data: bytes, *, temporary: Path | None = None, mode: int = PUBLIC) -> None:
-    """Put a file with `data` in the place of `path` in one step; raises OSError, and leaves no half-written file then.
+    """Replace `path` by a file with `data` in one step; raises OSError, and leaves no half-written file then.
 
-    It is written beside `path`, so that no rename crosses from one file system to another; as `temporary` where others
-    may write `path` at the same time. A file that is there keeps its mode; a new one gets `mode`.
+    The data is written next to `path` first, on the same file system; to `temporary` where others may write `path` at
+    the same time. An existing file keeps its mode; a new one gets `mode`.
     """
-    temporary = temporary or _beside(path)
+    temporary = temporary or _temporary(path)
     try:
         _write(temporary, data, mode)
         with contextlib.suppress(FileNotFoundError):
-            there = path.stat(follow_symlinks=False)
-            if stat.S_ISREG(there.st_mode):
-                temporary.chmod(stat.S_IMODE(there.st_mode))
+            existing = path.stat(follow_symlinks=False)
+            if stat.S_ISREG(existing.st_mode):
+                temporary.chmod(stat.S_IMODE(existing.st_mode))
         temporary.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
@@ -89,14 +89,14 @@ def replace(path: Path, data: bytes, *, temporary: Path | None = None, mode: int
 
 
 class NotAFile(OSError):
-    """What is to be read is a folder, a pipe or a device, which may have no end."""
+    """The path is a folder, a pipe or a device, which may have no end."""
 
 
 @contextlib.contextmanager
 def opened(path: Path | str, *, follow: bool = True) -> Iterator[BinaryIO]:
-    """A regular file to read from, through a link only if it may `follow` one.
+    """Open a regular file for reading, through a link only with `follow`.
 
-    Raises NotAFile for anything else, without waiting for it, and OSError where it cannot be read.
+    Raises NotAFile for anything else, without waiting, and OSError where it cannot be read.
     """
     handle = os.open(path, os.O_RDONLY | _BINARY | _NONBLOCK | (0 if follow else _NOFOLLOW))
     try:
@@ -114,12 +114,12 @@ def read_file(path: Path | str, limit: int = -1, *, follow: bool = True) -> byte
         return file.read(limit)
 
 
-def _beside(path: Path, own: str = "") -> Path:
+def _temporary(path: Path, own: str = "") -> Path:
     return path.with_name(f".{path.name.lstrip('.')}{own and f'.{own}'}.tmp")
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    """A new file with `data`, brought to the disk."""
+    """Write and sync a new file."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, mode)
@@ -130,10 +130,10 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 
 class Disk:
-    """The few things done to state files, each durable when it returns; tests put a mortal one in its place.
+    """Reads and writes state files, durable on return; tests use one that dies.
 
-    A state file belongs to contentops alone and is a regular file: anything else in its place is refused. Methods raise
-    StateError with the system's reason, naming the file.
+    A state file is a regular file: anything else at its path is refused. Methods raise StateError with the name of the
+    file and the system's reason.
     """
 
     def read(self, path: Path) -> bytes | None:
@@ -153,9 +153,9 @@ class Disk:
             return 0
 
     def append(self, path: Path, data: bytes, at: int) -> None:
-        """Make `data` the end of the file, from byte `at` on; makes the file (owner-only) if there is none.
+        """Write `data` at byte `at`, as the new end of the file; makes the file (owner-only) if there is none.
 
-        What stood from `at` on is a torn line and goes. On a failure the file ends at `at` again, as far as possible.
+        Bytes after `at` were a torn line and are removed. After a failure the file ends at `at`, as far as possible.
         """
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | _NOFOLLOW | _BINARY | _NONBLOCK, PRIVATE)
@@ -178,18 +178,18 @@ class Disk:
             sync_folder(path.parent)
 
     def replace(self, path: Path, data: bytes, mode: int, *, shared: bool = False) -> None:
-        """`replace`, in one step; `shared`: no lock keeps others from writing that file at the same time."""
+        """Replace a file in one step; `shared`: others may write that file at the same time."""
         import secrets  # start-up: most commands write nothing that is shared
 
-        temporary = _beside(path, secrets.token_hex(6)) if shared else None
+        temporary = _temporary(path, secrets.token_hex(6)) if shared else None
         try:
             replace(path, data, temporary=temporary, mode=mode)
         except OSError as error:
             raise refused("write", path, error) from error
 
     def try_room(self, path: Path, size: int) -> None:
-        """Write `size` bytes beside `path`, as its next content would be, and take them away again."""
-        temporary = _beside(path)
+        """Write a file of `size` bytes next to `path` and remove it, to see that `path` can be replaced."""
+        temporary = _temporary(path)
         try:
             _write(temporary, bytes(size), PRIVATE)
         except OSError as error:
@@ -200,7 +200,7 @@ class Disk:
 
 
 def touch(path: Path) -> None:
-    """Make a file newer, or make it. Raises StateError where that cannot be."""
+    """Update the time of a file, or create it. Raises StateError."""
     try:
         path.touch(mode=PUBLIC)
     except OSError as error:
@@ -208,7 +208,7 @@ def touch(path: Path) -> None:
 
 
 def refused(verb: str, path: Path, error: OSError) -> StateError:
-    """The system's refusal as a failure a person can act on; `verb` is read or write."""
+    """An OSError as a StateError with a hint; `verb` is read or write."""
     if isinstance(error, NotAFile):
         message = f"`{path.name}` is not a file"
         return StateError(message, code="not-a-file", hint=f"move {path} away and run again")

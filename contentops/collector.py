@@ -1,4 +1,4 @@
-"""Python's garbage collector, kept from walking large trees that are being built."""
+"""Keeps Python's garbage collector from scanning large trees of objects."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def collect_new() -> None:
-    """Let go of what was made since the last time and is not used any more, without a walk through all that stays."""
+    """Free new objects that are not used any more, without a scan of the old ones."""
     gc.collect(0)
 
 
 @contextlib.contextmanager
-def left_alone() -> Iterator[None]:
-    """Without a walk through what is there already, such as a plan of many items; what is made since is collected."""
+def ignoring_existing() -> Iterator[None]:
+    """Collect only objects that are made inside the block, without a scan of the existing ones."""
     gc.freeze()
     try:
         yield
@@ -27,9 +27,9 @@ def left_alone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_collection() -> Iterator[None]:
-    """Without the garbage collector, which would walk the growing trees again and again and find nothing.
+    """Turn the garbage collector off, which would scan growing trees again and again and free nothing.
 
-    Freezing and thawing hands what was made to the oldest generation, so that it is not walked at once either.
+    Freezing and unfreezing moves the new objects to the oldest generation, so that they are not scanned soon after.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""The lines that git leaves around two sides of a merge that no one has resolved."""
+"""The lines that git writes around the two sides of a merge conflict."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import re
 from typing import Final
 
 OPEN, BASE, SPLIT, CLOSE = MARKERS = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")
-"""How the lines begin, in the order in which they stand."""
+"""The beginnings of the lines, in order."""
 
 ORDER: Final = (re.compile(r"<{7} \S"), re.compile(r"={7}$"), re.compile(r">{7} \S"))
-"""The three lines that a conflict has in any case, one by one."""
+"""The three lines that every conflict has."""
 SIDE: Final = re.compile(r"^(?:<{7}|\|{7}|>{7}) \S", re.MULTILINE)
-"""A line that opens or closes a conflict, for formats where no valid line starts like that."""
+"""A line that opens or closes a conflict, for formats without valid lines of that form."""
 MIDDLE: Final = re.compile(r"^={7}(?=\r?$)", re.MULTILINE)
-"""A `=======` left behind; it may also underline a heading, so ask only about a file that cannot be read."""
+"""A `=======`; it may also underline a heading, so use it only for a file that cannot be read."""
 WHOLE: Final = re.compile(r"^<{7} \S.*?^={7}\r?$.*?^>{7} \S", re.MULTILINE | re.DOTALL)
-"""A conflict with its markers in order, for formats whose texts may hold such lines one by one."""
+"""A conflict with its markers in order, for formats whose texts may have single lines of that form."""
 LINE: Final = re.compile(r"(?:<{7} \S.*|\|{7} \S.*|={7}|>{7} \S.*)")
 """One whole line that is a marker."""
 
 
 def between_markers(ours: str, theirs: str) -> str:
-    """Both sides of a conflict between the lines of git, with the names of where they are."""
+    """A conflict in git's form, with the sides named `file` and `writerzroom`."""
     ours, theirs = (f"{side.rstrip()}\n" if side.strip() else "" for side in (ours, theirs))
     return f"{OPEN} file\n{ours}{SPLIT}\n{theirs}{CLOSE} writerzroom\n\n"

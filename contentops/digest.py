@@ -1,7 +1,7 @@
-"""Canonical JSON and its SHA-256: the fingerprint of requests, bodies, files and lock lines.
+"""Canonical JSON and its SHA-256: the digest of requests, bodies, files and lock lines.
 
-The encoder is part of the contract: two machines, or two releases, must give the same bytes for the same value.
-Golden values in the tests pin it.
+The encoder is part of the format: every machine and every release gives the same bytes for the same value. Golden
+values in the tests pin it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Digest = NewType("Digest", str)
-"""`sha256:` and 64 hexadecimal digits; the empty string stands for "nothing"."""
+"""`sha256:` and 64 hexadecimal digits, or the empty string for "nothing"."""
 
 DIGEST_VERSION = 1
-"""Written into the lock's first line; a higher one recomputes recorded digests from the recorded requests."""
+"""The version in the lock's first line; records of a lower one get new digests from their requests."""
 
 NOTHING = Digest("")
 NO_TEXT = Digest("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
@@ -35,7 +35,7 @@ def _as_dict(value: object) -> dict[str, object]:
 
 
 _write = msgspec.json.Encoder(order="deterministic", enc_hook=_as_dict).encode
-"""For comparisons alone: of numbers and escapes it has a spelling of its own."""
+"""Only for comparisons: it writes numbers and escapes in another form than `canonical`."""
 
 
 @functools.cache
@@ -55,17 +55,17 @@ def canonical(value: object) -> str:
     return _encoder()(value)
 
 
-def is_same_json(one: object, other: object) -> bool:
-    """Whether two JSON values are written alike: `1`, `1.0` and `true` are not."""
-    if type(one) is str and type(other) is str:
-        return one == other
-    return (one == other and _are_alike(one, other)) or canonical(one) == canonical(other)
+def is_same_json(first: object, second: object) -> bool:
+    """Whether two values have the same JSON: `1`, `1.0` and `true` differ."""
+    if type(first) is str and type(second) is str:
+        return first == second
+    return (first == second and _are_alike(first, second)) or canonical(first) == canonical(second)
 
 
-def _are_alike(one: object, other: object) -> bool:
-    """Whether two equal values are surely written alike, found out at a fraction of what writing them takes."""
+def _are_alike(first: object, second: object) -> bool:
+    """Whether two equal values certainly have the same JSON, many times faster than `canonical`."""
     try:
-        return _write(one) == _write(other)
+        return _write(first) == _write(second)
     except (TypeError, ValueError, OverflowError):
         return False
 
@@ -78,7 +78,7 @@ def digest_bytes(data: bytes | memoryview) -> Digest:
 
 
 def short(digest: Digest) -> str:
-    """Its first 12 digits: enough to tell one from another."""
+    """The first 12 digits of a digest, for people."""
     return digest.removeprefix(PREFIX)[:12]
 
 

@@ -1,4 +1,4 @@
-"""Places, findings and the exception tree; imports nothing of ours.
+"""Locations, findings and the exception tree; imports nothing of contentops.
 
 Findings are values (`Diagnostic`), collected so that a person sees every problem at once.
 Exceptions stop the work; the command line has the one place that catches them:
@@ -25,16 +25,16 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_FEW = 30
-"""Names that `nearest` compares with a word in full."""
-_LOOKED_AT = 500
-"""Names that are looked at, where there are more, until those few are chosen."""
+_COMPARED = 30
+"""The most names that `near` compares with a word in full."""
+_CANDIDATES = 500
+"""The most names from which these are chosen."""
 _LONGEST = 300
-"""Letters of a word that may have a nearest one."""
+"""The most letters of a word that is compared."""
 
 
 class ExitCode(enum.IntEnum):
-    """What the process returns; when several hold, the order is 130 > 1 > 4 > 5 > 3."""
+    """The exit codes of the process; where several apply, the order is 130 > 1 > 4 > 5 > 3."""
 
     DONE = 0
     ERROR = 1
@@ -57,13 +57,13 @@ _RANK = (
 
 
 def worst(codes: Iterable[ExitCode]) -> ExitCode:
-    """The exit code to return when each of `codes` holds."""
-    held = set(codes)
-    return next((code for code in _RANK if code in held), ExitCode.DONE)
+    """The exit code to return where all of `codes` apply."""
+    applicable = set(codes)
+    return next((code for code in _RANK if code in applicable), ExitCode.DONE)
 
 
 class Location(Struct, frozen=True, order=True, gc=False):
-    """A place in a file a person wrote: path relative to the project root, 1-based line and column."""
+    """A location in a file: path relative to the project root, 1-based line and column."""
 
     file: str
     line: int = 1
@@ -82,7 +82,7 @@ class Severity(enum.StrEnum):
 
 
 class Diagnostic(Struct, frozen=True, kw_only=True):
-    """One finding with its place and the next thing to do.
+    """One finding with its location and a hint what to do.
 
     `code` is kebab-case and stable. `excerpt` is the source line at `location` without its newline
     (empty if there is none, or a very long one) and `width` how many characters the caret line underlines.
@@ -103,12 +103,12 @@ def plural(number: int, word: str) -> str:
 
 
 def first_of(names: Sequence[str]) -> str:
-    """The first of some names, at least one, and how many more there are."""
+    """The first of at least one name, and the number of the others."""
     return f"`{names[0]}`{f' and {len(names) - 1:,} more' if names[1:] else ''}"
 
 
 def price(least: int, most: int, retries: int = 0, *, at_most: bool = False) -> str:
-    """What is paid: `4 credits`, and where texts may be paid for again: `4 credits, up to 12 with 2 retries`.
+    """A price in words: `4 credits`, or with retries that pay again `4 credits, up to 12 with 2 retries`.
 
     `at_most`: both are upper bounds, as the price of a text depends on its length: `at most 12 credits`.
     """
@@ -118,7 +118,7 @@ def price(least: int, most: int, retries: int = 0, *, at_most: bool = False) -> 
 
 
 class ContentopsError(Exception):
-    """Any failure a person can act on: a sentence, a stable code, a hint and an exit code."""
+    """A failure that people can act on: a sentence, a stable code, a hint and an exit code."""
 
     code = "error"
     exit_code = ExitCode.ERROR
@@ -136,7 +136,7 @@ class ContentopsError(Exception):
 
 
 class InputError(ContentopsError):
-    """What a person wrote cannot be used; carries every finding of every file."""
+    """Files of the project cannot be used; has every finding of every file."""
 
     code = "invalid-input"
 
@@ -146,7 +146,7 @@ class InputError(ContentopsError):
         super().__init__(f"{plural(errors, 'error')} in the project's files")
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """Every finding, in the order it was made."""
+        """Every finding, in order."""
         return self.findings
 
 
@@ -164,7 +164,7 @@ class StateError(ContentopsError):
 
 
 class NotShared(StateError):
-    """What this process records does not reach others any more, so nothing that pays may leave."""
+    """This process cannot share its records any more, so no call that pays may be sent."""
 
     exit_code = ExitCode.INCOMPLETE
 
@@ -177,7 +177,7 @@ class LockHeld(StateError):
 
 
 class Refused(ContentopsError):
-    """A guard, a stale plan or a missing confirmation stands in the way; nothing was done."""
+    """A guard, a stale plan or a missing confirmation stopped the command; nothing was done."""
 
     code = "refused"
     exit_code = ExitCode.REFUSED
@@ -201,71 +201,71 @@ class FileChanged(OutputError):
     code = "file-changed"
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like `word`, or None if nothing is close."""
-    return next(iter(near(word, known, 1)), None)
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """The name most similar to `word`, or None if none is similar."""
+    return next(iter(near(word, names, 1)), None)
 
 
-def near(word: str, known: Iterable[str], count: int) -> list[str]:
-    """The known words most like `word`, at most `count` of them, the nearest first."""
-    names = tuple(known)
+def near(word: str, names: Iterable[str], count: int) -> list[str]:
+    """The names most similar to `word`, at most `count` of them, the nearest first."""
+    names = tuple(names)
     if len(word) > _LONGEST:
         return []
-    if len(names) > _FEW:
-        names = tuple(_likely(word, names))
+    if len(names) > _COMPARED:
+        names = _likely(word, names)
     import difflib
 
     return difflib.get_close_matches(word, names, n=count, cutoff=0.6)
 
 
 def _likely(word: str, names: tuple[str, ...]) -> list[str]:
-    """Those of many names that share most pairs of letters with a word: a close look at each takes too long."""
+    """The names that share most pairs of letters with a word, as comparing all names in full takes too long."""
     import heapq
 
-    pairs, holders = _paired(names)
+    pairs, by_pair = _paired(names)
     wanted = frozenset(_pairs(word))
-    found: dict[str, int] = {}
-    for holding in sorted((holders[pair] for pair in _pairs(word) if pair in holders), key=len):
-        # Rare pairs first: they tell most.
-        for name in holding[:_LOOKED_AT]:
-            found[name] = len(wanted & pairs[name])
-        if len(found) >= _LOOKED_AT:
+    shared: dict[str, int] = {}
+    for candidates in sorted((by_pair[pair] for pair in _pairs(word) if pair in by_pair), key=len):
+        # Rare pairs first, as they distinguish best.
+        for name in candidates[:_CANDIDATES]:
+            shared[name] = len(wanted & pairs[name])
+        if len(shared) >= _CANDIDATES:
             break
-    return heapq.nlargest(_FEW, found, key=lambda name: (found[name], -abs(len(name) - len(word))))
+    return heapq.nlargest(_COMPARED, shared, key=lambda name: (shared[name], -abs(len(name) - len(word))))
 
 
 @functools.lru_cache(maxsize=4)
 def _paired(names: tuple[str, ...]) -> tuple[dict[str, frozenset[str]], dict[str, list[str]]]:
-    """The pairs of letters of each name, and the names that hold each pair."""
+    """The pairs of letters of each name, and the names with each pair."""
     pairs = {name: frozenset(_pairs(name)) for name in names if len(name) <= _LONGEST}
-    holders: dict[str, list[str]] = {}
-    for name, held in pairs.items():
-        for pair in held:
-            holders.setdefault(pair, []).append(name)
-    return pairs, holders
+    by_pair: dict[str, list[str]] = {}
+    for name, pairs_of_name in pairs.items():
+        for pair in pairs_of_name:
+            by_pair.setdefault(pair, []).append(name)
+    return pairs, by_pair
 
 
 def _pairs(word: str) -> tuple[str, ...]:
-    """Each two letters that follow each other, once."""
+    """The distinct pairs of adjacent letters."""
     return tuple(dict.fromkeys(word[at : at + 2] for at in range(len(word) - 1)))
 
 
-def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
-    """A hint that names the known word most like `word`, or what else to say where nothing is close."""
-    close = nearest(word, known)
+def did_you_mean(word: str, names: Iterable[str], otherwise: str = "") -> str:
+    """A hint with the name most similar to `word`, or `otherwise` if none is similar."""
+    close = nearest(word, names)
     return f"did you mean `{close}`?" if close else otherwise
 
 
 @functools.lru_cache(maxsize=1_000)
-def suggest(name: str, known: tuple[str, ...]) -> str:
-    """A hint that names the nearest known name, else all of them; kept, as thousands of rows share one mistake."""
-    shown = ", ".join(f"`{entry}`" for entry in known[:12])
-    more = f" and {len(known) - 12} more" if len(known) > 12 else ""
-    return did_you_mean(name, known, f"there are {shown}{more}" if shown else "")
+def suggest(name: str, valid: tuple[str, ...]) -> str:
+    """A hint with the nearest valid name, or all of them; cached, as thousands of rows may have one mistake."""
+    shown = ", ".join(f"`{entry}`" for entry in valid[:12])
+    more = f" and {len(valid) - 12} more" if len(valid) > 12 else ""
+    return did_you_mean(name, valid, f"there are {shown}{more}" if shown else "")
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """One finding of `doctor`. `ok` is None where it is only worth knowing."""
+    """One finding of `doctor`. `ok` is None for information."""
 
     name: str
     ok: bool | None

@@ -1,10 +1,10 @@
-"""Which hosts are this machine itself. Depends on nothing, so that every room may ask."""
+"""Which hosts are this machine. Imports nothing of contentops, so that every room may use it."""
 
 from __future__ import annotations
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` names this machine, by its name or a number of it, without asking the network."""
+    """Whether `host` is `localhost` or a loopback address, without a look-up in the network."""
     import ipaddress
 
     try:

@@ -1,8 +1,7 @@
-"""Independent parts of one task shared out among processes: a cold plan builds and reads on all processors.
+"""Distributes independent parts of one task among processes, so that a cold plan uses all processors.
 
-Python computes on one processor at a time. A process made by `os.fork` has at once all that this one knows, and gives
-back texts, which is what caches keep anyway. It reads files and computes and does nothing else: connections, locks,
-journals and the terminal stay its parent's, since it leaves without any of Python's own endings.
+A process made by `os.fork` has all data of its parent at once, and returns texts. It only reads files and computes:
+connections, locks, journals and the terminal belong to its parent, since it ends without Python's cleanup.
 """
 
 from __future__ import annotations
@@ -22,41 +21,41 @@ if TYPE_CHECKING:
 Part = TypeVar("Part")
 
 MOST: Final = 4
-"""With more processes, the one that takes in what the others make would be the slowest."""
+"""The most processes: with more, the parent that reads their results would be the slowest."""
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 _SIZE: Final = 8
-"""The bytes that say how long a text is."""
+"""The bytes of the length before each text."""
 
 
 def processors() -> int:
-    """How many processes are of use here."""
-    # The libraries of macOS do not bear a fork without an exec.
+    """The number of processes that are useful on this machine."""
+    # The libraries of macOS do not support a fork without an exec.
     if not hasattr(os, "fork") or sys.platform == "darwin":
         return 1
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(count or 1, MOST)
 
 
-def shared_out(
+def distribute(
     parts: Sequence[Part],
     work: Callable[[Part], str],
-    take: Callable[[Part, str], None],
+    accept: Callable[[Part, str], None],
     *,
     processes: int,
     weight: Callable[[Part], int],
 ) -> None:
-    """Give `take` each part in order, with the text that one of so many other processes makes of it by `work`.
+    """Call `accept` with each part in order and the text that `work` makes of it in one of so many other processes.
 
-    What a process fails at is done again here, which raises what there is to raise: the outcome is that of a loop.
-    The first part is done here, so that what all of them need, such as modules, is there once. Where threads run, all
-    parts are, since a fork leaves their locks taken. By the weights of their parts, all processes have as much to do.
+    The result is that of a loop: this process repeats a part that another one failed at, and raises its error. It does
+    the first part itself, so that modules are imported once, and all parts where threads run, since a fork copies their
+    locks. `weight` balances the processes.
     """
     count = min(processes, len(parts) - 1)
     if count < 2 or threading.active_count() > 1:
         for part in parts:
-            take(part, work(part))
+            accept(part, work(part))
         return
-    take(parts[0], work(parts[0]))
+    accept(parts[0], work(parts[0]))
     shares: list[list[Part]] = [[] for _ in range(count)]
     weights = [0] * count
     turns = []
@@ -73,7 +72,7 @@ def shared_out(
             gc.unfreeze()
         for part, turn in zip(parts[1:], turns, strict=True):
             text = children[turn].read()
-            take(part, work(part) if text is None else text)
+            accept(part, work(part) if text is None else text)
         done = True
     finally:
         with _without_signals():
@@ -98,14 +97,14 @@ class _Child:
                 os.close(writes)
 
     def read(self) -> str | None:
-        """The text of the next part; None where the process has come to an end."""
+        """The text of the next part; None if the process has ended."""
         head = self._texts.read(_SIZE)
         size = int.from_bytes(head, "big")
         text = self._texts.read(size)
         return text.decode() if len(head) == _SIZE and len(text) == size else None
 
     def end(self, *, at_once: bool) -> None:
-        """Wait until the process is gone."""
+        """Wait for the end of the process; `at_once` kills it."""
         self._texts.close()
         with contextlib.suppress(ChildProcessError):
             if self._process and not os.waitpid(self._process, os.WNOHANG if at_once else 0)[0]:
@@ -114,16 +113,16 @@ class _Child:
 
 
 def _work_on(parts: Sequence[Part], work: Callable[[Part], str], pipe: tuple[int, int], signals: set[int]) -> NoReturn:
-    """Be a child: what Python would do at an end is the parent's to do."""
+    """The work of a child process, which ends without Python's cleanup."""
     try:
         reads, writes = pipe
-        os.close(reads)  # so that no one reads when the parent is gone
+        os.close(reads)  # so that a write fails when the parent has ended
         for number in _STOPPING:
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         gc.disable()
-        texts = os.fdopen(writes, "wb")  # never closed, so that its end is that of the process
+        texts = os.fdopen(writes, "wb")  # closed by the end of the process
         for part in parts:
             text = work(part).encode()
             texts.write(len(text).to_bytes(_SIZE, "big") + text)
@@ -134,7 +133,7 @@ def _work_on(parts: Sequence[Part], work: Callable[[Part], str], pipe: tuple[int
 
 @contextlib.contextmanager
 def _without_signals() -> Iterator[set[int]]:
-    """Hold back what would end this process between making a child and knowing of it; gives what was held back."""
+    """Block signals that could end this process between making a child and storing its id; gives the mask before."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
         yield before

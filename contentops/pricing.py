@@ -1,6 +1,6 @@
-"""What one generation costs, in credits: the published prices, as a function of what is asked for.
+"""The price of one generation in credits, from the published prices.
 
-Depends on nothing, so that the client and the bundled server count alike.
+Imports nothing of contentops, so that the client and the bundled server use the same prices.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 CREDITS: Mapping[str, int] = MappingProxyType({"quick": 1, "standard": 4, "premium": 5})
 """Credits per generation by mode (the vendor's page on usage and limits)."""
 SCREENPLAY = "feature_screenplay"
-"""The one template that is paid for by its pages (the same page)."""
+"""The one template with a price by pages (the same page)."""
 PAGES_PER_UNIT = 15
-"""Pages of a screenplay that cost as much as one generation of the mode."""
+"""Pages of a screenplay at the price of one generation of the mode."""
 MOST_PAGES: Mapping[str, int] = MappingProxyType({"quick": 15, "standard": 35, "premium": 70})
 """The longest screenplay of each mode, in pages."""
 PAGE_INPUTS = ("page_count", "pages", "target_page_count", "target_pages")
@@ -25,13 +25,13 @@ PAGE_INPUTS = ("page_count", "pages", "target_page_count", "target_pages")
 
 
 class Price(NamedTuple):
-    """The credits of one generation; `at_most`: the request leaves open how long the text is, so it may be fewer."""
+    """The credits of one generation; `at_most`: the request does not set the length, so it may cost less."""
 
     credits: int
     at_most: bool = False
 
     def as_json(self) -> dict[str, int]:
-        """As every JSON document says it: `credits`, and `credits_at_most` where it is an upper bound."""
+        """The keys in JSON documents: `credits`, and `credits_at_most` for an upper bound."""
         return {"credits": self.credits, **({"credits_at_most": True} if self.at_most else {})}
 
 
@@ -50,7 +50,7 @@ def price_of_request(template: str, mode: str, inputs: Mapping[str, object], *, 
 
 
 def _pages(inputs: Mapping[str, object]) -> float:
-    """The pages that the inputs state, the most where several do; 0: none of them is a number of pages."""
+    """The highest number of pages in the inputs; 0 if there is none."""
     return max((_number(inputs.get(name)) for name in PAGE_INPUTS), default=0)
 
 

@@ -1,6 +1,6 @@
-"""Text from outside made harmless: the one masker of secrets, and the one sanitizer, with a policy per destination.
+"""Removes secrets and unsafe characters from text, with a policy for each destination.
 
-Manifests, model output and server replies reach the terminal, log files, outputs and pull requests through here.
+All text of manifests, models and servers passes through here on its way to terminal, logs, outputs and pull requests.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 ELLIPSIS: Final = "…"
 REDACTED: Final = "[key]"
-"""What stands for a key of the API."""
+"""The replacement for a key of the API."""
 MESSAGE_LIMIT: Final = 500
-"""The most characters that a message keeps of words from outside."""
+"""The most characters of outside text in a message."""
 
 
 # --- secrets -----------------------------------------------------------------------------------------------
 
 
 SHORTEST_SECRET: Final = 8
-"""Characters of the shortest secret that is masked: a shorter one is a placeholder, and a part of common words."""
+"""The length of the shortest secret that is masked: a shorter one is a placeholder, and part of common words."""
 
 
 def redact(text: str, secret: str, mark: str = REDACTED) -> str:
-    """`text` with every form of `secret` replaced by `mark`: as it is, URL-encoded, JSON-escaped and in base64.
+    """`text` with every form of `secret` replaced by `mark`: plain, URL-encoded, JSON-escaped and in base64.
 
-    A secret of less than `SHORTEST_SECRET` characters is left alone.
+    A secret shorter than `SHORTEST_SECRET` is not replaced.
     """
     if len(secret) < SHORTEST_SECRET:
         return text
@@ -56,7 +56,7 @@ def _forms(secret: str) -> Iterator[str]:
     yield json.dumps(secret)[1:-1]
     raw = secret.encode("utf-8", "surrogateescape")
     for shift in range(3):
-        # Base64 has three alignments; only the characters that hold nothing but bits of the secret are searched for.
+        # Base64 has three alignments; search only the characters made of bits of the secret alone.
         coded = base64.b64encode(bytes(shift) + raw).decode().rstrip("=")
         inner = coded[-(-shift * 8 // 6) : (shift + len(raw)) * 8 // 6]
         if len(inner) >= len(secret):
@@ -66,20 +66,20 @@ def _forms(secret: str) -> Iterator[str]:
 
 # --- policies ----------------------------------------------------------------------------------------------
 
-# What no text of ours needs: controls; marks that reorder or hide what a reader sees; separators of lines; tag
-# characters; lone surrogates, which no stream can encode. Joiners stay: emoji and several scripts need them.
+# Unsafe characters: controls; marks that reorder or hide text; line separators; tag characters; lone surrogates, which
+# no stream can encode. Joiners are safe: emoji and several scripts need them.
 _HIDDEN = "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
 _SURROGATES = "\ud800-\udfff"
 _DIRECTIONS = "\u202a-\u202e\u2066-\u2069"
 
 
 class Policy(enum.Enum):
-    """What may stay at a destination, and what stands for the rest."""
+    """The allowed characters of a destination, and the replacement of the others."""
 
     TERMINAL = enum.auto()
-    """One line for a terminal, a log or a comment: whatever would be obeyed or hidden is shown as an escape."""
+    """One line for a terminal, a log or a comment: unsafe characters become visible escapes."""
     JSON = enum.auto()
-    """JSON of several lines: the same characters as JSON's own escapes; line feeds stay."""
+    """JSON of several lines: unsafe characters become JSON's escapes; line feeds stay."""
     MESSAGE = enum.auto()
     """One line of a message: unsafe and unassigned characters are dropped, each run of space is one space."""
     BODY = enum.auto()
@@ -99,15 +99,15 @@ def sanitize(text: str, policy: Policy) -> str:
 
 
 def visible(text: str) -> str:
-    r"""`text` by `Policy.TERMINAL`: on one line, with escapes such as `\x1b` for what is not safe to show."""
+    r"""`text` by `Policy.TERMINAL`: one line, with escapes such as `\x1b` for unsafe characters."""
     if text.isascii() and text.isprintable():
         return text
     return re.sub(_UNSAFE, _shown, text)
 
 
 def message(text: str, secret: str = "") -> str:
-    """Words from outside by `Policy.MESSAGE`, of at most `MESSAGE_LIMIT` characters, without any form of `secret`."""
-    # Redaction comes after cleaning, which may join what was apart, and before cutting, which may halve a secret.
+    """Outside text by `Policy.MESSAGE`, of at most `MESSAGE_LIMIT` characters, without any form of `secret`."""
+    # Redact after cleaning, which may join parts of a secret, and before cutting, which may halve one.
     readable = MESSAGE_LIMIT * 40
     clean = _one_line(text[:readable])
     if len(text) > readable:
@@ -117,7 +117,7 @@ def message(text: str, secret: str = "") -> str:
 
 
 def is_printable(text: str) -> bool:
-    """Whether `text` holds only visible ASCII characters, so that any header can carry it."""
+    """Whether `text` has only visible ASCII characters, so that it can be sent in a header."""
     return text.isascii() and text.isprintable() and " " not in text
 
 
@@ -126,8 +126,8 @@ _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LAST_BYTE, _LAST_BMP = 0xFF, 0xFFFF
 
 
-def _shown(found: re.Match[str]) -> str:
-    character = found[0]
+def _shown(match: re.Match[str]) -> str:
+    character = match[0]
     if character in _NAMED:
         return _NAMED[character]
     code = ord(character)
@@ -136,15 +136,15 @@ def _shown(found: re.Match[str]) -> str:
     return f"\\u{code:04x}" if code <= _LAST_BMP else f"\\U{code:08x}"
 
 
-def _in_json(found: re.Match[str]) -> str:
+def _in_json(match: re.Match[str]) -> str:
     import json
 
-    return json.dumps(found[0])[1:-1]
+    return json.dumps(match[0])[1:-1]
 
 
 _REPLACED: Mapping[Policy, tuple[str, str | Callable[[re.Match[str]], str]]] = {
     Policy.TERMINAL: (_UNSAFE, _shown),
-    # The line feeds between the values are the only unsafe characters that the encoder leaves on purpose.
+    # The line feeds between values are the only unsafe characters that the encoder writes on purpose.
     Policy.JSON: (_UNSAFE.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"), _in_json),
     Policy.EXCERPT: (f"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029{_SURROGATES}]", "\ufffd"),
 }
@@ -165,7 +165,7 @@ _ASCII_UNWANTED = bytes([*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F])
 
 def _without_controls(text: str) -> str:
     if text.isascii():
-        # Bodies are read and compared by the ten thousand; this is five times as fast as a pattern.
+        # Thousands of bodies are read and compared; this is five times as fast as a pattern.
         raw = text.encode("ascii")
         kept = raw.translate(None, _ASCII_UNWANTED)
         return text if len(kept) == len(raw) else kept.decode("ascii")
@@ -174,7 +174,7 @@ def _without_controls(text: str) -> str:
     return re.sub(f"[{_SURROGATES}]", "\ufffd", re.sub(f"[{_NOT_IN_BODY}]", "", text))
 
 
-# --- values in few columns ---------------------------------------------------------------------------------
+# --- short values ------------------------------------------------------------------------------------------
 
 
 def clip(text: str, width: int) -> str:
@@ -183,7 +183,7 @@ def clip(text: str, width: int) -> str:
 
 
 def columns(text: str) -> int:
-    """How many terminal columns `text` takes: two for wide characters, none for combining ones."""
+    """The width of `text` in terminal columns: two for wide characters, none for combining ones."""
     if text.isascii():
         return len(text)
     return sum(_width(character) for character in text)
@@ -204,7 +204,7 @@ def json_text(value: Json, *, indent: int | None = 2) -> str:
 
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     if indent is not None:
-        # Asked to indent, the encoder of `json` does without its C half.
+        # With an indent, the encoder of `json` does not use its C implementation.
         text = msgspec.json.format(text, indent=indent)
     return sanitize(text, Policy.JSON)
 
@@ -217,10 +217,10 @@ def short(value: Json, width: int = 60) -> str:
 
 
 def short_pair(before: Json, after: Json, width: int = 60) -> tuple[str, str]:
-    """Two values, each as `short` makes them, cut so that the first difference of two long texts is in sight."""
+    """Two values as by `short`, cut so that the first difference of two long texts is visible."""
     if isinstance(before, str) and isinstance(after, str) and max(len(before), len(after)) + 2 > width:
         pairs = enumerate(zip(before, after, strict=False))
-        same = next((at for at, (one, other) in pairs if one != other), min(len(before), len(after)))
+        same = next((at for at, (old, new) in pairs if old != new), min(len(before), len(after)))
         start = same - width // 3
         if start >= 2:
             return short(ELLIPSIS + before[start:], width), short(ELLIPSIS + after[start:], width)
@@ -237,7 +237,8 @@ def _encoder() -> JSONEncoder:
 def _literal(value: Json, room: int) -> str:
     """The first characters of `value` as JSON, at least `room` of them, without encoding all of a large value."""
     if isinstance(value, str):
-        return _encoder().encode(value[:room]) if len(value) <= room else _encoder().encode(value[:room])[:-1]
+        literal = _encoder().encode(value[:room])
+        return literal if len(value) <= room else literal[:-1]
     parts: list[str] = []
     length = 0
     try:

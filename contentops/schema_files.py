@@ -1,4 +1,4 @@
-"""The JSON Schemas that ship with the program: one per format that is read or written."""
+"""The JSON Schemas that ship with contentops: one for each format that it reads or writes."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ SCHEMA_NAMES = ("project", "manifest", "lock", "plan", "report", "event", "diagn
 
 
 def schema_path(name: str) -> Path:
-    """The file of a schema: inside the installed package, or beside it in a checkout.
+    """The file of a schema, in the installed package or next to it in a checkout.
 
     Raises KeyError for a name that is not in SCHEMA_NAMES.
     """
     if name not in SCHEMA_NAMES:
         raise KeyError(name)
-    here = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent
     file = f"{name}.schema.json"
-    installed = here / "schemas" / file
-    return installed if installed.is_file() else here.parent / "schemas" / file
+    installed = package / "schemas" / file
+    return installed if installed.is_file() else package.parent / "schemas" / file
 
 
 @functools.cache
 def load_schema(name: str) -> dict[str, Any]:
-    """A schema as parsed JSON, the same object every time; treat it as frozen.
+    """A schema as parsed JSON, the same object every time: do not change it.
 
     Raises KeyError for a name that is not in SCHEMA_NAMES, OSError where the installation is incomplete.
     """
-    found: dict[str, Any] = json.loads(schema_path(name).read_text(encoding="utf-8"))
-    return found
+    schema: dict[str, Any] = json.loads(schema_path(name).read_text(encoding="utf-8"))
+    return schema

@@ -1,7 +1,7 @@
-"""The sections of a body: cut at its headings by source lines, so that they join to the very text again.
+"""Cuts a body into sections at its headings; the texts of the sections joined are the body.
 
-Headings are what Markdown takes for headings (ATX and setext) at the top level: none inside of fenced or indented code,
-HTML, block quotes and lists. The client and the bundled server both cut here, so that they mean the same section.
+Headings are Markdown's (ATX and setext) at the top level: not in code, HTML, block quotes and lists. The client and the
+bundled server share this module, so that they mean the same section.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 
 
 class Key(NamedTuple):
-    """What makes a section the same one in another text. Level 0 is the text before the first heading."""
+    """Identifies a section, also in another text. Level 0 is the text before the first heading."""
 
     level: int
     heading: str
     number: int
-    """Which of the sections with this heading and level it is, from 1."""
+    """The number among the sections with this heading and level, from 1."""
 
 
 class Section(Struct, frozen=True):
-    """One heading with what follows it up to the next heading of any level."""
+    """One heading and the text up to the next heading of any level."""
 
     key: Key
     text: str
-    """Its lines as they are, heading included."""
+    """Its lines, heading included."""
 
 
 class Heading(NamedTuple):
-    """One heading of a body: its lines (from 0, `end` is the first after it), its level, its text without marks."""
+    """One heading of a body: its lines (from 0, `end` is the line after it), its level, its text without marks."""
 
     first: int
     end: int
@@ -48,44 +48,44 @@ class Heading(NamedTuple):
 
 
 class Span(Struct, frozen=True):
-    """A section together with the deeper ones under it, as offsets into its body."""
+    """A section with its deeper sections, as offsets into its body."""
 
     heading: str
     level: int
     start: int
-    """Where its heading begins."""
+    """The start of the heading."""
     text: int
-    """Where the text under its heading begins."""
+    """The start of the text under the heading."""
     below: int
-    """Where the first deeper heading under it begins; `end` where there is none."""
+    """The start of the first deeper heading under it; `end` if there is none."""
     end: int
-    """Where the next heading of its level or a higher one begins, or the body ends."""
+    """The start of the next heading of its level or a higher one, or the end of the body."""
 
 
 def cut(body: str) -> tuple[Section, ...]:
-    """The sections of a body in order; their texts joined are the body. Empty for an empty body."""
+    """The sections of a body in order; empty for an empty body."""
     starts, lines = [Heading(0, 0, 0, ""), *parse_headings(body)], _offsets(body)
-    seen: Counter[tuple[int, str]] = Counter()
+    counts: Counter[tuple[int, str]] = Counter()
     sections = []
     ends = [lines[each.first] for each in starts[1:]] + [len(body)]
     for (line, _, level, heading), end in zip(starts, ends, strict=True):
         if lines[line] == end:
-            continue  # nothing before the first heading
-        seen[level, heading] += 1
-        sections.append(Section(Key(level, heading, seen[level, heading]), body[lines[line] : end]))
+            continue  # no text before the first heading
+        counts[level, heading] += 1
+        sections.append(Section(Key(level, heading, counts[level, heading]), body[lines[line] : end]))
     return tuple(sections)
 
 
 def spans(body: str, heading: str) -> tuple[Span, ...]:
-    """Every section of a body that `heading` names, in order: with or without marks, whatever its spaces and case."""
+    """Every section of a body with that heading, in order; marks, spaces and case do not matter."""
     wanted = bare(heading)
-    known = tuple(parse_headings(body))
-    return tuple(_span(body, known, at) for at, each in enumerate(known) if wanted and bare(each.text) == wanted)
+    parsed = tuple(parse_headings(body))
+    return tuple(_span(body, parsed, at) for at, each in enumerate(parsed) if wanted and bare(each.text) == wanted)
 
 
-def _span(body: str, known: Sequence[Heading], at: int) -> Span:
-    lines, own = _offsets(body), known[at]
-    rest = known[at + 1 :]
+def _span(body: str, parsed: Sequence[Heading], at: int) -> Span:
+    lines, own = _offsets(body), parsed[at]
+    rest = parsed[at + 1 :]
     end = next((lines[each.first] for each in rest if each.level <= own.level), len(body))
     below = lines[rest[0].first] if rest else len(body)
     text = lines[own.end] if own.end < len(lines) else len(body)
@@ -93,7 +93,7 @@ def _span(body: str, known: Sequence[Heading], at: int) -> Span:
 
 
 def _offsets(body: str) -> list[int]:
-    """Where each line of a body begins."""
+    """The offset of each line of a body."""
     lines = [0]
     while (end := body.find("\n", lines[-1])) >= 0:
         lines.append(end + 1)
@@ -101,12 +101,12 @@ def _offsets(body: str) -> list[int]:
 
 
 def headings(body: str) -> tuple[str, ...]:
-    """The headings of a body in order, without their marks; empty ones are left out."""
+    """The texts of the headings of a body in order, without empty ones."""
     return tuple(each.text for each in parse_headings(body) if each.text)
 
 
 def main_heading(body: str) -> str:
-    """The first heading of the first level of a body, without its marks; empty if there is none."""
+    """The text of the first heading of level 1 in a body; empty if there is none."""
     return next((each.text for each in parse_headings(body) if each.level == 1 and each.text), "")
 
 
@@ -114,17 +114,17 @@ _ESCAPE = re.compile(r"\\(?=[^\w\s])")
 
 
 def bare(heading: str) -> str:
-    """A heading as it is compared: without marks around it and in it, and whatever its spaces and its case."""
-    # Loaded here: a plan that has nothing to do compares no heading.
+    """A heading in the form for comparison: without marks, with single spaces, case-folded."""
+    # start-up: a plan without changes compares no heading
     import html
 
-    # Escapes differ between writers: `R\&D`, `R&amp;D` and `R&D` are one heading to a reader.
+    # Escapes differ between writers: `R\&D`, `R&amp;D` and `R&D` are one heading for a reader.
     plain = html.unescape(_ESCAPE.sub("", _unmarked(heading.strip())))
     return " ".join(plain.replace("*", "").replace("`", "").split()).lstrip("# ").casefold()
 
 
 def _unmarked(line: str) -> str:
-    """A heading without the marks before it, and without those that close it where there are some before it."""
+    """A heading without the marks before it, and without closing marks if there are marks before it."""
     inner = line.lstrip("#")
     if inner == line or not inner[:1].isspace():
         return line
@@ -137,7 +137,7 @@ def parse_headings(body: str) -> Iterator[Heading]:
     """The headings of a body in order."""
     tokens: list[Token] = []
     parser = _parser()
-    # The parser knows the end of a line by its last character alone, and a blank before that means nothing.
+    # The parser knows only LF as the end of a line; a space before it has no meaning.
     parser.block.parse(body.replace("\r\n", " \n"), parser, {}, tokens)
     for token, inline in itertools.pairwise(tokens):
         if token.type == "heading_open" and token.level == 0 and token.map is not None:
@@ -146,7 +146,7 @@ def parse_headings(body: str) -> Iterator[Heading]:
 
 
 def raw_html(body: str) -> str:
-    """The HTML of a body that Markdown leaves as it is: its blocks and tags of HTML, without words and code."""
+    """The raw HTML of a body: HTML blocks and inline tags, without text and code."""
     tokens = _parser().parse(body)
     pieces = (piece for token in tokens for piece in (token, *(token.children or ())))
     return "".join(piece.content for piece in pieces if piece.type in {"html_block", "html_inline"})
@@ -154,9 +154,9 @@ def raw_html(body: str) -> str:
 
 @functools.cache
 def _parser() -> MarkdownIt:
-    """The rules of CommonMark."""
-    # Loaded here: a plan that has nothing to do reads no body.
+    """A parser for CommonMark."""
+    # start-up: a plan without changes reads no body
     from markdown_it import MarkdownIt
 
-    # Definitions of links end no section, and looking for them is slow in hostile texts.
+    # Link definitions end no section, and parsing them is slow in hostile texts.
     return MarkdownIt("commonmark").disable("reference")

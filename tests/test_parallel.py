@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contentops.parallel import processors, shared_out
+from contentops.parallel import distribute, processors
 from tests.running import examples
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ HERE = os.getpid()
 
 def _shared(parts: Sequence[str], work: Callable[[str], str], processes: int = 3) -> list[tuple[str, str]]:
     taken: list[tuple[str, str]] = []
-    shared_out(parts, work, lambda part, text: taken.append((part, text)), processes=processes, weight=len)
+    distribute(parts, work, lambda part, text: taken.append((part, text)), processes=processes, weight=len)
     return taken
 
 
@@ -122,7 +122,7 @@ def test_what_is_wrong_with_a_part_is_told() -> None:
         seen.append(int(text))
 
     with pytest.raises(ValueError, match="five"):
-        shared_out([*"0123456789"], work, take, processes=3, weight=len)
+        distribute([*"0123456789"], work, take, processes=3, weight=len)
     assert taken == [*"01234"]
     assert all(_is_gone(process) for process in seen if process != HERE)
 
@@ -142,7 +142,7 @@ def test_who_takes_may_stop() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        shared_out([*"0123456789"], work, take, processes=3, weight=len)
+        distribute([*"0123456789"], work, take, processes=3, weight=len)
     assert len(seen) == 4
     assert all(map(_is_gone, seen[1:]))
 
@@ -161,7 +161,7 @@ def test_beside_a_thread_all_is_done_here() -> None:
 
 PROGRAM = """
 import os, signal, sys
-from contentops.parallel import shared_out
+from contentops.parallel import distribute
 def work(part):
     if not part or part > 3:
         return ""
@@ -169,7 +169,7 @@ def work(part):
     return signal.pause() if sys.argv[1] != "busy" else ""
 handler = (lambda *_: sys.exit(7)) if sys.argv[1] == "handled" else signal.default_int_handler
 signal.signal(signal.SIGINT, handler)
-shared_out(range(10**6), work, lambda *_: None, processes=3, weight=bool)
+distribute(range(10**6), work, lambda *_: None, processes=3, weight=bool)
 """
 
 

@@ -16,7 +16,7 @@ from contentops.atomic_io import TRUSTED_AFTER
 from contentops.digest import Digest, digest_bytes, digest_text
 from contentops.model import Observed, StoredMap
 from contentops.model.stored import StoredOnce
-from contentops.parallel import shared_out
+from contentops.parallel import distribute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -116,7 +116,7 @@ class StatCache:
         unknown = [path for path, file in files.items() if file is None]
         parts = [unknown[start : start + _PART] for start in range(0, len(unknown), _PART)]
         processes = self._processes if len(unknown) >= _WORTH_SHARING else 1
-        shared_out(parts, self._look, add_rows, processes=processes, weight=len)
+        distribute(parts, self._look, add_rows, processes=processes, weight=len)
         self._put_rows()
         if self._names != self._before:
             self._put(NAME, " ".join((VERSION, *self._names)))

@@ -28,7 +28,7 @@ from contentops.manifests.parse_cache import decode as decode_result
 from contentops.manifests.parse_cache import encode as encode_result
 from contentops.manifests.problems import counted, in_order
 from contentops.model import PROJECT_FILE, Catalog, Desired, Project
-from contentops.parallel import shared_out
+from contentops.parallel import distribute
 from contentops.yaml.positions import Source
 from contentops.yaml.read import decode
 
@@ -185,7 +185,7 @@ class Loader:
 
         sizes = {path: len(content) for path, content in unknown.items()}
         processes = self.processes if sum(sizes.values()) >= _WORTH_SHARING else 1
-        shared_out(list(unknown), build, store_result, processes=processes, weight=sizes.__getitem__)
+        distribute(list(unknown), build, store_result, processes=processes, weight=sizes.__getitem__)
         return [loaded[path] for path in paths]
 
     def _read(self, path: str) -> bytes | FileResult:

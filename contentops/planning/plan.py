@@ -123,7 +123,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
     changes = [item.change for item in chosen if item.change is not None]
     if choice.only_promoted:
         promoted = [change for change in changes if is_about_promotion(change)]
-        notes += left_alone(len(changes) - len(promoted), "no text of another environment is for them")
+        notes += ignoring_existing(len(changes) - len(promoted), "no text of another environment is for them")
         changes = promoted
     changes = free_targets(inputs, changes)
     changes.sort(key=lambda change: change.id)
@@ -308,7 +308,7 @@ def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) ->
     return first, Note(kind="canary", message=message, hint="apply without `--canary` to go on with all of it")
 
 
-def left_alone(number: int, why: str) -> tuple[Note, ...]:
+def ignoring_existing(number: int, why: str) -> tuple[Note, ...]:
     """The note of the changes that a plan leaves out, if there are any."""
     message = f"left alone, as {why}: {number} of today's changes"
     return (Note(kind="left-alone", message=message),) if number else ()

@@ -18,7 +18,7 @@ from contentops.errors import Refused, plural
 from contentops.model import Action, Update, Write
 from contentops.model.cost import cost_words
 from contentops.model.plan_file import plan_file, record_digest
-from contentops.planning.plan import free_targets, left_alone, make_plan, refusals
+from contentops.planning.plan import free_targets, ignoring_existing, make_plan, refusals
 from contentops.planning.plan_inputs import TRIES, failed_attempts, is_protected, pending
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def compare_file(inputs: PlanInputs, document: Mapping[str, Json]) -> Plan:
     today, changes, others = _compare(inputs, file)
     if not changes and any(reviewed.action is not Action.PENDING for reviewed in file.changes):
         raise Refused("the plan is already applied: nothing of it is left to do", code="already-applied")
-    notes = (*today.notes, *left_alone(len(others), "the plan file does not name them"))
+    notes = (*today.notes, *ignoring_existing(len(others), "the plan file does not name them"))
     return structs.replace(today, id=file.id, changes=tuple(changes), notes=notes, refusals=refusals(inputs, changes))
 
 
