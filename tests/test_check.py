@@ -152,6 +152,7 @@ def test_own_files(path: str, own: bool) -> None:
             "item `two` writes `X.MD`, which is `x.md` of item `one` where names differ in case or accents only",
         ),
         ("é.md", "e\u0301.md", "where names differ in case or accents only"),
+        ("straße.md", "STRASSE.md", "where names differ in case or accents only"),
         ("x", "x/y.md", "item `one` writes `x`, but that is the folder of `x/y.md`, the output of item `two`"),
         ("a/X/b/c", "A/x", "item `two` writes `A/x`, but that is the folder of `a/X/b/c`, the output of item `one`"),
     ],

@@ -368,6 +368,7 @@ ITEMS = [
         "{id: '{{ each.k }}', for_each: ../../x.csv, inputs: {topic: x}}",
         "which leaves the project with `..`",
     ),
+    ("path-blank", "{id: '{{ each.k }}', for_each: ' ', inputs: {topic: x}}", "which is empty"),
     ("path-absolute", "{id: '{{ each.k }}', for_each: /x.csv, inputs: {topic: x}}", "which is absolute"),
     ("path-drive", "{id: '{{ each.k }}', for_each: 'c:x.csv', inputs: {topic: x}}", "which is absolute"),
     ("path-backslash", "{id: '{{ each.k }}', for_each: 'a\\x.csv', inputs: {topic: x}}", "holds a backslash"),
