@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SCHEMA = '{"properties":{"tags":{"maxItems":2,"type":"array"},"title":{"pattern":"^[A-Z]"}},"required":["tags"]}'
 
 
-def found_in(body: str, *, exists: tuple[str, ...] = (), title: str = "A title", **checks: Any) -> list[Finding]:
+def findings_in(body: str, *, exists: tuple[str, ...] = (), title: str = "A title", **checks: Any) -> list[Finding]:
     """What checks find in a body that begins on line 10 of `blog/a.md`."""
     text = CheckedText(title=title, body=body, output="blog/a.md", first_line=10, front={"tags": ["a"]})
     return list(check_text(Checks(**checks), text, exists.__contains__))
@@ -43,7 +43,7 @@ def found_in(body: str, *, exists: tuple[str, ...] = (), title: str = "A title",
 
 def said(body: str, **given: Any) -> list[tuple[int, str]]:
     """Lines and messages of the same."""
-    return [(found.line, found.message) for found in found_in(body, **given)]
+    return [(finding.line, finding.message) for finding in findings_in(body, **given)]
 
 
 def listed(*values: str, level: Level = Level.BLOCK) -> Listed:
@@ -108,9 +108,9 @@ def test_headings_are_those_of_markdown() -> None:
     """At any level, whatever their capitals and emphasis; none in a fence."""
     body = "## introduction\n\n### The **FAQ** ##\n\n```\n# Code\n```\n"
     assert said(body, headings=listed("Introduction", "the FAQ", "## Introduction")) == []
-    (found,) = found_in(body, headings=listed("Code", level=Level.WARN))
-    assert (found.message, found.level) == ("has no heading `Code`", Level.WARN)
-    assert "introduction" in found_in(body, headings=listed("Introductions"))[0].hint
+    (finding,) = findings_in(body, headings=listed("Code", level=Level.WARN))
+    assert (finding.message, finding.level) == ("has no heading `Code`", Level.WARN)
+    assert "introduction" in findings_in(body, headings=listed("Introductions"))[0].hint
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,13 @@ def test_prose_is_no_leftover(line: str) -> None:
 
 def test_links_lead_somewhere_inside_the_project() -> None:
     """Relative ones alone: from the folder of the file, with or without the ending of a page."""
-    there = ("blog/b.md", "blog/c d.png", "docs/index.md", "img")
+    present = ("blog/b.md", "blog/c d.png", "docs/index.md", "img")
     body = (
         "[b](b.md) [b](./b#part) ![c](c%20d.png) [d](../docs/) ![e](<c d.png>) [f](../img)\n"
         '[x](https://a.b/c) [y](#here) [z](mailto:a@b.c) [r](/root) [t]({{< ref "a" >}}) [p](//a.b) `[q](q)` [](\n'
         "[gone](gone.md) and [out](../../x)\n\n[ref]: nowhere.md\n![etc](%2Fetc%2Fpasswd) [up](..%5C..%5Cx)\n"
     )
-    assert said(body, exists=there, links=Level.WARN) == [
+    assert said(body, exists=present, links=Level.WARN) == [
         (12, "the link `gone.md` leads to no file of the project"),
         (12, "the link `../../x` leads out of the project"),
         (14, "the link `nowhere.md` leads to no file of the project"),
@@ -179,8 +179,8 @@ def test_front_matter_fits_a_schema() -> None:
     """Each key that does not, at its line; the title is part of it."""
     schema = FrontMatterSchema(path="s.json", text=SCHEMA)
     text = CheckedText(title="lower", body="", front={"tags": [1, 2, 3]}, key_lines={"tags": 4, "title": 2})
-    found = check_text(Checks(front_matter=schema), text, bool)
-    assert sorted((each.line, each.message) for each in found) == [
+    findings = check_text(Checks(front_matter=schema), text, bool)
+    assert sorted((each.line, each.message) for each in findings) == [
         (2, "`title`: 'lower' does not match `^[A-Z]`"),
         (4, "`tags`: [1, 2, 3] is too long"),
     ]
@@ -189,8 +189,8 @@ def test_front_matter_fits_a_schema() -> None:
 
 def test_only_what_blocks_blocks() -> None:
     """A warning is told, and the text goes on."""
-    assert not blocks(found_in("a", words=WordLimits(min=9, level=Level.WARN)))
-    assert blocks(found_in("a", words=WordLimits(min=9)))
+    assert not blocks(findings_in("a", words=WordLimits(min=9, level=Level.WARN)))
+    assert blocks(findings_in("a", words=WordLimits(min=9)))
 
 
 # --- hostile texts -----------------------------------------------------------------------------------------------
@@ -214,9 +214,9 @@ JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda 
 def test_no_text_makes_a_check_raise(body: str, title: str, front: Mapping[str, Any]) -> None:
     """Whatever a model or a server sends, and whatever a person keeps in front matter."""
     text = CheckedText(title=title, body=body, front=front, output="a/b.md", key_lines=dict.fromkeys(front, 2))
-    for found in check_text(EVERY, text, lambda _: False):
-        assert found.message
-        assert 0 <= found.line <= body.count("\n") + 2
+    for finding in check_text(EVERY, text, lambda _: False):
+        assert finding.message
+        assert 0 <= finding.line <= body.count("\n") + 2
 
 
 @pytest.mark.parametrize("bit", ["# a\n\n" + "word [x](y) `z " * 26 + "\n", "`", "](", "<a", "[your ", " \t"])
@@ -225,24 +225,24 @@ def test_half_a_megabyte_is_checked_in_linear_time(bit: str) -> None:
     body = bit * (500_000 // len(bit))
     quick = structs.replace(EVERY, matches=listed("^a"), not_matches=None)
     before = time.process_time()
-    found = check_text(quick, CheckedText(title="t", body=body, front={"tags": []}), lambda _: False)
+    findings = check_text(quick, CheckedText(title="t", body=body, front={"tags": []}), lambda _: False)
     assert time.process_time() - before < 8
-    assert len(found) < 100
+    assert len(findings) < 100
 
 
 def test_a_pattern_that_takes_too_long_is_given_up() -> None:
     """A repetition inside a repetition would run for years."""
-    (found,) = found_in("a" * 5_000 + "b", matches=listed("(a+)+$"))
-    assert "takes more than 1 s" in found.message
-    assert found.level is Level.BLOCK
+    (finding,) = findings_in("a" * 5_000 + "b", matches=listed("(a+)+$"))
+    assert "takes more than 1 s" in finding.message
+    assert finding.level is Level.BLOCK
 
 
 @pytest.mark.parametrize("schema", ['{"$ref":"#"}', '{"$ref":"#/$defs/none"}', '{"pattern":"(a+)+$"}'])
 def test_a_schema_that_cannot_be_applied_is_a_finding(schema: str) -> None:
     """It refers to itself for ever, or to what is not there."""
     text = CheckedText(title="", body="", front={"a": 1})
-    found = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
-    assert [each.check for each in found] == ([] if "pattern" in schema else ["front_matter"])
+    findings = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
+    assert [each.check for each in findings] == ([] if "pattern" in schema else ["front_matter"])
 
 
 def doubled(levels: int, *parts: str, last: str = "true") -> str:
@@ -273,10 +273,10 @@ def test_a_schema_is_given_up_after_some_steps(schema: str) -> None:
     assert schema_problem(schema) == ""
     text = CheckedText(title="", body="", front={"deep": DEEP, "list": [[9_999 + n] for n in range(4_000)]})
     before = time.process_time()
-    found = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
+    findings = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
     assert time.process_time() - before < 20
-    assert re.search("^the schema takes too many steps|^[0-9,]+ more places", found[-1].message)
-    assert len(found) < 100
+    assert re.search("^the schema takes too many steps|^[0-9,]+ more places", findings[-1].message)
+    assert len(findings) < 100
 
 
 @pytest.mark.parametrize(
@@ -292,10 +292,10 @@ def test_a_pattern_for_keys_is_given_up_too(schema: str) -> None:
     """The keys come from the same stranger as the pattern."""
     text = CheckedText(title="", body="", front={"a" * 5_000 + "b": 1})
     before = time.process_time()
-    found = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
+    findings = check_text(Checks(front_matter=FrontMatterSchema(path="s.json", text=schema)), text, bool)
     assert time.process_time() - before < 5
-    assert found
-    assert all("takes more than 0.01 s" in each.message for each in found)
+    assert findings
+    assert all("takes more than 0.01 s" in each.message for each in findings)
 
 
 def test_a_schema_may_refer_to_its_parts_often() -> None:
@@ -311,9 +311,9 @@ def test_a_schema_may_refer_to_its_parts_often() -> None:
     text = json.dumps(schema)
     front: dict[str, Any] = {f"key{n}": ["one", "two", "three", "one"] for n in range(60)} | {"a_b": 1, "x": True}
     assert schema_problem(text) == ""
-    found = list(schema_errors(text, front))
-    assert len(found) == 62
-    assert found[-1] == ((), "Additional properties are not allowed ('x' was unexpected)")
+    errors = list(schema_errors(text, front))
+    assert len(errors) == 62
+    assert errors[-1] == ((), "Additional properties are not allowed ('x' was unexpected)")
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,7 @@ def checks_of(project: Build, settings: str, manifest: str, **files: str) -> dic
 
 def test_checks_come_in_layers(project: Build) -> None:
     """Maps merge, lists replace, a null takes away; both forms of a list mean the same."""
-    found = checks_of(
+    checks = checks_of(
         project,
         "words: {min: 100}, links: warn, contains: [Acme], commands: ['vale --output=line']",
         "defaults: {checks: {words: {max: 900}, leftovers: block}}\n"
@@ -363,32 +363,32 @@ def test_checks_come_in_layers(project: Build) -> None:
         "contains: {values: ['{{ brand }} Inc'], level: warn}}}\n"
         "  - {id: none, inputs: {topic: x}, checks: null}\n",
     )
-    assert found["one"] == Checks(
+    assert checks["one"] == Checks(
         words=WordLimits(min=100, max=900),
         contains=listed("Acme"),
         leftovers=Level.BLOCK,
         links=Level.WARN,
         commands=listed("vale --output=line"),
     )
-    assert found["two"] == Checks(
+    assert checks["two"] == Checks(
         words=WordLimits(min=100, max=900, level=Level.WARN),
         contains=listed("Acme Inc", level=Level.WARN),
         leftovers=Level.BLOCK,
         commands=listed("vale --output=line"),
         retries=2,
     )
-    assert found["none"] == NO_CHECKS
+    assert checks["none"] == NO_CHECKS
 
 
 def test_limits_may_come_from_data(project: Build) -> None:
     """Each row has its own length."""
-    found = checks_of(
+    findings = checks_of(
         project,
         "",
         "items:\n  - id: 'a-{{ each.n }}'\n    for_each: [{n: 1}, {n: 2}]\n    inputs: {topic: x}\n"
         "    checks: {words: {min: '{{ each.n * 100 }}'}}\n",
     )
-    assert [checks.words for checks in found.values()] == [WordLimits(min=100), WordLimits(min=200)]
+    assert [checks.words for checks in findings.values()] == [WordLimits(min=100), WordLimits(min=200)]
 
 
 def test_checks_shape_no_request(project: Build) -> None:
@@ -406,9 +406,9 @@ def test_a_schema_is_read_with_the_manifests(project: Build) -> None:
     """Its text is part of the checks, and it counts as a file that the project is made of."""
     manifest = "items: [{id: one, inputs: {topic: x}, checks: {front_matter: post.json}}]\n"
     root = project({"contentops.yaml": PROJECT, "content/a.yaml": manifest, "content/post.json": SCHEMA})
-    found = desired(root)
-    assert found.specs[0].checks.front_matter == FrontMatterSchema(path="content/post.json", text=SCHEMA)
-    assert "content/post.json" in found.inputs
+    wanted = desired(root)
+    assert wanted.specs[0].checks.front_matter == FrontMatterSchema(path="content/post.json", text=SCHEMA)
+    assert "content/post.json" in wanted.inputs
 
 
 def test_checks_are_kept_by_the_parse_cache(project: Build) -> None:
@@ -489,5 +489,5 @@ def test_environments_have_checks_of_their_own(project: Build) -> None:
     settings = PROJECT + "environments: {prod: {defaults: {checks: {leftovers: block, commands: [vale]}}}}\n"
     manifest = "items: [{id: one, inputs: {topic: x}, checks: {words: {min: 1}}}]\n"
     root = project({"contentops.yaml": settings, "content/a.yaml": manifest})
-    found = desired(root, environment="prod").specs[0].checks
-    assert found == Checks(words=WordLimits(min=1), leftovers=Level.BLOCK, commands=listed("vale"))
+    checks = desired(root, environment="prod").specs[0].checks
+    assert checks == Checks(words=WordLimits(min=1), leftovers=Level.BLOCK, commands=listed("vale"))

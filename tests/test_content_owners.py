@@ -171,8 +171,8 @@ def _projects(root: Path, api: FakeApi) -> tuple[Scene, Scene]:
     theirs.timeline = ours.timeline
     for scene in (ours, theirs):
         scene.write("pages/imprint.md", IMPRINT)
-        found = adopt(scene.project, ["pages/imprint.md"], Options(save=True), confirm=_yes, runtime=scene.runtime())
-        assert [one.id for one in found.taken] == ["pages/imprint"]
+        adopted = adopt(scene.project, ["pages/imprint.md"], Options(save=True), confirm=_yes, runtime=scene.runtime())
+        assert [one.id for one in adopted.taken] == ["pages/imprint"]
         assert results(scene.apply()) == {"pages/imprint": "done"}
     return ours, theirs
 
@@ -236,9 +236,9 @@ def test_a_content_of_another_project_is_not_imported(tmp_path: Path) -> None:
     """The finding says whose it is, and what to do instead."""
     ours, theirs = _projects(tmp_path, FakeApi())
     mine = ours.record("pages/imprint").content_id
-    found = import_contents(theirs.project, [mine], confirm=_yes, runtime=theirs.runtime())
-    assert not found.taken
-    (finding,) = found.findings
+    imported = import_contents(theirs.project, [mine], confirm=_yes, runtime=theirs.runtime())
+    assert not imported.taken
+    (finding,) = imported.findings
     assert "belongs to another project" in finding.message
     assert mine in finding.hint
 

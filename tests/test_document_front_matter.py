@@ -62,15 +62,15 @@ def test_compose_then_split(title: str, metadata: dict[str, Any], body: str) -> 
     """Whatever is composed comes back: from our reader, and from a YAML 1.1 reader."""
     block = provenance(item="i", digest="sha256:00", job="1:30", generated_at="2026-01-01T00:00:00Z")
     text = compose(title, metadata, block, body)
-    found = split(text)
-    assert found.problem == ""
-    assert (found.title, found.body) == (clean_title(title), clean_body(body))
-    assert canonical(found.front) == canonical(metadata)
-    assert list(found.front) == list(metadata)
-    assert (found.provenance, found.owner) == (block, "i")
+    parsed = split(text)
+    assert parsed.problem == ""
+    assert (parsed.title, parsed.body) == (clean_title(title), clean_body(body))
+    assert canonical(parsed.front) == canonical(metadata)
+    assert list(parsed.front) == list(metadata)
+    assert (parsed.provenance, parsed.owner) == (block, "i")
     front = yaml.safe_load(text.split("---\n")[1])
     assert canonical(front) == canonical(
-        ({"title": found.title} if found.title else {}) | metadata | {"contentops": block}
+        ({"title": parsed.title} if parsed.title else {}) | metadata | {"contentops": block}
     )
 
 
@@ -141,9 +141,9 @@ def test_split(text: str, expected: MarkdownFile) -> None:
 )
 def test_split_problem(text: str, words: str) -> None:
     """What cannot be understood is a finding, and such a file is never edited."""
-    found = split(text)
-    assert words in found.problem
-    assert (found.front, found.title, found.provenance) == ({}, "", {})
+    parsed = split(text)
+    assert words in parsed.problem
+    assert (parsed.front, parsed.title, parsed.provenance) == ({}, "", {})
     with pytest.raises(OutputError, match="cannot be edited"):
         update(text, {"a": 1})
     with pytest.raises(OutputError, match="cannot be edited"):
@@ -318,9 +318,9 @@ def test_update_composed(title: str, metadata: dict[str, Any], changes: dict[str
     text = compose(title, metadata, {"item": "i"}, body)
     updated = update(text, {**changes, "contentops": {"item": "j"}})
     wanted = {key: value for key, value in {**metadata, **changes}.items() if value is not None}
-    found = split(updated)
-    assert canonical(found.front) == canonical(wanted)
-    assert (found.owner, found.title, found.body) == ("j", clean_title(title), clean_body(body))
+    parsed = split(updated)
+    assert canonical(parsed.front) == canonical(wanted)
+    assert (parsed.owner, parsed.title, parsed.body) == ("j", clean_title(title), clean_body(body))
     assert update(updated, changes) == updated
 
 

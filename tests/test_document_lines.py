@@ -20,15 +20,15 @@ LINES = st.lists(st.sampled_from(["", "a", "b", "c", "d", "e"]) | st.text("xyz",
 @given(LINES, LINES)
 def test_what_is_shared_is_the_same_in_both(before: list[str], after: list[str]) -> None:
     """Runs come in order, none touches the next, and each holds the same lines on both sides."""
-    here = there = 0
+    end_before = end_after = 0
     touching = True
     for run in shared(before, after):
         assert run.size > 0
-        assert run.before >= here
-        assert run.after >= there
-        assert touching or (run.before, run.after) != (here, there)
+        assert run.before >= end_before
+        assert run.after >= end_after
+        assert touching or (run.before, run.after) != (end_before, end_after)
         assert before[run.before : run.before + run.size] == after[run.after : run.after + run.size]
-        here, there, touching = run.before + run.size, run.after + run.size, False
+        end_before, end_after, touching = run.before + run.size, run.after + run.size, False
 
 
 @given(LINES)
@@ -48,8 +48,8 @@ def test_a_diff_is_that_of_the_standard_library(before: list[str], after: list[s
 
 def _took(lines: Sequence[str], edited: Sequence[str]) -> float:
     began = time.process_time()
-    found = shared(lines, edited)
-    assert sum(run.size for run in found) >= len(lines) // 2
+    runs = shared(lines, edited)
+    assert sum(run.size for run in runs) >= len(lines) // 2
     return time.process_time() - began
 
 

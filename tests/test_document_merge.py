@@ -21,18 +21,18 @@ WAS = "Hello.\n\n## Prices\n\nTen.\n\n## Places\n\nHere.\n\n## Times\n\nNow.\n"
 NEW = "Hi.\n\n## Prices\n\nTwelve.\n\n## Places\n\nThere.\n\n## Times\n\nThen.\n"
 
 
-def taken(base: str, edited: str, new: str) -> Renewed:
+def renewed_from(base: str, edited: str, new: str) -> Renewed:
     """What is made of a new text and an edited one."""
-    found = take_new(base, edited, new)
-    assert found is not None
-    return found
+    renewed = take_new(base, edited, new)
+    assert renewed is not None
+    return renewed
 
 
 # --- a new generation against a hand edit ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("edited", "body", "kept"),
+    ("edited", "body", "headings"),
     [
         (WAS, NEW, []),
         (WAS.replace("Ten.", "Eleven."), NEW.replace("Twelve.", "Eleven."), ["Prices"]),
@@ -52,12 +52,12 @@ def taken(base: str, edited: str, new: str) -> Renewed:
     ],
     ids=["nothing", "touched", "before the first heading", "removed", "renamed", "added", "moved"],
 )
-def test_what_a_person_made_stays(edited: str, body: str, kept: list[str]) -> None:
+def test_what_a_person_made_stays(edited: str, body: str, headings: list[str]) -> None:
     """Every other section comes from the new text, and what was not taken is told."""
-    found = taken(WAS, edited, NEW)
-    assert found.body == body
-    assert [each.key.heading for each in found.kept] == kept
-    assert all(each.new == "" or each.new.strip() in NEW for each in found.kept)
+    renewed = renewed_from(WAS, edited, NEW)
+    assert renewed.body == body
+    assert [each.key.heading for each in renewed.kept] == headings
+    assert all(each.new == "" or each.new.strip() in NEW for each in renewed.kept)
 
 
 def test_a_kept_section_that_the_new_text_lacks_stays_behind_the_one_it_followed() -> None:
@@ -65,36 +65,36 @@ def test_a_kept_section_that_the_new_text_lacks_stays_behind_the_one_it_followed
     edited = WAS.replace("Here.", "Right here.")
     new = "Hi.\n\n## Prices\n\nTwelve.\n\n### Discounts\n\nNone.\n\n## Times\n\nThen.\n"
     body = "Hi.\n\n## Prices\n\nTwelve.\n\n### Discounts\n\nNone.\n\n## Places\n\nRight here.\n\n## Times\n\nThen.\n"
-    assert taken(WAS, edited, new).body == body
+    assert renewed_from(WAS, edited, new).body == body
 
 
 def test_a_kept_section_stays_before_a_new_one_of_its_level() -> None:
     """Only what lies below the section it followed comes between them."""
     new = "Hi.\n\n## Prices\n\nTwelve.\n\n## Other\n\nNew.\n\n## Times\n\nThen.\n"
     body = new.replace("## Other", "## Places\n\nRight here.\n\n## Other")
-    assert taken(WAS, WAS.replace("Here.", "Right here."), new).body == body
+    assert renewed_from(WAS, WAS.replace("Here.", "Right here."), new).body == body
 
 
 def test_a_section_between_one_and_its_deeper_one_stays_there() -> None:
     """Where the new text has both, too."""
     edited = "## A\n\na\n\n## Mine\n\nm\n\n### B\n\nb\n"
     new = "## A\n\nx\n\n### B\n\ny\n"
-    assert taken("## A\n\na\n\n### B\n\nb\n", edited, new).body == "## A\n\nx\n\n## Mine\n\nm\n\n### B\n\ny\n"
+    assert renewed_from("## A\n\na\n\n### B\n\nb\n", edited, new).body == "## A\n\nx\n\n## Mine\n\nm\n\n### B\n\ny\n"
 
 
 def test_the_order_is_the_new_texts() -> None:
     """A section that was touched, not moved, stands where the new text has its heading."""
     edited = WAS.replace("Ten.", "Eleven.")
     new = "Hi.\n\n## Times\n\nThen.\n\n## Prices\n\nTwelve.\n"
-    assert taken(WAS, edited, new).body == "Hi.\n\n## Times\n\nThen.\n\n## Prices\n\nEleven.\n"
+    assert renewed_from(WAS, edited, new).body == "Hi.\n\n## Times\n\nThen.\n\n## Prices\n\nEleven.\n"
 
 
 def test_of_two_sections_with_one_heading() -> None:
     """Each is its own; where one of them is gone, no one can tell which, and all that is left stays."""
     base = "## Tips\n\na\n\n## Tips\n\nb\n"
     new = "## Tips\n\nx\n\n## Tips\n\ny\n"
-    assert taken(base, "## Tips\n\na\n\n## Tips\n\nmine\n", new).body == "## Tips\n\nx\n\n## Tips\n\nmine\n"
-    assert taken(base, "## Tips\n\nb\n", new).body == "## Tips\n\nb\n"
+    assert renewed_from(base, "## Tips\n\na\n\n## Tips\n\nmine\n", new).body == "## Tips\n\nx\n\n## Tips\n\nmine\n"
+    assert renewed_from(base, "## Tips\n\nb\n", new).body == "## Tips\n\nb\n"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_of_two_sections_with_one_heading() -> None:
 )
 def test_a_section_that_a_person_put_first(base: str, edited: str, new: str, body: str) -> None:
     """It is there once, before all that the new text has but for an opening without a heading."""
-    assert taken(base, edited, new).body == body
+    assert renewed_from(base, edited, new).body == body
 
 
 def test_sections_that_cannot_stand_side_by_side() -> None:
@@ -126,8 +126,8 @@ def test_sections_that_cannot_stand_side_by_side() -> None:
 def test_what_strict_looks_at() -> None:
     """KeptSection sections for which the new text says something else than the one before did."""
     edited = WAS.replace("Ten.", "Eleven.").replace("Here.", "Right here.") + "\n## More\n\nMine.\n"
-    assert [each.key.heading for each in taken(WAS, edited, NEW).overruled] == ["Prices", "Places"]
-    assert taken(WAS, edited, WAS + "\n## Other\n\nNew.\n").overruled == ()
+    assert [each.key.heading for each in renewed_from(WAS, edited, NEW).overruled] == ["Prices", "Places"]
+    assert renewed_from(WAS, edited, WAS + "\n## Other\n\nNew.\n").overruled == ()
 
 
 def test_touched_sections_are_known_without_a_new_text() -> None:
@@ -213,8 +213,8 @@ def paragraphed(letters: str) -> str:
 )
 def test_paragraphs_that_repeat(base: str, ours: str, theirs: str, merged: str | None) -> None:
     """Each is there as often as one of the two has it, or a person decides how often."""
-    found = merge_edits(*map(paragraphed, (base, ours, theirs)))
-    assert found.body == (None if merged is None else paragraphed(merged))
+    result = merge_edits(*map(paragraphed, (base, ours, theirs)))
+    assert result.body == (None if merged is None else paragraphed(merged))
 
 
 def test_a_paragraph_that_both_edits_of_one_place_have_stays_in_that_place() -> None:
@@ -295,13 +295,13 @@ def paragraphs(*texts: str) -> Counter[str]:
 def test_no_line_of_a_person_is_lost_to_a_new_text(texts: tuple[str, str, str]) -> None:
     """All that the edited text has more than the generated one stands in the result, or there is none."""
     base, mine, new = texts
-    found = take_new(base, mine, new)
-    assert take_new(base, mine, new) == found
-    if found is not None:
-        assert lines(mine) - lines(base) <= lines(found.body)
-        assert lines(found.body) <= lines(mine, new)
-        assert paragraphs(found.body) <= paragraphs(mine, new)
-        assert clean_body(found.body) == found.body
+    renewed = take_new(base, mine, new)
+    assert take_new(base, mine, new) == renewed
+    if renewed is not None:
+        assert lines(mine) - lines(base) <= lines(renewed.body)
+        assert lines(renewed.body) <= lines(mine, new)
+        assert paragraphs(renewed.body) <= paragraphs(mine, new)
+        assert clean_body(renewed.body) == renewed.body
     else:
         assert any(sign in mine + new for sign in ("```", "~~~", "<"))
 
@@ -310,25 +310,25 @@ def test_no_line_of_a_person_is_lost_to_a_new_text(texts: tuple[str, str, str]) 
 def test_a_new_text_beside_an_unchanged_one(texts: tuple[str, str]) -> None:
     """Merging with an unchanged side gives the other one."""
     base, other = texts
-    assert taken(base, base, other).body == other
-    assert taken(base, other, base).body == other
+    assert renewed_from(base, base, other).body == other
+    assert renewed_from(base, other, base).body == other
 
 
 @given(edits(2))
 def test_a_new_text_is_taken_once(texts: tuple[str, str, str]) -> None:
     """What was merged and merged again is the same, where no section was moved: those may count as the new text's."""
     base, mine, new = texts
-    found = take_new(base, mine, new)
-    places = [
-        place
+    renewed = take_new(base, mine, new)
+    indexes = [
+        index
         for key in (section.key for section in cut(mine))
-        for place in [_places(base).get(key)]
-        if place is not None
+        for index in [_places(base).get(key)]
+        if index is not None
     ]
-    if found is not None and places == sorted(places):
-        assert take_new(base, found.body, new) in (
+    if renewed is not None and indexes == sorted(indexes):
+        assert take_new(base, renewed.body, new) in (
             None,
-            Renewed(body=found.body, kept=taken_kept(base, found.body, new)),
+            Renewed(body=renewed.body, kept=kept_from(base, renewed.body, new)),
         )
 
 
@@ -336,10 +336,10 @@ def _places(body: str) -> dict[Key, int]:
     return {section.key: number for number, section in enumerate(cut(body))}
 
 
-def taken_kept(base: str, edited: str, new: str) -> tuple[KeptSection, ...]:
+def kept_from(base: str, edited: str, new: str) -> tuple[KeptSection, ...]:
     """What a merge keeps."""
-    found = take_new(base, edited, new)
-    return found.kept if found is not None else ()
+    renewed = take_new(base, edited, new)
+    return renewed.kept if renewed is not None else ()
 
 
 @settings(max_examples=examples(100))
@@ -351,14 +351,14 @@ def test_no_line_of_two_people_is_lost(texts: tuple[str, str, str]) -> None:
     base, ours, theirs = texts
     merged, other = merge_edits(base, ours, theirs), merge_edits(base, theirs, ours)
     conflicts = merged.conflicts
-    there = lines(
+    merged_lines = lines(
         merged.body or "", *(part if isinstance(part, str) else part.ours + "\n" + part.theirs for part in merged.parts)
     )
-    assert (lines(ours) | lines(theirs)) - lines(base) <= there
+    assert (lines(ours) | lines(theirs)) - lines(base) <= merged_lines
     # Of a line that stood there twice, each may have removed another one.
     once = {line for line in lines(base) if lines(base)[line] < 2}
-    assert not {line for line in (lines(ours) & lines(theirs)) - there if line in once}
-    assert there.keys() <= lines(ours, theirs).keys()
+    assert not {line for line in (lines(ours) & lines(theirs)) - merged_lines if line in once}
+    assert merged_lines.keys() <= lines(ours, theirs).keys()
     if merged.body is not None:
         assert paragraphs(ours) & paragraphs(theirs) <= paragraphs(merged.body)
         assert paragraphs(merged.body) <= paragraphs(ours) | paragraphs(theirs)

@@ -111,9 +111,9 @@ NEUTRAL = {
 )
 def test_apply_preset(preset: str, expected: dict[str, object]) -> None:
     """Each preset maps what it knows, in order, and passes the rest through."""
-    found = apply_preset(preset, NEUTRAL)
-    assert found == expected
-    assert list(found) == list(expected)
+    front = apply_preset(preset, NEUTRAL)
+    assert front == expected
+    assert list(front) == list(expected)
 
 
 def test_own_words_win() -> None:

@@ -66,15 +66,15 @@ def test_a_heading_of_a_million_blanks() -> None:
 
 def test_sections_have_an_identity() -> None:
     """Level, heading, and which of several equal ones; the text before the first heading is one too."""
-    found = cut("Hello.\n\n## Tips\n\na\n## Tips ##\nb\n\nTips\n----\n```\n## Tips\n```\n# Tips\n")
-    assert [section.key for section in found] == [
+    sections = cut("Hello.\n\n## Tips\n\na\n## Tips ##\nb\n\nTips\n----\n```\n## Tips\n```\n# Tips\n")
+    assert [section.key for section in sections] == [
         Key(0, "", 1),
         Key(2, "Tips", 1),
         Key(2, "Tips", 2),
         Key(2, "Tips", 3),
         Key(1, "Tips", 1),
     ]
-    assert [section.text for section in found] == [
+    assert [section.text for section in sections] == [
         "Hello.\n\n",
         "## Tips\n\na\n",
         "## Tips ##\nb\n\n",
@@ -87,10 +87,10 @@ def test_sections_have_an_identity() -> None:
 @given(st.lists(LINES).map("\n".join) | st.text())
 def test_sections_join_to_the_body(body: str) -> None:
     """No byte is lost or written anew, and no two sections are the same one."""
-    found = cut(body)
-    assert "".join(section.text for section in found) == body
-    assert len({section.key for section in found}) == len(found)
-    assert all(section.text for section in found)
+    sections = cut(body)
+    assert "".join(section.text for section in sections) == body
+    assert len({section.key for section in sections}) == len(sections)
+    assert all(section.text for section in sections)
 
 
 @pytest.mark.parametrize(

@@ -189,11 +189,11 @@ def test_extents(pure: bool) -> None:
     text = (
         "é😀: 1 # c\nb: |+\n  x\n\n\n# c\nc:\n- 1\n- k: # c\n  # d\n\nd: {a: [1], b: } # c\ne:\nf: 'x\n  y' # c\ng: *h\n"
     ).replace("1 # c", "&h 1 # c", 1)
-    found = [
+    extents = [
         (entry.key, text[entry.value_start : entry.value_end], entry.block)
         for entry in read_mapping(text, pure=pure).entries
     ]
-    assert found == [
+    assert extents == [
         ("é😀", "&h 1", False),
         ("b", "|+\n  x", False),
         ("c", "- 1\n- k:", True),

@@ -41,11 +41,11 @@ def _done(root: Path, *items: str, **kwargs: Any) -> Scene:
 
 def _before(step: str, act: Any, item: str = "") -> Any:
     """Do something just before a step of an item begins, once."""
-    left = [act]
+    waiting = [act]
 
     def emit(event: Event) -> None:
-        if event.kind == "step-started" and event.step == step and item in ("", event.item) and left:
-            left.pop()()
+        if event.kind == "step-started" and event.step == step and item in ("", event.item) and waiting:
+            waiting.pop()()
 
     return emit
 

@@ -158,12 +158,12 @@ DOWN: dict[str, tuple[Any, str]] = {
 }
 
 
-def _stopped(what: Any) -> str:
+def _stopped(fault: Any) -> str:
     """The word for the end of a run in which every request ends like this."""
-    return "no-connection" if what in ("refuse", "slow") else "refused-submits"
+    return "no-connection" if fault in ("refuse", "slow") else "refused-submits"
 
 
-def _tried(scene: Scene, since: float, until: float = math.inf, what: Any = "refuse") -> list[float]:
+def _tried(scene: Scene, since: float, until: float = math.inf, fault: Any = "refuse") -> list[float]:
     """When requests met no one: they are none that the server saw, so a fault notes them."""
     times: list[float] = []
 
@@ -174,7 +174,7 @@ def _tried(scene: Scene, since: float, until: float = math.inf, what: Any = "ref
             return True
         return False
 
-    scene.api.fault(refused, what)
+    scene.api.fault(refused, fault)
     return times
 
 
@@ -184,7 +184,7 @@ def test_a_server_that_dies_while_jobs_are_polled(root: Path, rpm: int, what: An
     """Few questions, a true word about the wait, and an end after a minute that keeps every job."""
     scene = _polling(root, rpm, items=4 if rpm == 10 else 20)
     died = scene.timeline.now + 50
-    times = _tried(scene, died, what=what)
+    times = _tried(scene, died, fault=what)
     scene.events.clear()
     run = scene.apply()
     assert run is not None
@@ -196,9 +196,9 @@ def test_a_server_that_dies_while_jobs_are_polled(root: Path, rpm: int, what: An
     assert {entry.state for entry in scene.state.entries.values()} == {JobState.RUNNING}
     assert 1 < len(times) < 60
     assert 60 < scene.timeline.now - times[0] < 120
-    told = [event for event in scene.events if event.kind == "note"]
-    assert 1 <= len(told) <= 2
-    assert words in str(told[0].data["message"])
+    notes = [event for event in scene.events if event.kind == "note"]
+    assert 1 <= len(notes) <= 2
+    assert words in str(notes[0].data["message"])
     waits = [event.data["on"] for event in scene.events if event.kind == "waiting" and not event.item]
     assert waits[-1] == "retry"
     assert words in str([event.data for event in scene.events if event.kind == "waiting"][-1]["why"])
@@ -484,7 +484,7 @@ def test_the_cap_on_unfinished_jobs(root: Path) -> None:
     assert max(sum(other.started <= job.started < other.ends for other in jobs) for job in jobs) <= 3
 
 
-# --- drains ---------------------------------------------------------------------------------------------------
+# --- collected jobs ---------------------------------------------------------------------------------------------------
 
 
 def _left_running(root: Path, *, proven: bool = False, **habits: Any) -> Scene:
@@ -499,7 +499,7 @@ def _left_running(root: Path, *, proven: bool = False, **habits: Any) -> Scene:
     return scene
 
 
-def test_a_job_no_one_waits_for_is_drained(root: Path) -> None:
+def test_a_job_no_one_waits_for_is_collected(root: Path) -> None:
     """The job of the earlier spec is polled into the cache, the new spec is submitted, and going back is free."""
     scene = _left_running(root)
     change = scene.plan().changes[0]
@@ -514,7 +514,7 @@ def test_a_job_no_one_waits_for_is_drained(root: Path) -> None:
     assert scene.api.credits == 8
 
 
-def test_the_job_of_a_gone_item_is_drained(root: Path) -> None:
+def test_the_job_of_a_gone_item_is_collected(root: Path) -> None:
     """A removed item's job is polled into the cache; nothing is written; bringing the item back is free."""
     scene = _scene(root, "one", "two")
     scene.apply()
@@ -532,7 +532,7 @@ def test_the_job_of_a_gone_item_is_drained(root: Path) -> None:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["failed", "late"])
-def test_a_drained_job_that_failed_or_is_late_holds_no_one(root: Path, *, late: bool) -> None:
+def test_a_collected_job_that_failed_or_is_late_holds_no_one(root: Path, *, late: bool) -> None:
     """A drain that brings nothing is the drain's matter: the item's own steps run, and so do those of all others."""
     scene = _left_running(
         root,
@@ -551,7 +551,7 @@ def test_a_drained_job_that_failed_or_is_late_holds_no_one(root: Path, *, late: 
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["changed", "gone"])
-def test_a_drained_job_that_the_server_forgot_is_told(root: Path, *, gone: bool) -> None:
+def test_a_collected_job_that_the_server_forgot_is_told(root: Path, *, gone: bool) -> None:
     """The next plan drains it again, so the outcome is not good, and its hint names the way out."""
     scene = _left_running(root, auto_save=False, duration=600)
     scene.api.restart()
@@ -619,7 +619,7 @@ def test_a_paid_text_in_the_cache_needs_no_server_that_knows_it(root: Path) -> N
     assert (scene.api.credits, scene.plan().empty) == (8, True)
 
 
-def test_a_paid_text_that_no_one_has_any_more_is_let_go(root: Path) -> None:
+def test_a_paid_text_that_no_one_has_any_more_is_dropped(root: Path) -> None:
     """A drained text that neither cache nor server has ends the entry once, instead of failing for ever."""
     scene = _scene(root, auto_save=False, names_content=False)
     scene.api.fault(on("save"), 500)
@@ -634,7 +634,7 @@ def test_a_paid_text_that_no_one_has_any_more_is_let_go(root: Path) -> None:
     assert not [entry for entry in scene.state.entries.values() if entry.state is JobState.PAID]
 
 
-def test_a_submit_whose_answer_was_lost_is_drained_too(root: Path) -> None:
+def test_a_submit_whose_answer_was_lost_is_collected_too(root: Path) -> None:
     """The lost submit of an earlier spec is looked up; where it never arrived nothing stays open."""
     scene = _scene(root, "zero")
     scene.apply()

@@ -22,11 +22,11 @@ class _Textless(FakeApi):
     """Completes one kind of job without a text and without the id of a content."""
 
     def _content_of(self, job: Any) -> dict[str, Any]:
-        found: dict[str, Any] = super()._content_of(job)
+        content: dict[str, Any] = super()._content_of(job)
         if "bare" in job.topic:
-            found.pop("body", None)
-            found.pop("id", None)
-        return found
+            content.pop("body", None)
+            content.pop("id", None)
+        return content
 
 
 class _Deleting(FakeApi):
@@ -64,7 +64,7 @@ def test_a_key_that_may_not_list_stops_no_one_else(tmp_path: Path) -> None:
     assert results(scene.apply()) == {"bare": "failed", "p": "done", "q": "done", "r": "done"}
 
 
-def test_a_drained_job_whose_content_is_gone_ends(tmp_path: Path) -> None:
+def test_a_collected_job_whose_content_is_gone_ends(tmp_path: Path) -> None:
     """No one waits for a text that someone deleted."""
     scene = Scene(tmp_path, _Deleting(duration=40, status_body="absent"))
     scene.write("content/first.yaml", blog("first"))

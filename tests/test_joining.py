@@ -24,17 +24,17 @@ INTRO = "All about All about one in 2026."
 THEIRS = "## Introduction\n\nTheir words.\n\n## Closing\n\nTake 1.\n"
 
 
-def both_edited(root: Path, *, here: tuple[str, str] = ("Take 1.", "My words."), title: str = "") -> Scene:
+def both_edited(root: Path, *, edit: tuple[str, str] = ("Take 1.", "My words."), title: str = "") -> Scene:
     """One item, generated, with a section of one person's in the file and one of another's on the server."""
     scene = Scene(root, FakeApi(duration=30))
     scene.write("content/blog.yaml", blog("one"))
     scene.apply()
-    scene.edit("out/one.md", *here)
+    scene.edit("out/one.md", *edit)
     scene.api.edit(scene.record("one").content_id, THEIRS, title=title)
     return scene
 
 
-def there(scene: Scene) -> str:
+def on_server(scene: Scene) -> str:
     """What the server has."""
     return scene.api.contents[scene.record("one").content_id].body
 
@@ -49,12 +49,12 @@ def test_edits_of_two_sections_become_one_text(tmp_path: Path) -> None:
     text = scene.read("out/one.md")
     assert all(words in text for words in ("My words.", "Their words.", "title: Their title"))
     assert not any(words in text for words in ("Take 1.", INTRO))
-    assert "My words." in there(scene)
-    assert "Their words." in there(scene)
+    assert "My words." in on_server(scene)
+    assert "Their words." in on_server(scene)
     record = scene.record("one")
     assert record.generated == generated
     assert record.saved is not None
-    assert record.saved.body == body_digest(there(scene))
+    assert record.saved.body == body_digest(on_server(scene))
     assert scene.plan().empty
     assert scene.plan(refresh=True).empty
     assert scene.api.credits == 4
@@ -76,7 +76,7 @@ def test_generate_edit_here_edit_there_change_and_merge(tmp_path: Path) -> None:
     assert results(scene.apply(refresh=True, on_edit=OnEdit.MERGE)) == {"one": "done"}
     text = scene.read("out/one.md")
     assert all(words in text for words in ("My words.", "Their words.", "Mine."))
-    assert body_digest(there(scene)) == body_digest(text.split("---\n", 2)[2])
+    assert body_digest(on_server(scene)) == body_digest(text.split("---\n", 2)[2])
     assert scene.api.credits == 8
     assert scene.plan().empty
     assert scene.plan(refresh=True).empty
@@ -92,7 +92,7 @@ def test_an_edit_there_alone_stays_under_a_new_text(tmp_path: Path) -> None:
     assert results(scene.apply(refresh=True, on_edit=OnEdit.MERGE)) == {"one": "done"}
     assert "in 2027." in scene.read("out/one.md")
     assert "Their words." in scene.read("out/one.md")
-    assert "Their words." in there(scene)
+    assert "Their words." in on_server(scene)
     assert scene.plan(refresh=True).empty
 
 
@@ -101,7 +101,7 @@ def test_keep_brings_both_together_and_generates_nothing(tmp_path: Path) -> None
     scene = both_edited(tmp_path)
     scene.write("content/blog.yaml", blog("one", year=2027))
     assert results(scene.apply(refresh=True, on_edit=OnEdit.KEEP)) == {"one": "done"}
-    assert "My words." in there(scene)
+    assert "My words." in on_server(scene)
     assert "Their words." in scene.read("out/one.md")
     assert scene.api.credits == 4
     assert scene.plan(refresh=True).empty
@@ -109,15 +109,15 @@ def test_keep_brings_both_together_and_generates_nothing(tmp_path: Path) -> None
 
 def test_edits_that_meet_block_and_are_kept(tmp_path: Path) -> None:
     """Nothing is written or saved; what was saved and both edits lie in `.contentops`."""
-    scene = both_edited(tmp_path, here=(INTRO, "My words."))
-    before, stored = scene.read("out/one.md"), there(scene)
+    scene = both_edited(tmp_path, edit=(INTRO, "My words."))
+    before, stored = scene.read("out/one.md"), on_server(scene)
     (change,) = scene.plan(refresh=True).changes
     assert (change.blocked, change.steps) == ("edit-conflict", ())
     (met,) = [reason for reason in change.reasons if reason.kind == "conflict"]
     assert (met.field, met.before, met.after, met.detail) == ("text", None, None, "both edits meet in 1 place")
     for _ in range(2):
         assert results(scene.apply(refresh=True)) == {"one": "blocked"}
-    assert (scene.read("out/one.md"), there(scene)) == (before, stored)
+    assert (scene.read("out/one.md"), on_server(scene)) == (before, stored)
     kept = {path.name: path.read_text("utf-8") for path in (tmp_path / ".contentops/conflicts/one").iterdir()}
     assert kept.keys() == {"base.md", "file.md", "writerzroom.md"}
     assert INTRO in kept["base.md"]
@@ -129,25 +129,25 @@ def test_edits_that_meet_block_and_are_kept(tmp_path: Path) -> None:
 
 def test_markers_are_written_and_block_until_they_are_settled(tmp_path: Path) -> None:
     """As git's are; what a person makes of them is saved over the edit that they took in."""
-    scene = both_edited(tmp_path, here=(INTRO, "My words."))
+    scene = both_edited(tmp_path, edit=(INTRO, "My words."))
     assert results(scene.apply(refresh=True, markers=True)) == {"one": "blocked"}
     conflict = "<<<<<<< file\nMy words.\n=======\nTheir words.\n>>>>>>> writerzroom\n"
     assert conflict in scene.read("out/one.md")
     (change,) = scene.plan(refresh=True).changes
     assert (change.blocked, "conflict markers" in change.hint) == ("unreadable-file", True)
     assert results(scene.apply()) == {"one": "blocked"}
-    assert "My words." not in there(scene)
+    assert "My words." not in on_server(scene)
     scene.edit("out/one.md", conflict, "Our words.\n")
     assert results(scene.apply(refresh=True)) == {"one": "done"}
-    assert "Our words." in there(scene)
+    assert "Our words." in on_server(scene)
     assert scene.plan(refresh=True).empty
 
 
 def test_conflicts_is_for_an_apply_that_plans(run: Run) -> None:
     """A plan file says what was reviewed, and markers were not."""
-    ended = run("apply", "plan.json", "--conflicts", "markers")
-    assert ended.code == 64
-    assert "`--conflicts` is for an apply that makes its own plan" in ended.stderr
+    result = run("apply", "plan.json", "--conflicts", "markers")
+    assert result.code == 64
+    assert "`--conflicts` is for an apply that makes its own plan" in result.stderr
 
 
 def test_titles_that_differ_conflict(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_without_what_was_saved_nothing_is_merged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("year", [2026, 2027], ids=["two people", "and a new text"])
 def test_stopped_anywhere_it_ends_the_same(root: Path, year: int) -> None:
     """Run again, file, server and charges are those of a run that no one stopped."""
-    scene = both_edited(root / "undisturbed", here=("Take 1.", "Take 1.\n\nMy words."))
+    scene = both_edited(root / "undisturbed", edit=("Take 1.", "Take 1.\n\nMy words."))
     scene.write("content/blog.yaml", blog("one", year=year))
     stops = witnessed(scene, root, lambda: scene.apply(refresh=True, on_edit=OnEdit.MERGE))
     assert len(stops) > 5
@@ -180,6 +180,6 @@ def test_stopped_anywhere_it_ends_the_same(root: Path, year: int) -> None:
     for where, stop in stops.items():
         runs = [stop.apply(refresh=True, on_edit=OnEdit.MERGE) for _ in range(2)]
         assert body_digest(stop.read("out/one.md").split("---\n", 2)[2]) == text, (where, runs)
-        assert body_digest(there(stop)) == text, (where, runs)
+        assert body_digest(on_server(stop)) == text, (where, runs)
         assert stop.api.credits == paid, (where, runs)
         assert stop.plan(refresh=True).empty, (where, stop.plan(refresh=True).changes)

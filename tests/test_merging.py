@@ -28,7 +28,7 @@ MINE = WAS.replace("Bye.", "My own words.")
 NEW = "## Introduction\n\nAll about y.\n\n## Closing\n\nSee you.\n"
 
 
-def change_of(*, generated: str = WAS, known: tuple[str, ...] = (WAS,), **given: Any) -> Change:
+def change_of(*, generated: str = WAS, texts_here: tuple[str, ...] = (WAS,), **given: Any) -> Change:
     """The change of an edited item whose topic became another one, with the texts that are at hand."""
     spec = a_spec(topic="y", on_edit=OnEdit.MERGE, merge=given.pop("merge", MergeRule.LENIENT))
     record = a_record(a_spec(topic="x"), body=generated)
@@ -36,10 +36,10 @@ def change_of(*, generated: str = WAS, known: tuple[str, ...] = (WAS,), **given:
         given["entries"] = [an_entry(spec, **given.pop("entry"))]
     if given.pop("stored", False):
         given["stored"] = {spec.digest: FinishedText(item="a", body=body_digest(NEW))}
-    found = a_situation([spec], [record], [a_file(spec.output, body=MINE)], **given)
-    texts = {body_digest(text): text for text in known}
-    found = structs.replace(found, text=texts.get, read=lambda _path: MINE)
-    (change,) = make_plan(found).changes
+    situation = a_situation([spec], [record], [a_file(spec.output, body=MINE)], **given)
+    texts = {body_digest(text): text for text in texts_here}
+    situation = structs.replace(situation, text=texts.get, read=lambda _path: MINE)
+    (change,) = make_plan(situation).changes
     return change
 
 
@@ -65,14 +65,14 @@ def test_an_edited_file_whose_request_changed_is_merged() -> None:
 )
 def test_a_text_that_is_paid_for_is_merged_for_nothing(given: dict[str, Any]) -> None:
     """Whatever way it comes."""
-    change = change_of(**given, known=(WAS, NEW))
+    change = change_of(**given, texts_here=(WAS, NEW))
     assert (change.action, change.credits) == (Action.FINISH, 0)
     assert written(change).mode == MergeEdit(base=body_digest(WAS))
 
 
 def test_without_the_text_that_was_edited_nothing_is_merged() -> None:
     """No one can tell then what a person changed; and an adopted text was never generated."""
-    change = change_of(known=())
+    change = change_of(texts_here=())
     assert (change.blocked, change.steps) == ("no-merge-base", ())
     assert "--on-edit keep" in change.hint
     assert "adopted" in change_of(generated="").hint
@@ -81,9 +81,9 @@ def test_without_the_text_that_was_edited_nothing_is_merged() -> None:
 @pytest.mark.parametrize("given", [{"entry": {"state": JobState.PAID, "body": body_digest(NEW)}}, {"stored": True}])
 def test_strict_holds_back_what_overrules_a_new_text(given: dict[str, Any]) -> None:
     """Until a person asks for the merge by hand, having looked."""
-    change = change_of(**given, known=(WAS, NEW), merge=MergeRule.STRICT)
+    change = change_of(**given, texts_here=(WAS, NEW), merge=MergeRule.STRICT)
     assert (change.blocked, "`## Closing`" in change.hint) == ("kept-sections", True)
-    change = change_of(**given, known=(WAS, NEW), merge=MergeRule.STRICT, on_edit=OnEdit.MERGE)
+    change = change_of(**given, texts_here=(WAS, NEW), merge=MergeRule.STRICT, on_edit=OnEdit.MERGE)
     assert (change.action, change.has(Fetch)) == (Action.FINISH, True)
     assert written(change).mode == MergeEdit(base=body_digest(WAS))
     assert written(change_of(merge=MergeRule.STRICT)).mode == MergeEdit(base=body_digest(WAS), strict=True)
@@ -134,11 +134,11 @@ def test_a_merge_is_written_and_saved(tmp_path: Path, *, stores: bool) -> None:
 def test_a_file_that_was_emptied_is_not_merged(tmp_path: Path) -> None:
     """Nothing would be left of the new text: it is not paid for."""
     scene = edited_scene(tmp_path)
-    there = scene.api.contents[scene.record("one").content_id].body
+    stored = scene.api.contents[scene.record("one").content_id].body
     scene.write("out/one.md", "")
     assert results(scene.apply()) == {"one": "blocked"}
     assert scene.plan().changes[0].blocked == "emptied"
-    assert (scene.api.credits, scene.api.contents[scene.record("one").content_id].body) == (4, there)
+    assert (scene.api.credits, scene.api.contents[scene.record("one").content_id].body) == (4, stored)
     assert "`--on-edit overwrite`" in scene.plan().changes[0].hint
     assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
     assert "in 2027" in scene.read("out/one.md")

@@ -71,10 +71,10 @@ none
 )
 def test_a_section_is_taken(answer: str, body: str | None) -> None:
     """From a whole text or alone; everything else stays byte for byte."""
-    taken = take_section(TEXT, answer, "Prices", ())
-    assert isinstance(taken, tuple)
-    assert taken[0] == body or (body is None and TEXT.replace("ten", "new") == taken[0].replace("\n\n\n", "\n\n"))
-    assert put_section(TEXT, taken[1]) == taken[0]
+    section = take_section(TEXT, answer, "Prices", ())
+    assert isinstance(section, tuple)
+    assert section[0] == body or (body is None and TEXT.replace("ten", "new") == section[0].replace("\n\n\n", "\n\n"))
+    assert put_section(TEXT, section[1]) == section[0]
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_a_section_is_taken(answer: str, body: str | None) -> None:
 )
 def test_a_section_is_not_taken(answer: str, why: str, others: list[str]) -> None:
     """Where anything else changed, or where it is not told apart."""
-    taken = take_section(TEXT, answer, "Prices", ())
-    assert isinstance(taken, Unusable)
-    assert (taken.why, [key.heading for key in taken.others]) == (why, others)
+    section = take_section(TEXT, answer, "Prices", ())
+    assert isinstance(section, Unusable)
+    assert (section.why, [key.heading for key in section.others]) == (why, others)
 
 
 def test_the_file_may_have_changed_meanwhile() -> None:
@@ -103,9 +103,9 @@ def test_the_file_may_have_changed_meanwhile() -> None:
     edited = TEXT.replace("old", "MINE")
     answer = TEXT.replace("ten", "new")
     assert isinstance(take_section(edited, answer, "Prices", ()), Unusable)
-    taken = take_section(edited, answer, "prices", (TEXT,))
-    assert isinstance(taken, tuple)
-    assert taken[0] == edited.replace("ten", "new")
+    section = take_section(edited, answer, "prices", (TEXT,))
+    assert isinstance(section, tuple)
+    assert section[0] == edited.replace("ten", "new")
     assert take_section(edited.replace("Prices", "Cost"), answer, "Prices", (TEXT,)) == Unusable("gone")
     assert [key.heading for key in deeper(TEXT, "Prices")] == ["Monthly"]
     assert (is_touched(TEXT, edited, "Prices"), is_touched(TEXT, edited, "Intro")) == (False, True)
@@ -331,9 +331,9 @@ def test_a_difference_shows_what_is_written(tmp_path: Path) -> None:
     scene = _scene(tmp_path, section_answer="alone")
     scene.write("content/blog.yaml", f"defaults: {{checks: {{excludes: [Section]}}}}\n{blog('one')}")
     assert _again(scene).result == "blocked"
-    found = to_planned(scene.project, "one")
-    assert found.before is not None
-    assert found.after == found.before.replace("Take 1.", "Section 2.")
+    difference = to_planned(scene.project, "one")
+    assert difference.before is not None
+    assert difference.after == difference.before.replace("Take 1.", "Section 2.")
 
 
 # --- what the server has -----------------------------------------------------------------------------------
@@ -381,19 +381,19 @@ def test_the_bundled_server_and_an_edit(invoke: Run, tmp_path: Path) -> None:
         "out/one.md", "## Introduction\n", "Opening\n=======\n\nMINE.\n\nIntroduction\n---\n\n``` x ``` begins this\n"
     )
     assert invoke("apply", "--yes", cwd=root).code == 0
-    ended = invoke("regenerate", "one", "--section", "Opening", "--yes", cwd=root)
-    assert (ended.code, "`--on-edit overwrite`" in ended.stdout) == (3, True)
-    ended = invoke("regenerate", "one", "--section", "Introduction", "--yes", cwd=root)
-    assert ended.code == 3, ended.stdout
+    result = invoke("regenerate", "one", "--section", "Opening", "--yes", cwd=root)
+    assert (result.code, "`--on-edit overwrite`" in result.stdout) == (3, True)
+    result = invoke("regenerate", "one", "--section", "Introduction", "--yes", cwd=root)
+    assert result.code == 3, result.stdout
     before = scene.read("out/one.md")
-    ended = invoke("regenerate", "one", "--section", "Conclusion", "--yes", cwd=root)
-    assert (ended.code, "replaced" in ended.stdout + ended.stderr) == (0, False)
+    result = invoke("regenerate", "one", "--section", "Conclusion", "--yes", cwd=root)
+    assert (result.code, "replaced" in result.stdout + result.stderr) == (0, False)
     after = scene.read("out/one.md")
     assert split(after).body.partition("## Conclusion")[0] == split(before).body.partition("## Conclusion")[0]
     assert "edited" in invoke("status", cwd=root).stdout
-    ended = invoke("regenerate", "one", "--section", "Introduction", "--on-edit", "overwrite", "--yes", cwd=root)
-    assert (ended.code, "MINE." in scene.read("out/one.md")) == (0, True), ended.stdout
+    result = invoke("regenerate", "one", "--section", "Introduction", "--on-edit", "overwrite", "--yes", cwd=root)
+    assert (result.code, "MINE." in scene.read("out/one.md")) == (0, True), result.stdout
     scene.edit("content/blog.yaml", "2026", "2027")
-    ended = invoke("plan", cwd=root)
-    assert "was edited by hand" in ended.stdout
-    assert "1 blocked" in ended.stdout
+    result = invoke("plan", cwd=root)
+    assert "was edited by hand" in result.stdout
+    assert "1 blocked" in result.stdout

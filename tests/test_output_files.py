@@ -129,20 +129,20 @@ def test_observe_nothing(outputs: Outputs) -> None:
 def test_observe_bad_files(outputs: Outputs, tmp_path: Path, data: bytes, problem: str, has_digest: bool) -> None:
     """A file that cannot be understood is a finding, with its digest where it could be read."""
     (tmp_path / "a.md").write_bytes(data)
-    found = outputs.observe("a.md")
-    assert found.problem.startswith(problem)
-    assert "; " in found.problem
-    assert found.file == (digest_bytes(data) if has_digest else NOTHING)
-    assert found.exists
-    assert (found.title, found.body, found.front, found.owner) == ("", NOTHING, {}, "")
+    observed = outputs.observe("a.md")
+    assert observed.problem.startswith(problem)
+    assert "; " in observed.problem
+    assert observed.file == (digest_bytes(data) if has_digest else NOTHING)
+    assert observed.exists
+    assert (observed.title, observed.body, observed.front, observed.owner) == ("", NOTHING, {}, "")
 
 
 def test_observe_keeps_bytes(outputs: Outputs, tmp_path: Path) -> None:
     """Byte order mark and CRLF make another file, but no other body."""
     data = b"\xef\xbb\xbf---\r\ntitle: T\r\n---\r\n\r\nx\r\n"
     (tmp_path / "a.md").write_bytes(data)
-    found = outputs.observe("a.md")
-    assert (found.file, found.body, found.title) == (digest_bytes(data), digest_text("x\n"), "T")
+    observed = outputs.observe("a.md")
+    assert (observed.file, observed.body, observed.title) == (digest_bytes(data), digest_text("x\n"), "T")
     assert outputs.read("a.md").encode() == data
 
 
@@ -223,7 +223,7 @@ def test_write_again_does_nothing(outputs: Outputs, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "expect", "words"),
+    ("existing", "expect", "words"),
     [
         pytest.param("edited", digest_text("seen"), "not the file the plan saw", id="edited"),
         pytest.param("new", NOTHING, "not the file the plan saw", id="appeared"),
@@ -231,13 +231,13 @@ def test_write_again_does_nothing(outputs: Outputs, tmp_path: Path) -> None:
     ],
 )
 def test_write_refuses_another_file(
-    outputs: Outputs, tmp_path: Path, there: str | None, expect: Digest, words: str
+    outputs: Outputs, tmp_path: Path, existing: str | None, expect: Digest, words: str
 ) -> None:
     """A file that is not what the plan saw is left as it is."""
     for path in ("a.md", "out/a.md"):
-        if there is not None:
+        if existing is not None:
             (tmp_path / path).parent.mkdir(exist_ok=True)
-            (tmp_path / path).write_text(there)
+            (tmp_path / path).write_text(existing)
         before = tree(tmp_path)
         with pytest.raises(FileChanged, match=words) as caught:
             outputs.write(path, "ours", expect=expect)
@@ -245,12 +245,12 @@ def test_write_refuses_another_file(
         assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("there", ["seen", None], ids=["over a file", "new file"])
-def test_write_sees_an_edit_made_while_writing(tmp_path: Path, handles: bool, there: str | None) -> None:
+@pytest.mark.parametrize("existing", ["seen", None], ids=["over a file", "new file"])
+def test_write_sees_an_edit_made_while_writing(tmp_path: Path, handles: bool, existing: str | None) -> None:
     """An edit made after the text was brought to disk, before the rename, is kept."""
     file = tmp_path / "a.md"
-    if there is not None:
-        file.write_text(there)
+    if existing is not None:
+        file.write_text(existing)
 
     def edit(handle: int) -> None:
         os.fsync(handle)
@@ -258,7 +258,7 @@ def test_write_sees_an_edit_made_while_writing(tmp_path: Path, handles: bool, th
 
     outputs = Outputs(tmp_path, handles=handles, system=System(sync=edit))
     with pytest.raises(FileChanged, match="not the file the plan saw"):
-        outputs.write("a.md", "ours", expect=digest_text(there) if there else NOTHING)
+        outputs.write("a.md", "ours", expect=digest_text(existing) if existing else NOTHING)
     assert tree(tmp_path) == {"a.md": b"a person's words"}
 
 
@@ -275,27 +275,27 @@ def test_write_finds_its_own_text_made_while_writing(tmp_path: Path, handles: bo
 
 
 @pytest.mark.parametrize("call", ["write", "sync", "link", "replace"])
-@pytest.mark.parametrize("there", ["seen", None], ids=["over a file", "new file"])
-def test_kill_leaves_old_or_new(tmp_path: Path, handles: bool, call: str, there: str | None) -> None:
+@pytest.mark.parametrize("existing", ["seen", None], ids=["over a file", "new file"])
+def test_kill_leaves_old_or_new(tmp_path: Path, handles: bool, call: str, existing: str | None) -> None:
     """A kill in any call leaves the old file whole, and running again ends as if there had been none."""
-    if there is not None:
-        (tmp_path / "a.md").write_text(there)
-    expect = digest_text(there) if there else NOTHING
+    if existing is not None:
+        (tmp_path / "a.md").write_text(existing)
+    expect = digest_text(existing) if existing else NOTHING
     outputs = Outputs(tmp_path, handles=handles, system=System(**{call: killed}))
     try:
         outputs.write("a.md", "ours", expect=expect)
     except Killed:
-        assert tree(tmp_path) == ({"a.md": there.encode()} if there else {})
+        assert tree(tmp_path) == ({"a.md": existing.encode()} if existing else {})
     assert Outputs(tmp_path, handles=handles).write("a.md", "ours", expect=expect) == digest_text("ours")
     assert tree(tmp_path) == {"a.md": b"ours"}
 
 
-@pytest.mark.parametrize("there", ["seen", ""], ids=["over a file", "new file"])
-def test_real_kill_and_sweep(tmp_path: Path, handles: bool, there: str) -> None:
+@pytest.mark.parametrize("existing", ["seen", ""], ids=["over a file", "new file"])
+def test_real_kill_and_sweep(tmp_path: Path, handles: bool, existing: str) -> None:
     """A process that dies right before the rename leaves the old file and one leftover that a sweep removes."""
-    if there:
-        (tmp_path / "a.md").write_text(there)
-    expect = digest_text(there) if there else NOTHING
+    if existing:
+        (tmp_path / "a.md").write_text(existing)
+    expect = digest_text(existing) if existing else NOTHING
     script = (
         "import os, sys\n"
         "from contentops.documents.files import Outputs, System\n"
@@ -306,9 +306,9 @@ def test_real_kill_and_sweep(tmp_path: Path, handles: bool, there: str) -> None:
     )
     child = subprocess.run([sys.executable, "-c", script, tmp_path, str(handles), expect], check=False)
     assert child.returncode == 9
-    left = tree(tmp_path)
-    assert left.pop("a.md", None) == (there.encode() or None)
-    assert list(left.values()) == [b"ours"]
+    files = tree(tmp_path)
+    assert files.pop("a.md", None) == (existing.encode() or None)
+    assert list(files.values()) == [b"ours"]
     outputs = Outputs(tmp_path, handles=handles)
     outputs.write("a.md", "ours", expect=expect)
     assert outputs.sweep([""], before=tmp_path.stat().st_mtime + 60) == 1
@@ -460,10 +460,10 @@ def test_only_files_are_touched(tmp_path: Path, handles: bool, make: Callable[[P
     (root / "b.md").write_text("b")
     names = sorted(tree(root))
     outputs = Outputs(root, handles=handles)
-    found = outputs.observe("a.md")
-    assert problem in found.problem
-    assert found.exists
-    assert not found.file
+    observed = outputs.observe("a.md")
+    assert problem in observed.problem
+    assert observed.exists
+    assert not observed.file
     calls: list[Callable[[], object]] = [
         lambda: outputs.read("a.md"),
         lambda: outputs.write("a.md", "x", expect=NOTHING),
@@ -535,34 +535,34 @@ def test_file_in_place_of_a_folder(outputs: Outputs, tmp_path: Path) -> None:
 def folds_case(root: Path) -> bool:
     """Whether this file system takes `A` for `a`."""
     (root / "probe").touch()
-    found = (root / "PROBE").exists()
+    folded = (root / "PROBE").exists()
     (root / "probe").unlink()
-    return found
+    return folded
 
 
 @pytest.mark.parametrize(
-    ("there", "ours"),
+    ("existing", "ours"),
     [
         pytest.param("a.md", "A.md", id="case"),
         pytest.param("caf\u00e9.md", "CAF\u00c9.md", id="case of an accent"),
         pytest.param("cafe\u0301.md", "Caf\u00e9.md", id="case and Unicode form"),
     ],
 )
-def test_another_spelling_of_the_same_file(tmp_path: Path, handles: bool, there: str, ours: str) -> None:
+def test_another_spelling_of_the_same_file(tmp_path: Path, handles: bool, existing: str, ours: str) -> None:
     """Where a file answers to another spelling too, it is seen as the other file it is, and kept."""
-    (tmp_path / there).write_text("theirs")
+    (tmp_path / existing).write_text("theirs")
     if not folds_case(tmp_path):
         # What such a file system shows: every spelling answers, one is listed.
-        for form in {ours, ours.swapcase()} - {there}:
-            os.link(tmp_path / there, tmp_path / form)
-    outputs = Outputs(tmp_path, handles=handles, system=System(names=lambda _folder: [there, "other.md"]))
+        for form in {ours, ours.swapcase()} - {existing}:
+            os.link(tmp_path / existing, tmp_path / form)
+    outputs = Outputs(tmp_path, handles=handles, system=System(names=lambda _folder: [existing, "other.md"]))
     assert f"`{ours}` is the file `" in outputs.observe(ours).problem
     with pytest.raises(OutputError, match="does not tell the two names apart"):
         outputs.write(ours, "ours", expect=digest_text("theirs"))
     with pytest.raises(OutputError, match="does not tell the two names apart"):
-        outputs.move(there, ours, expect=digest_text("theirs"))
-    assert outputs.observe(there).file == digest_text("theirs")
-    assert (tmp_path / there).read_text() == "theirs"
+        outputs.move(existing, ours, expect=digest_text("theirs"))
+    assert outputs.observe(existing).file == digest_text("theirs")
+    assert (tmp_path / existing).read_text() == "theirs"
 
 
 def test_names_that_differ_are_two_files(tmp_path: Path, handles: bool) -> None:
@@ -627,14 +627,14 @@ def test_move_keeps_folders_that_hold_something(outputs: Outputs, tmp_path: Path
         assert tree(tmp_path) == {"a.md": b"ours", "old": None, "old/.gitkeep": b""}
 
 
-@pytest.mark.parametrize("there", ["theirs", "ours"], ids=["another file", "an equal file"])
-def test_move_overwrites_nothing(outputs: Outputs, tmp_path: Path, there: str) -> None:
+@pytest.mark.parametrize("existing", ["theirs", "ours"], ids=["another file", "an equal file"])
+def test_move_overwrites_nothing(outputs: Outputs, tmp_path: Path, existing: str) -> None:
     """A file at the target stays, whatever it holds."""
     digest = outputs.write("a.md", "ours", expect=NOTHING)
-    (tmp_path / "b.md").write_text(there)
+    (tmp_path / "b.md").write_text(existing)
     with pytest.raises(FileChanged, match=r"`b\.md` is there already"):
         outputs.move("a.md", "b.md", expect=digest)
-    assert tree(tmp_path) == {"a.md": b"ours", "b.md": there.encode()}
+    assert tree(tmp_path) == {"a.md": b"ours", "b.md": existing.encode()}
 
 
 @pytest.mark.parametrize(

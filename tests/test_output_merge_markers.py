@@ -79,7 +79,7 @@ def test_what_only_looks_like_a_conflict(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "is_pointer"),
     [
         (POINTER, True),
         (POINTER.replace("\n", "\r\n"), True),
@@ -91,9 +91,9 @@ def test_what_only_looks_like_a_conflict(text: str) -> None:
     ],
     ids=["v1", "CRLF", "with an extension", "front matter", "more text", "one line", "a sentence"],
 )
-def test_pointers_of_lfs(text: str, *, found: bool) -> None:
+def test_pointers_of_lfs(text: str, *, is_pointer: bool) -> None:
     """A whole file of such lines; a text that tells of one is none."""
-    assert is_lfs_pointer(text) is found
+    assert is_lfs_pointer(text) is is_pointer
 
 
 LINES = st.sampled_from(
@@ -130,10 +130,10 @@ def test_a_conflict_is_a_problem(root: Path, front: str) -> None:
         problem=f"`a.md` holds git conflict markers from line {line}; resolve the merge first",
     )
     assert Outputs(root).observe("a.md") == expected
-    kept: dict[str, str] = {}
-    cache = StatCache(Outputs(root), kept.get, kept.__setitem__, now=2**63)
+    store: dict[str, str] = {}
+    cache = StatCache(Outputs(root), store.get, store.__setitem__, now=2**63)
     assert cache.observe_all(["a.md"]) == {"a.md": expected}
-    assert not kept
+    assert not store
 
 
 def test_a_text_known_to_be_whole_is_no_conflict(root: Path) -> None:
@@ -150,9 +150,9 @@ def test_a_text_known_to_be_whole_is_no_conflict(root: Path) -> None:
 def test_whether_such_a_text_is_whole_is_asked_each_time(root: Path) -> None:
     """The lock says it, which may be put back without a touch of the file: its stamp alone does not."""
     (root / "a.md").write_text(f"{FRONT}\n{CONFLICT}")
-    kept: dict[str, str] = {}
+    store: dict[str, str] = {}
     for whole in ([digest_text(CONFLICT)], []):
-        cache = StatCache(Outputs(root, whole=whole), kept.get, kept.__setitem__, now=2**63)
+        cache = StatCache(Outputs(root, whole=whole), store.get, store.__setitem__, now=2**63)
         assert bool(cache.observe_all(["a.md"])["a.md"].problem) is not bool(whole)
 
 
@@ -185,10 +185,10 @@ CHANGES = {
 def test_nothing_is_saved_or_overwritten_while_a_merge_is_open(root: Path, choice: dict[str, Any], change: str) -> None:
     """Whatever else is asked for, the file and the server's text stay, and nothing is paid for."""
     scene = _merging(root)
-    left, stored = scene.read("out/one.md"), [content.body for content in scene.api.contents.values()]
+    text, stored = scene.read("out/one.md"), [content.body for content in scene.api.contents.values()]
     scene.edit("content/blog.yaml", *CHANGES[change])
     assert results(scene.apply(**choice))["one"] == "blocked"
-    assert scene.tree() == {"out/one.md": left, "out/two.md": scene.read("out/two.md")}
+    assert scene.tree() == {"out/one.md": text, "out/two.md": scene.read("out/two.md")}
     assert [content.body for content in scene.api.contents.values()] == stored
     assert len(scene.api.generations) == 2
 
@@ -217,10 +217,10 @@ def test_a_pointer_of_lfs_is_no_edit(root: Path, choice: dict[str, Any], change:
 def test_an_unresolved_merge_is_not_pruned(root: Path) -> None:
     """Not even where its item is gone and removal is asked for."""
     scene = _merging(root)
-    left = scene.read("out/one.md")
+    text = scene.read("out/one.md")
     scene.write("content/blog.yaml", blog("two"))
     assert results(scene.apply(prune=True)) == {"one": "blocked"}
-    assert scene.read("out/one.md") == left
+    assert scene.read("out/one.md") == text
 
 
 def _merging(root: Path) -> Scene:

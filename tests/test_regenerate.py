@@ -144,15 +144,15 @@ def test_a_section_whose_id_is_taken_is_looked_for(tmp_path: Path) -> None:
 def test_the_command_names_the_nearest_heading(invoke: Run, tmp_path: Path) -> None:
     """A typo is told before anything is planned; the right name is planned, asked for and applied."""
     scene = _scene(tmp_path)
-    ended = invoke("regenerate", "one", "--section", "What to kno", "--yes", cwd=scene.root)
-    assert (ended.code, f"did you mean `{HEADING}`?" in ended.stderr) == (64, True)
-    ended = invoke("regenerate", "on", "--section", HEADING, "--yes", cwd=scene.root)
-    assert (ended.code, "did you mean `one`?" in ended.stderr) == (64, True)
-    ended = invoke("regenerate", "one", "--section", HEADING, cwd=scene.root)
-    assert ended.code == 4
-    ended = invoke("regenerate", "one", "--section", f"## {HEADING.lower()}", "--yes", cwd=scene.root)
-    assert ended.code == 0
-    assert "is generated again" in ended.stdout
+    result = invoke("regenerate", "one", "--section", "What to kno", "--yes", cwd=scene.root)
+    assert (result.code, f"did you mean `{HEADING}`?" in result.stderr) == (64, True)
+    result = invoke("regenerate", "on", "--section", HEADING, "--yes", cwd=scene.root)
+    assert (result.code, "did you mean `one`?" in result.stderr) == (64, True)
+    result = invoke("regenerate", "one", "--section", HEADING, cwd=scene.root)
+    assert result.code == 4
+    result = invoke("regenerate", "one", "--section", f"## {HEADING.lower()}", "--yes", cwd=scene.root)
+    assert result.code == 0
+    assert "is generated again" in result.stdout
 
 
 @pytest.mark.parametrize("named", ["named", "nameless"])
