@@ -68,7 +68,7 @@ def _about(ctx: Context, item: Item, item_state: ItemState, step: Write, body: s
     return to_check(coming_title(ctx, item, item_state, step, seen), body, seen, front, step.target)
 
 
-def hold_back(ctx: Context, item: Item, item_state: ItemState) -> None:
+def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:
     """Raises Ended where findings keep the text from being written; it stays paid."""
     findings = item_state.findings
     if not blocks(findings):

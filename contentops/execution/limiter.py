@@ -229,7 +229,7 @@ class Admission:
     """Jobs the server has accepted and not ended."""
     room: float = math.inf
     """Unfinished jobs the server seems to allow; learned from submits it turned away."""
-    held_until: float = 0.0
+    opens_at: float = 0.0
     """Loop time before which no submit goes out."""
     progress_at: float = -math.inf
     """Loop time at which a job was last accepted or ended."""
@@ -260,7 +260,7 @@ class Admission:
 
         `likely_ended` of the running jobs have ended without our knowing: a submit finds that out as well as a poll.
         """
-        return now >= self.held_until and self.running + flying + 1 - likely_ended <= self.room
+        return now >= self.opens_at and self.running + flying + 1 - likely_ended <= self.room
 
     def began(self, now: float) -> None:
         """A job was accepted; enough of them in a row and there may be room for one more."""
@@ -279,7 +279,7 @@ class Admission:
     def crowded(self, running: int, until: float) -> None:
         """A submit was turned away while jobs run: the server takes no more of them at once."""
         self.room = min(self.room, running)
-        self.held_until = max(self.held_until, until)
+        self.opens_at = max(self.opens_at, until)
         self._smooth = 0
 
 

@@ -211,8 +211,8 @@ class Outbox:
             return math.inf
         if len(self._queue) > self._deferred and self._room() > 0:
             return min(self._ready_at(now), now + LONGEST_WAIT)
-        if self._admission.held_until > now:
-            return min(self._admission.held_until, now + LONGEST_WAIT)
+        if self._admission.opens_at > now:
+            return min(self._admission.opens_at, now + LONGEST_WAIT)
         return now + LONGEST_WAIT
 
     def _room(self) -> int:
@@ -238,8 +238,8 @@ class Outbox:
             return "retry", self._outage.ask_at if self._outage.ask_at > now else 0.0
         if len(self._queue) > self._deferred and self._room() > 0:
             return "limit", self._limiter.ready_at(now)
-        if self._queue and self._admission.held_until > now:
-            return "limit", self._admission.held_until
+        if self._queue and self._admission.opens_at > now:
+            return "limit", self._admission.opens_at
         return "answer" if self._flying else "", 0.0
 
     # --- the end -----------------------------------------------------------------------------------------

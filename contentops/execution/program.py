@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 from msgspec import structs
 
 from contentops.errors import OutputError
-from contentops.execution.check import checked, hold_back, retry
+from contentops.execution.check import block_if_failed, checked, retry
 from contentops.execution.merge import keep_conflict
 from contentops.execution.poll import collect, fetch, poll
 from contentops.execution.primitives import Ended, Item, ItemState, Job, Stopped, Text
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from contentops.execution.run_context import Context
     from contentops.model import ItemId, Json, OpenEntry, State, Step
 
-Begun = tuple[Item, ItemState]
+ItemAtState = tuple[Item, ItemState]
 
 
-def begin(ctx: Context, state: State) -> list[Begun]:
+def begin(ctx: Context, state: State) -> list[ItemAtState]:
     """Every change of the plan, before its first step."""
     entries = open_entries(state, ctx.server)
 
@@ -68,8 +68,8 @@ def begin(ctx: Context, state: State) -> list[Begun]:
 
 
 def move_files(
-    ctx: Context, begun: Iterable[Begun], outcomes: dict[ItemId, Outcome], flush: Callable[[], None]
-) -> list[Begun]:
+    ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome], flush: Callable[[], None]
+) -> list[ItemAtState]:
     """Carry out every move of the plan in an order that frees each target; `flush` makes each durable."""
     items = {item.id: (item, item_state) for item, item_state in begun}
     steps = {item.id: step for item, _ in items.values() for step in item.change.steps if isinstance(step, Move)}
@@ -122,7 +122,7 @@ async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
 
 def _ended(ctx: Context, item: Item, item_state: ItemState, end: Ended, done: Sequence[str]) -> Outcome:
     if end.result is Result.LATE and ctx.spent[item.id]:
-        ctx.hold_first(f"the first job on this server has not ended: {end.error}", end.hint)
+        ctx.stop_after_first(f"the first job on this server has not ended: {end.error}", end.hint)
     outcome = outcome_of(ctx, item, item_state, end, done)
     ctx.event(
         "item-done",
@@ -151,7 +151,7 @@ async def _step(ctx: Context, item: Item, slot: JobSlot, step: Step, item_state:
             return await retry(ctx, item, slot, step, item_state)
         case Write():
             item_state = await checked(ctx, item, item_state, step)
-            hold_back(ctx, item, item_state)
+            block_if_failed(ctx, item, item_state)
             return write(ctx, item, item_state, step)
         case Update():
             return update_front(ctx, item, item_state, step)

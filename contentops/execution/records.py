@@ -107,7 +107,7 @@ def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
         ctx.spent[item.id] -= job.entry.credits
     entry = structs.replace(job.entry, state=JobState.FAILED, error=error, body=NOTHING, title="")
     ctx.run.record("failed", entry)
-    ctx.hold_first(f"{FIRST_FAILED}: {error}", "mend the item, then run `contentops apply` again")
+    ctx.stop_after_first(f"{FIRST_FAILED}: {error}", "mend the item, then run `contentops apply` again")
     if len(item.failed) + 1 < TRIES:
         return Ended(Result.FAILED, error, "the next apply tries it once more")
     return Ended(Result.FAILED, error, f"change its spec, bump `revision`, or `--replace {job.entry.item}`")
@@ -141,7 +141,7 @@ def textless(ctx: Context, item: Item, entry: OpenEntry, candidates: str) -> End
     running = structs.replace(entry, state=JobState.RUNNING, body=NOTHING, title="")
     if running != entry:
         ctx.run.record("textless", running)
-    ctx.hold_first(f"{FIRST_FAILED}: {TEXTLESS}", hint)
+    ctx.stop_after_first(f"{FIRST_FAILED}: {TEXTLESS}", hint)
     return Ended(Result.FAILED, TEXTLESS + candidates, hint)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WHY = "not submitted: the ledger was restored, and this server cannot say whether this was submitted before"
 
 
-def hold_forgotten(ctx: Context, slot: JobSlot, item_state: ItemState, entry: OpenEntry) -> None:
+def block_forgotten(ctx: Context, slot: JobSlot, item_state: ItemState, entry: OpenEntry) -> None:
     """Record a submit as unknown if it may have been sent before and the server cannot say; raises Ended then.
 
     What follows a text that was paid for in this run was not sent before.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from contentops.execution.durable_run import DurableRun
     from contentops.execution.first_contact import AccountHistory
     from contentops.execution.primitives import Item, ItemState, Stop
-    from contentops.execution.program import Begun
+    from contentops.execution.program import ItemAtState
     from contentops.execution.run_context import Context
     from contentops.model import ItemId, Outcome, Plan, Project, RequestId, State
     from contentops.state.cache import Cache
@@ -195,7 +195,7 @@ def _stop_at_deadline(run: DurableRun) -> None:
 
 def _heartbeat(ctx: Context, run: DurableRun, outcomes: Mapping[ItemId, Outcome]) -> None:
     reason, until = run.waiting_for()
-    ctx.heed_hold(reason, until)
+    ctx.pause_with_others(reason, until)
     seconds = round(max(0.0, until - run.now()), 1) if until else None
     limit = 0 if ctx.server == "local" else ctx.project.api.requests_per_minute
     estimate = None if reason == "retry" or not ctx.outage.reached else seconds_left(ctx, limit, outcomes)
@@ -204,7 +204,7 @@ def _heartbeat(ctx: Context, run: DurableRun, outcomes: Mapping[ItemId, Outcome]
 
 
 def _programs(
-    ctx: Context, begun: Iterable[Begun], outcomes: dict[ItemId, Outcome]
+    ctx: Context, begun: Iterable[ItemAtState], outcomes: dict[ItemId, Outcome]
 ) -> Iterator[Coroutine[None, None, None]]:
     """Every item's program, made when its turn comes: those that pay for nothing first, then in plan order."""
     waiting = [(item, item_state) for item, item_state in begun if item.id not in outcomes]

@@ -198,7 +198,7 @@ class Context:
             self.event("waiting", on="retry", seconds=round(seconds, 1), left=None, why=failure.full_message)
         await self.run.sleep(seconds)
 
-    def heed_hold(self, reason: str, until: float) -> None:
+    def pause_with_others(self, reason: str, until: float) -> None:
         """Pause the run where another process was asked to wait for longer than a job may take: so is this one."""
         wait = until - self.run.now()
         if reason == "limit" and wait > self.project.api.job_timeout:
@@ -246,7 +246,7 @@ class Context:
                 at_once=False,
             )
 
-    def hold_first(self, message: str, hint: str) -> None:
+    def stop_after_first(self, message: str, hint: str) -> None:
         """Submit nothing more where the first job of a server failed, or its outcome is unknown."""
         if not self.admission.proven:
             self.run.stop("first-contact", message, hint, at_once=False)

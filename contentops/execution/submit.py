@@ -23,7 +23,7 @@ from contentops.execution.attempts import Attempts
 from contentops.execution.content_search import SLACK
 from contentops.execution.primitives import Ended, Job, Lost, Priority, Text, Withheld
 from contentops.execution.records import accepted, intended, keep_text, named, naming, new_entry, turned_down, unknown
-from contentops.execution.restored import hold_forgotten
+from contentops.execution.restored import block_forgotten
 from contentops.execution.stored_content import StoredContent
 from contentops.execution.times import seconds_of
 from contentops.model import JobState, Result
@@ -115,7 +115,9 @@ async def resolve(
             end, lost = undecided(ctx, item, Unclear(lost, candidates)), unknown(ctx, lost)
             if lost.ours:
                 ctx.count_refusal(lost.why)
-                ctx.hold_first(f"no one knows what became of the first submit on this server: {end.error}", end.hint)
+                ctx.stop_after_first(
+                    f"no one knows what became of the first submit on this server: {end.error}", end.hint
+                )
             slot.leave()
             await ctx.run.last_look()
         outcome = await _look(ctx, item, slot, lost, last=last)
@@ -301,7 +303,7 @@ async def submit(ctx: Context, item: Item, slot: JobSlot, item_state: ItemState,
     for candidate in named(ctx, item_state, entry) if admission.ask_first else ():
         if await _is_known(ctx, candidate):
             return accepted(ctx, item, slot, candidate, candidate.request_id, sent=None)
-    hold_forgotten(ctx, slot, item_state, entry)
+    block_forgotten(ctx, slot, item_state, entry)
     return await _start(ctx, item, slot, item_state, entry)
 
 

@@ -162,7 +162,7 @@ def _share(ctx: Context, run: DurableRun, learned: Learned, claims: Claims) -> N
     ctx.index = ContentIndex()
     if claims.working:
         event, until = run.waiting_for()
-        ctx.heed_hold(event, until)
+        ctx.pause_with_others(event, until)
         why = ctx.outage.why if event == "retry" else ""
         ctx.event("waiting", on=event, seconds=round(max(0.0, until - run.now()), 1) if until else None, why=why)
 
