@@ -251,7 +251,7 @@ def test_apply_without_yes_and_without_a_terminal_is_refused(invoke: Run, demo: 
     assert ended.code == 4
     assert ended.stdout.startswith(PLAN_HEAD)
     assert ended.stderr == (
-        "error[not-confirmed]: apply needs a person's yes, and there is no terminal to ask on\n"
+        "error[not-confirmed]: apply needs confirmation, and there is no terminal to ask on\n"
         "hint: `--yes` applies the plan without asking\n"
     )
     assert not (demo / "out").exists()

@@ -20,7 +20,8 @@ from contentops.cli.commands.state import listing
 from contentops.cli.named_files import write_whole
 from contentops.cli.options import duration
 from contentops.cli.output import terminal
-from contentops.cli.output.progress import Moving, Plain, Progress, Recorded, watching
+from contentops.cli.output.display import Moving, Plain, Recorded, watching
+from contentops.cli.output.progress import Progress
 from contentops.cli.session import Session
 from contentops.errors import OutputError
 from contentops.model import State
@@ -254,7 +255,7 @@ def test_the_second_signal_exits_at_once() -> None:
     """Whatever the first one began, the second ends it with 130."""
     code, out, err = _stopped([signal.SIGINT, signal.SIGTERM])
     assert (code, out) == (130, "ready\n")
-    assert err.endswith("\nexit at once; `contentops apply` goes on with what is under way\n")
+    assert err.endswith("\nexit at once; `contentops apply` continues what is running\n")
 
 
 _IMPATIENT = """
@@ -332,11 +333,11 @@ def test_a_log_is_never_silent_for_long() -> None:
     progress.take(make_event("step-started", "a", "poll", second=1))
     assert progress.take(make_event("waiting", second=29, on="the rate limit", seconds=12.4)) == ()
     assert progress.take(make_event("waiting", second=30, on="the rate limit", seconds=12.4)) == (
-        "0 of 3 ended, 1 in work, 0 credits; waiting for the rate limit (12 s)",
+        "0 of 3 done, 1 running, 0 credits; waiting for the rate limit (12 s)",
     )
     assert progress.take(make_event("progress", "a", second=59)) == ()
     assert progress.take(make_event("waiting", second=61)) == (
-        "0 of 3 ended, 1 in work, 0 credits; waiting for the server",
+        "0 of 3 done, 1 running, 0 credits; waiting for the server",
     )
 
 
@@ -359,7 +360,7 @@ def test_an_item_in_work_says_where_it_is() -> None:
         progress.take(make_event("progress", "a", "poll", stage=3, progress=wrong))
         assert progress.active["a"].words() == "poll"
     progress.take(make_event("item-done", "a", result="late", credits="many"))
-    assert progress.totals() == "1 of 1 ended, 1 late, 0 credits"
+    assert progress.totals() == "1 of 1 done, 1 late, 0 credits"
 
 
 def test_events_without_a_readable_time_are_shown_all_the_same() -> None:
@@ -396,7 +397,7 @@ def test_plain_lines_reach_the_stream_at_once() -> None:
 
 
 def test_moving_lines_show_what_is_in_work() -> None:
-    """A terminal sees the items in work and the totals; markup in untrusted text stays text."""
+    """A terminal sees the running items and the totals; markup in untrusted text stays text."""
     stream = Terminal()
     display = Moving(stream, color=False)
     display.start()
@@ -407,7 +408,7 @@ def test_moving_lines_show_what_is_in_work() -> None:
     seen = stream.getvalue()
     assert "poll: [red]writer 50%" in seen
     assert "  and 1 more" in seen
-    assert "1 of 14 ended, 13 in work, 4 credits" in seen
+    assert "1 of 14 done, 13 running, 4 credits" in seen
     assert "[1/14] item-01: done, 4 credits -> [bold]x" in seen
     assert seen.rstrip().endswith("\x1b[2K") or "\x1b[?25h" in seen
 

@@ -142,7 +142,7 @@ def test_the_second_signal_exits_at_once(project: Build, invoke: Run, number: si
             ended = apply.end()
     assert ended.code == 130
     assert "exit at once" in ended.stderr
-    assert "goes on with what is under way" in ended.stderr
+    assert "continues what is running" in ended.stderr
     planned = invoke("plan", "--json", cwd=root).json
     assert [one["action"] for one in planned["changes"]] == ["resolve"]
 

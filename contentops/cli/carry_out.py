@@ -1,4 +1,4 @@
-"""A plan carried out on the command line: progress, and what Ctrl-C does."""
+"""Carry out a plan on the command line, with progress and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from contentops.cli.output import terminal
 from contentops.cli.output.confirmation import Confirmation, finish
-from contentops.cli.output.progress import watching
+from contentops.cli.output.display import watching
 from contentops.errors import ExitCode
 from contentops.operations import apply as operation
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from contentops.cli.output.confirmation import Manner, NextCommand
-    from contentops.cli.output.progress import Display
+    from contentops.cli.output.display import Display
     from contentops.execution.primitives import Stop
     from contentops.model import Project
     from contentops.operations.apply import ApplyOptions
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def carry_out(
     project: Project, choice: Choice, options: ApplyOptions, runtime: Runtime, manner: Manner, again: NextCommand
 ) -> int:
-    """Plan, show, ask and apply on the command line; returns the exit code. `again` says which command goes on."""
+    """Plan, show, ask and apply; return the exit code. `again`: returns the command that continues a run."""
     if manner.detach:
         return _queue(project, choice, options, runtime, manner)
     with contextlib.ExitStack() as signals:
@@ -45,12 +45,12 @@ def carry_out(
                 emit=display.show,
                 runtime=runtime,
             )
-        # Impatient hands press Ctrl-C twice: the second one must not take away what the first one led to.
+        # The handler stays until all is printed: a second Ctrl-C must not suppress the summary.
         return finish(plan, run, confirmation, again, as_json=manner.as_json)
 
 
 def _queue(project: Project, choice: Choice, options: ApplyOptions, runtime: Runtime, manner: Manner) -> int:
-    """The same with `--detach`: what would be submitted is only queued."""
+    """Plan, show, ask and queue the submits (`--detach`); return the exit code."""
     from contentops.operations.apply_detached import detach
     from contentops.reporting.queue import detached_json, detached_text
 
@@ -67,7 +67,7 @@ def _queue(project: Project, choice: Choice, options: ApplyOptions, runtime: Run
 
 
 def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
-    """From here on a first Ctrl-C stops gently; before, it simply ends the program, as nothing was done yet."""
+    """Let a first Ctrl-C stop gently from here on; before, it ends the program, as nothing was done yet."""
     signals.enter_context(stopping(stop.request, displayed=display.stopping))
     display.start()
 
@@ -76,9 +76,8 @@ def _begin(signals: contextlib.ExitStack, display: Display, stop: Stop) -> None:
 
 _STDERR = 2
 _FIRST = b"\nstopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once\n"
-# A display may have hidden the cursor; no one else will bring it back.
-_SHOWN = b"\x1b[?25h"
-_SECOND = b"\nexit at once; `contentops apply` goes on with what is under way\n"
+_SHOW_CURSOR = b"\x1b[?25h"
+_SECOND = b"\nexit at once; `contentops apply` continues what is running\n"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -86,16 +85,16 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def stopping(request: Callable[[], None], *, displayed: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """While open, the first signal calls `request` and the second ends the process with 130.
 
-    `displayed` says whether a display shows by itself that the run is stopping: what is written between lines that are
-    redrawn is gone at once. It is called in the handler, so it must only set a flag. Writes go to the file descriptor
-    itself: a handler may run in the middle of a buffered write.
+    `displayed`: tells whether a display shows that the run is stopping; it is called in the handler, so it must only
+    set a flag. Writes go to the file descriptor: a handler may run in the middle of a buffered write.
     """
     asked = False
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
-            _write(_SHOWN + _SECOND if os.isatty(_STDERR) else _SECOND)
+            # A display may have hidden the cursor.
+            _write(_SHOW_CURSOR + _SECOND if os.isatty(_STDERR) else _SECOND)
             os._exit(ExitCode.INTERRUPTED)
         asked = True
         if not displayed():

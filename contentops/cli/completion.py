@@ -1,4 +1,4 @@
-"""What a shell is offered: items, selectors, environments, templates of the project."""
+"""Complete command lines in a shell: items, selectors, environments, templates of the project."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 
 MOST = 1_000
-"""Names that are offered at once: no one reads more."""
+"""Names that are offered at once."""
 
 
 def script(commands: click.Command, shell: str) -> str:
-    """What a shell reads to complete command lines; `shell` is `bash`, `zsh` or `fish`."""
+    """Return the completion script of a shell: `bash`, `zsh` or `fish`."""
     kind = get_completion_class(shell)
     assert kind is not None
     script = kind(commands, {}, "contentops", COMPLETE)
@@ -45,7 +45,7 @@ def script(commands: click.Command, shell: str) -> str:
 
 
 def answer(commands: click.Command, asked: str) -> int:
-    """Tells a shell what may come next; `asked` is what its script put into the variable. Returns the exit code."""
+    """Print what may come next; `asked` is the value of the variable of the script. Returns the exit code."""
     return shell_complete(commands, {}, "contentops", COMPLETE, asked)
 
 
@@ -81,7 +81,7 @@ def _catalog(project: Project) -> Iterable[str]:
 def _texts(project: Project) -> Iterable[str]:
     from contentops.operations.texts.diff_and_restore import restorable
 
-    # Click has not come to the item when an option before its end has no value yet.
+    # Click has not parsed the item yet where an option before it has no value.
     named = split_arg_string(os.environ.get("COMP_WORDS", ""))
     records = opening.read_state(project).records
     item = next((word for word in named if ItemId(word) in records), "")
@@ -98,7 +98,7 @@ _NAMES: Mapping[str, Callable[[Project], Iterable[str]]] = {
 
 
 def offered(kind: str, context: click.Context, begun: str) -> list[CompletionItem[Any]]:
-    """The names of the project that go on what was begun; none where the project cannot be read."""
+    """Return the names of a kind that continue `begun`; none where the project cannot be read."""
     given = context.params
     environment = "" if kind == "environments" else given.get("environment")
     directory = context.find_root().params.get("directory") or "."
@@ -119,12 +119,12 @@ _BREAKS = (":", "=")
 
 
 class _Bash(BashComplete):
-    """Bash takes `tag:launch` for three words, and replaces the last one of them."""
+    """Completion for bash, which splits `tag:launch` into three words and replaces the last one."""
 
     _stem = ""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The whole words before the one that was begun, and that one."""
+        """Return the whole words before the one that was begun, and that one."""
         words, at = split_arg_string(os.environ["COMP_WORDS"]), int(os.environ["COMP_CWORD"])
         whole: list[str] = []
         for index, word in enumerate(words[: at + 1]):
@@ -139,7 +139,7 @@ class _Bash(BashComplete):
         return whole[1:-1], whole[-1]
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
-        """What takes the place of the word that bash sees."""
+        """Return what replaces the word that bash sees."""
         return f"{item.type},{item.value.removeprefix(self._stem)}"
 
 

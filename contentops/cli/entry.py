@@ -1,8 +1,7 @@
 """The command tree, and the one place that catches errors, prints them, and picks the exit code.
 
-Each command's module is imported when it is called, so that starting costs little.
-
-While it runs, the standard streams are always there, and never the end of a run by accident.
+Each command's module is imported when it is called, so that starting costs little. While a command runs, a missing or
+failing standard stream does not end it by accident.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ COMMANDS: Mapping[str, str] = {
     "completion": "Print the completion script of a shell.",
 }
 """Every command and its help line, in the order of use."""
-_PLACES: Mapping[str, str] = {
+_MODULES: Mapping[str, str] = {
     "validate": "check",
     "check": "check",
     "import": "adopt",
@@ -80,32 +79,28 @@ _PLACES: Mapping[str, str] = {
     "schema": "init",
     "doctor": "check",
 }
-"""Modules that several commands share, where each has its own name; any other has the name of its `command`."""
-
-
-def _name(command: str) -> str:
-    """The name of a command in a module that several share."""
-    return "import_contents" if command == "import" else command  # the other is a word of Python
+"""The module of a command that shares one; any other command has its own module, and is called `command` there."""
 
 
 class LazyGroup(Group):
     """A group whose commands live in modules that are imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click has it
-        """The commands in the order of use."""
+        """Return the names of the commands, in the order of use."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as click has it
-        """The command of this name, or None."""
+        """Return the command of this name, or None."""
         if cmd_name not in COMMANDS:
             return None
         with without_collection():
-            module = importlib.import_module(f"contentops.cli.commands.{_PLACES.get(cmd_name, cmd_name)}")
-        command = getattr(module, _name(cmd_name) if cmd_name in _PLACES else "command")
+            module = importlib.import_module(f"contentops.cli.commands.{_MODULES.get(cmd_name, cmd_name)}")
+        name = "import_contents" if cmd_name == "import" else cmd_name  # `import` is a keyword of Python
+        command = getattr(module, name if cmd_name in _MODULES else "command")
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as click has it
-        """The help lines, without importing the commands."""
+        """Write the help lines, without importing the commands."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
@@ -135,13 +130,13 @@ def cli(ctx: click.Context, directory: str) -> None:
 
 
 def run(args: Sequence[str]) -> int:
-    """Runs a command line and returns the exit code."""
+    """Run a command line and return the exit code."""
     with dependable():
         try:
             code = _ended(args)
             sys.stdout.flush()
         except BrokenPipeError:
-            # The reader is gone: nothing more can be said.
+            # The reader is gone: nothing more can be printed.
             code = ExitCode.ERROR
         except StdoutFailed as error:
             from contentops.cli.output import terminal
@@ -152,7 +147,7 @@ def run(args: Sequence[str]) -> int:
 
 
 def _ended(args: Sequence[str]) -> int:
-    """Runs a command line to its end, says why where that is an early one, and returns the exit code."""
+    """Run a command line, print its error if it fails, and return the exit code."""
     try:
         return _run(list(args))  # click takes what it is given apart
     except (BrokenPipeError, StdoutFailed):
@@ -167,7 +162,7 @@ def _ended(args: Sequence[str]) -> int:
         return _interrupted()
     except Exception as error:  # noqa: BLE001 - a bug of ours; a person must learn of it in one line, we from the traceback
         if isinstance(error.__cause__, KeyboardInterrupt):
-            # A class that is being made, as while a module is loaded, tells it as an error of its own.
+            # Python wraps it where it comes while a class is being made, as while a module is loaded.
             return _interrupted()
         if isinstance(error, FileNotFoundError) and _folder_is_gone():
             from contentops.manifests.root import no_folder
@@ -213,7 +208,7 @@ def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
 
 
 def _other_option(error: click.NoSuchOption, where: str) -> str:
-    """What to write instead of an option that is not there: the one meant, or in which place it is known."""
+    """Return a hint about an unknown option: the one that was meant, or where in the command line it is known."""
     from contentops.cli import suggestions
 
     name, context = error.option_name, error.ctx
@@ -228,7 +223,7 @@ def _other_option(error: click.NoSuchOption, where: str) -> str:
 
 
 def _directory(args: Sequence[str]) -> str:
-    """What `-C` says."""
+    """Return the value of `-C`."""
     directory = "."
     for one, two in zip(args, [*args[1:], ""], strict=True):
         if one == "-C":
@@ -251,7 +246,7 @@ def _print(findings: Sequence[Diagnostic], args: Sequence[str]) -> None:
 
 
 def _folder_is_gone() -> bool:
-    """Whether the folder we were started in was removed meanwhile, so that no relative path leads anywhere."""
+    """Tell whether the current folder was removed meanwhile."""
     from pathlib import Path  # start-up: this is rare
 
     try:
@@ -284,17 +279,17 @@ class StdoutFailed(OutputError):
 
 @contextlib.contextmanager
 def dependable() -> Iterator[None]:
-    """While open, a closed stream is an empty one, what stderr cannot take is lost, and stdout says why it failed.
+    """While open, a closed stream is an empty one, and output that stderr cannot take is lost.
 
     A failed write to stdout raises StdoutFailed, or BrokenPipeError where its reader is gone.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # Takes the free number of the stream, too: a state file that got it would be written into by a child.
+            # Also takes the free descriptor of the stream: a child would write into a state file that got it.
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
     raw = getattr(sys.stdout, "buffer", None)
     if isinstance(raw, io.RawIOBase):
-        # PYTHONUNBUFFERED: what a short write leaves over would be lost without a word.
+        # PYTHONUNBUFFERED: the rest of a short write would be lost silently.
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding=sys.stdout.encoding)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -307,7 +302,7 @@ def dependable() -> Iterator[None]:
 
 
 class _Guarded:
-    """A stream that gives way to the null device once it fails, so that the flush at exit does not fail again."""
+    """A stream that is replaced by the null device once it fails, so that the flush at exit does not fail again."""
 
     def __init__(self, stream: TextIO, *, needed: bool) -> None:
         self._stream = stream
@@ -339,5 +334,5 @@ class _Guarded:
                 said = f"stdout cannot be written: {error.strerror or error}"
                 self._failure = error if isinstance(error, BrokenPipeError) else StdoutFailed(said)
         if self._failure is not None:
-            # Again at each try: whoever caught it the first time must not end as if all had been said.
+            # At each write: a caller that caught the first failure must not end as if all had been printed.
             raise self._failure

@@ -1,4 +1,4 @@
-"""Files that a command line names: where one may be written."""
+"""Check and write files that a command line names."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from contentops.api.trace import Exchange
 
 OURS = ("contentops.yaml", "contentops*.lock", "catalog.lock.json")
-"""Names that only contentops itself writes, or a person."""
+"""Names of project files, which no option may overwrite."""
 LARGEST = 256 << 20
 """Bytes of the largest plan file that is read."""
 
 
 def clear_plan_place(path: Path) -> None:
-    """Makes room for a plan at `path`: where none can be made, no older one stands there as today's.
+    """Delete an older plan at `path`, so that none is left there if planning fails.
 
-    Raises OutputError where something else than a plan is there.
+    Raises OutputError where the file is no plan.
     """
     _check_out(path, "plan file", _is_plan)
     try:
@@ -41,20 +41,19 @@ def clear_plan_place(path: Path) -> None:
 
 
 def check_findings_place(path: Path) -> None:
-    """Raises OutputError where writing findings to `path` would take the place of something else."""
+    """Raise OutputError where writing findings to `path` would overwrite another file."""
     _check_out(path, "file of findings", _is_findings)
 
 
 def check_events_place(path: Path) -> None:
-    """Raises OutputError where writing events to `path` would take the place of something else; pipes are fine."""
+    """Raise OutputError where writing events to `path` would overwrite another file; pipes are fine."""
     _check_place(path, "--events", "file of events", _begins_with("format_version", "kind", "at"))
 
 
 def request_log(path: Path, at_end: Callable[[Callable[[], None]], object]) -> Callable[[Exchange], None]:
-    """What writes each request to a log at `path`, one JSON object a line; `at_end` takes what closes it.
+    """Return a function that writes each request to a log at `path`; `at_end` gets the function that closes it.
 
-    Raises OutputError where that would take the place of something else, and where the disk refuses. A disk that does
-    so later ends the log alone.
+    Raises OutputError where that would overwrite another file or the disk refuses. A later failure ends the log alone.
     """
     _check_place(path, "--debug", "log of requests", _begins_with("at", "method", "path", "ms"))
     try:
@@ -109,7 +108,7 @@ def _is_findings(path: Path) -> bool:
 
 
 def _begins_with(*keys: str) -> Callable[[Path], bool]:
-    """Whether the first line of a file is an object with these keys."""
+    """Return a test whether the first line of a file is an object with these keys."""
 
     def fits(path: Path) -> bool:
         first = _json(read_file(path, 1 << 20).partition(b"\n")[0])
@@ -134,7 +133,7 @@ def _in_the_way(path: Path, option: str, why: str) -> OutputError:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes `text` to `path`, whole or not at all; raises OutputError where the disk refuses."""
+    """Write `text` to `path`, whole or not at all. Raises OutputError where the disk refuses."""
     beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
         replace(path, text.encode(), temporary=beside)

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they make of the command line."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class Group(click.Group):
-    """A group that, called without a command, explains itself and fails as a wrong command line does."""
+    """A group that, called without a command, prints its help and fails as a wrong command line does."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Takes the options before the command; without anything at all, prints the help and exits with 64."""
+        """Parse the options before the command; without any argument, print the help and exit with 64."""
         if not args and not ctx.resilient_parsing and not self.invoke_without_command:
             click.echo(ctx.get_help(), err=True)
             ctx.exit(ExitCode.USAGE)
@@ -38,14 +38,14 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that `args` begin with; a wrong name is answered with the nearest right one."""
+        """Return the command that `args` begin with; the error for a wrong name suggests the nearest one."""
         known = self.list_commands(ctx)
         if args and not args[0].startswith("-") and args[0] not in known and not ctx.resilient_parsing:
             from contentops.cli import suggestions
 
             hint = suggestions.for_command(args[0], known, ctx.command_path)
             raise UsageError(f"there is no command `{args[0]}`", hint=hint)
-        # A group that is a command too has options of its own, which none below it would heed.
+        # The options of a group that is a command too have no effect on its subcommands.
         for one in self.params if self.invoke_without_command and not ctx.resilient_parsing else ():
             if ctx.get_parameter_source(one.name or "") is ParameterSource.COMMANDLINE:
                 hint = f"write options after it: `{ctx.command_path} {args[0]} --help` lists those it takes"
@@ -54,10 +54,7 @@ class Group(click.Group):
 
 
 def offers(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Tells a shell the names of the project's `items`, `selectors`, `environments` or of its `catalog`.
-
-    And of the `texts` of the item that stands before.
-    """
+    """Return a completion of the project's `items`, `selectors`, `environments`, `catalog`, or `texts` of an item."""
 
     def complete(context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
         from contentops.cli.completion import offered
@@ -68,14 +65,14 @@ def offers(kind: str) -> Callable[[click.Context, click.Parameter, str], list[Co
 
 
 def complete_file(_context: click.Context, _option: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Tells a shell to complete names of files as it does."""
+    """Let the shell complete names of files."""
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(begun, type="file")]
 
 
 def file_name(_context: click.Context, _option: click.Parameter, value: str | None) -> str:
-    """What an option that names a file says, or empty where it is not given; a usage error if it names none."""
+    """Return the file that an option names; empty if it is not given. Raises BadParameter for an empty value."""
     if value is not None and not value:
         message = "it names no file; is a variable empty?"
         raise click.BadParameter(message)
@@ -83,12 +80,12 @@ def file_name(_context: click.Context, _option: click.Parameter, value: str | No
 
 
 def file_option(*names: str, **given: Any) -> Callable[[Command], Command]:
-    """An option that names a file: a shell completes it, and an empty one is a mistake."""
+    """Make an option that names a file: a shell completes it, and an empty value is an error."""
     return click.option(*names, metavar="FILE", callback=file_name, shell_complete=complete_file, **given)
 
 
 def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """A decorator for several options, in the order of the help."""
+    """Combine several options into one decorator, in the order of the help."""
 
     def decorate(function: Command) -> Command:
         return functools.reduce(lambda made, option: option(made), reversed(options), function)
@@ -97,7 +94,7 @@ def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], 
 
 
 def _with_session(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Calls `function` with the session first, which takes in the options that belong to it."""
+    """Call `function` with the session first, which gets the options that belong to it."""
 
     @click.pass_context
     @functools.wraps(function)
@@ -212,7 +209,7 @@ choice_options = with_options(
 
 
 def choice_of(*, on_edit: str | None = None, **given: Any) -> Choice:
-    """The choice that the options of `choice_options` make."""
+    """Return the choice that the options of `choice_options` make."""
     from contentops.model import OnEdit
     from contentops.planning.plan_inputs import Choice
 
@@ -223,7 +220,7 @@ _FLAGS = ("refresh", "prune", "resubmit_unknown", "generate", "drafts")
 
 
 def flags_of(inputs: Mapping[str, Json]) -> list[str]:
-    """What a person typed to make this plan, to be typed again for its apply."""
+    """Return the flags that a plan was made with, for the command line of its apply."""
     flags = [f"--var {shlex.quote(str(each))}" for each in inputs["variables"]]
     for name in ("select", "exclude", "replace"):
         flags += [f"--{name} {shlex.quote(str(each))}" for each in inputs.get(name) or ()]
@@ -239,7 +236,7 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def duration(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
-    """The seconds of a positive time such as `90`, `90s`, `10m` or `1.5h`; a usage error shows the form."""
+    """Return the seconds of a positive time such as `90`, `90s`, `10m` or `1.5h`. Raises BadParameter."""
     if value is None:
         return None
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)\s*", value, re.ASCII)

@@ -1,4 +1,4 @@
-"""Plan files read back. One may come from a stranger's pull request: nothing of it is trusted beyond its shape."""
+"""Read plan files. One may come from a stranger's pull request, so only its shape is trusted."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import Choice
 
 FLAGS = ("replace", "on_edit", "prune", "refresh", "resubmit_unknown", "generate", "drafts")
-"""What a plan file says of how it was made, and its apply takes over."""
+"""The inputs of a plan file that its apply uses too."""
 INPUTS = ("variables", "select", "exclude", *FLAGS)
-"""What a plan file states besides; without them, what is applied would be another choice."""
+"""The inputs that every plan file states."""
 
 
 def read_plan(path: Path, checksum: str = "") -> Mapping[str, Json]:
-    """The plan document at `path`, whole, sealed, and in the shape of a plan; with `checksum` that very plan.
+    """Read the plan document at `path` and check its shape and seal; with `checksum`, that it is that very plan.
 
-    Raises InputError where there is none, or one of another format, and Refused where it was edited or is another one.
+    Raises InputError for a file that is no plan or has another format, and Refused for an edited or another plan.
     """
     document = _document(path)
     try:
         check_seal(document, str(path))
     except (ValueError, RecursionError) as error:
-        # What JSON readers let through and no plan holds: NaN, half a character, a nesting without end.
+        # JSON readers accept some values that no plan has: NaN, half a character, endless nesting.
         raise no_plan_file(f"`{path}` is no plan file") from error
     check_shape(document, str(path))
     plan_file(document, str(path))
@@ -52,7 +52,7 @@ def read_plan(path: Path, checksum: str = "") -> Mapping[str, Json]:
 
 def _document(path: Path) -> dict[str, Json]:
     try:
-        # What a plan is called is known to whoever opens a pull request: a link of theirs would lead anywhere.
+        # A pull request may contain a link of this name, which must not be followed.
         data = read_file(path, LARGEST + 1, follow=False)
         if len(data) > LARGEST:
             raise no_plan_file(f"`{path}` is too large for a plan file")
@@ -67,17 +67,16 @@ def _document(path: Path) -> dict[str, Json]:
 
 
 def choice_in(document: Mapping[str, Any]) -> Choice:
-    """The flags the plan was made with.
+    """Return the flags the plan was made with, without the selection, `--canary` and `--changed-from`.
 
-    Without the selection, `--canary` and `--changed-from`: the file names what they left, and by now an item may have
-    lost its tag, the first N are others, and REF may be another commit.
+    The file lists the selected items; by now the same selection may mean others.
     """
     flags = {name: document["inputs"][name] for name in FLAGS}
     return choice_of(**flags | {"replace": tuple(flags["replace"])})
 
 
 def check_shape(document: Mapping[str, Json], path: str) -> None:
-    """Holds a document against the schema of plans. Raises InputError, naming the first part that does not fit."""
+    """Check a document against the schema of plans. Raises InputError, naming the first part that does not fit."""
     from jsonschema import Draft7Validator
 
     problem = next(Draft7Validator(load_schema("plan")).iter_errors(document), None)
@@ -88,7 +87,7 @@ def check_shape(document: Mapping[str, Json], path: str) -> None:
 
 
 def project_of(session: Session, document: Mapping[str, Any], chosen: Mapping[str, Any]) -> Project:
-    """The project as the plan was made for it. Raises UsageError where flags would make it another plan."""
+    """Return the project that the plan was made for. Raises UsageError where flags would make another plan."""
     if session.variables or any(chosen.values()):
         raise UsageError(
             "a plan file says by itself what is selected, replaced and set",

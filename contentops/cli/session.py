@@ -1,4 +1,4 @@
-"""What every command is called with: where, for which environment, and where its answers go."""
+"""The session that every command gets: the folder, the environment, and the form of its output."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ COMPLETE = "_CONTENTOPS_COMPLETE"
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """What stands before the command, and what nearly every command takes."""
+    """The options before the command, and those that nearly every command has."""
 
     directory: str = "."
     environment: str | None = None
-    """As `--env` says it: empty for none; None: it was not given, so that the settings may name one."""
+    """The value of `--env`, empty for none; None: not given, so that the settings may name one."""
     variables: tuple[str, ...] = ()
     as_json: bool = False
     trace: Callable[[Exchange], None] | None = None
-    """Is told of every request to the project's server, or None."""
+    """Gets every request to the project's server, or None."""
 
     def path(self, name: str) -> Path:
-        """A path from the command line: relative to `-C`, as if we had been started there."""
+        """Return a path from the command line, relative to `-C`."""
         from pathlib import Path  # start-up: a plan without changes needs none
 
         return Path(self.directory) / name
 
     def project(self) -> Project:
-        """The project that `-C`, `--env` and `--var` name. Raises InputError, UsageError or OutputError."""
+        """Open the project that `-C`, `--env` and `--var` name. Raises InputError, UsageError or OutputError."""
         from contentops.operations.opening import open_project
 
         return open_project(self.directory, self.chosen(), self.variables)
 
     def chosen(self) -> str:
-        """The environment that is meant: as `--env` says, else the default of the settings; empty: none."""
+        """Return the environment of `--env`, else the default of the settings; empty: none."""
         if self.environment is not None:
             return self.environment
         from contentops.manifests.root import default_environment
@@ -53,15 +53,15 @@ class Session(Struct, frozen=True, kw_only=True):
         return default_environment(self.directory)
 
     def option(self) -> str:
-        """What `--env` says in the next command, about the same environment; empty: nothing."""
+        """Return the value of `--env` that a next command needs for the same environment; empty: none."""
         from contentops.manifests.root import default_environment
         from contentops.model import NO_ENVIRONMENT
 
-        beside = self.environment == "" and default_environment(self.directory)
-        return NO_ENVIRONMENT if beside else self.chosen()
+        overrides_default = self.environment == "" and default_environment(self.directory)
+        return NO_ENVIRONMENT if overrides_default else self.chosen()
 
     def last_plan(self) -> LastPlan:
-        """The plan that was last found to have nothing to do; to be asked for before anything is read."""
+        """Return the last plan that had nothing to do; must be called before anything is read."""
         from contentops.operations.unchanged import Asked, last_plan
 
         names_ledger = "CONTENTOPS_LEDGER" in os.environ
@@ -69,7 +69,7 @@ class Session(Struct, frozen=True, kw_only=True):
         return last_plan(self.directory, asked, started=time.time_ns())
 
     def runtime(self) -> Runtime:
-        """The outside, with the person at the terminal where there is one."""
+        """Return the runtime, with the person at the terminal if there is one."""
         from contentops.cli.output import terminal
         from contentops.operations.opening import Runtime
 
@@ -77,10 +77,7 @@ class Session(Struct, frozen=True, kw_only=True):
         return Runtime(ask=ask, notify=terminal.report_line, trace=self.trace)
 
     def answer(self, values: Mapping[str, Json], text: str | Iterable[str], *, fit: bool = False) -> None:
-        """Prints the result of a command: `values` with `--json`, else the text or its lines.
-
-        Words are to `fit` the terminal, tables have their own width.
-        """
+        """Print the result of a command: `values` with `--json`, else the text. `fit`: wrap lines to the terminal."""
         from contentops.cli.output import terminal
         from contentops.reporting import FORMAT_VERSION
 

@@ -1,4 +1,4 @@
-"""What to say to a word that is no command and no option: what was meant, where that costs nothing to believe."""
+"""Suggest what was meant by an unknown command or option, unless that spends, pushes or deletes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OPTIONS: Mapping[str, str] = {
     "--target": "--select",
     "--workspace": "--env",
 }
-"""The same for options."""
+"""Options that people type out of habit, and the option that does it."""
 # What spends, pushes or deletes, or lets another command do so.
 _NEVER_GUESSED = (
     *("apply", "regenerate", "comment", "commit", "rm", "mv", "resolve", "delete", "publish", "archive", "restore"),
@@ -54,13 +54,13 @@ _NEVER_GUESSED = (
 
 
 def guess(word: str, known: Iterable[str]) -> str:
-    """The name most like `word`; empty where nothing is near, and where the nearest spends, pushes or deletes."""
+    """Return the name most like `word`; empty without one, and where it spends, pushes or deletes."""
     match = nearest(word, known) or ""
     return "" if any(fnmatch.fnmatchcase(match, name) for name in _NEVER_GUESSED) else match
 
 
 def for_command(word: str, known: Sequence[str], path: str) -> str:
-    """What to type instead of a command that is not there; `path` is what stands before it."""
+    """Return a hint about an unknown command; `path` is the command line before it."""
     if word == "help":
         return f"did you mean `{path} --help`?"
     root = path.partition(" ")[0]
@@ -71,7 +71,7 @@ def for_command(word: str, known: Sequence[str], path: str) -> str:
 
 
 def for_option(name: str, command: click.Command, path: str) -> str:
-    """What to type instead of an option that `command` does not have; `path` is how it is called."""
+    """Return a hint about an option that `command` does not have; `path` is its command line."""
     known = options_of(command)
     if name == "--dry-run" and "--select" in known:
         return "did you mean `contentops plan`?"
@@ -81,12 +81,12 @@ def for_option(name: str, command: click.Command, path: str) -> str:
 
 
 def options_of(command: click.Command) -> list[str]:
-    """The names of its options."""
+    """Return the names of a command's options."""
     return [name for one in command.params if isinstance(one, click.Option) for name in one.opts]
 
 
 def for_argument(context: click.Context, args: Sequence[str]) -> str:
-    """What to type where an item stands in a command line that takes items by `--select`; empty where none does."""
+    """Return a hint where the command line names an item without `--select`; empty where it does not."""
     if "--select" not in options_of(context.command):
         return ""
     session, given = context.obj, context.params
@@ -103,7 +103,7 @@ def _takes_a_value(option: click.Parameter) -> bool:
 
 
 def as_selection(session: Session, word: str) -> str:
-    """How to say that a command is about the item `word`; empty where there is no such item."""
+    """Return a hint to write `--select`, if `word` is an item; else empty."""
     with contextlib.suppress(ContentopsError):
         if word in known_ids(session.project()):
             return f"did you mean `--select {shlex.quote(word)}`?"

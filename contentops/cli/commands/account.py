@@ -1,4 +1,4 @@
-"""`contentops content ...`, `stats`, `report` and `history`: what an account has, what was made, what was spent."""
+"""`contentops content ...`, `stats`, `report` and `history`: stored contents, generations and spending."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _listed(entry: ContentEntry) -> dict[str, Json]:
 
 
 def listing(contents: Sequence[Owned], *, width: int = 0) -> str:
-    """One line per content, of at most `width` columns (0: of any), and how many no item owns."""
+    """Return a line per content, of at most `width` columns (0: any), and how many belong to no item."""
     if not contents:
         return "No contents."
     free = sum(not one.item for one in contents)
@@ -125,7 +125,7 @@ def _list_versions(session: Session, project: Project, content_id: str) -> None:
 
 
 def harmless(text: str) -> str:
-    """`text` with every control character but newline and tab made visible; it ends with a newline."""
+    """Return `text` with every control character but newline and tab made visible, and a newline at its end."""
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     return "".join("\t".join(visible(part) for part in line.split("\t")) + "\n" for line in lines)
 
@@ -161,7 +161,7 @@ def delete(session: Session, content_ids: tuple[str, ...], *, superseded: bool, 
 
 
 def _superseded(session: Session, project: Project, stored: Sequence[Owned]) -> list[Owned]:
-    """The superseded copies; those with words that are nowhere else are left out, and named."""
+    """Return the superseded copies, but for those with words that are nowhere else, which are reported."""
     copies = [one for one in stored if one.superseded]
     runtime = session.runtime()
     unique = without_copy(project, [one.entry.id for one in copies], runtime=runtime)
@@ -173,7 +173,7 @@ def _superseded(session: Session, project: Project, stored: Sequence[Owned]) -> 
 
 
 def _named(stored: Sequence[Owned], content_ids: Sequence[str]) -> list[Owned]:
-    """The contents of these ids, each once. Raises UsageError for one that is not there."""
+    """Return the contents of these ids, each once. Raises UsageError for an unknown one."""
     known = {one.entry.id: one for one in stored}
     for content_id in content_ids:
         if content_id not in known:
@@ -183,7 +183,7 @@ def _named(stored: Sequence[Owned], content_ids: Sequence[str]) -> list[Owned]:
 
 
 def _ask(question: str, *, yes: bool) -> None:
-    """Goes on only with a person's word for it. Raises Refused."""
+    """Ask a person, unless `yes`. Raises Refused."""
     if yes:
         return
     terminal.need_person("deleting", "`--yes` deletes without asking")
@@ -243,7 +243,7 @@ def stats(session: Session) -> None:
 
 
 def _counted(values: Mapping[str, Json]) -> dict[str, Json]:
-    """The same without the entries of lists, which `--json` shows."""
+    """Return values with the lengths of lists instead of their entries, which `--json` shows."""
     return {name: _one(value) for name, value in values.items()}
 
 
@@ -310,9 +310,9 @@ def history(session: Session, item: str) -> None:
 
 
 def parse_moment(text: str, now: float) -> dt.datetime | None:
-    """The time that a date or a time ago names, in UTC; None for anything else, which may be a commit.
+    """Return the time of a date or a time ago, in UTC; None for anything else, which may be a commit.
 
-    `now` is seconds since the epoch. Raises click.BadParameter for a date there is none of.
+    `now` is seconds since the epoch. Raises click.BadParameter for an impossible date.
     """
     try:
         if _DATE.fullmatch(text):

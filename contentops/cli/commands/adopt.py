@@ -1,7 +1,4 @@
-"""`contentops adopt` and `import`: texts that are there already become items, as they are.
-
-`promote`: an apply of nothing but the texts that one environment has for another.
-"""
+"""`contentops adopt` and `import`: make items of existing texts. `promote`: take texts from another environment."""
 
 from __future__ import annotations
 
@@ -53,7 +50,7 @@ if TYPE_CHECKING:
 
 
 SHOWN = 20
-"""Items that are listed before a person is asked; the preview lists all."""
+"""Items that are listed before a person is asked; `--check` lists all."""
 
 asking_options = with_options(
     click.option("--into", metavar="FILE", default="", help="The manifest that gets the items."),
@@ -67,7 +64,7 @@ _OPTIONS: Final[Mapping[str, dict[str, Any]]] = {
     "brand_voice": {"metavar": "ID"},
     "mode": {"type": click.Choice(list(CREDITS)), "metavar": None},
 }
-"""What the option of a request field has where it is no plain text."""
+"""Settings of the options of request fields that are no plain text."""
 
 
 def _option_of(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -98,8 +95,8 @@ def command(
     """Make items of Markdown files: no byte of them changes, nothing is generated, and the plan is empty afterwards.
 
     A PATH is a file, a folder or a glob. The items go into a manifest, their records into the lock. A file whose
-    template is told by `--template` or `--map` becomes an item like any other; one whose template is not known becomes
-    a protected item, which is never generated. A file that a manifest declares already gets its record alone.
+    template is given by `--template` or `--map` becomes an item like any other; one whose template is not known becomes
+    a protected item, which is never generated. A file that a manifest declares already only gets its record.
     """
     project = session.project()
     values: dict[str, Json] = {name: stated[name] for name in REQUEST_FIELDS if stated.get(name)}
@@ -143,7 +140,7 @@ def import_contents(
 
 
 def _check_slugs(project: Project, values: dict[str, Json]) -> None:
-    """Raises UsageError for a template or style that the server does not offer."""
+    """Raise UsageError for a template or style that the server does not offer."""
     catalog = catalog_of(project)
     known = {} if catalog is None else {"template": catalog.templates, "style": catalog.styles}
     for name, names in known.items():
@@ -154,13 +151,13 @@ def _check_slugs(project: Project, values: dict[str, Json]) -> None:
 
 
 def _in_project(session: Session, project: Project, name: str) -> str:
-    """A path of the command line relative to the project root, with forward slashes."""
+    """Return a path of the command line relative to the project root, with forward slashes."""
     here = os.path.join(os.path.realpath(session.directory), name)  # noqa: PTH118 - a glob is no path
     return os.path.relpath(here, os.path.realpath(project.root)).replace(os.sep, "/")
 
 
 class _Asked:
-    """Shows what would be written and asks a person, once."""
+    """Shows what would be written and asks a person."""
 
     def __init__(self, session: Session, word: str, *, check: bool, yes: bool) -> None:
         self._session = session
@@ -169,7 +166,7 @@ class _Asked:
         self._yes = yes
 
     def __call__(self, adoption: Adoption) -> bool:
-        """Whether to go on; raises Refused where there is no one to ask."""
+        """Return whether to go on. Raises Refused without a terminal to ask on."""
         if self._check or self._yes or not adoption.taken:
             return not self._check
         terminal.need_person("this", "`--yes` goes on, `--check` shows what would be written")
@@ -178,7 +175,7 @@ class _Asked:
         return True
 
     def answer(self, adoption: Adoption) -> ExitCode:
-        """Prints what was done, or would be."""
+        """Print what was done, or would be done."""
         terminal.report_findings(adoption.findings, grouped=True)
         values: dict[str, Json] = {
             "manifest": adoption.manifest,
@@ -195,7 +192,7 @@ class _Asked:
 
 
 def _lines(adoption: Adoption, most: int) -> list[str]:
-    """What is taken over, a line each."""
+    """Return a line for each new item."""
     lines = [f"  + {one.path}  ({one.id}{'' if one.generates else ', protected'})" for one in adoption.taken[:most]]
     if more := len(adoption.taken) - most:
         lines += [f"  and {more:,} more; `--check` shows all"] if more > 0 else []
@@ -275,7 +272,7 @@ def promote(
 
 
 def _project(session: Session, source: str, target: str) -> Project:
-    """The project of the environment that is to have the texts. Raises UsageError where there is nothing to take."""
+    """Return the project of the target environment. Raises UsageError where the source has no lock."""
     base = session.project()
     known = base.settings.get("environments") or {}
     environment = "" if target == BASE and BASE not in known else target

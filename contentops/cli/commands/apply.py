@@ -1,4 +1,4 @@
-"""`contentops apply`, and what else goes on like it: `contentops regenerate`."""
+"""`contentops apply` and `contentops regenerate`."""
 
 from __future__ import annotations
 
@@ -153,11 +153,11 @@ def _check_flags(*, detach: bool, of_run: bool, of_queue: bool, of_plan: bool) -
 
 
 WAIT = 1.0
-"""Seconds between two looks whether another apply has ended."""
+"""Seconds between two checks whether another apply has ended."""
 
 
 def _turn(deadline: float | None) -> Callable[[LockHeld], bool]:
-    """Waits a moment for another apply, not beyond a deadline in seconds from now; says once who that is."""
+    """Return a function that waits a moment for another apply, until `deadline` seconds from now."""
     end, reported = time.monotonic() + (math.inf if deadline is None else deadline), False
 
     def wait(error: LockHeld) -> bool:
@@ -196,7 +196,7 @@ def _carry_out_file(
 
 
 def _ceiling(path: Path, checksum: str) -> Mapping[str, Json]:
-    """The reviewed plan at `path`; empty where there is none, so that a plan that was not kept allows nothing."""
+    """Read the reviewed plan at `path`; empty where there is none, which allows nothing."""
     if not os.path.lexists(path):
         terminal.report(f"no plan was reviewed: `{visible(str(path))}` does not exist")
         return {}
@@ -206,9 +206,9 @@ def _ceiling(path: Path, checksum: str) -> Mapping[str, Json]:
 
 
 def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, Any]) -> NextCommand:
-    """What says which command goes on with a run: as it was typed, but for what would pay a second time.
+    """Return a function that gives the command to continue a run: as it was typed, but never paying twice.
 
-    Of a canary it names the items that are left, and of the replaced ones those whose new text has not come.
+    After a canary it selects the unfinished items; it replaces only items whose new text was not written.
     """
 
     def again(run: Run) -> str:

@@ -69,7 +69,7 @@ def _pulled_json(pulled: Pulled) -> dict[str, Json]:
 
 
 def pulled_text(pulled: Pulled) -> Iterator[str]:
-    """What changed, then how much there is."""
+    """Yield what changed, then the counts."""
     for one in pulled.changes:
         yield from _change(one)
     counts = ", ".join(plural(len(entries), _word(kind)) for kind, entries in _entries(pulled.snapshot).items())
@@ -105,13 +105,13 @@ def list_catalog(session: Session, kind: str | None) -> None:
 
 
 def _entries(snapshot: CatalogSnapshot) -> dict[str, Mapping[str, Entry]]:
-    """What there is of each kind; brand voices only where the server tells them."""
+    """Return the entries of each kind; brand voices only where the server lists them."""
     voices = {} if snapshot.brand_voices is None else {"brand_voices": snapshot.brand_voices}
     return {"templates": snapshot.templates, "styles": snapshot.styles, "verticals": snapshot.verticals or {}, **voices}
 
 
 def _word(kind: str) -> str:
-    """One of a kind, in words."""
+    """Return the singular of a kind, in words."""
     return kind[:-1].replace("_", " ")
 
 
@@ -125,7 +125,7 @@ def _listing(kind: str, snapshot: CatalogSnapshot) -> str:
 
 
 def _about(one: Entry) -> str:
-    """What a line of a list ends with: the required inputs of a template, what another entry is like."""
+    """Return the last column of a list: the required inputs of a template, or a description."""
     inputs: tuple[TemplateInput, ...] | None = getattr(one, "inputs", None)
     if inputs is None:
         return getattr(one, "tone", "") or one.description

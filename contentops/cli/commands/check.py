@@ -1,4 +1,4 @@
-"""`contentops validate`, `check` and `doctor`: is everything as it must be? Nothing is changed."""
+"""`contentops validate`, `check` and `doctor`, which change nothing."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def doctor(session: Session) -> int:
 
 
 def doctor_text(checks: Sequence[Check]) -> Iterator[str]:
-    """One line per check, and what to do where it failed."""
+    """Yield a line per check, and a hint where it failed."""
     for one in checks:
         word, style = _SIGNS[one.ok]
         yield f"{paint(f'{word:<6}', style)}  {visible(one.name)}: {visible(one.message)}"

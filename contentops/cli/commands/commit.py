@@ -70,12 +70,12 @@ def command(
 
 
 def _pause(seconds: float) -> None:
-    """Waits a part of `seconds`: two machines that pushed at once should not do so again."""
+    """Wait a random part of `seconds`, so that two machines do not push at the same time again."""
     time.sleep(seconds * random.SystemRandom().uniform(0.5, 1.0))
 
 
 def _open_pull_request(done: CommitReport) -> str:
-    """A pull request for results that the branch did not take: its page, or empty where none could be made."""
+    """Open a pull request for results that could not be pushed; return its page, or empty where that failed."""
     if not token_of(os.environ) or not os.environ.get("GITHUB_REPOSITORY"):
         return ""
     from contentops.ci.github import connect, open_pull_request
@@ -86,7 +86,7 @@ def _open_pull_request(done: CommitReport) -> str:
         github = connect(os.environ, pause=time.sleep)
         return open_pull_request(github, branch=done.branch, base=done.target, title=done.subject, body=body).address
     except ContentopsError as error:
-        # The results are safe on the branch: what is left is a click.
+        # The results are safe on the branch, and a person can open the pull request.
         terminal.report(f"warning[{error.code}]: no pull request was made: {visible(error.message)}")
         return ""
 
@@ -112,7 +112,7 @@ def _warn(done: CommitReport) -> None:
 
 
 def _lines(done: CommitReport, request: str) -> list[str]:
-    """What happened, and what a person may have to do."""
+    """Return what was done, and what a person may have to do."""
     if not done.commit:
         return ["Nothing to commit: lock and outputs are as committed."]
     if not done.files:

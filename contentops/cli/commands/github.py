@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from contentops.model import Json, Plan
 
 ARTIFACT = "contentops-plan"
-"""What the plan workflow calls its artifact."""
+"""The name of the artifact of the plan workflow."""
 _FOOT = 600
 """Bytes kept free for where a plan comes from."""
 
@@ -95,7 +95,7 @@ def comment(session: Session, path: str, number: int | None, repo: str, project:
 
 
 def _plan_at(path: Path) -> tuple[Plan | None, str, ContentopsError | None]:
-    """The plan in a file and its checksum; none where it is missing, and what is wrong with one that cannot be read."""
+    """Read the plan in a file; return it with its checksum, or None with the error of a file that cannot be read."""
     if not os.path.lexists(path):
         return None, "", None
     try:
@@ -106,9 +106,9 @@ def _plan_at(path: Path) -> tuple[Plan | None, str, ContentopsError | None]:
 
 
 def _post(plan: Plan | None, checksum: str, mark: str, number: int | None, repo: str) -> tuple[int, Posted | None]:
-    """The number of the pull request, and what became of its comments; 0 and nothing where it has moved on.
+    """Comment on the pull request; return its number and the comment, or 0 and None where it has moved on.
 
-    `mark`: the first line of the comment that a plan which failed is said in; empty: of all of ours.
+    `mark`: the first line of the comment to update where there is no plan; empty: all our comments.
     """
     origin = PlanOrigin(number=number) if number else origin_of(read_event(os.environ))
     if not origin.run and not origin.run_number:
@@ -125,7 +125,7 @@ def _post(plan: Plan | None, checksum: str, mark: str, number: int | None, repo:
         posted = post_comment(github, pull, marker(plan), body, instead=NO_PLAN)
         if pull_request(github, origin):
             return pull, posted
-        # Pushed to meanwhile: the price of this commit may have taken the place of a newer one.
+        # Someone pushed meanwhile: our comment may have replaced that of a newer plan.
         mark = marker(plan)
     origin = origin if plan is None else structs.replace(origin, run="")
     *_, posted = (
@@ -136,7 +136,7 @@ def _post(plan: Plan | None, checksum: str, mark: str, number: int | None, repo:
 
 
 def _no_plan(mark: str, origin: PlanOrigin) -> str:
-    """The comment where no plan could be made."""
+    """Return the comment where no plan could be made."""
     why = f"\n<sub>[The run says why]({origin.run}).</sub>\n" if _is_plain(origin.run) else ""
     return _with_shown(no_plan_markdown(mark, origin.commit[:12]) + why, Shown(origin.run_number, origin.commit))
 
@@ -147,7 +147,7 @@ def _with_shown(body: str, shown: Shown) -> str:
 
 
 def _check_whole(inputs: Mapping[str, Json], path: str) -> None:
-    """Raises UsageError where a plan does not show all drift: the issue would be closed though some is left."""
+    """Raise UsageError for a plan that does not show all drift: the issue would be closed too early."""
     narrowed = [name for name in ("select", "exclude", "changed_from", "canary") if inputs.get(name)]
     if narrowed or not inputs.get("refresh"):
         how = f"with `--{narrowed[0].replace('_', '-')}`" if narrowed else "without `--refresh`"
@@ -177,7 +177,7 @@ def _keep_issue(session: Session, plan: Plan, repo: str) -> None:
 
 
 def page(plan: Plan, origin: PlanOrigin, checksum: str = "") -> str:
-    """The comment: the plan, where it comes from, and (hidden) which one it is."""
+    """Return the comment: the plan, its commit and run, and a hidden line that identifies it."""
     shown = Shown(origin.run_number, origin.commit, checksum)
     return _with_shown(_footed(plan_markdown(plan, limit=LIMIT - _FOOT), origin), shown)
 

@@ -1,4 +1,4 @@
-"""`contentops init` and `schema`: a project's first files, and what editors read."""
+"""`contentops init` and `schema`: write a project's first files, and print JSON Schemas."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 FILES = ("contentops.yaml", "content/articles.yaml", "data/cities.csv")
-"""What `starter/` holds."""
+"""The files of `starter/`."""
 SCHEMAS = ("project", "manifest")
-"""The schemas the first lines of those files name."""
+"""The schemas that the first lines of those files name."""
 GIT_LINES: Mapping[str, tuple[str, ...]] = {
     ".gitignore": (".contentops/", ".env"),
     ".gitattributes": ("contentops*.lock text eol=lf merge=union",),
@@ -41,12 +41,12 @@ GIT_LINES: Mapping[str, tuple[str, ...]] = {
 """Lines that are added where they are missing."""
 WORKFLOWS = ("plan", "comment", "merge-queue", "drift", "apply")
 PLACEHOLDER = "OWNER/contentops@0000000000000000000000000000000000000000 # the repository and commit you reviewed"
-"""Stands where no one said which action to use; no runner accepts it."""
+"""The action where `--action` is not given; no runner accepts it."""
 SITES: Mapping[str, str] = {
     **dict.fromkeys(("hugo.toml", "hugo.yaml", "hugo.json", "config/_default/hugo.toml", "config.toml"), "Hugo"),
     "pelicanconf.py": "Pelican",
 }
-"""Files that tell of a site whose pages lie in `content/`, where the manifests are looked for as well."""
+"""Files of site generators that keep pages in `content/`, where manifests are too by default."""
 _BESIDE_PAGES = (
     "{0} keeps pages in `content/`. To keep manifests out of it, move `content/articles.yaml` to `manifests/`, and add "
     'to `contentops.yaml`: `manifests: ["manifests/**/*.yaml"]`, `preset: {1}` and '
@@ -56,11 +56,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ACTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+(/[A-Za-z0-9._/-]+)?@[0-9a-f]{40}")
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _PLAIN = re.compile(r"(?!(?i:true|false|yes|no|on|off|null|y|n)$)[A-Za-z][A-Za-z0-9._/-]*|\.")
-"""What YAML can take for nothing but a word."""
+"""Words that need no quotes in YAML."""
 _AFTER_CI = "In the repository's settings, make an environment `{}` with the secret `WRITERZROOM_API_KEY`."
 _FILL_IN = "Replace `OWNER/contentops@0000...` in the workflows by a repository and commit you trust."
 _GLOB = re.compile(r"[*?+!\[\]\\]")
-"""What means something else in a path of a workflow."""
+"""Characters with a special meaning in a path of a workflow."""
 
 
 @click.command("init", short_help="Start a project in this folder.")
@@ -87,7 +87,7 @@ def command(session: Session, directory: str, name: str, ci: str | None, action:
         name = structs.replace(session, directory=str(folder)).project().name
     elif environment:
         raise click.UsageError("`--env` needs a project that has the environment; a new one has none yet")
-    # Both are looked at before anything is written.
+    # All files are checked before any is written.
     name = name or _name_of(folder)
     wanted = [] if exists else [project_files(folder, name=name)]
     wanted += [workflow_files(folder, action, project=name, environment=environment)] if ci else []
@@ -119,9 +119,9 @@ def _name_of(folder: Path) -> str:
 
 
 class NewFiles(Struct, frozen=True, kw_only=True):
-    """Files that can be written: the folder they lie in, the texts by path below it, lines to add to others.
+    """New files by path below `top`, and lines to add to existing files.
 
-    Overwrites nothing and follows no link: making one raises Refused, naming every file or link in the way.
+    Making one raises Refused where a file exists already or a link is in the way.
     """
 
     top: Path
@@ -144,7 +144,7 @@ class NewFiles(Struct, frozen=True, kw_only=True):
             raise Refused(message, code="symlink", hint="nothing was written; put a folder or file in its place")
 
     def write(self) -> tuple[str, ...]:
-        """Writes them; returns the paths written or added to. Raises OutputError where the disk refuses."""
+        """Write them; return the paths written or added to. Raises OutputError where the disk refuses."""
         written: list[str] = []
         path = ""
         try:
@@ -187,7 +187,7 @@ def _failure(path: Path, error: OSError | UnicodeDecodeError | OutputError, writ
 
 
 def project_files(directory: Path, *, name: str) -> NewFiles:
-    """The files of a project called `name` in `directory`. Raises Refused for a bad name, and for files in the way."""
+    """Return the files of a new project. Raises Refused for a bad name, and for files in the way."""
     if not _NAME.fullmatch(name):
         message = f"`{name}` cannot be a project's name"
         raise Refused(message, code="bad-name", hint="use letters, digits, `.`, `_` and `-`; `--name` states one")
@@ -205,9 +205,9 @@ def _starter(path: str) -> str:
 
 
 def workflow_files(folder: Path, action: str, *, project: str, environment: str) -> NewFiles:
-    """The workflows for the project in `folder`, which need not be there yet; `action` is `OWNER/REPO@COMMIT` or empty.
+    """Return the workflows for the project in `folder`, which may not exist; `action`: `OWNER/REPO@COMMIT` or empty.
 
-    Raises UsageError for an action that is not pinned by a commit, Refused where a workflow is there already.
+    Raises UsageError for an action that is not pinned by a commit, Refused where a workflow exists.
     """
     if action and not _ACTION.fullmatch(action):
         hint = "name the commit in full: a tag can be moved to other code"
@@ -221,14 +221,14 @@ def workflow_files(folder: Path, action: str, *, project: str, environment: str)
 def workflows(
     *, action: str, directory: str, branch: str, project: str = "", environment: str = ""
 ) -> Mapping[str, str]:
-    """The workflows by path, filled in for a project in `directory` of a repository whose results go to `branch`."""
+    """Return the workflows by path, for a project in `directory` of a repository whose results go to `branch`."""
     name = "-".join(("contentops", *(_plain(part) for part in (directory.strip("."), environment) if part)))
     inputs = [f"environment: {_word(environment)}"] if environment else []
     paths = [f"{_GLOB.sub(_escaped, directory)}/**", f".github/workflows/{name}-*.yml"]
     values = {
         "@action@": action or PLACEHOLDER,
         "@directory@": _lines(10, _word(directory), *inputs),
-        # Where there are others beside it, its own name says whose plan failed.
+        # With several projects in the repository, the name says whose plan failed.
         "@project@": _lines(10, "", f"project: {_word(project)}", *inputs) if name != "contentops" and project else "",
         "@paths@": "" if directory == "." else _lines(4, "", f"paths: {json.dumps(paths, ensure_ascii=False)}"),
         "@name@": name,
@@ -246,12 +246,12 @@ def workflows(
 
 
 def _holder(environment: str) -> str:
-    """The environment of GitHub that holds the key; one for each of the project's."""
+    """Return the environment of GitHub that has the key; one for each of the project's."""
     return f"contentops-{_plain(environment)}" if environment else "contentops"
 
 
 def _plain(name: str) -> str:
-    """`name` with only the characters that GitHub and every file system accept in a name."""
+    """Return `name` with only the characters that GitHub and every file system accept."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
@@ -268,7 +268,7 @@ def _word(text: str) -> str:
 
 
 def _repository(folder: Path) -> tuple[Path, str]:
-    """The top of the clone, and the branch to apply: the remote's default one, else the one it is on, else `main`."""
+    """Return the top of the clone and the branch to apply: the remote's default, else the current one, else `main`."""
     nearest = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
     try:
         top = Path(run_git(nearest, "rev-parse", "--show-toplevel").strip()).resolve()

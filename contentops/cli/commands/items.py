@@ -1,4 +1,4 @@
-"""`contentops status`, `show`, `diff` and `restore`: one item looked at, or all; and an earlier text put back."""
+"""`contentops status`, `show`, `diff` and `restore`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 PLAN_ENDING = ".json"
-"""What ends with it and is there is a plan file, and no item."""
+"""An existing file with this ending is a plan file, and no item."""
 _NOT_FOUND = frozenset({"unknown-item", "no-project"})
 
 
@@ -77,7 +77,7 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
 
 
 def _environments(chosen: str, known: Sequence[str]) -> str:
-    """Which environment this was, and which there are; empty where the project has none."""
+    """Return which environment was shown and which others exist; empty where the project has none."""
     if not known:
         return ""
     shown = f"environment `{chosen}`" if chosen else "the project without an environment"
@@ -86,7 +86,7 @@ def _environments(chosen: str, known: Sequence[str]) -> str:
 
 
 def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:
-    """One line per item, of at most `width` columns (0: of any), then how many are in which state."""
+    """Return a line per item, of at most `width` columns (0: any), then how many are in each state."""
     if not items:
         return "No items."
     rows = [(item.id, _state(item), item.output, moment(item.generated_at), item.note) for item in items]
@@ -137,7 +137,7 @@ def show(session: Session, what: str, *, detailed_exitcode: bool, verbose: bool)
 
 
 def _show_plan(session: Session, path: str, *, verbose: bool) -> bool:
-    """Shows a plan file as `plan` does, but that the next command is about the file; returns whether it is empty."""
+    """Show a plan file as `plan` does, with the file in the next command; return whether it is empty."""
     document = read_plan(session.path(path))
     made = plan_of(document)
     if session.as_json:
@@ -169,7 +169,7 @@ def _show_item(session: Session, item: str) -> None:
 
 
 def _origin(origin: Mapping[str, Any]) -> str:
-    """Where a value came from, on one line: its layer, its place, and the variables it uses."""
+    """Return where a value came from, on one line: its layer, its location, and the variables it uses."""
     variables = ", ".join(f"`{name}`" for name in origin["variables"])
     parts = [origin["layer"], origin["place"], f"uses {variables}" if variables else ""]
     return ", ".join(part for part in parts if part)

@@ -40,7 +40,7 @@ ledger_options = with_options(
 
 
 def address_of(session: Session, address: str) -> str:
-    """Where the ledger is: as the command line, the environment or the project says; empty where none does.
+    """Return the address of the ledger: of the command line, the environment or the project; else empty.
 
     Raises as `Session.project` does; without `--env` and `--var` it needs no project.
     """
@@ -58,7 +58,7 @@ def address_of(session: Session, address: str) -> str:
 
 
 def _ledger(session: Session, address: str) -> MaintainedLedger:
-    """The ledger to maintain. Raises as `address_of`, and UsageError where nothing names one."""
+    """Return the ledger to maintain. Raises as `address_of`, and UsageError where nothing names one."""
     from contentops.operations.ledger.ledger_maintenance import MaintainedLedger
 
     return MaintainedLedger(address_of(session, address))

@@ -1,4 +1,4 @@
-"""`contentops plan`: nothing is changed."""
+"""`contentops plan`, which changes nothing."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ def command(
 
 
 def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
-    """The plan of what was `chosen`; there is room for it at `out`."""
+    """Return the plan of what was `chosen`, after deleting an older one at `out`."""
     last = session.last_plan()
     if out:
         from contentops.cli.named_files import clear_plan_place
 
         clear_plan_place(session.path(out))
-    # A pull request shows besides what it changes of the settings.
+    # The plan of a pull request also shows what it changes of the settings.
     if not (any(chosen.values()) or has_base(os.environ)) and (plan := last.recall()) is not None:
         return plan
     with without_collection():
@@ -112,7 +112,7 @@ def _planned(session: Session, out: str, chosen: Mapping[str, Any]) -> Plan:
 
 
 def _remaining(session: Session, reviewed: str, checksum: str, chosen: Mapping[str, Any]) -> Plan:
-    """What is left of the plan in the file `reviewed`."""
+    """Return what is left of the plan in the file `reviewed`."""
     from contentops.cli.plan_files import choice_in, project_of, read_plan
     from contentops.operations import plan as operation
 

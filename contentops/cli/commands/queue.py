@@ -1,4 +1,4 @@
-"""`contentops queue`: what is queued in a ledger and under way; listed, watched, cancelled, and shown on a page."""
+"""`contentops queue`: list, watch and cancel what is queued in a ledger, or show it on a page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contentops.model import Queue
 
 REDRAWN = 2.0
-"""Seconds between two pictures of `--watch`."""
+"""Seconds between two drawings of `--watch`."""
 _project = click.option("--project", metavar="NAME", default="", help="Only this project.")
 
 
@@ -62,7 +62,7 @@ def command(
 
 
 def _watch(read: Callable[[], Queue]) -> None:
-    """Redraw it in place until someone ends it; raises UsageError where nothing can be redrawn."""
+    """Redraw the queue until someone ends it. Raises UsageError where nothing can be redrawn."""
     if not terminal.can_animate(sys.stdout):
         hint = "`contentops queue --json`, as often as you like"
         raise UsageError("`--watch` needs a terminal to draw on", code="no-terminal", hint=hint)
@@ -92,7 +92,7 @@ def cancel(
     from contentops.operations.ledger import queued_work as operation
 
     address = address_of(session, address)
-    # Only where it was typed: a default environment of the settings narrows nothing that a person asked to stop.
+    # Only as typed: a default environment of the settings must not narrow what a person wants to stop.
     environment = session.environment
     if everything and not yes and (shares := operation.shares(address, project=project, environment=environment)):
         terminal.report(shares_text(shares))

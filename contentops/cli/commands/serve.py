@@ -1,4 +1,4 @@
-"""`contentops serve` and `contentops serve keys ...`; beside the operations the only user of `contentops.server`."""
+"""`contentops serve` and `contentops serve keys ...`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _NO_KEY_HINT = "`contentops serve keys list` shows them"
 
 
 def _number_of_credits(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
-    """The number the text stands for; `unlimited` is a number of its own, since None leaves things as they are."""
+    """Return the number; `unlimited` has its own, since None means that the option is not given."""
     if value is None or value == "unlimited":
         return None if value is None else _UNLIMITED
     if value.isascii() and value.isdecimal() and len(value) <= 12:
@@ -171,7 +171,7 @@ def command(
 
 
 def read_voices(path: Path) -> dict[str, BrandVoice]:
-    """The brand voices of a file by id. Raises InputError for one that cannot be used."""
+    """Read the brand voices of a file by id. Raises InputError for an invalid one."""
     try:
         document, findings = read_yaml(path.name, read_file(path, MAX_BYTES + 1))
         if not findings:
@@ -278,7 +278,7 @@ def _opened(session: Session, store: str) -> Iterator[tuple[Store, KeyRing]]:
 
 @contextlib.contextmanager
 def _errors() -> Iterator[None]:
-    """The server's own failures, which know nothing of the command line, as failures it can print."""
+    """Turn failures of the server into errors that the command line prints."""
     try:
         yield
     except (EmbeddedServerError, ImportError) as error:

@@ -41,7 +41,7 @@ def list_records(session: Session) -> None:
 
 
 def _state(session: Session) -> tuple[State, dict[str, Any]]:
-    """What is known here and elsewhere; says where the ledger cannot be reached, and so it does in JSON."""
+    """Return the state, and the diagnostics for JSON; print those where the ledger cannot be reached."""
     state, findings = workspace.shared_state(session.project(), session.runtime())
     if not session.as_json:
         terminal.report_findings(findings)
@@ -49,7 +49,7 @@ def _state(session: Session) -> tuple[State, dict[str, Any]]:
 
 
 def listing(state: State) -> str:
-    """Tables of the records and of what is open, and how many there are."""
+    """Return tables of the records and of the open entries, and their numbers."""
     blocks = []
     if state.records:
         rows = [(one.id, one.output, one.generated_at, str(one.credits), one.server) for one in state.records.values()]
@@ -148,7 +148,7 @@ _FOR = {True: "today's request", False: "an earlier request", None: ""}
 
 
 def _unresolved(submits: tuple[records.OpenSubmit, ...], environment: str) -> str:
-    """The submits that a person may have to decide on, and what can be typed next."""
+    """Return the submits that a person may have to resolve, and the commands for it."""
     if not submits:
         return "No submit has an outcome that is unknown."
     rows = [
@@ -169,10 +169,10 @@ def _unresolved(submits: tuple[records.OpenSubmit, ...], environment: str) -> st
 
 
 @command.command("gc", short_help="Drop earlier texts from the cache, as far as the settings say.")
-@click.option("--yes", is_flag=True, help="Drop them; without it, only say what would go.")
+@click.option("--yes", is_flag=True, help="Drop them; without it, only show what would be dropped.")
 @project_options
 def collect(session: Session, *, yes: bool) -> None:
-    """Say which earlier texts `cache: {keep_texts: N}` in contentops.yaml lets go of; with `--yes`, drop them.
+    """Show which earlier texts `cache: {keep_texts: N}` in contentops.yaml does not keep; with `--yes`, drop them.
 
     Of each item the N newest stay, and with them every text that a lock, an open job or a manifest needs.
     """

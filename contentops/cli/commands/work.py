@@ -11,7 +11,7 @@ from contentops.cli.carry_out import stopping
 from contentops.cli.commands.ledger import address_of, ledger_options
 from contentops.cli.options import file_option
 from contentops.cli.output import terminal
-from contentops.cli.output.progress import Display, Plain, Recorded
+from contentops.cli.output.display import Display, Plain, Recorded
 from contentops.execution.primitives import Stop
 from contentops.model import ApiSettings
 from contentops.reporting.work import exit_code_of_work, work_json, work_text

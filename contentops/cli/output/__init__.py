@@ -1,1 +1,1 @@
-"""What a person, a log or a job of GitHub is shown."""
+"""Output for people, logs and jobs of GitHub."""

@@ -1,4 +1,4 @@
-"""What a person sees and says before a plan is carried out, and what is printed at the end."""
+"""Show a plan and ask before it is carried out, and print the result at the end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contentops.model import Plan, Run
 
     NextCommand = Callable[[Run], str]
-    """The command that goes on with a run."""
+    """Returns the command that continues a run."""
 
 
 class Manner(Struct, frozen=True, kw_only=True):
@@ -30,11 +30,11 @@ class Manner(Struct, frozen=True, kw_only=True):
     as_json: bool = False
     events: str = ""
     detach: bool = False
-    """What would be submitted is only queued."""
+    """Whether submits are only queued."""
 
 
 class Confirmation:
-    """Shows the plan and asks a person, once; remembers what was said."""
+    """Shows the plan and asks a person, once; remembers the answer."""
 
     def __init__(self, manner: Manner, begin: Callable[[], None]) -> None:
         self.shown = False
@@ -43,7 +43,7 @@ class Confirmation:
         self._begin = begin
 
     def __call__(self, plan: Plan) -> bool:
-        """Whether to go on; raises Refused where there is no one to ask."""
+        """Return whether to go on. Raises Refused without a terminal to ask on."""
         self.preview(plan)
         if not self._manner.yes:
             terminal.need_person("apply", "`--yes` applies the plan without asking")
@@ -53,15 +53,15 @@ class Confirmation:
         return not self.declined
 
     def preview(self, plan: Plan) -> None:
-        """Shows the plan, once, before anything is asked or refused."""
+        """Show the plan, once, before anything is asked or refused."""
         if self.shown:
             return
         asks = not self._manner.yes and terminal.can_ask()
-        # Whoever is asked must see the plan, wherever stdout goes.
+        # A person who is asked must see the plan, also where stdout goes to a file.
         self.show(plan, aside=self._manner.as_json or (asks and not sys.stdout.isatty()), gap=True)
 
     def show(self, plan: Plan, *, aside: bool, gap: bool) -> None:
-        """Prints the plan to stdout, or `aside` to stderr; a `gap` keeps it apart from what follows."""
+        """Print the plan to stdout, or `aside` to stderr; `gap`: with an empty line after it."""
         self.shown = True
         terminal.report_findings(plan.findings, gap=True)
         stream, out = (sys.stderr, terminal.report) if aside else (sys.stdout, terminal.say)
@@ -71,7 +71,7 @@ class Confirmation:
 
 
 def finish(plan: Plan, run: Run | None, confirmation: Confirmation, again: NextCommand, *, as_json: bool) -> int:
-    """Prints what came of a plan; returns the exit code. `again` says which command goes on with its run."""
+    """Print the result of a plan; return the exit code. `again`: returns the command that continues its run."""
     terminal.need_yes(said=not confirmation.declined)
     github_job.report_plan(plan)
     typed = ""

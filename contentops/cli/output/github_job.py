@@ -1,4 +1,4 @@
-"""What a command tells the job of GitHub it runs in: annotations, the job's page, outputs for the next steps."""
+"""Write annotations, the job's page and the step's outputs, where a command runs in a job of GitHub."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HUNK = r"@@ -\S+ \+(\d+)(?:,(\d+))? @@"
 
 
 def annotate(findings: Sequence[Diagnostic], directory: str) -> None:
-    """Marks the findings in the files of the pull request, where a runner reads them; never fails."""
+    """Mark the findings in the files of the pull request, under a runner of GitHub; never fails."""
     if not findings or not terminal.read_by_runner():
         return
     root = _root(directory)
@@ -52,7 +52,7 @@ def _root(directory: str) -> Path | None:
 
 
 def project_folder(directory: str) -> str:
-    """Where the project lies in the checkout, or below where we stand; empty where it is no folder of it."""
+    """Return the project's folder relative to the checkout; empty for the checkout itself and outside of it."""
     root = _root(directory)
     if root is None:
         return ""
@@ -63,7 +63,7 @@ def project_folder(directory: str) -> str:
 
 
 def _touched(root: Path) -> dict[str, AbstractSet[int]]:
-    """The lines a pull request changed: a runner checks out its merge, whose first parent is the base."""
+    """Return the lines that a pull request changed, by file: a runner checks out its merge with the base."""
     from contentops.ci.base import base_commit
     from contentops.ci.git import run_git
 
@@ -85,7 +85,7 @@ def _touched(root: Path) -> dict[str, AbstractSet[int]]:
 
 
 def settings_notes(project: Project) -> tuple[Note, ...]:
-    """What a pull request changes of the settings that decide what is paid, and to whom; nothing elsewhere."""
+    """Return what a pull request changes of the settings that decide what is paid, and to whom; else nothing."""
     if not has_base(os.environ):
         return ()
     from contentops.ci import base
@@ -94,7 +94,7 @@ def settings_notes(project: Project) -> tuple[Note, ...]:
 
 
 def report_plan(plan: Plan) -> None:
-    """Puts a plan on the job's page and its numbers into the step's outputs, where a runner asks for them."""
+    """Write a plan to the job's page, and its numbers to the step's outputs, under a runner."""
 
     def page() -> str:
         from contentops.reporting.plan_markdown import plan_markdown
@@ -106,17 +106,17 @@ def report_plan(plan: Plan) -> None:
 
 
 def report_outputs(values: Mapping[str, str]) -> None:
-    """Puts values, each of one line, into the step's outputs, where a runner asks for them."""
+    """Write values, each of one line, to the step's outputs, under a runner."""
     _append("GITHUB_OUTPUT", lambda: "".join(f"{name}={value}\n" for name, value in values.items()))
 
 
 def report_run(run: Run) -> None:
-    """Puts what a run did on the job's page, where a runner asks for it."""
+    """Write the result of a run to the job's page, under a runner."""
     _append("GITHUB_STEP_SUMMARY", lambda: run_markdown(run) + "\n")
 
 
 def _append(variable: str, text: Callable[[], str]) -> None:
-    """Adds to the file a runner names, where one does. A page that cannot be written is no reason to fail."""
+    """Append to the file that a runner names; warn where it cannot be written."""
     path = os.environ.get(variable)
     if not path or not terminal.read_by_runner():
         return

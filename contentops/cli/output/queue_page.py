@@ -1,4 +1,4 @@
-"""The page of `contentops queue --serve`: it only reads, and is for this machine alone unless a host is named."""
+"""Serve the page of `contentops queue --serve`, which only reads, on this machine alone unless a host is named."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def page(read: Callable[[], Queue], host: str) -> Starlette:
-    """An application that shows what `read` finds.
+    """Return an application that shows the queue that `read` returns.
 
-    Where it is for this machine alone, a browser that was led here under another name gets nothing.
+    On this machine alone, it answers only requests for the name of this machine.
     """
 
     def show(_: Request) -> Response:
@@ -46,7 +46,7 @@ def page(read: Callable[[], Queue], host: str) -> Starlette:
 
 
 def serve(app: Starlette, host: str, port: int, listening: Callable[[str], object]) -> None:
-    """Serve until a signal ends it; `listening` gets the address. Raises ContentopsError where that cannot be."""
+    """Serve until a signal ends it; `listening` gets the address. Raises ContentopsError where it cannot listen."""
     try:
         import uvicorn
 

@@ -1,4 +1,4 @@
-"""What the terminal can do, and its two streams: stdout for results, stderr for everything else."""
+"""Print to the terminal: results to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def wants_color(stream: TextIO | None = None, environ: Mapping[str, str] | None = None) -> bool:
-    """Whether to paint on `stream` (stdout): `NO_COLOR` beats `FORCE_COLOR`, which beats what the stream is."""
+    """Tell whether to use colour on `stream` (default: stdout): `NO_COLOR` wins over `FORCE_COLOR`."""
     env = os.environ if environ is None else environ
     if env.get("NO_COLOR"):
         return False
@@ -31,18 +31,18 @@ def wants_color(stream: TextIO | None = None, environ: Mapping[str, str] | None 
 
 
 def in_ci(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether a CI system runs us: no prompt, no moving display."""
+    """Tell whether a CI system runs us: then there is no prompt and no moving display."""
     return runner.in_ci(os.environ if environ is None else environ)
 
 
 def can_animate(stream: TextIO, environ: Mapping[str, str] | None = None) -> bool:
-    """Whether lines may be redrawn; colour alone, however forced, is no reason to."""
+    """Tell whether lines may be redrawn; `FORCE_COLOR` does not count."""
     env = os.environ if environ is None else environ
     return stream.isatty() and env.get("TERM") != "dumb" and not in_ci(env)
 
 
 def width(stream: TextIO | None = None) -> int:
-    """How many columns a line of a stream (default: stdout) may have; 0, for any, where no person reads it."""
+    """Return how many columns a line of a stream (default: stdout) may have; 0: any, where no person reads it."""
     if in_ci() or not (stream or sys.stdout).isatty():
         return 0
     import shutil
@@ -51,50 +51,50 @@ def width(stream: TextIO | None = None) -> int:
 
 
 def can_ask() -> bool:
-    """Whether a person is there to answer a question."""
+    """Tell whether a person can answer a question."""
     return sys.stdin.isatty() and sys.stderr.isatty() and not in_ci()
 
 
 def confirmed(question: str) -> bool:
-    """Whether a person says yes."""
+    """Ask a person; return whether the answer is yes."""
     sys.stderr.write(question)
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def need_person(action: str, hint: str) -> None:
-    """Raises Refused where no person is there to say yes to `what`."""
+    """Raise Refused where no person can confirm an action."""
     if not can_ask():
-        message = f"{action} needs a person's yes, and there is no terminal to ask on"
+        message = f"{action} needs confirmation, and there is no terminal to ask on"
         raise Refused(message, code="not-confirmed", hint=hint)
 
 
 def need_yes(*, said: bool) -> None:
-    """Raises Refused where a person did not say yes."""
+    """Raise Refused where a person did not say yes."""
     if not said:
         raise Refused("not confirmed; nothing was done", code="not-confirmed")
 
 
 def say(text: str) -> None:
-    """Prints a result to stdout, in colour where that is wanted; an empty one prints nothing."""
+    """Print a result to stdout, in colour where wanted; nothing for an empty one."""
     if text:
         sys.stdout.write(f"{for_stdout(text if wants_color() else unpainted(text))}\n")
         sys.stdout.flush()
 
 
 def show(text: str) -> None:
-    """Prints a result that people read to stdout, its lines fitted to the terminal."""
+    """Print a result to stdout, its lines fitted to the terminal."""
     say(fitted(text, width()))
 
 
 def say_json(value: Json) -> None:
-    """Prints a result to stdout as JSON."""
+    """Print a result to stdout as JSON."""
     text = json_text(value)
     say(inert_json(text) if in_ci() else text)
 
 
 def say_json_pieces(pieces: Iterable[str]) -> None:
-    """The same for a long result, as text in pieces."""
+    """Print a long result in JSON to stdout, piece by piece."""
     for piece in pieces:
         sys.stdout.write(for_stdout(inert_json(piece) if in_ci() else piece))
     sys.stdout.write("\n")
@@ -102,7 +102,7 @@ def say_json_pieces(pieces: Iterable[str]) -> None:
 
 
 def report(text: str) -> None:
-    """Prints a message to stderr, in colour where that is wanted; an empty one prints nothing."""
+    """Print a message to stderr, in colour where wanted; nothing for an empty one."""
     if text:
         shown = fitted(text if wants_color(sys.stderr) else unpainted(text), width(sys.stderr))
         sys.stderr.write(f"{for_log(shown)}\n")
@@ -110,12 +110,12 @@ def report(text: str) -> None:
 
 
 def report_line(line: str) -> None:
-    """The same for one line that may hold anything."""
+    """Print a line to stderr whose text may come from others."""
     report(visible(line))
 
 
 def report_findings(findings: Iterable[Diagnostic], *, gap: bool = False, grouped: bool = False) -> None:
-    """Prints findings to stderr; a `gap` keeps them apart from what follows, `grouped` puts those alike together."""
+    """Print findings to stderr, an empty line after them with `gap`; `grouped`: those that differ in names together."""
     shown = tuple(findings)
     if not shown:
         return
@@ -126,17 +126,17 @@ def report_findings(findings: Iterable[Diagnostic], *, gap: bool = False, groupe
 
 
 def read_by_runner() -> bool:
-    """Whether a runner of GitHub reads what we print: it shows findings where it is told to."""
+    """Tell whether a runner of GitHub reads what we print."""
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 def for_log(text: str, environ: Mapping[str, str] | None = None) -> str:
-    """`text` as a log may have it: under CI no text of a stranger gives the runner an order."""
+    """Return `text` for a log: under CI, without commands to the runner."""
     return inert(text) if in_ci(environ) else text
 
 
 def for_stdout(text: str) -> str:
-    """The same for stdout, but as it is where that is a file: there it is data, and no one obeys it."""
+    """Return `text` for stdout: as `for_log`, but unchanged where stdout is a file, which no runner obeys."""
     return text if in_ci() and _is_file(sys.stdout) else for_log(text)
 
 
