@@ -1,10 +1,8 @@
-"""What a command opens: the project, its state and its cache; and the outside that it works in.
-
-This is the one place where the stages meet the outside (clock, environment, disk, network).
-"""
+"""Open a project, its state and its cache; and the runtime: clock, environment, disk and network."""
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import random
@@ -12,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, field
 
 from contentops.atomic_io import Disk
 from contentops.documents.files import Outputs, System
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
-    """The outside, as far as it is not the disk; tests pass their own."""
+    """Clock, environment, network and terminal of a command; tests pass their own."""
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     wall: Callable[[], float] = time.time
@@ -47,21 +45,21 @@ class Runtime(Struct, frozen=True, kw_only=True):
     run: Callable[[Any], Any] | None = None
     """Runs a coroutine to its end; None: `asyncio.run`."""
     ask: Callable[[str], bool] | None = None
-    """Asks a person for a yes; None: there is no one to ask."""
+    """Asks a person for confirmation; None: there is no one to ask."""
     stopped: Callable[[], bool] = lambda: False
-    """Whether a person wants an end: asked again and again while a ledger is waited for."""
+    """Whether a person wants to stop; called again and again while a command waits for a ledger."""
     wait: Callable[[LockHeld], bool] = lambda _: False
-    """Whether to try again, a moment later, where another command applies; asked again and again."""
+    """Waits a moment for another command that applies; returns whether to try again."""
     until: float = math.inf
-    """When a ledger that is away is no longer waited for, by `time.monotonic`."""
+    """Until when a command waits for a ledger that is away, by `time.monotonic`."""
     patience: float | None = None
     """Seconds for which a ledger may be away before a run ends; None: as `LedgerSession` has it."""
     notify: Callable[[str], None] = lambda _: None
-    """Is told a line wherever a person would wonder what takes so long."""
+    """Gets a line wherever a person may wonder what takes so long."""
     trace: Callable[[Exchange], None] | None = None
-    """Is told of every request to the project's server, or None."""
+    """Gets every request to the project's server, or None."""
     processes: int = field(default_factory=processors)
-    """With so many processes a large project is read."""
+    """How many processes read a large project."""
     disk_time: Callable[[], int] = time.time_ns
     """The time in nanoseconds since 1970, as files are stamped with it."""
 
@@ -71,20 +69,16 @@ HERE = Runtime()
 
 
 class OpenedLedger(NamedTuple):
-    """What a command has of the ledger of a project, and why it has none though there is one."""
+    """The ledger of a project, or None with the warnings why the project's ledger cannot be read."""
 
     ledger: ReadLedger | None = None
-    why: tuple[Diagnostic, ...] = ()
-
-    def told(self, project: Project) -> Project:
-        """The project with that among its warnings."""
-        return structs.replace(project, warnings=(*project.warnings, *self.why)) if self.why else project
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 def open_project(directory: str, environment: str, variables: Sequence[str]) -> Project:
-    """The project that `directory` lies in. `variables` are `NAME=VALUE` as on the command line.
+    """Open the project that `directory` is in. `variables` are `NAME=VALUE` as on the command line.
 
-    Raises InputError for a project file that cannot be used, UsageError for a bad variable.
+    Raises InputError for an invalid project file, UsageError for a bad variable.
     """
     return load_project(
         Path(find_root(directory)),
@@ -94,26 +88,26 @@ def open_project(directory: str, environment: str, variables: Sequence[str]) -> 
 
 
 def has_ledger(project: Project, environ: Mapping[str, str]) -> bool:
-    """Whether the project shares what is paid for. No other machine reaches an embedded server.
+    """Tell whether the project has a shared ledger; one with the embedded server has none.
 
-    An empty variable names a ledger that is missing, such as a secret of CI: to go on without it would pay again.
+    An empty variable counts as a ledger: a secret of CI may be missing, and to go on without it would pay again.
     """
     return project.api.base_url != "local" and ("CONTENTOPS_LEDGER" in environ or bool(project.ledger))
 
 
 def read_state(project: Project) -> State:
-    """Lock and journal as they stand; nothing is written."""
+    """Read lock and journal without writing anything."""
     with open_store(project, write=False) as store:
         return store.state
 
 
 def open_store(project: Project, runtime: Runtime = HERE, *, write: bool) -> StateStore:
-    """The state of the project's environment. Raises StateError where it cannot be used."""
+    """Open the state of the project's environment. Raises StateError where it cannot be used."""
     outputs = Outputs(project.root)
     return StateStore(
         project.root,
         environment=project.environment,
-        lineage=lambda: _first_lineage(project),
+        lineage=functools.partial(_first_lineage, project),
         write=write,
         body_on_disk=lambda path: outputs.observe(path).body,
         disk=runtime.disk,
@@ -127,5 +121,5 @@ def _first_lineage(project: Project) -> str:
 
 
 def open_cache(project: Project, *, write: bool) -> Cache:
-    """The project's cache; one that cannot be read counts as empty."""
+    """Open the project's cache; one that cannot be read counts as empty."""
     return Cache(Path(project.root) / state_dir.FOLDER / "cache", write=write)

@@ -1,7 +1,4 @@
-"""`plan`: what an apply would do, and whether a reviewed plan still holds; `status` and `show`: how items stand.
-
-`check`: the checks of every item, on the files that are there.
-"""
+"""`plan`, `plan --check`, `status`, `show` and `check`: look at a project without changing it."""
 
 from __future__ import annotations
 
@@ -37,16 +34,16 @@ if TYPE_CHECKING:
 
 
 def gathered(workspace: Workspace, choice: Choice) -> PlanInputs:
-    """The sides of a plan; with what the server has, where the choice says to look, else with what earlier looks saw.
+    """Return the inputs of a plan, with what the server has: read now for a refresh, else as earlier looks saw it.
 
     Raises what `refresh` raises.
     """
-    found = workspace.plan_inputs(choice)
+    inputs = workspace.plan_inputs(choice)
     if not choice.refresh:
-        return remembered(workspace, found)
+        return remembered(workspace, inputs)
     from contentops.operations.contents.refresh import refresh
 
-    return refresh(workspace, found)
+    return refresh(workspace, inputs)
 
 
 def plan(
@@ -56,9 +53,9 @@ def plan(
     runtime: Runtime = HERE,
     last: LastPlan | None = None,
 ) -> Plan:
-    """What `apply` would do. Needs no network and no key, but for a refresh; writes nothing but the cache.
+    """Plan what `apply` would do. Needs no network and no key, but for a refresh; writes only the cache.
 
-    Where there is nothing to do, `last` remembers it.
+    `last` remembers a plan with nothing to do.
     """
     with open_workspace(project, runtime) as workspace:
         watched = AskedInputs(gathered(workspace, choice))
@@ -75,7 +72,7 @@ def check(
     *,
     runtime: Runtime = HERE,
 ) -> Plan:
-    """What an apply would do today, if it is no more than the reviewed plan document says. Raises Refused if not."""
+    """Plan what an apply would do today. Raises Refused if that is more than the reviewed plan document says."""
     with open_workspace(project, runtime) as workspace:
         return check_file(gathered(workspace, choice), reviewed)
 
@@ -84,11 +81,11 @@ def check(
 
 
 _DRIFT = frozenset({"front-matter-drift", "kept-front-matter", "unreadable-there", "edited-there"})
-"""Kinds of notes that say how an item stands."""
+"""Kinds of notes that belong to the state of an item."""
 
 
 class ItemStatus(Struct, frozen=True, kw_only=True):
-    """How one item stands, in one word and a note."""
+    """The state of an item, in one word and a note."""
 
     id: ItemId
     state: str
@@ -98,40 +95,40 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
     promoted_from: str = ""
     """The environment its text was taken from; empty: none, or not known."""
     holder: str = ""
-    """What works on it, and where: `worker on HOST`; empty: nothing does, but for this machine."""
+    """What works on it elsewhere, such as `worker on HOST`; empty: nothing."""
     note: str = ""
 
 
 def status(
     project: Project, choice: Choice, *, runtime: Runtime = HERE
 ) -> tuple[tuple[ItemStatus, ...], tuple[Diagnostic, ...]]:
-    """How every selected item stands; where manifests have errors, how its record and its file do, and a warning.
+    """Return the state of every selected item; where manifests have errors, by its record and file, with a warning.
 
-    Raises UsageError for selectors that cannot mean anything, or match nothing; with a refresh what that raises.
+    Raises UsageError for invalid selectors and those that match nothing; with a refresh what that raises.
     """
     looking = Choice(refresh=choice.refresh)
     check_selectors((*choice.select, *choice.exclude))
     findings: tuple[Diagnostic, ...] = ()
     with open_workspace(project, runtime, parse_cache=choice.refresh) as workspace:
         try:
-            found = gathered(workspace, looking)
+            inputs = gathered(workspace, looking)
         except InputError as error:
             findings = (unread(error),)
-            # What was recorded is front matter in the words of the preset already.
+            # Recorded front matter has the keys of the preset already.
             workspace.project = structs.replace(project, preset="")
             workspace.desired = Desired(specs=tuple(map(_as_recorded, workspace.state.records.values())))
-            found = gathered(workspace, looking)
+            inputs = gathered(workspace, looking)
         findings = (*workspace.unread, *findings)
-    plan = make_plan(found)
+    plan = make_plan(inputs)
     changes = {change.id: change for change in plan.changes}
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
-    known = sorted({*found.specs, *found.state.records, *changes})
-    items = selected(choice, [candidate(id_, found, changes) for id_ in known])
+    known = sorted({*inputs.specs, *inputs.state.records, *changes})
+    items = selected(choice, [candidate(id_, inputs, changes) for id_ in known])
     return tuple(_status(item, notes.get(item.id, "")) for item in items), findings
 
 
 def _as_recorded(record: Record) -> Spec:
-    """The item as it was declared when its record was made, as far as the record tells."""
+    """Return the item as it was declared when its record was made, as far as the record has it."""
     said = {name: str(record.request.get(name) or "") for name in ("template", "style", "mode")}
     return Spec(
         id=record.id,
@@ -144,17 +141,19 @@ def _as_recorded(record: Record) -> Spec:
     )
 
 
-def candidate(id_: ItemId, found: PlanInputs, changes: Mapping[ItemId, Change]) -> Candidate:
-    """What selectors see of an item, by the sides that were gathered and the changes that follow."""
-    change, record, spec = changes.get(id_), found.state.records.get(id_), found.specs.get(id_)
+def candidate(id_: ItemId, inputs: PlanInputs, changes: Mapping[ItemId, Change]) -> Candidate:
+    """Return what selectors see of an item."""
+    change, record, spec = changes.get(id_), inputs.state.records.get(id_), inputs.specs.get(id_)
     output = record.output if record else spec.output if spec else change.target if change else ""
-    file = found.observe(record.output) if record else None
-    entries = found.entries.get(id_, ())
+    file = inputs.observe(record.output) if record else None
+    entries = inputs.entries.get(id_, ())
     return Candidate(id=id_, spec=spec, change=change, entries=entries, path=output, record=record, file=file)
 
 
 def _status(item: Candidate, drift: str) -> ItemStatus:
     change, record = item.change, item.record
+    promoted_from = record.promoted_from if record else ""
+    origin = f"from `{promoted_from}`" if promoted_from else ""
     return ItemStatus(
         id=item.id,
         state=_word(change, record, item.states),
@@ -162,13 +161,9 @@ def _status(item: Candidate, drift: str) -> ItemStatus:
         credits=record.credits if record else 0,
         generated_at=record.generated_at if record else "",
         holder=change.holder if change else "",
-        promoted_from=record.promoted_from if record else "",
-        note=(change.hint if change else "") or drift or _origin(record),
+        promoted_from=promoted_from,
+        note=(change.hint if change else "") or drift or origin,
     )
-
-
-def _origin(record: Record | None) -> str:
-    return f"from `{record.promoted_from}`" if record is not None and record.promoted_from else ""
 
 
 def _word(change: Change | None, record: Record | None, states: frozenset[str]) -> str:
@@ -189,27 +184,24 @@ def _word(change: Change | None, record: Record | None, states: frozenset[str]) 
 
 
 def _checks(checks: Checks) -> Json:
-    """The checks of an item as a person would state them, but for the text of a schema."""
-    found: dict[str, Json] = to_builtins(checks)
+    """Return the checks of an item as in a manifest, without the text of a schema."""
+    stated: dict[str, Json] = to_builtins(checks)
     if checks.front_matter is not None:
-        del found["front_matter"]["text"]
-    return found
+        del stated["front_matter"]["text"]
+    return stated
 
 
 def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str, Json], tuple[Diagnostic, ...]]:
-    """One item: the exact request, its digest and output, where each value came from, its record and what is open.
-
-    And a warning where the ledger cannot be reached.
-    """
+    """Return one item with its request, origins, record and open submits, and a warning without the ledger."""
     desired = validate(project)
     specs = specs_by_id(desired)
     state, away = shared_state(project, runtime)
     spec, record = specs.get(ItemId(item)), state.records.get(ItemId(item))
     if spec is None and record is None:
         raise no_item(item, [*specs, *state.records])
-    found: dict[str, Json] = {"id": item}
+    values: dict[str, Json] = {"id": item}
     if spec is not None:
-        found |= {
+        values |= {
             "request": spec.request.as_json(),
             "digest": spec.digest,
             **price_of(spec, project.api.server).as_json(),
@@ -231,35 +223,32 @@ def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str
             },
         }
     if record is not None:
-        found["record"] = plain(record)
+        values["record"] = plain(record)
     if entries := [plain(entry) for entry in state.entries.values() if entry.item == item]:
-        found["open"] = entries
-    return found, away
+        values["open"] = entries
+    return values, away
 
 
 def section(project: Project, item: str, heading: str) -> str:
-    """The heading of an item's text that `heading` names, as it is written there.
+    """Return the heading in an item's text that matches `heading`, as it is written there.
 
-    Raises UsageError, naming the nearest, where there is no such heading or item, and where several sections have it.
+    Raises UsageError where there is no such heading or item, and where several sections have it.
     """
     _, record = recorded(project, item)
     known = headings(split(Outputs(project.root).read(record.output)).body)
-    found = [one for one in known if bare(heading) and bare(one) == bare(heading)]
-    if len(found) > 1:
-        message = f"`{record.output}` has {len(found)} sections `{found[0]}`, and a server takes the first of them"
+    matches = [one for one in known if bare(heading) and bare(one) == bare(heading)]
+    if len(matches) > 1:
+        message = f"`{record.output}` has {len(matches)} sections `{matches[0]}`, and a server takes the first of them"
         hint = "give one of them another heading, and apply, so that its own name tells which is meant"
         raise UsageError(message, code="ambiguous-section", hint=hint)
-    if not found:
+    if not matches:
         hint = did_you_mean(heading, known, f"its headings: {', '.join(f'`{one}`' for one in known) or 'none'}")
         raise UsageError(f"`{record.output}` has no section `{heading}`", code="unknown-section", hint=hint)
-    return found[0]
+    return matches[0]
 
 
 def recorded(project: Project, item: str) -> tuple[State, Record]:
-    """The state, and the record of an item.
-
-    Raises UsageError where the item is declared and nothing was generated yet, or the id names nothing.
-    """
+    """Return the state and the record of an item. Raises UsageError for an unknown item, and one without a record."""
     state = read_state(project)
     record = state.records.get(ItemId(item))
     if record is not None:
@@ -272,12 +261,12 @@ def recorded(project: Project, item: str) -> tuple[State, Record]:
 
 
 def known_ids(project: Project) -> set[str]:
-    """The id of every item that a manifest declares or the lock knows. Raises InputError, StateError."""
+    """Return the ids of all items of manifests and lock. Raises InputError, StateError."""
     return {*read_state(project).records, *specs_by_id(validate(project))}
 
 
 def no_item(item: str, known: Iterable[str]) -> UsageError:
-    """The error for an id that names nothing, with the nearest one that does."""
+    """Return the error for an unknown id, which suggests the nearest one."""
     hint = did_you_mean(item, known, "`contentops status` lists the items")
     return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)
 
@@ -290,31 +279,31 @@ _ROOM = 2_000
 
 
 def check_files(project: Project, choice: Choice, *, commands: bool = False) -> Checked:
-    """What the checks of the selected items find in their files. Needs no network and changes nothing.
+    """Check the files of the selected items. Needs no network and changes nothing.
 
-    Without `commands`, the programs that settings name are not run. Raises InputError where manifests have errors,
-    UsageError for selectors that cannot mean anything, or match nothing.
+    `commands`: also run the programs that settings name. Raises InputError where manifests have errors, UsageError for
+    invalid selectors and those that match nothing.
     """
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project) as workspace:
-        found = workspace.plan_inputs(Choice())
-        changes = {change.id: change for change in make_plan(found).changes}
-        items = selected(choice, [candidate(id_, found, changes) for id_ in sorted(found.specs)])
+        inputs = workspace.plan_inputs(Choice())
+        changes = {change.id: change for change in make_plan(inputs).changes}
+        items = selected(choice, [candidate(id_, inputs, changes) for id_ in sorted(inputs.specs)])
         clean = CleanTexts(workspace.cache)
-        done = _checked(project, items, found, clean, commands=commands)
-        clean.keep(whole=len(items) == len(found.specs))
+        done = _checked(project, items, inputs, clean, commands=commands)
+        clean.keep(whole=len(items) == len(inputs.specs))
     return done
 
 
 def _checked(
-    project: Project, items: Iterable[Candidate], found: PlanInputs, clean: CleanTexts, *, commands: bool
+    project: Project, items: Iterable[Candidate], inputs: PlanInputs, clean: CleanTexts, *, commands: bool
 ) -> Checked:
-    records = found.state.records
+    records = inputs.state.records
     files: list[CheckedFile] = []
     missing = unchecked = 0
     for spec in filter(None, (item.spec for item in items)):
         path = records[spec.id].output if spec.id in records else spec.output
-        observed = found.observe(path)
+        observed = inputs.observe(path)
         if spec.checks == NO_CHECKS:
             unchecked += 1
         elif not observed.exists and not observed.problem:
@@ -322,7 +311,7 @@ def _checked(
         else:
             findings: tuple[Diagnostic, ...] = ()
             if not clean.is_clean(spec.checks, observed) or (commands and spec.checks.commands is not None):
-                findings = _findings_of(project, spec, path, found.exists, commands=commands)
+                findings = _findings_of(project, spec, path, inputs.exists, commands=commands)
                 if not findings:
                     clean.add(spec.checks, observed)
             files.append(CheckedFile(item=spec.id, output=path, findings=findings))
@@ -343,28 +332,23 @@ def _findings_of(
     problem = outputs.observe(path).problem
     if problem:
         return (Diagnostic(code=OutputError.code, message=subject + problem, location=Location(path)),)
-    found = [*check_text(spec.checks, checked_text(text, path), exists)]
-    found += _found_by_commands(project, spec.checks, path) if commands else ()
-    lines = text.split("\n") if found else []
-    return tuple(_diagnostic(one, subject, path, lines) for one in found)
+    findings = [*check_text(spec.checks, checked_text(text, path), exists)]
+    if commands and spec.checks.commands is not None:
+        from contentops.execution.commands import run_commands
+
+        findings += run_commands(spec.checks.commands, Path(project.root), path)
+    lines = text.split("\n") if findings else []
+    return tuple(_diagnostic(one, subject, path, lines) for one in findings)
 
 
-def _found_by_commands(project: Project, checks: Checks, path: str) -> Iterable[Finding]:
-    if checks.commands is None:
-        return ()
-    from contentops.execution.commands import run_commands
-
-    return run_commands(checks.commands, Path(project.root), path)
-
-
-def _diagnostic(found: Finding, subject: str, path: str, lines: list[str]) -> Diagnostic:
-    excerpt = lines[found.line - 1].rstrip()[:_ROOM] if 0 < found.line <= len(lines) else ""
+def _diagnostic(finding: Finding, subject: str, path: str, lines: list[str]) -> Diagnostic:
+    excerpt = lines[finding.line - 1].rstrip()[:_ROOM] if 0 < finding.line <= len(lines) else ""
     return Diagnostic(
-        code=found.check.replace("_", "-"),
-        message=subject + found.message,
-        severity=Severity.ERROR if found.level is Level.BLOCK else Severity.WARNING,
-        location=Location(path, max(found.line, 1)),
+        code=finding.check.replace("_", "-"),
+        message=subject + finding.message,
+        severity=Severity.ERROR if finding.level is Level.BLOCK else Severity.WARNING,
+        location=Location(path, max(finding.line, 1)),
         excerpt=excerpt,
         width=max(len(excerpt), 1),
-        hint=found.hint,
+        hint=finding.hint,
     )

@@ -1,14 +1,13 @@
-"""A plan that has nothing to do, remembered: while nothing that it was made from has changed, it is said again.
+"""Remember a plan that has nothing to do, and repeat it while no file that it was made from has changed.
 
-Most plans find that nothing changed. To find that out again, looking at each file is enough, as it is for `git status`:
-to read manifests, lock and outputs and to compare every item costs ten times as much. This is no second way to plan:
-what is kept is what the planner said, and where anything differs, is in doubt, or was asked for besides, the planner is
-asked.
+Most plans find that nothing changed. To find that out again, looking at each file is enough, as in `git status`: to
+read manifests, lock and outputs and compare every item costs ten times as much. Where anything differs or is in doubt,
+the planner plans again.
 
-What it was made from is every file that was read or looked for, and every folder on the way, each by its stamp: kind,
+A plan is made from every file that was read or looked for, and every folder on the way, each with its stamp: kind,
 device, inode, size, and the times of its last change. A plan is kept only if each stamp is older than the start of
 the command by `TRUSTED_AFTER`: so none was changed while it was made, and none can be changed again under the same
-stamp. What is kept may be lost or damaged; that costs time, never the answer.
+stamp. A lost or damaged copy costs time, never the answer.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import PlanInputs
 
 FORMAT: Final = 2
-"""Raised with the form of what is kept; the version of contentops counts too."""
+"""Raised with the format of the copy; the version of contentops counts too."""
 _stamp: Final = operator.attrgetter("st_mode", "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 PathStamp = tuple[int, ...]
 """Mode, device, inode, size, and the times of the last change of content and of the file, in nanoseconds; 0: absent."""
@@ -49,16 +48,16 @@ _ABSENT: Final = (0,) * _NUMBERS
 _PART: Final = 250
 """So many paths are compared before the next are looked at."""
 _CHECKSUM: Final = 8
-"""Digits of the checksum that all begins with: it tells of damage alone, and nothing has to be loaded for it."""
+"""Digits of the checksum at the start: a CRC against damage, for which no module has to be loaded."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What a plan of all items was asked for, besides what the files say."""
+    """The options of a plan of all items."""
 
     environment: str = ""
     variables: tuple[str, ...] = ()
     names_ledger: bool = False
-    """Whether `CONTENTOPS_LEDGER` is set; what it says may hold a password, which is kept nowhere."""
+    """Whether `CONTENTOPS_LEDGER` is set; its value may have a password, which is kept nowhere."""
 
 
 class _Said(Struct, frozen=True, kw_only=True):
@@ -78,7 +77,7 @@ class _Said(Struct, frozen=True, kw_only=True):
 
 
 class _Image(Struct, frozen=True, kw_only=True):
-    """The first line of what is kept."""
+    """The first line of the copy."""
 
     format: int = FORMAT
     version: str = __version__
@@ -90,7 +89,7 @@ class _Image(Struct, frozen=True, kw_only=True):
 
 
 class LastPlan:
-    """The plan that was last found to have nothing to do, for one project and what is asked of it.
+    """The last plan that had nothing to do, for one project and one set of options.
 
     `root` is the folder of the project; empty: there is none. `started` is when the command started, in nanoseconds
     since 1970: before it read anything.
@@ -103,7 +102,7 @@ class LastPlan:
 
     @without_collection()
     def recall(self) -> Plan | None:
-        """That plan, if it would be made again."""
+        """Return that plan, if it would be made again."""
         try:
             if not self.root or state_dir.is_applied(self.root, self.asked.environment):
                 return None
@@ -112,12 +111,12 @@ class LastPlan:
             return None
 
     def remember(self, plan: Plan, workspace: Workspace, watched: AskedInputs) -> None:
-        """Keep a plan that has nothing to do, if files alone made it, and the stamps of all can be trusted.
+        """Keep a plan that has nothing to do, if it was made from files alone and their stamps can be trusted.
 
-        And if no killed run left anything behind, which an apply would put away.
+        It is not kept where a killed run left files behind, which an apply would delete.
         """
         try:
-            # Before there is a lock, the plan names a lineage that commits change too.
+            # Before there is a lock, the plan has a lineage that commits change too.
             if not self.root or plan.changes or workspace.store.is_first or not _is_of_files(workspace, watched):
                 return
             names = _with_folders(_looked_at(workspace, watched.inputs))
@@ -127,10 +126,10 @@ class LastPlan:
                 return
             self._write(plan, "\0".join(names).encode(), stamps)
         except (OSError, ValueError, ContentopsError):
-            return  # it is found out again the next time
+            return  # the next plan is made again
 
     def forget(self) -> None:
-        """Keep nothing of it."""
+        """Delete it."""
         with contextlib.suppress(OSError):
             os.unlink(self._place())
 
@@ -146,24 +145,24 @@ class LastPlan:
         if _checksum(body) != checksum:
             return None
         end = data.index(b"\n", _CHECKSUM) - _CHECKSUM
-        kept = msgspec.json.decode(body[:end], type=_Image)
-        if (kept.format, kept.version, kept.root, kept.asked) != (FORMAT, __version__, self.root, self.asked):
+        image = msgspec.json.decode(body[:end], type=_Image)
+        if (image.format, image.version, image.root, image.asked) != (FORMAT, __version__, self.root, self.asked):
             return None
-        names = str(body[end + 1 : end + 1 + kept.names], "utf-8").split("\0")
-        is_same = _have_stamps(self.root, names, body[end + 1 + kept.names :])
-        return Plan(**structs.asdict(kept.said)) if is_same else None
+        names = str(body[end + 1 : end + 1 + image.names], "utf-8").split("\0")
+        is_same = _have_stamps(self.root, names, body[end + 1 + image.names :])
+        return Plan(**structs.asdict(image.said)) if is_same else None
 
     def _write(self, plan: Plan, names: bytes, stamps: array[int]) -> None:
         said = _Said(**{name: getattr(plan, name) for name in _Said.__struct_fields__})
-        kept = _Image(root=self.root, asked=self.asked, said=said, names=len(names))
-        data = b"".join((msgspec.json.encode(kept), b"\n", names, stamps.tobytes()))
+        image = _Image(root=self.root, asked=self.asked, said=said, names=len(names))
+        data = b"".join((msgspec.json.encode(image), b"\n", names, stamps.tobytes()))
         from pathlib import Path  # start-up: what is recalled loads none
 
         replace(Path(self._place()), _checksum(data) + data, mode=PRIVATE)
 
 
 def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:
-    """The last plan of the project that `directory` lies in."""
+    """Return the last plan of the project that `directory` is in."""
     try:
         root = find_root(directory)
     except ContentopsError:
@@ -172,12 +171,12 @@ def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:
 
 
 def forget_plan(project: Project) -> None:
-    """Forget the last plan, since something changed that no file shows. Raises nothing."""
+    """Delete the last plan, since something changed that is in no file. Raises nothing."""
     LastPlan(project.root, Asked(environment=project.environment), started=0).forget()
 
 
 class AskedInputs:
-    """Inputs of a plan, and whether the planner wanted more of them than files tell: stored texts, folders, git."""
+    """Inputs of a plan, and whether the planner used more of them than files: stored texts, folders, git."""
 
     def __init__(self, inputs: PlanInputs) -> None:
         self.asked_more = False
@@ -193,7 +192,7 @@ class AskedInputs:
 
 
 def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
-    """Whether files alone made a plan of everything, and nothing is under way."""
+    """Tell whether a plan of all items was made from files alone, and nothing is open."""
     from contentops.planning.plan_inputs import Choice
 
     inputs, store = watched.inputs, workspace.store
@@ -214,7 +213,7 @@ def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
 
 
 def _looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
-    """Every path that a plan was made of, relative to the root."""
+    """Yield every path that a plan was made from, relative to the root."""
     from contentops.manifests.catalog_lock import FILE
     from contentops.operations.environments import locked_environments
 
@@ -228,24 +227,24 @@ def _looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
 
 
 def _with_folders(paths: Iterable[str]) -> list[str]:
-    """The paths and the folders on the way to them, the root as "", each once; our own folder changes all the time."""
-    found = {"", *paths}
-    for path in tuple(found):
+    """Return the paths and their folders, the root as "", without our own folder, which changes all the time."""
+    names = {"", *paths}
+    for path in tuple(names):
         folder = path.rpartition("/")[0]
-        while folder not in found and folder != state_dir.FOLDER:
-            found.add(folder)
+        while folder not in names and folder != state_dir.FOLDER:
+            names.add(folder)
             folder = folder.rpartition("/")[0]
-    return sorted(found)
+    return sorted(names)
 
 
 def _stamps(root: str, names: Iterable[str]) -> array[int]:
-    """What the system knows of each path below `root`, as `_stamp` has it; links are not followed.
+    """Return the stamps of the paths below `root`, as `_stamp` has them; links are not followed.
 
-    Raises OSError where it does not tell, and ValueError for a time before 1970.
+    Raises OSError, and ValueError for a time before 1970.
     """
-    found = array("Q")
-    # Half of the time goes into finding the files, and less of it from where we stand.
-    look, add, below = os.lstat, found.extend, "" if os.getcwd() == root else f"{root}/"
+    stamps = array("Q")
+    # Half of the time goes into resolving the paths; relative ones take less.
+    look, add, below = os.lstat, stamps.extend, "" if os.getcwd() == root else f"{root}/"
     for name in names:
         try:
             add(_stamp(look(below + name or os.curdir)))
@@ -253,7 +252,7 @@ def _stamps(root: str, names: Iterable[str]) -> array[int]:
             add(_ABSENT)
         except OverflowError:
             raise ValueError(name) from None
-    return found
+    return stamps
 
 
 def _have_stamps(root: str, names: Sequence[str], stamps: memoryview) -> bool:
@@ -266,7 +265,7 @@ def _have_stamps(root: str, names: Sequence[str], stamps: memoryview) -> bool:
 
 
 def _hold_leftovers(root: str, folders: Iterable[str]) -> bool:
-    """Whether a killed run left a half-written file in any of the folders below `root`."""
+    """Tell whether a killed run left a half-written file in any of the folders below `root`."""
     from contentops.documents.paths import TEMPORARY
 
     return any(TEMPORARY.fullmatch(name) for folder in folders for name in os.listdir(f"{root}/{folder}"))
@@ -277,6 +276,6 @@ def _checksum(data: bytes | memoryview) -> bytes:
 
 
 def _are_trusted(stamps: array[int], *, before: int) -> bool:
-    """Whether each stamp is that of a file or a folder that was last changed `before` that time, or of nothing."""
+    """Tell whether each stamp is of no link and of no change since `before`."""
     modes, times = stamps[::_NUMBERS], (stamps[4::_NUMBERS], stamps[5::_NUMBERS])
     return all(max(each, default=0) < before for each in times) and not any(map(stat.S_ISLNK, modes))

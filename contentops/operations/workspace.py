@@ -1,4 +1,4 @@
-"""What a command works on: project, store, cache, catalog and desired items, gathered once."""
+"""Gather once what a command works on: project, store, cache, catalog and desired items."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import functools
 import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from contentops.collector import without_collection
 from contentops.documents.clean import known_bodies
@@ -46,25 +48,26 @@ class Workspace:
     def __init__(
         self, project: Project, store: StateStore, cache: Cache, shared: OpenedLedger, runtime: Runtime
     ) -> None:
-        self.project = shared.told(project)
+        warnings = shared.warnings
+        self.project = structs.replace(project, warnings=(*project.warnings, *warnings)) if warnings else project
         self.store = store
         self.cache = cache
         self.ledger = shared.ledger
-        """What other machines share with this one, where the project has a ledger."""
-        self.unread = shared.why
-        """Why there is none here though the project has one."""
+        """The shared ledger, if the project has one that can be read."""
+        self.unread = warnings
+        """Why the project's ledger cannot be read."""
         self.runtime = runtime
 
     @functools.cached_property
     def desired(self) -> Desired:
-        """Everything the manifests declare. Raises InputError with every finding of every file."""
-        found = load(self.project, catalog_of(self.project), self.cache, processes=self.runtime.processes)
-        self.store.repair_merge({spec.id: spec.digest for spec in found.specs}, self.project.api.server)
-        self.store.leave_extra_attempts(spec.digest for spec in found.specs)
-        for spec in found.specs:
+        """All items of the manifests. Raises InputError with every finding of every file."""
+        desired = load(self.project, catalog_of(self.project), self.cache, processes=self.runtime.processes)
+        self.store.repair_merge({spec.id: spec.digest for spec in desired.specs}, self.project.api.server)
+        self.store.leave_extra_attempts(spec.digest for spec in desired.specs)
+        for spec in desired.specs:
             if (record := self.state.records.get(spec.id)) is not None:
                 keep_once(spec, id=record.id, digest=record.digest, output=record.output)
-        return found
+        return desired
 
     @property
     def working_ledger(self) -> ProjectLedger | None:
@@ -77,7 +80,7 @@ class Workspace:
 
     @functools.cached_property
     def limiter(self) -> AccountLimiter:
-        """Counts the requests of this command, or of all that work over the ledger."""
+        """The limiter of this command, or of all that use the ledger."""
         from contentops.execution.limiter import Limiter
 
         api = self.project.api
@@ -87,17 +90,17 @@ class Workspace:
 
     @property
     def state(self) -> State:
-        """Lock, journal and all that was noted since."""
+        """Lock, journal and all facts recorded since."""
         return self.store.state
 
     def plan_inputs(self, choice: Choice) -> PlanInputs:
-        """All four sides, gathered: what the planner compares."""
+        """Gather what the planner compares: desired, recorded, observed, and the ledger."""
         return _plan_inputs(self, choice)
 
     def past(self, state: State, heirs: Mapping[Digest, ItemId] | None = None) -> PastTexts:
-        """Texts of earlier runs, also those that the cache lacks; `state`: what is known, under today's ids.
+        """Return the texts of earlier runs, also those that the cache lacks; `state`: with the ids of today.
 
-        `heirs`: by request, the item that the text of one which is gone may serve; None: none.
+        `heirs`: by request, the item that may use the text of a removed one.
         """
         from contentops.operations.texts.past_texts import PastTexts
 
@@ -108,27 +111,27 @@ class Workspace:
 def open_workspace(
     project: Project, runtime: Runtime = HERE, *, write: bool = False, parse_cache: bool = True
 ) -> Iterator[Workspace]:
-    """The workspace of a project. Without `write` nothing but the parse cache is ever changed.
+    """Open the workspace of a project. Without `write`, only the parse cache may be changed.
 
-    Raises StateError for state files that cannot be used; with `write`, Refused where `check_lineage` does.
+    Raises StateError for invalid state files; with `write`, Refused where `check_lineage` does.
     """
     with open_cache(project, write=parse_cache) as cache, open_store(project, runtime, write=write) as store:
         if write and store.is_first:
             from contentops.operations.lineage import check_lineage
 
             check_lineage(project)
-        with shared(project, store, cache, runtime, write=write) as found:
-            yield Workspace(project, store, cache, found, runtime)
+        with shared(project, store, cache, runtime, write=write) as ledger:
+            yield Workspace(project, store, cache, ledger, runtime)
 
 
 @contextlib.contextmanager
 def shared(
     project: Project, store: StateStore, cache: Cache, runtime: Runtime, *, write: bool
 ) -> Iterator[OpenedLedger]:
-    """The project's ledger, if it has one, with what it holds taken into state and cache.
+    """Open the project's ledger, if it has one, and add its entries and texts to state and cache.
 
-    Where it cannot be reached, whoever only reads goes on without it. Raises StateError, and with `write` Refused for
-    an address that is on no list outside the repository.
+    Without `write`, a ledger that cannot be reached is left out, with a warning. Raises StateError, and with `write`
+    Refused for an address that is not on the trusted list.
     """
     if not has_ledger(project, runtime.environ):
         yield OpenedLedger()
@@ -136,8 +139,8 @@ def shared(
     from contentops.operations.ledger import ledger_access
 
     opened = ledger_access.working if write else ledger_access.reading
-    with opened(project, store, cache, runtime) as found:
-        yield found
+    with opened(project, store, cache, runtime) as ledger:
+        yield ledger
 
 
 @without_collection()
@@ -163,7 +166,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     state = without_others(state, others, server, store.lock_path.name)
     name = project.promote_from
     theirs = others.get(locked_environments(project).get(name or "", ""), State(lineage=""))
-    # What `moved` renames may not be applied there yet.
+    # Renames by `moved` may not be applied in that environment yet.
     known = apply_renames(desired, theirs, server)[0]
     source = None if name is None else SourceEnvironment(environment=name, state=known)
     observed = _observed(workspace, state, source)
@@ -173,7 +176,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         state=state,
         observed=observed,
         stored=finished_texts(cache, workspace.ledger, server, desired, state, observed),
-        text=lambda digest: found if (found := cache.body(digest)) is not None else past().text(digest),
+        text=lambda digest: body if (body := cache.body(digest)) is not None else past().text(digest),
         read=lambda path: split(Outputs(project.root).read(path)).body,
         why_no_text=lambda: past().why_missing(),
         exists=present(Path(project.root), outputs),
@@ -204,13 +207,13 @@ def _observed(workspace: Workspace, state: State, source: SourceEnvironment | No
 
 
 def validate(project: Project, runtime: Runtime = HERE) -> Desired:
-    """Everything the manifests declare. Raises InputError with every finding of every file."""
+    """Return all items of the manifests. Raises InputError with every finding of every file."""
     with open_cache(project, write=False) as cache:
         return load(project, catalog_of(project), cache, processes=runtime.processes)
 
 
 def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:
-    """What the manifests declare; None with a warning where they have errors: for what can be said without them."""
+    """Return the items of the manifests; None with a warning where the manifests have errors."""
     try:
         return validate(project), ()
     except InputError as error:
@@ -218,13 +221,13 @@ def declared(project: Project) -> tuple[Desired | None, tuple[Diagnostic, ...]]:
 
 
 def unread(error: InputError) -> Diagnostic:
-    """The warning of a command that goes on without manifests that have errors."""
+    """Return the warning of a command that goes on without the manifests."""
     message = f"the manifests cannot be used, so this is what the lock and the files say: {error.message}"
     hint = "`contentops validate` lists them"
     return Diagnostic(code="manifests-unread", message=message, severity=Severity.WARNING, hint=hint)
 
 
 def shared_state(project: Project, runtime: Runtime = HERE) -> tuple[State, tuple[Diagnostic, ...]]:
-    """The same with what is open elsewhere; and a warning where the ledger cannot be reached."""
+    """Read the state with the open entries of the ledger, and a warning where the ledger cannot be reached."""
     with open_workspace(project, runtime, parse_cache=False) as workspace:
         return workspace.state, workspace.unread

@@ -87,7 +87,7 @@ def reading(project: Project, store: StateStore, cache: Cache, runtime: Runtime)
             session = closing.enter_context(LedgerSession(url, name="contentops plan", patience=0))
             ledger = ReadLedger(session, _owner(project, store), store.state.entries.values())
         except (LedgerAway, Refused) as error:
-            opened = OpenedLedger(why=(_unread(error),))
+            opened = OpenedLedger(warnings=(_unread(error),))
         else:
             store.read_shared(ledger)
             cache.shared = ledger
