@@ -6,7 +6,9 @@ that a test kills are always its own.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import importlib.util
 import itertools
 import os
@@ -63,13 +65,12 @@ class Cluster:
             self.port: int = probe.getsockname()[1]
 
     def __enter__(self) -> Self:
-        if os.geteuid() == 0:
-            # PostgreSQL refuses to run as root.
-            self._user = pwd.getpwnam("nobody").pw_uid
+        # PostgreSQL refuses to run as root.
+        self._user = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+        if self._user is not None:
+            self._bin, _ = _initialised(self._user)
             os.chown(self._folder, self._user, -1)
-            self._bin = _reachable(self._bin, self._folder)
-        data = str(self._folder / "data")
-        self._run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--locale=C")
+        subprocess.run(["cp", "-a", _initialised(self._user)[1], self._folder / "data"], check=True)
         self.start()
         return self
 
@@ -135,11 +136,21 @@ class Cluster:
             return False
         return True
 
-    def _run(self, command: str, *arguments: str) -> None:
-        done = subprocess.run(
-            [self._bin / command, *arguments], user=self._user, capture_output=True, text=True, check=False, cwd="/"
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+
+@functools.cache
+def _initialised(user: int | None) -> tuple[Path, Path]:
+    """The binaries where that user reaches them, and the files of a new cluster of his: made once, and copied."""
+    kept = tempfile.TemporaryDirectory(prefix="postgres-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+    atexit.register(kept.cleanup)
+    folder, commands = Path(kept.name), binaries()
+    if user is not None:
+        os.chown(folder, user, -1)
+        commands = _reachable(commands, folder)
+    settings = ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--locale=C"]
+    command: list[str | Path] = [commands / "initdb", "-D", folder / "data", *settings]
+    done = subprocess.run(command, user=user, capture_output=True, text=True, check=False, cwd="/")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return commands, folder / "data"
 
 
 def _reachable(folder: Path, near: Path) -> Path:

@@ -1,6 +1,6 @@
 """Storms over a ledger: worker processes that are killed and frozen, and a PostgreSQL that dies, on a rough road.
 
-Longer ones by hand: `python -m tests.storms --minutes 10`.
+The workflow `examples` blows harder ones every week, as `python -m tests.storms --minutes 10` does by hand.
 """
 
 from __future__ import annotations

@@ -320,7 +320,7 @@ def test_a_schema_may_refer_to_its_parts_often() -> None:
     ("schema", "problem"),
     [
         ('{"patternProperties":{},"allOf":[{"unevaluatedProperties":false}]}', "has both `patternProperties`"),
-        ('{"enum":[' + ",".join(f"[{n}]" for n in range(900_000)) + "]}", "is too large"),
+        ('{"enum":[' + "[0]," * 600_000 + "1]}", "is too large"),
         ('{"$schema":"http://json-schema.org/draft-04/schema#","enum":[1,true,{"a":1},{"a":1}]}', "is no JSON Schema"),
     ],
 )

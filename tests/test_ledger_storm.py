@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-BRIEF = Storm(items=5, workers=3, kills=4, freezes=1, frozen=0.5, outages=1, away=0.3, pause=0.2)
+BRIEF = Storm(items=4, workers=3, kills=3, freezes=1, frozen=0.5, outages=1, away=0.3, pause=0.2)
 
 
 CHILD = """
@@ -40,8 +40,8 @@ except StateError as error:
     print(error.code, flush=True)
 """
 
-ITEMS = ("one", "two", "three", "four", "five", "six")
-KILLS = 5
+ITEMS = ("one", "two", "three", "four")
+KILLS = 3
 """Of checkouts."""
 
 
@@ -110,7 +110,7 @@ def _checkouts_that_never_push(folder: Path, database: str) -> None:
                 break
         for root in roots:
             _finish(root, env)
-        assert killed > 2, killed
+        assert killed > 1, killed
         assert tree(roots[0]) == tree(roots[1]) == tree(roots[2])
         expected = sorted(topic.format(item) for item in ITEMS)
         assert len(tree(roots[0])) == len(ITEMS)
