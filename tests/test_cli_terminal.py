@@ -468,7 +468,7 @@ def test_showing_from_one_thread_while_another_redraws() -> None:
 
     def draw() -> None:
         try:
-            for _ in range(200):
+            for _ in range(50):
                 display.redraw()
         except Exception as error:  # noqa: BLE001 - told to the thread that asserts
             failed.append(error)
@@ -477,7 +477,7 @@ def test_showing_from_one_thread_while_another_redraws() -> None:
     display.start()
     thread.start()
     started = time.monotonic()
-    for number in range(400):
+    for number in range(100):
         display.show(make_event("step-started", f"i{number}", "poll"))
         display.show(make_event("item-done", f"i{number - 5}", result="done"))
     thread.join()

@@ -31,9 +31,9 @@ def test_the_nearest_word(word: str, known: tuple[str, ...], expected: str | Non
     assert nearest(word, known) == expected
 
 
-def test_a_thousand_mistakes_among_thousands_of_names_are_quick() -> None:
+def test_many_mistakes_among_thousands_of_names_are_quick() -> None:
     """Each wrong name costs a glance, not a comparison with every right one."""
     known = [f"name-{number:05}" for number in range(3_000)]
     began = time.process_time()
-    assert all(nearest(f"nmae-{number:05}", known) for number in range(1_000))
-    assert time.process_time() - began < 10
+    assert all(nearest(f"nmae-{number:05}", known) for number in range(200))
+    assert time.process_time() - began < 4

@@ -66,7 +66,7 @@ class PastTexts:
         known |= {old for past in self._past.values() if past.id in known for old in past.former_ids}
         # A text belongs to the item that has the id today, if that one asks for it.
         known -= {id_ for id_ in known - {own} if self._asks(id_, digest)}
-        names = {asked(id_, digest, attempt) for id_ in known for attempt in range(1, ATTEMPTS + 1)}
+        names = {asked(id_, digest, attempt) for id_ in known for attempt in range(1, self._most_attempts + 1)}
         free = (name for name in names if (has := self._living.get(name, own)) == own or not self._asks(has, digest))
         records = (one for name in free if (one := self._past.get(name)) is not None)
         ours = (one for one in records if one.server == self._project.api.server and one.generated)
@@ -130,6 +130,10 @@ class PastTexts:
     @functools.cached_property
     def _past(self) -> Mapping[RequestId, Record]:
         return past_of(self._project).records
+
+    @functools.cached_property
+    def _most_attempts(self) -> int:
+        return min(ATTEMPTS, max((past.attempt for past in self._past.values()), default=0))
 
     def _body(self, digest: Digest, files: Iterable[str]) -> str | None:
         body = self._cache.body(digest)
