@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from contentops.model import OnEdit
-from tests.fakes.api import FakeApi, Killed, on
-from tests.fakes.death import Death
+from tests.fakes.api import FakeApi, on
+from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, results
 
 if TYPE_CHECKING:
@@ -21,31 +20,20 @@ def _applied(root: Path, **habits: Any) -> Scene:
     return scene
 
 
-def _steps(root: Path) -> int:
-    """How many things a replacement does to the world."""
-    scene = _applied(root)
-    scene.death = Death(10**9)
-    scene.apply(replace=("one",))
-    return scene.death.steps
-
-
 def test_a_replacement_that_was_not_saved_yet_is_finished(tmp_path: Path) -> None:
     """Killed at any step before the server has its text, and run again: one replacement is paid for."""
     finished = 0
-    for at in range(1, _steps(tmp_path / "count") + 1):
-        scene = _applied(tmp_path / f"at-{at}")
+    whole = _applied(tmp_path / "whole")
+    (content,) = whole.api.contents.values()
+    before = content.body
+    for where, scene in witnessed(whole, tmp_path, lambda: whole.apply(replace=("one",))).items():
         (stored,) = scene.api.contents.values()
-        before = stored.body
-        scene.death = Death(at)
-        with contextlib.suppress(Killed):
-            scene.apply(replace=("one",))
-        scene.death = None
         if stored.body != before:
             continue
         (change,) = scene.plan(replace=("one",)).changes
         finished += "submit" not in change.names and "again for another one" in change.hint
         assert results(scene.apply(replace=("one",))) == {"one": "done"}
-        assert scene.api.credits == 8, f"step {at}"
+        assert scene.api.credits == 8, where
         assert stored.body != before
     assert finished
 

@@ -16,7 +16,7 @@ from contentops.operations.records import resolve
 from contentops.operations.texts.diff_and_restore import to_planned
 from contentops.sections import cut
 from tests.fakes.api import FakeApi, Killed, on
-from tests.fakes.death import Death
+from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, blog, results
 
 if TYPE_CHECKING:
@@ -202,22 +202,12 @@ def test_what_is_no_section_is_kept_as_paid(tmp_path: Path, answer: str, said: s
 @pytest.mark.parametrize("answer", ["whole", "alone"])
 def test_a_stop_anywhere_ends_in_the_same_tree(tmp_path: Path, answer: str) -> None:
     """Of an edited file too: at every durable step, and run again, the same file, record and charges."""
-
-    def prepared(name: str) -> Scene:
-        scene = _scene(tmp_path / name, section_answer=answer)
-        scene.edit("out/one.md", "All about", "MINE about")
-        scene.apply()
-        return scene
-
-    count = prepared("count")
-    count.death = Death(10**9)
-    _again(count)
-    for at in range(1, count.death.steps + 1):
-        scene = prepared(f"at-{at}")
-        scene.death = Death(at)
-        with contextlib.suppress(Killed):
-            _again(scene)
-        where, scene.death = scene.death.last, None
+    whole = _scene(tmp_path / "whole", section_answer=answer)
+    whole.edit("out/one.md", "All about", "MINE about")
+    whole.apply()
+    stops = witnessed(whole, tmp_path, lambda: _again(whole))
+    assert len(stops) > 10
+    for where, scene in stops.items():
         for refresh in (True, False):
             assert not [change.blocked for change in scene.plan(refresh=refresh).changes if change.blocked], where
         if scene.api.credits == 4 and scene.plan().empty:
@@ -226,7 +216,7 @@ def test_a_stop_anywhere_ends_in_the_same_tree(tmp_path: Path, answer: str) -> N
         assert scene.plan(refresh=True).empty, where
         body = split(scene.read("out/one.md")).body
         assert ("MINE about" in body, "Section 2." in body, scene.api.credits) == (True, True, 8), where
-        assert scene.record("one").generated == count.record("one").generated, where
+        assert scene.record("one").generated == whole.record("one").generated, where
 
 
 # --- whose words they are ----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from contentops.planning.existing_texts import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi, Killed, on
-from tests.fakes.death import Death
+from tests.fakes.death import witnessed
 from tests.fakes.scene import Scene, results
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry, only_change, plan_of
 
@@ -190,45 +190,34 @@ def test_words_that_the_server_has_are_copied_too(tmp_path: Path) -> None:
 
 def test_a_stop_at_any_step_of_a_replacement_leaves_the_words_somewhere(tmp_path: Path) -> None:
     """In the file, or in its copy."""
-    for at in range(1, 99):
-        root = tmp_path / f"at-{at}"
-        scene = Scene(root, FakeApi(duration=30))
-        scene.write("content/b.yaml", ONE)
-        scene.apply()
-        scene.edit("out/a.md", "Closing", "MINE")
-        scene.death = Death(at)
-        with contextlib.suppress(Killed):
-            scene.apply(replace=("a",))
-        texts = [path.read_text("utf-8") for path in root.rglob("a.md")]
-        assert any("MINE" in text for text in texts), at
-        if not scene.death.last:
-            return
-    raise AssertionError("it never came to its end")
+    whole = Scene(tmp_path / "whole", FakeApi(duration=30))
+    whole.write("content/b.yaml", ONE)
+    whole.apply()
+    whole.edit("out/a.md", "Closing", "MINE")
+    stops = witnessed(whole, tmp_path, lambda: whole.apply(replace=("a",)))
+    assert len(stops) > 10
+    for where, scene in (stops | {"whole": whole}).items():
+        texts = [path.read_text("utf-8") for path in scene.root.rglob("a.md")]
+        assert any("MINE" in text for text in texts), where
 
 
 def test_front_matter_of_a_file_that_was_not_recorded_is_kept(tmp_path: Path) -> None:
     """Title and keys that a person changed after a stop are in the file, or in its copy, at any step of the stop."""
-    for at in range(1, 99):
-        root = tmp_path / f"at-{at}"
-        scene = Scene(root, FakeApi(duration=30))
-        scene.write("content/b.yaml", ONE.replace("id: a,", "id: a, metadata: {author: Ann},"))
-        scene.death = Death(at)
-        with contextlib.suppress(Killed):
-            scene.apply()
-        if not scene.death.last:
-            return
-        scene.death = Death(10**6)
-        if (root / "out/a.md").exists():
-            old = scene.read("out/a.md")
-            title = next(line for line in old.splitlines() if line.startswith("title:"))
-            scene.edit("out/a.md", title, "title: MINE")
-            scene.edit("out/a.md", "author: Ann", "author: ME")
-            scene.apply()
-            assert "title: MINE" in scene.read("out/a.md"), at
-            texts = [path.read_text("utf-8") for path in root.rglob("a.md")]
-            assert any("author: ME" in text for text in texts), at
-            assert scene.plan().empty, at
-    raise AssertionError("it never came to its end")
+    whole = Scene(tmp_path / "whole", FakeApi(duration=30))
+    whole.write("content/b.yaml", ONE.replace("id: a,", "id: a, metadata: {author: Ann},"))
+    stops = witnessed(whole, tmp_path, whole.apply)
+    written = {where: scene for where, scene in stops.items() if (scene.root / "out/a.md").exists()}
+    assert len(written) > 3
+    for where, scene in written.items():
+        old = scene.read("out/a.md")
+        title = next(line for line in old.splitlines() if line.startswith("title:"))
+        scene.edit("out/a.md", title, "title: MINE")
+        scene.edit("out/a.md", "author: Ann", "author: ME")
+        scene.apply()
+        assert "title: MINE" in scene.read("out/a.md"), where
+        texts = [path.read_text("utf-8") for path in scene.root.rglob("a.md")]
+        assert any("author: ME" in text for text in texts), where
+        assert scene.plan().empty, where
 
 
 # --- a text of the embedded server -------------------------------------------------------------------------
