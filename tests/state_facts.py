@@ -26,14 +26,14 @@ def text(name: str) -> Digest:
     return digest_text(f"{name}\n")
 
 
-def record(name: str = "a", take: int = 1, **changes: Any) -> Record:
-    """A record of item `name` after its `take`-th generation."""
-    return structs.replace(_record(name, take), **changes)
+def record(name: str = "a", generation: int = 1, **changes: Any) -> Record:
+    """A record of item `name` after its `generation`-th generation."""
+    return structs.replace(_record(name, generation), **changes)
 
 
 @cache
-def _record(name: str, take: int) -> Record:
-    request = Request(template="blog", style="plain", inputs={"topic": name, "take": take})
+def _record(name: str, generation: int) -> Record:
+    request = Request(template="blog", style="plain", inputs={"topic": name, "take": generation})
     named = request_id(LINEAGE, "", ItemId(name), request.digest, 1)
     return Record(
         id=ItemId(name),
@@ -44,14 +44,14 @@ def _record(name: str, take: int) -> Record:
         output=f"out/{name}.md",
         title=f"About {name}",
         metadata={"tags": ["x"]},
-        generated=text(f"{name} {take}"),
+        generated=text(f"{name} {generation}"),
         content_id=f"cnt-{name}",
-        job_id=f"job-{name}-{take}",
+        job_id=f"job-{name}-{generation}",
         request_id=named,
         attempt=1,
         credits=4,
-        generated_at=f"2026-01-0{take}T00:00:00Z",
-        rev=take,
+        generated_at=f"2026-01-0{generation}T00:00:00Z",
+        rev=generation,
     )
 
 
@@ -61,9 +61,9 @@ def declare(store: StateStore, *names: str) -> None:
     store.repair_merge({ItemId(name): records[ItemId(name)].digest for name in names}, SERVER)
 
 
-def entry(name: str = "a", take: int = 1, state: JobState = JobState.RUNNING, **changes: Any) -> OpenEntry:
-    """The open entry that `record(name, take)` closes."""
-    made = record(name, take)
+def entry(name: str = "a", generation: int = 1, state: JobState = JobState.RUNNING, **changes: Any) -> OpenEntry:
+    """The open entry that `record(name, generation)` closes."""
+    made = record(name, generation)
     opened = OpenEntry(
         request_id=made.request_id,
         item=made.id,
@@ -148,11 +148,13 @@ entries = st.builds(
 )
 
 names = st.sampled_from("abc")
-takes = st.integers(1, 3)
+generations = st.integers(1, 3)
 facts = st.one_of(
-    st.builds(lambda name, take, title: record(name, take, title=title), names, takes, st.sampled_from("TU")),
-    st.builds(entry, names, takes, st.sampled_from(JobState)),
+    st.builds(
+        lambda name, generation, title: record(name, generation, title=title), names, generations, st.sampled_from("TU")
+    ),
+    st.builds(entry, names, generations, st.sampled_from(JobState)),
     st.builds(Forget, names.map(ItemId)),
-    st.builds(lambda name, take: Drop(record(name, take).request_id), names, takes),
+    st.builds(lambda name, generation: Drop(record(name, generation).request_id), names, generations),
 )
 """Facts about three items, as notes meet them in any order."""

@@ -105,9 +105,9 @@ def a_client(settings: ApiSettings, *, key: str = KEY, **options: Any) -> Client
 async def send_all(base_url: str, *calls: Call, patience: Patience | None = None) -> list[Any]:
     """Send `calls` one after another with one client."""
     client = a_client(ApiSettings(base_url=base_url), patience=patience)
-    found = [await client.send(call) for call in calls]
+    answers = [await client.send(call) for call in calls]
     await client.aclose()
-    return found
+    return answers
 
 
 def with_server(handler: Handler, *calls: Call, patience: Patience | None = None, path: str = "/v1") -> list[Any]:
@@ -192,10 +192,10 @@ HOSTILE: list[tuple[str, bytes, str, str, str]] = [
 def test_hostile_answers(raw: bytes, paid: str, free: str, words: str) -> None:
     """Whatever the socket says, a call ends as a failure of the right kind with words that tell what happened."""
     for call, kind in ((SUBMIT, paid), (STATUS, free)):
-        (found,) = with_server(answer(raw), call, patience=Patience(submit=5, other=5))
-        assert found.kind == kind
-        assert words in found.message
-        assert KEY not in repr(found)
+        (reply,) = with_server(answer(raw), call, patience=Patience(submit=5, other=5))
+        assert reply.kind == kind
+        assert words in reply.message
+        assert KEY not in repr(reply)
 
 
 @pytest.mark.parametrize(
@@ -253,17 +253,17 @@ def test_slow_servers() -> None:
         # Enough for a busy machine to connect and to send the first bytes.
         patience = Patience(connect=0.6, submit=0.4, other=0.4)
         async with serving(serve) as port:
-            (found,) = await send_all(f"http://127.0.0.1:{port}/v1", call, patience=patience)
-        return found
+            (reply,) = await send_all(f"http://127.0.0.1:{port}/v1", call, patience=patience)
+        return reply
 
     async def story() -> list[Any]:
         return await asyncio.gather(
             *(ask(first, drip, call) for first, drip, _ in SLOW.values() for call in (SUBMIT, STATUS))
         )
 
-    found = iter(asyncio.run(story()))
+    reply = iter(asyncio.run(story()))
     for name, (_, _, words) in SLOW.items():
-        paid, free = next(found), next(found)
+        paid, free = next(reply), next(reply)
         assert (paid.kind, free.kind) == ("ambiguous", "unavailable"), name
         assert words in paid.message, name
 
@@ -298,8 +298,8 @@ def test_connections_are_kept_and_bounded() -> None:
             for call in (SUBMIT, STATUS, SUBMIT):
                 assert not isinstance(await client.send(call), Failure)
             in_a_row = len(opened)
-            found = await asyncio.gather(*(client.send(STATUS) for _ in range(200)))
-            assert not any(isinstance(each, Failure) for each in found)
+            replies = await asyncio.gather(*(client.send(STATUS) for _ in range(200)))
+            assert not any(isinstance(each, Failure) for each in replies)
             await client.aclose()
         return in_a_row, len(opened)
 
@@ -329,9 +329,9 @@ def test_cancelling_passes_and_leaves_the_client_usable() -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            found = await client.send(STATUS)
+            failure = await client.send(STATUS)
             await client.aclose()
-        return found
+        return failure
 
     assert isinstance(asyncio.run(story()), JobStatus)
 
@@ -347,9 +347,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         pytest.skip("openssl is not there to make a certificate")
     folder = tmp_path_factory.mktemp("tls")
     certificate, key = folder / "cert.pem", folder / "key.pem"
-    asked = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    arguments = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run([openssl, *asked, *names, "-out", certificate, "-keyout", key], check=True, capture_output=True)
+    subprocess.run([openssl, *arguments, *names, "-out", certificate, "-keyout", key], check=True, capture_output=True)
     return certificate, key
 
 
@@ -358,8 +358,8 @@ def over_tls(handler: Handler, context: ssl.SSLContext | None) -> Any:
 
     async def story() -> Any:
         async with serving(handler, context) as port:
-            (found,) = await send_all(f"https://127.0.0.1:{port}", SUBMIT)
-        return found
+            (reply,) = await send_all(f"https://127.0.0.1:{port}", SUBMIT)
+        return reply
 
     return asyncio.run(story())
 
@@ -368,9 +368,9 @@ def test_tls_is_verified(certificate: tuple[Path, Path], monkeypatch: pytest.Mon
     """An unknown certificate is refused before anything is sent, and what to check is named; `SSL_CERT_FILE` makes it known."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
-    found = over_tls(answer(http(GOOD)), context)
-    assert (found.kind, found.endpoint.partition(" ")[0]) == ("unusable", "POST")
-    assert all(word in found.message for word in ("certificate", "`SSL_CERT_FILE`", "clock", "`api.base_url`"))
+    reply = over_tls(answer(http(GOOD)), context)
+    assert (reply.kind, reply.endpoint.partition(" ")[0]) == ("unusable", "POST")
+    assert all(word in reply.message for word in ("certificate", "`SSL_CERT_FILE`", "clock", "`api.base_url`"))
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     assert over_tls(answer(http(TAKEN)), context) == Accepted("ours", True)
 
@@ -436,9 +436,9 @@ def in_process(app: Any, call: Call, dialect: str = "v1") -> Any:
 
     async def story() -> Any:
         client = Client(ApiSettings(base_url="local", dialect=dialect), key="", app=app)
-        found = await client.send(call)
+        reply = await client.send(call)
         await client.aclose()
-        return found
+        return reply
 
     return asyncio.run(story())
 
@@ -520,9 +520,9 @@ def test_transport_errors(error: Exception, paid: str, free: str) -> None:
         (STATUS, free),
         (SaveContent("T", "B", "c1"), free),
     ):
-        found = send(call, error)
-        assert (found.kind, found.call, found.status) == (kind, call.name, None)
-        assert "api.writerzroom.com" in found.message
+        failure = send(call, error)
+        assert (failure.kind, failure.call, failure.status) == (kind, call.name, None)
+        assert "api.writerzroom.com" in failure.message
 
 
 def test_what_can_not_be_sent_is_a_failure() -> None:
@@ -531,16 +531,16 @@ def test_what_can_not_be_sent_is_a_failure() -> None:
     client = a_client(ApiSettings(send_mode=False), transport=transport)
     premium = Generate({"template": "t", "style": "s", "mode": "premium", "inputs": {}}, "r")
     for call in (premium, GetStatus(""), Generate({"template": "t", "style": "s", "inputs": {"x": object()}}, "r")):
-        found: Any = asyncio.run(client.send(call))
-        assert found.kind is FailureKind.REJECTED
+        failure: Any = asyncio.run(client.send(call))
+        assert failure.kind is FailureKind.REJECTED
     assert transport.requests == []
 
 
 def test_waits_use_the_wall_clock() -> None:
     """A date in Retry-After is taken against the time passed in."""
     response = httpx.Response(429, json={}, headers={"Retry-After": "Thu, 01 Jan 1970 00:01:30 GMT"})
-    found = send(STATUS, response)
-    assert found.retry_after == 90
+    failure = send(STATUS, response)
+    assert failure.retry_after == 90
 
 
 def test_nothing_shows_the_key() -> None:

@@ -333,8 +333,8 @@ def test_the_prefix_is_found(prefix: str, given: str, elsewhere: httpx.Response)
 def test_the_envelope_decides_the_names(payload: Any, enveloped: bool, name: str) -> None:
     """Inputs go under every name that a server with such lists is known to read, with one submit."""
     server = Server(lambda _: httpx.Response(200, json=payload))
-    found, client, _ = talk(server, TEA, base=f"{HOST}/api")
-    assert found == [Accepted("ours", True)]
+    replies, client, _ = talk(server, TEA, base=f"{HOST}/api")
+    assert replies == [Accepted("ours", True)]
     assert client.dialect == name
     (body,) = server.bodies
     assert (b'"inputs"' in body) is not enveloped
@@ -364,17 +364,17 @@ def test_what_is_answered_where_nothing_is_found(
     server = Server(
         lambda path: answers.get(path.removesuffix("/templates"), httpx.Response(404, json={"detail": "Not Found"}))
     )
-    (found,), _, learned = talk(server, TEA)
-    assert (found.kind, found.call) == (kind, "submit")
-    assert [word for word in words if word not in found.message] == []
+    (failure,), _, learned = talk(server, TEA)
+    assert (failure.kind, failure.call) == (kind, "submit")
+    assert [word for word in words if word not in failure.message] == []
     assert (server.bodies, learned) == ([], [])
-    assert found.endpoint.startswith("GET https://api.example.test/")
+    assert failure.endpoint.startswith("GET https://api.example.test/")
 
 
 def test_a_free_call_keeps_the_kind_of_a_passing_failure() -> None:
     """Only what pays is known not to have been sent."""
-    (found,), *_ = talk(Server(lambda _: httpx.Response(503)), GetTemplate("blog"))
-    assert found.kind is FailureKind.UNAVAILABLE
+    (failure,), *_ = talk(Server(lambda _: httpx.Response(503)), GetTemplate("blog"))
+    assert failure.kind is FailureKind.UNAVAILABLE
 
 
 @pytest.mark.parametrize(
@@ -406,8 +406,8 @@ def test_calls_at_once_share_a_search(healthy: bool) -> None:
     async def story() -> list[Any]:
         return await asyncio.gather(*(client.send(GetStatus("ours")) for _ in range(50)))
 
-    found = asyncio.run(story())
-    assert {isinstance(each, JobStatus) for each in found} == {healthy}
+    replies = asyncio.run(story())
+    assert {isinstance(each, JobStatus) for each in replies} == {healthy}
     assert server.searches == (1 if healthy else 3)
 
 
@@ -436,8 +436,8 @@ def test_an_address_where_something_else_answers_is_forgotten() -> None:
     """The next run looks again."""
     endpoint = ApiEndpoint(base=f"{HOST}/v1", enveloped=False)
     server = Server(submits=lambda: httpx.Response(404, json={"detail": "Not Found"}))
-    (found,), _, learned = talk(server, TEA, base=f"{HOST}/v1", endpoint=endpoint)
-    assert found.kind is FailureKind.UNUSABLE
+    (failure,), _, learned = talk(server, TEA, base=f"{HOST}/v1", endpoint=endpoint)
+    assert failure.kind is FailureKind.UNUSABLE
     assert learned == [None]
 
 
@@ -489,8 +489,8 @@ def test_a_stated_dialect_that_the_lists_contradict_is_refused(
 def test_an_answer_that_is_no_list_contradicts_nothing(answer: httpx.Response, sent: bool) -> None:
     """Where there is no list to read, a person's word counts; where it may come yet, nothing is paid before."""
     server = Server(lambda _: answer)
-    (found,), *_ = talk(server, TEA, dialect="v1", base=f"{HOST}/v1")
-    assert isinstance(found, Accepted) is sent
+    (failure,), *_ = talk(server, TEA, dialect="v1", base=f"{HOST}/v1")
+    assert isinstance(failure, Accepted) is sent
     assert len(server.bodies) == sent
 
 
@@ -521,8 +521,8 @@ def test_the_contradiction_names_both_sides() -> None:
 def test_a_refusal_of_one_of_several_names_says_what_to_do() -> None:
     """A server that takes no name it does not know costs nothing, and the message leads on."""
     server = Server(submits=lambda: refusal(400, "unknown field `user_input`"))
-    (found,), *_ = talk(server, TEA)
-    assert found.message == (
+    (failure,), *_ = talk(server, TEA)
+    assert failure.message == (
         "unknown field `user_input`; where it takes one name alone, set `api.dialect` to the dialect it speaks"
     )
     assert len(server.bodies) == 1
@@ -557,11 +557,11 @@ def test_the_public_backend_gets_its_inputs_where_it_reads_them(path: str, tmp_p
     assert charges(api) == WANTED
     assert {scene.record(topic).dialect for topic in TOPICS} == {"sdk"}
     assert scene.plan().empty
-    asked = api.count("list templates")
-    assert asked <= 3
+    requests = api.count("list templates")
+    assert requests <= 3
     scene.edit("content/blog.yaml", "tea in 2026", "tea in 2027")
     scene.apply()
-    assert api.count("list templates") == asked
+    assert api.count("list templates") == requests
     assert len(api.charges) == 4
 
 
@@ -736,16 +736,16 @@ def test_the_embedded_server_takes_every_dialect(dialect: str, tmp_path: Path) -
     async def story() -> list[Any]:
         async with running(tmp_path / "room.db") as app:
             client = Client(ApiSettings(base_url="local", dialect=dialect), key="", app=app)
-            found: list[Any] = [await client.send(Generate(request, "ours")), client.requests]
+            answers: list[Any] = [await client.send(Generate(request, "ours")), client.requests]
             for _ in range(200):
-                found[2:] = [await client.send(GetStatus("ours"))]
-                if found[2].state != "running":
+                answers[2:] = [await client.send(GetStatus("ours"))]
+                if answers[2].state != "running":
                     break
                 await asyncio.sleep(0.01)
-            found += [await client.send(each) for each in (ListTemplates(), GetTemplate("blog_article_generator"))]
-            found.append(await client.send(CreditsUsage()))
+            answers += [await client.send(each) for each in (ListTemplates(), GetTemplate("blog_article_generator"))]
+            answers.append(await client.send(CreditsUsage()))
             await client.aclose()
-        return found
+        return answers
 
     accepted, requests, status, templates, template, credit = asyncio.run(story())
     assert accepted == Accepted("ours", True)

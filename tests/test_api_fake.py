@@ -53,14 +53,14 @@ def talk(api: FakeApi, *steps: Call | float, dialect: str = "v1", timeline: Time
             base="https://api.example.com" + ("/api" if dialect == "sdk" else ""), enveloped=dialect == "sdk"
         )
         client = Client(settings, key=KEY, user="u-1", transport=api, wall=lambda: EPOCH + clock(), endpoint=endpoint)
-        found: list[Any] = []
+        answers: list[Any] = []
         for step in steps:
             if isinstance(step, (int, float)):
                 await asyncio.sleep(step)
             else:
-                found.append(await client.send(step))
+                answers.append(await client.send(step))
         await client.aclose()
-        return found
+        return answers
 
     return run(story(), timeline)
 
@@ -105,8 +105,8 @@ def test_a_job_from_submit_to_save(dialect: str, front_matter: bool, envelope: b
 def test_the_same_id_twice(habit: str, second: Reply | str, generations: int) -> None:
     """Each habit with our request id is what the server does with a second submit."""
     api = FakeApi(request_ids=habit)
-    _, found = talk(api, submit(), submit())
-    assert (found.kind if isinstance(found, Failure) else found) == second
+    _, reply = talk(api, submit(), submit())
+    assert (reply.kind if isinstance(reply, Failure) else reply) == second
     assert api.charged("Cafés") == generations
 
 
@@ -133,8 +133,8 @@ def test_faults(fault: FaultName | int, kind: str, charged: int) -> None:
     """Each fault is classified, and charges only if the submit was carried out."""
     api = FakeApi()
     api.fault(on("submit", 1), fault)
-    found, again = talk(api, submit(), submit(request_id="r2"))
-    assert found.kind == kind
+    reply, again = talk(api, submit(), submit(request_id="r2"))
+    assert reply.kind == kind
     assert isinstance(again, Accepted)
     assert api.charged("Cafés") == charged + 1
     api.fault(on("submit"), 500)
@@ -151,8 +151,8 @@ def test_a_killed_client(fault: FaultName, charged: int) -> None:
     with pytest.raises(Killed):
         talk(api, submit(), timeline=timeline)
     assert len(api.charges) == charged
-    (found,) = talk(api, GetStatus("r1"), timeline=timeline)
-    assert isinstance(found, JobStatus if charged else Failure)
+    (reply,) = talk(api, GetStatus("r1"), timeline=timeline)
+    assert isinstance(reply, JobStatus if charged else Failure)
 
 
 @pytest.mark.parametrize(("hint", "wait"), [("seconds", 60), ("date", 60), ("none", None), ("garbage", None)])

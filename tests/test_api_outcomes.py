@@ -51,9 +51,9 @@ def answered(call: Call, status: int, body: Any = None, headers: dict[str, str] 
 
 def failed(call: Call, status: int, body: Any = None, headers: dict[str, str] | None = None) -> Failure:
     """The same, where it must be a failure."""
-    found: Failure = answered(call, status, body, headers)
-    assert (found.call, found.status) == (call.name, status)
-    return found
+    failure: Failure = answered(call, status, body, headers)
+    assert (failure.call, failure.status) == (call.name, status)
+    return failure
 
 
 DETAIL = {"detail": "words"}
@@ -187,11 +187,11 @@ def test_pages_are_not_the_api(call: Call, status: int, kind: str, headers: dict
 )
 def test_media_types(headers: dict[str, str], body: bytes, works: bool) -> None:
     """JSON under its own or no name is read; anything else leaves a submit's outcome open."""
-    found = answered(SUBMIT, 202, body, headers)
-    assert isinstance(found, Accepted) is works
-    if isinstance(found, Failure):
-        assert found.kind is FailureKind.AMBIGUOUS
-        assert headers["content-type"] in found.message
+    failure = answered(SUBMIT, 202, body, headers)
+    assert isinstance(failure, Accepted) is works
+    if isinstance(failure, Failure):
+        assert failure.kind is FailureKind.AMBIGUOUS
+        assert headers["content-type"] in failure.message
 
 
 def test_a_plain_404_is_no_proof_that_a_job_is_unknown() -> None:
@@ -238,10 +238,10 @@ LOST += [(damage, 200, STATUS, "unavailable") for damage in (Damage.CUT, Damage.
 )
 def test_damaged_answers(damage: Damage, status: int, call: Call, kind: str) -> None:
     """A success whose body is not whole is lost, and says how; an error keeps its status, but a torn 404 proves nothing."""
-    found = judge(call, Answer(status, JSON, b"", damage), wall=0)
-    assert isinstance(found, Failure)
-    assert found.kind == kind
-    assert str(damage) in found.message if status == 200 else found.message
+    failure = judge(call, Answer(status, JSON, b"", damage), wall=0)
+    assert isinstance(failure, Failure)
+    assert failure.kind == kind
+    assert str(damage) in failure.message if status == 200 else failure.message
 
 
 @pytest.mark.parametrize(
@@ -302,21 +302,21 @@ def test_the_key_is_never_said() -> None:
     ]
     for call in (SUBMIT, STATUS):
         for answer in answers:
-            found = judge(call, answer, wall=0, clean=clean)
-            assert "sk-live" not in repr(found)
+            reply = judge(call, answer, wall=0, clean=clean)
+            assert "sk-live" not in repr(reply)
     assert "sk-live" not in repr(unanswered(SUBMIT, Trouble.CRASHED, f"KeyError: {key}", clean=clean))
 
 
 @given(st.sampled_from(CALLS), st.integers(100, 999), json_values, st.sampled_from([JSON, HTML, {}]))
 def test_any_answer_has_a_meaning(call: Call, status: int, value: Any, headers: dict[str, str]) -> None:
     """Any JSON with any status is a reply or a failure with a short message; a paid call is never called repeatable."""
-    found = judge(call, Answer(status, headers, json.dumps(value).encode()), wall=0)
-    if not isinstance(found, Failure):
+    reply = judge(call, Answer(status, headers, json.dumps(value).encode()), wall=0)
+    if not isinstance(reply, Failure):
         assert 200 <= status < 300
         return
-    assert 0 < len(found.message) <= LIMIT
-    assert found.kind is not FailureKind.NOT_SENT
-    assert found.kind is not (FailureKind.AMBIGUOUS if call.repeatable else FailureKind.UNAVAILABLE)
+    assert 0 < len(reply.message) <= LIMIT
+    assert reply.kind is not FailureKind.NOT_SENT
+    assert reply.kind is not (FailureKind.AMBIGUOUS if call.repeatable else FailureKind.UNAVAILABLE)
 
 
 @given(st.sampled_from(CALLS), st.integers(200, 599), st.binary(max_size=100), st.text(max_size=30))

@@ -376,9 +376,9 @@ def test_decoding_raises_only_garbled(data: bytes) -> None:
 def test_a_status_may_name_the_job_by_our_request() -> None:
     """Some servers have ids of their own for jobs, and give our id back in the status."""
     reply: Any = {"request_id": "ours-1", "status": "completed", "content": {"title": "T", "body": "Text.\n"}}
-    found = read(GetStatus("job-1", ours="ours-1"), reply)
-    assert isinstance(found, JobStatus)
-    assert found.body == "Text.\n"
+    status = read(GetStatus("job-1", ours="ours-1"), reply)
+    assert isinstance(status, JobStatus)
+    assert status.body == "Text.\n"
     for call in (GetStatus("job-1", ours="ours-2"), GetStatus("job-1")):
         with pytest.raises(Garbled, match="about job `ours-1`"):
             read(call, reply)

@@ -35,9 +35,9 @@ def test_front_matter_of_a_stored_text() -> None:
     """It is taken off, and kept beside; the content's own title comes first."""
     text = "## Intro\n\nText.\n"
     said = {"description": "d"}
-    asked = GetContent("c")
-    assert read(asked, {"id": "c", "content": FRONT}) == Content("c", "AI: adoption", text, whole=FRONT, front=said)
-    assert read(asked, {"title": "T", "content": FRONT}) == Content("c", "T", text, whole=FRONT, front=said)
+    call = GetContent("c")
+    assert read(call, {"id": "c", "content": FRONT}) == Content("c", "AI: adoption", text, whole=FRONT, front=said)
+    assert read(call, {"title": "T", "content": FRONT}) == Content("c", "T", text, whole=FRONT, front=said)
 
 
 @pytest.mark.parametrize("body", ["---\n\nAfter a rule.\n", RULES, "---\n: : [\n---\nText.\n", "--- \nText.\n"])

@@ -168,15 +168,15 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
 @given(st.text(max_size=60), st.text(max_size=60), st.floats(0, 1e10))
 def test_retry_after_survives_anything(asked: str, date: str, wall: float) -> None:
     """No header makes it raise, or gives a wait that cannot be slept."""
-    found = retry_after({"retry-after": asked, "date": date, "ratelimit": date}, wall=wall)
-    assert found is None or 0 <= found <= LONGEST
+    seconds = retry_after({"retry-after": asked, "date": date, "ratelimit": date}, wall=wall)
+    assert seconds is None or 0 <= seconds <= LONGEST
 
 
 @given(st.integers(0, 2**32), st.integers(1, 1000), st.none() | st.floats(0, 1e6))
 def test_waits_are_jittered_and_bounded(seed: int, tries: int, asked: float | None) -> None:
     """Full jitter under a doubling cap, no less than the server asks for, and never endless."""
-    found = RETRY.wait(random.Random(seed), tries, asked)
+    seconds = RETRY.wait(random.Random(seed), tries, asked)
     cap = min(RETRY.longest, RETRY.first * 2 ** min(tries, 10))
-    assert min(asked or 0.0, RETRY.total) <= found <= max(cap, min(asked or 0.0, RETRY.total))
+    assert min(asked or 0.0, RETRY.total) <= seconds <= max(cap, min(asked or 0.0, RETRY.total))
     assert RETRY.goes_on(10.0, 70.0)
     assert not RETRY.goes_on(10.0, 70.1)

@@ -159,26 +159,26 @@ def test_an_allowance_is_never_overdrawn(bundled: Bundled) -> None:
         return server.submit({**BODY, "request_id": name, **change}, headers)
 
     assert submit("r-1").status == submit("r-2", inputs={}).status == 202
-    found = {"plan": "professional", "allowance": 8, "reserved": 8, "balance": 0, "used": 0, "generations": 0}
-    assert server.get("/v1/credits/usage", headers).json == {**found, "by_mode": {}}
+    expected = {"plan": "professional", "allowance": 8, "reserved": 8, "balance": 0, "used": 0, "generations": 0}
+    assert server.get("/v1/credits/usage", headers).json == {**expected, "by_mode": {}}
     message = "Insufficient credits: 4 required, 0 available"
     refused = submit("r-3")
     assert (refused.status, refused.json) == (402, {"error": {"code": "insufficient_credits", "message": message}})
     assert server.post("/api/generate", BODY, headers).json == {"detail": message}
     assert submit("r-1").status == 202
     opened.set()
-    left = rested(server, headers)
+    accounts_of = rested(server, headers)
     by_mode = {"standard": {"generations": 1, "credits": 4}}
-    assert (left["used"], left["balance"], left["by_mode"]) == (4, 4, by_mode)
+    assert (accounts_of["used"], accounts_of["balance"], accounts_of["by_mode"]) == (4, 4, by_mode)
     assert submit("r-3").status == 202
 
 
 def rested(server: InProcess, headers: dict[str, str]) -> Any:
     """The usage of a key once none of its jobs is under way."""
     for _ in range(500):
-        found = server.get("/v1/credits/usage", headers).json
-        if not found["reserved"]:
-            return found
+        usage = server.get("/v1/credits/usage", headers).json
+        if not usage["reserved"]:
+            return usage
     message = "jobs do not end"
     raise AssertionError(message)
 
@@ -318,9 +318,9 @@ def test_contents_and_charges_come_in_pages(bundled: Bundled) -> None:
     key = server.bearer()
     for number in range(5):
         server.post("/v1/content/save", {"title": f"T{number}"}, key)
-    found = server.get("/v1/content?page=2&limit=2", key).json
-    assert [entry["title"] for entry in found["content"]] == ["T2", "T1"]
-    assert (found["page"], found["limit"], found["stats"]["total"]) == (2, 2, 5)
+    listed = server.get("/v1/content?page=2&limit=2", key).json
+    assert [entry["title"] for entry in listed["content"]] == ["T2", "T1"]
+    assert (listed["page"], listed["limit"], listed["stats"]["total"]) == (2, 2, 5)
     first = server.get("/v1/content", key).json
     assert (len(first["content"]), first["page"], first["limit"]) == (5, 1, 1000)
     for name in ("r-1", "r-2", "r-3"):
@@ -442,8 +442,8 @@ def test_keys_on_the_command_line(invoke: Run) -> None:
     assert (shown["credits"], shown["modes"], shown["revoked_at"] is None) == (7, ["premium"], False)
     assert invoke("serve", "keys", "list", *here).stdout.splitlines()[1].endswith("revoked")
     for command in ("revoke", "change"):
-        ended = invoke("serve", "keys", command, "key_x", *here)
-        assert (ended.code, "`contentops serve keys list` shows them" in ended.stderr) == (64, True)
+        result = invoke("serve", "keys", command, "key_x", *here)
+        assert (result.code, "`contentops serve keys list` shows them" in result.stderr) == (64, True)
     assert invoke("serve", "keys", "create", "--credits", "-3", *here).code == 64
     assert "write one from 0, or `unlimited`" in invoke("serve", "keys", "create", "--credits", "many", *here).stderr
     assert invoke("serve", "keys", "change", made["id"], "--plan", "gold", *here).code == 1
@@ -451,8 +451,8 @@ def test_keys_on_the_command_line(invoke: Run) -> None:
 
 def test_the_model_engine_on_the_command_line(invoke: Run) -> None:
     """Settings that cannot work end the command before anything listens."""
-    ended = invoke("serve", "--engine", "openai", "--port", "0")
-    assert (ended.code, "needs a model; name it with `--model`" in ended.stderr) == (1, True)
+    result = invoke("serve", "--engine", "openai", "--port", "0")
+    assert (result.code, "needs a model; name it with `--model`" in result.stderr) == (1, True)
     env = {"OPENAI_BASE_URL": "http://10.0.0.1/v1", "OPENAI_API_KEY": "sk-hidden-123456"}
-    ended = invoke("serve", "--engine", "openai", "--model", "m", "--port", "0", env=env)
-    assert (ended.code, "plain http" in ended.stderr, "sk-hidden" in ended.stderr) == (1, True, False)
+    result = invoke("serve", "--engine", "openai", "--model", "m", "--port", "0", env=env)
+    assert (result.code, "plain http" in result.stderr, "sk-hidden" in result.stderr) == (1, True, False)

@@ -96,8 +96,8 @@ def test_the_server_shapes_under_api(bundled: Bundled) -> None:
     assert server.get(path).json == {"success": True, "data": {**running, **nothing}}
     opened.set()
     data = server.settled(taken["request_id"], "/api")["data"]
-    ended = (data["status"], data["progress"], data["current_agent"], data["error"])
-    assert ended == ("completed", 1.0, None, None)
+    state = (data["status"], data["progress"], data["current_agent"], data["error"])
+    assert state == ("completed", 1.0, None, None)
     assert data["content"].startswith("> Draft outline")
     assert data["metadata"]["title"] == data["title"] == "T"
     assert data["metadata"]["engine"] == "outline"
@@ -124,10 +124,10 @@ def test_a_topic_alone_is_enough_under_api(server: InProcess, template: str) -> 
     body = {"template": template, "style_profile": "fintech", "dynamic_parameters": {"topic": "DeFi risk"}}
     for prefix, status in (("/api", "completed"), ("/v1", "failed")):
         taken = server.post(f"{prefix}/generate", body).json["request_id"]
-        found = server.settled(taken)
-        assert found["status"] == status
+        job = server.settled(taken)
+        assert job["status"] == status
         if status == "completed":
-            assert "DeFi risk" in (found["content"]["title"], found["content"]["body"])
+            assert "DeFi risk" in (job["content"]["title"], job["content"]["body"])
 
 
 def test_a_missing_required_input_fails_the_job_later(server: InProcess) -> None:
@@ -359,11 +359,11 @@ def test_put_delete_and_post_content(server: InProcess) -> None:
     put = server("PUT", path, {"title": "New", "status": "published", "type": "other"}).json
     assert put["success"] is True
     assert set(put["content"]) == {"id", "title", "status", "updatedAt", "version"}
-    found = server.get(path).json
-    assert (found["title"], found["type"], found["contentHtml"]) == ("New", "post", "<p>a</p>")
+    listed = server.get(path).json
+    assert (listed["title"], listed["type"], listed["contentHtml"]) == ("New", "post", "<p>a</p>")
     server("PUT", path, {"content": "b"})
-    found = server.get(path).json
-    assert (found["content"], found["contentHtml"], found["metadata"]) == ("b", None, {"k": 1})
+    listed = server.get(path).json
+    assert (listed["content"], listed["contentHtml"], listed["metadata"]) == ("b", None, {"k": 1})
     assert server("PUT", path, {"content": 3}).status == 422
     stats = server.get("/v1/content").json["stats"]
     assert stats == {"total": 1, "published": 1, "drafts": 0}
@@ -467,7 +467,7 @@ def test_catalog_in_the_server_shapes(server: InProcess) -> None:
     assert (len(paged["items"]), paged["count"], paged["page"]) == (2, 72, 8)
     assert set(paged["items"][0]) == {"id", "name", "tone", "voice", "audience", "platform"}
     bad = server.get("/api/templates?page=0&limit=x")
-    assert (bad.status, [found["loc"] for found in bad.json["detail"]]) == (
+    assert (bad.status, [problem["loc"] for problem in bad.json["detail"]]) == (
         422,
         [["query", "page"], ["query", "limit"]],
     )

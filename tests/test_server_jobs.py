@@ -82,24 +82,24 @@ async def turns() -> None:
 
 def stored(store: Store) -> StoredJob:
     """The job `r`."""
-    found = jobs.find(store, "r")
-    assert found is not None
-    return found
+    job = jobs.find(store, "r")
+    assert job is not None
+    return job
 
 
 def test_a_job_goes_on_where_it_was_after_a_restart(bundled: Bundled, tmp_path: Path) -> None:
     """A closed and reopened store finishes the job; stages done before are not waited for again."""
-    place = stores.at(tmp_path / "store" / "db.sqlite3")
+    location = stores.at(tmp_path / "store" / "db.sqlite3")
     gate, ticks = Gate(free=3), Ticks()
-    before = bundled(open_store(place), clock=Clock(sleep=gate.sleep), stage_seconds=5.0)
+    before = bundled(open_store(location), clock=Clock(sleep=gate.sleep), stage_seconds=5.0)
     before.submit({**BODY, "request_id": "r"})
     before.turns()
-    found = before.get("/v1/generate/status/r").json
-    assert (found["status"], found["stage"], found["progress"]) == ("processing", "writer", 44)
+    status = before.get("/v1/generate/status/r").json
+    assert (status["status"], status["stage"], status["progress"]) == ("processing", "writer", 44)
     assert gate.slept == [5.0] * 4
     before.run(before.app.state.close())
     before.run(before.app.state.close())
-    after = bundled(open_store(place), clock=Clock(ticks.now, ticks.sleep), stage_seconds=5.0)
+    after = bundled(open_store(location), clock=Clock(ticks.now, ticks.sleep), stage_seconds=5.0)
     assert after.settled("r")["content"]["title"] == "Tides"
     assert ticks.slept == [5.0] * 5
     assert after.get("/v1/credits/usage").json["used"] == 4
@@ -128,8 +128,8 @@ def test_the_lifespan_resumes_and_closes(bundled: Bundled, tmp_path: Path) -> No
     async def life() -> None:
         async with server.app.router.lifespan_context(server.app):
             await turns()
-            found = stored(store)
-            assert (found.status, found.title, found.body) == ("completed", "T", "b")
+            job = stored(store)
+            assert (job.status, job.title, job.body) == ("completed", "T", "b")
 
     server.run(life())
     assert server.get("/v1/content").status == 503
@@ -178,8 +178,8 @@ def test_a_killed_process_leaves_its_job_to_others(tmp_path: Path) -> None:
         "assert jobs.claim(store, 1, lock)\n"
         "os.kill(os.getpid(), 9)\n"
     )
-    ended = subprocess.run([sys.executable, "-c", script, str(path)], check=False, capture_output=True)
-    assert ended.returncode == -9, ended.stderr
+    process = subprocess.run([sys.executable, "-c", script, str(path)], check=False, capture_output=True)
+    assert process.returncode == -9, process.stderr
     with open_store(stores.at(path)) as store:
         mine = store.runner_lock()
         assert stored(store).runner != mine.id
@@ -223,8 +223,8 @@ def test_every_stage_is_reported_in_order(bundled: Bundled) -> None:
 
     async def polled() -> None:
         await call(server.app, "POST", "/v1/generate", {**BODY, "request_id": "r"})
-        while (found := (await call(server.app, "GET", "/v1/generate/status/r")).json)["status"] != "completed":
-            seen.append((found.get("stage", ""), found["progress"]))
+        while (status := (await call(server.app, "GET", "/v1/generate/status/r")).json)["status"] != "completed":
+            seen.append((status.get("stage", ""), status["progress"]))
             await asyncio.sleep(0)
 
     server.run(polled())
@@ -265,8 +265,8 @@ def test_a_busy_store_puts_a_job_aside(bundled: Bundled, tmp_path: Path) -> None
 
 def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(bundled: Bundled, tmp_path: Path) -> None:
     """The text could not be stored, so the job is neither completed nor failed: the next start does it again."""
-    place = stores.at(tmp_path / "db")
-    store = open_store(place)
+    location = stores.at(tmp_path / "db")
+    store = open_store(location)
 
     def unplug() -> WrittenText:
         store.close()
@@ -277,9 +277,9 @@ def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(bundled:
     first.get("/v1/content")
     first.turns()
     first.run(first.app.state.close())
-    with open_store(place) as again:
+    with open_store(location) as again:
         assert (stored(again).status, stored(again).stage) == ("processing", "formatter")
-    second = bundled(open_store(place), engine=Scripted(lambda: WrittenText(title="T", body="b")))
+    second = bundled(open_store(location), engine=Scripted(lambda: WrittenText(title="T", body="b")))
     second.get("/v1/content")
     second.turns()
     assert (stored(second.store).status, stored(second.store).title) == ("completed", "T")
@@ -294,8 +294,8 @@ def test_a_job_is_finished_once() -> None:
         jobs.fail(store, job, "late", 4.0)
         with pytest.raises(jobs.JobLostError):
             jobs.advance(store, job, "planner", 100)
-        found = stored(store)
-        assert (found.status, found.title, found.error, found.finished_at) == ("completed", "A", "", 2.0)
+        finished = stored(store)
+        assert (finished.status, finished.title, finished.error, finished.finished_at) == ("completed", "A", "", 2.0)
         assert len(store.rows("SELECT 1 FROM contents")) == len(store.rows("SELECT 1 FROM charges")) == 1
 
 
@@ -342,9 +342,9 @@ def test_a_job_that_is_given_away_while_it_is_written_is_done_once(bundled: Bund
 
     server = bundled(store, engine=Scripted(write), clock=Clock(sleep=sleep))
     server.submit({**BODY, "request_id": "r"})
-    while (found := server.get("/v1/generate/status/r").json)["status"] != "completed":
+    while (status := server.get("/v1/generate/status/r").json)["status"] != "completed":
         server.run(asyncio.sleep(0.001))
-    assert found["content"]["title"] == texts[-1]
+    assert status["content"]["title"] == texts[-1]
     assert len(store.rows("SELECT 1 FROM contents")) == len(store.rows("SELECT 1 FROM charges")) == 1
     assert len(texts) == (2 if at == "text" else 1)
 

@@ -199,11 +199,13 @@ def test_an_id_that_two_servers_get_at_once_is_one_job(database: str) -> None:
     def work(server: int) -> None:
         with open_store(database) as store:
             for number in range(30):
-                asked = GenerationRequest()
-                job, is_new = jobs.submit(store, StoredJob(id=f"r{number}", request=asked, created_at=1.0))
+                generation = GenerationRequest()
+                job, is_new = jobs.submit(store, StoredJob(id=f"r{number}", request=generation, created_at=1.0))
                 keyed, also_new = jobs.submit(
                     store,
-                    StoredJob(id=f"s{server}-{number}", request=asked, created_at=1.0, idempotency_key=f"k{number}"),
+                    StoredJob(
+                        id=f"s{server}-{number}", request=generation, created_at=1.0, idempotency_key=f"k{number}"
+                    ),
                 )
                 new.extend([job.id] * is_new + [str(keyed.idempotency_key)] * also_new)
 
@@ -227,8 +229,8 @@ def test_an_allowance_is_never_overdrawn_by_two_servers(database: str) -> None:
                     raise LookupError
 
             for number in range(12):
-                asked = GenerationRequest(mode="quick")
-                new = StoredJob(id=f"{server}-{number}", request=asked, created_at=1.0, key_id=key.id)
+                generation = GenerationRequest(mode="quick")
+                new = StoredJob(id=f"{server}-{number}", request=generation, created_at=1.0, key_id=key.id)
                 try:
                     jobs.submit(store, new, admit)
                 except LookupError:
@@ -368,14 +370,14 @@ def test_a_job_that_another_program_wrote_stops_no_one(bundled: Bundled, databas
     """It is given up or told about, never a traceback, and the other jobs are done."""
     with open_store(database) as store:
         for name in ("bad", "good"):
-            asked = GenerationRequest(template="blog_article_generator", mode="quick", inputs=INPUTS)
-            jobs.submit(store, StoredJob(id=name, request=asked, created_at=1.0))
+            generation = GenerationRequest(template="blog_article_generator", mode="quick", inputs=INPUTS)
+            jobs.submit(store, StoredJob(id=name, request=generation, created_at=1.0))
         tell(database, f"UPDATE contentops_server.jobs SET {change} WHERE id = 'bad'")
     server = bundled(open_store(database))
     replied(server, "/v1/generate/status/good", lambda reply: reply.json["status"] == "completed")
-    found = server.get("/v1/generate/status/bad")
-    assert found.status in {200, 500}
-    assert found.status == 200 or "table `jobs`" in found.json["error"]["message"]
+    damaged = server.get("/v1/generate/status/bad")
+    assert damaged.status in {200, 500}
+    assert damaged.status == 200 or "table `jobs`" in damaged.json["error"]["message"]
     assert tell(database, "SELECT count(*) FROM contentops_server.jobs WHERE finished_at IS NULL") == [(0,)]
 
 
@@ -397,14 +399,14 @@ def test_keys_and_contents_that_another_program_wrote(bundled: Bundled, database
 def test_a_server_takes_no_more_than_it_has_room_for(bundled: Bundled, database: str) -> None:
     """Of more jobs than are worked on at once the rest stay for others, and all are done in the end."""
     with open_store(database) as store:
-        asked = GenerationRequest(template="blog_article_generator", mode="quick", inputs=INPUTS)
+        request = GenerationRequest(template="blog_article_generator", mode="quick", inputs=INPUTS)
         with store.write():
             store.run(
                 "INSERT INTO jobs (id, kind, owner, key_id, request, fingerprint, status, created_at, credits)"
                 " SELECT 'r' || n, 'content', '', '', ?, '', 'pending', n, 1 FROM generate_series(1, ?) AS n",
-                (asked.encoded(), AT_ONCE + 5),
+                (request.encoded(), AT_ONCE + 5),
             )
     path = "/v1/dashboard/stats"
     server = bundled(open_store(database))
-    found = replied(server, path, lambda reply: reply.json["generations"]["in_progress"] == 0)
-    assert found.json["generations"]["completed"] == AT_ONCE + 5
+    stats = replied(server, path, lambda reply: reply.json["generations"]["in_progress"] == 0)
+    assert stats.json["generations"]["completed"] == AT_ONCE + 5

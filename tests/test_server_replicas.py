@@ -71,8 +71,8 @@ class Replica:
     def cut_off(self) -> None:
         """End its session, as the database does once it has been silent for long enough."""
         with psycopg.connect(self._address.partition("?")[0], autocommit=True) as connection:
-            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
-            connection.execute(ended, [self.name])
+            statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
+            connection.execute(statement, [self.name])
 
 
 def until(true: Callable[[], object]) -> None:
@@ -139,7 +139,7 @@ class Clients:
 def books(address: str) -> dict[str, int]:
     """What the store holds, counted in ways that agree where everything happened once."""
     with open_store(address) as store:
-        found = {
+        jobs_by_id = {
             "jobs": "SELECT count(*) FROM jobs WHERE status = 'completed'",
             "open": "SELECT count(*) FROM jobs WHERE finished_at IS NULL",
             "charges": "SELECT count(*) FROM charges",
@@ -150,7 +150,7 @@ def books(address: str) -> dict[str, int]:
             "credits": "SELECT sum(number) FROM tallies WHERE kind = 'credits'",
             "done": "SELECT sum(number) FROM tallies WHERE kind = 'job' AND name = 'completed'",
         }
-        return {name: store.number(statement) for name, statement in found.items()}
+        return {name: store.number(statement) for name, statement in jobs_by_id.items()}
 
 
 def once(jobs: int) -> dict[str, int]:
@@ -177,15 +177,15 @@ def test_servers_that_are_killed_and_frozen_lose_and_double_nothing(database: st
         with Clients(replicas, 4, 20) as clients:
             for turn in range(6):
                 time.sleep(chance.uniform(0.05, 0.25))
-                place = chance.randrange(len(replicas))
+                number = chance.randrange(len(replicas))
                 if turn % 2:
-                    replicas[place].signal(signal.SIGKILL)
+                    replicas[number].signal(signal.SIGKILL)
                 else:
-                    replicas[place].signal(signal.SIGSTOP)
+                    replicas[number].signal(signal.SIGSTOP)
                     time.sleep(chance.uniform(0.0, 0.1))
-                    replicas[place].cut_off()
-                    frozen.append(replicas[place])
-                replicas[place] = started()
+                    replicas[number].cut_off()
+                    frozen.append(replicas[number])
+                replicas[number] = started()
                 if len(frozen) > 1:
                     frozen[0].signal(signal.SIGCONT)
             until(lambda: not clients.busy)

@@ -32,10 +32,10 @@ last
 @pytest.mark.parametrize("name", ["Why now", "  why   NOW ", "## Why now", "# Why now #"])
 def test_a_section_runs_to_the_next_heading_of_its_level(name: str) -> None:
     """Whatever the case, spaces or marks of the name; deeper headings and fences belong to it."""
-    found = contents.find_section(TEXT, name)
-    assert found is not None
-    assert found.heading == "Why now"
-    assert contents.body(TEXT, found) == "reasons\n\n```sh\n## not a heading\n```\n\n### Deeper\n\nmore"
+    span = contents.find_section(TEXT, name)
+    assert span is not None
+    assert span.heading == "Why now"
+    assert contents.body(TEXT, span) == "reasons\n\n```sh\n## not a heading\n```\n\n### Deeper\n\nmore"
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_a_section_runs_to_the_next_heading_of_its_level(name: str) -> None:
 )
 def test_other_sections(name: str, text: str) -> None:
     """An inner section ends at any higher heading; escapes in a heading do not matter."""
-    found = contents.find_section(TEXT, name)
-    assert found is not None
-    assert contents.body(TEXT, found) == text
+    span = contents.find_section(TEXT, name)
+    assert span is not None
+    assert contents.body(TEXT, span) == text
 
 
 @pytest.mark.parametrize("name", ["not a heading", "Why", "intro", "", "#"])
@@ -60,16 +60,16 @@ def test_what_is_no_heading_is_not_found(name: str) -> None:
 
 def test_replacing_changes_only_the_section() -> None:
     """The new words stand between blank lines; the rest of the text is as it was."""
-    found = contents.find_section(TEXT, "Why now")
-    assert found is not None
-    new = contents.replace_section(TEXT, found, "\nnew words\n")
+    span = contents.find_section(TEXT, "Why now")
+    assert span is not None
+    new = contents.replace_section(TEXT, span, "\nnew words\n")
     head, tail = TEXT.split("## Why now ##", maxsplit=1)[0], TEXT[TEXT.index("## R") :]
     assert new == f"{head}## Why now ##\n\nnew words\n\n{tail}"
     last = contents.find_section(new, "R&D {it}")
     assert last is not None
     assert contents.replace_section(new, last, "end").endswith("## R\\&D {it}\n\nend\n")
     assert contents.find_section("## R&amp;D &#123;it&#125;\n\nlast\n", "R&D {it}") is not None
-    empty = contents.replace_section(TEXT, found, "\n\n")
+    empty = contents.replace_section(TEXT, span, "\n\n")
     assert empty == f"{head}## Why now ##\n\n{tail}"
 
 
@@ -99,9 +99,9 @@ PRICES = "## Prices\n\nTen.\n\n## Refunds\n\nNone.\n"
 )
 def test_only_the_section_is_replaced(text: str, heading: str) -> None:
     """Whatever Markdown is around it: the sections after it are there, byte for byte."""
-    found = contents.find_section(text, heading)
-    assert found is not None
-    after = contents.replace_section(text, found, "new words")
+    span = contents.find_section(text, heading)
+    assert span is not None
+    after = contents.replace_section(text, span, "new words")
     rest = [section for section in cut(text) if section.key.heading != heading]
     assert [section for section in cut(after) if section.key.heading != heading] == rest
     assert contents.body(after, spans(after, heading)[0]) == "new words"
@@ -125,16 +125,16 @@ def test_server_and_client_cut_alike(text: str, new: str) -> None:
         if bare(name) in seen:
             continue  # a server takes the first of several
         seen.add(bare(name))
-        found = contents.find_section(text, name)
-        assert found is not None
-        assert text[found.start : found.below] == section.text
-        after = contents.replace_section(text, found, contents.nested(new, found.level))
-        assert after.startswith(text[: found.text])
-        assert after.endswith(text[found.end :])
-        assert cut(after[: found.start]) == cut(text[: found.start])
+        span = contents.find_section(text, name)
+        assert span is not None
+        assert text[span.start : span.below] == section.text
+        after = contents.replace_section(text, span, contents.nested(new, span.level))
+        assert after.startswith(text[: span.text])
+        assert after.endswith(text[span.end :])
+        assert cut(after[: span.start]) == cut(text[: span.start])
         again = contents.find_section(after, name)
         assert again is not None
-        assert (again.start, after[again.end :]) == (found.start, text[found.end :])
+        assert (again.start, after[again.end :]) == (span.start, text[span.end :])
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,6 @@ def test_no_text_breaks_out_of_its_section(text: str, level: int) -> None:
     assert second.level == level
     after = contents.replace_section(whole, second, contents.nested(text, level))
     for heading, body in (("First", "one"), ("Third", "three")):
-        found = contents.find_section(after, heading)
-        assert found is not None
-        assert contents.body(after, found) == body
+        span = contents.find_section(after, heading)
+        assert span is not None
+        assert contents.body(after, span) == body

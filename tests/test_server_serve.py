@@ -92,9 +92,9 @@ async def listening(path: Path, host: str = "127.0.0.1", **options: Any) -> Asyn
 async def finished(port: int, job_id: str, **options: Any) -> Any:
     """The status of a job once it has ended."""
     while True:
-        _, found = await http(port, "GET", f"/v1/generate/status/{job_id}", **options)
-        if found["status"] in {"completed", "failed"}:
-            return found
+        _, status = await http(port, "GET", f"/v1/generate/status/{job_id}", **options)
+        if status["status"] in {"completed", "failed"}:
+            return status
 
 
 def test_a_job_over_a_socket_and_after_a_restart(tmp_path: Path) -> None:
@@ -152,11 +152,11 @@ def test_other_hosts_need_keys(tmp_path: Path) -> None:
 
 async def _until_closed(reader: asyncio.StreamReader) -> bytes:
     """What came before the end of a connection; one that is reset, as bytes cross its end, is closed too."""
-    found = bytearray()
+    received = bytearray()
     with contextlib.suppress(ConnectionError):
         while part := await reader.read(4096):
-            found += part
-    return bytes(found)
+            received += part
+    return bytes(received)
 
 
 HEAD = b"POST /v1/content/save HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n"
@@ -179,15 +179,15 @@ def test_a_request_that_does_not_arrive_whole_is_dropped(tmp_path: Path, caplog:
     async def send(port: int, name: str, first: bytes, answers: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(first)
-        ended = asyncio.create_task(_until_closed(reader))
+        closing = asyncio.create_task(_until_closed(reader))
         async with asyncio.timeout(5):
-            while not ended.done():
+            while not closing.done():
                 assert (await http(port, "GET", "/health"))[0] == 200
                 with contextlib.suppress(ConnectionError):
                     # One byte after another: that something comes is no reason to wait on.
                     writer.write(b"x" if first.endswith(b"hea") else b"")
-                await asyncio.wait([ended], timeout=0.02)
-        assert ended.result().count(b"HTTP/1.1 200") == answers, name
+                await asyncio.wait([closing], timeout=0.02)
+        assert closing.result().count(b"HTTP/1.1 200") == answers, name
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
@@ -235,8 +235,8 @@ def test_requests_are_logged_without_secrets(tmp_path: Path) -> None:
 
     asyncio.run(main())
     shape = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z (\S+ \S+ \S+) \d+\.\d ms")
-    found = [shape.fullmatch(line) for line in logged]
-    assert [match and match[1] for match in found] == [
+    matches = [shape.fullmatch(line) for line in logged]
+    assert [match and match[1] for match in matches] == [
         "GET /v1/templates 200",
         "POST /v1/generate 202",
         "GET /v1/content/wz_local_... 404",
@@ -265,8 +265,8 @@ def test_stages_take_their_time(tmp_path: Path) -> None:
     async def main() -> None:
         async with listening(path, stage_seconds=3600.0) as (port, _):
             await http(port, "POST", "/v1/generate", BODY)
-            _, found = await http(port, "GET", "/v1/generate/status/r-1")
-            assert (found["status"], found["stage"]) == ("processing", "planner")
+            _, status = await http(port, "GET", "/v1/generate/status/r-1")
+            assert (status["status"], status["stage"]) == ("processing", "planner")
         async with listening(path) as (port, _):
             assert (await finished(port, "r-1"))["status"] == "completed"
 

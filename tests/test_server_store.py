@@ -25,7 +25,7 @@ def _mode(path: Path) -> int:
 
 
 @pytest.fixture(params=["file", "database"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     """Where a store is: what the tests say of it holds for each kind."""
     return tmp_path / "store" / "db" if request.param == "file" else str(request.getfixturevalue("database"))
 
@@ -38,9 +38,9 @@ def test_store_files_are_the_owners_alone(tmp_path: Path) -> None:
         lock.acquire()
         jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))
         assert _mode(path.parent) == 0o700
-        files = [found for found in path.parent.rglob("*") if found.is_file()]
+        files = [file for file in path.parent.rglob("*") if file.is_file()]
         assert len(files) >= 4
-        assert {_mode(found) for found in files} == {0o600}
+        assert {_mode(file) for file in files} == {0o600}
         assert _mode(tmp_path / "deep" / "store" / "db.runners") == 0o700
         lock.release()
 
@@ -100,9 +100,9 @@ def test_a_store_of_another_format_is_refused(tmp_path: Path, version: int, word
     assert path.read_bytes() == before
 
 
-def test_a_failed_write_changes_nothing(place: Path | str) -> None:
+def test_a_failed_write_changes_nothing(location: Path | str) -> None:
     """What happened in a transaction before an exception is undone."""
-    with open_store(place) as store:
+    with open_store(location) as store:
         with contextlib.suppress(ZeroDivisionError), store.write():
             store.run("INSERT INTO keys (id, digest, plan, created_at) VALUES ('k', 'd', 'p', 1)")
             raise ZeroDivisionError
@@ -123,9 +123,9 @@ def test_a_write_without_room_leaves_the_store_usable(tmp_path: Path) -> None:
         assert [row["id"] for row in store.rows("SELECT id FROM keys")] == ["small"]
 
 
-def test_contents_that_are_gone_cannot_be_changed(place: Path | str) -> None:
+def test_contents_that_are_gone_cannot_be_changed(location: Path | str) -> None:
     """Updating or removing an unknown content says so instead of making one."""
-    with open_store(place) as store:
+    with open_store(location) as store:
         with pytest.raises(LookupError):
             contents.save(store, contents.ContentChange(id="none"), owner="", at=1.0)
         contents.remove(store, contents.ContentRow(id="none", owner="", created_at=1.0, updated_at=1.0), 1.0)
@@ -144,7 +144,7 @@ def test_a_runner_that_left_no_trace_is_dead(tmp_path: Path) -> None:
         assert not lock.alive("another")
 
 
-def test_many_processes_write_to_one_store(place: Path | str) -> None:
+def test_many_processes_write_to_one_store(location: Path | str) -> None:
     """Four processes that open a new one at once and submit the same ids make each job exactly once."""
     script = (
         "import sys\n"
@@ -155,39 +155,39 @@ def test_many_processes_write_to_one_store(place: Path | str) -> None:
         "    print(sum(submit(store, job(n))[1] for n in range(40)))\n"
     )
     started = [
-        subprocess.Popen([sys.executable, "-c", script, str(place)], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", script, str(location)], stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
     printed = [process.communicate()[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0, 0]
     assert sum(map(int, printed)) == 40
-    with open_store(place) as store:
+    with open_store(location) as store:
         assert len(jobs.unfinished(store)) == 40
-        assert isinstance(place, str) or store.rows("PRAGMA integrity_check")[0][0] == "ok"
+        assert isinstance(location, str) or store.rows("PRAGMA integrity_check")[0][0] == "ok"
 
 
-def test_a_submission_survives_the_store(place: Path | str) -> None:
+def test_a_submission_survives_the_store(location: Path | str) -> None:
     """What was asked for comes back as it was, and equal asks have equal fingerprints."""
-    asked = GenerationRequest(
+    generation = GenerationRequest(
         template="t", style="s", mode="quick", inputs={"b": [1, {"x": None}], "a": "ü"}, vertical="legal"
     )
     same = GenerationRequest(
         vertical="legal", inputs={"a": "ü", "b": [1, {"x": None}]}, mode="quick", style="s", template="t"
     )
-    with open_store(place) as store:
-        wanted = StoredJob(id="r", request=asked, created_at=5.0, owner="o", key_id="key", idempotency_key="k")
+    with open_store(location) as store:
+        wanted = StoredJob(id="r", request=generation, created_at=5.0, owner="o", key_id="key", idempotency_key="k")
         wanted_now = replace(wanted, number=1)
         assert jobs.submit(store, wanted) == (wanted_now, True)
         job = jobs.find(store, "r", "key")
         assert job == wanted_now
-        assert job.request == asked
+        assert job.request == generation
         assert job.request.fingerprint == same.fingerprint
         assert (job.owner, job.key_id, job.created_at, job.open) == ("o", "key", 5.0, True)
 
 
-def test_each_mode_has_its_price(place: Path | str) -> None:
+def test_each_mode_has_its_price(location: Path | str) -> None:
     """Quick costs 1, standard 4, premium 5; charging a job twice charges it once."""
-    with open_store(place) as store:
+    with open_store(location) as store:
         for mode in ("quick", "standard", "premium", "premium"):
             with store.write():
                 jobs.charge(store, f"job-{mode}", "", GenerationRequest(mode=mode), 1.0)
@@ -209,22 +209,22 @@ def test_times_sort_as_text() -> None:
     assert iso(1_780_000_000.25) < iso(1_780_000_000.5)
 
 
-def test_a_key_is_seen_once(place: Path | str) -> None:
+def test_a_key_is_seen_once(location: Path | str) -> None:
     """The store holds a fingerprint of the key, never its text; a key works until it is revoked."""
-    with open_store(place) as store:
+    with open_store(location) as store:
         ring = KeyRing(store, clock=Clock(now=lambda: 7.0))
         needed = [ring.required]
         key = ring.create_key("enterprise")
         assert [*needed, ring.required] == [False, True]
-        found = ring.check(key)
-        assert found is not None
-        assert (found.plan, found.created_at, found.revoked_at) == ("enterprise", 7.0, None)
+        file = ring.check(key)
+        assert file is not None
+        assert (file.plan, file.created_at, file.revoked_at) == ("enterprise", 7.0, None)
         assert ring.check(key + "x") is ring.check("\udcff") is None
-        assert ring.revoke(found.id)
-        assert not ring.revoke(found.id)
+        assert ring.revoke(file.id)
+        assert not ring.revoke(file.id)
         assert ring.check(key) is None
         assert [entry.revoked_at for entry in ring.issued()] == [7.0]
         assert ring.required
         assert key not in repr([tuple(row) for row in store.rows("SELECT * FROM keys")])
-    if isinstance(place, Path):
-        assert key.encode() not in b"".join(found.read_bytes() for found in place.parent.iterdir())
+    if isinstance(location, Path):
+        assert key.encode() not in b"".join(file.read_bytes() for file in location.parent.iterdir())

@@ -21,14 +21,18 @@ if TYPE_CHECKING:
 NOW = "2026-03-01T09:00:00Z"
 
 
-def held(root: Path, *, environment: str = "", where: str = "") -> ApplyLock:
+def apply_lock(root: Path, *, environment: str = "", where: str = "") -> ApplyLock:
     """The apply lock of someone on some machine."""
     return ApplyLock(root, environment=environment, who="ann@build-1", now=NOW, where=where)
 
 
 def test_the_holder_is_named(tmp_path: Path) -> None:
     """Who, which process, where and since when; and that there is nothing to unlock."""
-    with held(tmp_path, where="https://ci.example.com/run/7"), pytest.raises(LockHeld) as caught, held(tmp_path):
+    with (
+        apply_lock(tmp_path, where="https://ci.example.com/run/7"),
+        pytest.raises(LockHeld) as caught,
+        apply_lock(tmp_path),
+    ):
         pass
 
     assert str(caught.value) == (
@@ -43,21 +47,21 @@ def test_leaving_lets_the_next_one_in(tmp_path: Path) -> None:
     """The lock is free after the block, whatever ended it, and the note is gone."""
 
     def broken() -> None:
-        with held(tmp_path):
+        with apply_lock(tmp_path):
             message = "broken"
             raise StateError(message)
 
     with pytest.raises(StateError, match="broken"):
         broken()
 
-    with held(tmp_path):
+    with apply_lock(tmp_path):
         assert json.loads((tmp_path / ".contentops/apply.json").read_text())["who"] == "ann@build-1"
     assert not (tmp_path / ".contentops/apply.json").exists()
 
 
 def test_a_lock_that_was_never_entered_can_be_left(tmp_path: Path) -> None:
     """Leaving twice, or without entering, touches nothing."""
-    held(tmp_path).__exit__(None, None, None)
+    apply_lock(tmp_path).__exit__(None, None, None)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -65,8 +69,8 @@ def test_a_lock_that_was_never_entered_can_be_left(tmp_path: Path) -> None:
 def test_environments_do_not_wait_for_each_other(tmp_path: Path) -> None:
     """Each has a lock of its own, and a refusal names its environment."""
     refused = pytest.raises(LockHeld, match="another `contentops` command for environment `staging` is running here")
-    with held(tmp_path), held(tmp_path, environment="staging"), refused:
-        held(tmp_path, environment="staging").__enter__()
+    with apply_lock(tmp_path), apply_lock(tmp_path, environment="staging"), refused:
+        apply_lock(tmp_path, environment="staging").__enter__()
 
 
 @pytest.mark.parametrize(
@@ -84,11 +88,11 @@ def test_environments_do_not_wait_for_each_other(tmp_path: Path) -> None:
 )
 def test_an_odd_note_is_no_trouble(tmp_path: Path, note: bytes | None, words: str) -> None:
     """The note is information: whatever it says, the refusal is a sentence."""
-    with held(tmp_path):
+    with apply_lock(tmp_path):
         path = tmp_path / ".contentops/apply.json"
         path.unlink() if note is None else path.write_bytes(note)
         with pytest.raises(LockHeld) as caught:
-            held(tmp_path).__enter__()
+            apply_lock(tmp_path).__enter__()
 
     assert str(caught.value) == f"another `contentops` command is running here{words}"
 
@@ -114,12 +118,12 @@ def test_the_lock_dies_with_its_owner(tmp_path: Path) -> None:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"held\n"
         with pytest.raises(LockHeld, match=f"by bob@build-2, process {owner.pid}, since then"):
-            held(tmp_path).__enter__()
+            apply_lock(tmp_path).__enter__()
         owner.send_signal(signal.SIGKILL)
         owner.wait()
 
     assert (tmp_path / ".contentops/apply.json").exists()
-    with held(tmp_path):
+    with apply_lock(tmp_path):
         assert "ann" in (tmp_path / ".contentops/apply.json").read_text()
 
 
@@ -128,12 +132,12 @@ def test_a_place_that_can_not_be_locked_is_an_error_in_words(tmp_path: Path) -> 
     (tmp_path / ".contentops/apply.lock").mkdir(parents=True)
 
     with pytest.raises(StateError, match=r"cannot lock `\.contentops/apply\.lock`: is a directory"):
-        held(tmp_path).__enter__()
+        apply_lock(tmp_path).__enter__()
 
 
 def test_a_note_that_can_not_be_written_does_not_stop_the_apply(tmp_path: Path) -> None:
     """The lock counts, not what is said about it."""
     (tmp_path / ".contentops/apply.json").mkdir(parents=True)
 
-    with held(tmp_path), pytest.raises(LockHeld, match=r"running here$"):
-        held(tmp_path).__enter__()
+    with apply_lock(tmp_path), pytest.raises(LockHeld, match=r"running here$"):
+        apply_lock(tmp_path).__enter__()

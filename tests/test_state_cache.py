@@ -60,7 +60,7 @@ def texts(folder: Path, server: str = SERVER) -> set[Digest]:
         return texts_for(cache, server)
 
 
-def found(folder: Path) -> StoredText | None:
+def cached_text(folder: Path) -> StoredText | None:
     """What a new reader finds for the first digest."""
     with Cache(folder, write=False) as cache:
         return cache.get_text(SERVER, ONE)
@@ -100,8 +100,8 @@ def test_a_text_is_kept_once_and_so_are_those_before_it(folder: Path) -> None:
         cache.put_text(SERVER, ONE, second)
         cache.put_text(SERVER, TWO, structs.replace(TEXT, item="b"))
     with Cache(folder, write=False) as cache:
-        found = [(one.digest, one.body, one.about.item, one.about.request_id) for one in cache.paid_texts()]
-        assert sorted(found) == sorted(
+        cached_text = [(one.digest, one.body, one.about.item, one.about.request_id) for one in cache.paid_texts()]
+        assert sorted(cached_text) == sorted(
             [
                 (ONE, body_digest(TEXT.body), "a", "r"),
                 (ONE, body_digest(second.body), "a", "r2"),
@@ -140,10 +140,10 @@ def test_what_is_dropped_takes_no_words_of_another(folder: Path) -> None:
     with Cache(folder) as cache:
         cache.put_text(SERVER, ONE, TEXT)
         cache.put_text(SERVER, TWO, TEXT)
-        for digest, left in ((ONE, TEXT.body), (TWO, None)):
+        for digest, kept in ((ONE, TEXT.body), (TWO, None)):
             cache.drop_texts([one for one in cache.paid_texts() if one.digest == digest])
             assert cache.get_text(SERVER, digest) is None
-            assert cache.body(body_digest(TEXT.body)) == left
+            assert cache.body(body_digest(TEXT.body)) == kept
         assert cache.paid_texts() == ()
 
 
@@ -322,7 +322,7 @@ def test_a_value_of_another_shape_is_none(folder: Path, stored: str) -> None:
     kept(folder)
     change(folder, "UPDATE Cache SET value = ?", stored)
 
-    assert found(folder) is None
+    assert cached_text(folder) is None
 
 
 @posix
@@ -443,7 +443,7 @@ def test_planted_settings_are_refused(folder: Path, key: str, value: object) -> 
 
     with Cache(folder) as cache, pytest.raises(StateError, match="settings are not the ones contentops wrote"):
         cache.put_text(SERVER, ONE, TEXT)
-    assert found(folder) == TEXT
+    assert cached_text(folder) == TEXT
 
 
 def test_the_disk_refuses_every_way_to_a_pickle(tmp_path: Path) -> None:

@@ -96,16 +96,16 @@ def test_unknown_keys_are_ignored() -> None:
 
 def changed(**changes: object) -> str:
     """The line of a record with keys replaced (or removed, by None)."""
-    found = json.loads(line_of(facts.record()))
-    found.update(changes)
-    return json.dumps({key: value for key, value in found.items() if value is not None})
+    line = json.loads(line_of(facts.record()))
+    line.update(changes)
+    return json.dumps({key: value for key, value in line.items() if value is not None})
 
 
 def opened(**changes: object) -> str:
     """The line of an entry with keys replaced (or removed, by None)."""
-    found = json.loads(line_of(facts.entry()))
-    found.update(changes)
-    return json.dumps({key: value for key, value in found.items() if value is not None})
+    line = json.loads(line_of(facts.entry()))
+    line.update(changes)
+    return json.dumps({key: value for key, value in line.items() if value is not None})
 
 
 @pytest.mark.parametrize(

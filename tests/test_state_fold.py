@@ -42,9 +42,9 @@ def fold(where: lock.Lock, *noted: JournalFact) -> Folded:
     return journal.fold(where, noted, lineage=facts.LINEAGE)
 
 
-OLD = facts.record(take=1, rev=1)
-NEW = facts.record(take=2, rev=2)
-THEIRS = facts.record(take=3, rev=2)
+OLD = facts.record(generation=1, rev=1)
+NEW = facts.record(generation=2, rev=2)
+THEIRS = facts.record(generation=3, rev=2)
 NEW_IN = JournalFact(fact=NEW, base=base(OLD), took=NEW.request_id)
 
 
@@ -113,11 +113,11 @@ def test_a_text_the_lock_carries_is_not_opened_again() -> None:
 
 def test_a_text_that_was_replaced_before_the_lock_changed_is_not_opened_again() -> None:
     """Of two generations in one journal only the last can be lost."""
-    third = facts.record(take=3, rev=3)
-    entries = [JournalFact(fact=facts.entry(take=take)) for take in (2, 3)]
+    third = facts.record(generation=3, rev=3)
+    entries = [JournalFact(fact=facts.entry(generation=generation)) for generation in (2, 3)]
     third_in = JournalFact(fact=third, base=base(OLD), took=third.request_id)
 
-    folded = fold(locked(facts.record(take=1, title="Theirs")), entries[0], NEW_IN, entries[1], third_in)
+    folded = fold(locked(facts.record(generation=1, title="Theirs")), entries[0], NEW_IN, entries[1], third_in)
 
     assert folded.state.entries.keys() == {third.request_id}
     assert fold(locked(third), entries[0], NEW_IN, entries[1], third_in).state.entries == {}
@@ -137,18 +137,18 @@ def test_a_reopened_text_survives_the_next_change_of_its_item() -> None:
 @pytest.mark.parametrize("state", list(JobState))
 def test_open_entries_stay_open_whatever_the_lock_says(state: JobState) -> None:
     """A pull cannot take away a submit."""
-    open_ = facts.entry(take=2, state=state)
+    open_ = facts.entry(generation=2, state=state)
 
     assert fold(locked(THEIRS), JournalFact(fact=open_)).state.entries == {open_.request_id: open_}
 
 
 def test_entries_close_when_a_record_carries_them() -> None:
     """Wherever the record is: in the journal, or in a lock that was pulled."""
-    open_ = JournalFact(fact=facts.entry(take=2))
+    open_ = JournalFact(fact=facts.entry(generation=2))
 
     assert fold(locked(OLD), open_, NEW_IN).state.entries == {}
     assert fold(locked(NEW), open_).state.entries == {}
-    assert fold(locked(NEW, facts.entry(take=2))).state.entries == {}
+    assert fold(locked(NEW, facts.entry(generation=2))).state.entries == {}
 
 
 def test_entries_close_when_dropped_and_can_open_again() -> None:
@@ -199,7 +199,7 @@ def test_forgetting_holds_only_where_its_base_stands() -> None:
 
 def test_a_line_that_a_merge_brought_competes_with_the_journal() -> None:
     """The base is still there, but another branch's line stands beside it: the same rules as in the file decide."""
-    ahead, behind = facts.record(take=3, rev=9), facts.record(take=3, rev=1)
+    ahead, behind = facts.record(generation=3, rev=9), facts.record(generation=3, rev=1)
 
     assert fold(locked(OLD, ahead), NEW_IN).state.records == {"a": ahead}
     assert fold(locked(OLD, behind), NEW_IN).state.records == {"a": NEW}
@@ -334,7 +334,8 @@ def test_the_digest_of_a_lock_survives_a_checkout() -> None:
 
 notes = st.lists(st.lists(facts.facts, min_size=1, max_size=3), max_size=8)
 starts = st.lists(
-    st.builds(facts.record, facts.names, facts.takes) | st.builds(facts.entry, facts.names, facts.takes), max_size=4
+    st.builds(facts.record, facts.names, facts.generations) | st.builds(facts.entry, facts.names, facts.generations),
+    max_size=4,
 )
 
 
@@ -372,17 +373,17 @@ def test_nothing_paid_is_lost_when_the_lock_changes_under_a_run(
 ) -> None:
     """Whatever lock the next run finds: each request of this one is open there or carried, checkpointed or not."""
     working = working_state(locked(*start))
-    held = requests(working.state)
+    open_requests = requests(working.state)
     for group in noted:
         working.note("step", group)
-    held = requests(working.state) - held
+    open_requests = requests(working.state) - open_requests
 
     since_start = list(working.waiting)
     working.keep_open()
     since_checkpoint = working.waiting[len(since_start) :]
 
     for lines in (working.waiting, since_checkpoint):
-        assert held <= requests(journal.fold(locked(*theirs), read(lines), lineage=facts.LINEAGE).state)
+        assert open_requests <= requests(journal.fold(locked(*theirs), read(lines), lineage=facts.LINEAGE).state)
     same = journal.fold(locked(*start), read(working.waiting), lineage=facts.LINEAGE)
     assert same.state == working.state
 

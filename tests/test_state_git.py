@@ -102,7 +102,7 @@ def named(*names: str) -> list[Record]:
     return [facts.record(name) for name in names]
 
 
-A2, B2 = facts.record("a", take=2), facts.record("b", take=2)
+A2, B2 = facts.record("a", generation=2), facts.record("b", generation=2)
 MERGES: dict[str, tuple[Sequence[Record | OpenEntry], ...]] = {
     "additions": (named("b"), named("a", "b"), named("b", "c", "d"), named(*"abcd")),
     "two first locks": ([], named("a", "b"), named("c"), named(*"abc")),
@@ -159,7 +159,7 @@ def test_two_projects_do_not_merge(repository: Repository) -> None:
 def test_one_item_changed_on_two_branches_follows_the_text(repository: Repository, ours: str) -> None:
     """The union leaves both lines; the one whose text the merge kept counts, and the repair is not written by itself."""
     repository.write(*named("a", "b", "c"))
-    sides = {"one": facts.record("b", take=2, rev=2), "two": facts.record("b", take=3, rev=2)}
+    sides = {"one": facts.record("b", generation=2, rev=2), "two": facts.record("b", generation=3, rev=2)}
     for name, record in sides.items():
         repository.branch(name, "main")
         repository.write(facts.record("a"), record, facts.record("c"))
@@ -248,9 +248,9 @@ def test_applies_of_two_environments_may_write_the_line_at_the_same_time(tmp_pat
 def killed_after_paying(repository: Repository) -> StateStore:
     """An apply that wrote `a` again and had a job for `b` running when it was killed."""
     store = repository.open(write=True)
-    store.note("submit", facts.entry("a", take=2, state=JobState.RUNNING))
-    store.note("write", facts.record("a", take=2))
-    store.note("submit", facts.entry("b", take=2))
+    store.note("submit", facts.entry("a", generation=2, state=JobState.RUNNING))
+    store.note("write", facts.record("a", generation=2))
+    store.note("submit", facts.entry("b", generation=2))
     store.close()
     return store
 
@@ -273,16 +273,16 @@ def test_a_pull_of_the_same_item_wins_and_the_text_stays_paid(repository: Reposi
     """The pulled line counts, and what was paid here is finished or drained, not lost."""
     repository.write(*named("a", "b"))
     repository.branch("ci")
-    repository.write(facts.record("a", take=3), facts.record("b"))
+    repository.write(facts.record("a", generation=3), facts.record("b"))
     repository.git("checkout", "--quiet", "main")
     killed_after_paying(repository)
     repository.git("merge", "--quiet", "ci")
 
     store = repository.open(write=True)
-    assert store.state.records[A] == facts.record("a", take=3)
+    assert store.state.records[A] == facts.record("a", generation=3)
     assert {id_: entry.state for id_, entry in store.state.entries.items()} == {
-        facts.record("a", take=2).request_id: JobState.PAID,
-        facts.record("b", take=2).request_id: JobState.RUNNING,
+        facts.record("a", generation=2).request_id: JobState.PAID,
+        facts.record("b", generation=2).request_id: JobState.RUNNING,
     }
     store.checkpoint()
     assert repository.open().state == store.state
@@ -300,7 +300,7 @@ def test_a_checkout_of_another_branch_and_back_changes_nothing(repository: Repos
     repository.git("checkout", "--quiet", "other")
     away = repository.open().state
     assert away.records == {"b": facts.record("b")}
-    assert away.entries.keys() == {facts.record(name, take=2).request_id for name in "ab"}
+    assert away.entries.keys() == {facts.record(name, generation=2).request_id for name in "ab"}
 
     repository.git("checkout", "--quiet", "main")
     assert repository.open().state == store.state
@@ -315,7 +315,7 @@ def test_a_revert_under_the_journal_opens_what_was_paid(repository: Repository) 
 
     state = repository.open().state
     assert state.records == {"b": facts.record("b")}
-    assert state.entries[facts.record("a", take=2).request_id].state is JobState.PAID
+    assert state.entries[facts.record("a", generation=2).request_id].state is JobState.PAID
 
 
 def test_a_rename_under_a_pull_is_not_half_undone(repository: Repository) -> None:

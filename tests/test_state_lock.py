@@ -113,10 +113,10 @@ def test_damage_is_reported_all_at_once() -> None:
     with pytest.raises(StateError) as caught:
         lock.read(text, NAME)
 
-    found = caught.value.diagnostics()
-    assert [finding.location and finding.location.line for finding in found] == [2, 4]
-    assert found[0].message == "line 2 of `contentops.lock` cannot be used: it lacks `digest`"
-    assert found[0].hint == "restore it with `git checkout -- contentops.lock`"
+    findings = caught.value.diagnostics()
+    assert [finding.location and finding.location.line for finding in findings] == [2, 4]
+    assert findings[0].message == "line 2 of `contentops.lock` cannot be used: it lacks `digest`"
+    assert findings[0].hint == "restore it with `git checkout -- contentops.lock`"
     assert str(caught.value).endswith("(and 1 more line)")
 
 
@@ -188,7 +188,7 @@ def test_a_lock_without_its_lines_says_the_same(newline: bytes) -> None:
     """What only reads gets the same records and entries, however many there are."""
     state = State(
         lineage=facts.LINEAGE,
-        records={ItemId(name): facts.record(name, take=index) for index, name in enumerate(map(str, range(450)))},
+        records={ItemId(name): facts.record(name, generation=index) for index, name in enumerate(map(str, range(450)))},
         entries={entry.request_id: entry for entry in (facts.entry("a"), facts.entry("b", 2))},
     )
     data = lock.render(state).replace(b"\n", newline)
@@ -196,7 +196,7 @@ def test_a_lock_without_its_lines_says_the_same(newline: bytes) -> None:
 
     assert plain is not None
     assert (plain.header, ids(plain), plain.entries) == (whole.header, ids(whole), whole.entries)
-    assert {id_: dict(found[0].request) for id_, found in ids(plain).items()} == {
+    assert {id_: dict(lines[0].request) for id_, lines in ids(plain).items()} == {
         id_: record.request for id_, record in state.records.items()
     }
 
@@ -241,8 +241,8 @@ def test_entries_of_one_request_are_kept_apart() -> None:
     assert [line.value for line in read.entries[running.request_id]] == [running, paid]
 
 
-OLD = facts.record(take=1, rev=7)
-NEW = facts.record(take=2, rev=3)
+OLD = facts.record(generation=1, rev=7)
+NEW = facts.record(generation=2, rev=3)
 
 
 @pytest.mark.parametrize(
@@ -279,9 +279,9 @@ def test_the_right_duplicate_wins(one: Record, two: Record, disk: Callable[[str]
 
 def test_content_only_the_loser_knows_is_kept_as_superseded() -> None:
     """Two branches that both created content on one server leave two content ids there; none is forgotten."""
-    ours = facts.record(take=2, rev=2, content_id="cnt-2", superseded=("cnt-0",))
-    theirs = facts.record(take=1, rev=1, content_id="cnt-1", superseded=("cnt-0", "cnt-2"))
-    elsewhere = facts.record(take=1, rev=1, content_id="cnt-9", server="local")
+    ours = facts.record(generation=2, rev=2, content_id="cnt-2", superseded=("cnt-0",))
+    theirs = facts.record(generation=1, rev=1, content_id="cnt-1", superseded=("cnt-0", "cnt-2"))
+    elsewhere = facts.record(generation=1, rev=1, content_id="cnt-9", server="local")
 
     chosen = lock.resolve_conflict([theirs, ours, elsewhere], on_disk())
 

@@ -30,10 +30,10 @@ def lock(*lines: Record | OpenEntry, lineage: str = LINEAGE) -> Lock:
     return locks.read(locks.render(state).decode(), "contentops.lock")
 
 
-def told(merged: bytes) -> list[tuple[str, int]]:
+def lines_of(merged: bytes) -> list[tuple[str, int]]:
     """Ids and revisions of the records, in the order of the lines."""
-    found = locks.read(merged.decode(), "contentops.lock")
-    return [(id_, one.value.rev) for id_, lines in found.records.items() for one in lines]
+    parsed = locks.read(merged.decode(), "contentops.lock")
+    return [(id_, one.value.rev) for id_, lines in parsed.records.items() for one in lines]
 
 
 def item(name: str, rev: int = 0) -> Record:
@@ -71,7 +71,7 @@ def test_each_id_is_merged_by_itself(base: list[str], ours: list[str], theirs: l
     before, here, there = (
         lock(*(item(name[0], int(name[1:] or 0)) for name in names)) for names in (base, ours, theirs)
     )
-    assert [f"{name}{rev}" for name, rev in told(merge(before, here, there))] == expected
+    assert [f"{name}{rev}" for name, rev in lines_of(merge(before, here, there))] == expected
 
 
 def test_open_entries_are_merged_too() -> None:
@@ -81,8 +81,8 @@ def test_open_entries_are_merged_too() -> None:
         structs.replace(make_entry(), request_id=request_id(LINEAGE, "", ItemId("b"), Digest("d"), 0)),
     )
     merged = merge(lock(one), lock(item("a")), lock(one, two))
-    found = locks.read(merged.decode(), "contentops.lock")
-    assert list(found.entries) == [two.request_id]
+    parsed = locks.read(merged.decode(), "contentops.lock")
+    assert list(parsed.entries) == [two.request_id]
 
 
 def test_a_side_without_changes_gives_the_bytes_of_the_other() -> None:

@@ -47,8 +47,8 @@ def site(project: Build, invoke: Run) -> Path:
 def test_an_id_no_manifest_could_declare_is_refused(invoke: Run, site: Path, new: str, why: str) -> None:
     """And the lock stays as it was."""
     before = (site / "contentops.lock").read_bytes()
-    ended = invoke("state", "mv", "a", new, cwd=site)
-    assert (ended.code, "error[bad-id]" in ended.stderr, why in ended.stderr) == (64, True, True), ended.stderr
+    result = invoke("state", "mv", "a", new, cwd=site)
+    assert (result.code, "error[bad-id]" in result.stderr, why in result.stderr) == (64, True, True), result.stderr
     assert (site / "contentops.lock").read_bytes() == before
     assert invoke("plan", cwd=site).code == 0
 
@@ -69,17 +69,17 @@ def test_an_id_no_manifest_could_declare_is_refused(invoke: Run, site: Path, new
 def test_a_server_no_project_could_name_is_refused(invoke: Run, site: Path, new: str, code: str) -> None:
     """Without a word of a password in it."""
     before = (site / "contentops.lock").read_bytes()
-    ended = invoke("state", "mv", "--server", "local", new, cwd=site)
-    assert (ended.code, f"error[{code}]" in ended.stderr) == (64, True), ended.stderr
-    assert "secret" not in ended.stderr
+    result = invoke("state", "mv", "--server", "local", new, cwd=site)
+    assert (result.code, f"error[{code}]" in result.stderr) == (64, True), result.stderr
+    assert "secret" not in result.stderr
     assert (site / "contentops.lock").read_bytes() == before
 
 
 @pytest.mark.parametrize("new", ["https://Example.test/v1", "https://example.test:443", "https://example.test/"])
 def test_of_a_server_scheme_host_and_port_are_kept(invoke: Run, site: Path, new: str) -> None:
     """So that records name it as plans do."""
-    ended = invoke("state", "mv", "--server", "local", new, cwd=site)
-    assert (ended.code, ended.stdout) == (0, "server `local` is now `https://example.test:443`\n"), ended.stderr
+    result = invoke("state", "mv", "--server", "local", new, cwd=site)
+    assert (result.code, result.stdout) == (0, "server `local` is now `https://example.test:443`\n"), result.stderr
     shown = invoke("state", "show", "a", "--json", cwd=site).json
     assert shown["record"]["server"] == "https://example.test:443"
 

@@ -75,9 +75,12 @@ def test_a_content_is_given_to_the_request_that_is_named(tmp_path: Path) -> None
     scene = _with_a_forgotten_job(tmp_path)
     first, second = _submits(scene)
     resolve(scene.project, "one", request=second.request_id, content="cnt_x")
-    known = scene.state.entries
-    assert (known[second.request_id].state, known[second.request_id].content_id) == (JobState.PAID, "cnt_x")
-    assert known[first.request_id] == first
+    open_entries = scene.state.entries
+    assert (open_entries[second.request_id].state, open_entries[second.request_id].content_id) == (
+        JobState.PAID,
+        "cnt_x",
+    )
+    assert open_entries[first.request_id] == first
 
 
 @pytest.mark.parametrize("word", [{"job": "job_000003"}, {"content": "cnt_x"}, {"forget": True}], ids=str)

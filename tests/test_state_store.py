@@ -106,7 +106,7 @@ def test_the_mode_of_a_lock_is_kept(tmp_path: Path) -> None:
     written(tmp_path, facts.record())
     (tmp_path / "contentops.lock").chmod(0o640)
     store = opened(tmp_path)
-    store.note("write", facts.record(take=2))
+    store.note("write", facts.record(generation=2))
     store.checkpoint()
 
     assert stat.S_IMODE((tmp_path / "contentops.lock").stat().st_mode) == 0o640
@@ -184,8 +184,8 @@ def test_the_revision_counts_checkpoints_not_steps(tmp_path: Path) -> None:
     """A run that was killed between two steps ends with the same revision as one that was not."""
     written(tmp_path, facts.record(rev=4))
     store = opened(tmp_path)
-    store.note("write", facts.record(take=2, rev=4))
-    store.note("save", facts.record(take=2, saved_at="2026-01-03", rev=4))
+    store.note("write", facts.record(generation=2, rev=4))
+    store.note("save", facts.record(generation=2, saved_at="2026-01-03", rev=4))
     store.flush()
     assert store.state.records[A].rev == 5
 
@@ -321,29 +321,29 @@ def test_healed_orphans_leave_with_the_next_change(tmp_path: Path) -> None:
 
 def test_the_body_on_disk_settles_duplicates(tmp_path: Path) -> None:
     """The store asks for the body of the output, and only where two lines claim one id."""
-    asked = []
+    paths = []
 
     def body(path: str) -> Digest:
-        asked.append(path)
+        paths.append(path)
         return facts.text("a 1")
 
-    one = written(tmp_path, facts.record(take=1), facts.record("b"))
-    two = written(tmp_path, facts.record(take=2))
+    one = written(tmp_path, facts.record(generation=1), facts.record("b"))
+    two = written(tmp_path, facts.record(generation=2))
     (tmp_path / "contentops.lock").write_bytes(one + two)
 
     store = StateStore(tmp_path, environment="", lineage=lambda: facts.LINEAGE, write=False, body_on_disk=body)
 
-    assert store.state.records[A] == facts.record(take=1)
-    assert set(asked) == {"out/a.md"}
+    assert store.state.records[A] == facts.record(generation=1)
+    assert set(paths) == {"out/a.md"}
 
 
 def test_a_healed_duplicate_stays_healed_after_a_kill(tmp_path: Path) -> None:
     """A change of a settled record replaces both lines, whatever the disk says later."""
     (tmp_path / "contentops.lock").write_bytes(
-        written(tmp_path, facts.record(take=1, rev=9)) + written(tmp_path, facts.record(take=2, rev=1))
+        written(tmp_path, facts.record(generation=1, rev=9)) + written(tmp_path, facts.record(generation=2, rev=1))
     )
     store = opened(tmp_path)
-    store.note("save", facts.record(take=2, saved_at="2026-01-09"))
+    store.note("save", facts.record(generation=2, saved_at="2026-01-09"))
     store.flush()
 
     assert opened(tmp_path, write=False).state == store.state
@@ -366,7 +366,7 @@ def test_a_lock_that_changed_under_a_run_is_left_as_it_is(tmp_path: Path, data: 
     """Nothing is folded into it: the journal holds everything, and the next run decides."""
     good = written(tmp_path, facts.record("a"))
     store = opened(tmp_path)
-    store.note("write", facts.record("a", take=2))
+    store.note("write", facts.record("a", generation=2))
     path = tmp_path / "contentops.lock"
     path.unlink() if data is None else path.write_bytes(data)
 
@@ -389,7 +389,7 @@ def pulled_under(root: Path, *theirs: Record | OpenEntry) -> State:
     """What the next run finds where a pull put another lock under one that changed `a` and added `c`."""
     written(root, facts.record("a"), facts.record("b"))
     store = opened(root)
-    store.note("write", facts.record("a", take=2))
+    store.note("write", facts.record("a", generation=2))
     store.note("write", facts.record("c"))
     written(root, *theirs)
     with pytest.raises(StateError, match="was changed"):
@@ -403,29 +403,29 @@ def pulled_under(root: Path, *theirs: Record | OpenEntry) -> State:
 
 def test_the_next_run_joins_both(tmp_path: Path) -> None:
     """Their change of another item and ours both stand."""
-    theirs = facts.record("b", take=2)
+    theirs = facts.record("b", generation=2)
     state = pulled_under(tmp_path, facts.record("a"), theirs, facts.record("d"))
 
     assert {id_: record.request_id for id_, record in state.records.items()} == {
         record.id: record.request_id
-        for record in (facts.record("a", take=2), theirs, facts.record("c"), facts.record("d"))
+        for record in (facts.record("a", generation=2), theirs, facts.record("c"), facts.record("d"))
     }
     assert state.entries == {}
 
 
 def test_a_pull_of_the_same_item_wins_and_our_text_stays_open(tmp_path: Path) -> None:
     """The lock wins; what we paid for is kept as `paid`."""
-    state = pulled_under(tmp_path, facts.record("a", take=3), facts.record("b"))
+    state = pulled_under(tmp_path, facts.record("a", generation=3), facts.record("b"))
 
-    assert state.records[A] == facts.record("a", take=3)
-    assert state.entries[facts.record("a", take=2).request_id].state is JobState.PAID
+    assert state.records[A] == facts.record("a", generation=3)
+    assert state.entries[facts.record("a", generation=2).request_id].state is JobState.PAID
 
 
 def test_a_revert_of_our_own_checkpoint_keeps_what_was_paid(tmp_path: Path) -> None:
     """`git checkout contentops.lock` in the middle of a run takes neither texts nor running jobs away."""
     written(tmp_path, facts.record("a"), facts.entry("d"))
     store = opened(tmp_path)
-    store.note("write", facts.record("a", take=2))
+    store.note("write", facts.record("a", generation=2))
     # Also an entry of which the lock of then said just what the run says.
     store.note("submit", facts.entry("b"), facts.entry("d"))
     store.checkpoint()
@@ -438,7 +438,7 @@ def test_a_revert_of_our_own_checkpoint_keeps_what_was_paid(tmp_path: Path) -> N
     again = opened(tmp_path)
     assert again.state.records == {"a": facts.record("a")}
     assert {id_: entry.state for id_, entry in again.state.entries.items()} == {
-        facts.record("a", take=2).request_id: JobState.PAID,
+        facts.record("a", generation=2).request_id: JobState.PAID,
         **{facts.entry(name).request_id: JobState.RUNNING for name in "bcd"},
     }
 
@@ -631,11 +631,11 @@ def test_a_run_that_loses_its_lock_loses_nothing_paid(
         act([*after, [facts.record("y")], "checkpoint"])
     store.close()
 
-    found = opened(root, write=False, disk=disk).state
-    carried = {record.request_id for record in found.records.values()}
+    read_state = opened(root, write=False, disk=disk).state
+    carried = {record.request_id for record in read_state.records.values()}
     ours = store.state.entries.keys() | {record.request_id for record in store.state.records.values()}
-    assert ours <= carried | found.entries.keys()
-    assert "z" in found.records
+    assert ours <= carried | read_state.entries.keys()
+    assert "z" in read_state.records
 
 
 def test_every_kill_of_one_apply_ends_alike(root: Path) -> None:
@@ -672,18 +672,18 @@ def test_a_kill_between_lock_and_journal_and_then_a_pull_loses_nothing(tmp_path:
     """The journal that was not emptied meets a lock that is not the one it was for."""
     written(tmp_path, facts.record("a"))
     store = opened(tmp_path)
-    store.note("write", facts.record("a", take=2))
+    store.note("write", facts.record("a", generation=2))
     store.note("submit", facts.entry("b"))
     store.flush()
-    left = store.journal_path.read_bytes()
+    journal = store.journal_path.read_bytes()
     store.checkpoint()
-    store.journal_path.write_bytes(left)
-    written(tmp_path, facts.record("a", take=3))
+    store.journal_path.write_bytes(journal)
+    written(tmp_path, facts.record("a", generation=3))
 
     after = opened(tmp_path, write=False).state
 
-    assert after.records == {"a": facts.record("a", take=3)}
-    assert after.entries.keys() == {facts.record("a", take=2).request_id, facts.entry("b").request_id}
+    assert after.records == {"a": facts.record("a", generation=3)}
+    assert after.entries.keys() == {facts.record("a", generation=2).request_id, facts.entry("b").request_id}
 
 
 # --- the disk ----------------------------------------------------------------------------------------------

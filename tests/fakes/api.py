@@ -382,10 +382,10 @@ class FakeApi(httpx.AsyncBaseTransport):
         inputs: dict[str, Any] = next(
             (body[key] for key in ("inputs", "user_input", "dynamic_parameters") if key in body), {}
         )
-        known = self.jobs.get(body.get("request_id", "")) if habits.request_ids != "ignore" else None
-        if known and habits.request_ids == "replay":
-            return 202, {"request_id": known.job_id, "status": "pending"}, {}
-        if known and habits.request_ids == "reject":
+        earlier = self.jobs.get(body.get("request_id", "")) if habits.request_ids != "ignore" else None
+        if earlier and habits.request_ids == "replay":
+            return 202, {"request_id": earlier.job_id, "status": "pending"}, {}
+        if earlier and habits.request_ids == "reject":
             return 409, {"error": {"code": "conflict", "message": "request_id was used before"}}, {}
         mode = body.get("generation_mode", "standard")
         if habits.balance is not None and self.credits + _PRICE[mode] > habits.balance:
@@ -557,12 +557,12 @@ def _iso(at: float) -> str:
 
 def _route(request: httpx.Request) -> tuple[str, str]:
     for name, method, pattern in _ROUTES:
-        if request.method == method and (found := pattern.search(request.url.path)):
-            return name, found[1] if pattern.groups else ""
+        if request.method == method and (match := pattern.search(request.url.path)):
+            return name, match[1] if pattern.groups else ""
     return "nothing", ""
 
 
 def _body(request: httpx.Request) -> dict[str, Any]:
     data = request.content
-    found: dict[str, Any] = json.loads(data) if data else {}
-    return found
+    fields: dict[str, Any] = json.loads(data) if data else {}
+    return fields

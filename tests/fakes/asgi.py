@@ -142,9 +142,9 @@ class InProcess:
     def settled(self, job_id: str, prefix: str = "/v1", headers: Mapping[str, str] | None = None) -> Any:
         """The status reply of a job that has ended, polled turn by turn."""
         for _ in range(500):
-            found = self.get(f"{prefix}/generate/status/{job_id}", headers).json
-            if (found if prefix == "/v1" else found["data"])["status"] in {"completed", "failed"}:
-                return found
+            job = self.get(f"{prefix}/generate/status/{job_id}", headers).json
+            if (job if prefix == "/v1" else job["data"])["status"] in {"completed", "failed"}:
+                return job
             self.turns(1)
         message = f"job {job_id} does not end"
         raise AssertionError(message)

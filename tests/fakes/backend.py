@@ -23,16 +23,16 @@ class PublicBackend(FakeApi):
         return super()._answer(seen, argument)
 
     def _list(self, seen: Seen) -> tuple[int, Any, dict[str, str]]:
-        status, found, headers = super()._list(seen)
+        status, reply, headers = super()._list(seen)
         for key in ("templates", "style_profiles"):
-            if key in found:
-                items = found[key]
+            if key in reply:
+                items = reply[key]
                 return 200, {"success": True, "data": {"items": items, "count": len(items), "page": 1}}, headers
-        return status, found, headers
+        return status, reply, headers
 
     def _submit(self, seen: Seen) -> tuple[int, Any, dict[str, str]]:
         body = {key: value for key, value in seen.body.items() if key not in {"inputs", "dynamic_parameters"}}
         if not (body.get("template_id") or body.get("template")):
             return 500, {"detail": "Internal server error: Template 'None' not found."}, {}
-        asked = {"topic": "Unknown Topic", **body.get("user_input", {})}
-        return super()._submit(replace(seen, body={**body, "user_input": asked}))
+        inputs = {"topic": "Unknown Topic", **body.get("user_input", {})}
+        return super()._submit(replace(seen, body={**body, "user_input": inputs}))

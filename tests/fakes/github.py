@@ -126,9 +126,9 @@ class FakeGitHub:
         for at, (pattern, fault) in enumerate(self.faults):
             if re.search(pattern, f"{method} {target}"):
                 del self.faults[at]
-                found = fault()
-                if found is not None:
-                    return found
+                failure = fault()
+                if failure is not None:
+                    return failure
                 break
         if parts.path == "/user":
             return (200, {"login": self.login}, {}) if self.login else (403, {"message": "Resource not accessible"}, {})
@@ -139,23 +139,23 @@ class FakeGitHub:
         return self._repository(method, path, query, body)
 
     def _repository(self, method: str, path: str, query: dict[str, str], body: Any) -> Reply:
-        if found := re.fullmatch(r"pulls/(\d+)|commits/([0-9a-f]+)/pulls", path):
-            return self._pulls(*found.groups())
+        if match := re.fullmatch(r"pulls/(\d+)|commits/([0-9a-f]+)/pulls", path):
+            return self._pulls(*match.groups())
         if path == "pulls":
             return self._open(body) if method == "POST" else self._heads(query)
         if path == "actions/runs":
-            asked = {"head_sha": query["head_sha"], "event": query["event"]}
-            found_runs = [run for run in self.runs if asked.items() <= run.items()]
+            expected = {"head_sha": query["head_sha"], "event": query["event"]}
+            found_runs = [run for run in self.runs if expected.items() <= run.items()]
             return 200, {"total_count": len(found_runs), "workflow_runs": found_runs}, {}
-        if found := re.fullmatch(r"actions/runs/(\d+)/artifacts", path):
-            kept = [one for one in self.artifacts[int(found[1])] if one["name"] == query["name"]]
+        if match := re.fullmatch(r"actions/runs/(\d+)/artifacts", path):
+            kept = [one for one in self.artifacts[int(match[1])] if one["name"] == query["name"]]
             return 200, {"total_count": len(kept), "artifacts": kept}, {}
         if re.fullmatch(r"issues/\d+/comments", path):
             if method == "GET":
                 return 200, self._page(self.comments, query), {}
             return 201, self.comment(body["body"], self.login or "github-actions[bot]"), {}
-        found = re.fullmatch(r"issues/comments/(\d+)", path)
-        comment = next((one for one in self.comments if found and one["id"] == int(found[1])), None)
+        match = re.fullmatch(r"issues/comments/(\d+)", path)
+        comment = next((one for one in self.comments if match and one["id"] == int(match[1])), None)
         if comment is None:
             return _missing()
         if method == "DELETE":

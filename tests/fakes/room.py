@@ -61,8 +61,8 @@ class ServedRoom(httpx.AsyncBaseTransport):
     def paid(self) -> list[Charge]:
         """Every job that was taken and did not fail; it is charged when it is done, whoever still waits for it."""
         rows = self._store.rows("SELECT id FROM jobs WHERE status != 'failed' ORDER BY number")
-        found = [jobs.find(self._store, row["id"]) for row in rows]
-        return [Charge(job.id, job.request.encoded(), job.request.credits) for job in found if job is not None]
+        stored_jobs = [jobs.find(self._store, row["id"]) for row in rows]
+        return [Charge(job.id, job.request.encoded(), job.request.credits) for job in stored_jobs if job is not None]
 
     def stored(self) -> dict[str, tuple[str, str]]:
         """From the table of contents."""
@@ -114,10 +114,10 @@ class FakeRoom(FakeApi):
         if not (content_id := job.body.get("content_id")):
             return job.title, job.text.replace(f"Take {job.take}.", "The end.") if self.equal else job.text
         stored = self.contents[content_id]
-        found = contents.find_section(stored.body, job.body["section"])
-        if found is None or job.content_id:
+        span = contents.find_section(stored.body, job.body["section"])
+        if span is None or job.content_id:
             return stored.title, stored.body
-        return stored.title, contents.replace_section(stored.body, found, f"Section, take {job.take}.")
+        return stored.title, contents.replace_section(stored.body, span, f"Section, take {job.take}.")
 
 
 def _asked(body: dict[str, Any]) -> str:

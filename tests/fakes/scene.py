@@ -122,8 +122,8 @@ class Scene:
     def standing(self) -> tuple[object, ...]:
         """All that two moments can differ in but the time: every file, and the server's jobs and contents."""
         files = {path: path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
-        known = self.ledger.rows() if self.ledger is not None else {}
-        return files, pickle.dumps((self.api.jobs, self.api.contents)), len(self.api.generations), known
+        ledger_rows = self.ledger.rows() if self.ledger is not None else {}
+        return files, pickle.dumps((self.api.jobs, self.api.contents)), len(self.api.generations), ledger_rows
 
     def write(self, path: str, text: str) -> Path:
         """A file of the project."""
@@ -211,8 +211,8 @@ class Scene:
 
     def entry(self, item: str) -> OpenEntry:
         """The one open entry of an item."""
-        (found,) = [entry for entry in self.state.entries.values() if entry.item == item]
-        return found
+        (open_entry,) = [entry for entry in self.state.entries.values() if entry.item == item]
+        return open_entry
 
     def record(self, item: str) -> Record:
         """The record of an item."""

@@ -94,8 +94,8 @@ def an_entry(spec: Spec, state: JobState = JobState.RUNNING, **fields: Any) -> O
 def a_file(path: str, *, body: str = TEXT, title: str = "T", **fields: Any) -> Observed:
     """A file on disk, with the provenance block of the job that `a_record` names."""
     file, block = digest_text(f"{title}{body}{fields}"), {"job": "job_1"}
-    known = {"path": path, "file": file, "title": title, "body": body_digest(body), "provenance": block}
-    return Observed(**{**known, **fields})
+    values = {"path": path, "file": file, "title": title, "body": body_digest(body), "provenance": block}
+    return Observed(**{**values, **fields})
 
 
 def a_remote(*, body: str = TEXT, title: str = "T", **fields: Any) -> Remote:
