@@ -16,7 +16,7 @@ from contentops.errors import suggest
 from contentops.manifests.limits import LIMITS, Allowance
 from contentops.manifests.sandbox import BOUNDED, CHARGED, Generator, MissingError, Sandbox, sandbox
 from contentops.manifests.template_errors import Spans, explain_failure, explain_syntax, tag_offset, word_offset
-from contentops.manifests.values import MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of
+from contentops.manifests.values import MAX_TEXT, MISSING, Lazy, TemplateError, as_json, kind_of, reachable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -51,7 +51,9 @@ class Macros:
         self.names = frozenset(_declared_macros(tree, taken))
         self.compiled = _Code(source, tree, _MACROS)
         direct = {name: _names_of(node) for node in tree.body for name in _assigned(node)}
-        self._reads = {name: _reach(name, direct) for name in direct}
+        self._reads = {
+            name: frozenset(reachable(name, lambda step: direct.get(step, ())) - direct.keys()) for name in direct
+        }
 
     def reads(self, name: str) -> frozenset[str]:
         """The variables of its caller that a macro may read, directly or not."""
@@ -337,15 +339,3 @@ def _assigned(node: nodes.Node) -> Iterator[str]:
         yield from (name.name for name in node.target.find_all(nodes.Name))
         if isinstance(node.target, nodes.Name):
             yield node.target.name
-
-
-def _reach(name: str, direct: dict[str, frozenset[str]]) -> frozenset[str]:
-    """The names outside the file that a name of it reads, directly or not."""
-    seen: set[str] = set()
-    todo = [name]
-    while todo:
-        step = todo.pop()
-        if step not in seen:
-            seen.add(step)
-            todo += direct.get(step, ())
-    return frozenset(seen - direct.keys())

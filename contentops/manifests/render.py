@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct, field
+from msgspec import Struct, field, to_builtins
 
 from contentops.digest import digest_json, short
 from contentops.errors import Severity, suggest
 from contentops.manifests.item_fields import Unrendered
-from contentops.manifests.templates import INPUTS, Scope, Uses, plain, root_of, templates_in
+from contentops.manifests.templates import INPUTS, Scope, Uses, root_of, templates_in
 from contentops.manifests.values import MISSING, Branch, Lazy, TemplateError, Written, is_template, top
 from contentops.model import REQUEST_FIELDS
 
@@ -198,7 +198,7 @@ class _Item:
         if not isinstance(value, list | dict):
             return value
         if written.layer == "command line" or next(templates_in(value), None) is None:
-            return plain(value)
+            return to_builtins(value)
         keys: Iterable[str | int] = value if isinstance(value, dict) else range(len(value))
         entries = self._all((key, written.below(key), name) for key in keys)
         return entries if isinstance(value, dict) else list(entries.values())

@@ -20,6 +20,7 @@ from contentops.manifests.values import (
     Tree,
     Written,
     is_template,
+    reachable,
     top,
     unsendable,
 )
@@ -131,13 +132,6 @@ def templates_in(value: Json) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for entry in value.values() if isinstance(value, dict) else value:
             yield from templates_in(entry)
-
-
-def plain(value: Json) -> Json:
-    """A written value as plain lists and maps, without its positions."""
-    if isinstance(value, dict):
-        return {key: plain(entry) for key, entry in value.items()}
-    return [plain(entry) for entry in value] if isinstance(value, list) else value
 
 
 Paths = tuple[tuple[str, ...], ...]
@@ -266,18 +260,9 @@ class Scope:
         """Every variable that a variable uses, directly or not, with itself, and the parts of `each` and `item`."""
         names = self._reach.get(name)
         if names is None:
-            seen: set[str] = set()
-            todo = [name]
-            while todo:
-                step = todo.pop()
-                if step in seen:
-                    continue
-                if step in self.variables:
-                    seen.add(step)
-                    todo += self.direct(self.variables[step])
-                elif root_of(step) in {"each", "item"}:
-                    seen.add(step)
-            names = self._reach[name] = frozenset(seen)
+            steps = reachable(name, lambda step: self.direct(self.variables[step]) if step in self.variables else ())
+            used = (step for step in steps if step in self.variables or root_of(step) in {"each", "item"})
+            names = self._reach[name] = frozenset(used)
         return names
 
     def direct(self, node: Tree) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from contentops.yaml.positions import NOWHERE, Map, YamlDocument, locate, pack
 from contentops.yaml.syntax import JINJA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from contentops.errors import Location
     from contentops.model import Json
@@ -50,6 +50,18 @@ _UNSENDABLE = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]"
 def is_template(text: str) -> bool:
     """Whether a text contains Jinja."""
     return "{" in text and JINJA.search(text) is not None
+
+
+def reachable(name: str, direct: Callable[[str], Iterable[str]]) -> set[str]:
+    """A name, and every name that it uses directly or through others."""
+    seen: set[str] = set()
+    todo = [name]
+    while todo:
+        step = todo.pop()
+        if step not in seen:
+            seen.add(step)
+            todo += direct(step)
+    return seen
 
 
 class TemplateError(Exception):

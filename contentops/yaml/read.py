@@ -148,7 +148,7 @@ def read_yaml(path: str, data: bytes, *, pure: bool = False) -> tuple[YamlDocume
 
 
 def unreadable(source: Source, *, but: str = "") -> Diagnostic | None:
-    """The first character, except those in `but`, that may not stand in a YAML file; such files are not parsed."""
+    """A finding for the first character that is not allowed in a YAML file, except those in `but`."""
     match = next((match for match in _UNREADABLE.finditer(source.text) if match.group() not in but), None)
     if not match:
         return None

@@ -79,7 +79,7 @@ def write_scalar(value: Any, *, dates: bool = False) -> str:
 
 
 def _is_date(text: str) -> bool:
-    """Whether a text is a date that there is, or one with a time, in the form of ISO 8601."""
+    """Whether a text is a valid date, or a date with a time, in the form of ISO 8601."""
     match = _DATE.fullmatch(text)
     if match is None:
         return False
@@ -129,5 +129,5 @@ def _number(value: float) -> str:
         raise ValueError(message)
     text = repr(float(value))
     mantissa, mark, exponent = text.partition("e")
-    # YAML 1.1 takes `1e+16` for a text: there a float needs its dot.
+    # YAML 1.1 reads `1e+16` as a text: a float needs its dot.
     return f"{mantissa}.0e{exponent}" if mark and "." not in mantissa else text
