@@ -83,7 +83,7 @@ def test_csv_of_a_header_alone_has_no_rows() -> None:
         ("a.yaml", "- 1\n- \n", "bad-row", 2, "not null"),
         ("a.yaml", "- 1\n- [2]\n", "bad-row", 2, "not a list"),
         ("a.yaml", "- @x\n", "yaml-syntax", 1, "cannot start with"),
-        ("a.yaml", "- {a: 1, a: 2}\n", "duplicate-key", 1, "stands twice"),
+        ("a.yaml", "- {a: 1, a: 2}\n", "duplicate-key", 1, "appears twice"),
     ],
     ids=lambda value: repr(value)[:30],
 )

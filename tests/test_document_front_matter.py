@@ -131,7 +131,7 @@ def test_split(text: str, expected: MarkdownFile) -> None:
         pytest.param("---\na: b: c\n---\nx\n", "on line 2: a second `: ` in one line", id="syntax"),
         pytest.param(
             "---\na: 1\na: 2\n---\n",
-            "on line 3: the key `a` stands twice in one map: first at line 2, column 1",
+            "on line 3: the key `a` appears twice in one map: first at line 2, column 1",
             id="twice",
         ),
         pytest.param("---\ntitle: [a]\n---\n", "`title` is not a text", id="title is a list"),

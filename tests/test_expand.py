@@ -306,12 +306,12 @@ ITEMS = [
     (
         "jinja-in-data",
         "{id: '{{ each.value }}', for_each: ['{{ x }}'], inputs: {topic: x}}",
-        "error[template-in-data] content/a.yaml:1:44 <[> item `{{ each.value }}` holds Jinja in its data (`{{ x }}`)",
+        "error[template-in-data] content/a.yaml:1:44 <[> item `{{ each.value }}` contains Jinja in its data (`{{ x }}`)",
     ),
     (
         "jinja-in-matrix",
         "{id: '{{ each.a }}', matrix: {a: ['{{ x }}']}, inputs: {topic: x}}",
-        "error[template-in-data] content/a.yaml:1:42 <[> item `{{ each.a }}` holds Jinja in its data",
+        "error[template-in-data] content/a.yaml:1:42 <[> item `{{ each.a }}` contains Jinja in its data",
     ),
     (
         "column-and-axis",
@@ -341,7 +341,7 @@ ITEMS = [
     (
         "each-of-plain-values",
         "{id: 'x{{ each.value }}', for_each: [1], inputs: {topic: 'a {{ each }}'}}",
-        "a map cannot stand inside a text (hint: a row that is a plain value is written `each.value`)",
+        "a map cannot be part of a text (hint: a row that is a plain value is written `each.value`)",
     ),
     (
         "each-as-id",
@@ -372,7 +372,7 @@ ITEMS = [
     ("path-absolute", "{id: '{{ each.k }}', for_each: /x.csv, inputs: {topic: x}}", "which is absolute"),
     ("path-drive", "{id: '{{ each.k }}', for_each: 'c:x.csv', inputs: {topic: x}}", "which is absolute"),
     ("path-backslash", "{id: '{{ each.k }}', for_each: 'a\\x.csv', inputs: {topic: x}}", "holds a backslash"),
-    ("path-jinja", "{id: '{{ each.k }}', for_each: '{{ x }}.csv', inputs: {topic: x}}", "holds Jinja"),
+    ("path-jinja", "{id: '{{ each.k }}', for_each: '{{ x }}.csv', inputs: {topic: x}}", "contains Jinja"),
     (
         "path-hidden",
         "{id: '{{ each.k }}', for_each: \"a\\u200bb.csv\", inputs: {topic: x}}",

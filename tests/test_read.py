@@ -434,7 +434,7 @@ def test_what_cannot_be_a_value_is_refused(text: str, code: str, line: int, colu
     ids=["block", "flow", "number-and-text", "maps"],
 )
 def test_duplicate_key_names_both_places(text: str, position: tuple[int, int], first: str, *, pure: bool) -> None:
-    """A key that stands twice is an error at the second, which names the first; the first value stays."""
+    """A key that appears twice is an error at the second, which names the first; the first value stays."""
     problem = only(text, pure=pure)
     assert problem.code == "duplicate-key"
     assert position_of(problem)[:2] == position

@@ -167,11 +167,11 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("{{ each.note | int }}", "template-value", "an empty text is not a whole number", "`int(0)`"),
         ("{{ people | int }}", "template-value", "a list is not a whole number", "`int(0)`"),
         ("{{ company | float }}", "template-value", "`Acme` is not a number", "`float(0)`"),
-        ("a {{ nothing }}", "template-value", "a null cannot stand inside a text", "default"),
-        ("a {{ people }}", "template-value", "a list cannot stand inside a text", "join"),
-        ("a {{ place }}", "template-value", "a map cannot stand inside a text", "such as `.city`"),
+        ("a {{ nothing }}", "template-value", "a null cannot be part of a text", "default"),
+        ("a {{ people }}", "template-value", "a list cannot be part of a text", "join"),
+        ("a {{ place }}", "template-value", "a map cannot be part of a text", "such as `.city`"),
         ("{{ people | float }}", "template-value", "a list is not a number", "`float(0)`"),
-        ("{{ [none] | join }}", "template-value", "a null cannot stand", ""),
+        ("{{ [none] | join }}", "template-value", "a null cannot be part", ""),
         ("{{ people | map('upper') }}", "template-value", "no JSON value (generator)", "add `| list`"),
         ("{{ company.upper }}", "template-value", "no JSON value", "only texts"),
         ("{{ ' '.join(people | map('upper')) }}", "template-value", "cannot join", "add `| list`"),
@@ -847,7 +847,7 @@ def test_shared_macros(source: str, expected: object, names: tuple[str, ...]) ->
         ("x\n{{ broken(gone) }}", "`gone` is not defined", "gone", False),
         ("x {{ _polite(1) }}", "`_polite` is not defined", "_polite", False),
         ("x {{ greet(1, 2) }}", "macro 'greet' takes not more than 1 argument(s)", "greet(", False),
-        ("x {{ greet([1]) }}", "a list cannot stand inside a text", "who }} of", True),
+        ("x {{ greet([1]) }}", "a list cannot be part of a text", "who }} of", True),
     ],
 )
 def test_errors_in_macros_are_told_apart(source: str, message: str, at: str, in_macros: bool) -> None:
@@ -862,7 +862,7 @@ def test_errors_in_macros_are_told_apart(source: str, message: str, at: str, in_
     ("macros", "code", "words"),
     [
         ("{% macro a() %}", "template-syntax", "has no end"),
-        ("{% macro a() %}{% endmacro %}\n{% macro a() %}{% endmacro %}", "bad-name", "`a` stands twice"),
+        ("{% macro a() %}{% endmacro %}\n{% macro a() %}{% endmacro %}", "bad-name", "`a` is defined twice"),
         ("{% macro item() %}{% endmacro %}", "bad-name", "`item` has the name of a variable"),
         ("Hello", "template-unsupported", "`{% macro %}` and `{% set %}` only"),
         ("{{ company }}", "template-unsupported", "only"),

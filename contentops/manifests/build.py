@@ -153,7 +153,7 @@ def _data_path_problem(written: str) -> str:
     if not written.strip():
         return "is empty"
     if is_template(written):
-        return "holds Jinja, which a path of data cannot"
+        return "contains Jinja, which a path of data cannot"
     if "\\" in written:
         return "holds a backslash; write / between folders"
     if written.startswith(("/", "~")) or ":" in written.partition("/")[0]:

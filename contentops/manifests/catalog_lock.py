@@ -87,7 +87,7 @@ def parse(data: bytes) -> dict[str, CatalogSnapshot]:
 
 def _broken(source: Source, error: json.JSONDecodeError) -> Diagnostic:
     if marker := SIDE.search(source.text):
-        message = "the file holds the marks of an unfinished git merge"
+        message = "the file contains the conflict markers of an unfinished git merge"
         return finding_at(source, "damaged-catalog", message, source.mark(marker.start()), hint=_HINT)
     message = f"the file is not whole JSON: {error.msg[:1].lower()}{error.msg[1:]}"
     return finding_at(source, "damaged-catalog", message, (error.lineno, error.colno), hint=_HINT)

@@ -313,7 +313,7 @@ def _declared_macros(tree: nodes.Template, taken: Collection[str]) -> Iterator[s
         offset = node.lineno - 1
         if isinstance(node, nodes.Macro):
             problem = (
-                "has the name of a variable" if node.name in taken else "stands twice" if node.name in seen else ""
+                "has the name of a variable" if node.name in taken else "is defined twice" if node.name in seen else ""
             )
             if problem:
                 message = f"the macro `{node.name}` {problem}"

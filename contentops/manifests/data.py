@@ -102,7 +102,7 @@ def _read_csv(source: Source) -> Iterator[DataRow | Diagnostic]:
     import csv  # start-up: most manifests name no data
 
     if match := _CONTROL.search(source.text):
-        message = f"the invisible character U+{ord(match.group()):04X} may not stand in a CSV file"
+        message = f"the invisible character U+{ord(match.group()):04X} is not allowed in a CSV file"
         yield finding_at(source, "control-character", message, source.mark(match.start()), hint="remove it")
         return
     # A cell of several lines is the same text with any line ending that git checks out.
@@ -192,7 +192,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise _BadValueError(f"the key `{key[:80]}` stands twice in one object", "duplicate-key", key)
+            raise _BadValueError(f"the key `{key[:80]}` appears twice in one object", "duplicate-key", key)
         values[key] = value
     return values
 
@@ -254,7 +254,7 @@ def _check_value(value: Any, depth: int) -> None:
     """Refuse control characters and deep nesting, which JSON allows."""
     if isinstance(value, str):
         if match := re.search(UNWANTED, value):
-            message = f"a text holds the control character U+{ord(match.group()):04X}"
+            message = f"a text contains the control character U+{ord(match.group()):04X}"
             raise _BadValueError(message, "control-character")
     elif isinstance(value, (dict, list)):
         if depth > MAX_DEPTH:
@@ -316,7 +316,7 @@ def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
             return
     index = _skip(text, index + 1)
     if index < len(text):
-        yield _json_error(source, "something stands after the end of the list", index)
+        yield _json_error(source, "there is text after the end of the list", index)
 
 
 def _read_json_lines(source: Source) -> Iterator[DataRow | Diagnostic]:

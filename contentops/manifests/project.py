@@ -281,7 +281,7 @@ def _check_commands(document: YamlDocument, pointer: tuple[str, ...], layer: Map
         at: tuple[str | int, ...] = (*below, index)
         shown = command[:60]
         if JINJA.search(command):
-            message = f"the command `{shown}` holds Jinja, which a command cannot"
+            message = f"the command `{shown}` contains Jinja, which a command cannot"
             yield finding(document, "bad-command", message, at, hint="write the program and its arguments out")
         elif not _words(command):
             message = f"the command `{shown}` is no program with its arguments"

@@ -203,7 +203,7 @@ def _unknown_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnos
         subject = _item_prefix(document, pointer)
         if key == "commands" and "not_matches" in allowed:
             # Otherwise anyone who may propose a manifest could run any program here.
-            message = f"{subject}`checks.commands` may not stand in a manifest"
+            message = f"{subject}`checks.commands` is not allowed in a manifest"
             hint = "name programs under `defaults.checks.commands` of `contentops.yaml`"
             yield finding(document, "command-in-manifest", message, pointer, key=True, hint=hint)
             continue

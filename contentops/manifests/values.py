@@ -118,9 +118,9 @@ def text_of(value: Any) -> str:
         return str(value)
     if value is None:
         hint = 'give another text with `default("...", true)`, or leave the part out with `{% if %}`'
-        raise TemplateError("template-value", "a null cannot stand inside a text", hint=hint)
+        raise TemplateError("template-value", "a null cannot be part of a text", hint=hint)
     hint = entry_hint(value) if isinstance(value, dict) else 'write `| join(", ")`, or pick one entry'
-    raise TemplateError("template-value", f"{kind_of(value)} cannot stand inside a text", hint=hint)
+    raise TemplateError("template-value", f"{kind_of(value)} cannot be part of a text", hint=hint)
 
 
 def entry_hint(value: Any) -> str:

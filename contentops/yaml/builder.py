@@ -303,7 +303,7 @@ class Builder:
             first = node.positions[2 * list(node).index(text)]
         if first is not None:
             line, column = unpack(first)
-            message = f"the key `{text[:80]}` stands twice in one map: first at line {line}, column {column}"
+            message = f"the key `{text[:80]}` appears twice in one map: first at line {line}, column {column}"
             hint = "write `- id` if a new item starts here" if text == "id" else "remove one, or rename it"
             self._report("duplicate-key", message, at, width=len(text), hint=hint)
 
@@ -381,7 +381,7 @@ class Builder:
             message = f"the alias `*{name}` names no anchor above it"
             raise self._stop(at, "unknown-alias", message, width=len(name) + 1, hint=hint)
         if not anchor.nodes:
-            message = f"the alias `*{name}` stands inside its own anchor"
+            message = f"the alias `*{name}` is inside its own anchor"
             raise self._stop(at, "recursive-alias", message, width=len(name) + 1)
         return anchor
 

@@ -152,7 +152,7 @@ def unreadable(source: Source, *, but: str = "") -> Diagnostic | None:
     match = next((match for match in _UNREADABLE.finditer(source.text) if match.group() not in but), None)
     if not match:
         return None
-    message = f"the invisible character U+{ord(match.group()):04X} may not stand in a YAML file"
+    message = f"the invisible character U+{ord(match.group()):04X} is not allowed in a YAML file"
     hint = "remove it"
     if match.group() in BREAKS:
         hint = f'remove it, or write it as `"\\u{ord(match.group()):04x}"` inside double quotes'

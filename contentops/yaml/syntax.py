@@ -34,7 +34,7 @@ def unwanted(text: str) -> tuple[str, str] | None:
     character = match.group()
     if "\ud800" <= character <= "\udfff":
         return _HALF, _whole_character(text[match.start() : match.start() + 2])
-    return f"the text holds the control character U+{ord(character):04X}", "remove the escape sequence"
+    return f"the text contains the control character U+{ord(character):04X}", "remove the escape sequence"
 
 
 _WORDS: Final = {
@@ -259,7 +259,7 @@ def _tab(source: Source, at: Mark, _begun: Mark = (0, 0)) -> _Answer:
     line = source.line(at[0])
     column = line.find("\t", at[1] - 1) + 1 or line.find("\t") + 1 or at[1]
     hint = "write a space instead" if line[: column - 1].strip() else "indent with spaces, two per level"
-    return "a tab stands where YAML wants spaces", (at[0], column), hint
+    return "a tab is used where YAML requires spaces", (at[0], column), hint
 
 
 def _second_colon(source: Source, at: Mark, _begun: Mark) -> _Answer:
@@ -350,7 +350,7 @@ _SAYINGS: Final[tuple[tuple[str, str, str, str], ...]] = (
     (r"unexpected (end of stream|document sep)", "begun", "the quoted text that starts here is never closed", _QUOTE),
     (r"expected ',' or", "at", _BRACKET, "close it, or put a comma between its entries"),
     (r"sequence entries are not allowed", "at", "a list cannot start in the line of its key", _NEXT_LINE),
-    (r"document start", "at", "something stands after the end of the document", "one file holds one map or list"),
+    (r"document start", "at", "there is text after the end of the document", "one file holds one map or list"),
 )
 """Answers that need no look at the line: pattern of the parser's problem, which mark, message, hint."""
 _ANSWERS: Final[tuple[tuple[str, Callable[[Source, Mark, Mark], _Answer]], ...]] = (
