@@ -91,7 +91,7 @@ def blocks(findings: Iterable[Finding]) -> bool:
 
 
 Hit = tuple[str, int, str]
-"""What a check found at one point: message, line of the file or 0, hint."""
+"""One point that a check found: message, line of the file or 0, hint."""
 
 
 def _first(check: str, level: Level, hits: Iterable[Hit]) -> Iterator[Finding]:
@@ -127,7 +127,7 @@ _TAG: Final = re.compile(r"</?[A-Za-z][^<>]*>|<!--|-->")
 
 
 def count_words(body: str) -> int:
-    """How many words a body has: runs with a letter or digit in them, and each character of scripts without spaces.
+    """The number of words of a body: runs with a letter or digit in them, and each character of scripts without spaces.
 
     Addresses of links and HTML tags are no words; headings and code are.
     """

@@ -132,7 +132,7 @@ FRONT_END: Final = re.compile(r"^(?:---|\.\.\.)[ \t]*\r?$", re.MULTILINE)
 
 
 def _front_lines(text: str) -> int:
-    """How many lines the front matter has; fences mean nothing in it."""
+    """The number of lines of the front matter, in which fences mean nothing."""
     opened = FRONT.match(text)
     closed = opened and FRONT_END.search(text, opened.end())
     return text.count("\n", 0, closed.end()) + 1 if closed else 0

@@ -100,7 +100,7 @@ class Outputs:
         return set(self._given)
 
     def observe(self, path: str) -> Observed:
-        """What is at `path` now; never raises for a bad file.
+        """The file at `path` now; never raises for a bad file.
 
         `problem` says why a file cannot be used, with its path and what to do.
         """

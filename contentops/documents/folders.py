@@ -68,7 +68,7 @@ class Folder(Struct, frozen=True):
     fd: int | None
 
     def name(self, name: str) -> str:
-        """What to call the file `name` of this folder in a system call that also gets `fd`."""
+        """The name or path of the file `name` for a system call that also gets `fd`."""
         return name if self.fd is not None else os.path.join(self.path, name)  # noqa: PTH118 - a hot path
 
     def stat(self, name: str) -> os.stat_result | None:

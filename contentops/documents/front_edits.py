@@ -214,7 +214,7 @@ def _rank(wanted: Mapping[str, Any]) -> Callable[[str], tuple[int, int]]:
 
 
 def _insertion(block: str, entries: tuple[Entry, ...], key: str) -> int:
-    """Where a new key goes: a title first, the provenance block last, all others before that block."""
+    """The offset of a new key: a title first, the provenance block last, all others before that block."""
     if key == TITLE_KEY and entries:
         return _line_start(block, entries[0].key_start)
     own = next((entry for entry in entries if entry.key == PROVENANCE_KEY), None)

@@ -144,7 +144,7 @@ def has_dates(key: str) -> bool:
 
 
 class Parts(Struct, frozen=True, kw_only=True):
-    """Where the parts of a file are, as offsets: the block's lines between the fences, and the body."""
+    """The offsets of the parts of a file: the block's lines between the fences, and the body."""
 
     newline: str
     """The line ending most lines have."""
@@ -157,7 +157,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
 
 def parts(text: str) -> Parts:
-    """Where the parts of a file are; never raises.
+    """The offsets of the parts of a file; never raises.
 
     Blank lines may stand before front matter, as Hugo allows; there, what cannot be read is the text of the file.
     """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
 STEPS: Final = 500_000
-"""What one front matter may cost: about 3 seconds in keywords, 10 in patterns."""
+"""The steps that one front matter may cost: about 3 seconds in keywords, 10 in patterns."""
 _SEARCH: Final = 0.01
 """Seconds that one pattern of a schema may take on one text or key."""
 _SEARCH_STEPS: Final = 500
@@ -61,7 +61,7 @@ def short(words: str) -> str:
 
 
 def schema_errors(schema: str, instance: Mapping[str, Json]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What does not fit a JSON Schema, given as JSON: the path of its keys, and a message.
+    """The errors of an instance by a JSON Schema, given as JSON: the path of its keys, and a message.
 
     Raises nothing: a schema that cannot be applied, or takes too many steps, is the last message, with no path.
     """
@@ -80,7 +80,7 @@ def schema_errors(schema: str, instance: Mapping[str, Json]) -> Iterator[tuple[t
 
 
 def schema_problem(text: str) -> str:
-    """What is wrong with a JSON Schema, given as JSON; empty where it can be used."""
+    """The problem of a JSON Schema, given as JSON; empty where it can be used."""
     schema = json.loads(text)
     if not isinstance(schema, dict | bool):
         return "is no JSON Schema: it is neither a map nor true or false"

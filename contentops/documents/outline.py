@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 ENGINE: Final = "outline"
-"""What the server calls the engine that writes them, under `engine` of a job's or a content's metadata."""
+"""The server's name of the engine that writes them, under `engine` of a job's or a content's metadata."""
 _LABEL: Final = re.compile(r"^[ \t]*> ?Draft outline, made offline\b", re.MULTILINE)
 
 

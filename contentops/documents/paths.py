@@ -34,12 +34,12 @@ _SHORT_NAME = re.compile(r"(?=[^.]{3,8}(?:\.[^.]{1,3})?\Z)[^.]+~[0-9]{1,6}(?:\.|
 """A name that Windows may give to a file or folder with a longer one: `GIT~1` is `.git` there."""
 _GIT_SHORT_NAME = re.compile(r"git~[0-9]+(?:\.|\Z)", re.IGNORECASE)
 OWN_ENDINGS = ("lock", "yaml", "json")
-"""How the names end that contentops keeps for its own files, as `collision_key` gives them."""
+"""The endings of names that contentops keeps for its own files, as `collision_key` gives them."""
 _LOCK = re.compile(r"contentops[^/]*\.lock")
 
 
 def check_output(path: str) -> str | None:
-    """What is wrong with an output path, as the end of a sentence that starts with the path; None if nothing."""
+    """The problem of an output path, as the end of a sentence that starts with the path; None if nothing."""
     return _check_whole(path) or next(filter(None, map(_check_segment, path.split("/"))), None)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Form(StrEnum):
-    """How a value is converted."""
+    """The form that a value is converted to."""
 
     SAME = "as it is"
     LIST = "list"

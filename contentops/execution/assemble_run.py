@@ -61,7 +61,7 @@ class ItemEdges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerKnowledge:
-    """What is known of the server when the items begin, and what they learn."""
+    """Knowledge of the server at the start, to which the items add."""
 
     admission: Admission
     durations: Durations
@@ -70,14 +70,14 @@ class ServerKnowledge:
 
 
 def learned_durations(cache: RunCache, server: str) -> Durations:
-    """How long jobs of a server took, as far as the cache knows."""
+    """The durations of a server's jobs that the cache knows."""
     return Durations.load(cache.durations().get(server), server)
 
 
 def assemble(
     project: Project, plan: Plan, edges: ItemEdges, knowledge: ServerKnowledge, on_turn: Callable[[], None]
-) -> tuple[Context, DurableRun]:
-    """The context of the items, and the run. `on_turn` is called before anything is sent."""
+) -> Context:
+    """The context of a run and its items. `on_turn` is called before anything is sent."""
     outage = Outage(edges.random)
     run = DurableRun(
         edges.store,
@@ -85,7 +85,7 @@ def assemble(
         knowledge.admission,
         knowledge.durations,
         outage,
-        send=lambda call, may_leave: _sent(ctx, run, edges, call, may_leave),
+        send=lambda call, may_leave: _sent(ctx, edges, call, may_leave),
         fence=edges.fence,
         on_turn=on_turn,
         stop_on=edges.stop_on,
@@ -110,16 +110,16 @@ def assemble(
         exists=edges.exists,
         run_commands=lambda listed, output, text: asyncio.to_thread(edges.commands, listed, output, text),
     )
-    return ctx, run
+    return ctx
 
 
-async def _sent(ctx: Context, run: DurableRun, edges: ItemEdges, call: Call, may_leave: MayLeave) -> Reply | Failure:
-    """What answers a call; a failure that belongs to an outage may end the run."""
+async def _sent(ctx: Context, edges: ItemEdges, call: Call, may_leave: MayLeave) -> Reply | Failure:
+    """Send a call; returns its answer. A failure that belongs to an outage may end the run."""
     answer = await edges.send(call, may_leave)
     failure = ctx.heard(answer)
     if failure is not None and isinstance(call, GetStatus) and not call.accepted and not failure.is_inconclusive:
         # A server may stumble over every id that it does not know, and be well.
-        run.count_request()
+        ctx.run.count_request()
         failure = ctx.heard(await edges.send(ListTemplates(), always))
     if failure is not None:
         ctx.end_outage(failure)

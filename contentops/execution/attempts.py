@@ -18,7 +18,7 @@ PASSING = frozenset({FailureKind.NOT_SENT, FailureKind.UNAVAILABLE, FailureKind.
 
 
 class Retrier(Protocol):
-    """Who sends calls, and how it waits. Times are in seconds of the loop's clock."""
+    """Sends calls and waits. Times are in seconds of the loop's clock."""
 
     random: random.Random
 
@@ -45,7 +45,7 @@ class Attempts:
         self._failing: float | None = None
         """When it failed first since the last 429, which was an answer."""
         self.failed = 0
-        """How often it failed, not counting 429s."""
+        """The number of failures, without 429s."""
 
     async def again(self, failure: Failure, passing: Container[FailureKind] = PASSING) -> bool:
         """Wait until it may be sent again; False if there is no point."""

@@ -32,7 +32,7 @@ _GRACE: Final = 5.0
 
 
 def run_commands(commands: Listed, root: Path, output: str, *, patience: float = PATIENCE) -> tuple[Finding, ...]:
-    """What the commands say of the file at `output`, a path relative to `root`; each gets it as its last argument.
+    """The findings of the commands in the file at `output`, relative to `root`; each gets it as its last argument.
 
     A command that ends with 0 found nothing. One that cannot be run, or takes too long, counts as failed.
     """
@@ -82,7 +82,7 @@ def _ending(code: int, said: str) -> str:
 
 
 def _run(argv: list[str], root: Path, patience: float) -> tuple[int, str]:
-    """How a command ended, and the beginning of what it printed; -1 and why, where it did not run to its end."""
+    """The exit code of a command and the beginning of its output; -1 and why, where it did not run to its end."""
     program = _program(argv[0], root)
     if not program:
         return -1, "there is no such program; install it, or put it on the path"

@@ -22,7 +22,7 @@ class ContentIndex:
     """The stored contents that were seen in a run."""
 
     owners: ContentOwners = field(default_factory=ContentOwners)
-    """Whose the contents on this server are."""
+    """The owners of the contents on this server."""
     looked: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     """By content that this or an earlier run looked at: its time of change then, and the request whose text it is by
     its metadata; empty: it names none, None: it could not be read."""
@@ -38,7 +38,7 @@ class ContentIndex:
     seen: dict[str, tuple[str, StoredContent | None]] = field(default_factory=dict)
     by_request: dict[str, list[str]] = field(default_factory=dict)
     earlier: ContentList | None = None
-    """What was stored before this run saved a text that no job made."""
+    """The list before this run saved a text that no job made."""
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def request_of(self, entry: ContentEntry) -> str | None:

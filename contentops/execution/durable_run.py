@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class RunState(Protocol):
-    """Where a run records: the state of a checkout, or rows of a ledger alone."""
+    """The store that a run records in: the state of a checkout, or rows of a ledger alone."""
 
     def note(self, step: str, *facts: Fact) -> None:
         """Take in facts: all of them or none."""
@@ -110,7 +110,7 @@ class DurableRun:
 
     @property
     def requests(self) -> int:
-        """How many requests were sent."""
+        """The number of requests sent."""
         return self._outbox.requests
 
     def count_request(self) -> None:
@@ -311,7 +311,7 @@ class DurableRun:
             self._fail(error)
 
     def waiting_for(self) -> tuple[str, float]:
-        """What the run waits for, in one word, and until which loop time (0 if unknown).
+        """The cause of the wait, in one word, and until which loop time (0 if unknown).
 
         One of: limit, answer, retry, first-job, jobs, or empty.
         """

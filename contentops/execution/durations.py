@@ -1,4 +1,4 @@
-"""How long jobs take on one server, as polls have shown, and when a job is therefore worth the next poll."""
+"""Learns from polls how long jobs take on one server, and says when to poll a job next."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Durations:
         return median(self._longer(kind, unfinished))
 
     def p_done(self, kind: str, *, elapsed: float, unfinished: float = 0.0) -> float:
-        """How likely a job is done after `elapsed` seconds, given that it was not after `unfinished` seconds."""
+        """The chance that a job is done after `elapsed` seconds, given that it was not after `unfinished` seconds."""
         longer = self._longer(kind, unfinished)
         return sum(seconds <= elapsed for seconds in longer) / len(longer)
 
@@ -79,7 +79,7 @@ class Durations:
 
 
 def kind_of(spec: Spec | None) -> str:
-    """What durations are learned by: template and mode; jobs that no item waits for are of one kind."""
+    """The kind by which durations are learned: template and mode; jobs that no item waits for are of one kind."""
     return f"{spec.request.template}/{spec.request.mode}" if spec is not None else "drained"
 
 

@@ -8,7 +8,7 @@ from contentops.execution.limiter import Admission
 
 
 class AccountHistory(Struct, frozen=True, kw_only=True):
-    """What a ledger knows of the submits of an account, by whatever machine."""
+    """The submits of an account, by any machine, as its ledger knows them."""
 
     proven: frozenset[tuple[str, str]] = frozenset()
     """The servers and dialects in which a text was paid for. None: the account is new to the ledger."""

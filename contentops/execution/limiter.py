@@ -32,7 +32,7 @@ class Outage:
     since: float | None = None
     """When the first call failed since one was answered."""
     why: str = ""
-    """What the last of them failed with."""
+    """The message of the last failure."""
     failures: int = 0
     """Turns in a row that failed."""
     ask_at: float = 0.0

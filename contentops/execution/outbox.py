@@ -216,7 +216,7 @@ class Outbox:
         return now + LONGEST_WAIT
 
     def _room(self) -> int:
-        """How many requests may join those that are under way."""
+        """The number of requests that may join those under way."""
         room = (1 if self._outage.failures else AT_ONCE) - len(self._flying)
         return min(room, UNSENT - sum(turn.unsent for turn in self._flying.values())) if self._limiter.limit else room
 
@@ -225,7 +225,7 @@ class Outbox:
         return max(self._limiter.ready_at(now), self._outage.ask_at)
 
     def _likely_ended(self, now: float) -> float:
-        """How many of the watched jobs are done by now, by the known durations."""
+        """The expected number of watched jobs that are done by now, by the known durations."""
         p_done = self._durations.p_done
         return sum(
             p_done(each.watch.kind, elapsed=now - each.watch.started, unfinished=each.unfinished)
@@ -233,7 +233,7 @@ class Outbox:
         )
 
     def waiting_for(self, now: float) -> tuple[str, float]:
-        """What calls wait for, in one word (limit, answer, retry, or empty), and until when (0 if unknown)."""
+        """The cause of the wait, in one word (limit, answer, retry, or empty), and until when (0 if unknown)."""
         if self._outage.failures and (self._queue or self._flying):
             return "retry", self._outage.ask_at if self._outage.ask_at > now else 0.0
         if len(self._queue) > self._deferred and self._room() > 0:

@@ -145,7 +145,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> str:
-        """What the durations of its jobs are learned by."""
+        """The kind by which durations of its jobs are learned."""
         return kind_of(self.change.spec)
 
     def wants(self, entry: OpenEntry) -> bool:
@@ -249,7 +249,7 @@ class ItemState(Struct, frozen=True, kw_only=True):
     text: Text | None = None
     """The text that was brought or written in this run."""
     fresh: bool = False
-    """That text is new and was written by this very run."""
+    """This run has written that text, which is new."""
     title: str = ""
     """The title that the file has since this run wrote it, a person's or ours; empty: it wrote none."""
     copy: str = ""
@@ -273,7 +273,7 @@ class ItemState(Struct, frozen=True, kw_only=True):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What the checks found in the body that was checked last."""
+        """The findings in the body that was checked last."""
         return self.checked.findings if self.checked is not None else ()
 
     @property

@@ -96,7 +96,7 @@ def unknown(ctx: Context, lost: Lost) -> Lost:
 
 
 def naming(entry: OpenEntry) -> str:
-    """What to do for a person who recognises the text of a submit among the stored contents."""
+    """The hint for a person who recognises the text of a submit among the stored contents."""
     return f"`contentops state resolve {entry.item} --request {entry.short} --content ID` if one of these is its text"
 
 
@@ -114,7 +114,7 @@ def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
 
 
 def turned_down(ctx: Context, slot: JobSlot, failure: Failure) -> Ended:
-    """How an item ends whose submit was refused; stops the run where every other submit would be refused too."""
+    """The end of an item whose submit was refused; stops the run where every other submit would be refused too."""
     slot.leave()
     if failure.kind is FailureKind.THROTTLED:
         return Ended(Result.PENDING)

@@ -86,7 +86,7 @@ class Edges(ItemEdges):
     claimed: Container[RequestId] = frozenset()
     """The submits that other processes work on: only those record them."""
     history: AccountHistory | None = None
-    """What the ledger knows of the account; None: there is no ledger."""
+    """The history of the account in the ledger; None: there is no ledger."""
 
 
 async def execute(
@@ -104,7 +104,8 @@ async def execute(
     replaced meanwhile; everything recorded until then is kept.
     """
     loop = asyncio.get_running_loop()
-    ctx, run = _assemble(project, plan, state, edges, stop, deadline)
+    ctx = _assemble(project, plan, state, edges, stop, deadline)
+    run = ctx.run
     learned = dict(edges.cache.durations())
     stop.bind(partial(loop.call_soon_threadsafe, run.wake))
     started = ctx.iso()
@@ -115,7 +116,7 @@ async def execute(
         _write_targets(ctx, edges.store)
         begun = move_files(ctx, begin(ctx, state), outcomes, edges.store.flush)
         run.every(CHECKPOINT_EVERY, edges.store.checkpoint)
-        run.every(HEARTBEAT, lambda: _heartbeat(ctx, run, outcomes))
+        run.every(HEARTBEAT, lambda: _heartbeat(ctx, outcomes))
         if ctx.deadline is not None:
             run.at(ctx.deadline, lambda: _stop_at_deadline(run))
         await run.carry_out(_programs(ctx, begun, outcomes), most=project.api.max_in_flight + WAITING)
@@ -142,10 +143,8 @@ async def execute(
     return done
 
 
-def _assemble(
-    project: Project, plan: Plan, state: State, edges: Edges, stop: Stop, deadline: float | None
-) -> tuple[Context, DurableRun]:
-    """The context and the run. Raises StateError where a paid text could not be kept."""
+def _assemble(project: Project, plan: Plan, state: State, edges: Edges, stop: Stop, deadline: float | None) -> Context:
+    """The context of the run. Raises StateError where a paid text could not be kept."""
     capabilities = ServerCapabilities.load(edges.cache, state, plan.server)
     capabilities.keep(edges.cache, plan.server)
     if plan.submits_worst and edges.cache.problem:
@@ -167,9 +166,9 @@ def _assemble(
         capabilities=capabilities,
         index=ContentIndex(owners=edges.owners, looked=edges.cache.looked(plan.server)),
     )
-    ctx, run = assemble(project, plan, edges, knowledge, lambda: _check_stop(run, stop, edges.store))
-    ctx.deadline = None if deadline is None else run.now() + deadline
-    return ctx, run
+    ctx = assemble(project, plan, edges, knowledge, lambda: _check_stop(ctx.run, stop, edges.store))
+    ctx.deadline = None if deadline is None else ctx.now() + deadline
+    return ctx
 
 
 def _last_checkpoint(run: DurableRun, store: StateStore) -> None:
@@ -193,10 +192,10 @@ def _stop_at_deadline(run: DurableRun) -> None:
         run.stop("deadline", "the deadline has come; nothing more was submitted", AGAIN, at_once=True)
 
 
-def _heartbeat(ctx: Context, run: DurableRun, outcomes: Mapping[ItemId, Outcome]) -> None:
-    reason, until = run.waiting_for()
+def _heartbeat(ctx: Context, outcomes: Mapping[ItemId, Outcome]) -> None:
+    reason, until = ctx.run.waiting_for()
     ctx.pause_with_others(reason, until)
-    seconds = round(max(0.0, until - run.now()), 1) if until else None
+    seconds = round(max(0.0, until - ctx.now()), 1) if until else None
     limit = 0 if ctx.server == "local" else ctx.project.api.requests_per_minute
     estimate = None if reason == "retry" or not ctx.outage.reached else seconds_left(ctx, limit, outcomes)
     why = ctx.outage.why if reason == "retry" else ""

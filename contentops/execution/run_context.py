@@ -1,4 +1,4 @@
-"""What the items of one run share: what is known of the server, and the outside."""
+"""The context that the items of one run share: knowledge of the server, and the outside."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class Context:
         return answer
 
     async def list_content(self, since: float | None = None, *, needed: bool = True) -> ContentList | Failure:
-        """What the account has stored, asked afresh; a key that may not even list ends the submits.
+        """The stored contents of the account, listed again; a key that may not even list ends the submits.
 
         `since` is as in `list_all`.
         """
@@ -256,14 +256,14 @@ class Context:
         self.run.stop("unauthorized", failure.full_message, self.key_hint(), at_once=at_once)
 
     def key_hint(self) -> str:
-        """What to do about a refused key."""
+        """The hint about a refused key."""
         return f"check the key in the environment variable `{self.project.api.key_env}`, and the plan of the account"
 
 
 async def list_all(
     ask: Callable[[ListContent], Awaitable[Reply | Failure]], since: float | None = None
 ) -> ContentList | Failure:
-    """What the account has stored, page by page where the server gives its list in pages.
+    """The stored contents of the account, page by page where the server lists them in pages.
 
     Pages that hold only what was made before `since`, in seconds since 1970, are left out.
     """

@@ -131,12 +131,13 @@ class AccountWorker:
         )
         learned = Learned(state, server, known)
         plan = Plan(project=project.name, environment="", server=server, lineage="")
-        ctx, run = assemble(project, plan, edges, known, lambda: self._turn(learned))
+        ctx = assemble(project, plan, edges, known, lambda: self._turn(learned))
+        run = ctx.run
         run.last_look_in = LAST_LOOK
-        claims = Claims(self._runner, self._account.id, ctx, run, state, once=once)
+        claims = Claims(self._runner, self._account.id, ctx, state, once=once)
         self.run, self.claims = run, claims
         run.every(TICK, run.feed)
-        run.every(SHARE, lambda: _share(ctx, run, learned, claims))
+        run.every(SHARE, lambda: _share(ctx, learned, claims))
         try:
             await run.carry_out(claims, most=project.api.max_in_flight)
         finally:
@@ -155,16 +156,16 @@ class AccountWorker:
             run.at(run.now(), run.feed)
 
 
-def _share(ctx: Context, run: DurableRun, learned: Learned, claims: Claims) -> None:
+def _share(ctx: Context, learned: Learned, claims: Claims) -> None:
     """Share what was learned, and give a sign of life."""
     learned.share()
     # A content that was stored since may be the text of another lost submit; and the index must not grow for ever.
     ctx.index = ContentIndex()
     if claims.working:
-        event, until = run.waiting_for()
+        event, until = ctx.run.waiting_for()
         ctx.pause_with_others(event, until)
         why = ctx.outage.why if event == "retry" else ""
-        ctx.event("waiting", on=event, seconds=round(max(0.0, until - run.now()), 1) if until else None, why=why)
+        ctx.event("waiting", on=event, seconds=round(max(0.0, until - ctx.now()), 1) if until else None, why=why)
 
 
 class Learned:

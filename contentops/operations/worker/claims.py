@@ -38,7 +38,6 @@ from contentops.model import (
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from contentops.execution.durable_run import DurableRun
     from contentops.execution.run_context import Context
     from contentops.ledger.queue import ClaimedSubmit
     from contentops.ledger.runner import Runner
@@ -103,11 +102,9 @@ class Claims:
     With `once` it ends when nothing is left to claim or to do.
     """
 
-    def __init__(
-        self, runner: Runner, account: str, ctx: Context, run: DurableRun, state: WorkState, *, once: bool
-    ) -> None:
+    def __init__(self, runner: Runner, account: str, ctx: Context, state: WorkState, *, once: bool) -> None:
         self._runner, self._account = runner, account
-        self._ctx, self._run, self._state, self._once = ctx, run, state, once
+        self._ctx, self._run, self._state, self._once = ctx, ctx.run, state, once
         self.results: Counter[Result] = Counter()
         self.credits = 0
         self._ready: deque[ClaimedSubmit] = deque()
