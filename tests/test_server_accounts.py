@@ -254,7 +254,7 @@ def test_another_key_reaches_nothing_of_the_first(bundled: Bundled) -> None:
     server = bundled(keys=True, limits=OPEN)
     ann, bob = server.bearer(), server.bearer()
     server.submit(NAMED, ann)
-    content = server.settled("r-1", headers=ann)["content"]
+    content = server.finished("r-1", headers=ann)["content"]
     saved = server.post("/v1/content/save", {"content": "a"}, ann).json["contentId"]
     for prefix in ("/v1", "/api"):
         for user in ({}, {"X-User-ID": "ann"}):
@@ -287,8 +287,8 @@ def test_two_keys_may_use_the_same_ids(bundled: Bundled) -> None:
     for headers, body in ((ann, NAMED), (bob, other)):
         sent = {**headers, "Idempotency-Key": "k"}
         assert server.submit(body, sent).status == 202
-    assert server.settled("r-1", headers=ann)["content"]["title"] == "Tides"
-    assert server.settled("r-1", headers=bob)["content"]["title"] == "Winds"
+    assert server.finished("r-1", headers=ann)["content"]["title"] == "Tides"
+    assert server.finished("r-1", headers=bob)["content"]["title"] == "Winds"
     for headers in (ann, bob):
         assert server.get("/v1/credits/usage", headers).json["used"] == 4
 
@@ -325,7 +325,7 @@ def test_contents_and_charges_come_in_pages(bundled: Bundled) -> None:
     assert (len(first["content"]), first["page"], first["limit"]) == (5, 1, 1000)
     for name in ("r-1", "r-2", "r-3"):
         server.submit({**BODY, "request_id": name}, key)
-        server.settled(name, headers=key)
+        server.finished(name, headers=key)
     newest = server.get("/v1/credits/history?limit=1", key).json["transactions"]
     assert [entry["request_id"] for entry in newest] == ["r-3"]
     wrong = server.get("/api/content?page=x", key).json
@@ -380,13 +380,13 @@ def test_no_statement_reads_all_that_was_ever_made(bundled: Bundled) -> None:
     server = bundled(store, keys=True, limits=OPEN)
     key = server.bearer(allowance=100)
     server.submit(NAMED, key)
-    made = server.settled("r-1", headers=key)["content"]
+    made = server.finished("r-1", headers=key)["content"]
     heading = made["body"].partition("## ")[2].split("\n")[0]
     again = {"content_id": made["id"], "section": heading, "request_id": "r-2"}
     server.post("/v1/content/regenerate-section", again, key)
-    server.settled("r-2", headers=key)
+    server.finished("r-2", headers=key)
     server.submit({**BODY, "inputs": {}, "request_id": "r-3"}, key)
-    assert server.settled("r-3", headers=key)["status"] == "failed"
+    assert server.finished("r-3", headers=key)["status"] == "failed"
     path = f"/v1/content/{made['id']}"
     for method, where, body in (
         ("GET", "/v1/content?page=1&limit=2", None),

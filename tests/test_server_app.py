@@ -47,7 +47,7 @@ def test_submit_poll_and_content_in_the_documented_shapes(bundled: Bundled) -> N
     second = server.get(f"/v1/generate/status/{job}").json
     assert second == {"request_id": job, "status": "processing", "stage": "planner", "progress": 6}
     opened.set()
-    done = server.settled(job)
+    done = server.finished(job)
     assert set(done) == {"request_id", "status", "content", "metadata"}
     assert done["metadata"] == {"engine": "outline"}
     content = done["content"]
@@ -95,7 +95,7 @@ def test_the_server_shapes_under_api(bundled: Bundled) -> None:
     server.get(path)
     assert server.get(path).json == {"success": True, "data": {**running, **nothing}}
     opened.set()
-    data = server.settled(taken["request_id"], "/api")["data"]
+    data = server.finished(taken["request_id"], "/api")["data"]
     state = (data["status"], data["progress"], data["current_agent"], data["error"])
     assert state == ("completed", 1.0, None, None)
     assert data["content"].startswith("> Draft outline")
@@ -112,7 +112,7 @@ def test_every_name_of_a_field_is_read(server: InProcess, inputs_key: str, verti
     body = {"template": "blog_article_generator", "style_profile": "general_blog", vertical_key: "legal"}
     inputs = {"topic": "Tides", "target_audience": "sailors"}
     taken = server.post(f"{prefix}/generate", {**body, inputs_key: inputs}).json
-    text = server.settled(taken["request_id"])["content"]["body"]
+    text = server.finished(taken["request_id"])["content"]["body"]
     assert "sailors" in text
     assert "The field is legal." in text
     assert server.post(f"{prefix}/generate", {**body, inputs_key: {}}).status == 202
@@ -124,7 +124,7 @@ def test_a_topic_alone_is_enough_under_api(server: InProcess, template: str) -> 
     body = {"template": template, "style_profile": "fintech", "dynamic_parameters": {"topic": "DeFi risk"}}
     for prefix, status in (("/api", "completed"), ("/v1", "failed")):
         taken = server.post(f"{prefix}/generate", body).json["request_id"]
-        job = server.settled(taken)
+        job = server.finished(taken)
         assert job["status"] == status
         if status == "completed":
             assert "DeFi risk" in (job["content"]["title"], job["content"]["body"])
@@ -133,13 +133,13 @@ def test_a_topic_alone_is_enough_under_api(server: InProcess, template: str) -> 
 def test_a_missing_required_input_fails_the_job_later(server: InProcess) -> None:
     """As on the service the submit is accepted; the failed job names every missing input and costs nothing."""
     one = server.submit({**BODY, "inputs": {"topic": "T", "audience": " "}}).json
-    assert server.settled(one["request_id"]) == {
+    assert server.finished(one["request_id"]) == {
         "request_id": one["request_id"],
         "status": "failed",
         "error": "Missing required input field: audience",
     }
     two = server.submit({**BODY, "inputs": {}}).json
-    assert server.settled(two["request_id"])["error"] == "Missing required input fields: topic, audience"
+    assert server.finished(two["request_id"])["error"] == "Missing required input fields: topic, audience"
     under_api = server.get(f"/api/generate/status/{one['request_id']}").json["data"]
     assert (under_api["status"], under_api["progress"]) == ("failed", 0.0)
     assert server.get("/v1/credits/usage").json == {"used": 0, "generations": 0, "by_mode": {}}
@@ -282,7 +282,7 @@ def test_a_repeated_request_id_is_one_job_and_one_charge(server: InProcess) -> N
     assert first.json["request_id"] == "r-1"
     again = server.submit({"request_id": "r-1", **BODY})
     assert (again.status, again.json) == (202, first.json)
-    server.settled("r-1")
+    server.finished("r-1")
     inputs = dict(reversed(list(BODY["inputs"].items())))  # type: ignore[attr-defined]
     other_words = {"template": BODY["template_id"], "style_profile": BODY["style_profile_id"], "user_input": inputs}
     late = server.submit({**other_words, "request_id": "r-1"})
@@ -414,7 +414,7 @@ def test_one_section_is_written_again(server: InProcess) -> None:
     ask = {"content_id": saved, "section": "why", "instructions": "shorter\nfriendlier", "generation_mode": "premium"}
     reply = server.post("/v1/content/regenerate-section", {**ask, "request_id": "s-1"})
     assert (reply.status, reply.json["request_id"], reply.json["status"]) == (202, "s-1", "pending")
-    done = server.settled("s-1")["content"]
+    done = server.finished("s-1")["content"]
     assert done["id"] == saved
     assert done["title"] == "T"
     assert done["body"].startswith("intro\n\n## Why\n\n> Draft outline")

@@ -100,7 +100,7 @@ def test_a_job_goes_on_where_it_was_after_a_restart(bundled: Bundled, tmp_path: 
     before.run(before.app.state.close())
     before.run(before.app.state.close())
     after = bundled(open_store(location), clock=Clock(ticks.now, ticks.sleep), stage_seconds=5.0)
-    assert after.settled("r")["content"]["title"] == "Tides"
+    assert after.finished("r")["content"]["title"] == "Tides"
     assert ticks.slept == [5.0] * 5
     assert after.get("/v1/credits/usage").json["used"] == 4
 
@@ -116,7 +116,7 @@ def test_a_second_event_loop_takes_the_jobs_over(bundled: Bundled) -> None:
 
     asyncio.run(first())
     gate.free = 99
-    assert server.settled("r")["status"] == "completed"
+    assert server.finished("r")["status"] == "completed"
 
 
 def test_the_lifespan_resumes_and_closes(bundled: Bundled, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_failing_engine_fails_the_job(bundled: Bundled, act: Any, error: str) 
     """An engine's own words reach the client, what went wrong inside it does not; nothing is charged."""
     server = bundled(engine=Scripted(act))
     server.submit({**BODY, "request_id": "r"})
-    assert server.settled("r")["error"] == error
+    assert server.finished("r")["error"] == error
     assert server.get("/v1/credits/usage").json["used"] == 0
 
 
@@ -211,7 +211,7 @@ def test_a_broken_model_text_is_made_storable(bundled: Bundled) -> None:
     """Half a character pair in an engine's answer becomes a question mark."""
     server = bundled(engine=Scripted(lambda: WrittenText(title="a\ud800", body="b\udfff\x00")))
     server.submit({**BODY, "request_id": "r"})
-    content = server.settled("r")["content"]
+    content = server.finished("r")["content"]
     # PostgreSQL stores no NUL.
     assert (content["title"], content["body"].replace("\ufffd", "\x00")) == ("a?", "b?\x00")
 
@@ -229,7 +229,7 @@ def test_every_stage_is_reported_in_order(bundled: Bundled) -> None:
 
     server.run(polled())
     server.submit({**BODY, "request_id": "q", "generation_mode": "quick"})
-    server.settled("q")
+    server.finished("q")
     assert engine.reported == [*STAGES, "planner", "writer", "formatter"]
     assert [stage for stage, _ in seen][1:] == list(STAGES)
     assert seen == sorted(seen, key=lambda entry: entry[1])
@@ -246,7 +246,7 @@ def test_a_section_that_vanished_fails_the_job(bundled: Bundled) -> None:
 
     for number, method in enumerate(("PUT", "DELETE")):
         server.run(changed({"content_id": saved, "section": "A", "request_id": f"s{number}"}, method))
-        assert server.settled(f"s{number}")["error"] == f"content `{saved}` has no section `A` any more"
+        assert server.finished(f"s{number}")["error"] == f"content `{saved}` has no section `A` any more"
         server.post("/v1/content/save", {"id": saved, "content": "## A\n\nold"})
 
 
@@ -260,7 +260,7 @@ def test_a_busy_store_puts_a_job_aside(bundled: Bundled, tmp_path: Path) -> None
     server.turns()
     assert server.get("/v1/generate/status/r").json["status"] == "pending"
     in_the_way.unlink()
-    assert server.settled("r")["status"] == "completed"
+    assert server.finished("r")["status"] == "completed"
 
 
 def test_a_store_that_fails_while_a_text_is_written_leaves_the_job_open(bundled: Bundled, tmp_path: Path) -> None:
@@ -355,5 +355,5 @@ def test_many_jobs_wait_for_room_and_all_finish(server: InProcess) -> None:
     for name in names:
         server.submit({**BODY, "request_id": name, "generation_mode": "quick"})
     for name in names:
-        server.settled(name)
+        server.finished(name)
     assert server.get("/v1/content").json["stats"]["total"] == len(names)

@@ -52,7 +52,7 @@ def replied(server: InProcess, path: str, done: Callable[[Reply], bool], body: A
     return reply
 
 
-def tell(address: str, *statements: str) -> list[Any]:
+def run_sql(address: str, *statements: str) -> list[Any]:
     """What a superuser gets for the last statement."""
     with psycopg.connect(address, autocommit=True) as connection:
         done = [connection.execute(statement) for statement in statements][-1]
@@ -64,12 +64,12 @@ def tell(address: str, *statements: str) -> list[Any]:
 
 def test_everything_is_in_a_schema_of_its_own(database: str) -> None:
     """Nothing else is in the database afterwards, and another program's tables stay as they are."""
-    tell(database, "CREATE TABLE jobs (theirs text)", "INSERT INTO jobs VALUES ('kept')")
+    run_sql(database, "CREATE TABLE jobs (theirs text)", "INSERT INTO jobs VALUES ('kept')")
     for _ in range(2):
         open_store(database).close()
     schemas = "SELECT DISTINCT schemaname FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-    assert sorted(tell(database, schemas)) == [("contentops_server",), ("public",)]
-    assert tell(database, "SELECT * FROM public.jobs") == [("kept",)]
+    assert sorted(run_sql(database, schemas)) == [("contentops_server",), ("public",)]
+    assert run_sql(database, "SELECT * FROM public.jobs") == [("kept",)]
 
 
 @pytest.mark.parametrize(
@@ -92,34 +92,34 @@ def test_everything_is_in_a_schema_of_its_own(database: str) -> None:
 def test_what_is_not_ours_is_refused(database: str, statements: list[str], message: str) -> None:
     """A later format and another program's schema of that name are left as they are."""
     open_store(database).close()
-    tell(database, *statements)
-    before = tell(database, "SELECT count(*) FROM pg_class")
+    run_sql(database, *statements)
+    before = run_sql(database, "SELECT count(*) FROM pg_class")
     with pytest.raises(StoreError, match=message):
         open_store(database)
-    assert tell(database, "SELECT count(*) FROM pg_class") == before
+    assert run_sql(database, "SELECT count(*) FROM pg_class") == before
 
 
 def test_a_role_needs_a_schema_of_its_own_and_no_more(database: str) -> None:
     """Where it may not make the schema the message says what to do, and that is enough."""
     mine = f"postgresql://cops_writer@{database.partition('@')[2]}"
     role = "DO $$ BEGIN CREATE ROLE cops_writer LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
-    tell(database, role)
+    run_sql(database, role)
     with pytest.raises(StoreError, match="`CREATE SCHEMA contentops_server AUTHORIZATION role`"):
         open_store(mine)
-    tell(database, "CREATE SCHEMA contentops_server AUTHORIZATION cops_writer")
+    run_sql(database, "CREATE SCHEMA contentops_server AUTHORIZATION cops_writer")
     with open_store(mine) as store:
         assert jobs.submit(store, StoredJob(id="r", request=GenerationRequest(), created_at=1.0))[1]
-    tell(database, "DROP OWNED BY cops_writer", "DROP ROLE cops_writer")
+    run_sql(database, "DROP OWNED BY cops_writer", "DROP ROLE cops_writer")
 
 
 def test_texts_need_an_encoding_that_holds_all_of_them(postgres: str) -> None:
     """A database of another encoding is refused by name."""
     name = "test_latin"
-    tell(postgres, f"DROP DATABASE IF EXISTS {name}")
-    tell(postgres, f"CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0")
+    run_sql(postgres, f"DROP DATABASE IF EXISTS {name}")
+    run_sql(postgres, f"CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0")
     with pytest.raises(StoreError, match="encoding UTF8"):
         open_store(postgres.rpartition("/")[0] + f"/{name}")
-    tell(postgres, f"DROP DATABASE {name}")
+    run_sql(postgres, f"DROP DATABASE {name}")
 
 
 @pytest.mark.parametrize(
@@ -331,11 +331,11 @@ def test_a_lost_connection_is_told_and_mended(
     """Requests get 503 and when to ask again, in both shapes, without a word of the database; then all goes on."""
     server = bundled(open_store(database))
     assert server.submit({**BODY, "request_id": "r1"}).status == 202
-    assert server.settled("r1")["status"] == "completed"
+    assert server.finished("r1")["status"] == "completed"
     others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-    tell(database, f"{others} AND pid <> pg_backend_pid()")
+    run_sql(database, f"{others} AND pid <> pg_backend_pid()")
     name = database.rpartition("/")[2]
-    tell(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    run_sql(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     body = {**BODY, "request_id": "r2"}
     for prefix in ("/v1", "/api"):
         lost = server.post(f"{prefix}/generate", body)
@@ -344,9 +344,9 @@ def test_a_lost_connection_is_told_and_mended(
     assert server.get("/health").status == 503
     with caplog.at_level("DEBUG", "contentops.server.runner"):
         replied(server, "/health", lambda _: "no jobs are adopted" in caplog.text)
-    tell(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    run_sql(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     replied(server, "/v1/generate", lambda reply: reply.status == 202, body)
-    assert server.settled("r2")["status"] == "completed"
+    assert server.finished("r2")["status"] == "completed"
     assert server.get("/v1/credits/usage").json["generations"] == 2
 
 
@@ -372,13 +372,13 @@ def test_a_job_that_another_program_wrote_stops_no_one(bundled: Bundled, databas
         for name in ("bad", "good"):
             generation = GenerationRequest(template="blog_article_generator", mode="quick", inputs=INPUTS)
             jobs.submit(store, StoredJob(id=name, request=generation, created_at=1.0))
-        tell(database, f"UPDATE contentops_server.jobs SET {change} WHERE id = 'bad'")
+        run_sql(database, f"UPDATE contentops_server.jobs SET {change} WHERE id = 'bad'")
     server = bundled(open_store(database))
     replied(server, "/v1/generate/status/good", lambda reply: reply.json["status"] == "completed")
     damaged = server.get("/v1/generate/status/bad")
     assert damaged.status in {200, 500}
     assert damaged.status == 200 or "table `jobs`" in damaged.json["error"]["message"]
-    assert tell(database, "SELECT count(*) FROM contentops_server.jobs WHERE finished_at IS NULL") == [(0,)]
+    assert run_sql(database, "SELECT count(*) FROM contentops_server.jobs WHERE finished_at IS NULL") == [(0,)]
 
 
 def test_keys_and_contents_that_another_program_wrote(bundled: Bundled, database: str) -> None:
@@ -389,9 +389,9 @@ def test_keys_and_contents_that_another_program_wrote(bundled: Bundled, database
     for change in ("metadata = '[1]', updated_at = '-Infinity'", "metadata = '{' WHERE metadata = '{}'"):
         with store.write():
             saved = contents.save(store, contents.ContentChange(title="T"), owner="", at=1.0)
-        tell(database, f"UPDATE contentops_server.contents SET {change}")
+        run_sql(database, f"UPDATE contentops_server.contents SET {change}")
         paths.append(f"/v1/content/{saved}")
-    tell(database, "UPDATE contentops_server.keys SET plan = 'root'")
+    run_sql(database, "UPDATE contentops_server.keys SET plan = 'root'")
     assert [server.get(path, headers).status for path in paths] == [403] * 4
     assert [bundled(store).get(path).status for path in paths] == [200, 200, 500, 500]
 

@@ -139,7 +139,7 @@ class InProcess:
         """The reply to a documented submit."""
         return self.post("/v1/generate", body, headers)
 
-    def settled(self, job_id: str, prefix: str = "/v1", headers: Mapping[str, str] | None = None) -> Any:
+    def finished(self, job_id: str, prefix: str = "/v1", headers: Mapping[str, str] | None = None) -> Any:
         """The status reply of a job that has ended, polled turn by turn."""
         for _ in range(500):
             job = self.get(f"{prefix}/generate/status/{job_id}", headers).json
