@@ -14,7 +14,7 @@ from contentops.errors import InputError, Refused
 from contentops.model import ApiSettings
 from contentops.operations import doctor
 from contentops.operations.catalog import pull_catalog
-from contentops.operations.connection import credentials
+from contentops.operations.connection import read_credentials
 from contentops.operations.contents import stored_contents
 from contentops.operations.opening import Runtime, open_project
 from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
@@ -237,7 +237,7 @@ def test_a_person_is_asked_once(remote: Project, home: dict[str, str]) -> None:
     asked: list[str] = []
     runtime = Runtime(environ=home, ask=answering(asked, yes=True))
     for _ in range(2):
-        assert credentials(remote.api, runtime).key == KEY
+        assert read_credentials(remote.api, runtime).key == KEY
     assert len(asked) == 1
     assert (ELSEWHERE in asked[0], KEY in asked[0]) == (True, False)
     assert trust.own_config(home).servers == (ELSEWHERE,)
@@ -249,7 +249,7 @@ def test_a_no_is_a_refusal(remote: Project, home: dict[str, str], stated: dict[s
     asked: list[str] = []
     runtime = Runtime(environ={**home, **stated}, ask=answering(asked, yes=False))
     with pytest.raises(Refused, match="may not be sent"):
-        credentials(remote.api, runtime)
+        read_credentials(remote.api, runtime)
     assert len(asked) == (0 if stated else 1)
     assert trust.own_config(home).servers == ()
 

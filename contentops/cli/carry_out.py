@@ -88,15 +88,15 @@ def stopping(request: Callable[[], None], *, displayed: Callable[[], bool] = lam
     `displayed`: tells whether a display shows that the run is stopping; it is called in the handler, so it must only
     set a flag. Writes go to the file descriptor: a handler may run in the middle of a buffered write.
     """
-    asked = False
+    is_stopping = False
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal is_stopping
+        if is_stopping:
             # A display may have hidden the cursor.
             _write(_SHOW_CURSOR + _SECOND if os.isatty(_STDERR) else _SECOND)
             os._exit(ExitCode.INTERRUPTED)
-        asked = True
+        is_stopping = True
         if not displayed():
             _write(_FIRST)
         request()

@@ -39,11 +39,11 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that `args` begin with; the error for a wrong name suggests the nearest one."""
-        known = self.list_commands(ctx)
-        if args and not args[0].startswith("-") and args[0] not in known and not ctx.resilient_parsing:
+        commands = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in commands and not ctx.resilient_parsing:
             from contentops.cli import suggestions
 
-            hint = suggestions.for_command(args[0], known, ctx.command_path)
+            hint = suggestions.for_command(args[0], commands, ctx.command_path)
             raise UsageError(f"there is no command `{args[0]}`", hint=hint)
         # The options of a group that is a command too have no effect on its subcommands.
         for one in self.params if self.invoke_without_command and not ctx.resilient_parsing else ():
@@ -99,8 +99,8 @@ def _with_session(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.pass_context
     @functools.wraps(function)
     def run(context: click.Context, /, **given: Any) -> Any:
-        known = {name: given.pop(name) for name in ("environment", "variables", "as_json") if name in given}
-        session = structs.replace(context.obj, **known)
+        fields = {name: given.pop(name) for name in ("environment", "variables", "as_json") if name in given}
+        session = structs.replace(context.obj, **fields)
         if debug := given.pop("debug", None):
             from contentops.cli.named_files import request_log
 

@@ -53,30 +53,30 @@ _NEVER_GUESSED = (
 )
 
 
-def guess(word: str, known: Iterable[str]) -> str:
+def guess(word: str, names: Iterable[str]) -> str:
     """Return the name most like `word`; empty without one, and where it spends, pushes or deletes."""
-    match = nearest(word, known) or ""
+    match = nearest(word, names) or ""
     return "" if any(fnmatch.fnmatchcase(match, name) for name in _NEVER_GUESSED) else match
 
 
-def for_command(word: str, known: Sequence[str], path: str) -> str:
+def for_command(word: str, commands: Sequence[str], path: str) -> str:
     """Return a hint about an unknown command; `path` is the command line before it."""
     if word == "help":
         return f"did you mean `{path} --help`?"
     root = path.partition(" ")[0]
     if path == root and word in COMMANDS:
         return f"did you mean `{root} {COMMANDS[word]}`?"
-    close = guess(word, known)
+    close = guess(word, commands)
     return f"did you mean `{close}`?" if close else f"`{path} --help` lists the commands"
 
 
 def for_option(name: str, command: click.Command, path: str) -> str:
     """Return a hint about an option that `command` does not have; `path` is its command line."""
-    known = options_of(command)
-    if name == "--dry-run" and "--select" in known:
+    options = options_of(command)
+    if name == "--dry-run" and "--select" in options:
         return "did you mean `contentops plan`?"
     close = OPTIONS.get(name, "")
-    close = close if close in known else guess(name, known)
+    close = close if close in options else guess(name, options)
     return f"did you mean `{close}`?" if close else f"`{path} --help` shows the usage"
 
 

@@ -21,7 +21,7 @@ from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
 from contentops.model import Action, Collect, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.connection import connected, credentials
+from contentops.operations.connection import connected, read_credentials
 from contentops.operations.contents.look_first import plan_after_looks
 from contentops.operations.contents.owners_in_locks import content_owners
 from contentops.operations.opening import HERE, Runtime
@@ -115,12 +115,12 @@ def apply(
             show(planned)
         check_allowed(project, planned, options, runtime)
         needed = any(change.has(*NETWORK) for change in planned.changes)
-        known = credentials(project.api, runtime) if needed else None
+        credentials = read_credentials(project.api, runtime) if needed else None
         if any(change.steps for change in planned.changes) and not confirm(planned):
             return planned, None
         if planned.submits_worst:
             workspace.store.rehearse(planned.submits_worst)
-        run = _carry_out(workspace, planned, inputs, known, options, emit)
+        run = _carry_out(workspace, planned, inputs, credentials, options, emit)
         # A save may have seen an edit that is in no file.
         forget_plan(project)
         _write_report(workspace, planned, run, options.inputs, inputs.state, emit)
@@ -224,7 +224,7 @@ def _carry_out(
     workspace: Workspace,
     plan: Plan,
     inputs: PlanInputs,
-    known: Credentials | None,
+    credentials: Credentials | None,
     options: ApplyOptions,
     emit: Callable[[Event], None],
 ) -> Run:
@@ -243,10 +243,10 @@ def _carry_out(
     plan, others = (plan, frozenset()) if shared is None else _claim(shared, plan, inputs.state)
 
     async def run() -> Run:
-        reaching = contextlib.nullcontext() if known is None else connected(project, known, runtime, cache)
+        reaching = contextlib.nullcontext() if credentials is None else connected(project, credentials, runtime, cache)
         async with reaching as client:
             if client is not None and not options.stop.requested:
-                has_user = bool(known and known.user)
+                has_user = bool(credentials and credentials.user)
                 await look_at_server(workspace, plan, inputs.state, client, has_user, lambda: options.stop.requested)
             edges = Edges(
                 store=workspace.store,
@@ -342,11 +342,11 @@ def _write_report(
     """Write the run as JSON to `.contentops/runs/`, with the records of texts that are not in the state `before`."""
     from contentops.operations.history import brief, keep_report, unwritten
 
-    known = {"", *(record.request_id for record in before.records.values())}
-    asked = {change.spec.digest: change.spec.request for change in plan.changes if change.spec is not None}
-    closed = (unwritten(entry, asked.get(entry.digest)) for entry in workspace.store.unwritten)
+    earlier = {"", *(record.request_id for record in before.records.values())}
+    requests = {change.spec.digest: change.spec.request for change in plan.changes if change.spec is not None}
+    closed = (unwritten(entry, requests.get(entry.digest)) for entry in workspace.store.unwritten)
     texts = [*workspace.state.records.values(), *closed]
-    made = [brief(record) for record in texts if record.request_id not in known]
+    made = [brief(record) for record in texts if record.request_id not in earlier]
     name = f"{run.started_at.replace(':', '').replace('-', '')}-{run.id[:8]}.json"
     document = {**run_json(run, plan), "inputs": plain(inputs), "generations": made}
     try:

@@ -12,7 +12,7 @@ from contentops.ledger.queue import Deposited, QueuedWork
 from contentops.model import Detached, LookUp, request_id
 from contentops.operations.apply import check_allowed, needless, open_refusals, plan_for_apply
 from contentops.operations.before_submit import look_at_server
-from contentops.operations.connection import connected, credentials
+from contentops.operations.connection import connected, read_credentials
 from contentops.operations.ledger import ledger_access
 from contentops.operations.lineage import check_lineage
 from contentops.operations.opening import Runtime, has_ledger, open_store
@@ -58,13 +58,13 @@ def detach(
         waiting = sum(bool(change.steps) and _submit(change) is None for change in planned.changes)
         if not (rows or gone):
             return planned, Detached(waiting=waiting)
-        known = credentials(project.api, runtime)
+        credentials = read_credentials(project.api, runtime)
         if not confirm(planned):
             return planned, None
-        account = account_of(project.api, known.key)
+        account = account_of(project.api, credentials.key)
         with ledger_access.depositing(project, workspace.store, account, runtime, options.priority) as queue:
             if rows:
-                _look_at_server(workspace, planned, inputs.state, known)
+                _look_at_server(workspace, planned, inputs.state, credentials)
             if workspace.store.is_first:
                 # The lock has the lineage by which a later apply finds the submits, even if the project is renamed.
                 with open_store(project, runtime, write=True) as store:
@@ -82,7 +82,7 @@ def detach(
     )
 
 
-def _look_at_server(workspace: Workspace, plan: Plan, state: State, known: Credentials) -> None:
+def _look_at_server(workspace: Workspace, plan: Plan, state: State, credentials: Credentials) -> None:
     """Ask the server about the submits to queue. Raises what `look_at_server` raises."""
     import asyncio
 
@@ -90,8 +90,8 @@ def _look_at_server(workspace: Workspace, plan: Plan, state: State, known: Crede
     project, runtime = workspace.project, workspace.runtime
 
     async def look() -> None:
-        async with connected(project, known, runtime, workspace.cache) as client:
-            await look_at_server(workspace, queued, state, client, bool(known.user), runtime.stopped)
+        async with connected(project, credentials, runtime, workspace.cache) as client:
+            await look_at_server(workspace, queued, state, client, bool(credentials.user), runtime.stopped)
 
     (runtime.run or asyncio.run)(look())
 

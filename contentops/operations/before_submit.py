@@ -131,19 +131,19 @@ async def check_slugs(
         return
     cache, now = workspace.cache, workspace.runtime.wall()
     before = _remembered(cache, plan.server)
-    known = dict(before)
+    lists = dict(before)
     findings: list[Diagnostic] = []
     for kind, slugs in wanted.items():
-        seen = known.get(kind)
+        seen = lists.get(kind)
         if seen is None or not (0 <= now - seen.at < FRESH) or not (seen.shows == "none" or slugs.keys() <= seen.slugs):
             seen = await _list(kind, slugs, ask, now, templates if kind == "template" else None)
             if seen is None:
                 break  # a server that answers one list with an error is not asked for the next one
-            known[kind] = seen
+            lists[kind] = seen
         if seen.shows == "all":
             findings += _unknown(kind, slugs, seen.slugs, plan.server)
-    if known != before:
-        cache.put_server_facts(_key(plan.server), to_builtins(known, order="deterministic"))
+    if lists != before:
+        cache.put_server_facts(_key(plan.server), to_builtins(lists, order="deterministic"))
     if findings:
         raise InputError(findings)
 
@@ -169,8 +169,8 @@ async def _list(kind: Kind, wanted: Collection[str], ask: Ask, now: float, first
         page = read_page(answer) if isinstance(answer, CatalogReply) else answer
     else:
 
-        def enough(known: Mapping[str, Mapping[str, Json]]) -> bool:
-            return set().union(*map(_slugs_of, known.values())).issuperset(wanted)
+        def enough(entries: Mapping[str, Mapping[str, Json]]) -> bool:
+            return set().union(*map(_slugs_of, entries.values())).issuperset(wanted)
 
         page = await read_list(_PAGED[kind], ask, pages=MOST_PAGES, first=first, enough=enough)
     if not isinstance(page, ReadList):
@@ -186,15 +186,17 @@ def _slugs_of(entry: Mapping[str, Json]) -> set[str]:
     return {name for name in (slug_of(entry), entry.get("slug"), entry.get("id")) if isinstance(name, str) and name}
 
 
-def _unknown(kind: Kind, wanted: Mapping[str, list[Spec]], known: Collection[str], server: str) -> Iterator[Diagnostic]:
+def _unknown(
+    kind: Kind, wanted: Mapping[str, list[Spec]], listed: Collection[str], server: str
+) -> Iterator[Diagnostic]:
     for slug, specs in sorted(wanted.items()):
-        if slug in known:
+        if slug in listed:
             continue
         spec = specs[0]
         more = f" and {len(specs) - 1:,} more" if specs[1:] else ""
         core = f"names the {kind} `{slug[:80]}`, which `{server}` does not list"
         message = f"item `{spec.id}`{more} {core}; nothing was submitted"
-        hint = did_you_mean(slug, known, "`contentops catalog pull` fetches what it offers")
+        hint = did_you_mean(slug, listed, "`contentops catalog pull` fetches what it offers")
         origin = spec.origins.get(kind)
         location = origin.location if origin is not None else spec.location
         yield Diagnostic(code=f"unknown-{kind}", message=message, hint=hint, location=location)

@@ -36,7 +36,7 @@ class Credentials(NamedTuple):
     user: str = ""
 
 
-def credentials(api: ApiSettings, runtime: Runtime) -> Credentials:
+def read_credentials(api: ApiSettings, runtime: Runtime) -> Credentials:
     """Read the key and the user id for a trusted server; both empty for `local`. No other function reads them.
 
     A person is asked once about a server that is not on the trusted list. Raises ApiError where the key is missing,
@@ -100,7 +100,7 @@ async def _turn(limiter: AccountLimiter, stopped: Callable[[], bool]) -> bool:
 @contextlib.asynccontextmanager
 async def connected(
     project: Project,
-    known: Credentials,
+    credentials: Credentials,
     runtime: Runtime,
     cache: RunCache | None = None,
 ) -> AsyncIterator[Client]:
@@ -118,8 +118,8 @@ async def connected(
             cache = cache or closing.enter_context(open_cache(project, write=True))
             client = Client(
                 project.api,
-                key=known.key,
-                user=known.user,
+                key=credentials.key,
+                user=credentials.user,
                 transport=runtime.transport,
                 wall=runtime.wall,
                 endpoint=_endpoint(cache, project),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from contentops.documents.folders import denial
 from contentops.errors import ApiError, Check, ContentopsError, Refused, plural
 from contentops.operations.catalog.project_catalog import snapshot_of
-from contentops.operations.connection import ask_in_turn, connected, credentials, find_in_turn
+from contentops.operations.connection import ask_in_turn, connected, find_in_turn, read_credentials
 from contentops.operations.lineage import is_of_another
 from contentops.operations.opening import HERE, Runtime, has_ledger, open_cache, open_store
 from contentops.operations.workspace import shared_state, validate
@@ -72,15 +72,15 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
     yield _catalog_check(project)
     key = project.api.key_env
     try:
-        known = credentials(project.api, runtime)
+        credentials = read_credentials(project.api, runtime)
     except ContentopsError as error:
         problem = error.diagnostics()[0]
         yield Check(name="key", ok=False, message=problem.message, hint=problem.hint)
         return
     unset = f"`{key}` is not set; a server on this machine may do without"
-    message = f"`{key}` is set, and {project.api.server} may have it" if known.key else unset
-    yield Check(name="key", ok=True if known.key else None, message=message)
-    yield _server_check(project, known, runtime)
+    message = f"`{key}` is set, and {project.api.server} may have it" if credentials.key else unset
+    yield Check(name="key", ok=True if credentials.key else None, message=message)
+    yield _server_check(project, credentials, runtime)
 
 
 def _outputs_check(project: Project, desired: Desired) -> Check:
@@ -139,7 +139,7 @@ def _catalog_check(project: Project) -> Check:
     return Check(name="catalog", ok=True, message=f"{count} of this server known")
 
 
-def _server_check(project: Project, known: Credentials, runtime: Runtime) -> Check:
+def _server_check(project: Project, credentials: Credentials, runtime: Runtime) -> Check:
     import asyncio
 
     from contentops.api.calls import CatalogReply, Failure, ListTemplates
@@ -154,7 +154,7 @@ def _server_check(project: Project, known: Credentials, runtime: Runtime) -> Che
         limiter = shared or Limiter(project.api.requests_per_minute)
         # Without writing: doctor finds the server anew and changes nothing.
         with open_cache(project, write=False) as cache:
-            async with connected(project, known, runtime, cache) as client:
+            async with connected(project, credentials, runtime, cache) as client:
                 endpoint = await find_in_turn(client, limiter, never, again=True)
                 turn = functools.partial(ask_in_turn, client, limiter, never)
                 answer = endpoint if endpoint is None or isinstance(endpoint, Failure) else await turn(ListTemplates())
@@ -164,7 +164,7 @@ def _server_check(project: Project, known: Credentials, runtime: Runtime) -> Che
                 if not isinstance(endpoint, Failure) and isinstance(answer, CatalogReply):
                     failure = client.contradiction(endpoint)
                     if failure is None:
-                        refused = None if known.user else await refused_without_user(endpoint, turn)
+                        refused = None if credentials.user else await refused_without_user(endpoint, turn)
                         if refused is not None:
                             message, hint = no_user(project, refused)
                             return Check(name="server", ok=False, message=message, hint=hint)
@@ -183,7 +183,7 @@ def _server_check(project: Project, known: Credentials, runtime: Runtime) -> Che
             if has_ledger(project, runtime.environ):
                 from contentops.operations.ledger.ledger_access import limiting
 
-                shared = closing.enter_context(limiting(project, known.key, runtime))
+                shared = closing.enter_context(limiting(project, credentials.key, runtime))
             check: Check = (runtime.run or asyncio.run)(ask(shared))
     except ApiError as error:
         return Check(name="server", ok=False, message=error.message, hint=error.hint)

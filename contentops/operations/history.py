@@ -87,25 +87,25 @@ def _texts(
     path, last = (now.output, now.generated) if now is not None else ("", NOTHING)
     file = Outputs(project.root).observe(path) if path else None
     past = {digest for digest, _ in earlier_bodies(project.root, path)} if path else set()
-    known: dict[Digest, PaidText] = {}
+    by_digest: dict[Digest, PaidText] = {}
     with open_cache(project, write=False) as cache:
         texts = [*_cached(cache, names, records), *reversed([*map(_recorded, records)])]
         for text in sorted(texts, key=lambda one: (one.at, one.body == last)):
-            places = (
+            sources = (
                 ("cache", cache.body(text.body) is not None),
                 ("git", text.body in past),
                 ("server", text.server == project.api.server and bool(text.content_id or text.job_id)),
             )
-            known.pop(text.body, None)
-            known[text.body] = structs.replace(
+            by_digest.pop(text.body, None)
+            by_digest[text.body] = structs.replace(
                 text,
                 item=item,
-                where=tuple(name for name, is_there in places if is_there),
+                where=tuple(name for name, is_there in sources if is_there),
                 stands=file is not None and file.exists and file.body == text.body,
                 generated=text.body == last,
             )
-    known.pop(NOTHING, None)
-    return tuple(reversed(known.values()))
+    by_digest.pop(NOTHING, None)
+    return tuple(reversed(by_digest.values()))
 
 
 def _recorded(record: Record) -> PaidText:
@@ -182,14 +182,14 @@ def paid_by_others(project: Project, state: State, records: Iterable[Record]) ->
     return frozenset(paid)
 
 
-def _unreported(project: Project, state: State, known: Collection[RequestId]) -> Iterator[Record]:
+def _unreported(project: Project, state: State, reported: Collection[RequestId]) -> Iterator[Record]:
     """Yield records of paid texts that only the cache has, as after a run that was killed."""
     others = bool(other_states(project))
     with open_cache(project, write=False) as cache:
         for text in cache.paid_texts():
             about, name, item = text.about, RequestId(text.about.request_id), ItemId(text.about.item)
-            asked = functools.partial(request_id, state.lineage, project.environment, item, text.digest)
-            if name in known or (others and not any(name == asked(attempt) for attempt in range(1, ATTEMPTS + 1))):
+            id_of = functools.partial(request_id, state.lineage, project.environment, item, text.digest)
+            if name in reported or (others and not any(name == id_of(attempt) for attempt in range(1, ATTEMPTS + 1))):
                 continue
             yield Record(
                 id=item,
@@ -232,11 +232,11 @@ def _about(report: KeptReport, names: set[str]) -> KeptReport | None:
     return structs.replace(report, run=run)
 
 
-def _check_item(project: Project, item: str, known: set[str]) -> None:
+def _check_item(project: Project, item: str, ids: set[str]) -> None:
     with contextlib.suppress(InputError):
-        known = {*known, *known_ids(project)}
-        if item not in known:
-            raise no_item(item, known)
+        ids = {*ids, *known_ids(project)}
+        if item not in ids:
+            raise no_item(item, ids)
 
 
 def _made(record: Record, commits: Mapping[RequestId, str], *, elsewhere: bool) -> Generation:

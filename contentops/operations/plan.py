@@ -122,8 +122,8 @@ def status(
     plan = make_plan(inputs)
     changes = {change.id: change for change in plan.changes}
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
-    known = sorted({*inputs.specs, *inputs.state.records, *changes})
-    items = selected(choice, [candidate(id_, inputs, changes) for id_ in known])
+    ids = sorted({*inputs.specs, *inputs.state.records, *changes})
+    items = selected(choice, [candidate(id_, inputs, changes) for id_ in ids])
     return tuple(_status(item, notes.get(item.id, "")) for item in items), findings
 
 
@@ -235,14 +235,16 @@ def section(project: Project, item: str, heading: str) -> str:
     Raises UsageError where there is no such heading or item, and where several sections have it.
     """
     _, record = recorded(project, item)
-    known = headings(split(Outputs(project.root).read(record.output)).body)
-    matches = [one for one in known if bare(heading) and bare(one) == bare(heading)]
+    all_headings = headings(split(Outputs(project.root).read(record.output)).body)
+    matches = [one for one in all_headings if bare(heading) and bare(one) == bare(heading)]
     if len(matches) > 1:
         message = f"`{record.output}` has {len(matches)} sections `{matches[0]}`, and a server takes the first of them"
         hint = "give one of them another heading, and apply, so that its own name tells which is meant"
         raise UsageError(message, code="ambiguous-section", hint=hint)
     if not matches:
-        hint = did_you_mean(heading, known, f"its headings: {', '.join(f'`{one}`' for one in known) or 'none'}")
+        hint = did_you_mean(
+            heading, all_headings, f"its headings: {', '.join(f'`{one}`' for one in all_headings) or 'none'}"
+        )
         raise UsageError(f"`{record.output}` has no section `{heading}`", code="unknown-section", hint=hint)
     return matches[0]
 
@@ -265,9 +267,9 @@ def known_ids(project: Project) -> set[str]:
     return {*read_state(project).records, *specs_by_id(validate(project))}
 
 
-def no_item(item: str, known: Iterable[str]) -> UsageError:
+def no_item(item: str, ids: Iterable[str]) -> UsageError:
     """Return the error for an unknown id, which suggests the nearest one."""
-    hint = did_you_mean(item, known, "`contentops status` lists the items")
+    hint = did_you_mean(item, ids, "`contentops status` lists the items")
     return UsageError(f"there is no item `{item}`", code="unknown-item", hint=hint)
 
 

@@ -87,8 +87,8 @@ def move_server(project: Project, old: str, new: str) -> str:
         records = [structs.replace(one, server=new) for one in state.records.values() if one.server == old]
         entries = [structs.replace(one, server=new) for one in state.entries.values() if one.server == old]
         if not records and not entries:
-            known = {one.server for one in state.records.values()}
-            hint = did_you_mean(old, known, "known: " + (", ".join(sorted(known)) or "none"))
+            servers = {one.server for one in state.records.values()}
+            hint = did_you_mean(old, servers, "known: " + (", ".join(sorted(servers)) or "none"))
             raise UsageError(f"no record was made by `{old}`", code="unknown-server", hint=hint)
         edited.note("state mv --server", *records, *entries)
         edited.move_texts(old, new)
@@ -169,9 +169,9 @@ def _refuse_taken(project: Project, state: State, entry: OpenEntry, content: str
 
 def _refuse_other_job(project: Project, state: State, entry: OpenEntry, job: str) -> None:
     """Raise UsageError where a job belongs to another submit."""
-    for lock, known in (("", state), *other_states(project)) if job else ():
-        jobs: list[tuple[ItemId, Record | OpenEntry]] = [(one.id, one) for one in known.records.values()]
-        jobs += [(one.item, one) for one in known.entries.values()]
+    for lock, other_state in (("", state), *other_states(project)) if job else ():
+        jobs: list[tuple[ItemId, Record | OpenEntry]] = [(one.id, one) for one in other_state.records.values()]
+        jobs += [(one.item, one) for one in other_state.entries.values()]
         for item, one in jobs:
             if (one.server, one.job_id) != (entry.server, job) or one.request_id == entry.request_id:
                 continue
@@ -192,8 +192,8 @@ def _meant(entries: Collection[OpenEntry], item: str, request: str = "", *, forg
     if matches:
         return matches
     whose = f"whose request begins with `{clip(request, 60)}`" if request else "whose outcome is unknown"
-    known = sorted({f"`{entry.item}`" for entry in entries if entry.state is JobState.UNKNOWN})
-    hint = "unknown at the moment: " + (", ".join(known) or "none")
+    unknown = sorted({f"`{entry.item}`" for entry in entries if entry.state is JobState.UNKNOWN})
+    hint = "unknown at the moment: " + (", ".join(unknown) or "none")
     raise UsageError(f"`{item}` has no submit {whose}", code="nothing-to-resolve", hint=hint)
 
 

@@ -167,8 +167,8 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
     name = project.promote_from
     theirs = others.get(locked_environments(project).get(name or "", ""), State(lineage=""))
     # Renames by `moved` may not be applied in that environment yet.
-    known = apply_renames(desired, theirs, server)[0]
-    source = None if name is None else SourceEnvironment(environment=name, state=known)
+    source_state = apply_renames(desired, theirs, server)[0]
+    source = None if name is None else SourceEnvironment(environment=name, state=source_state)
     observed = _observed(workspace, state, source)
     return PlanInputs(
         project=project,
@@ -202,8 +202,8 @@ def _observed(workspace: Workspace, state: State, source: SourceEnvironment | No
         looked_at += source.paths(desired)
         whole = itertools.chain(whole, known_bodies(source.state))
     outputs, runtime = Outputs(workspace.project.root, whole=whole), workspace.runtime
-    known = StatCache(outputs, cache.get, cache.put, now=runtime.disk_time(), processes=runtime.processes)
-    return known.observe_all(looked_at)
+    stat_cache = StatCache(outputs, cache.get, cache.put, now=runtime.disk_time(), processes=runtime.processes)
+    return stat_cache.observe_all(looked_at)
 
 
 def validate(project: Project, runtime: Runtime = HERE) -> Desired:

@@ -117,9 +117,9 @@ def get(session: Session, content_id: str, version: int | None, *, listed: bool)
 
 
 def _list_versions(session: Session, project: Project, content_id: str) -> None:
-    known = operation.versions(project, content_id, runtime=session.runtime())
-    rows = [(str(one.number), one.title, one.status, moment(one.replaced_at) or "now") for one in known]
-    listed: list[Json] = [structs.asdict(one) for one in known]
+    versions = operation.versions(project, content_id, runtime=session.runtime())
+    rows = [(str(one.number), one.title, one.status, moment(one.replaced_at) or "now") for one in versions]
+    listed: list[Json] = [structs.asdict(one) for one in versions]
     shown = table(("VERSION", "TITLE", "STATUS", "UNTIL"), rows, width=terminal.width())
     session.answer({"server": project.api.server, "id": content_id, "versions": listed}, shown)
 
@@ -174,12 +174,12 @@ def _superseded(session: Session, project: Project, stored: Sequence[Owned]) -> 
 
 def _named(stored: Sequence[Owned], content_ids: Sequence[str]) -> list[Owned]:
     """Return the contents of these ids, each once. Raises UsageError for an unknown one."""
-    known = {one.entry.id: one for one in stored}
+    by_id = {one.entry.id: one for one in stored}
     for content_id in content_ids:
-        if content_id not in known:
-            hint = did_you_mean(content_id, known, "`contentops content list` lists them")
+        if content_id not in by_id:
+            hint = did_you_mean(content_id, by_id, "`contentops content list` lists them")
             raise UsageError(f"there is no content `{content_id}`", code="unknown-content", hint=hint)
-    return [known[content_id] for content_id in dict.fromkeys(content_ids)]
+    return [by_id[content_id] for content_id in dict.fromkeys(content_ids)]
 
 
 def _ask(question: str, *, yes: bool) -> None:
@@ -208,10 +208,10 @@ def archive(session: Session, content_ids: tuple[str, ...]) -> None:
 
 def _set_status(session: Session, content_ids: tuple[str, ...], status: str) -> None:
     project = session.project()
-    asked = tuple(dict.fromkeys(content_ids))
-    operation.set_status(project, asked, status, runtime=session.runtime())
-    values = {"server": project.api.server, "status": status, "contents": list(asked)}
-    session.answer(values, f"{plural(len(asked), 'content')} {status}.")
+    ids = tuple(dict.fromkeys(content_ids))
+    operation.set_status(project, ids, status, runtime=session.runtime())
+    values = {"server": project.api.server, "status": status, "contents": list(ids)}
+    session.answer(values, f"{plural(len(ids), 'content')} {status}.")
 
 
 # --- stats -------------------------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ def report(session: Session, since: str) -> None:
     start = parse_moment(since, time.time())
     project = session.project()
     try:
-        known: frozenset[str] = results.requests_at(project, since) if since and start is None else frozenset()
+        earlier: frozenset[str] = results.requests_at(project, since) if since and start is None else frozenset()
     except UsageError as error:
         if error.code not in _NO_COMMIT:
             raise
@@ -287,7 +287,7 @@ def report(session: Session, since: str) -> None:
     state, past = opening.read_state(project), results.past_of(project)
     texts = history_operation.made(project, state, past, history_operation.kept_reports(project))
     others = history_operation.paid_by_others(project, state, texts.values())
-    spend = count_spend(texts.values(), state.entries.values(), desired, since=start, known=known, elsewhere=others)
+    spend = count_spend(texts.values(), state.entries.values(), desired, since=start, known=earlier, elsewhere=others)
     shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
     document = {**diagnostics_json(findings), **spend_json(spend, since=shown, gaps=past.gaps)}
     session.answer(document, spend_text(spend, since=shown, gaps=past.gaps))

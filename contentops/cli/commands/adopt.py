@@ -69,8 +69,8 @@ _OPTIONS: Final[Mapping[str, dict[str, Any]]] = {
 
 def _option_of(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     words = name.replace("_", " ")
-    known = {"metavar": "NAME", "help": f"Their {words}.", **_OPTIONS.get(name, {})}
-    return click.option(f"--{name.replace('_', '-')}", **known)
+    settings = {"metavar": "NAME", "help": f"Their {words}.", **_OPTIONS.get(name, {})}
+    return click.option(f"--{name.replace('_', '-')}", **settings)
 
 
 @click.command("adopt", short_help="Manage existing files without changing them.")
@@ -111,8 +111,10 @@ def command(
         save=stated["save"],
     )
     names = [_in_project(session, project, path) for path in paths]
-    asked = _Asked(session, "adopted", check=check, yes=yes)
-    return asked.answer(operation.adopt(project, names, options, confirm=asked, runtime=session.runtime()))
+    confirmation = _Asked(session, "adopted", check=check, yes=yes)
+    return confirmation.answer(
+        operation.adopt(project, names, options, confirm=confirmation, runtime=session.runtime())
+    )
 
 
 @click.command("import", short_help="Manage texts that are stored on the server, without changing them.")
@@ -132,18 +134,20 @@ def import_contents(
     if every == bool(content_ids):
         raise UsageError("`import` takes the ids of contents, or `--all`", hint="`contentops content list` lists them")
     project = session.project()
-    asked = _Asked(session, "imported", check=check, yes=yes)
+    confirmation = _Asked(session, "imported", check=check, yes=yes)
     manifest = _in_project(session, project, into) if into else ""
-    return asked.answer(
-        import_operation.import_contents(project, content_ids, into=manifest, confirm=asked, runtime=session.runtime())
+    return confirmation.answer(
+        import_operation.import_contents(
+            project, content_ids, into=manifest, confirm=confirmation, runtime=session.runtime()
+        )
     )
 
 
 def _check_slugs(project: Project, values: dict[str, Json]) -> None:
     """Raise UsageError for a template or style that the server does not offer."""
     catalog = catalog_of(project)
-    known = {} if catalog is None else {"template": catalog.templates, "style": catalog.styles}
-    for name, names in known.items():
+    offered = {} if catalog is None else {"template": catalog.templates, "style": catalog.styles}
+    for name, names in offered.items():
         value = values.get(name)
         if value and value not in names:
             hint = suggest(str(value), tuple(sorted(names))) or "`contentops catalog list` lists them"
@@ -274,8 +278,8 @@ def promote(
 def _project(session: Session, source: str, target: str) -> Project:
     """Return the project of the target environment. Raises UsageError where the source has no lock."""
     base = session.project()
-    known = base.settings.get("environments") or {}
-    environment = "" if target == BASE and BASE not in known else target
+    environments = base.settings.get("environments") or {}
+    environment = "" if target == BASE and BASE not in environments else target
     project = structs.replace(session, environment=environment).project()
     name = source_of(project, source)
     if name not in locked_environments(project):

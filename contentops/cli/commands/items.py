@@ -76,12 +76,12 @@ def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], 
     session.answer({**diagnostics_json(findings), **about, "items": listed}, text)
 
 
-def _environments(chosen: str, known: Sequence[str]) -> str:
+def _environments(chosen: str, environments: Sequence[str]) -> str:
     """Return which environment was shown and which others exist; empty where the project has none."""
-    if not known:
+    if not environments:
         return ""
     shown = f"environment `{chosen}`" if chosen else "the project without an environment"
-    names = ", ".join(f"`{name}`" for name in known if name != chosen)
+    names = ", ".join(f"`{name}`" for name in environments if name != chosen)
     return f"\nThis is {shown}" + (f"; `--env` shows {names}." if names else ".")
 
 

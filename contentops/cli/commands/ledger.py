@@ -47,11 +47,11 @@ def address_of(session: Session, address: str) -> str:
     from contentops.operations.ledger import ledger_access
 
     stated = address or os.environ.get("CONTENTOPS_LEDGER", "").strip()
-    asked = bool(session.environment or session.variables)
+    needs_project = bool(session.environment or session.variables)
     try:
-        project = None if stated and not asked else session.project()
+        project = None if stated and not needs_project else session.project()
     except ContentopsError as error:
-        if asked or error.diagnostics()[0].code != "no-project":
+        if needs_project or error.diagnostics()[0].code != "no-project":
             raise
         return ""
     return stated or (ledger_access.address(project, session.runtime()) if project and project.ledger else "")

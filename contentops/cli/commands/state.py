@@ -36,8 +36,8 @@ def command() -> None:
 def list_records(session: Session) -> None:
     """List every record, and every submit whose result no record carries yet."""
     state, warnings = _state(session)
-    known, entries = plain(tuple(state.records.values())), plain(tuple(state.entries.values()))
-    session.answer({"lineage": state.lineage, "records": known, "open": entries, **warnings}, listing(state))
+    listed, entries = plain(tuple(state.records.values())), plain(tuple(state.entries.values()))
+    session.answer({"lineage": state.lineage, "records": listed, "open": entries, **warnings}, listing(state))
 
 
 def _state(session: Session) -> tuple[State, dict[str, Any]]:

@@ -167,9 +167,9 @@ def _find(workspace: Workspace, names: Sequence[str], options: Options) -> _Name
     result = _NamedFiles(findings=missing)
     owners = _Owners(workspace, state)
     for path in paths:
-        if (known := owners.record(path)) is not None:
-            generates = bool(known.request.get("template"))
-            result.known.append(Taken(id=known.id, path=path, generates=generates, declared=True))
+        if (record := owners.record(path)) is not None:
+            generates = bool(record.request.get("template"))
+            result.known.append(Taken(id=record.id, path=path, generates=generates, declared=True))
             continue
         file = outputs.observe(path) if not check_output(path) else None
         if refusal := owners.refusal(path) or _unusable(path, file):
@@ -353,8 +353,8 @@ def _adoption(named: _NamedFiles, drafted: Drafted | None, *, checked: bool) -> 
 
 def _unchecked(specs: Sequence[Spec]) -> list[Diagnostic]:
     """Return a warning where items get templates or styles and there is no catalog to check them."""
-    asked = [spec.request for spec in specs if spec.request.template]
-    kinds = (("template", {one.template for one in asked}), ("style", {one.style for one in asked}))
+    requests = [spec.request for spec in specs if spec.request.template]
+    kinds = (("template", {one.template for one in requests}), ("style", {one.style for one in requests}))
     slugs = [f"{kind} `{name}`" for kind, names in kinds for name in sorted(names)]
     if not slugs:
         return []

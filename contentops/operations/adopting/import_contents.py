@@ -184,9 +184,9 @@ class _Names:
         }
         self._paths = {collision_key(record.output) for state in states for record in state.records.values()}
         self._open = {
-            known: entry.item
+            name: entry.item
             for entry in workspace.state.entries.values()
-            for known in (entry.request_id, entry.job_id, entry.content_id)
+            for name in (entry.request_id, entry.job_id, entry.content_id)
         }
 
     def text_of(self, content: Content, findings: list[Diagnostic]) -> _Text | None:

@@ -31,9 +31,9 @@ def snapshot_of(project: Project) -> CatalogSnapshot | None:
     from contentops.api.catalog import catalog_entry, template
     from contentops.server import catalog
 
-    known = catalog.load()
+    catalog_data = catalog.load()
     return CatalogSnapshot(
-        templates={entry["slug"]: template(entry["slug"], entry, None) for entry in known["templates"]},
-        styles={entry["slug"]: catalog_entry(entry) for entry in known["styles"]},
-        verticals={entry["slug"]: catalog_entry(entry) for entry in known["verticals"]},
+        templates={entry["slug"]: template(entry["slug"], entry, None) for entry in catalog_data["templates"]},
+        styles={entry["slug"]: catalog_entry(entry) for entry in catalog_data["styles"]},
+        verticals={entry["slug"]: catalog_entry(entry) for entry in catalog_data["verticals"]},
     )

@@ -183,9 +183,9 @@ def pull(project: Project, *, runtime: Runtime = HERE) -> Pulled:
         note = "the catalog of the embedded server is built in"
         return Pulled(server=server, snapshot=known_catalog(project), notes=(note,))
     before = runtime.disk.read(path)
-    known: dict[str, CatalogSnapshot] = {}
+    snapshots: dict[str, CatalogSnapshot] = {}
     try:
-        known = parse(before) if before is not None else {}
+        snapshots = parse(before) if before is not None else {}
     except InputError as error:
         if any(finding.code == "newer-catalog" for finding in error.findings):
             raise
@@ -194,11 +194,11 @@ def pull(project: Project, *, runtime: Runtime = HERE) -> Pulled:
         descriptions = _Kept(cache, server, runtime.wall)
         fetch = _Fetch(descriptions, project, notes)
         snapshot = converse(project, runtime, fetch.run, cache)
-        data = encode({**known, server: snapshot}).encode()
+        data = encode({**snapshots, server: snapshot}).encode()
         if data != before:
             runtime.disk.replace(path, data, PUBLIC)
         descriptions.forget()
-        old = known.get(server)
+        old = snapshots.get(server)
         changes = changes_between(old, snapshot, ())
         if changes:
             changes = changes_between(old, snapshot, _used(project, cache, notes))
@@ -352,5 +352,5 @@ class _Fetch(Struct, frozen=True):
         if is_absent(answer):
             return None
         error = caller.error(answer)
-        kept = f"; the first {done} are kept for the next pull" if done else ""
-        raise ApiError(f"{error.message} (`{FILE}` is as it was{kept})", hint=error.hint)
+        progress = f"; the first {done} are kept for the next pull" if done else ""
+        raise ApiError(f"{error.message} (`{FILE}` is as it was{progress})", hint=error.hint)

@@ -108,10 +108,10 @@ class _Look:
 
     def at(self, inputs: PlanInputs, ids: AbstractSet[ItemId]) -> Mapping[ItemId, Remote]:
         """Ask the server about these records; return what differs from what was saved."""
-        from contentops.operations.connection import credentials
+        from contentops.operations.connection import read_credentials
         from contentops.operations.contents.refresh import refresh
 
-        credentials(inputs.project.api, self._workspace.runtime)
+        read_credentials(inputs.project.api, self._workspace.runtime)
         try:
             return refresh(self._workspace, inputs, only=ids, listed=self._listed).remote or {}
         except ApiError as error:

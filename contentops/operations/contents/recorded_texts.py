@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 def mark_recorded(workspace: Workspace, inputs: PlanInputs, remote: Mapping[ItemId, Remote]) -> dict[ItemId, Remote]:
     """Return what the server has, with texts that were recorded before marked so. Asks git only where needed."""
     records = inputs.state.records
-    asked = {id_: one for id_, one in remote.items() if _is_in_question(inputs, records.get(id_), one)}
-    past = recorded_texts(inputs.project, {one.content_id for one in asked.values()}) if asked else {}
-    made = _made(workspace, inputs, asked) if asked else {}
+    edits = {id_: one for id_, one in remote.items() if _is_in_question(inputs, records.get(id_), one)}
+    past = recorded_texts(inputs.project, {one.content_id for one in edits.values()}) if edits else {}
+    made = _made(workspace, inputs, edits) if edits else {}
     marked = {
         id_: structs.replace(one, recorded=True)
-        for id_, one in asked.items()
+        for id_, one in edits.items()
         if _is_known(one, records[id_], (past.get(one.content_id), made.get(id_)))
     }
     return {**remote, **marked}
@@ -43,26 +43,26 @@ def _is_in_question(inputs: PlanInputs, record: Record | None, remote: Remote) -
     return inputs.observe(record.output).body != remote.body
 
 
-def _made(workspace: Workspace, inputs: PlanInputs, asked: Mapping[ItemId, Remote]) -> dict[ItemId, RecordedTexts]:
+def _made(workspace: Workspace, inputs: PlanInputs, edits: Mapping[ItemId, Remote]) -> dict[ItemId, RecordedTexts]:
     """Return the texts that jobs made for these items, as far as the cache has them."""
-    former: dict[str, ItemId] = {old: id_ for id_ in asked for old in inputs.state.records[id_].former_ids}
+    former: dict[str, ItemId] = {old: id_ for id_ in edits for old in inputs.state.records[id_].former_ids}
     # An id that another item has by now is that one's.
-    names = former | {id_: id_ for id_ in asked}
+    names = former | {id_: id_ for id_ in edits}
     texts: dict[ItemId, RecordedTexts] = {}
     for text in workspace.cache.paid_texts():
         id_ = names.get(text.about.item)
         if id_ is not None and text.server == inputs.server:
-            known = texts.get(id_, RecordedTexts())
-            titles, bodies = known.titles | {title_digest(text.about.title)}, known.bodies | {text.body}
+            recorded = texts.get(id_, RecordedTexts())
+            titles, bodies = recorded.titles | {title_digest(text.about.title)}, recorded.bodies | {text.body}
             texts[id_] = RecordedTexts(titles=titles, bodies=bodies)
     return texts
 
 
 def _is_known(remote: Remote, record: Record, past: tuple[RecordedTexts | None, ...]) -> bool:
     saved = record.saved
-    known = [one for one in past if one is not None]
-    if saved is None or not known:
+    recorded = [one for one in past if one is not None]
+    if saved is None or not recorded:
         return False
-    bodies = saved.bodies.union(*(one.bodies for one in known))
-    titles = saved.titles.union({title_digest(record.title)}, *(one.titles for one in known))
+    bodies = saved.bodies.union(*(one.bodies for one in recorded))
+    titles = saved.titles.union({title_digest(record.title)}, *(one.titles for one in recorded))
     return remote.body in bodies and (not remote.title or title_digest(remote.title) in titles)

@@ -34,7 +34,7 @@ from contentops.errors import ApiError
 from contentops.execution.attempts import Attempts
 from contentops.execution.limiter import AccountLimiter, Limiter
 from contentops.execution.run_context import list_all
-from contentops.operations.connection import connected, credentials
+from contentops.operations.connection import connected, read_credentials
 from contentops.operations.contents.owners_in_locks import recorded_owners
 from contentops.operations.opening import HERE, Runtime, has_ledger, read_state
 from contentops.planning.owners import Owner
@@ -176,10 +176,10 @@ def converse(
     limiter: AccountLimiter | None = None,
 ) -> T:
     """Run calls to the project's server and return the result. `limiter`: the account's, where it is known already."""
-    known = credentials(project.api, runtime)
+    credentials = read_credentials(project.api, runtime)
 
     async def run(shared: AccountLimiter | None) -> T:
-        async with connected(project, known, runtime, cache) as client:
+        async with connected(project, credentials, runtime, cache) as client:
             return await story(Caller(client, project, runtime, shared))
 
     if project.api.base_url == "local":
@@ -188,7 +188,7 @@ def converse(
         if limiter is None and has_ledger(project, runtime.environ):
             from contentops.operations.ledger.ledger_access import limiting
 
-            limiter = closing.enter_context(limiting(project, known.key, runtime))
+            limiter = closing.enter_context(limiting(project, credentials.key, runtime))
         result: T = (runtime.run or asyncio.run)(run(limiter))
     return result
 

@@ -143,8 +143,8 @@ def _planned(workspace: Workspace, inputs: PlanInputs, change: Change) -> Differ
 def _merged(inputs: PlanInputs, change: Change, before: str | None, text: str) -> str:
     """Return the text as it is written: with a new section, or with the sections that a person edited."""
     if change.section and before is not None:
-        known = known_texts(change.record, body_digest(text), inputs.text)
-        taken = take_section(before, text, change.section, known)
+        own_texts = known_texts(change.record, body_digest(text), inputs.text)
+        taken = take_section(before, text, change.section, own_texts)
         return before if isinstance(taken, Unusable) else taken[0]
     mode = next((step.mode for step in change.steps if isinstance(step, Write)), None)
     if not isinstance(mode, MergeEdit) or before is None:
@@ -176,10 +176,10 @@ def of_section(difference: Difference, heading: str) -> Difference:
     """Return the difference of the sections with this heading. Raises UsageError where neither text has one."""
     wanted = bare(heading)
     sides = [cut(text or "") for text in (difference.before, difference.after)]
-    known = dict.fromkeys(one.key.heading for side in sides for one in side if one.key.heading)
-    if not any(bare(name) == wanted for name in known):
-        names = ", ".join(f"`{name}`" for name in known) or "none"
-        hint = did_you_mean(heading, known, f"their headings: {names}")
+    headings = dict.fromkeys(one.key.heading for side in sides for one in side if one.key.heading)
+    if not any(bare(name) == wanted for name in headings):
+        names = ", ".join(f"`{name}`" for name in headings) or "none"
+        hint = did_you_mean(heading, headings, f"their headings: {names}")
         message = f"neither text has a section `{heading}`"
         raise UsageError(message, code="unknown-section", hint=hint)
     before, after = ("".join(one.text for one in side if bare(one.key.heading) == wanted) for side in sides)
@@ -265,11 +265,11 @@ def _named(project: Project, texts: Sequence[PaidText], item: str, to: str) -> P
     matches = [one for one in texts if start and one.body.removeprefix(PREFIX).startswith(start)]
     if len(matches) == 1:
         return matches[0]
-    known = ", ".join(f"`{one.short}`" for one in matches or texts) or "none"
+    names = ", ".join(f"`{one.short}`" for one in matches or texts) or "none"
     if matches:
         message = f"{plural(len(matches), 'text')} of `{item}` begin with `{to}`"
-        raise UsageError(message, code="unknown-text", hint=f"write more of it: {known}")
-    hint = did_you_mean(start, [one.short for one in texts], f"its texts: {known}")
+        raise UsageError(message, code="unknown-text", hint=f"write more of it: {names}")
+    hint = did_you_mean(start, [one.short for one in texts], f"its texts: {names}")
     hint = "; ".join(filter(None, (hint, no_history(project.root))))
     raise UsageError(f"`{item}` has no text `{to}`", code="unknown-text", hint=hint)
 

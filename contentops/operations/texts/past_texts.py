@@ -59,14 +59,14 @@ class PastTexts:
         Earlier locks list the texts by request id, which is made of the item and the request; the history of the file
         has the words.
         """
-        asked = functools.partial(request_id, self._state.lineage, self._project.environment)
+        id_of = functools.partial(request_id, self._state.lineage, self._project.environment)
         own, *former = ids
-        known = {own, *former}
+        own_ids = {own, *former}
         # An item that was removed and comes back has no record with its former ids.
-        known |= {old for past in self._past.values() if past.id in known for old in past.former_ids}
+        own_ids |= {old for past in self._past.values() if past.id in own_ids for old in past.former_ids}
         # A text belongs to the item that has the id today, if that one asks for it.
-        known -= {id_ for id_ in known - {own} if self._asks(id_, digest)}
-        names = {asked(id_, digest, attempt) for id_ in known for attempt in range(1, self._most_attempts + 1)}
+        own_ids -= {id_ for id_ in own_ids - {own} if self._asks(id_, digest)}
+        names = {id_of(id_, digest, attempt) for id_ in own_ids for attempt in range(1, self._most_attempts + 1)}
         free = (name for name in names if (has := self._living.get(name, own)) == own or not self._asks(has, digest))
         records = (one for name in free if (one := self._past.get(name)) is not None)
         ours = (one for one in records if one.server == self._project.api.server and one.generated)
@@ -139,7 +139,7 @@ class PastTexts:
         body = self._cache.body(digest)
         if body is None:
             past = (each for path in files for each in earlier_bodies(self._project.root, path))
-            body = next((text for known, text in past if known == digest), None)
+            body = next((text for each_digest, text in past if each_digest == digest), None)
         return body
 
     def _in_files_elsewhere(self, digest: Digest) -> str | None:

@@ -48,12 +48,12 @@ class AccountWorker:
         self,
         runner: Runner,
         account: Account,
-        known: Credentials,
+        credentials: Credentials,
         stop: Stop,
         emit: Callable[[Event], None],
         runtime: Runtime,
     ) -> None:
-        self._runner, self._account, self._credentials = runner, account, known
+        self._runner, self._account, self._credentials = runner, account, credentials
         self._stop, self._emit, self._runtime = stop, emit, runtime
         self.claims: Claims | None = None
         """Its claims; None before it has begun."""
@@ -123,15 +123,15 @@ class AccountWorker:
         capabilities = shared_capabilities(state, server)
         history = history_of(self._runner.session, self._account.id)
         endpoint = (server, edges.dialect())
-        known = ServerKnowledge(
+        learned_facts = ServerKnowledge(
             admission=admit(project.api.max_in_flight, endpoint, history, honours_ids=capabilities.honours_ids),
             durations=learned_durations(state, server),
             capabilities=capabilities,
             index=ContentIndex(),
         )
-        learned = Learned(state, server, known)
+        learned = Learned(state, server, learned_facts)
         plan = Plan(project=project.name, environment="", server=server, lineage="")
-        ctx = assemble(project, plan, edges, known, lambda: self._turn(learned))
+        ctx = assemble(project, plan, edges, learned_facts, lambda: self._turn(learned))
         run = ctx.run
         run.last_look_in = LAST_LOOK
         claims = Claims(self._runner, self._account.id, ctx, state, once=once)

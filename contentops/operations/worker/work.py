@@ -24,7 +24,7 @@ from contentops.ledger.queue import DEPOSITED
 from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession, WorkTaken
 from contentops.model import AccountWork, ApiSettings, Event
-from contentops.operations.connection import credentials
+from contentops.operations.connection import read_credentials
 from contentops.operations.ledger.ledger_maintenance import check_named
 from contentops.operations.worker import worker_metrics as metrics
 from contentops.operations.worker.account_worker import AccountWorker
@@ -205,19 +205,19 @@ class _Worker:
             most = self._options.concurrency or account.api.max_in_flight
             api = structs.replace(account.api, key_env=self._options.key_env, account=account.id, max_in_flight=most)
             try:
-                known = credentials(api, structs.replace(self._runtime, ask=None))
+                credentials = read_credentials(api, structs.replace(self._runtime, ask=None))
             except ContentopsError as error:
                 self._refused.add(account.id)
                 self._why = error
                 self._note(f"{error.message}: nothing is done for it; {error.hint}")
                 continue
             served = structs.replace(account, api=api)
-            worker = AccountWorker(self._runner, served, known, self._stop, self._emit, self._runtime)
+            worker = AccountWorker(self._runner, served, credentials, self._stop, self._emit, self._runtime)
             self._working[account.id] = worker
             self._tasks[account.id] = asyncio.ensure_future(self._work(worker, account.id))
             self._note(f"works for {account.id}, at most {most} jobs at a time")
         if not self._tasks and self._options.once:
-            raise self._why or no_account(self._options.key_env, known=bool(key))
+            raise self._why or no_account(self._options.key_env, has_key=bool(key))
 
     def _name_unusable(self, account: str) -> None:
         """Report once that nothing is done for an account."""
@@ -239,9 +239,9 @@ class _Worker:
         self._emit(Event(kind="note", at=iso(self._runtime.wall()), data={"message": message}))
 
 
-def no_account(variable: str, *, known: bool) -> StateError:
+def no_account(variable: str, *, has_key: bool) -> StateError:
     """The error for a key that the ledger has never seen."""
-    key = f"the key in `{variable}`" if known else f"an empty key, as `{variable}` is not set"
+    key = f"the key in `{variable}`" if has_key else f"an empty key, as `{variable}` is not set"
     return StateError(
         f"no account of this ledger belongs to {key}: there is nothing to do",
         code="no-account",
