@@ -205,7 +205,7 @@ choice_options = with_options(
         help="Only the first N generations of the plan, and nothing else.",
     ),
 )
-"""The selection, and everything else that changes what a plan holds; `choice_of` takes what they give."""
+"""The selection, and all other options that change a plan; `choice_of` takes their values."""
 
 
 def choice_of(*, on_edit: str | None = None, **given: Any) -> Choice:

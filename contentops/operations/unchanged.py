@@ -131,16 +131,16 @@ class LastPlan:
     def forget(self) -> None:
         """Delete it."""
         with contextlib.suppress(OSError):
-            os.unlink(self._place())
+            os.unlink(self._path())
 
-    def _place(self) -> str:
+    def _path(self) -> str:
         name = state_dir.named("unchanged", self.asked.environment, "image")
         return os.path.join(self.root, state_dir.FOLDER, "cache", name)
 
     def _read(self) -> Plan | None:
         if not state_dir.is_plain(self.root):
             return None
-        data = read_file(self._place(), follow=False)
+        data = read_file(self._path(), follow=False)
         checksum, body = data[:_CHECKSUM], memoryview(data)[_CHECKSUM:]
         if _checksum(body) != checksum:
             return None
@@ -158,7 +158,7 @@ class LastPlan:
         data = b"".join((msgspec.json.encode(image), b"\n", names, stamps.tobytes()))
         from pathlib import Path  # start-up: what is recalled loads none
 
-        replace(Path(self._place()), _checksum(data) + data, mode=PRIVATE)
+        replace(Path(self._path()), _checksum(data) + data, mode=PRIVATE)
 
 
 def last_plan(directory: str, asked: Asked, *, started: int) -> LastPlan:

@@ -220,7 +220,7 @@ def _set_status(session: Session, content_ids: tuple[str, ...], status: str) -> 
 @click.command("stats", short_help="Show the account's numbers.")
 @server_options
 def stats(session: Session) -> None:
-    """Show the dashboard's numbers and, where the server tells them, the credits; names are the server's own.
+    """Show the dashboard's numbers and, where the server shows them, the credits, with the server's names.
 
     Costs no credits and changes nothing.
     """

@@ -259,7 +259,7 @@ def promote(
     """Take texts, with what people edited, from one environment to another, for nothing.
 
     Plan, show the plan, ask, and do exactly that, as `apply` does, for the items whose request is the same in both; all
-    else is left alone. What is taken is the file as it stands here, by the lock of the environment that it comes from;
+    else is left alone. What is taken is the file in this clone, by the lock of the environment that it comes from;
     no server and no cache of that one is asked. An environment that states `promote_from` does so with every apply.
     """
     project = _project(session, source, target)

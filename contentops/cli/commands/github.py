@@ -61,12 +61,13 @@ _FOOT = 600
 def comment(session: Session, path: str, number: int | None, repo: str, project: str, *, issue: bool) -> None:
     """Put a plan on its pull request as one comment for each project and environment, updated in place.
 
-    A FILE that does not exist is the plan that failed: then the comments say that there is none, so that no older price
-    stands there. Needs `GITHUB_TOKEN` with the right to write to pull requests. In a workflow started by `workflow_run`
-    the pull request is the one of the event: an artifact never says where a comment goes.
+    A FILE that does not exist is a plan that failed: then the comments say that there is none, and show no older price.
+    Needs `GITHUB_TOKEN` with the right to write to pull requests. In a workflow started by `workflow_run` the pull
+    request is the one of the event: an artifact never says where a comment goes.
 
-    With `--issue`, what differs though no manifest says so is kept in one issue: opened, updated in place, closed when
-    there is no drift any more, and opened again. Needs the right to write issues; make the plan with `--refresh`.
+    With `--issue`, drift (differences that your manifests did not cause) is kept in one issue: opened, updated in
+    place, closed when there is no drift any more, and opened again. Needs the right to write issues; make the plan with
+    `--refresh`.
     """
     if issue:
         if number or project:

@@ -100,7 +100,7 @@ def command(session: Session, directory: str, name: str, ci: str | None, action:
         *_, apply = wanted[-1].files
         fill_in = "" if action else f"{_FILL_IN} "
         terminal.show(f"\n{fill_in}{_AFTER_CI.format(_holder(environment))}")
-        terminal.show(f"Every push to `{wanted[-1].branch}` is applied; another branch stands in {Path(apply).name}.")
+        terminal.show(f"Every push to `{wanted[-1].branch}` is applied; to change the branch, edit {Path(apply).name}.")
     if exists:
         return
     terminal.show(f"\nA project of 4 items is ready{where}; it needs no account and costs nothing.")

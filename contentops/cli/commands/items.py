@@ -190,8 +190,8 @@ def diff(session: Session, item: str, side: str, section: str, form: str) -> Non
     """Show, by words, how the file of ITEM differs from the text that was generated for it, or adopted.
 
     Or from the text on the server (`--remote`), or how the text, the front matter and the request would change by what
-    is planned (`--plan`). Front matter counts as far as contentops wrote it. Without colours, words that are gone stand
-    in `[-` and `-]`, new ones in `{+` and `+}`.
+    is planned (`--plan`). Front matter counts as far as contentops wrote it. Without colours, removed words are
+    shown in `[-` and `-]`, new ones in `{+` and `+}`.
     """
     project = session.project()
     if side == "remote":
@@ -245,7 +245,7 @@ def restore(session: Session, item: str, to: str | None, on_edit: str) -> ExitCo
     """Put an earlier text that was paid for back into the file of ITEM. It costs nothing.
 
     Without `--to`, list the texts of ITEM, and where each is: in the cache, in git's history of the file, or on the
-    server. Front matter stays as it stands. From then on the text is an edit like any other: `apply` saves it, and
+    server. Front matter does not change. From then on the text is an edit like any other: `apply` saves it, and
     another request replaces it only by choice. The text that was generated last is as generated again.
     """
     project = session.project()

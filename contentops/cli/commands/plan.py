@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @choice_options
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default=None, help="Default: text.")
 @file_option("--out", help="Also write the plan as JSON to FILE, for `apply FILE`.")
-@file_option("--check", "reviewed", help="Only say whether plan FILE still holds, and names all there is to do.")
+@file_option("--check", "reviewed", help="Only check that plan FILE is still valid, and lists all there is to do.")
 @click.option(
     "--checksum", metavar="HEX", default="", help="Exit with 4 if that FILE is not the plan with this checksum."
 )

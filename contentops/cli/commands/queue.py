@@ -84,7 +84,7 @@ def cancel(
 ) -> None:
     """Take out of the queue what nothing was sent of yet, by the ids of items or of requests.
 
-    With `--env`, only what waits for that environment. What a worker holds already is marked, and it leaves it out.
+    With `--env`, only what waits for that environment. What a worker has claimed is marked, and the worker skips it.
     What was submitted is paid for, and is only named. `--all` shows first whose submits these are, and asks.
     """
     if bool(names) == everything:

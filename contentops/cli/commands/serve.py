@@ -239,7 +239,7 @@ def show(session: Session, store: str) -> None:
 @_store
 @click.pass_obj
 def revoke(session: Session, key_id: str, store: str) -> None:
-    """Stop the key with the id KEY from working, for good."""
+    """Revoke the key with the id KEY."""
     with _opened(session, store) as (_, ring):
         if not ring.revoke(key_id):
             raise UsageError(f"no working key has the id `{key_id}`", hint=_NO_KEY_HINT)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     default="",
     help="Show the worker's numbers for Prometheus, on this machine alone unless HOST says otherwise.",
 )
-@file_option("--alive", help="Touch FILE every few seconds while it goes on: for a liveness probe.")
+@file_option("--alive", help="Touch FILE every few seconds while it works: for a liveness probe.")
 @file_option("--events", help="Write what happens to FILE, one JSON object a line.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
 def command(
