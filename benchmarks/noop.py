@@ -50,10 +50,10 @@ class Most(NamedTuple):
     warm: float
     cold: float
     changed: float
-    """Of a plan that compares all items again, as one differs."""
+    """Of a plan that compares all items again, as one differs, to a plan without changes: 0.6 s to 0.14 s."""
 
 
-SMALL_TREE, LARGE_TREE = Most(4, 1.2, 1 / 5, 60, 90, 6), Most(4, 0.9, 1 / 6, 150, 400, 20)
+SMALL_TREE, LARGE_TREE = Most(4, 1.2, 1 / 5, 60, 90, 4.3), Most(4, 0.9, 1 / 6, 150, 400, 20)
 
 
 def measure(folder: Path, count: int, runs: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
-from msgspec import Raw, Struct, structs
+from msgspec import Raw
 
 TOGETHER: Final = 200
 """Objects in one pack: few enough to decode for one of them, enough to compress well."""
@@ -67,7 +67,9 @@ _sorted: Final = msgspec.json.Encoder(order="deterministic").encode
 
 def sorted_text(value: Mapping[str, Any]) -> bytes:
     """A JSON object with sorted keys, for comparisons alone: of numbers and escapes it has a spelling of its own."""
-    return _sorted_text(bytes(value.text()) if isinstance(value, _Undecoded) else msgspec.json.encode(value))
+    if type(value) is StoredMap:
+        return _sorted_text(bytes(value.text()))
+    return _sorted_text(msgspec.json.encode(dict(value.items())))
 
 
 @functools.lru_cache(maxsize=1000)
@@ -85,13 +87,6 @@ class StoredOnce(dict[bytes, StoredMap]):
     def __missing__(self, text: bytes) -> StoredMap:
         stored = self[text] = StoredMap(text)
         return stored
-
-
-def keep_once(struct: Struct, **texts: str) -> None:
-    """Replace equal texts of a struct by these objects, to save memory."""
-    for name, text in texts.items():
-        if getattr(struct, name) == text:
-            structs.force_setattr(struct, name, text)
 
 
 class Pack:

@@ -18,7 +18,6 @@ from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import open_workspace, shared_state, unread, validate
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice, price_of, specs_by_id
-from contentops.planning.review import check_file
 from contentops.planning.select import Candidate, check_selectors, selected
 from contentops.reporting.plan_json import plain
 from contentops.sections import bare, headings
@@ -73,6 +72,8 @@ def check(
     runtime: Runtime = HERE,
 ) -> Plan:
     """Plan what an apply would do today. Raises Refused if that is more than the reviewed plan document says."""
+    from contentops.planning.review import check_file
+
     with open_workspace(project, runtime) as workspace:
         return check_file(gathered(workspace, choice), reviewed)
 

@@ -20,7 +20,6 @@ from contentops.documents.stat_cache import StatCache
 from contentops.errors import Diagnostic, InputError, Severity
 from contentops.manifests.load import load
 from contentops.model import State
-from contentops.model.stored import keep_once
 from contentops.operations.catalog.project_catalog import catalog_of
 from contentops.operations.environments import locked_environments, other_states
 from contentops.operations.opening import HERE, OpenedLedger, Runtime, has_ledger, open_cache, open_store
@@ -64,9 +63,6 @@ class Workspace:
         desired = load(self.project, catalog_of(self.project), self.cache, processes=self.runtime.processes)
         self.store.repair_merge({spec.id: spec.digest for spec in desired.specs}, self.project.api.server)
         self.store.leave_extra_attempts(spec.digest for spec in desired.specs)
-        for spec in desired.specs:
-            if (record := self.state.records.get(spec.id)) is not None:
-                keep_once(spec, id=record.id, digest=record.digest, output=record.output)
         return desired
 
     @property

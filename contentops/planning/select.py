@@ -143,7 +143,8 @@ def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
             if named and not any(item.matches(selector) for item in items):
                 message = f"`{option} {selector}` matches no item"
                 raise UsageError(message, code="nothing-selected", hint=_suggestion(option, selector, items))
-    return [item for item in items if _is_selected(choice, item)]
+    is_all = choice.only is None and not (choice.select or choice.exclude)
+    return list(items) if is_all else [item for item in items if _is_selected(choice, item)]
 
 
 def _is_selected(choice: Choice, item: Candidate) -> bool:

@@ -17,7 +17,6 @@ from msgspec import Struct, field, structs
 
 from contentops.digest import DIGEST_VERSION, canonical
 from contentops.model import Count, ItemId, OpenEntry, Record, RequestId, StoredMap
-from contentops.model.stored import keep_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,10 +125,16 @@ def _shrink(record: Record, text: str, packer: Packer | None) -> None:
     put(record, "server", sys.intern(record.server))
     put(record, "dialect", sys.intern(record.dialect))
     put(record, "plan_id", sys.intern(record.plan_id))
-    keep_once(record, request_id=record.job_id)
-    if (saved := record.saved) is not None:
-        keep_once(saved, body=record.generated)
-        keep_once(saved, server_body=saved.body, server_title=saved.title)
+    if record.request_id == record.job_id:
+        put(record, "request_id", record.job_id)
+    if (saved := record.saved) is None:
+        return
+    if saved.body == record.generated:
+        put(saved, "body", record.generated)
+    if saved.server_body == saved.body:
+        put(saved, "server_body", saved.body)
+    if saved.server_title == saved.title:
+        put(saved, "server_title", saved.title)
 
 
 def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:

@@ -12,7 +12,6 @@ from contentops.ci.runner import has_base
 from contentops.cli.output import terminal
 from contentops.errors import ContentopsError
 from contentops.reporting.diagnostics import annotation_lines, outputs
-from contentops.reporting.run import run_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -112,6 +111,8 @@ def report_outputs(values: Mapping[str, str]) -> None:
 
 def report_run(run: Run) -> None:
     """Write the result of a run to the job's page, under a runner."""
+    from contentops.reporting.run import run_markdown  # start-up: a plan has no run
+
     _append("GITHUB_STEP_SUMMARY", lambda: run_markdown(run) + "\n")
 
 

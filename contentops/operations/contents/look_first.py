@@ -17,7 +17,6 @@ from contentops.planning.decide import block_change
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import is_edited_on_server
 from contentops.planning.remote_edits import saved_records
-from contentops.planning.review import compare_file
 from contentops.state.seen import seen_contents
 
 if TYPE_CHECKING:
@@ -64,8 +63,8 @@ def plan_after_looks(
 
     Raises what planning raises, ApiError where the key is missing, and Refused where it may not go to the server.
     """
-    if inputs.choice.refresh:
-        return inputs, make_plan(inputs) if reviewed is None else compare_file(inputs, reviewed)
+    if inputs.choice.refresh and reviewed is None:
+        return inputs, make_plan(inputs)
     if reviewed is not None:
         return _plan_of_file(_Look(workspace), inputs, reviewed, refused)
     look = _Look(workspace)
@@ -84,6 +83,10 @@ def _plan_of_file(
     look: _Look, inputs: PlanInputs, reviewed: Mapping[str, Json], refused: Callable[[Plan], object]
 ) -> tuple[PlanInputs, Plan]:
     """Plan a plan file. An edit on the server that no one reviewed blocks its item alone."""
+    from contentops.planning.review import compare_file  # start-up: a plan compares none
+
+    if inputs.choice.refresh:
+        return inputs, compare_file(inputs, reviewed)
     reviewed_edits = {change.id for change in plan_file(reviewed).changes if change.remote}
     ids = {record.id for record in saved_records(inputs) if record.id in reviewed_edits} if reviewed_edits else set()
     inputs = structs.replace(inputs, remote=look.at(inputs, ids) if ids else None)
