@@ -11,8 +11,9 @@ from msgspec import structs
 from contentops.digest import NOTHING, digest_text
 from contentops.documents.clean import body_digest
 from contentops.model import ApiSettings, Desired, JobState, Observed, OnEdit, Saved, Spec, State
-from contentops.planning.decide import answers, is_up_to_date
+from contentops.planning.decide import answers
 from contentops.planning.plan_inputs import Choice, ItemSides, PlanInputs
+from contentops.planning.up_to_date import is_up_to_date
 from tests.fakes.sides import PROJECT, TEXT, a_record, a_spec, an_entry
 
 METADATA = st.sampled_from([{}, {"tags": ["a"]}, {"tags": ["b"]}, {"order": 1}, {"order": True}, {"title": "T"}])

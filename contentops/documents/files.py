@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import operator
 import os
 import stat
 from typing import TYPE_CHECKING, Final
@@ -32,7 +31,7 @@ from contentops.documents.folders import (
     two_names,
 )
 from contentops.documents.front_matter import split
-from contentops.documents.observed import CORRECT, observed
+from contentops.documents.observed import CORRECT, Stamp, observed, stamp_of
 from contentops.documents.paths import TEMPORARY, shown, split_path
 from contentops.errors import FileChanged, OutputError
 from contentops.model import Observed
@@ -43,9 +42,6 @@ if TYPE_CHECKING:
 
 MAX_FILE: Final = 16 << 20
 """The largest output that is read or written, in bytes."""
-
-Stamp = tuple[int, int, int, int, int]
-"""Device, inode, size, and the times of the last change of content and of status in nanoseconds."""
 
 _AGAIN: Final = "run `contentops plan` again to see what is there now"
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
@@ -96,7 +92,7 @@ class Outputs:
 
     @functools.cached_property
     def _whole(self) -> set[Digest]:
-        """Those, which only a file that is read asks for."""
+        """The same, which only a file that is read asks for."""
         return set(self._given)
 
     def observe(self, path: str) -> Observed:
@@ -125,7 +121,7 @@ class Outputs:
                     yield Observed(path=path), None
                 else:
                     observation, alone = observed(path, file.data, file.digest, self._whole)
-                    yield observation, _stamp(file.stat) if alone else None
+                    yield observation, stamp_of(file.stat) if alone else None
 
     def _read(self, path: str, entry_at: Callable[[Sequence[str]], DirEntry | None]) -> _File | None:
         parts = split_path(path)
@@ -139,14 +135,13 @@ class Outputs:
         With an equal mark it is the same file, unless it changed within the clock's grain: trust only a mark that was
         seconds old when it was taken.
         """
-        look, below = os.lstat, f"{self._tree.root}/"
         for path in paths:
             try:
-                status = look(below + path)
+                status = os.lstat(f"{self._tree.root}/{path}")
             except (OSError, ValueError):
                 yield None
             else:
-                yield _stamp(status)
+                yield stamp_of(status)
 
     def is_linked(self, folder: str) -> bool:
         """Whether a symbolic link leads to a folder, so that `stamp` is that of a file which is never read."""
@@ -351,11 +346,6 @@ class Outputs:
             for depth in range(len(parts), 0, -1):
                 with self._tree.folder(parts[: depth - 1]) as folder:
                     folder.rmdir(parts[depth - 1])
-
-
-_stamp: Final[Callable[[os.stat_result], Stamp]] = operator.attrgetter(
-    "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns"
-)
 
 
 def _encoded(path: str, text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Final
 
 from contentops.digest import NOTHING, Digest, digest_text
@@ -12,9 +13,15 @@ from contentops.documents.paths import shown
 from contentops.model import Observed
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    import os
+    from collections.abc import Callable, Container
 
 CORRECT: Final = "correct the file, or move it away"
+Stamp = tuple[int, int, int, int, int]
+"""Device, inode, size, and the times of the last change of content and of status in nanoseconds."""
+stamp_of: Final[Callable[[os.stat_result], Stamp]] = operator.attrgetter(
+    "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns"
+)
 
 
 def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -> tuple[Observed, bool]:

@@ -21,7 +21,8 @@ from contentops.parallel import distribute
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from contentops.documents.files import Outputs, Stamp
+    from contentops.documents.files import Outputs
+    from contentops.documents.observed import Stamp
 
 VERSION: Final = "6"
 NAME: Final = "observed"

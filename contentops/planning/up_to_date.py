@@ -1,0 +1,38 @@
+"""Whether an item is plainly up to date: asked of each before the four questions, as nearly all are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentops.documents.clean import title_digest
+from contentops.planning.front_matter import is_as_written
+
+if TYPE_CHECKING:
+    from contentops.model import Observed, Saved
+    from contentops.planning.plan_inputs import ItemSides
+
+
+def is_up_to_date(item: ItemSides) -> bool:
+    """Whether record and file are so plainly what is declared that every question answers: nothing.
+
+    Nearly all items of nearly all plans are; `answers` says of them what this says, at a tenth of the speed.
+    """
+    inputs, spec, record, file = item.inputs, item.spec, item.record, item.file
+    return (
+        record is not None
+        and inputs.is_plain
+        and record.digest == spec.digest
+        and record.server == inputs.server
+        and record.output == spec.output == file.path
+        and record.generated == file.body
+        and record.title == file.title
+        and not (item.entries or spec.protected or record.protected or record.addresses or file.problem)
+        and file.exists
+        and file.owner in ("", spec.id)
+        and (not inputs.saves(spec) or _is_saved(record.saved, file))
+        and is_as_written(inputs, spec, record, file)
+    )
+
+
+def _is_saved(saved: Saved | None, file: Observed) -> bool:
+    return saved is not None and saved.body == file.body and saved.title == title_digest(file.title)
