@@ -67,6 +67,9 @@ TEXT_OF_X = {"stored": {X.digest: FinishedText(item="a", body=body_digest(TEXT))
 TEXT_OF_Y = {"stored": {Y.digest: FinishedText(item="a", body=body_digest("Earlier.\n"))}}
 FAILED_TWICE = [an_entry(X, JobState.FAILED, attempt=attempt) for attempt in (1, 2)]
 SAVED_BY_HAND = a_record(X, saved="By hand.\n")
+NOWHERE = a_record(X, saved=None, job_id="")
+PROTECTED = stated(a_spec(topic="x", protected=True), "protected")
+STAGING = {"out/a.md": "contentops.staging.lock"}
 
 
 def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **options: Any) -> Any:
@@ -80,7 +83,13 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
         case("new", [X], [], [], "create", GENERATE, 4, 1),
         case("new, on the embedded server", [X], [], [], "create", GENERATE, 0, project=LOCAL),
         case("new, at a file of no one", [X], [], [MADE], "foreign-file", (), 0),
+        case(
+            "new, at a file of no one: overwrite",
+            *([X], [], [MADE], "overwrite", GENERATE),
+            on_edit=OnEdit.OVERWRITE,
+        ),
         case("new, at a file written for this request", [X], [], [OURS], "keep", ("record", "save"), 0),
+        case("new, and failed once", [X], [], [], "create", GENERATE, 4, 2, entries=FAILED_TWICE[:1]),
         case("new, and failed twice", [X], [], [], "failed-twice", (), 0, entries=FAILED_TWICE),
         case(
             "asked for after two failures", [X], [], [], "create", GENERATE, 4, 3, entries=FAILED_TWICE, replace=("a",)
@@ -116,15 +125,15 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
         case("lost", [Y], [], [], "resolve", ("look up", *GENERATE), 4, 1, entries=[LOST]),
         case(
             "lost, resubmit",
-            [Y],
-            [],
-            [],
-            "resolve",
-            ("look up", *GENERATE),
-            4,
-            2,
+            *([Y], [], [], "resolve", ("look up", *GENERATE), 4, 2),
             entries=[LOST],
             resubmit_unknown=True,
+        ),
+        case(
+            "lost, on a server with its own ids",
+            *([Y, OTHER], [a_record(OTHER, job_id="their-id")], [a_file(OTHER.output)]),
+            *("resolve", ("look up", "poll", "write", "save"), 0),
+            entries=[LOST],
         ),
         case("in the cache", [Y], [OLD], [MADE], "finish", ("fetch", "write", "save"), 0, **TEXT_OF_Y),
         case("in the cache, edited", [Y], [OLD], [HAND], "edited", (), **TEXT_OF_Y),
@@ -146,25 +155,12 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
             "missing, saved under another title",
             *([X], [structs.replace(OLD, title="Another")], [], "restore", ("fetch", "write", "save")),
         ),
+        case("missing, and its text is nowhere", [X], [NOWHERE], [], "text-lost", ()),
+        case("gone: prune", [], [OLD], [MADE], "remove", ("remove",), prune=True),
         case("gone with an open job", [], [], [], "drain", ("drain",), entries=[an_entry(X)]),
-        case(
-            "protected now",
-            [stated(a_spec(topic="x", protected=True), "protected")],
-            [OLD],
-            [MADE],
-            "update",
-            ("record",),
-        ),
+        case("protected now", [PROTECTED], [OLD], [MADE], "update", ("record",)),
         case("unreadable", [X], [OLD], [BROKEN], "unreadable-file", ()),
-        case(
-            "of another environment",
-            [X],
-            [],
-            [],
-            "owned-elsewhere",
-            (),
-            claimed_paths={"out/a.md": "contentops.staging.lock"},
-        ),
+        case("of another environment", [X], [], [], "owned-elsewhere", (), claimed_paths=STAGING),
         case("moved", [MOVED], [OLD], [MADE], "move", ("move",), 0),
         case("moved and edited", [MOVED], [SAVED_BY_HAND], [HAND], "move", ("move",), 0),
         case(
@@ -175,10 +171,10 @@ def case(id_: str, specs: Any, records: Any, files: Any, *expected: Any, **optio
     ],
 )
 def test_a_row_of_the_table(sides: dict[str, Any], expected: tuple[Any, ...]) -> None:
-    """What is done to an item, or what holds it back, in which steps and at which price."""
+    """What is done to an item, or what blocks it, in which steps and at which price."""
     change = only_change(**sides)
-    found = (change.blocked or str(change.action), change.names, change.credits, change.attempt)
-    assert found[: len(expected)] == expected
+    actual = (change.blocked or str(change.action), change.names, change.credits, change.attempt)
+    assert actual[: len(expected)] == expected
 
 
 @pytest.mark.parametrize(
@@ -196,30 +192,49 @@ def test_nothing_to_do(spec: Spec, record: Record, file: Observed, project: Proj
     assert (plan.empty, plan.unchanged) == (True, 1)
 
 
-def test_lost_answer_on_a_server_with_its_own_ids_costs_nothing() -> None:
-    """Where our id means nothing, a lost submit is never sent again unasked."""
-    records = [a_record(OTHER, job_id="their-id")]
-    change = only_change([Y, OTHER], records, [a_file(OTHER.output)], entries=[LOST])
-    assert (change.action, change.submits, change.credits) == (Action.RESOLVE, 0, 0)
-
-
-def test_hints_name_the_way_out() -> None:
+@pytest.mark.parametrize(
+    ("sides", "hint"),
+    [
+        ({"specs": [X], "claimed_paths": STAGING}, "contentops.staging.lock"),
+        ({"specs": [X], "records": [OLD], "files": [BROKEN]}, BROKEN.problem),
+        ({"specs": [X], "records": [NOWHERE]}, "--replace a"),
+        ({"specs": [X], "entries": FAILED_TWICE}, "--replace a"),
+    ],
+    ids=["another environment", "unreadable", "text lost", "failed twice"],
+)
+def test_hints_name_the_way_out(sides: dict[str, Any], hint: str) -> None:
     """Whose path it is, what is wrong with the file, and what goes on."""
-    assert "contentops.staging.lock" in only_change([X], claimed_paths={"out/a.md": "contentops.staging.lock"}).hint
-    assert only_change([X], [OLD], [BROKEN]).hint == BROKEN.problem
+    assert hint in only_change(**sides).hint
+
+
+@pytest.mark.parametrize(
+    ("sides", "actions", "notes"),
+    [
+        ({"specs": [X], "entries": [LOST]}, ["create"], ["unknown-outcome"]),
+        ({"specs": [], "records": [OLD], "files": [MADE]}, [], ["orphan"]),
+        (
+            {
+                "specs": [PROTECTED],
+                "records": [a_record(Y, protected=True)],
+                "files": [MADE],
+                "replace": ("a",),
+            },
+            [],
+            ["protected"],
+        ),
+    ],
+    ids=["lost for another request", "orphan", "protected and changed"],
+)
+def test_what_is_only_a_note(sides: dict[str, Any], actions: list[str], notes: list[str]) -> None:
+    """An unknown submit blocks only its own request; nothing is deleted silently; a protected text stays."""
+    plan = plan_of(**sides)
+    assert ([change.action for change in plan.changes], [note.kind for note in plan.notes]) == (actions, notes)
 
 
 @pytest.mark.parametrize(("mode", "price"), [("quick", 1), ("standard", 4), ("premium", 5)])
 def test_price_is_the_modes(mode: str, price: int) -> None:
     """Credits are the mode's flat price."""
     assert only_change([a_spec(mode=mode)]).credits == price
-
-
-def test_someone_elses_file_is_overwritten_by_choice() -> None:
-    """`--on-edit overwrite` is a choice stated on the command line."""
-    change = only_change([a_spec()], files=[a_file("out/a.md")], on_edit=OnEdit.OVERWRITE)
-    assert (change.action, change.names) == (Action.OVERWRITE, GENERATE)
-    assert change.file.file == a_file("out/a.md").file
 
 
 def test_a_paid_text_that_no_record_has_yet_is_no_edit() -> None:
@@ -273,26 +288,6 @@ def test_replace_of_an_unknown_item_is_a_usage_error() -> None:
     assert "`hello`" in caught.value.hint
 
 
-def test_unknown_outcome_of_another_digest_is_only_a_note() -> None:
-    """Unknown holds an item only for the same digest."""
-    old, new = a_spec(topic="x"), a_spec(topic="y")
-    plan = plan_of([new], entries=[an_entry(old, JobState.UNKNOWN)])
-    assert plan.changes[0].action is Action.CREATE
-    assert [note.kind for note in plan.notes] == ["unknown-outcome"]
-
-
-def test_one_failure_is_tried_once_more_and_two_block() -> None:
-    """A digest that failed twice waits for a person."""
-    spec = a_spec()
-    once = an_entry(spec, JobState.FAILED, error="Missing required input field: audience")
-    change = only_change([spec], entries=[once])
-    assert (change.action, change.attempt) == (Action.CREATE, 2)
-    twice = [once, an_entry(spec, JobState.FAILED, attempt=2, error="no")]
-    change = only_change([spec], entries=twice)
-    assert (change.action, change.blocked) == (Action.BLOCKED, "failed-twice")
-    assert "--replace a" in change.hint
-
-
 @pytest.mark.parametrize(
     ("saved", "body", "why"),
     [
@@ -337,22 +332,6 @@ def test_renames_pair_in_id_order() -> None:
     assert {change.id: change.renamed_from for change in plan.changes} == {"c": "a", "d": "b"}
 
 
-def test_missing_file_whose_text_is_nowhere_blocks() -> None:
-    """Without cache, content or job the hint is `--replace`."""
-    spec = a_spec()
-    change = only_change([spec], [a_record(spec, saved=None, job_id="")])
-    assert (change.blocked, "--replace a" in change.hint) == ("text-lost", True)
-
-
-def test_orphan_is_a_note_and_prune_removes_it() -> None:
-    """Nothing is deleted silently."""
-    spec = a_spec()
-    plan = plan_of([], [a_record(spec)], [a_file(spec.output)])
-    assert (plan.changes, [note.kind for note in plan.notes]) == ((), ["orphan"])
-    change = only_change([], [a_record(spec)], [a_file(spec.output)], prune=True)
-    assert (change.action, change.names, change.target) == (Action.REMOVE, ("remove",), spec.output)
-
-
 def test_a_note_about_an_orphan_names_its_file_only_where_that_is_there() -> None:
     """What is gone, or belongs to another item now, does not stay."""
     orphan, living = a_spec("a", output="out/x.md"), a_spec("b", topic="y", output="out/x.md")
@@ -391,14 +370,6 @@ def test_a_new_item_at_the_path_of_an_orphan_is_told_what_frees_it() -> None:
     assert (held.action, held.blocked) == (Action.BLOCKED, "foreign-file")
     assert "`moved: [{from: a, to: b}]` hands it over" in held.hint
     assert "`--prune` leaves it there" in held.hint
-
-
-def test_protected_item_is_never_regenerated() -> None:
-    """A spec change of a protected item becomes a note."""
-    old, new = a_spec(topic="x"), stated(a_spec(topic="y", protected=True), "protected")
-    plan = plan_of([new], [a_record(old, protected=True)], [a_file(new.output)], replace=("a",))
-    assert plan.changes == ()
-    assert [note.kind for note in plan.notes] == ["protected"]
 
 
 def test_protection_outlives_its_manifest_line_until_false_is_applied() -> None:
@@ -494,49 +465,41 @@ def test_paths_that_cannot_both_exist_go_through_a_temporary_name(output: str) -
 
 
 def test_move_cut_short_is_recognised() -> None:
-    """The file stands at its new path already: the move is only recorded."""
-    old, new = a_spec(), a_spec(output="out/new.md")
-    change = only_change([new], [a_record(old)], [a_file("out/new.md")])
+    """The file is at its new path already: the move is only recorded."""
+    change = only_change([MOVED], [OLD], [a_file("out/new.md")])
     assert (change.action, change.source, change.target) == (Action.MOVE, "out/new.md", "out/new.md")
 
 
-def test_metadata_rewrites_only_its_keys() -> None:
-    """Metadata is free and touches the front matter alone."""
-    old, new = a_spec(metadata={"tags": ["a"]}), a_spec(metadata={"tags": ["b"], "date": "2026-03-01"})
-    change = only_change([new], [a_record(old)], [a_file(old.output, front={"tags": ["a"], "own": 1})])
-    assert (change.action, change.names) == (Action.UPDATE, ("update",))
-    assert change.front == {"tags": ["b"], "date": "2026-03-01"}
+TAG_A, TAG_B, BETTER = {"tags": ["a"]}, {"tags": ["b"]}, {"title": "Better"}
+DATED = {**TAG_B, "date": "2026-03-01"}
 
 
-def test_metadata_a_person_changed_to_the_same_is_only_recorded() -> None:
-    """A value that stands in the file as the manifest wants it is no one's to keep, and none to write."""
-    old, new = a_spec(metadata={"tags": ["a"]}), a_spec(metadata={"tags": ["b"]})
-    plan = plan_of([new], [a_record(old)], [a_file(old.output, front={"tags": ["b"]})])
-    assert [(change.names, change.front) for change in plan.changes] == [(("record",), {"tags": ["b"]})]
-    assert plan.notes == ()
-
-
-def test_metadata_a_person_changed_stays() -> None:
-    """A value that is not the one last written is kept, and noted."""
-    old, new = a_spec(metadata={"tags": ["a"]}), a_spec(metadata={"tags": ["b"]})
-    plan = plan_of([new], [a_record(old)], [a_file(old.output, front={"tags": ["mine"]})])
-    assert plan.changes == ()
-    assert [note.kind for note in plan.notes] == ["kept-front-matter"]
-
-
-def test_stated_title_is_written_and_saved() -> None:
-    """`metadata.title` renames the piece, in the file and on the server."""
-    old, new = a_spec(), a_spec(metadata={"title": "Better"})
-    change = only_change([new], [a_record(old)], [a_file(old.output)])
-    assert (change.names, change.title) == (("update", "save"), "Better")
-
-
-def test_a_title_a_person_changed_stays() -> None:
-    """A title that is not the one last written is kept, noted, and told to the server."""
-    old, new = a_spec(), a_spec(metadata={"title": "Better"})
-    plan = plan_of([new], [a_record(old)], [structs.replace(a_file(old.output), title="Mine")])
-    assert [(change.names, change.title) for change in plan.changes] == [(("save",), None)]
-    assert [note.kind for note in plan.notes] == ["kept-front-matter"]
+@pytest.mark.parametrize(
+    ("before", "after", "file", "steps", "front", "title", "notes"),
+    [
+        (TAG_A, DATED, {"front": {**TAG_A, "own": 1}}, ("update",), DATED, None, []),
+        (TAG_A, TAG_B, {"front": TAG_B}, ("record",), TAG_B, None, []),
+        (TAG_A, TAG_B, {"front": {"tags": ["mine"]}}, None, {}, None, ["kept-front-matter"]),
+        ({}, BETTER, {}, ("update", "save"), {}, "Better", []),
+        ({}, BETTER, {"title": "Mine"}, ("save",), {}, None, ["kept-front-matter"]),
+    ],
+    ids=["changed", "changed in the file alike", "changed by a person", "a title", "a person's title"],
+)
+def test_front_matter(
+    before: dict[str, Any],
+    after: dict[str, Any],
+    file: dict[str, Any],
+    steps: tuple[str, ...] | None,
+    front: dict[str, Any],
+    title: str | None,
+    notes: list[str],
+) -> None:
+    """Metadata is free and touches its keys alone; a value that a person changed stays, and is noted."""
+    old, new = a_spec(metadata=before), a_spec(metadata=after)
+    plan = plan_of([new], [a_record(old)], [a_file(old.output, **file)])
+    changes = [(change.names, change.front, change.title) for change in plan.changes]
+    assert changes == ([] if steps is None else [(steps, front, title)])
+    assert [note.kind for note in plan.notes] == notes
 
 
 # --- moved -------------------------------------------------------------------------------------------------
@@ -653,12 +616,39 @@ def test_cause_is_empty_where_the_item_itself_changed() -> None:
     assert only_change([new], [a_record(old)], [a_file(old.output)]).reasons[0].cause == ""
 
 
-def test_budget_guards_name_numbers_and_flag() -> None:
-    """Over budget, `plan` says which guard would refuse and how to override it."""
-    project = structs.replace(PROJECT, budget=Budget(credits_per_apply=7, items_per_apply=1))
-    plan = plan_of([a_spec("a"), a_spec("b", topic="y")], project=project)
-    assert [refusal.guard for refusal in plan.refusals] == ["budget-credits", "budget-items"]
-    assert plan.refusals[0].flag == "--approve-credits 8"
+OLD_SERVER = "https://old.example.test:443"
+DRAFTS = [a_spec(f"d{n}", topic=f"draft {n}") for n in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("sides", "refusals"),
+    [
+        (
+            {
+                "specs": [a_spec("a"), a_spec("b", topic="y")],
+                "project": structs.replace(PROJECT, budget=Budget(credits_per_apply=7, items_per_apply=1)),
+            },
+            [("budget-credits", "--approve-credits 8"), ("budget-items", "--approve-credits 8")],
+        ),
+        ({"specs": [], "records": [OLD], "files": [MADE], "prune": True}, [("empty", "--approve-empty")]),
+        (
+            {"specs": [X], "records": [a_record(X, server=OLD_SERVER)], "files": [MADE]},
+            [("server-changed", f"contentops state mv --server {OLD_SERVER} {SERVER}")],
+        ),
+        (
+            {
+                "specs": DRAFTS,
+                "records": [a_record(spec, server="local") for spec in DRAFTS],
+                "files": [a_file(spec.output) for spec in DRAFTS],
+            },
+            [],
+        ),
+    ],
+    ids=["over budget", "no manifests", "another server", "drafts alone"],
+)
+def test_guards_name_their_flags(sides: dict[str, Any], refusals: list[tuple[str, str]]) -> None:
+    """Each guard that would refuse a plan, and what overrides it."""
+    assert [(refusal.guard, refusal.flag) for refusal in plan_of(**sides).refusals] == refusals
 
 
 def test_ratio_guard_sleeps_below_its_size() -> None:
@@ -683,27 +673,6 @@ def test_the_ratio_itself_is_within_it_and_drafts_do_not_count(changed: int, gua
     plan = plan_of([*wanted, *local], records, [a_file(spec.output) for spec in (*specs, *local)])
     assert [change.action for change in plan.changes] == [Action.REGENERATE] * (changed + drafts)
     assert [refusal.guard for refusal in plan.refusals] == guards
-
-
-def test_drafts_alone_ask_for_no_approval() -> None:
-    """A project that was tried on the embedded server goes to a real one as it is."""
-    specs = [a_spec(f"d{n}", topic=f"draft {n}") for n in range(10)]
-    plan = plan_of(specs, [a_record(spec, server="local") for spec in specs], [a_file(spec.output) for spec in specs])
-    assert (plan.submits, plan.refusals) == (10, ())
-
-
-def test_emptied_manifests_are_refused() -> None:
-    """A folder that lost its manifests is an accident until a person says otherwise."""
-    plan = plan_of([], [a_record(a_spec())], [a_file("out/a.md")], prune=True)
-    assert "empty" in [refusal.guard for refusal in plan.refusals]
-
-
-def test_changed_server_is_refused() -> None:
-    """Records of one server are not used against another."""
-    spec = a_spec()
-    plan = plan_of([spec], [a_record(spec, server="https://old.example.test:443")], [a_file(spec.output)])
-    assert [refusal.guard for refusal in plan.refusals] == ["server-changed"]
-    assert plan.refusals[0].flag == f"contentops state mv --server https://old.example.test:443 {SERVER}"
 
 
 @pytest.mark.parametrize(
