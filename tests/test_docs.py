@@ -288,9 +288,9 @@ def test_every_option_is_documented() -> None:
 _CODE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
-def _takes_code(tree: ast.AST) -> Iterator[tuple[str, int]]:
+def _takes_code(nodes: list[ast.AST]) -> Iterator[tuple[str, int]]:
     """What takes a `code` by its place: functions, and classes by their fields or their `__init__`."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef):
             yield from _place_of_code(node.name, [one.arg for one in (*node.args.posonlyargs, *node.args.args)])
         elif isinstance(node, ast.ClassDef):
@@ -318,8 +318,8 @@ def _literals(node: ast.expr | None) -> Iterator[str]:
             yield from _literals(value)
 
 
-def _codes(tree: ast.AST, takers: set[tuple[str, int]]) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _codes(nodes: list[ast.AST], takers: set[tuple[str, int]]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Call):
             yield from (text for word in node.keywords if word.arg == "code" for text in _literals(word.value))
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -334,9 +334,9 @@ def _codes(tree: ast.AST, takers: set[tuple[str, int]]) -> Iterator[str]:
 
 def used_codes() -> set[str]:
     """Every error code the program can print. The embedded server's own are the API's, not ours."""
-    trees = [ast.parse(path.read_text("utf-8")) for path in SOURCES if "server" not in path.relative_to(ROOT).parts]
-    takers = {taker for tree in trees for taker in _takes_code(tree)}
-    return {code for tree in trees for code in _codes(tree, takers) if _CODE.fullmatch(code)}
+    paths = [path for path in SOURCES if "server" not in path.relative_to(ROOT).parts]
+    nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text("utf-8")))]
+    return {code for code in _codes(nodes, set(_takes_code(nodes))) if _CODE.fullmatch(code)}
 
 
 def documented_codes() -> list[str]:
