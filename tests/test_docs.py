@@ -415,7 +415,8 @@ Problem("by-field", "text")
 Diagnostic(code="by-keyword", message="not-a-code")
 """
     )
-    found = set(_codes(tree, set(_takes_code(tree))))
+    nodes = list(ast.walk(tree))
+    found = set(_codes(nodes, set(_takes_code(nodes))))
     assert found == {"broken", "by-class", "by-field", "by-keyword", "by-place", "yes", "no"}
 
 

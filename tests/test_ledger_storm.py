@@ -72,7 +72,7 @@ def _a_process_that_stands_still_holds_no_lock(url: str) -> None:
             assert child.stdout is not None
             assert child.stdout.readline() == "holds\n"
             child.send_signal(signal.SIGSTOP)
-            until(lambda: other.lock(7, 99), seconds=60)
+            until(lambda: other.lock(7, 99), seconds=60, every=0.1)
             child.send_signal(signal.SIGCONT)
             out, _ = child.communicate("\n", timeout=20)
             assert out == "work-taken\n"
@@ -134,7 +134,7 @@ def _finish(root: Path, env: Mapping[str, str]) -> None:
         assert "Traceback" not in ended[-1].stderr
         return ended[-1].returncode not in {3, 4}
 
-    until(done, seconds=60, every=0.2)
+    until(done, seconds=60, every=1.0)
     assert ended[-1].returncode == 0, ended[-1].stdout + ended[-1].stderr
 
 
@@ -161,7 +161,7 @@ def _a_worker_that_froze_with_its_submits_recorded(folder: Path, database: str) 
             assert states(database)["submitting"] > 0
             before = len(road.seen)
             workers.start()
-            until(lambda: states(database)["paid"] == 4, seconds=60)
+            until(lambda: states(database)["paid"] == 4, seconds=60, every=0.2)
             assert not [one for one in road.seen[before:] if "POST" in one.line][2:]
             submits = len(road.seen)
             frozen.send_signal(signal.SIGCONT)
