@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ from msgspec import structs
 
 from contentops.digest import Digest
 from contentops.errors import StateError
-from contentops.model import ItemId, OpenEntry, Record, State, request_id
+from contentops.model import ItemId, JobState, OpenEntry, Record, State, request_id
 from contentops.state import lock as locks
 from contentops.state.lock import merge
 from tests.plans import make_entry, make_record
@@ -83,6 +84,16 @@ def test_open_entries_are_merged_too() -> None:
     merged = merge(lock(one), lock(item("a")), lock(one, two))
     parsed = locks.read(merged.decode(), "contentops.lock")
     assert list(parsed.entries) == [two.request_id]
+
+
+PROGRESS = [JobState.SUBMITTING, JobState.UNKNOWN, JobState.RUNNING, JobState.FAILED, JobState.PAID]
+
+
+@pytest.mark.parametrize(("less", "more"), list(pairwise(PROGRESS)))
+def test_of_two_lines_of_a_submit_the_one_that_knows_more_counts(less: JobState, more: JobState) -> None:
+    """In whichever order they come."""
+    early, late = make_entry(state=less), make_entry(state=more)
+    assert locks.furthest((early, late)) is locks.furthest((late, early)) is late
 
 
 def test_a_side_without_changes_gives_the_bytes_of_the_other() -> None:
