@@ -339,9 +339,7 @@ def _queued(row: Row) -> QueuedSubmit:
     return submit if entry is None or submit.error else structs.replace(submit, error=entry.error)
 
 
-def read_shares(
-    session: LedgerSession, *, project: str = "", environment: str | None = None
-) -> tuple[QueuedShare, ...]:
+def read_shares(session: LedgerSession, *, project: str, environment: str | None) -> tuple[QueuedShare, ...]:
     """Count what is queued by project, environment and who queued it; of one environment, or of all."""
     rows = session.run(_SHARES, {"project": project, "environment": environment})
     return tuple(struct_of(QueuedShare, row) for row in rows)
