@@ -54,3 +54,15 @@ def test_the_display_names_the_failure_that_is_waited_out() -> None:
     progress.take(Event(kind="waiting", at="2026-03-01T10:00:00Z", data=data))
     told = "waiting for the next try (5 s): `GET https://api.example.test/v1/templates` (500): fault\\n500"
     assert progress.waits == told
+
+
+def test_what_is_left_without_a_limit_is_the_time_of_jobs(tmp_path: Path) -> None:
+    """All run at once, each about as long as the first."""
+    scene = Scene(tmp_path, FakeApi(duration=60), rpm=0)
+    scene.write("content/first.yaml", blog("first"))
+    scene.apply()
+    scene.write("content/more.yaml", blog("a", "b", "c"))
+    scene.events.clear()
+    scene.apply()
+    left = [event.data["left"] for event in scene.events if event.kind == "waiting"]
+    assert left[0] == pytest.approx(60, rel=0.2)
