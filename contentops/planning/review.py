@@ -180,14 +180,15 @@ def _item(inputs: PlanInputs, file: PlanFile, reviewed: ReviewedChange, change: 
     entries = inputs.entries.get(reviewed.id, ())
     reviewed_request = reviewed.entry.request_id if reviewed.entry is not None else None
     waiting = [one for one in pending(entries) if one.plan_id == file.id or one.request_id == reviewed_request]
-    earlier = reviewed.id in inputs.choice.replace and record is not None and record.attempt < reviewed.attempt
+    # What is still to be replaced here has an earlier attempt than the reviewed one.
+    is_earlier = reviewed.id in inputs.choice.replace
     return ReviewedItem(
         reviewed=reviewed,
         change=change,
         spec=inputs.specs.get(reviewed.id),
         record=record,
         is_recorded=record is not None and record.plan_id == file.id,
-        has_text=record is not None and record.digest == reviewed.digest and not earlier,
+        has_text=record is not None and record.digest == reviewed.digest and not is_earlier,
         failed=len(failed_attempts(entries, reviewed.digest)),
         waiting=waiting,
         texts=frozenset().union(*map(inputs.bodies_of, waiting)),
