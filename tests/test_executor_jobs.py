@@ -620,18 +620,24 @@ def test_a_paid_text_in_the_cache_needs_no_server_that_knows_it(root: Path) -> N
 
 
 def test_a_paid_text_that_no_one_has_any_more_is_dropped(root: Path) -> None:
-    """A drained text that neither cache nor server has ends the entry once, instead of failing for ever."""
+    """Once the server says that it is gone; while the server only refuses to say, its entry stays open."""
     scene = _scene(root, auto_save=False, names_content=False)
-    scene.api.fault(on("save"), 500)
     scene.apply()
     scene.edit("content/blog.yaml", "in 2026", "in 2027")
-    scene.write("out/one.md", "My own words\n")
+    scene.edit("out/one.md", "Closing", "My own words")
+    scene.apply(deadline=20, on_edit=OnEdit.OVERWRITE)
+    scene.apply()
+    assert scene.entry("one").state is JobState.PAID
+    scene.edit("content/blog.yaml", "in 2027", "in 2028")
     shutil.rmtree(scene.root / ".contentops")
+    scene.api.fault(on("status"), 403)
+    scene.apply()
+    assert scene.entry("one").state is JobState.PAID
+    scene.api.heal()
     scene.api.restart()
     scene.timeline.now += 5000
-    for _ in range(2):
-        scene.apply()
-    assert not [entry for entry in scene.state.entries.values() if entry.state is JobState.PAID]
+    scene.apply()
+    assert not scene.state.entries
 
 
 def test_a_submit_whose_answer_was_lost_is_collected_too(root: Path) -> None:
