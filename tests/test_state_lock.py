@@ -327,6 +327,31 @@ def test_two_living_records_of_one_job_both_stay() -> None:
     assert merge_repair.without_renamed(records, [ItemId("a"), ItemId("b")]) == records
 
 
+@pytest.mark.parametrize(
+    ("lost", "carried", "reopened"),
+    [
+        pytest.param({}, False, ["a"], id="wanted"),
+        pytest.param({"server": "local"}, False, [], id="of another server"),
+        pytest.param({}, True, [], id="in the record of another item"),
+    ],
+)
+def test_a_text_that_a_merge_overruled_is_open_again_where_it_is_free(
+    lost: dict[str, Any], carried: bool, reopened: list[str]
+) -> None:
+    """It answers what its item asks for now, on the same server, and no declared item has it."""
+    new = facts.record("a", 2)
+    other = facts.record("b", request_id=new.request_id) if carried else facts.record("b")
+    declared = merge_repair.DeclaredRequests(
+        requests={new.id: new.digest, other.id: other.digest},
+        server=facts.SERVER,
+        environment="",
+        lineage=facts.LINEAGE,
+    )
+    records = {new.id: facts.record("a"), other.id: other}
+    entries = merge_repair.texts_to_reopen(records, [], [structs.replace(new, **lost)], declared)
+    assert [entry.item for entry in entries] == reopened
+
+
 def test_names_are_the_same_everywhere() -> None:
     """Lineage and request id are pinned: they must come out alike on every machine and in every release."""
     lineage = lock.lineage_of("acme-blog")
