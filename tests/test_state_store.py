@@ -350,6 +350,19 @@ def test_a_healed_duplicate_stays_healed_after_a_kill(tmp_path: Path) -> None:
     assert store.state.records[A].rev == 10
 
 
+@pytest.mark.parametrize(("gone", "stays"), [(A, False), (B, True)], ids=["its own", "another"])
+def test_a_paid_text_that_lost_in_a_merge_stays_open_until_its_item_is_forgotten(
+    tmp_path: Path, gone: ItemId, stays: bool
+) -> None:
+    """Of two records of an item one counts; the text of the other one is paid for as well."""
+    one, two = facts.record("a", 1), facts.record("a", 2)
+    (tmp_path / "contentops.lock").write_bytes(written(tmp_path, one, facts.record("b")) + written(tmp_path, two))
+    store = opened(tmp_path)
+    store.note("removed", Forget(gone))
+    store.checkpoint()
+    assert [*opened(tmp_path, write=False).state.entries] == [one.request_id] * stays
+
+
 # --- someone else writes the lock meanwhile ----------------------------------------------------------------
 
 
