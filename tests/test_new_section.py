@@ -358,6 +358,16 @@ def test_an_edit_there_beside_the_section_waits(tmp_path: Path) -> None:
     assert scene.entry("one").state is JobState.PAID
 
 
+def test_a_section_whose_file_is_gone_waits(tmp_path: Path) -> None:
+    """It was paid for, and a section alone makes no file."""
+    scene = _scene(tmp_path, section_answer="headless")
+    _again(scene)
+    (scene.root / "out/one.md").unlink()
+    (change,) = scene.plan().changes
+    assert (change.blocked, "restore the file, or `contentops state resolve" in change.hint) == ("missing", True)
+    assert scene.entry("one").state is JobState.PAID
+
+
 # --- on the command line -----------------------------------------------------------------------------------
 
 
