@@ -144,6 +144,8 @@ def test_jekyll_says_that_the_old_address_is_not_known(tmp_path: Path) -> None:
     scene.apply()
     assert "redirect_from" not in front(scene, "content/new.md")
     assert scene.plan().notes == ()
+    _declare(scene, _item("content/new.md", "    metadata: {tags: [x]}\n"))
+    assert (scene.plan().empty, scene.plan().notes) == (False, ())
 
 
 @pytest.mark.parametrize("preset", [preset for preset in PRESETS if preset not in ("hugo", "jekyll")])
