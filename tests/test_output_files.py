@@ -93,6 +93,12 @@ def test_observe_what_was_written(outputs: Outputs) -> None:
     assert outputs.read("out/deep/a.md") == text
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems may have none")
+def test_folders_are_entered_by_handle() -> None:
+    """Only that is safe from someone who swaps a folder for a link meanwhile."""
+    assert HAS_HANDLES
+
+
 @pytest.mark.skipif(not FILES.is_dir(), reason="nothing lists the open files there")
 def test_no_folder_stays_open(outputs: Outputs) -> None:
     """Thousands of files are written and read without more open files."""
