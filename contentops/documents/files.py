@@ -113,9 +113,8 @@ class Outputs:
                 try:
                     file = self._read(path, entry_at)
                 except OutputError as error:
-                    message = error.message
-                    message = message if message.startswith(shown(path)) else f"{shown(path)}: {message}"
-                    yield Observed(path=path, problem=f"{message}; {error.hint or CORRECT}"), None
+                    prefix = "" if error.message.startswith(shown(path)) else f"{shown(path)}: "
+                    yield Observed(path=path, problem=f"{prefix}{error.message}; {error.hint or CORRECT}"), None
                     continue
                 if file is None:
                     yield Observed(path=path), None
@@ -153,8 +152,7 @@ class Outputs:
         with self._tree.entries() as entry_at:
             file = self._read(path, entry_at)
         if file is None:
-            message = f"{shown(path)} does not exist"
-            raise FileChanged(message, hint=_AGAIN)
+            raise FileChanged(f"{shown(path)} does not exist", hint=_AGAIN)
         try:
             return file.data.decode()
         except UnicodeDecodeError as error:
@@ -254,7 +252,7 @@ class Outputs:
         for at in folders:
             with contextlib.suppress(OSError, OutputError), self._tree.folder(split_path(at) if at else ()) as folder:
                 for name in folder.names():
-                    swept += bool(TEMPORARY.fullmatch(name)) and _swept(folder, name, before)
+                    swept += bool(TEMPORARY.fullmatch(name)) and folder.remove_old(name, before)
         return swept
 
     def _enter(self, stack: contextlib.ExitStack, parts: Sequence[str]) -> DirEntry | None:
@@ -390,11 +388,3 @@ def _mode(path: str, existing: _File | None) -> int:
         hint = "make the file writable, or set `protected: true` on the item"
         raise OutputError(f"{shown(path)} is marked read-only", code="read-only", hint=hint)
     return stat.S_IMODE(existing.stat.st_mode) & 0o777
-
-
-def _swept(folder: Folder, name: str, before: float) -> bool:
-    status = folder.stat(name)
-    if status is None or not stat.S_ISREG(status.st_mode) or status.st_mtime >= before:
-        return False
-    folder.unlink(name)
-    return True

@@ -90,6 +90,14 @@ class Folder(Struct, frozen=True):
         """Remove the file `name`."""
         os.unlink(self.name(name), dir_fd=self.fd)
 
+    def remove_old(self, name: str, before: float) -> bool:
+        """Remove the regular file `name` if it was last written before that time; whether it was."""
+        status = self.stat(name)
+        if status is None or not stat.S_ISREG(status.st_mode) or status.st_mtime >= before:
+            return False
+        self.unlink(name)
+        return True
+
     def rmdir(self, name: str) -> None:
         """Remove the empty folder `name`."""
         os.rmdir(self.name(name), dir_fd=self.fd)

@@ -115,9 +115,8 @@ async def resolve(
             end, lost = undecided(ctx, item, Unclear(lost, candidates)), unknown(ctx, lost)
             if lost.ours:
                 ctx.count_refusal(lost.why)
-                ctx.stop_after_first(
-                    f"no one knows what became of the first submit on this server: {end.error}", end.hint
-                )
+                why = f"no one knows what became of the first submit on this server: {end.error}"
+                ctx.stop_after_first(why, end.hint)
             slot.leave()
             await ctx.run.last_look()
         outcome = await _look(ctx, item, slot, lost, last=last)
