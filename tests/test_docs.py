@@ -365,7 +365,7 @@ def _kinds(tree: ast.AST, called: str, keyword: str, place: int) -> Iterator[str
         ("Reason", "kind", 0, "plan-json", "| `kind` of a reason |", "```"),
         ("Note", "kind", 0, "plan-json", "## Note", "## Change"),
         ("block", "kind", 0, "errors", "| `blocked` in a plan |", "## More codes"),
-        ("hold", "kind", 1, "errors", "| `blocked` in a plan |", "## More codes"),
+        ("block_change", "kind", 1, "errors", "| `blocked` in a plan |", "## More codes"),
     ],
 )
 def test_every_kind_in_a_plan_is_documented(
