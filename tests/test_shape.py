@@ -29,7 +29,6 @@ MANY_PARAMETERS = {
     "execution/outbox.__init__": "the same, and the four ways out of it",
     "manifests/problems.about": "a finding has a place, a sentence, and what narrows or adds to them",
     "operations/apply.apply": "what is asked, told and shown goes to the caller by a function each",
-    "operations/apply_detached.detach": "the same",
     "server/app.create_app": "what a server may be made of; all but the store and the engine may be left out",
     "server/engines/openai._section": "the measures of one section of a text",
     "yaml/positions.finding": "a finding has a place, a sentence, and what narrows or adds to them",
