@@ -214,7 +214,6 @@ class _Folding:
         """Close an entry."""
         self.closed.add(request_id)
         self.entries.pop(request_id, None)
-        self.reopened.pop(request_id, None)
 
     def change(self, fact: Record | Forget, line: JournalFact, *, is_last: bool) -> None:
         """Keep a record or its removal if the lock is unchanged; otherwise the lock wins."""
