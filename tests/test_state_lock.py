@@ -19,6 +19,7 @@ from tests import state_facts as facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from random import Random
 
 HEADER = line_of(Header(lineage=facts.LINEAGE))
@@ -350,6 +351,16 @@ def test_a_text_that_a_merge_overruled_is_open_again_where_it_is_free(
     records = {new.id: facts.record("a"), other.id: other}
     entries = merge_repair.texts_to_reopen(records, [], [structs.replace(new, **lost)], declared)
     assert [entry.item for entry in entries] == reopened
+
+
+@pytest.mark.parametrize(
+    "data", ["", "no JSON\n", f"{line_of(facts.record())}\n"], ids=["empty", "damaged", "a record"]
+)
+def test_a_lock_without_a_header_has_no_lineage(tmp_path: Path, data: str) -> None:
+    """Whatever stands in its first line."""
+    path = tmp_path / "contentops.lock"
+    path.write_text(data)
+    assert lock.lineage_in(path) == ""
 
 
 def test_names_are_the_same_everywhere() -> None:
