@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog
+from tests.fakes.harness import Harness, blog
 
 MEDIAN = 150.0
 PER_MINUTE = 10
@@ -42,17 +42,17 @@ def simulate(items: int, seed: int, *, cap: int, sigma: float) -> tuple[float, f
         api = FakeApi(
             duration=lambda n: durations[n], per_minute=PER_MINUTE, auto_save=False, max_active=cap, names_content=False
         )
-        scene = Scene(folder, api, rpm=PER_MINUTE)
-        scene.seed = seed
-        scene.write("content/first.yaml", blog("first"))
-        scene.apply()
-        scene.timeline.now += 120.0
-        scene.write("content/batch.yaml", blog(*(f"item-{n}" for n in range(items))))
-        begin, before = scene.timeline.now, len(api.requests)
-        run = scene.apply()
+        harness = Harness(folder, api, rpm=PER_MINUTE)
+        harness.seed = seed
+        harness.write("content/first.yaml", blog("first"))
+        harness.apply()
+        harness.timeline.now += 120.0
+        harness.write("content/batch.yaml", blog(*(f"item-{n}" for n in range(items))))
+        begin, before = harness.timeline.now, len(api.requests)
+        run = harness.apply()
         assert run is not None
         assert all(outcome.result == "done" for outcome in run.outcomes), run
-        return scene.timeline.now - begin, (len(api.requests) - before) / items
+        return harness.timeline.now - begin, (len(api.requests) - before) / items
     finally:
         shutil.rmtree(folder)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.model import Record
-    from tests.fakes.death import Death
+    from tests.fakes.kills import Death
     from tests.fakes.room import Charge, Room
     from tests.people import Person
     from tests.running import Completed

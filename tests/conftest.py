@@ -87,7 +87,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 LONGEST = frozenset(
-    {"test_ledger_storm", "test_executor_weather", "test_ledger_away", "test_server_replicas", "test_year"}
+    {"test_ledger_fault_injection", "test_executor_faults", "test_ledger_away", "test_server_replicas", "test_year"}
 )
 
 
@@ -108,7 +108,7 @@ def _is_foreign(name: str) -> bool:
 @pytest.fixture
 def root() -> Iterator[Path]:
     """A folder of its own, where copies cost little."""
-    from tests.fakes.scene import quick_folder
+    from tests.fakes.harness import quick_folder
 
     with quick_folder() as folder:
         yield folder

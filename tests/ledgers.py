@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.ledger.session import LedgerSession
-    from tests.fakes.ledger import SceneLedger
+    from tests.fakes.ledger import HarnessLedger
     from tests.running import Build, Completed, Run
 
 
@@ -69,11 +69,11 @@ def go(invoke: Run, env: dict[str, str]) -> Go:
 
 
 @pytest.fixture
-def ledger(database: str) -> Iterator[SceneLedger]:
+def ledger(database: str) -> Iterator[HarnessLedger]:
     """A ledger that the environment names."""
-    from tests.fakes.ledger import SceneLedger
+    from tests.fakes.ledger import HarnessLedger
 
-    with contextlib.closing(SceneLedger(database)) as opened:
+    with contextlib.closing(HarnessLedger(database)) as opened:
         yield opened
 
 

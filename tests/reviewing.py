@@ -1,4 +1,4 @@
-"""Plan files in a scene: made as `plan --out` makes them, and applied as `apply FILE` does."""
+"""Plan files in a harness: made as `plan --out` makes them, and applied as `apply FILE` does."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from contentops.model import Plan, Run
-    from tests.fakes.scene import Scene
+    from tests.fakes.harness import Harness
 
 
-def review(scene: Scene, **choice: Any) -> dict[str, Any]:
+def review(harness: Harness, **choice: Any) -> dict[str, Any]:
     """The plan as it comes back from a file."""
-    found: dict[str, Any] = sealed(plan_document(scene.plan(**choice), inputs=plan_inputs(**choice)))
+    found: dict[str, Any] = sealed(plan_document(harness.plan(**choice), inputs=plan_inputs(**choice)))
     return found
 
 
-def check_file(scene: Scene, reviewed: Mapping[str, Any]) -> Plan:
+def check_file(harness: Harness, reviewed: Mapping[str, Any]) -> Plan:
     """What is left of a plan file. Raises Refused."""
     check_seal(reviewed, "plan.json")
-    return plan_operation.check(scene.project, choice_in(reviewed), reviewed)
+    return plan_operation.check(harness.project, choice_in(reviewed), reviewed)
 
 
-def what_is_left(scene: Scene, reviewed: Mapping[str, Any]) -> Plan:
+def what_is_left(harness: Harness, reviewed: Mapping[str, Any]) -> Plan:
     """What an apply of a plan file would do. Raises Refused."""
-    with open_workspace(scene.project) as workspace:
+    with open_workspace(harness.project) as workspace:
         return compare_file(workspace.plan_inputs(choice_in(reviewed)), reviewed)
 
 
-def apply_within(scene: Scene, ceiling: Mapping[str, Any], **choice: Any) -> Run | None:
+def apply_within(harness: Harness, ceiling: Mapping[str, Any], **choice: Any) -> Run | None:
     """Applies what is planned today, with a plan file (empty: none) as its ceiling. Raises Refused."""
     _, run = apply_operation.apply(
-        scene.project,
+        harness.project,
         Choice(**choice),
         ApplyOptions(ceiling=ceiling),
         confirm=lambda _: True,
-        emit=scene.events.append,
-        runtime=scene.runtime(),
+        emit=harness.events.append,
+        runtime=harness.runtime(),
     )
     return run
 
 
-def apply_file(scene: Scene, reviewed: Mapping[str, Any], approval: Approval | None = None) -> Run | None:
+def apply_file(harness: Harness, reviewed: Mapping[str, Any], approval: Approval | None = None) -> Run | None:
     """Applies a plan file. Raises Refused."""
     check_seal(reviewed, "plan.json")
     _, run = apply_operation.apply(
-        scene.project,
+        harness.project,
         choice_in(reviewed),
         ApplyOptions(approval=approval or Approval(), reviewed=reviewed),
         confirm=lambda _: True,
-        emit=scene.events.append,
-        runtime=scene.runtime(),
+        emit=harness.events.append,
+        runtime=harness.runtime(),
     )
     return run

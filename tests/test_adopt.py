@@ -15,8 +15,8 @@ from contentops.manifests.templates import Templates
 from contentops.operations.adopting.adopt_files import Options, adopt
 from contentops.operations.adopting.new_items import slug
 from tests.fakes.api import FakeApi
-from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, blog
+from tests.fakes.harness import Harness, blog
+from tests.fakes.kills import state_after_each_kill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -459,34 +459,34 @@ def test_an_adopted_text_is_no_draft_of_the_embedded_server(project: Build, invo
 
 def test_an_item_with_a_job_under_way_takes_no_file(tmp_path: Path) -> None:
     """What was paid for comes first; a renamed item is known by its file."""
-    scene = Scene(tmp_path, FakeApi(duration=10_000), extra="")
-    scene.write("content/a.yaml", blog("tea"))
-    scene.apply()
-    assert scene.entry("tea").job_id
-    scene.write("out/tea.md", "A person's.\n")
-    found = adopt(scene.project, ["out"], Options(), confirm=lambda _: True, runtime=scene.runtime())
+    harness = Harness(tmp_path, FakeApi(duration=10_000), extra="")
+    harness.write("content/a.yaml", blog("tea"))
+    harness.apply()
+    assert harness.entry("tea").job_id
+    harness.write("out/tea.md", "A person's.\n")
+    found = adopt(harness.project, ["out"], Options(), confirm=lambda _: True, runtime=harness.runtime())
     assert ["has a job under way" in one.message for one in found.findings] == [True]
-    assert not scene.state.records
-    scene.api.habits.duration = 1
-    scene.write("content/b.yaml", blog("milk").replace("{topic", "{topic"))
-    scene.apply(select=("milk",))
-    scene.write("content/b.yaml", "moved: [{from: milk, to: cocoa}]\n" + blog("cocoa"))
-    known = adopt(scene.project, ["out/milk.md"], Options(), confirm=lambda _: True, runtime=scene.runtime()).known
+    assert not harness.state.records
+    harness.api.habits.duration = 1
+    harness.write("content/b.yaml", blog("milk").replace("{topic", "{topic"))
+    harness.apply(select=("milk",))
+    harness.write("content/b.yaml", "moved: [{from: milk, to: cocoa}]\n" + blog("cocoa"))
+    known = adopt(harness.project, ["out/milk.md"], Options(), confirm=lambda _: True, runtime=harness.runtime()).known
     assert [one.id for one in known] == ["cocoa"]
 
 
 def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path) -> None:
     """Whatever was durable by then: the second run ends like one that was never stopped."""
-    scene = Scene(tmp_path / "whole")
+    harness = Harness(tmp_path / "whole")
     for name in ("a", "b"):
-        scene.write(f"docs/{name}.md", HELLO)
+        harness.write(f"docs/{name}.md", HELLO)
 
-    def take(one: Scene) -> None:
+    def take(one: Harness) -> None:
         adopt(one.project, ["docs"], Options(), confirm=lambda _: True, runtime=one.runtime())
 
-    stops = witnessed(scene, tmp_path / "stopped", lambda: take(scene))
+    stops = state_after_each_kill(harness, tmp_path / "stopped", lambda: take(harness))
     assert len(stops) > 3
-    wanted = {path: data for path, (data, _) in scene.bytes().items()}
+    wanted = {path: data for path, (data, _) in harness.bytes().items()}
     for where, stopped in stops.items():
         take(stopped)
         assert {path: data for path, (data, _) in stopped.bytes().items()} == wanted, where

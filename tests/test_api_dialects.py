@@ -50,7 +50,7 @@ from contentops.operations import doctor
 from contentops.server.serve import running
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.backend import PublicBackend
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -531,13 +531,13 @@ def test_a_refusal_of_one_of_several_names_says_what_to_do() -> None:
 # --- through a whole apply ---------------------------------------------------------------------------------
 
 
-def scene_of(root: Path, api: FakeApi, *, dialect: str = "", path: str = "/v1", rpm: int = 0) -> Scene:
+def harness_of(root: Path, api: FakeApi, *, dialect: str = "", path: str = "/v1", rpm: int = 0) -> Harness:
     """A project of three items; without `dialect`, none is stated."""
-    scene = Scene(root, api, rpm=rpm, base_url=f"{HOST}{path}")
+    harness = Harness(root, api, rpm=rpm, base_url=f"{HOST}{path}")
     if dialect:
-        scene.edit("contentops.yaml", "requests_per_minute", f"dialect: {dialect}, requests_per_minute")
-    scene.write("content/blog.yaml", blog(*TOPICS))
-    return scene
+        harness.edit("contentops.yaml", "requests_per_minute", f"dialect: {dialect}, requests_per_minute")
+    harness.write("content/blog.yaml", blog(*TOPICS))
+    return harness
 
 
 def charges(api: FakeApi) -> list[str]:
@@ -552,15 +552,15 @@ WANTED = sorted(f"All about {topic} in 2026" for topic in TOPICS)
 def test_the_public_backend_gets_its_inputs_where_it_reads_them(path: str, tmp_path: Path) -> None:
     """Nothing stated: every text is about its topic, the record names the dialect, and later runs ask nothing first."""
     api = PublicBackend(duration=90)
-    scene = scene_of(tmp_path, api, path=path)
-    assert set(results(scene.apply()).values()) == {"done"}
+    harness = harness_of(tmp_path, api, path=path)
+    assert set(results(harness.apply()).values()) == {"done"}
     assert charges(api) == WANTED
-    assert {scene.record(topic).dialect for topic in TOPICS} == {"sdk"}
-    assert scene.plan().empty
+    assert {harness.record(topic).dialect for topic in TOPICS} == {"sdk"}
+    assert harness.plan().empty
     requests = api.count("list templates")
     assert requests <= 3
-    scene.edit("content/blog.yaml", "tea in 2026", "tea in 2027")
-    scene.apply()
+    harness.edit("content/blog.yaml", "tea in 2026", "tea in 2027")
+    harness.apply()
     assert api.count("list templates") == requests
     assert len(api.charges) == 4
 
@@ -568,51 +568,51 @@ def test_the_public_backend_gets_its_inputs_where_it_reads_them(path: str, tmp_p
 def test_the_documented_server_is_found_too(tmp_path: Path) -> None:
     """Bare lists: one free request, and the record names `v1`."""
     api = FakeApi(duration=90)
-    scene = scene_of(tmp_path, api)
-    run = scene.apply()
+    harness = harness_of(tmp_path, api)
+    run = harness.apply()
     assert run is not None
     assert charges(api) == WANTED
     assert api.count("list templates") == 1
     assert run.requests == len(api.requests)
-    assert scene.record("tea").dialect == "v1"
+    assert harness.record("tea").dialect == "v1"
 
 
 def test_the_record_names_what_a_later_request_found(tmp_path: Path) -> None:
     """The first free requests fail for a passing reason: no record says `auto`, so later runs know the server."""
     api = FakeApi(duration=90)
-    scene = scene_of(tmp_path, api)
+    harness = harness_of(tmp_path, api)
     api.fault(on("list templates", 1, 2), 503)
-    assert set(results(scene.apply()).values()) == {"done"}
-    assert {scene.record(topic).dialect for topic in TOPICS} == {"v1"}
+    assert set(results(harness.apply()).values()) == {"done"}
+    assert {harness.record(topic).dialect for topic in TOPICS} == {"v1"}
 
 
 def test_the_record_keeps_the_dialect_of_its_job(tmp_path: Path) -> None:
     """A change that asks no server, or one in another dialect, proves nothing about how its job was asked for."""
     api = FakeApi(duration=90)
-    scene = scene_of(tmp_path, api)
-    scene.apply()
-    scene.edit("contentops.yaml", "requests_per_minute", "dialect: v1-2026-04, requests_per_minute")
-    scene.edit("contentops.yaml", "defaults: {", "defaults: {metadata: {tags: [a]}, ")
+    harness = harness_of(tmp_path, api)
+    harness.apply()
+    harness.edit("contentops.yaml", "requests_per_minute", "dialect: v1-2026-04, requests_per_minute")
+    harness.edit("contentops.yaml", "defaults: {", "defaults: {metadata: {tags: [a]}, ")
     sent = len(api.requests)
-    assert set(results(scene.apply()).values()) == {"done"}
+    assert set(results(harness.apply()).values()) == {"done"}
     assert len(api.requests) == sent
-    assert {scene.record(topic).dialect for topic in TOPICS} == {"v1"}
+    assert {harness.record(topic).dialect for topic in TOPICS} == {"v1"}
 
 
 def test_a_wrong_dialect_is_refused_before_anything_is_paid(tmp_path: Path) -> None:
     """`v1` against the public backend: an error that says what to set; no submit, no record, one free request in all."""
     api = PublicBackend(duration=90)
-    scene = scene_of(tmp_path, api, dialect="v1", path="/api")
+    harness = harness_of(tmp_path, api, dialect="v1", path="/api")
     for _ in range(2):
         with pytest.raises(ApiError, match="does not speak the dialect `v1`") as refused:
-            scene.apply()
+            harness.apply()
         assert refused.value.code == "wrong-dialect"
         assert "set `api.dialect: auto`" in refused.value.message
     assert [seen.name for seen in api.requests] == ["list templates"]
-    assert not scene.state.records
-    assert not scene.state.entries
-    scene.edit("contentops.yaml", "dialect: v1", "dialect: auto")
-    scene.apply()
+    assert not harness.state.records
+    assert not harness.state.entries
+    harness.edit("contentops.yaml", "dialect: v1", "dialect: auto")
+    harness.apply()
     assert charges(api) == WANTED
 
 
@@ -620,12 +620,12 @@ def test_a_wrong_dialect_is_refused_before_anything_is_paid(tmp_path: Path) -> N
 def test_dialects_that_the_public_backend_reads(dialect: str, tmp_path: Path) -> None:
     """Stated ones that it understands give every text its topic."""
     api = PublicBackend(duration=90)
-    scene = scene_of(tmp_path, api, dialect=dialect, path="/api")
-    runtime = scene.runtime()
-    scene.runtime = lambda: _with_user(runtime)  # type: ignore[method-assign]
-    scene.apply()
+    harness = harness_of(tmp_path, api, dialect=dialect, path="/api")
+    runtime = harness.runtime()
+    harness.runtime = lambda: _with_user(runtime)  # type: ignore[method-assign]
+    harness.apply()
     assert charges(api) == WANTED
-    assert scene.record("tea").dialect == dialect
+    assert harness.record("tea").dialect == dialect
 
 
 def _with_user(runtime: Any) -> Any:
@@ -637,7 +637,7 @@ def _with_user(runtime: Any) -> Any:
 def test_plan_asks_nothing(tmp_path: Path) -> None:
     """No request leaves before an apply, whatever is known."""
     api = PublicBackend(duration=90)
-    assert not scene_of(tmp_path, api).plan().empty
+    assert not harness_of(tmp_path, api).plan().empty
     assert api.requests == []
 
 
@@ -646,21 +646,21 @@ def test_plan_asks_nothing(tmp_path: Path) -> None:
 def test_a_death_around_the_search_pays_nothing_twice(name: str, when: Any, tmp_path: Path) -> None:
     """Killed before or after the list or the first submit, a second apply ends with one charge per item."""
     api = PublicBackend(duration=90)
-    scene = scene_of(tmp_path, api, path="/api")
+    harness = harness_of(tmp_path, api, path="/api")
     api.fault(on(name, 1), when)
     with pytest.raises(Killed):
-        scene.apply()
+        harness.apply()
     api.heal()
-    scene.apply()
+    harness.apply()
     assert charges(api) == WANTED
-    assert scene.plan().empty
+    assert harness.plan().empty
 
 
 def test_the_limit_holds_with_a_search(tmp_path: Path) -> None:
     """The free requests of a search count for the limit: no 429 at all."""
     api = PublicBackend(duration=90, per_minute=10)
-    scene = scene_of(tmp_path, api, rpm=10, path="")
-    assert set(results(scene.apply()).values()) == {"done"}
+    harness = harness_of(tmp_path, api, rpm=10, path="")
+    assert set(results(harness.apply()).values()) == {"done"}
     assert [seen for seen in api.requests if seen.status == 429] == []
 
 
@@ -668,7 +668,7 @@ def test_the_limit_holds_with_a_search(tmp_path: Path) -> None:
 def test_a_wrong_key_stops_the_run_before_any_submit(dialect: str, tmp_path: Path) -> None:
     """Told apart from a wrong address, though both are found out by the search."""
     api = FakeApi(key="another")
-    run = scene_of(tmp_path, api, dialect=dialect).apply()
+    run = harness_of(tmp_path, api, dialect=dialect).apply()
     assert run is not None
     assert run.stopped == "unauthorized"
     assert api.count("submit") == 0
@@ -678,16 +678,16 @@ def test_a_page_in_place_of_the_first_list_ends_that_call_alone(tmp_path: Path) 
     """A page of a gateway, for a moment: the next call looks again, and the run does what it planned."""
     api = FakeApi(duration=30)
     api.fault(on("list templates", 1, 2), "html")
-    scene = scene_of(tmp_path, api)
-    assert set(results(scene.apply()).values()) == {"done"}
-    assert scene.plan().empty
+    harness = harness_of(tmp_path, api)
+    assert set(results(harness.apply()).values()) == {"done"}
+    assert harness.plan().empty
 
 
 def test_a_wrong_address_stops_the_run_before_any_submit(tmp_path: Path) -> None:
     """Nothing but free lists is asked for, and the message says where the API was looked for."""
     api = FakeApi()
     api.fault(on("list templates"), 404)
-    run = scene_of(tmp_path, api).apply()
+    run = harness_of(tmp_path, api).apply()
     assert run is not None
     assert api.count("submit") == 0
     assert any("no WriterzRoom API was found" in outcome.error for outcome in run.outcomes)
@@ -695,25 +695,25 @@ def test_a_wrong_address_stops_the_run_before_any_submit(tmp_path: Path) -> None
 
 def test_records_of_the_former_name_stay_as_they_are(tmp_path: Path) -> None:
     """A lock in which `auto` was recorded is not touched by a run with nothing to do."""
-    scene = scene_of(tmp_path, FakeApi(duration=90))
-    scene.apply()
-    scene.edit("contentops.lock", '"dialect":"v1"', '"dialect":"auto"')
-    before = scene.bytes()
-    scene.apply()
-    assert scene.bytes() == before
+    harness = harness_of(tmp_path, FakeApi(duration=90))
+    harness.apply()
+    harness.edit("contentops.lock", '"dialect":"v1"', '"dialect":"auto"')
+    before = harness.bytes()
+    harness.apply()
+    assert harness.bytes() == before
 
 
 def test_doctor_shows_what_was_found_and_what_is_refused(tmp_path: Path) -> None:
     """The address, the shape of the lists, the dialect and the names of the inputs; a wrong one fails."""
     api = PublicBackend()
-    scene = scene_of(tmp_path, api)
-    check = {one.name: one for one in doctor.doctor(scene.project, scene.runtime())}["server"]
+    harness = harness_of(tmp_path, api)
+    check = {one.name: one for one in doctor.doctor(harness.project, harness.runtime())}["server"]
     assert check.ok
     assert check.message == (
         f"`{HOST}/v1` (auto) answers with 1 template at `{HOST}/api`, lists inside `{{success, data}}`:"
         " dialect `sdk`, which sends the inputs as `dynamic_parameters` and `user_input`"
     )
-    other = scene_of(tmp_path, api, dialect="v1", path="/api")
+    other = harness_of(tmp_path, api, dialect="v1", path="/api")
     check = {one.name: one for one in doctor.doctor(other.project, other.runtime())}["server"]
     assert check.ok is False
     assert "does not speak the dialect `v1`" in check.message

@@ -11,8 +11,8 @@ from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
 from contentops.api.reading import read
 from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi, Generation
-from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
+from tests.fakes.kills import state_after_each_kill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,8 +102,8 @@ def test_front_matter_of_a_job_in_toml(table: str) -> None:
 # --- apply --------------------------------------------------------------------------------------------------------
 
 
-def _body(scene: Scene) -> str:
-    text = scene.read("out/one.md")
+def _body(harness: Harness) -> str:
+    text = harness.read("out/one.md")
     assert len(re.findall("^---$", text, re.MULTILINE)) == 2
     return text.split("---\n", 2)[2]
 
@@ -111,18 +111,18 @@ def _body(scene: Scene) -> str:
 @pytest.mark.parametrize(("status", "named"), [("text", True), ("text", False), ("empty", True)])
 def test_texts_with_front_matter_are_written_once_and_saved_over(root: Path, status: Any, *, named: bool) -> None:
     """Fetched or told, named or not: one block of front matter in the file, one content, and later saves go on."""
-    scene = Scene(root, Fronted(duration=30, status_body=status, names_content=named))
-    scene.write("content/blog.yaml", blog("one"))
-    assert results(scene.apply()) == {"one": "done"}
-    assert "description" not in _body(scene)
-    assert len(scene.api.contents) == 1
-    assert scene.api.count("save") == 0
-    scene.edit("out/one.md", "## Closing", "## By hand")
-    assert results(scene.apply()) == {"one": "done"}
-    (stored,) = scene.api.contents.values()
+    harness = Harness(root, Fronted(duration=30, status_body=status, names_content=named))
+    harness.write("content/blog.yaml", blog("one"))
+    assert results(harness.apply()) == {"one": "done"}
+    assert "description" not in _body(harness)
+    assert len(harness.api.contents) == 1
+    assert harness.api.count("save") == 0
+    harness.edit("out/one.md", "## Closing", "## By hand")
+    assert results(harness.apply()) == {"one": "done"}
+    (stored,) = harness.api.contents.values()
     assert "By hand" in stored.body
     assert "description" not in stored.body
-    assert scene.plan().empty
+    assert harness.plan().empty
 
 
 @pytest.mark.parametrize("front", ['description: "Tea: all of it"', "description: Tea: all of it"])
@@ -134,29 +134,29 @@ def test_what_front_matter_of_a_text_said_is_told(root: Path, status: Any, front
         def _written(self, job: Generation) -> tuple[str, str]:
             return job.title, f"---\ntitle: x\n{front}\n---\n\n{job.text}"
 
-    scene = Scene(root, Told(duration=30, status_body=status))
+    harness = Harness(root, Told(duration=30, status_body=status))
     stated = blog("two").removeprefix("items:\n") + "    metadata: {description: mine}\n"
-    scene.write("content/blog.yaml", blog("one") + stated)
-    run = scene.apply()
+    harness.write("content/blog.yaml", blog("one") + stated)
+    run = harness.apply()
     assert run is not None
     assert {outcome.id: outcome.left_out for outcome in run.outcomes} == {
         "one": {"description": "Tea: all of it"},
         "two": {},
     }
-    assert "Tea: all of it" not in scene.read("out/one.md")
+    assert "Tea: all of it" not in harness.read("out/one.md")
     assert '  the text came with front matter, which was left out: description: "Tea: all of it"' in run_text(run)
-    assert scene.plan().empty
+    assert harness.plan().empty
 
 
 def test_it_is_told_after_a_kill_too(root: Path) -> None:
     """It is kept with the paid text: whichever run writes the file says it."""
     said = 0
-    whole = Scene(root / "whole", Fronted(duration=30))
+    whole = Harness(root / "whole", Fronted(duration=30))
     whole.write("content/blog.yaml", blog("one"))
-    for where, scene in witnessed(whole, root, whole.apply).items():
-        if (scene.root / "out/one.md").exists():
+    for where, harness in state_after_each_kill(whole, root, whole.apply).items():
+        if (harness.root / "out/one.md").exists():
             continue
-        run = scene.apply()
+        run = harness.apply()
         assert run is not None
         if results(run) == {"one": "done"}:
             assert [outcome.left_out for outcome in run.outcomes] == [{"description": "d"}], where
@@ -166,27 +166,27 @@ def test_it_is_told_after_a_kill_too(root: Path) -> None:
 
 def test_a_body_of_a_persons_that_looks_like_front_matter(root: Path) -> None:
     """What the file says below its own front matter is saved as it is, and known for ours again."""
-    scene = Scene(root, FakeApi(duration=30, auto_save=False))
-    scene.write("content/blog.yaml", blog("one"))
-    scene.apply()
-    scene.edit("out/one.md", "## Introduction", "---\nnote: mine\n---\n\n## Introduction")
+    harness = Harness(root, FakeApi(duration=30, auto_save=False))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    harness.edit("out/one.md", "## Introduction", "---\nnote: mine\n---\n\n## Introduction")
     for words in ("First", "Second"):
-        scene.write("out/one.md", scene.read("out/one.md") + f"\n{words}\n")
-        assert results(scene.apply()) == {"one": "done"}
-        (stored,) = scene.api.contents.values()
+        harness.write("out/one.md", harness.read("out/one.md") + f"\n{words}\n")
+        assert results(harness.apply()) == {"one": "done"}
+        (stored,) = harness.api.contents.values()
         assert "note: mine" in stored.body
         assert words in stored.body
-    assert "note: mine" in scene.read("out/one.md")
+    assert "note: mine" in harness.read("out/one.md")
 
 
 def test_front_matter_edited_there_with_the_text(root: Path) -> None:
     """A person's words there are never overwritten, with front matter around them or not."""
-    scene = Scene(root, Fronted(duration=30))
-    scene.write("content/blog.yaml", blog("one"))
-    scene.apply()
-    content = scene.record("one").content_id
-    theirs = scene.api.contents[content].body.replace("Take", "Edited take")
-    scene.api.edit(content, theirs)
-    scene.edit("out/one.md", "## Closing", "## By hand")
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert scene.api.contents[content].body == theirs
+    harness = Harness(root, Fronted(duration=30))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    content = harness.record("one").content_id
+    theirs = harness.api.contents[content].body.replace("Take", "Edited take")
+    harness.api.edit(content, theirs)
+    harness.edit("out/one.md", "## Closing", "## By hand")
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert harness.api.contents[content].body == theirs

@@ -18,7 +18,7 @@ from contentops.model import JobState, OnEdit
 from contentops.operations import plan as looking
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 needs_links = pytest.mark.skipif(os.name == "nt", reason="making a symbolic link needs a privilege there")
 
 
-def _scene(root: Path, *items: str, api: FakeApi | None = None) -> Scene:
-    scene = Scene(root, api or FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog(*(items or ("one", "two"))))
-    return scene
+def _harness(root: Path, *items: str, api: FakeApi | None = None) -> Harness:
+    harness = Harness(root, api or FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog(*(items or ("one", "two"))))
+    return harness
 
 
-def _later(scene: Scene) -> None:
+def _later(harness: Harness) -> None:
     """Every spec changes."""
-    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    harness.edit("content/blog.yaml", "in 2026", "in 2027")
 
 
 def _errors(run: Run | None) -> str:
@@ -100,120 +100,120 @@ def _kept(root: Path) -> dict[str, object]:
 def test_what_cannot_be_read_stays_and_costs_nothing(root: Path, what: str, *, known: bool, overwrite: bool) -> None:
     """Its item is held back with the path and what to do, whatever `on_edit` says; the other item goes on."""
     make, words = IN_THE_WAY[what]
-    scene, path = _scene(root / "p"), root / "p/out/one.md"
+    harness, path = _harness(root / "p"), root / "p/out/one.md"
     if known:
-        scene.apply()
-        _later(scene)
+        harness.apply()
+        _later(harness)
         path.unlink()
     path.parent.mkdir(exist_ok=True)
     make(path)
-    before, paid = _kept(root), scene.api.credits
-    run = scene.apply(on_edit=OnEdit.OVERWRITE if overwrite else None)
+    before, paid = _kept(root), harness.api.credits
+    run = harness.apply(on_edit=OnEdit.OVERWRITE if overwrite else None)
     assert run is not None
     assert results(run) == {"one": "blocked", "two": "done"}
     assert exit_code_of(run) == 3
     assert words in _errors(run)
     assert "`out/one.md`" in _errors(run)
     assert _kept(root) == before
-    assert scene.api.credits == paid + 4
+    assert harness.api.credits == paid + 4
     path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.api.credits == paid + 8
-    assert scene.plan().empty
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.api.credits == paid + 8
+    assert harness.plan().empty
 
 
 @pytest.mark.parametrize("what", ["binary", "latin-1", "pointer", "folder"])
 def test_what_comes_while_a_text_is_paid_for_stays(root: Path, what: str) -> None:
     """The text is kept as paid for and written for nothing once its place is free."""
     make, words = IN_THE_WAY[what]
-    scene, path = _scene(root), root / "out/one.md"
+    harness, path = _harness(root), root / "out/one.md"
     path.parent.mkdir()
-    scene.events = []
+    harness.events = []
     came: list[object] = []
 
     def emit(event: Any) -> None:
         if (event.kind, event.item, event.step) == ("step-started", "one", "write") and not came:
             came.append(make(path))
 
-    run = scene.apply(emit=emit)
+    run = harness.apply(emit=emit)
     assert results(run)["one"] in ("blocked", "failed")
     assert results(run)["two"] == "done"
     assert "`out/one.md`" in _errors(run)
-    assert scene.entry("one").state is JobState.PAID
-    (change,) = scene.plan().changes
+    assert harness.entry("one").state is JobState.PAID
+    (change,) = harness.plan().changes
     assert (change.action, change.credits) == ("blocked", 0)
     assert words in change.hint
     path.rmdir() if path.is_dir() else path.unlink()
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.api.credits == 8
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.api.credits == 8
 
 
 # --- CRLF ------------------------------------------------------------------------------------------------------
 
 
-def _on_windows(scene: Scene, path: str, old: str = "", new: str = "") -> None:
+def _on_windows(harness: Harness, path: str, old: str = "", new: str = "") -> None:
     """A person saves a file on Windows, with an edit or without."""
-    file = scene.root / path
+    file = harness.root / path
     file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n").replace(old.encode(), new.encode()))
 
 
-def _only_crlf(scene: Scene, path: str) -> bool:
-    data = (scene.root / path).read_bytes()
+def _only_crlf(harness: Harness, path: str) -> bool:
+    data = (harness.root / path).read_bytes()
     return data.count(b"\n") == data.count(b"\r\n") > 3
 
 
 def test_a_file_saved_on_windows_is_no_edit_and_stays_so(root: Path) -> None:
     """Line endings alone are no change; new front matter, new texts and overwriting keep them."""
-    scene = _scene(root, "one")
-    scene.apply()
-    _on_windows(scene, "out/one.md")
-    assert scene.plan().empty
-    scene.edit("content/blog.yaml", "    inputs", "    metadata: {tags: [a, b]}\n    inputs")
-    assert scene.actions() == {"one": "update"}
-    scene.apply()
-    assert _only_crlf(scene, "out/one.md")
-    assert "tags" in scene.read("out/one.md")
-    _later(scene)
-    assert scene.actions() == {"one": "regenerate"}
-    scene.apply()
-    assert _only_crlf(scene, "out/one.md")
-    assert "2027" in scene.read("out/one.md")
-    assert scene.plan().empty
-    assert scene.api.count("save") == 0
+    harness = _harness(root, "one")
+    harness.apply()
+    _on_windows(harness, "out/one.md")
+    assert harness.plan().empty
+    harness.edit("content/blog.yaml", "    inputs", "    metadata: {tags: [a, b]}\n    inputs")
+    assert harness.actions() == {"one": "update"}
+    harness.apply()
+    assert _only_crlf(harness, "out/one.md")
+    assert "tags" in harness.read("out/one.md")
+    _later(harness)
+    assert harness.actions() == {"one": "regenerate"}
+    harness.apply()
+    assert _only_crlf(harness, "out/one.md")
+    assert "2027" in harness.read("out/one.md")
+    assert harness.plan().empty
+    assert harness.api.count("save") == 0
 
 
 def test_an_edit_made_on_windows_is_saved_and_replaced_like_any(root: Path) -> None:
     """The server gets line feeds; an edit is replaced only where that was chosen, in the file's own line endings."""
-    scene = _scene(root, "one")
-    scene.apply()
-    _on_windows(scene, "out/one.md", "Closing", "My words")
-    assert results(scene.apply()) == {"one": "done"}
-    stored = scene.api.contents[scene.record("one").content_id].body
+    harness = _harness(root, "one")
+    harness.apply()
+    _on_windows(harness, "out/one.md", "Closing", "My words")
+    assert results(harness.apply()) == {"one": "done"}
+    stored = harness.api.contents[harness.record("one").content_id].body
     assert "My words" in stored
     assert "\r" not in stored
-    _later(scene)
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
-    assert _only_crlf(scene, "out/one.md")
-    assert "My words" not in scene.read("out/one.md")
-    assert scene.plan().empty
+    _later(harness)
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
+    assert _only_crlf(harness, "out/one.md")
+    assert "My words" not in harness.read("out/one.md")
+    assert harness.plan().empty
 
 
 def test_an_edit_made_in_writerzroom_comes_into_a_windows_file_as_its_lines_are(root: Path) -> None:
     """Pulled in the file's own line endings; front matter that came with the text is the server's, not the file's."""
-    scene = _scene(root, "one")
-    scene.apply()
-    _on_windows(scene, "out/one.md")
+    harness = _harness(root, "one")
+    harness.apply()
+    _on_windows(harness, "out/one.md")
     theirs = "---\ntitle: Theirs\ncontentops: {item: two}\nevil: true\n---\n\n## Introduction\n\nTheir words.\n"
-    scene.api.edit(scene.record("one").content_id, theirs)
-    assert scene.actions(refresh=True) == {"one": "pull"}
-    assert results(scene.apply(refresh=True)) == {"one": "done"}
-    assert _only_crlf(scene, "out/one.md")
-    text = scene.read("out/one.md")
+    harness.api.edit(harness.record("one").content_id, theirs)
+    assert harness.actions(refresh=True) == {"one": "pull"}
+    assert results(harness.apply(refresh=True)) == {"one": "done"}
+    assert _only_crlf(harness, "out/one.md")
+    text = harness.read("out/one.md")
     assert ("Their words." in text, "evil" in text, text.count("\n---\n")) == (True, False, 1)
     assert "item: one" in text
-    assert scene.plan(refresh=True).empty
-    assert "evil" in scene.api.contents[scene.record("one").content_id].body
+    assert harness.plan(refresh=True).empty
+    assert "evil" in harness.api.contents[harness.record("one").content_id].body
 
 
 # --- full disks ------------------------------------------------------------------------------------------------
@@ -266,8 +266,8 @@ class FullDisk(Disk):
         super().replace(path, data, mode, shared=shared)
 
 
-class OnFull(Scene):
-    """A scene some of whose writes find no room."""
+class OnFull(Harness):
+    """A harness some of whose writes find no room."""
 
     edges: Mapping[str, Any] = {}
 
@@ -277,12 +277,12 @@ class OnFull(Scene):
 
 def _on_full(root: Path, edges: Mapping[str, Any]) -> OnFull:
     """Two new items and one whose text changes, in a project whose disk is full at times."""
-    scene = OnFull(root, FakeApi(duration=30, auto_save=False))
-    scene.write("content/blog.yaml", blog("old"))
-    scene.apply()
-    scene.write("content/blog.yaml", blog("old", "one", "two", year=2027))
-    scene.edges = edges
-    return scene
+    harness = OnFull(root, FakeApi(duration=30, auto_save=False))
+    harness.write("content/blog.yaml", blog("old"))
+    harness.apply()
+    harness.write("content/blog.yaml", blog("old", "one", "two", year=2027))
+    harness.edges = edges
+    return harness
 
 
 def _is_refused(act: Callable[[], object]) -> bool:
@@ -300,22 +300,22 @@ def test_an_output_that_finds_no_room_stops_no_one(root: Path) -> None:
     while True:
         at += 1
         full = Full(at, once=True)
-        scene = _on_full(root / str(at), {"system": full.system()})
-        before = scene.read("out/old.md")
-        run = scene.apply()
+        harness = _on_full(root / str(at), {"system": full.system()})
+        before = harness.read("out/old.md")
+        run = harness.apply()
         if full.calls < at:
             break
         assert sorted(results(run).values()) == ["done", "done", "failed"], at
         assert "cannot be written: no space is left" in _errors(run)
         (failed,) = [item for item, result in results(run).items() if result == "failed"]
-        assert failed != "old" or scene.read("out/old.md") == before
-        assert not list(scene.root.rglob("*.tmp"))
-        assert {item: str(change) for item, change in scene.actions().items()} == {failed: "finish"}
-        assert results(scene.apply()) == {failed: "done"}
-        assert scene.api.credits == 16
-        assert scene.plan().empty
-        whole = whole or scene.tree().keys()
-        assert scene.tree().keys() == whole
+        assert failed != "old" or harness.read("out/old.md") == before
+        assert not list(harness.root.rglob("*.tmp"))
+        assert {item: str(change) for item, change in harness.actions().items()} == {failed: "finish"}
+        assert results(harness.apply()) == {failed: "done"}
+        assert harness.api.credits == 16
+        assert harness.plan().empty
+        whole = whole or harness.tree().keys()
+        assert harness.tree().keys() == whole
     assert at > 6
 
 
@@ -325,24 +325,24 @@ def test_a_state_that_finds_no_room_ends_the_run_and_pays_once(root: Path) -> No
     while True:
         at += 1
         full = Full(at)
-        scene = _on_full(root / str(at), {"disk": FullDisk(full)})
-        words = scene.read("out/old.md")
-        if _is_refused(scene.apply):
+        harness = _on_full(root / str(at), {"disk": FullDisk(full)})
+        words = harness.read("out/old.md")
+        if _is_refused(harness.apply):
             held += 1
         if full.calls < at:
             break
-        assert scene.read("out/old.md") == words or "2027" in scene.read("out/old.md")
-        scene.edges = {}
-        scene.apply()
-        assert scene.plan().empty, at
-        assert set(scene.tree()) == {"out/old.md", "out/one.md", "out/two.md"}
-        assert scene.api.credits == 16, at
+        assert harness.read("out/old.md") == words or "2027" in harness.read("out/old.md")
+        harness.edges = {}
+        harness.apply()
+        assert harness.plan().empty, at
+        assert set(harness.tree()) == {"out/old.md", "out/one.md", "out/two.md"}
+        assert harness.api.credits == 16, at
     assert held == at - 1 > 4
 
 
 def test_a_paid_text_that_finds_no_room_is_asked_for_again(root: Path) -> None:
     """Its job is on record: the run ends and says what to do, and the next one polls the same job."""
-    scene = _scene(root)
+    harness = _harness(root)
 
     def emit(event: Event) -> None:
         if (event.kind, event.step) == ("step-done", "submit"):
@@ -350,12 +350,12 @@ def test_a_paid_text_that_finds_no_room_is_asked_for_again(root: Path) -> None:
             (root / ".contentops/cache").write_text("in the way")
 
     with pytest.raises(ContentopsError, match="the paid text of item `one` cannot be kept"):
-        scene.apply(emit=emit)
-    assert (scene.entry("one").state, scene.tree()) == (JobState.RUNNING, {})
+        harness.apply(emit=emit)
+    assert (harness.entry("one").state, harness.tree()) == (JobState.RUNNING, {})
     (root / ".contentops/cache").unlink()
-    assert results(scene.apply()) == {"one": "done", "two": "done"}
-    assert scene.api.credits == 8
-    assert scene.plan().empty
+    assert results(harness.apply()) == {"one": "done", "two": "done"}
+    assert harness.api.credits == 8
+    assert harness.plan().empty
 
 
 # --- what the server has ---------------------------------------------------------------------------------------
@@ -377,30 +377,30 @@ class Strange(FakeApi):
 def test_content_of_another_owner_fails_its_item_alone(root: Path) -> None:
     """At a save and at a fetch: the server's words, nothing stored as new or lost, the other item done."""
     api = Strange(duration=30)
-    scene = _scene(root, api=api)
-    scene.apply()
-    api.strangers.add(scene.record("one").content_id)
+    harness = _harness(root, api=api)
+    harness.apply()
+    api.strangers.add(harness.record("one").content_id)
     for item in ("one", "two"):
-        scene.edit(f"out/{item}.md", "Closing", "My words")
-    run = scene.apply()
+        harness.edit(f"out/{item}.md", "Closing", "My words")
+    run = harness.apply()
     assert run is not None
     assert results(run) == {"one": "failed", "two": "done"}
     assert exit_code_of(run) == 3
     assert "this content is not yours" in _errors(run)
-    assert "My words" in scene.read("out/one.md")
+    assert "My words" in harness.read("out/one.md")
     assert len(api.contents) == 2
     api.strangers.clear()
-    assert results(scene.apply()) == {"one": "done"}
-    api.strangers.add(scene.record("one").content_id)
+    assert results(harness.apply()) == {"one": "done"}
+    api.strangers.add(harness.record("one").content_id)
     for item in ("one", "two"):
         (root / f"out/{item}.md").unlink()
     (root / ".contentops/cache/cache.db").unlink()
-    run = scene.apply()
+    run = harness.apply()
     assert results(run) == {"one": "failed", "two": "done"}
     assert "this content is not yours" in _errors(run)
     api.strangers.clear()
-    assert results(scene.apply()) == {"one": "done"}
-    assert "My words" in scene.read("out/one.md")
+    assert results(harness.apply()) == {"one": "done"}
+    assert "My words" in harness.read("out/one.md")
     assert api.credits == 8
 
 
@@ -421,9 +421,9 @@ def _seconds(folder: Path, sections: int, invoke: Invoke) -> dict[str, float]:
     """Processor time of each command over a text of so many sections that a person edits all over."""
     api = Long(duration=30, auto_save=False)
     api.sections = sections
-    scene = _scene(folder, "one", api=api)
+    harness = _harness(folder, "one", api=api)
     checks = "words: {min: 9}, contains: [word], excludes: [zz], headings: [Part 9], leftovers: block, links: block"
-    scene.edit("content/blog.yaml", "items:", f"defaults: {{checks: {{{checks}, not_matches: ['zz$']}}}}\nitems:")
+    harness.edit("content/blog.yaml", "items:", f"defaults: {{checks: {{{checks}, not_matches: ['zz$']}}}}\nitems:")
     took: dict[str, float] = {}
 
     def timed(name: str, act: Callable[[], object]) -> None:
@@ -431,22 +431,22 @@ def _seconds(folder: Path, sections: int, invoke: Invoke) -> dict[str, float]:
         act()
         took[name] = time.process_time() - began
 
-    timed("generate", scene.apply)
+    timed("generate", harness.apply)
     for digit in "13579":
-        scene.edit("out/one.md", f"{digit}\n\n```", f"{digit}, by me\n\n```")
+        harness.edit("out/one.md", f"{digit}\n\n```", f"{digit}, by me\n\n```")
     timed("diff", lambda: invoke("diff", "one", cwd=folder))
     timed("status", lambda: invoke("status", cwd=folder))
-    timed("plan", scene.plan)
-    timed("save", scene.apply)
-    stored = api.contents[scene.record("one").content_id]
+    timed("plan", harness.plan)
+    timed("save", harness.apply)
+    stored = api.contents[harness.record("one").content_id]
     api.edit(stored.id, stored.body.replace("is code", "was code"))
-    timed("pull", lambda: scene.apply(refresh=True))
-    assert "was code" in scene.read("out/one.md")
-    _later(scene)
-    timed("overwrite", lambda: scene.apply(on_edit=OnEdit.OVERWRITE))
+    timed("pull", lambda: harness.apply(refresh=True))
+    assert "was code" in harness.read("out/one.md")
+    _later(harness)
+    timed("overwrite", lambda: harness.apply(on_edit=OnEdit.OVERWRITE))
     assert ["by me" in seen.body["content"] for seen in api.requests if seen.name == "save"] == [False, True, False]
-    assert len(scene.read("out/one.md")) > 380 * sections
-    assert scene.plan().empty
+    assert len(harness.read("out/one.md")) > 380 * sections
+    assert harness.plan().empty
     return took
 
 
@@ -459,14 +459,14 @@ def test_a_large_text_takes_time_as_it_has_length(root: Path, invoke: Invoke) ->
 
 def test_a_section_of_two_that_share_a_heading_is_refused(root: Path, invoke: Invoke) -> None:
     """No server can tell which one is meant; headings in code count for none."""
-    scene = _scene(root, "one")
-    scene.apply()
-    scene.edit("out/one.md", "## Closing", "```\n## Introduction\n```\n\n## Closing\n\nA.\n\n## closing")
-    scene.apply()
-    paid = scene.api.credits
+    harness = _harness(root, "one")
+    harness.apply()
+    harness.edit("out/one.md", "## Closing", "```\n## Introduction\n```\n\n## Closing\n\nA.\n\n## closing")
+    harness.apply()
+    paid = harness.api.credits
     ended = invoke("regenerate", "one", "--section", "Closing", "--yes", cwd=root)
     assert ended.code == 64
     assert "`out/one.md` has 2 sections `Closing`" in ended.stderr
     assert "give one of them another heading" in ended.stderr
-    assert scene.api.credits == paid
-    assert looking.section(scene.project, "one", "introduction") == "Introduction"
+    assert harness.api.credits == paid
+    assert looking.section(harness.project, "one", "introduction") == "Introduction"

@@ -19,8 +19,8 @@ from contentops.operations.before_submit import FRESH
 from contentops.planning.plan_inputs import Choice
 from tests.fakes.api import FakeApi, on
 from tests.fakes.backend import PublicBackend
-from tests.fakes.ledger import SceneLedger
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
+from tests.fakes.ledger import HarnessLedger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,23 +32,23 @@ LISTS = ("list templates", "list styles", "list verticals")
 BASE = "https://api.example.test"
 
 
-def _scene(root: Path, api: FakeApi, *items: dict[str, Any], base: str = f"{BASE}/v1", rpm: int = 0) -> Scene:
-    scene = Scene(root, api, base_url=base, rpm=rpm)
+def _harness(root: Path, api: FakeApi, *items: dict[str, Any], base: str = f"{BASE}/v1", rpm: int = 0) -> Harness:
+    harness = Harness(root, api, base_url=base, rpm=rpm)
     inputs = {"topic": "Tea", "target_audience": "readers"}
     listed = [{"inputs": {**inputs, "topic": item["id"]}, **item} for item in items or ({"id": "tea"},)]
-    scene.write("content/a.yaml", json.dumps({"items": listed}))
-    return scene
+    harness.write("content/a.yaml", json.dumps({"items": listed}))
+    return harness
 
 
 def _asked(api: FakeApi) -> list[int]:
     return [api.count(name) for name in LISTS]
 
 
-def _refused(scene: Scene, **choice: Any) -> tuple[str, ...]:
+def _refused(harness: Harness, **choice: Any) -> tuple[str, ...]:
     with pytest.raises(InputError) as caught:
-        scene.apply(**choice)
-    assert scene.api.count("submit") == 0
-    assert not scene.state.entries
+        harness.apply(**choice)
+    assert harness.api.count("submit") == 0
+    assert not harness.state.entries
     return tuple(f"{found.code}: {found.message} ({found.hint})" for found in caught.value.findings)
 
 
@@ -63,17 +63,17 @@ def test_slugs_that_the_server_does_not_list_are_refused(tmp_path: Path, invoke:
         {"id": "cup", "style": "genral_blog"},
         {"id": "pot", "vertical": "leagl"},
     )
-    scene = _scene(tmp_path, api, *items, {"id": "zen", "template": "haiku"})
+    harness = _harness(tmp_path, api, *items, {"id": "zen", "template": "haiku"})
     end = f", which `{BASE}:443` does not list; nothing was submitted"
     said = (
         f"unknown-template: item `zen` names the template `haiku`{end} (`contentops catalog pull` fetches what it offers)",
         f"unknown-style: item `cup` and 1 more names the style `genral_blog`{end} (did you mean `general_blog`?)",
         f"unknown-vertical: item `pot` names the vertical `leagl`{end} (did you mean `legal`?)",
     )
-    assert _refused(scene) == said
+    assert _refused(harness) == said
     assert _asked(api) == [2, 2, 1]  # a second page might have had them
     with pytest.raises(InputError) as caught:
-        scene.apply()
+        harness.apply()
     assert caught.value.exit_code == 1
     assert caught.value.findings[0].location is not None
     assert _asked(api) == [4, 4, 2]  # what is missing may have come since
@@ -82,11 +82,11 @@ def test_slugs_that_the_server_does_not_list_are_refused(tmp_path: Path, invoke:
 def test_only_what_would_be_paid_for_is_looked_up(tmp_path: Path) -> None:
     """A canary of one that is fine goes out; items without a vertical ask for no list of them."""
     api = FakeApi(duration=30, verticals=("legal",))
-    scene = _scene(tmp_path, api, {"id": "a"}, {"id": "b", "style": "no_such"})
-    assert results(scene.apply(canary=1)) == {"a": "done"}
+    harness = _harness(tmp_path, api, {"id": "a"}, {"id": "b", "style": "no_such"})
+    assert results(harness.apply(canary=1)) == {"a": "done"}
     assert _asked(api) == [1, 1, 0]
     with pytest.raises(InputError) as caught:
-        scene.apply()
+        harness.apply()
     assert "no_such" in caught.value.findings[0].message
     assert api.count("submit") == 1
 
@@ -94,27 +94,27 @@ def test_only_what_would_be_paid_for_is_looked_up(tmp_path: Path) -> None:
 def test_lists_that_were_seen_are_not_asked_for_again(tmp_path: Path) -> None:
     """For a day in the cache; what a record was made with is known without it."""
     api = FakeApi(duration=30, verticals=("legal",))
-    scene = _scene(tmp_path, api, {"id": "a", "vertical": "legal"})
+    harness = _harness(tmp_path, api, {"id": "a", "vertical": "legal"})
     api.fault(on("submit", 1), 400)
-    assert results(scene.apply()) == {"a": "failed"}
+    assert results(harness.apply()) == {"a": "failed"}
     api.heal()
-    assert results(scene.apply()) == {"a": "done"}
+    assert results(harness.apply()) == {"a": "done"}
     assert _asked(api) == [1, 1, 1]
     (tmp_path / ".contentops").rename(tmp_path / "old")
-    scene.edit("content/a.yaml", '"a",', '"b",')
-    scene.apply()
+    harness.edit("content/a.yaml", '"a",', '"b",')
+    harness.apply()
     assert _asked(api) == [2, 1, 1]  # the dialect is found again
-    scene.timeline.now += FRESH
-    assert scene.plan().empty
+    harness.timeline.now += FRESH
+    assert harness.plan().empty
 
 
 def test_a_server_without_a_list_checks_nothing(tmp_path: Path) -> None:
     """It is not asked for again either."""
     api = FakeApi(duration=30)
-    scene = _scene(tmp_path, api, {"id": "a", "vertical": "anything"})
-    assert results(scene.apply(select=("a",))) == {"a": "done"}
-    scene.write("content/b.yaml", blog("b").replace("id: b", "id: b\n    vertical: other"))
-    assert results(scene.apply()) == {"b": "done"}
+    harness = _harness(tmp_path, api, {"id": "a", "vertical": "anything"})
+    assert results(harness.apply(select=("a",))) == {"a": "done"}
+    harness.write("content/b.yaml", blog("b").replace("id: b", "id: b\n    vertical: other"))
+    assert results(harness.apply()) == {"b": "done"}
     assert api.count("list verticals") == 1
 
 
@@ -133,7 +133,7 @@ def test_what_cannot_be_said_is_no_refusal(answer: httpx.Response, tmp_path: Pat
     """A list that fails, is empty, is unreadable in part, or does not show all of itself."""
     api = FakeApi(duration=30)
     api.fault(lambda name, _: name == "list styles", lambda: answer)
-    assert results(_scene(tmp_path, api, {"id": "a", "style": "later"}).apply()) == {"a": "done"}
+    assert results(_harness(tmp_path, api, {"id": "a", "style": "later"}).apply()) == {"a": "done"}
     assert api.count("list styles") <= 2
 
 
@@ -150,11 +150,11 @@ def test_pages_are_asked_for_as_far_as_needed(style: str, pages: int, tmp_path: 
         return httpx.Response(200, json={"success": True, "data": data})
 
     api.fault(lambda name, _: name == "list styles", listed)
-    scene = _scene(tmp_path, api, {"id": "a", "style": style})
+    harness = _harness(tmp_path, api, {"id": "a", "style": style})
     if style in slugs:
-        assert results(scene.apply()) == {"a": "done"}
+        assert results(harness.apply()) == {"a": "done"}
     else:
-        assert "unknown-style: item `a` names the style `s300`" in _refused(scene)[0]
+        assert "unknown-style: item `a` names the style `s300`" in _refused(harness)[0]
     assert api.count("list styles") == pages
 
 
@@ -170,28 +170,28 @@ def test_pages_of_another_size_are_read_before_anything_is_refused(tmp_path: Pat
         return httpx.Response(200, json={"style_profiles": items})
 
     api.fault(lambda name, _: name == "list styles", listed)
-    assert results(_scene(tmp_path / "a", api, {"id": "a", "style": "s045"}).apply()) == {"a": "done"}
+    assert results(_harness(tmp_path / "a", api, {"id": "a", "style": "s045"}).apply()) == {"a": "done"}
     assert api.count("list styles") == 3
     with pytest.raises(InputError):
-        _scene(tmp_path / "b", api, {"id": "b", "style": "s070"}).apply()
+        _harness(tmp_path / "b", api, {"id": "b", "style": "s070"}).apply()
 
 
 def test_a_committed_catalog_answers_instead(tmp_path: Path) -> None:
     """Its own check comes before any request, so no list is asked for."""
     api = FakeApi(duration=30)
-    scene = _scene(tmp_path, api, {"id": "a"})
+    harness = _harness(tmp_path, api, {"id": "a"})
     found = {"blog_article_generator": Template(slug="blog_article_generator", inputs_known=False)}
     snapshot = CatalogSnapshot(templates=found, styles={"general_blog": CatalogEntry(slug="general_blog")})
-    scene.write("catalog.lock.json", encode({f"{BASE}:443": snapshot}))
-    assert results(scene.apply()) == {"a": "done"}
+    harness.write("catalog.lock.json", encode({f"{BASE}:443": snapshot}))
+    assert results(harness.apply()) == {"a": "done"}
     assert _asked(api) == [1, 0, 0]
 
 
 def test_the_lists_keep_within_the_limit(tmp_path: Path) -> None:
     """They count as any request."""
     api = FakeApi(duration=30, per_minute=10, verticals=("legal",))
-    scene = _scene(tmp_path, api, *({"id": f"i{n}", "vertical": "legal"} for n in range(6)), rpm=10)
-    assert set(results(scene.apply()).values()) == {"done"}
+    harness = _harness(tmp_path, api, *({"id": f"i{n}", "vertical": "legal"} for n in range(6)), rpm=10)
+    assert set(results(harness.apply()).values()) == {"done"}
     assert not [seen for seen in api.requests if seen.status == 429]
 
 
@@ -199,106 +199,111 @@ def test_the_lists_keep_within_the_limit(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def ledger(database: str) -> Iterator[SceneLedger]:
+def ledger(database: str) -> Iterator[HarnessLedger]:
     """A ledger that the environment names."""
-    with contextlib.closing(SceneLedger(database)) as found:
+    with contextlib.closing(HarnessLedger(database)) as found:
         yield found
 
 
-def _detach(scene: Scene) -> Detached | None:
+def _detach(harness: Harness) -> Detached | None:
     _, detached = detach(
-        scene.project, Choice(), ApplyOptions(), confirm=lambda _: True, show=lambda _: None, runtime=scene.runtime()
+        harness.project,
+        Choice(),
+        ApplyOptions(),
+        confirm=lambda _: True,
+        show=lambda _: None,
+        runtime=harness.runtime(),
     )
     return detached
 
 
-def test_what_workers_would_pay_for_is_looked_up_before_it_is_queued(tmp_path: Path, ledger: SceneLedger) -> None:
+def test_what_workers_would_pay_for_is_looked_up_before_it_is_queued(tmp_path: Path, ledger: HarnessLedger) -> None:
     """A person is at the deposit, and no one at the worker; what is listed is queued."""
-    scene = _scene(tmp_path, FakeApi(duration=30), {"id": "tea", "style": "genral_blog"}, {"id": "cup"})
-    scene.ledger = ledger
+    harness = _harness(tmp_path, FakeApi(duration=30), {"id": "tea", "style": "genral_blog"}, {"id": "cup"})
+    harness.ledger = ledger
     with pytest.raises(InputError) as refused:
-        _detach(scene)
+        _detach(harness)
     assert [found.code for found in refused.value.findings] == ["unknown-style"]
-    scene.edit("content/a.yaml", "genral_blog", "general_blog")
-    queued = _detach(scene)
+    harness.edit("content/a.yaml", "genral_blog", "general_blog")
+    queued = _detach(harness)
     assert queued is not None
     assert queued.queued == ("cup", "tea")
-    asked = len(scene.api.requests)
-    scene.write("content/b.yaml", blog("b"))
-    queued = _detach(scene)
+    asked = len(harness.api.requests)
+    harness.write("content/b.yaml", blog("b"))
+    queued = _detach(harness)
     assert queued is not None
     assert queued.queued == ("b",)
-    assert len(scene.api.requests) == asked
-    assert scene.api.count("submit") == 0
+    assert len(harness.api.requests) == asked
+    assert harness.api.count("submit") == 0
 
 
-def test_a_server_that_is_away_keeps_nothing_from_the_queue(tmp_path: Path, ledger: SceneLedger) -> None:
+def test_a_server_that_is_away_keeps_nothing_from_the_queue(tmp_path: Path, ledger: HarnessLedger) -> None:
     """Workers find out when it is back."""
     api = FakeApi(duration=30)
     api.fault(lambda *_: True, 503)
-    scene = _scene(tmp_path, api)
-    scene.ledger = ledger
-    queued = _detach(scene)
+    harness = _harness(tmp_path, api)
+    harness.ledger = ledger
+    queued = _detach(harness)
     assert queued is not None
     assert queued.queued == ("tea",)
 
 
-def test_nothing_is_queued_that_a_server_would_not_save(tmp_path: Path, ledger: SceneLedger) -> None:
+def test_nothing_is_queued_that_a_server_would_not_save(tmp_path: Path, ledger: HarnessLedger) -> None:
     """The user id is missing here as it is at an apply."""
-    scene = _backend(tmp_path)
-    scene.ledger = ledger
+    harness = _backend(tmp_path)
+    harness.ledger = ledger
     with pytest.raises(ApiError) as refused:
-        _detach(scene)
+        _detach(harness)
     assert refused.value.code == "no-user"
 
 
 # --- saving ------------------------------------------------------------------------------------------------
 
 
-def _backend(tmp_path: Path, **habits: Any) -> Scene:
-    return _scene(tmp_path, PublicBackend(duration=30, needs_user=True, **habits), base=f"{BASE}/api")
+def _backend(tmp_path: Path, **habits: Any) -> Harness:
+    return _harness(tmp_path, PublicBackend(duration=30, needs_user=True, **habits), base=f"{BASE}/api")
 
 
 def test_a_server_that_saves_nothing_without_a_user_id_is_refused(tmp_path: Path) -> None:
     """Before the first submit, and `doctor` says the same."""
-    scene = _backend(tmp_path)
+    harness = _backend(tmp_path)
     with pytest.raises(ApiError) as refused:
-        scene.apply()
+        harness.apply()
     assert refused.value.code == "no-user"
     assert refused.value.message.startswith(
         "`WRITERZROOM_USER_ID` is not set, and the server saves no text without it:"
     )
     assert refused.value.hint == "export WRITERZROOM_USER_ID=..., with the account's user id; nothing was submitted"
-    assert [seen.name for seen in scene.api.requests] == ["list templates", "list content"]
-    assert not scene.state.entries
-    check = next(one for one in doctor.doctor(scene.project, scene.runtime()) if one.name == "server")
+    assert [seen.name for seen in harness.api.requests] == ["list templates", "list content"]
+    assert not harness.state.entries
+    check = next(one for one in doctor.doctor(harness.project, harness.runtime()) if one.name == "server")
     assert (check.ok, check.message) == (False, refused.value.message)
 
 
 def test_a_user_id_or_no_saving_is_all_it_needs(tmp_path: Path) -> None:
     """Then nothing is asked for it."""
-    scene = _backend(tmp_path)
-    scene.edit("contentops.yaml", "requests_per_minute: 0", "requests_per_minute: 0, save: off")
-    assert results(scene.apply()) == {"tea": "done"}
-    assert scene.api.count("list content") == 0
-    scene.edit("contentops.yaml", ", save: off", "")
-    scene.write("content/b.yaml", blog("b"))
-    runtime = scene.runtime()
+    harness = _backend(tmp_path)
+    harness.edit("contentops.yaml", "requests_per_minute: 0", "requests_per_minute: 0, save: off")
+    assert results(harness.apply()) == {"tea": "done"}
+    assert harness.api.count("list content") == 0
+    harness.edit("contentops.yaml", ", save: off", "")
+    harness.write("content/b.yaml", blog("b"))
+    runtime = harness.runtime()
     runtime.environ["WRITERZROOM_USER_ID"] = "u1"  # type: ignore[index]
-    scene.runtime = lambda: runtime  # type: ignore[method-assign]
-    assert results(scene.apply()) == {"b": "done", "tea": "done"}
-    assert scene.state.records[ItemId("b")].saved is not None
-    check = next(one for one in doctor.doctor(scene.project, runtime) if one.name == "server")
+    harness.runtime = lambda: runtime  # type: ignore[method-assign]
+    assert results(harness.apply()) == {"b": "done", "tea": "done"}
+    assert harness.state.records[ItemId("b")].saved is not None
+    check = next(one for one in doctor.doctor(harness.project, runtime) if one.name == "server")
     assert check.ok
 
 
 def test_a_backend_that_does_without_is_let_alone(tmp_path: Path) -> None:
     """It is asked until a text was saved, and not after."""
-    scene = _scene(tmp_path, PublicBackend(duration=30), base=f"{BASE}/api")
-    scene.apply()
-    assert [seen.name for seen in scene.api.requests][:2] == ["list templates", "list content"]
-    scene.api.requests.clear()
-    scene.write("content/b.yaml", blog("b"))
-    assert results(scene.apply()) == {"b": "done"}
-    names = [seen.name for seen in scene.api.requests]
+    harness = _harness(tmp_path, PublicBackend(duration=30), base=f"{BASE}/api")
+    harness.apply()
+    assert [seen.name for seen in harness.api.requests][:2] == ["list templates", "list content"]
+    harness.api.requests.clear()
+    harness.write("content/b.yaml", blog("b"))
+    assert results(harness.apply()) == {"b": "done"}
+    names = [seen.name for seen in harness.api.requests]
     assert names[: names.index("submit")] == ["status"]

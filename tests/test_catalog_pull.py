@@ -19,7 +19,7 @@ from contentops.operations import plan as plan_operation
 from contentops.operations.catalog import project_catalog
 from contentops.operations.catalog import pull_catalog as catalogs
 from contentops.planning import plan_inputs as planning_inputs
-from tests.fakes.scene import Scene, blog
+from tests.fakes.harness import Harness, blog
 from tests.shop import Shop
 
 if TYPE_CHECKING:
@@ -31,18 +31,18 @@ SERVER = "https://api.example.test:443"
 DOWN = httpx.Response(503, json={"detail": "maintenance"})
 
 
-def scene_of(root: Path, shop: Shop, *, rpm: int = 0, api: str = "") -> Scene:
+def harness_of(root: Path, shop: Shop, *, rpm: int = 0, api: str = "") -> Harness:
     """A project whose server is `shop`."""
-    scene = Scene(root, shop, rpm=rpm)  # type: ignore[arg-type]  # only its transport is used
-    scene.write("content/blog.yaml", blog("tea", "coffee"))
-    scene.edit("contentops.yaml", "requests_per_minute", f"{api or 'dialect: v1'}, requests_per_minute")
-    return scene
+    harness = Harness(root, shop, rpm=rpm)  # type: ignore[arg-type]  # only its transport is used
+    harness.write("content/blog.yaml", blog("tea", "coffee"))
+    harness.edit("contentops.yaml", "requests_per_minute", f"{api or 'dialect: v1'}, requests_per_minute")
+    return harness
 
 
-def pull(scene: Scene, said: list[str] | None = None) -> Pulled:
+def pull(harness: Harness, said: list[str] | None = None) -> Pulled:
     """Pull on virtual time."""
     return catalogs.pull(
-        scene.project, runtime=structs.replace(scene.runtime(), notify=([] if said is None else said).append)
+        harness.project, runtime=structs.replace(harness.runtime(), notify=([] if said is None else said).append)
     )
 
 
@@ -59,13 +59,13 @@ def many(count: int) -> dict[str, Any]:
 def test_every_dialect_gives_the_same_file(dialect: str, prefix: str, habit: str, tmp_path: Path) -> None:
     """Prefix, envelope and dialect leave no trace in what is committed."""
     shop = Shop(prefix=prefix, habit=habit)
-    scene = Scene(tmp_path, shop, base_url=f"https://api.example.test{prefix}")  # type: ignore[arg-type]
-    scene.edit("contentops.yaml", "requests_per_minute", f"dialect: {dialect}, requests_per_minute")
-    runtime = scene.runtime()
+    harness = Harness(tmp_path, shop, base_url=f"https://api.example.test{prefix}")  # type: ignore[arg-type]
+    harness.edit("contentops.yaml", "requests_per_minute", f"dialect: {dialect}, requests_per_minute")
+    runtime = harness.runtime()
     environ = {**runtime.environ, "WRITERZROOM_USER_ID": "u1"}
-    pulled = catalogs.pull(scene.project, runtime=opening.Runtime(environ=environ, run=runtime.run, transport=shop))
+    pulled = catalogs.pull(harness.project, runtime=opening.Runtime(environ=environ, run=runtime.run, transport=shop))
     assert (pulled.first, pulled.written, pulled.changes, pulled.notes) == (True, True, (), ())
-    document = json.loads(scene.read(FILE))
+    document = json.loads(harness.read(FILE))
     assert document["servers"][SERVER] == {
         "templates": [
             {
@@ -82,25 +82,25 @@ def test_every_dialect_gives_the_same_file(dialect: str, prefix: str, habit: str
 def test_a_second_pull_changes_no_byte(tmp_path: Path) -> None:
     """The same catalog is the same file, not even written again, whatever order the server lists it in."""
     shop = Shop(many(3))
-    scene = scene_of(tmp_path, shop)
-    assert pull(scene).written
-    before = scene.bytes()
+    harness = harness_of(tmp_path, shop)
+    assert pull(harness).written
+    before = harness.bytes()
     shop.templates = dict(reversed(shop.templates.items()))
-    again = pull(scene)
+    again = pull(harness)
     assert (again.first, again.written, again.changes) == (False, False, ())
-    assert scene.bytes() == before
+    assert harness.bytes() == before
     assert shop.paths.count("/templates/t000") == 2
 
 
 def test_ten_requests_a_minute_are_kept(tmp_path: Path) -> None:
     """Fifteen templates take 21 requests and about two minutes, and the person is told why."""
     shop = Shop(many(15), per_minute=10)
-    scene = scene_of(tmp_path, shop, rpm=10)
+    harness = harness_of(tmp_path, shop, rpm=10)
     said: list[str] = []
-    pulled = pull(scene, said)
+    pulled = pull(harness, said)
     assert len(pulled.snapshot.templates) == 15
     assert (len(shop.log), shop.throttled) == (21, 0)
-    assert 60 <= scene.timeline.now <= 130
+    assert 60 <= harness.timeline.now <= 130
     assert "15 templates" in said
     assert "template 8 of 15: `t007`" in said
     assert [line for line in said if line.startswith("waiting ") and line.endswith("until the next request may go out")]
@@ -110,14 +110,14 @@ def test_ten_requests_a_minute_are_kept(tmp_path: Path) -> None:
 def test_a_shared_quota_is_waited_for(per_minute: int, tmp_path: Path) -> None:
     """Where the server allows less than we think, its 429s are waited out and nothing is lost."""
     shop = Shop(many(6), per_minute=per_minute)
-    assert len(pull(scene_of(tmp_path, shop, rpm=20)).snapshot.templates) == 6
+    assert len(pull(harness_of(tmp_path, shop, rpm=20)).snapshot.templates) == 6
 
 
 @pytest.mark.parametrize(("habit", "pages"), [("enveloped", 3), ("flat", 2), ("repeating", 2)])
 def test_pages(habit: str, pages: int, tmp_path: Path) -> None:
     """Pages over 100 are asked for until nothing new comes, also where a server does not know pages."""
     shop = Shop(many(3), styles=tuple(f"s{number:03}" for number in range(250)), habit=habit)
-    pulled = pull(scene_of(tmp_path, shop))
+    pulled = pull(harness_of(tmp_path, shop))
     assert len(pulled.snapshot.styles) == (100 if habit == "repeating" else 250)
     assert len([path for path in shop.paths if path.startswith("/style-profiles")]) == pages
     short = "the server shows 100 of its 250 styles; the others are not in `catalog.lock.json`"
@@ -142,7 +142,7 @@ def _paging(path: str, says: str) -> httpx.Response | None:
 def test_small_pages_are_read_to_the_end(says: str, tmp_path: Path) -> None:
     """Whatever a server says of them: they are asked for in the size of the first."""
     shop = Shop(when=lambda path, _: _paging(path, says))
-    pulled = pull(scene_of(tmp_path, shop))
+    pulled = pull(harness_of(tmp_path, shop))
     assert (len(pulled.snapshot.styles), pulled.notes) == (70, ())
     assert len([path for path in shop.paths if path.startswith("/style-profiles")]) <= 5
 
@@ -155,7 +155,7 @@ def test_a_list_without_an_end_is_cut(tmp_path: Path) -> None:
             return None
         return httpx.Response(200, json={"style_profiles": [{"id": f"s{number}-{one}"} for one in range(3)]})
 
-    pulled = pull(scene_of(tmp_path, Shop(when=endless)))
+    pulled = pull(harness_of(tmp_path, Shop(when=endless)))
     assert len(pulled.snapshot.styles) == 150
     assert pulled.notes == ("only the first 150 styles are read; the others are not in `catalog.lock.json`",)
 
@@ -166,7 +166,7 @@ def test_inputs_in_the_list_need_no_description(tmp_path: Path) -> None:
     shop = Shop(
         when=lambda path, _: httpx.Response(200, json=listed) if path.partition("?")[0] == "/templates" else None
     )
-    pulled = pull(scene_of(tmp_path, shop))
+    pulled = pull(harness_of(tmp_path, shop))
     assert "/templates/a" not in shop.paths
     assert len(shop.paths) == 6
     assert pulled.snapshot.templates["b"].inputs_known
@@ -175,18 +175,18 @@ def test_inputs_in_the_list_need_no_description(tmp_path: Path) -> None:
 def test_a_template_without_a_description(tmp_path: Path) -> None:
     """Its inputs are not known, which is said and checks nothing; the others are as usual."""
     shop = Shop({"a": None, "blog_article_generator": {"topic": {"required": True}}})
-    scene = scene_of(tmp_path, shop)
-    pulled = pull(scene)
+    harness = harness_of(tmp_path, shop)
+    pulled = pull(harness)
     assert pulled.snapshot.templates["a"].inputs_known is False
     assert pulled.notes == ("the server does not describe the inputs of `a`, so they are not checked",)
-    scene.write("content/blog.yaml", "items:\n  - {id: tea, template: a, inputs: {whatever: 1}}\n")
-    assert workspace.validate(scene.project).findings == ()
+    harness.write("content/blog.yaml", "items:\n  - {id: tea, template: a, inputs: {whatever: 1}}\n")
+    assert workspace.validate(harness.project).findings == ()
 
 
 def test_a_server_without_descriptions_is_not_asked_for_all(tmp_path: Path) -> None:
     """After three templates in a row without one, the rest is not asked for."""
     shop = Shop(dict.fromkeys(many(40)))
-    pulled = pull(scene_of(tmp_path, shop))
+    pulled = pull(harness_of(tmp_path, shop))
     assert len([path for path in shop.paths if path.startswith("/templates/")]) == 3
     assert {one.inputs_known for one in pulled.snapshot.templates.values()} == {False}
     assert pulled.notes[0].endswith("`t000`, `t001`, `t002`, `t003`, `t004`, ..., so they are not checked")
@@ -196,7 +196,7 @@ def test_a_description_of_something_else_is_none(tmp_path: Path) -> None:
     """A server that answers every address alike describes nothing."""
     other = httpx.Response(200, json={"id": "welcome", "parameters": {"x": {}}})
     shop = Shop(when=lambda path, _: other if path.startswith("/templates/") else None)
-    pulled = pull(scene_of(tmp_path, shop))
+    pulled = pull(harness_of(tmp_path, shop))
     assert not pulled.snapshot.templates["blog_article_generator"].inputs_known
 
 
@@ -204,9 +204,9 @@ def test_a_description_of_something_else_is_none(tmp_path: Path) -> None:
 def test_verticals_may_be_absent(answer: int, tmp_path: Path) -> None:
     """A server without verticals, or that keeps them from this key, leaves them unchecked."""
     shop = Shop(when=lambda path, _: httpx.Response(answer, json={}) if path == "/verticals" else None)
-    scene = scene_of(tmp_path, shop)
-    assert pull(scene).notes == ("the server does not list its verticals, so they are not checked",)
-    catalog = project_catalog.catalog_of(scene.project)
+    harness = harness_of(tmp_path, shop)
+    assert pull(harness).notes == ("the server does not list its verticals, so they are not checked",)
+    catalog = project_catalog.catalog_of(harness.project)
     assert catalog is not None
     assert catalog.verticals is None
 
@@ -224,10 +224,10 @@ def test_verticals_may_be_absent(answer: int, tmp_path: Path) -> None:
 def test_what_stands_at_an_address_that_no_one_documents_breaks_no_pull(answer: httpx.Response, tmp_path: Path) -> None:
     """Brand voices are asked for where no source says they are told: what else is there says that they are not."""
     shop = Shop(when=lambda path, _: answer if path == "/brand-voices" else None)
-    scene = scene_of(tmp_path, shop)
-    pulled = pull(scene)
+    harness = harness_of(tmp_path, shop)
+    pulled = pull(harness)
     assert (pulled.written, pulled.snapshot.brand_voices) == (True, None)
-    catalog = project_catalog.catalog_of(scene.project)
+    catalog = project_catalog.catalog_of(harness.project)
     assert catalog is not None
     assert catalog.brand_voices is None
 
@@ -238,7 +238,7 @@ def test_entries_without_a_slug_are_left_out(tmp_path: Path) -> None:
     shop = Shop(
         {"a": {}, "b": {}}, when=lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None
     )
-    pulled = pull(scene_of(tmp_path, shop))
+    pulled = pull(harness_of(tmp_path, shop))
     assert sorted(pulled.snapshot.templates) == ["a", "b"]
     assert pulled.notes == ("2 of the templates have no usable slug and are left out",)
 
@@ -249,28 +249,28 @@ def test_entries_without_a_slug_are_left_out(tmp_path: Path) -> None:
 def test_a_failure_keeps_the_file_and_the_next_pull_goes_on(tmp_path: Path) -> None:
     """What was fetched before a failure is not fetched again, and the old file stands until all is there."""
     shop = Shop(many(6))
-    scene = scene_of(tmp_path, shop)
-    pull(scene)
-    before = scene.read(FILE)
+    harness = harness_of(tmp_path, shop)
+    pull(harness)
+    before = harness.read(FILE)
     shop.templates |= {"t999": {"x": {}}}
     shop.log.clear()
     shop.when = lambda path, _: DOWN if path == "/templates/t004" else None
     with pytest.raises(ApiError) as raised:
-        pull(scene)
+        pull(harness)
     assert raised.value.message == (
         "`GET https://api.example.test/v1/templates/t004` (503): maintenance"
         " (`catalog.lock.json` is as it was; the first 4 are kept for the next pull)"
     )
-    assert scene.read(FILE) == before
+    assert harness.read(FILE) == before
     shop.when = lambda _path, _n: None
     shop.log.clear()
-    pulled = pull(scene)
+    pulled = pull(harness)
     assert [path for path in shop.paths if path.startswith("/templates/")] == [
         f"/templates/{slug}" for slug in ("t004", "t005", "t999")
     ]
     assert [(one.how, one.slug) for one in pulled.changes] == [("added", "t999")]
     shop.log.clear()
-    pull(scene)
+    pull(harness)
     assert len([path for path in shop.paths if path.startswith("/templates/")]) == 7
 
 
@@ -278,20 +278,20 @@ def test_a_failure_keeps_the_file_and_the_next_pull_goes_on(tmp_path: Path) -> N
 def test_what_is_kept_is_not_kept_for_ever(change: str, tmp_path: Path) -> None:
     """An hour later, or where the list says something else of a template, it is described again."""
     shop = Shop(many(2), when=lambda path, _: DOWN if path == "/templates/t001" else None)
-    scene = scene_of(tmp_path, shop)
+    harness = harness_of(tmp_path, shop)
     with pytest.raises(ApiError):
-        pull(scene)
+        pull(harness)
     shop.when = lambda _path, _n: None
     shop.log.clear()
     if change == "too old":
-        scene.timeline.now += catalogs.KEPT_FOR + 1
+        harness.timeline.now += catalogs.KEPT_FOR + 1
     elif change == "changed line":
         listed = {"templates": [{"id": slug, "name": "Renamed"} for slug in shop.templates]}
         shop.when = lambda path, _: httpx.Response(200, json=listed) if path == "/templates" else None
     else:
-        with opening.open_cache(scene.project, write=True) as cache:
+        with opening.open_cache(harness.project, write=True) as cache:
             cache.put_server_text(SERVER, "catalog/t000", '{"at": "x"')
-    pull(scene)
+    pull(harness)
     assert "/templates/t000" in shop.paths
 
 
@@ -299,22 +299,22 @@ def test_what_is_kept_is_not_kept_for_ever(change: str, tmp_path: Path) -> None:
 def test_an_empty_list_is_not_taken_over(what: str, tmp_path: Path) -> None:
     """A server that suddenly lists nothing does not empty the file."""
     shop = Shop()
-    scene = scene_of(tmp_path, shop)
-    pull(scene)
-    before = scene.read(FILE)
+    harness = harness_of(tmp_path, shop)
+    pull(harness)
+    before = harness.read(FILE)
     shop.when = lambda path, _: (
         httpx.Response(200, json={"templates": [], "style_profiles": []}) if path == what else None
     )
     with pytest.raises(ApiError, match="lists no"):
-        pull(scene)
-    assert scene.read(FILE) == before
+        pull(harness)
+    assert harness.read(FILE) == before
 
 
 def test_a_passing_failure_is_tried_again(tmp_path: Path) -> None:
     """A server that stumbles for a moment costs time and nothing else, and the person is told."""
     shop = Shop(when=lambda _, n: DOWN if n in {2, 3} else httpx.ConnectError("refused") if n == 4 else None)
     said: list[str] = []
-    assert pull(scene_of(tmp_path, shop), said).written
+    assert pull(harness_of(tmp_path, shop), said).written
     assert said.count("maintenance; trying again") == 2
 
 
@@ -337,11 +337,11 @@ def test_what_ends_a_pull(
     tmp_path: Path, path: str, answer: httpx.Response, words: str, hint: str, least: float, most: float
 ) -> None:
     """Tries are bounded in time, a long wait is not waited for, and nothing that is half there is taken over."""
-    scene = scene_of(tmp_path, Shop(when=lambda asked, _: answer if asked.startswith(path) else None))
+    harness = harness_of(tmp_path, Shop(when=lambda asked, _: answer if asked.startswith(path) else None))
     with pytest.raises(ApiError, match=words) as raised:
-        pull(scene)
+        pull(harness)
     assert hint in raised.value.hint
-    assert least <= scene.timeline.now <= most
+    assert least <= harness.timeline.now <= most
     assert not (tmp_path / FILE).exists()
 
 
@@ -350,50 +350,50 @@ def test_what_ends_a_pull(
 
 def test_other_servers_are_kept(tmp_path: Path) -> None:
     """A pull touches its own server's part alone."""
-    scene = scene_of(tmp_path, Shop())
+    harness = harness_of(tmp_path, Shop())
     other = CatalogSnapshot(
         templates={"x": Template(slug="x", inputs_known=False)}, styles={"s": CatalogEntry(slug="s")}
     )
-    scene.write(FILE, encode({"https://other.example:443": other}))
-    assert pull(scene).first
-    assert parse(scene.read(FILE).encode())["https://other.example:443"] == other
+    harness.write(FILE, encode({"https://other.example:443": other}))
+    assert pull(harness).first
+    assert parse(harness.read(FILE).encode())["https://other.example:443"] == other
 
 
 def test_a_broken_file_is_written_anew(tmp_path: Path) -> None:
     """It is said, and it is the cure the error names."""
-    scene = scene_of(tmp_path, Shop())
-    scene.write(FILE, "<<<<<<< HEAD\n")
+    harness = harness_of(tmp_path, Shop())
+    harness.write(FILE, "<<<<<<< HEAD\n")
     with pytest.raises(InputError) as raised:
-        plan_operation.plan(scene.project, planning_inputs.Choice())
+        plan_operation.plan(harness.project, planning_inputs.Choice())
     assert "contentops catalog pull" in raised.value.findings[0].hint
-    assert "is written again" in pull(scene).notes[0]
-    assert project_catalog.catalog_of(scene.project) is not None
+    assert "is written again" in pull(harness).notes[0]
+    assert project_catalog.catalog_of(harness.project) is not None
 
 
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
     """An old program does not overwrite what a newer one wrote."""
-    scene = scene_of(tmp_path, Shop())
-    scene.write(FILE, '{"format_version": "2.0", "servers": {}}')
+    harness = harness_of(tmp_path, Shop())
+    harness.write(FILE, '{"format_version": "2.0", "servers": {}}')
     with pytest.raises(InputError, match="error"):
-        pull(scene)
-    assert scene.read(FILE) == '{"format_version": "2.0", "servers": {}}'
+        pull(harness)
+    assert harness.read(FILE) == '{"format_version": "2.0", "servers": {}}'
 
 
 def test_manifests_are_checked_against_it(tmp_path: Path) -> None:
     """Unknown slugs, and missing, unknown and ill-typed inputs, are found without network."""
     inputs = {"topic": {"required": True}, "target_audience": {}, "words": {"type": "number"}}
-    scene = scene_of(tmp_path, Shop({"blog_article_generator": inputs}))
-    assert [one.code for one in workspace.validate(scene.project).findings] == ["no-catalog"]
-    pull(scene)
-    assert workspace.validate(scene.project).findings == ()
-    scene.write(
+    harness = harness_of(tmp_path, Shop({"blog_article_generator": inputs}))
+    assert [one.code for one in workspace.validate(harness.project).findings] == ["no-catalog"]
+    pull(harness)
+    assert workspace.validate(harness.project).findings == ()
+    harness.write(
         "content/blog.yaml",
         "items:\n"
         "  - {id: a, template: blog_artcle_generator, inputs: {}}\n"
         "  - {id: b, style: loud, vertical: lgal, inputs: {colour: x, words: many}}\n",
     )
     with pytest.raises(InputError) as raised:
-        workspace.validate(scene.project)
+        workspace.validate(harness.project)
     assert sorted(one.code for one in raised.value.findings) == sorted(
         ["unknown-template", "unknown-style", "unknown-vertical", "unknown-input", "missing-input", "wrong-input"]
     )
@@ -401,36 +401,36 @@ def test_manifests_are_checked_against_it(tmp_path: Path) -> None:
 
 def test_the_embedded_server_has_its_own(tmp_path: Path) -> None:
     """`local` asks no one and writes nothing, and a file of other servers does not concern it."""
-    scene = Scene(tmp_path, base_url="local")
-    scene.write(FILE, "broken")
-    pulled = catalogs.pull(scene.project)
+    harness = Harness(tmp_path, base_url="local")
+    harness.write(FILE, "broken")
+    pulled = catalogs.pull(harness.project)
     assert (pulled.server, pulled.written) == ("local", False)
     assert len(pulled.snapshot.templates) >= 13
-    assert project_catalog.catalog_of(scene.project) is not None
-    assert scene.read(FILE) == "broken"
+    assert project_catalog.catalog_of(harness.project) is not None
+    assert harness.read(FILE) == "broken"
 
 
 def test_a_change_upstream_names_its_items_and_regenerates_nothing(tmp_path: Path) -> None:
     """The plan is the same before and after; the pull says who is concerned."""
     shop = Shop({"blog_article_generator": {"topic": {}, "target_audience": {}}})
-    scene = scene_of(tmp_path, shop)
-    pull(scene)
-    before = {change.id: change.steps for change in scene.plan().changes}
+    harness = harness_of(tmp_path, shop)
+    pull(harness)
+    before = {change.id: change.steps for change in harness.plan().changes}
     shop.templates = {"blog_article_generator": {"topic": {"required": True}, "target_audience": {}}}
-    (changed,) = pull(scene).changes
+    (changed,) = pull(harness).changes
     assert changed.details == ("input `topic` is now required",)
     assert changed.items == ("coffee", "tea")
-    assert {change.id: change.steps for change in scene.plan().changes} == before
+    assert {change.id: change.steps for change in harness.plan().changes} == before
 
 
 def test_broken_manifests_do_not_stop_a_pull(tmp_path: Path) -> None:
     """What changed is told all the same."""
     shop = Shop(many(1))
-    scene = scene_of(tmp_path, shop)
-    pull(scene)
-    scene.write("content/blog.yaml", "items: [")
+    harness = harness_of(tmp_path, shop)
+    pull(harness)
+    harness.write("content/blog.yaml", "items: [")
     shop.templates = many(2)
-    pulled = pull(scene)
+    pulled = pull(harness)
     assert [one.items for one in pulled.changes] == [()]
     assert "manifests have errors" in pulled.notes[-1]
 
@@ -438,28 +438,28 @@ def test_broken_manifests_do_not_stop_a_pull(tmp_path: Path) -> None:
 # --- doctor ------------------------------------------------------------------------------------------------
 
 
-def checks(scene: Scene) -> dict[str, Check]:
+def checks(harness: Harness) -> dict[str, Check]:
     """What `doctor` finds, by name."""
-    return {one.name: one for one in doctor_operation.doctor(scene.project, scene.runtime())}
+    return {one.name: one for one in doctor_operation.doctor(harness.project, harness.runtime())}
 
 
 def test_doctor_says_what_auto_found(tmp_path: Path) -> None:
     """The address, the envelope and the names; and that the catalog is there or not."""
     shop = Shop(prefix="/api", habit="enveloped")
-    scene = scene_of(tmp_path, shop, api="dialect: auto")
-    found = checks(scene)
+    harness = harness_of(tmp_path, shop, api="dialect: auto")
+    found = checks(harness)
     assert found["server"].ok
     assert "at `https://api.example.test/api`, lists inside `{success, data}`: dialect `sdk`" in found["server"].message
     assert (found["catalog"].ok, found["catalog"].message) == (None, "there is no `catalog.lock.json`")
-    pull(scene)
-    assert checks(scene)["catalog"].message == "1 template of this server known"
+    pull(harness)
+    assert checks(harness)["catalog"].message == "1 template of this server known"
 
 
 def test_doctor_tells_a_plain_dialect(tmp_path: Path) -> None:
     """Nothing is searched for."""
     assert (
         "(v1) answers with 1 template at `https://api.example.test/v1`, lists bare: dialect `v1`, which sends the"
-        in (checks(scene_of(tmp_path, Shop()))["server"].message)
+        in (checks(harness_of(tmp_path, Shop()))["server"].message)
     )
 
 
@@ -473,7 +473,7 @@ def test_doctor_tells_a_plain_dialect(tmp_path: Path) -> None:
 )
 def test_doctor_says_what_is_wrong(api: str, words: str, tmp_path: Path) -> None:
     """A server that cannot be used is a failed check, never an error of doctor's own."""
-    found = checks(scene_of(tmp_path, Shop(prefix="/elsewhere"), api=api))["server"]
+    found = checks(harness_of(tmp_path, Shop(prefix="/elsewhere"), api=api))["server"]
     assert found.ok is False
     assert words in found.message
     assert found.hint
@@ -489,12 +489,12 @@ def test_doctor_says_what_is_wrong(api: str, words: str, tmp_path: Path) -> None
 )
 def test_doctor_looks_at_the_file(text: str, ok: bool | None, words: str, tmp_path: Path) -> None:
     """Broken, foreign and empty files are told apart."""
-    scene = scene_of(tmp_path, Shop())
-    scene.write(FILE, text)
-    found = checks(scene)["catalog"]
+    harness = harness_of(tmp_path, Shop())
+    harness.write(FILE, text)
+    found = checks(harness)["catalog"]
     assert found.ok is ok
     assert words in found.message
     if ok is None:
         with pytest.raises(ApiError, match="is not known") as raised:
-            catalogs.known_catalog(scene.project)
+            catalogs.known_catalog(harness.project)
         assert words in raised.value.message

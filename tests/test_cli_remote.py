@@ -26,7 +26,7 @@ from contentops.schema_files import load_schema
 from contentops.server import contents
 from contentops.server.store import open_store
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog
+from tests.fakes.harness import Harness, blog
 from tests.serving import key, served
 from tests.shop import Shop
 
@@ -515,15 +515,15 @@ def test_what_may_pass_is_tried_again_and_then_told(
 ) -> None:
     """A failure that may pass is retried for a minute, and then told with the endpoint."""
     shop = Shop(when=lambda _path, _n: answer)
-    scene = Scene(tmp_path, shop)  # type: ignore[arg-type]  # only its transport is used
-    scene.edit("contentops.yaml", "requests_per_minute", "dialect: v1, requests_per_minute")
+    harness = Harness(tmp_path, shop)  # type: ignore[arg-type]  # only its transport is used
+    harness.edit("contentops.yaml", "requests_per_minute", "dialect: v1, requests_per_minute")
     said: list[str] = []
     with pytest.raises(ApiError) as raised:
-        remote.stats(scene.project, runtime=structs.replace(scene.runtime(), notify=said.append))
+        remote.stats(harness.project, runtime=structs.replace(harness.runtime(), notify=said.append))
     assert [word for word in [*words, "/v1/dashboard/stats"] if word not in raised.value.message] == []
     assert "try again later" in raised.value.hint
     assert 3 <= len(shop.log) <= 25
-    assert RETRY.total < scene.timeline.now <= RETRY.total + RETRY.longest
+    assert RETRY.total < harness.timeline.now <= RETRY.total + RETRY.longest
     assert [line for line in said if line.endswith("; trying again")]
 
 
@@ -533,38 +533,38 @@ def test_what_may_pass_is_tried_again_and_then_told(
 def test_whose_a_content_is(tmp_path: Path) -> None:
     """Records own their contents, old ones as superseded; the rest is no one's."""
     api = FakeApi(duration=5)
-    scene = Scene(tmp_path, api)
-    scene.write("content/blog.yaml", blog("tea"))
-    scene.apply()
+    harness = Harness(tmp_path, api)
+    harness.write("content/blog.yaml", blog("tea"))
+    harness.apply()
     stranger = api._create("On nothing", "Text.\n", {}, at=0).id
-    found = {one.entry.id: one for one in remote.contents(scene.project, runtime=scene.runtime())}
-    mine = scene.record("tea").content_id
+    found = {one.entry.id: one for one in remote.contents(harness.project, runtime=harness.runtime())}
+    mine = harness.record("tea").content_id
     assert {content_id: one.item for content_id, one in found.items()} == {mine: "tea", stranger: ""}
-    assert remote.content(scene.project, mine, runtime=scene.runtime())[1] == Owner(item="tea")
+    assert remote.content(harness.project, mine, runtime=harness.runtime())[1] == Owner(item="tea")
 
 
 @pytest.mark.parametrize("has", [True, False])
 def test_superseded_copies_are_deleted_where_the_server_can(tmp_path: Path, *, has: bool) -> None:
     """The old copy alone, which is told apart from the one its item has; a server without the route is no success, whatever status it refuses with."""
     api = FakeApi(duration=5, create_only=True, put=False, auto_save=False, delete=has)
-    scene = Scene(tmp_path, api)
-    scene.write("content/blog.yaml", blog("tea"))
-    scene.apply()
-    (path,) = scene.tree()
-    scene.edit(path, "Closing", "The end")
-    scene.apply()
-    found = remote.contents(scene.project, runtime=scene.runtime())
+    harness = Harness(tmp_path, api)
+    harness.write("content/blog.yaml", blog("tea"))
+    harness.apply()
+    (path,) = harness.tree()
+    harness.edit(path, "Closing", "The end")
+    harness.apply()
+    found = remote.contents(harness.project, runtime=harness.runtime())
     old, _ = sorted(found, key=lambda one: not one.superseded)
     assert (sorted(one.superseded for one in found), {one.item for one in found}) == ([False, True], {"tea"})
     said: list[str] = []
-    telling = structs.replace(scene.runtime(), notify=said.append)
+    telling = structs.replace(harness.runtime(), notify=said.append)
     if has:
-        remote.delete(scene.project, [old.entry.id, "cnt_gone"], runtime=telling)
+        remote.delete(harness.project, [old.entry.id, "cnt_gone"], runtime=telling)
         assert said == [f"{old.entry.id}: deleted", "cnt_gone: deleted"]
     else:
         with pytest.raises(ApiError, match="is not there, or this server cannot do that"):
-            remote.delete(scene.project, [old.entry.id], runtime=telling)
-    left = [one.superseded for one in remote.contents(scene.project, runtime=scene.runtime())]
+            remote.delete(harness.project, [old.entry.id], runtime=telling)
+    left = [one.superseded for one in remote.contents(harness.project, runtime=harness.runtime())]
     assert sorted(left) == ([False] if has else [False, True])
 
 
@@ -573,29 +573,29 @@ def test_a_failing_content_is_told(tmp_path: Path) -> None:
     api = FakeApi()
     api.fault(lambda name, _: name == "get content", 403)
     with pytest.raises(ApiError, match="403"):
-        remote.content(Scene(tmp_path, api).project, "cnt_1", runtime=Scene(tmp_path, api).runtime())
+        remote.content(Harness(tmp_path, api).project, "cnt_1", runtime=Harness(tmp_path, api).runtime())
 
 
 def test_a_server_without_credits(tmp_path: Path) -> None:
     """Credits are shown where they are, and not missed where not."""
-    scene = Scene(tmp_path, FakeApi())
-    assert remote.stats(scene.project, runtime=scene.runtime()) == remote.Numbers(dashboard={"total_content": 0})
+    harness = Harness(tmp_path, FakeApi())
+    assert remote.stats(harness.project, runtime=harness.runtime()) == remote.Numbers(dashboard={"total_content": 0})
 
 
 def test_a_failing_credits_route_is_told(tmp_path: Path) -> None:
     """Only an absent route is no error."""
     api = FakeApi()
     api.fault(lambda name, _: name == "nothing", 401)
-    scene = Scene(tmp_path, api)
+    harness = Harness(tmp_path, api)
     with pytest.raises(ApiError, match="credits/usage"):
-        remote.stats(scene.project, runtime=scene.runtime())
+        remote.stats(harness.project, runtime=harness.runtime())
 
 
 def test_a_call_without_an_address_is_told_by_its_name(tmp_path: Path) -> None:
     """A call that could not even be put into words has no endpoint."""
-    scene = Scene(tmp_path, FakeApi())
+    harness = Harness(tmp_path, FakeApi())
     with pytest.raises(ApiError, match=r"`get content`: the call names no id"):
-        remote.content(scene.project, "", runtime=scene.runtime())
+        remote.content(harness.project, "", runtime=harness.runtime())
 
 
 # --- text on a terminal ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from contentops.operations.adopting.adopt_files import Options, adopt
 from contentops.operations.adopting.import_contents import import_contents
 from contentops.operations.records import resolve
 from tests.fakes.api import FakeApi, on
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 from tests.test_promote import Room
 
 if TYPE_CHECKING:
@@ -77,28 +77,28 @@ def test_two_environments_of_the_bundled_server(project: Build, invoke: Run) -> 
 @pytest.mark.parametrize("prune", [True, False], ids=["pruned", "kept"])
 def test_one_item_goes_and_two_ask_for_its_request(tmp_path: Path, auto_save: bool, prune: bool) -> None:
     """One takes over its text and content; the other one pays for its own, which is saved as new."""
-    scene = Scene(tmp_path, FakeApi(duration=30, auto_save=auto_save))
-    scene.write("content/blog.yaml", blog("old", "other"))
-    scene.apply()
+    harness = Harness(tmp_path, FakeApi(duration=30, auto_save=auto_save))
+    harness.write("content/blog.yaml", blog("old", "other"))
+    harness.apply()
     if prune:
-        scene.write("content/blog.yaml", blog("other"))
-        scene.apply(prune=True)
+        harness.write("content/blog.yaml", blog("other"))
+        harness.apply(prune=True)
     same = blog("old").removeprefix("items:\n")
-    scene.write(
+    harness.write(
         "content/blog.yaml",
         "".join([blog("other"), same.replace("id: old", "id: a"), same.replace("id: old", "id: b")]),
     )
-    run = scene.apply()
+    run = harness.apply()
     assert set(results(run).values()) == {"done"}
-    assert scene.api.charged("All about old in 2026") == 2
-    ids = [scene.record(item).content_id for item in ("a", "b", "other")]
+    assert harness.api.charged("All about old in 2026") == 2
+    ids = [harness.record(item).content_id for item in ("a", "b", "other")]
     assert len(set(ids)) == 3
-    assert set(ids) == set(scene.api.contents)
-    assert not scene.record("b").superseded
-    scene.edit("out/b.md", "## Closing", WORDS)
-    scene.apply()
-    assert WORDS not in scene.api.contents[scene.record("a").content_id].body
-    assert scene.plan(refresh=True).empty
+    assert set(ids) == set(harness.api.contents)
+    assert not harness.record("b").superseded
+    harness.edit("out/b.md", "## Closing", WORDS)
+    harness.apply()
+    assert WORDS not in harness.api.contents[harness.record("a").content_id].body
+    assert harness.plan(refresh=True).empty
 
 
 def test_a_content_of_an_open_submit_is_not_taken(tmp_path: Path) -> None:
@@ -117,16 +117,16 @@ def test_a_content_of_an_open_submit_is_not_taken(tmp_path: Path) -> None:
 
 def test_a_content_of_another_item_is_no_answer_for_a_lost_submit(tmp_path: Path) -> None:
     """A person's word gives no item what another one owns."""
-    scene = Scene(tmp_path, FakeApi(duration=30, request_ids="ignore"))
-    scene.write("content/blog.yaml", blog("one"))
-    scene.apply()
-    scene.write("content/blog.yaml", blog("one", "two"))
-    scene.api.fault(on("submit", 2), "reset")
-    assert results(scene.apply()) == {"two": "unknown"}
+    harness = Harness(tmp_path, FakeApi(duration=30, request_ids="ignore"))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    harness.write("content/blog.yaml", blog("one", "two"))
+    harness.api.fault(on("submit", 2), "reset")
+    assert results(harness.apply()) == {"two": "unknown"}
     with pytest.raises(UsageError, match="is that of `one`") as refused:
-        resolve(scene.project, "two", content=scene.record("one").content_id)
+        resolve(harness.project, "two", content=harness.record("one").content_id)
     assert refused.value.code == "content-taken"
-    assert scene.entry("two").content_id == ""
+    assert harness.entry("two").content_id == ""
 
 
 def test_environments_that_share_a_content_already_part(tmp_path: Path) -> None:
@@ -164,16 +164,18 @@ class Replacing(FakeApi):
         return super()._overwrite(content_id, body)
 
 
-def _projects(root: Path, api: FakeApi) -> tuple[Scene, Scene]:
+def _projects(root: Path, api: FakeApi) -> tuple[Harness, Harness]:
     """Two projects on one account, each with the same imprint, adopted and saved."""
-    ours, theirs = Scene(root / "ours", api), Scene(root / "theirs", api)
+    ours, theirs = Harness(root / "ours", api), Harness(root / "theirs", api)
     theirs.edit("contentops.yaml", "acme-blog", "other-blog")
     theirs.timeline = ours.timeline
-    for scene in (ours, theirs):
-        scene.write("pages/imprint.md", IMPRINT)
-        adopted = adopt(scene.project, ["pages/imprint.md"], Options(save=True), confirm=_yes, runtime=scene.runtime())
+    for harness in (ours, theirs):
+        harness.write("pages/imprint.md", IMPRINT)
+        adopted = adopt(
+            harness.project, ["pages/imprint.md"], Options(save=True), confirm=_yes, runtime=harness.runtime()
+        )
         assert [one.id for one in adopted.taken] == ["pages/imprint"]
-        assert results(scene.apply()) == {"pages/imprint": "done"}
+        assert results(harness.apply()) == {"pages/imprint": "done"}
     return ours, theirs
 
 
@@ -184,7 +186,7 @@ def _yes(_: Adoption) -> bool:
 def test_an_equal_text_of_two_projects_is_two_contents(tmp_path: Path) -> None:
     """A content names the project that saved it, and no other one takes it for its own."""
     ours, theirs = _projects(tmp_path, Replacing())
-    ids = {scene.record("pages/imprint").content_id for scene in (ours, theirs)}
+    ids = {harness.record("pages/imprint").content_id for harness in (ours, theirs)}
     assert ids == set(ours.api.contents)
     assert len(ids) == 2
     theirs.edit("pages/imprint.md", "Who is", WORDS)
@@ -196,10 +198,10 @@ def test_an_equal_text_of_two_projects_is_two_contents(tmp_path: Path) -> None:
 
 def test_a_text_that_the_server_stored_for_another_project_is_not_taken(tmp_path: Path) -> None:
     """It names no project yet, but a job that did not bring our text: whoever copied the file saves it as new."""
-    ours = Scene(tmp_path / "ours", FakeApi(duration=30))
+    ours = Harness(tmp_path / "ours", FakeApi(duration=30))
     ours.write("content/blog.yaml", blog("one"))
     ours.apply()
-    theirs = Scene(tmp_path / "theirs", ours.api, timeline=ours.timeline)
+    theirs = Harness(tmp_path / "theirs", ours.api, timeline=ours.timeline)
     theirs.edit("contentops.yaml", "acme-blog", "other-blog")
     theirs.write("pages/one.md", ours.read("out/one.md"))
     adopt(theirs.project, ["pages/one.md"], Options(save=True), confirm=_yes, runtime=theirs.runtime())
@@ -258,17 +260,17 @@ def test_a_content_of_an_environment_whose_lock_is_not_here_is_not_taken(tmp_pat
 )
 def test_metadata_that_others_put_on_a_content_stays(tmp_path: Path, habits: dict[str, bool]) -> None:
     """A save keeps what it does not know, and brings its own keys up to date."""
-    scene = Scene(tmp_path, Replacing(duration=30, auto_save=False, **habits))
-    scene.write("content/blog.yaml", blog("one"))
-    scene.apply()
-    (stored,) = scene.api.contents.values()
+    harness = Harness(tmp_path, Replacing(duration=30, auto_save=False, **habits))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    (stored,) = harness.api.contents.values()
     stored.metadata |= {"seo_owner": "Kim", "tags": ["a", {"b": 1}]}
     before = stored.metadata["contentops_body"]
     for words in (WORDS, "## More words"):
-        scene.edit("out/one.md", "## Closing", f"{words}\n\n## Closing")
-        assert results(scene.apply()) == {"one": "done"}
-    now = scene.api.contents[scene.record("one").content_id].metadata
+        harness.edit("out/one.md", "## Closing", f"{words}\n\n## Closing")
+        assert results(harness.apply()) == {"one": "done"}
+    now = harness.api.contents[harness.record("one").content_id].metadata
     assert (now["seo_owner"], now["tags"]) == ("Kim", ["a", {"b": 1}])
-    assert now["contentops_lineage"] == scene.state.lineage
+    assert now["contentops_lineage"] == harness.state.lineage
     assert now["contentops_body"] not in ("", before)
     assert "contentops_environment" not in now

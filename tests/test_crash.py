@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fakes.api import FakeApi, Killed
-from tests.fakes.death import Death, witnessed
-from tests.fakes.ledger import SceneLedger
-from tests.fakes.scene import Scene, blog
+from tests.fakes.harness import Harness, blog
+from tests.fakes.kills import Death, state_after_each_kill
+from tests.fakes.ledger import HarnessLedger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,29 +26,31 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def _comparable(scene: Scene) -> dict[str, str]:
+def _comparable(harness: Harness) -> dict[str, str]:
     """The tree without what depends on the time of day and the order of takes."""
-    return {path: re.sub(r"generated_at: .*|Take \d+\.", "", text).strip() for path, text in scene.tree().items()}
+    return {path: re.sub(r"generated_at: .*|Take \d+\.", "", text).strip() for path, text in harness.tree().items()}
 
 
 @pytest.fixture(params=["journal", "ledger"])
-def ledger(request: pytest.FixtureRequest) -> Iterator[SceneLedger | None]:
+def ledger(request: pytest.FixtureRequest) -> Iterator[HarnessLedger | None]:
     """What a run records in: the journal of its checkout alone, or a ledger too."""
     if request.param == "journal":
         yield None
         return
-    with contextlib.closing(SceneLedger(request.getfixturevalue("database"))) as made:
+    with contextlib.closing(HarnessLedger(request.getfixturevalue("database"))) as made:
         yield made
 
 
-def _stopped(root: Path, habits: dict[str, Any], ledger: SceneLedger | None = None) -> tuple[Scene, dict[str, Scene]]:
-    """A scene that no one stopped, and what each stop would have left of it."""
-    scene = Scene(root / "undisturbed", FakeApi(duration=30, **habits), ledger=ledger)
-    scene.write("content/blog.yaml", blog(*ITEMS))
-    stops = witnessed(scene, root, scene.apply)
-    assert scene.api.credits == 12
+def _stopped(
+    root: Path, habits: dict[str, Any], ledger: HarnessLedger | None = None
+) -> tuple[Harness, dict[str, Harness]]:
+    """A harness that no one stopped, and what each stop would have left of it."""
+    harness = Harness(root / "undisturbed", FakeApi(duration=30, **habits), ledger=ledger)
+    harness.write("content/blog.yaml", blog(*ITEMS))
+    stops = state_after_each_kill(harness, root, harness.apply)
+    assert harness.api.credits == 12
     assert len(stops) > 30
-    return scene, stops
+    return harness, stops
 
 
 @pytest.mark.parametrize("habits", KINDS.values(), ids=KINDS)
@@ -58,15 +60,15 @@ def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
 ) -> None:
     """Stopped anywhere and run again: the same files and the same charges as a run that was never stopped."""
     expected, stops = _stopped(root, habits)
-    for where, scene in stops.items():
+    for where, harness in stops.items():
         if clean:
-            shutil.rmtree(scene.root / ".contentops", ignore_errors=True)
-        runs = [scene.apply() for _ in range(2)]
-        assert _comparable(scene) == _comparable(expected), where
-        assert scene.api.credits == expected.api.credits, (where, runs)
-        assert [scene.api.charged(f"All about {item} in 2026") for item in ITEMS] == [1, 1, 1], where
-        assert len(scene.api.contents) == len(expected.api.contents), where
-        assert scene.plan().empty, (where, scene.plan().changes)
+            shutil.rmtree(harness.root / ".contentops", ignore_errors=True)
+        runs = [harness.apply() for _ in range(2)]
+        assert _comparable(harness) == _comparable(expected), where
+        assert harness.api.credits == expected.api.credits, (where, runs)
+        assert [harness.api.charged(f"All about {item} in 2026") for item in ITEMS] == [1, 1, 1], where
+        assert len(harness.api.contents) == len(expected.api.contents), where
+        assert harness.plan().empty, (where, harness.plan().changes)
 
 
 @pytest.mark.parametrize(
@@ -76,19 +78,19 @@ def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
 )
 def test_a_stop_at_every_step_with_a_ledger(root: Path, database: str, kind: str, *, elsewhere: bool) -> None:
     """Also where the machine is gone with all that it had not pushed: another checkout goes on with the ledger."""
-    with contextlib.closing(SceneLedger(database)) as ledger:
+    with contextlib.closing(HarnessLedger(database)) as ledger:
         expected, stops = _stopped(root, KINDS[kind], ledger)
         # What is here, with its journal, stands where a run without a ledger does, which is stopped at every step.
-        for where, scene in list(stops.items())[:: 1 if elsewhere else 2]:
+        for where, harness in list(stops.items())[:: 1 if elsewhere else 2]:
             if elsewhere:
                 for name in (".contentops", "out"):
-                    shutil.rmtree(scene.root / name, ignore_errors=True)
-                (scene.root / "contentops.lock").unlink(missing_ok=True)
-            runs = [scene.apply() for _ in range(2)]
-            assert _comparable(scene) == _comparable(expected), (where, runs)
-            assert scene.api.credits == expected.api.credits, (where, runs)
-            assert len(scene.api.contents) == len(expected.api.contents), (where, runs)
-            assert scene.plan().empty, (where, scene.plan().changes)
+                    shutil.rmtree(harness.root / name, ignore_errors=True)
+                (harness.root / "contentops.lock").unlink(missing_ok=True)
+            runs = [harness.apply() for _ in range(2)]
+            assert _comparable(harness) == _comparable(expected), (where, runs)
+            assert harness.api.credits == expected.api.credits, (where, runs)
+            assert len(harness.api.contents) == len(expected.api.contents), (where, runs)
+            assert harness.plan().empty, (where, harness.plan().changes)
 
 
 ASKED = "inputs: {topic: All about one in 2026, target_audience: readers}"
@@ -99,11 +101,11 @@ RENAMED = {
 }
 
 
-def _written(root: Path) -> dict[str, Scene]:
+def _written(root: Path) -> dict[str, Harness]:
     """What each stop after the file was written would have left of a run of one item."""
-    scene = Scene(root / "undisturbed", FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("one"))
-    stops = witnessed(scene, root, scene.apply)
+    harness = Harness(root / "undisturbed", FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one"))
+    stops = state_after_each_kill(harness, root, harness.apply)
     found = {where: stop for where, stop in stops.items() if (stop.root / "out/one.md").exists()}
     assert len(found) > 3
     return found
@@ -113,29 +115,29 @@ def _written(root: Path) -> dict[str, Scene]:
 @pytest.mark.parametrize("manifest", RENAMED.values(), ids=RENAMED)
 def test_a_file_that_was_written_and_not_recorded_moves_along(root: Path, manifest: str, *, edited: bool) -> None:
     """Stopped anywhere, edited and renamed: no copy stays behind, no word is missing, and it is paid once."""
-    for where, scene in _written(root).items():
+    for where, harness in _written(root).items():
         if edited:
-            text = scene.read("out/one.md").replace("Closing", "MINE")
+            text = harness.read("out/one.md").replace("Closing", "MINE")
             # As editors save: what else has the old file's name keeps its time.
-            (scene.root / "out/one.md").unlink()
-            scene.write("out/one.md", text)
-        scene.write("content/blog.yaml", manifest)
-        runs = [scene.apply() for _ in range(2)]
-        (text,) = scene.tree("out", "new").values()
+            (harness.root / "out/one.md").unlink()
+            harness.write("out/one.md", text)
+        harness.write("content/blog.yaml", manifest)
+        runs = [harness.apply() for _ in range(2)]
+        (text,) = harness.tree("out", "new").values()
         assert ("MINE" in text) == edited, (where, runs)
-        assert scene.api.credits == 4, (where, runs)
-        assert scene.plan().empty, (where, scene.plan().changes)
-        assert scene.plan().notes == (), where
+        assert harness.api.credits == 4, (where, runs)
+        assert harness.plan().empty, (where, harness.plan().changes)
+        assert harness.plan().notes == (), where
 
 
 @pytest.mark.parametrize("habits", [{}, {"request_ids": "ignore", "auto_save": False}], ids=["", "ids of its own"])
 def test_a_new_id_for_a_request_under_way_pays_nothing(root: Path, habits: dict[str, Any]) -> None:
     """Stopped anywhere and renamed without `moved`, twice: the job, or its lost submit, is that of the newest id."""
-    scene = Scene(root / "undisturbed", FakeApi(duration=30, **habits))
-    scene.write("content/first.yaml", blog("first"))
-    scene.apply()
-    scene.write("content/blog.yaml", blog("one"))
-    stops = witnessed(scene, root, scene.apply)
+    harness = Harness(root / "undisturbed", FakeApi(duration=30, **habits))
+    harness.write("content/first.yaml", blog("first"))
+    harness.apply()
+    harness.write("content/blog.yaml", blog("one"))
+    stops = state_after_each_kill(harness, root, harness.apply)
     assert len(stops) > 10
     for where, stop in stops.items():
         for name in ("uno", "eins"):
@@ -155,38 +157,38 @@ def test_a_new_id_for_a_request_under_way_pays_nothing(root: Path, habits: dict[
 
 def test_a_file_of_a_request_that_is_gone_is_named(root: Path) -> None:
     """Written and not recorded, then asked for otherwise and elsewhere: it stays, and the plan says so."""
-    scene = next(iter(_written(root).values()))
-    scene.edit("out/one.md", "Closing", "MINE")
-    scene.write("content/blog.yaml", RENAMED["output"].replace("2026", "2027"))
-    (note,) = scene.plan().notes
+    harness = next(iter(_written(root).values()))
+    harness.edit("out/one.md", "Closing", "MINE")
+    harness.write("content/blog.yaml", RENAMED["output"].replace("2026", "2027"))
+    (note,) = harness.plan().notes
     assert (note.kind, "`out/one.md`" in note.message, "`new/x.md`" in note.hint) == ("left-behind", True, True)
-    scene.apply()
-    assert "MINE" in scene.read("out/one.md")
-    assert "in 2027" in scene.read("new/x.md")
+    harness.apply()
+    assert "MINE" in harness.read("out/one.md")
+    assert "in 2027" in harness.read("new/x.md")
 
 
-def test_two_stops_in_a_row(root: Path, ledger: SceneLedger | None) -> None:
+def test_two_stops_in_a_row(root: Path, ledger: HarnessLedger | None) -> None:
     """Stopped, run again and stopped again: still paid once."""
     _, stops = _stopped(root, {}, ledger)
-    for where, scene in list(stops.items())[:: 2 if ledger is None else 5]:
-        scene.death = Death(7)
+    for where, harness in list(stops.items())[:: 2 if ledger is None else 5]:
+        harness.death = Death(7)
         with contextlib.suppress(Killed):
-            scene.apply()
-        scene.death = None
+            harness.apply()
+        harness.death = None
         for _ in range(2):
-            scene.apply()
-        assert scene.api.credits == 12, where
-        assert scene.plan().empty, where
+            harness.apply()
+        assert harness.api.credits == 12, where
+        assert harness.plan().empty, where
 
 
-def test_a_server_that_ignores_our_id_leaves_the_item_unknown(root: Path, ledger: SceneLedger | None) -> None:
+def test_a_server_that_ignores_our_id_leaves_the_item_unknown(root: Path, ledger: HarnessLedger | None) -> None:
     """Where our id means nothing, a submit whose answer was lost is never sent again unasked."""
     _, stops = _stopped(root, {"request_ids": "ignore", "auto_save": False}, ledger)
-    for where, scene in list(stops.items())[:: 1 if ledger is None else 4]:
+    for where, harness in list(stops.items())[:: 1 if ledger is None else 4]:
         for _ in range(2):
-            scene.apply()
-        assert scene.api.credits <= 12, where
-        left = scene.actions()
+            harness.apply()
+        assert harness.api.credits <= 12, where
+        left = harness.actions()
         assert set(left.values()) <= {"resolve"}, where
-        paid = sum(scene.api.charged(f"All about {item} in 2026") for item in ITEMS)
+        paid = sum(harness.api.charged(f"All about {item} in 2026") for item in ITEMS)
         assert paid >= 3 - len(left), where

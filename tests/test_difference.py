@@ -16,7 +16,7 @@ from contentops.operations.texts import diff_and_restore as operation
 from contentops.operations.texts.diff_and_restore import restorable, restore
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields, passages_of
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog
+from tests.fakes.harness import Harness, blog
 from tests.repositories import cloned, in_git
 
 if TYPE_CHECKING:
@@ -138,15 +138,15 @@ def test_values_have_a_line_each() -> None:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Scene:
+def site(tmp_path: Path) -> Harness:
     """One item, generated and saved, with front matter of ours."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("a") + "    metadata: {tags: [ai], date: 2026-01-01}\n")
-    scene.apply()
-    return scene
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("a") + "    metadata: {tags: [ai], date: 2026-01-01}\n")
+    harness.apply()
+    return harness
 
 
-def test_front_matter_that_differs_is_shown(site: Scene, invoke: Run) -> None:
+def test_front_matter_that_differs_is_shown(site: Harness, invoke: Run) -> None:
     """As far as it was ours; a key of a person alone is none of it. Without the block, each of our keys is gone."""
     assert invoke("diff", "a", cwd=site.root).stdout == "No difference.\n"
     site.edit(OUT, "title:", "mine: yes\ntitle:")
@@ -161,7 +161,7 @@ def test_front_matter_that_differs_is_shown(site: Scene, invoke: Run) -> None:
     assert set(invoke("diff", "a", "--json", cwd=site.root).json["front"]) == {"title", "tags", "date", "contentops"}
 
 
-def test_markdown_is_for_a_comment(site: Scene, invoke: Run) -> None:
+def test_markdown_is_for_a_comment(site: Harness, invoke: Run) -> None:
     """What is compared, and a block of code."""
     site.edit(OUT, "All about a in 2026", "All about b in 2026")
     page = invoke("diff", "a", "--format", "markdown", cwd=site.root)
@@ -171,7 +171,7 @@ def test_markdown_is_for_a_comment(site: Scene, invoke: Run) -> None:
     assert any(line.startswith("!") and "[-a-]{+b+}" in line for line in lines)
 
 
-def test_the_text_on_the_server(site: Scene) -> None:
+def test_the_text_on_the_server(site: Harness) -> None:
     """One request; without a content there is nothing to ask for."""
     site.api.contents[site.record("a").content_id].body += "\nWritten there.\n"
     asked = len(site.api.requests)
@@ -181,12 +181,12 @@ def test_the_text_on_the_server(site: Scene) -> None:
     assert (found.old, found.new, found.front, found.same) == ("remote", "file", {}, False)
 
 
-def planned(scene: Scene) -> Difference:
+def planned(harness: Harness) -> Difference:
     """What `diff --plan` compares."""
-    return operation.to_planned(scene.project, "a")
+    return operation.to_planned(harness.project, "a")
 
 
-def test_what_is_planned(site: Scene, invoke: Run) -> None:
+def test_what_is_planned(site: Harness, invoke: Run) -> None:
     """A request that changed has its fields, and its text where it is here; a paid one would be written for nothing."""
     assert (planned(site).same, planned(site).note) == (True, "nothing is planned for it")
     site.write("content/blog.yaml", blog("a", year=2027) + "    metadata: {tags: [b], date: 2026-01-01}\n")
@@ -205,7 +205,7 @@ def test_what_is_planned(site: Scene, invoke: Run) -> None:
     assert invoke("diff", "b", "--plan", cwd=site.root).code == 64
 
 
-def test_the_generated_text_is_found_after_a_restore(site: Scene) -> None:
+def test_the_generated_text_is_found_after_a_restore(site: Harness) -> None:
     """The file is another paid text then."""
     site.apply(replace=("a",))
     first = site.api.generations[0].text
@@ -215,7 +215,7 @@ def test_the_generated_text_is_found_after_a_restore(site: Scene) -> None:
     assert (found.after, found.before) == (first, site.api.generations[1].text)
 
 
-def test_one_section_alone(site: Scene, invoke: Run) -> None:
+def test_one_section_alone(site: Harness, invoke: Run) -> None:
     """By its heading; where one side alone has it, it is whole; a heading of neither is answered with those there are."""
     site.edit(OUT, "All about All", "All of All")
     site.edit(OUT, "Take 1.", "My words.\n\n## Mine\n\nMore.")
@@ -234,7 +234,7 @@ def test_one_section_alone(site: Scene, invoke: Run) -> None:
 
 def test_a_paid_text_that_waits_is_shown(tmp_path: Path, invoke: Run) -> None:
     """It is held back by a person's edit: what it would replace, and what to do."""
-    site = Scene(tmp_path, FakeApi(duration=lambda number: 30 if number == 1 else 300))
+    site = Harness(tmp_path, FakeApi(duration=lambda number: 30 if number == 1 else 300))
     site.write("content/blog.yaml", blog("a"))
     site.apply()
     site.write("content/blog.yaml", blog("a", year=2027))
@@ -258,7 +258,7 @@ def test_a_paid_text_that_waits_is_shown(tmp_path: Path, invoke: Run) -> None:
 
 def test_a_merge_in_a_clone_has_its_base_from_git(tmp_path: Path) -> None:
     """Without the cache that generated it; a shallow clone is held, and told what would bring it."""
-    site = Scene(tmp_path / "site", FakeApi(duration=30))
+    site = Harness(tmp_path / "site", FakeApi(duration=30))
     site.write("content/blog.yaml", blog("a"))
     site.apply()
     in_git(site, "Generated")

@@ -14,7 +14,7 @@ from msgspec import structs
 from contentops.digest import DIGEST_VERSION, NO_TEXT, canonical, digest_bytes, digest_json, digest_text, is_same_json
 from contentops.model import Request
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene
+from tests.fakes.harness import Harness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,10 +162,10 @@ NEUTRAL = {
 @pytest.mark.parametrize(("old", "new"), NEUTRAL.values(), ids=NEUTRAL)
 def test_what_is_no_meaning_costs_nothing(tmp_path: Path, old: str, new: str) -> None:
     """Comments, key order, quotes, metadata, tags and stated defaults never cause a submit."""
-    scene = Scene(tmp_path, FakeApi(duration=5))
-    scene.write("content/a.yaml", "items:\n  - id: a\n    inputs: {topic: T, target_audience: A}\n")
-    scene.apply()
-    scene.edit("content/a.yaml", old, new)
-    assert scene.plan().submits == 0
-    scene.apply()
-    assert len(scene.api.generations) == 1
+    harness = Harness(tmp_path, FakeApi(duration=5))
+    harness.write("content/a.yaml", "items:\n  - id: a\n    inputs: {topic: T, target_audience: A}\n")
+    harness.apply()
+    harness.edit("content/a.yaml", old, new)
+    assert harness.plan().submits == 0
+    harness.apply()
+    assert len(harness.api.generations) == 1

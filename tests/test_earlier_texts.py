@@ -23,7 +23,7 @@ from contentops.operations.texts import diff_and_restore as restoring
 from contentops.planning.plan_inputs import Choice
 from tests.fakes.api import FakeApi
 from tests.fakes.clock import run as run_virtually
-from tests.fakes.scene import Scene, blog
+from tests.fakes.harness import Harness, blog
 from tests.repositories import cloned, in_git
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 OUT = "out/a.md"
 
 
-def rewrite(scene: Scene, year: int, **choice: object) -> None:
+def rewrite(harness: Harness, year: int, **choice: object) -> None:
     """Puts another year into the manifest of `a`, and applies."""
-    scene.write("content/blog.yaml", blog("a", year=year))
-    scene.apply(**choice)  # type: ignore[arg-type]
+    harness.write("content/blog.yaml", blog("a", year=year))
+    harness.apply(**choice)  # type: ignore[arg-type]
 
 
 # --- a manifest that is put back ---------------------------------------------------------------------------
@@ -47,57 +47,57 @@ def rewrite(scene: Scene, year: int, **choice: object) -> None:
 
 def test_a_manifest_that_is_put_back_brings_the_last_text_of_that_request(tmp_path: Path) -> None:
     """Also where several were paid for it, and where a person had edited the file since."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    rewrite(scene, 2026)
-    scene.apply(replace=("a",))
-    last = scene.read(OUT)
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    rewrite(harness, 2026)
+    harness.apply(replace=("a",))
+    last = harness.read(OUT)
     assert "Take 2." in last
-    rewrite(scene, 2027)
-    scene.edit(OUT, "## Introduction", "## A word before")
-    scene.apply()
-    paid = len(scene.api.generations)
-    scene.write("content/blog.yaml", blog("a", year=2026))
-    assert scene.actions() == {"a": "blocked"}
-    assert scene.plan(on_edit=OnEdit.OVERWRITE).credits == 0
-    scene.apply(on_edit=OnEdit.OVERWRITE)
-    assert len(scene.api.generations) == paid
-    assert scene.read(OUT).partition("---\n\n")[2] == last.partition("---\n\n")[2]
-    assert scene.plan().empty
+    rewrite(harness, 2027)
+    harness.edit(OUT, "## Introduction", "## A word before")
+    harness.apply()
+    paid = len(harness.api.generations)
+    harness.write("content/blog.yaml", blog("a", year=2026))
+    assert harness.actions() == {"a": "blocked"}
+    assert harness.plan(on_edit=OnEdit.OVERWRITE).credits == 0
+    harness.apply(on_edit=OnEdit.OVERWRITE)
+    assert len(harness.api.generations) == paid
+    assert harness.read(OUT).partition("---\n\n")[2] == last.partition("---\n\n")[2]
+    assert harness.plan().empty
 
 
 @pytest.mark.parametrize("request_ids", ["replay", "overwrite", "reject"])
 def test_what_the_server_knows_by_its_id_is_not_paid_for_again(tmp_path: Path, request_ids: str) -> None:
     """On a machine without the cache the plan names the most it may cost, and the run asks before it pays."""
-    scene = Scene(tmp_path, FakeApi(duration=30, request_ids=request_ids))
-    rewrite(scene, 2026)
-    first = scene.read(OUT)
-    rewrite(scene, 2027)
-    shutil.rmtree(scene.root / ".contentops")
-    scene.write("content/blog.yaml", blog("a", year=2026))
-    assert scene.plan().credits == 4
-    scene.apply()
-    assert len(scene.api.generations) == 2
-    assert scene.read(OUT).partition("---\n\n")[2] == first.partition("---\n\n")[2]
-    assert scene.plan().empty
+    harness = Harness(tmp_path, FakeApi(duration=30, request_ids=request_ids))
+    rewrite(harness, 2026)
+    first = harness.read(OUT)
+    rewrite(harness, 2027)
+    shutil.rmtree(harness.root / ".contentops")
+    harness.write("content/blog.yaml", blog("a", year=2026))
+    assert harness.plan().credits == 4
+    harness.apply()
+    assert len(harness.api.generations) == 2
+    assert harness.read(OUT).partition("---\n\n")[2] == first.partition("---\n\n")[2]
+    assert harness.plan().empty
 
 
 def test_a_text_whose_content_is_gone_is_saved_again(tmp_path: Path) -> None:
     """The content that came with the text may have been tidied away, or hold another text since."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    rewrite(scene, 2026)
-    first, text = scene.record("a").content_id, split(scene.read(OUT)).body
-    rewrite(scene, 2027)
-    scene.api.contents.pop(first, None)
-    rewrite(scene, 2026)
-    assert scene.api.contents[scene.record("a").content_id].body == text
-    assert scene.plan().empty
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    rewrite(harness, 2026)
+    first, text = harness.record("a").content_id, split(harness.read(OUT)).body
+    rewrite(harness, 2027)
+    harness.api.contents.pop(first, None)
+    rewrite(harness, 2026)
+    assert harness.api.contents[harness.record("a").content_id].body == text
+    assert harness.plan().empty
     # Someone wrote into the content of the text that is wanted again: their words stay.
-    rewrite(scene, 2027)
-    there = scene.api.contents[scene.record("a").content_id]
-    rewrite(scene, 2028)
+    rewrite(harness, 2027)
+    there = harness.api.contents[harness.record("a").content_id]
+    rewrite(harness, 2028)
     there.body = "Written there.\n"
-    run = scene.apply()
-    rewrite(scene, 2027)
+    run = harness.apply()
+    rewrite(harness, 2027)
     assert there.body == "Written there.\n"
     assert run is None
 
@@ -105,135 +105,135 @@ def test_a_text_whose_content_is_gone_is_saved_again(tmp_path: Path) -> None:
 # --- texts in git ------------------------------------------------------------------------------------------
 
 
-def texts(scene: Scene, *digests: Digest) -> list[str | None]:
+def texts(harness: Harness, *digests: Digest) -> list[str | None]:
     """What a plan finds by these digests."""
-    with workspace.open_workspace(scene.project) as opened:
+    with workspace.open_workspace(harness.project) as opened:
         inputs = opened.plan_inputs(Choice())
         return [inputs.text(digest) for digest in digests]
 
 
-def hint(scene: Scene) -> str:
+def hint(harness: Harness) -> str:
     """What a plan says where a text is missing."""
-    with workspace.open_workspace(scene.project) as opened:
+    with workspace.open_workspace(harness.project) as opened:
         return opened.plan_inputs(Choice()).why_no_text()
 
 
 @pytest.mark.parametrize("request_ids", ["replay", "ignore"])
 def test_a_clone_brings_the_text_of_an_earlier_request_from_git(tmp_path: Path, request_ids: str) -> None:
     """Whatever the server makes of our ids, and with no more words than lock and file had; a shallow one cannot."""
-    scene = Scene(tmp_path / "site", FakeApi(duration=30, request_ids=request_ids))
-    rewrite(scene, 2026)
-    scene.apply(replace=("a",))
-    last = split(scene.read(OUT)).body
-    in_git(scene, "2026")
-    rewrite(scene, 2027)
-    in_git(scene, "2027")
-    clone = cloned(scene, tmp_path / "clone")
+    harness = Harness(tmp_path / "site", FakeApi(duration=30, request_ids=request_ids))
+    rewrite(harness, 2026)
+    harness.apply(replace=("a",))
+    last = split(harness.read(OUT)).body
+    in_git(harness, "2026")
+    rewrite(harness, 2027)
+    in_git(harness, "2027")
+    clone = cloned(harness, tmp_path / "clone")
     clone.write("content/blog.yaml", blog("new", "a"))
     # The plan does not look into git: that is the most it may cost.
     assert clone.plan().credits == 8
     clone.apply()
-    assert [job.topic for job in scene.api.generations].count("All about a in 2026") == 2
+    assert [job.topic for job in harness.api.generations].count("All about a in 2026") == 2
     assert split(clone.read(OUT)).body == last
-    assert scene.api.contents[clone.record("a").content_id].body == last
+    assert harness.api.contents[clone.record("a").content_id].body == last
     assert clone.plan().empty
 
-    shallow = cloned(scene, tmp_path / "shallow", "--depth", "1")
+    shallow = cloned(harness, tmp_path / "shallow", "--depth", "1")
     shallow.write("content/blog.yaml", blog("a"))
-    paid = len(scene.api.generations)
+    paid = len(harness.api.generations)
     shallow.apply(on_edit=OnEdit.OVERWRITE)  # the other clone has saved into the content meanwhile
-    assert len(scene.api.generations) == paid + (request_ids == "ignore")
+    assert len(harness.api.generations) == paid + (request_ids == "ignore")
 
 
 def test_a_text_that_was_kept_answers_no_other_request(tmp_path: Path) -> None:
     """A person said that the edited file answers 2027: what was generated for 2026 does not."""
-    scene = Scene(tmp_path / "site", FakeApi(duration=30))
-    rewrite(scene, 2026)
-    in_git(scene, "2026")
-    scene.edit(OUT, "## Introduction", "## Mine")
-    rewrite(scene, 2027, on_edit=OnEdit.KEEP)
-    in_git(scene, "kept")
-    rewrite(scene, 2028, on_edit=OnEdit.OVERWRITE)
-    in_git(scene, "2028")
-    clone = cloned(scene, tmp_path / "clone")
+    harness = Harness(tmp_path / "site", FakeApi(duration=30))
+    rewrite(harness, 2026)
+    in_git(harness, "2026")
+    harness.edit(OUT, "## Introduction", "## Mine")
+    rewrite(harness, 2027, on_edit=OnEdit.KEEP)
+    in_git(harness, "kept")
+    rewrite(harness, 2028, on_edit=OnEdit.OVERWRITE)
+    in_git(harness, "2028")
+    clone = cloned(harness, tmp_path / "clone")
     for year, paid in ((2026, 0), (2027, 1)):
-        before = len(scene.api.generations)
+        before = len(harness.api.generations)
         rewrite(clone, year)
-        assert len(scene.api.generations) - before == paid
+        assert len(harness.api.generations) - before == paid
         assert f"in {year}" in clone.read(OUT)
 
 
 def test_another_text_that_is_asked_for_is_not_an_earlier_one(tmp_path: Path) -> None:
     """`--replace` pays, whatever git has."""
-    scene = Scene(tmp_path / "site", FakeApi(duration=30))
-    rewrite(scene, 2026)
-    in_git(scene, "2026")
-    clone = cloned(scene, tmp_path / "clone")
+    harness = Harness(tmp_path / "site", FakeApi(duration=30))
+    rewrite(harness, 2026)
+    in_git(harness, "2026")
+    clone = cloned(harness, tmp_path / "clone")
     clone.apply(replace=("a",))
-    assert len(scene.api.generations) == 2
+    assert len(harness.api.generations) == 2
     assert "Take 2." in clone.read(OUT)
 
 
 def test_a_clone_finds_texts_in_the_history_of_the_file(tmp_path: Path) -> None:
     """Under its earlier name too, and without front matter; a shallow one says what would bring them."""
-    scene = Scene(tmp_path / "site", FakeApi(duration=30))
-    rewrite(scene, 2026)
-    generated = split(scene.read(OUT)).body
-    in_git(scene, "Generated")
-    scene.edit(OUT, "## Introduction", "## A word before")
-    scene.apply()
-    saved = split(scene.read(OUT)).body
-    in_git(scene, "Edited")
-    scene.write("contentops.yaml", scene.read("contentops.yaml") + "output: 'new/{{ item.id }}.md'\n")
-    scene.apply()
-    scene.edit("new/a.md", "## A word", "## Another word")
-    in_git(scene, "Moved")
+    harness = Harness(tmp_path / "site", FakeApi(duration=30))
+    rewrite(harness, 2026)
+    generated = split(harness.read(OUT)).body
+    in_git(harness, "Generated")
+    harness.edit(OUT, "## Introduction", "## A word before")
+    harness.apply()
+    saved = split(harness.read(OUT)).body
+    in_git(harness, "Edited")
+    harness.write("contentops.yaml", harness.read("contentops.yaml") + "output: 'new/{{ item.id }}.md'\n")
+    harness.apply()
+    harness.edit("new/a.md", "## A word", "## Another word")
+    in_git(harness, "Moved")
 
-    clone = cloned(scene, tmp_path / "clone")
+    clone = cloned(harness, tmp_path / "clone")
     assert texts(clone, body_digest(generated), body_digest(saved), digest_text("x")) == [generated, saved, None]
     assert hint(clone) == ""
 
-    shallow = cloned(scene, tmp_path / "shallow", "--depth", "1")
+    shallow = cloned(harness, tmp_path / "shallow", "--depth", "1")
     assert texts(shallow, body_digest(generated)) == [None]
     assert "`fetch-depth: 0`" in hint(shallow)
 
 
 def test_without_git_there_is_only_the_cache(tmp_path: Path) -> None:
     """And the words on it say so."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    rewrite(scene, 2026)
-    generated = scene.record("a").generated
-    shutil.rmtree(scene.root / ".contentops")
-    assert texts(scene, generated) == [None]
-    assert "no git repository" in hint(scene)
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    rewrite(harness, 2026)
+    generated = harness.record("a").generated
+    shutil.rmtree(harness.root / ".contentops")
+    assert texts(harness, generated) == [None]
+    assert "no git repository" in hint(harness)
 
 
 # --- restore -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Scene:
+def site(tmp_path: Path) -> Harness:
     """One item whose text was written three times: two takes of one request, and another request's."""
-    scene = Scene(tmp_path / "site", FakeApi(duration=30))
-    rewrite(scene, 2026)
-    scene.apply(replace=("a",))
-    rewrite(scene, 2027)
-    return scene
+    harness = Harness(tmp_path / "site", FakeApi(duration=30))
+    rewrite(harness, 2026)
+    harness.apply(replace=("a",))
+    rewrite(harness, 2027)
+    return harness
 
 
-def listed(scene: Scene, invoke: Run) -> list[dict[str, Any]]:
+def listed(harness: Harness, invoke: Run) -> list[dict[str, Any]]:
     """What `history` lists of the texts, the newest first."""
-    ended = invoke("history", "a", "--json", cwd=scene.root)
+    ended = invoke("history", "a", "--json", cwd=harness.root)
     assert ended.code == 0, ended.stderr
     return list(ended.json["texts"])
 
 
-def put_back(scene: Scene, to: str, **how: Any) -> restoring.Restored:
+def put_back(harness: Harness, to: str, **how: Any) -> restoring.Restored:
     """Restores a text, on virtual time."""
-    return restoring.restore(scene.project, "a", to, runtime=scene.runtime(), **how)
+    return restoring.restore(harness.project, "a", to, runtime=harness.runtime(), **how)
 
 
-def test_history_lists_every_text_and_where_it_is(site: Scene, invoke: Run) -> None:
+def test_history_lists_every_text_and_where_it_is(site: Harness, invoke: Run) -> None:
     """Two of one request too; which one stands in the file, and what each cost."""
     found = listed(site, invoke)
     assert [(one["credits"], one["where"], one["stands"], one["generated"]) for one in found] == [
@@ -248,7 +248,7 @@ def test_history_lists_every_text_and_where_it_is(site: Scene, invoke: Run) -> N
     assert "in cache, on server  in the file, last generated" in shown
 
 
-def test_texts_of_an_earlier_id_are_its_own(site: Scene, invoke: Run) -> None:
+def test_texts_of_an_earlier_id_are_its_own(site: Harness, invoke: Run) -> None:
     """A renamed item keeps them, also where neither git nor a report tells of the old id."""
     site.write("content/blog.yaml", "moved: [{from: a, to: b}]\n" + blog("b", year=2027).replace("about b", "about a"))
     site.apply()
@@ -260,7 +260,7 @@ def test_texts_of_an_earlier_id_are_its_own(site: Scene, invoke: Run) -> None:
     assert "Take 1." in site.read(done.output)
 
 
-def test_an_earlier_text_is_put_back_for_nothing_and_is_an_edit_then(site: Scene, invoke: Run) -> None:
+def test_an_earlier_text_is_put_back_for_nothing_and_is_an_edit_then(site: Harness, invoke: Run) -> None:
     """Front matter stays as it stands, words of a person in it too; the next apply saves it; and back again."""
     site.edit(OUT, "title:", "mine: yes\ntitle:")
     front = site.read(OUT).partition("\n---\n")[0]
@@ -284,7 +284,7 @@ def test_an_earlier_text_is_put_back_for_nothing_and_is_an_edit_then(site: Scene
     assert len(site.api.generations) == 3
 
 
-def test_a_persons_words_are_only_replaced_by_choice(site: Scene, invoke: Run) -> None:
+def test_a_persons_words_are_only_replaced_by_choice(site: Harness, invoke: Run) -> None:
     """And a copy of the file stays."""
     first = listed(site, invoke)[-1]["body"]
     site.edit(OUT, "## Introduction", "## Mine")
@@ -300,11 +300,11 @@ def test_a_persons_words_are_only_replaced_by_choice(site: Scene, invoke: Run) -
 @pytest.mark.skipif(sys.platform == "win32", reason="the shim is a POSIX script")
 def test_the_past_is_read_once_before_anything_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One log of the lock for all items, and none while jobs run."""
-    scene = Scene(tmp_path / "site", FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("a"))
-    scene.apply()
-    in_git(scene, "a")
-    scene.write("content/blog.yaml", blog("a", "b", "c", "d"))
+    harness = Harness(tmp_path / "site", FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("a"))
+    harness.apply()
+    in_git(harness, "a")
+    harness.write("content/blog.yaml", blog("a", "b", "c", "d"))
     shim, asked, real = tmp_path / "bin" / "git", tmp_path / "asked", shutil.which("git")
     shim.parent.mkdir()
     shim.write_text(f'#!/bin/sh\necho "$*" >> "{asked}"\nexec "{real}" "$@"\n')
@@ -314,12 +314,12 @@ def test_the_past_is_read_once_before_anything_is_sent(tmp_path: Path, monkeypat
 
     def run(story: Coroutine[Any, Any, Any]) -> Any:
         seen.append(_logs(asked))
-        return run_virtually(story, scene.timeline)
+        return run_virtually(story, harness.timeline)
 
-    runtime = structs.replace(scene.runtime(), run=run)
+    runtime = structs.replace(harness.runtime(), run=run)
     options = ApplyOptions(approval=Approval(), stop=Stop())
-    apply(scene.project, Choice(), options, confirm=lambda _: True, emit=scene.events.append, runtime=runtime)
-    assert len(scene.api.generations) == 4
+    apply(harness.project, Choice(), options, confirm=lambda _: True, emit=harness.events.append, runtime=runtime)
+    assert len(harness.api.generations) == 4
     assert (seen[-1], _logs(asked)) == (1, 1)
 
 
@@ -328,7 +328,7 @@ def _logs(asked: Path) -> int:
     return sum(" log " in line and "contentops.lock" in line for line in lines)
 
 
-def test_without_a_text_named_those_there_are_are_listed(site: Scene, invoke: Run) -> None:
+def test_without_a_text_named_those_there_are_are_listed(site: Harness, invoke: Run) -> None:
     """Without `--to` that is an answer; a name of none says what there is."""
     short = listed(site, invoke)[0]["body"][7:19]
     ended = invoke("restore", "a", cwd=site.root)
@@ -344,7 +344,7 @@ def test_without_a_text_named_those_there_are_are_listed(site: Scene, invoke: Ru
     assert invoke("restore", "b", "--to", short, cwd=site.root).code == 64
 
 
-def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Scene, tmp_path: Path) -> None:
+def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Harness, tmp_path: Path) -> None:
     """The server gives what it still has: the job's text, or the content; what no one has is an error that says so."""
     for year in (2026, 2027):
         rewrite(site, year)
@@ -378,7 +378,7 @@ def test_a_text_that_the_cache_lacks_comes_from_git_or_the_server(site: Scene, t
     assert "no git repository" in caught.value.hint
 
 
-def test_what_stands_in_the_way_of_a_restore(site: Scene) -> None:
+def test_what_stands_in_the_way_of_a_restore(site: Harness) -> None:
     """Another apply, protection, and a file that cannot be read; nothing is changed by any of them."""
     text = restoring.restorable(site.project, "a")[-1].body
     with hold_lock(site.project, site.runtime()), pytest.raises(LockHeld):
@@ -394,7 +394,7 @@ def test_what_stands_in_the_way_of_a_restore(site: Scene) -> None:
         put_back(site, text, overwrite=True)
 
 
-def test_windows_line_endings_stay(site: Scene) -> None:
+def test_windows_line_endings_stay(site: Harness) -> None:
     """The text is the same whatever ends its lines."""
     text = restoring.restorable(site.project, "a")[-1]
     (site.root / OUT).write_bytes((site.root / OUT).read_bytes().replace(b"\n", b"\r\n"))
@@ -407,19 +407,19 @@ def test_windows_line_endings_stay(site: Scene) -> None:
 # --- retention ---------------------------------------------------------------------------------------------
 
 
-def collected(scene: Scene, invoke: Run, *flags: str) -> dict[str, Any]:
+def collected(harness: Harness, invoke: Run, *flags: str) -> dict[str, Any]:
     """What `state gc` says."""
-    ended = invoke("state", "gc", *flags, "--json", cwd=scene.root)
+    ended = invoke("state", "gc", *flags, "--json", cwd=harness.root)
     assert ended.code == 0, ended.stderr
     return dict(ended.json)
 
 
-def in_cache(scene: Scene, invoke: Run) -> set[str]:
+def in_cache(harness: Harness, invoke: Run) -> set[str]:
     """The texts that the cache has."""
-    return {one["body"] for one in listed(scene, invoke) if "cache" in one["where"]}
+    return {one["body"] for one in listed(harness, invoke) if "cache" in one["where"]}
 
 
-def test_all_texts_stay_unless_a_number_is_stated(site: Scene, invoke: Run) -> None:
+def test_all_texts_stay_unless_a_number_is_stated(site: Harness, invoke: Run) -> None:
     """And then only `--yes` drops any: the oldest first, and none that is needed."""
     assert collected(site, invoke, "--yes")["texts"] == 0
     assert "`cache: {keep_texts: N}`" in invoke("state", "gc", cwd=site.root).stdout
@@ -436,7 +436,7 @@ def test_all_texts_stay_unless_a_number_is_stated(site: Scene, invoke: Run) -> N
     assert put_back(site, first).source == "server"
 
 
-def test_what_is_needed_is_never_dropped(site: Scene, invoke: Run) -> None:
+def test_what_is_needed_is_never_dropped(site: Harness, invoke: Run) -> None:
     """The generated text, what was saved, a text that waits to be written, and what the manifests ask for next."""
     site.write("contentops.yaml", site.read("contentops.yaml") + "cache: {keep_texts: 0}\n")
     last, _, first = (one["body"] for one in listed(site, invoke))
@@ -451,7 +451,7 @@ def test_what_is_needed_is_never_dropped(site: Scene, invoke: Run) -> None:
     assert invoke("state", "gc", "--yes", cwd=site.root).code == 1
 
 
-def test_another_environment_needs_its_texts_too(site: Scene, invoke: Run) -> None:
+def test_another_environment_needs_its_texts_too(site: Harness, invoke: Run) -> None:
     """They share the cache: what its lock names stays, and what the manifests ask for in it."""
     live = "live: {output: 'live/{{ item.id }}.md', vars: {year: 2026}}"
     settings = f"cache: {{keep_texts: 0}}\nvars: {{year: 2029}}\nenvironments: {{{live}}}\n"
@@ -466,7 +466,7 @@ def test_another_environment_needs_its_texts_too(site: Scene, invoke: Run) -> No
     assert first not in in_cache(site, invoke)
 
 
-def test_texts_are_offered_to_a_shell(site: Scene, invoke: Run) -> None:
+def test_texts_are_offered_to_a_shell(site: Harness, invoke: Run) -> None:
     """Those of the item that stands before."""
     words = "contentops restore a --to "
     env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "4"}
@@ -477,13 +477,13 @@ def test_texts_are_offered_to_a_shell(site: Scene, invoke: Run) -> None:
 
 def test_a_file_that_is_gone_comes_back_from_git(tmp_path: Path) -> None:
     """A person's words that were saved too, where neither cache nor server has them any more; nothing is paid."""
-    scene = Scene(tmp_path / "site", FakeApi(duration=30))
-    rewrite(scene, 2026)
-    scene.edit(OUT, "## Introduction", "## Mine")
-    scene.apply()
-    edited = scene.read(OUT)
-    in_git(scene, "Edited")
-    clone = cloned(scene, tmp_path / "clone")
+    harness = Harness(tmp_path / "site", FakeApi(duration=30))
+    rewrite(harness, 2026)
+    harness.edit(OUT, "## Introduction", "## Mine")
+    harness.apply()
+    edited = harness.read(OUT)
+    in_git(harness, "Edited")
+    clone = cloned(harness, tmp_path / "clone")
     (clone.root / OUT).unlink()
     clone.api.contents.clear()
     clone.api.jobs.clear()

@@ -13,16 +13,16 @@ from contentops.model import JobState, OnEdit
 from contentops.operations import records as mending
 from contentops.reporting.run import exit_code_of, run_text
 from tests.fakes.api import FakeApi, on
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _scene(root: Path, *items: str, rpm: int = 0, extra: str = "", **habits: Any) -> Scene:
-    scene = Scene(root, FakeApi(**({"duration": 60} | habits)), rpm=rpm, extra=extra)
-    scene.write("content/blog.yaml", blog(*(items or ("one",))))
-    return scene
+def _harness(root: Path, *items: str, rpm: int = 0, extra: str = "", **habits: Any) -> Harness:
+    harness = Harness(root, FakeApi(**({"duration": 60} | habits)), rpm=rpm, extra=extra)
+    harness.write("content/blog.yaml", blog(*(items or ("one",))))
+    return harness
 
 
 def _answer(status: int, json: Any = None, **kwargs: Any) -> Any:
@@ -49,13 +49,13 @@ PASSING: dict[str, Any] = {
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
 def test_a_failed_poll_is_no_failed_job(root: Path, fault: Any) -> None:
     """Whatever a poll meets, the job is polled on and its text is written; it is paid for once."""
-    scene = _scene(root)
+    harness = _harness(root)
     # The first status asks for our id, before anything is submitted.
-    scene.api.fault(on("status", 2, 3), fault)
-    run = scene.apply()
+    harness.api.fault(on("status", 2, 3), fault)
+    run = harness.apply()
     assert results(run) == {"one": "done"}
-    assert scene.api.credits == 4
-    assert scene.plan().empty
+    assert harness.api.credits == 4
+    assert harness.plan().empty
 
 
 LASTING: dict[str, Any] = {
@@ -72,43 +72,43 @@ LASTING: dict[str, Any] = {
 @pytest.mark.parametrize("fault", LASTING.values(), ids=LASTING)
 def test_a_poll_that_is_turned_down_leaves_the_job_open(root: Path, fault: Any) -> None:
     """The job is not failed and not paid for again: it stays open, exit is 3, and the next apply polls it."""
-    scene = _scene(root)
-    scene.api.fault(lambda name, n: name == "status" and n > 1, fault)
-    run = scene.apply()
+    harness = _harness(root)
+    harness.api.fault(lambda name, n: name == "status" and n > 1, fault)
+    run = harness.apply()
     assert run is not None
     assert results(run)["one"] in {"late", "pending"}
     assert exit_code_of(run) in {3, 5}
-    assert scene.entry("one").state is JobState.RUNNING
-    scene.api.heal()
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.api.credits == 4
+    assert harness.entry("one").state is JobState.RUNNING
+    harness.api.heal()
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.api.credits == 4
 
 
 def test_a_job_that_is_not_visible_at_once(root: Path) -> None:
     """404 soon after the acceptance means "not visible" and is waited for."""
-    scene = _scene(root, early_404=50.0)
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.api.credits == 4
+    harness = _harness(root, early_404=50.0)
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.api.credits == 4
 
 
 def test_a_job_the_server_lost_is_late(root: Path) -> None:
     """A job the server does not know any more is waited for until `job_timeout`, then late, never paid for again."""
-    scene = _scene(root, duration=300)
-    scene.api.fault(on("status", 6), _restarting(scene))
-    run = scene.apply()
+    harness = _harness(root, duration=300)
+    harness.api.fault(on("status", 6), _restarting(harness))
+    run = harness.apply()
     assert run is not None
     assert results(run) == {"one": "late"}
     assert exit_code_of(run) == 3
-    assert 900 <= scene.timeline.now <= 2000
-    before = scene.api.count("status")
-    assert results(scene.apply()) == {"one": "late"}
-    assert scene.api.count("status") == before + 1
-    assert len(scene.api.generations) == 1
+    assert 900 <= harness.timeline.now <= 2000
+    before = harness.api.count("status")
+    assert results(harness.apply()) == {"one": "late"}
+    assert harness.api.count("status") == before + 1
+    assert len(harness.api.generations) == 1
 
 
-def _restarting(scene: Scene) -> Any:
+def _restarting(harness: Harness) -> Any:
     def answer() -> httpx.Response:
-        scene.api.restart()
+        harness.api.restart()
         return httpx.Response(503, json={"detail": "restarting"})
 
     return answer
@@ -116,37 +116,37 @@ def _restarting(scene: Scene) -> Any:
 
 def test_a_job_that_takes_too_long_is_late_and_polled_by_the_next_apply(root: Path) -> None:
     """After `job_timeout` the item is late (exit 3), the others are done, and the next apply finishes it for free."""
-    scene = _scene(root, "a", "b", duration=lambda number: 5000 if number == 2 else 60)
-    run = scene.apply()
+    harness = _harness(root, "a", "b", duration=lambda number: 5000 if number == 2 else 60)
+    run = harness.apply()
     assert run is not None
     assert results(run) == {"a": "done", "b": "late"}
     assert exit_code_of(run) == 3
-    assert scene.entry("b").state is JobState.RUNNING
-    assert scene.actions() == {"b": "finish"}
-    assert results(scene.apply()) == {"b": "late"}
-    scene.timeline.now += 5000
-    assert results(scene.apply()) == {"b": "done"}
-    assert scene.api.credits == 8
+    assert harness.entry("b").state is JobState.RUNNING
+    assert harness.actions() == {"b": "finish"}
+    assert results(harness.apply()) == {"b": "late"}
+    harness.timeline.now += 5000
+    assert results(harness.apply()) == {"b": "done"}
+    assert harness.api.credits == 8
 
 
 @pytest.mark.parametrize("timeout", ["30s", "2m"], ids=["30 s", "2 min"])
 def test_job_timeout_is_a_setting(root: Path, timeout: str) -> None:
     """`api.job_timeout` says when a job is late."""
-    scene = _scene(root, duration=5000)
-    scene.edit("contentops.yaml", "requests_per_minute: 0", f"requests_per_minute: 0, job_timeout: {timeout}")
-    assert results(scene.apply()) == {"one": "late"}
-    assert scene.timeline.now < 400
+    harness = _harness(root, duration=5000)
+    harness.edit("contentops.yaml", "requests_per_minute: 0", f"requests_per_minute: 0, job_timeout: {timeout}")
+    assert results(harness.apply()) == {"one": "late"}
+    assert harness.timeline.now < 400
 
 
 # --- no one answers ------------------------------------------------------------------------------------------
 
 
-def _polling(root: Path, rpm: int, items: int = 20) -> Scene:
+def _polling(root: Path, rpm: int, items: int = 20) -> Harness:
     """Many jobs of one kind that is learned, all about to be polled."""
-    scene = _scene(root, "zero", rpm=rpm, duration=60, auto_save=False)
-    scene.apply()
-    scene.write("content/blog.yaml", blog("zero", *[f"i{turn:02}" for turn in range(items)]))
-    return scene
+    harness = _harness(root, "zero", rpm=rpm, duration=60, auto_save=False)
+    harness.apply()
+    harness.write("content/blog.yaml", blog("zero", *[f"i{turn:02}" for turn in range(items)]))
+    return harness
 
 
 DOWN: dict[str, tuple[Any, str]] = {
@@ -163,18 +163,18 @@ def _stopped(fault: Any) -> str:
     return "no-connection" if fault in ("refuse", "slow") else "refused-submits"
 
 
-def _tried(scene: Scene, since: float, until: float = math.inf, fault: Any = "refuse") -> list[float]:
+def _tried(harness: Harness, since: float, until: float = math.inf, fault: Any = "refuse") -> list[float]:
     """When requests met no one: they are none that the server saw, so a fault notes them."""
     times: list[float] = []
 
     def refused(_name: str, _n: int) -> bool:
-        now = scene.timeline.now
+        now = harness.timeline.now
         if since <= now < until:
             times.append(now)
             return True
         return False
 
-    scene.api.fault(refused, fault)
+    harness.api.fault(refused, fault)
     return times
 
 
@@ -182,61 +182,61 @@ def _tried(scene: Scene, since: float, until: float = math.inf, fault: Any = "re
 @pytest.mark.parametrize("rpm", [0, 10, 120])
 def test_a_server_that_dies_while_jobs_are_polled(root: Path, rpm: int, what: Any, words: str) -> None:
     """Few questions, a true word about the wait, and an end after a minute that keeps every job."""
-    scene = _polling(root, rpm, items=4 if rpm == 10 else 20)
-    died = scene.timeline.now + 50
-    times = _tried(scene, died, fault=what)
-    scene.events.clear()
-    run = scene.apply()
+    harness = _polling(root, rpm, items=4 if rpm == 10 else 20)
+    died = harness.timeline.now + 50
+    times = _tried(harness, died, fault=what)
+    harness.events.clear()
+    run = harness.apply()
     assert run is not None
     assert (run.stopped, exit_code_of(run)) == (_stopped(what), 3)
     assert set(results(run).values()) == {"pending"}
     assert words in run.message
     assert "api.base_url" in run.hint
     assert "jobs that run are kept" in run.hint
-    assert {entry.state for entry in scene.state.entries.values()} == {JobState.RUNNING}
+    assert {entry.state for entry in harness.state.entries.values()} == {JobState.RUNNING}
     assert 1 < len(times) < 60
-    assert 60 < scene.timeline.now - times[0] < 120
-    notes = [event for event in scene.events if event.kind == "note"]
+    assert 60 < harness.timeline.now - times[0] < 120
+    notes = [event for event in harness.events if event.kind == "note"]
     assert 1 <= len(notes) <= 2
     assert words in str(notes[0].data["message"])
-    waits = [event.data["on"] for event in scene.events if event.kind == "waiting" and not event.item]
+    waits = [event.data["on"] for event in harness.events if event.kind == "waiting" and not event.item]
     assert waits[-1] == "retry"
-    assert words in str([event.data for event in scene.events if event.kind == "waiting"][-1]["why"])
+    assert words in str([event.data for event in harness.events if event.kind == "waiting"][-1]["why"])
     assert "limit" not in waits or rpm
-    scene.api.heal()
-    assert set(results(scene.apply()).values()) == {"done"}
-    assert scene.api.credits == 4 * len(scene.api.generations) == 4 * (1 + len(run.outcomes))
+    harness.api.heal()
+    assert set(results(harness.apply()).values()) == {"done"}
+    assert harness.api.credits == 4 * len(harness.api.generations) == 4 * (1 + len(run.outcomes))
 
 
 @pytest.mark.parametrize("what", [what for what, _ in DOWN.values()], ids=DOWN)
 @pytest.mark.parametrize("rpm", [0, 10])
 def test_a_server_that_never_answers_ends_the_run_soon(root: Path, rpm: int, what: Any) -> None:
     """From the first request on: after about a minute the run says so, and nothing was submitted."""
-    scene = _scene(root, *[f"i{turn}" for turn in range(8)], rpm=rpm)
-    scene.api.fault(lambda *_: True, what)
-    run = scene.apply()
+    harness = _harness(root, *[f"i{turn}" for turn in range(8)], rpm=rpm)
+    harness.api.fault(lambda *_: True, what)
+    run = harness.apply()
     assert run is not None
     assert (run.stopped, exit_code_of(run)) == (_stopped(what), 3)
     assert set(results(run).values()) == {"pending"}
-    assert scene.timeline.now < 130
-    assert not scene.api.count("submit")
-    assert not scene.state.entries
+    assert harness.timeline.now < 130
+    assert not harness.api.count("submit")
+    assert not harness.state.entries
 
 
 @pytest.mark.parametrize("what", [what for what, _ in DOWN.values()], ids=DOWN)
 @pytest.mark.parametrize("rpm", [0, 10])
 def test_a_server_that_dies_under_its_first_job(root: Path, rpm: int, what: Any) -> None:
     """Its status is not asked for until `job_timeout`: a run that hears nothing for a minute ends, the job is kept."""
-    scene = _scene(root, "one", "two", rpm=rpm, duration=100)
-    scene.api.fault(lambda name, n: name == "status" and n > 1, what)
-    run = scene.apply()
+    harness = _harness(root, "one", "two", rpm=rpm, duration=100)
+    harness.api.fault(lambda name, n: name == "status" and n > 1, what)
+    run = harness.apply()
     assert run is not None
     assert (run.stopped, exit_code_of(run)) == (_stopped(what), 3)
     assert results(run) == {"one": "pending", "two": "pending"}
-    assert scene.timeline.now < 130
-    scene.api.heal()
-    assert results(scene.apply()) == {"one": "done", "two": "done"}
-    assert scene.api.credits == 8
+    assert harness.timeline.now < 130
+    harness.api.heal()
+    assert results(harness.apply()) == {"one": "done", "two": "done"}
+    assert harness.api.credits == 8
 
 
 def test_a_server_that_stumbles_over_unknown_ids_is_not_down(root: Path) -> None:
@@ -246,12 +246,12 @@ def test_a_server_that_stumbles_over_unknown_ids_is_not_down(root: Path) -> None
         def _status(self, job_id: str) -> tuple[int, Any, dict[str, str]]:
             return super()._status(job_id) if job_id in self.jobs else (500, {"detail": "KeyError"}, {})
 
-    scene = Scene(root, Stumbling(duration=60))
-    scene.write("content/blog.yaml", blog("one", "two"))
-    run = scene.apply()
+    harness = Harness(root, Stumbling(duration=60))
+    harness.write("content/blog.yaml", blog("one", "two"))
+    run = harness.apply()
     assert results(run) == {"one": "done", "two": "done"}
     assert run is not None
-    assert run.requests == len(scene.api.requests)
+    assert run.requests == len(harness.api.requests)
 
 
 def test_one_job_that_fails_to_answer_is_no_outage(root: Path) -> None:
@@ -268,11 +268,11 @@ def test_one_job_that_fails_to_answer_is_no_outage(root: Path) -> None:
             return 500, {"detail": "Internal server error"}, {}
 
     api = Broken(duration=lambda number: 60 + 20 * number, auto_save=False)
-    scene = Scene(root, api)
-    scene.write("content/blog.yaml", blog("zero"))
-    scene.apply()
-    scene.write("content/blog.yaml", blog("zero", *[f"i{turn:02}" for turn in range(10)]))
-    run = scene.apply()
+    harness = Harness(root, api)
+    harness.write("content/blog.yaml", blog("zero"))
+    harness.apply()
+    harness.write("content/blog.yaml", blog("zero", *[f"i{turn:02}" for turn in range(10)]))
+    run = harness.apply()
     assert run is not None
     ends = results(run)
     assert ends.pop("i03") in {"late", "pending"}
@@ -284,23 +284,23 @@ def test_one_job_that_fails_to_answer_is_no_outage(root: Path) -> None:
 @pytest.mark.parametrize("rpm", [0, 120])
 def test_an_outage_of_less_than_a_minute_ends_nothing(root: Path, rpm: int, what: Any) -> None:
     """Jobs that could not be asked for are asked for again soon after."""
-    scene = _polling(root, rpm)
-    since = scene.timeline.now + 50
-    times = _tried(scene, since, since + 25, what)
-    run = scene.apply()
+    harness = _polling(root, rpm)
+    since = harness.timeline.now + 50
+    times = _tried(harness, since, since + 25, what)
+    run = harness.apply()
     assert run is not None
     assert (run.stopped, set(results(run).values())) == ("", {"done"})
     assert times
-    assert scene.api.credits == 4 * 21
-    assert scene.timeline.now < since + 25 + (90 if not rpm else 150)
+    assert harness.api.credits == 4 * 21
+    assert harness.timeline.now < since + 25 + (90 if not rpm else 150)
 
 
 def test_two_short_outages_are_not_one_long_one(root: Path) -> None:
     """What counts is the time in which nothing answered at all."""
-    scene = _scene(root, duration=300)
-    began = scene.timeline.now
-    scene.api.fault(lambda *_: any(low <= scene.timeline.now - began < low + 40 for low in (20, 90, 160)), "refuse")
-    run = scene.apply()
+    harness = _harness(root, duration=300)
+    began = harness.timeline.now
+    harness.api.fault(lambda *_: any(low <= harness.timeline.now - began < low + 40 for low in (20, 90, 160)), "refuse")
+    run = harness.apply()
     assert results(run) == {"one": "done"}
 
 
@@ -317,110 +317,110 @@ EMPTY: dict[str, Any] = {
 @pytest.mark.parametrize("reply", EMPTY.values(), ids=EMPTY)
 def test_a_job_that_completes_without_a_text_is_not_paid_for_again(root: Path, reply: dict[str, Any]) -> None:
     """An empty text is never written; the charged job stays open, and a later apply may still get its text."""
-    scene = _scene(root, "one", "two", auto_save=False)
-    scene.api.fault(lambda name, n: name == "status" and n > 1, _answer(200, reply))
+    harness = _harness(root, "one", "two", auto_save=False)
+    harness.api.fault(lambda name, n: name == "status" and n > 1, _answer(200, reply))
     for _ in range(3):
-        run = scene.apply()
+        run = harness.apply()
         assert run is not None
         assert results(run) == {"one": "failed", "two": "pending"}
         assert run.stopped == "first-contact"
         assert "without a text" in run.outcomes[0].error
         assert "`revision`" in run.outcomes[0].hint
-    assert not scene.tree()
-    assert scene.entry("one").state is JobState.RUNNING
-    assert len(scene.api.generations) == 1
-    scene.api.heal()
-    assert results(scene.apply()) == {"one": "done", "two": "done"}
-    assert scene.api.credits == 8
+    assert not harness.tree()
+    assert harness.entry("one").state is JobState.RUNNING
+    assert len(harness.api.generations) == 1
+    harness.api.heal()
+    assert results(harness.apply()) == {"one": "done", "two": "done"}
+    assert harness.api.credits == 8
 
 
 def test_the_text_of_another_job_is_not_written(root: Path) -> None:
     """What a server says of a job is believed only where it names no other one; the job stays open meanwhile."""
-    scene = _scene(root, duration=30)
+    harness = _harness(root, duration=30)
     other = {"request_id": "job_9", "status": "completed", "content": {"title": "T", "body": "Another text.\n"}}
-    scene.api.fault(on("status"), _answer(200, other))
-    scene.apply()
-    assert (scene.api.count("submit"), scene.tree()) == (0, {})  # whether its id is known was not told
-    scene.api.heal()
-    scene.api.fault(lambda name, _: name == "status" and bool(scene.api.generations), _answer(200, other))
-    run = scene.apply()
+    harness.api.fault(on("status"), _answer(200, other))
+    harness.apply()
+    assert (harness.api.count("submit"), harness.tree()) == (0, {})  # whether its id is known was not told
+    harness.api.heal()
+    harness.api.fault(lambda name, _: name == "status" and bool(harness.api.generations), _answer(200, other))
+    run = harness.apply()
     assert run is not None
     assert "about job `job_9`" in run_text(run)
-    assert (scene.api.count("submit"), scene.tree()) == (1, {})
-    scene.api.heal()
-    assert results(scene.apply()) == {"one": "done"}
-    assert (scene.api.credits, "Another" in scene.read("out/one.md")) == (4, False)
+    assert (harness.api.count("submit"), harness.tree()) == (1, {})
+    harness.api.heal()
+    assert results(harness.apply()) == {"one": "done"}
+    assert (harness.api.credits, "Another" in harness.read("out/one.md")) == (4, False)
 
 
 def test_a_new_revision_follows_a_job_without_a_text(root: Path) -> None:
     """The way out that the hint names: one more charge, and nothing stays open."""
 
     def duration(number: int) -> float:
-        scene.api.habits.status_body = "text" if number > 1 else "absent"
+        harness.api.habits.status_body = "text" if number > 1 else "absent"
         return 60.0
 
-    scene = _scene(root, auto_save=False, duration=duration)
-    assert results(scene.apply()) == {"one": "failed"}
-    scene.edit("content/blog.yaml", "- id: one", "- id: one\n    revision: 2")
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.api.credits == 8
-    assert scene.plan().empty
+    harness = _harness(root, auto_save=False, duration=duration)
+    assert results(harness.apply()) == {"one": "failed"}
+    harness.edit("content/blog.yaml", "- id: one", "- id: one\n    revision: 2")
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.api.credits == 8
+    assert harness.plan().empty
 
 
 def test_a_blocked_item_whose_job_left_no_text_is_not_paid_for_again(root: Path) -> None:
     """Its job is drained while its file is held back, and still is the one it waits for."""
-    scene = _scene(root)
-    scene.apply()
-    scene.edit("content/blog.yaml", "in 2026", "in 2027")
-    scene.api.habits.status_body, scene.api.habits.auto_save = "absent", False
-    scene.apply(deadline=20)
-    scene.edit("out/one.md", "Closing", "My own words")
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "failed"}
-    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "failed"}
-    assert scene.api.credits == 8
+    harness = _harness(root)
+    harness.apply()
+    harness.edit("content/blog.yaml", "in 2026", "in 2027")
+    harness.api.habits.status_body, harness.api.habits.auto_save = "absent", False
+    harness.apply(deadline=20)
+    harness.edit("out/one.md", "Closing", "My own words")
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "failed"}
+    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "failed"}
+    assert harness.api.credits == 8
 
 
 def test_a_text_that_only_the_store_names_is_found(root: Path) -> None:
     """A completed status with neither text nor content id: the content that carries our id is the text."""
-    scene = _scene(root)
-    scene.api.fault(lambda name, n: name == "status" and n > 9, _answer(200, {"status": "completed"}))
-    run = scene.apply()
+    harness = _harness(root)
+    harness.api.fault(lambda name, n: name == "status" and n > 9, _answer(200, {"status": "completed"}))
+    run = harness.apply()
     assert run is not None
     assert results(run) == {"one": "done"}
-    assert run.credits == scene.api.credits == 4
-    assert len(scene.api.contents) == 1
+    assert run.credits == harness.api.credits == 4
+    assert len(harness.api.contents) == 1
 
 
 def test_a_completed_job_of_the_servers_own_id_is_found_in_the_store(root: Path) -> None:
     """Where the server makes its own ids, the content names the job by that."""
-    scene = _scene(root, request_ids="ignore", status_body="absent", names_content=False)
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.api.credits == 4
+    harness = _harness(root, request_ids="ignore", status_body="absent", names_content=False)
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.api.credits == 4
 
 
 @pytest.mark.parametrize("body", ["absent", "empty"])
 def test_a_text_that_is_only_stored_is_fetched(root: Path, body: str) -> None:
     """A completed status that only names a content id is as good as its text."""
-    scene = _scene(root, status_body=body)
-    assert results(scene.apply()) == {"one": "done"}
-    assert "All about one" in scene.read("out/one.md")
-    assert scene.api.count("save") == 0
-    assert scene.api.count("get content") == 1
+    harness = _harness(root, status_body=body)
+    assert results(harness.apply()) == {"one": "done"}
+    assert "All about one" in harness.read("out/one.md")
+    assert harness.api.count("save") == 0
+    assert harness.api.count("get content") == 1
 
 
 @pytest.mark.parametrize("fault", [503, 404, 403, "reset"], ids=["503", "404", "403", "reset"])
 def test_a_text_that_can_not_be_fetched_now_is_not_lost(root: Path, fault: Any) -> None:
     """A completed job whose stored text does not come has not failed: it is polled again, not paid for again."""
-    scene = _scene(root, status_body="absent")
-    scene.api.fault(on("get content"), fault)
-    run = scene.apply()
+    harness = _harness(root, status_body="absent")
+    harness.api.fault(on("get content"), fault)
+    run = harness.apply()
     assert run is not None
     assert results(run) == {"one": "late"}
     assert exit_code_of(run) == 3
-    scene.api.heal()
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.api.credits == 4
+    harness.api.heal()
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.api.credits == 4
 
 
 # --- requests are scarce -------------------------------------------------------------------------------------
@@ -428,47 +428,47 @@ def test_a_text_that_can_not_be_fetched_now_is_not_lost(root: Path, fault: Any) 
 
 def test_a_batch_costs_close_to_three_requests_an_item(root: Path) -> None:
     """One submit, little more than one poll, one save."""
-    scene = _scene(
+    harness = _harness(
         root,
         *[f"i{turn:02}" for turn in range(40)],
         rpm=10,
         duration=lambda number: 80 + 13 * (number % 5),
         auto_save=False,
     )
-    run = scene.apply()
+    run = harness.apply()
     assert run is not None
     assert set(results(run).values()) == {"done"}
-    assert run.requests == len(scene.api.requests)
+    assert run.requests == len(harness.api.requests)
     assert run.requests <= 3.4 * 40
 
 
 def test_unlearned_polls_come_at_doubling_gaps_of_up_to_half_a_minute(root: Path) -> None:
     """First contact: after 120 s / requests per minute, then at doubling gaps, so that its end is soon known."""
-    scene = _scene(root, rpm=10, duration=200)
-    scene.apply()
-    submitted = next(seen.time for seen in scene.api.requests if seen.name == "submit")
-    polls = [seen.time - submitted for seen in scene.api.requests if seen.name == "status"][1:]
+    harness = _harness(root, rpm=10, duration=200)
+    harness.apply()
+    submitted = next(seen.time for seen in harness.api.requests if seen.name == "submit")
+    polls = [seen.time - submitted for seen in harness.api.requests if seen.name == "status"][1:]
     assert polls == pytest.approx([12, 36, 66, 96, 126, 156, 186, 216], abs=2)
 
 
 def test_what_was_learned_is_carried_over(root: Path) -> None:
     """The next apply polls a job of the same kind about when it is done: one poll, or two."""
-    scene = _scene(root, rpm=60, duration=100)
-    scene.apply()
-    scene.write("content/blog.yaml", blog("one", "two", "three"))
-    before = scene.api.count("status")
-    scene.apply()
-    asked = scene.api.count("status") - before - 2  # both ask for their id first
+    harness = _harness(root, rpm=60, duration=100)
+    harness.apply()
+    harness.write("content/blog.yaml", blog("one", "two", "three"))
+    before = harness.api.count("status")
+    harness.apply()
+    asked = harness.api.count("status") - before - 2  # both ask for their id first
     assert asked <= 4
 
 
 def test_a_duration_lies_between_two_polls(root: Path) -> None:
     """What is learned is when the last poll found it running and when the next found it done."""
-    scene = _scene(root, rpm=10, duration=100)
-    scene.apply()
+    harness = _harness(root, rpm=10, duration=100)
+    harness.apply()
     from contentops.operations import opening
 
-    with opening.open_cache(scene.project, write=False) as cache:
+    with opening.open_cache(harness.project, write=False) as cache:
         (kinds,) = cache.durations().values()
     ((learned,),) = kinds.values()
     # Polls after about 12, 36, 66, 96 and 126 s: it ended between the last two.
@@ -477,111 +477,111 @@ def test_a_duration_lies_between_two_polls(root: Path) -> None:
 
 def test_the_cap_on_unfinished_jobs(root: Path) -> None:
     """Never more than `max_in_flight` unfinished jobs on the server."""
-    scene = _scene(root, *[f"i{turn}" for turn in range(9)], duration=100)
-    scene.edit("contentops.yaml", "requests_per_minute: 0", "requests_per_minute: 0, max_in_flight: 3")
-    assert set(results(scene.apply()).values()) == {"done"}
-    jobs = scene.api.generations
+    harness = _harness(root, *[f"i{turn}" for turn in range(9)], duration=100)
+    harness.edit("contentops.yaml", "requests_per_minute: 0", "requests_per_minute: 0, max_in_flight: 3")
+    assert set(results(harness.apply()).values()) == {"done"}
+    jobs = harness.api.generations
     assert max(sum(other.started <= job.started < other.ends for other in jobs) for job in jobs) <= 3
 
 
 # --- collected jobs ---------------------------------------------------------------------------------------------------
 
 
-def _left_running(root: Path, *, proven: bool = False, **habits: Any) -> Scene:
+def _left_running(root: Path, *, proven: bool = False, **habits: Any) -> Harness:
     """An item whose first job still runs when its spec changes."""
-    scene = _scene(root, **habits)
+    harness = _harness(root, **habits)
     if proven:
-        scene.write("content/zero.yaml", blog("zero"))
-        scene.apply(select=("zero",))
-    scene.apply(deadline=20)
-    assert scene.entry("one").state is JobState.RUNNING
-    scene.edit("content/blog.yaml", "in 2026", "in 2027")
-    return scene
+        harness.write("content/zero.yaml", blog("zero"))
+        harness.apply(select=("zero",))
+    harness.apply(deadline=20)
+    assert harness.entry("one").state is JobState.RUNNING
+    harness.edit("content/blog.yaml", "in 2026", "in 2027")
+    return harness
 
 
 def test_a_job_no_one_waits_for_is_collected(root: Path) -> None:
     """The job of the earlier spec is polled into the cache, the new spec is submitted, and going back is free."""
-    scene = _left_running(root)
-    change = scene.plan().changes[0]
+    harness = _left_running(root)
+    change = harness.plan().changes[0]
     assert change.names[0] == "drain"
-    assert results(scene.apply()) == {"one": "done"}
-    assert "2027" in scene.read("out/one.md")
-    assert scene.plan().empty
-    scene.edit("content/blog.yaml", "in 2027", "in 2026")
-    assert scene.plan().submits == 0
-    scene.apply()
-    assert "2026" in scene.read("out/one.md")
-    assert scene.api.credits == 8
+    assert results(harness.apply()) == {"one": "done"}
+    assert "2027" in harness.read("out/one.md")
+    assert harness.plan().empty
+    harness.edit("content/blog.yaml", "in 2027", "in 2026")
+    assert harness.plan().submits == 0
+    harness.apply()
+    assert "2026" in harness.read("out/one.md")
+    assert harness.api.credits == 8
 
 
 def test_the_job_of_a_gone_item_is_collected(root: Path) -> None:
     """A removed item's job is polled into the cache; nothing is written; bringing the item back is free."""
-    scene = _scene(root, "one", "two")
-    scene.apply()
-    scene.write("content/blog.yaml", blog("one", "two", "three"))
-    scene.apply(deadline=20)
-    scene.write("content/blog.yaml", blog("one", "two"))
-    assert scene.actions() == {"three": "drain"}
-    assert results(scene.apply()) == {"three": "done"}
-    assert set(scene.tree()) == {"out/one.md", "out/two.md"}
-    assert scene.plan().empty
-    scene.write("content/blog.yaml", blog("one", "two", "three"))
-    assert scene.plan().submits == 0
-    scene.apply()
-    assert scene.api.credits == 12
+    harness = _harness(root, "one", "two")
+    harness.apply()
+    harness.write("content/blog.yaml", blog("one", "two", "three"))
+    harness.apply(deadline=20)
+    harness.write("content/blog.yaml", blog("one", "two"))
+    assert harness.actions() == {"three": "drain"}
+    assert results(harness.apply()) == {"three": "done"}
+    assert set(harness.tree()) == {"out/one.md", "out/two.md"}
+    assert harness.plan().empty
+    harness.write("content/blog.yaml", blog("one", "two", "three"))
+    assert harness.plan().submits == 0
+    harness.apply()
+    assert harness.api.credits == 12
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["failed", "late"])
 def test_a_collected_job_that_failed_or_is_late_holds_no_one(root: Path, *, late: bool) -> None:
     """A drain that brings nothing is the drain's matter: the item's own steps run, and so do those of all others."""
-    scene = _left_running(
+    harness = _left_running(
         root,
         proven=True,
         duration=lambda number: 10_000 if late and number == 2 else 60,
         fails=lambda inputs: "boom" if not late and "one in 2026" in inputs["topic"] else "",
     )
-    scene.write("content/other.yaml", blog("other").replace("2026", "2030"))
-    run = scene.apply()
+    harness.write("content/other.yaml", blog("other").replace("2026", "2030"))
+    run = harness.apply()
     assert results(run) == {"one": "late" if late else "done", "other": "done"}
-    assert "2027" in scene.read("out/one.md")
-    assert "2030" in scene.read("out/other.md")
-    assert [scene.api.charged(f"All about {what}") for what in ("one in 2027", "other in 2030")] == [1, 1]
+    assert "2027" in harness.read("out/one.md")
+    assert "2030" in harness.read("out/other.md")
+    assert [harness.api.charged(f"All about {what}") for what in ("one in 2027", "other in 2030")] == [1, 1]
     # What is late is asked for again; what failed is done with.
-    assert scene.actions() == ({"one": "drain"} if late else {})
+    assert harness.actions() == ({"one": "drain"} if late else {})
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["changed", "gone"])
 def test_a_collected_job_that_the_server_forgot_is_told(root: Path, *, gone: bool) -> None:
     """The next plan drains it again, so the outcome is not good, and its hint names the way out."""
-    scene = _left_running(root, auto_save=False, duration=600)
-    scene.api.restart()
-    scene.api.habits.duration = 60
+    harness = _left_running(root, auto_save=False, duration=600)
+    harness.api.restart()
+    harness.api.habits.duration = 60
     if gone:
-        scene.write("content/blog.yaml", blog("other"))
-    scene.apply()
-    scene.timeline.now += 1000
-    run = scene.apply()
+        harness.write("content/blog.yaml", blog("other"))
+    harness.apply()
+    harness.timeline.now += 1000
+    run = harness.apply()
     assert run is not None
     assert exit_code_of(run) == 3
     (outcome,) = [each for each in run.outcomes if each.id == "one"]
     assert outcome.result == "late"
     assert "not found" in outcome.error
     assert "state resolve one --forget" in outcome.hint
-    assert not scene.plan().empty
-    mending.resolve(scene.project, "one", forget=True)
-    assert scene.plan().empty
-    assert gone or "2027" in scene.read("out/one.md")
+    assert not harness.plan().empty
+    mending.resolve(harness.project, "one", forget=True)
+    assert harness.plan().empty
+    assert gone or "2027" in harness.read("out/one.md")
 
 
 def test_a_job_the_server_forgot_names_the_way_out(root: Path) -> None:
     """Late with 404: the hint says how to give the job up, and that this may pay twice."""
-    scene = _scene(root, duration=300, auto_save=False)
-    scene.api.fault(on("status", 6), _restarting(scene))
-    run = scene.apply()
+    harness = _harness(root, duration=300, auto_save=False)
+    harness.api.fault(on("status", 6), _restarting(harness))
+    run = harness.apply()
     assert run is not None
     assert results(run) == {"one": "late"}
     words = (
-        f"the server took job `{scene.entry('one').job_id}` and does not know it any more, as after a restart; after "
+        f"the server took job `{harness.entry('one').job_id}` and does not know it any more, as after a restart; after "
     )
     assert run.outcomes[0].error.startswith(words)
     assert "state resolve one --forget" in run.outcomes[0].hint
@@ -590,67 +590,67 @@ def test_a_job_the_server_forgot_names_the_way_out(root: Path) -> None:
 
 def test_a_blocked_item_keeps_its_paid_text(root: Path) -> None:
     """A job whose file was edited by hand meanwhile is polled into the cache; the edit stays."""
-    scene = _scene(root)
-    scene.apply()
-    scene.edit("content/blog.yaml", "in 2026", "in 2027")
-    scene.apply(deadline=20)
-    scene.edit("out/one.md", "Closing", "My own words")
-    run = scene.apply()
+    harness = _harness(root)
+    harness.apply()
+    harness.edit("content/blog.yaml", "in 2026", "in 2027")
+    harness.apply(deadline=20)
+    harness.edit("out/one.md", "Closing", "My own words")
+    run = harness.apply()
     assert results(run) == {"one": "blocked"}
-    assert "My own words" in scene.read("out/one.md")
-    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
-    assert "2027" in scene.read("out/one.md")
-    assert scene.api.credits == 8
+    assert "My own words" in harness.read("out/one.md")
+    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
+    assert "2027" in harness.read("out/one.md")
+    assert harness.api.credits == 8
 
 
 def test_a_paid_text_in_the_cache_needs_no_server_that_knows_it(root: Path) -> None:
     """It was paid for and not written; the server, restarted since, has neither its job nor its content."""
-    scene = _scene(root)
-    scene.apply()
-    scene.edit("content/blog.yaml", "in 2026", "in 2027")
-    scene.edit("out/one.md", "Closing", "My own words")
-    scene.apply(deadline=20, on_edit=OnEdit.OVERWRITE)
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert scene.entry("one").state is JobState.PAID
-    scene.api.restart()
-    scene.api.contents.clear()
-    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
-    assert "2027" in scene.read("out/one.md")
-    assert (scene.api.credits, scene.plan().empty) == (8, True)
+    harness = _harness(root)
+    harness.apply()
+    harness.edit("content/blog.yaml", "in 2026", "in 2027")
+    harness.edit("out/one.md", "Closing", "My own words")
+    harness.apply(deadline=20, on_edit=OnEdit.OVERWRITE)
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert harness.entry("one").state is JobState.PAID
+    harness.api.restart()
+    harness.api.contents.clear()
+    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
+    assert "2027" in harness.read("out/one.md")
+    assert (harness.api.credits, harness.plan().empty) == (8, True)
 
 
 def test_a_paid_text_that_no_one_has_any_more_is_dropped(root: Path) -> None:
     """Once the server says that it is gone; while the server only refuses to say, its entry stays open."""
-    scene = _scene(root, auto_save=False, names_content=False)
-    scene.apply()
-    scene.edit("content/blog.yaml", "in 2026", "in 2027")
-    scene.edit("out/one.md", "Closing", "My own words")
-    scene.apply(deadline=20, on_edit=OnEdit.OVERWRITE)
-    scene.apply()
-    assert scene.entry("one").state is JobState.PAID
-    scene.edit("content/blog.yaml", "in 2027", "in 2028")
-    shutil.rmtree(scene.root / ".contentops")
-    scene.api.fault(on("status"), 403)
-    scene.apply()
-    assert scene.entry("one").state is JobState.PAID
-    scene.api.heal()
-    scene.api.restart()
-    scene.timeline.now += 5000
-    scene.apply()
-    assert not scene.state.entries
+    harness = _harness(root, auto_save=False, names_content=False)
+    harness.apply()
+    harness.edit("content/blog.yaml", "in 2026", "in 2027")
+    harness.edit("out/one.md", "Closing", "My own words")
+    harness.apply(deadline=20, on_edit=OnEdit.OVERWRITE)
+    harness.apply()
+    assert harness.entry("one").state is JobState.PAID
+    harness.edit("content/blog.yaml", "in 2027", "in 2028")
+    shutil.rmtree(harness.root / ".contentops")
+    harness.api.fault(on("status"), 403)
+    harness.apply()
+    assert harness.entry("one").state is JobState.PAID
+    harness.api.heal()
+    harness.api.restart()
+    harness.timeline.now += 5000
+    harness.apply()
+    assert not harness.state.entries
 
 
 def test_a_submit_whose_answer_was_lost_is_collected_too(root: Path) -> None:
     """The lost submit of an earlier spec is looked up; where it never arrived nothing stays open."""
-    scene = _scene(root, "zero")
-    scene.apply()
-    scene.write("content/blog.yaml", blog("zero", "one"))
-    scene.api.fault(on("submit", 2), "kill")
+    harness = _harness(root, "zero")
+    harness.apply()
+    harness.write("content/blog.yaml", blog("zero", "one"))
+    harness.api.fault(on("submit", 2), "kill")
     with pytest.raises(BaseException):  # noqa: B017 - the process dies
-        scene.apply()
-    assert scene.entry("one").state is JobState.SUBMITTING
-    scene.edit("content/blog.yaml", "All about one in 2026", "All about one in 2027")
-    assert results(scene.apply()) == {"one": "done"}
-    assert not scene.state.entries
-    assert scene.api.credits == 8
-    assert scene.plan().empty
+        harness.apply()
+    assert harness.entry("one").state is JobState.SUBMITTING
+    harness.edit("content/blog.yaml", "All about one in 2026", "All about one in 2027")
+    assert results(harness.apply()) == {"one": "done"}
+    assert not harness.state.entries
+    assert harness.api.credits == 8
+    assert harness.plan().empty

@@ -17,7 +17,7 @@ from contentops.execution.limiter import LONGEST_PAUSE, Limiter
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.clock import EPOCH
-from tests.fakes.scene import Scene, blog, know_server, results
+from tests.fakes.harness import Harness, blog, know_server, results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,12 +47,12 @@ class Shared(FakeApi):
         return await super().handle_async_request(request)
 
 
-def scene_of(root: Path, api: FakeApi, *items: str, rpm: int = 10) -> Scene:
+def harness_of(root: Path, api: FakeApi, *items: str, rpm: int = 10) -> Harness:
     """Items to generate on that server."""
-    scene = Scene(root, api, rpm=rpm)
+    harness = Harness(root, api, rpm=rpm)
     know_server(root, "https://api.example.test/v1")
-    scene.write("content/blog.yaml", blog(*(items or ITEMS)))
-    return scene
+    harness.write("content/blog.yaml", blog(*(items or ITEMS)))
+    return harness
 
 
 def most_in_a_minute(api: FakeApi) -> int:
@@ -66,14 +66,14 @@ def turned_away(api: FakeApi) -> int:
     return sum(seen.status == 429 for seen in api.requests)
 
 
-def is_whole(scene: Scene, *items: str) -> None:
+def is_whole(harness: Harness, *items: str) -> None:
     """Every item has its file and its record, was paid for once and stored once, and nothing is left to do."""
     topics = [f"All about {item} in 2026" for item in items or ITEMS]
-    assert sorted(each.topic for each in scene.api.generations) == sorted(topics)
-    assert sorted(each.title for each in scene.api.contents.values()) == sorted(f"On {topic}" for topic in topics)
-    assert sorted(scene.tree()) == sorted(f"out/{item}.md" for item in items or ITEMS)
-    assert not scene.state.entries
-    assert scene.plan().empty
+    assert sorted(each.topic for each in harness.api.generations) == sorted(topics)
+    assert sorted(each.title for each in harness.api.contents.values()) == sorted(f"On {topic}" for topic in topics)
+    assert sorted(harness.tree()) == sorted(f"out/{item}.md" for item in items or ITEMS)
+    assert not harness.state.entries
+    assert harness.plan().empty
 
 
 def all_done(run: Run | None) -> bool:
@@ -89,15 +89,15 @@ def all_done(run: Run | None) -> bool:
 def test_someone_else_eats_half_of_the_quota(root: Path, hint: str) -> None:
     """With five of ten a minute left, each item takes about a request more, and nothing is lost or paid twice."""
     api = Shared(every=12, per_minute=10, retry_after=hint, **HABITS)
-    scene = scene_of(root, api)
-    assert all_done(scene.apply())
-    is_whole(scene)
+    harness = harness_of(root, api)
+    assert all_done(harness.apply())
+    is_whole(harness)
     assert api.others >= 50
     assert most_in_a_minute(api) <= 10
     assert turned_away(api) <= 15
     assert len(api.requests) <= 4.7 * len(ITEMS) + 1
     # At five a minute these requests take this long; twice five minutes are for the first contact and the last jobs.
-    assert scene.timeline.now <= 60 * (len(api.requests) / 5 + 10)
+    assert harness.timeline.now <= 60 * (len(api.requests) / 5 + 10)
 
 
 @pytest.mark.parametrize(
@@ -108,20 +108,20 @@ def test_someone_else_eats_half_of_the_quota(root: Path, hint: str) -> None:
 def test_others_that_come_and_go(root: Path, every: float, since: float, until: float, minutes: float) -> None:
     """The run slows down while others use the account, and gets its speed back once they are gone."""
     api = Shared(every=every, since=since, until=until, per_minute=10, **HABITS)
-    scene = scene_of(root, api)
-    assert all_done(scene.apply())
-    is_whole(scene)
+    harness = harness_of(root, api)
+    assert all_done(harness.apply())
+    is_whole(harness)
     assert most_in_a_minute(api) <= 10
     # Refused requests grow with the minutes that others take all, the other ones with the items.
     assert 0 < turned_away(api) <= 2 * (until - since) / 60
     assert len(api.requests) - turned_away(api) <= 4.2 * len(ITEMS)
-    assert scene.timeline.now <= 60 * minutes
+    assert harness.timeline.now <= 60 * minutes
 
 
 def test_two_applies_on_one_account(root: Path) -> None:
     """The other consumer may be ourselves, in another project: both end whole."""
     api = FakeApi(per_minute=10, **HABITS)
-    first, second = scene_of(root / "a", api, *ITEMS[:8]), scene_of(root / "b", api, *ITEMS[8:16])
+    first, second = harness_of(root / "a", api, *ITEMS[:8]), harness_of(root / "b", api, *ITEMS[8:16])
     second.timeline = first.timeline
 
     runs = [first.apply(deadline=200), second.apply(), first.apply()]
@@ -136,7 +136,7 @@ def test_two_applies_on_one_account(root: Path) -> None:
 def test_a_higher_limit_is_kept_in_any_second_too(root: Path, rpm: int) -> None:
     """The whole run, polls and saves included, keeps to `requests_per_minute`."""
     api = FakeApi(duration=100, auto_save=False)
-    assert all_done(scene_of(root, api, *ITEMS[:12], rpm=rpm).apply())
+    assert all_done(harness_of(root, api, *ITEMS[:12], rpm=rpm).apply())
     assert most_in_a_minute(api) <= rpm
     times = [seen.time for seen in api.requests]
     assert rpm == 60 or max(sum(first <= each <= first + 1 for each in times) for first in times) <= 2
@@ -147,12 +147,12 @@ def test_polls_that_do_not_count(root: Path) -> None:
     ends = []
     for count in (True, False):
         api = FakeApi(per_minute=10, count_polls=count, **HABITS)
-        scene = scene_of(root / str(count), api)
-        assert all_done(scene.apply())
-        is_whole(scene)
+        harness = harness_of(root / str(count), api)
+        assert all_done(harness.apply())
+        is_whole(harness)
         assert turned_away(api) == 0
         assert most_in_a_minute(api) <= 10
-        ends.append(scene.timeline.now)
+        ends.append(harness.timeline.now)
     assert ends[1] <= ends[0]
 
 
@@ -211,14 +211,14 @@ def test_waits_that_a_run_can_bear(root: Path, form: str, name: str) -> None:
     answer, wait = SHORT[form]
     api = FakeApi(per_minute=10, **HABITS)
     api.fault(on(name, 2, 5, 6), answer)
-    scene = scene_of(root, api, *ITEMS[:8])
-    assert all_done(scene.apply())
-    is_whole(scene, *ITEMS[:8])
+    harness = harness_of(root, api, *ITEMS[:8])
+    assert all_done(harness.apply())
+    is_whole(harness, *ITEMS[:8])
     assert turned_away(api) == 3
     assert most_in_a_minute(api) <= 10
     # Without a refusal it takes 6 requests for each item; each refusal costs itself, and at most one poll more.
     assert len(api.requests) <= 6 * 8 + 2 * 3
-    assert scene.timeline.now <= 60 * 20
+    assert harness.timeline.now <= 60 * 20
     if name != "submit":
         # A refused submit holds back only submits while jobs run; anything else holds back everything.
         for refusal in [seen for seen in api.requests if seen.status == 429]:
@@ -241,30 +241,30 @@ def test_waits_that_a_run_can_not_bear(root: Path, asked: Said, words: str, name
     """The run pauses at once with the server's words and how long it asks to wait; the next one ends it whole."""
     api = FakeApi(per_minute=10, **HABITS)
     api.fault(on(name, 2), refused(asked))
-    scene = scene_of(root, api, *ITEMS[:4])
-    run = scene.apply()
+    harness = harness_of(root, api, *ITEMS[:4])
+    run = harness.apply()
     assert run is not None
     (refusal,) = [seen for seen in api.requests if seen.status == 429]
-    assert scene.timeline.now <= refusal.time + 10
+    assert harness.timeline.now <= refusal.time + 10
     assert (run.stopped, exit_code_of(run)) == ("throttled", 5)
     assert "slow down" in run.message
     assert f"it asks to wait {words}" in run.message
     assert "again later" in run.hint
-    scene.timeline.now += 3600
-    assert all_done(scene.apply())
-    is_whole(scene, *ITEMS[:4])
+    harness.timeline.now += 3600
+    assert all_done(harness.apply())
+    is_whole(harness, *ITEMS[:4])
 
 
 def test_a_long_wait_is_shown(root: Path) -> None:
     """While the run holds back, each heartbeat says what it waits for and how long that still takes."""
     api = FakeApi(per_minute=10, **HABITS)
     api.fault(on("save", 1), refused("600"))
-    scene = scene_of(root, api, *ITEMS[:3])
-    assert all_done(scene.apply())
-    is_whole(scene, *ITEMS[:3])
+    harness = harness_of(root, api, *ITEMS[:3])
+    assert all_done(harness.apply())
+    is_whole(harness, *ITEMS[:3])
     waits = [
         float(str(event.data["seconds"]))
-        for event in scene.events
+        for event in harness.events
         if event.kind == "waiting" and event.data["on"] == "limit"
     ]
     assert max(waits) > 550
@@ -278,15 +278,15 @@ def test_no_wait_outlasts_the_deadline(root: Path, name: str, asked: str) -> Non
     """`--deadline` ends a run that waits as it ends any other, and what was paid for is there for the next one."""
     api = FakeApi(per_minute=10, **HABITS)
     api.fault(lambda called, n: called == name and n > 1, refused(asked))
-    scene = scene_of(root, api, *ITEMS[:4])
-    run = scene.apply(deadline=300)
+    harness = harness_of(root, api, *ITEMS[:4])
+    run = harness.apply(deadline=300)
     assert run is not None
     assert run.stopped in ("deadline", "throttled")
-    assert scene.timeline.now <= 310
+    assert harness.timeline.now <= 310
     api.heal()
-    scene.timeline.now += 3600
-    assert all_done(scene.apply())
-    is_whole(scene, *ITEMS[:4])
+    harness.timeline.now += 3600
+    assert all_done(harness.apply())
+    is_whole(harness, *ITEMS[:4])
 
 
 ALL_CALLS = ("submit", "status", "save")
@@ -322,18 +322,18 @@ def test_a_server_that_turns_all_away_for_ever(
     """Neither a busy loop nor a run without end, with and without a limit of ours; once it is over, all is whole."""
     api = FakeApi(**HABITS)
     api.fault(lambda called, n: called in names and n > 1, refused(*asked))
-    scene = scene_of(root, api, *ITEMS[:5], rpm=rpm)
-    run = scene.apply()
+    harness = harness_of(root, api, *ITEMS[:5], rpm=rpm)
+    run = harness.apply()
     assert run is not None
     assert not all_done(run)
     # A job is late after 900 s and a call gives up after 900 s, each within one wait of at most 600 s more.
-    assert scene.timeline.now <= 2 * (900 + 600) + 60
+    assert harness.timeline.now <= 2 * (900 + 600) + 60
     assert turned_away(api) <= 400
     api.heal()
-    scene.timeline.now += 3600
-    while not all_done(scene.apply()):
-        assert scene.timeline.now <= 6 * 3600
-    is_whole(scene, *ITEMS[:5])
+    harness.timeline.now += 3600
+    while not all_done(harness.apply()):
+        assert harness.timeline.now <= 6 * 3600
+    is_whole(harness, *ITEMS[:5])
 
 
 # --- the limiter itself ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from contentops.api.stamps import CREATED
 from contentops.model import Save
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed, Stored, on
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 from tests.repositories import cloned, in_git
 
 if TYPE_CHECKING:
@@ -21,67 +21,67 @@ if TYPE_CHECKING:
     from contentops.model import Event
 
 
-def _done(root: Path, *items: str, rpm: int = 0, **habits: Any) -> Scene:
-    """A scene whose items are generated and saved."""
-    scene = Scene(root, FakeApi(**({"duration": 30, "auto_save": False} | habits)), rpm=rpm)
-    scene.write("content/blog.yaml", blog(*(items or ("one",))))
-    assert set(results(scene.apply()).values()) == {"done"}
-    return scene
+def _done(root: Path, *items: str, rpm: int = 0, **habits: Any) -> Harness:
+    """A harness whose items are generated and saved."""
+    harness = Harness(root, FakeApi(**({"duration": 30, "auto_save": False} | habits)), rpm=rpm)
+    harness.write("content/blog.yaml", blog(*(items or ("one",))))
+    assert set(results(harness.apply()).values()) == {"done"}
+    return harness
 
 
-def _by_hand(scene: Scene, words: str = "By hand") -> None:
-    scene.edit("out/one.md", "## Closing", f"## {words}")
+def _by_hand(harness: Harness, words: str = "By hand") -> None:
+    harness.edit("out/one.md", "## Closing", f"## {words}")
 
 
 def test_a_new_text_is_saved_once(root: Path) -> None:
     """One creating save, with what makes it findable again; the id is recorded."""
-    scene = _done(root)
-    assert scene.api.count("save") == 1
-    (stored,) = scene.api.contents.values()
+    harness = _done(root)
+    assert harness.api.count("save") == 1
+    (stored,) = harness.api.contents.values()
     assert stored.metadata["contentops_item"] == "one"
-    assert stored.metadata["request_id"] == scene.record("one").request_id
-    assert scene.record("one").content_id == stored.id
-    assert stored.body.strip() in scene.read("out/one.md")
+    assert stored.metadata["request_id"] == harness.record("one").request_id
+    assert harness.record("one").content_id == stored.id
+    assert stored.body.strip() in harness.read("out/one.md")
 
 
 def test_what_the_server_stored_itself_is_not_saved_again(root: Path) -> None:
     """A completed status that names a content id and gave this very body is the save: no request at all."""
-    scene = _done(root, auto_save=True)
-    assert scene.api.count("save") == scene.api.count("list content") == 0
-    assert len(scene.api.contents) == 1
-    assert scene.record("one").content_id == next(iter(scene.api.contents))
+    harness = _done(root, auto_save=True)
+    assert harness.api.count("save") == harness.api.count("list content") == 0
+    assert len(harness.api.contents) == 1
+    assert harness.record("one").content_id == next(iter(harness.api.contents))
 
 
 def test_what_the_server_stored_without_saying_so_is_found(root: Path) -> None:
     """Finished jobs that the server stores without naming them are never stored twice, once that is known."""
-    scene = _done(root, auto_save=True)
-    scene.api.habits.names_content = False
-    scene.write("content/blog.yaml", blog("one", "two"))
-    scene.apply()
-    assert len(scene.api.contents) == 2
-    assert scene.api.count("save") == 0
+    harness = _done(root, auto_save=True)
+    harness.api.habits.names_content = False
+    harness.write("content/blog.yaml", blog("one", "two"))
+    harness.apply()
+    assert len(harness.api.contents) == 2
+    assert harness.api.count("save") == 0
 
 
 def test_a_found_content_gets_our_title(root: Path) -> None:
     """A content the server stored by itself has the text but not the manifest's title: that is brought up to date."""
-    scene = _done(root, auto_save=True)
-    scene.api.habits.names_content = False
-    scene.write("content/two.yaml", blog("two").replace("    inputs", "    metadata: {title: Mine}\n    inputs"))
-    scene.apply()
-    assert len(scene.api.contents) == 2
-    assert scene.api.contents[scene.record("two").content_id].title == "Mine"
-    assert scene.plan().empty
+    harness = _done(root, auto_save=True)
+    harness.api.habits.names_content = False
+    harness.write("content/two.yaml", blog("two").replace("    inputs", "    metadata: {title: Mine}\n    inputs"))
+    harness.apply()
+    assert len(harness.api.contents) == 2
+    assert harness.api.contents[harness.record("two").content_id].title == "Mine"
+    assert harness.plan().empty
 
 
 def test_a_job_that_was_stored_long_before_anybody_looked(root: Path) -> None:
     """The server stored the text when the job ended; a day later it is found, not stored again."""
-    scene = _done(root, auto_save=True)
-    scene.api.habits.names_content = False
-    scene.write("content/blog.yaml", blog("one", "two"))
-    scene.apply(deadline=10)
-    scene.timeline.now += 86400
-    assert results(scene.apply()) == {"two": "done"}
-    assert len(scene.api.contents) == 2
+    harness = _done(root, auto_save=True)
+    harness.api.habits.names_content = False
+    harness.write("content/blog.yaml", blog("one", "two"))
+    harness.apply(deadline=10)
+    harness.timeline.now += 86400
+    assert results(harness.apply()) == {"two": "done"}
+    assert len(harness.api.contents) == 2
 
 
 # --- over what was edited or deleted there --------------------------------------------------------------------
@@ -89,106 +89,106 @@ def test_a_job_that_was_stored_long_before_anybody_looked(root: Path) -> None:
 
 def test_an_edit_by_hand_is_saved_over_its_content(root: Path) -> None:
     """The file's words go over the content we saved before; nothing new is stored."""
-    scene = _done(root)
-    _by_hand(scene)
-    assert scene.actions() == {"one": "save"}
-    assert results(scene.apply()) == {"one": "done"}
-    (stored,) = scene.api.contents.values()
+    harness = _done(root)
+    _by_hand(harness)
+    assert harness.actions() == {"one": "save"}
+    assert results(harness.apply()) == {"one": "done"}
+    (stored,) = harness.api.contents.values()
     assert "By hand" in stored.body
-    assert scene.plan().empty
+    assert harness.plan().empty
 
 
 @pytest.mark.parametrize("left", ["", "\n", "---\ntitle: One\n---\n"])
 def test_a_file_that_was_emptied_empties_nothing_on_the_server(root: Path, left: str) -> None:
     """An editor that crashed, or a disk that was full, leaves such files: what is there stays, and comes back."""
-    scene = _done(root)
-    text = scene.read("out/one.md")
-    scene.write("out/one.md", left)
-    (change,) = scene.plan().changes
+    harness = _done(root)
+    text = harness.read("out/one.md")
+    harness.write("out/one.md", left)
+    (change,) = harness.plan().changes
     assert (change.blocked, change.steps) == ("emptied", ())
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert scene.api.count("save") == 1
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert harness.api.count("save") == 1
     (root / "out/one.md").unlink()
-    assert results(scene.apply()) == {"one": "done"}
-    assert (scene.read("out/one.md"), scene.api.count("save")) == (text, 1)
+    assert results(harness.apply()) == {"one": "done"}
+    assert (harness.read("out/one.md"), harness.api.count("save")) == (text, 1)
 
 
 def test_a_file_that_was_emptied_is_not_saved_as_new_either(root: Path) -> None:
     """Where saves are turned on later, the server may have stored the text by itself."""
-    scene = Scene(root, FakeApi(duration=30, auto_save=True))
-    scene.write("content/blog.yaml", f"defaults: {{save: false}}\n{blog('one')}")
-    scene.apply()
-    scene.write("out/one.md", "")
-    assert not [change for change in scene.plan().changes if change.has(Save)]
-    scene.write("content/blog.yaml", blog("one"))
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert all(each.body.strip() for each in scene.api.contents.values())
+    harness = Harness(root, FakeApi(duration=30, auto_save=True))
+    harness.write("content/blog.yaml", f"defaults: {{save: false}}\n{blog('one')}")
+    harness.apply()
+    harness.write("out/one.md", "")
+    assert not [change for change in harness.plan().changes if change.has(Save)]
+    harness.write("content/blog.yaml", blog("one"))
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert all(each.body.strip() for each in harness.api.contents.values())
 
 
 def test_an_edit_in_the_web_app_is_never_overwritten(root: Path) -> None:
     """Content edited there since the last save blocks the save; file and content stay as they are."""
-    scene = _done(root)
-    content = scene.record("one").content_id
-    scene.api.edit(content, "Edited in the web app.\n")
-    _by_hand(scene)
-    run = scene.apply()
+    harness = _done(root)
+    content = harness.record("one").content_id
+    harness.api.edit(content, "Edited in the web app.\n")
+    _by_hand(harness)
+    run = harness.apply()
     assert run is not None
     assert results(run) == {"one": "blocked"}
     assert content in run.outcomes[0].error
     assert exit_code_of(run) == 3
-    assert scene.api.contents[content].body == "Edited in the web app.\n"
-    assert "By hand" in scene.read("out/one.md")
+    assert harness.api.contents[content].body == "Edited in the web app.\n"
+    assert "By hand" in harness.read("out/one.md")
 
 
 def test_an_edit_there_blocks_the_save_of_a_new_text_but_not_its_file(root: Path) -> None:
     """Edited while the run goes: the new text is written, only its save is blocked, and it is not paid for again."""
-    scene = _done(root)
-    scene.edit("content/blog.yaml", "in 2026", "in 2027")
+    harness = _done(root)
+    harness.edit("content/blog.yaml", "in 2026", "in 2027")
 
     def edit(event: Event) -> None:
         if event.kind == "run-started":
-            scene.api.edit(scene.record("one").content_id, "Edited in the web app.\n")
+            harness.api.edit(harness.record("one").content_id, "Edited in the web app.\n")
 
-    assert results(scene.apply(emit=edit)) == {"one": "blocked"}
-    assert "2027" in scene.read("out/one.md")
-    assert scene.plan().submits == 0
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert scene.api.credits == 8
+    assert results(harness.apply(emit=edit)) == {"one": "blocked"}
+    assert "2027" in harness.read("out/one.md")
+    assert harness.plan().submits == 0
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert harness.api.credits == 8
 
 
 def test_the_same_edit_on_both_sides_is_no_conflict(root: Path) -> None:
     """Where the content there already says what the file says, it is saved."""
-    scene = _done(root)
-    _by_hand(scene)
-    body = scene.read("out/one.md").split("---\n", 2)[2]
-    scene.api.edit(scene.record("one").content_id, body)
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.plan().empty
+    harness = _done(root)
+    _by_hand(harness)
+    body = harness.read("out/one.md").split("---\n", 2)[2]
+    harness.api.edit(harness.record("one").content_id, body)
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.plan().empty
 
 
 def test_a_content_deleted_there_is_saved_as_new(root: Path) -> None:
     """Only a 404 means deleted; the text is stored under a new id, the old one listed."""
-    scene = _done(root)
-    _by_hand(scene)
-    old = scene.record("one").content_id
-    scene.api.fault(on("get content"), 404)
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.record("one").content_id != old
-    assert scene.record("one").superseded == (old,)
-    assert "By hand" in scene.api.contents[scene.record("one").content_id].body
+    harness = _done(root)
+    _by_hand(harness)
+    old = harness.record("one").content_id
+    harness.api.fault(on("get content"), 404)
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.record("one").content_id != old
+    assert harness.record("one").superseded == (old,)
+    assert "By hand" in harness.api.contents[harness.record("one").content_id].body
 
 
 @pytest.mark.parametrize("status", [403, 500, 503], ids=str)
 def test_no_answer_about_a_content_means_not_deleted(root: Path, status: int) -> None:
     """Any other failure of the look fails the save, stores nothing, and the next apply saves."""
-    scene = _done(root)
-    _by_hand(scene)
-    scene.api.fault(on("get content"), status)
-    assert results(scene.apply()) == {"one": "failed"}
-    assert len(scene.api.contents) == 1
-    scene.api.heal()
-    assert results(scene.apply()) == {"one": "done"}
-    assert len(scene.api.contents) == 1
+    harness = _done(root)
+    _by_hand(harness)
+    harness.api.fault(on("get content"), status)
+    assert results(harness.apply()) == {"one": "failed"}
+    assert len(harness.api.contents) == 1
+    harness.api.heal()
+    assert results(harness.apply()) == {"one": "done"}
+    assert len(harness.api.contents) == 1
 
 
 # --- servers that only create -----------------------------------------------------------------------------------
@@ -196,41 +196,41 @@ def test_no_answer_about_a_content_means_not_deleted(root: Path, status: int) ->
 
 def test_a_server_that_only_creates_is_put_to(root: Path) -> None:
     """A save that answers with another id teaches that; the old id is listed as superseded; then PUT is used."""
-    scene = _done(root, create_only=True)
-    first = scene.record("one").content_id
-    _by_hand(scene)
-    assert results(scene.apply()) == {"one": "done"}
-    second = scene.record("one").content_id
+    harness = _done(root, create_only=True)
+    first = harness.record("one").content_id
+    _by_hand(harness)
+    assert results(harness.apply()) == {"one": "done"}
+    second = harness.record("one").content_id
     assert second != first
-    assert scene.record("one").superseded == (first,)
+    assert harness.record("one").superseded == (first,)
     # Later, a list alone shows that no one has changed it.
-    saved = scene.record("one").saved
+    saved = harness.record("one").saved
     assert saved is not None
     assert saved.stamp == CREATED
-    _by_hand_again(scene)
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.record("one").content_id == second
-    assert "Again" in scene.api.contents[second].body
-    assert len(scene.api.contents) == 2
-    assert scene.api.count("put content") == 1
+    _by_hand_again(harness)
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.record("one").content_id == second
+    assert "Again" in harness.api.contents[second].body
+    assert len(harness.api.contents) == 2
+    assert harness.api.count("put content") == 1
 
 
-def _by_hand_again(scene: Scene) -> None:
-    scene.edit("out/one.md", "By hand", "Again")
+def _by_hand_again(harness: Harness) -> None:
+    harness.edit("out/one.md", "By hand", "Again")
 
 
 def test_a_server_without_put_gets_a_new_content_each_time(root: Path) -> None:
     """Where PUT is missing too, the text is saved as new and every old id is listed."""
-    scene = _done(root, create_only=True, put=False)
-    _by_hand(scene)
-    scene.apply()
-    _by_hand_again(scene)
-    assert results(scene.apply()) == {"one": "done"}
-    record = scene.record("one")
-    assert len(scene.api.contents) == 3
-    assert {record.content_id, *record.superseded} == set(scene.api.contents)
-    assert "Again" in scene.api.contents[record.content_id].body
-    assert scene.plan().empty
+    harness = _done(root, create_only=True, put=False)
+    _by_hand(harness)
+    harness.apply()
+    _by_hand_again(harness)
+    assert results(harness.apply()) == {"one": "done"}
+    record = harness.record("one")
+    assert len(harness.api.contents) == 3
+    assert {record.content_id, *record.superseded} == set(harness.api.contents)
+    assert "Again" in harness.api.contents[record.content_id].body
+    assert harness.plan().empty
 
 
 # --- lost answers -------------------------------------------------------------------------------------------------
@@ -242,62 +242,62 @@ LOST = ["reset", "504", "500-after", "truncated", "slow", "drop", "html", "refus
 @pytest.mark.parametrize("known", [(), ("zero",)], ids=["first", "later"])
 def test_a_creating_save_with_a_lost_answer_stores_once(root: Path, fault: Any, known: tuple[str, ...]) -> None:
     """Whether it arrived or not. Once a server is known to store no jobs, a lost answer alone makes it look."""
-    scene = _done(root, *known) if known else Scene(root, FakeApi(duration=30, auto_save=False))
-    scene.write("content/blog.yaml", blog(*known, "one"))
-    scene.api.fault(on("save", 1 + len(known)), fault)
+    harness = _done(root, *known) if known else Harness(root, FakeApi(duration=30, auto_save=False))
+    harness.write("content/blog.yaml", blog(*known, "one"))
+    harness.api.fault(on("save", 1 + len(known)), fault)
     for _ in range(2):
-        scene.apply()
-    assert set(scene.api.contents) == {record.content_id for record in scene.state.records.values()}
-    assert len(scene.api.contents) == 1 + len(known)
-    assert scene.plan().empty
+        harness.apply()
+    assert set(harness.api.contents) == {record.content_id for record in harness.state.records.values()}
+    assert len(harness.api.contents) == 1 + len(known)
+    assert harness.plan().empty
 
 
 @pytest.mark.parametrize("fault", LOST, ids=str)
 @pytest.mark.parametrize("create_only", [False, True], ids=["overwrites", "creates only"])
 def test_an_overwriting_save_with_a_lost_answer_stores_once(root: Path, fault: Any, create_only: bool) -> None:
     """A save with an id retries; on a server that only creates, the content it made is found."""
-    scene = _done(root, create_only=create_only)
-    _by_hand(scene)
-    scene.api.fault(on("save", 2), fault)
+    harness = _done(root, create_only=create_only)
+    _by_hand(harness)
+    harness.api.fault(on("save", 2), fault)
     for _ in range(2):
-        scene.apply()
-    assert len(scene.api.contents) == 1 + create_only
-    assert "By hand" in scene.api.contents[scene.record("one").content_id].body
-    assert scene.plan().empty
+        harness.apply()
+    assert len(harness.api.contents) == 1 + create_only
+    assert "By hand" in harness.api.contents[harness.record("one").content_id].body
+    assert harness.plan().empty
 
 
 @pytest.mark.parametrize("put", [True, False], ids=["put", "no put"])
 @pytest.mark.parametrize("fault", ["kill", "kill-after"])
 def test_a_save_that_was_cut_off_stores_once(root: Path, fault: Any, put: bool) -> None:
     """Killed around a save on a server known to only create: no content is left that no one lists."""
-    scene = _done(root, create_only=True, put=put)
-    _by_hand(scene)
-    scene.apply()
-    _by_hand_again(scene)
-    scene.api.fault(on("save", 3), fault)
-    scene.api.fault(on("put content", 1), fault if put else 405)
+    harness = _done(root, create_only=True, put=put)
+    _by_hand(harness)
+    harness.apply()
+    _by_hand_again(harness)
+    harness.api.fault(on("save", 3), fault)
+    harness.api.fault(on("put content", 1), fault if put else 405)
     with pytest.raises(BaseException):  # noqa: B017 - the process dies
-        scene.apply()
-    scene.api.fault(on("put content"), 405)
-    scene.api.heal()
-    assert results(scene.apply()) == {"one": "done"}
-    record = scene.record("one")
-    assert {record.content_id, *record.superseded} == set(scene.api.contents)
+        harness.apply()
+    harness.api.fault(on("put content"), 405)
+    harness.api.heal()
+    assert results(harness.apply()) == {"one": "done"}
+    record = harness.record("one")
+    assert {record.content_id, *record.superseded} == set(harness.api.contents)
 
 
 def test_equal_words_of_two_items_are_two_contents(root: Path) -> None:
     """Two items with the same text never share a content, not even when both look for theirs at once."""
     same = {"status": "completed", "content": {"title": "Same", "body": "Same words.\n"}}
-    scene = Scene(root, FakeApi(duration=1, auto_save=False))
-    scene.write("content/blog.yaml", blog("zero", "one", "two"))
-    scene.api.fault(
-        lambda name, n: name == "status" and n > 1 and len(scene.api.generations) > 0,
+    harness = Harness(root, FakeApi(duration=1, auto_save=False))
+    harness.write("content/blog.yaml", blog("zero", "one", "two"))
+    harness.api.fault(
+        lambda name, n: name == "status" and n > 1 and len(harness.api.generations) > 0,
         lambda: httpx.Response(200, json=same),
     )
-    scene.api.fault(on("save", 1, 2, 3), "reset")
+    harness.api.fault(on("save", 1, 2, 3), "reset")
     for _ in range(2):
-        scene.apply()
-    ids = [record.content_id for record in scene.state.records.values()]
+        harness.apply()
+    ids = [record.content_id for record in harness.state.records.values()]
     assert len(set(ids)) == len(ids)
 
 
@@ -307,98 +307,98 @@ def test_equal_words_of_two_items_are_two_contents(root: Path) -> None:
 @pytest.mark.parametrize("status", [400, 403, 409, 413, 422], ids=str)
 def test_a_refused_save_fails_the_item_and_keeps_its_file(root: Path, status: int) -> None:
     """The text is written and paid for once; the next apply only saves."""
-    scene = Scene(root, FakeApi(duration=30, auto_save=False))
-    scene.write("content/blog.yaml", blog("one", "two"))
-    scene.api.fault(on("save", 1), status)
-    run = scene.apply()
+    harness = Harness(root, FakeApi(duration=30, auto_save=False))
+    harness.write("content/blog.yaml", blog("one", "two"))
+    harness.api.fault(on("save", 1), status)
+    run = harness.apply()
     assert run is not None
     assert sorted(results(run).values()) == ["done", "failed"]
     assert exit_code_of(run) == 3
-    assert set(scene.tree()) == {"out/one.md", "out/two.md"}
-    assert set(scene.actions().values()) == {"save"}
-    assert set(results(scene.apply()).values()) == {"done"}
-    assert scene.api.credits == 8
+    assert set(harness.tree()) == {"out/one.md", "out/two.md"}
+    assert set(harness.actions().values()) == {"save"}
+    assert set(results(harness.apply()).values()) == {"done"}
+    assert harness.api.credits == 8
 
 
 @pytest.mark.parametrize(("status", "stopped", "code"), [(401, "unauthorized", 3), (402, "credits", 5)], ids=str)
 def test_a_save_can_stop_the_run(root: Path, status: int, stopped: str, code: int) -> None:
     """A wrong key or a used-up account on a save ends the run like anywhere else."""
-    scene = Scene(root, FakeApi(duration=30, auto_save=False))
-    scene.write("content/blog.yaml", blog("one"))
-    scene.api.fault(on("save"), status)
-    run = scene.apply()
+    harness = Harness(root, FakeApi(duration=30, auto_save=False))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.api.fault(on("save"), status)
+    run = harness.apply()
     assert run is not None
     assert run.stopped == stopped
     assert exit_code_of(run) == code
-    assert "out/one.md" in scene.tree()
-    scene.api.heal()
-    assert results(scene.apply()) == {"one": "done"}
+    assert "out/one.md" in harness.tree()
+    harness.api.heal()
+    assert results(harness.apply()) == {"one": "done"}
 
 
 def test_a_wait_that_the_server_asked_for_uses_up_no_patience(root: Path) -> None:
     """A save that is lost after a minute of waiting is looked for and sent again, as any other."""
-    scene = Scene(root, FakeApi(duration=30, auto_save=False))
-    scene.write("content/blog.yaml", blog("one"))
+    harness = Harness(root, FakeApi(duration=30, auto_save=False))
+    harness.write("content/blog.yaml", blog("one"))
     told = lambda: httpx.Response(429, json={"error": "slow"}, headers={"Retry-After": "70"})  # noqa: E731
-    scene.api.fault(on("save", 1), told)
-    scene.api.fault(on("save", 2), "504")
-    assert results(scene.apply()) == {"one": "done"}
-    assert len(scene.api.contents) == 1
+    harness.api.fault(on("save", 1), told)
+    harness.api.fault(on("save", 2), "504")
+    assert results(harness.apply()) == {"one": "done"}
+    assert len(harness.api.contents) == 1
 
 
 @pytest.mark.parametrize("where", ["project", "item"])
 def test_save_off(root: Path, where: str) -> None:
     """`save: off` for the project, or false for an item, tells the server nothing."""
-    scene = Scene(root, FakeApi(duration=30, auto_save=False))
-    scene.write("content/blog.yaml", blog("one"))
+    harness = Harness(root, FakeApi(duration=30, auto_save=False))
+    harness.write("content/blog.yaml", blog("one"))
     if where == "project":
-        scene.edit("contentops.yaml", "requests_per_minute: 0", 'requests_per_minute: 0, save: "off"')
+        harness.edit("contentops.yaml", "requests_per_minute: 0", 'requests_per_minute: 0, save: "off"')
     else:
-        scene.edit("content/blog.yaml", "  - id: one\n", "  - id: one\n    save: false\n")
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.api.count("save") == 0
-    assert scene.plan().empty
+        harness.edit("content/blog.yaml", "  - id: one\n", "  - id: one\n    save: false\n")
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.api.count("save") == 0
+    assert harness.plan().empty
 
 
 def test_a_file_that_went_away_before_its_save(root: Path) -> None:
     """What is saved is the file: one that vanished meanwhile blocks the save and stores nothing."""
-    scene = _done(root)
-    _by_hand(scene)
+    harness = _done(root)
+    _by_hand(harness)
 
     def vanish(event: Any) -> None:
         if event.kind == "step-started" and event.step == "save":
-            (scene.root / "out/one.md").unlink(missing_ok=True)
+            (harness.root / "out/one.md").unlink(missing_ok=True)
 
-    run = scene.apply(emit=vanish)
+    run = harness.apply(emit=vanish)
     assert results(run) == {"one": "blocked"}
-    assert scene.api.count("save") == 1
+    assert harness.api.count("save") == 1
 
 
 def test_a_missing_file_is_restored_from_the_server(root: Path) -> None:
     """Without cache, the saved text comes back from the content store, for free and as it was."""
-    scene = _done(root)
-    _by_hand(scene)
-    scene.apply()
-    before = scene.read("out/one.md")
-    (scene.root / "out/one.md").unlink()
-    shutil.rmtree(scene.root / ".contentops")
-    assert scene.actions() == {"one": "restore"}
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.read("out/one.md") == before
-    assert scene.api.credits == 4
-    assert scene.plan().empty
+    harness = _done(root)
+    _by_hand(harness)
+    harness.apply()
+    before = harness.read("out/one.md")
+    (harness.root / "out/one.md").unlink()
+    shutil.rmtree(harness.root / ".contentops")
+    assert harness.actions() == {"one": "restore"}
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.read("out/one.md") == before
+    assert harness.api.credits == 4
+    assert harness.plan().empty
 
 
 def test_a_missing_file_is_restored_from_its_job(root: Path) -> None:
     """Without cache and store, the job still has the generated text."""
-    scene = _done(root)
-    before = scene.read("out/one.md")
-    (scene.root / "out/one.md").unlink()
-    shutil.rmtree(scene.root / ".contentops")
-    scene.api.contents.clear()
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.read("out/one.md") == before
-    assert scene.api.credits == 4
+    harness = _done(root)
+    before = harness.read("out/one.md")
+    (harness.root / "out/one.md").unlink()
+    shutil.rmtree(harness.root / ".contentops")
+    harness.api.contents.clear()
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.read("out/one.md") == before
+    assert harness.api.credits == 4
 
 
 @pytest.mark.parametrize(
@@ -406,18 +406,18 @@ def test_a_missing_file_is_restored_from_its_job(root: Path) -> None:
 )
 def test_a_text_that_can_not_be_restored(root: Path, fault: int, word: str) -> None:
     """Gone everywhere blocks with a hint; a server that refuses it or is down only fails this time; none pays."""
-    scene = _done(root)
-    (scene.root / "out/one.md").unlink()
-    shutil.rmtree(scene.root / ".contentops")
-    scene.api.fault(on("get content"), fault)
-    scene.api.fault(on("status"), fault)
-    run = scene.apply()
+    harness = _done(root)
+    (harness.root / "out/one.md").unlink()
+    shutil.rmtree(harness.root / ".contentops")
+    harness.api.fault(on("get content"), fault)
+    harness.api.fault(on("status"), fault)
+    run = harness.apply()
     assert run is not None
     assert results(run) == {"one": word}
     assert ("--replace one" in run.outcomes[0].hint) is (word == "blocked")
-    assert scene.api.credits == 4
-    scene.api.heal()
-    assert results(scene.apply()) == {"one": "done"}
+    assert harness.api.credits == 4
+    harness.api.heal()
+    assert results(harness.apply()) == {"one": "done"}
 
 
 # --- stored, and not on record --------------------------------------------------------------------------------
@@ -425,125 +425,125 @@ def test_a_text_that_can_not_be_restored(root: Path, fault: int, word: str) -> N
 HABITS: list[dict[str, Any]] = [{}, {"create_only": True}, {"create_only": True, "put": False}]
 
 
-def _killed_when_stored(root: Path, **habits: Any) -> Scene:
+def _killed_when_stored(root: Path, **habits: Any) -> Harness:
     """A second item whose text was stored by a save that no one lived to record."""
-    scene = _done(root, "zero", **habits)
-    scene.write("content/blog.yaml", blog("zero", "one"))
-    scene.api.fault(on("save", 2), "kill-after")
+    harness = _done(root, "zero", **habits)
+    harness.write("content/blog.yaml", blog("zero", "one"))
+    harness.api.fault(on("save", 2), "kill-after")
     with pytest.raises(Killed):
-        scene.apply()
-    scene.api.heal()
-    assert len(scene.api.contents) == 2
-    return scene
+        harness.apply()
+    harness.api.heal()
+    assert len(harness.api.contents) == 2
+    return harness
 
 
-def _killed_before_search(root: Path) -> Scene:
+def _killed_before_search(root: Path) -> Harness:
     """A second item whose text the server itself has stored, and no one lived to find."""
-    scene = _done(root, "zero", auto_save=True, names_content=False)
-    scene.write("content/blog.yaml", blog("zero", "one"))
-    scene.api.fault(on("list content", scene.api.count("list content") + 1), "kill")
+    harness = _done(root, "zero", auto_save=True, names_content=False)
+    harness.write("content/blog.yaml", blog("zero", "one"))
+    harness.api.fault(on("list content", harness.api.count("list content") + 1), "kill")
     with pytest.raises(Killed):
-        scene.apply()
-    scene.api.heal()
-    return scene
+        harness.apply()
+    harness.api.heal()
+    return harness
 
 
-def _copy(scene: Scene) -> Stored:
+def _copy(harness: Harness) -> Stored:
     """The stored content of `one`."""
-    (copy,) = [each for each in scene.api.contents.values() if "about one" in each.body]
+    (copy,) = [each for each in harness.api.contents.values() if "about one" in each.body]
     return copy
 
 
-def _listed(scene: Scene) -> set[str]:
+def _listed(harness: Harness) -> set[str]:
     """Every content that some record names."""
-    return {id_ for one in scene.state.records.values() for id_ in (one.content_id, *one.superseded)} - {""}
+    return {id_ for one in harness.state.records.values() for id_ in (one.content_id, *one.superseded)} - {""}
 
 
 @pytest.mark.parametrize("habits", HABITS, ids=str)
 def test_a_text_that_was_stored_and_then_edited_is_no_second_content(root: Path, habits: dict[str, Any]) -> None:
     """Killed before the record, edited in the file: the copy is known by its metadata, and is stored over or listed."""
-    scene = _killed_when_stored(root, **habits)
-    _by_hand(scene)
-    assert results(scene.apply()) == {"one": "done"}
-    assert "By hand" in scene.api.contents[scene.record("one").content_id].body
-    assert _listed(scene) == set(scene.api.contents)
-    assert len(scene.api.contents) == (3 if habits else 2)
-    assert scene.plan().empty
-    assert scene.api.credits == 8
+    harness = _killed_when_stored(root, **habits)
+    _by_hand(harness)
+    assert results(harness.apply()) == {"one": "done"}
+    assert "By hand" in harness.api.contents[harness.record("one").content_id].body
+    assert _listed(harness) == set(harness.api.contents)
+    assert len(harness.api.contents) == (3 if habits else 2)
+    assert harness.plan().empty
+    assert harness.api.credits == 8
 
 
 @pytest.mark.parametrize("put", [True, False], ids=["put", "no put"])
 def test_two_edits_around_a_save_that_was_cut_off(root: Path, put: bool) -> None:
     """What the save with the first edit made beside the content, the save of the second one stores over or lists."""
-    scene = _done(root, create_only=True, put=put)
-    _by_hand(scene)
-    scene.api.fault(on("save", 2), "kill-after")
+    harness = _done(root, create_only=True, put=put)
+    _by_hand(harness)
+    harness.api.fault(on("save", 2), "kill-after")
     with pytest.raises(Killed):
-        scene.apply()
-    scene.api.heal()
-    _by_hand_again(scene)
-    assert results(scene.apply()) == {"one": "done"}
-    assert "Again" in scene.api.contents[scene.record("one").content_id].body
-    assert _listed(scene) == set(scene.api.contents)
-    assert len(scene.api.contents) == (2 if put else 3)
-    assert scene.plan().empty
+        harness.apply()
+    harness.api.heal()
+    _by_hand_again(harness)
+    assert results(harness.apply()) == {"one": "done"}
+    assert "Again" in harness.api.contents[harness.record("one").content_id].body
+    assert _listed(harness) == set(harness.api.contents)
+    assert len(harness.api.contents) == (2 if put else 3)
+    assert harness.plan().empty
 
 
 def test_what_the_server_stored_itself_is_no_second_content_after_an_edit(root: Path) -> None:
     """The copy that the server made of a job names our request: the edited file goes over it."""
-    scene = _killed_before_search(root)
-    _by_hand(scene)
-    assert results(scene.apply()) == {"one": "done"}
-    assert len(scene.api.contents) == 2
-    assert "By hand" in scene.api.contents[scene.record("one").content_id].body
+    harness = _killed_before_search(root)
+    _by_hand(harness)
+    assert results(harness.apply()) == {"one": "done"}
+    assert len(harness.api.contents) == 2
+    assert "By hand" in harness.api.contents[harness.record("one").content_id].body
 
 
 def test_a_copy_that_was_edited_there_is_not_stored_over(root: Path) -> None:
     """The words of two people: the item is blocked, and nothing is stored beside it either."""
-    scene = _killed_when_stored(root)
-    copy = _copy(scene)
-    scene.api.edit(copy.id, "Edited there.\n")
-    _by_hand(scene)
+    harness = _killed_when_stored(root)
+    copy = _copy(harness)
+    harness.api.edit(copy.id, "Edited there.\n")
+    _by_hand(harness)
     for _ in range(2):
-        run = scene.apply()
+        run = harness.apply()
         assert run is not None
         assert results(run) == {"one": "blocked"}
         assert copy.id in run.outcomes[0].error
     assert copy.body == "Edited there.\n"
-    assert len(scene.api.contents) == 2
+    assert len(harness.api.contents) == 2
 
 
 def test_a_title_that_was_edited_there_is_not_stored_over(root: Path) -> None:
     """Where no record names the content that the server made, its text under another title is a person's work too; the next apply pulls it."""
-    scene = _killed_before_search(root)
-    copy = _copy(scene)
-    scene.api.edit(copy.id, copy.body, title="A title of theirs")
-    run = scene.apply()
+    harness = _killed_before_search(root)
+    copy = _copy(harness)
+    harness.api.edit(copy.id, copy.body, title="A title of theirs")
+    run = harness.apply()
     assert run is not None
     assert results(run) == {"one": "blocked"}
     assert copy.id in run.outcomes[0].error
-    assert scene.actions() == {"one": "pull"}
-    assert results(scene.apply()) == {"one": "done"}
-    assert "title: A title of theirs" in scene.read("out/one.md")
+    assert harness.actions() == {"one": "pull"}
+    assert results(harness.apply()) == {"one": "done"}
+    assert "title: A title of theirs" in harness.read("out/one.md")
     assert copy.title == "A title of theirs"
 
 
 def test_a_title_edited_after_a_save_that_was_lost_comes_into_the_file(root: Path) -> None:
     """The save is known by what it sent, and the title that stands there since is an edit."""
-    scene = _killed_when_stored(root)
-    copy = _copy(scene)
-    scene.api.edit(copy.id, copy.body, title="A title of theirs")
-    assert results(scene.apply()) == {"one": "done"}
-    _by_hand(scene)
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert results(scene.apply(refresh=True)) == {"one": "done"}
-    assert "title: A title of theirs" in scene.read("out/one.md")
+    harness = _killed_when_stored(root)
+    copy = _copy(harness)
+    harness.api.edit(copy.id, copy.body, title="A title of theirs")
+    assert results(harness.apply()) == {"one": "done"}
+    _by_hand(harness)
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert results(harness.apply(refresh=True)) == {"one": "done"}
+    assert "title: A title of theirs" in harness.read("out/one.md")
     assert copy.title == "A title of theirs"
 
 
 def test_a_title_that_another_clone_has_saved_is_not_stored_over(tmp_path: Path) -> None:
     """The words of someone whose lock is not here yet, under a body that is the same."""
-    first = Scene(tmp_path / "first", FakeApi(duration=30, auto_save=True, names_content=False))
+    first = Harness(tmp_path / "first", FakeApi(duration=30, auto_save=True, names_content=False))
     first.write("content/blog.yaml", blog("one"))
     in_git(first, "One item")
     second = cloned(first, tmp_path / "second")
@@ -562,29 +562,29 @@ def test_a_title_that_another_clone_has_saved_is_not_stored_over(tmp_path: Path)
 
 def test_an_edited_content_is_known_again_under_a_new_id_of_its_item(root: Path) -> None:
     """It was removed and comes back under another id: its content is the item's, and the edit there is pulled."""
-    scene = _done(root, "zero", "one", auto_save=False, stamps=True)
-    content = scene.record("one").content_id
-    scene.api.edit(content, "Their words.\n")
+    harness = _done(root, "zero", "one", auto_save=False, stamps=True)
+    content = harness.record("one").content_id
+    harness.api.edit(content, "Their words.\n")
     manifest = blog("zero", "one")
-    scene.write("content/blog.yaml", blog("zero"))
-    scene.apply(prune=True)
-    scene.write("content/blog.yaml", manifest.replace("- id: one", "- id: again"))
-    assert results(scene.apply()) == {"again": "done"}
-    assert scene.record("again").content_id == content
-    assert scene.plan().empty
-    assert scene.actions(refresh=True) == {"again": "pull"}
-    assert scene.api.contents[content].body == "Their words.\n"
+    harness.write("content/blog.yaml", blog("zero"))
+    harness.apply(prune=True)
+    harness.write("content/blog.yaml", manifest.replace("- id: one", "- id: again"))
+    assert results(harness.apply()) == {"again": "done"}
+    assert harness.record("again").content_id == content
+    assert harness.plan().empty
+    assert harness.actions(refresh=True) == {"again": "pull"}
+    assert harness.api.contents[content].body == "Their words.\n"
 
 
 def test_the_content_of_another_request_is_not_ours(root: Path) -> None:
     """Another project, or another environment, may have an item of the same name in the same account."""
-    scene = _killed_when_stored(root)
-    copy = _copy(scene)
+    harness = _killed_when_stored(root)
+    copy = _copy(harness)
     copy.metadata["request_id"] = "of-another-project"
-    _by_hand(scene)
-    assert results(scene.apply()) == {"one": "done"}
+    _by_hand(harness)
+    assert results(harness.apply()) == {"one": "done"}
     assert "By hand" not in copy.body
-    assert len(scene.api.contents) == 3
+    assert len(harness.api.contents) == 3
 
 
 class OddIds(FakeApi):
@@ -608,19 +608,19 @@ class OddIds(FakeApi):
 def test_an_id_that_can_not_be_used_is_refused_and_nothing_stored_again(root: Path) -> None:
     """The item says what the server answered, every apply looks first, and the copy is taken once it has a real id."""
     api = OddIds(duration=30, auto_save=False)
-    scene = Scene(root, api)
-    scene.write("content/blog.yaml", blog("one"))
+    harness = Harness(root, api)
+    harness.write("content/blog.yaml", blog("one"))
     for _ in range(3):
-        run = scene.apply()
+        run = harness.apply()
         assert run is not None
         assert set(results(run).values()) <= {"failed", "blocked"}
         assert "cannot be used" in run.outcomes[0].error
         assert api.count("save") == len(api.contents) == 1
     api.mend()
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.record("one").content_id in api.contents
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.record("one").content_id in api.contents
     assert api.count("save") == 1
-    assert scene.plan().empty
+    assert harness.plan().empty
 
 
 class OddReply(FakeApi):
@@ -637,15 +637,15 @@ class OddReply(FakeApi):
 def test_an_odd_id_in_the_reply_alone(root: Path, *, over: bool) -> None:
     """The list names the content properly, so it is found there and recorded."""
     api = OddReply(duration=30, auto_save=False)
-    scene = Scene(root, api)
-    scene.write("content/blog.yaml", blog("one" if over else "zero"))
-    scene.apply()
+    harness = Harness(root, api)
+    harness.write("content/blog.yaml", blog("one" if over else "zero"))
+    harness.apply()
     if over:
-        _by_hand(scene)
+        _by_hand(harness)
     else:
-        scene.write("content/blog.yaml", blog("zero", "one"))
+        harness.write("content/blog.yaml", blog("zero", "one"))
     api.odd = True
-    assert results(scene.apply()) == {"one": "done"}
-    assert _listed(scene) == set(api.contents)
+    assert results(harness.apply()) == {"one": "done"}
+    assert _listed(harness) == set(api.contents)
     assert len(api.contents) == (1 if over else 2)
     assert api.count("save") == 2

@@ -13,7 +13,7 @@ from contentops.operations.apply import ApplyOptions
 from contentops.planning.plan_inputs import Choice
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 ITEMS = ("one", "two", "three")
 
 
-def _scene(root: Path, *items: str, rpm: int = 0, **habits: Any) -> Scene:
-    scene = Scene(root, FakeApi(**({"duration": 60} | habits)), rpm=rpm)
-    scene.write("content/blog.yaml", blog(*(items or ITEMS)))
-    return scene
+def _harness(root: Path, *items: str, rpm: int = 0, **habits: Any) -> Harness:
+    harness = Harness(root, FakeApi(**({"duration": 60} | habits)), rpm=rpm)
+    harness.write("content/blog.yaml", blog(*(items or ITEMS)))
+    return harness
 
 
-def _stopped_at(scene: Scene, turn: int) -> tuple[Run | None, bool]:
+def _stopped_at(harness: Harness, turn: int) -> tuple[Run | None, bool]:
     """Apply, interrupted when the `turn`-th event comes; whether it came."""
     stop, seen = Stop(), 0
 
@@ -39,7 +39,7 @@ def _stopped_at(scene: Scene, turn: int) -> tuple[Run | None, bool]:
         if seen == turn:
             stop.request()
 
-    return scene.apply(stop=stop, emit=emit), seen >= turn
+    return harness.apply(stop=stop, emit=emit), seen >= turn
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def _stopped_at(scene: Scene, turn: int) -> tuple[Run | None, bool]:
 def test_an_interrupt_at_any_moment_loses_nothing(root: Path, habits: dict[str, Any], first: int, every: int) -> None:
     """Interrupted at each event in turn: exit 130, what is reported is true, and the next apply finishes the rest."""
     for turn in range(first, 200, every):
-        scene = _scene(root / f"at-{turn}", **habits)
-        run, came = _stopped_at(scene, turn)
+        harness = _harness(root / f"at-{turn}", **habits)
+        run, came = _stopped_at(harness, turn)
         assert run is not None
         if not came:
             break
@@ -60,81 +60,81 @@ def test_an_interrupt_at_any_moment_loses_nothing(root: Path, habits: dict[str, 
             assert exit_code_of(run) == 130
         assert set(results(run)) == set(ITEMS)
         assert set(results(run).values()) <= {"done", "pending"}, turn
-        assert {f"out/{one.id}.md" for one in run.outcomes if one.steps} >= set(scene.tree()), "written is reached"
-        spent = scene.api.credits
+        assert {f"out/{one.id}.md" for one in run.outcomes if one.steps} >= set(harness.tree()), "written is reached"
+        spent = harness.api.credits
         assert run.credits == spent, turn
-        again = scene.apply()
+        again = harness.apply()
         assert again is None or set(results(again).values()) <= {"done"}, turn
         assert (again.credits if again else 0) + spent == 12, turn
-        assert len(scene.tree()) == 3
-        assert scene.plan().empty
+        assert len(harness.tree()) == 3
+        assert harness.plan().empty
     else:
         pytest.fail("the events never ended")
 
 
 def test_an_interrupt_before_anything_submits_nothing(root: Path) -> None:
     """A stop that was asked for before the start sends no request at all."""
-    scene = _scene(root)
+    harness = _harness(root)
     stop = Stop()
     stop.request()
-    run = scene.apply(stop=stop)
+    run = harness.apply(stop=stop)
     assert run is not None
-    assert not scene.api.requests
+    assert not harness.api.requests
     assert run.count(Result.PENDING) == 3
     assert exit_code_of(run) == 130
 
 
 def test_an_interrupt_brings_the_answer_of_a_submit_home(root: Path) -> None:
     """A submit under way when the stop comes is recorded with its job id."""
-    scene = _scene(root, latency=16.0)
+    harness = _harness(root, latency=16.0)
     stop = Stop()
 
     def emit(event: Event) -> None:
-        if event.kind == "waiting" and scene.api.count("submit") == 1:
+        if event.kind == "waiting" and harness.api.count("submit") == 1:
             stop.request()
 
-    scene.apply(stop=stop, emit=emit)
-    assert [entry.state for entry in scene.state.entries.values()] == [JobState.RUNNING]
-    assert scene.state.entries[next(iter(scene.state.entries))].job_id
+    harness.apply(stop=stop, emit=emit)
+    assert [entry.state for entry in harness.state.entries.values()] == [JobState.RUNNING]
+    assert harness.state.entries[next(iter(harness.state.entries))].job_id
 
 
 def test_a_deadline_pauses(root: Path) -> None:
     """At `--deadline` the run checkpoints, says how to go on, and exits 5; jobs go on at the server."""
-    scene = _scene(root)
-    run = scene.apply(deadline=110)
+    harness = _harness(root)
+    run = harness.apply(deadline=110)
     assert run is not None
     assert run.stopped == "deadline"
     assert exit_code_of(run) == 5
-    assert 110 <= scene.timeline.now < 120
+    assert 110 <= harness.timeline.now < 120
     assert results(run) == {"one": "done", "three": "pending", "two": "pending"} or run.count(Result.DONE) == 1
     assert "contentops apply" in run.hint
-    assert set(results(scene.apply()).values()) == {"done"}
-    assert scene.api.credits == 12
+    assert set(results(harness.apply()).values()) == {"done"}
+    assert harness.api.credits == 12
 
 
 def test_a_deadline_before_a_long_429_pauses_at_once(root: Path) -> None:
     """Waiting beyond the deadline for the server's permission is no use."""
     import httpx
 
-    scene = _scene(root)
-    scene.api.fault(on("submit"), lambda: httpx.Response(429, json={"error": "x"}, headers={"Retry-After": "600"}))
-    run = scene.apply(deadline=300)
+    harness = _harness(root)
+    harness.api.fault(on("submit"), lambda: httpx.Response(429, json={"error": "x"}, headers={"Retry-After": "600"}))
+    run = harness.apply(deadline=300)
     assert run is not None
     assert run.stopped
-    assert scene.timeline.now < 30
+    assert harness.timeline.now < 30
 
 
 def test_checkpoints_come_while_a_run_goes_on(root: Path) -> None:
     """At least every minute the lock says what is known, so that git may take it at any time."""
-    scene = _scene(root, duration=400, rpm=60)
+    harness = _harness(root, duration=400, rpm=60)
     seen: list[tuple[float, bool]] = []
 
     def emit(event: Event) -> None:
         if event.kind == "waiting":
-            lock = scene.root / "contentops.lock"
-            seen.append((scene.timeline.now, lock.exists() and '"running"' in lock.read_text()))
+            lock = harness.root / "contentops.lock"
+            seen.append((harness.timeline.now, lock.exists() and '"running"' in lock.read_text()))
 
-    scene.apply(emit=emit)
+    harness.apply(emit=emit)
     assert not seen[0][1]
     assert all(there for at, there in seen if 70 < at < 400)
 
@@ -142,41 +142,41 @@ def test_checkpoints_come_while_a_run_goes_on(root: Path) -> None:
 @pytest.mark.parametrize("fault", [401, 402, 422], ids=["401", "402", "422"])
 def test_the_lock_is_written_however_the_run_ends(root: Path, fault: int) -> None:
     """Whatever stopped the run, the lock holds everything and the journal nothing."""
-    scene = _scene(root)
-    scene.api.fault(lambda name, n: name == "submit" and n > 1, fault)
-    scene.apply()
-    assert (scene.root / "contentops.lock").exists()
-    assert (scene.root / ".contentops/journal.jsonl").read_bytes() == b""
-    assert len(scene.state.records) == 1
+    harness = _harness(root)
+    harness.api.fault(lambda name, n: name == "submit" and n > 1, fault)
+    harness.apply()
+    assert (harness.root / "contentops.lock").exists()
+    assert (harness.root / ".contentops/journal.jsonl").read_bytes() == b""
+    assert len(harness.state.records) == 1
 
 
 def test_an_answer_of_no_changes_nothing(root: Path) -> None:
     """Where a person declines, nothing is sent and nothing written."""
-    scene = _scene(root)
-    before = scene.bytes()
+    harness = _harness(root)
+    before = harness.bytes()
     _, run = apply_operation.apply(
-        scene.project,
+        harness.project,
         Choice(),
         ApplyOptions(),
         confirm=lambda _: False,
         emit=lambda _: None,
-        runtime=scene.runtime(),
+        runtime=harness.runtime(),
     )
     assert run is None
-    assert scene.bytes() == before
-    assert not scene.api.requests
+    assert harness.bytes() == before
+    assert not harness.api.requests
 
 
 def test_events_tell_the_whole_story(root: Path) -> None:
     """Every item starts and ends once, between the start and the end of the run."""
-    scene = _scene(root)
-    scene.apply()
-    kinds = [event.kind for event in scene.events]
+    harness = _harness(root)
+    harness.apply()
+    kinds = [event.kind for event in harness.events]
     assert kinds[0] == "run-started"
     assert kinds[-1] == "run-done"
     for item in ITEMS:
-        mine = [event.kind for event in scene.events if event.item == item]
+        mine = [event.kind for event in harness.events if event.item == item]
         assert mine[0] == "item-started"
         assert mine[-1] == "item-done"
         assert mine.count("item-started") == mine.count("item-done") == 1
-    assert [event.at for event in scene.events] == sorted(event.at for event in scene.events)
+    assert [event.at for event in harness.events] == sorted(event.at for event in harness.events)

@@ -13,7 +13,7 @@ from contentops.ci.results import past_of, past_of_item
 from contentops.operations.history import KEPT_RUNS
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from tests.running import Run
 
 
-def forget_runs(scene: Scene) -> None:
+def forget_runs(harness: Harness) -> None:
     """Removes what the runs of this machine left."""
-    for path in (scene.root / ".contentops" / "runs").iterdir():
+    for path in (harness.root / ".contentops" / "runs").iterdir():
         path.unlink()
 
 
-def rewrite(scene: Scene, year: int) -> None:
+def rewrite(harness: Harness, year: int) -> None:
     """Generates `a` again."""
-    scene.write("content/blog.yaml", blog("a", year=year))
-    scene.apply()
+    harness.write("content/blog.yaml", blog("a", year=year))
+    harness.apply()
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
+def harness(tmp_path: Path) -> Harness:
     """One item, generated three times: twice committed, and once since."""
-    made = Scene(tmp_path / "site", FakeApi(duration=30))
+    made = Harness(tmp_path / "site", FakeApi(duration=30))
     git(made.root, "init", "--quiet", "--initial-branch", "main")
     for year in (2026, 2027):
         rewrite(made, year)
@@ -46,71 +46,71 @@ def scene(tmp_path: Path) -> Scene:
     return made
 
 
-def generations(invoke: Run, scene: Scene, *arguments: str) -> list[dict[str, Any]]:
+def generations(invoke: Run, harness: Harness, *arguments: str) -> list[dict[str, Any]]:
     """What `history` lists, the newest first."""
-    ended = invoke("history", *arguments, "--json", cwd=scene.root)
+    ended = invoke("history", *arguments, "--json", cwd=harness.root)
     assert ended.code == 0, ended.stderr
     return list(ended.json["generations"])
 
 
-def spent(invoke: Run, scene: Scene, *arguments: str) -> tuple[int, int]:
+def spent(invoke: Run, harness: Harness, *arguments: str) -> tuple[int, int]:
     """Texts and credits that `report` counts."""
-    found = invoke("report", *arguments, "--json", cwd=scene.root).json
+    found = invoke("report", *arguments, "--json", cwd=harness.root).json
     return found["texts"], found["credits"]
 
 
-def test_every_generation_counts_and_is_listed(scene: Scene, invoke: Run) -> None:
+def test_every_generation_counts_and_is_listed(harness: Harness, invoke: Run) -> None:
     """Not the last alone: each was paid for."""
-    assert spent(invoke, scene) == (3, 12)
-    assert spent(invoke, scene, "--since", "HEAD") == (1, 4)
-    assert spent(invoke, scene, "--since", "HEAD~1") == (2, 8)
-    found = generations(invoke, scene, "a")
-    jobs = [job.job_id for job in scene.api.generations]
+    assert spent(invoke, harness) == (3, 12)
+    assert spent(invoke, harness, "--since", "HEAD") == (1, 4)
+    assert spent(invoke, harness, "--since", "HEAD~1") == (2, 8)
+    found = generations(invoke, harness, "a")
+    jobs = [job.job_id for job in harness.api.generations]
     assert [one["job_id"] for one in found] == jobs[::-1]
     assert [(one["item"], one["credits"], one["outcome"]) for one in found] == [("a", 4, "generated")] * 3
     assert [bool(one["commit"]) for one in found] == [False, True, True]
 
 
-def test_a_run_remembers_what_no_commit_holds(scene: Scene, invoke: Run) -> None:
+def test_a_run_remembers_what_no_commit_holds(harness: Harness, invoke: Run) -> None:
     """Two runs between two commits: the lock in git never held the first one's record."""
-    rewrite(scene, 2029)
-    commit(scene.root, "Two runs later")
-    assert spent(invoke, scene) == (4, 16)
-    runs = invoke("history", "--json", cwd=scene.root).json["runs"]
+    rewrite(harness, 2029)
+    commit(harness.root, "Two runs later")
+    assert spent(invoke, harness) == (4, 16)
+    runs = invoke("history", "--json", cwd=harness.root).json["runs"]
     assert [(run["credits"], run["counts"]["done"], run["exit_code"]) for run in runs] == [(4, 1, 0)] * 4
-    forget_runs(scene)
-    assert spent(invoke, scene) == (4, 16)  # the cache has its text
-    shutil.rmtree(scene.root / ".contentops")
-    assert spent(invoke, scene) == (3, 12)
+    forget_runs(harness)
+    assert spent(invoke, harness) == (4, 16)  # the cache has its text
+    shutil.rmtree(harness.root / ".contentops")
+    assert spent(invoke, harness) == (3, 12)
 
 
-def test_a_clone_that_is_shallow_says_so(scene: Scene, invoke: Run, tmp_path: Path) -> None:
+def test_a_clone_that_is_shallow_says_so(harness: Harness, invoke: Run, tmp_path: Path) -> None:
     """What is counted then is less than what was spent."""
-    commit(scene.root, "Third")
-    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{scene.root}", "shallow")
+    commit(harness.root, "Third")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{harness.root}", "shallow")
     ended = invoke("report", cwd=tmp_path / "shallow")
     assert "Spent: 4 credits for 1 text." in ended.stdout
     assert "`git fetch --unshallow`" in ended.stdout
     assert len(invoke("history", "--json", cwd=tmp_path / "shallow").json["gaps"]) == 1
-    assert invoke("history", "--json", cwd=scene.root).json["gaps"] == []
+    assert invoke("history", "--json", cwd=harness.root).json["gaps"] == []
 
 
 def test_without_git_the_last_generation_is_known(tmp_path: Path, invoke: Run) -> None:
     """And that of every run of this machine; a line says what is missing."""
-    scene = Scene(tmp_path / "site", FakeApi(duration=30))
-    rewrite(scene, 2026)
-    rewrite(scene, 2027)
-    assert spent(invoke, scene) == (2, 8)
-    assert "in no git repository" in invoke("report", cwd=scene.root).stdout
+    harness = Harness(tmp_path / "site", FakeApi(duration=30))
+    rewrite(harness, 2026)
+    rewrite(harness, 2027)
+    assert spent(invoke, harness) == (2, 8)
+    assert "in no git repository" in invoke("report", cwd=harness.root).stdout
 
 
 def test_what_failed_and_what_is_open_has_its_place(tmp_path: Path, invoke: Run) -> None:
     """With the words of the server; it costs nothing until it is known to."""
     api = FakeApi(duration=30, fails=lambda inputs: "no\x1b[2J credit" if "about b" in inputs["topic"] else "")
-    scene = Scene(tmp_path, api)
-    scene.write("content/blog.yaml", blog("a", "b"))
-    scene.apply()
-    found = {one["item"]: one for one in generations(invoke, scene)}
+    harness = Harness(tmp_path, api)
+    harness.write("content/blog.yaml", blog("a", "b"))
+    harness.apply()
+    found = {one["item"]: one for one in generations(invoke, harness)}
     assert (found["b"]["outcome"], found["b"]["credits"], found["a"]["outcome"]) == ("failed", 0, "generated")
     text = invoke("history", cwd=tmp_path).stdout
     assert "1 done, 1 failed" in text
@@ -118,111 +118,111 @@ def test_what_failed_and_what_is_open_has_its_place(tmp_path: Path, invoke: Run)
     assert "failed" in invoke("history", "b", cwd=tmp_path).stdout
 
 
-def test_a_renamed_item_keeps_its_history(scene: Scene, invoke: Run) -> None:
+def test_a_renamed_item_keeps_its_history(harness: Harness, invoke: Run) -> None:
     """Under both names, and nothing counts twice."""
-    commit(scene.root, "Third")
-    scene.write("content/blog.yaml", blog("z", year=2028).replace("about z", "about a"))
-    scene.apply()
-    commit(scene.root, "Renamed")
-    assert [one["item"] for one in generations(invoke, scene, "z")] == ["z", "a", "a"]
-    assert spent(invoke, scene) == (3, 12)
+    commit(harness.root, "Third")
+    harness.write("content/blog.yaml", blog("z", year=2028).replace("about z", "about a"))
+    harness.apply()
+    commit(harness.root, "Renamed")
+    assert [one["item"] for one in generations(invoke, harness, "z")] == ["z", "a", "a"]
+    assert spent(invoke, harness) == (3, 12)
 
 
-def test_a_branch_that_was_given_up_was_paid_for_too(scene: Scene, invoke: Run) -> None:
+def test_a_branch_that_was_given_up_was_paid_for_too(harness: Harness, invoke: Run) -> None:
     """A merge that keeps one side alone takes nothing out of the count."""
-    commit(scene.root, "Third")
-    git(scene.root, "switch", "--quiet", "--create", "other", "HEAD~1")
-    rewrite(scene, 2031)
-    commit(scene.root, "On the other branch")
-    git(scene.root, "switch", "--quiet", "main")
-    git(scene.root, "merge", "--quiet", "--strategy", "ours", "--no-edit", "other")
-    forget_runs(scene)
-    assert spent(invoke, scene) == (4, 16)
+    commit(harness.root, "Third")
+    git(harness.root, "switch", "--quiet", "--create", "other", "HEAD~1")
+    rewrite(harness, 2031)
+    commit(harness.root, "On the other branch")
+    git(harness.root, "switch", "--quiet", "main")
+    git(harness.root, "merge", "--quiet", "--strategy", "ours", "--no-edit", "other")
+    forget_runs(harness)
+    assert spent(invoke, harness) == (4, 16)
 
 
 def test_runs_are_kept_for_a_while(tmp_path: Path) -> None:
     """The oldest go, so that the folder does not grow for ever."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    rewrite(scene, 2026)
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    rewrite(harness, 2026)
     folder = tmp_path / ".contentops" / "runs"
     (first,) = folder.iterdir()
     for number in range(KEPT_RUNS + 5):
         (folder / f"20200101T{number:06}Z-old.json").write_text("{}")
-    rewrite(scene, 2027)
+    rewrite(harness, 2027)
     left = sorted(path.name for path in folder.iterdir())
     assert len(left) == KEPT_RUNS
     assert first.name in left
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"run": 1}', '{"run": {}, "generations": [{"id": 1}]}', "\x00"])
-def test_what_lies_in_the_folder_may_be_anything(scene: Scene, invoke: Run, text: str) -> None:
+def test_what_lies_in_the_folder_may_be_anything(harness: Harness, invoke: Run, text: str) -> None:
     """A run that cannot be read is no run."""
-    folder = scene.root / ".contentops" / "runs"
+    folder = harness.root / ".contentops" / "runs"
     (folder / "99990101T000000Z-x.json").write_text(text)
     (folder / "99990101T000000Z-y.json").mkdir()
-    assert len(invoke("history", "--json", cwd=scene.root).json["runs"]) == 3
+    assert len(invoke("history", "--json", cwd=harness.root).json["runs"]) == 3
 
 
-def test_lines_of_old_locks_that_cannot_be_read_are_told(scene: Scene, invoke: Run) -> None:
+def test_lines_of_old_locks_that_cannot_be_read_are_told(harness: Harness, invoke: Run) -> None:
     """They are left out, with a word."""
-    lock = scene.read("contentops.lock")
-    scene.write("contentops.lock", lock.replace('"id":', '"di":', 1))
-    commit(scene.root, "Damaged")
-    scene.write("contentops.lock", lock)
-    ended = invoke("report", cwd=scene.root)
+    lock = harness.read("contentops.lock")
+    harness.write("contentops.lock", lock.replace('"id":', '"di":', 1))
+    commit(harness.root, "Damaged")
+    harness.write("contentops.lock", lock)
+    ended = invoke("report", cwd=harness.root)
     assert "1 line of earlier locks cannot be read" in ended.stdout
 
 
-def test_an_item_without_a_history(scene: Scene, invoke: Run) -> None:
+def test_an_item_without_a_history(harness: Harness, invoke: Run) -> None:
     """One that is declared has none yet; one that is not is a mistake."""
-    scene.write("content/more.yaml", blog("later"))
-    assert generations(invoke, scene, "later") == []
-    assert "nothing was generated for `later` yet" in invoke("history", "later", cwd=scene.root).stdout
-    ended = invoke("history", "latr", cwd=scene.root)
+    harness.write("content/more.yaml", blog("later"))
+    assert generations(invoke, harness, "later") == []
+    assert "nothing was generated for `later` yet" in invoke("history", "later", cwd=harness.root).stdout
+    ended = invoke("history", "latr", cwd=harness.root)
     assert (ended.code, "did you mean `later`?" in ended.stderr) == (64, True)
 
 
-def test_a_run_file_holds_what_it_made(scene: Scene) -> None:
+def test_a_run_file_holds_what_it_made(harness: Harness) -> None:
     """For machines: each new text with its job and its price."""
-    newest = max((scene.root / ".contentops" / "runs").iterdir())
+    newest = max((harness.root / ".contentops" / "runs").iterdir())
     (made,) = json.loads(newest.read_text())["generations"]
-    assert (made["id"], made["credits"], made["job_id"]) == ("a", 4, scene.api.generations[-1].job_id)
+    assert (made["id"], made["credits"], made["job_id"]) == ("a", 4, harness.api.generations[-1].job_id)
 
 
-def test_the_history_of_an_item_reads_its_lines_alone(scene: Scene, invoke: Run) -> None:
+def test_the_history_of_an_item_reads_its_lines_alone(harness: Harness, invoke: Run) -> None:
     """It is what the whole history says of the item, under all its ids; another item's lines are not even read."""
-    scene.write("content/blog.yaml", f"moved: [{{from: a, to: ü/c}}]\n{blog('ü/c', 'other', year=2028)}")
-    scene.apply()
-    commit(scene.root, "Renamed, and another one")
-    whole, own = past_of(scene.project), past_of_item(scene.project, "ü/c", ())
+    harness.write("content/blog.yaml", f"moved: [{{from: a, to: ü/c}}]\n{blog('ü/c', 'other', year=2028)}")
+    harness.apply()
+    commit(harness.root, "Renamed, and another one")
+    whole, own = past_of(harness.project), past_of_item(harness.project, "ü/c", ())
     names = {"a", "ü/c"}
     assert {key: one for key, one in whole.records.items() if one.id in names} == own.records
     assert {key: one for key, one in whole.commits.items() if key in own.records} == own.commits
     assert {one.id for one in whole.records.values()} > {one.id for one in own.records.values()}
-    lock = scene.read("contentops.lock")
-    scene.write("contentops.lock", lock.replace('"id":"other"', '"id":"other",'))
-    commit(scene.root, "A damaged line")
-    scene.write("contentops.lock", lock)
-    assert invoke("history", "--json", cwd=scene.root).json["gaps"] == ["1 line of earlier locks cannot be read"]
-    assert invoke("history", "ü/c", "--json", cwd=scene.root).json["gaps"] == []
+    lock = harness.read("contentops.lock")
+    harness.write("contentops.lock", lock.replace('"id":"other"', '"id":"other",'))
+    commit(harness.root, "A damaged line")
+    harness.write("contentops.lock", lock)
+    assert invoke("history", "--json", cwd=harness.root).json["gaps"] == ["1 line of earlier locks cannot be read"]
+    assert invoke("history", "ü/c", "--json", cwd=harness.root).json["gaps"] == []
 
 
-def test_history_needs_no_manifests(scene: Scene, invoke: Run) -> None:
+def test_history_needs_no_manifests(harness: Harness, invoke: Run) -> None:
     """It is what was, whatever they say today."""
-    scene.write("content/blog.yaml", "items: [")
-    assert len(generations(invoke, scene)) == 3
-    assert len(generations(invoke, scene, "a")) == 3
+    harness.write("content/blog.yaml", "items: [")
+    assert len(generations(invoke, harness)) == 3
+    assert len(generations(invoke, harness, "a")) == 3
 
 
 @pytest.mark.parametrize("preset", ["", "preset: hugo"])
 def test_broken_manifests_hide_nothing_that_was_made(tmp_path: Path, invoke: Run, preset: str) -> None:
     """`status` and `report` say what the lock and the files do, and that it is no more than that."""
-    scene = Scene(tmp_path, FakeApi(duration=30), extra=preset)
-    scene.write("content/blog.yaml", blog("a", "b", "c"))
-    scene.apply()
-    scene.write("out/a.md", scene.read("out/a.md") + "\nMine.\n")
+    harness = Harness(tmp_path, FakeApi(duration=30), extra=preset)
+    harness.write("content/blog.yaml", blog("a", "b", "c"))
+    harness.apply()
+    harness.write("out/a.md", harness.read("out/a.md") + "\nMine.\n")
     (tmp_path / "out" / "b.md").unlink()
-    scene.write("content/blog.yaml", blog("a", "b", "c").replace("inputs", "inptus"))
+    harness.write("content/blog.yaml", blog("a", "b", "c").replace("inputs", "inptus"))
     status = invoke("status", "--json", cwd=tmp_path)
     assert status.code == 0
     assert {one["id"]: one["state"] for one in status.json["items"]} == {
@@ -249,23 +249,23 @@ def test_broken_manifests_hide_nothing_that_was_made(tmp_path: Path, invoke: Run
 # --- what is in no file ---------------------------------------------------------------------------------------
 
 
-def _begun(tmp_path: Path, *, died: bool = False) -> Scene:
+def _begun(tmp_path: Path, *, died: bool = False) -> Harness:
     """Two items whose jobs run, and whose run was stopped, or died without a word."""
-    scene = Scene(tmp_path / "site", FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("known"))
-    scene.apply()
-    scene.write("content/blog.yaml", blog("known", "gone", "changed"))
-    scene.apply(deadline=20)
+    harness = Harness(tmp_path / "site", FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("known"))
+    harness.apply()
+    harness.write("content/blog.yaml", blog("known", "gone", "changed"))
+    harness.apply(deadline=20)
     if died:
-        forget_runs(scene)
-    return scene
+        forget_runs(harness)
+    return harness
 
 
-def _agrees(scene: Scene, invoke: Run, texts: int) -> None:
+def _agrees(harness: Harness, invoke: Run, texts: int) -> None:
     """The server's bill, `report` and `history` are one number."""
-    bill = scene.api.credits
-    assert (spent(invoke, scene), bill) == ((texts, 4 * texts), 4 * texts)
-    found = generations(invoke, scene)
+    bill = harness.api.credits
+    assert (spent(invoke, harness), bill) == ((texts, 4 * texts), 4 * texts)
+    found = generations(invoke, harness)
     paid = [one["credits"] for one in found if one["outcome"] in {"generated", "unwritten"}]
     assert (len(paid), sum(paid), len({one["request_id"] for one in found})) == (texts, bill, len(found))
 
@@ -273,76 +273,78 @@ def _agrees(scene: Scene, invoke: Run, texts: int) -> None:
 @pytest.mark.parametrize("died", [False, True])
 def test_a_collected_text_is_counted_once(tmp_path: Path, invoke: Run, *, died: bool) -> None:
     """Whether its item is gone or asks for something else, and whether or not the runs left a report."""
-    scene = _begun(tmp_path)
+    harness = _begun(tmp_path)
     plans = 4 + 8
-    scene.write("content/blog.yaml", blog("known", "changed", year=2026).replace("about changed in 2026", "something"))
-    plans += scene.plan().credits
-    scene.apply()
+    harness.write(
+        "content/blog.yaml", blog("known", "changed", year=2026).replace("about changed in 2026", "something")
+    )
+    plans += harness.plan().credits
+    harness.apply()
     if died:
-        forget_runs(scene)
-    assert scene.plan().empty
-    _agrees(scene, invoke, 4)
-    assert plans == scene.api.credits
-    outcomes = {(one["item"], one["outcome"]) for one in generations(invoke, scene)}
+        forget_runs(harness)
+    assert harness.plan().empty
+    _agrees(harness, invoke, 4)
+    assert plans == harness.api.credits
+    outcomes = {(one["item"], one["outcome"]) for one in generations(invoke, harness)}
     assert outcomes >= {("gone", "unwritten"), ("changed", "unwritten"), ("changed", "generated")}
-    assert "2 of these are in no file that is known" in invoke("report", cwd=scene.root).stdout
-    assert "4 texts, 16 credits." in invoke("history", cwd=scene.root).stdout
-    assert invoke("report", "--json", cwd=scene.root).json["unwritten"] == 2
-    scene.write("content/blog.yaml", blog("known", "gone", "changed"))
-    scene.apply()
-    _agrees(scene, invoke, 4)
-    assert "unwritten" not in {one["outcome"] for one in generations(invoke, scene, "gone")}
+    assert "2 of these are in no file that is known" in invoke("report", cwd=harness.root).stdout
+    assert "4 texts, 16 credits." in invoke("history", cwd=harness.root).stdout
+    assert invoke("report", "--json", cwd=harness.root).json["unwritten"] == 2
+    harness.write("content/blog.yaml", blog("known", "gone", "changed"))
+    harness.apply()
+    _agrees(harness, invoke, 4)
+    assert "unwritten" not in {one["outcome"] for one in generations(invoke, harness, "gone")}
 
 
 def test_a_collected_job_without_a_text_is_counted_once(tmp_path: Path, invoke: Run) -> None:
     """The server charges it; the run says what came of it, and nothing asks for it again."""
-    scene = _begun(tmp_path)
-    scene.write("content/blog.yaml", blog("known"))
-    scene.api.habits.status_body, scene.api.habits.auto_save = "absent", False
-    run = scene.apply()
+    harness = _begun(tmp_path)
+    harness.write("content/blog.yaml", blog("known"))
+    harness.api.habits.status_body, harness.api.habits.auto_save = "absent", False
+    run = harness.apply()
     assert run is not None
     assert results(run) == {"gone": "failed", "changed": "failed"}
     assert {outcome.error for outcome in run.outcomes} == {"the job completed without a text"}
-    assert scene.plan().empty
-    assert not scene.state.entries
-    _agrees(scene, invoke, 3)
+    assert harness.plan().empty
+    assert not harness.state.entries
+    _agrees(harness, invoke, 3)
 
 
 def test_a_collected_text_is_known_in_a_clone(tmp_path: Path, invoke: Run) -> None:
     """From the lock that had its job open, where neither runs nor cache are."""
-    scene = _begun(tmp_path)
-    git(scene.root, "init", "--quiet", "--initial-branch", "main")
-    commit(scene.root, "Begun")
-    scene.write("content/blog.yaml", blog("known"))
-    scene.apply()
-    commit(scene.root, "Given up")
-    shutil.rmtree(scene.root / ".contentops")
-    _agrees(scene, invoke, 3)
+    harness = _begun(tmp_path)
+    git(harness.root, "init", "--quiet", "--initial-branch", "main")
+    commit(harness.root, "Begun")
+    harness.write("content/blog.yaml", blog("known"))
+    harness.apply()
+    commit(harness.root, "Given up")
+    shutil.rmtree(harness.root / ".contentops")
+    _agrees(harness, invoke, 3)
 
 
 def test_why_runs_and_texts_differ_is_said(tmp_path: Path, invoke: Run) -> None:
     """Runs count what they sent, texts what came of it."""
-    scene = _begun(tmp_path)
-    assert "The runs count 8 credits more: for jobs that are open" in invoke("history", cwd=scene.root).stdout
-    scene.apply()
-    for path in sorted((scene.root / ".contentops" / "runs").iterdir())[:1]:
+    harness = _begun(tmp_path)
+    assert "The runs count 8 credits more: for jobs that are open" in invoke("history", cwd=harness.root).stdout
+    harness.apply()
+    for path in sorted((harness.root / ".contentops" / "runs").iterdir())[:1]:
         path.unlink()
-    ending = invoke("history", cwd=scene.root).stdout
+    ending = invoke("history", cwd=harness.root).stdout
     assert "The runs count 4 credits fewer: runs that were killed" in ending
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights there")
 def test_reports_are_kept_in_no_folder_that_a_link_leads_to(tmp_path: Path) -> None:
     """Old ones are removed there, and no file of another folder is taken for one; the run says that none is kept."""
-    scene, outside = Scene(tmp_path / "root", FakeApi(duration=30)), tmp_path / "outside"
+    harness, outside = Harness(tmp_path / "root", FakeApi(duration=30)), tmp_path / "outside"
     outside.mkdir()
     for number in range(KEPT_RUNS + 50):
         (outside / f"{number}.json").write_text("{}")
-    (scene.root / ".contentops").mkdir(mode=0o700)
-    (scene.root / ".contentops/runs").symlink_to(outside)
-    scene.write("content/blog.yaml", blog("a"))
+    (harness.root / ".contentops").mkdir(mode=0o700)
+    (harness.root / ".contentops/runs").symlink_to(outside)
+    harness.write("content/blog.yaml", blog("a"))
     said: list[Event] = []
-    assert results(scene.apply(emit=said.append)) == {"a": "done"}
+    assert results(harness.apply(emit=said.append)) == {"a": "done"}
     assert len(list(outside.iterdir())) == KEPT_RUNS + 50
     notes = [str(event.data.get("message")) for event in said if event.kind == "note"]
     assert any("the report of this run is not kept" in note and "`runs` is a symbolic link" in note for note in notes)

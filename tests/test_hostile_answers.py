@@ -21,7 +21,7 @@ from contentops.api.session import ApiEndpoint, Client
 from contentops.model import ApiSettings, ItemId
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, know_server, results
+from tests.fakes.harness import Harness, blog, know_server, results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,22 +143,22 @@ class Spoilt(FakeApi):
         return (not self._name or name == self._name) and n >= self._first
 
 
-def scene_of(root: Path, api: FakeApi, *items: str, rpm: int = 10) -> Scene:
+def harness_of(root: Path, api: FakeApi, *items: str, rpm: int = 10) -> Harness:
     """Items to generate on that server."""
-    scene = Scene(root, api, rpm=rpm)
+    harness = Harness(root, api, rpm=rpm)
     know_server(root, API)
-    scene.write("content/blog.yaml", blog(*(items or ITEMS)))
-    return scene
+    harness.write("content/blog.yaml", blog(*(items or ITEMS)))
+    return harness
 
 
-def is_whole(scene: Scene, *items: str) -> None:
+def is_whole(harness: Harness, *items: str) -> None:
     """Every item has its file, was paid for once and stored once, and nothing is left to do."""
     topics = [f"All about {item} in 2026" for item in items or ITEMS]
-    assert sorted(each.topic for each in scene.api.generations) == sorted(topics)
-    assert sorted(each.title for each in scene.api.contents.values()) == sorted(f"On {topic}" for topic in topics)
-    assert sorted(scene.tree()) == sorted(f"out/{item}.md" for item in items or ITEMS)
-    assert not scene.state.entries
-    assert scene.plan().empty
+    assert sorted(each.topic for each in harness.api.generations) == sorted(topics)
+    assert sorted(each.title for each in harness.api.contents.values()) == sorted(f"On {topic}" for topic in topics)
+    assert sorted(harness.tree()) == sorted(f"out/{item}.md" for item in items or ITEMS)
+    assert not harness.state.entries
+    assert harness.plan().empty
 
 
 def said(run: RunOf | None) -> str:
@@ -171,13 +171,13 @@ def said(run: RunOf | None) -> str:
     return text
 
 
-def finished(scene: Scene, api: Spoilt, *items: str, **choice: Any) -> None:
+def finished(harness: Harness, api: Spoilt, *items: str, **choice: Any) -> None:
     """The server is well again, and one more apply does the rest."""
     api.well = True
-    scene.timeline.now += 3600
-    run = scene.apply(**choice)
+    harness.timeline.now += 3600
+    run = harness.apply(**choice)
     assert run is None or set(results(run).values()) == {"done"}, said(run)
-    is_whole(scene, *items)
+    is_whole(harness, *items)
 
 
 # --- from the start ----------------------------------------------------------------------------------------
@@ -187,34 +187,34 @@ def finished(scene: Scene, api: Spoilt, *items: str, **choice: Any) -> None:
 def test_nothing_is_submitted_to_a_stranger(root: Path, bad: Callable[[], httpx.Response], words: list[str]) -> None:
     """A wrong address is found out by free questions: no submit leaves, no item is unknown, the run stops by itself."""
     api = Spoilt(bad)
-    scene = scene_of(root, api)
-    run = scene.apply()
+    harness = harness_of(root, api)
+    run = harness.apply()
     text = said(run)
     assert run is not None
     if "(404)" not in words:
         assert api.count("submit") == 0
     assert api.generations == []
-    assert not scene.state.entries
+    assert not harness.state.entries
     assert (run.stopped, exit_code_of(run)) == ("refused-submits", 3)
     assert set(results(run).values()) == {"failed", "pending"}
     assert len(api.requests) <= 12
     assert f"{API}/generate" in text
     assert [word for word in words if word not in text] == []
-    finished(scene, api)
+    finished(harness, api)
 
 
 @pytest.mark.parametrize(("bad", "words"), KEYS.values(), ids=KEYS)
 def test_a_key_that_is_refused(root: Path, bad: Callable[[], httpx.Response], words: list[str]) -> None:
     """One list and one look-up, nothing submitted, and the name of the variable to look at."""
     api = Spoilt(bad)
-    scene = scene_of(root, api)
-    run = scene.apply()
+    harness = harness_of(root, api)
+    run = harness.apply()
     text = said(run)
     assert run is not None
     assert (run.stopped, exit_code_of(run), len(api.requests)) == ("unauthorized", 3, 2)
     assert f"`GET {API}/generate/status/" in text
     assert [word for word in [*words, "`WRITERZROOM_API_KEY`"] if word not in text] == []
-    finished(scene, api)
+    finished(harness, api)
 
 
 @pytest.mark.parametrize(("bad", "words"), TORN.values(), ids=TORN)
@@ -223,16 +223,16 @@ def test_a_question_whose_answer_is_torn_is_no_permission(
 ) -> None:
     """It may have been the job: where our id is asked for first, a success that cannot be read forbids the submit."""
     api = Spoilt(bad)
-    scene = scene_of(root, api)
-    run = scene.apply()
+    harness = harness_of(root, api)
+    run = harness.apply()
     text = said(run)
     assert run is not None
     assert api.count("submit") == 0
     assert run.stopped == "refused-submits"
     assert f"`GET {API}/generate/status/" in text
     assert [word for word in words if word not in text] == []
-    assert scene.timeline.now <= 20 * 60
-    finished(scene, api)
+    assert harness.timeline.now <= 20 * 60
+    finished(harness, api)
 
 
 @pytest.mark.parametrize("down", [85, 300])
@@ -240,25 +240,25 @@ def test_questions_without_an_answer_do_not_end_the_asking(root: Path, down: flo
     """A server that cannot be asked says nothing of our ids: what a lost machine has paid for is not paid again."""
     items = [f"i{number:02}" for number in range(30)]
     api = FakeApi(duration=60, auto_save=False, request_ids="overwrite")
-    scene = scene_of(root, api, "i00", rpm=0)
-    scene.apply()
-    committed = scene.read("contentops.lock")
-    scene.write("content/blog.yaml", blog(*items))
-    scene.apply(deadline=30)
+    harness = harness_of(root, api, "i00", rpm=0)
+    harness.apply()
+    committed = harness.read("contentops.lock")
+    harness.write("content/blog.yaml", blog(*items))
+    harness.apply(deadline=30)
     assert len(api.generations) == len(items)
 
     # Another machine has the committed lock, and neither journal nor cache.
     shutil.rmtree(root / ".contentops")
-    scene.write("contentops.lock", committed)
-    until = scene.timeline.now + down
-    api.fault(lambda name, _: name == "status" and scene.timeline.now < until, 503)
-    run = scene.apply()
+    harness.write("contentops.lock", committed)
+    until = harness.timeline.now + down
+    api.fault(lambda name, _: name == "status" and harness.timeline.now < until, 503)
+    run = harness.apply()
     assert run is not None
     assert run.stopped == "refused-submits"
     assert "every request failed" in said(run)
-    while (run := scene.apply()) is not None:
-        assert scene.timeline.now < 7200
-    is_whole(scene, *items)
+    while (run := harness.apply()) is not None:
+        assert harness.timeline.now < 7200
+    is_whole(harness, *items)
 
 
 # --- in the middle -----------------------------------------------------------------------------------------
@@ -331,8 +331,8 @@ def test_a_submit_that_is_answered_badly(
 ) -> None:
     """Found again where it was carried out, never sent again blindly where no one can say, and paid for once."""
     api = Spoilt(bad, "submit", first=3, after=after)
-    scene = scene_of(root, api)
-    run = scene.apply()
+    harness = harness_of(root, api)
+    run = harness.apply()
     text = said(run)
     assert run is not None
     assert api.count("submit") <= 2 + 4 * (len(ITEMS) - 2)
@@ -342,7 +342,7 @@ def test_a_submit_that_is_answered_badly(
         assert f"`POST {API}/generate`" in text
         assert [word for word in words if word not in text] == []
         assert exit_code_of(run) == 3
-    finished(scene, api)
+    finished(harness, api)
 
 
 @pytest.mark.parametrize(("bad", "words"), SOME.values(), ids=SOME)
@@ -351,10 +351,10 @@ def test_a_submit_on_a_server_that_ignores_our_ids(
 ) -> None:
     """No one can say what became of it, so it waits for a person, who finds the endpoint and the status."""
     api = Spoilt(bad, "submit", first=2, after=True, request_ids="ignore", names_request=False)
-    scene = scene_of(root, api, "one")
-    scene.write("content/blog.yaml", blog("one", "two"))
-    scene.api.habits.duration = 5
-    run = scene.apply()
+    harness = harness_of(root, api, "one")
+    harness.write("content/blog.yaml", blog("one", "two"))
+    harness.api.habits.duration = 5
+    run = harness.apply()
     text = said(run)
     assert run is not None
     assert results(run)["one"] == "done"
@@ -364,7 +364,7 @@ def test_a_submit_on_a_server_that_ignores_our_ids(
     assert api.count("submit") == 2
     paid = len(api.generations)
     api.well = True
-    again = scene.apply()
+    again = harness.apply()
     if results(run)["two"] == "unknown":
         assert set(results(again).values()) == {"unknown"}, "never sent again unasked"
         assert len(api.generations) == paid
@@ -375,16 +375,16 @@ def test_a_submit_on_a_server_that_ignores_our_ids(
 def test_a_poll_that_is_answered_badly(root: Path, bad: Callable[[], httpx.Response], words: list[str]) -> None:
     """No job is lost or paid for again: each stays open under its id, and the next apply brings its text."""
     api = Spoilt(bad, "status", first=3)
-    scene = scene_of(root, api)
-    run = scene.apply()
+    harness = harness_of(root, api)
+    run = harness.apply()
     text = said(run)
     assert run is not None
     assert exit_code_of(run) == 3
     assert f"`GET {API}/generate/status/" in text
     assert [word for word in words if word not in text] == []
     assert len(api.requests) <= 12 * len(ITEMS)
-    assert all(entry.job_id for entry in scene.state.entries.values())
-    finished(scene, api)
+    assert all(entry.job_id for entry in harness.state.entries.values())
+    finished(harness, api)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
@@ -394,25 +394,25 @@ def test_a_save_that_is_answered_badly(
 ) -> None:
     """The file is there, the text is stored once whether the save arrived or not, and nothing is generated again."""
     api = Spoilt(bad, "save", after=after)
-    scene = scene_of(root, api, *ITEMS[:4])
-    run = scene.apply()
+    harness = harness_of(root, api, *ITEMS[:4])
+    run = harness.apply()
     text = said(run)
     assert run is not None
-    assert len(scene.tree()) >= 1
+    assert len(harness.tree()) >= 1
     assert len(api.generations) <= 4
     if set(results(run).values()) != {"done"}:
         assert exit_code_of(run) == 3
         assert f"`POST {API}/content/save`" in text
         assert [word for word in words if word not in text] == []
     assert len(api.requests) <= 20 * 4
-    finished(scene, api, *ITEMS[:4])
+    finished(harness, api, *ITEMS[:4])
 
 
 # --- clocks ------------------------------------------------------------------------------------------------
 
 
-class Skewed(Scene):
-    """A scene on a machine whose clock is `hours` off."""
+class Skewed(Harness):
+    """A harness on a machine whose clock is `hours` off."""
 
     hours = 0.0
 
@@ -429,22 +429,22 @@ def test_a_clock_that_is_wrong(root: Path, hours: float, hint: str) -> None:
     api = FakeApi(duration=60, auto_save=False, per_minute=8, retry_after=hint)
     api.fault(lambda name, n: name == "submit" and n == 3, "504")
     api.fault(lambda name, n: name == "save" and n == 2, "504")
-    scene = Skewed(root, api, rpm=10)
+    harness = Skewed(root, api, rpm=10)
     know_server(root, API)
-    scene.hours = hours
-    scene.write("content/blog.yaml", blog(*ITEMS))
-    run = scene.apply()
+    harness.hours = hours
+    harness.write("content/blog.yaml", blog(*ITEMS))
+    run = harness.apply()
     turns = 0
     while run is not None and set(results(run).values()) != {"done"}:
         # A date by a clock that runs ahead of ours looks far away: the run pauses, and says so.
         assert (run.stopped, exit_code_of(run)) == ("throttled", 5)
         assert hours < 0
         assert hint == "date"
-        scene.timeline.now += 600
+        harness.timeline.now += 600
         turns += 1
         assert turns <= 2 * len(ITEMS)  # each brings something home, if not yet an item to its end
-        run = scene.apply()
-    is_whole(scene)
+        run = harness.apply()
+    is_whole(harness)
 
 
 @pytest.mark.parametrize("hours", [-5.0, 5.0])
@@ -452,15 +452,15 @@ def test_a_lost_submit_by_a_wrong_clock_is_never_paid_twice(root: Path, hours: f
     """Where only the time of a stored text could tell whose it is, a wrong clock makes it unknown, not another one."""
     api = FakeApi(duration=30, request_ids="ignore")
     api.fault(lambda name, n: name == "submit" and n == 2, "504")
-    scene = Skewed(root, api)
-    scene.hours = hours
-    scene.write("content/blog.yaml", blog("one", "two"))
-    run = scene.apply()
+    harness = Skewed(root, api)
+    harness.hours = hours
+    harness.write("content/blog.yaml", blog("one", "two"))
+    run = harness.apply()
     assert results(run) == {"one": "done", "two": "unknown"}
     assert api.count("submit") == 2
-    assert set(results(scene.apply()).values()) == {"unknown"}
+    assert set(results(harness.apply()).values()) == {"unknown"}
     assert api.count("submit") == 2
-    scene.hours = 0
+    harness.hours = 0
 
 
 # --- what an answer is told to be --------------------------------------------------------------------------
@@ -513,15 +513,15 @@ def test_no_one_listens(root: Path) -> None:
     """Refused connections are tried again for a while, then the run stops, names the address, and has sent nothing."""
     api = FakeApi()
     api.fault(lambda _name, _n: True, "refuse")
-    scene = scene_of(root, api)
-    run = scene.apply()
+    harness = harness_of(root, api)
+    run = harness.apply()
     text = said(run)
     assert run is not None
     assert (run.stopped, exit_code_of(run)) == ("no-connection", 3)
     assert api.requests == []
     assert "no connection to `api.example.test`" in text
     assert f"`GET {API}/generate/status/" in text
-    assert scene.timeline.now <= 400
+    assert harness.timeline.now <= 400
     api.heal()
-    assert set(results(scene.apply()).values()) == {"done"}
-    assert scene.record("i0").id == ItemId("i0")
+    assert set(results(harness.apply()).values()) == {"done"}
+    assert harness.record("i0").id == ItemId("i0")

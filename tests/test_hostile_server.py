@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.fakes.scene import know_server
+from tests.fakes.harness import know_server
 from tests.processes import KEY, PROJECT, Scripted, blog
 from tests.test_planted_secrets import forms
 

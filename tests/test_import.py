@@ -14,8 +14,8 @@ from contentops.operations.workspace import open_workspace
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice
 from tests.fakes.api import FakeApi, Killed, Stored
-from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, blog, know_server
+from tests.fakes.harness import Harness, blog, know_server
+from tests.fakes.kills import state_after_each_kill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
+def harness(tmp_path: Path) -> Harness:
     """A project without manifests."""
-    return _scene(tmp_path)
+    return _harness(tmp_path)
 
 
-def _scene(root: Path, **options: Any) -> Scene:
-    scene = Scene(root, **options)
+def _harness(root: Path, **options: Any) -> Harness:
+    harness = Harness(root, **options)
     know_server(root, "https://api.example.test/v1")
-    return scene
+    return harness
 
 
-def _store(scene: Scene, id_: str, title: str, body: str, **metadata: Any) -> None:
-    made = float(len(scene.api.contents))
-    scene.api.contents[id_] = Stored(id_, title, body, made, made, metadata)
+def _store(harness: Harness, id_: str, title: str, body: str, **metadata: Any) -> None:
+    made = float(len(harness.api.contents))
+    harness.api.contents[id_] = Stored(id_, title, body, made, made, metadata)
 
 
-def _import(scene: Scene, *ids: str, **options: Any) -> Adoption:
-    given: dict[str, Any] = {"confirm": lambda _: True, "runtime": scene.runtime(), **options}
-    return import_contents(scene.project, ids, **given)
+def _import(harness: Harness, *ids: str, **options: Any) -> Adoption:
+    given: dict[str, Any] = {"confirm": lambda _: True, "runtime": harness.runtime(), **options}
+    return import_contents(harness.project, ids, **given)
 
 
-def _refreshed(scene: Scene) -> Plan:
-    with open_workspace(scene.project, scene.runtime(), write=True) as workspace:
+def _refreshed(harness: Harness) -> Plan:
+    with open_workspace(harness.project, harness.runtime(), write=True) as workspace:
         found = refresh(workspace, workspace.plan_inputs(Choice()))
         return make_plan(found)
 
@@ -71,11 +71,11 @@ TEXTS = {
 }
 
 
-def test_everything_stored_becomes_items_and_the_plan_is_empty(scene: Scene) -> None:
+def test_everything_stored_becomes_items_and_the_plan_is_empty(harness: Harness) -> None:
     """One list, one request for each text, nothing else; the plan is empty, with `--refresh` too."""
     for id_, (title, body) in TEXTS.items():
-        _store(scene, id_, title, body)
-    found = _import(scene)
+        _store(harness, id_, title, body)
+    found = _import(harness)
     assert (found.refused, found.known) == (0, ())
     assert _names(found) == {
         "cnt_a": "a-first-text",
@@ -89,177 +89,177 @@ def test_everything_stored_becomes_items_and_the_plan_is_empty(scene: Scene) -> 
         "cnt_i": "übersicht-31m",
         "cnt_j": "markers",
     }
-    names = [seen.name for seen in scene.api.requests]
+    names = [seen.name for seen in harness.api.requests]
     assert (names.count("list content"), names.count("get content"), len(set(names))) == (1, len(TEXTS), 2)
-    assert scene.plan().empty
-    assert _refreshed(scene).empty
-    text = scene.tree()["out/own-front.md"]
+    assert harness.plan().empty
+    assert _refreshed(harness).empty
+    text = harness.tree()["out/own-front.md"]
     assert text.startswith(
         '---\ntitle: Own front\ntags:\n  - x\n  - "{{ y }}"\ndate: 2024-01-01\ndraft: "no"\ncontentops:\n'
     )
-    record = scene.record("own-front")
+    record = harness.record("own-front")
     assert (record.generated, record.content_id, record.protected) == ("", "cnt_e", True)
-    before = scene.bytes()
-    again = _import(scene)
+    before = harness.bytes()
+    again = _import(harness)
     assert (again.taken, len(again.known)) == ((), len(TEXTS))
-    scene.apply()
-    assert scene.bytes() == before
-    assert scene.api.charges == []
+    harness.apply()
+    assert harness.bytes() == before
+    assert harness.api.charges == []
 
 
-def test_an_edit_made_there_before_a_person_said_yes_is_seen(scene: Scene) -> None:
+def test_an_edit_made_there_before_a_person_said_yes_is_seen(harness: Harness) -> None:
     """What is recorded is when the text that was read was changed, not when it was written here."""
-    _store(scene, "cnt_a", "A", "Words.\n")
+    _store(harness, "cnt_a", "A", "Words.\n")
 
     def confirm(_found: Adoption) -> bool:
-        stored = scene.api.contents["cnt_a"]
+        stored = harness.api.contents["cnt_a"]
         stored.body, stored.updated = "Other words.\n", stored.updated + 60
-        scene.timeline.now += 3600
+        harness.timeline.now += 3600
         return True
 
-    _import(scene, confirm=confirm)
-    assert [str(change.action) for change in _refreshed(scene).changes] == ["pull"]
+    _import(harness, confirm=confirm)
+    assert [str(change.action) for change in _refreshed(harness).changes] == ["pull"]
 
 
-def test_an_edit_of_an_imported_text_is_saved_over_its_content(scene: Scene) -> None:
+def test_an_edit_of_an_imported_text_is_saved_over_its_content(harness: Harness) -> None:
     """It is an item like any other; an edit that someone made there meanwhile is not overwritten."""
-    _store(scene, "cnt_a", "A", "Words.\n")
-    _store(scene, "cnt_b", "B", "Words.\n")
-    _import(scene)
+    _store(harness, "cnt_a", "A", "Words.\n")
+    _store(harness, "cnt_b", "B", "Words.\n")
+    _import(harness)
     for id_ in "ab":
-        path = scene.root / f"out/{id_}.md"
+        path = harness.root / f"out/{id_}.md"
         path.write_text(path.read_text() + "Mine.\n")
-    scene.api.edit("cnt_b", "Theirs.\n")
-    scene.apply()
-    assert scene.api.contents["cnt_a"].body == "Words.\nMine.\n"
-    assert scene.api.contents["cnt_b"].body == "Theirs.\n"
-    assert len(scene.api.contents) == 2
+    harness.api.edit("cnt_b", "Theirs.\n")
+    harness.apply()
+    assert harness.api.contents["cnt_a"].body == "Words.\nMine.\n"
+    assert harness.api.contents["cnt_b"].body == "Theirs.\n"
+    assert len(harness.api.contents) == 2
 
 
-def test_what_is_written_there_comes_into_an_imported_file(scene: Scene) -> None:
+def test_what_is_written_there_comes_into_an_imported_file(harness: Harness) -> None:
     """With `--refresh`, by a person's hand, into a file that no one edited; one that was edited is held back."""
     for id_ in "ab":
-        _store(scene, f"cnt_{id_}", id_, "Words.\n")
-    _import(scene)
-    path = scene.root / "out/b.md"
+        _store(harness, f"cnt_{id_}", id_, "Words.\n")
+    _import(harness)
+    path = harness.root / "out/b.md"
     path.write_text(path.read_text().replace("Words.", "Mine."))
-    scene.timeline.now += 60
+    harness.timeline.now += 60
     for id_ in "ab":
-        scene.api.edit(f"cnt_{id_}", "Theirs.\n")
-    plan = _refreshed(scene)
+        harness.api.edit(f"cnt_{id_}", "Theirs.\n")
+    plan = _refreshed(harness)
     assert [(change.id, str(change.action)) for change in plan.changes] == [("a", "pull"), ("b", "blocked")]
-    scene.apply(refresh=True)
-    assert scene.tree()["out/a.md"].endswith("\n\nTheirs.\n")
+    harness.apply(refresh=True)
+    assert harness.tree()["out/a.md"].endswith("\n\nTheirs.\n")
     assert "Mine." in path.read_text()
-    assert (scene.api.contents["cnt_a"].body, scene.api.contents["cnt_b"].body) == ("Theirs.\n", "Theirs.\n")
-    assert (scene.record("a").generated, scene.record("a").protected) == ("", True)
-    assert _refreshed(scene).changes[0].id == "b"
+    assert (harness.api.contents["cnt_a"].body, harness.api.contents["cnt_b"].body) == ("Theirs.\n", "Theirs.\n")
+    assert (harness.record("a").generated, harness.record("a").protected) == ("", True)
+    assert _refreshed(harness).changes[0].id == "b"
 
 
 @pytest.mark.parametrize(
     ("answer", "words"), [(403, "cnt_b` cannot be read"), (404, "cnt_b` cannot be read"), (422, "cannot be read")]
 )
-def test_what_cannot_be_read_is_named_and_the_others_go_on(scene: Scene, answer: int, words: str) -> None:
+def test_what_cannot_be_read_is_named_and_the_others_go_on(harness: Harness, answer: int, words: str) -> None:
     """Another owner's, a deleted one, one that the server refuses, and one without a text."""
     for id_ in ("cnt_a", "cnt_b", "cnt_c"):
-        _store(scene, id_, id_, "Words.\n")
-    _store(scene, "cnt_e", "Empty", " \n")
-    scene.api.fault(lambda name, n: name == "get content" and n == 2, answer)
-    found = _import(scene)
+        _store(harness, id_, id_, "Words.\n")
+    _store(harness, "cnt_e", "Empty", " \n")
+    harness.api.fault(lambda name, n: name == "get content" and n == 2, answer)
+    found = _import(harness)
     assert sorted(_names(found)) == ["cnt_a", "cnt_c"]
     assert [words in one.message or "has no text" in one.message for one in found.findings] == [True, True]
-    assert scene.plan().empty
+    assert harness.plan().empty
 
 
-def test_a_server_that_does_not_answer_ends_it_before_anything_is_written(scene: Scene) -> None:
+def test_a_server_that_does_not_answer_ends_it_before_anything_is_written(harness: Harness) -> None:
     """A wrong key says something about every content."""
-    _store(scene, "cnt_a", "A", "Words.\n")
-    scene.api.fault(lambda name, _n: name == "get content", 401)
-    before = scene.bytes()
+    _store(harness, "cnt_a", "A", "Words.\n")
+    harness.api.fault(lambda name, _n: name == "get content", 401)
+    before = harness.bytes()
     with pytest.raises(ApiError):
-        _import(scene)
-    assert scene.bytes() == before
+        _import(harness)
+    assert harness.bytes() == before
 
 
-def test_only_what_is_named_is_asked_for_and_owned_ones_are_left_alone(scene: Scene) -> None:
+def test_only_what_is_named_is_asked_for_and_owned_ones_are_left_alone(harness: Harness) -> None:
     """What an item owns is not even read."""
-    scene.write("content/a.yaml", blog("tea"))
-    scene.apply()
-    owned = scene.record("tea").content_id
-    _store(scene, "cnt_new", "New", "Words.\n")
-    _store(scene, "cnt_other", "Other", "Words.\n")
-    scene.api.requests.clear()
-    found = _import(scene, owned, "cnt_new", "cnt_new")
+    harness.write("content/a.yaml", blog("tea"))
+    harness.apply()
+    owned = harness.record("tea").content_id
+    _store(harness, "cnt_new", "New", "Words.\n")
+    _store(harness, "cnt_other", "Other", "Words.\n")
+    harness.api.requests.clear()
+    found = _import(harness, owned, "cnt_new", "cnt_new")
     assert (_names(found), [one.id for one in found.known]) == ({"cnt_new": "new"}, ["tea"])
-    assert [seen.name for seen in scene.api.requests] == ["get content"]
-    assert scene.plan().empty
+    assert [seen.name for seen in harness.api.requests] == ["get content"]
+    assert harness.plan().empty
 
 
-def test_a_text_that_contentops_stored_is_known_again(scene: Scene) -> None:
+def test_a_text_that_contentops_stored_is_known_again(harness: Harness) -> None:
     """By its item, where a manifest still declares it and the lock is lost; by its request, where a lock knows that."""
-    scene.write("content/a.yaml", blog("tea", "milk"))
-    scene.apply()
+    harness.write("content/a.yaml", blog("tea", "milk"))
+    harness.apply()
     # The content of `milk` lost its owner, that of `tea` its record and file.
-    lock = scene.root / "contentops.lock"
+    lock = harness.root / "contentops.lock"
     lines = lock.read_text().splitlines(keepends=True)
-    content = scene.record("tea").content_id
-    edited = scene.record("milk")
+    content = harness.record("tea").content_id
+    edited = harness.record("milk")
     lock.write_text("".join(line.replace(edited.content_id, "cnt_lost") for line in lines if '"id":"tea"' not in line))
-    (scene.root / "out/tea.md").unlink()
+    (harness.root / "out/tea.md").unlink()
     for id_, item in ((content, "tea"), (edited.content_id, "milk")):
-        digest = edited.digest if item == "milk" else _digest(scene, "tea")
-        scene.api.contents[id_].metadata |= {"contentops_item": item, "contentops_digest": digest}
-    found = _import(scene)
+        digest = edited.digest if item == "milk" else _digest(harness, "tea")
+        harness.api.contents[id_].metadata |= {"contentops_item": item, "contentops_digest": digest}
+    found = _import(harness)
     by_content = {one.content: one for one in found.taken}
     assert (by_content[content].id, by_content[content].declared) == ("tea", True)
     assert by_content[edited.content_id].generates
     assert not by_content[edited.content_id].declared
-    assert scene.plan().empty
-    assert len(scene.api.charges) == 2
+    assert harness.plan().empty
+    assert len(harness.api.charges) == 2
 
 
 def test_the_text_of_an_open_job_is_left_to_its_item(tmp_path: Path) -> None:
     """The server stored it before any record named it: as an item of its own it would be there twice."""
-    scene = _scene(tmp_path, api=FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("a"))
-    scene.api.fault(lambda name, _: name == "status" and bool(scene.api.generations), "kill")
+    harness = _harness(tmp_path, api=FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("a"))
+    harness.api.fault(lambda name, _: name == "status" and bool(harness.api.generations), "kill")
     with pytest.raises(Killed):
-        scene.apply()
-    scene.api.heal()
-    scene.timeline.now += 60
-    found = _import(scene)
+        harness.apply()
+    harness.api.heal()
+    harness.timeline.now += 60
+    found = _import(harness)
     assert ([one.code for one in found.findings], found.taken) == (["not-adopted"], ())
     assert "an open job of `a`" in found.findings[0].message
-    scene.apply()
-    assert scene.plan().empty
+    harness.apply()
+    assert harness.plan().empty
 
 
-def _digest(scene: Scene, item: str) -> str:
-    with open_workspace(scene.project, scene.runtime()) as workspace:
+def _digest(harness: Harness, item: str) -> str:
+    with open_workspace(harness.project, harness.runtime()) as workspace:
         return next(spec.digest for spec in workspace.desired.specs if spec.id == item)
 
 
-def test_a_file_in_the_way_is_not_touched(scene: Scene) -> None:
+def test_a_file_in_the_way_is_not_touched(harness: Harness) -> None:
     """The content is named; nothing of it is declared."""
-    _store(scene, "cnt_a", "A", "Words.\n")
-    _store(scene, "cnt_b", "B", "Words.\n")
-    scene.write("out/a.md", "A person's.\n")
-    found = _import(scene)
+    _store(harness, "cnt_a", "A", "Words.\n")
+    _store(harness, "cnt_b", "B", "Words.\n")
+    harness.write("out/a.md", "A person's.\n")
+    found = _import(harness)
     assert (_names(found), found.refused) == ({"cnt_b": "b"}, 1)
     assert "`out/a.md`, which is taken" in found.findings[0].message
-    assert scene.tree()["out/a.md"] == "A person's.\n"
-    assert "id: a\n" not in (scene.root / "content/imported.yaml").read_text()
-    assert scene.plan().empty
+    assert harness.tree()["out/a.md"] == "A person's.\n"
+    assert "id: a\n" not in (harness.root / "content/imported.yaml").read_text()
+    assert harness.plan().empty
 
 
 def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path) -> None:
     """Files first, then the manifest, then the lock: whatever is there is found again, under the same ids."""
-    scene = _scene(tmp_path / "whole")
+    harness = _harness(tmp_path / "whole")
     for id_ in ("cnt_a", "cnt_h", "cnt_j"):
-        _store(scene, id_, *TEXTS[id_])
-    stops = witnessed(scene, tmp_path / "stopped", lambda: _import(scene))
+        _store(harness, id_, *TEXTS[id_])
+    stops = state_after_each_kill(harness, tmp_path / "stopped", lambda: _import(harness))
     assert len(stops) > 8
-    wanted = {path: data for path, (data, _) in scene.bytes().items()}
+    wanted = {path: data for path, (data, _) in harness.bytes().items()}
     for where, stopped in stops.items():
         _import(stopped)
         found = {path: data for path, (data, _) in stopped.bytes().items()}
@@ -269,25 +269,25 @@ def test_a_stop_anywhere_is_finished_by_the_same_command(tmp_path: Path) -> None
         assert stopped.plan().empty, where
 
 
-def test_nothing_is_written_without_a_yes(scene: Scene) -> None:
+def test_nothing_is_written_without_a_yes(harness: Harness) -> None:
     """What is shown holds all that would be written to the manifest."""
-    _store(scene, "cnt_a", "A", "Words.\n")
-    before = scene.bytes()
-    found = _import(scene, confirm=lambda _: False)
-    assert scene.bytes() == before
+    _store(harness, "cnt_a", "A", "Words.\n")
+    before = harness.bytes()
+    found = _import(harness, confirm=lambda _: False)
+    assert harness.bytes() == before
     assert "- id: a\n" in found.added
 
 
 def test_the_limit_is_kept_and_progress_is_told(tmp_path: Path) -> None:
     """Ten requests a minute: 25 contents take two minutes and more, and a line says where it is."""
-    scene = _scene(tmp_path, api=FakeApi(per_minute=10), rpm=10)
+    harness = _harness(tmp_path, api=FakeApi(per_minute=10), rpm=10)
     for number in range(25):
-        _store(scene, f"cnt_{number:02}", f"Text {number}", "Words.\n")
+        _store(harness, f"cnt_{number:02}", f"Text {number}", "Words.\n")
     told: list[str] = []
-    assert len(_import(scene, runtime=structs.replace(scene.runtime(), notify=told.append)).taken) == 25
-    assert [seen.status for seen in scene.api.requests] == [200] * 26
+    assert len(_import(harness, runtime=structs.replace(harness.runtime(), notify=told.append)).taken) == 25
+    assert [seen.status for seen in harness.api.requests] == [200] * 26
     assert any(line.startswith("reading content 25 of 25: Text 24") for line in told)
-    assert scene.timeline.now > 120
+    assert harness.timeline.now > 120
 
 
 def test_the_command_says_what_it_did(project: Build, invoke: Run) -> None:

@@ -11,8 +11,8 @@ from contentops.documents.clean import body_digest
 from contentops.model import ItemId, OnEdit
 from contentops.planning.remote_edits import conflict_folder
 from tests.fakes.api import FakeApi
-from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
+from tests.fakes.kills import state_after_each_kill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,100 +24,100 @@ INTRO = "All about All about one in 2026."
 THEIRS = "## Introduction\n\nTheir words.\n\n## Closing\n\nTake 1.\n"
 
 
-def both_edited(root: Path, *, edit: tuple[str, str] = ("Take 1.", "My words."), title: str = "") -> Scene:
+def both_edited(root: Path, *, edit: tuple[str, str] = ("Take 1.", "My words."), title: str = "") -> Harness:
     """One item, generated, with a section of one person's in the file and one of another's on the server."""
-    scene = Scene(root, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("one"))
-    scene.apply()
-    scene.edit("out/one.md", *edit)
-    scene.api.edit(scene.record("one").content_id, THEIRS, title=title)
-    return scene
+    harness = Harness(root, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    harness.edit("out/one.md", *edit)
+    harness.api.edit(harness.record("one").content_id, THEIRS, title=title)
+    return harness
 
 
-def on_server(scene: Scene) -> str:
+def on_server(harness: Harness) -> str:
     """What the server has."""
-    return scene.api.contents[scene.record("one").content_id].body
+    return harness.api.contents[harness.record("one").content_id].body
 
 
 def test_edits_of_two_sections_become_one_text(tmp_path: Path) -> None:
     """For nothing, in the file and on the server; a person's from then on, and no change is left."""
-    scene = both_edited(tmp_path, title="Their title")
-    generated = scene.record("one").generated
-    (change,) = scene.plan(refresh=True).changes
+    harness = both_edited(tmp_path, title="Their title")
+    generated = harness.record("one").generated
+    (change,) = harness.plan(refresh=True).changes
     assert (change.action, change.names, change.credits) == ("merge", ("fetch", "write", "save"), 0)
-    assert results(scene.apply(refresh=True)) == {"one": "done"}
-    text = scene.read("out/one.md")
+    assert results(harness.apply(refresh=True)) == {"one": "done"}
+    text = harness.read("out/one.md")
     assert all(words in text for words in ("My words.", "Their words.", "title: Their title"))
     assert not any(words in text for words in ("Take 1.", INTRO))
-    assert "My words." in on_server(scene)
-    assert "Their words." in on_server(scene)
-    record = scene.record("one")
+    assert "My words." in on_server(harness)
+    assert "Their words." in on_server(harness)
+    record = harness.record("one")
     assert record.generated == generated
     assert record.saved is not None
-    assert record.saved.body == body_digest(on_server(scene))
-    assert scene.plan().empty
-    assert scene.plan(refresh=True).empty
-    assert scene.api.credits == 4
+    assert record.saved.body == body_digest(on_server(harness))
+    assert harness.plan().empty
+    assert harness.plan(refresh=True).empty
+    assert harness.api.credits == 4
 
 
 def test_generate_edit_here_edit_there_change_and_merge(tmp_path: Path) -> None:
     """The whole story: both people's sections stay, the rest would be the new text's, and the plan is empty after."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("one"))
-    scene.apply()
-    scene.edit("out/one.md", "Take 1.", "My words.\n\n## More\n\nMine.")
-    scene.api.edit(scene.record("one").content_id, THEIRS)
-    scene.write("content/blog.yaml", blog("one", year=2027))
-    assert scene.actions(refresh=True) == {"one": "blocked"}
-    (change,) = scene.plan(refresh=True, on_edit=OnEdit.MERGE).changes
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    harness.edit("out/one.md", "Take 1.", "My words.\n\n## More\n\nMine.")
+    harness.api.edit(harness.record("one").content_id, THEIRS)
+    harness.write("content/blog.yaml", blog("one", year=2027))
+    assert harness.actions(refresh=True) == {"one": "blocked"}
+    (change,) = harness.plan(refresh=True, on_edit=OnEdit.MERGE).changes
     assert (change.action, change.names, change.credits) == ("merge", ("submit", "poll", "write", "save"), 4)
     (kept,) = [reason.after for reason in change.reasons if reason.kind == "kept-sections"]
     assert kept == ["## Introduction", "## Closing", "## More"]
-    assert results(scene.apply(refresh=True, on_edit=OnEdit.MERGE)) == {"one": "done"}
-    text = scene.read("out/one.md")
+    assert results(harness.apply(refresh=True, on_edit=OnEdit.MERGE)) == {"one": "done"}
+    text = harness.read("out/one.md")
     assert all(words in text for words in ("My words.", "Their words.", "Mine."))
-    assert body_digest(on_server(scene)) == body_digest(text.split("---\n", 2)[2])
-    assert scene.api.credits == 8
-    assert scene.plan().empty
-    assert scene.plan(refresh=True).empty
+    assert body_digest(on_server(harness)) == body_digest(text.split("---\n", 2)[2])
+    assert harness.api.credits == 8
+    assert harness.plan().empty
+    assert harness.plan(refresh=True).empty
 
 
 def test_an_edit_there_alone_stays_under_a_new_text(tmp_path: Path) -> None:
     """What no one touched comes from the new generation, in file and server."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("one"))
-    scene.apply()
-    scene.api.edit(scene.record("one").content_id, f"## Introduction\n\n{INTRO}\n\n## Closing\n\nTheir words.\n")
-    scene.write("content/blog.yaml", blog("one", year=2027))
-    assert results(scene.apply(refresh=True, on_edit=OnEdit.MERGE)) == {"one": "done"}
-    assert "in 2027." in scene.read("out/one.md")
-    assert "Their words." in scene.read("out/one.md")
-    assert "Their words." in on_server(scene)
-    assert scene.plan(refresh=True).empty
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    harness.api.edit(harness.record("one").content_id, f"## Introduction\n\n{INTRO}\n\n## Closing\n\nTheir words.\n")
+    harness.write("content/blog.yaml", blog("one", year=2027))
+    assert results(harness.apply(refresh=True, on_edit=OnEdit.MERGE)) == {"one": "done"}
+    assert "in 2027." in harness.read("out/one.md")
+    assert "Their words." in harness.read("out/one.md")
+    assert "Their words." in on_server(harness)
+    assert harness.plan(refresh=True).empty
 
 
 def test_keep_brings_both_together_and_generates_nothing(tmp_path: Path) -> None:
     """Their one text answers the new request."""
-    scene = both_edited(tmp_path)
-    scene.write("content/blog.yaml", blog("one", year=2027))
-    assert results(scene.apply(refresh=True, on_edit=OnEdit.KEEP)) == {"one": "done"}
-    assert "My words." in on_server(scene)
-    assert "Their words." in scene.read("out/one.md")
-    assert scene.api.credits == 4
-    assert scene.plan(refresh=True).empty
+    harness = both_edited(tmp_path)
+    harness.write("content/blog.yaml", blog("one", year=2027))
+    assert results(harness.apply(refresh=True, on_edit=OnEdit.KEEP)) == {"one": "done"}
+    assert "My words." in on_server(harness)
+    assert "Their words." in harness.read("out/one.md")
+    assert harness.api.credits == 4
+    assert harness.plan(refresh=True).empty
 
 
 def test_edits_that_meet_block_and_are_kept(tmp_path: Path) -> None:
     """Nothing is written or saved; what was saved and both edits lie in `.contentops`."""
-    scene = both_edited(tmp_path, edit=(INTRO, "My words."))
-    before, stored = scene.read("out/one.md"), on_server(scene)
-    (change,) = scene.plan(refresh=True).changes
+    harness = both_edited(tmp_path, edit=(INTRO, "My words."))
+    before, stored = harness.read("out/one.md"), on_server(harness)
+    (change,) = harness.plan(refresh=True).changes
     assert (change.blocked, change.steps) == ("edit-conflict", ())
     (met,) = [reason for reason in change.reasons if reason.kind == "conflict"]
     assert (met.field, met.before, met.after, met.detail) == ("text", None, None, "both edits meet in 1 place")
     for _ in range(2):
-        assert results(scene.apply(refresh=True)) == {"one": "blocked"}
-    assert (scene.read("out/one.md"), on_server(scene)) == (before, stored)
+        assert results(harness.apply(refresh=True)) == {"one": "blocked"}
+    assert (harness.read("out/one.md"), on_server(harness)) == (before, stored)
     kept = {path.name: path.read_text("utf-8") for path in (tmp_path / ".contentops/conflicts/one").iterdir()}
     assert kept.keys() == {"base.md", "file.md", "writerzroom.md"}
     assert INTRO in kept["base.md"]
@@ -129,18 +129,18 @@ def test_edits_that_meet_block_and_are_kept(tmp_path: Path) -> None:
 
 def test_markers_are_written_and_block_until_they_are_settled(tmp_path: Path) -> None:
     """As git's are; what a person makes of them is saved over the edit that they took in."""
-    scene = both_edited(tmp_path, edit=(INTRO, "My words."))
-    assert results(scene.apply(refresh=True, markers=True)) == {"one": "blocked"}
+    harness = both_edited(tmp_path, edit=(INTRO, "My words."))
+    assert results(harness.apply(refresh=True, markers=True)) == {"one": "blocked"}
     conflict = "<<<<<<< file\nMy words.\n=======\nTheir words.\n>>>>>>> writerzroom\n"
-    assert conflict in scene.read("out/one.md")
-    (change,) = scene.plan(refresh=True).changes
+    assert conflict in harness.read("out/one.md")
+    (change,) = harness.plan(refresh=True).changes
     assert (change.blocked, "conflict markers" in change.hint) == ("unreadable-file", True)
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert "My words." not in on_server(scene)
-    scene.edit("out/one.md", conflict, "Our words.\n")
-    assert results(scene.apply(refresh=True)) == {"one": "done"}
-    assert "Our words." in on_server(scene)
-    assert scene.plan(refresh=True).empty
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert "My words." not in on_server(harness)
+    harness.edit("out/one.md", conflict, "Our words.\n")
+    assert results(harness.apply(refresh=True)) == {"one": "done"}
+    assert "Our words." in on_server(harness)
+    assert harness.plan(refresh=True).empty
 
 
 def test_conflicts_is_for_an_apply_that_plans(run: Run) -> None:
@@ -152,31 +152,31 @@ def test_conflicts_is_for_an_apply_that_plans(run: Run) -> None:
 
 def test_titles_that_differ_conflict(tmp_path: Path) -> None:
     """A title holds no markers, so a person makes them the same."""
-    scene = both_edited(tmp_path, title="Their title")
-    title = next(line for line in scene.read("out/one.md").splitlines() if line.startswith("title: "))
-    scene.edit("out/one.md", title, "title: My title")
+    harness = both_edited(tmp_path, title="Their title")
+    title = next(line for line in harness.read("out/one.md").splitlines() if line.startswith("title: "))
+    harness.edit("out/one.md", title, "title: My title")
     for markers in (False, True):
-        (change,) = scene.plan(refresh=True, markers=markers).changes
+        (change,) = harness.plan(refresh=True, markers=markers).changes
         assert change.blocked == "edit-conflict"
         assert [reason.field for reason in change.reasons if reason.kind == "conflict"] == ["title"]
 
 
 def test_without_what_was_saved_nothing_is_merged(tmp_path: Path) -> None:
     """What would bring it is said."""
-    scene = both_edited(tmp_path)
+    harness = both_edited(tmp_path)
     shutil.rmtree(tmp_path / ".contentops" / "cache")
-    (change,) = scene.plan(refresh=True).changes
+    (change,) = harness.plan(refresh=True).changes
     assert change.blocked == "no-merge-base"
 
 
 @pytest.mark.parametrize("year", [2026, 2027], ids=["two people", "and a new text"])
 def test_stopped_anywhere_it_ends_the_same(root: Path, year: int) -> None:
     """Run again, file, server and charges are those of a run that no one stopped."""
-    scene = both_edited(root / "undisturbed", edit=("Take 1.", "Take 1.\n\nMy words."))
-    scene.write("content/blog.yaml", blog("one", year=year))
-    stops = witnessed(scene, root, lambda: scene.apply(refresh=True, on_edit=OnEdit.MERGE))
+    harness = both_edited(root / "undisturbed", edit=("Take 1.", "Take 1.\n\nMy words."))
+    harness.write("content/blog.yaml", blog("one", year=year))
+    stops = state_after_each_kill(harness, root, lambda: harness.apply(refresh=True, on_edit=OnEdit.MERGE))
     assert len(stops) > 5
-    text, paid = body_digest(scene.read("out/one.md").split("---\n", 2)[2]), scene.api.credits
+    text, paid = body_digest(harness.read("out/one.md").split("---\n", 2)[2]), harness.api.credits
     for where, stop in stops.items():
         runs = [stop.apply(refresh=True, on_edit=OnEdit.MERGE) for _ in range(2)]
         assert body_digest(stop.read("out/one.md").split("---\n", 2)[2]) == text, (where, runs)

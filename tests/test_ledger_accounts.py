@@ -15,7 +15,7 @@ from contentops.model import ApiSettings
 from contentops.operations.contents.stored_contents import contents
 from contentops.operations.doctor import doctor
 from tests.fakes.api import FakeApi, on
-from tests.fakes.scene import Scene
+from tests.fakes.harness import Harness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,26 +51,26 @@ def test_an_address_that_was_never_reached_is_told_as_such() -> None:
 
 def test_commands_that_only_ask_keep_the_limit_of_the_account(tmp_path: Path, session: LedgerSession) -> None:
     """What they send is counted with what applies and workers send; they go on where there is no ledger to be had."""
-    scene = Scene(tmp_path, FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
-    runtime = scene.runtime()
-    assert contents(scene.project, runtime=runtime) == ()
-    assert (sent := _counted(session)) == len(scene.api.requests)
+    harness = Harness(tmp_path, FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
+    runtime = harness.runtime()
+    assert contents(harness.project, runtime=runtime) == ()
+    assert (sent := _counted(session)) == len(harness.api.requests)
     away = structs.replace(runtime, environ={**runtime.environ, "CONTENTOPS_LEDGER": "postgresql://ann@127.0.0.1:1/db"})
-    assert (contents(scene.project, runtime=away), _counted(session)) == ((), sent)
+    assert (contents(harness.project, runtime=away), _counted(session)) == ((), sent)
 
 
 def test_who_only_looks_changes_no_settings(tmp_path: Path, session: LedgerSession) -> None:
     """A branch with another limit is counted with all others, and held to the stricter one."""
-    scene = Scene(tmp_path / "branch", FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
-    runtime = scene.runtime()
+    harness = Harness(tmp_path / "branch", FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
+    runtime = harness.runtime()
     paying = account_of(
-        structs.replace(scene.project.api, requests_per_minute=10), runtime.environ["WRITERZROOM_API_KEY"]
+        structs.replace(harness.project.api, requests_per_minute=10), runtime.environ["WRITERZROOM_API_KEY"]
     )
     sign_in(session, paying)
     before = session.run("SELECT * FROM contentops.account")
-    contents(scene.project, runtime=runtime)
+    contents(harness.project, runtime=runtime)
     assert session.run("SELECT * FROM contentops.account") == before
-    assert _counted(session) == len(scene.api.requests)
+    assert _counted(session) == len(harness.api.requests)
     for stated, kept in ((600, 10), (0, 10), (5, 5)):
         looking = structs.replace(paying, api=structs.replace(paying.api, requests_per_minute=stated))
         assert limit_of(session, looking) == kept
@@ -78,21 +78,21 @@ def test_who_only_looks_changes_no_settings(tmp_path: Path, session: LedgerSessi
 
 def test_doctor_and_the_search_for_the_api_wait_for_their_turns(tmp_path: Path, session: LedgerSession) -> None:
     """Each request is counted with all others before it leaves, on a server whose API is found at the second look."""
-    scene = Scene(tmp_path, FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
+    harness = Harness(tmp_path, FakeApi(), rpm=600, extra=f"ledger: '{session.url}'")
     counted: list[int] = []
 
     def arrived(_name: str, _n: int) -> bool:
         counted.append(_counted(session))
         return False
 
-    scene.api.fault(arrived, 500)
-    scene.api.fault(on("list templates", 1), 404)
-    assert contents(scene.project, runtime=scene.runtime()) == ()
-    looked = len(scene.api.requests)
-    doctor(scene.project, scene.runtime())
-    assert len(scene.api.requests) > looked > 2
+    harness.api.fault(arrived, 500)
+    harness.api.fault(on("list templates", 1), 404)
+    assert contents(harness.project, runtime=harness.runtime()) == ()
+    looked = len(harness.api.requests)
+    doctor(harness.project, harness.runtime())
+    assert len(harness.api.requests) > looked > 2
     # Counted before it arrived, not after.
-    assert counted == [*range(1, len(scene.api.requests) + 1)]
+    assert counted == [*range(1, len(harness.api.requests) + 1)]
 
 
 def test_accounts_of_one_key_have_one_limiter(session: LedgerSession) -> None:

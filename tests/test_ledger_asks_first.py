@@ -15,7 +15,7 @@ from contentops.ledger.roles import grant
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, Result
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 from tests.processes import Served, tree
 from tests.processes import blog as served_blog
 
@@ -31,16 +31,16 @@ API = ApiSettings(base_url="https://api.example.test/v1")
 IDS = tuple(f"item-{number}" for number in range(8))
 
 
-def _scene(root: Path, api: FakeApi, database: str, *ids: str, year: int = 2026) -> Scene:
-    scene = Scene(root, api, extra=f"ledger: '{database}'")
-    scene.write("content/blog.yaml", blog(*ids, year=year))
-    return scene
+def _harness(root: Path, api: FakeApi, database: str, *ids: str, year: int = 2026) -> Harness:
+    harness = Harness(root, api, extra=f"ledger: '{database}'")
+    harness.write("content/blog.yaml", blog(*ids, year=year))
+    return harness
 
 
-def _asked(api: FakeApi, scene: Scene) -> int:
+def _asked(api: FakeApi, harness: Harness) -> int:
     """How many submits of an apply asked for their id before it was sent."""
     before = len(api.requests)
-    assert set(results(scene.apply()).values()) == {"done"}
+    assert set(results(harness.apply()).values()) == {"done"}
     made, asked = set(), 0
     for one in api.requests[before:]:
         made |= {one.body.get("request_id")} if one.name == "submit" else set()
@@ -53,15 +53,15 @@ def test_an_account_that_is_new_to_the_ledger_asks_and_one_that_is_known_does_no
 ) -> None:
     """The first run asks for five ids, as without a ledger; the next one, wherever it stands, asks for none."""
     api = FakeApi(duration=9)
-    assert _asked(api, _scene(tmp_path / "one", api, database, *IDS)) == 5
-    assert _asked(api, _scene(tmp_path / "two", api, database, *IDS, year=2027)) == 0
+    assert _asked(api, _harness(tmp_path / "one", api, database, *IDS)) == 5
+    assert _asked(api, _harness(tmp_path / "two", api, database, *IDS, year=2027)) == 0
 
 
 def test_what_another_machine_paid_for_proves_the_server(tmp_path: Path, database: str) -> None:
     """A checkout without a record submits all at once: the server has shown to others that it completes jobs."""
     api = FakeApi(duration=90)
-    _scene(tmp_path / "one", api, database, "a").apply()
-    two = _scene(tmp_path / "two", api, database, "b", "c", year=2027)
+    _harness(tmp_path / "one", api, database, "a").apply()
+    two = _harness(tmp_path / "two", api, database, "b", "c", year=2027)
     two.apply()
     first, second = api.generations[1:]
     assert second.started - first.started < 1
@@ -70,24 +70,24 @@ def test_what_another_machine_paid_for_proves_the_server(tmp_path: Path, databas
 def test_after_a_backup_took_its_place_every_submit_asks(tmp_path: Path, database: str) -> None:
     """One request each for seven days, by the clock of the database, and none after that."""
     api = FakeApi(duration=9)
-    _scene(tmp_path / "one", api, database, "a").apply()
+    _harness(tmp_path / "one", api, database, "a").apply()
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("UPDATE contentops.account SET restored_at = now()")
-        assert _asked(api, _scene(tmp_path / "two", api, database, *IDS, year=2027)) == len(IDS)
+        assert _asked(api, _harness(tmp_path / "two", api, database, *IDS, year=2027)) == len(IDS)
         connection.execute("UPDATE contentops.account SET restored_at = now() - interval '7 days 1 second'")
-        assert _asked(api, _scene(tmp_path / "three", api, database, *IDS, year=2028)) == 0
+        assert _asked(api, _harness(tmp_path / "three", api, database, *IDS, year=2028)) == 0
 
 
 def test_what_a_restored_ledger_lacks_is_not_paid_for_again(tmp_path: Path, database: str) -> None:
     """Jobs that ran after the backup are found by their ids."""
     api = FakeApi(duration=9)
-    _scene(tmp_path / "one", api, database, "first").apply()
-    _scene(tmp_path / "two", api, database, *IDS).apply()
+    _harness(tmp_path / "one", api, database, "first").apply()
+    _harness(tmp_path / "two", api, database, *IDS).apply()
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("DELETE FROM contentops.entry WHERE item <> 'first'")
         connection.execute("DELETE FROM contentops.text WHERE item <> 'first'")
         connection.execute("UPDATE contentops.account SET restored_at = now()")
-    three = _scene(tmp_path / "three", api, database, *IDS)
+    three = _harness(tmp_path / "three", api, database, *IDS)
     assert set(results(three.apply()).values()) == {"done"}
     assert len(api.charges) == 1 + len(IDS)
 
@@ -126,8 +126,8 @@ def test_what_a_server_cannot_be_asked_about_waits_for_a_person(
     """A server with ids of its own, known to the backup or not: nothing is paid for again until a person says so."""
     api = FakeApi(duration=9, request_ids="ignore", names_request=False)
     if first:
-        _scene(tmp_path / "one", api, database, *first).apply()
-    two = _scene(tmp_path / "two", api, database, *IDS)
+        _harness(tmp_path / "one", api, database, *first).apply()
+    two = _harness(tmp_path / "two", api, database, *IDS)
     two.apply()
     paid = len(api.charges)
     with psycopg.connect(database, autocommit=True) as connection:
@@ -136,7 +136,7 @@ def test_what_a_server_cannot_be_asked_about_waits_for_a_person(
         if not first:
             connection.execute("DELETE FROM contentops.fact")
         connection.execute("UPDATE contentops.account SET restored_at = now()")
-    three = _scene(tmp_path / "three", api, database, *IDS)
+    three = _harness(tmp_path / "three", api, database, *IDS)
     run = three.apply()
     assert run is not None
     ended = [outcome for outcome in run.outcomes if outcome.result is Result.UNKNOWN]

@@ -18,7 +18,7 @@ from contentops.execution.primitives import Stop
 from contentops.model import JobState
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 from tests.processes import KEY, PROJECT, Served, applying
 from tests.processes import blog as served_blog
 
@@ -37,8 +37,8 @@ READERS = (["plan", "--json"], ["status", "--json"], ["state", "list", "--json"]
 _FINDINGS = {"diagnostics", "warnings", "errors", "notes", "checksum"}
 
 
-class Impatient(Scene):
-    """A scene whose runs do not wait long for a ledger."""
+class Impatient(Harness):
+    """A harness whose runs do not wait long for a ledger."""
 
     def runtime(self) -> Runtime:
         return structs.replace(super().runtime(), patience=0.3)
@@ -52,10 +52,10 @@ def nowhere() -> str:
         return f"postgresql://me@127.0.0.1:{probe.getsockname()[1]}/ledger"
 
 
-def _scene(root: Path, api: FakeApi, url: str, *ids: str, kind: type[Scene] = Impatient) -> Scene:
-    scene = kind(root, api, extra=f"ledger: '{url}'")
-    scene.write("content/blog.yaml", blog(*ids))
-    return scene
+def _harness(root: Path, api: FakeApi, url: str, *ids: str, kind: type[Harness] = Impatient) -> Harness:
+    harness = kind(root, api, extra=f"ledger: '{url}'")
+    harness.write("content/blog.yaml", blog(*ids))
+    return harness
 
 
 def _start(cluster: Cluster) -> None:
@@ -124,40 +124,40 @@ def test_an_apply_does_not_begin(tmp_path: Path, nowhere: str) -> None:
     """Exit code 3, before anything is paid for."""
     api = FakeApi(duration=9)
     with pytest.raises(NotShared) as caught:
-        _scene(tmp_path, api, nowhere, "a").apply()
+        _harness(tmp_path, api, nowhere, "a").apply()
     assert (caught.value.code, int(caught.value.exit_code), api.requests) == ("ledger-away", 3, [])
 
 
 def test_it_goes_away_and_comes_back(tmp_path: Path, cluster: Cluster) -> None:
     """Nothing leaves meanwhile, and everything is done once."""
     api = FakeApi(duration=9)
-    scene = _scene(tmp_path, api, cluster.url(), "a", "b", "c", "d", kind=Scene)
-    scene.apply(select=("a",))
+    harness = _harness(tmp_path, api, cluster.url(), "a", "b", "c", "d", kind=Harness)
+    harness.apply(select=("a",))
     back = threading.Timer(0.5, cluster.start)
 
     def away() -> None:
         cluster.kill()
         back.start()
 
-    run = scene.apply(emit=_on("step-done", "submit", 1, away))
+    run = harness.apply(emit=_on("step-done", "submit", 1, away))
     back.join()
     assert set(results(run).values()) == {"done"}
     assert len(api.charges) == 4
-    assert scene.plan().empty
+    assert harness.plan().empty
 
 
 def test_it_stays_away(tmp_path: Path, cluster: Cluster) -> None:
     """The run ends with 3 and a report; every job is known here, none is paid for twice, and the next run tells others."""
     api = FakeApi(duration=90)
-    scene = _scene(tmp_path, api, cluster.url(), "first", "a", "b", "c")
-    scene.apply(select=("first",))
-    run = scene.apply(emit=_on("step-done", "submit", 1, cluster.kill))
+    harness = _harness(tmp_path, api, cluster.url(), "first", "a", "b", "c")
+    harness.apply(select=("first",))
+    run = harness.apply(emit=_on("step-done", "submit", 1, cluster.kill))
     assert run is not None
     assert (run.stopped, int(exit_code_of(run))) == ("ledger", 3)
     assert set(results(run).values()) == {"pending"}
     assert "cannot be reached" in run.message
     assert len(list((tmp_path / ".contentops/runs").glob("*.json"))) == 2
-    jobs = {entry.job_id for entry in scene.state.entries.values() if entry.state is JobState.RUNNING}
+    jobs = {entry.job_id for entry in harness.state.entries.values() if entry.state is JobState.RUNNING}
     assert jobs == {each.job_id for each in api.charges[1:]} != set()
     _start(cluster)
     with psycopg.connect(cluster.url(), autocommit=True) as connection:
@@ -165,12 +165,12 @@ def test_it_stays_away(tmp_path: Path, cluster: Cluster) -> None:
         assert connection.execute(running).fetchone() == (0,)
         stop = Stop()
         stop.request()
-        scene.apply(stop=stop)
+        harness.apply(stop=stop)
         assert connection.execute(running).fetchone() == (len(jobs),)
-    again = scene.apply()
+    again = harness.apply()
     assert set(results(again).values()) == {"done"}, again
     assert len(api.charges) == 4
-    other = _scene(tmp_path / "other", api, cluster.url(), "first", "a", "b", "c")
+    other = _harness(tmp_path / "other", api, cluster.url(), "first", "a", "b", "c")
     assert set(results(other.apply()).values()) == {"done"}
     assert len(api.charges) == 4
 
@@ -178,17 +178,17 @@ def test_it_stays_away(tmp_path: Path, cluster: Cluster) -> None:
 def test_work_that_another_one_took(tmp_path: Path, cluster: Cluster) -> None:
     """The same end: what came in is here, and the other one goes on."""
     api = FakeApi(duration=90)
-    scene = _scene(tmp_path, api, cluster.url(), "first", "a", "b")
-    scene.apply(select=("first",))
+    harness = _harness(tmp_path, api, cluster.url(), "first", "a", "b")
+    harness.apply(select=("first",))
 
     def take() -> None:
         with psycopg.connect(cluster.url(), autocommit=True) as connection:
             connection.execute("UPDATE contentops.entry SET runner = 0 WHERE state = 'submitting'")
 
-    run = scene.apply(emit=_on("step-done", "submit", 1, take))
+    run = harness.apply(emit=_on("step-done", "submit", 1, take))
     assert run is not None
     assert (run.stopped, int(exit_code_of(run))) == ("ledger", 3)
-    assert {entry.state for entry in scene.state.entries.values()} == {JobState.RUNNING}
+    assert {entry.state for entry in harness.state.entries.values()} == {JobState.RUNNING}
 
 
 def test_an_interrupt_ends_the_waiting(project: Build, tmp_path: Path, cluster: Cluster) -> None:

@@ -12,45 +12,45 @@ from contentops.digest import digest_bytes
 from contentops.model import Action
 from contentops.operations.records import resolve
 from tests.fakes.api import FakeApi, Killed, on
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from contentops.model import Change
-    from tests.fakes.ledger import SceneLedger
+    from tests.fakes.ledger import HarnessLedger
 
 
-def _checkouts(tmp_path: Path, ledger: SceneLedger, retries: int = 0, ids: str = "replay") -> tuple[Scene, Scene]:
+def _checkouts(tmp_path: Path, ledger: HarnessLedger, retries: int = 0, ids: str = "replay") -> tuple[Harness, Harness]:
     """Two checkouts that share nothing but the ledger."""
     api = FakeApi(duration=30, request_ids=ids)
-    one, two = (Scene(tmp_path / name, api, ledger=ledger) for name in ("one", "two"))
-    for scene in (one, two):
-        _declare(scene, 2026, retries=retries)
+    one, two = (Harness(tmp_path / name, api, ledger=ledger) for name in ("one", "two"))
+    for harness in (one, two):
+        _declare(harness, 2026, retries=retries)
     return one, two
 
 
-def _declare(scene: Scene, year: int, unwanted: str = "Take 1.", retries: int = 0) -> None:
+def _declare(harness: Harness, year: int, unwanted: str = "Take 1.", retries: int = 0) -> None:
     """One item; its first text says `Take 1.`, the second `Take 2.`."""
     checks = f"{{excludes: ['{unwanted}'], retries: {retries}}}"
-    scene.write("content/blog.yaml", f"defaults: {{checks: {checks}}}\n{blog('a', year=year)}")
+    harness.write("content/blog.yaml", f"defaults: {{checks: {checks}}}\n{blog('a', year=year)}")
 
 
-def _change_its_manifest(scene: Scene) -> None:
+def _change_its_manifest(harness: Harness) -> None:
     """Another text is written there, and what was open is closed."""
-    _declare(scene, 2027, "Take 9.")
-    assert results(scene.apply()) == {"a": "done"}
-    assert not scene.state.entries
+    _declare(harness, 2027, "Take 9.")
+    assert results(harness.apply()) == {"a": "done"}
+    assert not harness.state.entries
 
 
-def _change(scene: Scene, *replaced: str) -> Change:
-    (change,) = scene.plan(replace=replaced).changes
+def _change(harness: Harness, *replaced: str) -> Change:
+    (change,) = harness.plan(replace=replaced).changes
     return change
 
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_text_of_another_checkout_that_fails_is_blocked_here_too(
-    tmp_path: Path, ledger: SceneLedger, *, closed: bool
+    tmp_path: Path, ledger: HarnessLedger, *, closed: bool
 ) -> None:
     """The plan says so before an apply and after, and nothing is paid for unasked.
 
@@ -71,7 +71,7 @@ def test_a_text_of_another_checkout_that_fails_is_blocked_here_too(
 
 
 def test_another_text_in_place_of_one_of_another_checkout_is_asked_for_by_name(
-    tmp_path: Path, ledger: SceneLedger
+    tmp_path: Path, ledger: HarnessLedger
 ) -> None:
     """`--replace` pays for it once."""
     one, two = _checkouts(tmp_path, ledger)
@@ -84,7 +84,7 @@ def test_another_text_in_place_of_one_of_another_checkout_is_asked_for_by_name(
 
 @pytest.mark.parametrize("ids", ["replay", "ignore"])
 def test_another_text_in_place_of_one_that_only_the_ledger_has_is_a_further_attempt(
-    tmp_path: Path, ledger: SceneLedger, ids: str
+    tmp_path: Path, ledger: HarnessLedger, ids: str
 ) -> None:
     """Under the request of the one that failed, a server would give the same text again, or be paid twice for it."""
     one, two = _checkouts(tmp_path, ledger, ids=ids)
@@ -97,12 +97,12 @@ def test_another_text_in_place_of_one_that_only_the_ledger_has_is_a_further_atte
     assert two.plan().empty
 
 
-def test_an_attempt_that_another_checkout_gave_up_is_not_paid_for_again(tmp_path: Path, ledger: SceneLedger) -> None:
+def test_an_attempt_that_another_checkout_gave_up_is_not_paid_for_again(tmp_path: Path, ledger: HarnessLedger) -> None:
     """Whose own text is older than that one does not know of it; the ledger does."""
     one, two = _checkouts(tmp_path, ledger, ids="ignore")
-    for scene in (two, one):
-        _declare(scene, 2026, "Take 2.")
-        assert results(scene.apply()) == {"a": "done"}
+    for harness in (two, one):
+        _declare(harness, 2026, "Take 2.")
+        assert results(harness.apply()) == {"a": "done"}
     assert results(one.apply(replace=("a",))) == {"a": "blocked"}
     _change_its_manifest(one)
     paid = two.api.count("submit")
@@ -114,7 +114,7 @@ def test_an_attempt_that_another_checkout_gave_up_is_not_paid_for_again(tmp_path
     assert two.plan().empty
 
 
-def test_a_text_that_passes_by_now_is_written_in_another_checkout(tmp_path: Path, ledger: SceneLedger) -> None:
+def test_a_text_that_passes_by_now_is_written_in_another_checkout(tmp_path: Path, ledger: HarnessLedger) -> None:
     """The checks were loosened: finished for nothing."""
     one, two = _checkouts(tmp_path, ledger)
     one.apply()
@@ -124,7 +124,7 @@ def test_a_text_that_passes_by_now_is_written_in_another_checkout(tmp_path: Path
     assert two.api.count("submit") == 1
 
 
-def test_a_row_that_holds_other_words_than_it_says_tells_a_plan_nothing(tmp_path: Path, ledger: SceneLedger) -> None:
+def test_a_row_that_holds_other_words_than_it_says_tells_a_plan_nothing(tmp_path: Path, ledger: HarnessLedger) -> None:
     """The apply looks at what is there, and pays for nothing."""
     one, two = _checkouts(tmp_path, ledger)
     one.apply()
@@ -136,7 +136,7 @@ def test_a_row_that_holds_other_words_than_it_says_tells_a_plan_nothing(tmp_path
     assert two.api.count("submit") == 2
 
 
-def test_a_retry_whose_process_is_gone_is_finished_in_another_checkout(tmp_path: Path, ledger: SceneLedger) -> None:
+def test_a_retry_whose_process_is_gone_is_finished_in_another_checkout(tmp_path: Path, ledger: HarnessLedger) -> None:
     """Its job is the one that is waited for, though the first one is closed by then; nothing more is paid for."""
     one, two = _checkouts(tmp_path, ledger, retries=1)
     one.api.fault(lambda name, _: name == "status" and len(one.api.generations) == 2, "kill")
@@ -152,7 +152,7 @@ def test_a_retry_whose_process_is_gone_is_finished_in_another_checkout(tmp_path:
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_retry_that_was_refused_is_sent_by_a_later_apply(
-    tmp_path: Path, ledger: SceneLedger, *, elsewhere: bool
+    tmp_path: Path, ledger: HarnessLedger, *, elsewhere: bool
 ) -> None:
     """What the ledger remembers of it is in no one's way."""
     one, two = _checkouts(tmp_path, ledger, retries=1)
@@ -167,26 +167,26 @@ def test_a_retry_that_was_refused_is_sent_by_a_later_apply(
 # --- an extra attempt: whose it is -------------------------------------------------------------------------
 
 
-def _paid(tmp_path: Path, ledger: SceneLedger) -> tuple[Scene, Scene]:
+def _paid(tmp_path: Path, ledger: HarnessLedger) -> tuple[Harness, Harness]:
     """Two checkouts of one item without checks; the first has paid for its text."""
     one, two = _checkouts(tmp_path, ledger)
-    for scene in (one, two):
-        scene.write("content/blog.yaml", blog("a"))
+    for harness in (one, two):
+        harness.write("content/blog.yaml", blog("a"))
     one.apply()
     return one, two
 
 
-def _killed(scene: Scene, when: str, **choice: Any) -> None:
+def _killed(harness: Harness, when: str, **choice: Any) -> None:
     """An apply whose process ends when it polls the second job, or before the request leaves."""
-    scene.api.fault(lambda name, _: name == when and (when != "status" or len(scene.api.generations) == 2), "kill")
+    harness.api.fault(lambda name, _: name == when and (when != "status" or len(harness.api.generations) == 2), "kill")
     with pytest.raises(Killed):
-        scene.apply(**choice)
-    scene.api.heal()
+        harness.apply(**choice)
+    harness.api.heal()
 
 
 @pytest.mark.parametrize("declared", ["a", "b"])
 def test_who_declares_something_else_by_now_gets_no_extra_attempt(
-    tmp_path: Path, ledger: SceneLedger, declared: str
+    tmp_path: Path, ledger: HarnessLedger, declared: str
 ) -> None:
     """Also where the text before is on record: whoever asked for another one would never get it."""
     one, two = _paid(tmp_path, ledger)
@@ -202,7 +202,7 @@ def test_who_declares_something_else_by_now_gets_no_extra_attempt(
 
 
 def test_an_extra_attempt_that_no_one_waits_for_any_more_is_told_and_can_be_given_up(
-    tmp_path: Path, ledger: SceneLedger, database: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ledger: HarnessLedger, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who asked for it may be gone, or declare something else by now: it is neither hidden nor in the way for ever."""
     one, two = _paid(tmp_path, ledger)
@@ -218,7 +218,7 @@ def test_an_extra_attempt_that_no_one_waits_for_any_more_is_told_and_can_be_give
 
 
 def test_an_attempt_that_was_given_up_comes_back_in_no_checkout(
-    tmp_path: Path, ledger: SceneLedger, database: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, ledger: HarnessLedger, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever puts the manifest back gets the text before, for nothing."""
     one, _ = _paid(tmp_path, ledger)
@@ -226,7 +226,7 @@ def test_an_attempt_that_was_given_up_comes_back_in_no_checkout(
     assert results(one.apply(replace=("a",))) == {"a": "blocked"}
     monkeypatch.setenv("CONTENTOPS_LEDGER", database)
     resolve(one.project, "a", forget=True, request=one.entry("a").short)
-    three = Scene(tmp_path / "three", one.api, ledger=ledger)
+    three = Harness(tmp_path / "three", one.api, ledger=ledger)
     three.write("content/blog.yaml", blog("a", year=2027))
     three.apply()
     three.write("content/blog.yaml", blog("a"))
@@ -236,7 +236,7 @@ def test_an_attempt_that_was_given_up_comes_back_in_no_checkout(
 
 
 @pytest.mark.parametrize("when", ["section", "status"])
-def test_a_section_is_no_text_for_who_has_none(tmp_path: Path, ledger: SceneLedger, when: str) -> None:
+def test_a_section_is_no_text_for_who_has_none(tmp_path: Path, ledger: HarnessLedger, when: str) -> None:
     """It takes the text that is paid for; a section that was never sent would be sent as a whole text."""
     one, two = _paid(tmp_path, ledger)
     _killed(one, when, select=("a",), sections={"a": "Closing"})
@@ -249,7 +249,7 @@ def test_a_section_is_no_text_for_who_has_none(tmp_path: Path, ledger: SceneLedg
     assert (one.api.count("submit"), len(one.api.generations)) == (1, 2)
 
 
-def test_another_attempt_is_written_where_the_one_before_was_paid_for(tmp_path: Path, ledger: SceneLedger) -> None:
+def test_another_attempt_is_written_where_the_one_before_was_paid_for(tmp_path: Path, ledger: HarnessLedger) -> None:
     """That one is in the cache of this checkout; the attempt that was brought elsewhere is in the ledger alone."""
     one, two = _paid(tmp_path, ledger)
     two.apply()
@@ -268,7 +268,7 @@ def test_another_attempt_is_written_where_the_one_before_was_paid_for(tmp_path: 
 
 
 def test_a_paid_text_is_brought_though_the_last_one_of_its_request_is_another(
-    tmp_path: Path, ledger: SceneLedger
+    tmp_path: Path, ledger: HarnessLedger
 ) -> None:
     """One that failed its checks here, while another environment has paid for its own, and the cache is gone."""
     one, _ = _paid(tmp_path, ledger)

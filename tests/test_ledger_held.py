@@ -37,7 +37,7 @@ from contentops.reporting.plan_text import plan_text
 from contentops.schema_files import load_schema
 from contentops.state.lock import lineage_of
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry
 from tests.plans import plan_document
 
@@ -184,15 +184,15 @@ def _worker(database: str) -> Iterator[Runner]:
         yield Runner(session, kind="worker", who="ops@build-3")
 
 
-def _scene(root: Path, api: FakeApi, database: str, *ids: str) -> Scene:
-    scene = Scene(root, api, extra=f"ledger: '{database}'")
-    scene.write("content/blog.yaml", blog(*ids))
-    return scene
+def _harness(root: Path, api: FakeApi, database: str, *ids: str) -> Harness:
+    harness = Harness(root, api, extra=f"ledger: '{database}'")
+    harness.write("content/blog.yaml", blog(*ids))
+    return harness
 
 
-def _entry_of(scene: Scene, item: str, state: JobState = JobState.RUNNING) -> tuple[EntryOwner, OpenEntry]:
+def _entry_of(harness: Harness, item: str, state: JobState = JobState.RUNNING) -> tuple[EntryOwner, OpenEntry]:
     """The entry that a worker has for what an item asks for."""
-    plan = scene.plan()
+    plan = harness.plan()
     step = next(change for change in plan.changes if change.id == item).submit
     assert step is not None
     name = request_id(plan.lineage, plan.environment, ItemId(item), step.digest, step.attempt)
@@ -213,24 +213,24 @@ def _entry_of(scene: Scene, item: str, state: JobState = JobState.RUNNING) -> tu
 def test_apply_leaves_alone_what_a_worker_holds_and_does_the_rest(tmp_path: Path, database: str) -> None:
     """It ends pending with the exit code of such items; once the worker is gone, its job is finished here."""
     api = FakeApi(duration=9)
-    scene = _scene(tmp_path, api, database, "a", "b", "c")
+    harness = _harness(tmp_path, api, database, "a", "b", "c")
     with _worker(database) as worker:
-        owner, entry = _entry_of(scene, "b")
+        owner, entry = _entry_of(harness, "b")
         assert claim(worker, owner, [entry], {}).lost == {}
-        assert scene.actions() == {"a": "create", "b": "pending", "c": "create"}
-        run = scene.apply()
+        assert harness.actions() == {"a": "create", "b": "pending", "c": "create"}
+        run = harness.apply()
         assert results(run) == {"a": "done", "b": "pending", "c": "done"}
-        assert scene.actions() == {"b": "pending"}
+        assert harness.actions() == {"b": "pending"}
         assert len(api.charges) == 2
-    assert scene.actions() == {"b": "finish"}
+    assert harness.actions() == {"b": "finish"}
 
 
 def test_what_others_begin_while_a_person_is_asked_is_left_to_them(tmp_path: Path, database: str) -> None:
     """The rest is done; so is what waits for an item that was renamed since, once a worker has begun it."""
     api = FakeApi(duration=9)
-    scene = _scene(tmp_path, api, database, "a", "b", "c")
+    harness = _harness(tmp_path, api, database, "a", "b", "c")
     with _worker(database) as worker:
-        owner, entry = _entry_of(scene, "b")
+        owner, entry = _entry_of(harness, "b")
 
         def confirm(_: Plan) -> bool:
             assert claim(worker, owner, [entry], {}).lost == {}
@@ -238,7 +238,7 @@ def test_what_others_begin_while_a_person_is_asked_is_left_to_them(tmp_path: Pat
 
         options = ApplyOptions()
         _, run = apply(
-            scene.project, Choice(), options, confirm=confirm, emit=scene.events.append, runtime=scene.runtime()
+            harness.project, Choice(), options, confirm=confirm, emit=harness.events.append, runtime=harness.runtime()
         )
         assert results(run) == {"a": "done", "b": "pending", "c": "done"}
         assert run is not None
@@ -251,26 +251,26 @@ def test_what_others_begin_while_a_person_is_asked_is_left_to_them(tmp_path: Pat
 def test_a_queued_row_is_claimed_by_apply_or_by_a_worker_and_by_one_alone(tmp_path: Path, database: str) -> None:
     """Deposited and waiting, apply generates it itself; claimed by a worker, it is pending."""
     api = FakeApi(duration=9)
-    scene = _scene(tmp_path, api, database, "a", "b")
+    harness = _harness(tmp_path, api, database, "a", "b")
     with _worker(database) as worker:
-        owner, entry = _entry_of(scene, "a")
+        owner, entry = _entry_of(harness, "a")
         for item in ("a", "b"):
-            _, entry = _entry_of(scene, item)
+            _, entry = _entry_of(harness, item)
             worker.session.run(
                 "INSERT INTO contentops.entry (request_id, account, lineage, environment, item, digest, state, who)"
                 " VALUES (%s, '', %s, %s, %s, %s, 'queued', 'anna@laptop')",
                 (entry.request_id, owner.lineage, owner.environment, item, entry.digest),
             )
-        assert scene.actions() == {"a": "create", "b": "create"}
+        assert harness.actions() == {"a": "create", "b": "create"}
         assert claim(worker, owner, [], {entry.request_id: "b"}).lost == {}
-        plan = scene.plan()
+        plan = harness.plan()
         assert [(change.action, change.holder) for change in plan.changes] == [
             ("create", ""),
             ("pending", "worker on build-3"),
         ]
         assert "queued: since" in plan_text(plan, verbose=False)
         assert "deposited by anna@laptop" in plan_text(plan, verbose=False)
-        assert results(scene.apply()) == {"a": "done", "b": "pending"}
+        assert results(harness.apply()) == {"a": "done", "b": "pending"}
         assert [charge.topic for charge in api.charges] == ["All about a in 2026"]
         assert worker.session.run("SELECT item, taken FROM contentops.entry ORDER BY item") == [
             ("a", True),
@@ -281,13 +281,13 @@ def test_a_queued_row_is_claimed_by_apply_or_by_a_worker_and_by_one_alone(tmp_pa
 def test_a_held_entry_keeps_its_id_through_a_rename(tmp_path: Path, database: str) -> None:
     """Its item is pending under its new id, and what others hold is not written by this run."""
     api = FakeApi(duration=9)
-    scene = _scene(tmp_path, api, database, "a", "b")
+    harness = _harness(tmp_path, api, database, "a", "b")
     with _worker(database) as worker:
-        owner, entry = _entry_of(scene, "a")
+        owner, entry = _entry_of(harness, "a")
         claim(worker, owner, [entry], {})
         renamed = blog("a", "b").replace("id: a", "id: a2")
-        scene.write("content/blog.yaml", "moved: [{from: a, to: a2}]\n" + renamed)
-        assert results(scene.apply()) == {"a2": "pending", "b": "done"}
+        harness.write("content/blog.yaml", "moved: [{from: a, to: a2}]\n" + renamed)
+        assert results(harness.apply()) == {"a2": "pending", "b": "done"}
         assert len(api.charges) == 1
 
 

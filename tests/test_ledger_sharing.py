@@ -24,7 +24,7 @@ from contentops.operations.opening import open_store, read_state
 from contentops.operations.workspace import shared_state
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, Killed, on
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 from tests.processes import KEY, PROJECT, Served, applying
 from tests.processes import blog as served_blog
 
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from tests.running import Build, Run
 
 
-def _scene(root: Path, api: FakeApi, database: str, *ids: str, year: int = 2026) -> Scene:
-    scene = Scene(root, api, extra=f"ledger: '{database}'")
-    scene.write("content/blog.yaml", blog(*ids, year=year))
-    return scene
+def _harness(root: Path, api: FakeApi, database: str, *ids: str, year: int = 2026) -> Harness:
+    harness = Harness(root, api, extra=f"ledger: '{database}'")
+    harness.write("content/blog.yaml", blog(*ids, year=year))
+    return harness
 
 
 def _rows(database: str, columns: str = "item, state, taken, dropped") -> list[tuple[Any, ...]]:
@@ -55,16 +55,16 @@ def _stopping(stop: Stop, kind: str, step: str) -> Callable[[Event], None]:
     return emit
 
 
-def _stopped_after(scene: Scene, step: str, kind: str = "step-done") -> None:
+def _stopped_after(harness: Harness, step: str, kind: str = "step-done") -> None:
     """An apply that a person stops once a step is done."""
     stop = Stop()
-    scene.apply(stop=stop, emit=_stopping(stop, kind, step))
+    harness.apply(stop=stop, emit=_stopping(stop, kind, step))
 
 
 def _proven(tmp_path: Path, database: str, **habits: Any) -> FakeApi:
     """A server whose account is known, so that items go out together."""
     api = FakeApi(**habits)
-    _scene(tmp_path / "first", api, database, "first").apply()
+    _harness(tmp_path / "first", api, database, "first").apply()
     return api
 
 
@@ -75,14 +75,14 @@ def _proven(tmp_path: Path, database: str, **habits: Any) -> FakeApi:
 def test_what_another_machine_began_is_finished_here(tmp_path: Path, database: str, state: str) -> None:
     """Running or paid there, and its checkout never heard of again: written, saved and recorded here for nothing."""
     api = _proven(tmp_path, database, duration=90)
-    gone = _scene(tmp_path / "gone", api, database, "a")
+    gone = _harness(tmp_path / "gone", api, database, "a")
     if state == "running":
         _stopped_after(gone, "submit")
     else:
         # Someone put a file there meanwhile, so the text is not written.
         gone.apply(emit=lambda event: _write_at(event, gone))
     assert ("a", state, False, False) in _rows(database)
-    here = _scene(tmp_path / "here", api, database, "a")
+    here = _harness(tmp_path / "here", api, database, "a")
     assert here.actions() == {"a": "finish"}
     assert here.plan().credits == 0
     shown, _ = plan_operation.show(here.project, "a", here.runtime())
@@ -97,7 +97,7 @@ def test_what_another_machine_began_is_finished_here(tmp_path: Path, database: s
 def test_a_submit_that_never_left_is_looked_up_and_sent_once(tmp_path: Path, database: str) -> None:
     """Recorded by a process that died before the bytes left."""
     api = _proven(tmp_path, database, duration=9)
-    gone = _scene(tmp_path / "gone", api, database, "a")
+    gone = _harness(tmp_path / "gone", api, database, "a")
     with LedgerSession(database) as session, open_store(gone.project, write=False) as store:
         runner = Runner(session, kind="apply", who="anna@gone")
         owner = _owner(gone.project, store)
@@ -114,7 +114,7 @@ def test_a_submit_that_never_left_is_looked_up_and_sent_once(tmp_path: Path, dat
 def test_a_failed_attempt_counts_everywhere(tmp_path: Path, database: str) -> None:
     """Two checkouts that each try once have tried twice; once it is asked for again, the attempts leave everywhere."""
     api = _proven(tmp_path, database, duration=9, fails=lambda inputs: "no" if "about a" in inputs["topic"] else "")
-    one, two = (_scene(tmp_path / name, api, database, "a") for name in ("one", "two"))
+    one, two = (_harness(tmp_path / name, api, database, "a") for name in ("one", "two"))
     assert results(one.apply()) == {"a": "failed"}
     assert results(two.apply()) == {"a": "failed"}
     assert one.actions() == two.actions() == {"a": "blocked"}
@@ -131,7 +131,7 @@ def test_a_failed_attempt_counts_everywhere(tmp_path: Path, database: str) -> No
 def test_an_unknown_outcome_is_known_to_all_and_settled_by_one_word(tmp_path: Path, database: str) -> None:
     """`state resolve` at any checkout: the others hear of it."""
     api = _proven(tmp_path, database, duration=9, request_ids="ignore")
-    one, two = (_scene(tmp_path / name, api, database, "a") for name in ("one", "two"))
+    one, two = (_harness(tmp_path / name, api, database, "a") for name in ("one", "two"))
     api.fault(on("submit", 2), "drop")
     assert results(one.apply()) == {"a": "unknown"}
     assert one.actions() == two.actions() == {"a": "resolve"}
@@ -147,7 +147,7 @@ def test_an_unknown_outcome_is_known_to_all_and_settled_by_one_word(tmp_path: Pa
 def test_what_a_person_chose_to_pay_again_is_paid_by_no_other_checkout(tmp_path: Path, database: str) -> None:
     """Its process is gone: another checkout that declares the same goes on with that job, and sends nothing."""
     api = _proven(tmp_path, database, duration=9, request_ids="ignore")
-    one, two = (_scene(tmp_path / name, api, database, "a") for name in ("one", "two"))
+    one, two = (_harness(tmp_path / name, api, database, "a") for name in ("one", "two"))
     api.fault(on("submit", 2), "reset")
     assert results(one.apply()) == {"a": "unknown"}
     api.fault(lambda name, _: name == "status" and len(api.generations) == 3, "kill")
@@ -162,15 +162,15 @@ def test_what_a_person_chose_to_pay_again_is_paid_by_no_other_checkout(tmp_path:
     assert two.plan().empty
 
 
-def _write_at(event: Event, scene: Scene) -> None:
+def _write_at(event: Event, harness: Harness) -> None:
     if event.step == "submit":
-        scene.write("out/a.md", "Mine.\n")
+        harness.write("out/a.md", "Mine.\n")
 
 
-def _entry_for(scene: Scene, item: str, state: JobState) -> Any:
+def _entry_for(harness: Harness, item: str, state: JobState) -> Any:
     from tests.test_ledger_held import _entry_of
 
-    _, entry = _entry_of(scene, item, state)
+    _, entry = _entry_of(harness, item, state)
     return structs.replace(entry, job_id="", submitted_at="2026-02-25T05:00:00Z")
 
 
@@ -180,29 +180,29 @@ def _entry_for(scene: Scene, item: str, state: JobState) -> Any:
 def test_no_person_changes_what_a_live_process_works_on(tmp_path: Path, database: str) -> None:
     """Refused by name, and nothing was changed; reading commands show it."""
     api = _proven(tmp_path, database, duration=90)
-    scene = _scene(tmp_path / "one", api, database, "a")
-    entry = _entry_for(scene, "a", JobState.UNKNOWN)
-    with LedgerSession(database) as session, open_store(scene.project, write=False) as store:
+    harness = _harness(tmp_path / "one", api, database, "a")
+    entry = _entry_for(harness, "a", JobState.UNKNOWN)
+    with LedgerSession(database) as session, open_store(harness.project, write=False) as store:
         worker = Runner(session, kind="worker", who="ops@build-3")
-        claim(worker, _owner(scene.project, store), [entry], {})
-        state, findings = shared_state(scene.project)
+        claim(worker, _owner(harness.project, store), [entry], {})
+        state, findings = shared_state(harness.project)
         assert (list(state.entries), findings) == ([entry.request_id], ())
         with pytest.raises(Refused, match="another process works on `a`"):
-            records.resolve(scene.project, "a", forget=True)
+            records.resolve(harness.project, "a", forget=True)
         with pytest.raises(Refused):
-            records.move_record(scene.project, "a", "b")
-        assert not read_state(scene.project).entries
+            records.move_record(harness.project, "a", "b")
+        assert not read_state(harness.project).entries
         assert ("a", "unknown", False, False) in _rows(database)
-    records.resolve(scene.project, "a", job="job-7")
+    records.resolve(harness.project, "a", job="job-7")
     assert ("a", "running", False, False) in _rows(database)
     with pytest.raises(UsageError):
-        records.resolve(scene.project, "b", forget=True)
+        records.resolve(harness.project, "b", forget=True)
 
 
 def test_a_persons_word_waits_for_an_apply_elsewhere(tmp_path: Path, database: str) -> None:
     """The right to apply is everyone's: exit 4, with who."""
     api = FakeApi(duration=9)
-    one, two = (_scene(tmp_path / name, api, database, "a") for name in ("one", "two"))
+    one, two = (_harness(tmp_path / name, api, database, "a") for name in ("one", "two"))
     caught: list[LockHeld] = []
 
     def meanwhile(event: Event) -> None:
@@ -249,31 +249,31 @@ def test_a_second_apply_elsewhere_ends_with_who_where_and_since_when(
 def test_what_is_done_leaves_and_what_is_open_is_free(tmp_path: Path, database: str) -> None:
     """Taken once a record carries it; released at the end of the run."""
     api = _proven(tmp_path, database, duration=90)
-    scene = _scene(tmp_path / "one", api, database, "a", "b")
-    _stopped_after(scene, "submit")
+    harness = _harness(tmp_path / "one", api, database, "a", "b")
+    _stopped_after(harness, "submit")
     assert {row for row in _rows(database, "item, taken, runner IS NULL") if row[0] != "first"} == {
         ("a", False, True),
         ("b", False, True),
     }
-    scene.apply()
+    harness.apply()
     assert {row[:2] for row in _rows(database, "item, taken")} == {("first", True), ("a", True), ("b", True)}
 
 
 def test_a_project_that_existed_before_its_ledger(tmp_path: Path, database: str) -> None:
     """What is open in its lock is told to all at the first apply, and finished by whoever comes first."""
     api = FakeApi(duration=90)
-    scene = Scene(tmp_path / "one", api)
-    scene.write("content/blog.yaml", blog("a", "b", "c"))
-    scene.apply(select=("a",))
-    _stopped_after(scene, "submit")
-    opened = {entry.item for entry in scene.state.entries.values()}
+    harness = Harness(tmp_path / "one", api)
+    harness.write("content/blog.yaml", blog("a", "b", "c"))
+    harness.apply(select=("a",))
+    _stopped_after(harness, "submit")
+    opened = {entry.item for entry in harness.state.entries.values()}
     assert opened
-    scene.write("contentops.yaml", scene.read("contentops.yaml") + f"\nledger: '{database}'\n")
+    harness.write("contentops.yaml", harness.read("contentops.yaml") + f"\nledger: '{database}'\n")
     stop = Stop()
     stop.request()
-    scene.apply(stop=stop)
+    harness.apply(stop=stop)
     assert {row[0] for row in _rows(database) if not row[2]} >= opened
-    other = _scene(tmp_path / "other", api, database, "b", "c")
+    other = _harness(tmp_path / "other", api, database, "b", "c")
     assert set(results(other.apply()).values()) == {"done"}
     assert len(api.charges) == 3
 
@@ -281,9 +281,9 @@ def test_a_project_that_existed_before_its_ledger(tmp_path: Path, database: str)
 def test_an_old_checkout_does_no_harm(tmp_path: Path, database: str) -> None:
     """What its lock has open, and everyone else has finished, is finished here too, and opens nothing for others."""
     api = _proven(tmp_path, database, duration=90)
-    old = _scene(tmp_path / "old", api, database, "a")
+    old = _harness(tmp_path / "old", api, database, "a")
     _stopped_after(old, "submit")
-    new = _scene(tmp_path / "new", api, database, "a")
+    new = _harness(tmp_path / "new", api, database, "a")
     assert results(new.apply()) == {"a": "done"}
     before = _rows(database)
     assert old.entry("a").state is JobState.RUNNING
@@ -297,7 +297,7 @@ def test_an_old_checkout_does_no_harm(tmp_path: Path, database: str) -> None:
 def test_an_old_checkout_lets_go_of_what_a_person_let_go_of(tmp_path: Path, database: str) -> None:
     """And it asks no one about it again."""
     api = _proven(tmp_path, database, duration=9, request_ids="ignore")
-    old, new = (_scene(tmp_path / name, api, database, "a") for name in ("old", "new"))
+    old, new = (_harness(tmp_path / name, api, database, "a") for name in ("old", "new"))
     api.fault(on("submit", 2), "drop")
     old.apply()
     records.resolve(new.project, "a", forget=True)
@@ -312,7 +312,7 @@ def test_an_old_checkout_lets_go_of_what_a_person_let_go_of(tmp_path: Path, data
 def test_a_text_whose_record_lies_elsewhere_is_not_paid_for_again(tmp_path: Path, database: str) -> None:
     """Where it is not in the ledger any more, its item is blocked with the way out; the others go on."""
     api = _proven(tmp_path, database, duration=9)
-    one, two = _scene(tmp_path / "one", api, database, "a"), _scene(tmp_path / "two", api, database, "a", "b")
+    one, two = _harness(tmp_path / "one", api, database, "a"), _harness(tmp_path / "two", api, database, "a", "b")
     one.apply()
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("DELETE FROM contentops.text")
@@ -330,9 +330,9 @@ def test_a_plan_asks_the_ledger_by_one_connection_and_three_statements(tmp_path:
     """However many items there are, and wherever their texts come from."""
     api = FakeApi(duration=1)
     ids = [f"item-{number}" for number in range(30)]
-    one = _scene(tmp_path / "one", api, database, *ids)
+    one = _harness(tmp_path / "one", api, database, *ids)
     one.apply()
-    two = _scene(tmp_path / "two", api, database, *ids, "new")
+    two = _harness(tmp_path / "two", api, database, *ids, "new")
     made = _work(database, two.plan)
     assert made[0] == 1
     assert made[1] <= 3
@@ -371,9 +371,9 @@ def _work(database: str, act: Callable[[], object]) -> tuple[int, int]:
 def test_ids_of_items_are_everybodys(tmp_path: Path, database: str) -> None:
     """A record under its old id is moved at one checkout; the open job goes along."""
     api = _proven(tmp_path, database, duration=90)
-    scene = _scene(tmp_path / "one", api, database, "a")
-    _stopped_after(scene, "submit")
-    records.move_record(scene.project, "a", "b")
+    harness = _harness(tmp_path / "one", api, database, "a")
+    _stopped_after(harness, "submit")
+    records.move_record(harness.project, "a", "b")
     assert ("b", "running", False, False) in _rows(database)
-    state, _ = shared_state(scene.project)
+    state, _ = shared_state(harness.project)
     assert {entry.item for entry in state.entries.values()} == {ItemId("b")}

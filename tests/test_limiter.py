@@ -74,7 +74,7 @@ def test_a_429_without_a_time_waits_for_one_share(per_minute: int, pause: float)
 
 
 def test_a_429_that_was_not_foreseen_shrinks_the_window_once() -> None:
-    """Others use the account too: less is sent, and a storm of 429s within one window shrinks it only once."""
+    """Others use the account too: less is sent, and many 429s within one window shrinks it only once."""
     limiter = Limiter(10)
     for now in (100.0, 101.0, 102.0, 159.0):
         limiter.throttled(now, 1.0)

@@ -19,7 +19,7 @@ from contentops.planning.plan_inputs import Choice
 from contentops.state.lock import lineage_of
 from tests.clones import NOBODY
 from tests.fakes.api import FakeApi, Killed, on
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 from tests.repositories import cloned, in_git
 from tests.test_promote import ENVIRONMENTS, Room
 
@@ -29,72 +29,72 @@ if TYPE_CHECKING:
 ALONE = lineage_of("acme-blog")
 
 
-def _scene(root: Path, message: str = "", api: FakeApi | None = None) -> Scene:
+def _harness(root: Path, message: str = "", api: FakeApi | None = None) -> Harness:
     """A project that was never applied; with a message, committed."""
-    scene = Scene(root, api or FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("one"))
+    harness = Harness(root, api or FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one"))
     if message:
-        in_git(scene, message)
-    return scene
+        in_git(harness, message)
+    return harness
 
 
-def _git(scene: Scene, *words: str) -> None:
-    subprocess.run(["git", *NOBODY, *words], cwd=scene.root, check=True, capture_output=True)
+def _git(harness: Harness, *words: str) -> None:
+    subprocess.run(["git", *NOBODY, *words], cwd=harness.root, check=True, capture_output=True)
 
 
 def test_clones_agree_and_repositories_differ(tmp_path: Path) -> None:
     """From the first plan on, and whatever is committed later."""
-    scene, other = _scene(tmp_path / "a", "A"), _scene(tmp_path / "b", "B")
-    made = scene.plan().lineage
-    assert made == lineage_of("acme-blog", first_commit(scene.root))
+    harness, other = _harness(tmp_path / "a", "A"), _harness(tmp_path / "b", "B")
+    made = harness.plan().lineage
+    assert made == lineage_of("acme-blog", first_commit(harness.root))
     assert len({made, other.plan().lineage, ALONE}) == 3
-    scene.write("notes.md", "Later.\n")
-    in_git(scene, "Later")
-    clone = cloned(scene, tmp_path / "clone")
+    harness.write("notes.md", "Later.\n")
+    in_git(harness, "Later")
+    clone = cloned(harness, tmp_path / "clone")
     assert clone.plan().lineage == made
     clone.apply()
-    assert clone.state.lineage == scene.plan().lineage == made
+    assert clone.state.lineage == harness.plan().lineage == made
     assert clone.record("one").request_id == clone.api.generations[0].request_id
-    assert results(scene.apply()) == {"one": "done"}
-    assert len(scene.api.generations) == 1
+    assert results(harness.apply()) == {"one": "done"}
+    assert len(harness.api.generations) == 1
 
 
 def test_doctor_says_where_a_lock_may_be_copied(tmp_path: Path) -> None:
     """A lock of another repository claims that one's contents; doctor names it, and says nothing of the first one."""
-    scene, other = _scene(tmp_path / "a", "A"), _scene(tmp_path / "b", "B")
-    scene.apply()
-    shutil.copy(scene.root / "contentops.lock", other.root)
+    harness, other = _harness(tmp_path / "a", "A"), _harness(tmp_path / "b", "B")
+    harness.apply()
+    shutil.copy(harness.root / "contentops.lock", other.root)
 
-    def found(each: Scene) -> list[bool | None]:
+    def found(each: Harness) -> list[bool | None]:
         return [one.ok for one in doctor(each.project, each.runtime()) if one.name == "lineage"]
 
-    assert (found(scene), found(other)) == ([], [None])
+    assert (found(harness), found(other)) == ([], [None])
 
 
 def test_without_a_first_commit_the_project_alone_names_it(tmp_path: Path) -> None:
     """Without git, and before anything was committed; a lock that is there keeps what it says."""
-    scene = _scene(tmp_path)
-    assert scene.plan().lineage == ALONE
-    _git(scene, "init", "--quiet")
-    assert scene.plan().lineage == ALONE
-    scene.apply()
-    in_git(scene, "First")
-    assert scene.plan().lineage == scene.state.lineage == ALONE
+    harness = _harness(tmp_path)
+    assert harness.plan().lineage == ALONE
+    _git(harness, "init", "--quiet")
+    assert harness.plan().lineage == ALONE
+    harness.apply()
+    in_git(harness, "First")
+    assert harness.plan().lineage == harness.state.lineage == ALONE
 
 
 def test_a_run_that_was_killed_before_its_first_lock_is_gone_on_with(tmp_path: Path) -> None:
     """The journal keeps the lineage, also where a first commit came in between: nothing is paid for twice."""
-    scene = _scene(tmp_path)
-    _git(scene, "init", "--quiet")
-    scene.api.fault(on("submit", 1), "kill-after")
+    harness = _harness(tmp_path)
+    _git(harness, "init", "--quiet")
+    harness.api.fault(on("submit", 1), "kill-after")
     with pytest.raises(Killed):
-        scene.apply()
-    shutil.rmtree(scene.root / "contentops.lock", ignore_errors=True)
-    in_git(scene, "First")
-    scene.api.heal()
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.state.lineage == ALONE
-    assert len(scene.api.generations) == 1
+        harness.apply()
+    shutil.rmtree(harness.root / "contentops.lock", ignore_errors=True)
+    in_git(harness, "First")
+    harness.api.heal()
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.state.lineage == ALONE
+    assert len(harness.api.generations) == 1
 
 
 def test_a_new_environment_belongs_to_the_project_of_the_others(tmp_path: Path) -> None:
@@ -115,24 +115,24 @@ def test_a_new_environment_belongs_to_the_project_of_the_others(tmp_path: Path) 
 
 def test_the_history_that_others_were_merged_into_counts(tmp_path: Path) -> None:
     """A history without a common commit that is merged in later changes nothing, nor does a replaced commit."""
-    scene = _scene(tmp_path / "a", "A")
-    made = scene.plan().lineage
-    _git(scene, "branch", "base")
-    _git(scene, "checkout", "--quiet", "--orphan", "pages")
-    _git(scene, "commit", "--quiet", "--message", "Pages")
-    _git(scene, "checkout", "--quiet", "base")
-    _git(scene, "merge", "--quiet", "--allow-unrelated-histories", "--message", "Both", "pages")
-    assert scene.plan().lineage == made
-    _git(scene, "replace", "--graft", "HEAD")
-    assert scene.plan().lineage == made
+    harness = _harness(tmp_path / "a", "A")
+    made = harness.plan().lineage
+    _git(harness, "branch", "base")
+    _git(harness, "checkout", "--quiet", "--orphan", "pages")
+    _git(harness, "commit", "--quiet", "--message", "Pages")
+    _git(harness, "checkout", "--quiet", "base")
+    _git(harness, "merge", "--quiet", "--allow-unrelated-histories", "--message", "Both", "pages")
+    assert harness.plan().lineage == made
+    _git(harness, "replace", "--graft", "HEAD")
+    assert harness.plan().lineage == made
 
 
 def test_a_shallow_clone_applies_nothing_before_there_is_a_lock(tmp_path: Path) -> None:
     """It cannot see the first commit: it plans, says what to do, and pays for nothing."""
-    scene = _scene(tmp_path / "a", "A")
-    scene.write("notes.md", "Later.\n")
-    in_git(scene, "Later")
-    shallow = cloned(scene, tmp_path / "shallow", "--depth", "1")
+    harness = _harness(tmp_path / "a", "A")
+    harness.write("notes.md", "Later.\n")
+    in_git(harness, "Later")
+    shallow = cloned(harness, tmp_path / "shallow", "--depth", "1")
     assert shallow.plan().lineage == ALONE
     with pytest.raises(Refused) as refused:
         shallow.apply()
@@ -141,58 +141,58 @@ def test_a_shallow_clone_applies_nothing_before_there_is_a_lock(tmp_path: Path) 
     assert not shallow.api.generations
     _git(shallow, "fetch", "--quiet", "--unshallow")
     shallow.apply()
-    assert shallow.state.lineage == scene.plan().lineage
+    assert shallow.state.lineage == harness.plan().lineage
     again = cloned(shallow, tmp_path / "again", "--depth", "1")
     shutil.copy(shallow.root / "contentops.lock", again.root)
     again.apply()
-    assert len(scene.api.generations) == 1
+    assert len(harness.api.generations) == 1
 
 
-def _queue(scene: Scene, database: str) -> str:
-    """The lineage of what a scene queues."""
-    environ = {**scene.runtime().environ, "CONTENTOPS_LEDGER": database}
-    runtime = Runtime(environ=environ, wall=scene.timeline.wall, transport=scene.api)
+def _queue(harness: Harness, database: str) -> str:
+    """The lineage of what a harness queues."""
+    environ = {**harness.runtime().environ, "CONTENTOPS_LEDGER": database}
+    runtime = Runtime(environ=environ, wall=harness.timeline.wall, transport=harness.api)
     plan, _ = detach(
-        scene.project, Choice(), ApplyOptions(), confirm=lambda _: True, show=lambda _: None, runtime=runtime
+        harness.project, Choice(), ApplyOptions(), confirm=lambda _: True, show=lambda _: None, runtime=runtime
     )
     return plan.lineage
 
 
 def test_what_is_queued_before_the_first_commit_stays_ours(tmp_path: Path, database: str) -> None:
     """The first deposit writes the lineage into a lock: neither a commit nor another name of the project changes it."""
-    scene = _scene(tmp_path / "a")
-    _git(scene, "init", "--quiet")
-    queued = _queue(scene, database)
-    in_git(scene, "A")
-    scene.edit("contentops.yaml", "acme-blog", "renamed")
-    assert scene.plan().lineage == queued == scene.state.lineage
-    lock = scene.read("contentops.lock")
-    assert _queue(scene, database) == queued
-    assert scene.read("contentops.lock") == lock
+    harness = _harness(tmp_path / "a")
+    _git(harness, "init", "--quiet")
+    queued = _queue(harness, database)
+    in_git(harness, "A")
+    harness.edit("contentops.yaml", "acme-blog", "renamed")
+    assert harness.plan().lineage == queued == harness.state.lineage
+    lock = harness.read("contentops.lock")
+    assert _queue(harness, database) == queued
+    assert harness.read("contentops.lock") == lock
 
 
 def test_two_repositories_of_one_name_share_no_row_of_a_ledger(tmp_path: Path, database: str) -> None:
     """Neither sees what the other one has queued, finishes it or drains it."""
-    scenes = [_scene(tmp_path / name, name) for name in ("a", "b")]
-    first, second = (_queue(scene, database) for scene in scenes)
+    harnesses = [_harness(tmp_path / name, name) for name in ("a", "b")]
+    first, second = (_queue(harness, database) for harness in harnesses)
     assert first != second
-    for scene in scenes:
-        scene.write("contentops.yaml", scene.read("contentops.yaml") + f"ledger: '{database}'\n")
-        scene.write("content/blog.yaml", blog("two"))
-        (note,) = scene.plan().notes
+    for harness in harnesses:
+        harness.write("contentops.yaml", harness.read("contentops.yaml") + f"ledger: '{database}'\n")
+        harness.write("content/blog.yaml", blog("two"))
+        (note,) = harness.plan().notes
         assert (note.kind, "1 submit waits" in note.message) == ("queued", True)
-        assert results(scene.apply()) == {"two": "done"}
+        assert results(harness.apply()) == {"two": "done"}
 
 
 def test_equal_texts_of_two_repositories_are_two_contents(tmp_path: Path) -> None:
     """Two sites of one name on one account, each with the same imprint."""
     api = FakeApi()
-    scenes = [_scene(tmp_path / name, name, api) for name in ("a", "b")]
-    for scene in scenes:
-        scene.timeline = scenes[0].timeline
-        (scene.root / "content/blog.yaml").unlink()
-        scene.write("imprint.md", "---\ntitle: Imprint\n---\n\nWho is responsible.\n")
-        adopt(scene.project, ["imprint.md"], Options(save=True), confirm=lambda _: True, runtime=scene.runtime())
-        assert results(scene.apply()) == {"imprint": "done"}
-    assert {scene.record("imprint").content_id for scene in scenes} == set(api.contents)
+    harnesses = [_harness(tmp_path / name, name, api) for name in ("a", "b")]
+    for harness in harnesses:
+        harness.timeline = harnesses[0].timeline
+        (harness.root / "content/blog.yaml").unlink()
+        harness.write("imprint.md", "---\ntitle: Imprint\n---\n\nWho is responsible.\n")
+        adopt(harness.project, ["imprint.md"], Options(save=True), confirm=lambda _: True, runtime=harness.runtime())
+        assert results(harness.apply()) == {"imprint": "done"}
+    assert {harness.record("imprint").content_id for harness in harnesses} == set(api.contents)
     assert len(api.contents) == 2

@@ -14,7 +14,7 @@ from contentops.model import OnEdit
 from contentops.operations.records import move_record
 from contentops.state import lock as locks
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, results
+from tests.fakes.harness import Harness, results
 from tests.repositories import cloned, in_git
 
 if TYPE_CHECKING:
@@ -24,29 +24,29 @@ LOCK = "contentops.lock"
 _GIT = ("git", "-c", "user.name=Author", "-c", "user.email=author@example.com", "-c", "commit.gpgsign=false")
 
 
-def git(scene: Scene, *arguments: str, code: int | None = 0) -> str:
+def git(harness: Harness, *arguments: str, code: int | None = 0) -> str:
     """What git prints."""
-    ended = subprocess.run([*_GIT, *arguments], cwd=scene.root, capture_output=True, text=True, check=False)
+    ended = subprocess.run([*_GIT, *arguments], cwd=harness.root, capture_output=True, text=True, check=False)
     assert code is None or ended.returncode == code, ended.stdout + ended.stderr
     return ended.stdout
 
 
-def commit(scene: Scene) -> None:
+def commit(harness: Harness) -> None:
     """Commits all there is, also nothing."""
-    git(scene, "add", "--all")
-    git(scene, "commit", "--quiet", "--allow-empty", "--message", "work")
+    git(harness, "add", "--all")
+    git(harness, "commit", "--quiet", "--allow-empty", "--message", "work")
 
 
-def declare(scene: Scene, *items: tuple[str, int], moved: str = "") -> None:
+def declare(harness: Harness, *items: tuple[str, int], moved: str = "") -> None:
     """A manifest of items, each with the year that it asks for; `moved`: an old id and a new one."""
     pairs = f"moved: [{{from: {moved[0]}, to: {moved[1]}}}]\n" if moved else ""
     lines = [f"  - {{id: {name}, inputs: {{topic: 'It in {year}', target_audience: all}}}}" for name, year in items]
-    scene.write("content/blog.yaml", f"{pairs}items:\n" + "\n".join(lines) + "\n")
+    harness.write("content/blog.yaml", f"{pairs}items:\n" + "\n".join(lines) + "\n")
 
 
-def branches(tmp_path: Path) -> tuple[Scene, Scene]:
+def branches(tmp_path: Path) -> tuple[Harness, Harness]:
     """Two clones of a project with one item `a`, whose text was paid for in 2026."""
-    one = Scene(tmp_path / "one", FakeApi(duration=30, request_ids="ignore"))
+    one = Harness(tmp_path / "one", FakeApi(duration=30, request_ids="ignore"))
     declare(one, ("a", 2026))
     one.apply()
     in_git(one, "first")
@@ -54,11 +54,11 @@ def branches(tmp_path: Path) -> tuple[Scene, Scene]:
 
 
 def merge(
-    one: Scene, two: Scene, *items: tuple[str, int], files: str = "HEAD", lock: str = "union", moved: str = ""
+    one: Harness, two: Harness, *items: tuple[str, int], files: str = "HEAD", lock: str = "union", moved: str = ""
 ) -> None:
     """Merge what `two` has into `one`, where both have applied; the manifest settles on these items."""
-    for scene in (one, two):
-        commit(scene)
+    for harness in (one, two):
+        commit(harness)
     git(one, "pull", "--quiet", "--no-rebase", "--no-edit", f"file://{two.root}", "HEAD", code=None)
     for path in git(one, "diff", "--name-only", "--diff-filter=U", "-z").split("\0"):
         if path.startswith("out/") and (one.root / path).exists():
@@ -72,9 +72,9 @@ def merge(
     commit(one)
 
 
-def contents(scene: Scene) -> list[str]:
+def contents(harness: Harness) -> list[str]:
     """The contents of all records."""
-    return sorted(record.content_id for record in scene.state.records.values())
+    return sorted(record.content_id for record in harness.state.records.values())
 
 
 MERGES = pytest.mark.parametrize("lock", ["union", "by ids"])
@@ -85,13 +85,13 @@ MERGES = pytest.mark.parametrize("lock", ["union", "by ids"])
 def test_of_two_renames_of_an_item_one_keeps_the_content(tmp_path: Path, lock: str, edited: str) -> None:
     """That of the later save, which is what the server has; the other text is saved as a content of its own."""
     one, two = branches(tmp_path)
-    for scene, new in ((one, "b"), (two, "c")):
-        declare(scene, (new, 2026), moved=f"a{new}")
-        scene.apply()
+    for harness, new in ((one, "b"), (two, "c")):
+        declare(harness, (new, 2026), moved=f"a{new}")
+        harness.apply()
         if new == edited:
-            scene.timeline.now += 60
-            scene.edit(f"out/{new}.md", "It in 2026", f"Words of {new}")
-            scene.apply()
+            harness.timeline.now += 60
+            harness.edit(f"out/{new}.md", "It in 2026", f"Words of {new}")
+            harness.apply()
     (content,) = contents(one)
     merge(one, two, ("b", 2026), ("c", 2026), lock=lock)
     keeps = edited or "b"
@@ -111,9 +111,9 @@ def test_of_two_renames_of_an_item_one_keeps_the_content(tmp_path: Path, lock: s
 def test_a_rename_that_no_manifest_declares_any_more_keeps_no_content(tmp_path: Path) -> None:
     """The merge settled on the other id: that one has the content, whichever was saved later."""
     one, two = branches(tmp_path)
-    for scene, new in ((one, "b"), (two, "c")):
-        declare(scene, (new, 2026), moved=f"a{new}")
-        scene.apply()
+    for harness, new in ((one, "b"), (two, "c")):
+        declare(harness, (new, 2026), moved=f"a{new}")
+        harness.apply()
     (content,) = contents(one)
     merge(one, two, ("c", 2026))
     assert one.plan().empty
@@ -123,12 +123,12 @@ def test_a_rename_that_no_manifest_declares_any_more_keeps_no_content(tmp_path: 
     assert content in {one.record("c").content_id, *one.record("c").superseded}
 
 
-def _left_with(scene: Scene, where: str) -> None:
+def _left_with(harness: Harness, where: str) -> None:
     """Only one place has the texts."""
     if where != "cache":
-        shutil.rmtree(scene.root / ".contentops")
+        shutil.rmtree(harness.root / ".contentops")
     if where == "git":
-        scene.api.jobs.clear()
+        harness.api.jobs.clear()
 
 
 @pytest.mark.parametrize(
@@ -172,9 +172,9 @@ def test_of_two_requests_of_an_item_the_one_that_is_declared_keeps_its_text(
 ) -> None:
     """Whichever of the two files the merge kept."""
     one, two = branches(tmp_path)
-    for scene, year in ((one, 2027), (two, 2028)):
-        declare(scene, ("a", year))
-        scene.apply()
+    for harness, year in ((one, 2027), (two, 2028)):
+        declare(harness, ("a", year))
+        harness.apply()
     merge(one, two, ("a", settled), files=files, lock=lock)
     _left_with(one, where)
     assert one.plan().credits_worst == 0
@@ -189,12 +189,12 @@ def test_of_two_requests_of_an_item_the_one_that_is_declared_keeps_its_text(
 def test_whatever_two_clones_do_each_request_of_an_item_is_paid_for_once(tmp_path: Path, seed: int) -> None:
     """Renames, generations, manifests that are put back, and merges, in any order; no content has two records."""
     chosen = random.Random(seed)
-    scenes = branches(tmp_path)
+    harnesses = branches(tmp_path)
     names, years = ["a", "a"], [2026, 2026]
     asked, paid = [{2026}, {2026}], {2026}
     for number in range(9):
         side = chosen.randrange(2)
-        scene, what = scenes[side], chosen.choice(["rename", "pay", "put back", "merge"])
+        harness, what = harnesses[side], chosen.choice(["rename", "pay", "put back", "merge"])
         moved = ""
         if what == "rename":
             moved, names[side] = names[side] + "bcdefghijk"[number], "bcdefghijk"[number]
@@ -205,18 +205,18 @@ def test_whatever_two_clones_do_each_request_of_an_item_is_paid_for_once(tmp_pat
         else:
             settled = (chosen.choice(names), chosen.choice(years))
             moved = "".join(f"{name}{settled[0]}" for name in {*names} - {settled[0]})
-            merge(scene, scenes[1 - side], settled, lock=chosen.choice(["union", "by ids"]), moved=moved)
-            git(scenes[1 - side], "pull", "--quiet", "--no-rebase", "--no-edit", f"file://{scene.root}", "HEAD")
+            merge(harness, harnesses[1 - side], settled, lock=chosen.choice(["union", "by ids"]), moved=moved)
+            git(harnesses[1 - side], "pull", "--quiet", "--no-rebase", "--no-edit", f"file://{harness.root}", "HEAD")
             names, years, both = [settled[0]] * 2, [settled[1]] * 2, asked[0] | asked[1]
             asked = [set(both), set(both)]
-        declare(scene, (names[side], years[side]), moved=moved)
+        declare(harness, (names[side], years[side]), moved=moved)
         paid.add(years[side])
         asked[side].add(years[side])
         # The other clone may have saved its own text into the content meanwhile.
-        scene.apply(on_edit=OnEdit.OVERWRITE)
-        assert scene.plan().empty, (number, what)
-        assert f"It in {years[side]}" in scene.read(f"out/{names[side]}.md")
-        commit(scene)
-        assert len(scene.api.generations) == len(paid), (number, what, names, years)
-        living = [one.content_id for one in scene.state.records.values()]
+        harness.apply(on_edit=OnEdit.OVERWRITE)
+        assert harness.plan().empty, (number, what)
+        assert f"It in {years[side]}" in harness.read(f"out/{names[side]}.md")
+        commit(harness)
+        assert len(harness.api.generations) == len(paid), (number, what, names, years)
+        living = [one.content_id for one in harness.state.records.values()]
         assert len(set(living)) == len(living)

@@ -14,8 +14,8 @@ from contentops.planning.existing_texts import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_json, run_text
 from tests.fakes.api import FakeApi
-from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
+from tests.fakes.kills import state_after_each_kill
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry
 
 if TYPE_CHECKING:
@@ -92,40 +92,40 @@ def test_strict_holds_back_what_overrules_a_new_text(given: dict[str, Any]) -> N
 # --- carried out -----------------------------------------------------------------------------------------------
 
 
-def edited_scene(root: Path, *, merge: str = "lenient", **habits: Any) -> Scene:
+def edited_harness(root: Path, *, merge: str = "lenient", **habits: Any) -> Harness:
     """One item, generated, with a section of a person's in its file, and another request in its manifest."""
-    scene = Scene(root, FakeApi(duration=30, **habits))
-    scene.edit("contentops.yaml", "style: general_blog", f"style: general_blog, on_edit: merge, merge: {merge}")
-    scene.write("content/blog.yaml", blog("one"))
-    scene.apply()
-    scene.edit("out/one.md", "Take 1.", "My own words.")
-    scene.write("content/blog.yaml", blog("one", year=2027))
-    return scene
+    harness = Harness(root, FakeApi(duration=30, **habits))
+    harness.edit("contentops.yaml", "style: general_blog", f"style: general_blog, on_edit: merge, merge: {merge}")
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    harness.edit("out/one.md", "Take 1.", "My own words.")
+    harness.write("content/blog.yaml", blog("one", year=2027))
+    return harness
 
 
 @pytest.mark.parametrize("stores", [True, False], ids=["the server stores jobs", "it stores saves alone"])
 def test_a_merge_is_written_and_saved(tmp_path: Path, *, stores: bool) -> None:
     """The person's section stays, the other one is the new text's, the server has the same, and nothing is left."""
-    scene = edited_scene(tmp_path, auto_save=stores)
-    assert scene.actions() == {"one": "merge"}
-    run = scene.apply()
+    harness = edited_harness(tmp_path, auto_save=stores)
+    assert harness.actions() == {"one": "merge"}
+    run = harness.apply()
     assert results(run) == {"one": "done"}
-    text = scene.read("out/one.md")
+    text = harness.read("out/one.md")
     assert "All about All about one in 2027." in text
     assert "My own words." in text
     assert "Take 1." not in text
-    assert scene.api.credits == 8
-    record = scene.record("one")
-    assert set(scene.api.contents) == {record.content_id, *record.superseded}
-    assert len(scene.api.contents) == (2 if stores else 1)
+    assert harness.api.credits == 8
+    record = harness.record("one")
+    assert set(harness.api.contents) == {record.content_id, *record.superseded}
+    assert len(harness.api.contents) == (2 if stores else 1)
     assert record.saved is not None
-    assert record.saved.body == body_digest(scene.api.contents[record.content_id].body) != record.generated
-    assert scene.plan().empty
+    assert record.saved.body == body_digest(harness.api.contents[record.content_id].body) != record.generated
+    assert harness.plan().empty
     assert run is not None
     (outcome,) = run.outcomes
     assert [(kept.heading, kept.new) for kept in outcome.kept] == [("## Closing", "## Closing\n\nTake 1.\n\n")]
     assert outcome.copy == ""
-    assert run_json(run, scene.plan())["run"]["outcomes"][0]["kept"] == [
+    assert run_json(run, harness.plan())["run"]["outcomes"][0]["kept"] == [
         {"heading": "## Closing", "new": "## Closing\n\nTake 1.\n\n"}
     ]
     assert "`## Closing` stays as it was edited; not taken: " in run_text(run)
@@ -133,79 +133,79 @@ def test_a_merge_is_written_and_saved(tmp_path: Path, *, stores: bool) -> None:
 
 def test_a_file_that_was_emptied_is_not_merged(tmp_path: Path) -> None:
     """Nothing would be left of the new text: it is not paid for."""
-    scene = edited_scene(tmp_path)
-    stored = scene.api.contents[scene.record("one").content_id].body
-    scene.write("out/one.md", "")
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert scene.plan().changes[0].blocked == "emptied"
-    assert (scene.api.credits, scene.api.contents[scene.record("one").content_id].body) == (4, stored)
-    assert "`--on-edit overwrite`" in scene.plan().changes[0].hint
-    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
-    assert "in 2027" in scene.read("out/one.md")
+    harness = edited_harness(tmp_path)
+    stored = harness.api.contents[harness.record("one").content_id].body
+    harness.write("out/one.md", "")
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert harness.plan().changes[0].blocked == "emptied"
+    assert (harness.api.credits, harness.api.contents[harness.record("one").content_id].body) == (4, stored)
+    assert "`--on-edit overwrite`" in harness.plan().changes[0].hint
+    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
+    assert "in 2027" in harness.read("out/one.md")
 
 
 def test_a_merged_text_is_merged_again(tmp_path: Path) -> None:
     """Its base is the last generated text, so that what came from it gives way and the person's stays."""
-    scene = edited_scene(tmp_path)
-    scene.apply()
-    scene.write("content/blog.yaml", blog("one", year=2028))
-    assert results(scene.apply()) == {"one": "done"}
-    assert "in 2028." in scene.read("out/one.md")
-    assert "My own words." in scene.read("out/one.md")
-    assert scene.plan().empty
+    harness = edited_harness(tmp_path)
+    harness.apply()
+    harness.write("content/blog.yaml", blog("one", year=2028))
+    assert results(harness.apply()) == {"one": "done"}
+    assert "in 2028." in harness.read("out/one.md")
+    assert "My own words." in harness.read("out/one.md")
+    assert harness.plan().empty
 
 
 def test_line_endings_and_front_matter_of_the_file_stay(tmp_path: Path) -> None:
     """A file with CRLF and a key of a person's is merged as it is."""
-    scene = edited_scene(tmp_path)
-    text = scene.read("out/one.md").replace("---\n", "---\nmine: 1\n", 1).replace("\n", "\r\n")
+    harness = edited_harness(tmp_path)
+    text = harness.read("out/one.md").replace("---\n", "---\nmine: 1\n", 1).replace("\n", "\r\n")
     (tmp_path / "out/one.md").write_bytes(text.encode())
-    assert results(scene.apply()) == {"one": "done"}
+    assert results(harness.apply()) == {"one": "done"}
     data = (tmp_path / "out/one.md").read_bytes()
     assert data.count(b"\n") == data.count(b"\r\n")
     assert b"mine: 1\r\n" in data
     assert b"My own words." in data
     assert b"in 2027" in data
-    assert scene.plan().empty
+    assert harness.plan().empty
 
 
 def test_strict_pays_once_and_waits_for_a_person(tmp_path: Path) -> None:
     """The text is kept as paid; the next plan says why it waits, and what goes on costs nothing."""
-    scene = edited_scene(tmp_path, merge="strict")
-    scene.edit("out/one.md", "All about All about one in 2026.", "All of it.")
-    before = scene.read("out/one.md")
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert scene.read("out/one.md") == before
-    assert scene.entry("one").state is JobState.PAID
-    (change,) = scene.plan().changes
+    harness = edited_harness(tmp_path, merge="strict")
+    harness.edit("out/one.md", "All about All about one in 2026.", "All of it.")
+    before = harness.read("out/one.md")
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert harness.read("out/one.md") == before
+    assert harness.entry("one").state is JobState.PAID
+    (change,) = harness.plan().changes
     assert change.blocked == "kept-sections"
-    assert results(scene.apply()) == {"one": "blocked"}
-    assert results(scene.apply(on_edit=OnEdit.MERGE)) == {"one": "done"}
-    assert scene.api.credits == 8
-    assert "All of it." in scene.read("out/one.md")
-    assert scene.plan().empty
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert results(harness.apply(on_edit=OnEdit.MERGE)) == {"one": "done"}
+    assert harness.api.credits == 8
+    assert "All of it." in harness.read("out/one.md")
+    assert harness.plan().empty
 
 
 def test_a_base_that_is_nowhere_blocks(tmp_path: Path) -> None:
     """Nothing is paid for what could not be merged."""
-    scene = edited_scene(tmp_path)
+    harness = edited_harness(tmp_path)
     shutil.rmtree(tmp_path / ".contentops" / "cache")
-    (change,) = scene.plan().changes
+    (change,) = harness.plan().changes
     assert (change.blocked, change.credits) == ("no-merge-base", 0)
 
 
 @pytest.mark.parametrize("provenance", [True, False], ids=["with the block", "without it"])
 def test_a_merge_that_is_stopped_anywhere_is_merged_once(root: Path, *, provenance: bool) -> None:
     """Run again, it ends in the same file and is paid once, also where the file was written and not recorded."""
-    scene = edited_scene(root / "undisturbed")
+    harness = edited_harness(root / "undisturbed")
     if not provenance:
-        scene.write("contentops.yaml", scene.read("contentops.yaml") + "provenance: false\n")
-    stops = witnessed(scene, root, scene.apply)
+        harness.write("contentops.yaml", harness.read("contentops.yaml") + "provenance: false\n")
+    stops = state_after_each_kill(harness, root, harness.apply)
     assert len(stops) > 5
-    body = scene.read("out/one.md").split("---\n", 2)[2]
+    body = harness.read("out/one.md").split("---\n", 2)[2]
     for where, stop in stops.items():
         runs = [stop.apply() for _ in range(2)]
         assert stop.read("out/one.md").split("---\n", 2)[2] == body, (where, runs)
-        assert stop.api.credits == scene.api.credits == 8, (where, runs)
-        assert len(stop.api.contents) == len(scene.api.contents), where
+        assert stop.api.credits == harness.api.credits == 8, (where, runs)
+        assert len(stop.api.contents) == len(harness.api.contents), where
         assert stop.plan().empty, (where, stop.plan().changes)

@@ -12,7 +12,7 @@ from contentops.operations.apply import ApplyOptions, Approval, apply
 from contentops.operations.opening import Runtime
 from contentops.planning.plan_inputs import Choice
 from tests.fakes.api import FakeApi, Killed, on
-from tests.fakes.scene import Scene, results
+from tests.fakes.harness import Harness, results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,30 +27,30 @@ def _items(**topics: str) -> str:
     return "items:\n" + "".join(inputs)
 
 
-def _started(root: Path, **topics: str) -> Scene:
-    """A scene whose jobs run, with nothing finished."""
-    scene = Scene(root, FakeApi(duration=600, request_ids="replay", auto_save=False))
+def _started(root: Path, **topics: str) -> Harness:
+    """A harness whose jobs run, with nothing finished."""
+    harness = Harness(root, FakeApi(duration=600, request_ids="replay", auto_save=False))
     # The first job of a server runs alone.
-    scene.write("content/first.yaml", _items(first="plums"))
-    scene.apply()
-    scene.write("content/a.yaml", _items(**topics))
+    harness.write("content/first.yaml", _items(first="plums"))
+    harness.apply()
+    harness.write("content/a.yaml", _items(**topics))
     # Every answer is lost, the last one with the process.
     for number in range(2, len(topics) + 1):
-        scene.api.fault(on("submit", number), "504")
-    scene.api.fault(on("submit", len(topics) + 1), "kill-after")
+        harness.api.fault(on("submit", number), "504")
+    harness.api.fault(on("submit", len(topics) + 1), "kill-after")
     with contextlib.suppress(Killed):
-        scene.apply()
-    scene.api.heal()
-    assert scene.api.credits == 4 + 4 * len(topics)
-    return scene
+        harness.apply()
+    harness.api.heal()
+    assert harness.api.credits == 4 + 4 * len(topics)
+    return harness
 
 
-def _stopped_and_done(scene: Scene) -> None:
+def _stopped_and_done(harness: Harness) -> None:
     """Applies that are stopped while the jobs run, and one that finishes."""
     for _ in range(3):
-        scene.apply(deadline=30)
-    assert set(results(scene.apply()).values()) == {"done"}
-    assert scene.plan().empty
+        harness.apply(deadline=30)
+    assert set(results(harness.apply()).values()) == {"done"}
+    assert harness.plan().empty
 
 
 @pytest.mark.parametrize(
@@ -63,65 +63,67 @@ def _stopped_and_done(scene: Scene) -> None:
 )
 def test_running_jobs_move_along_once(tmp_path: Path, pairs: dict[str, str], topics: dict[str, str]) -> None:
     """The pairs stay in the manifest."""
-    scene = _started(tmp_path, a="apples", b="pears")
+    harness = _started(tmp_path, a="apples", b="pears")
     moved = ", ".join(f"{{from: {old}, to: {new}}}" for old, new in pairs.items())
-    scene.write("content/a.yaml", f"moved: [{moved}]\n{_items(**topics)}")
-    _stopped_and_done(scene)
-    assert scene.api.credits == 12
-    assert {id_: scene.api.charged(topic) for id_, topic in topics.items()} == dict.fromkeys(topics, 1)
+    harness.write("content/a.yaml", f"moved: [{moved}]\n{_items(**topics)}")
+    _stopped_and_done(harness)
+    assert harness.api.credits == 12
+    assert {id_: harness.api.charged(topic) for id_, topic in topics.items()} == dict.fromkeys(topics, 1)
 
 
 def test_one_of_two_runs(tmp_path: Path) -> None:
     """A chain of ids of which only the first has a job."""
-    scene = _started(tmp_path, a="apples")
-    scene.write("content/a.yaml", "moved: [{from: a, to: b}, {from: b, to: c}]\n" + _items(b="apples", c="pears"))
-    _stopped_and_done(scene)
-    assert scene.api.credits == 12
+    harness = _started(tmp_path, a="apples")
+    harness.write("content/a.yaml", "moved: [{from: a, to: b}, {from: b, to: c}]\n" + _items(b="apples", c="pears"))
+    _stopped_and_done(harness)
+    assert harness.api.credits == 12
 
 
 def test_jobs_made_after_the_pairs_stay(tmp_path: Path) -> None:
     """Where nothing was made before, the pairs rename nothing, not even what is on its way."""
-    scene = Scene(tmp_path, FakeApi(duration=600, request_ids="replay", auto_save=False))
-    scene.write("content/a.yaml", "moved: [{from: a, to: b}, {from: b, to: c}]\n" + _items(b="apples", c="pears"))
-    scene.apply(deadline=100)
-    _stopped_and_done(scene)
-    assert scene.api.credits == 8
+    harness = Harness(tmp_path, FakeApi(duration=600, request_ids="replay", auto_save=False))
+    harness.write("content/a.yaml", "moved: [{from: a, to: b}, {from: b, to: c}]\n" + _items(b="apples", c="pears"))
+    harness.apply(deadline=100)
+    _stopped_and_done(harness)
+    assert harness.api.credits == 8
 
 
 def test_an_id_that_is_used_again(tmp_path: Path) -> None:
     """`v1` became `v2`, then `v2` became `v3` and a new text is `v2`: each pair takes the text that it meant."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/a.yaml", _items(v1="apples"))
-    scene.apply()
-    scene.write("content/a.yaml", "moved: [{from: v1, to: v2}]\n" + _items(v2="apples"))
-    scene.apply(approval=Approval(changes=True))
-    scene.write("content/a.yaml", "moved: [{from: v1, to: v2}, {from: v2, to: v3}]\n" + _items(v2="pears", v3="apples"))
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/a.yaml", _items(v1="apples"))
+    harness.apply()
+    harness.write("content/a.yaml", "moved: [{from: v1, to: v2}]\n" + _items(v2="apples"))
+    harness.apply(approval=Approval(changes=True))
+    harness.write(
+        "content/a.yaml", "moved: [{from: v1, to: v2}, {from: v2, to: v3}]\n" + _items(v2="pears", v3="apples")
+    )
     for _ in range(2):
-        scene.apply(approval=Approval(changes=True))
-    assert scene.api.credits == 8
-    assert "apples" in scene.read("out/v3.md")
-    assert scene.plan().empty
+        harness.apply(approval=Approval(changes=True))
+    assert harness.api.credits == 8
+    assert "apples" in harness.read("out/v3.md")
+    assert harness.plan().empty
 
 
 def test_a_lost_submit_is_settled_under_its_new_id(tmp_path: Path) -> None:
     """The new id is written down also where there is no record to rename, so that a hint that names it holds."""
-    scene = Scene(tmp_path, FakeApi(duration=600, request_ids="ignore", auto_save=False))
-    scene.write("content/a.yaml", _items(a="apples"))
-    scene.api.fault(on("submit", 1), "kill-after")
+    harness = Harness(tmp_path, FakeApi(duration=600, request_ids="ignore", auto_save=False))
+    harness.write("content/a.yaml", _items(a="apples"))
+    harness.api.fault(on("submit", 1), "kill-after")
     with contextlib.suppress(Killed):
-        scene.apply()
-    scene.api.heal()
-    assert results(scene.apply()) == {"a": "unknown"}
-    scene.write("content/a.yaml", "moved: [{from: a, to: b}]\n" + _items(b="apples"))
-    scene.apply()
-    state = scene.state
+        harness.apply()
+    harness.api.heal()
+    assert results(harness.apply()) == {"a": "unknown"}
+    harness.write("content/a.yaml", "moved: [{from: a, to: b}]\n" + _items(b="apples"))
+    harness.apply()
+    state = harness.state
     assert [(entry.item, entry.state.value) for entry in state.entries.values()] == [("b", "unknown")]
 
 
 def test_the_key_is_missed_before_anybody_is_asked(tmp_path: Path) -> None:
     """A person who said yes is not told afterwards that it cannot be done."""
-    scene = Scene(tmp_path, FakeApi())
-    scene.write("content/a.yaml", _items(a="apples"))
+    harness = Harness(tmp_path, FakeApi())
+    harness.write("content/a.yaml", _items(a="apples"))
     asked: list[Plan] = []
 
     def confirm(plan: Plan) -> bool:
@@ -130,11 +132,11 @@ def test_the_key_is_missed_before_anybody_is_asked(tmp_path: Path) -> None:
 
     with pytest.raises(ApiError, match="is not set"):
         apply(
-            scene.project,
+            harness.project,
             Choice(),
             ApplyOptions(),
             confirm=confirm,
-            emit=scene.events.append,
+            emit=harness.events.append,
             runtime=Runtime(environ={}),
         )
     assert asked == []
@@ -144,33 +146,33 @@ def test_a_rename_past_a_failed_attempt(tmp_path: Path) -> None:
     """What once failed under an id keeps no text from moving there."""
     bad = True
     api = FakeApi(duration=40, fails=lambda inputs: "boom" if bad and inputs["topic"] == "pears" else "")
-    scene = Scene(tmp_path, api)
-    scene.write("content/first.yaml", _items(first="plums"))
-    scene.apply()
-    scene.write("content/a.yaml", _items(a="pears", b="apples"))
-    assert results(scene.apply()) == {"a": "failed", "b": "done"}
+    harness = Harness(tmp_path, api)
+    harness.write("content/first.yaml", _items(first="plums"))
+    harness.apply()
+    harness.write("content/a.yaml", _items(a="pears", b="apples"))
+    assert results(harness.apply()) == {"a": "failed", "b": "done"}
     bad = False
-    paid = scene.api.credits
-    scene.write("content/a.yaml", "moved: [{from: b, to: a}]\n" + _items(a="apples"))
-    scene.apply(approval=Approval(changes=True))
-    assert scene.api.credits == paid
-    assert scene.plan().empty
-    assert "apples" in scene.read("out/a.md")
+    paid = harness.api.credits
+    harness.write("content/a.yaml", "moved: [{from: b, to: a}]\n" + _items(a="apples"))
+    harness.apply(approval=Approval(changes=True))
+    assert harness.api.credits == paid
+    assert harness.plan().empty
+    assert "apples" in harness.read("out/a.md")
 
 
 @pytest.mark.parametrize("written", [True, False], ids=["written", "kept"])
 def test_a_text_that_went_to_a_new_id_is_no_longer_the_old_ones(tmp_path: Path, *, written: bool) -> None:
     """Declared again beside the new one, the old id asks for a text of its own."""
-    scene = Scene(tmp_path, FakeApi(duration=30, auto_save=False))
-    scene.write("content/a.yaml", _items(a="apples"))
-    scene.apply(deadline=5)
+    harness = Harness(tmp_path, FakeApi(duration=30, auto_save=False))
+    harness.write("content/a.yaml", _items(a="apples"))
+    harness.apply(deadline=5)
     if not written:
         for name in ("a", "b"):
-            scene.write(f"out/{name}.md", "In the way.\n")
-    scene.apply()
-    scene.write("content/a.yaml", _items(b="apples"))
-    scene.apply()
-    scene.write("content/a.yaml", _items(a="apples", b="apples"))
-    (scene.root / "out/a.md").unlink(missing_ok=True)
-    assert scene.actions() == ({"a": "create"} if written else {"a": "create", "b": "blocked"})
-    assert scene.api.credits == scene.plan().credits == 4
+            harness.write(f"out/{name}.md", "In the way.\n")
+    harness.apply()
+    harness.write("content/a.yaml", _items(b="apples"))
+    harness.apply()
+    harness.write("content/a.yaml", _items(a="apples", b="apples"))
+    (harness.root / "out/a.md").unlink(missing_ok=True)
+    assert harness.actions() == ({"a": "create"} if written else {"a": "create", "b": "blocked"})
+    assert harness.api.credits == harness.plan().credits == 4

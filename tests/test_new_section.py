@@ -16,8 +16,8 @@ from contentops.operations.records import resolve
 from contentops.operations.texts.diff_and_restore import to_planned
 from contentops.sections import cut
 from tests.fakes.api import FakeApi, Killed, on
-from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
+from tests.fakes.kills import state_after_each_kill
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,43 +134,45 @@ def test_no_other_section_is_touched(text: str, words: str, with_deeper: bool) -
 # --- through an apply --------------------------------------------------------------------------------------
 
 
-def _scene(root: Path, **habits: object) -> Scene:
-    scene = Scene(root, FakeApi(**{"duration": 30, **habits}))
-    scene.write("content/blog.yaml", blog("one"))
-    scene.apply()
-    return scene
+def _harness(root: Path, **habits: object) -> Harness:
+    harness = Harness(root, FakeApi(**{"duration": 30, **habits}))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    return harness
 
 
-def _again(scene: Scene, heading: str = "Closing", on_edit: OnEdit | None = None, *, refresh: bool = False) -> Outcome:
-    run = scene.apply(select=("one",), sections={"one": heading}, on_edit=on_edit, refresh=refresh)
+def _again(
+    harness: Harness, heading: str = "Closing", on_edit: OnEdit | None = None, *, refresh: bool = False
+) -> Outcome:
+    run = harness.apply(select=("one",), sections={"one": heading}, on_edit=on_edit, refresh=refresh)
     assert run is not None
     (outcome,) = run.outcomes
     return outcome
 
 
-def _asked(scene: Scene, heading: str = "Closing", on_edit: OnEdit | None = None) -> Change:
-    (change,) = scene.plan(select=("one",), sections={"one": heading}, on_edit=on_edit).changes
+def _asked(harness: Harness, heading: str = "Closing", on_edit: OnEdit | None = None) -> Change:
+    (change,) = harness.plan(select=("one",), sections={"one": heading}, on_edit=on_edit).changes
     return change
 
 
-def _there(scene: Scene) -> str:
-    return scene.api.contents[scene.record("one").content_id].body
+def _there(harness: Harness) -> str:
+    return harness.api.contents[harness.record("one").content_id].body
 
 
 @pytest.mark.parametrize("stored", ["over", "beside", "not"])
 @pytest.mark.parametrize("answer", ["whole", "alone"])
 def test_the_rest_stays_whatever_the_server_answers(tmp_path: Path, answer: str, stored: str) -> None:
     """The whole text or the section alone, stored or not: file and server end with the whole text."""
-    scene = _scene(tmp_path, section_answer=answer, section_stored=stored)
-    content, before = scene.record("one").content_id, scene.read("out/one.md")
-    outcome = _again(scene)
+    harness = _harness(tmp_path, section_answer=answer, section_stored=stored)
+    content, before = harness.record("one").content_id, harness.read("out/one.md")
+    outcome = _again(harness)
     assert (outcome.result, outcome.copy) == ("done", "")
-    body = split(scene.read("out/one.md")).body
+    body = split(harness.read("out/one.md")).body
     assert body == split(before).body.replace("Take 1.", "Section 2.")
-    assert (scene.record("one").content_id, _there(scene)) == (content, body)
-    assert scene.plan().empty
-    assert scene.plan(refresh=True).empty
-    assert scene.api.credits == 8
+    assert (harness.record("one").content_id, _there(harness)) == (content, body)
+    assert harness.plan().empty
+    assert harness.plan(refresh=True).empty
+    assert harness.api.credits == 8
 
 
 @pytest.mark.parametrize(
@@ -183,40 +185,40 @@ def test_the_rest_stays_whatever_the_server_answers(tmp_path: Path, answer: str,
 )
 def test_what_is_no_section_is_kept_as_paid(tmp_path: Path, answer: str, said: str) -> None:
     """Nothing is written, nothing is paid for again, it says why; given up, the server has the file's text again."""
-    scene = _scene(tmp_path, section_answer=answer)
-    before = scene.bytes()["out/one.md"]
-    outcome = _again(scene)
+    harness = _harness(tmp_path, section_answer=answer)
+    before = harness.bytes()["out/one.md"]
+    outcome = _again(harness)
     assert (outcome.result, outcome.error) == ("blocked", said)
     assert "kept as paid and not written" in outcome.hint
-    assert scene.entry("one").state is JobState.PAID
+    assert harness.entry("one").state is JobState.PAID
     for refresh in (False, True):
-        (change,) = scene.plan(refresh=refresh).changes
+        (change,) = harness.plan(refresh=refresh).changes
         assert (change.blocked, said in change.hint) == ("unusable-section", True)
-    assert results(scene.apply(refresh=True)) == {"one": "blocked"}
-    assert (scene.bytes()["out/one.md"], scene.api.credits) == (before, 8)
-    resolve(scene.project, "one", request=scene.entry("one").short, forget=True)
-    assert results(scene.apply(refresh=True)) == {"one": "done"}
-    assert (_there(scene), scene.plan(refresh=True).empty) == (split(before[0].decode()).body, True)
+    assert results(harness.apply(refresh=True)) == {"one": "blocked"}
+    assert (harness.bytes()["out/one.md"], harness.api.credits) == (before, 8)
+    resolve(harness.project, "one", request=harness.entry("one").short, forget=True)
+    assert results(harness.apply(refresh=True)) == {"one": "done"}
+    assert (_there(harness), harness.plan(refresh=True).empty) == (split(before[0].decode()).body, True)
 
 
 @pytest.mark.parametrize("answer", ["whole", "alone"])
 def test_a_stop_anywhere_ends_in_the_same_tree(tmp_path: Path, answer: str) -> None:
     """Of an edited file too: at every durable step, and run again, the same file, record and charges."""
-    whole = _scene(tmp_path / "whole", section_answer=answer)
+    whole = _harness(tmp_path / "whole", section_answer=answer)
     whole.edit("out/one.md", "All about", "MINE about")
     whole.apply()
-    stops = witnessed(whole, tmp_path, lambda: _again(whole))
+    stops = state_after_each_kill(whole, tmp_path, lambda: _again(whole))
     assert len(stops) > 10
-    for where, scene in stops.items():
+    for where, harness in stops.items():
         for refresh in (True, False):
-            assert not [change.blocked for change in scene.plan(refresh=refresh).changes if change.blocked], where
-        if scene.api.credits == 4 and scene.plan().empty:
-            _again(scene)
-        scene.apply(refresh=True)
-        assert scene.plan(refresh=True).empty, where
-        body = split(scene.read("out/one.md")).body
-        assert ("MINE about" in body, "Section 2." in body, scene.api.credits) == (True, True, 8), where
-        assert scene.record("one").generated == whole.record("one").generated, where
+            assert not [change.blocked for change in harness.plan(refresh=refresh).changes if change.blocked], where
+        if harness.api.credits == 4 and harness.plan().empty:
+            _again(harness)
+        harness.apply(refresh=True)
+        assert harness.plan(refresh=True).empty, where
+        body = split(harness.read("out/one.md")).body
+        assert ("MINE about" in body, "Section 2." in body, harness.api.credits) == (True, True, 8), where
+        assert harness.record("one").generated == whole.record("one").generated, where
 
 
 # --- whose words they are ----------------------------------------------------------------------------------
@@ -224,104 +226,104 @@ def test_a_stop_anywhere_ends_in_the_same_tree(tmp_path: Path, answer: str) -> N
 
 def test_an_edit_elsewhere_stays_a_persons(tmp_path: Path) -> None:
     """Edited, saved, a section made again: the file stays edited, and a changed request waits for a person's word."""
-    scene = _scene(tmp_path)
-    scene.edit("out/one.md", "All about", "MINE about")
-    scene.apply()
-    assert [reason.kind for reason in _asked(scene).reasons] == ["section"]
-    outcome = _again(scene)
+    harness = _harness(tmp_path)
+    harness.edit("out/one.md", "All about", "MINE about")
+    harness.apply()
+    assert [reason.kind for reason in _asked(harness).reasons] == ["section"]
+    outcome = _again(harness)
     assert (outcome.result, outcome.copy) == ("done", "")
-    assert "MINE about" in scene.read("out/one.md")
-    scene.edit("content/blog.yaml", "2026", "2027")
-    (change,) = scene.plan().changes
+    assert "MINE about" in harness.read("out/one.md")
+    harness.edit("content/blog.yaml", "2026", "2027")
+    (change,) = harness.plan().changes
     assert (change.blocked, change.credits) == ("edited", 0)
     # Only what a person touched stays in a merge: the section that a job made does not.
-    scene.apply(on_edit=OnEdit.MERGE)
-    text = scene.read("out/one.md")
+    harness.apply(on_edit=OnEdit.MERGE)
+    text = harness.read("out/one.md")
     assert ("MINE about" in text, "Section 2." in text, "Take 1." in text) == (True, False, True)
 
 
 def test_a_text_that_is_all_a_jobs_stays_that(tmp_path: Path) -> None:
     """No edit, no block: the request changes, and the text with it."""
-    scene = _scene(tmp_path, section_answer="alone")
-    _again(scene)
-    scene.edit("content/blog.yaml", "2026", "2027")
-    assert scene.actions() == {"one": "regenerate"}
+    harness = _harness(tmp_path, section_answer="alone")
+    _again(harness)
+    harness.edit("content/blog.yaml", "2026", "2027")
+    assert harness.actions() == {"one": "regenerate"}
 
 
 def test_a_lost_generated_text_leaves_the_file_edited(tmp_path: Path) -> None:
     """Where no one knows what was generated, all of an edited file counts as a person's."""
-    scene = _scene(tmp_path)
-    scene.edit("out/one.md", "All about", "MINE about")
-    scene.apply()
-    for each in sorted((scene.root / ".contentops" / "cache").rglob("*"), reverse=True):
+    harness = _harness(tmp_path)
+    harness.edit("out/one.md", "All about", "MINE about")
+    harness.apply()
+    for each in sorted((harness.root / ".contentops" / "cache").rglob("*"), reverse=True):
         each.unlink() if each.is_file() else each.rmdir()
-    assert _asked(scene).blocked == "edited"
-    assert _again(scene, on_edit=OnEdit.OVERWRITE).result == "done"
-    scene.edit("content/blog.yaml", "2026", "2027")
-    assert scene.plan().changes[0].blocked == "edited"
+    assert _asked(harness).blocked == "edited"
+    assert _again(harness, on_edit=OnEdit.OVERWRITE).result == "done"
+    harness.edit("content/blog.yaml", "2026", "2027")
+    assert harness.plan().changes[0].blocked == "edited"
 
 
 def test_an_overwrite_is_about_the_section_alone(tmp_path: Path) -> None:
     """Front matter that a person changed stays, whatever becomes of the section."""
-    scene = _scene(tmp_path)
-    scene.write("content/blog.yaml", f"defaults: {{metadata: {{series: ours}}}}\n{blog('one')}")
-    scene.apply()
-    scene.edit("out/one.md", "Take 1.", "MINE.")
-    scene.edit("out/one.md", "series: ours", "series: mine")
-    scene.apply()
-    assert _again(scene, on_edit=OnEdit.OVERWRITE).result == "done"
-    assert ("series: mine" in scene.read("out/one.md"), "MINE." in scene.read("out/one.md")) == (True, False)
+    harness = _harness(tmp_path)
+    harness.write("content/blog.yaml", f"defaults: {{metadata: {{series: ours}}}}\n{blog('one')}")
+    harness.apply()
+    harness.edit("out/one.md", "Take 1.", "MINE.")
+    harness.edit("out/one.md", "series: ours", "series: mine")
+    harness.apply()
+    assert _again(harness, on_edit=OnEdit.OVERWRITE).result == "done"
+    assert ("series: mine" in harness.read("out/one.md"), "MINE." in harness.read("out/one.md")) == (True, False)
 
 
 @pytest.mark.parametrize("choice", [None, OnEdit.KEEP, OnEdit.MERGE])
 def test_words_in_the_section_are_asked_about_before_it_is_paid_for(tmp_path: Path, choice: OnEdit | None) -> None:
     """It is held back, for nothing; an overwrite says so, keeps a copy, and the rest stays a person's."""
-    scene = _scene(tmp_path)
-    scene.edit("out/one.md", "Take 1.", "MINE.")
-    scene.edit("out/one.md", "All about", "MINE about")
-    scene.apply()
-    change = _asked(scene, on_edit=choice)
+    harness = _harness(tmp_path)
+    harness.edit("out/one.md", "Take 1.", "MINE.")
+    harness.edit("out/one.md", "All about", "MINE about")
+    harness.apply()
+    change = _asked(harness, on_edit=choice)
     assert (change.blocked, change.credits) == ("edited", 0)
     assert "`--on-edit overwrite` generates it again all the same" in change.hint
-    asked = _asked(scene, on_edit=OnEdit.OVERWRITE)
+    asked = _asked(harness, on_edit=OnEdit.OVERWRITE)
     assert "`Closing` of `out/one.md` was edited by hand, and that text is replaced" in [
         r.detail for r in asked.reasons
     ]
-    outcome = _again(scene, on_edit=OnEdit.OVERWRITE)
+    outcome = _again(harness, on_edit=OnEdit.OVERWRITE)
     assert outcome.result == "done"
-    assert "MINE." in (scene.root / outcome.copy).read_text("utf-8")
-    text = scene.read("out/one.md")
+    assert "MINE." in (harness.root / outcome.copy).read_text("utf-8")
+    text = harness.read("out/one.md")
     assert ("MINE about" in text, "MINE." in text) == (True, False)
-    scene.edit("content/blog.yaml", "2026", "2027")
-    assert scene.plan().changes[0].blocked == "edited"
+    harness.edit("content/blog.yaml", "2026", "2027")
+    assert harness.plan().changes[0].blocked == "edited"
 
 
 def test_an_edit_made_while_the_section_was_written_stays(tmp_path: Path) -> None:
     """Of another section it stays; of this one it is asked about."""
-    scene = _scene(tmp_path)
-    scene.api.fault(on("section"), "kill-after")
+    harness = _harness(tmp_path)
+    harness.api.fault(on("section"), "kill-after")
     with contextlib.suppress(Killed):
-        _again(scene)
-    scene.api.heal()
-    scene.edit("out/one.md", "All about", "MINE about")
-    assert results(scene.apply()) == {"one": "done"}
-    assert ("MINE about" in scene.read("out/one.md"), "Section 2." in scene.read("out/one.md")) == (True, True)
-    scene.api.fault(on("section"), "kill-after")
+        _again(harness)
+    harness.api.heal()
+    harness.edit("out/one.md", "All about", "MINE about")
+    assert results(harness.apply()) == {"one": "done"}
+    assert ("MINE about" in harness.read("out/one.md"), "Section 2." in harness.read("out/one.md")) == (True, True)
+    harness.api.fault(on("section"), "kill-after")
     with contextlib.suppress(Killed):
-        _again(scene)
-    scene.api.heal()
-    scene.edit("out/one.md", "Section 2.", "MINE.")
-    assert scene.plan().changes[0].blocked == "edited"
-    assert results(scene.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
-    assert scene.api.credits == 12
+        _again(harness)
+    harness.api.heal()
+    harness.edit("out/one.md", "Section 2.", "MINE.")
+    assert harness.plan().changes[0].blocked == "edited"
+    assert results(harness.apply(on_edit=OnEdit.OVERWRITE)) == {"one": "done"}
+    assert harness.api.credits == 12
 
 
 def test_a_difference_shows_what_is_written(tmp_path: Path) -> None:
     """Of a section that was paid for: the file with it, whatever the server answered."""
-    scene = _scene(tmp_path, section_answer="alone")
-    scene.write("content/blog.yaml", f"defaults: {{checks: {{excludes: [Section]}}}}\n{blog('one')}")
-    assert _again(scene).result == "blocked"
-    difference = to_planned(scene.project, "one")
+    harness = _harness(tmp_path, section_answer="alone")
+    harness.write("content/blog.yaml", f"defaults: {{checks: {{excludes: [Section]}}}}\n{blog('one')}")
+    assert _again(harness).result == "blocked"
+    difference = to_planned(harness.project, "one")
     assert difference.before is not None
     assert difference.after == difference.before.replace("Take 1.", "Section 2.")
 
@@ -332,40 +334,40 @@ def test_a_difference_shows_what_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["section", "status"])
 def test_a_section_of_ours_is_no_edit_there(tmp_path: Path, name: str) -> None:
     """Whatever a refresh sees of it while its job is open, or when no one wants it any more."""
-    scene = _scene(tmp_path)
-    scene.api.fault(
-        lambda called, _: called == name and "section" in (name, *(each.name for each in scene.api.requests)),
+    harness = _harness(tmp_path)
+    harness.api.fault(
+        lambda called, _: called == name and "section" in (name, *(each.name for each in harness.api.requests)),
         "kill-after",
     )
     with contextlib.suppress(Killed):
-        _again(scene)
-    scene.api.heal()
-    scene.timeline.now += 100
-    (change,) = scene.plan(refresh=True).changes
+        _again(harness)
+    harness.api.heal()
+    harness.timeline.now += 100
+    (change,) = harness.plan(refresh=True).changes
     assert (change.blocked, str(change.action) in ("finish", "resolve")) == ("", True)
-    scene.edit("content/blog.yaml", "2026", "2027")
-    assert results(scene.apply(refresh=True)) == {"one": "done"}
-    assert ("2027" in scene.read("out/one.md"), scene.plan(refresh=True).empty) == (True, True)
+    harness.edit("content/blog.yaml", "2026", "2027")
+    assert results(harness.apply(refresh=True)) == {"one": "done"}
+    assert ("2027" in harness.read("out/one.md"), harness.plan(refresh=True).empty) == (True, True)
 
 
 def test_an_edit_there_beside_the_section_waits(tmp_path: Path) -> None:
     """What a person changed in WriterzRoom since is not written over, and the section is not lost."""
-    scene = _scene(tmp_path, section_answer="headless")
-    _again(scene)
-    scene.api.edit(scene.record("one").content_id, "## Closing\n\nTHEIRS.\n")
-    (change,) = scene.plan(refresh=True).changes
+    harness = _harness(tmp_path, section_answer="headless")
+    _again(harness)
+    harness.api.edit(harness.record("one").content_id, "## Closing\n\nTHEIRS.\n")
+    (change,) = harness.plan(refresh=True).changes
     assert change.blocked == "edited-there"
-    assert scene.entry("one").state is JobState.PAID
+    assert harness.entry("one").state is JobState.PAID
 
 
 def test_a_section_whose_file_is_gone_waits(tmp_path: Path) -> None:
     """It was paid for, and a section alone makes no file."""
-    scene = _scene(tmp_path, section_answer="headless")
-    _again(scene)
-    (scene.root / "out/one.md").unlink()
-    (change,) = scene.plan().changes
+    harness = _harness(tmp_path, section_answer="headless")
+    _again(harness)
+    (harness.root / "out/one.md").unlink()
+    (change,) = harness.plan().changes
     assert (change.blocked, "restore the file, or `contentops state resolve" in change.hint) == ("missing", True)
-    assert scene.entry("one").state is JobState.PAID
+    assert harness.entry("one").state is JobState.PAID
 
 
 # --- on the command line -----------------------------------------------------------------------------------
@@ -373,11 +375,11 @@ def test_a_section_whose_file_is_gone_waits(tmp_path: Path) -> None:
 
 def test_the_bundled_server_and_an_edit(invoke: Run, tmp_path: Path) -> None:
     """Edit, apply, regenerate a section, change the request: the plan waits for a word."""
-    scene = Scene(tmp_path, base_url="local")
-    scene.write("content/blog.yaml", blog("one"))
-    root = scene.root
+    harness = Harness(tmp_path, base_url="local")
+    harness.write("content/blog.yaml", blog("one"))
+    root = harness.root
     assert invoke("apply", "--yes", cwd=root).code == 0
-    scene.edit(
+    harness.edit(
         "out/one.md", "## Introduction\n", "Opening\n=======\n\nMINE.\n\nIntroduction\n---\n\n``` x ``` begins this\n"
     )
     assert invoke("apply", "--yes", cwd=root).code == 0
@@ -385,15 +387,15 @@ def test_the_bundled_server_and_an_edit(invoke: Run, tmp_path: Path) -> None:
     assert (result.code, "`--on-edit overwrite`" in result.stdout) == (3, True)
     result = invoke("regenerate", "one", "--section", "Introduction", "--yes", cwd=root)
     assert result.code == 3, result.stdout
-    before = scene.read("out/one.md")
+    before = harness.read("out/one.md")
     result = invoke("regenerate", "one", "--section", "Conclusion", "--yes", cwd=root)
     assert (result.code, "replaced" in result.stdout + result.stderr) == (0, False)
-    after = scene.read("out/one.md")
+    after = harness.read("out/one.md")
     assert split(after).body.partition("## Conclusion")[0] == split(before).body.partition("## Conclusion")[0]
     assert "edited" in invoke("status", cwd=root).stdout
     result = invoke("regenerate", "one", "--section", "Introduction", "--on-edit", "overwrite", "--yes", cwd=root)
-    assert (result.code, "MINE." in scene.read("out/one.md")) == (0, True), result.stdout
-    scene.edit("content/blog.yaml", "2026", "2027")
+    assert (result.code, "MINE." in harness.read("out/one.md")) == (0, True), result.stdout
+    harness.edit("content/blog.yaml", "2026", "2027")
     result = invoke("plan", cwd=root)
     assert "was edited by hand" in result.stdout
     assert "1 blocked" in result.stdout

@@ -17,7 +17,7 @@ from contentops.documents.files import Outputs
 from contentops.documents.stat_cache import StatCache
 from contentops.model import JobState, Observed, OnEdit, Saved, State
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 from tests.plans import a_digest, make_entry, make_record
 
 if TYPE_CHECKING:
@@ -184,79 +184,79 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_nothing_is_saved_or_overwritten_while_a_merge_is_open(root: Path, choice: dict[str, Any], change: str) -> None:
     """Whatever else is asked for, the file and the server's text stay, and nothing is paid for."""
-    scene = _merging(root)
-    text, stored = scene.read("out/one.md"), [content.body for content in scene.api.contents.values()]
-    scene.edit("content/blog.yaml", *CHANGES[change])
-    assert results(scene.apply(**choice))["one"] == "blocked"
-    assert scene.tree() == {"out/one.md": text, "out/two.md": scene.read("out/two.md")}
-    assert [content.body for content in scene.api.contents.values()] == stored
-    assert len(scene.api.generations) == 2
+    harness = _merging(root)
+    text, stored = harness.read("out/one.md"), [content.body for content in harness.api.contents.values()]
+    harness.edit("content/blog.yaml", *CHANGES[change])
+    assert results(harness.apply(**choice))["one"] == "blocked"
+    assert harness.tree() == {"out/one.md": text, "out/two.md": harness.read("out/two.md")}
+    assert [content.body for content in harness.api.contents.values()] == stored
+    assert len(harness.api.generations) == 2
 
 
 @pytest.mark.parametrize("choice", [{}, {"replace": ("one",)}, {"on_edit": OnEdit.OVERWRITE}], ids=str)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_pointer_of_lfs_is_no_edit(root: Path, choice: dict[str, Any], change: str) -> None:
     """It is neither saved nor paid for nor replaced; once its text is fetched all goes on."""
-    scene = Scene(root, FakeApi(duration=30, auto_save=False))
-    scene.write("content/blog.yaml", blog("one", "two"))
-    scene.apply()
-    text, stored = scene.read("out/one.md"), [content.body for content in scene.api.contents.values()]
-    scene.write("out/one.md", POINTER)
-    scene.edit("content/blog.yaml", *CHANGES[change])
-    run = scene.apply(**choice)
+    harness = Harness(root, FakeApi(duration=30, auto_save=False))
+    harness.write("content/blog.yaml", blog("one", "two"))
+    harness.apply()
+    text, stored = harness.read("out/one.md"), [content.body for content in harness.api.contents.values()]
+    harness.write("out/one.md", POINTER)
+    harness.edit("content/blog.yaml", *CHANGES[change])
+    run = harness.apply(**choice)
     assert results(run)["one"] == "blocked"
     assert run is not None
     assert "`out/one.md` is a pointer of Git LFS; fetch its text with `git lfs pull` first" in str(run.outcomes)
-    assert (scene.read("out/one.md"), len(scene.api.generations)) == (POINTER, 2)
-    assert [content.body for content in scene.api.contents.values()] == stored
-    scene.write("out/one.md", text)
-    scene.apply()
-    assert scene.plan().empty
+    assert (harness.read("out/one.md"), len(harness.api.generations)) == (POINTER, 2)
+    assert [content.body for content in harness.api.contents.values()] == stored
+    harness.write("out/one.md", text)
+    harness.apply()
+    assert harness.plan().empty
 
 
 def test_an_unresolved_merge_is_not_pruned(root: Path) -> None:
     """Not even where its item is gone and removal is asked for."""
-    scene = _merging(root)
-    text = scene.read("out/one.md")
-    scene.write("content/blog.yaml", blog("two"))
-    assert results(scene.apply(prune=True)) == {"one": "blocked"}
-    assert scene.read("out/one.md") == text
+    harness = _merging(root)
+    text = harness.read("out/one.md")
+    harness.write("content/blog.yaml", blog("two"))
+    assert results(harness.apply(prune=True)) == {"one": "blocked"}
+    assert harness.read("out/one.md") == text
 
 
-def _merging(root: Path) -> Scene:
+def _merging(root: Path) -> Harness:
     """Two items, of which `one` was changed on two branches."""
-    scene = Scene(root, FakeApi(duration=30, auto_save=False))
-    scene.write("content/blog.yaml", blog("one", "two"))
-    scene.apply()
-    scene.edit("out/one.md", "Take 1.", f"Take 1.\n\n{CONFLICT}")
-    return scene
+    harness = Harness(root, FakeApi(duration=30, auto_save=False))
+    harness.write("content/blog.yaml", blog("one", "two"))
+    harness.apply()
+    harness.edit("out/one.md", "Take 1.", f"Take 1.\n\n{CONFLICT}")
+    return harness
 
 
 def test_a_resolved_merge_goes_on(root: Path) -> None:
     """Once the markers are gone the file is an edited one like any other."""
-    scene = _merging(root)
-    (change,) = scene.plan().changes
+    harness = _merging(root)
+    (change,) = harness.plan().changes
     assert (change.blocked, change.steps) == ("unreadable-file", ())
     assert change.hint.endswith("resolve the merge first")
-    scene.edit("out/one.md", CONFLICT, "theirs\n")
-    assert results(scene.apply()) == {"one": "done"}
-    assert sum(content.body.endswith("theirs\n") for content in scene.api.contents.values()) == 1
+    harness.edit("out/one.md", CONFLICT, "theirs\n")
+    assert results(harness.apply()) == {"one": "done"}
+    assert sum(content.body.endswith("theirs\n") for content in harness.api.contents.values()) == 1
 
 
 def test_a_generated_text_with_such_lines_is_a_text_like_any_other(root: Path) -> None:
     """A job may write about git without code blocks: its text is written, saved, and stays unchanged."""
-    scene = Scene(root, FakeApi(duration=30, auto_save=False))
+    harness = Harness(root, FakeApi(duration=30, auto_save=False))
     lines = CONFLICT.replace("\n", "\\n")
-    scene.write(
+    harness.write(
         "content/blog.yaml",
         f'items: [{{id: one, inputs: {{topic: "git\\n{lines}", target_audience: readers}}, metadata: {{title: Git}}}}]\n',
     )
-    assert results(scene.apply()) == {"one": "done"}
-    (content,) = scene.api.contents.values()
+    assert results(harness.apply()) == {"one": "done"}
+    (content,) = harness.api.contents.values()
     assert CONFLICT in content.body
-    assert conflict_line(scene.read("out/one.md"))
-    assert scene.record("one").generated == body_digest(content.body)
-    assert scene.plan().empty
-    scene.edit("content/blog.yaml", "title: Git", "title: Merging")
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.plan().empty
+    assert conflict_line(harness.read("out/one.md"))
+    assert harness.record("one").generated == body_digest(content.body)
+    assert harness.plan().empty
+    harness.edit("content/blog.yaml", "title: Git", "title: Merging")
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.plan().empty

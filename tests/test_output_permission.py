@@ -12,7 +12,7 @@ from contentops.documents.folders import denial
 from contentops.model import Action
 from contentops.planning.plan import make_plan
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec
 
 if TYPE_CHECKING:
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 
 def test_a_read_only_file_costs_nothing(tmp_path: Path) -> None:
     """Its item is held back with the reason, the others go on; once it is writable, it follows."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("one", "two"))
-    scene.apply()
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one", "two"))
+    harness.apply()
     (tmp_path / "out/one.md").chmod(0o444)
-    scene.write("content/blog.yaml", blog("one", "two", year=2027))
-    change = next(change for change in scene.plan().changes if change.id == "one")
+    harness.write("content/blog.yaml", blog("one", "two", year=2027))
+    change = next(change for change in harness.plan().changes if change.id == "one")
     assert (change.action, change.blocked, change.credits) == (Action.BLOCKED, "unwritable-file", 0)
     assert "`out/one.md` is marked read-only" in change.hint
-    assert results(scene.apply()) == {"one": "blocked", "two": "done"}
-    assert scene.api.credits == 12
+    assert results(harness.apply()) == {"one": "blocked", "two": "done"}
+    assert harness.api.credits == 12
     (tmp_path / "out/one.md").chmod(0o644)
-    assert results(scene.apply()) == {"one": "done"}
-    assert scene.plan().empty
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.plan().empty
 
 
 def test_a_read_only_file_that_stays_as_it_is_is_no_problem(tmp_path: Path) -> None:
     """Only what would be written is looked at."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("one"))
-    scene.apply()
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
     (tmp_path / "out/one.md").chmod(0o444)
-    assert scene.plan().empty
+    assert harness.plan().empty
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is denied to root")

@@ -17,8 +17,8 @@ from contentops.planning.existing_texts import FinishedText
 from contentops.planning.plan import make_plan
 from contentops.reporting.run import run_text
 from tests.fakes.api import FakeApi, Killed, on
-from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, results
+from tests.fakes.harness import Harness, results
+from tests.fakes.kills import state_after_each_kill
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry, only_change, plan_of
 
 if TYPE_CHECKING:
@@ -119,17 +119,17 @@ def test_a_section_under_way_waits_where_no_one_knows_what_was_generated() -> No
 
 def test_a_killed_replacement_costs_once(tmp_path: Path) -> None:
     """The same command again ends it, with the words it was told to replace gone and nothing paid twice."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/b.yaml", "items: [{id: a, inputs: {topic: A, target_audience: readers}}]\n")
-    scene.apply()
-    scene.edit("out/a.md", "Closing", "MINE")
-    scene.api.fault(on("submit", 2), "kill-after")
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/b.yaml", "items: [{id: a, inputs: {topic: A, target_audience: readers}}]\n")
+    harness.apply()
+    harness.edit("out/a.md", "Closing", "MINE")
+    harness.api.fault(on("submit", 2), "kill-after")
     with contextlib.suppress(Killed):
-        scene.apply(replace=("a",))
-    assert scene.actions() == {"a": "blocked"}
-    assert results(scene.apply(replace=("a",))) == {"a": "done"}
-    assert ("MINE" in scene.read("out/a.md"), scene.api.credits) == (False, 8)
-    assert scene.plan().empty
+        harness.apply(replace=("a",))
+    assert harness.actions() == {"a": "blocked"}
+    assert results(harness.apply(replace=("a",))) == {"a": "done"}
+    assert ("MINE" in harness.read("out/a.md"), harness.api.credits) == (False, 8)
+    assert harness.plan().empty
 
 
 # --- words that are nowhere else ----------------------------------------------------------------------------
@@ -141,16 +141,16 @@ ONE = "items: [{id: a, inputs: {topic: A, target_audience: readers}}]\n"
 @pytest.mark.parametrize("changed", [False, True], ids=["replace", "overwrite"])
 def test_words_that_are_saved_nowhere_are_copied_before_they_are_replaced(tmp_path: Path, *, changed: bool) -> None:
     """To the byte, for their owner alone; the run says where."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/b.yaml", ONE)
-    scene.apply()
-    scene.edit("out/a.md", "Closing", "MINE")
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/b.yaml", ONE)
+    harness.apply()
+    harness.edit("out/a.md", "Closing", "MINE")
     mine = (tmp_path / "out/a.md").read_bytes()
     if changed:
-        scene.edit("content/b.yaml", "topic: A", "topic: B")
-        run = scene.apply(on_edit=OnEdit.OVERWRITE)
+        harness.edit("content/b.yaml", "topic: A", "topic: B")
+        run = harness.apply(on_edit=OnEdit.OVERWRITE)
     else:
-        run = scene.apply(replace=("a",))
+        run = harness.apply(replace=("a",))
     assert run is not None
     (outcome,) = run.outcomes
     copy = tmp_path / outcome.copy
@@ -158,66 +158,66 @@ def test_words_that_are_saved_nowhere_are_copied_before_they_are_replaced(tmp_pa
     assert copy.read_bytes() == mine
     assert sys.platform == "win32" or stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert f"a copy of the file is `{outcome.copy}`" in run_text(run)
-    assert "MINE" not in scene.read("out/a.md")
-    assert scene.plan().empty
+    assert "MINE" not in harness.read("out/a.md")
+    assert harness.plan().empty
 
 
 def test_a_file_that_no_record_owns_is_copied_before_it_is_replaced(tmp_path: Path) -> None:
     """Nothing tells that its words are anywhere else."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/b.yaml", ONE)
-    scene.write("out/a.md", "Mine.\n")
-    run = scene.apply(on_edit=OnEdit.OVERWRITE)
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/b.yaml", ONE)
+    harness.write("out/a.md", "Mine.\n")
+    run = harness.apply(on_edit=OnEdit.OVERWRITE)
     assert run is not None
-    assert scene.read(run.outcomes[0].copy) == "Mine.\n"
+    assert harness.read(run.outcomes[0].copy) == "Mine.\n"
 
 
 def test_words_that_the_server_has_are_copied_too(tmp_path: Path) -> None:
     """The new text is saved over them there; a generated text is not copied."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/b.yaml", ONE)
-    scene.apply()
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/b.yaml", ONE)
+    harness.apply()
     copies = []
     for _ in range(2):
-        run = scene.apply(replace=("a",))
+        run = harness.apply(replace=("a",))
         assert run is not None
         copies += [outcome.copy for outcome in run.outcomes]
-        scene.edit("out/a.md", "Closing", "MINE")
-        scene.apply()
+        harness.edit("out/a.md", "Closing", "MINE")
+        harness.apply()
     assert copies[0] == ""
-    assert "MINE" in scene.read(copies[1])
+    assert "MINE" in harness.read(copies[1])
 
 
 def test_a_stop_at_any_step_of_a_replacement_leaves_the_words_somewhere(tmp_path: Path) -> None:
     """In the file, or in its copy."""
-    whole = Scene(tmp_path / "whole", FakeApi(duration=30))
+    whole = Harness(tmp_path / "whole", FakeApi(duration=30))
     whole.write("content/b.yaml", ONE)
     whole.apply()
     whole.edit("out/a.md", "Closing", "MINE")
-    stops = witnessed(whole, tmp_path, lambda: whole.apply(replace=("a",)))
+    stops = state_after_each_kill(whole, tmp_path, lambda: whole.apply(replace=("a",)))
     assert len(stops) > 10
-    for where, scene in (stops | {"whole": whole}).items():
-        texts = [path.read_text("utf-8") for path in scene.root.rglob("a.md")]
+    for where, harness in (stops | {"whole": whole}).items():
+        texts = [path.read_text("utf-8") for path in harness.root.rglob("a.md")]
         assert any("MINE" in text for text in texts), where
 
 
 def test_front_matter_of_a_file_that_was_not_recorded_is_kept(tmp_path: Path) -> None:
     """Title and keys that a person changed after a stop are in the file, or in its copy, at any step of the stop."""
-    whole = Scene(tmp_path / "whole", FakeApi(duration=30))
+    whole = Harness(tmp_path / "whole", FakeApi(duration=30))
     whole.write("content/b.yaml", ONE.replace("id: a,", "id: a, metadata: {author: Ann},"))
-    stops = witnessed(whole, tmp_path, whole.apply)
-    written = {where: scene for where, scene in stops.items() if (scene.root / "out/a.md").exists()}
+    stops = state_after_each_kill(whole, tmp_path, whole.apply)
+    written = {where: harness for where, harness in stops.items() if (harness.root / "out/a.md").exists()}
     assert len(written) > 3
-    for where, scene in written.items():
-        old = scene.read("out/a.md")
+    for where, harness in written.items():
+        old = harness.read("out/a.md")
         title = next(line for line in old.splitlines() if line.startswith("title:"))
-        scene.edit("out/a.md", title, "title: MINE")
-        scene.edit("out/a.md", "author: Ann", "author: ME")
-        scene.apply()
-        assert "title: MINE" in scene.read("out/a.md"), where
-        texts = [path.read_text("utf-8") for path in scene.root.rglob("a.md")]
+        harness.edit("out/a.md", title, "title: MINE")
+        harness.edit("out/a.md", "author: Ann", "author: ME")
+        harness.apply()
+        assert "title: MINE" in harness.read("out/a.md"), where
+        texts = [path.read_text("utf-8") for path in harness.root.rglob("a.md")]
         assert any("author: ME" in text for text in texts), where
-        assert scene.plan().empty, where
+        assert harness.plan().empty, where
 
 
 # --- a text of the embedded server -------------------------------------------------------------------------
@@ -225,17 +225,19 @@ def test_front_matter_of_a_file_that_was_not_recorded_is_kept(tmp_path: Path) ->
 
 def test_a_moved_draft_is_still_a_draft(tmp_path: Path) -> None:
     """The move of a text that `local` made is no reason to take it for one of the real server."""
-    draft = Scene(tmp_path, base_url="local")
+    draft = Harness(tmp_path, base_url="local")
     draft.write("content/b.yaml", "items: [{id: a, inputs: {topic: A, target_audience: readers}}]\n")
     draft.apply()
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/b.yaml", "items: [{id: a, output: out/x.md, inputs: {topic: A, target_audience: readers}}]\n")
-    scene.api.fault(on("submit", 1), 402)
-    assert results(scene.apply()) == {"a": "pending"}
-    assert (scene.record("a").output, scene.record("a").server) == ("out/x.md", "local")
-    assert scene.actions() == {"a": "regenerate"}
-    assert results(scene.apply()) == {"a": "done"}
-    assert scene.record("a").server == "https://api.example.test:443"
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write(
+        "content/b.yaml", "items: [{id: a, output: out/x.md, inputs: {topic: A, target_audience: readers}}]\n"
+    )
+    harness.api.fault(on("submit", 1), 402)
+    assert results(harness.apply()) == {"a": "pending"}
+    assert (harness.record("a").output, harness.record("a").server) == ("out/x.md", "local")
+    assert harness.actions() == {"a": "regenerate"}
+    assert results(harness.apply()) == {"a": "done"}
+    assert harness.record("a").server == "https://api.example.test:443"
 
 
 # --- regenerate --------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from contentops.model import OnEdit
 from contentops.model.plan_file import check_seal
 from contentops.operations.apply import Approval
 from tests.fakes.api import FakeApi, Killed, on
-from tests.fakes.death import Death
-from tests.fakes.scene import Scene, results
+from tests.fakes.harness import Harness, results
+from tests.fakes.kills import Death
 from tests.plans import sealed
 from tests.reviewing import apply_file, apply_within, check_file, review, what_is_left
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    Meanwhile = Callable[[Scene], object]
+    Meanwhile = Callable[[Harness], object]
 
 WORDS = "MY OWN WORDS"
 
@@ -38,63 +38,63 @@ A2, B2 = item("a", "A2"), item("b", "B2")
 
 def declare(*items: str) -> Meanwhile:
     """What writes the manifest."""
-    return lambda scene: scene.write("content/b.yaml", f"items:\n{''.join(items) or '  []'}")
+    return lambda harness: harness.write("content/b.yaml", f"items:\n{''.join(items) or '  []'}")
 
 
 def both(*steps: Meanwhile) -> Meanwhile:
     """One after the other."""
-    return lambda scene: [step(scene) for step in steps]
+    return lambda harness: [step(harness) for step in steps]
 
 
-def edit(scene: Scene) -> None:
+def edit(harness: Harness) -> None:
     """A person writes into a file."""
-    scene.edit("out/a.md", "Closing", WORDS)
+    harness.edit("out/a.md", "Closing", WORDS)
 
 
-def apply(scene: Scene) -> None:
+def apply(harness: Harness) -> None:
     """Another apply, of all there is to do."""
-    scene.apply()
+    harness.apply()
 
 
-def apply_a(scene: Scene) -> None:
+def apply_a(harness: Harness) -> None:
     """Another apply, of one item."""
-    scene.apply(select=("a",))
+    harness.apply(select=("a",))
 
 
-def fetch_back(scene: Scene) -> None:
+def fetch_back(harness: Harness) -> None:
     """Git brings back what was there before another apply; its text is still in the cache."""
-    before = {path: scene.read(path) for path in ("contentops.lock", "out/a.md")}
-    apply_a(scene)
+    before = {path: harness.read(path) for path in ("contentops.lock", "out/a.md")}
+    apply_a(harness)
     for path, text in before.items():
-        scene.write(path, text)
+        harness.write(path, text)
 
 
-def begin_a(scene: Scene) -> None:
+def begin_a(harness: Harness) -> None:
     """Another apply has submitted, and its job takes long."""
-    scene.api.habits.duration = 36_000
-    apply_a(scene)
-    scene.timeline.now += 36_000
-    scene.api.habits.duration = 30
+    harness.api.habits.duration = 36_000
+    apply_a(harness)
+    harness.timeline.now += 36_000
+    harness.api.habits.duration = 30
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
+def harness(tmp_path: Path) -> Harness:
     """Two items as they were made."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    declare(A, B)(scene)
-    scene.apply()
-    return scene
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    declare(A, B)(harness)
+    harness.apply()
+    return harness
 
 
-def refusal(scene: Scene, reviewed: Mapping[str, Any]) -> str:
+def refusal(harness: Harness, reviewed: Mapping[str, Any]) -> str:
     """Why a plan file is refused, before a single request; `plan --check` refuses what is stale, too."""
-    before = len(scene.api.requests)
+    before = len(harness.api.requests)
     with pytest.raises(Refused) as caught:
-        apply_file(scene, reviewed)
-    assert (len(scene.api.requests), caught.value.exit_code) == (before, 4)
+        apply_file(harness, reviewed)
+    assert (len(harness.api.requests), caught.value.exit_code) == (before, 4)
     if caught.value.code != "already-applied":
         with pytest.raises(Refused):
-            check_file(scene, reviewed)
+            check_file(harness, reviewed)
     return f"{caught.value.code}: {caught.value.message}"
 
 
@@ -111,65 +111,65 @@ HOLDS: dict[str, tuple[Meanwhile, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("case", HOLDS)
-def test_what_holds(scene: Scene, case: str) -> None:
+def test_what_holds(harness: Harness, case: str) -> None:
     """Also where less is left to do or to pay; the rest is applied, and the second time there is nothing left."""
     meanwhile, left = HOLDS[case]
-    declare(item("a", "A2", "tags: [hot]"), item("b", "B2", "tags: [hot]"))(scene)
-    reviewed = review(scene, select=("tag:hot",))
-    meanwhile(scene)
-    before = scene.api.credits
-    plan = what_is_left(scene, reviewed)
+    declare(item("a", "A2", "tags: [hot]"), item("b", "B2", "tags: [hot]"))(harness)
+    reviewed = review(harness, select=("tag:hot",))
+    meanwhile(harness)
+    before = harness.api.credits
+    plan = what_is_left(harness, reviewed)
     assert {change.id: change.action for change in plan.changes} == left
     notes = [note.message for note in plan.notes if note.kind == "left-alone"]
     assert notes == ["left alone, as the plan file does not name them: 1 of today's changes"] * (case == list(HOLDS)[1])
-    run = apply_file(scene, reviewed)
+    run = apply_file(harness, reviewed)
     assert run is not None
     assert (results(run), run.plan_id) == (dict.fromkeys(left, "done"), reviewed["id"])
-    assert scene.api.credits == before + 4 * list(left.values()).count("regenerate")
-    assert refusal(scene, reviewed).startswith("already-applied")
+    assert harness.api.credits == before + 4 * list(left.values()).count("regenerate")
+    assert refusal(harness, reviewed).startswith("already-applied")
 
 
-def test_what_another_apply_did_is_done(scene: Scene) -> None:
+def test_what_another_apply_did_is_done(harness: Harness) -> None:
     """All of it, front matter and title included."""
-    declare(item("a", "A2", "metadata: {k: v, title: '  Another '}"), B2)(scene)
-    reviewed = review(scene)
-    scene.apply()
-    assert check_file(scene, reviewed).empty
-    assert refusal(scene, reviewed).startswith("already-applied")
+    declare(item("a", "A2", "metadata: {k: v, title: '  Another '}"), B2)(harness)
+    reviewed = review(harness)
+    harness.apply()
+    assert check_file(harness, reviewed).empty
+    assert refusal(harness, reviewed).startswith("already-applied")
 
 
-def test_a_moved_item_that_was_not_generated_is_not_done(scene: Scene) -> None:
+def test_a_moved_item_that_was_not_generated_is_not_done(harness: Harness) -> None:
     """The move has written the plan's id into the record; the submit is still to come."""
-    declare(item("a", "A2", "output: out/x/a.md"), B2)(scene)
-    reviewed = review(scene)
-    scene.api.fault(on("submit", 3), 402)
-    assert "pending" in results(apply_file(scene, reviewed)).values()
-    assert set(results(apply_file(scene, reviewed)).values()) == {"done"}
-    assert refusal(scene, reviewed).startswith("already-applied")
-    assert scene.api.credits == 16
-    assert scene.plan().empty
+    declare(item("a", "A2", "output: out/x/a.md"), B2)(harness)
+    reviewed = review(harness)
+    harness.api.fault(on("submit", 3), 402)
+    assert "pending" in results(apply_file(harness, reviewed)).values()
+    assert set(results(apply_file(harness, reviewed)).values()) == {"done"}
+    assert refusal(harness, reviewed).startswith("already-applied")
+    assert harness.api.credits == 16
+    assert harness.plan().empty
 
 
-def test_what_was_blocked_stays_blocked_or_is_done(scene: Scene) -> None:
+def test_what_was_blocked_stays_blocked_or_is_done(harness: Harness) -> None:
     """Nothing was to be done, so nothing is missed; but nothing more is done either."""
-    edit(scene)
-    declare(A2, B2)(scene)
-    reviewed = review(scene)
+    edit(harness)
+    declare(A2, B2)(harness)
+    reviewed = review(harness)
     assert {change["id"]: change["blocked"] for change in reviewed["changes"]} == {"a": "edited", "b": ""}
-    scene.edit("out/a.md", WORDS, "Other words")
-    assert results(apply_file(scene, reviewed)) == {"a": "blocked", "b": "done"}
-    declare(item("a", "A2", "on_edit: overwrite"), B2)(scene)
-    assert "`a`: it would save, submit, write, which the plan does not say" in refusal(scene, reviewed)
+    harness.edit("out/a.md", WORDS, "Other words")
+    assert results(apply_file(harness, reviewed)) == {"a": "blocked", "b": "done"}
+    declare(item("a", "A2", "on_edit: overwrite"), B2)(harness)
+    assert "`a`: it would save, submit, write, which the plan does not say" in refusal(harness, reviewed)
 
 
-def test_a_job_that_fails_holds_up_no_one_else(scene: Scene) -> None:
+def test_a_job_that_fails_holds_up_no_one_else(harness: Harness) -> None:
     """An item whose requests this very plan saw fail is told as held back, run for run."""
-    scene.api.habits.fails = lambda inputs: "boom" if inputs.get("topic") == "A2" else ""
-    declare(A2, B2, C)(scene)
-    reviewed = review(scene)
+    harness.api.habits.fails = lambda inputs: "boom" if inputs.get("topic") == "A2" else ""
+    declare(A2, B2, C)(harness)
+    reviewed = review(harness)
     for number in (5, 7):
-        scene.api.fault(on("submit", number), 402)
-    ends = [results(apply_file(scene, reviewed)) for _ in range(4)]
+        harness.api.fault(on("submit", number), 402)
+    ends = [results(apply_file(harness, reviewed)) for _ in range(4)]
     assert ends == [
         {"a": "failed", "b": "done", "c": "pending"},
         {"a": "failed", "c": "pending"},
@@ -181,10 +181,10 @@ def test_a_job_that_fails_holds_up_no_one_else(scene: Scene) -> None:
 # --- what is stale -------------------------------------------------------------------------------------------
 
 
-def edit_after_the_apply(scene: Scene) -> None:
+def edit_after_the_apply(harness: Harness) -> None:
     """What the plan was done with is another text now."""
-    apply_a(scene)
-    edit(scene)
+    apply_a(harness)
+    edit(harness)
 
 
 def meta(*stated: str) -> Meanwhile:
@@ -192,9 +192,9 @@ def meta(*stated: str) -> Meanwhile:
     return declare(item("a", "A", *stated), B2, item("c", "C", *stated))
 
 
-def title_there(scene: Scene) -> None:
+def title_there(harness: Harness) -> None:
     """The front matter was written by hand already, with another title."""
-    scene.edit("out/a.md", "title: ", "draft: reviewed\ntitle: Mine, not ")
+    harness.edit("out/a.md", "title: ", "draft: reviewed\ntitle: Mine, not ")
 
 
 REVIEWED: dict[str, tuple[Meanwhile, dict[str, Any]]] = {
@@ -219,8 +219,8 @@ STALE: list[tuple[str, Meanwhile, str]] = [
     ("regenerate", both(declare(item("a", "A3"), B2), apply, declare(A2, B2)), "`a`: its record has changed since"),
     ("regenerate", edit, "`a`: `out/a.md` has changed since"),
     ("regenerate", edit_after_the_apply, "`a`: its record has changed since"),
-    ("overwrite", lambda scene: scene.edit("out/a.md", WORDS, "more"), "`a`: `out/a.md` has changed since"),
-    ("save", lambda scene: scene.edit("out/a.md", WORDS, "more"), "`a`: `out/a.md` has changed since"),
+    ("overwrite", lambda harness: harness.edit("out/a.md", WORDS, "more"), "`a`: `out/a.md` has changed since"),
+    ("save", lambda harness: harness.edit("out/a.md", WORDS, "more"), "`a`: `out/a.md` has changed since"),
     ("save", title_there, "`a`: `out/a.md` has changed since"),
     ("update", edit, "`a`: `out/a.md` has changed since"),
     ("update", meta("metadata: {draft: other}"), f"`a`: {ANOTHER}`draft`; `c`: {ANOTHER}`draft`"),
@@ -235,29 +235,29 @@ STALE: list[tuple[str, Meanwhile, str]] = [
     ("prune", edit, "`a`: `out/a.md` has changed since"),
     ("replace", declare(B), "`a`: no manifest declares it any more"),
     ("replace", declare(item("a", "A", "protected: true"), B), "`a`: it is protected now"),
-    ("move", lambda scene: scene.write("out/b2.md", "Mine.\n"), "`a`: it is blocked now: `out/b2.md` exists"),
+    ("move", lambda harness: harness.write("out/b2.md", "Mine.\n"), "`a`: it is blocked now: `out/b2.md` exists"),
 ]
 
 
 @pytest.mark.parametrize(("kind", "meanwhile", "why"), STALE)
-def test_what_is_stale(scene: Scene, kind: str, meanwhile: Meanwhile, why: str) -> None:
+def test_what_is_stale(harness: Harness, kind: str, meanwhile: Meanwhile, why: str) -> None:
     """The item is named, with what is different, and nothing is sent."""
     before, choice = REVIEWED[kind]
-    before(scene)
-    reviewed = review(scene, **choice)
+    before(harness)
+    reviewed = review(harness, **choice)
     assert "a" in {change["id"] for change in reviewed["changes"]}
-    meanwhile(scene)
-    assert refusal(scene, reviewed).startswith(f"stale-plan: the plan is stale: {why}")
+    meanwhile(harness)
+    assert refusal(harness, reviewed).startswith(f"stale-plan: the plan is stale: {why}")
 
 
-def test_a_target_that_only_an_unnamed_item_would_free_is_not_free(scene: Scene) -> None:
+def test_a_target_that_only_an_unnamed_item_would_free_is_not_free(harness: Harness) -> None:
     """Both move in today's plan, but only one of them was reviewed."""
-    declare(item("a", "A", "output: out/b2.md"), B)(scene)
-    reviewed = review(scene)
-    declare(A, item("b", "B", "output: out/b2.md"))(scene)
-    scene.apply()
-    declare(item("a", "A", "output: out/b2.md"), B)(scene)
-    assert "`a`: it is blocked now: `out/b2.md` exists" in refusal(scene, reviewed)
+    declare(item("a", "A", "output: out/b2.md"), B)(harness)
+    reviewed = review(harness)
+    declare(A, item("b", "B", "output: out/b2.md"))(harness)
+    harness.apply()
+    declare(item("a", "A", "output: out/b2.md"), B)(harness)
+    assert "`a`: it is blocked now: `out/b2.md` exists" in refusal(harness, reviewed)
 
 
 @pytest.mark.parametrize(
@@ -271,141 +271,141 @@ def test_a_target_that_only_an_unnamed_item_would_free_is_not_free(scene: Scene)
     ],
 )
 def test_more_than_was_reviewed_is_refused_whatever_brought_it_about(
-    scene: Scene, stated: dict[str, Any], why: str
+    harness: Harness, stated: dict[str, Any], why: str
 ) -> None:
     """Price, number of the submit, target and steps are each compared with the file."""
-    declare(A2, B)(scene)
-    reviewed = review(scene)
+    declare(A2, B)(harness)
+    reviewed = review(harness)
     reviewed["changes"][0] |= stated
-    assert refusal(scene, sealed(reviewed)) == f"stale-plan: the plan is stale: `a`: {why}"
+    assert refusal(harness, sealed(reviewed)) == f"stale-plan: the plan is stale: `a`: {why}"
 
 
-def _stop(scene: Scene, reviewed: dict[str, Any], *, after: str) -> None:
+def _stop(harness: Harness, reviewed: dict[str, Any], *, after: str) -> None:
     """Ends a run of the plan file at the first journal write after a request."""
     for at in range(1, 200):
-        scene.death = Death(at)
+        harness.death = Death(at)
         with contextlib.suppress(Killed):
-            apply_file(scene, reviewed)
-        scene.death = None
-        if any(str(entry.state) == after for entry in scene.state.entries.values()):
+            apply_file(harness, reviewed)
+        harness.death = None
+        if any(str(entry.state) == after for entry in harness.state.entries.values()):
             return
     raise AssertionError(after)
 
 
-def test_an_edit_after_the_submit_is_not_overwritten(scene: Scene) -> None:
+def test_an_edit_after_the_submit_is_not_overwritten(harness: Harness) -> None:
     """`--on-edit overwrite` was said of the file as it was; then no one had edited it."""
-    declare(A2, B2)(scene)
-    reviewed = review(scene, on_edit=OnEdit.OVERWRITE)
-    _stop(scene, reviewed, after="running")
-    edit(scene)
-    assert "`a`: `out/a.md` has changed since" in refusal(scene, reviewed)
-    assert WORDS in scene.read("out/a.md")
+    declare(A2, B2)(harness)
+    reviewed = review(harness, on_edit=OnEdit.OVERWRITE)
+    _stop(harness, reviewed, after="running")
+    edit(harness)
+    assert "`a`: `out/a.md` has changed since" in refusal(harness, reviewed)
+    assert WORDS in harness.read("out/a.md")
 
 
 def test_an_edit_of_what_the_plan_wrote_is_not_saved(tmp_path: Path) -> None:
     """The text is in the file; its save is still to come, or was done, and a person was quicker."""
-    scene = Scene(tmp_path, FakeApi(duration=30, auto_save=False))
-    declare(A)(scene)
-    reviewed = review(scene)
-    scene.api.fault(on("save", 1), "kill")
+    harness = Harness(tmp_path, FakeApi(duration=30, auto_save=False))
+    declare(A)(harness)
+    reviewed = review(harness)
+    harness.api.fault(on("save", 1), "kill")
     with contextlib.suppress(Killed):
-        apply_file(scene, reviewed)
-    edit(scene)
-    assert "`a`: `out/a.md` has changed since" in refusal(scene, reviewed)
-    scene.edit("out/a.md", WORDS, "Closing")
-    apply_file(scene, reviewed)
-    edit(scene)
-    assert "`a`: `out/a.md` has changed since" in refusal(scene, reviewed)
-    assert not any(WORDS in content.body for content in scene.api.contents.values())
+        apply_file(harness, reviewed)
+    edit(harness)
+    assert "`a`: `out/a.md` has changed since" in refusal(harness, reviewed)
+    harness.edit("out/a.md", WORDS, "Closing")
+    apply_file(harness, reviewed)
+    edit(harness)
+    assert "`a`: `out/a.md` has changed since" in refusal(harness, reviewed)
+    assert not any(WORDS in content.body for content in harness.api.contents.values())
 
 
 # --- money -------------------------------------------------------------------------------------------------
 
 
-def _lost(tmp_path: Path, *answers: int) -> Scene:
+def _lost(tmp_path: Path, *answers: int) -> Harness:
     """A server that takes no ids of ours, and an apply whose submits had no answer."""
-    scene = Scene(tmp_path, FakeApi(duration=30, request_ids="ignore", auto_save=False, names_request=False))
-    declare(item("w", "W"))(scene)
-    scene.apply()
-    declare(item("w", "W"), A)(scene)
+    harness = Harness(tmp_path, FakeApi(duration=30, request_ids="ignore", auto_save=False, names_request=False))
+    declare(item("w", "W"))(harness)
+    harness.apply()
+    declare(item("w", "W"), A)(harness)
     for number in answers:
-        scene.api.fault(on("submit", number), "reset")
-    scene.apply()
-    return scene
+        harness.api.fault(on("submit", number), "reset")
+    harness.apply()
+    return harness
 
 
 def test_a_submit_is_repeated_once_however_often_the_file_is_applied(tmp_path: Path) -> None:
     """`--resubmit-unknown` was reviewed for one more submit; the answer to that one is lost as well."""
-    scene = _lost(tmp_path, *range(2, 9))
-    reviewed = review(scene, resubmit_unknown=True)
+    harness = _lost(tmp_path, *range(2, 9))
+    reviewed = review(harness, resubmit_unknown=True)
     assert reviewed["summary"]["credits"] == 4
-    before = scene.api.credits
+    before = harness.api.credits
     for _ in range(4):
-        assert results(apply_file(scene, reviewed)) == {"a": "unknown"}
-    assert scene.api.credits == before + 4
+        assert results(apply_file(harness, reviewed)) == {"a": "unknown"}
+    assert harness.api.credits == before + 4
 
 
 def test_what_was_sent_again_is_done(tmp_path: Path) -> None:
     """Applied again, the file has done it all."""
-    scene = _lost(tmp_path, 2)
-    reviewed = review(scene, resubmit_unknown=True)
-    assert results(apply_file(scene, reviewed)) == {"a": "done"}
-    assert refusal(scene, reviewed).startswith("already-applied")
+    harness = _lost(tmp_path, 2)
+    reviewed = review(harness, resubmit_unknown=True)
+    assert results(apply_file(harness, reviewed)) == {"a": "done"}
+    assert refusal(harness, reviewed).startswith("already-applied")
 
 
-def test_a_replacement_is_paid_for_once_and_is_not_tried_for_ever(scene: Scene) -> None:
+def test_a_replacement_is_paid_for_once_and_is_not_tried_for_ever(harness: Harness) -> None:
     """`--replace` stands in the file, and goes past what is known of failures; the file does not."""
-    reviewed = review(scene, replace=("a",))
-    assert results(apply_file(scene, reviewed)) == {"a": "done"}
-    assert scene.api.credits == 12
-    assert refusal(scene, reviewed).startswith("already-applied")
-    scene.api.habits.fails = lambda _: "boom"
-    reviewed = review(scene, replace=("a",))
-    assert [results(apply_file(scene, reviewed)) for _ in range(2)] == [{"a": "failed"}] * 2
-    assert "`a`: it would be submitted once more; see `contentops state show a`" in refusal(scene, reviewed)
+    reviewed = review(harness, replace=("a",))
+    assert results(apply_file(harness, reviewed)) == {"a": "done"}
+    assert harness.api.credits == 12
+    assert refusal(harness, reviewed).startswith("already-applied")
+    harness.api.habits.fails = lambda _: "boom"
+    reviewed = review(harness, replace=("a",))
+    assert [results(apply_file(harness, reviewed)) for _ in range(2)] == [{"a": "failed"}] * 2
+    assert "`a`: it would be submitted once more; see `contentops state show a`" in refusal(harness, reviewed)
 
 
 @pytest.mark.parametrize("approved", [0, 7])
-def test_approved_credits_bind_a_plan_file(scene: Scene, approved: int) -> None:
+def test_approved_credits_bind_a_plan_file(harness: Harness, approved: int) -> None:
     """Without a budget too."""
-    declare(A2, B2)(scene)
-    reviewed = review(scene)
+    declare(A2, B2)(harness)
+    reviewed = review(harness)
     with pytest.raises(Refused) as caught:
-        apply_file(scene, reviewed, Approval(credits=approved))
+        apply_file(harness, reviewed, Approval(credits=approved))
     assert caught.value.code == "approved-credits"
     assert f"it costs 8 credits, and {approved} were approved" in caught.value.message
-    assert (caught.value.hint, scene.api.credits) == ("if that is meant: `--approve-credits 8`", 8)
-    assert results(apply_file(scene, reviewed, Approval(credits=8))) == {"a": "done", "b": "done"}
+    assert (caught.value.hint, harness.api.credits) == ("if that is meant: `--approve-credits 8`", 8)
+    assert results(apply_file(harness, reviewed, Approval(credits=8))) == {"a": "done", "b": "done"}
 
 
 def test_approved_credits_bind_an_apply_below_its_budget(tmp_path: Path) -> None:
     """What a person approves is a limit, and never only an exception to another one."""
-    scene = Scene(tmp_path, FakeApi(duration=30), extra="budget: {credits_per_apply: 100}")
-    declare(A, B)(scene)
+    harness = Harness(tmp_path, FakeApi(duration=30), extra="budget: {credits_per_apply: 100}")
+    declare(A, B)(harness)
     with pytest.raises(Refused) as caught:
-        scene.apply(approval=Approval(credits=4))
-    assert (caught.value.code, scene.api.credits) == ("approved-credits", 0)
-    scene.apply(approval=Approval(credits=8))
-    assert scene.api.credits == 8
+        harness.apply(approval=Approval(credits=4))
+    assert (caught.value.code, harness.api.credits) == ("approved-credits", 0)
+    harness.apply(approval=Approval(credits=8))
+    assert harness.api.credits == 8
 
 
 # --- the file ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", ["project", "environment", "server", "lineage"])
-def test_a_plan_of_another_project(scene: Scene, key: str) -> None:
+def test_a_plan_of_another_project(harness: Harness, key: str) -> None:
     """A plan is applied where it was made for, and is a ceiling there alone."""
-    declare(A2, B)(scene)
-    reviewed = sealed({**review(scene), key: "other"})
-    assert refusal(scene, reviewed).startswith(f"other-plan: the plan was made for another {key}: `other`, ")
+    declare(A2, B)(harness)
+    reviewed = sealed({**review(harness), key: "other"})
+    assert refusal(harness, reviewed).startswith(f"other-plan: the plan was made for another {key}: `other`, ")
     with pytest.raises(Refused, match=f"another {key}"):
-        apply_within(scene, reviewed)
+        apply_within(harness, reviewed)
 
 
-def test_a_plan_that_was_edited(scene: Scene) -> None:
+def test_a_plan_that_was_edited(harness: Harness) -> None:
     """One changed number is enough."""
-    declare(A2, B)(scene)
-    reviewed = review(scene)
+    declare(A2, B)(harness)
+    reviewed = review(harness)
     reviewed["changes"][0]["credits"] = 0
     with pytest.raises(Refused) as caught:
         check_seal(reviewed, "plan.json")
@@ -413,9 +413,9 @@ def test_a_plan_that_was_edited(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("version", ["0.9", "1.1", "2.0"])
-def test_a_plan_of_another_format(scene: Scene, version: str) -> None:
+def test_a_plan_of_another_format(harness: Harness, version: str) -> None:
     """It is refused by name, and never half understood."""
-    reviewed = sealed({**review(scene), "format_version": version})
+    reviewed = sealed({**review(harness), "format_version": version})
     with pytest.raises(InputError) as caught:
         check_seal(reviewed, "plan.json")
     (found,) = caught.value.diagnostics()

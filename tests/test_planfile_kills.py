@@ -11,8 +11,8 @@ import pytest
 from contentops.errors import Refused
 from contentops.model import OnEdit, Result
 from tests.fakes.api import FakeApi, Killed
-from tests.fakes.death import Death, witnessed
-from tests.fakes.scene import Scene, quick_folder
+from tests.fakes.harness import Harness, quick_folder
+from tests.fakes.kills import Death, state_after_each_kill
 from tests.reviewing import apply_file, review
 
 if TYPE_CHECKING:
@@ -27,214 +27,214 @@ def _item(id_: str, topic: str, more: str = "") -> str:
     return f"  - id: {id_}\n    inputs: {{topic: '{topic}', target_audience: readers}}\n{more}"
 
 
-def _declare(scene: Scene, *items: str, head: str = "") -> None:
-    scene.write("content/b.yaml", f"{head}items:\n{''.join(items)}")
+def _declare(harness: Harness, *items: str, head: str = "") -> None:
+    harness.write("content/b.yaml", f"{head}items:\n{''.join(items)}")
 
 
-def _made(scene: Scene, *edit: str) -> None:
+def _made(harness: Harness, *edit: str) -> None:
     """Two items as they were; `b` always has something to do besides, so that a file holds more than one change."""
-    _declare(scene, _item("a", "A"), _item("b", "B"))
-    scene.apply()
+    _declare(harness, _item("a", "A"), _item("b", "B"))
+    harness.apply()
     if edit:
-        scene.edit(*EDITED)
+        harness.edit(*EDITED)
 
 
-def _stopped(scene: Scene, at: int) -> None:
+def _stopped(harness: Harness, at: int) -> None:
     """An earlier apply, of other content, that did not come to its end."""
-    _declare(scene, _item("w", "W"))
-    scene.apply()
-    _declare(scene, _item("w", "W"), _item("a", "A"), _item("b", "B"))
-    _die(scene, at)
+    _declare(harness, _item("w", "W"))
+    harness.apply()
+    _declare(harness, _item("w", "W"), _item("a", "A"), _item("b", "B"))
+    _die(harness, at)
 
 
-def create(scene: Scene) -> dict[str, Any]:
+def create(harness: Harness) -> dict[str, Any]:
     """Two new items."""
-    _declare(scene, _item("a", "A"), _item("b", "B"))
+    _declare(harness, _item("a", "A"), _item("b", "B"))
     return {}
 
 
-def regenerate(scene: Scene) -> dict[str, Any]:
+def regenerate(harness: Harness) -> dict[str, Any]:
     """Both requests changed."""
-    _made(scene)
-    _declare(scene, _item("a", "A2"), _item("b", "B2"))
+    _made(harness)
+    _declare(harness, _item("a", "A2"), _item("b", "B2"))
     return {}
 
 
-def move(scene: Scene) -> dict[str, Any]:
+def move(harness: Harness) -> dict[str, Any]:
     """Another output path."""
-    _made(scene)
-    _declare(scene, _item("a", "A", "    output: out/x/a.md\n"), _item("b", "B2"))
+    _made(harness)
+    _declare(harness, _item("a", "A", "    output: out/x/a.md\n"), _item("b", "B2"))
     return {}
 
 
-def move_and_regenerate(scene: Scene) -> dict[str, Any]:
+def move_and_regenerate(harness: Harness) -> dict[str, Any]:
     """Another path and another request."""
-    _made(scene)
-    _declare(scene, _item("a", "A2", "    output: out/x/a.md\n"), _item("b", "B2"))
+    _made(harness)
+    _declare(harness, _item("a", "A2", "    output: out/x/a.md\n"), _item("b", "B2"))
     return {}
 
 
-def update(scene: Scene) -> dict[str, Any]:
+def update(harness: Harness) -> dict[str, Any]:
     """A key of the front matter, and the title."""
-    _made(scene)
-    _declare(scene, _item("a", "A", "    metadata: {k: v, title: Another}\n"), _item("b", "B2"))
+    _made(harness)
+    _declare(harness, _item("a", "A", "    metadata: {k: v, title: Another}\n"), _item("b", "B2"))
     return {}
 
 
-def update_edited(scene: Scene) -> dict[str, Any]:
+def update_edited(harness: Harness) -> dict[str, Any]:
     """A key of the front matter in a file that was edited and not saved yet."""
-    _made(scene, *EDITED)
-    _declare(scene, _item("a", "A", "    metadata: {k: v}\n"), _item("b", "B2"))
+    _made(harness, *EDITED)
+    _declare(harness, _item("a", "A", "    metadata: {k: v}\n"), _item("b", "B2"))
     return {}
 
 
-def move_and_update_edited(scene: Scene) -> dict[str, Any]:
+def move_and_update_edited(harness: Harness) -> dict[str, Any]:
     """All that can be done to an edited file at once, but for its text."""
-    _made(scene, *EDITED)
-    _declare(scene, _item("a", "A", "    output: out/x/a.md\n    metadata: {k: v, title: Other}\n"), _item("b", "B2"))
+    _made(harness, *EDITED)
+    _declare(harness, _item("a", "A", "    output: out/x/a.md\n    metadata: {k: v, title: Other}\n"), _item("b", "B2"))
     return {}
 
 
-def save(scene: Scene) -> dict[str, Any]:
+def save(harness: Harness) -> dict[str, Any]:
     """An edit is told to the server."""
-    _made(scene, *EDITED)
-    _declare(scene, _item("a", "A"), _item("b", "B2"))
+    _made(harness, *EDITED)
+    _declare(harness, _item("a", "A"), _item("b", "B2"))
     return {}
 
 
-def save_title(scene: Scene) -> dict[str, Any]:
+def save_title(harness: Harness) -> dict[str, Any]:
     """A title that a person changed is told to the server."""
-    _made(scene)
-    scene.edit("out/a.md", "title: ", "title: Mine, not ")
-    _declare(scene, _item("a", "A"), _item("b", "B2"))
+    _made(harness)
+    harness.edit("out/a.md", "title: ", "title: Mine, not ")
+    _declare(harness, _item("a", "A"), _item("b", "B2"))
     return {}
 
 
-def prune(scene: Scene) -> dict[str, Any]:
+def prune(harness: Harness) -> dict[str, Any]:
     """An item that is gone is removed."""
-    _made(scene)
-    _declare(scene, _item("b", "B2"))
+    _made(harness)
+    _declare(harness, _item("b", "B2"))
     return {"prune": True}
 
 
-def rename(scene: Scene) -> dict[str, Any]:
+def rename(harness: Harness) -> dict[str, Any]:
     """The same request under a new id."""
-    _made(scene)
-    _declare(scene, _item("z", "A"), _item("b", "B2"))
+    _made(harness)
+    _declare(harness, _item("z", "A"), _item("b", "B2"))
     return {}
 
 
-def moved_pair(scene: Scene) -> dict[str, Any]:
+def moved_pair(harness: Harness) -> dict[str, Any]:
     """A new id by `moved`."""
-    _made(scene)
-    _declare(scene, _item("z", "A"), _item("b", "B2"), head="moved: [{from: a, to: z}]\n")
+    _made(harness)
+    _declare(harness, _item("z", "A"), _item("b", "B2"), head="moved: [{from: a, to: z}]\n")
     return {}
 
 
-def moved_pair_that_changed(scene: Scene) -> dict[str, Any]:
+def moved_pair_that_changed(harness: Harness) -> dict[str, Any]:
     """A new id by `moved`, and another request."""
-    _made(scene)
-    _declare(scene, _item("z", "A2"), _item("b", "B2"), head="moved: [{from: a, to: z}]\n")
+    _made(harness)
+    _declare(harness, _item("z", "A2"), _item("b", "B2"), head="moved: [{from: a, to: z}]\n")
     return {}
 
 
-def restore(scene: Scene) -> dict[str, Any]:
+def restore(harness: Harness) -> dict[str, Any]:
     """A file that is gone."""
-    _made(scene)
-    (scene.root / "out/a.md").unlink()
-    _declare(scene, _item("a", "A"), _item("b", "B2"))
+    _made(harness)
+    (harness.root / "out/a.md").unlink()
+    _declare(harness, _item("a", "A"), _item("b", "B2"))
     return {}
 
 
-def keep(scene: Scene) -> dict[str, Any]:
+def keep(harness: Harness) -> dict[str, Any]:
     """An edited file that answers the new request."""
-    _made(scene, *EDITED)
-    _declare(scene, _item("a", "A2"), _item("b", "B2"))
+    _made(harness, *EDITED)
+    _declare(harness, _item("a", "A2"), _item("b", "B2"))
     return {"on_edit": OnEdit.KEEP}
 
 
-def merge(scene: Scene) -> dict[str, Any]:
+def merge(harness: Harness) -> dict[str, Any]:
     """An edited file, its request changed, and what was edited stays."""
-    _made(scene, *EDITED)
-    _declare(scene, _item("a", "A2"), _item("b", "B2"))
+    _made(harness, *EDITED)
+    _declare(harness, _item("a", "A2"), _item("b", "B2"))
     return {"on_edit": OnEdit.MERGE}
 
 
-def overwrite(scene: Scene) -> dict[str, Any]:
+def overwrite(harness: Harness) -> dict[str, Any]:
     """An edited file whose words are given up."""
-    _made(scene, *EDITED)
-    _declare(scene, _item("a", "A2"), _item("b", "B2"))
+    _made(harness, *EDITED)
+    _declare(harness, _item("a", "A2"), _item("b", "B2"))
     return {"on_edit": OnEdit.OVERWRITE}
 
 
-def select_edited(scene: Scene) -> dict[str, Any]:
+def select_edited(harness: Harness) -> dict[str, Any]:
     """A selection that no longer holds once the run has begun."""
-    overwrite(scene)
+    overwrite(harness)
     return {"on_edit": OnEdit.OVERWRITE, "select": ("state:edited",)}
 
 
-def replace(scene: Scene) -> dict[str, Any]:
+def replace(harness: Harness) -> dict[str, Any]:
     """The same requests once more."""
-    _made(scene)
+    _made(harness)
     return {"replace": ("a", "b")}
 
 
-def replace_edited(scene: Scene) -> dict[str, Any]:
+def replace_edited(harness: Harness) -> dict[str, Any]:
     """The same requests once more, in place of a person's words."""
-    _made(scene, *EDITED)
+    _made(harness, *EDITED)
     return {"replace": ("a", "b")}
 
 
-def replace_edited_and_saved(scene: Scene) -> dict[str, Any]:
+def replace_edited_and_saved(harness: Harness) -> dict[str, Any]:
     """The same, and the server has those words."""
-    _made(scene, *EDITED)
-    scene.apply()
+    _made(harness, *EDITED)
+    harness.apply()
     return {"replace": ("a", "b")}
 
 
-def finish(scene: Scene) -> dict[str, Any]:
+def finish(harness: Harness) -> dict[str, Any]:
     """A job of an earlier plan."""
-    _stopped(scene, 12)
+    _stopped(harness, 12)
     return {}
 
 
-def finish_paid(scene: Scene) -> dict[str, Any]:
+def finish_paid(harness: Harness) -> dict[str, Any]:
     """A text that an earlier plan has paid for, and that a file in its way kept from being written."""
-    _stopped(scene, 1)
+    _stopped(harness, 1)
 
     def meanwhile(event: Event) -> None:
         if (event.kind, event.item, event.step) == ("step-done", "a", "submit"):
-            scene.write("out/a.md", "Mine.\n")
+            harness.write("out/a.md", "Mine.\n")
 
-    scene.apply(emit=meanwhile)
-    (scene.root / "out/a.md").unlink()
-    _declare(scene, _item("w", "W"), _item("a", "A"), _item("b", "B2"))
+    harness.apply(emit=meanwhile)
+    (harness.root / "out/a.md").unlink()
+    _declare(harness, _item("w", "W"), _item("a", "A"), _item("b", "B2"))
     return {}
 
 
-def drain(scene: Scene) -> dict[str, Any]:
+def drain(harness: Harness) -> dict[str, Any]:
     """A job for a request no one wants any more."""
-    _stopped(scene, 12)
-    _declare(scene, _item("w", "W"), _item("a", "A2"), _item("b", "B"))
+    _stopped(harness, 12)
+    _declare(harness, _item("w", "W"), _item("a", "A2"), _item("b", "B"))
     return {}
 
 
-def create_retried(scene: Scene) -> dict[str, Any]:
+def create_retried(harness: Harness) -> dict[str, Any]:
     """Two new items whose first texts fail their checks."""
     head = "defaults: {checks: {excludes: [Take 1.], retries: 1}}\n"
-    _declare(scene, _item("a", "A"), _item("b", "B"), head=head)
+    _declare(harness, _item("a", "A"), _item("b", "B"), head=head)
     return {}
 
 
-def replace_retried(scene: Scene) -> dict[str, Any]:
+def replace_retried(harness: Harness) -> dict[str, Any]:
     """Both texts asked for again, and the first new ones fail their checks."""
-    _made(scene)
+    _made(harness)
     head = "defaults: {checks: {excludes: [Take 2.], retries: 2}}\n"
-    _declare(scene, _item("a", "A"), _item("b", "B"), head=head)
+    _declare(harness, _item("a", "A"), _item("b", "B"), head=head)
     return {"replace": ("a", "b")}
 
 
-KINDS: dict[str, Callable[[Scene], dict[str, Any]]] = {
+KINDS: dict[str, Callable[[Harness], dict[str, Any]]] = {
     made.__name__: made
     for made in (
         *(create, regenerate, move, move_and_regenerate, update, update_edited, move_and_update_edited),
@@ -247,30 +247,30 @@ GENERATED = (create, regenerate, merge, replace_edited_and_saved, finish, finish
 """Kinds in which a server that stores what its jobs made does something else, each in its own way."""
 
 
-def _die(scene: Scene, at: int) -> str:
-    scene.death = Death(at)
+def _die(harness: Harness, at: int) -> str:
+    harness.death = Death(at)
     with contextlib.suppress(Killed):
-        scene.apply()
-    last = scene.death.last
-    scene.death = None
+        harness.apply()
+    last = harness.death.last
+    harness.death = None
     return last
 
 
-def _again(scene: Scene, reviewed: dict[str, Any]) -> set[Result] | str:
+def _again(harness: Harness, reviewed: dict[str, Any]) -> set[Result] | str:
     """How the items ended, or why not."""
     try:
-        run = apply_file(scene, reviewed)
+        run = apply_file(harness, reviewed)
     except Refused as refused:
         return refused.code if refused.code == "already-applied" else refused.message
     return {outcome.result for outcome in run.outcomes} if run is not None else set()
 
 
-def _comparable(scene: Scene) -> dict[str, str]:
-    return {path: re.sub(r"generated_at: .*|Take \d+\.", "", text).strip() for path, text in scene.tree().items()}
+def _comparable(harness: Harness) -> dict[str, str]:
+    return {path: re.sub(r"generated_at: .*|Take \d+\.", "", text).strip() for path, text in harness.tree().items()}
 
 
-def _contents(scene: Scene) -> list[tuple[str, str]]:
-    return sorted((one.title, re.sub(r"Take \d+\.", "", one.body)) for one in scene.api.contents.values())
+def _contents(harness: Harness) -> list[tuple[str, str]]:
+    return sorted((one.title, re.sub(r"Take \d+\.", "", one.body)) for one in harness.api.contents.values())
 
 
 @pytest.mark.parametrize(
@@ -281,20 +281,20 @@ def _contents(scene: Scene) -> list[tuple[str, str]]:
     ],
 )
 def test_a_stop_at_every_step_of_a_plan_file(
-    kind: Callable[[Scene], dict[str, Any]], *, stores: bool, every: int
+    kind: Callable[[Harness], dict[str, Any]], *, stores: bool, every: int
 ) -> None:
     """Applied again it ends well, with the same files, contents and charges; and then there is nothing left of it."""
     with quick_folder() as folder:
-        expected = Scene(folder / "whole", FakeApi(duration=30, auto_save=stores))
+        expected = Harness(folder / "whole", FakeApi(duration=30, auto_save=stores))
         reviewed = review(expected, **kind(expected))
         assert all(change["steps"] for change in reviewed["changes"])
-        stops = witnessed(expected, folder, lambda: apply_file(expected, reviewed))
+        stops = state_after_each_kill(expected, folder, lambda: apply_file(expected, reviewed))
         assert len(stops) > 5
         left = expected.actions()
         ends = _comparable(expected), expected.api.credits, _contents(expected), left
-        for at, (where, scene) in enumerate(list(stops.items())[::every]):
-            assert _again(scene, reviewed) in ({Result.DONE}, "already-applied"), where
-            assert (_comparable(scene), scene.api.credits, _contents(scene), scene.actions()) == ends, where
+        for at, (where, harness) in enumerate(list(stops.items())[::every]):
+            assert _again(harness, reviewed) in ({Result.DONE}, "already-applied"), where
+            assert (_comparable(harness), harness.api.credits, _contents(harness), harness.actions()) == ends, where
             # Where nothing at all is left to do, nothing of the file is.
             if left or at == 0:
-                assert _again(scene, reviewed) == "already-applied", where
+                assert _again(harness, reviewed) == "already-applied", where

@@ -14,7 +14,7 @@ import pytest
 
 from tests.clones import WHO, World, manifest, world  # noqa: F401 - one is a fixture
 from tests.fakes.github import TOKEN, FakeGitHub
-from tests.fakes.scene import know_server
+from tests.fakes.harness import know_server
 from tests.processes import KEY, Scripted
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from contentops.digest import digest_text
 from contentops.model import JobState
 from contentops.state.cache import Cache
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, results
+from tests.fakes.harness import Harness, results
 
 if TYPE_CHECKING:
     from tests.running import Run
@@ -32,12 +32,12 @@ def site(tmp_path: Path) -> Path:
     return root
 
 
-def scene_of(root: Path) -> Scene:
+def harness_of(root: Path) -> Harness:
     """Its runtime, with a server that has forgotten everything; the project file stands as it was."""
     settings = (root / "contentops.yaml").read_bytes()
-    scene = Scene(root, FakeApi(duration=90, auto_save=False))
+    harness = Harness(root, FakeApi(duration=90, auto_save=False))
     (root / "contentops.yaml").write_bytes(settings)
-    return scene
+    return harness
 
 
 def lines(root: Path) -> dict[str, bytes]:
@@ -52,16 +52,16 @@ def lines(root: Path) -> dict[str, bytes]:
 def test_state_of_before_is_read(site: Path) -> None:
     """Lock, journal and cache: every fact of them, and nothing is written on the way."""
     before = {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
-    scene = scene_of(site)
-    state = scene.state
+    harness = harness_of(site)
+    state = harness.state
 
     assert tuple(state.records) == DONE
-    assert scene.record("darjeeling").superseded == ("cnt_old",)
-    saved = scene.record("green").saved
+    assert harness.record("darjeeling").superseded == ("cnt_old",)
+    saved = harness.record("green").saved
     assert saved is not None
     assert saved.sent == digest_text("Sent.\n")
-    assert scene.record("white").metadata == {"order": 2, "tags": ["tea"]}
-    assert scene.record("white").used == {"year": "158a323a7ba4"}
+    assert harness.record("white").metadata == {"order": 2, "tags": ["tea"]}
+    assert harness.record("white").used == {"year": "158a323a7ba4"}
     assert {entry.item: entry.state for entry in state.entries.values()} == {
         "oolong": JobState.FAILED,
         "sencha": JobState.PAID,
@@ -70,7 +70,7 @@ def test_state_of_before_is_read(site: Path) -> None:
     }
     with Cache(site / ".contentops" / "cache", write=False) as cache:
         assert len({one.digest for one in cache.paid_texts() if one.server == SERVER}) == 5
-        text = cache.get_text(SERVER, scene.entry("sencha").digest)
+        text = cache.get_text(SERVER, harness.entry("sencha").digest)
         assert text is not None
         assert (text.item, text.title, text.credits) == ("sencha", "On All about sencha in 2026", 4)
         assert cache.durations()[SERVER]
@@ -95,62 +95,62 @@ def test_it_goes_on_where_the_last_run_was_killed(site: Path, invoke: Run) -> No
         "sencha": ("finish", 0),
     }
 
-    scene, before = scene_of(site), lines(site)
-    ended = results(scene.apply(deadline=400))
+    harness, before = harness_of(site), lines(site)
+    ended = results(harness.apply(deadline=400))
     after = lines(site)
-    assert (ended["oolong"], ended["sencha"], scene.api.credits) == ("done", "done", 4)
-    assert "All about sencha in 2026." in scene.read("out/sencha.md")
-    assert scene.record("white").rev == 2
+    assert (ended["oolong"], ended["sencha"], harness.api.credits) == ("done", "done", 4)
+    assert "All about sencha in 2026." in harness.read("out/sencha.md")
+    assert harness.record("white").rev == 2
     assert {id_: line for id_, line in after.items() if id_ in before and before[id_] == line} == {
         id_: before[id_] for id_ in ("header", "assam", "darjeeling", "green")
     }
 
 
-def settled(site: Path) -> Scene:
+def settled(site: Path) -> Harness:
     """The project without what the killed run had begun: all that is declared is made."""
     (site / ".contentops" / "journal.jsonl").unlink()
     for name in ("failed", "paid", "open"):
         (site / "content" / f"{name}.yaml").unlink()
-    scene = scene_of(site)
-    scene.edit("content/white.yaml", "order: 2", "order: 1")
-    scene.edit("out/white.md", "order: 2", "order: 1")
+    harness = harness_of(site)
+    harness.edit("content/white.yaml", "order: 2", "order: 1")
+    harness.edit("out/white.md", "order: 2", "order: 1")
     path = site / "contentops.lock"
     path.write_bytes(b"".join(line for line in path.read_bytes().splitlines(keepends=True) if b'"open"' not in line))
-    return scene
+    return harness
 
 
 def test_a_no_op_apply_changes_no_byte(site: Path) -> None:
     """Also where every line holds a key that is no longer written, and with or without the cache."""
-    scene = settled(site)
-    before = scene.bytes()
+    harness = settled(site)
+    before = harness.bytes()
     assert b'"definitions"' in before["contentops.lock"][0]
 
-    assert scene.apply() is None
+    assert harness.apply() is None
     shutil.rmtree(site / ".contentops")
-    assert scene.apply() is None
-    assert (scene.bytes(), scene.api.requests) == (before, [])
+    assert harness.apply() is None
+    assert (harness.bytes(), harness.api.requests) == (before, [])
 
 
 def test_a_title_with_spaces_that_were_once_not_told_apart_is_the_one_recorded(site: Path) -> None:
     """A person's no-break space stays, and is no reason to save again."""
-    scene = settled(site)
-    scene.edit("out/assam.md", "On All", "On\u00a0All")
-    before = scene.bytes()
+    harness = settled(site)
+    harness.edit("out/assam.md", "On All", "On\u00a0All")
+    before = harness.bytes()
 
-    assert scene.apply() is None
-    assert (scene.bytes(), scene.api.requests) == (before, [])
+    assert harness.apply() is None
+    assert (harness.bytes(), harness.api.requests) == (before, [])
 
 
 def test_only_the_item_that_changes_gets_a_new_line(site: Path) -> None:
     """Byte by byte; the new line is without the key."""
-    scene = settled(site)
+    harness = settled(site)
     before = lines(site)
-    scene.edit("content/white.yaml", "order: 1", "order: 3")
+    harness.edit("content/white.yaml", "order: 1", "order: 3")
 
-    assert results(scene.apply()) == {"white": "done"}
+    assert results(harness.apply()) == {"white": "done"}
     after = lines(site)
     assert after.keys() == before.keys()
     assert [id_ for id_, line in after.items() if line != before[id_]] == ["white"]
     assert b'"definitions"' not in after["white"]
     assert b'"order":3' in after["white"]
-    assert scene.plan().empty
+    assert harness.plan().empty

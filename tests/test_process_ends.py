@@ -14,7 +14,7 @@ from contentops.errors import LockHeld
 from contentops.model import Project
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import Runtime
-from tests.fakes.scene import know_server
+from tests.fakes.harness import know_server
 from tests.processes import KEY, PROJECT, Scripted, Served, applying, blog, tree
 
 if TYPE_CHECKING:

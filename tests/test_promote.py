@@ -20,8 +20,8 @@ from contentops.planning.existing_texts import SourceEnvironment
 from contentops.planning.plan import make_plan
 from tests.clones import NOBODY
 from tests.fakes.api import FakeApi
-from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, blog, quick_folder, results
+from tests.fakes.harness import Harness, blog, quick_folder, results
+from tests.fakes.kills import state_after_each_kill
 from tests.fakes.sides import a_file, a_record, a_situation, a_spec, an_entry
 from tests.repositories import in_git
 from tests.reviewing import apply_file, review
@@ -40,8 +40,8 @@ environments:
 """
 
 
-class Room(Scene):
-    """A scene under one environment; rooms on one folder share the files, and each has its own server."""
+class Room(Harness):
+    """A harness under one environment; rooms on one folder share the files, and each has its own server."""
 
     def __init__(self, root: Path, environment: str, api: FakeApi | None = None, extra: str = ENVIRONMENTS) -> None:
         super().__init__(root, api or FakeApi(duration=30), extra=extra)
@@ -87,9 +87,9 @@ def only(plan: Plan) -> Change:
     return change
 
 
-def body(scene: Scene, path: str) -> str:
+def body(harness: Harness, path: str) -> str:
     """A file without its front matter."""
-    return scene.read(path).split("---\n", 2)[2]
+    return harness.read(path).split("---\n", 2)[2]
 
 
 def test_edits_go_along_and_nothing_is_paid(tmp_path: Path) -> None:
@@ -386,18 +386,18 @@ def test_a_stop_at_every_step_ends_the_same(tmp_path: Path) -> None:
         staging, prod = rooms(folder / "whole", "a", "b")
         prod.apply(select=("a",))
         staging.edit("staging/a.md", "Closing", "The end")
-        stops = witnessed(prod, folder, prod.apply)
+        stops = state_after_each_kill(prod, folder, prod.apply)
         assert len(stops) > 10
-        for where, scene in stops.items():
-            scene.apply()
-            assert scene.tree("live") == prod.tree("live"), where
-            assert {one.title: one.body for one in scene.api.contents.values()} == dict(prod.told()), where
-            assert len(scene.api.contents) == 2, where
+        for where, harness in stops.items():
+            harness.apply()
+            assert harness.tree("live") == prod.tree("live"), where
+            assert {one.title: one.body for one in harness.api.contents.values()} == dict(prod.told()), where
+            assert len(harness.api.contents) == 2, where
             same = [(one.generated, one.promoted, one.attempt, one.digest) for one in prod.state.records.values()]
             assert [
-                (one.generated, one.promoted, one.attempt, one.digest) for one in scene.state.records.values()
+                (one.generated, one.promoted, one.attempt, one.digest) for one in harness.state.records.values()
             ] == same, where
-            assert scene.plan().empty, where
+            assert harness.plan().empty, where
     assert prod.submits == 0
 
 

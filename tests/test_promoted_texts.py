@@ -17,8 +17,8 @@ from contentops.planning.front_matter import provenance_of
 from contentops.planning.plan_inputs import Choice
 from contentops.server.engines import outline
 from tests.fakes.api import LABEL, FakeApi
-from tests.fakes.death import witnessed
-from tests.fakes.scene import blog, quick_folder, results
+from tests.fakes.harness import blog, quick_folder, results
+from tests.fakes.kills import state_after_each_kill
 from tests.repositories import in_git
 from tests.test_promote import ENVIRONMENTS, Room, body, only, rooms
 
@@ -296,28 +296,28 @@ def test_a_quoted_label_is_no_outline(tmp_path: Path) -> None:
 @pytest.mark.parametrize("edited", [False, True])
 def test_an_outline_is_not_saved_to_another_server(tmp_path: Path, edited: bool) -> None:
     """The server of the project changed, and the file is to be kept: that would tell the new one the outline."""
-    scene = Room(tmp_path, "", FakeApi(duration=30, outlines=True), extra="")
-    settings = scene.read("contentops.yaml")
-    scene.write("contentops.yaml", settings.replace("https://api.example.test/v1", "local"))
-    scene.write("content/b.yaml", blog("a"))
-    scene.apply()
-    scene.edit("out/a.md", "## Introduction", "## Mine")
+    harness = Room(tmp_path, "", FakeApi(duration=30, outlines=True), extra="")
+    settings = harness.read("contentops.yaml")
+    harness.write("contentops.yaml", settings.replace("https://api.example.test/v1", "local"))
+    harness.write("content/b.yaml", blog("a"))
+    harness.apply()
+    harness.edit("out/a.md", "## Introduction", "## Mine")
     if edited:
-        scene.edit("out/a.md", LABEL, "")
-    scene.write("contentops.yaml", settings)
-    scene.api = FakeApi(duration=30)
-    change = only(scene.plan(on_edit=OnEdit.KEEP))
+        harness.edit("out/a.md", LABEL, "")
+    harness.write("contentops.yaml", settings)
+    harness.api = FakeApi(duration=30)
+    change = only(harness.plan(on_edit=OnEdit.KEEP))
     if edited:
         assert change.names == ("record", "save")
         return
     assert (change.blocked, change.steps) == ("draft-outline", ())
     assert "`--drafts` saves the outline" in change.hint
-    assert results(scene.apply(on_edit=OnEdit.KEEP)) == {"a": "blocked"}
-    assert scene.api.contents == {}
-    assert only(scene.plan(on_edit=OnEdit.OVERWRITE)).submits == 1
-    scene.apply(on_edit=OnEdit.KEEP, drafts=True)
-    assert len(scene.api.contents) == 1
-    assert scene.plan().empty
+    assert results(harness.apply(on_edit=OnEdit.KEEP)) == {"a": "blocked"}
+    assert harness.api.contents == {}
+    assert only(harness.plan(on_edit=OnEdit.OVERWRITE)).submits == 1
+    harness.apply(on_edit=OnEdit.KEEP, drafts=True)
+    assert len(harness.api.contents) == 1
+    assert harness.plan().empty
 
 
 # --- where it is from --------------------------------------------------------------------------------------
@@ -356,12 +356,12 @@ def test_no_stop_makes_one_content_of_two_environments(tmp_path: Path) -> None:
         staging, prod = rooms(folder / "whole", "a", extra=extra)
         prod.api = staging.api
         theirs = staging.record("a").content_id
-        for where, scene in witnessed(prod, folder, prod.apply).items():
-            scene.apply()
-            ours = scene.record("a").content_id
-            assert theirs not in {"", ours, *scene.record("a").superseded}, where
-            assert set(scene.api.contents) == {theirs, ours}, where
-            assert scene.plan().empty, where
+        for where, harness in state_after_each_kill(prod, folder, prod.apply).items():
+            harness.apply()
+            ours = harness.record("a").content_id
+            assert theirs not in {"", ours, *harness.record("a").superseded}, where
+            assert set(harness.api.contents) == {theirs, ours}, where
+            assert harness.plan().empty, where
 
 
 # --- words of people ---------------------------------------------------------------------------------------

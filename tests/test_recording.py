@@ -16,7 +16,7 @@ from contentops.atomic_io import Disk, refused
 from contentops.errors import StateError
 from contentops.operations.doctor import doctor
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,8 +47,8 @@ class Refusing(Disk):
         super().try_room(path, size)
 
 
-class Denied(Scene):
-    """A scene whose disk refuses something."""
+class Denied(Harness):
+    """A harness whose disk refuses something."""
 
     disk: Disk | None = None
 
@@ -77,47 +77,47 @@ def _names(root: Path) -> set[str]:
 )
 def test_what_cannot_be_recorded_is_not_paid_for(root: Path, why: int, hint: str, name: str, *, known: bool) -> None:
     """The refusal comes before the first submit, names the file and what to do, and leaves nothing behind."""
-    scene = Denied(root, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("one"))
+    harness = Denied(root, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one"))
     if known:
-        scene.apply()
-        scene.write("content/blog.yaml", blog("one", "two"))
+        harness.apply()
+        harness.write("content/blog.yaml", blog("one", "two"))
         if name == ".gitattributes":
             (root / name).unlink()
-    before, paid = _names(root), scene.api.credits
-    scene.disk = Refusing(name, why)
+    before, paid = _names(root), harness.api.credits
+    harness.disk = Refusing(name, why)
     with pytest.raises(StateError, match=f"nothing was submitted: cannot write `{name}`") as caught:
-        scene.apply()
+        harness.apply()
     assert hint in caught.value.hint
     assert str(root) in caught.value.hint
-    assert scene.api.credits == paid
+    assert harness.api.credits == paid
     assert _names(root) == before
     if name != ".gitattributes":
-        found = {check.name: check for check in doctor(scene.project, scene.runtime())}["recording"]
+        found = {check.name: check for check in doctor(harness.project, harness.runtime())}["recording"]
         assert (found.ok, f"cannot write `{name}`" in found.message) == (False, True)
         assert hint in found.hint
-    scene.disk = None
-    assert results(scene.apply()) == ({"two": "done"} if known else {"one": "done"})
-    assert scene.api.credits == paid + 4
+    harness.disk = None
+    assert results(harness.apply()) == ({"two": "done"} if known else {"one": "done"})
+    assert harness.api.credits == paid + 4
 
 
 def test_a_project_that_can_record_passes(root: Path) -> None:
     """`doctor` says so, and leaves no file."""
-    scene = Scene(root, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("one"))
-    before = scene.bytes()
-    found = {check.name: check for check in doctor(scene.project, scene.runtime())}["recording"]
+    harness = Harness(root, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one"))
+    before = harness.bytes()
+    found = {check.name: check for check in doctor(harness.project, harness.runtime())}["recording"]
     assert found.ok is True
-    assert scene.bytes() == before
+    assert harness.bytes() == before
 
 
 def test_a_report_that_cannot_be_kept_is_no_reason_to_fail(root: Path) -> None:
     """What was done is in lock and files: the run ends as it did, and says that its report is not kept."""
-    scene = Scene(root, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("one"))
-    scene.write(".contentops/runs", "in the way")
-    assert results(scene.apply()) == {"one": "done"}
-    told = [str(event.data["message"]) for event in scene.events if event.kind == "note"]
+    harness = Harness(root, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.write(".contentops/runs", "in the way")
+    assert results(harness.apply()) == {"one": "done"}
+    told = [str(event.data["message"]) for event in harness.events if event.kind == "note"]
     assert "the report of this run is not kept" in told[-1]
 
 

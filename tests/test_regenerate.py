@@ -12,8 +12,8 @@ import pytest
 from contentops.model import Action, JobState
 from contentops.sections import headings
 from tests.fakes.api import FakeApi, on
-from tests.fakes.death import witnessed
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
+from tests.fakes.kills import state_after_each_kill
 from tests.fakes.sides import a_file, a_record, a_spec, an_entry, only_change, plan_of, stated
 
 if TYPE_CHECKING:
@@ -78,15 +78,15 @@ def test_a_section_needs_the_text_the_server_has(case: str) -> None:
     assert change.submits == 0
 
 
-def _scene(root: Path) -> Scene:
-    scene = Scene(root, base_url="local")
-    scene.write("content/blog.yaml", blog("one", "two"))
-    scene.apply()
-    return scene
+def _harness(root: Path) -> Harness:
+    harness = Harness(root, base_url="local")
+    harness.write("content/blog.yaml", blog("one", "two"))
+    harness.apply()
+    return harness
 
 
-def _jobs(scene: Scene) -> int:
-    with contextlib.closing(sqlite3.connect(scene.root / ".contentops" / "local.db")) as store:
+def _jobs(harness: Harness) -> int:
+    with contextlib.closing(sqlite3.connect(harness.root / ".contentops" / "local.db")) as store:
         (count,) = store.execute("SELECT count(*) FROM jobs").fetchone()
         return int(count)
 
@@ -98,54 +98,54 @@ def _rest(text: str) -> str:
 
 def test_the_rest_of_the_text_stays(tmp_path: Path) -> None:
     """The section is written again by the server; everything else is byte for byte the same, and nothing is left to do."""
-    scene = _scene(tmp_path)
-    before = scene.read("out/one.md")
-    run = scene.apply(select=("one",), sections={"one": HEADING})
+    harness = _harness(tmp_path)
+    before = harness.read("out/one.md")
+    run = harness.apply(select=("one",), sections={"one": HEADING})
     assert run is not None
     assert [outcome.result for outcome in run.outcomes] == ["done"]
-    assert _rest(scene.read("out/one.md")) == _rest(before)
-    assert _jobs(scene) == 3
-    assert scene.plan().empty
+    assert _rest(harness.read("out/one.md")) == _rest(before)
+    assert _jobs(harness) == 3
+    assert harness.plan().empty
 
 
 def test_a_stop_anywhere_pays_for_one_section(tmp_path: Path) -> None:
     """Killed at every durable step and run again: one more job, the same tree, an empty plan."""
-    whole = _scene(tmp_path / "whole")
-    stops = witnessed(whole, tmp_path, lambda: whole.apply(select=("one",), sections={"one": HEADING}))
+    whole = _harness(tmp_path / "whole")
+    stops = state_after_each_kill(whole, tmp_path, lambda: whole.apply(select=("one",), sections={"one": HEADING}))
     assert len(stops) > 10
-    for where, scene in stops.items():
-        if scene.plan().empty:
+    for where, harness in stops.items():
+        if harness.plan().empty:
             # Nothing had begun, or all was done: asked for again, it is done once.
-            if _jobs(scene) == 2:
-                scene.apply(select=("one",), sections={"one": HEADING})
+            if _jobs(harness) == 2:
+                harness.apply(select=("one",), sections={"one": HEADING})
         else:
-            scene.apply()
-        assert _jobs(scene) == 3, where
-        assert scene.plan().empty, where
+            harness.apply()
+        assert _jobs(harness) == 3, where
+        assert harness.plan().empty, where
 
 
 def test_a_section_whose_id_is_taken_is_looked_for(tmp_path: Path) -> None:
     """A 409 tells that the request may run already: it is sent again only once the server proves that it does not."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("one"))
-    scene.apply()
-    scene.api.fault(on("section", 1), 409)
-    run = scene.apply(select=("one",), sections={"one": "Closing"})
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    harness.api.fault(on("section", 1), 409)
+    run = harness.apply(select=("one",), sections={"one": "Closing"})
     assert results(run) == {"one": "done"}
-    assert scene.api.count("section") == 2
-    assert (scene.api.credits, scene.state.entries) == (8, {})
+    assert harness.api.count("section") == 2
+    assert (harness.api.credits, harness.state.entries) == (8, {})
 
 
 def test_the_command_names_the_nearest_heading(invoke: Run, tmp_path: Path) -> None:
     """A typo is told before anything is planned; the right name is planned, asked for and applied."""
-    scene = _scene(tmp_path)
-    result = invoke("regenerate", "one", "--section", "What to kno", "--yes", cwd=scene.root)
+    harness = _harness(tmp_path)
+    result = invoke("regenerate", "one", "--section", "What to kno", "--yes", cwd=harness.root)
     assert (result.code, f"did you mean `{HEADING}`?" in result.stderr) == (64, True)
-    result = invoke("regenerate", "on", "--section", HEADING, "--yes", cwd=scene.root)
+    result = invoke("regenerate", "on", "--section", HEADING, "--yes", cwd=harness.root)
     assert (result.code, "did you mean `one`?" in result.stderr) == (64, True)
-    result = invoke("regenerate", "one", "--section", HEADING, cwd=scene.root)
+    result = invoke("regenerate", "one", "--section", HEADING, cwd=harness.root)
     assert result.code == 4
-    result = invoke("regenerate", "one", "--section", f"## {HEADING.lower()}", "--yes", cwd=scene.root)
+    result = invoke("regenerate", "one", "--section", f"## {HEADING.lower()}", "--yes", cwd=harness.root)
     assert result.code == 0
     assert "is generated again" in result.stdout
 
@@ -154,36 +154,36 @@ def test_the_command_names_the_nearest_heading(invoke: Run, tmp_path: Path) -> N
 @pytest.mark.parametrize("envelope", [False, True])
 def test_a_server_may_answer_at_once(tmp_path: Path, named: str, envelope: bool) -> None:
     """A submit that is answered with its text is done: nothing is asked for, and nothing is paid for again."""
-    scene = Scene(tmp_path, FakeApi(at_once=named, envelope=envelope))
-    scene.write("content/blog.yaml", blog("one"))
-    assert results(scene.apply()) == {"one": "done"}
-    run = scene.apply(select=("one",), sections={"one": "Closing"})
+    harness = Harness(tmp_path, FakeApi(at_once=named, envelope=envelope))
+    harness.write("content/blog.yaml", blog("one"))
+    assert results(harness.apply()) == {"one": "done"}
+    run = harness.apply(select=("one",), sections={"one": "Closing"})
     assert results(run) == {"one": "done"}
-    assert "Section 2." in scene.read("out/one.md")
+    assert "Section 2." in harness.read("out/one.md")
     # Each submit asked first whether its id is known; none was polled.
-    assert (scene.api.count("status"), scene.api.credits, scene.state.entries) == (2, 8, {})
-    assert scene.plan().empty
+    assert (harness.api.count("status"), harness.api.credits, harness.state.entries) == (2, 8, {})
+    assert harness.plan().empty
 
 
 @pytest.mark.parametrize("name", ["submit", "section"])
 def test_an_answer_at_once_that_is_lost_is_not_paid_for_again(tmp_path: Path, name: str) -> None:
     """Jobs that no one could ask for prove nothing by their ids: what became of a lost one stays open."""
-    scene = Scene(tmp_path, FakeApi(at_once="named", names_request=False))
-    scene.write("content/blog.yaml", blog("one"))
-    scene.apply()
-    scene.api.fault(on(name), "504")
-    scene.write("content/blog.yaml", blog("one", "two"))
+    harness = Harness(tmp_path, FakeApi(at_once="named", names_request=False))
+    harness.write("content/blog.yaml", blog("one"))
+    harness.apply()
+    harness.api.fault(on(name), "504")
+    harness.write("content/blog.yaml", blog("one", "two"))
     sections = {"one": "Closing"} if name == "section" else {}
-    run = scene.apply(select=tuple(sections), sections=sections)
+    run = harness.apply(select=tuple(sections), sections=sections)
     assert set(results(run).values()) == {"unknown"}
-    assert len(scene.api.generations) == 2
+    assert len(harness.api.generations) == 2
 
 
 def test_a_failure_may_be_answered_at_once(tmp_path: Path) -> None:
     """It is told in the server's words, and tried once more as ever."""
-    scene = Scene(tmp_path, FakeApi(at_once="nameless", fails=lambda _: "no topic of ours"))
-    scene.write("content/blog.yaml", blog("one"))
-    run = scene.apply()
+    harness = Harness(tmp_path, FakeApi(at_once="nameless", fails=lambda _: "no topic of ours"))
+    harness.write("content/blog.yaml", blog("one"))
+    run = harness.apply()
     assert run is not None
     assert [(outcome.result, outcome.error) for outcome in run.outcomes] == [("failed", "no topic of ours")]
-    assert scene.entry("one").state is JobState.FAILED
+    assert harness.entry("one").state is JobState.FAILED

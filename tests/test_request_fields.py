@@ -19,7 +19,7 @@ from contentops.operations.adopting.import_contents import import_contents
 from contentops.schema_files import load_schema
 from contentops.server.jobs import TextRequest
 from tests.desired import desired
-from tests.fakes.scene import Scene, know_server
+from tests.fakes.harness import Harness, know_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,15 +141,15 @@ def test_adopt_takes_every_field(project: Build, invoke: Run, told: str) -> None
 
 def test_import_declares_every_field_of_a_known_request(tmp_path: Path) -> None:
     """A content without an owner whose request a lock knows becomes an item that asks for the same."""
-    scene = Scene(tmp_path)
+    harness = Harness(tmp_path)
     know_server(tmp_path, "https://api.example.test/v1")
-    scene.write("content/a.yaml", _manifest(id="a", **FULL))
-    scene.apply()
-    record, lock = scene.record("a"), tmp_path / "contentops.lock"
+    harness.write("content/a.yaml", _manifest(id="a", **FULL))
+    harness.apply()
+    record, lock = harness.record("a"), tmp_path / "contentops.lock"
     lock.write_text(lock.read_text().replace(record.content_id, "cnt_lost"))
-    scene.api.contents[record.content_id].metadata |= {"contentops_item": "a", "contentops_digest": record.digest}
-    given: dict[str, Any] = {"confirm": lambda _: True, "runtime": scene.runtime()}
-    found = import_contents(scene.project, [record.content_id], **given)
+    harness.api.contents[record.content_id].metadata |= {"contentops_item": "a", "contentops_digest": record.digest}
+    given: dict[str, Any] = {"confirm": lambda _: True, "runtime": harness.runtime()}
+    found = import_contents(harness.project, [record.content_id], **given)
     (taken,) = found.taken
-    assert scene.record(taken.id).request == FULL
-    assert scene.plan().empty
+    assert harness.record(taken.id).request == FULL
+    assert harness.plan().empty

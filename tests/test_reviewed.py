@@ -9,7 +9,7 @@ import pytest
 
 from contentops.errors import Refused
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog, results
+from tests.fakes.harness import Harness, blog, results
 from tests.reviewing import apply_within, check_file, review
 from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 
@@ -22,27 +22,27 @@ META = "    metadata: {tag: new}\n"
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
+def harness(tmp_path: Path) -> Harness:
     """One item, nothing made yet."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("a"))
-    return scene
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("a"))
+    return harness
 
 
-def refused(scene: Scene, ceiling: Mapping[str, Any], **choice: Any) -> str:
+def refused(harness: Harness, ceiling: Mapping[str, Any], **choice: Any) -> str:
     """How an apply within a ceiling is refused; nothing is sent."""
-    before = len(scene.api.requests)
+    before = len(harness.api.requests)
     with pytest.raises(Refused) as caught:
-        apply_within(scene, ceiling, **choice)
-    assert len(scene.api.requests) == before
+        apply_within(harness, ceiling, **choice)
+    assert len(harness.api.requests) == before
     assert (caught.value.code, caught.value.exit_code) == ("unreviewed", 4)
     return caught.value.message
 
 
-def unchecked(scene: Scene, reviewed: Mapping[str, Any]) -> str:
+def unchecked(harness: Harness, reviewed: Mapping[str, Any]) -> str:
     """How a check is refused for what was not reviewed."""
     with pytest.raises(Refused) as caught:
-        check_file(scene, reviewed)
+        check_file(harness, reviewed)
     assert (caught.value.code, caught.value.exit_code) == ("unreviewed", 4)
     return caught.value.message
 
@@ -50,13 +50,13 @@ def unchecked(scene: Scene, reviewed: Mapping[str, Any]) -> str:
 @pytest.mark.parametrize("refuse", [refused, unchecked])
 @pytest.mark.parametrize("manifest", [blog("a"), "items: []\n"], ids=["another item", "nothing at all"])
 def test_items_that_another_merge_brings(
-    scene: Scene, refuse: Callable[[Scene, Mapping[str, Any]], str], manifest: str
+    harness: Harness, refuse: Callable[[Harness, Mapping[str, Any]], str], manifest: str
 ) -> None:
     """Reviewed was one item, or none; what stands there now costs 100 credits more."""
-    scene.write("content/blog.yaml", manifest)
-    reviewed = review(scene)
-    scene.write("content/more.yaml", blog(*MANY))
-    found = refuse(scene, reviewed)
+    harness.write("content/blog.yaml", manifest)
+    reviewed = review(harness)
+    harness.write("content/more.yaml", blog(*MANY))
+    found = refuse(harness, reviewed)
     assert "25 changes go beyond the plan that was reviewed, for 100 credits" in found
     assert "`item-00`: create for 4 credits, which it does not say" in found
     assert "and 5 more" in found
@@ -72,62 +72,64 @@ def test_items_that_another_merge_brings(
     ],
     ids=["another request", "dearer", "free before", "removed"],
 )
-def test_what_goes_beyond_the_review_of_an_item(scene: Scene, made: str, reviewed: str, today: str, why: str) -> None:
+def test_what_goes_beyond_the_review_of_an_item(
+    harness: Harness, made: str, reviewed: str, today: str, why: str
+) -> None:
     """Whatever the flags of the apply are."""
     if made:
-        scene.write("content/blog.yaml", made)
-        scene.apply()
-    scene.write("content/blog.yaml", reviewed)
-    document = review(scene)
-    scene.write("content/blog.yaml", today)
-    assert f"`a`: {why}" in refused(scene, document, prune=True)
+        harness.write("content/blog.yaml", made)
+        harness.apply()
+    harness.write("content/blog.yaml", reviewed)
+    document = review(harness)
+    harness.write("content/blog.yaml", today)
+    assert f"`a`: {why}" in refused(harness, document, prune=True)
 
 
-def test_without_a_reviewed_plan_nothing_was_reviewed(scene: Scene) -> None:
+def test_without_a_reviewed_plan_nothing_was_reviewed(harness: Harness) -> None:
     """Pushed past the review, or its plan was not kept: free changes are changes, too."""
-    assert "`a`: create for 4 credits" in refused(scene, {})
-    scene.apply()
-    assert apply_within(scene, {}) is None
-    scene.write("content/blog.yaml", blog("a") + META)
-    assert "`a`: update, which it does not say" in refused(scene, {})
+    assert "`a`: create for 4 credits" in refused(harness, {})
+    harness.apply()
+    assert apply_within(harness, {}) is None
+    harness.write("content/blog.yaml", blog("a") + META)
+    assert "`a`: update, which it does not say" in refused(harness, {})
 
 
-def test_what_was_reviewed_or_less_is_applied_and_asked_for_again(scene: Scene) -> None:
+def test_what_was_reviewed_or_less_is_applied_and_asked_for_again(harness: Harness) -> None:
     """An item that is made or gone by now is fine; the second run of the same ceiling has nothing to do."""
-    scene.write("content/blog.yaml", blog("a", "b", "c"))
-    reviewed = review(scene)
-    scene.apply(select=("a",))
-    scene.write("content/blog.yaml", blog("a", "b"))
-    assert results(apply_within(scene, reviewed)) == {"b": "done"}
-    assert apply_within(scene, reviewed) is None
-    assert scene.api.credits == 8
+    harness.write("content/blog.yaml", blog("a", "b", "c"))
+    reviewed = review(harness)
+    harness.apply(select=("a",))
+    harness.write("content/blog.yaml", blog("a", "b"))
+    assert results(apply_within(harness, reviewed)) == {"b": "done"}
+    assert apply_within(harness, reviewed) is None
+    assert harness.api.credits == 8
 
 
-def test_part_of_the_tree_is_compared_with_what_it_names(scene: Scene) -> None:
+def test_part_of_the_tree_is_compared_with_what_it_names(harness: Harness) -> None:
     """What the command line does not select is not applied, so that it need not be reviewed."""
-    reviewed = review(scene)
-    scene.write("content/more.yaml", blog("b"))
-    assert results(apply_within(scene, reviewed, select=("a",))) == {"a": "done"}
+    reviewed = review(harness)
+    harness.write("content/more.yaml", blog("b"))
+    assert results(apply_within(harness, reviewed, select=("a",))) == {"a": "done"}
 
 
-def test_what_was_paid_for_is_brought_home_whatever_was_reviewed(scene: Scene) -> None:
+def test_what_was_paid_for_is_brought_home_whatever_was_reviewed(harness: Harness) -> None:
     """The job of a run before this one; the next merge knows nothing of it."""
-    scene.api.habits.duration = 36_000
-    assert results(scene.apply()) == {"a": "late"}
-    assert scene.actions() == {"a": "finish"}
-    scene.timeline.now += 36_000
-    assert results(apply_within(scene, {})) == {"a": "done"}
-    assert scene.api.credits == 4
+    harness.api.habits.duration = 36_000
+    assert results(harness.apply()) == {"a": "late"}
+    assert harness.actions() == {"a": "finish"}
+    harness.timeline.now += 36_000
+    assert results(apply_within(harness, {})) == {"a": "done"}
+    assert harness.api.credits == 4
 
 
 def test_a_project_may_allow_what_was_not_reviewed(tmp_path: Path) -> None:
     """In its own file: then both go on, and the check prices the whole tree."""
-    scene = Scene(tmp_path, FakeApi(duration=30), extra="guards: {unreviewed: allow}")
-    scene.write("content/blog.yaml", blog("a"))
-    reviewed = review(scene)
-    scene.write("content/more.yaml", blog("b"))
-    assert check_file(scene, reviewed).credits == 8
-    assert results(apply_within(scene, reviewed)) == {"a": "done", "b": "done"}
+    harness = Harness(tmp_path, FakeApi(duration=30), extra="guards: {unreviewed: allow}")
+    harness.write("content/blog.yaml", blog("a"))
+    reviewed = review(harness)
+    harness.write("content/more.yaml", blog("b"))
+    assert check_file(harness, reviewed).credits == 8
+    assert results(apply_within(harness, reviewed)) == {"a": "done", "b": "done"}
 
 
 # --- the command line ------------------------------------------------------------------------------------------

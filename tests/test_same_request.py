@@ -10,7 +10,7 @@ import pytest
 
 from contentops.schema_files import load_schema
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene
+from tests.fakes.harness import Harness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,48 +25,48 @@ def _items(**topics: str) -> str:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
+def harness(tmp_path: Path) -> Harness:
     """No item yet."""
-    return Scene(tmp_path, FakeApi(duration=30))
+    return Harness(tmp_path, FakeApi(duration=30))
 
 
-def _notes(scene: Scene) -> list[Note]:
-    return [note for note in scene.plan().notes if note.kind == "same-request"]
+def _notes(harness: Harness) -> list[Note]:
+    return [note for note in harness.plan().notes if note.kind == "same-request"]
 
 
-def test_the_plan_names_the_items_and_the_credits(scene: Scene, invoke: Run) -> None:
+def test_the_plan_names_the_items_and_the_credits(harness: Harness, invoke: Run) -> None:
     """In text, Markdown and JSON; items that differ in anything are not named."""
-    scene.write("content/a.yaml", _items(may="News", june="News", july="Other", april="News", march="News"))
-    text = invoke("plan", "--out", "plan.json", cwd=scene.root).stdout
+    harness.write("content/a.yaml", _items(may="News", june="News", july="Other", april="News", march="News"))
+    text = invoke("plan", "--out", "plan.json", cwd=harness.root).stdout
     said = "`april`, `june` and 2 more ask for the very same text: 4 generations, 16 credits"
     assert said in text
     assert "hint: let their `inputs` differ" in text
-    assert said.partition(" and ")[2] in invoke("plan", "--format", "markdown", cwd=scene.root).stdout
-    document = json.loads(scene.read("plan.json"))
+    assert said.partition(" and ")[2] in invoke("plan", "--format", "markdown", cwd=harness.root).stdout
+    document = json.loads(harness.read("plan.json"))
     jsonschema.validate(document, load_schema("plan"))
     (note,) = document["notes"]
     assert (note["kind"], note["items"], note["credits"]) == ("same-request", ["april", "june", "march", "may"], 16)
-    assert said in invoke("show", "plan.json", cwd=scene.root).stdout
+    assert said in invoke("show", "plan.json", cwd=harness.root).stdout
 
 
-def test_one_that_is_paid_for_already_counts_as_one(scene: Scene) -> None:
+def test_one_that_is_paid_for_already_counts_as_one(harness: Harness) -> None:
     """The next item with its request is named beside it; what was paid for is not named again."""
-    scene.write("content/a.yaml", _items(may="News"))
-    scene.apply()
-    assert not _notes(scene)
-    scene.write("content/a.yaml", _items(may="News", june="News"))
-    (note,) = _notes(scene)
+    harness.write("content/a.yaml", _items(may="News"))
+    harness.apply()
+    assert not _notes(harness)
+    harness.write("content/a.yaml", _items(may="News", june="News"))
+    (note,) = _notes(harness)
     assert note.message == "`june` and `may` ask for the very same text: 1 generation, 4 credits"
-    scene.apply()
-    assert scene.plan().empty
-    assert not _notes(scene)
+    harness.apply()
+    assert harness.plan().empty
+    assert not _notes(harness)
 
 
-def test_thousands_of_items_have_a_few_notes(scene: Scene) -> None:
+def test_thousands_of_items_have_a_few_notes(harness: Harness) -> None:
     """The most expensive requests are named with the first of their items, the others counted."""
     topics = {f"i{number:04}": f"Of {number % 30}" for number in range(3_000)} | {"i9999": "Of 7"}
-    scene.write("content/a.yaml", _items(**topics))
-    notes = _notes(scene)
+    harness.write("content/a.yaml", _items(**topics))
+    notes = _notes(harness)
     assert len(notes) == 21
     assert {len(note.items) for note in notes} == {0, 20}
     assert "`i0007`, `i0037` and 99 more ask for the very same text: 101 generations, 404 credits" in {

@@ -10,7 +10,7 @@ import pytest
 from contentops.errors import ExitCode
 from contentops.planning.plan import review
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog
+from tests.fakes.harness import Harness, blog
 from tests.plans import make_change, make_plan
 from tests.reviewing import apply_file
 
@@ -29,15 +29,15 @@ PRICED = LOCAL.replace("{base_url: local}", '{base_url: "https://api.example.tes
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
+def harness(tmp_path: Path) -> Harness:
     """Four new items."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("a", "b", "c", "d"))
-    return scene
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("a", "b", "c", "d"))
+    return harness
 
 
-def _canary(scene: Scene, **choice: Any) -> str:
-    (note,) = [note for note in scene.plan(**choice).notes if note.kind == "canary"]
+def _canary(harness: Harness, **choice: Any) -> str:
+    (note,) = [note for note in harness.plan(**choice).notes if note.kind == "canary"]
     return note.message
 
 
@@ -45,86 +45,86 @@ def _canary(scene: Scene, **choice: Any) -> str:
 
 
 @pytest.mark.parametrize(("number", "ids"), [(1, "a"), (3, "abc"), (4, "abcd"), (9, "abcd")])
-def test_a_canary_is_the_first_of_the_plan(scene: Scene, number: int, ids: str) -> None:
+def test_a_canary_is_the_first_of_the_plan(harness: Harness, number: int, ids: str) -> None:
     """In plan order, with the credits of those alone; the note counts what waits."""
-    plan = scene.plan(canary=number)
+    plan = harness.plan(canary=number)
     assert "".join(change.id for change in plan.changes) == ids
     assert plan.credits == 4 * len(ids)
-    assert _canary(scene, canary=number) == f"canary: {len(ids)} of 4 generations; {4 - len(ids)} wait"
+    assert _canary(harness, canary=number) == f"canary: {len(ids)} of 4 generations; {4 - len(ids)} wait"
 
 
-def test_canaries_go_on_where_the_last_one_ended(scene: Scene) -> None:
+def test_canaries_go_on_where_the_last_one_ended(harness: Harness) -> None:
     """Each apply takes the next, and together they are the whole."""
     for _ in range(4):
-        scene.apply(canary=1)
-    assert scene.plan().empty
-    assert scene.api.credits == 16
+        harness.apply(canary=1)
+    assert harness.plan().empty
+    assert harness.api.credits == 16
 
 
-def test_a_canary_composes_with_a_selection(scene: Scene) -> None:
+def test_a_canary_composes_with_a_selection(harness: Harness) -> None:
     """The first of what is selected."""
-    assert set(scene.actions(canary=1, select=("[cd]",))) == {"c"}
+    assert set(harness.actions(canary=1, select=("[cd]",))) == {"c"}
 
 
-def test_free_changes_wait_with_the_rest(scene: Scene) -> None:
+def test_free_changes_wait_with_the_rest(harness: Harness) -> None:
     """A canary shows texts, nothing else; a moved file waits and is counted."""
-    scene.apply(select=("a",))
-    scene.edit("content/blog.yaml", "  - id: a\n", "  - id: a\n    output: out/elsewhere.md\n")
-    assert scene.actions(canary=1) == {"b": "create"}
-    assert _canary(scene, canary=1) == "canary: 1 of 3 generations; 2 wait, and so does 1 other change"
-    assert scene.plan(canary=1).unchanged == 0
+    harness.apply(select=("a",))
+    harness.edit("content/blog.yaml", "  - id: a\n", "  - id: a\n    output: out/elsewhere.md\n")
+    assert harness.actions(canary=1) == {"b": "create"}
+    assert _canary(harness, canary=1) == "canary: 1 of 3 generations; 2 wait, and so does 1 other change"
+    assert harness.plan(canary=1).unchanged == 0
 
 
-def test_a_target_that_another_change_frees_is_not_free(scene: Scene) -> None:
+def test_a_target_that_another_change_frees_is_not_free(harness: Harness) -> None:
     """An item that needs a waiting move is passed over, not blocked and not written over a file."""
-    scene.apply(select=("d",))
-    scene.edit("content/blog.yaml", "  - id: d\n", "  - id: d\n    output: out/elsewhere.md\n")
-    scene.edit("content/blog.yaml", "  - id: a\n", "  - id: a\n    output: out/d.md\n")
-    assert scene.actions() == {"a": "create", "b": "create", "c": "create", "d": "move"}
-    assert scene.actions(canary=1) == {"b": "create"}
-    assert _canary(scene, canary=1) == "canary: 1 of 3 generations; 2 wait, and so does 1 other change"
+    harness.apply(select=("d",))
+    harness.edit("content/blog.yaml", "  - id: d\n", "  - id: d\n    output: out/elsewhere.md\n")
+    harness.edit("content/blog.yaml", "  - id: a\n", "  - id: a\n    output: out/d.md\n")
+    assert harness.actions() == {"a": "create", "b": "create", "c": "create", "d": "move"}
+    assert harness.actions(canary=1) == {"b": "create"}
+    assert _canary(harness, canary=1) == "canary: 1 of 3 generations; 2 wait, and so does 1 other change"
 
 
-def test_a_canary_of_nothing_to_pay_is_empty(scene: Scene) -> None:
+def test_a_canary_of_nothing_to_pay_is_empty(harness: Harness) -> None:
     """Nothing submits, so nothing is done, and the note says what waits."""
-    scene.apply()
-    scene.edit("content/blog.yaml", "  - id: a\n", "  - id: a\n    output: out/elsewhere.md\n")
-    assert scene.plan(canary=5).empty
-    assert _canary(scene, canary=5) == "canary: 0 of 0 generations; 0 wait, and so does 1 other change"
+    harness.apply()
+    harness.edit("content/blog.yaml", "  - id: a\n", "  - id: a\n    output: out/elsewhere.md\n")
+    assert harness.plan(canary=5).empty
+    assert _canary(harness, canary=5) == "canary: 0 of 0 generations; 0 wait, and so does 1 other change"
 
 
 def test_budgets_bind_the_canary_alone(tmp_path: Path) -> None:
     """What waits costs nothing yet."""
-    scene = Scene(tmp_path, extra="budget: {credits_per_apply: 5}")
-    scene.write("content/blog.yaml", blog("a", "b"))
-    assert [refusal.guard for refusal in scene.plan().refusals] == ["budget-credits"]
-    assert scene.plan(canary=1).refusals == ()
+    harness = Harness(tmp_path, extra="budget: {credits_per_apply: 5}")
+    harness.write("content/blog.yaml", blog("a", "b"))
+    assert [refusal.guard for refusal in harness.plan().refusals] == ["budget-credits"]
+    assert harness.plan(canary=1).refusals == ()
 
 
-def test_a_plan_file_of_a_canary_is_applied_once(scene: Scene, invoke: Run) -> None:
+def test_a_plan_file_of_a_canary_is_applied_once(harness: Harness, invoke: Run) -> None:
     """The file names its items: a new item that sorts before them changes nothing, and a second apply is refused."""
-    assert invoke("plan", "--canary", "2", "--out", "plan.json", cwd=scene.root).code == 0
-    reviewed = json.loads(scene.read("plan.json"))
+    assert invoke("plan", "--canary", "2", "--out", "plan.json", cwd=harness.root).code == 0
+    reviewed = json.loads(harness.read("plan.json"))
     assert reviewed["inputs"]["canary"] == 2
-    scene.write("content/early.yaml", blog("0a"))
-    run = apply_file(scene, reviewed)
+    harness.write("content/early.yaml", blog("0a"))
+    run = apply_file(harness, reviewed)
     assert run is not None
     assert [outcome.id for outcome in run.outcomes] == ["a", "b"]
-    ended = invoke("plan", "--check", "plan.json", cwd=scene.root)
+    ended = invoke("plan", "--check", "plan.json", cwd=harness.root)
     assert (ended.code, "`0a`" in ended.stderr) == (4, True)
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "many"])
-def test_a_canary_is_at_least_one(scene: Scene, invoke: Run, number: str) -> None:
+def test_a_canary_is_at_least_one(harness: Harness, invoke: Run, number: str) -> None:
     """Anything else is a wrong command line."""
-    assert invoke("plan", "--canary", number, cwd=scene.root).code == 64
+    assert invoke("plan", "--canary", number, cwd=harness.root).code == 64
 
 
-def test_a_plan_file_takes_no_canary(scene: Scene, invoke: Run) -> None:
+def test_a_plan_file_takes_no_canary(harness: Harness, invoke: Run) -> None:
     """It says by itself what is chosen."""
-    invoke("plan", "--out", "plan.json", cwd=scene.root)
+    invoke("plan", "--out", "plan.json", cwd=harness.root)
     for flags in (("--canary", "1"), ("--changed-from", "HEAD")):
-        ended = invoke("apply", "plan.json", *flags, cwd=scene.root)
+        ended = invoke("apply", "plan.json", *flags, cwd=harness.root)
         assert (ended.code, "error[plan-file-and-flags]" in ended.stderr) == (64, True)
 
 
@@ -137,15 +137,15 @@ def _failing(*topics: str) -> Any:
 
 
 @pytest.fixture
-def failed(scene: Scene) -> Scene:
+def failed(harness: Harness) -> Harness:
     """The same four, of which `b` and `d` failed once."""
-    scene.api.habits.fails = _failing("about b", "about d")
-    scene.apply()
-    return scene
+    harness.api.habits.fails = _failing("about b", "about d")
+    harness.apply()
+    return harness
 
 
 @pytest.mark.parametrize("selector", ["result:failed", "state:failed"])
-def test_failed_items_can_be_selected(failed: Scene, invoke: Run, selector: str) -> None:
+def test_failed_items_can_be_selected(failed: Harness, invoke: Run, selector: str) -> None:
     """By the last job for the request they have now; `status` selects alike."""
     assert set(failed.actions(select=(selector,))) == {"b", "d"}
     listed = invoke("status", "--select", selector, "--json", cwd=failed.root).json["items"]
@@ -154,9 +154,9 @@ def test_failed_items_can_be_selected(failed: Scene, invoke: Run, selector: str)
     assert set(failed.actions(select=(selector,))) == {"d"}
 
 
-def test_status_refuses_a_selector_there_is_none_of(scene: Scene, invoke: Run) -> None:
+def test_status_refuses_a_selector_there_is_none_of(harness: Harness, invoke: Run) -> None:
     """Like `plan`: a misspelt one is no empty answer."""
-    ended = invoke("status", "--select", "reslut:failed", cwd=scene.root)
+    ended = invoke("status", "--select", "reslut:failed", cwd=harness.root)
     assert (ended.code, "did you mean `result:`?" in ended.stderr) == (64, True)
 
 
@@ -221,10 +221,10 @@ def test_a_check_of_a_plan_file_knows_the_limit(priced: Path, invoke: Run) -> No
     assert (ended.code, "error[review-credits]" in ended.stderr) == (4, True)
 
 
-def test_the_limit_of_a_review_does_not_bind_apply(scene: Scene, invoke: Run) -> None:
+def test_the_limit_of_a_review_does_not_bind_apply(harness: Harness, invoke: Run) -> None:
     """A plan file made under a limit it passed is applied; `budget` is what binds apply."""
-    invoke("plan", "--max-credits", "3", "--out", "plan.json", cwd=scene.root)
-    assert apply_file(scene, json.loads(scene.read("plan.json"))) is not None
+    invoke("plan", "--max-credits", "3", "--out", "plan.json", cwd=harness.root)
+    assert apply_file(harness, json.loads(harness.read("plan.json"))) is not None
 
 
 def test_an_approval_without_a_limit_is_a_mistake(priced: Path, invoke: Run) -> None:

@@ -17,7 +17,7 @@ from contentops.reporting.history import GROUPS, Row, count_spend, spend_json, s
 from contentops.reporting.layout import unpainted
 from tests.clones import commit, git
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog
+from tests.fakes.harness import Harness, blog
 from tests.plans import make_entry, make_record, make_spec
 from tests.test_promote import Room
 
@@ -220,24 +220,24 @@ def test_a_time_there_is_none_of_is_a_mistake(text: str) -> None:
 
 
 @pytest.fixture
-def spent(tmp_path: Path) -> Scene:
+def spent(tmp_path: Path) -> Harness:
     """Two texts in the first commit; since then one was generated again, and one is new."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/blog.yaml", blog("a", "b"))
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("a", "b"))
     git(tmp_path, "init", "--quiet", "--initial-branch", "main")
     commit(tmp_path, "Nothing yet")
-    scene.apply()
+    harness.apply()
     commit(tmp_path, "Two texts")
-    scene.edit("content/blog.yaml", "about b in 2026", "about b in 2027")
-    scene.write("content/more.yaml", blog("c"))
-    scene.apply()
-    return scene
+    harness.edit("content/blog.yaml", "about b in 2026", "about b in 2027")
+    harness.write("content/more.yaml", blog("c"))
+    harness.apply()
+    return harness
 
 
 @pytest.mark.parametrize(
     ("since", "credits_"), [((), 16), (("--since", "HEAD"), 8), (("--since", "HEAD~1"), 16), (("--since", "1s"), 0)]
 )
-def test_the_command_counts_the_lock(spent: Scene, invoke: Run, since: tuple[str, ...], credits_: int) -> None:
+def test_the_command_counts_the_lock(spent: Harness, invoke: Run, since: tuple[str, ...], credits_: int) -> None:
     """All of it, or what came after a commit or a time."""
     ended = invoke("report", *since, "--json", cwd=spent.root)
     assert ended.code == 0, ended.stderr
@@ -245,15 +245,15 @@ def test_the_command_counts_the_lock(spent: Scene, invoke: Run, since: tuple[str
     assert sum(row["credits"] for row in ended.json["by"]["manifest"]) == credits_
 
 
-def two_environments(folder: Path, *items: str) -> tuple[Scene, Room]:
+def two_environments(folder: Path, *items: str) -> tuple[Harness, Room]:
     """An environment that has paid for these items, and `staging` beside it, which has applied nothing yet."""
     extra = "environments: {staging: {output: 'staging/{{ item.id }}.md'}}"
-    scene = Scene(folder, FakeApi(duration=30), extra=extra)
-    scene.write("content/blog.yaml", blog(*items))
-    scene.apply()
-    staging = Room(folder, "staging", scene.api, extra=extra)
-    staging.timeline = scene.timeline
-    return scene, staging
+    harness = Harness(folder, FakeApi(duration=30), extra=extra)
+    harness.write("content/blog.yaml", blog(*items))
+    harness.apply()
+    staging = Room(folder, "staging", harness.api, extra=extra)
+    staging.timeline = harness.timeline
+    return harness, staging
 
 
 def counted(invoke: Run, folder: Path) -> list[int]:
@@ -264,7 +264,7 @@ def counted(invoke: Run, folder: Path) -> list[int]:
 
 def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path, invoke: Run) -> None:
     """What another one took from the cache is named there, and adds nothing: the sums are those of the server."""
-    scene, staging = two_environments(tmp_path, "a", "b")
+    harness, staging = two_environments(tmp_path, "a", "b")
     staging.write("content/blog.yaml", blog("a", "b", "c"))
     staging.apply()
     sums = []
@@ -274,7 +274,7 @@ def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path
         assert sum(one["credits"] for one in history["generations"]) == report["credits"]
         sums.append((report["texts"], report["credits"], report.get("elsewhere", 0)))
     assert sums == [(2, 8, 0), (1, 4, 2)]
-    assert scene.api.credits == 12
+    assert harness.api.credits == 12
     for command in ("report", "history"):
         told = invoke(command, "--env", "staging", cwd=tmp_path).stdout
         assert "2 texts of another environment, which paid for them, are not counted." in told
@@ -282,35 +282,35 @@ def test_each_text_is_counted_by_the_environment_that_paid_for_it(tmp_path: Path
 
 def test_a_text_is_counted_once_though_its_item_has_another_id_by_now(tmp_path: Path, invoke: Run) -> None:
     """The environment that paid for it has not applied the rename yet, or has another text under the old id."""
-    scene, staging = two_environments(tmp_path, "a")
+    harness, staging = two_environments(tmp_path, "a")
     moved = "moved: [{from: a, to: b}]\n"
     staging.write("content/blog.yaml", moved + blog("b").replace("about b", "about a"))
     staging.apply()
-    assert (counted(invoke, tmp_path), scene.api.credits) == ([4, 0], 4)
-    scene.write("content/blog.yaml", blog("a", year=2027))
-    scene.apply()
-    assert (counted(invoke, tmp_path), scene.api.credits) == ([8, 0], 8)
+    assert (counted(invoke, tmp_path), harness.api.credits) == ([4, 0], 4)
+    harness.write("content/blog.yaml", blog("a", year=2027))
+    harness.apply()
+    assert (counted(invoke, tmp_path), harness.api.credits) == ([8, 0], 8)
 
 
 def test_a_text_is_counted_once_though_it_is_kept_for_another_request(tmp_path: Path, invoke: Run) -> None:
     """The environment that paid for it knows which request that was."""
-    scene, staging = two_environments(tmp_path, "a")
+    harness, staging = two_environments(tmp_path, "a")
     staging.apply()
     staging.edit("staging/a.md", "Closing", "By hand")
-    scene.write("content/blog.yaml", blog("a", year=2027))
-    scene.apply()
+    harness.write("content/blog.yaml", blog("a", year=2027))
+    harness.apply()
     staging.apply(on_edit=OnEdit.KEEP)
-    assert (counted(invoke, tmp_path), scene.api.credits) == ([8, 0], 8)
+    assert (counted(invoke, tmp_path), harness.api.credits) == ([8, 0], 8)
 
 
-def test_the_command_prints_tables(spent: Scene, invoke: Run) -> None:
+def test_the_command_prints_tables(spent: Harness, invoke: Run) -> None:
     """The total closes them."""
     ended = invoke("report", "--since", "HEAD", cwd=spent.root)
     assert "content/more.yaml        1          4" in ended.stdout
     assert "Spent since HEAD: 8 credits for 2 texts." in ended.stdout
 
 
-def test_a_renamed_item_is_not_counted_again(spent: Scene, invoke: Run) -> None:
+def test_a_renamed_item_is_not_counted_again(spent: Harness, invoke: Run) -> None:
     """Its text is the one of before."""
     spent.edit("content/blog.yaml", "id: a\n", "id: z\n")
     spent.apply()
@@ -319,13 +319,13 @@ def test_a_renamed_item_is_not_counted_again(spent: Scene, invoke: Run) -> None:
 
 
 @pytest.mark.parametrize(("since", "code"), [("nowhere", "unknown-ref"), ("2026-02-30", "usage")])
-def test_a_wrong_start_is_a_mistake(spent: Scene, invoke: Run, since: str, code: str) -> None:
+def test_a_wrong_start_is_a_mistake(spent: Harness, invoke: Run, since: str, code: str) -> None:
     """Nothing is counted from where no one meant."""
     ended = invoke("report", "--since", since, cwd=spent.root)
     assert (ended.code, f"error[{code}]" in ended.stderr, ended.stdout) == (64, True, "")
 
 
-def test_a_damaged_lock_of_then_is_an_error(spent: Scene, invoke: Run) -> None:
+def test_a_damaged_lock_of_then_is_an_error(spent: Harness, invoke: Run) -> None:
     """Named, with what it was committed as."""
     lock = spent.read("contentops.lock")
     spent.write("contentops.lock", lock.replace('"id":', '"di":', 1))

@@ -9,7 +9,7 @@ import pytest
 from contentops.cli.output.progress import Progress
 from contentops.model import Event
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, blog
+from tests.fakes.harness import Harness, blog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 def test_a_limited_run_says_how_long_the_rest_takes(tmp_path: Path) -> None:
     """Twenty items at ten requests a minute take about six minutes; the estimate falls as they are done."""
-    scene = Scene(tmp_path, FakeApi(duration=60, per_minute=10), rpm=10)
-    scene.write("content/first.yaml", blog("first"))
-    scene.apply()
-    scene.write("content/more.yaml", blog(*(f"item-{number}" for number in range(20))))
-    scene.events.clear()
-    scene.apply()
-    left = [event.data["left"] for event in scene.events if event.kind == "waiting" and event.data["left"]]
+    harness = Harness(tmp_path, FakeApi(duration=60, per_minute=10), rpm=10)
+    harness.write("content/first.yaml", blog("first"))
+    harness.apply()
+    harness.write("content/more.yaml", blog(*(f"item-{number}" for number in range(20))))
+    harness.events.clear()
+    harness.apply()
+    left = [event.data["left"] for event in harness.events if event.kind == "waiting" and event.data["left"]]
     assert left[0] == pytest.approx(360, rel=0.05)
     assert left == sorted(left, reverse=True)
     assert left[-1] < 120
@@ -58,11 +58,11 @@ def test_the_display_names_the_failure_that_is_waited_out() -> None:
 
 def test_what_is_left_without_a_limit_is_the_time_of_jobs(tmp_path: Path) -> None:
     """All run at once, each about as long as the first."""
-    scene = Scene(tmp_path, FakeApi(duration=60), rpm=0)
-    scene.write("content/first.yaml", blog("first"))
-    scene.apply()
-    scene.write("content/more.yaml", blog("a", "b", "c"))
-    scene.events.clear()
-    scene.apply()
-    left = [event.data["left"] for event in scene.events if event.kind == "waiting"]
+    harness = Harness(tmp_path, FakeApi(duration=60), rpm=0)
+    harness.write("content/first.yaml", blog("first"))
+    harness.apply()
+    harness.write("content/more.yaml", blog("a", "b", "c"))
+    harness.events.clear()
+    harness.apply()
+    left = [event.data["left"] for event in harness.events if event.kind == "waiting"]
     assert left[0] == pytest.approx(60, rel=0.2)

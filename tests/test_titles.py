@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contentops.documents.clean import clean_title
 from tests.fakes.api import FakeApi
-from tests.fakes.scene import Scene, quick_folder, results
+from tests.fakes.harness import Harness, quick_folder, results
 from tests.running import examples
 
 if TYPE_CHECKING:
@@ -39,16 +39,16 @@ def _manifest(*titles: str) -> str:
 @pytest.mark.parametrize(("title", "clean"), TITLES.values(), ids=TITLES)
 def test_a_title_is_cleaned_as_it_is_loaded(tmp_path: Path, title: str, clean: str) -> None:
     """Its file, its record and its next plan agree, also where it is changed later."""
-    scene = Scene(tmp_path, FakeApi(duration=30))
-    scene.write("content/a.yaml", _manifest("Coffee"))
-    scene.apply()
-    scene.write("content/a.yaml", _manifest(title))
-    assert results(scene.apply()) == {"i0": "done"}
-    assert scene.record("i0").title == clean
-    before = scene.bytes()
-    assert scene.plan().empty
-    assert scene.apply() is None
-    assert scene.bytes() == before
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/a.yaml", _manifest("Coffee"))
+    harness.apply()
+    harness.write("content/a.yaml", _manifest(title))
+    assert results(harness.apply()) == {"i0": "done"}
+    assert harness.record("i0").title == clean
+    before = harness.bytes()
+    assert harness.plan().empty
+    assert harness.apply() is None
+    assert harness.bytes() == before
 
 
 ANY_TITLE = st.text(
@@ -63,9 +63,9 @@ ANY_TITLE = st.text(
 def test_after_an_apply_no_title_is_left_to_write(titles: list[str]) -> None:
     """New items, and items whose titles change."""
     with quick_folder() as root:
-        scene = Scene(root, FakeApi(duration=30))
+        harness = Harness(root, FakeApi(duration=30))
         for stated in (titles, titles[::-1]):
-            scene.write("content/a.yaml", _manifest(*stated))
-            scene.apply()
-            assert [scene.record(f"i{at}").title for at in range(len(stated))] == [clean_title(one) for one in stated]
-            assert scene.plan().empty, scene.plan().changes
+            harness.write("content/a.yaml", _manifest(*stated))
+            harness.apply()
+            assert [harness.record(f"i{at}").title for at in range(len(stated))] == [clean_title(one) for one in stated]
+            assert harness.plan().empty, harness.plan().changes

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.books import Fell
+from tests.fakes.harness import quick_folder
 from tests.fakes.room import FakeRoom, ServedRoom
-from tests.fakes.scene import quick_folder
 from tests.year import Year, draw
 
 if TYPE_CHECKING:

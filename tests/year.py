@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tests.books import SETTINGS, Books
 from tests.fakes.clock import Timeline
-from tests.fakes.death import Death
+from tests.fakes.kills import Death
 from tests.people import Person, edited, entry, inputs
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.fakes.clock import Timeline
-    from tests.fakes.death import Death
+    from tests.fakes.kills import Death
 
 SERVER = "https://api.example.test"
 ENVIRON = {"WRITERZROOM_API_KEY": "test-key-123456", "CONTENTOPS_SERVERS": SERVER}

@@ -1,4 +1,4 @@
-"""A ledger for scenes: a real database, whose rows can be kept as they stand and put back."""
+"""A ledger for harnesses: a real database, whose rows can be kept as they stand and put back."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _TABLES = ("account", "limiter", "fact", "entry", "text")
 Rows = dict[str, list[tuple[str]]]
 
 
-class SceneLedger:
-    """The database at `url`, looked at from outside of the sessions of a scene."""
+class HarnessLedger:
+    """The database at `url`, looked at from outside of the sessions of a harness."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._connection = psycopg.connect(url, autocommit=True)
 
-    def __deepcopy__(self, _: Any) -> SceneLedger:
+    def __deepcopy__(self, _: Any) -> HarnessLedger:
         return self
 
     def rows(self) -> Rows:

@@ -38,7 +38,7 @@ class Passed(NamedTuple):
 
 
 class Rough:
-    """Use it as a context manager. `port`: of the server; `seed`: of the weather."""
+    """Use it as a context manager. `port`: of the server; `seed`: of its faults."""
 
     def __init__(self, port: int, seed: int) -> None:
         self.seen: list[Passed] = []

@@ -1,4 +1,4 @@
-"""Random weather: faults, kills, edits and repeated applies in any order; nothing is paid twice, no word is lost."""
+"""Random sequences of faults, kills, edits and repeated applies in any order; nothing is paid twice, no word is lost."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from contentops.execution.primitives import Stop
 from contentops.model import Event, JobState
 from contentops.operations.workspace import shared_state
 from tests.fakes.api import FakeApi, Killed
-from tests.fakes.death import Death
-from tests.fakes.ledger import SceneLedger
-from tests.fakes.scene import Scene, blog, quick_folder
+from tests.fakes.harness import Harness, blog, quick_folder
+from tests.fakes.kills import Death
+from tests.fakes.ledger import HarnessLedger
 from tests.running import examples
 
 ITEMS = ("one", "two", "three")
@@ -46,19 +46,19 @@ YEARS = st.tuples(*[st.sampled_from([2026, 2027])] * 3)
 BY_HAND = "Words of a person."
 
 
-class Weather(RuleBasedStateMachine):
+class Faults(RuleBasedStateMachine):
     """One project, one server, and whatever can happen to both."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stack = contextlib.ExitStack()
-        self.scene: Scene
+        self.harness: Harness
         self.years = dict.fromkeys(ITEMS, 2026)
         self.edited: dict[str, str] = {}
         self.killed = False
         self.most = 1
         """How often one request may be paid for."""
-        self.ledger: SceneLedger | None = None
+        self.ledger: HarnessLedger | None = None
 
     @initialize(
         request_ids=st.sampled_from(["replay", "overwrite", "reject", "ignore"]),
@@ -77,7 +77,7 @@ class Weather(RuleBasedStateMachine):
         if not (auto_save and names_content):
             status_body = "text"
         api = FakeApi(duration=40, auto_save=auto_save, names_content=names_content, status_body=status_body, **habits)
-        self.scene = Scene(self.stack.enter_context(quick_folder()) / "project", api, ledger=self.ledger)
+        self.harness = Harness(self.stack.enter_context(quick_folder()) / "project", api, ledger=self.ledger)
         self._declare()
 
     def _declare(self) -> None:
@@ -85,19 +85,19 @@ class Weather(RuleBasedStateMachine):
         text = f"{checks}items:\n" + "".join(
             blog(item, year=year).removeprefix("items:\n") for item, year in self.years.items()
         )
-        self.scene.write("content/blog.yaml", text)
+        self.harness.write("content/blog.yaml", text)
 
     def teardown(self) -> None:
         """The folder goes."""
         with self.stack:
-            if hasattr(self, "scene"):
+            if hasattr(self, "harness"):
                 self._settles()
 
     # --- what happens -----------------------------------------------------------------------------------------
 
     def _fault(self, call: str, after: int, count: int, fault: Any) -> None:
-        first = self.scene.api._counts.get(call, 0) + after  # refused connections count as well
-        self.scene.api.fault(lambda name, n: name == call and first <= n < first + count, fault)
+        first = self.harness.api._counts.get(call, 0) + after  # refused connections count as well
+        self.harness.api.fault(lambda name, n: name == call and first <= n < first + count, fault)
 
     @rule(years=YEARS, faults=st.lists(st.one_of(SUBMITS, CALLS), max_size=3))
     def apply(self, years: tuple[int, ...], faults: list[tuple[str, int, int, Any]]) -> None:
@@ -105,7 +105,7 @@ class Weather(RuleBasedStateMachine):
         self._rewrite(years)
         for fault in faults:
             self._fault(*fault)
-        self.scene.apply()
+        self.harness.apply()
 
     @rule(years=YEARS, fault=st.none() | SUBMITS, at=st.integers(1, 70))
     def die(self, years: tuple[int, ...], fault: tuple[str, int, int, Any] | None, at: int) -> None:
@@ -113,12 +113,12 @@ class Weather(RuleBasedStateMachine):
         self._rewrite(years)
         if fault:
             self._fault(*fault)
-        self.scene.death = Death(at)
+        self.harness.death = Death(at)
         try:
-            self.scene.apply()
+            self.harness.apply()
         except Killed:
             self.killed = True
-        self.scene.death = None
+        self.harness.death = None
 
     @rule(turn=st.integers(1, 40))
     def interrupt(self, turn: int) -> None:
@@ -131,17 +131,17 @@ class Weather(RuleBasedStateMachine):
             if seen == turn:
                 stop.request()
 
-        self.scene.apply(stop=stop, emit=emit)
+        self.harness.apply(stop=stop, emit=emit)
 
     @rule(deadline=st.integers(1, 200))
     def hurry(self, deadline: int) -> None:
         """An apply with a deadline."""
-        self.scene.apply(deadline=deadline)
+        self.harness.apply(deadline=deadline)
 
     @rule(seconds=st.sampled_from([1, 60, 2000, 100_000]))
     def wait(self, seconds: int) -> None:
         """Nothing happens for a while."""
-        self.scene.timeline.now += seconds
+        self.harness.timeline.now += seconds
 
     def _rewrite(self, years: tuple[int, ...]) -> None:
         """Specs change, change back, or stay."""
@@ -158,11 +158,11 @@ class Weather(RuleBasedStateMachine):
             if (event.kind, event.item, event.step) == ("step-started", item, step):
                 self.edit(item)
 
-        self.scene.apply(emit=emit)
+        self.harness.apply(emit=emit)
 
     def edit(self, item: str) -> None:
         """A person edits a file."""
-        path = self.scene.root / f"out/{item}.md"
+        path = self.harness.root / f"out/{item}.md"
         if path.is_file():
             text = path.read_text()
             if BY_HAND not in text:
@@ -179,19 +179,19 @@ class Weather(RuleBasedStateMachine):
     @rule()
     def lose_the_lock(self) -> None:
         """The machine is gone but for what git has; what no record names is asked for by our ids alone."""
-        if self.scene.api.habits.request_ids in ("replay", "reject") and not self.scene.api.habits.early_404:
-            self.scene.apply()
-            shutil.rmtree(self.scene.root / ".contentops", ignore_errors=True)
+        if self.harness.api.habits.request_ids in ("replay", "reject") and not self.harness.api.habits.early_404:
+            self.harness.apply()
+            shutil.rmtree(self.harness.root / ".contentops", ignore_errors=True)
 
     # --- what always holds --------------------------------------------------------------------------------------
 
     @invariant()
     def nothing_is_paid_twice(self) -> None:
         """Every item and spec is paid for at most once, and once more where that was planned; no job fails."""
-        if not hasattr(self, "scene"):
+        if not hasattr(self, "harness"):
             return
         paid: dict[str, int] = {}
-        for job in self.scene.api.charges:
+        for job in self.harness.api.charges:
             paid[job.topic] = paid.get(job.topic, 0) + 1
         assert all(times <= self.most for times in paid.values()), paid
 
@@ -199,19 +199,19 @@ class Weather(RuleBasedStateMachine):
     def no_word_of_a_person_is_lost(self) -> None:
         """What a person wrote stands in the file."""
         for item, body in self.edited.items():
-            assert body == Path(self.scene.root / f"out/{item}.md").read_text().split("---\n", 2)[2]
+            assert body == Path(self.harness.root / f"out/{item}.md").read_text().split("---\n", 2)[2]
 
     def _settles(self) -> None:
-        """Once the weather is over, a few applies end in a tree that needs nothing but a person's choices."""
-        self.scene.api.heal()
+        """Once the faults are over, a few applies end in a tree that needs nothing but a person's choices."""
+        self.harness.api.heal()
         for _ in range(4):
-            self.scene.apply()
-            self.scene.timeline.now += 1000
-        left = self.scene.plan()
+            self.harness.apply()
+            self.harness.timeline.now += 1000
+        left = self.harness.plan()
         for change in left.changes:
             assert change.submits == 0 or change.action == "resolve", left
             assert change.blocked or change.action in ("resolve", "finish", "drain", "save"), left
-        state, _ = shared_state(self.scene.project, self.scene.runtime())
+        state, _ = shared_state(self.harness.project, self.harness.runtime())
         entries = state.entries.values()
         open_ = {entry.item for entry in entries if entry.state is not JobState.FAILED}
         open_ |= {change.id for change in left.changes if change.blocked == "checks-failed"}
@@ -220,13 +220,13 @@ class Weather(RuleBasedStateMachine):
                 continue
             # A file written for another spec just before a kill counts as a person's, since no record knows it.
             wanted = f"All about {item} in {year}" if not self.killed else f"All about {item} in "
-            assert wanted in self.scene.read(f"out/{item}.md"), left
+            assert wanted in self.harness.read(f"out/{item}.md"), left
         self.nothing_is_paid_twice()
         self.no_word_of_a_person_is_lost()
 
 
-TestWeather = Weather.TestCase
-TestWeather.settings = settings(
+TestFaults = Faults.TestCase
+TestFaults.settings = settings(
     max_examples=examples(30),
     stateful_step_count=10,
     deadline=None,
@@ -234,10 +234,10 @@ TestWeather.settings = settings(
 )
 
 
-class SharedWeather(Weather):
+class SharedFaults(Faults):
     """The same over a ledger, with other checkouts that come, apply, and are gone with all they did not push."""
 
-    def __init__(self, ledger: SceneLedger) -> None:
+    def __init__(self, ledger: HarnessLedger) -> None:
         super().__init__()
         self.ledger = ledger
         ledger.put_back({})
@@ -246,10 +246,10 @@ class SharedWeather(Weather):
     @rule(faults=st.lists(SUBMITS, max_size=2), at=st.none() | st.integers(1, 60))
     def elsewhere(self, faults: list[tuple[str, int, int, Any]], at: int | None) -> None:
         """Another checkout, which no one has pushed to and which may die, applies what stands in the manifests."""
-        scene = self.scene
-        place = scene.root.with_name(f"other {next(self._places)}")
-        other = Scene(place, scene.api, timeline=scene.timeline, ledger=scene.ledger)
-        other.write("content/blog.yaml", scene.read("content/blog.yaml"))
+        harness = self.harness
+        place = harness.root.with_name(f"other {next(self._places)}")
+        other = Harness(place, harness.api, timeline=harness.timeline, ledger=harness.ledger)
+        other.write("content/blog.yaml", harness.read("content/blog.yaml"))
         for fault in faults:
             self._fault(*fault)
         other.death = None if at is None else Death(at)
@@ -258,8 +258,8 @@ class SharedWeather(Weather):
             other.apply()
 
 
-def test_weather_over_a_ledger(database: str) -> None:
+def test_faults_over_a_ledger(database: str) -> None:
     """Nothing is paid twice and no word is lost, whichever checkout does what."""
-    with contextlib.closing(SceneLedger(database)) as ledger:
-        machine = cast("type[SharedWeather]", functools.partial(SharedWeather, ledger))
-        run_state_machine_as_test(machine, settings=settings(TestWeather.settings, max_examples=examples(5)))
+    with contextlib.closing(HarnessLedger(database)) as ledger:
+        machine = cast("type[SharedFaults]", functools.partial(SharedFaults, ledger))
+        run_state_machine_as_test(machine, settings=settings(TestFaults.settings, max_examples=examples(5)))

@@ -1,6 +1,6 @@
-"""Storms over a ledger: worker processes that are killed and frozen, and a PostgreSQL that dies, on a rough road.
+"""Faults injected into a ledger: worker processes that are killed and frozen, and a PostgreSQL that dies, on a rough road.
 
-The workflow `examples` blows harder ones every week, as `python -m tests.storms --minutes 10` does by hand.
+The workflow `examples` blows harder ones every week, as `python -m tests.ledger_fault_injection --minutes 10` does by hand.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ defaults: {{template: blog_article_generator, style: general_blog}}
 
 
 @dataclass(kw_only=True)
-class Storm:
+class FaultPlan:
     """How hard it blows, and for what."""
 
     seed: int = 1
@@ -170,15 +170,15 @@ def states(url: str) -> Counter[str]:
     return Counter()
 
 
-def projects(folder: Path, storm: Storm, base_url: str) -> dict[Path, list[str]]:
+def projects(folder: Path, fault_plan: FaultPlan, base_url: str) -> dict[Path, list[str]]:
     """Two projects of one account, and the topics they ask for."""
     found: dict[Path, list[str]] = {}
     for name in ("red", "blue"):
         root = folder / name
         (root / "content").mkdir(parents=True)
-        text = PROJECT.format(name=name, base_url=base_url, rpm=storm.rpm, most=storm.most)
+        text = PROJECT.format(name=name, base_url=base_url, rpm=fault_plan.rpm, most=fault_plan.most)
         (root / "contentops.yaml").write_text(text)
-        ids = [f"i{number:03}" for number in range(storm.items)]
+        ids = [f"i{number:03}" for number in range(fault_plan.items)]
         topic = f"About {{}} of {name}"
         (root / "content/blog.yaml").write_text(blog(*ids, topic=topic))
         found[root] = [topic.format(each) for each in ids]
@@ -198,16 +198,16 @@ def contentops(root: Path, env: Mapping[str, str], *arguments: str) -> subproces
     )
 
 
-def blow(folder: Path, storm: Storm) -> Damage:
+def inject_faults(folder: Path, fault_plan: FaultPlan) -> Damage:
     """Deposit, let workers work while it blows, apply at the checkouts, and see what was paid for."""
-    chance, damage = random.Random(storm.seed), Damage()
+    chance, damage = random.Random(fault_plan.seed), Damage()
     with (
         Cluster() as cluster,
-        Served(folder / "store.db", stage_seconds=storm.stage_seconds) as served,
-        Rough(served.port, storm.seed) as road,
+        Served(folder / "store.db", stage_seconds=fault_plan.stage_seconds) as served,
+        Rough(served.port, fault_plan.seed) as road,
     ):
         env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": cluster.url()}
-        roots = projects(folder, storm, road.base_url)
+        roots = projects(folder, fault_plan, road.base_url)
         for root in roots:
             ended = contentops(root, env, "apply", "--detach", "--yes")
             assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -215,11 +215,11 @@ def blow(folder: Path, storm: Storm) -> Damage:
         with Workers(folder, env) as workers:
             # Where the first answer of a server is lost, a person has to say what became of it.
             road.smooth = True
-            _until_paid(1, storm, damage, cluster.url(), workers)
+            _until_paid(1, fault_plan, damage, cluster.url(), workers)
             road.smooth = False
-            _blows(storm, chance, damage, cluster, workers, road)
+            _inject_all(fault_plan, chance, damage, cluster, workers, road)
             road.smooth = True
-            _until_paid(wanted, storm, damage, cluster.url(), workers)
+            _until_paid(wanted, fault_plan, damage, cluster.url(), workers)
             codes = workers.drain()
             damage.words += [f"drained with {code}" for code in codes if code not in _DRAINED]
             damage.words += workers.tracebacks()
@@ -231,15 +231,15 @@ def blow(folder: Path, storm: Storm) -> Damage:
         return damage
 
 
-def _until_paid(number: int, storm: Storm, damage: Damage, url: str, workers: Workers) -> None:
+def _until_paid(number: int, fault_plan: FaultPlan, damage: Damage, url: str, workers: Workers) -> None:
     """Wait for so many texts; tells what is left where they do not come."""
 
     def paid() -> bool:
-        damage.words += workers.keep(storm.workers)
+        damage.words += workers.keep(fault_plan.workers)
         return states(url)["paid"] >= number
 
     try:
-        until(paid, seconds=storm.patience, every=0.1)
+        until(paid, seconds=fault_plan.patience, every=0.1)
     except AssertionError:
         with look(url) as connection:
             rows = connection.execute(
@@ -249,19 +249,19 @@ def _until_paid(number: int, storm: Storm, damage: Damage, url: str, workers: Wo
         raise AssertionError(f"not paid: {rows}; the workers said: {said}; {damage}") from None
 
 
-def _blows(
-    storm: Storm, chance: random.Random, damage: Damage, cluster: Cluster, workers: Workers, road: Rough
+def _inject_all(
+    fault_plan: FaultPlan, chance: random.Random, damage: Damage, cluster: Cluster, workers: Workers, road: Rough
 ) -> None:
-    left = ["kill"] * storm.kills + ["freeze"] * storm.freezes + ["outage"] * storm.outages
+    left = ["kill"] * fault_plan.kills + ["freeze"] * fault_plan.freezes + ["outage"] * fault_plan.outages
     chance.shuffle(left)
     thaw: list[tuple[float, subprocess.Popen[bytes]]] = []
     for what in left:
-        time.sleep(chance.uniform(0, 2 * storm.pause))
-        damage.words += workers.keep(storm.workers)
+        time.sleep(chance.uniform(0, 2 * fault_plan.pause))
+        damage.words += workers.keep(fault_plan.workers)
         still = [child for _, child in thaw]
         moving = [child for child in workers.running if child not in still]
         if what == "outage":
-            _outage(storm, chance, damage, cluster, road)
+            _outage(fault_plan, chance, damage, cluster, road)
         elif moving:
             child = chance.choice(moving)
             if what == "kill":
@@ -270,7 +270,7 @@ def _blows(
             else:
                 child.send_signal(signal.SIGSTOP)
                 damage.freezes += 1
-                thaw.append((time.monotonic() + chance.uniform(0, 2 * storm.frozen), child))
+                thaw.append((time.monotonic() + chance.uniform(0, 2 * fault_plan.frozen), child))
         thaw = _thawed(thaw)
     while thaw:
         thaw = _thawed(thaw)
@@ -287,12 +287,12 @@ def _thawed(
     return [(at, child) for at, child in thaw if at > now]
 
 
-def _outage(storm: Storm, chance: random.Random, damage: Damage, cluster: Cluster, road: Rough) -> None:
+def _outage(fault_plan: FaultPlan, chance: random.Random, damage: Damage, cluster: Cluster, road: Rough) -> None:
     cluster.kill()
     # What had left before may still be on its way.
     time.sleep(0.2)
     before = len(road.seen)
-    time.sleep(chance.uniform(0, 2 * storm.away))
+    time.sleep(chance.uniform(0, 2 * fault_plan.away))
     damage.while_away += sum(each.line.startswith("POST /v1/generate") for each in road.seen[before:])
     cluster.start()
     damage.outages += 1
@@ -305,14 +305,14 @@ def _finish(roots: Mapping[Path, list[str]], env: Mapping[str, str]) -> None:
         assert len(list((root / "out").rglob("*.md"))) == len(topics)
 
 
-def check(storm: Storm, damage: Damage, folder: Path) -> None:
+def check(fault_plan: FaultPlan, damage: Damage, folder: Path) -> None:
     """What always holds."""
-    wanted = sorted(f"About i{number:03} of {name}" for number in range(storm.items) for name in ("red", "blue"))
+    wanted = sorted(f"About i{number:03} of {name}" for number in range(fault_plan.items) for name in ("red", "blue"))
     twice = [topic for topic, times in Counter(damage.charges).items() if times > 1]
-    assert not twice, (storm, folder, twice)
-    assert damage.charges == wanted, (storm, folder)
-    assert damage.while_away == 0, (storm, folder)
-    assert damage.most_in_a_minute <= storm.rpm, (storm, folder)
+    assert not twice, (fault_plan, folder, twice)
+    assert damage.charges == wanted, (fault_plan, folder)
+    assert damage.while_away == 0, (fault_plan, folder)
+    assert damage.most_in_a_minute <= fault_plan.rpm, (fault_plan, folder)
     assert not damage.words, damage.words
 
 
@@ -322,21 +322,21 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=1)
     for name in ("items", "workers", "rpm", "kills", "freezes", "outages"):
-        parser.add_argument(f"--{name}", type=int, default=getattr(Storm, name))
+        parser.add_argument(f"--{name}", type=int, default=getattr(FaultPlan, name))
     for name in ("frozen", "away", "pause", "stage-seconds", "patience"):
-        parser.add_argument(f"--{name}", type=float, default=getattr(Storm, name.replace("-", "_")))
+        parser.add_argument(f"--{name}", type=float, default=getattr(FaultPlan, name.replace("-", "_")))
     options = vars(parser.parse_args())
     until_ = time.monotonic() + 60 * options.pop("minutes")
     seed, total = options.pop("seed"), Counter[str]()
     while time.monotonic() < until_:
-        storm = Storm(seed=seed, **options)
-        folder = Path(tempfile.mkdtemp(prefix="storm-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
-        damage = blow(folder, storm)
+        fault_plan = FaultPlan(seed=seed, **options)
+        folder = Path(tempfile.mkdtemp(prefix="faults-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
+        damage = inject_faults(folder, fault_plan)
         total.update(runs=1, charges=len(damage.charges), twice=len(damage.charges) - len(set(damage.charges)))
         for name in ("kills", "freezes", "outages", "requests", "while_away"):
             total[name] += getattr(damage, name)
         print(seed, damage.seconds, damage.most_in_a_minute, damage.most_in_a_second, dict(total), flush=True)  # noqa: T201
-        check(storm, damage, folder)
+        check(fault_plan, damage, folder)
         seed += 1
 
 

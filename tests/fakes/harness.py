@@ -1,9 +1,9 @@
 """A project, a fake server and a virtual clock in one: what a test of plan and apply needs.
 
-scene = Scene(tmp_path, FakeApi(duration=90))
-scene.write("content/blog.yaml", ITEMS)
-run = scene.apply()
-assert scene.plan().empty
+harness = Harness(tmp_path, FakeApi(duration=90))
+harness.write("content/blog.yaml", ITEMS)
+run = harness.apply()
+assert harness.plan().empty
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from contentops.model import Event, OpenEntry, Plan, Project, Record, Run, State
-    from tests.fakes.death import Death
-    from tests.fakes.ledger import Rows, SceneLedger
+    from tests.fakes.kills import Death
+    from tests.fakes.ledger import HarnessLedger, Rows
 
 PROJECT = """\
 version: 1
@@ -76,8 +76,8 @@ def know_server(root: Path, base_url: str, *, enveloped: bool = False) -> None:
         cache.put_server_facts(f"place {base_url}", {"base": base_url, "enveloped": enveloped})
 
 
-class Scene:
-    """One project folder, one server, one clock; a second scene on the same server is another clone or machine."""
+class Harness:
+    """One project folder, one server, one clock; a second harness on the same server is another clone or machine."""
 
     def __init__(
         self,
@@ -88,12 +88,12 @@ class Scene:
         extra: str = "",
         timeline: Timeline | None = None,
         base_url: str = "https://api.example.test/v1",
-        ledger: SceneLedger | None = None,
+        ledger: HarnessLedger | None = None,
     ) -> None:
         self.root = root
         self.ledger = ledger
         self._rows: Rows | None = None
-        """What the ledger knew when this scene was copied, until it is put back."""
+        """What the ledger knew when this harness was copied, until it is put back."""
         self.api = api or FakeApi(duration=90)
         self.timeline = timeline or Timeline()
         self.events: list[Event] = []
@@ -102,8 +102,8 @@ class Scene:
         root.mkdir(parents=True, exist_ok=True)
         self.write("contentops.yaml", PROJECT.format(base_url=base_url, rpm=rpm, extra=extra))
 
-    def copied(self, root: Path) -> Scene:
-        """This scene as it stands, with a folder, a server and a clock of its own: what a kill right now would leave."""
+    def copied(self, root: Path) -> Harness:
+        """This harness as it stands, with a folder, a server and a clock of its own: what a kill right now would leave."""
         copied: dict[int, str] = {}
 
         def keep_links(source: str, target: str) -> None:
@@ -172,7 +172,7 @@ class Scene:
         return run
 
     def runtime(self) -> Runtime:
-        """The outside of this scene."""
+        """The outside of this harness."""
         environ = {"WRITERZROOM_API_KEY": "test-key-123456", "CONTENTOPS_SERVERS": "https://api.example.test"}
         if self.ledger is not None:
             environ["CONTENTOPS_LEDGER"] = self.ledger.url

@@ -3,7 +3,7 @@
 Counted are: every durable write of state, every rename, link and write of an output, and both sides of every request
 (before it arrives, and after the server has carried it out).
 
-`Death` kills at one of these steps. `witnessed` runs to the end once and keeps what a kill at each step would have left.
+`Death` kills at one of these steps. `state_after_each_kill` runs to the end once and keeps what a kill at each step would have left.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.fakes.api import FakeApi
-    from tests.fakes.scene import Scene
+    from tests.fakes.harness import Harness
 
 
 class Death:
@@ -63,31 +63,31 @@ class Death:
         return mortal
 
 
-class _Witness(Death):
+class _Recorder(Death):
     """Never comes, but copies the world before each thing that is done to it, wherever the last copy differs."""
 
-    def __init__(self, scene: Scene, folder: Path) -> None:
+    def __init__(self, harness: Harness, folder: Path) -> None:
         super().__init__(10**9)
-        self.left: dict[str, Scene] = {}
-        self._scene, self._folder = scene, folder
+        self.left: dict[str, Harness] = {}
+        self._harness, self._folder = harness, folder
         self._last: object = None
 
     def step(self, what: str) -> None:
         super().step(what)
-        seen = self._scene.standing()
+        seen = self._harness.standing()
         if seen != self._last:
             self._last = seen
-            self.left[f"died at step {self.steps}, {what}"] = self._scene.copied(self._folder / str(self.steps))
+            self.left[f"died at step {self.steps}, {what}"] = self._harness.copied(self._folder / str(self.steps))
 
 
-def witnessed(scene: Scene, folder: Path, act: Callable[[], object]) -> dict[str, Scene]:
+def state_after_each_kill(harness: Harness, folder: Path, act: Callable[[], object]) -> dict[str, Harness]:
     """What a kill at each step of `act` would have left, by what was done there: copies below `folder`.
 
     Steps between which neither the server nor any file changed leave the same, and are told once.
     """
-    witness = scene.death = _Witness(scene, folder)
+    witness = harness.death = _Recorder(harness, folder)
     act()
-    scene.death = None
+    harness.death = None
     return witness.left
 
 

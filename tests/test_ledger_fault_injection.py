@@ -13,9 +13,9 @@ import pytest
 
 from contentops.ledger.session import LedgerSession
 from tests.fakes.rough import Rough
+from tests.ledger_fault_injection import FaultPlan, Workers, check, contentops, inject_faults, look, projects, states
 from tests.postgres import until
 from tests.processes import KEY, PROJECT, Served, applying, blog, tree
-from tests.storms import Storm, Workers, blow, check, contentops, look, projects, states
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-BRIEF = Storm(items=4, workers=3, kills=3, freezes=1, frozen=0.5, outages=1, away=0.3, pause=0.2)
+BRIEF = FaultPlan(items=4, workers=3, kills=3, freezes=1, frozen=0.5, outages=1, away=0.3, pause=0.2)
 
 
 CHILD = """
@@ -49,14 +49,14 @@ KILLS = 3
 def test_whatever_is_killed_and_freezes(tmp_path: Path, postgres: str, database: str, second_database: str) -> None:
     """Five stories side by side, since each of them waits for what may still arrive, or for PostgreSQL to lose patience."""
     with ThreadPoolExecutor() as pool:
-        storm = pool.submit(blow, tmp_path / "storm", BRIEF)
+        fault_plan = pool.submit(inject_faults, tmp_path / "fault_plan", BRIEF)
         frozen = pool.submit(_a_worker_that_froze_with_its_submits_recorded, tmp_path / "frozen", database)
         silent = pool.submit(_a_process_that_stands_still_holds_no_lock, postgres)
         idle = pool.submit(_an_idle_session_comes_back_by_itself, postgres)
         killed = pool.submit(_checkouts_that_never_push, tmp_path / "never pushed", second_database)
-    damage = storm.result()
+    damage = fault_plan.result()
     assert (damage.kills, damage.outages) >= (2, 1)
-    check(BRIEF, damage, tmp_path / "storm")
+    check(BRIEF, damage, tmp_path / "fault_plan")
     for story in (frozen, silent, idle, killed):
         story.result()
 
@@ -151,7 +151,7 @@ def _a_worker_that_froze_with_its_submits_recorded(folder: Path, database: str) 
     ):
         road.smooth = True
         env = {"WRITERZROOM_API_KEY": KEY, "CONTENTOPS_LEDGER": database}
-        roots = projects(folder, Storm(items=2), road.base_url)
+        roots = projects(folder, FaultPlan(items=2), road.base_url)
         first, second = roots
         # The account is known by then, and how its server treats ids.
         assert contentops(first, env, "apply", "--yes").returncode == 0
