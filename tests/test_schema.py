@@ -158,7 +158,7 @@ def test_valid_manifest_has_no_findings(text: str) -> None:
 
 IN_MANIFESTS = [
     ("items: [{id: x, templte: t}]", "unknown-key", "templte", "item `x`: unknown key `templte`", "`template`"),
-    ("items: [{id: x, audience: t}]", "unknown-key", "audience", "`audience`", "goes under `inputs`"),
+    ("items: [{id: x, zzz: t}]", "unknown-key", "zzz", "`zzz`", "goes under `inputs`"),
     ("itms: []", "unknown-key", "itms", "unknown key `itms`", "`items`"),
     ("defaults: {id: x}", "unknown-key", "id", "unknown key `id` in `defaults`", "known keys"),
     ("items: [{template: t}]", "missing-key", "{", "an item has no `id`", "id: ai-adoption-guide"),

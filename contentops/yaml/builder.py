@@ -91,7 +91,7 @@ def unparsable(source: Source, *, pure: bool) -> StopReading | None:
 
     parser, event = _parser(source, pure=pure), None
     try:
-        for event in iter(parser.get_event, None):  # noqa: B007
+        while (event := parser.get_event()) is not None:
             pass
     except YAMLError as error:
         problem, unquoted_jinja = explain(source, error, event)
