@@ -64,7 +64,7 @@ def open_clone(root: str, environ: Mapping[str, str], *, remote: str, push: bool
 
 @contextlib.contextmanager
 def alone(clone: Clone) -> Iterator[None]:
-    """Lock the clone: all projects and environments in it share one index, one HEAD, one FETCH_HEAD.
+    """Hold the lock of the clone, as all its projects and environments share one index, HEAD and FETCH_HEAD.
 
     Waits as long as a call of the remote may take. Raises LockHeld.
     """
@@ -101,7 +101,7 @@ def _identity(root: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def in_repository(root: str) -> bool:
-    """Whether `root` seems to be in a repository; git itself is not run."""
+    """Whether `root` seems to be in a repository, without running git."""
     return any((folder / ".git").exists() for folder in (Path(root), *Path(root).parents))
 
 
@@ -184,7 +184,7 @@ class ChangedFiles(NamedTuple):
 
 
 def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: Lock, *, edits: bool) -> ChangedFiles:
-    """Return what is changed in a clone that has nothing staged; `edits`: what a person did is a result too."""
+    """Return the changed files of a clone that has nothing staged; `edits`: a person's edits are results too."""
     own = lock_name(environment)
     folder = clone.read("rev-parse", "--show-prefix").rstrip("\n")
     options = ("--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
@@ -200,7 +200,7 @@ def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: 
 
 
 def _is_rule(clone: Clone) -> bool:
-    """Whether the line for locks is the only change of `.gitattributes`."""
+    """Whether the merge line of locks is the only change of `.gitattributes`."""
     path, name = Path(clone.root) / RULES, f"HEAD:./{RULES}"
     if path.is_symlink() or not path.is_file():
         return False
@@ -209,7 +209,7 @@ def _is_rule(clone: Clone) -> bool:
 
 
 def _edited(clone: Clone, known: RecordedOutputs, lock: Lock, paths: list[str], *, edits: bool) -> Iterator[str]:
-    """Yield the outputs that are not committed; with `edits` only those that are no text, such as links."""
+    """Yield the changed outputs that are not committed; with `edits` only those that are no text, such as links."""
     files = Outputs(clone.root, whole=known_bodies(state_of(lock)))
     # A body that was committed before is no edit, wherever an apply moved it and whatever front matter it wrote.
     names = read_blobs(clone.root, [f"HEAD:./{path}" for path in paths if "\n" not in path], clone.extra)
@@ -250,7 +250,7 @@ class ResultTree(Struct, frozen=True, kw_only=True):
 
 
 def result_tree(clone: Clone, environment: str, paths: Iterable[str]) -> ResultTree:
-    """Return the tree of HEAD with these files of the folder, through git's filters. Raises GitFailed."""
+    """Return HEAD's tree with `paths` as they are on disk, through git's filters. Raises GitFailed."""
     head = clone.head()
     base = head or clone.run("hash-object", "-t", "tree", "--stdin")
     listed = "".join(f":(literal){path}\0" for path in paths).encode("utf-8", "surrogateescape")
@@ -277,7 +277,7 @@ _WHOLE = ("-c", "core.splitIndex=false", "-c", "index.sparse=false")
 
 @contextlib.contextmanager
 def _index(clone: Clone, base: str) -> Iterator[dict[str, str]]:
-    """Make an index of our own of a tree, and yield the variable that names it to git."""
+    """Make a temporary index of a tree, and yield the variable that makes git use it."""
     with tempfile.TemporaryDirectory(prefix="contentops-") as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         clone.run(*_WHOLE, "read-tree", base, extra=index)
@@ -300,7 +300,7 @@ def make_commit(clone: Clone, tree: str, parent: str, message: str) -> str:
 
 
 def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
-    """Bring index, folder and branch of the clone to a commit on top of HEAD that has the results.
+    """Move index, folder and branch of the clone to a commit that adds the results to HEAD.
 
     False where someone's changes are in the way; then the clone is unchanged.
     """

@@ -49,7 +49,7 @@ class Shown(NamedTuple):
 
 
 def shown_in(body: str) -> Shown:
-    """Return which plan the second line of a comment of ours names."""
+    """Return the plan that the second line of one of our comments names."""
     match = _SHOWN.fullmatch([*body.splitlines()[:2], "", ""][1])
     return Shown(int(match[1]), match[2], match[3].replace("none", "")) if match else Shown()
 
@@ -78,7 +78,7 @@ def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead
 
 
 def _keep_one(github: GitHub, number: int, author: str, marker: str, body: str) -> Posted | None:
-    """Keep one comment where two runs posted at once: the oldest one, with the newest run's plan."""
+    """If two runs posted at once, keep only the oldest comment, with the newest run's plan."""
     mine = [comment for line, comment in _ours(github, number, author) if line == marker]
     if not mine:
         return None

@@ -32,7 +32,7 @@ class Version(NamedTuple):
 
 
 def versions(root: str, path: str) -> Iterator[Version]:
-    """Yield the versions of a file in git, also under earlier names, the newest first; none where git fails.
+    """Yield the versions of a file in git, also under earlier names, newest first; none where git fails.
 
     Git follows one name at a time: past a rename on one branch it misses what another branch had at this path.
     """

@@ -60,7 +60,7 @@ class GitFailed(ContentopsError):
 
 
 class GitResult(NamedTuple):
-    """How git ended: exit code, output, messages without secrets, and whether its time was up."""
+    """The result of a git command: exit code, output, messages without secrets, and whether it timed out."""
 
     code: int
     stdout: bytes
@@ -125,7 +125,7 @@ def try_git(
     extra: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> GitResult:
-    """Run git in `root`, `extra` added to its environment, for at most `timeout` seconds; any end is returned.
+    """Run git, `extra` in its environment, for at most `timeout` seconds; return its result even if it failed.
 
     Raises GitFailed where git cannot be started.
     """
@@ -160,7 +160,7 @@ def try_git(
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """Terminate first, so that git removes its lock files and ends its children."""
+    """Stop git: terminate it first, so that it removes its lock files and ends its children."""
     child.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(_GRACE)
@@ -175,7 +175,7 @@ def masked(text: str) -> str:
 
 
 def failure(root: Path | str, arguments: Sequence[str], ended: GitResult) -> ContentopsError:
-    """Return the error for a git that failed, with git's own message."""
+    """Return the error for a git command that failed, with git's own message."""
     if "not a git repository" in ended.errors:
         hint = "run it inside a clone, or make the folder one with `git init`"
         return UsageError(f"`{root}` lies in no git repository", code="no-repository", hint=hint)
@@ -190,7 +190,7 @@ def _output(root: Path | str, arguments: Sequence[str], ended: GitResult) -> str
 
 
 def reason_of(ended: GitResult) -> str:
-    """Return why git failed, in its own words on one line, cut."""
+    """Return git's own message of why it failed, on one line and shortened."""
     return " ".join(ended.errors.split())[:_ROOM].rstrip(".") or f"it ended with {ended.code}"
 
 
@@ -222,7 +222,7 @@ class TreeEntry(NamedTuple):
 
 
 class Clone(Struct, frozen=True, kw_only=True):
-    """A clone, its remote, and what its git commands get besides the environment of the process."""
+    """A clone, its remote, and the variables that its git commands get besides those of the process."""
 
     root: str
     remote: str = "origin"
@@ -256,11 +256,11 @@ class Clone(Struct, frozen=True, kw_only=True):
         extra: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> GitResult:
-        """Run git, however it ends."""
+        """Run git and return its result even if it failed."""
         return try_git(self.root, *arguments, stdin=stdin, extra={**self.extra, **(extra or {})}, timeout=timeout)
 
     def reach(self, *arguments: str) -> GitResult:
-        """Call the remote, however that ends, for at most `patience` seconds."""
+        """Run git against the remote for at most `patience` seconds and return its result even if it failed."""
         return self.attempt(*arguments, timeout=self.patience)
 
     def head(self) -> str:

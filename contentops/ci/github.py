@@ -98,13 +98,13 @@ class GitHub(Struct, frozen=True, kw_only=True):
         raise AssertionError("the last try raises")
 
     def ask(self, query: str) -> Any:
-        """What GraphQL answers to `query`: its `data`, which may be anything. Raises GitHubError."""
+        """Return the `data` of GraphQL's answer to `query`, which may be anything. Raises GitHubError."""
         # On a server of one's own, both versions of the API lie below `/api`.
         address = f"{self.api.removesuffix('/v3')}/graphql"
         return as_map(self._once("POST", address, {"query": query})).get("data")
 
     def listed(self, path: str) -> Iterator[Mapping[str, Any]]:
-        """Every entry of a list, page by page. Anything that is no list ends it. Raises GitHubError."""
+        """Yield every entry of a list, page by page; a page that is no list ends it. Raises GitHubError."""
         for page in range(1, _PAGES + 1):
             entries = self.call("GET", f"{path}&per_page={PAGE}&page={page}")
             yield from as_maps(entries)
@@ -203,7 +203,7 @@ def _hint(status: int, limit: float | None) -> str:
 
 
 def _limit(reply: _Reply, message: str) -> float | None:
-    """Return the seconds until a limit of requests allows the same call; None where no limit was reached."""
+    """Return the seconds until a rate limit allows the same call; None where no limit was reached."""
     if reply.status not in {403, 429}:
         return None
     wait = reply.headers.get("retry-after", "")
@@ -272,7 +272,7 @@ def head_of(pull: Any) -> str:
 
 
 def until_sure(github: GitHub, put: Callable[[], T]) -> T:
-    """Return what `put` returns, which reads and then changes; run again after a lost answer or another's deletion."""
+    """Return what `put` returns, which reads and then changes; run again after a lost answer or others' deletion."""
     for attempt in range(1, _UNSURE + 1):
         try:
             return put()
@@ -284,7 +284,7 @@ def until_sure(github: GitHub, put: Callable[[], T]) -> T:
 
 
 def myself(github: GitHub) -> str:
-    """Return whose comments are ours; empty: a bot's, and GitHub does not say which."""
+    """Return the login under which we comment; empty: a bot that GitHub does not name."""
     try:
         return as_text(as_map(github.call("GET", "/user")).get("login"))
     except GitHubError as error:

@@ -18,7 +18,7 @@ _VALIDATION = 422
 
 
 class Kept(NamedTuple):
-    """The issue: its number and page, and what was done to it, in one word."""
+    """Our issue: its number and page, and what was done to it, in one word."""
 
     number: int = 0
     address: str = ""

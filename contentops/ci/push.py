@@ -44,7 +44,7 @@ class NotPublished(ContentopsError):
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """The branch to push to, and what another branch for the results is named after."""
+    """The branch to push to, and the names that a separate branch for the results is named after."""
 
     branch: str
     project: str
@@ -54,22 +54,22 @@ class Target(Struct, frozen=True, kw_only=True):
 
     @property
     def owner(self) -> str:
-        """Project and environment as a part of the name of a branch."""
+        """Project and environment, as a part of the name of a separate branch."""
         return "/".join(_plain(name) for name in (self.project, self.environment) if name)
 
     def own(self, folder: str, tree: str) -> str:
-        """Return the branch for a tree of results that the branch did not accept."""
+        """Return the separate branch for results that could not be pushed to the branch itself."""
         run = f"{self.run}-{tree[:12]}" if self.run else tree[:12]
         return f"{folder}/{self.owner}/{run}"
 
     def is_own(self, name: str) -> bool:
-        """Whether `name` is a branch that a run made for results of this project and environment."""
+        """Whether `name` is a separate branch that a run made for results of this project and environment."""
         parent, _, run = name.rpartition("/")
         return parent in {f"{folder}/{self.owner}" for folder in FOLDERS} and _RUN.fullmatch(run) is not None
 
 
 def _plain(name: str) -> str:
-    """Return `name` as a part of the name of a branch, different for each name."""
+    """Return `name` in characters that a branch may have, different for each name."""
     plain = _UNSAFE.sub("-", name).strip("-")[:_NAME]
     if plain == name:
         return plain
@@ -78,14 +78,14 @@ def _plain(name: str) -> str:
 
 
 class Messages(NamedTuple):
-    """The messages of the commit on the branch that is meant, and of the one on a branch of its own."""
+    """The messages of the commit on the target branch, and of the commit on a separate branch."""
 
     meant: str
     own: str
 
 
 class Pushed(NamedTuple):
-    """The commit of the results, its branch, why it is not the one meant, and how often that was tried."""
+    """The commit of the results, its branch, why that is not the target branch, and how often the push was tried."""
 
     commit: str
     branch: str
@@ -98,7 +98,7 @@ class Pushed(NamedTuple):
 def push(
     clone: Clone, target: Target, results: ResultTree, messages: Messages, *, pause: Callable[[float], None]
 ) -> Pushed:
-    """Push one commit of the results on top of the branch, else to a branch of their own.
+    """Push one commit of the results to the target branch, else to a separate branch.
 
     Where the branch was deleted or set back since the checkout, that one lacks the commits that were removed.
     `pause` waits some seconds between two attempts. Raises Refused where the clone has commits that the branch lacks,
@@ -185,7 +185,7 @@ def _is_part(clone: Clone, head: str, tip: str) -> bool:
 
 
 def _refuse_unpushed(clone: Clone, branch: str, head: str, tip: str) -> None:
-    """Raise Refused where HEAD is no part of the remote branch: results never push a person's commits."""
+    """Raise Refused if the remote branch lacks HEAD: results never push a person's commits."""
     if not tip:
         hint = f"push it first: `git push {clone.remote} HEAD:{branch}`, then run the command again"
         raise NotPublished(f"`{branch}` is not at `{clone.remote}`", hint=hint)
@@ -268,7 +268,7 @@ def _conflict(branch: str, results: ResultTree, paths: list[str]) -> str:
 
 
 def _own_branch(clone: Clone, target: Target, results: ResultTree, commit: str, why: str) -> Pushed:
-    """Push a commit of the results to a branch of its own, unless they are on one already."""
+    """Push a commit of the results to a separate branch, unless they are on one already."""
     for name, known in _heads(clone.reach(*_LIST, clone.source, *_PATTERNS)).items():
         if target.is_own(name) and name.endswith(results.tree[:12]):
             return Pushed(known, name, why, new=False)
@@ -293,7 +293,7 @@ def _heads(ended: GitResult) -> dict[str, str]:
 
 
 def look_ahead(clone: Clone, target: Target, known: frozenset[RequestId]) -> None:
-    """Refuse an apply whose results could not be pushed, or that would pay for what an earlier run has paid for.
+    """Refuse an apply whose results could not be pushed, or that would pay again for what an earlier run paid for.
 
     `known`: the requests whose results this checkout has. Raises Refused where something is staged or not pushed, for
     a lock that git ignores, and while other results are on the branch or on one of their own; NotPublished where the

@@ -41,12 +41,15 @@ class RecordedOutputs(Struct, frozen=True, kw_only=True):
     """Those paths, and the paths of earlier records."""
 
     def is_recorded(self, path: str, body: Digest) -> bool:
-        """Whether a job made this body for the path, or the server accepted it."""
+        """Whether the records say that a job made this body for the path, or the server accepted it."""
         return body in self.bodies.get(nfc(path), frozenset())
 
 
 def recorded_outputs(now: Lock, before: Lock) -> RecordedOutputs:
-    """Return what may be committed where the lock is `now` and was `before`, no hidden path: anyone may edit a lock."""
+    """Return the outputs that may be committed if the lock is `now` and was `before`.
+
+    Hidden paths are left out, as anyone may edit a lock.
+    """
     paid: dict[str, set[Digest]] = {}
     for entry in (one.value for entries in now.entries.values() for one in entries):
         if entry.state is JobState.PAID:
@@ -68,7 +71,7 @@ def _is_plain(path: str) -> bool:
 
 
 def nfc(path: str) -> str:
-    """Return a path in the one spelling that is compared here."""
+    """Return a path in Unicode's normal form NFC, in which paths are compared here."""
     return unicodedata.normalize("NFC", path)
 
 
@@ -121,7 +124,7 @@ def state_of(lock: Lock) -> State:
 
 
 def requests_of(state: State) -> frozenset[RequestId]:
-    """Return the requests whose result or outcome a state has."""
+    """Return the requests that have a result or an outcome in a state."""
     return frozenset({*(record.request_id for record in state.records.values()), *state.entries} - {""})
 
 
@@ -130,7 +133,7 @@ _SHORT = 10
 
 
 def resolve(root: str, ref: str) -> str:
-    """Return the commit of `ref`; `REF...` is where the current branch left REF, as in `git diff`.
+    """Return the commit that `ref` names; for `REF...`, its fork point from the current branch, as in `git diff`.
 
     Raises UsageError for an unknown ref and outside a repository, GitFailed.
     """
@@ -204,7 +207,7 @@ _CONTENT = re.compile(r'"content_id":"([^"]+)"')
 
 
 class Past(Struct, frozen=True, kw_only=True):
-    """What the committed locks had by request id, as the newest of them has it."""
+    """What the committed locks said of each request id; the newest lock that has one counts."""
 
     records: Mapping[RequestId, Record] = {}
     entries: Mapping[RequestId, OpenEntry] = {}
@@ -238,7 +241,7 @@ def past_of_item(project: Project, item: str, former: Iterable[str]) -> Past:
 
 
 def _named_in(project: Project, commits: Sequence[str], names: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of each committed lock that name items, in the form of a log with patches. Raises GitFailed."""
+    """Yield the lines of each committed lock that name items, as a log with patches has them. Raises GitFailed."""
     wanted = [part for name in sorted(names) for key in ("id", "item") for part in ("-e", f'"{key}":{canonical(name)}')]
     for start in range(0, len(commits), _IN_ONE_CALL):
         some = commits[start : start + _IN_ONE_CALL]
@@ -256,7 +259,7 @@ def _named_in(project: Project, commits: Sequence[str], names: Iterable[str]) ->
 
 
 def _history(project: Project, commit: str, options: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
-    """Return git's log of the lock up to a commit (with patches, by default), and why that is not all there was."""
+    """Return git's log of the lock up to a commit (with patches, by default), and why it is incomplete, if it is."""
     name = lock_name(project.environment)
     try:
         run_git(project.root, "rev-parse", "--git-dir")
@@ -323,7 +326,7 @@ def _past(log: str, gaps: tuple[str, ...]) -> Past:
 
 
 def _added(line: str) -> Line | str | None:
-    """Return what a line of a patch adds to a lock; empty where it adds nothing, None where it cannot be read."""
+    """Return the lock line that a line of a patch adds; empty: it adds none; None: it cannot be read."""
     if not line.startswith("+{"):
         return ""
     try:

@@ -27,12 +27,12 @@ _SYSTEMS = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION", "JENKINS_URL
 
 
 def in_ci(environ: Mapping[str, str]) -> bool:
-    """Whether a CI system runs us."""
+    """Whether this process runs in CI."""
     return any(environ.get(name, "").lower() not in {"", "0", "false"} for name in _SYSTEMS)
 
 
 def branch_of_run(environ: Mapping[str, str]) -> str:
-    """Return the branch that the CI system runs us for; empty for a tag, a pull request, and if not known."""
+    """Return the branch that this CI run is for; empty for a tag, a pull request, and if not known."""
     ref = environ.get("GITHUB_REF") or environ.get("BUILD_SOURCEBRANCH") or ""
     if ref:
         return ref.removeprefix(_HEADS) if ref.startswith(_HEADS) else ""
@@ -41,7 +41,7 @@ def branch_of_run(environ: Mapping[str, str]) -> str:
 
 
 def for_pull_request(environ: Mapping[str, str]) -> bool:
-    """Whether the CI system runs us for a pull request."""
+    """Whether this CI run is for a pull request."""
     ref = environ.get("GITHUB_REF") or environ.get("BUILD_SOURCEBRANCH") or ""
     return ref.startswith("refs/pull/") or bool(environ.get("CI_MERGE_REQUEST_IID") or environ.get("CHANGE_ID"))
 
@@ -122,17 +122,17 @@ def _no_pull_request(message: str) -> UsageError:
 
 
 def as_map(value: Any) -> Mapping[str, Any]:
-    """Return a JSON value that should be a map; an empty one where it is not."""
+    """Return `value` if it is a map, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def as_text(value: Any) -> str:
-    """Return a JSON value that should be a text; an empty one where it is not."""
+    """Return `value` if it is a text, else an empty one."""
     return value if isinstance(value, str) else ""
 
 
 def as_number(value: Any) -> int:
-    """Return a JSON value that should be a number above 0; 0 where it is not."""
+    """Return `value` if it is an integer above 0, else 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
@@ -164,7 +164,7 @@ def token_of(environ: Mapping[str, str]) -> str:
 
 
 def is_safe(address: str) -> bool:
-    """Whether a token is sent to an address encrypted, or on this machine alone."""
+    """Whether a token may be sent to an address: it is encrypted, or on this machine."""
     try:
         from urllib.parse import urlsplit  # start-up: most commands run where there is no runner
 
@@ -175,7 +175,7 @@ def is_safe(address: str) -> bool:
 
 
 def git_credentials(address: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the token as settings in git's environment: never in an argument, a file, or for another server."""
+    """Return environment variables that give git the token for one server, and put it into no argument or file."""
     token = token_of(environ)
     server = environ.get("GITHUB_SERVER_URL", "").rstrip("/")
     if not token or not server or not address.startswith(f"{server}/") or not is_safe(server):

@@ -52,7 +52,7 @@ def _matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
 
 
 def rising(numbers: Sequence[int]) -> list[int]:
-    """The indexes of a longest run of numbers that rises; no number comes twice."""
+    """The indexes of a longest increasing subsequence, which need not be contiguous; no number comes twice."""
     tails: list[int] = []
     tail_indexes: list[int] = []
     before: list[int] = []

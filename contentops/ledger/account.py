@@ -76,12 +76,12 @@ def account_of(api: ApiSettings, key: str) -> Account:
 
 
 def fingerprint(key: str) -> str:
-    """Return a short digest by which keys differ and from which none can be found."""
+    """Return a short digest of a key, from which the key cannot be found."""
     return hashlib.sha256(_SALT + key.encode()).hexdigest()[:16]
 
 
 def sign_in(session: LedgerSession, account: Account) -> None:
-    """Store the account with its key and its present settings; in a restored ledger a new one counts as restored too.
+    """Store the account with its key and settings; a new one in a restored ledger counts as restored too.
 
     Raises as `LedgerSession.run` does, and StateError where it is known as one of another server.
     """
@@ -93,7 +93,7 @@ def sign_in(session: LedgerSession, account: Account) -> None:
 
 
 def limit_of(session: LedgerSession, account: Account) -> int:
-    """Return the requests a minute of an account for a reader: the stricter of its own settings and the ledger's.
+    """Return the requests a minute of an account for a reader: the stricter of its settings and the ledger's.
 
     Writes nothing, so that reading a branch changes nothing for runs that pay. Raises as `sign_in` does.
     """
@@ -107,7 +107,7 @@ def limit_of(session: LedgerSession, account: Account) -> int:
 
 
 def limiter_of(session: LedgerSession, account: Account) -> str:
-    """Return the name of the limiter of an account: its server and its first key, whatever names the account has."""
+    """Return the name of the limiter of an account, made of its server and first key, not of its own name."""
     rows = session.run(
         f"SELECT fingerprint FROM contentops.account a WHERE id = %(id)s OR (server = %(server)s AND {_HAS_KEY})"
         " ORDER BY id <> %(id)s, id LIMIT 1",
@@ -118,7 +118,7 @@ def limiter_of(session: LedgerSession, account: Account) -> str:
 
 
 def _check_server(account: Account, known: str) -> None:
-    """Raise StateError where an account is known as one of another server, to which its queue would be sent."""
+    """Raise StateError if the ledger has this account under another server, which would get its queue."""
     if known != account.api.server:
         raise StateError(
             f"the ledger knows account `{visible(account.id)}` as one of `{visible(known)}`,"
@@ -146,13 +146,13 @@ def accounts_of(session: LedgerSession, key: str, unusable: Callable[[str], None
 
 
 def _settings(text: str) -> ApiSettings | None:
-    """Return the settings that a row has of an account; None where they cannot be used."""
+    """Return an account's settings from its row; None where they cannot be used."""
     api = read_json(text, ApiSettings)
     return api if api is not None and _is_usable(api) else None
 
 
 def _is_usable(api: ApiSettings) -> bool:
-    """Whether a project could have stated this."""
+    """Whether `contentops.yaml` could contain these settings."""
     named = all(_VARIABLE.fullmatch(name) for name in (api.key_env, api.user_env))
     spoken = api.dialect in {AUTO, *DIALECTS} and api.save in _SAVES
     limits = (
@@ -162,7 +162,7 @@ def _is_usable(api: ApiSettings) -> bool:
 
 
 def read_fact(session: LedgerSession, account: str, name: str) -> Mapping[str, Json]:
-    """Return a fact about an account's server that any process stored; empty where none did."""
+    """Return a fact about an account's server that a process stored; empty if there is none."""
     rows = session.run("SELECT value::text FROM contentops.fact WHERE account = %s AND name = %s", (account, name))
     return read_json(rows[0][0], dict[str, object]) or {} if rows else {}
 
@@ -178,12 +178,12 @@ def write_fact(session: LedgerSession, account: str, name: str, value: Mapping[s
 
 
 def proven_fact(server: str, dialect: str) -> str:
-    """Return the name of the fact that a text was paid for at an endpoint."""
+    """Return the name of the fact that a text was paid for at a server and dialect."""
     return f"{_PROVEN} {dialect} {server}"
 
 
 def notice_restore(session: LedgerSession, account: str = "") -> None:
-    """Mark every account as restored where another database replaced the ledger's, if the role may read which it is."""
+    """Mark every account as restored if a backup or replica took the database's place, where the role may see that."""
     try:
         mark = session.run(_DATABASE)[0][0]
     except StateError as error:

@@ -23,7 +23,7 @@ _UNREADABLE = "postgresql://..."
 
 
 def _parts(url: str) -> dict[str, Any]:
-    """Return the settings of an address. Raises psycopg.ProgrammingError for what is no address."""
+    """Return the settings of an address. Raises psycopg.ProgrammingError if it is none."""
     try:
         return conninfo_to_dict(url)
     except UnicodeError as error:
@@ -70,9 +70,9 @@ def remote_servers(url: str) -> tuple[str, ...]:
 
 
 def with_safe_password(url: str) -> str:
-    """Return an address that requires a safe way to ask for a password, unless a person states `require_auth`.
+    """Return the address with `require_auth` added, unless that is stated already or this libpq does not know it.
 
-    Raises psycopg.ProgrammingError for what is no address.
+    Raises psycopg.ProgrammingError if it is none.
     """
     if psycopg.pq.version() < _KNOWS_REQUIRED:
         return url
@@ -94,7 +94,7 @@ def shown(url: str) -> str:
 
 
 def misread(url: str) -> bool:
-    """Whether a part of a password is taken for something else, since it holds an `@` or a `/` as it is."""
+    """Whether an unescaped `@` or `/` in a password makes a part of it count as something else."""
     try:
         parts = _parts(url)
     except psycopg.ProgrammingError:
@@ -105,7 +105,7 @@ def misread(url: str) -> bool:
 
 
 def no_address(url: str) -> StateError:
-    """The error for what is no address, or is misread as another one."""
+    """Return the error for text that is no address, or is misread as another one."""
     base, _, _ = url.rpartition("?")
     if base and shown(base) != _UNREADABLE:
         hint = "a name after `?` is none that PostgreSQL's connection strings know, such as `sslmode`, or has no value"

@@ -30,7 +30,7 @@ WHERE lineage = %s AND environment = %s"""
 
 
 class ApplyHolder(Struct, frozen=True, kw_only=True):
-    """Who applies an environment of a project now. `since` is UTC."""
+    """The process that applies an environment of a project now. `since` is UTC."""
 
     lineage: str
     environment: str

@@ -85,7 +85,7 @@ FROM unnest(%s::text[], %s::text[]) AS r(request_id, error) WHERE e.request_id =
 
 
 class EntryOwner(Struct, frozen=True, kw_only=True):
-    """Whose entries these are: of a project's environment, on an account (empty: not known yet)."""
+    """The owner of entries: a project's environment, on an account (empty: not known yet)."""
 
     lineage: str
     environment: str
@@ -94,7 +94,7 @@ class EntryOwner(Struct, frozen=True, kw_only=True):
 
 
 class EntryRow(EntryOwner, frozen=True, kw_only=True):
-    """A row of an open entry as it is written; by default that of a submit of which only the name is known."""
+    """The row of an open entry; by default that of a submit of which only the name is known."""
 
     request_id: str
     item: str
@@ -133,7 +133,7 @@ class TextRow(Struct, frozen=True, kw_only=True):
     value: str
 
 
-class Claimed(NamedTuple):
+class Unclaimed(NamedTuple):
     """What a run could not claim."""
 
     lost: Mapping[RequestId, str] = MappingProxyType({})
@@ -165,11 +165,11 @@ class EntryWriter:
         return self._ours
 
     def own(self, claimed: Iterable[RequestId]) -> None:
-        """Remember what was claimed."""
+        """Remember claimed submits as this run's own."""
         self._ours.update(claimed)
 
     def note(self, owner: EntryOwner, facts: Sequence[Fact]) -> None:
-        """Collect the facts of a state that are about what was paid for."""
+        """Collect facts about submits: open entries, dropped ones, and those that a record now has."""
         for fact in facts:
             match fact:
                 case OpenEntry():
@@ -201,7 +201,7 @@ class EntryWriter:
         )
 
     def requeue(self, owner: EntryOwner, entry: OpenEntry) -> None:
-        """Queue a submit again that never arrived."""
+        """Queue again a submit that never arrived."""
         self._dropped.pop(entry.request_id, None)
         self._entries[entry.request_id] = structs.replace(EntryRow.of(owner, entry), state=QUEUED, line="")
 
@@ -210,9 +210,9 @@ class EntryWriter:
         self._left[request_id] = error
 
     def flush(self) -> None:
-        """Make everything durable; where nothing was noted, check from time to time that the session lives.
+        """Write what was collected in one transaction; if there is nothing, check now and then that the session lives.
 
-        Raises WorkTaken, LedgerAway, StateError; what was noted is kept for the next flush then.
+        Raises WorkTaken, LedgerAway, StateError, and keeps what was collected for the next flush.
         """
         began = self._runner.clock()
         if not (self._entries or self._dropped or self._taken or self._texts or self._left):
@@ -228,7 +228,7 @@ class EntryWriter:
         self._proven = dict.fromkeys(self._proven, True)
 
     def fence(self) -> Callable[[], bool]:
-        """Return what says directly before bytes are sent whether what was flushed last may still be sent."""
+        """Return a check to call directly before bytes are sent: whether what was flushed last may still be sent."""
         flushed = self.flushed
         return lambda: self._runner.clock() - flushed <= FENCE
 
@@ -259,17 +259,19 @@ class EntryWriter:
             )
 
 
-def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]) -> Claimed:
-    """Claim what a run works on: open `entries`, and `submits` (their items) that may be queued."""
+def claim(
+    runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]
+) -> Unclaimed:
+    """Claim open `entries`, and `submits` (with their items) that may be queued; return what could not be claimed."""
     known = {entry.request_id: EntryRow.of(owner, entry) for entry in entries}
     asdict = structs.asdict(owner)
     queued = {id_: EntryRow(**asdict, request_id=id_, item=item) for id_, item in submits.items() if id_ not in known}
     rows = {**known, **queued}
     if not rows:
-        return Claimed()
+        return Unclaimed()
     values = {"rows": _json(rows.values()), "who": runner.who, "runner": runner.number}
 
-    def work(cursor: psycopg.Cursor[Row]) -> Claimed:
+    def work(cursor: psycopg.Cursor[Row]) -> Unclaimed:
         cursor.execute(_CLAIM, values)
         claimed = {row[0] for row in cursor.fetchall()}
         cursor.execute(_CLAIMED, (list(rows),))
@@ -288,13 +290,13 @@ def claim(runner: Runner, owner: EntryOwner, entries: Iterable[OpenEntry], submi
             for id_, item, line, _ in stored
             if id_ not in recorded and (id_ not in claimed or is_further(line, rows[id_].line))
         }
-        return Claimed(lost, recorded)
+        return Unclaimed(lost, recorded)
 
     return runner.session.transaction(work)
 
 
 def release(runner: Runner, account: str = "") -> None:
-    """Release what is open, of one account or of all; an unknown submit stays with its runner until that is dead."""
+    """Release the open entries of one account or of all; an unknown submit stays with its runner until that dies."""
     runner.session.run(
         "UPDATE contentops.entry SET runner = NULL"
         " WHERE runner = %s AND %s IN ('', account) AND NOT taken AND state <> 'unknown'",
@@ -303,7 +305,7 @@ def release(runner: Runner, account: str = "") -> None:
 
 
 def entry_in(line: str) -> OpenEntry | None:
-    """Return the entry of a line of the ledger; None for a line that cannot be used."""
+    """Return the open entry in a line of the ledger; None for a line that cannot be used."""
     try:
         entry = parse_line(line)
     except ValueError:
@@ -312,7 +314,7 @@ def entry_in(line: str) -> OpenEntry | None:
 
 
 def is_further(line: str, known: str) -> bool:
-    """Whether a line of the ledger knows more of its submit than a known line."""
+    """Whether a line of the ledger is a later state of its submit than the line `known`."""
     entry, other = entry_in(line), entry_in(known)
     if entry is None:
         return False

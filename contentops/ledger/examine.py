@@ -59,7 +59,7 @@ class Examination(Struct, frozen=True, kw_only=True):
 
 
 def examine(url: str, wall: Callable[[], float]) -> Examination:
-    """Examine a ledger; `wall` is a clock in seconds since 1970. Raises as `LedgerSession` does."""
+    """Return what `doctor` reports of a ledger. `wall`: seconds since 1970. Raises as `LedgerSession` does."""
     with LedgerSession(url, name="contentops doctor", patience=0) as session:
         role = session.run(_ROLE)[0]
         lacks = session.transaction(missing)

@@ -80,7 +80,7 @@ def fault_of(error: psycopg.Error) -> Fault:
 
 
 def _unconnected(words: str) -> Fault:
-    """Return what to do about the words of a connection that failed or broke: of several servers, one may come back."""
+    """Return what to do about a failed connection, by its message: of several servers, one may come back."""
     tried = [part for part in _EACH.split(words) if part.startswith("connection to")] or [words]
     faults = [next((_fault(state) for state, known in _WORDS if known.search(part)), _AWAY) for part in tried]
     return next((fault for fault in faults if fault.passes), faults[0])

@@ -41,7 +41,7 @@ _MAKE = "INSERT INTO contentops.limiter (account) VALUES (%s) ON CONFLICT DO NOT
 
 
 class LimiterRow(Struct, kw_only=True, omit_defaults=True):
-    """The JSON of a row: a `LimiterState`, whose sends are counted by milliseconds, since many are sent at once."""
+    """A `LimiterState` as the JSON of a row, with a count of sends per millisecond, as many are sent at once."""
 
     log: list[int] = field(default_factory=list)
     """Alternating: milliseconds since the moment before (the first since 1970), and how many were sent then."""
@@ -53,7 +53,7 @@ class LimiterRow(Struct, kw_only=True, omit_defaults=True):
 
     @staticmethod
     def of(state: LimiterState) -> LimiterRow:
-        """Return the row of a state whose times are whole milliseconds."""
+        """Return the row that stores a state, with the times of sends in whole milliseconds."""
         log: list[int] = []
         before = 0
         for moment, group in itertools.groupby(round(each * 1000) for each in state.sent):
@@ -95,7 +95,7 @@ class SharedLimiter:
         session.run(_MAKE, (account,))
 
     def ready_at(self, now: float) -> float:
-        """Return when another send may be made, as far as is known here; `take` knows what others sent since."""
+        """Return when another send may be made, by what this process knows; `take` asks the row."""
         return max(self._ready_at, now - WINDOW)
 
     def take(self, most: int, now: float, ranks: Sequence[int] = ()) -> int:
@@ -112,7 +112,7 @@ class SharedLimiter:
         return count
 
     def leaving(self, count: int, now: float) -> None:
-        """Note that the sends counted last are made only now."""
+        """Set the time of the sends counted last to now, when they are really made."""
 
         def late(limiter: Limiter, clock: float) -> float:
             limiter.leaving(count, clock, taken=self._taken)
@@ -133,7 +133,7 @@ class SharedLimiter:
             self._taken = self._change(one)
 
     def throttled(self, now: float, retry_after: float | None) -> None:
-        """Note a 429, which stops everyone, not only who got it."""
+        """Lower the send rate of all processes of the account after a 429."""
 
         def throttle(limiter: Limiter, clock: float) -> float:
             limiter.throttled(clock, retry_after)
@@ -142,7 +142,7 @@ class SharedLimiter:
         self._ready_at = now + self._change(throttle)
 
     def _look(self) -> tuple[Limiter, float]:
-        """Return the limiter as the row has it now, and the time; nothing is written where there is no limit."""
+        """Return the limiter in the state of its row, and the time; writes nothing where there is no limit."""
         rows = self._session.run(self._read, (self._account,))
         return self._of(rows[0]) if rows else (Limiter(self.limit), 0.0)
 
@@ -169,7 +169,7 @@ class SharedLimiter:
 
 
 def reset(session: LedgerSession, account: str) -> bool:
-    """Delete the limiter of an account, which is that of its first key; whether there was one."""
+    """Delete the limiter of an account, which belongs to its first key; return whether there was one."""
     rows = session.run(
         "DELETE FROM contentops.limiter WHERE account IN"
         " (SELECT server || ' ' || split_part(fingerprint, ' ', 1) FROM contentops.account WHERE id = %s)"
@@ -180,7 +180,7 @@ def reset(session: LedgerSession, account: str) -> bool:
 
 
 def _state(text: str, clock: float) -> LimiterState:
-    """Return the state of a row; a row that cannot be used counts as empty, and a time in the future as now."""
+    """Return the state in a row; an unusable row counts as empty, and a time in the future as now."""
     row = read_json(text, LimiterRow)
     if row is None:
         return LimiterState()

@@ -33,7 +33,7 @@ _KNOWN = "SELECT current_setting('contentops.probe', true), pg_backend_pid()"
 
 
 def keeps_sessions(url: str) -> bool:
-    """Whether each session has a process to itself. Raises psycopg.OperationalError."""
+    """Whether each session gets its own server process, despite any pooler. Raises psycopg.OperationalError."""
     word = uuid.uuid4().hex
     with _connected(url) as one:
         first = one.execute(_SET, (word,)).fetchone()
@@ -75,7 +75,7 @@ def _connected(url: str) -> Iterator[psycopg.Connection[Any]]:
 
 @contextlib.contextmanager
 def _hung_up_on(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Ends a connection that gets no answer for too long: a full pooler lets clients wait."""
+    """Close the connection if it gets no answer for too long, as a full pooler lets clients wait."""
     with socket.socket(fileno=socket.dup(connection.fileno())) as line:
         timer = threading.Timer(PATIENCE, line.shutdown, (socket.SHUT_RDWR,))
         timer.start()

@@ -18,7 +18,7 @@ from contentops.ledger.account import (
     sign_in,
     write_fact,
 )
-from contentops.ledger.entries import Claimed, EntryOwner, EntryWriter, claim, release
+from contentops.ledger.entries import EntryOwner, EntryWriter, Unclaimed, claim, release
 from contentops.ledger.limiter import SharedLimiter
 from contentops.ledger.queue import withdraw
 from contentops.ledger.reading import is_dropped, read_rows, read_text, read_texts
@@ -59,14 +59,14 @@ class ReadLedger:
         """Of what is open here, what another checkout dropped."""
 
     def sign_in(self, api: ApiSettings, key: str) -> SharedLimiter:
-        """Work for the account of a key; return its limiter."""
+        """Use the account of a key from now on; return its limiter."""
         account = account_of(api, key)
         limit = self._enter(account)
         self._owner = msgspec.structs.replace(self._owner, account=account.id)
         return SharedLimiter(self._session, limiter_of(self._session, account), limit)
 
     def _enter(self, account: Account) -> int:
-        """Return the requests a minute of the account; a reader stores nothing."""
+        """Return the requests a minute of the account, without storing it."""
         return limit_of(self._session, account)
 
     def history(self) -> AccountHistory:
@@ -74,11 +74,11 @@ class ReadLedger:
         return history_of(self._session, self._owner.account)
 
     def open_entries(self) -> tuple[OpenEntry, ...]:
-        """Return what was submitted, by anyone, and has no record in git yet."""
+        """Return the submits of every checkout that have no record in git yet."""
         return self._rows.entries
 
     def look_for_texts(self, server: str, digests: Iterable[Digest]) -> None:
-        """Look up which of these requests have a text, all in one statement."""
+        """Load, in one statement, which of these requests have a text."""
         wanted = [digest for digest in dict.fromkeys(digests) if (server, digest) not in self._texts]
         texts = read_texts(self._session, self._owner.lineage, server, wanted)
         self._texts |= {(server, digest): texts.get(digest) for digest in wanted}
@@ -96,19 +96,19 @@ class ReadLedger:
         return read_text(self._session, self._owner.lineage, server, digest, request_id)
 
     def body(self, digest: Digest) -> str | None:
-        """Return a text that was looked up, by the digest of its body; None where the row has another body."""
+        """Return the body with this digest, if its text was looked up before; None where the row has another body."""
         request = self._requests.get(digest)
         text = self.text(*request) if request is not None else None
         return text.body if text is not None and body_digest(text.body) == digest else None
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keeps nothing: a reader pays for nothing."""
+        """Does nothing, as a reader pays for nothing."""
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
-        """Keeps nothing: a reader stores nothing."""
+        """Does nothing, as a reader stores nothing."""
 
     def fact(self, name: str) -> Mapping[str, Json]:
-        """Return a fact about the account's server that any process stored; empty where none did."""
+        """Return a fact about the account's server that a process stored; empty if there is none."""
         return read_fact(self._session, self._owner.account, name)
 
 
@@ -123,8 +123,8 @@ class ProjectLedger(ReadLedger):
         sign_in(self._session, account)
         return account.api.requests_per_minute
 
-    def claim(self, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]) -> Claimed:
-        """Claim what this run works on."""
+    def claim(self, entries: Iterable[OpenEntry], submits: Mapping[RequestId, str]) -> Unclaimed:
+        """Claim what this run works on; return what it could not claim."""
         known = tuple(entries)
         claimed = claim(self._runner, self._owner, known, submits)
         self._writer.own((*(entry.request_id for entry in known), *submits))
@@ -135,36 +135,36 @@ class ProjectLedger(ReadLedger):
         return withdraw(self._runner.session, requests)
 
     def move_texts(self, old: str, new: str) -> None:
-        """Move the kept texts to the new address of their server."""
+        """Store the paid texts under the new address of their server."""
         values = {"lineage": self._owner.lineage, "old": old, "new": new}
         self._session.run(
             "UPDATE contentops.text SET server = %(new)s WHERE lineage = %(lineage)s AND server = %(old)s", values
         )
 
     def close(self) -> None:
-        """Release what is still open."""
+        """Release the entries that are still open."""
         release(self._runner)
 
     # --- for the state of a checkout, and for its cache ----------------------------------------------------
 
     def note(self, facts: Sequence[Fact]) -> None:
-        """Collect facts of the state."""
+        """Collect facts for the next flush."""
         self._writer.note(self._owner, facts)
 
     def flush(self) -> None:
-        """Make them durable for everyone. Raises WorkTaken, LedgerAway, StateError."""
+        """Make the collected facts durable for every checkout. Raises WorkTaken, LedgerAway, StateError."""
         self._writer.flush()
 
     def fence(self) -> Callable[[], bool]:
-        """Return what says directly before bytes are sent whether they still may be."""
+        """Return a check to call directly before bytes are sent: whether they may still be sent."""
         return self._writer.fence()
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep a paid text for everyone, with the next flush."""
+        """Store a paid text for every checkout, with the next flush."""
         self._writer.keep_text(self._owner, server, digest, text)
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
-        """Store a fact for all processes; while the ledger is away it is dropped, to be learned again."""
+        """Store a fact for all processes; it is dropped while the ledger is away, as it can be learned again."""
         if self._owner.account:
             with contextlib.suppress(NotShared):
                 write_fact(self._session, self._owner.account, name, value)

@@ -112,7 +112,7 @@ _LOST = frozenset({JobState.SUBMITTING, JobState.UNKNOWN})
 
 
 class QueuedWork(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a worker needs of a submit besides the columns of its row."""
+    """The data that a worker needs for a submit, besides the columns of its row."""
 
     request: Request
     attempt: int
@@ -123,7 +123,7 @@ class QueuedWork(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def usable(self) -> bool:
-        """Whether a deposit could have written it."""
+        """Whether `deposit` could have written this."""
         return self.attempt > 0 and self.job_timeout > 0 and self.request.mode in CREDITS
 
 
@@ -141,7 +141,7 @@ class Deposited(Struct, frozen=True, kw_only=True):
 
 
 class ClaimedSubmit(Struct, frozen=True, kw_only=True):
-    """A submit that this runner has claimed: what a worker uses of its row."""
+    """A submit that this runner has claimed, with the columns that a worker uses."""
 
     owner: EntryOwner
     request_id: RequestId
@@ -187,7 +187,7 @@ def deposit(
 
 
 def check_depth(session: LedgerSession, account: str, requests: Collection[RequestId], most: int) -> None:
-    """Raise Refused where an account would have more than `most` submits queued with the new ones of these."""
+    """Raise Refused if these submits would bring an account above `most` queued ones."""
     waiting, known = session.run(_DEPTH, {"account": account, "requests": list(requests)})[0]
     more = len(requests) - known
     if more and waiting + more > most:
@@ -226,7 +226,7 @@ def claim_work(
 
 
 def others_work(runner: Runner, account: str) -> bool:
-    """Whether other runners have work of an account, which this runner may get if they die."""
+    """Whether other runners have claimed work of an account, which this runner may get if they die."""
     return bool(runner.session.run(_OTHERS, {"account": account, "runner": runner.number})[0][0])
 
 
@@ -270,7 +270,7 @@ def _name(row: Mapping[str, str], attempt: int) -> RequestId | None:
 
 
 def drop_cancelled(session: LedgerSession, claimed: Iterable[RequestId]) -> tuple[RequestId, ...]:
-    """Delete what was cancelled of what is claimed and not sent yet; return it."""
+    """Delete the cancelled ones of the claimed submits that were not sent yet; return them."""
     rows = session.run(
         "DELETE FROM contentops.entry WHERE request_id = ANY(%s) AND state = 'queued' AND cancelled"
         " RETURNING request_id",
@@ -322,7 +322,7 @@ _NAMED = "(item = ANY(%(names)s) OR request_id = ANY(%(names)s))"
 
 
 def read_queue(session: LedgerSession, *, project: str = "", most: int = 100) -> Queue:
-    """Return what is queued or under way, of one project or of all; at most `most` submits one by one."""
+    """Return what is queued or under way in one project or in all; lists at most `most` submits."""
     values = {"project": project, "most": most}
     return Queue(
         totals=tuple(struct_of(QueueTotal, row) for row in session.run(_TOTALS, values)),
@@ -353,7 +353,7 @@ def cancel(
     environment: str | None = None,
     everything: bool = False,
 ) -> Cancelled:
-    """Cancel what was not sent yet, by names of items or requests, or everything.
+    """Cancel submits that were not sent yet: those of named items or requests, or all.
 
     Of one environment (empty: the default one) or of all.
     """

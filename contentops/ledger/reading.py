@@ -98,7 +98,7 @@ def read_rows(session: LedgerSession, owner: EntryOwner, known: Iterable[Request
 
 
 def _pending(row: PendingSubmit, entry: OpenEntry | None, *, is_stopped: bool) -> PendingSubmit | None:
-    """Return the row if a live runner has more to do for it or it is queued, marked if it cannot be used; else None."""
+    """Return the row if it is queued or a live runner still works on it, marked if it cannot be used; else None."""
     if entry is None and row.state != QUEUED:
         # Something was sent, and only its line could say what.
         return structs.replace(row, kind=DAMAGED, who="")
@@ -108,7 +108,7 @@ def _pending(row: PendingSubmit, entry: OpenEntry | None, *, is_stopped: bool) -
 
 
 def is_dropped(entry: OpenEntry, rows: OpenRows) -> bool:
-    """Whether another checkout dropped an entry that has not come further here."""
+    """Whether another checkout dropped an entry that has no later state here."""
     other = rows.dropped.get(entry.request_id)
     return other is not None and (other.state is entry.state or furthest((entry, other)) is other)
 

@@ -40,12 +40,12 @@ class Privilege(Struct, frozen=True):
 
     @property
     def granted(self) -> str:
-        """The words of a GRANT, without the role."""
+        """The text of the GRANT, without the role."""
         return f"{self.right} ON {self.thing}"
 
 
 def needed(*, work: bool = True) -> tuple[Privilege, ...]:
-    """Return what a run needs, or (without `work`) a dashboard."""
+    """Return the rights that a run needs, or (without `work`) a dashboard."""
     schema = Privilege("USAGE", "SCHEMA contentops")
     if not work:
         return (schema, *(Privilege("SELECT", f"contentops.{view}") for view in VIEWS))
@@ -73,7 +73,7 @@ def grant(session: LedgerSession, role: str, *, work: bool = True) -> tuple[Priv
 
 
 def missing(cursor: psycopg.Cursor[Row]) -> tuple[Privilege, ...]:
-    """Return what the session's role lacks of what a run needs, for the things that exist."""
+    """Return the rights that a run needs and the session's role lacks, on tables and views that exist."""
     return tuple(one for one in needed() if not _has(cursor, one))
 
 

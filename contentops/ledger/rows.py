@@ -15,7 +15,7 @@ S = TypeVar("S", bound=Struct)
 
 
 def utc(column: str) -> str:
-    """Return SQL for the time of a column as ISO 8601."""
+    """Return an SQL expression that gives a column's time as ISO 8601."""
     return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
 
 
@@ -25,7 +25,7 @@ def struct_of(kind: type[S], row: Iterable[object]) -> S:
 
 
 def read_json(text: str, kind: type[T]) -> T | None:
-    """Return the JSON of a row as a `kind`; None where it is none."""
+    """Return the JSON of a row as a `kind`; None where it does not fit."""
     try:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError):

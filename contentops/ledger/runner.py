@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def awake() -> float:
-    """Return the seconds of a clock that runs on while the process is stopped or the machine sleeps."""
+    """Return seconds of a clock that also counts while the process is stopped or the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Runner:
-    """One process, `kind` apply or worker, by the number of an advisory lock that ends with its session."""
+    """One process, of `kind` apply or worker, known by the number of an advisory lock that ends with its session."""
 
     def __init__(
         self, session: LedgerSession, *, kind: str, page: str = "", clock: Callable[[], float] = awake, who: str = ""

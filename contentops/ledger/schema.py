@@ -22,7 +22,7 @@ _FILE = re.compile(r"([0-9]{4})\.sql")
 
 
 def steps() -> dict[int, str]:
-    """Return the statements that lead to each version from the one before."""
+    """Return, by version, the statements that upgrade the version before it."""
     folder = importlib.resources.files("contentops.ledger") / "sql"
     matches = {path: _FILE.fullmatch(path.name) for path in folder.iterdir()}
     return {int(match[1]): path.read_text(encoding="utf-8") for path, match in matches.items() if match}
@@ -68,7 +68,7 @@ def migrate(session: LedgerSession, known: Mapping[int, str] | None = None) -> t
 
 
 def prepare(session: LedgerSession, known: Mapping[int, str] | None = None) -> None:
-    """Make the tables in a database that has none. Raises StateError for those of another version."""
+    """Make the tables in a database that has none. Raises StateError if it has those of another version."""
     known = steps() if known is None else known
     number, last = version(session), max(known)
     if number == 0:

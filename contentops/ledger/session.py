@@ -136,7 +136,7 @@ class LedgerSession:
         self.close()
 
     def moved(self) -> None:
-        """Note that the process goes on; after the first call, a process that stops calling loses its locks."""
+        """Note that the process is alive; after the first call, a process that stops calling loses its locks."""
         self._moved = time.monotonic()
 
     def listen(self, channel: str) -> None:
@@ -202,7 +202,7 @@ class LedgerSession:
         self.run("SELECT pg_advisory_unlock(%s, %s)", (kind, number))
 
     def _tried(self, once: Callable[[psycopg.Connection[Row]], T]) -> T:
-        """Return what `once` returns, on a new connection where the old one broke."""
+        """Return what `once` returns; if the connection breaks, run it again on a new one."""
         began = time.monotonic()
         with self._guard:
             while True:
@@ -235,7 +235,7 @@ class LedgerSession:
             self._asked = None
 
     def _connect(self) -> tuple[psycopg.Connection[Row], Row]:
-        """Return a connection, and the process that serves it: its number, which may recur, and since when it runs."""
+        """Return a connection, and its server process: the number, which may recur, and when it started."""
         if misread(self.url):
             raise no_address(self.url)
         try:
@@ -291,7 +291,7 @@ class LedgerSession:
                 return
 
     def _bear(self, began: float, error: psycopg.Error) -> None:
-        """Raise LedgerAway where a fault has lasted too long, or no one waits for its end."""
+        """Raise LedgerAway if a fault has lasted too long, or waiting is not wanted."""
         now = time.monotonic()
         if now - began > self._patience or now > self._until or self._closed.is_set() or self.stopped():
             self._gone = self._away(error, _GONE)
@@ -300,7 +300,7 @@ class LedgerSession:
             raise self._gone from None
 
     def _renew(self) -> None:
-        """Try once. Raises psycopg.Error where it fails, WorkTaken where someone else has one of the locks."""
+        """Make one attempt to connect with the same locks. Raises psycopg.Error where it fails, WorkTaken where someone else has one of the locks."""
         fresh, backend = self._connect()
         with _closed_unless_well(fresh), self._asking(fresh):
             # The server may still have the session of a connection that was cut, with our locks.
@@ -328,7 +328,7 @@ class LedgerSession:
                     self._speak()
 
     def _speak(self) -> None:
-        """Ping; the next use of the session reports what fails here."""
+        """Ping the server; a failure is reported by the next use of the session."""
         with contextlib.suppress(psycopg.Error, StateError):
             if self._connection.closed:
                 self._renew()
@@ -337,7 +337,7 @@ class LedgerSession:
             self._spoke = time.monotonic()
 
     def _watch(self) -> None:
-        """Close the connection to a database that stands still: it neither answers nor breaks."""
+        """Close a connection whose database hangs: it gives no answer and no error."""
         while not self._closed.wait(WATCH):
             if (asked := self._asked) is None:
                 continue

@@ -42,7 +42,7 @@ class WorkState:
             self._entries[claimed.request_id] = claimed.entry
 
     def leave(self, request_id: RequestId, error: str = "") -> None:
-        """Release it with the next flush; `error` says why no worker can submit it, or is empty."""
+        """Release a submit with the next flush; `error` says why no worker can submit it, or is empty."""
         self._writer.leave(request_id, error)
         self.forget(request_id)
 
@@ -52,13 +52,13 @@ class WorkState:
         self._entries.pop(request_id, None)
 
     def fence(self) -> Callable[[], bool]:
-        """Return what says directly before bytes are sent whether they still may be."""
+        """Return a check to call directly before bytes are sent: whether they may still be sent."""
         return self._writer.fence()
 
     # --- for the run ---------------------------------------------------------------------------------------
 
     def note(self, _step: str, *facts: Fact) -> None:
-        """Collect facts of what is claimed; records are each checkout's own."""
+        """Collect the facts about claimed submits for the next flush; records belong to checkouts."""
         for fact in facts:
             match fact:
                 case OpenEntry(request_id=request_id):
@@ -78,11 +78,11 @@ class WorkState:
         self._writer.flush()
 
     def record(self, item: ItemId) -> Record | None:
-        """None: records are in git."""
+        """Return None, as records are in git."""
         return None
 
     def entry(self, request_id: RequestId) -> OpenEntry | None:
-        """The open entry of a submit that this worker works on, as it is now."""
+        """Return the present open entry of a submit that this worker works on."""
         return self._entries.get(request_id)
 
     # --- for the items, instead of a cache -------------------------------------------------------------------
@@ -92,25 +92,25 @@ class WorkState:
         self._writer.keep_text(self._claimed[RequestId(text.request_id)].owner, server, digest, text)
 
     def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
-        """None: a request that has a text is not submitted."""
+        """Return None, as a request that has a text is not submitted."""
         return None
 
     def body(self, digest: Digest) -> str | None:
-        """None: no file is merged here."""
+        """Return None, as workers merge no files."""
         return None
 
     def keep_body(self, digest: Digest, body: str) -> None:
-        """Keeps nothing: no file is merged here."""
+        """Does nothing, as workers merge no files."""
 
     def seen(self, server: str) -> Mapping[str, Json]:
-        """Nothing: no text is saved here."""
+        """Return nothing, as workers save no texts."""
         return {}
 
     def put_seen(self, server: str, seen: Mapping[str, Json]) -> None:
-        """Keeps nothing: no text is saved here."""
+        """Does nothing, as workers save no texts."""
 
     def put_looked(self, server: str, looked: Mapping[str, tuple[str, str | None]]) -> None:
-        """Keeps nothing: the next worker looks again."""
+        """Does nothing: the next worker looks again."""
 
     def durations(self) -> Mapping[str, Json]:
         """Return how long jobs take, as any process stored it."""

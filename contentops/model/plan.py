@@ -63,7 +63,7 @@ class Reason(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """One item's difference and the steps that remain, in order: drains, move, the text's, update or record, save."""
+    """One item's difference and the steps that remain, in order: collects, move, those of its text, update or record, save."""
 
     id: ItemId
     action: Action
@@ -114,7 +114,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def queued_credits(self) -> int:
-        """Its price, if that was counted when it was queued."""
+        """Its price if it is queued, as that was counted then; otherwise 0."""
         return self._credits if self.queued else 0
 
     @property
@@ -276,7 +276,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def queued_credits(self) -> int:
-        """The price of those."""
+        """The price of all queued changes."""
         return sum(change.queued_credits for change in self.changes)
 
     @property

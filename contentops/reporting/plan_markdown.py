@@ -351,7 +351,7 @@ def drift_title(plan: Plan) -> str:
 
 
 def drift_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
-    """The page of that issue, of at most `limit` bytes: items that differ, or that none does any more."""
+    """The drift issue, of at most `limit` bytes: the items that differ, or that none does any more."""
     return plan_markdown(drift_of(plan), limit=limit, head=_drift_head(plan))
 
 

@@ -85,7 +85,7 @@ class Caller:
         return asyncio.get_running_loop().time()
 
     def may_wait(self, failure: Failure, began: float) -> bool:
-        """Tell whether a 429 is worth waiting for; if so, the next call waits as long as the server asks for."""
+        """Return whether to wait out a 429; if so, the next call waits as long as the server asks for."""
         if (failure.retry_after or 0.0) > LONGEST_PAUSE or self.now() - began > LONGEST_PAUSE:
             return False
         self._limiter.throttled(self.now(), failure.retry_after)
