@@ -300,7 +300,7 @@ class LedgerSession:
             raise self._gone from None
 
     def _renew(self) -> None:
-        """Make one attempt to connect with the same locks. Raises psycopg.Error where it fails, WorkTaken where someone else has one of the locks."""
+        """Connect once with the same locks. Raises psycopg.Error, WorkTaken where someone else has one of the locks."""
         fresh, backend = self._connect()
         with _closed_unless_well(fresh), self._asking(fresh):
             # The server may still have the session of a connection that was cut, with our locks.

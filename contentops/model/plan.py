@@ -63,7 +63,7 @@ class Reason(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """One item's difference and the steps that remain, in order: collects, move, those of its text, update or record, save."""
+    """One item's difference and the steps that remain: collects, move, those of its text, update or record, save."""
 
     id: ItemId
     action: Action

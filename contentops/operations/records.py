@@ -263,7 +263,7 @@ class Earlier(Struct, frozen=True, kw_only=True):
 
 
 class Needed(Struct, frozen=True, kw_only=True):
-    """What must stay in the cache: texts by their body digest, and the last text of requests, by server and request digest."""
+    """What must stay in the cache: texts by body digest, and the last texts of requests by server and digest."""
 
     bodies: frozenset[Digest]
     requests: frozenset[tuple[str, Digest]]
