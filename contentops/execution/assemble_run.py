@@ -61,7 +61,7 @@ class ItemEdges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerKnowledge:
-    """Knowledge of the server at the start, to which the items add."""
+    """What is known of the server at the start; items add to it."""
 
     admission: Admission
     durations: Durations
@@ -77,7 +77,7 @@ def learned_durations(cache: RunCache, server: str) -> Durations:
 def assemble(
     project: Project, plan: Plan, edges: ItemEdges, knowledge: ServerKnowledge, on_turn: Callable[[], None]
 ) -> Context:
-    """The context of a run and its items. `on_turn` is called before anything is sent."""
+    """Make the context of a run and its items. `on_turn` is called before anything is sent."""
     outage = Outage(edges.random)
     run = DurableRun(
         edges.store,

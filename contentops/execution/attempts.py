@@ -23,11 +23,11 @@ class Retrier(Protocol):
     random: random.Random
 
     def now(self) -> float:
-        """The time."""
+        """The time now."""
         ...
 
     def may_wait(self, failure: Failure, began: float) -> bool:
-        """Whether a 429 is worth waiting for, of a call that was answered first at `began`."""
+        """Whether to wait out a 429; `began`: when the call was first answered."""
         ...
 
     async def pause(self, failure: Failure, seconds: float) -> None:
@@ -48,7 +48,7 @@ class Attempts:
         """The number of failures, without 429s."""
 
     async def again(self, failure: Failure, passing: Container[FailureKind] = PASSING) -> bool:
-        """Wait until it may be sent again; False if there is no point."""
+        """Wait until the call may be sent again; False if it should not be."""
         caller, now = self._caller, self._caller.now()
         # Counted from the first answer: while a call waits for its turn, nothing fails.
         self._began = now if self._began is None else self._began

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 async def checked(ctx: Context, item: Item, item_state: ItemState, step: Write) -> ItemState:
-    """With what the checks find in the text that `step` is about to write; each text is checked once.
+    """The state with the findings in the text that `step` is about to write; each text is checked once.
 
     Raises Ended where a person's words are to stay in it and cannot.
     """
@@ -69,7 +69,7 @@ def _about(ctx: Context, item: Item, item_state: ItemState, step: Write, body: s
 
 
 def block_if_failed(ctx: Context, item: Item, item_state: ItemState) -> None:
-    """Raises Ended where findings keep the text from being written; it stays paid."""
+    """Raise Ended if findings keep the text from being written; it stays paid."""
     findings = item_state.findings
     if not blocks(findings):
         return
@@ -112,7 +112,7 @@ async def retry(ctx: Context, item: Item, slot: JobSlot, step: RetryText, item_s
 
 
 def _is_a_persons_fault(ctx: Context, item: Item, item_state: ItemState, write: Write) -> bool:
-    """Whether only a person's words fail, so that no other text would help; findings of commands count as such."""
+    """Whether only a person's words fail, so that no other text would help; findings of commands count as theirs."""
     if item_state.merged is None or item_state.text is None or item.change.section:
         return False
     about = _about(ctx, item, item_state, write, item_state.text.body)

@@ -42,7 +42,7 @@ def run_commands(commands: Listed, root: Path, output: str, *, patience: float =
 def run_on_text(
     commands: Listed, root: Path, output: str, text: str, *, patience: float = PATIENCE
 ) -> tuple[Finding, ...]:
-    """The same for a text that is not written yet: it is put, under its own path, into a temporary folder.
+    """The findings of the commands in a text that is not written yet, put under its path into a temporary folder.
 
     Raises StateError or OSError where there can be no such folder.
     """
@@ -71,7 +71,7 @@ def _run_all(commands: Listed, root: Path, path: str, output: str, patience: flo
 
 
 def _remarks(said: str, output: str) -> list[tuple[int, str]]:
-    """The lines of the file that are named, as most linters do (`FILE:LINE: message`), with the message."""
+    """The line numbers and messages in a linter's output, of the form `FILE:LINE: message`."""
     pattern = re.compile(rf"^\S{{0,300}}?{re.escape(output)}:([0-9]{{1,9}})(?::[0-9]+)*[: \t]+(\S.*)$", re.MULTILINE)
     return [(int(match[1]), clip(visible(match[2].strip()), _ROOM)) for match in pattern.finditer(said)]
 

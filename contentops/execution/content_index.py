@@ -42,17 +42,17 @@ class ContentIndex:
     listing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def request_of(self, entry: ContentEntry) -> str | None:
-        """The request whose text a content is; empty: it names none, None: not fetched since its last change."""
+        """The request that a content names as its own; empty: none; None: not fetched since its last change."""
         changed, request = self.looked.get(entry.id, ("", None))
         return request if changed == entry.updated_at else None
 
     def knows(self, entry: ContentEntry) -> bool:
-        """Whether it was fetched as the list shows it now."""
+        """Whether a content was fetched since the last change that the list shows."""
         seen = self.seen.get(entry.id)
         return seen is not None and seen[0] == entry.updated_at
 
     def is_free(self, draft: Draft, content_id: str) -> bool:
-        """Whether a content is the item's own, or no one's."""
+        """Whether a content belongs to the item or to no one."""
         return self.owners.is_free(content_id, draft.item, draft.item_state)
 
     def choose(

@@ -29,7 +29,7 @@ class ContentOwners:
         """The contents whose metadata names another lineage or environment."""
 
     def learn(self, stored: StoredContent) -> None:
-        """Take in the metadata of a content that was fetched."""
+        """Learn the owner of a fetched content from its metadata."""
         if stored.lineage and self._here[0] and (stored.lineage, stored.environment) != self._here:
             self._named[stored.id] = stored
         else:
@@ -47,12 +47,12 @@ class ContentOwners:
         return known_owner
 
     def give(self, content_id: str, item: str, superseded: Iterable[str] = ()) -> None:
-        """An item owns a content from now on, and those that it had before."""
+        """Make an item the owner of a content, and of those that it had before."""
         self._owners[content_id] = Owner(item=item)
         self._owners.update(dict.fromkeys(superseded, Owner(item=item, superseded=True)))
 
     def give_entry(self, content_id: str, entry: OpenEntry) -> None:
-        """An open submit owns the content with its text, if no one else does."""
+        """Make an open submit the owner of the content with its text, unless it has one."""
         self._owners.setdefault(content_id, Owner(item=entry.item, request=entry.request_id))
 
     def is_free(self, content_id: str, item: Item, item_state: ItemState) -> bool:

@@ -41,7 +41,7 @@ class RunState(Protocol):
     """The store that a run records in: the state of a checkout, or rows of a ledger alone."""
 
     def note(self, step: str, *facts: Fact) -> None:
-        """Take in facts: all of them or none."""
+        """Collect facts: all of them or none."""
 
     def flush(self) -> None:
         """Make everything noted durable. Raises StateError where that cannot be."""
@@ -114,7 +114,7 @@ class DurableRun:
         return self._outbox.requests
 
     def count_request(self) -> None:
-        """One more leaves without waiting for its turn."""
+        """Count a request that leaves without waiting for its turn."""
         self._limiter.sent(self.now())
         self._outbox.requests += 1
 
@@ -125,7 +125,7 @@ class DurableRun:
         return self._loop.time()
 
     def record(self, step: str, *facts: Fact) -> None:
-        """Take in the facts of a step: all or none, durable before anything else is sent."""
+        """Record the facts of a step: all or none, durable before anything else is sent."""
         self._state.note(step, *facts)
         self.wake()
 
@@ -185,7 +185,7 @@ class DurableRun:
         await self._sleep(self.now() + seconds, polls=False)
 
     async def last_look(self) -> None:
-        """Wait until no other item can go on; all that wait for this go on together."""
+        """Wait until no other item can go on; all items that wait here go on together."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._parked[future] = None
         self._active -= 1
@@ -210,7 +210,7 @@ class DurableRun:
         return JobSlot(self._admission, self._admit, self.now, self.wake)
 
     def stop(self, reason: str, message: str, hint: str = "", *, at_once: bool) -> None:
-        """End the run early: no submit any more, and `at_once` no waiting either. The first reason stays."""
+        """End the run early: nothing more is submitted or, with `at_once`, waited for. The first reason stays."""
         self._admission.closed = True
         if not self.stopped:
             self.stopped, self.message, self.hint = reason, message, hint
@@ -276,7 +276,7 @@ class DurableRun:
             self._admissions.popleft()
 
     def _halt(self) -> None:
-        """End everything that waits; answers to calls that pay or store are waited for, for a while."""
+        """End all waits, but wait a while for the answers to calls that pay or store."""
         unanswered = self._outbox.cancel(payments=False)
         for future in [each for each in self._waiting if not each.done()]:
             future.set_exception(Stopped())

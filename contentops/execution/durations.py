@@ -39,7 +39,7 @@ class Durations:
 
     @classmethod
     def load(cls, stored: object, server: str) -> Durations:
-        """From the cache's JSON; what is unreadable counts as not learned. `server` is an address or `local`."""
+        """Read the cache's JSON; what is unreadable counts as not learned. `server` is an address or `local`."""
         is_local = server == "local" or is_loopback(urlsplit(server).hostname or "")
         try:
             seen = msgspec.convert(stored, dict[str, list[Interval]])
@@ -48,7 +48,7 @@ class Durations:
         return cls({kind: values for kind, values in seen.items() if values}, 0.01 if is_local else 0.2)
 
     def learn(self, kind: str, *, after: float, by: float) -> None:
-        """Remember a job that was found running after `after` seconds (0: never) and done by `by` seconds."""
+        """Remember a job that was seen running after `after` seconds (0: never) and done by `by` seconds."""
         values = self.seen.setdefault(kind, [])
         if values and not after:
             by = min(by, self.median(kind))  # the limit may have delayed the first poll

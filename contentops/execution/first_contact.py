@@ -19,7 +19,7 @@ class AccountHistory(Struct, frozen=True, kw_only=True):
 
 
 def ask_after_restore(admission: Admission, history: AccountHistory, *, honours_ids: bool | None) -> None:
-    """Let submits ask from now on, where a backup was put in the ledger's place while a process works."""
+    """Make submits ask for their id first from now on, if a backup replaced the ledger while this process works."""
     if history.restored:
         admission.restored, admission.ask_first = True, honours_ids is not False
 

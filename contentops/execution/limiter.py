@@ -39,12 +39,12 @@ class Outage:
     """Before this, no request goes out."""
 
     def answered(self) -> None:
-        """The server answered."""
+        """Note that the server answered."""
         self.reached, self.since, self.why = True, None, ""
         self.failures, self.ask_at = 0, 0.0
 
     def failed(self, why: str, now: float) -> bool:
-        """A call failed; whether it is still worth trying."""
+        """Note that a call failed; returns whether to go on trying."""
         self.why = why
         if self.since is None:
             self.since = now
@@ -72,7 +72,7 @@ class AccountLimiter(Protocol):
 
     @property
     def limit(self) -> int:
-        """At most so many sends in any 60 s; 0: no limit."""
+        """The most sends in any 60 s; 0: no limit."""
 
     def ready_at(self, now: float) -> float:
         """When a further send may go out, as far as is known; not after `now` if one may go at once."""
@@ -84,13 +84,13 @@ class AccountLimiter(Protocol):
         """
 
     def leaving(self, count: int, now: float) -> None:
-        """The last `count` sends that were counted go out only now: what they waited for took its time."""
+        """Set the time of the last `count` counted sends to now, when they really go out."""
 
     def sent(self, now: float) -> None:
         """Count one send that did not wait for its turn."""
 
     def throttled(self, now: float, retry_after: float | None) -> None:
-        """A 429 came: hold back."""
+        """Lower our send rate after a 429."""
 
 
 class LimiterState(Struct, kw_only=True):
@@ -121,7 +121,7 @@ class Limiter:
 
     @property
     def allowed(self) -> int:
-        """Requests a minute that are used at the moment; smaller than the limit while others share the account."""
+        """The requests a minute that we use at the moment; below the limit while others share the account."""
         return max(1, int(self._allowed())) if self.limit else 0
 
     def _allowed(self) -> float:
@@ -157,7 +157,7 @@ class Limiter:
         return taken
 
     def leaving(self, count: int, now: float, *, taken: float = math.inf) -> None:
-        """The last `count` sends that were counted, of those until `taken`, go out only now."""
+        """Set the time of the last `count` sends that were counted until `taken` to now."""
         if not self.limit:
             return
         sent = self.state.sent
@@ -177,7 +177,7 @@ class Limiter:
             self.state.shrunk_at = now - WINDOW
 
     def throttled(self, now: float, retry_after: float | None) -> None:
-        """A 429 came: hold new sends as the server asks, and use less of the account if it was not foreseen.
+        """Lower our send rate after a 429: wait as the server asks, and use less of the account if that was unexpected.
 
         A time that is over, or none at all, asks for one send's share of the minute; each turn that is turned away
         again at once doubles the least pause, so that we do not make a storm. One shrink per window, whatever the
@@ -195,7 +195,7 @@ class Limiter:
             state.shrunk_at = now
 
     def _after(self, count: int, window: float) -> float:
-        """When a further send would still be at most the `count`-th within `window` seconds."""
+        """The earliest time at which a further send is at most the `count`-th within `window` seconds."""
         return self.state.sent[-count] + window + MARGIN if len(self.state.sent) >= count else 0.0
 
 
@@ -242,12 +242,12 @@ class Admission:
         return self.in_flight < (self.max_in_flight if self.proven else 1)
 
     def enter(self, *, asks: bool = True) -> None:
-        """One more submit gets ready."""
+        """Count one more submit as getting ready."""
         self.in_flight += 1
         self.asking += asks and self.ask_first
 
     def answered(self, *, known: bool | None) -> None:
-        """The answer to a question for an id, None if there was none; enough unknown ones in a row end the asking."""
+        """Note whether the server knew an id (None: no answer); enough unknown ones in a row end the asking."""
         self.asking -= 1
         if known is None:
             return
@@ -263,7 +263,7 @@ class Admission:
         return now >= self.opens_at and self.running + flying + 1 - likely_ended <= self.room
 
     def began(self, now: float) -> None:
-        """A job was accepted; enough of them in a row and there may be room for one more."""
+        """Count an accepted job; enough of them in a row raise the cap by one."""
         self.running += 1
         self.progress_at = now
         self._smooth += 1
@@ -272,12 +272,12 @@ class Admission:
             self._smooth = 0
 
     def ended(self, now: float) -> None:
-        """A job is not worth waiting for any more, or has brought its text."""
+        """Count a job as ended: it brought its text, or is not waited for any more."""
         self.running -= 1
         self.progress_at = now
 
     def crowded(self, running: int, until: float) -> None:
-        """A submit was turned away while jobs run: the server takes no more of them at once."""
+        """Lower the cap to the running jobs, after the server refused a submit; none leaves before `until`."""
         self.room = min(self.room, running)
         self.opens_at = max(self.opens_at, until)
         self._smooth = 0
@@ -306,25 +306,25 @@ class JobSlot:
         self.leave()
 
     async def enter(self, *, asks: bool) -> bool:
-        """Wait for it in order; False once the run submits nothing more. `asks`: its id is still to be asked for."""
+        """Wait in order for the slot; False once the run submits nothing more. `asks`: it will ask for its id first."""
         if not self._taken:
             self._taken = await self._admit(asks)
         return self._taken
 
     def take(self) -> None:
-        """Take it without waiting: the job is on the server, or may be."""
+        """Take the slot without waiting, as the job is on the server, or may be."""
         if not self._taken:
             self._taken = True
             self._admission.enter(asks=False)
 
     def begin(self) -> None:
-        """The job is known to be on the server."""
+        """Count the job as running, as it is known to be on the server."""
         if not self._running:
             self._running = True
             self._admission.began(self._now())
 
     def leave(self) -> None:
-        """The job takes no slot any more."""
+        """Free the slot."""
         if self._running:
             self._running = False
             self._admission.ended(self._now())

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """With the merged body where a person's words stay in it. Raises Ended where they cannot be merged."""
+    """The state with the merged body, if a person's words stay in it. Raises Ended where they cannot be merged."""
     text = item_state.text
     assert text is not None
     if item.change.section:
@@ -52,7 +52,7 @@ def merged(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: O
 
 
 def _with_section(ctx: Context, item: Item, item_state: ItemState, step: Write, seen: Observed) -> ItemState:
-    """With the new section put into the file's text. Raises Ended where it cannot be put there."""
+    """The state with the new section in the file's text. Raises Ended where it cannot be put there."""
     text, record = item_state.text, item_state.recorded
     assert text is not None
     if item_state.merged is not None:

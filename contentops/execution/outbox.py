@@ -99,11 +99,11 @@ class Outbox:
         return turn
 
     def resumed(self, answer: object) -> None:
-        """Count that an item got its answer."""
+        """Note that an item took its answer: an accepted submit no longer counts as arriving."""
         self._arriving -= isinstance(answer, Accepted)
 
     def dispatch(self, now: float) -> float:
-        """Send what may leave now: all of it recorded, then durable, then sent; returns when to look again."""
+        """Send every call that may leave now, once its records are durable; returns the loop time of the next look."""
         chosen, deferred = self._choose(now) if self._queue else ([], [])
         granted = 0
         try:
@@ -130,7 +130,7 @@ class Outbox:
         return self._next_look(now)
 
     def _choose(self, now: float) -> tuple[list[Turn], list[Turn]]:
-        """Take from the queue the turns that may leave but for the limit, and those for which there is no room yet."""
+        """Take from the queue the turns that only the limit may hold up, and those for which there is no room yet."""
         chosen: list[Turn] = []
         deferred: list[Turn] = []
         room = self._room()
@@ -193,7 +193,7 @@ class Outbox:
         self._wake()
 
     def _throttled(self, call: Asks[Any], retry_after: float | None, now: float) -> None:
-        """Slow down: only the submits where only they are turned away, everything where the account is at its limit."""
+        """Slow down after a 429: only submits if only they are refused, everything if the account is at its limit."""
         running = self._admission.running + self._arriving
         if not call.pays:
             self._limited_at = now
@@ -216,7 +216,7 @@ class Outbox:
         return now + LONGEST_WAIT
 
     def _room(self) -> int:
-        """The number of requests that may join those under way."""
+        """The number of further requests that may be under way at once."""
         room = (1 if self._outage.failures else AT_ONCE) - len(self._flying)
         return min(room, UNSENT - sum(turn.unsent for turn in self._flying.values())) if self._limiter.limit else room
 
@@ -245,7 +245,7 @@ class Outbox:
     # --- the end -----------------------------------------------------------------------------------------
 
     def cancel(self, *, payments: bool) -> bool:
-        """Cancel what waits, requests that may be repeated, and `payments` too; whether any request goes on."""
+        """Cancel waiting calls, repeatable requests and, if asked, `payments`; returns whether any request goes on."""
         for turn in [each for each in self._queue if not each.answer.done()]:
             turn.answer.set_exception(Stopped())
         self._queue.clear()

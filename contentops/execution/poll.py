@@ -124,7 +124,7 @@ def _started(ctx: Context, job: Job) -> float:
 
 
 def _check_failure(ctx: Context, slot: JobSlot, job: Job, failure: Failure) -> None:
-    """Raises Ended where polling on is of no use; a failed poll alone is no failed job."""
+    """Raise Ended if further polls are useless; a failed poll alone is no failed job."""
     entry, capabilities = job.entry, ctx.capabilities
     missing = failure.kind is FailureKind.NOT_FOUND
     if failure.kind is FailureKind.UNAUTHORIZED:

@@ -32,13 +32,13 @@ class Stop:
         self._wake: Callable[[], object] | None = None
 
     def request(self) -> None:
-        """Submit nothing more, keep what there is, and end."""
+        """Ask the run to submit nothing more, keep what there is, and end."""
         self.requested = True
         if self._wake is not None:
             self._wake()
 
     def bind(self, wake: Callable[[], object] | None) -> None:
-        """Set what `request` calls at once; None: nothing."""
+        """Set the function that `request` calls; None: none."""
         self._wake = wake
 
 
@@ -94,15 +94,15 @@ class Asks(Protocol[R_co]):
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """The call's name in messages."""
 
     @property
     def pays(self) -> bool:
-        """Whether it spends credits."""
+        """Whether the call spends credits."""
 
     @property
     def repeatable(self) -> bool:
-        """Whether sending it twice does no harm."""
+        """Whether the call is safe to send twice."""
 
     @property
     def reply(self) -> type[R_co]:
@@ -260,7 +260,7 @@ class ItemState(Struct, frozen=True, kw_only=True):
     """The body that was checked last; None: none."""
 
     def after(self, brought: Job | Text) -> ItemState:
-        """With a job or a text."""
+        """The state with a job or a text."""
         if isinstance(brought, Job):
             return structs.replace(self, job=brought)
         return structs.replace(self, text=brought, merged=None)

@@ -114,7 +114,7 @@ def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
 
 
 def turned_down(ctx: Context, slot: JobSlot, failure: Failure) -> Ended:
-    """The end of an item whose submit was refused; stops the run where every other submit would be refused too."""
+    """The end of an item whose submit was refused; stops the run if all other submits would be refused too."""
     slot.leave()
     if failure.kind is FailureKind.THROTTLED:
         return Ended(Result.PENDING)

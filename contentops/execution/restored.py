@@ -22,7 +22,7 @@ WHY = "not submitted: the ledger was restored, and this server cannot say whethe
 def block_forgotten(ctx: Context, slot: JobSlot, item_state: ItemState, entry: OpenEntry) -> None:
     """Record a submit as unknown if it may have been sent before and the server cannot say; raises Ended then.
 
-    What follows a text that was paid for in this run was not sent before.
+    A submit that follows a text paid for in this run cannot have been sent before.
     """
     paid_now = item_state.text is not None and item_state.text.paid_now
     if not ctx.admission.restored or ctx.capabilities.absence_proves or paid_now:

@@ -98,7 +98,7 @@ async def execute(
     stop: Stop,
     deadline: float | None = None,
 ) -> Run:
-    """Run exactly the steps of `plan`, made from `state`, and say what happened.
+    """Run exactly the steps of `plan`, made from `state`, and return what happened.
 
     `deadline` is seconds from now. Raises StateError where lock, journal or cache cannot be written, or the lock was
     replaced meanwhile; everything recorded until then is kept.
@@ -180,7 +180,7 @@ def _last_checkpoint(run: DurableRun, store: StateStore) -> None:
 
 
 def _check_stop(run: DurableRun, stop: Stop, store: StateStore) -> None:
-    """A person's wish to stop counts more than any other reason."""
+    """Stop the run if a person asked for it, which counts more than any other reason."""
     if stop.requested and run.stopped != "interrupted":
         run.stopped = ""
         run.stop("interrupted", "interrupted; nothing more was submitted", AGAIN, at_once=True)
@@ -228,7 +228,7 @@ def _is_proven(state: State, plan: Plan, dialect: str) -> bool:
 
 
 def _write_renamed_ids(ctx: Context, state: State, store: StateStore, claimed: Container[RequestId]) -> None:
-    """Write all ids that `moved` pairs gave, in one go: pairs half written would mix items up.
+    """Write all ids that `moved` pairs gave, in one step, as half of them would mix items up.
 
     What others have claimed keeps its id until then: under any id, it answers the item of today.
     """

@@ -70,7 +70,7 @@ class ServerCapabilities:
         cache.put_server_facts(server, asdict(self))
 
     def learn(self, other: ServerCapabilities) -> None:
-        """Take in what another process knows and this one does not."""
+        """Learn what another process knows and this one does not."""
         self.honours_ids = other.honours_ids if self.honours_ids is None else self.honours_ids
         self.hides_jobs |= other.hides_jobs
         if other.shows_after is not None:
@@ -80,12 +80,12 @@ class ServerCapabilities:
         self.alters_texts = other.alters_texts if self.alters_texts is None else self.alters_texts
 
     def saw_job(self, age: float) -> None:
-        """A job was known under its id `age` seconds after its submit."""
+        """Note that the server knew a job by its id `age` seconds after its submit."""
         self.shows_after = round(min(age, self.shows_after if self.shows_after is not None else age), 1)
 
     @property
     def absence_proves(self) -> bool:
-        """Whether a 404 for our id means, after a while, that nothing arrived."""
+        """Whether a 404 for our id proves, after a while, that the submit never arrived."""
         return self.honours_ids is True and not self.hides_jobs
 
 
@@ -151,7 +151,7 @@ class Context:
     # --- calls -------------------------------------------------------------------------------------------
 
     async def ask(self, call: Asks[R], priority: Priority = Priority.LOOKUP) -> R | Failure:
-        """Send a call that does no harm twice, again and again for a while if it fails for a passing reason."""
+        """Send a call that is safe to repeat; it is sent again for a while if it fails for a passing reason."""
         attempts = Attempts(self)
         while isinstance(answer := await self.run.send(call, priority), Failure):
             if answer.kind is FailureKind.UNAUTHORIZED:
@@ -161,7 +161,7 @@ class Context:
         return answer
 
     async def list_content(self, since: float | None = None, *, needed: bool = True) -> ContentList | Failure:
-        """The stored contents of the account, listed again; a key that may not even list ends the submits.
+        """List the stored contents of the account again; a key that may not even list stops the submits.
 
         `since` is as in `list_all`.
         """
@@ -171,7 +171,7 @@ class Context:
         return answer
 
     def may_wait(self, failure: Failure, began: float) -> bool:
-        """Whether a 429 is worth waiting for; pauses the run if the server asks for longer than a job may take."""
+        """Whether to wait out a 429; stops the run if that would take longer than a job may."""
         patience, now = self.project.api.job_timeout, self.run.now()
         wait = failure.retry_after or 0.0
         # As long as jobs come and go, the server is busy, not closed.
@@ -208,7 +208,7 @@ class Context:
     # --- trouble -----------------------------------------------------------------------------------------
 
     def heard(self, answer: Reply | Failure) -> Failure | None:
-        """Take in how a call ended; its failure where every call has failed for `RETRY.total` seconds."""
+        """Note the answer to a call; returns its failure once every call has failed for `RETRY.total` seconds."""
         if not (isinstance(answer, Failure) and answer.server_failed):
             self.outage.answered()
             return None
@@ -236,7 +236,7 @@ class Context:
             self.event("note", message=message)
 
     def count_refusal(self, message: str) -> None:
-        """Count a submit that brought no job; five in a row say something about all of them."""
+        """Count a submit that brought no job; five in a row stop all further submits."""
         self.admission.refused += 1
         if self.admission.refused >= REFUSALS:
             self.run.stop(
@@ -252,7 +252,7 @@ class Context:
             self.run.stop("first-contact", message, hint, at_once=False)
 
     def stop_unauthorized(self, failure: Failure, *, at_once: bool) -> None:
-        """The key is refused: that says something about every item."""
+        """Stop submitting, since a refused key concerns every item."""
         self.run.stop("unauthorized", failure.full_message, self.key_hint(), at_once=at_once)
 
     def key_hint(self) -> str:
@@ -283,7 +283,7 @@ async def list_all(
 
 
 def _lasting(seconds: float) -> str:
-    """Some seconds as a person says them, in the largest unit that fits at least twice."""
+    """A duration in words, in the largest unit that fits at least twice."""
     for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

@@ -310,14 +310,14 @@ async def _check_still_ours(ctx: Context, draft: Draft, seen: StoredContent) -> 
 
 
 def _is_known(draft: Draft, stored: StoredContent) -> bool:
-    """Whether a content with a text of our request certainly has only our words."""
+    """Whether a content with a text of our request is known to have no words but ours."""
     titles, bodies = _our_digests(draft)
     titles_known = not stored.title or title_digest(stored.title) in titles
     return titles_known and (stored.is_of(draft) or bool(stored.bodies & bodies))
 
 
 async def _is_lost(ctx: Context, attempts: Attempts, failure: Failure) -> bool:
-    """Wait until the save may be sent again; whether it may have arrived. Raises Ended if there is no point."""
+    """Wait until a save may be sent again; returns whether it may have arrived. Raises Ended if it is not to be."""
     lost = failure.kind not in (FailureKind.NOT_SENT, FailureKind.THROTTLED)
     if (lost and attempts.failed + 1 >= SENDS) or not await attempts.again(failure):
         raise not_saved(ctx, failure)

@@ -173,7 +173,7 @@ async def _by_id(ctx: Context, item: Item, slot: JobSlot, lost: Lost) -> Job | N
 
 
 def _still_open(ctx: Context, lost: Lost) -> float:
-    """Seconds until the server's silence counts: it would show the job by then, and nothing can arrive any more."""
+    """Seconds until an unknown id proves that no job came: by then, a job would show and no submit can still arrive."""
     if ctx.server == "local":
         return 0.0
     shows, now = ctx.capabilities.shows_after, ctx.run.now()
@@ -206,7 +206,7 @@ async def by_content(ctx: Context, item: Item, job: Job, *, forgotten: bool = Fa
 
 
 async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) -> Content | None:
-    """Fetch one after the other, as many as a run may, until one names a request that is `ours`.
+    """Fetch contents one by one, as many as a run may, until one names a request that is `ours`.
 
     Contents that an earlier run has read are passed over; those that it could not read come last.
     """
@@ -229,7 +229,7 @@ async def _first_of(ctx: Context, near: Sequence[ContentEntry], ours: set[str]) 
 
 
 def _candidates(ctx: Context, near: Sequence[ContentEntry]) -> str:
-    """Words on the contents that may be the text, likeliest first."""
+    """The contents that may be the text, in words, likeliest first."""
     unnamed = [f"`{entry.id}`" for entry in near if not ctx.index.request_of(entry)]
     if not unnamed:
         return ""

@@ -19,7 +19,7 @@ def _whole_second(seconds: int) -> str:
 
 
 def iso_exact(seconds: float) -> str:
-    """The same to the microsecond, to compare with times of a server."""
+    """Seconds since the epoch as ISO time, UTC, to the microsecond, to compare with times of a server."""
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

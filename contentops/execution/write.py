@@ -168,7 +168,7 @@ def _stored_by_itself(ctx: Context, record: Record, text: Text) -> Record:
 
 
 def _title_of_ours(step: Write, record: Record | None) -> str:
-    """The title written before a text was pulled: a title that came with the text is a person's, like its body."""
+    """The title that was written before a text was pulled, as the title of a pulled text is a person's."""
     assert record is not None
     remote = step.remote
     stated = step.title is not None and remote is not None and step.title != remote.title
@@ -356,7 +356,7 @@ def update_front(ctx: Context, item: Item, item_state: ItemState, step: Update) 
 
 
 def acknowledge(ctx: Context, item: Item, item_state: ItemState, step: Acknowledge | Update) -> ItemState:
-    """Update the record to the manifest where no text changes: kept edits, new ids, protection."""
+    """Bring the record up to the manifest where no text changes: kept edits, new ids, protection."""
     before, spec = item_state.record, item.spec
     record = base_record(ctx, item, item_state)
     record = structs.replace(record, metadata=_front_after(step, before, existed=before is not None))

@@ -67,7 +67,7 @@ def _without_template(item: ItemSides) -> BodyAnswer | None:
 
 
 def _section(item: ItemSides) -> BodyAnswer | None:
-    """Generates one section again in the text on the server, which must be the one in the file."""
+    """Generates one section again; the text on the server must be the one in the file."""
     heading = item.inputs.choice.sections.get(item.spec.id)
     if heading is None or item.under_way:
         return None  # one under way is finished, not paid for again
@@ -139,7 +139,7 @@ def _open(item: ItemSides) -> BodyAnswer | None:
 
 
 def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: bool) -> BodyAnswer:
-    """The steps that fetch the text of an open entry; or why a text that is paid for is not written."""
+    """The answer that fetches the text of an open entry, or says why a paid text is not written."""
     why = words.reasons
     lost = item.inputs.server == "local" and item.inputs.stored(entry.digest) is None
     if unclear or lost:
@@ -170,7 +170,7 @@ def _brought(item: ItemSides, entry: OpenEntry, words: BodyAnswer, *, unclear: b
 
 
 def _check_edits(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
-    """Whether edits block the text of an open entry; otherwise why it is written, and which edits are replaced."""
+    """The answer that blocks the text of an open entry over edits, or says why it is written and what it replaces."""
     why = why_changed(item)
     if entry.section and item.own is not None:
         answer = section_answer(item, entry)

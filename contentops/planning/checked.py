@@ -73,7 +73,7 @@ def _title_of_gone_file(record: Record, brought: str) -> str:
 
 
 def to_check(title: str, body: str, seen: Observed, front: Mapping[str, Json], output: str) -> CheckedText:
-    """The text as it will be in its file; `front`: the keys to write, None for those to remove."""
+    """The text to check, as it will be in its file; `front`: the keys to write, None for those to remove."""
     from contentops.documents.checks import CheckedText
 
     merged = {key: value for key, value in {**seen.front, **front}.items() if value is not None}
@@ -173,7 +173,7 @@ def failed_promotion_hint(path: str, environment: str) -> str:
 
 
 def fails_checks(item: ItemSides) -> bool:
-    """Whether a paid text of the declared request fails its checks, and no retry is left."""
+    """Whether a paid text of the declared request fails its checks, with no retry left."""
     under_way = item.under_way
     entry = under_way[-1] if under_way else None
     if entry is not None and entry.state is not JobState.PAID:

@@ -31,7 +31,7 @@ _ANSWERS = (Action.FINISH, Action.PROMOTE, Action.KEEP)
 
 
 def queued_first_attempts(inputs: PlanInputs) -> Queued:
-    """The queued submits without extra attempts, sorted by request id."""
+    """By request digest, the queued first attempts, sorted by request id."""
     queued: dict[Digest, list[PendingSubmit]] = {}
     for _, submit in sorted(inputs.claimed.items()):
         if submit.state == QUEUED and _is_first(inputs, submit):
@@ -45,7 +45,7 @@ def _is_first(inputs: PlanInputs, submit: PendingSubmit) -> bool:
 
 
 def with_claims(inputs: PlanInputs, change: Change, queued: Queued) -> Change:
-    """The change without what other processes have claimed.
+    """The change without the steps that other processes have claimed.
 
     If a live process has claimed the submit of its text, the whole change is left to that process; if it has claimed an
     earlier job, only that collect step is. A submit in the queue is done here; one under another request id is
@@ -102,7 +102,7 @@ def _requests(inputs: PlanInputs, change: Change) -> Iterator[RequestId]:
 
 
 def _under_other_names(inputs: PlanInputs, change: Change, queued: Queued) -> Iterator[PendingSubmit]:
-    """Queued submits that a change makes unnecessary: of its item, or of one that no longer declares their request."""
+    """Queued submits that a change replaces: of its item, or of one that no longer declares their request."""
     step = change.submit
     if change.spec is None or not (step is not None or change.action in _ANSWERS) or (step and step.section):
         return

@@ -62,7 +62,7 @@ def decide(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
 
 
 def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
-    """The same, by the four questions."""
+    """The change and notes of a declared item, as the four questions answer them."""
     body = which_body(item)
     collected = [
         entry for entry in pending(item.entries) if entry is not body.entry and entry.state is not JobState.UNKNOWN
@@ -117,7 +117,7 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
 
 
 def _blocked(item: ItemSides, body: BodyAnswer, collected: Iterable[OpenEntry]) -> Change:
-    """A blocked change: it only collects open jobs, its own included, so that what was paid for is kept."""
+    """The blocked change of an item, which only collects open jobs, so that paid texts are kept."""
     running = body.entry is not None and body.entry.state is JobState.RUNNING
     own = (body.entry,) if body.entry is not None and running else ()
     return Change(
@@ -137,7 +137,7 @@ def _blocked(item: ItemSides, body: BodyAnswer, collected: Iterable[OpenEntry]) 
 
 
 def block_change(change: Change, kind: str, hint: str, *why: Reason) -> Change:
-    """The change blocked: of its steps, it keeps those that collect open jobs."""
+    """A blocked form of the change, with only those steps that collect open jobs."""
     digest = change.spec.digest if change.spec is not None else ""
     return structs.replace(
         change,
@@ -198,7 +198,7 @@ def _written(inputs: PlanInputs, spec: Spec) -> Observed | None:
 
 
 def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Reason, ...] | None:
-    """Why title and body of the file are saved to the server; None: they are not."""
+    """The reasons to save title and body of the file to the server; None: nothing is saved."""
     record, file, remote = item.own, item.file, item.remote
     if not item.inputs.saves(item.spec) or (body.both is not None and body.both.markers):
         return None
@@ -266,7 +266,7 @@ def _with_output(step: Step, target: str) -> Step:
 
 
 def _record_lags(item: ItemSides) -> bool:
-    """Whether only the record is out of date: a new id, or protection set or lifted."""
+    """Whether the record is out of date in its id or its protection."""
     record = item.record
     if record is None:
         return False

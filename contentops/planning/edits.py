@@ -159,13 +159,13 @@ def is_strict(item: ItemSides) -> bool:
 
 
 def heading_of(key: Key) -> str:
-    """A section as people write it: marks, heading and number."""
+    """A section in words: its heading marks, heading and number."""
     times = f" ({key.number})" if key.number > 1 else ""
     return f"{'#' * key.level} {key.heading}{times}".strip() if key.level else "the text before the first heading"
 
 
 def listed(names: Sequence[str]) -> str:
-    """Some names in words, the rest counted."""
+    """The first names as a list in words, with a count of the rest."""
     shown = [f"`{name}`" if name.startswith("#") else name for name in names[:_SHOWN]]
     more = [f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
     return ", ".join(shown + more)

@@ -70,7 +70,7 @@ class SourceEnvironment(Struct, frozen=True, kw_only=True):
                 yield record.output
 
     def source_text(self, spec: Spec, observe: Callable[[str], Observed], *, drafts: bool = False) -> SourceText | None:
-        """Its usable text for the request of `spec`; `drafts`: an outline counts."""
+        """Its usable text for the request of `spec`; with `drafts`, an outline is usable too."""
         text = self._text(spec, observe)
         return None if text is None or (text.step.outline and not drafts) else text
 

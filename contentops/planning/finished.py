@@ -21,7 +21,7 @@ def stored_text(item: ItemSides) -> FinishedText | None:
 
 
 def _may_serve(text: FinishedText, item: ItemSides) -> bool:
-    """Whether a text is the item's own, or of no declared item; never one that another item declares as well."""
+    """Whether the item may use a text: its own, or of no declared item, never of another with this request."""
     payer = ItemId(text.item)
     carrier = item.inputs.carriers.get(RequestId(text.request_id), payer)
     if carrier == item.spec.id:

@@ -36,7 +36,7 @@ class Owner(Struct, frozen=True, kw_only=True):
 
     @property
     def living(self) -> bool:
-        """Whether an item is saved as it now."""
+        """Whether an item is saved as this content now."""
         return bool(self.item) and not self.superseded
 
 

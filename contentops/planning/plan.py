@@ -237,7 +237,7 @@ def _leftover_files(inputs: PlanInputs, item_paths: set[str]) -> Iterator[Note]:
 
 
 def free_targets(inputs: PlanInputs, changes: list[Change]) -> list[Change]:
-    """`changes` with those blocked whose target has a file that stays, or that move in a ring."""
+    """The changes, those blocked whose target path stays occupied, or that move in a ring."""
     changes = _without_rings(changes)
     leaving = Counter(collision_key(change.source) for change in changes if change.has(Move))
     todo = [change for change in changes if change.has(Move, Write)]
@@ -292,7 +292,7 @@ def _blocked_by_file(change: Change) -> Change:
 
 
 def first_submits(inputs: PlanInputs, changes: Sequence[Change], number: int) -> tuple[list[Change], Note]:
-    """The first `number` changes that submit and need none of the others, and a note of what waits."""
+    """The first `number` submitting changes that can go without the rest, and a note of what waits."""
     submits = [change for change in changes if change.submits_worst]
     while True:
         first = submits[:number]

@@ -113,7 +113,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def is_plain(self) -> bool:
-        """Whether an item stands alone: its record and its file are all sides, and nothing else is asked for."""
+        """Whether an item's own record and file decide alone: no refresh, promotion, claim, rename or option."""
         others = self.remote is not None or self.source is not None or self.claimed_paths or self.rekeyed
         return not (others or self.choice.replace or self.choice.sections)
 
@@ -134,7 +134,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def carriers(self) -> Mapping[RequestId, ItemId]:
-        """By request id, the item that has the text of the submit, or waits for it."""
+        """By request id, the item that has the submit's text or waits for it."""
         items = {entry.request_id: entry.item for entry in self.state.entries.values()}
         return items | {record.request_id: record.id for record in self.state.records.values() if record.request_id}
 

@@ -81,7 +81,7 @@ def _carried(item: ItemSides, theirs: SourceText) -> tuple[str, ...]:
 
 
 def _kept_out(answer: BodyAnswer, theirs: SourceText) -> BodyAnswer:
-    """The answer with the declined text on record, so that it is not asked about again."""
+    """The answer, with a step that records the text as declined, so that it is not asked about again."""
     steps = (
         structs.replace(step, declined=theirs.file.body) if isinstance(step, Acknowledge) else step
         for step in answer.steps

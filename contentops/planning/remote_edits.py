@@ -58,7 +58,7 @@ def edited_on_server(item: ItemSides, why: tuple[Reason, ...]) -> BodyAnswer | N
 
 
 def _by_choice(item: ItemSides, reasons: tuple[Reason, ...], *, both: bool) -> BodyAnswer | None:
-    """The answer where a text is generated, or a person changed the file as well (`both`)."""
+    """The answer by `on_edit`, where a text is generated or a person changed the file as well (`both`)."""
     remote, choice = _remote(item), on_edit(item)
     is_joined = both and (item.is_same or choice is OnEdit.KEEP) and not _keeps_text(item)
     if is_joined or (item.file.exists and not item.is_same and choice is OnEdit.MERGE):
@@ -120,7 +120,7 @@ def as_pulled(item: ItemSides, body: BodyAnswer) -> ItemSides:
 
 
 def text_after(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[str, Digest]:
-    """The future title and body digest of the file, if no text is generated; `title`: one that is written."""
+    """The title and body digest that the file will have if nothing is generated; `title`: one that is written."""
     remote, last_title = pulled(body), item.own.title if item.own is not None else ""
     if remote is None:
         return item.title if title is None else title, item.file.body
@@ -150,7 +150,7 @@ def _taken(body: BodyAnswer) -> Remote | None:
 
 
 def save_over(item: ItemSides, body: BodyAnswer) -> tuple[Save, tuple[Reason, ...]] | BodyAnswer:
-    """The save and the reasons of what it replaces on the server; or the answer that blocks it."""
+    """The save, with the reasons for what it replaces on the server; or the answer that blocks it."""
     remote, path = item.remote, item.spec.output
     if is_emptied(item) and not body.writes:
         then = "remove the file, and a text is written again; a save would leave none on the server either"

@@ -216,7 +216,7 @@ def _difference(item: ReviewedItem) -> str:
 
 
 def _not_done(item: ReviewedItem) -> str:
-    """How an item with nothing to do today differs from the review; empty: it does not."""
+    """How an item that has nothing to do today differs from the review; empty: it does not."""
     record, reviewed, stated = item.record, item.reviewed, _front(item.reviewed)
     if record is None or (item.spec is None and "remove" not in reviewed.steps):
         return ""

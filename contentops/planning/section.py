@@ -74,7 +74,7 @@ def section_answer(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
 
 
 def taken_section(item: ItemSides, entry: OpenEntry) -> tuple[str, NewSection] | Unusable | None:
-    """The file's text with the section of a paid entry in it; None: that is not on this machine."""
+    """The file's text with the section of a paid entry in it; None: the section is not on this machine."""
     stored = item.inputs.stored(entry.digest)
     body = entry.body or (stored.body if stored is not None and stored.request_id == entry.request_id else NOTHING)
     answer = item.inputs.text(body) if body else None

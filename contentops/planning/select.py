@@ -43,7 +43,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def states(self) -> frozenset[str]:
-        """The `state:` words that are true of it."""
+        """The values of `state:` that match it."""
         change, spec = self.change, self.spec
         states = {"orphan": spec is None, "failed": self.failed, "edited": self._is_edited}
         if change is not None:

@@ -69,20 +69,20 @@ class Cache:
     # --- paid texts ----------------------------------------------------------------------------------------
 
     def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
-        """The last paid text for a request, or None; only that of one submit, if it is named."""
+        """The last paid text for a request, or that of one submit if `request_id` names it; None: there is none."""
         own = self.own_text(server, digest)
         if own is not None and request_id in ("", own.request_id):
             return own
         return None if self.shared is None else self.shared.text(server, digest, request_id)
 
     def own_text(self, server: str, digest: Digest) -> StoredText | None:
-        """The last paid text for a request in this cache alone."""
+        """As `get_text`, but without texts that other checkouts share."""
         row = read_row(self._get(_key("text", server, digest)))
         body = None if row is None else row.body or self._own_body(row.kept)
         return None if row is None or body is None else text_of(row, body)
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep a paid text and the earlier ones of its request, durable on return. Raises StateError."""
+        """Store a paid text beside the earlier ones of its request; durable on return. Raises StateError."""
         key, body = _key("text", server, digest), body_digest(text.body)
         rows = {key: row_of(text, body), _key("body", body): text.body}
         if (row := read_row(self._get(key))) is not None and body_of(row) != body:
@@ -143,7 +143,7 @@ class Cache:
             raise StateError(f"texts cannot be dropped from the cache: {words}", code="cache-not-changed")
 
     def body(self, digest: Digest) -> str | None:
-        """The kept text with a body digest (a job made it, a person saved it, or a server had it), or None."""
+        """The stored text with a body digest (a job made it, a person saved it, or a server had it), or None."""
         own = self._own_body(digest)
         return own if own is not None or self.shared is None else self.shared.body(digest)
 
@@ -152,7 +152,7 @@ class Cache:
         return body if body is not None and body_digest(body) == digest else None
 
     def keep_body(self, digest: Digest, body: str) -> None:
-        """Keep a text by its body digest: the base of a later merge."""
+        """Store a text by its body digest, as the base of a later merge."""
         self._set({_key("body", digest): body})
 
     # --- what is known of a server -------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class Cache:
         self._learn("durations", learned)
 
     def server_facts(self, server: str) -> Mapping[str, Json]:
-        """How a server behaves, as `put_server_facts` stored it; empty at first."""
+        """What is known of how a server behaves, as `put_server_facts` stored it; empty at first."""
         return self._learned(_key("facts", server))
 
     def put_server_facts(self, server: str, facts: Mapping[str, Json]) -> None:
@@ -191,7 +191,7 @@ class Cache:
             self.shared.put_fact(name, value)
 
     def seen(self, server: str) -> Mapping[str, Json]:
-        """What `put_seen` stored; empty at first."""
+        """The contents last seen on a server, by id, as `put_seen` stored them; empty at first."""
         return _parsed(self._get(_key("seen", server)), dict[str, Any]) or {}
 
     def put_seen(self, server: str, seen: Mapping[str, Json]) -> None:
@@ -199,11 +199,11 @@ class Cache:
         self._set({_key("seen", server): canonical(dict(seen))})
 
     def looked(self, server: str) -> dict[str, tuple[str, str | None]]:
-        """What `put_looked` stored; empty at first."""
+        """By content id, its last change as it was read and the request of its text; empty at first."""
         return _parsed(self._get(_key("looked", server)), dict[str, tuple[str, str | None]]) or {}
 
     def put_looked(self, server: str, looked: Mapping[str, tuple[str, str | None]]) -> None:
-        """Remember, by content id, when it was last changed as it was read, and the request of its text."""
+        """Remember, by content id, its last change as it was read and the request of its text."""
         self._set({_key("looked", server): canonical({key: list(value) for key, value in looked.items()})})
 
     # --- parsed manifests ----------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ class Cache:
         self._pending, self._pending_size = {}, 0
 
     def _prune(self) -> None:
-        """Delete parsed manifests that were not read this time, once they are the greater part."""
+        """Delete parsed manifests that were not read this time, once they are more than half."""
         keys = self._keys(_key("parse", ""))
         if len(keys) > _KEEP * len(self._touched):
             self._set({}, drop=[key for key in keys if key not in self._touched])
@@ -298,7 +298,7 @@ class Cache:
     # --- writing -------------------------------------------------------------------------------------------
 
     def _set(self, values: Mapping[str, str], *, drop: Iterable[str] = ()) -> str:
-        """Change rows in one transaction; gives why that failed, or an empty text."""
+        """Change rows in one transaction; returns why that failed, or an empty text."""
         if not self._write:
             return "it was opened for reading only"
         from contentops.state.text_disk import ERRORS

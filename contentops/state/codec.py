@@ -84,7 +84,7 @@ def line_of(value: Struct) -> str:
 
 
 def _filled(value: Struct) -> dict[str, Any]:
-    """The keys of a line: the required ones, and the optional ones that are not empty."""
+    """A value as the keys of its line: the required ones, and the optional ones that are not empty."""
     keys: dict[str, Any] = {}
     for name, key, required in _keys(type(value)):
         part = getattr(value, name)
@@ -95,12 +95,12 @@ def _filled(value: Struct) -> dict[str, Any]:
 
 @functools.cache
 def _keys(kind: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
-    """Of each field: its name, its key in the line, and whether it is required."""
+    """For each field: its name, its key in the line, and whether it is required."""
     return tuple((each.name, each.encode_name, each.required) for each in structs.fields(kind))
 
 
 def parse_line(text: str, packer: Packer | None = None) -> Line:
-    """One line of a lock, without its newline. Raises ValueError with a message for people.
+    """The value in one line of a lock, without its newline. Raises ValueError with a message for people.
 
     The larger parts of a record share the memory of the line, or the `packer` keeps them, so that the line is freed.
     """
@@ -148,7 +148,7 @@ def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
 
 
 def parse_as(text: str | bytes, kind: type[_T]) -> _T:
-    """A line as a `kind`. Raises ValueError, naming the key that is missing or does not fit."""
+    """A line decoded as a `kind`. Raises ValueError, naming the key that is missing or does not fit."""
     try:
         return msgspec.json.decode(text, type=kind)
     except RecursionError:

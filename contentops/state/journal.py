@@ -70,7 +70,7 @@ class Journal(Struct, frozen=True, kw_only=True):
     good: int = 0
 
     def since(self, lock: Digest) -> tuple[JournalFact, ...]:
-        """The facts that the lock of this digest does not have yet, according to the marks."""
+        """The facts that, by the marks, are not in the lock of this digest yet."""
         done = max((count for count, written in self.marks if written == lock), default=0)
         return self.facts[done:]
 
@@ -145,7 +145,7 @@ def parse(data: bytes, path: str, *, digest_version: int = DIGEST_VERSION) -> Jo
 
 
 def nothing_on_disk(path: str) -> Digest:
-    """A `body_on_disk` that reads no files, so that no file decides between two records."""
+    """Stands in for `body_on_disk` and reads nothing, so that no file decides between two records."""
     del path
     return NOTHING
 
@@ -194,7 +194,7 @@ class _Folding:
         self.closed: set[RequestId] = set()
 
     def _resolve(self, id_: ItemId, rivals: list[Record]) -> Record:
-        """The record of an id that counts."""
+        """The one record of an id that counts, of several that a merge left."""
         winner = resolve_conflict(rivals, self.body_on_disk)
         if len(rivals) > 1:
             self.lost[id_] = [record for record in rivals if record.request_id != winner.request_id]
@@ -230,7 +230,7 @@ class _Folding:
             self.entries[line.took] = furthest((current, again)) if current else again
 
     def done(self, lineage: str) -> Folded:
-        """The outcome, after every fact."""
+        """The result after every fact."""
         for id_, (fact, line) in self.ours.items():
             # A merge brought other lines of this id since: they compete with the fact as they would in the file.
             rivals = [other.value for other in self.lock.records.get(id_, ()) if other.digest not in line.base]
@@ -278,7 +278,7 @@ def _numbered(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _read(line: bytes) -> tuple[Header | Mark | JournalFact, bool]:
-    """A line as a value, and whether the next line belongs to the same fact."""
+    """The value in a line, and whether the next line belongs to the same fact."""
     text = line.decode()
     value = parse_as(text, kind_of(text, _KINDS))
     if isinstance(value, Header | Mark):

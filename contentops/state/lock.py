@@ -34,7 +34,7 @@ T = TypeVar("T", bound=Record | OpenEntry)
 
 
 class DamagedState(StateError):
-    """A state file that cannot be read; carries a finding per damaged line."""
+    """A state file that cannot be read, with a finding for each damaged line."""
 
     def __init__(self, findings: Iterable[Diagnostic]) -> None:
         self.findings = tuple(findings)
@@ -49,7 +49,7 @@ class DamagedState(StateError):
 
 
 class LockLine(Struct, Generic[T], frozen=True):
-    """A value together with its line; `text` is empty of a record that `read_plain` gave."""
+    """A value with its line; `text` is empty for a record that `read_plain` returned."""
 
     value: T
     text: str
@@ -124,7 +124,7 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
 
 
 def read_plain(lines: Iterable[bytes]) -> Lock | None:
-    """A lock in little memory: without the lines of records, and with their requests packed.
+    """A lock that takes little memory: without the lines of records, and with their requests packed.
 
     None for a lock that is not as this version writes it; `read` reads it, or says what is wrong.
     """
@@ -158,7 +158,7 @@ def with_digest(record: Record) -> Record:
 
 
 def resolve_conflict(records: Sequence[Record], body_on_disk: Callable[[str], Digest]) -> Record:
-    """The record of an id that counts: whose body is on disk, else the higher `rev`, else the later one.
+    """Of an id's records, the one that counts: whose body is on disk, else with the higher `rev`, else the later one.
 
     Content ids of the same server that only another record names still exist there: they are kept as superseded.
     """
@@ -189,7 +189,7 @@ _PROGRESS = {
 
 
 def furthest(entries: Iterable[OpenEntry]) -> OpenEntry:
-    """The entry of a request id in the latest state; the last of equals."""
+    """Of a request id's entries, the one in the latest state; the last of equals."""
     return max(reversed(tuple(entries)), key=lambda entry: _PROGRESS[entry.state])
 
 
@@ -285,7 +285,7 @@ def merge(base: Lock, ours: Lock, theirs: Lock) -> bytes:
 
 
 def _lines(lock: Lock) -> _Lines:
-    """The lines by item or request; the keys sort in the order of the lines in a lock."""
+    """The lines of a lock by item or request; the keys sort in the order of the lines."""
     lines: _Lines = {}
     for id_, records in lock.records.items():
         lines["0", id_] = {line.text for line in records}
@@ -303,7 +303,7 @@ OUT_OF_LFS = f"{LINE} -filter"
 
 
 def with_line(data: bytes) -> bytes:
-    """`data` with the line at its end, unless it has a line for that pattern: someone chose another rule then."""
+    """`data` with the merge line of locks at its end, unless a line for locks is there, which someone chose."""
     pattern = PATTERN.encode()
     if any(line.split(maxsplit=1)[:1] == [pattern] for line in data.splitlines()):
         return data
@@ -313,8 +313,9 @@ def with_line(data: bytes) -> bytes:
 
 
 def ensure(root: Path, disk: Disk) -> None:
-    """Add the line to `.gitattributes` below `root`; a symbolic link stays unchanged, as git does not follow it.
+    """Add the merge line of locks to `.gitattributes` below `root`.
 
+    A symbolic link stays unchanged, as git does not follow it.
     Raises StateError if the file cannot be read or written.
     """
     path = root / ".gitattributes"

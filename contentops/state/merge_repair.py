@@ -42,7 +42,7 @@ def reopen(record: Record) -> OpenEntry:
 
 
 class DeclaredRequests(Struct, frozen=True, kw_only=True):
-    """What the manifests ask for, and of which server: decides whether a paid text is still wanted."""
+    """The requests that the manifests declare, and their server: decides whether a paid text is still wanted."""
 
     requests: Mapping[ItemId, Digest]
     """The digest of each declared item's request."""
@@ -52,7 +52,7 @@ class DeclaredRequests(Struct, frozen=True, kw_only=True):
 
 
 def with_one_owner(records: Mapping[ItemId, Record]) -> dict[ItemId, Record]:
-    """The records that change so that each content of a server has one owner.
+    """The records that have to change so that each stored content has one owner.
 
     The record that was saved last keeps the content, since the server has its text; else the one with the higher `rev`,
     else the first by id. The others count as never saved. A content that one owns is not a superseded one of another.

@@ -38,7 +38,7 @@ class PaidRow(StoredText, frozen=True, kw_only=True):
 
 
 class KeptText(Struct, frozen=True, kw_only=True):
-    """A paid text in the cache: the request that it answers and its body digest, without its body."""
+    """A paid text in the cache, without its body: its request and body digest."""
 
     row: str
     """The key of its row."""
@@ -51,12 +51,12 @@ class KeptText(Struct, frozen=True, kw_only=True):
 
     @property
     def last(self) -> bool:
-        """Whether it is the last one of its request, which a manifest that is restored uses."""
+        """Whether it is the last text of its request: the one that is used if a manifest declares that again."""
         return self.row.startswith("text ")
 
 
 def read_row(value: str | None) -> PaidRow | None:
-    """The row as a value; None for one that is absent or cannot be used."""
+    """The value in a row; None for one that is absent or cannot be used."""
     try:
         row = None if value is None else msgspec.json.decode(value, type=PaidRow)
     except (msgspec.MsgspecError, ValueError, RecursionError):

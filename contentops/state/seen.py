@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def seen_contents(cache: RunCache, server: str) -> dict[str, Remote]:
-    """Each content that was read, as it was then, by its id."""
+    """Each content that was seen on a server, as it was then, by its id."""
     facts = cache.seen(server)
     try:
         return convert(facts, dict[str, Remote]) if facts else {}
@@ -24,7 +24,7 @@ def seen_contents(cache: RunCache, server: str) -> dict[str, Remote]:
 
 
 def keep_seen_contents(cache: RunCache, server: str, new: Mapping[str, Remote], looked: Container[str] = ()) -> bool:
-    """Remember contents, and forget what was known of those that were `looked` up; returns whether that is news."""
+    """Store new contents and forget older ones that were `looked` up; returns whether the cache changed."""
     before = seen_contents(cache, server)
     now = {id_: content for id_, content in before.items() if id_ not in looked} | {**new}
     if now == before:

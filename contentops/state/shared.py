@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 class OpenElsewhere(Protocol):
-    """What other checkouts did to open entries."""
+    """The open entries as other checkouts left them."""
 
     def open_entries(self) -> Iterable[OpenEntry]:
         """The submits that no record in git carries yet."""
 
     @property
     def closed(self) -> Collection[RequestId]:
-        """The entries open in this checkout that another one closed."""
+        """The entries that are open in this checkout and that another one closed."""
 
 
 class SharedEntries(OpenElsewhere, Protocol):
-    """The open entries that all checkouts write."""
+    """The shared open entries, which every checkout writes."""
 
     def note(self, facts: Sequence[Fact]) -> None:
         """Record the facts of a step."""
@@ -38,22 +38,22 @@ class SharedEntries(OpenElsewhere, Protocol):
 
 
 class SharedTexts(Protocol):
-    """Paid texts of every checkout, and what was learned about a server."""
+    """The shared paid texts, and facts about a server."""
 
     def text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
-        """The last paid text for a request, or None; only that of one submit, if it is named."""
+        """The last paid text for a request, or that of one submit if `request_id` names it; None: there is none."""
 
     def body(self, digest: Digest) -> str | None:
         """The text with a body digest, if `text` was asked for its request before."""
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep a text for every checkout, durable no later than the entry that names it."""
+        """Store a text for every checkout, durable no later than the entry that names it."""
 
     def fact(self, name: str) -> Mapping[str, Json]:
-        """What was learned under a name; empty at first."""
+        """The shared fact of a name; empty at first."""
 
     def put_fact(self, name: str, value: Mapping[str, Json]) -> None:
-        """Share what was learned under a name."""
+        """Share a fact under a name."""
 
 
 class RunCache(Protocol):
@@ -63,7 +63,7 @@ class RunCache(Protocol):
         """As `Cache.get_text`."""
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep a paid text, durable no later than the entry that names it. Raises StateError."""
+        """Store a paid text, durable no later than the entry that names it. Raises StateError."""
 
     def body(self, digest: Digest) -> str | None:
         """As `Cache.body`."""

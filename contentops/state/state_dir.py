@@ -132,7 +132,7 @@ def _unsafe(problem: str, hint: str) -> StateError:
 
 
 def inspect_folder(folder: Path) -> None:
-    """Raises StateError for a folder in `FOLDER` that is a link or no folder, or where `inspect` raises it."""
+    """Raise StateError for a folder in `FOLDER` that is a link or no folder, or where `inspect` raises it."""
     if folder.parent.name == FOLDER:
         inspect(folder.parent.parent)
     if folder.is_symlink():
@@ -238,7 +238,7 @@ def _acquire(path: Path) -> BaseFileLock | None:
 
 
 def _holder(path: Path) -> str:
-    """Who has the lock, where and since when, as far as the note can be read."""
+    """The holder of the lock, where and since when, as far as its note can be read."""
     import json
 
     try:

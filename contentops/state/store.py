@@ -119,12 +119,12 @@ class StateStore:
         self._working.add_shared(shared.open_entries(), shared.closed)
 
     def leave_extra_attempts(self, declared: Iterable[Digest]) -> None:
-        """Leave out the extra attempts of other checkouts, except at `declared` requests; in memory only."""
+        """Ignore the extra attempts of other checkouts, except at `declared` requests; in memory only."""
         self._working.leave_extra_attempts(declared)
 
     @property
     def left_out(self) -> tuple[OpenEntry, ...]:
-        """The extra attempts that were left out."""
+        """The extra attempts that are ignored."""
         return self._working.left_out
 
     @property
@@ -145,7 +145,7 @@ class StateStore:
         self._working.repair_merge(requests, server)
 
     def note(self, step: str, *facts: Fact) -> None:
-        """Note the facts of a step. Durable only after `flush` or `checkpoint`.
+        """Collect the facts of a step; they are durable only after `flush` or `checkpoint`.
 
         A fact that changes nothing is ignored. A record's `rev` is set here: one above the lock's. Either all facts of
         one call count or none. Raises StateError for a fact that cannot be written.
@@ -156,7 +156,7 @@ class StateStore:
             self._shared.note(facts)
 
     def flush(self) -> None:
-        """Make everything noted durable with one write and one fsync; does nothing if nothing was noted.
+        """Write the collected facts with one write and one fsync; does nothing if there are none.
 
         Raises StateError if the disk refuses; the next flush tries again.
         """
@@ -207,7 +207,7 @@ class StateStore:
         return target != data
 
     def begin(self) -> None:
-        """Write a first lock with the lineage alone, unless there is one. Raises StateError if the disk refuses."""
+        """Write a first lock with only a lineage, unless there is a lock. Raises StateError if the disk refuses."""
         self._must_write()
         if not self.is_first:
             return
@@ -217,7 +217,7 @@ class StateStore:
         self._seen, self.is_first = digest_bytes(target), False
 
     def rehearse(self, submits: int) -> None:
-        """Try every write of a run with so many submits, so that nothing is paid for that cannot be recorded.
+        """Test that a run with so many submits can write everything, so that nothing is paid for and not recorded.
 
         Raises StateError with the reason; lock and journal stay unchanged.
         """
@@ -236,7 +236,7 @@ class StateStore:
             raise StateError(message, code=error.code, hint=error.hint, location=error.location) from error
 
     def try_room(self, submits: int = 1) -> None:
-        """Try to write as many bytes as so many submits add to lock and journal, and remove them. Raises StateError."""
+        """Test that the disk has room for what so many submits add to lock and journal. Raises StateError."""
         room = min(_ROOM * submits, _MOST)
         self._disk.try_room(self.lock_path, self._disk.size(self.lock_path) + room)
         if state_dir.inspect(self._root) is not None:
@@ -284,7 +284,7 @@ _ROOM, _MOST = 16 << 10, 16 << 20
 
 
 def _plain_lock(path: Path) -> locks.Lock | None:
-    """The lock without its lines; None where there is none or it cannot be read so."""
+    """The lock as `read_plain` gives it; None where there is none or it cannot be read so."""
     with contextlib.suppress(OSError), opened(path, follow=False) as file:
         return locks.read_plain(file)
     return None

@@ -38,10 +38,10 @@ ERRORS = (sqlite3.Error, OSError, StateError, ValueError, TypeError, AttributeEr
 
 
 class TextRows:
-    """Rows of text under text keys, in the database itself; refuses everything else with StateError."""
+    """Rows of text under text keys, in the database alone. Raises StateError for anything else."""
 
     def put(self, key: object) -> tuple[str, bool]:
-        """The key in the database."""
+        """A key as the database stores it."""
         return self.get(key, True), True
 
     def get(self, key: object, raw: object) -> str:
@@ -51,7 +51,7 @@ class TextRows:
         return key
 
     def store(self, value: object, read: object, key: object = None) -> tuple[int, int, None, str]:
-        """The value in the database: size, mode, file name, value."""
+        """A value as the database stores it: size, mode, file name, value."""
         del key
         return 0, RAW, None, self.fetch(RAW, None, value, read)
 
@@ -62,7 +62,7 @@ class TextRows:
         return value
 
     def filename(self, key: object = None, value: object = None) -> tuple[str, str]:
-        """Values have no files of their own."""
+        """Always raises StateError: values have no files of their own."""
         del key, value
         raise _not_text("a value in a file of its own")
 
@@ -87,7 +87,7 @@ def open_writer(folder: Path, database: Path, timeout: float) -> diskcache.Cache
 
 
 def _check_settings(database: Path, timeout: float) -> None:
-    """Refuse settings diskcache never wrote: it puts their names into SQL and into calls."""
+    """Raise for settings that diskcache never wrote, as it puts their names into SQL and into calls."""
     with contextlib.closing(sqlite3.connect(database, timeout=timeout)) as connection:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'Settings'").fetchone():
             return

@@ -91,7 +91,7 @@ def _is_below(name: bytes, wanted: bytes) -> bool:
 
 
 def _length(data: bytes, at: int, flag: int = 0) -> int:
-    """The length of a path in the flags of an entry; -1 where `flag` is not among them."""
+    """The length of a path, from the flags of an entry; -1 where these lack `flag`."""
     flags = int.from_bytes(data[at : at + 2])
     return flags & _LENGTH if flags & flag == flag else -1
 

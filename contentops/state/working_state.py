@@ -135,7 +135,7 @@ class WorkingState:
         return carrying
 
     def leave_extra_attempts(self, declared: Iterable[Digest]) -> None:
-        """Leave out the extra attempts of other checkouts, except at requests that are `declared` here.
+        """Ignore the extra attempts of other checkouts, except at requests that are `declared` here.
 
         Collecting one would take it from those who asked for it; paying for a declared one again would pay twice.
         """
@@ -157,7 +157,7 @@ class WorkingState:
         self._snapshot = None
 
     def keep_open(self) -> None:
-        """Note every request of this run as open, whatever lock the next run reads.
+        """Record every request of this run as open, whatever lock the next run reads.
 
         Where that lock carries the request, or the journal's record of it still counts, the next fold closes it again.
         """
@@ -185,7 +185,7 @@ class WorkingState:
         return locks.join(self.lineage, records, entries)
 
     def locked(self) -> None:
-        """Note that the lock on disk now has `lock_bytes`."""
+        """Take `lock_bytes` as what is in the lock on disk from now on."""
         changed = self.records.keys() | self._locked.keys() if self._changed is None else self._changed
         for id_ in changed:
             record = self.records.get(id_)
