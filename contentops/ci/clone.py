@@ -124,7 +124,7 @@ def branch_of(clone: Clone, branch: str, environ: Mapping[str, str]) -> str:
 
 
 def refuse_unfinished(clone: Clone) -> None:
-    """Raise Refused during a merge or the like, and where something is staged, which is a person's work."""
+    """Raise Refused during a merge or the like, and if something is staged, as that is a person's work."""
     asked = [word for name in _UNFINISHED for word in ("--git-path", name)]
     paths = clone.run("rev-parse", *asked).split("\n")
     going = (kind for path, kind in zip(paths, _UNFINISHED.values(), strict=True) if (Path(clone.root) / path).exists())
@@ -175,7 +175,7 @@ def refuse_lock_in_lfs(root: str, environment: str) -> None:
 
 
 class ChangedFiles(NamedTuple):
-    """What differs from the last commit below the project's folder. Paths are the project's."""
+    """The files below the project's folder that differ from the last commit. Paths are the project's."""
 
     results: tuple[str, ...]
     edited: tuple[str, ...]
@@ -285,7 +285,7 @@ def _index(clone: Clone, base: str) -> Iterator[dict[str, str]]:
 
 
 def _index_info(entries: Mapping[str, TreeEntry], oid: str) -> bytes:
-    """Return the entries as `update-index` reads them; any `oid` shows how long object ids are."""
+    """Return the entries in the form that `update-index` reads; `oid` is any object id, for the length of ids."""
     # Removals first: a file may become a folder.
     ordered = sorted(entries.items(), key=lambda entry: bool(entry[1].mode))
     lines = (f"{entry.mode or '0'} {entry.oid or '0' * len(oid)}\t{path}\0" for path, entry in ordered)
@@ -325,7 +325,7 @@ def follow(clone: Clone, results: ResultTree, commit: str) -> bool:
 def uncommitted(
     clone: Clone, known: RecordedOutputs, tree: str, edited: Iterable[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the outputs that a tree lacks, except `edited`: those on disk (ignored, or of another clone), others."""
+    """Return the outputs that a tree lacks, without `edited`: those on disk (ignored, of another clone), and others."""
     listed = {nfc(path) for path in clone.names("ls-tree", "-r", "-z", "--name-only", tree, "--", ".")}
     left = sorted(known.bodies.keys() - listed - set(map(nfc, edited)))
     on_disk = tuple(path for path in left if os.path.lexists(Path(clone.root) / path))

@@ -35,7 +35,7 @@ _UNTIL_SHOWN = (5.0, 10.0, 15.0, 30.0, 30.0, 30.0)
 
 
 class Shown(NamedTuple):
-    """Which plan a comment shows: its run, its commit, and its checksum; empty: none."""
+    """The plan that a comment shows: its run, its commit, and its checksum; empty: none."""
 
     run: int = 0
     commit: str = ""
@@ -108,7 +108,7 @@ def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
 
 
 def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield our comments on a pull request with their first lines, newest first: the oldest of a line is last."""
+    """Yield our comments on a pull request, newest first, each with its first line."""
     for comment in reversed(list(github.listed(f"issues/{number}/comments?sort=created"))):
         first = first_line(comment)
         if is_by(comment, author) and first and as_number(comment.get("id")):
@@ -116,7 +116,7 @@ def _ours(github: GitHub, number: int, author: str) -> Iterator[tuple[str, Mappi
 
 
 def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tuple[Shown, int]:
-    """Return the plan of its last commit that our comment shows, if its artifact is kept (else an empty one).
+    """Return the plan that our comment shows for the last commit, if its artifact is kept (else an empty one).
 
     And the newest run that keeps such an artifact, shown or not; 0: none. Any workflow can upload an artifact of this
     name, so only what was shown counts. A missing comment is waited for. `lead`: how our comments begin.

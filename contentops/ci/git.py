@@ -234,7 +234,7 @@ class Clone(Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str:
-        """What to fetch from: the repository that is pushed to."""
+        """The repository to fetch from, which is the one that is pushed to."""
         return self.address or self.remote
 
     def run(self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None) -> str:

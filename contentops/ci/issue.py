@@ -27,7 +27,7 @@ class Kept(NamedTuple):
 
 
 def keep_issue(github: GitHub, title: str, body: str, *, wanted: bool, word: str) -> Kept:
-    """Write `body` into our one issue with its first line, open if it is wanted, else closed with the comment `word`.
+    """Write `body` into our one issue with its first line: open if `wanted`, else closed with the comment `word`.
 
     The oldest of ours counts; a second one, of a simultaneous run, is closed. Issues of others stay as they are. After
     a lost answer the list is read again. Raises GitHubError.

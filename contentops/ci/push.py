@@ -150,7 +150,7 @@ def _push(clone: Clone, commit: str, branch: str, tip: str) -> GitResult:
 
 
 def _fetch(clone: Clone, branch: str) -> tuple[str, GitResult]:
-    """Return the commit of a remote branch, and how git ended; no error and no commit: there is no such branch."""
+    """Return the commit of a remote branch, and git's result; without error and commit, there is no such branch."""
     ref = f"refs/heads/{branch}"
     ended = clone.reach("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--", clone.source, ref)
     if "couldn't find remote ref" in ended.errors:
@@ -176,7 +176,7 @@ def _give_up(ended: GitResult, *, last: bool) -> None:
 
 
 def _was_pushed(clone: Clone, branch: str, head: str) -> bool:
-    """Whether the branch had what is checked out at the last fetch; call it before the next one."""
+    """Whether the branch had HEAD at the last fetch; call it before the next fetch."""
     return bool(head) and _is_part(clone, head, f"refs/remotes/{clone.remote}/{branch}")
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class RecordedOutputs(Struct, frozen=True, kw_only=True):
-    """The files of records. Paths are the project's; NFC and NFD are one."""
+    """The outputs that the records of a lock name. Paths are the project's; NFC and NFD are one."""
 
     bodies: Mapping[str, frozenset[Digest]]
     """The recorded bodies of each path of a record."""

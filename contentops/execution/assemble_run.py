@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemEdges:
-    """The outside that items touch."""
+    """What items use beyond the program itself: state, cache, files, network and clock."""
 
     store: RunState
     cache: RunCache

@@ -44,7 +44,7 @@ class RunState(Protocol):
         """Collect facts: all of them or none."""
 
     def flush(self) -> None:
-        """Make everything noted durable. Raises StateError where that cannot be."""
+        """Make the collected facts durable. Raises StateError where that cannot be."""
 
     def record(self, item: ItemId) -> Record | None:
         """The record of one item as it is now."""
@@ -181,7 +181,7 @@ class DurableRun:
             self._outbox.watched.discard(watched)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait so many seconds."""
         await self._sleep(self.now() + seconds, polls=False)
 
     async def last_look(self) -> None:
@@ -249,7 +249,7 @@ class DurableRun:
     # --- one turn of the loop ----------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Take the next turn as soon as everything that is ready has gone on."""
+        """Schedule the next turn, after everything that is ready now has run."""
         if self._next is None:
             self._next = self._loop.call_soon(self._guarded, self._turn)
 
@@ -346,7 +346,7 @@ class DurableRun:
             await asyncio.gather(*unfinished, return_exceptions=True)
 
     def close(self) -> None:
-        """Do nothing any more."""
+        """Cancel all timers."""
         for handle in (self._next, *self._timers.values()):
             if handle is not None:
                 handle.cancel()

@@ -71,7 +71,7 @@ class Durations:
         return sum(seconds <= elapsed for seconds in longer) / len(longer)
 
     def _longer(self, kind: str, than: float) -> list[float]:
-        """The durations known of a kind, else of all others, that are longer; the first poll counts for 3/4 of it."""
+        """The durations above `than` of a kind, else of all kinds; a job done at its first poll counts for 3/4."""
         if kind not in self._seconds:
             intervals = self.seen.get(kind) or [one for values in self.seen.values() for one in values]
             self._seconds[kind] = [math.sqrt(after * by) if after else by * 0.75 for after, by in intervals]

@@ -139,7 +139,7 @@ class Limiter:
         return ready
 
     def take_in_turn(self, ranks: Sequence[int], now: float) -> int:
-        """As `take`, of sends with these ranks, the lowest first: none of a higher rank than anyone waits with."""
+        """As `take`, for sends of these ranks, lowest first; none is sent whose rank is above one that waits."""
         waiting = self.state.waiting = {rank: until for rank, until in self.state.waiting.items() if until > now}
         taken = self.take(bisect.bisect_right(ranks, min(waiting, default=math.inf)), now)
         for rank in {*ranks[:taken]} - {*ranks[taken:]}:

@@ -56,11 +56,11 @@ class Priority(enum.IntEnum):
 
 
 class Stopped(Exception):
-    """Raised where an item waits when the run ends early."""
+    """Raised in an item that waits while the run ends early."""
 
 
 class Withheld(Stopped):
-    """The run stopped after what a call was about to do had been recorded: it never left."""
+    """Raised for a call that never left, as the run stopped just after its intent was recorded."""
 
 
 class Ended(Exception):

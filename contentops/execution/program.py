@@ -51,7 +51,7 @@ ItemAtState = tuple[Item, ItemState]
 
 
 def begin(ctx: Context, state: State) -> list[ItemAtState]:
-    """Every change of the plan, before its first step."""
+    """Every change of the plan as an item with its state before the first step."""
     entries = open_entries(state, ctx.server)
 
     def failed(change_id: ItemId, digest: str) -> tuple[OpenEntry, ...]:
@@ -90,7 +90,7 @@ def move_files(
 
 
 async def carry_out(ctx: Context, item: Item, item_state: ItemState) -> Outcome:
-    """Carry out all steps of one item; its outcome, however it ends."""
+    """Carry out all steps of one item and return its outcome, however it ends."""
     change = item.change
     done: list[str] = []
     failures: list[tuple[OpenEntry, Ended]] = []
@@ -171,7 +171,7 @@ async def _step(ctx: Context, item: Item, slot: JobSlot, step: Step, item_state:
 async def _bring(
     ctx: Context, item: Item, slot: JobSlot, step: LookUp | Submit | Poll | Fetch | Promote, item_state: ItemState
 ) -> Job | Text:
-    """One step on the way to a text: the job it started or found, or the text; a text that was brought stays."""
+    """Carry out a step towards a text; returns the job or the text it brought; a text that is there already stays."""
     if item_state.text is not None:
         return item_state.text
     match step:
@@ -263,7 +263,7 @@ def _stopped(ctx: Context, item: Item) -> Ended:
 
 
 def _retries(ctx: Context, item: Item) -> Iterator[OpenEntry]:
-    """The entries that paying again may have made, the last one first."""
+    """The entries that retries after failed checks may have made, the last one first."""
     for step in item.change.steps:
         if isinstance(step, RetryText):
             first = item.change.attempt

@@ -51,7 +51,7 @@ def new_entry(ctx: Context, item: Item, step: Submit) -> OpenEntry:
 
 
 def named(ctx: Context, item_state: ItemState, entry: OpenEntry) -> Iterator[OpenEntry]:
-    """A submit under its request id, then under the ids that it had by its item's former ids which no item has now."""
+    """A submit under its request id, then under those of its item's former ids that no item has now."""
     yield entry
     for old in item_state.former_ids:
         if not ctx.run.is_recorded(old):
@@ -101,7 +101,7 @@ def naming(entry: OpenEntry) -> str:
 
 
 def failed(ctx: Context, item: Item, job: Job, error: str) -> Ended:
-    """Record a failed job; the end of its item, to be raised."""
+    """Record a failed job; returns the end of its item, to be raised."""
     if job.sent is not None:
         # Failed generations are not meant to cost (the vendor's page on reliability).
         ctx.spent[item.id] -= job.entry.credits

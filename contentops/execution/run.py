@@ -74,7 +74,7 @@ AGAIN = "run `contentops apply`; it goes on where this stopped"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edges(ItemEdges):
-    """The outside an apply touches, passed in."""
+    """What an apply uses beyond the program itself, passed in."""
 
     store: StateStore
     cache: Cache

@@ -55,7 +55,7 @@ class ServerCapabilities:
 
     @classmethod
     def load(cls, cache: RunCache, state: State, server: str) -> ServerCapabilities:
-        """What the cache knows, and what the records prove without it; an unreadable cache knows nothing."""
+        """Read what the cache knows and what the records prove; an unreadable cache knows nothing."""
         try:
             known = msgspec.convert(dict(cache.server_facts(server)), cls)
         except msgspec.ValidationError:
@@ -90,7 +90,7 @@ class ServerCapabilities:
 
 
 def _alters_texts(state: State, server: str, cached: bool | None) -> bool | None:
-    """Whether the server changes what it stores: one text it gave back otherwise proves it, also without the cache."""
+    """Whether the server changes texts that it stores, as the cache knows or one record proves; None: not known."""
     saves = (record.saved for record in state.records.values() if record.server == server)
     if cached or any(saved.server_body not in (NOTHING, saved.body) for saved in saves if saved is not None):
         return True
@@ -141,7 +141,7 @@ class Context:
         return self.plan.server
 
     def iso(self) -> str:
-        """Now, as written into records."""
+        """The time now, as it is written into records."""
         return iso(self.wall())
 
     def event(self, kind: str, item: str = "", step: str = "", **data: Json) -> None:
@@ -199,7 +199,7 @@ class Context:
         await self.run.sleep(seconds)
 
     def pause_with_others(self, reason: str, until: float) -> None:
-        """Pause the run where another process was asked to wait for longer than a job may take: so is this one."""
+        """Stop the run if another process of the account was told to wait longer than a job may take."""
         wait = until - self.run.now()
         if reason == "limit" and wait > self.project.api.job_timeout:
             message = f"the server has asked another process of the account to wait; {_lasting(wait)} of that are left"

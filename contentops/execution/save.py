@@ -188,7 +188,7 @@ def _our_digests(draft: Draft) -> tuple[set[Digest], set[Digest]]:
 
 
 async def _overwrite(ctx: Context, draft: Draft, content_id: str, *, beside: Sequence[str] = ()) -> ItemState:
-    """Store over a content we own; where the server only creates, put, and where it cannot, store as new."""
+    """Save over a content that we own: by PUT if saves only create contents, and as a new one if it is gone."""
     if ctx.capabilities.creates_only:
         return await _put(ctx, draft, content_id, beside=beside)
     saved = draft.item_state.recorded.saved
@@ -283,7 +283,7 @@ async def _arrived(
 
 
 def _may_be_stored(ctx: Context, draft: Draft) -> bool:
-    """Whether this text may be on the server already: by an earlier save, or as the server stores texts of jobs itself.
+    """Whether this text may be on the server already, saved earlier or stored by the server itself after its job.
 
     No earlier save can have been lost where this run has paid for the text, or promoted it: an earlier run would have
     recorded it before its save. While it is unknown whether the server stores texts of jobs itself, it may.
@@ -334,7 +334,7 @@ def _saved(draft: Draft, stamp: str, given_back: StoredContent | None = None) ->
 
 
 def _recorded(ctx: Context, draft: Draft, content_id: str, saved: Saved, *, supersedes: Sequence[str] = ()) -> Draft:
-    """Record what the server has now."""
+    """Record the content as the server has it now."""
     record = draft.item_state.recorded
     supersedes = (*supersedes, *(copy.id for copy in ctx.index.copies(draft)))
     ctx.index.seen.pop(content_id, None)

@@ -161,7 +161,7 @@ class EntryWriter:
 
     @property
     def ours(self) -> Collection[RequestId]:
-        """What this runner has claimed or written, and has not released."""
+        """Return the submits that this runner has claimed or written and not released."""
         return self._ours
 
     def own(self, claimed: Iterable[RequestId]) -> None:

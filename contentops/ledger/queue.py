@@ -208,7 +208,7 @@ def withdraw(session: LedgerSession, requests: Collection[RequestId]) -> frozens
 def claim_work(
     runner: Runner, account: str, server: str, most: int, known: Collection[RequestId] = ()
 ) -> tuple[ClaimedSubmit | UnusableRow, ...]:
-    """Claim at most `most` free submits in the order of their ranks; `known`: what the runner has already."""
+    """Claim at most `most` free submits in the order of their ranks; `known`: those that the runner already has."""
     values = {"account": account, "most": most, "runner": runner.number}
     tries = itertools.count()
 

@@ -31,7 +31,7 @@ class WorkState:
 
     @property
     def claimed(self) -> Collection[RequestId]:
-        """What this worker has claimed, and has not released."""
+        """Return the submits that this worker has claimed and not released."""
         return self._writer.ours
 
     def begin(self, claimed: ClaimedSubmit) -> None:
@@ -88,7 +88,7 @@ class WorkState:
     # --- for the items, instead of a cache -------------------------------------------------------------------
 
     def put_text(self, server: str, digest: Digest, text: StoredText) -> None:
-        """Keep a paid text for everyone, with the next flush."""
+        """Store a paid text for every checkout, with the next flush."""
         self._writer.keep_text(self._claimed[RequestId(text.request_id)].owner, server, digest, text)
 
     def get_text(self, server: str, digest: Digest, request_id: str = "") -> StoredText | None:
@@ -113,7 +113,7 @@ class WorkState:
         """Does nothing: the next worker looks again."""
 
     def durations(self) -> Mapping[str, Json]:
-        """Return how long jobs take, as any process stored it."""
+        """Return how long jobs take, as some process stored it."""
         return read_fact(self._session, self._account, "durations")
 
     def put_durations(self, learned: Mapping[str, Json]) -> None:
@@ -121,7 +121,7 @@ class WorkState:
         write_fact(self._session, self._account, "durations", learned)
 
     def server_facts(self, server: str) -> Mapping[str, Json]:
-        """Return what any process stored about a server."""
+        """Return the facts that some process stored about a server."""
         return read_fact(self._session, self._account, f"facts {server}")
 
     def put_server_facts(self, server: str, facts: Mapping[str, Json]) -> None:

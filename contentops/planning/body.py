@@ -183,12 +183,12 @@ def _check_edits(item: ItemSides, entry: OpenEntry) -> BodyAnswer:
 
 
 def _is_asked_for(item: ItemSides, entry: OpenEntry) -> bool:
-    """Whether the entry is the replacement that this command asks for, even of an edited file."""
+    """Whether the entry is what `--replace` asks for in this command, even over an edited file."""
     return item.own is not None and entry.attempt > item.own.attempt and item.spec.id in item.inputs.choice.replace
 
 
 def _is_text_of(item: ItemSides, entry: OpenEntry) -> bool:
-    """Whether the file already has the text of the entry: a write whose record was lost.
+    """Whether the file already has the text of the entry, as after a write whose record was lost.
 
     The provenance block decides only where that text is not known any more, since a person may have edited the body.
     """

@@ -105,7 +105,7 @@ def make(root: Path) -> Path:
 
 
 def sweep(root: Path, *, before: float) -> None:
-    """Remove texts that a killed run left for programs to check, older than `before` (seconds since 1970)."""
+    """Remove temporary texts for check programs that a killed run left, older than `before` (seconds since 1970)."""
     import shutil
 
     for folder in (root / FOLDER).glob(f"{CHECKED}*"):
