@@ -1,1 +1,1 @@
-"""Results into git, plans onto pull requests: what runs beside a repository and its host."""
+"""Puts results into git and plans onto pull requests."""

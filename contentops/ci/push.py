@@ -1,4 +1,4 @@
-"""Pushes results to a remote: on top of its branch, or to a branch of their own; never by force."""
+"""Pushes results to a remote: on top of its branch, or to a separate branch; never by force."""
 
 from __future__ import annotations
 

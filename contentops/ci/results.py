@@ -1,4 +1,4 @@
-"""Which files are results: the paths of a lock's records, with a text that an apply wrote or the server accepted.
+"""The files that are results: the paths of a lock's records, with a text that an apply wrote or the server accepted.
 
 Any other text in such a file is a person's, and theirs to commit.
 """

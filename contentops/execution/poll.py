@@ -1,4 +1,4 @@
-"""Brings the text of a job: polls, fetches, and keeps it."""
+"""Gets the text of a job: polls the job, fetches the text, and keeps it in the cache."""
 
 from __future__ import annotations
 

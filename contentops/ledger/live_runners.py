@@ -1,4 +1,4 @@
-"""Which processes work over a ledger: each holds the advisory lock of its number as long as its session lives."""
+"""The live processes of a ledger: each holds the advisory lock of its number as long as its session lives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads rows of a ledger, which anyone who may write there may have written."""
+"""Reads rows of a ledger, which are not trusted: anyone who may write there may have made them."""
 
 from __future__ import annotations
 

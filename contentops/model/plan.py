@@ -63,7 +63,10 @@ class Reason(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """One item's difference and the steps that remain: collects, move, those of its text, update or record, save."""
+    """One item's difference and the steps that remain.
+
+    The steps are in order: collects, move, those of its text, update or record, save.
+    """
 
     id: ItemId
     action: Action

@@ -296,7 +296,7 @@ def is_edited(file: Observed, record: Record, entries: Iterable[OpenEntry] = ())
 
 
 def is_edited_on_server(remote: Remote, record: Record) -> bool:
-    """Whether a stored content differs from what was saved, or about to be, and from what the server returned for that.
+    """Whether a stored content is neither a text that was saved, or about to be, nor what the server made of it.
 
     A text that was recorded before is no edit: git has restored the record of an earlier one.
     """

@@ -117,7 +117,7 @@ def _has_other_words(item: ItemSides, theirs: SourceText) -> bool:
 
 
 def replacement_refused(item: ItemSides) -> BodyAnswer | None:
-    """Blocks `--replace` and sections in an environment whose next plan would promote the source text again."""
+    """The answer that blocks `--replace` and sections where the next plan would promote the source text again."""
     choice, theirs = item.inputs.choice, item.source_text
     if theirs is None or not (item.spec.id in choice.replace or item.spec.id in choice.sections):
         return None

@@ -128,7 +128,7 @@ def text_after(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[st
 
 
 def known_on_server(item: ItemSides, body: BodyAnswer) -> Saved | None:
-    """What the server has of an item before this change saves it; None: nothing."""
+    """The text that the server has of an item before this change saves it; None: none."""
     record = item.own
     if record is None or record.saved is None or record.server != item.inputs.server:
         return None

@@ -165,7 +165,7 @@ def order_moves(moves: Mapping[ItemId, Move]) -> tuple[ItemId, ...]:
 
 
 def find_rings(moves: Mapping[ItemId, Move]) -> Iterator[list[ItemId]]:
-    """Rings of items, each of whose files moves to the path of the next one's.
+    """Rings of items, where each file moves to the path of the next item's file.
 
     No item is in two rings, and the items outside of rings have an order.
     """

@@ -138,7 +138,7 @@ def _shrink(record: Record, text: str, packer: Packer | None) -> None:
 
 
 def kind_of(text: str, kinds: Mapping[str, type[_L]]) -> type[_L]:
-    """The type of a line in `kinds`, by the first key that it has. Raises ValueError as `parse_line` does."""
+    """The type of a line: that of the first key of `kinds` that it has. Raises ValueError as `parse_line` does."""
     keys = parse_as(text, dict[str, msgspec.Raw])
     kind = next((kind for key, kind in kinds.items() if key in keys), None)
     if kind is None:
