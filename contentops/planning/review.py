@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from contentops.digest import NOTHING, is_same_json
-from contentops.documents.clean import clean_title
+from contentops.documents.clean import clean_title, title_digest
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY
 from contentops.errors import Refused, plural
 from contentops.model import Action, Update, Write
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from contentops.digest import Digest
-    from contentops.model import Change, Guards, ItemId, Json, OpenEntry, Plan, Record, Spec
+    from contentops.model import Change, Guards, ItemId, Json, Observed, OpenEntry, Plan, Record, Spec
     from contentops.model.plan_file import PlanFile, ReviewedChange
     from contentops.planning.plan_inputs import PlanInputs
 
@@ -34,6 +34,8 @@ _SHOWN = 20
 _FETCHING = frozenset({"drain", "look up", "poll", "fetch"})
 """Names of the steps that fetch what was paid for: they need no review."""
 _PAYING = frozenset({"submit", "retry"})
+_NEW_TEXT = frozenset({"submit", "write"})
+"""Names of steps after which the record has the reviewed request."""
 _ANOTHER_REQUEST = "its request is another one now"
 _ANOTHER_FILE = "it would write another file, which the plan does not say"
 
@@ -220,11 +222,14 @@ def _not_done(item: ReviewedItem) -> str:
     record, reviewed, stated = item.record, item.reviewed, _front(item.reviewed)
     if record is None or (item.spec is None and "remove" not in reviewed.steps):
         return ""
-    if item.spec is None or not item.has_text:
+    if item.spec is None or not (item.has_text or (item.is_recorded and _NEW_TEXT.isdisjoint(reviewed.steps))):
         return "it is protected now" if record.protected else "nothing would be done to it"
     if record.output != reviewed.target:
         return _ANOTHER_FILE
-    written = {**record.metadata, TITLE_KEY: record.title, PROVENANCE_KEY: stated.get(PROVENANCE_KEY)}
+    title = stated.get(TITLE_KEY)
+    # The title of a text that was taken from the server is not recorded as ours.
+    title = title if record.saved is not None and title_digest(str(title)) in record.saved.titles else record.title
+    written = {**record.metadata, TITLE_KEY: title, PROVENANCE_KEY: stated.get(PROVENANCE_KEY)}
     return _other_source(item) or _other_front(stated, {key: written.get(key) for key in stated})
 
 
@@ -257,6 +262,8 @@ def _is_known(item: ReviewedItem, change: Change) -> bool:
         return True
     if not file.body:
         return "remove" in reviewed.steps and not file.exists
+    if item.is_recorded and _is_retitled(item, file):
+        return False
     bodies = item.texts | ({reviewed.remote} if reviewed.action is Action.PULL else set())
     bodies |= {reviewed.promotes.body} if reviewed.promotes is not None else set()
     if record is not None and (item.is_recorded or reviewed.action is Action.RESTORE):
@@ -271,6 +278,15 @@ def _is_known(item: ReviewedItem, change: Change) -> bool:
     return file.body in bodies or merged
 
 
+def _is_retitled(item: ReviewedItem, file: Observed) -> bool:
+    """Whether a file whose text is saved has a title that is none of the saved, the recorded and the reviewed one."""
+    record = item.record
+    if record is None or record.saved is None or file.body not in record.saved.bodies:
+        return False
+    known = {title_digest(record.title), title_digest(item.reviewed.title or ""), *record.saved.titles}
+    return title_digest(file.title) not in known
+
+
 def _front(change: Change | ReviewedChange) -> dict[str, Json]:
     return {**change.front, **({} if change.title is None else {TITLE_KEY: clean_title(change.title)})}
 
@@ -283,11 +299,9 @@ def _other_front(stated: Mapping[str, Json], today: Mapping[str, Json]) -> str:
 
 def _other_steps(item: ReviewedItem, change: Change) -> str:
     """How the steps differ from the reviewed ones, or cost more, without those that fetch what was paid for."""
-    # If the file has its front matter already, only the record is updated.
-    reviewed, today = (
-        {"update" if name == "record" else name for name in names} - _FETCHING
-        for names in (item.reviewed.steps, change.names)
-    )
+    reviewed, today = {*item.reviewed.steps} - _FETCHING, {*change.names} - _FETCHING
+    if "update" in reviewed:  # only the record is updated if the file has its front matter already
+        reviewed, today = ({"update" if name == "record" else name for name in names} for names in (reviewed, today))
     missing = reviewed - today - _PAYING
     if item.is_recorded:  # the plan has done some of it
         missing &= set() if item.has_text else {"write"}
