@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -127,6 +128,40 @@ def test_what_holds(harness: Harness, case: str) -> None:
     assert (results(run), run.plan_id) == (dict.fromkeys(left, "done"), reviewed["id"])
     assert harness.api.credits == before + 4 * list(left.values()).count("regenerate")
     assert refusal(harness, reviewed).startswith("already-applied")
+
+
+def test_a_title_edited_after_the_plan_was_done_is_not_saved(harness: Harness) -> None:
+    """A save is reviewed for the text that the plan makes."""
+    declare(A2, B2)(harness)
+    reviewed = review(harness)
+    apply_file(harness, reviewed)
+    harness.edit("out/a.md", "title: ", "title: Mine, not ")
+    assert "`a`: `out/a.md` has changed since" in refusal(harness, reviewed)
+
+
+def test_a_text_that_was_pulled_with_its_title_is_done(harness: Harness) -> None:
+    """The record keeps the title that contentops wrote."""
+    harness.api.edit(harness.record("a").content_id, "## Closing\n\nThere.\n", title="New there")
+    declare(A, B2)(harness)
+    reviewed = review(harness, refresh=True)
+    apply_file(harness, reviewed)
+    with pytest.raises(Refused, match="already applied"):
+        apply_file(harness, reviewed)
+
+
+def test_a_reviewed_record_does_not_allow_an_update(harness: Harness) -> None:
+    """A file that is kept without its front matter keeps none when the plan file is applied again."""
+    declare(item("a", "A", "metadata: {k: v}"), B)(harness)
+    harness.apply()
+    harness.edit("out/a.md", "k: v\n", "")
+    edit(harness)
+    (harness.root / "contentops.lock").unlink()
+    shutil.rmtree(harness.root / ".contentops")
+    reviewed = review(harness, on_edit=OnEdit.OVERWRITE)
+    (steps,) = (change["steps"] for change in reviewed["changes"] if change["id"] == "a")
+    assert steps == ["record", "save"]
+    apply_file(harness, reviewed)
+    assert "`a`: it would update, which the plan does not say" in refusal(harness, reviewed)
 
 
 def test_what_another_apply_did_is_done(harness: Harness) -> None:

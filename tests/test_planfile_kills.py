@@ -234,13 +234,36 @@ def replace_retried(harness: Harness) -> dict[str, Any]:
     return {"replace": ("a", "b")}
 
 
+def protected(harness: Harness) -> dict[str, Any]:
+    """The request of a protected item changed, which is not generated, and its front matter."""
+    _made(harness)
+    _declare(harness, _item("a", "A2", "    protected: true\n    metadata: {k: v}\n"), _item("b", "B2"))
+    return {}
+
+
+def restore_with_metadata(harness: Harness) -> dict[str, Any]:
+    """A file is gone, and its front matter changed."""
+    _made(harness)
+    (harness.root / "out/a.md").unlink()
+    _declare(harness, _item("a", "A", "    metadata: {k: v}\n"), _item("b", "B2"))
+    return {}
+
+
+def merge_retitled(harness: Harness) -> dict[str, Any]:
+    """A person edited text and title, and the request changed."""
+    _made(harness, *EDITED)
+    harness.edit("out/a.md", "title: ", "title: Mine, not ")
+    _declare(harness, _item("a", "A2"), _item("b", "B2"))
+    return {"on_edit": OnEdit.MERGE}
+
+
 KINDS: dict[str, Callable[[Harness], dict[str, Any]]] = {
     made.__name__: made
     for made in (
         *(create, regenerate, move, move_and_regenerate, update, update_edited, move_and_update_edited),
         *(save, save_title, prune, rename, moved_pair, moved_pair_that_changed, restore, keep, merge, overwrite),
         *(select_edited, replace, replace_edited, replace_edited_and_saved, finish, finish_paid, drain),
-        *(create_retried, replace_retried),
+        *(create_retried, replace_retried, protected, restore_with_metadata, merge_retitled),
     )
 }
 GENERATED = (create, regenerate, merge, replace_edited_and_saved, finish, finish_paid, drain, replace_retried)

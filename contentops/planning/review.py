@@ -222,7 +222,8 @@ def _not_done(item: ReviewedItem) -> str:
     record, reviewed, stated = item.record, item.reviewed, _front(item.reviewed)
     if record is None or (item.spec is None and "remove" not in reviewed.steps):
         return ""
-    if item.spec is None or not (item.has_text or (item.is_recorded and _NEW_TEXT.isdisjoint(reviewed.steps))):
+    brings_text = reviewed.action is not Action.RESTORE and not _NEW_TEXT.isdisjoint(reviewed.steps)
+    if item.spec is None or not (item.has_text or (item.is_recorded and not brings_text)):
         return "it is protected now" if record.protected else "nothing would be done to it"
     if record.output != reviewed.target:
         return _ANOTHER_FILE
@@ -281,7 +282,7 @@ def _is_known(item: ReviewedItem, change: Change) -> bool:
 def _is_retitled(item: ReviewedItem, file: Observed) -> bool:
     """Whether a file whose text is saved has a title that is none of the saved, the recorded and the reviewed one."""
     record = item.record
-    if record is None or record.saved is None or file.body not in record.saved.bodies:
+    if record is None or record.saved is None or file.body not in (record.saved.body, record.saved.server_body):
         return False
     known = {title_digest(record.title), title_digest(item.reviewed.title or ""), *record.saved.titles}
     return title_digest(file.title) not in known
@@ -300,8 +301,9 @@ def _other_front(stated: Mapping[str, Json], today: Mapping[str, Json]) -> str:
 def _other_steps(item: ReviewedItem, change: Change) -> str:
     """How the steps differ from the reviewed ones, or cost more, without those that fetch what was paid for."""
     reviewed, today = {*item.reviewed.steps} - _FETCHING, {*change.names} - _FETCHING
-    if "update" in reviewed:  # only the record is updated if the file has its front matter already
-        reviewed, today = ({"update" if name == "record" else name for name in names} for names in (reviewed, today))
+    # If the file is written already, only the record is updated.
+    if writes := [name for name in ("update", "write") if name in reviewed]:
+        reviewed, today = ({writes[0] if name == "record" else name for name in names} for names in (reviewed, today))
     missing = reviewed - today - _PAYING
     if item.is_recorded:  # the plan has done some of it
         missing &= set() if item.has_text else {"write"}
