@@ -122,7 +122,7 @@ def carry(text: str, entries: Iterable[WrittenEntry]) -> str:
 
 
 def _written_null(text: str, key: str) -> str:
-    """`text` with a key that has no value: written as a text first, so that it goes where a new key goes."""
+    """`text` with `key: null`. An empty text is written first, because `update` places a new key where it belongs."""
     edited = update(text, {key: ""})
     written = next(entry for entry in parts(edited).block.entries if entry.key == key)
     start = parts(edited).start

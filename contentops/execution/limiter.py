@@ -306,7 +306,7 @@ class JobSlot:
         self.leave()
 
     async def enter(self, *, asks: bool) -> bool:
-        """Wait in order for the slot; False once the run submits nothing more. `asks`: it will ask for its id first."""
+        """Wait in turn for the slot. False: the run submits nothing more. `asks`: its id is asked for first."""
         if not self._taken:
             self._taken = await self._admit(asks)
         return self._taken

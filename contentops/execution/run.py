@@ -194,7 +194,7 @@ def _stop_at_deadline(run: DurableRun) -> None:
 
 def _heartbeat(ctx: Context, outcomes: Mapping[ItemId, Outcome]) -> None:
     reason, until = ctx.run.waiting_for()
-    ctx.pause_with_others(reason, until)
+    ctx.stop_with_others(reason, until)
     seconds = round(max(0.0, until - ctx.now()), 1) if until else None
     limit = 0 if ctx.server == "local" else ctx.project.api.requests_per_minute
     estimate = None if reason == "retry" or not ctx.outage.reached else seconds_left(ctx, limit, outcomes)

@@ -198,7 +198,7 @@ class Context:
             self.event("waiting", on="retry", seconds=round(seconds, 1), left=None, why=failure.full_message)
         await self.run.sleep(seconds)
 
-    def pause_with_others(self, reason: str, until: float) -> None:
+    def stop_with_others(self, reason: str, until: float) -> None:
         """Stop the run if another process of the account was told to wait longer than a job may take."""
         wait = until - self.run.now()
         if reason == "limit" and wait > self.project.api.job_timeout:

@@ -39,7 +39,7 @@ def is_anothers(item: ItemSides, id_: ItemId | None) -> bool:
 
 
 def after_stored(item: ItemSides, attempt: int) -> int:
-    """The first free attempt from `attempt` on: after that of the finished text, which may be its only trace.
+    """The first free attempt from `attempt` on. That of the finished text is taken, even if no entry names it.
 
     It is never one whose text another item of the same request has, which had this id once.
     """

@@ -163,7 +163,7 @@ def _share(ctx: Context, learned: Learned, claims: Claims) -> None:
     ctx.index = ContentIndex()
     if claims.working:
         event, until = ctx.run.waiting_for()
-        ctx.pause_with_others(event, until)
+        ctx.stop_with_others(event, until)
         why = ctx.outage.why if event == "retry" else ""
         ctx.event("waiting", on=event, seconds=round(max(0.0, until - ctx.now()), 1) if until else None, why=why)
 
