@@ -8,7 +8,7 @@ from contentops.cli.plan_files import choice_in
 from contentops.model.plan_file import check_seal
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
-from contentops.operations.apply import ApplyOptions, Approval
+from contentops.operations.apply import ApplyOptions, Overrides
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan_inputs import Choice
 from contentops.planning.review import compare_file
@@ -52,13 +52,13 @@ def apply_within(harness: Harness, ceiling: Mapping[str, Any], **choice: Any) ->
     return run
 
 
-def apply_file(harness: Harness, reviewed: Mapping[str, Any], approval: Approval | None = None) -> Run | None:
+def apply_file(harness: Harness, reviewed: Mapping[str, Any], overrides: Overrides | None = None) -> Run | None:
     """Applies a plan file. Raises Refused."""
     check_seal(reviewed, "plan.json")
     _, run = apply_operation.apply(
         harness.project,
         choice_in(reviewed),
-        ApplyOptions(approval=approval or Approval(), reviewed=reviewed),
+        ApplyOptions(overrides=overrides or Overrides(), reviewed=reviewed),
         confirm=lambda _: True,
         emit=harness.events.append,
         runtime=harness.runtime(),

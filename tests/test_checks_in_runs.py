@@ -13,7 +13,7 @@ from jsonschema import Draft7Validator
 from contentops.errors import Refused
 from contentops.execution.primitives import Stop
 from contentops.model import Action, ItemId, JobState
-from contentops.operations.apply import Approval
+from contentops.operations.apply import Overrides
 from contentops.operations.history import history
 from contentops.operations.records import resolve
 from contentops.operations.workspace import open_workspace
@@ -361,11 +361,11 @@ def test_the_worst_case_has_to_fit_the_budget(root: Path) -> None:
     first, second = harness.plan().refusals
     assert "it costs 4 credits, up to 12 with every retry; `budget.credits_per_apply` is 11" in first.message
     assert "it generates 3 items" in second.message
-    for approval in (Approval(), Approval(credits=11)):
+    for overrides in (Overrides(), Overrides(credits=11)):
         with pytest.raises(Refused):
-            harness.apply(approval=approval)
+            harness.apply(overrides=overrides)
     assert harness.api.credits == 0
-    assert results(harness.apply(approval=Approval(credits=12))) == {"one": "blocked"}
+    assert results(harness.apply(overrides=Overrides(credits=12))) == {"one": "blocked"}
     assert harness.api.credits == 12
 
 

@@ -17,7 +17,7 @@ from contentops.errors import LockHeld, OutputError, Refused, StateError, UsageE
 from contentops.execution.primitives import Stop
 from contentops.model import OnEdit
 from contentops.operations import workspace
-from contentops.operations.apply import ApplyOptions, Approval, apply
+from contentops.operations.apply import ApplyOptions, Overrides, apply
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.texts import diff_and_restore as restoring
 from contentops.planning.plan_inputs import Choice
@@ -317,7 +317,7 @@ def test_the_past_is_read_once_before_anything_is_sent(tmp_path: Path, monkeypat
         return run_virtually(story, harness.timeline)
 
     runtime = structs.replace(harness.runtime(), run=run)
-    options = ApplyOptions(approval=Approval(), stop=Stop())
+    options = ApplyOptions(overrides=Overrides(), stop=Stop())
     apply(harness.project, Choice(), options, confirm=lambda _: True, emit=harness.events.append, runtime=runtime)
     assert len(harness.api.generations) == 4
     assert (seen[-1], _logs(asked)) == (1, 1)

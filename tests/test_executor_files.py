@@ -13,7 +13,7 @@ import pytest
 from contentops.model import ItemId, JobState, OnEdit
 from contentops.operations import apply as apply_operation
 from contentops.operations import plan as plan_operation
-from contentops.operations.apply import ApplyOptions, Approval
+from contentops.operations.apply import ApplyOptions, Overrides
 from contentops.operations.opening import Runtime
 from contentops.planning.plan_inputs import Choice
 from contentops.reporting.run import exit_code_of
@@ -155,7 +155,7 @@ def test_an_edit_before_a_removal(root: Path) -> None:
     harness.write("content/blog.yaml", blog("two"))
     run = harness.apply(
         prune=True,
-        approval=Approval(changes=True),
+        overrides=Overrides(changes=True),
         emit=_before("remove", lambda: harness.edit("out/one.md", "Closing", "My words")),
     )
     assert results(run) == {"one": "blocked"}
@@ -167,7 +167,7 @@ def test_prune_removes_file_and_record_but_nothing_remote(root: Path) -> None:
     """`--prune` removes an unedited orphan here; its content on the server stays."""
     harness = _done(root, "one", "two")
     harness.write("content/blog.yaml", blog("two"))
-    assert results(harness.apply(prune=True, approval=Approval(changes=True))) == {"one": "done"}
+    assert results(harness.apply(prune=True, overrides=Overrides(changes=True))) == {"one": "done"}
     assert set(harness.tree()) == {"out/two.md"}
     assert "one" not in harness.state.records
     assert len(harness.api.contents) == 2
@@ -250,7 +250,7 @@ def test_moves_bring_every_text_to_its_place(root: Path, outputs: dict[str, str]
     harness.apply()
     _place(harness, **outputs)
     assert harness.plan().submits == 0
-    assert set(results(harness.apply(approval=Approval(changes=True))).values()) == {"done"}
+    assert set(results(harness.apply(overrides=Overrides(changes=True))).values()) == {"done"}
     assert _bodies(harness) == _wanted(outputs)
     assert "Edited closing" in harness.read(outputs["a"])
     assert harness.plan().empty

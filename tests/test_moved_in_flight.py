@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.errors import ApiError
-from contentops.operations.apply import ApplyOptions, Approval, apply
+from contentops.operations.apply import ApplyOptions, Overrides, apply
 from contentops.operations.opening import Runtime
 from contentops.planning.plan_inputs import Choice
 from tests.fakes.api import FakeApi, Killed, on
@@ -94,12 +94,12 @@ def test_an_id_that_is_used_again(tmp_path: Path) -> None:
     harness.write("content/a.yaml", _items(v1="apples"))
     harness.apply()
     harness.write("content/a.yaml", "moved: [{from: v1, to: v2}]\n" + _items(v2="apples"))
-    harness.apply(approval=Approval(changes=True))
+    harness.apply(overrides=Overrides(changes=True))
     harness.write(
         "content/a.yaml", "moved: [{from: v1, to: v2}, {from: v2, to: v3}]\n" + _items(v2="pears", v3="apples")
     )
     for _ in range(2):
-        harness.apply(approval=Approval(changes=True))
+        harness.apply(overrides=Overrides(changes=True))
     assert harness.api.credits == 8
     assert "apples" in harness.read("out/v3.md")
     assert harness.plan().empty
@@ -154,7 +154,7 @@ def test_a_rename_past_a_failed_attempt(tmp_path: Path) -> None:
     bad = False
     paid = harness.api.credits
     harness.write("content/a.yaml", "moved: [{from: b, to: a}]\n" + _items(a="apples"))
-    harness.apply(approval=Approval(changes=True))
+    harness.apply(overrides=Overrides(changes=True))
     assert harness.api.credits == paid
     assert harness.plan().empty
     assert "apples" in harness.read("out/a.md")

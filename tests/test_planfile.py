@@ -11,7 +11,7 @@ import pytest
 from contentops.errors import InputError, Refused
 from contentops.model import OnEdit
 from contentops.model.plan_file import check_seal
-from contentops.operations.apply import Approval
+from contentops.operations.apply import Overrides
 from tests.fakes.api import FakeApi, Killed, on
 from tests.fakes.harness import Harness, results
 from tests.fakes.kills import Death
@@ -406,11 +406,11 @@ def test_approved_credits_bind_a_plan_file(harness: Harness, approved: int) -> N
     declare(A2, B2)(harness)
     reviewed = review(harness)
     with pytest.raises(Refused) as caught:
-        apply_file(harness, reviewed, Approval(credits=approved))
+        apply_file(harness, reviewed, Overrides(credits=approved))
     assert caught.value.code == "approved-credits"
     assert f"it costs 8 credits, and {approved} were approved" in caught.value.message
     assert (caught.value.hint, harness.api.credits) == ("if that is meant: `--approve-credits 8`", 8)
-    assert results(apply_file(harness, reviewed, Approval(credits=8))) == {"a": "done", "b": "done"}
+    assert results(apply_file(harness, reviewed, Overrides(credits=8))) == {"a": "done", "b": "done"}
 
 
 def test_approved_credits_bind_an_apply_below_its_budget(tmp_path: Path) -> None:
@@ -418,9 +418,9 @@ def test_approved_credits_bind_an_apply_below_its_budget(tmp_path: Path) -> None
     harness = Harness(tmp_path, FakeApi(duration=30), extra="budget: {credits_per_apply: 100}")
     declare(A, B)(harness)
     with pytest.raises(Refused) as caught:
-        harness.apply(approval=Approval(credits=4))
+        harness.apply(overrides=Overrides(credits=4))
     assert (caught.value.code, harness.api.credits) == ("approved-credits", 0)
-    harness.apply(approval=Approval(credits=8))
+    harness.apply(overrides=Overrides(credits=8))
     assert harness.api.credits == 8
 
 

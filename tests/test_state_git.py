@@ -37,7 +37,7 @@ class Repository:
         self.root = root
         self.git("init", "--quiet", "--initial-branch=main")
         if union:
-            lock.ensure(root, Disk())
+            lock.add_rule(root, Disk())
             (root / ".gitignore").write_text(".contentops/\n")
         (root / "readme").write_text("")
         self.commit("start")
@@ -216,7 +216,7 @@ def test_without_the_attribute_a_merge_stops_and_says_how_to_go_on(tmp_path: Pat
     assert "git merge --abort" in caught.value.hint
     if way == "merge again":
         repository.git("merge", "--abort")
-        lock.ensure(tmp_path, Disk())
+        lock.add_rule(tmp_path, Disk())
         repository.commit()
         repository.merge("two", "one")
     else:
@@ -231,7 +231,7 @@ def test_applies_of_two_environments_may_write_the_line_at_the_same_time(tmp_pat
 
     def apply(_: int) -> bytes:
         together.wait()
-        lock.ensure(tmp_path, Disk())
+        lock.add_rule(tmp_path, Disk())
         return attributes.read_bytes()
 
     together = threading.Barrier(4)

@@ -839,7 +839,7 @@ def test_linked_attributes_are_left_alone(tmp_path: Path) -> None:
     """Git does not follow such a link, and what it points to may be anywhere."""
     (tmp_path / "other").write_text("")
     (tmp_path / ".gitattributes").symlink_to(tmp_path / "other")
-    lock.ensure(tmp_path, Disk())
+    lock.add_rule(tmp_path, Disk())
 
     assert (tmp_path / "other").read_text() == ""
 

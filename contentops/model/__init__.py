@@ -3,6 +3,17 @@
 A word means the same here, in the command line, in the docs and in the messages.
 """
 
+from contentops.model.approval import (
+    NO_APPROVAL,
+    NO_APPROVALS,
+    Approval,
+    ApprovalRule,
+    Approvals,
+    ApprovalState,
+    Disclosure,
+    Verdict,
+    text_digest,
+)
 from contentops.model.desired import (
     BASE,
     NO_CHECKS,
@@ -83,6 +94,8 @@ from contentops.model.stored import StoredMap
 __all__ = [
     "ATTEMPTS",
     "BASE",
+    "NO_APPROVAL",
+    "NO_APPROVALS",
     "NO_CHECKS",
     "NO_ENVIRONMENT",
     "PROJECT_FILE",
@@ -91,6 +104,10 @@ __all__ = [
     "Acknowledge",
     "Action",
     "ApiSettings",
+    "Approval",
+    "ApprovalRule",
+    "ApprovalState",
+    "Approvals",
     "Budget",
     "Cancelled",
     "Catalog",
@@ -104,6 +121,7 @@ __all__ = [
     "Count",
     "Desired",
     "Detached",
+    "Disclosure",
     "Event",
     "Fetch",
     "Finding",
@@ -160,10 +178,12 @@ __all__ = [
     "Template",
     "TemplateInput",
     "Update",
+    "Verdict",
     "WordLimits",
     "Write",
     "both_edits",
     "is_answer",
     "name_of",
     "request_id",
+    "text_digest",
 ]

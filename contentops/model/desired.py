@@ -10,6 +10,7 @@ from msgspec import Struct, field, structs
 
 from contentops.digest import Digest, digest_json
 from contentops.errors import Diagnostic, Location
+from contentops.model.approval import NO_APPROVAL, ApprovalRule, Disclosure
 from contentops.model.records import ItemId, Json
 from contentops.pricing import Price, price_of_request
 
@@ -139,8 +140,7 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
         if self.base_url == "local":
             return "local"
         parts = urlsplit(self.base_url)
-        default = {"https": 443, "http": 80}.get(parts.scheme)
-        port = parts.port or default
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
         host = parts.hostname or ""
         return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -173,8 +173,8 @@ class Project(Struct, frozen=True, kw_only=True):
     """The settings of `contentops.yaml` for one environment.
 
     `defaults`, `vars` and `output` hold the project's own values; `environment_*` those of the chosen environment,
-    which rank above a manifest's. `cli_vars` are the `--var` values, which rank above all.
-    `environment` is empty where none was chosen. Values keep their positions (see `yaml.positions`).
+    which rank above a manifest's; `cli_vars` those of `--var`, which rank above all. `environment` may be empty.
+    Values keep their positions (see `yaml.positions`).
     """
 
     name: str
@@ -206,6 +206,8 @@ class Project(Struct, frozen=True, kw_only=True):
     """Front matter preset, by its name in `documents.preset.PRESETS`, or empty."""
     redirects: bool = True
     """Whether an output that moves names its old address in its front matter, where the preset has a key for that."""
+    disclosure: Disclosure | None = None
+    """Whether and how outputs say in their front matter that a text was generated."""
     settings: Mapping[str, Json] = field(default_factory=dict)
     """The parsed file as a whole, with positions; for origins and messages."""
     text: str = ""
@@ -366,6 +368,7 @@ class Spec(Struct, frozen=True, kw_only=True, gc=False):
     protected: bool = False
     save: bool = True
     checks: Checks = NO_CHECKS
+    approval: ApprovalRule = NO_APPROVAL
     location: Location | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """By field: `template`, `style`, `mode`, `inputs.topic`, `output`, `metadata.tags`, ..."""

@@ -52,7 +52,7 @@ NETWORK = (Collect, LookUp, Submit, Poll, RetryText, Fetch, Save)
 """Steps that may need the server."""
 
 
-class Approval(Struct, frozen=True, kw_only=True):
+class Overrides(Struct, frozen=True, kw_only=True):
     """Which guards a person overrides. `credits`: up to how many; a plan that costs more is refused in any case."""
 
     credits: int | None = None
@@ -63,7 +63,7 @@ class Approval(Struct, frozen=True, kw_only=True):
 class ApplyOptions(Struct, frozen=True, kw_only=True):
     """What was approved or reviewed before an apply, and when it ends early."""
 
-    approval: Approval = Approval()
+    overrides: Overrides = Overrides()
     reviewed: Mapping[str, Json] | None = None
     """The document of a plan file: exactly that is carried out."""
     ceiling: Mapping[str, Json] | None = None
@@ -105,7 +105,7 @@ def apply(
         _sweep(workspace)
         watched = AskedInputs(gathered(workspace, choice))
         inputs, plan = plan_for_apply(workspace, watched.inputs, options)
-        planned = structs.replace(plan, refusals=open_refusals(plan, options.approval))
+        planned = structs.replace(plan, refusals=open_refusals(plan, options.overrides))
         if planned.empty and not planned.refusals:
             workspace.store.checkpoint()
             if options.last is not None and options.reviewed is None:
@@ -135,7 +135,7 @@ def plan_for_apply(workspace: Workspace, inputs: PlanInputs, options: ApplyOptio
 
 def _is_refused(project: Project, options: ApplyOptions, plan: Plan) -> bool:
     """Tell whether a guard or a review refuses a plan, so that the server need not be asked for it."""
-    if open_refusals(plan, options.approval):
+    if open_refusals(plan, options.overrides):
         return True
     try:
         if options.ceiling is not None:
@@ -210,11 +210,11 @@ def _sweep(workspace: Workspace) -> None:
     state_dir.sweep(Path(workspace.project.root), before=runtime.wall() - 3600)
 
 
-def open_refusals(plan: Plan, approval: Approval) -> tuple[Refusal, ...]:
+def open_refusals(plan: Plan, overrides: Overrides) -> tuple[Refusal, ...]:
     """Return the refusals that no flag overrides, and that of `--approve-credits` itself."""
-    over = approved(plan, approval.credits)
-    paid = approval.credits is not None and over is None
-    overridden = {"changed-ratio": approval.changes, "empty": approval.empty}
+    over = approved(plan, overrides.credits)
+    paid = overrides.credits is not None and over is None
+    overridden = {"changed-ratio": overrides.changes, "empty": overrides.empty}
     overridden |= {"budget-credits": paid, "budget-items": paid}
     remaining = (refusal for refusal in plan.refusals if not overridden.get(refusal.guard))
     return (*remaining, *([over] if over else []))

@@ -47,7 +47,7 @@ def detach(
         raise _no_ledger(project)
     with open_workspace(project, runtime) as workspace:
         inputs, plan = plan_for_apply(workspace, gathered(workspace, choice), options)
-        planned = structs.replace(plan, refusals=open_refusals(plan, options.approval))
+        planned = structs.replace(plan, refusals=open_refusals(plan, options.overrides))
         if planned.empty and not planned.refusals:
             return planned, None
         show(planned)

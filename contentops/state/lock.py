@@ -100,7 +100,7 @@ def read(text: str, path: str, *, digest_version: int = DIGEST_VERSION) -> Lock:
     records: dict[ItemId, tuple[LockLine[Record], ...]] = {}
     entries: dict[RequestId, tuple[LockLine[OpenEntry], ...]] = {}
     findings = []
-    for number, line in _numbered(text):
+    for number, line in numbered(text):
         try:
             value = parse_line(line)
         except ValueError as error:
@@ -209,7 +209,7 @@ def join(lineage: str, records: Iterable[str], entries: Iterable[str]) -> bytes:
     return "\n".join((line_of(Header(lineage=lineage)), *records, *entries, "")).encode()
 
 
-def _numbered(text: str) -> Iterator[tuple[int, str]]:
+def numbered(text: str) -> Iterator[tuple[int, str]]:
     """The lines that are not blank, with their 1-based numbers; tolerates a BOM and CRLF."""
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         stripped = line.strip(" \t\r")
@@ -302,18 +302,17 @@ OUT_OF_LFS = f"{LINE} -filter"
 """The line for a project where another line puts locks into Git LFS, which would keep only a pointer in git."""
 
 
-def with_line(data: bytes) -> bytes:
-    """`data` with the merge line of locks at its end, unless a line for locks is there, which someone chose."""
-    pattern = PATTERN.encode()
-    if any(line.split(maxsplit=1)[:1] == [pattern] for line in data.splitlines()):
+def with_line(data: bytes, pattern: str = PATTERN, rule: str = LINE) -> bytes:
+    """`data` with the merge rule at its end, unless a line for this pattern is there, which someone chose."""
+    if any(line.split(maxsplit=1)[:1] == [pattern.encode()] for line in data.splitlines()):
         return data
     newline = b"\r\n" if b"\r\n" in data else b"\n"
     gap = newline if data and not data.endswith(b"\n") else b""
-    return data + gap + LINE.encode() + newline
+    return data + gap + rule.encode() + newline
 
 
-def ensure(root: Path, disk: Disk) -> None:
-    """Add the merge line of locks to `.gitattributes` below `root`.
+def add_rule(root: Path, disk: Disk, pattern: str = PATTERN, rule: str = LINE) -> None:
+    """Add a merge rule, by default that of locks, to `.gitattributes` below `root`.
 
     A symbolic link stays unchanged, as git does not follow it.
     Raises StateError if the file cannot be read or written.
@@ -322,7 +321,7 @@ def ensure(root: Path, disk: Disk) -> None:
     if path.is_symlink():
         return
     data = disk.read(path) or b""
-    wanted = with_line(data)
+    wanted = with_line(data, pattern, rule)
     if wanted != data:
         # Applies of several environments may add the line at the same time.
         disk.replace(path, wanted, PUBLIC, shared=True)

@@ -195,7 +195,7 @@ class StateStore:
             return False
         target = self._working.lock_bytes()
         if target != data:
-            locks.ensure(self._root, self._disk)
+            locks.add_rule(self._root, self._disk)
             fingerprint = digest_bytes(target)
             self._append(f"{line_of(journals.Mark(fingerprint))}\n".encode())
             self._disk.replace(self.lock_path, target, PUBLIC)
@@ -211,7 +211,7 @@ class StateStore:
         self._must_write()
         if not self.is_first:
             return
-        locks.ensure(self._root, self._disk)
+        locks.add_rule(self._root, self._disk)
         target = self._working.lock_bytes()
         self._disk.replace(self.lock_path, target, PUBLIC)
         self._seen, self.is_first = digest_bytes(target), False
@@ -226,7 +226,7 @@ class StateStore:
         try:
             self.try_room(submits)
             self._disk.append(self.journal_path, b"", len(self._image))
-            locks.ensure(self._root, self._disk)
+            locks.add_rule(self._root, self._disk)
             data = self._disk.read(self.lock_path)
             if data is not None and _fingerprint(data) == self._seen:
                 # Only a try shows that a file that is mounted or open elsewhere cannot be replaced.

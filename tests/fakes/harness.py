@@ -24,7 +24,7 @@ from contentops.model import ItemId
 from contentops.operations import apply as apply_operation
 from contentops.operations import opening
 from contentops.operations import plan as plan_operation
-from contentops.operations.apply import ApplyOptions, Approval
+from contentops.operations.apply import ApplyOptions, Overrides
 from contentops.operations.opening import Runtime
 from contentops.planning.plan_inputs import Choice
 from contentops.state.cache import Cache
@@ -154,7 +154,7 @@ class Harness:
     def apply(
         self,
         *,
-        approval: Approval | None = None,
+        overrides: Overrides | None = None,
         stop: Stop | None = None,
         deadline: float | None = None,
         emit: Callable[[Event], None] | None = None,
@@ -164,7 +164,7 @@ class Harness:
         _, run = apply_operation.apply(
             self.project,
             Choice(**choice),
-            ApplyOptions(approval=approval or Approval(), stop=stop or Stop(), deadline=deadline),
+            ApplyOptions(overrides=overrides or Overrides(), stop=stop or Stop(), deadline=deadline),
             confirm=lambda _: True,
             emit=emit or self.events.append,
             runtime=self.runtime(),

@@ -121,12 +121,12 @@ def command(
         manner = Manner(yes=yes, verbose=verbose, as_json=session.as_json)
         return finish(plan, None, Confirmation(manner, lambda: None), lambda _: "", as_json=session.as_json)
     from contentops.cli.carry_out import carry_out
-    from contentops.operations.apply import ApplyOptions, Approval
+    from contentops.operations.apply import ApplyOptions, Overrides
 
     of_plan = bool(checksum) and not reviewed
     _check_flags(detach=detach, of_run=bool(events or deadline), of_queue=priority is not None, of_plan=of_plan)
-    approval = Approval(credits=approve_credits, changes=approve_changes, empty=approve_empty)
-    options = ApplyOptions(approval=approval, deadline=deadline, priority=priority or 0, branch=branch, last=last)
+    overrides = Overrides(credits=approve_credits, changes=approve_changes, empty=approve_empty)
+    options = ApplyOptions(overrides=overrides, deadline=deadline, priority=priority or 0, branch=branch, last=last)
     runtime = structs.replace(session.runtime(), wait=_turn(deadline)) if wait else session.runtime()
     manner = Manner(yes=yes or plan_file is not None, verbose=verbose, as_json=session.as_json, detach=detach)
     manner = structs.replace(manner, events=str(session.path(events)) if events else "")
@@ -252,14 +252,14 @@ def regenerate(
     service.
     """
     from contentops.cli.carry_out import carry_out
-    from contentops.operations.apply import ApplyOptions, Approval
+    from contentops.operations.apply import ApplyOptions, Overrides
     from contentops.operations.plan import section
 
     project = session.project()
     sections = {item: section(project, item, heading)}
-    approval = Approval(credits=approve_credits, changes=approve_changes)
+    overrides = Overrides(credits=approve_credits, changes=approve_changes)
     inputs = {"variables": session.variables, "sections": sections, "on_edit": on_edit}
-    options = ApplyOptions(approval=approval, inputs=inputs)
+    options = ApplyOptions(overrides=overrides, inputs=inputs)
     manner = Manner(yes=yes, verbose=True, as_json=session.as_json)
 
     def again(run: Run) -> str:

@@ -1,0 +1,149 @@
+"""Approvals: who read a text and said yes or no to it.
+
+An approval is bound to the words of a text. It names no environment, path or server, so that a renamed, moved or
+promoted text stays approved, and one that changes in a letter does not.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from msgspec import Struct, field
+
+from contentops.digest import Digest, digest_json
+from contentops.model.records import ItemId
+
+
+class Verdict(enum.StrEnum):
+    """What a person said of a text."""
+
+    APPROVED = "approved"
+    SENT_BACK = "sent-back"
+
+
+class ApprovalState(enum.StrEnum):
+    """Whether the text of an item may go out. The values are those of `--select approval:`."""
+
+    NONE = "none"
+    """There is no text, or no approval is required and no one said anything of this text."""
+    WAITING = "waiting"
+    APPROVED = "approved"
+    CHANGED = "changed"
+    """An earlier text of the item was approved, and this one is not."""
+    SENT_BACK = "sent-back"
+
+    @property
+    def words(self) -> str:
+        """The state in words."""
+        return _WORDS.get(self, self.value)
+
+
+_WORDS: Final = {ApprovalState.CHANGED: "changed since approval", ApprovalState.SENT_BACK: "sent back"}
+
+
+class Approval(Struct, frozen=True, kw_only=True):
+    """One person's verdict on one text: a line of `contentops.approvals`."""
+
+    item: ItemId
+    """The id that the item had then; for people, as the text alone decides."""
+    text: Digest
+    """See `text_digest`."""
+    verdict: Verdict
+    by: str
+    """A name and an e-mail address as git has them, or the login of a reviewer on a host."""
+    at: str
+    """When, in UTC: `2026-11-29T14:26:41Z`."""
+    note: str = ""
+    source: str = field(name="from", default="")
+    """Where it was said: `terminal`, `page`, or the address of a pull request."""
+
+    @property
+    def person(self) -> str:
+        """Who said it, in one form: the e-mail address in small letters, else the name."""
+        name, _, rest = self.by.rpartition("<")
+        return (rest.removesuffix(">") if name and rest.endswith(">") else self.by).strip().casefold()
+
+
+class ApprovalRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What `approval` of an item asks for."""
+
+    required: bool = False
+    """Whether the text is a draft, and is not promoted, until it is approved."""
+    count: int = 1
+    """How many people have to approve it."""
+    by_author: bool = True
+    """Whether the approval of the text's author counts."""
+    publish: bool = False
+    """Whether the server's own status of the content follows, where the server has one."""
+
+
+NO_APPROVAL: Final = ApprovalRule()
+
+
+class Disclosure(Struct, frozen=True, kw_only=True):
+    """The front matter keys that say how a text was made; an empty one is not written."""
+
+    key: str = "ai_disclosure"
+    source_type: str = "digital_source_type"
+
+
+class Approvals(Struct, frozen=True, kw_only=True, dict=True):
+    """All lines of `contentops.approvals`, in any order; of two by one person on one text the later one counts."""
+
+    lines: tuple[Approval, ...] = ()
+
+    @functools.cached_property
+    def _of_texts(self) -> Mapping[Digest, Mapping[str, Approval]]:
+        by_text: dict[Digest, dict[str, Approval]] = {}
+        for line in sorted(self.lines, key=_order):
+            by_text.setdefault(line.text, {})[line.person] = line
+        return by_text
+
+    @functools.cached_property
+    def _of_items(self) -> Mapping[ItemId, set[Digest]]:
+        by_item: dict[ItemId, set[Digest]] = {}
+        for line in self.lines:
+            by_item.setdefault(line.item, set()).add(line.text)
+        return by_item
+
+    def of_text(self, text: Digest) -> tuple[Approval, ...]:
+        """The last word of each person on a text, the oldest first."""
+        return tuple(sorted(self._of_texts.get(text, {}).values(), key=_order))
+
+    def of_items(self, ids: Collection[ItemId]) -> tuple[Approval, ...]:
+        """The last word of each person on each text that had one of these ids, the oldest first."""
+        texts = {text for id_ in ids for text in self._of_items.get(id_, ())}
+        return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_order))
+
+    def is_approved(self, text: Digest, rule: ApprovalRule) -> bool:
+        """Whether as many people approved the text as the rule asks for, and no one sent it back."""
+        verdicts = [line.verdict for line in self._of_texts.get(text, {}).values()]
+        return Verdict.SENT_BACK not in verdicts and len(verdicts) >= max(rule.count, 1)
+
+    def state(self, text: Digest, rule: ApprovalRule, ids: Collection[ItemId]) -> ApprovalState:
+        """The state of an item's text; `ids` are those that the item has and had."""
+        verdicts = [line.verdict for line in self._of_texts.get(text, {}).values()]
+        if Verdict.SENT_BACK in verdicts:
+            return ApprovalState.SENT_BACK
+        if self.is_approved(text, rule):
+            return ApprovalState.APPROVED
+        earlier = {digest for id_ in ids for digest in self._of_items.get(id_, ())} - {text}
+        if any(self.is_approved(digest, rule) for digest in earlier):
+            return ApprovalState.CHANGED
+        return ApprovalState.WAITING if rule.required or verdicts else ApprovalState.NONE
+
+
+def _order(line: Approval) -> tuple[str, str, str]:
+    """Oldest first; of two at one time, the one that sends back is the later one."""
+    return line.at, line.verdict, line.person
+
+
+NO_APPROVALS: Final = Approvals()
+
+
+def text_digest(title: str, body: Digest) -> Digest:
+    """The digest that an approval is bound to: of a cleaned title and the digest of a cleaned body."""
+    return digest_json({"body": body, "title": title})
