@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import operator
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -63,8 +64,18 @@ class Approval(Struct, frozen=True, kw_only=True):
     @property
     def person(self) -> str:
         """Who said it, in one form: the e-mail address in small letters, else the name."""
-        name, _, rest = self.by.rpartition("<")
-        return (rest.removesuffix(">") if name and rest.endswith(">") else self.by).strip().casefold()
+        name, sign, address = self.by.strip().rpartition("<")
+        if sign and address.endswith(">"):
+            return (address[:-1].strip() or name.strip()).casefold()
+        return self.by.strip().casefold()
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Its place among all verdicts, the oldest first; of two at one time, the one that sends back is later.
+
+        Never equal for two lines that differ, so that the order of the lines in the file says nothing.
+        """
+        return self.at, self.verdict, self.item, self.text, self.by, self.note, self.source
 
 
 class ApprovalRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,6 +101,9 @@ class Disclosure(Struct, frozen=True, kw_only=True):
     source_type: str = "digital_source_type"
 
 
+_ORDER: Final = operator.attrgetter("order")
+
+
 class Approvals(Struct, frozen=True, kw_only=True, dict=True):
     """All lines of `contentops.approvals`, in any order; of two by one person on one text the later one counts."""
 
@@ -98,7 +112,7 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
     @functools.cached_property
     def _of_texts(self) -> Mapping[Digest, Mapping[str, Approval]]:
         by_text: dict[Digest, dict[str, Approval]] = {}
-        for line in sorted(self.lines, key=_order):
+        for line in sorted(self.lines, key=_ORDER):
             by_text.setdefault(line.text, {})[line.person] = line
         return by_text
 
@@ -111,12 +125,12 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
 
     def of_text(self, text: Digest) -> tuple[Approval, ...]:
         """The last word of each person on a text, the oldest first."""
-        return tuple(sorted(self._of_texts.get(text, {}).values(), key=_order))
+        return tuple(sorted(self._of_texts.get(text, {}).values(), key=_ORDER))
 
     def of_items(self, ids: Collection[ItemId]) -> tuple[Approval, ...]:
         """The last word of each person on each text that had one of these ids, the oldest first."""
         texts = {text for id_ in ids for text in self._of_items.get(id_, ())}
-        return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_order))
+        return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_ORDER))
 
     def is_approved(self, text: Digest, rule: ApprovalRule) -> bool:
         """Whether as many people approved the text as the rule asks for, and no one sent it back."""
@@ -136,12 +150,9 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         return ApprovalState.WAITING if rule.required or verdicts else ApprovalState.NONE
 
 
-def _order(line: Approval) -> tuple[str, str, str]:
-    """Oldest first; of two at one time, the one that sends back is the later one."""
-    return line.at, line.verdict, line.person
-
-
 NO_APPROVALS: Final = Approvals()
+NOTE_LIMIT: Final = 2_000
+"""Characters of a note that is recorded, and of one that is shown."""
 
 
 def text_digest(title: str, body: Digest) -> Digest:

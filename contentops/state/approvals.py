@@ -8,16 +8,19 @@ conflict markers, an unknown verdict, a newer format.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field, structs
 
 from contentops.atomic_io import PUBLIC
 from contentops.conflict_markers import MARKERS
 from contentops.digest import PREFIX
 from contentops.documents.clean import is_lfs_pointer
-from contentops.errors import Diagnostic, Location, StateError
+from contentops.errors import Diagnostic, Location, StateError, UsageError
 from contentops.model import NO_APPROVALS, Approval, Approvals, Count
+from contentops.model.approval import NOTE_LIMIT
+from contentops.sanitize import Policy, sanitize
 from contentops.state.codec import line_of, parse_as
 from contentops.state.lock import DamagedState, add_rule, numbered
 
@@ -33,13 +36,14 @@ RULE: Final = f"{FILE} text eol=lf merge=union"
 VERSION: Final = 1
 """The format that this version writes, and the highest it reads."""
 _DIGEST: Final = re.compile(rf"{PREFIX}[0-9a-f]{{64}}")
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_HEADER_KEY: Final = "contentops_approvals"
 
 
 class ApprovalsHeader(Struct, frozen=True, kw_only=True):
     """The first line of the file: the version of its format."""
 
-    version: Count = field(default=VERSION, name="contentops_approvals")
+    version: Count = field(default=VERSION, name=_HEADER_KEY)
 
 
 def read(text: str) -> Approvals:
@@ -87,27 +91,44 @@ def load(root: Path, disk: Disk) -> Approvals:
 def render(approvals: Approvals) -> bytes:
     """The bytes of the file: header, and the last word of each person on each text of each item, sorted."""
     last: dict[tuple[str, str, str], Approval] = {}
-    for line in sorted(approvals.lines, key=lambda line: (line.at, line.verdict, line_of(line))):
+    for line in sorted(approvals.lines, key=lambda line: line.order):
         last[line.item, line.text, line.person] = line
     lines = sorted(last.values(), key=lambda line: (line.item, line.text, line.by))
     return "\n".join((line_of(ApprovalsHeader()), *map(line_of, lines), "")).encode()
 
 
 def record(root: Path, disk: Disk, new: Iterable[Approval]) -> Approvals:
-    """Add verdicts to the file, each in the place of an earlier one of that person on that text of that item.
+    """Add verdicts to the file. One replaces what that person said of that text of that item before.
 
-    Also adds the merge line to `.gitattributes`. The caller holds the lock of the file. Raises StateError.
+    Also adds the merge line to `.gitattributes`. The caller holds the lock of the file.
+    Raises StateError, and UsageError for a note that is too long or a name without a visible character.
     """
-    new = tuple(new)
+    added = {(line.item, line.text, line.person): line for line in map(_checked, new)}
     before = load(root, disk)
-    replaced = {(line.item, line.text, line.person) for line in new}
-    kept = (line for line in before.lines if (line.item, line.text, line.person) not in replaced)
-    after = Approvals(lines=(*kept, *new))
-    target = render(after)
-    if new and target != disk.read(root / FILE):
+    kept = (line for line in before.lines if not _is_replaced(line, added.get((line.item, line.text, line.person))))
+    after = Approvals(lines=(*kept, *added.values()))
+    if added and (target := render(after)) != disk.read(root / FILE):
         add_rule(root, disk, FILE, RULE)
         disk.replace(root / FILE, target, PUBLIC)
     return after
+
+
+def _is_replaced(line: Approval, new: Approval | None) -> bool:
+    # A verdict that a host gives back late does not take away what the person said after it.
+    return new is not None and line.at <= new.at
+
+
+def _checked(line: Approval) -> Approval:
+    """A new verdict as it is recorded: without characters that could deceive who reads the file. Raises UsageError."""
+    if len(line.note) > NOTE_LIMIT:
+        message = f"the note has {len(line.note):,} characters, and {NOTE_LIMIT:,} are kept"
+        raise UsageError(message, code="note-too-long", hint="shorten it, or link to a longer one")
+    by, note = sanitize(line.by, Policy.MESSAGE), sanitize(line.note, Policy.BODY).strip()
+    checked = structs.replace(line, by=by, note=note)
+    if not checked.person:
+        hint = "set one with `git config user.name` and `git config user.email`"
+        raise UsageError("the name of who says this has no visible character", code="no-identity", hint=hint)
+    return checked
 
 
 _RESTORE: Final = f"restore it with `git checkout -- {FILE}`"
@@ -115,19 +136,26 @@ _RESTORE: Final = f"restore it with `git checkout -- {FILE}`"
 
 def _parse(line: str) -> Approval | ApprovalsHeader:
     """The value of a line. Raises ValueError with a message for people."""
-    if '"contentops_approvals"' in line:
+    if _HEADER_KEY in line and _HEADER_KEY in parse_as(line, dict[str, Raw]):
         return parse_as(line, ApprovalsHeader)
     value = parse_as(line, Approval)
     if not _DIGEST.fullmatch(value.text):
         message = f"has `{value.text[:20]}` as `text`, which takes `{PREFIX}` and 64 digits"
         raise ValueError(message)
-    if not _TIME.fullmatch(value.at):
+    if not _is_time(value.at):
         message = f"has `{value.at[:30]}` as `at`, which takes a time such as `2026-11-29T14:26:41Z`"
         raise ValueError(message)
     if not value.person:
         message = "names no one in `by`"
         raise ValueError(message)
     return value
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return _TIME.fullmatch(text) is not None and bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def _damaged(line: str, number: int, problem: str) -> Diagnostic:

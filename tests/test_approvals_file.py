@@ -1,0 +1,402 @@
+"""`contentops.approvals` as a file: what merges make of it is read, what would lose a verdict is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from contentops.atomic_io import Disk
+from contentops.digest import Digest
+from contentops.errors import StateError, UsageError
+from contentops.model import NO_APPROVALS, Approval, ApprovalRule, Approvals, ApprovalState, ItemId, Verdict
+from contentops.model.approval import NOTE_LIMIT
+from contentops.state import approvals
+from contentops.state.approvals import FILE, RULE, load, read, record, render
+from contentops.state.codec import line_of
+from tests.clones import commit, git
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from random import Random
+
+HEADER = '{"contentops_approvals":1}'
+ANN, BEN = "Ann <ann@example.com>", "Ben <ben@example.com>"
+
+
+def digest(letter: str) -> Digest:
+    """The digest of some text."""
+    return Digest(f"sha256:{letter * 64}")
+
+
+def said(verdict: str = "approved", day: int = 1, **values: str) -> Approval:
+    """What Ann said of a text of item `a` on a day of March."""
+    given = {"item": "a", "text": digest("a"), "by": ANN, "at": f"2026-03-{day:02}T10:00:00Z", **values}
+    source = given.pop("source", "terminal")
+    item, text = ItemId(given.pop("item")), Digest(given.pop("text"))
+    return Approval(item=item, text=text, verdict=Verdict(verdict), source=source, **given)
+
+
+names = st.sampled_from(
+    [ANN, "ann@example.com", "A. <ANN@example.com>", BEN, "ben", "contentops_approvals", "<<<<<<< b"]
+)
+lines = st.builds(
+    Approval,
+    item=st.sampled_from(["a", "b", "contentops_approvals", "é"]).map(ItemId),
+    text=st.sampled_from("abc").map(digest),
+    verdict=st.sampled_from(Verdict),
+    by=names,
+    at=st.integers(1, 4).map("2026-03-0{}T10:00:00Z".format),
+    note=st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    source=st.sampled_from(["", "page", "https://example.com/pull/1"]),
+)
+some = st.lists(lines, max_size=8).map(lambda lines: Approvals(lines=tuple(lines)))
+
+
+def fold(verdicts: Approvals) -> dict[Digest, tuple[Approval, ...]]:
+    """The last word of each person on each text."""
+    return {digest(letter): verdicts.of_text(digest(letter)) for letter in "abc"}
+
+
+@given(some, st.randoms())
+def test_what_is_rendered_says_the_same(verdicts: Approvals, random: Random) -> None:
+    """The file keeps the last word of each person, its bytes do not depend on the order, and it renders to itself."""
+    data = render(verdicts)
+    shuffled = list(verdicts.lines)
+    random.shuffle(shuffled)
+
+    assert fold(read(data.decode())) == fold(verdicts)
+    assert fold(Approvals(lines=tuple(shuffled))) == fold(verdicts)
+    assert render(Approvals(lines=tuple(shuffled))) == render(read(data.decode())) == data
+    assert data.decode().split("\n")[0] == HEADER
+
+
+@given(some, some, some, st.randoms())
+def test_a_union_of_two_descendants_says_what_both_say(
+    before: Approvals, ours: Approvals, theirs: Approvals, random: Random
+) -> None:
+    """In any order of lines, with both headers: as if all verdicts had been recorded in one place."""
+    sides = [read(render(Approvals(lines=(*before.lines, *side.lines))).decode()) for side in (ours, theirs)]
+    union = [line for side in sides for line in render(side).decode().split("\n")]
+    random.shuffle(union)
+
+    merged = read("\n".join(union))
+
+    whole = Approvals(lines=(*before.lines, *ours.lines, *theirs.lines))
+    assert fold(merged) == fold(whole)
+    assert render(merged) == render(whole)
+
+
+@given(lines, lines)
+def test_the_later_verdict_of_a_person_counts(one: Approval, two: Approval) -> None:
+    """Whichever side wrote it; and what is recorded counts at once, as long as the person said nothing later."""
+    one, two = (structs.replace(each, item=ItemId("a"), text=digest("a"), by=ANN) for each in (one, two))
+    (last,) = read(render(Approvals(lines=(one, two))).decode()).of_text(digest("a"))
+
+    assert last.at == max(one.at, two.at)
+    if one.at == two.at:
+        assert last.verdict == max(one.verdict, two.verdict)
+
+
+@pytest.mark.parametrize(
+    ("second", "counts"),
+    [
+        (said("sent-back", 2), "sent-back"),
+        (said("sent-back", 1), "sent-back"),
+        (said("sent-back", 1, by="ann@example.com"), "sent-back"),
+        (said("approved", 2, by="A. <ANN@example.com> "), "approved"),
+        # A review on a host may be recorded after what the person said later.
+        (said("sent-back", day=1, at="2026-02-28T10:00:00Z"), "approved"),
+    ],
+)
+def test_recording_replaces_what_is_not_later(tmp_path: Path, second: Approval, counts: str) -> None:
+    """One line stays for a person, a text and an item."""
+    record(tmp_path, Disk(), [said()])
+    record(tmp_path, Disk(), [second])
+
+    assert [line.verdict for line in load(tmp_path, Disk()).lines] == [counts]
+
+
+def test_a_verdict_of_the_same_second_is_the_last_word(tmp_path: Path) -> None:
+    """Who sends back and approves within a second has approved."""
+    record(tmp_path, Disk(), [said("sent-back")])
+    after = record(tmp_path, Disk(), [said("approved")])
+
+    assert [line.verdict for line in after.of_text(digest("a"))] == ["approved"]
+
+
+@pytest.mark.parametrize(
+    ("by", "person"),
+    [
+        (ANN, "ann@example.com"),
+        (" ANN@Example.com ", "ann@example.com"),
+        ("<ann@example.com>", "ann@example.com"),
+        ("Ann <>", "ann"),
+        ("Ann < >", "ann"),
+        ("Ann <3 <ann@example.com>", "ann@example.com"),
+        ("a-login", "a-login"),
+    ],
+)
+def test_a_person_is_known_by_the_address(by: str, person: str) -> None:
+    """In whichever form the name was written; without an address, by the name."""
+    assert said(by=by).person == person
+
+
+BAD = {
+    "empty": ("", "damaged-approvals", "has no header line"),
+    "blank": ("\n \n", "damaged-approvals", "has no header line"),
+    "cut off before": (line_of(said()), "damaged-approvals", "has no header line"),
+    "cut off": (f"{HEADER}\n{line_of(said())[:60]}", "damaged-approvals", "line 2 of .* is not whole JSON"),
+    "NUL": (f"{HEADER}\n{line_of(said())}\0", "damaged-approvals", "line 2 of .* is not whole JSON"),
+    "NULs": (f"{HEADER}\n" + "\0" * 4096, "damaged-approvals", "line 2 of .* is not whole JSON"),
+    "two in a line": (f"{HEADER}{line_of(said())}", "damaged-approvals", "line 1 of .* is not whole JSON"),
+    "markers": (f"{HEADER}\n<<<<<<< HEAD\n=======\n>>>>>>> b\n", "conflict-markers", "line 2 of .* conflict marker"),
+    "a newer format": ('{"contentops_approvals":2}\n{"new":1}', "newer-state", "by a newer contentops"),
+    "no version": ('{"contentops_approvals":"1"}', "damaged-approvals", "`contentops_approvals` does not fit"),
+    "no such verdict": (line_of(said()).replace("approved", "maybe"), "damaged-approvals", "`verdict` does not fit"),
+    "no digest": (line_of(said(text="sha256:abc")), "damaged-approvals", "has `sha256:abc` as `text`"),
+    "no text": (line_of(said(text="")), "damaged-approvals", "has `` as `text`"),
+    "no time": (line_of(said(at="yesterday")), "damaged-approvals", "has `yesterday` as `at`"),
+    "no such day": (line_of(said(at="2026-02-30T10:00:00Z")), "damaged-approvals", "as `at`, which takes a time"),
+    "other digits": (line_of(said(at="２026-02-03T10:00:00Z")), "damaged-approvals", "as `at`, which takes a time"),
+    "no one": (line_of(said(by=" <>")), "damaged-approvals", "names no one in `by`"),
+    "a surrogate": (line_of(said(note="?")).replace("?", "\\ud800"), "damaged-approvals", "is not whole JSON"),
+    "nested": (f'{{"more":{"[" * 100_000}', "damaged-approvals", "is nested too deeply"),
+    "a list": ("[]", "damaged-approvals", "expected `object`"),
+    "LFS": (f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1a' * 32}\nsize 1\n", "lock-in-lfs", "pointer"),
+}
+
+
+@pytest.mark.parametrize(("text", "code", "message"), BAD.values(), ids=BAD)
+def test_what_would_lose_a_verdict_is_refused(tmp_path: Path, text: str, code: str, message: str) -> None:
+    """By line, with what to do; and the file stays as it is, also where something is to be recorded."""
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(StateError, match=message) as caught:
+        record(tmp_path, Disk(), [said()])
+
+    assert caught.value.code == code
+    assert caught.value.hint
+    assert (tmp_path / FILE).read_text() == text
+    assert not (tmp_path / ".gitattributes").exists()
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    """With the place of the first one."""
+    (tmp_path / FILE).write_bytes(f"{HEADER}\n".encode() + b"\xff\xfe")
+    with pytest.raises(StateError, match="is not UTF-8 at byte 27"):
+        load(tmp_path, Disk())
+
+
+FINE = {
+    "BOM": f"\ufeff{HEADER}\n{line_of(said())}\n",
+    "CRLF": f"{HEADER}\r\n{line_of(said())}\r\n",
+    "no newline at the end": f"{HEADER}\n{line_of(said())}",
+    "blank lines": f"\n{HEADER}\n\n{line_of(said())}\n\n",
+    "the header last": f"{line_of(said())}\n{HEADER}\n",
+    "two headers": f"{HEADER}\n{HEADER}\n{line_of(said())}\n",
+    "twice": f"{HEADER}\n{line_of(said())}\n{line_of(said())}\n",
+    "an unknown key": f'{HEADER}\n{line_of(said())[:-1]},"zone":{{"a":[1]}}}}\n',
+}
+
+
+@pytest.mark.parametrize("text", FINE.values(), ids=FINE)
+def test_what_editors_and_merges_do_is_tolerated(text: str) -> None:
+    """Line ends, blank lines, order and repetition carry no meaning."""
+    assert render(read(text)).decode() == f"{HEADER}\n{line_of(said())}\n"
+
+
+def test_every_damaged_line_is_reported() -> None:
+    """At once, so that one restore or edit is enough."""
+    with pytest.raises(StateError, match="and 1 more line") as caught:
+        read(f"{HEADER}\n{{}}\n{line_of(said())}\nnonsense\n")
+    assert [one.location and one.location.line for one in caught.value.diagnostics()] == [2, 4]
+
+
+def test_an_item_named_like_the_header_is_an_item() -> None:
+    """The key tells a header, and no value does."""
+    verdicts = Approvals(lines=(said(item="contentops_approvals", note="contentops_approvals"),))
+    assert read(render(verdicts).decode()) == verdicts
+
+
+def test_a_line_of_a_megabyte_is_read_and_none_is_recorded(tmp_path: Path) -> None:
+    """What someone wrote into the file by hand is no reason to stop; a command refuses the note."""
+    long = said(note="x" * (1 << 20))
+    assert read(render(Approvals(lines=(long,))).decode()).lines == (long,)
+    with pytest.raises(UsageError, match="1,048,576 characters, and 2,000 are kept"):
+        record(tmp_path, Disk(), [long])
+    assert not (tmp_path / FILE).exists()
+    record(tmp_path, Disk(), [said(note="x" * NOTE_LIMIT)])
+
+
+def test_what_could_deceive_a_reader_of_the_file_is_not_recorded(tmp_path: Path) -> None:
+    """Marks of direction, controls and bytes that are no text are taken out of names and notes."""
+    record(tmp_path, Disk(), [said(by="Ann\u202e\udcff <ann@example.com>\x1b[0m", note="\u202eyes\x1b\n\tno\udcff ")])
+
+    (line,) = load(tmp_path, Disk()).lines
+    assert (line.by, line.note) == ("Ann <ann@example.com>[0m", "yes\n\tno\ufffd")
+    with pytest.raises(UsageError, match="no visible character"):
+        record(tmp_path, Disk(), [said(by="\u202e\u200b")])
+
+
+def test_nothing_to_record_writes_nothing(tmp_path: Path) -> None:
+    """Neither the file nor the merge line."""
+    assert record(tmp_path, Disk(), []) == NO_APPROVALS
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_verdict_again_writes_nothing(tmp_path: Path) -> None:
+    """A run that is repeated leaves the bytes as they are."""
+    record(tmp_path, Disk(), [said(), said(by=BEN)])
+    before = (tmp_path / FILE).stat()
+    record(tmp_path, Disk(), [said(by=BEN)])
+    assert (tmp_path / FILE).stat().st_mtime_ns == before.st_mtime_ns
+    assert (tmp_path / ".gitattributes").read_text() == f"{RULE}\n"
+
+
+# --- git -----------------------------------------------------------------------------------------------------
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+TIMES = {
+    "before": said(),
+    "other": said(by=BEN),
+    "later": said("sent-back", 2),
+    "new": said(item="b", text=digest("b")),
+}
+MERGES = {
+    "one person each": ([], ["before"], ["other"], {"a": ["approved", "approved"]}),
+    "an addition, and a change beside it": (
+        ["before"],
+        ["later"],
+        ["before", "other"],
+        {"a": ["approved", "sent-back"]},
+    ),
+    "the same verdict on both": ([], ["before"], ["before", "new"], {"a": ["approved"], "b": ["approved"]}),
+    "two verdicts of one person": ([], ["before"], ["later"], {"a": ["sent-back"]}),
+}
+
+
+@needs_git
+@pytest.mark.parametrize("ours", ["one", "two"])
+@pytest.mark.parametrize(("before", "one", "two", "merged"), MERGES.values(), ids=MERGES)
+def test_two_branches_merge(
+    tmp_path: Path, ours: str, before: list[str], one: list[str], two: list[str], merged: dict[str, list[str]]
+) -> None:
+    """By the line in `.gitattributes`, whichever side merges: all verdicts are there, and the later one counts."""
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    (tmp_path / ".gitattributes").write_text(f"{RULE}\n")
+    record(tmp_path, Disk(), [TIMES[each] for each in before])
+    commit(tmp_path)
+    for name, verdicts in (("one", one), ("two", two)):
+        git(tmp_path, "checkout", "--quiet", "-b", name, "main")
+        record(tmp_path, Disk(), [TIMES[each] for each in verdicts])
+        commit(tmp_path)
+    git(tmp_path, "checkout", "--quiet", ours)
+    git(tmp_path, "merge", "--quiet", "--no-edit", "two" if ours == "one" else "one")
+
+    both = load(tmp_path, Disk())
+    assert {item: sorted(line.verdict for line in both.of_text(digest(item))) for item in merged} == merged
+    record(tmp_path, Disk(), [said(item="c", text=digest("c"))])
+    healed = (tmp_path / FILE).read_text().splitlines()
+    assert len(healed) == len(set(healed)) == 2 + sum(map(len, merged.values()))
+
+
+# --- kills ---------------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class DyingDisk(Disk):
+    """A disk whose process is killed before or after one of its writes."""
+
+    def __init__(self, last: int) -> None:
+        self._left = last
+
+    def replace(self, path: Path, data: bytes, mode: int, *, shared: bool = False) -> None:
+        self._step()
+        super().replace(path, data, mode, shared=shared)
+        self._step()
+
+    def _step(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise Killed
+
+
+@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("before", [[], [said(by=BEN)]], ids=["first", "later"])
+def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path, at: int, before: list[Approval]) -> None:
+    """Recorded again, it ends like an undisturbed run; the file is never there without its merge line."""
+    record(tmp_path, Disk(), before)
+    if before:
+        (tmp_path / ".gitattributes").unlink()
+    with pytest.raises(Killed):
+        record(tmp_path, DyingDisk(at), [said()])
+
+    left = load(tmp_path, Disk())
+    assert set(left.lines) in (set(before), {said(), *before})
+    assert said() not in left.lines or (tmp_path / ".gitattributes").exists()
+    record(tmp_path, Disk(), [said()])
+    assert (tmp_path / FILE).read_bytes() == render(Approvals(lines=(*before, said())))
+    assert (tmp_path / ".gitattributes").read_text() == f"{RULE}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".gitattributes", FILE]
+
+
+# --- what a text is, by its verdicts ---------------------------------------------------------------------------
+
+ONE, TWO = ApprovalRule(required=True), ApprovalRule(required=True, count=2)
+STATES = {
+    "nothing said, nothing required": (ApprovalRule(), [], ApprovalState.NONE),
+    "nothing said": (ONE, [], ApprovalState.WAITING),
+    "approved": (ONE, [said()], ApprovalState.APPROVED),
+    "approved, not required": (ApprovalRule(), [said()], ApprovalState.APPROVED),
+    "one of two": (TWO, [said()], ApprovalState.WAITING),
+    "one person twice": (TWO, [said(), said(day=2), said(by="ann@EXAMPLE.com", item="b")], ApprovalState.WAITING),
+    "two of two": (TWO, [said(), said(by=BEN)], ApprovalState.APPROVED),
+    "sent back by one": (ONE, [said(), said("sent-back", by=BEN)], ApprovalState.SENT_BACK),
+    "sent back, then approved": (ONE, [said("sent-back"), said(day=2)], ApprovalState.APPROVED),
+    "approved under another id": (ONE, [said(item="gone")], ApprovalState.APPROVED),
+    "another text approved": (ONE, [said(text=digest("b"))], ApprovalState.CHANGED),
+    "another text of another item": (ONE, [said(text=digest("b"), item="b")], ApprovalState.WAITING),
+    "another text sent back": (ONE, [said("sent-back", text=digest("b"))], ApprovalState.WAITING),
+    "a day in the future": (ONE, [said(at="2999-01-01T00:00:00Z")], ApprovalState.APPROVED),
+    "no count": (ApprovalRule(required=True, count=0), [], ApprovalState.WAITING),
+}
+
+
+@pytest.mark.parametrize(("rule", "verdicts", "state"), STATES.values(), ids=STATES)
+def test_the_state_of_a_text(rule: ApprovalRule, verdicts: list[Approval], state: ApprovalState) -> None:
+    """By the last word of each person on this very text, whatever id it had."""
+    assert Approvals(lines=tuple(verdicts)).state(digest("a"), rule, [ItemId("a")]) == state
+
+
+def test_the_format_is_golden() -> None:
+    """Sorted keys, empty ones left out, lines by item, text and person."""
+    verdicts = Approvals(lines=(said(item="b"), said("sent-back", note="Too long."), said(source="")))
+    assert [json.loads(line) for line in render(verdicts).decode().splitlines()] == [
+        {"contentops_approvals": 1},
+        {
+            "at": "2026-03-01T10:00:00Z",
+            "by": ANN,
+            "from": "terminal",
+            "item": "a",
+            "note": "Too long.",
+            "text": digest("a"),
+            "verdict": "sent-back",
+        },
+        {
+            "at": "2026-03-01T10:00:00Z",
+            "by": ANN,
+            "from": "terminal",
+            "item": "b",
+            "text": digest("a"),
+            "verdict": "approved",
+        },
+    ]
+    assert approvals.VERSION == 1
