@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from contentops.cli.output.queue_page import page, serve
 from contentops.errors import ContentopsError, StateError
 from contentops.model import Queue, QueuedSubmit, QueueTotal, RequestId
+from contentops.pages.queue import create_app
+from contentops.pages.serving import open_port
 from contentops.reporting.queue import age, queue_text
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _ask(
     read: Callable[[], Queue], *, host: str = "127.0.0.1", name: str = "127.0.0.1", path: str = "/", method: str = "GET"
 ) -> httpx.Response:
     async def story() -> httpx.Response:
-        transport = httpx.ASGITransport(page(read, host))
+        transport = httpx.ASGITransport(create_app(read, host))
         async with httpx.AsyncClient(transport=transport, base_url=f"http://{name}:8766") as client:
             return await client.request(method, path)
 
@@ -67,7 +68,7 @@ def test_it_only_reads_and_only_for_this_machine() -> None:
     assert _ask(_queue, name="rebound.example").status_code == 400
     assert _ask(_queue, host="0.0.0.0", name="rebound.example").status_code == 200  # noqa: S104 - as a person may want
     assert _ask(_queue, path="/style.css").status_code == 200
-    assert _ask(_queue, method="POST").status_code == 405
+    assert _ask(_queue, method="POST").status_code == 403
 
 
 def test_a_ledger_that_is_away_is_said_so() -> None:
@@ -102,9 +103,11 @@ def test_totals_come_first_and_the_rest_is_counted() -> None:
 
 def test_a_port_that_is_taken_is_told_of_before_anything_is_shown() -> None:
     """In our own words, with the exit code of an error, and no address is announced."""
-    told: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ContentopsError, match=f"port {port} on `127.0.0.1` cannot be opened") as refused:
-            serve(page(_queue, "127.0.0.1"), "127.0.0.1", port, told.append)
-    assert (refused.value.code, refused.value.exit_code, told) == ("serve", 1, [])
+        with (
+            pytest.raises(ContentopsError, match=f"port {port} on `127.0.0.1` cannot be opened") as refused,
+            open_port("127.0.0.1", port),
+        ):
+            pytest.fail("it is open")
+    assert (refused.value.code, refused.value.exit_code) == ("serve", 1)

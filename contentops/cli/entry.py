@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, str] = {
     "import": "Manage texts that are stored on the server, without changing them.",
     "promote": "Take reviewed texts from one environment to another.",
     "regenerate": "Generate one section of an item again.",
+    "review": "Read, approve and edit texts in a browser.",
     "status": "Show the state of every item.",
     "show": "Show one item as it is sent, or a plan file.",
     "diff": "Show how an item's file differs from another text of it.",

@@ -49,11 +49,13 @@ def command(
 
     read = functools.partial(operation.read, address_of(session, address), project=project, most=limit)
     if serve:
-        from contentops.cli.output import queue_page
+        from contentops.pages import queue as pages
+        from contentops.pages.serving import open_port
+        from contentops.pages.serving import serve as serve_page
 
-        queue_page.serve(
-            queue_page.page(read, host), host, port, lambda address: terminal.report(f"showing the queue on {address}")
-        )
+        with open_port(host, port) as opened:
+            terminal.report(f"showing the queue on {opened.address}")
+            serve_page(pages.create_app(read, host), opened)
     elif watch:
         _watch(read)
     else:

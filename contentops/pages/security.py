@@ -1,0 +1,160 @@
+"""Who may see the pages: the browser that opened the one-time link, from pages of this server alone.
+
+The link carries a token that works once and gives the browser a session cookie. Without the cookie every request gets
+a bare page that names neither the project nor a person.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from contentops.pages.site import render_bare
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY: Mapping[str, str] = {
+    "default-src": "'none'",
+    "style-src": "'self'",
+    "script-src": "'self'",
+    "connect-src": "'self'",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+"""What a browser may load: the stylesheet, the script and the events of this server, and nothing else."""
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in POLICY.items()),
+    "X-Content-Type-Options": "nosniff",
+    # With `no-referrer`, browsers would send `Origin: null` with our own forms.
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""The headers of every response."""
+LINK = "/open"
+"""The path of the one-time link."""
+PUBLIC = frozenset({"/style.css"})
+"""What is served without a session: it is the same in every project."""
+_SAFE = frozenset({"GET", "HEAD"})
+
+
+class Keys:
+    """The secrets of one server: the token of its link, which works once, and the cookie that it gives."""
+
+    def __init__(self, port: int) -> None:
+        self.token = secrets.token_urlsafe(32)
+        self.form_token = secrets.token_urlsafe(32)
+        self.cookie = f"contentops-review-{port}"
+        """The name of the cookie: browsers send cookies to every port of a host."""
+        self._session = secrets.token_urlsafe(32)
+        self.used = False
+
+    def has_session(self, request: Request) -> bool:
+        """Whether a request carries the cookie."""
+        return _same(request.cookies.get(self.cookie, ""), self._session)
+
+    def opens(self, token: str) -> bool:
+        """Whether a token is that of the link, used or not."""
+        return _same(token, self.token)
+
+    def open(self, response: Response) -> None:
+        """Give a browser the cookie; the link does not work again."""
+        self.used = True
+        response.set_cookie(self.cookie, self._session, httponly=True, samesite="strict", path="/")
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode())
+
+
+class Guard:
+    """Answers requests that may not reach the pages, and puts the headers on every response."""
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str] | None, keys: Keys | None) -> None:
+        self._app, self._hosts, self._keys = app, hosts, keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        answer = self._answer(Request(scope))
+        await (answer or self._app)(scope, receive, sent)
+
+    def _answer(self, request: Request) -> Response | None:
+        """Return the response to a request that may not pass, and to the link; None lets it through."""
+        if self._hosts is not None and _host_of(request.headers) not in self._hosts:
+            return refusal(400, "This is another address", "The page is served to this machine only.")
+        if not _same_site(request):
+            return refusal(
+                403,
+                "This page opens only from itself",
+                "Another site led here. It learned nothing, and nothing was changed. Open the page from its own tab.",
+            )
+        if self._keys is None or request.url.path in PUBLIC:
+            return None
+        if request.url.path == LINK:
+            return _opened(request, self._keys)
+        return None if self._keys.has_session(request) else _closed()
+
+
+def _opened(request: Request, keys: Keys) -> Response:
+    if request.method != "GET" or not keys.opens(request.query_params.get("token", "")):
+        return _closed()
+    if keys.used and not keys.has_session(request):
+        return _closed("The link was used already, in this browser or in another one: it opens the page once.")
+    response = RedirectResponse("/", 303)
+    keys.open(response)
+    return response
+
+
+def _closed(why: str = "Each start of `contentops review` makes a link that works once, in one browser.") -> Response:
+    way = "Use the link that your terminal shows, or start it again for a new one:"
+    message = f"{why} Nothing was changed."
+    return refusal(403, "This link does not open the page any more", message, way=way, command="contentops review")
+
+
+def refusal(status: int, title: str, message: str, *, way: str = "", command: str = "") -> Response:
+    """Return a bare page: no project, no navigation, no person."""
+    page = render_bare("error.html", status=status, title=title, message=message, way=way, command=command)
+    return Response(page, status, media_type="text/html")
+
+
+def _host_of(headers: Headers) -> str:
+    """Return the name in the Host header, without the port."""
+    host = headers.get("host", "").lower()
+    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+
+
+def _same_site(request: Request) -> bool:
+    """Whether a request comes from a page of this server, or from a person who typed or clicked its address.
+
+    What changes something must say where it comes from.
+    """
+    origin, fetched = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    if origin is not None and origin.lower() != f"http://{request.headers.get('host', '')}".lower():
+        return False
+    if request.method in _SAFE:
+        return fetched in {None, "none", "same-origin"}
+    return origin is not None and fetched in {None, "same-origin"}
+
+
+def hosts_of(host: str) -> frozenset[str]:
+    """Return the names by which this machine may be asked: `host`, and those of the loopback."""
+    return frozenset({f"[{host}]" if ":" in host else host.lower(), "localhost", "127.0.0.1", "[::1]"})

@@ -1,0 +1,47 @@
+"""Serve an application on a port of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import socket
+from typing import TYPE_CHECKING, NamedTuple
+
+from contentops.errors import ContentopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.types import ASGIApp
+
+
+class OpenPort(NamedTuple):
+    """A port that is open, and the address of what is served on it."""
+
+    opened: socket.socket
+    number: int
+    address: str
+
+
+@contextlib.contextmanager
+def open_port(host: str, port: int) -> Iterator[OpenPort]:
+    """Open a port; 0 takes a free one. Raises ContentopsError where it cannot be opened, or nothing can serve."""
+    if importlib.util.find_spec("uvicorn") is None:
+        hint = "`pip install '.[serve]'` in the clone of contentops"
+        raise ContentopsError("to show a page over HTTP needs uvicorn", code="serve", hint=hint)
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        opened = socket.create_server(address[:2], family=family)
+    except OSError as error:
+        hint = "choose another with `--port` or `--host`"
+        raise ContentopsError(f"port {port} on `{host}` cannot be opened: {error}", code="serve", hint=hint) from error
+    with opened:
+        number = opened.getsockname()[1]
+        yield OpenPort(opened, number, f"http://{f'[{host}]' if ':' in host else host}:{number}/")
+
+
+def serve(app: ASGIApp, port: OpenPort) -> None:
+    """Serve until a signal ends it."""
+    import uvicorn
+
+    uvicorn.run(app, fd=port.opened.fileno(), log_level="warning", server_header=False)
