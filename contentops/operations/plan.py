@@ -109,23 +109,26 @@ def status(
     """
     looking = Choice(refresh=choice.refresh)
     check_selectors((*choice.select, *choice.exclude))
-    findings: tuple[Diagnostic, ...] = ()
     with open_workspace(project, runtime, parse_cache=choice.refresh) as workspace:
-        try:
-            inputs = gathered(workspace, looking)
-        except InputError as error:
-            findings = (unread(error),)
-            # Recorded front matter has the keys of the preset already.
-            workspace.project = structs.replace(project, preset="")
-            workspace.desired = Desired(specs=tuple(map(_as_recorded, workspace.state.records.values())))
-            inputs = gathered(workspace, looking)
-        findings = (*workspace.unread, *findings)
+        inputs, error = gathered_or_recorded(workspace, looking)
+        findings = (*workspace.unread, *([unread(error)] if error is not None else []))
     plan = make_plan(inputs)
     changes = {change.id: change for change in plan.changes}
     notes = {note.id: note.message.removeprefix(f"`{note.id}`: ") for note in plan.notes if note.kind in _DRIFT}
     ids = sorted({*inputs.specs, *inputs.state.records, *changes})
     items = selected(choice, [candidate(id_, inputs, changes) for id_ in ids])
     return tuple(_status(item, notes.get(item.id, "")) for item in items), findings
+
+
+def gathered_or_recorded(workspace: Workspace, choice: Choice) -> tuple[PlanInputs, InputError | None]:
+    """Return what `gathered` does; where manifests have errors, the items as recorded, with these errors."""
+    try:
+        return gathered(workspace, choice), None
+    except InputError as error:
+        # Recorded front matter has the keys of the preset already.
+        workspace.project = structs.replace(workspace.project, preset="")
+        workspace.desired = Desired(specs=tuple(map(_as_recorded, workspace.state.records.values())))
+        return gathered(workspace, choice), error
 
 
 def _as_recorded(record: Record) -> Spec:
@@ -157,7 +160,7 @@ def _status(item: Candidate, drift: str) -> ItemStatus:
     origin = f"from `{promoted_from}`" if promoted_from else ""
     return ItemStatus(
         id=item.id,
-        state=_word(change, record, item.states),
+        state=state_word(item),
         output=item.path,
         credits=record.credits if record else 0,
         generated_at=record.generated_at if record else "",
@@ -167,7 +170,9 @@ def _status(item: Candidate, drift: str) -> ItemStatus:
     )
 
 
-def _word(change: Change | None, record: Record | None, states: frozenset[str]) -> str:
+def state_word(item: Candidate) -> str:
+    """Return the state of an item in one word, as `status` shows it."""
+    change, record, states = item.change, item.record, item.states
     for word in ("orphan", "blocked", "pending", "unknown", "open", "new", "missing", "changed"):
         if word in states:
             return word
@@ -293,14 +298,15 @@ def check_files(project: Project, choice: Choice, *, commands: bool = False) -> 
         changes = {change.id: change for change in make_plan(inputs).changes}
         items = selected(choice, [candidate(id_, inputs, changes) for id_ in sorted(inputs.specs)])
         clean = CleanTexts(workspace.cache)
-        done = _checked(project, items, inputs, clean, commands=commands)
+        done = checked_items(project, items, inputs, clean, commands=commands)
         clean.keep(whole=len(items) == len(inputs.specs))
     return done
 
 
-def _checked(
+def checked_items(
     project: Project, items: Iterable[Candidate], inputs: PlanInputs, clean: CleanTexts, *, commands: bool
 ) -> Checked:
+    """Check the files of some items, but those in which nothing was found before."""
     records = inputs.state.records
     files: list[CheckedFile] = []
     missing = unchecked = 0

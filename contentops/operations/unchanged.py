@@ -119,10 +119,10 @@ class LastPlan:
             # Before there is a lock, the plan has a lineage that commits change too.
             if not self.root or plan.changes or workspace.store.is_first or not _is_of_files(workspace, watched):
                 return
-            names = _with_folders(_looked_at(workspace, watched.inputs))
-            stamps = _stamps(self.root, names)
+            names = with_folders(looked_at(workspace, watched.inputs))
+            stamps = stamps_of(self.root, names)
             folders = (name for at, name in enumerate(names) if stat.S_ISDIR(stamps[at * _NUMBERS]))
-            if not _are_trusted(stamps, before=self.started - TRUSTED_AFTER) or _hold_leftovers(self.root, folders):
+            if not are_trusted(stamps, before=self.started - TRUSTED_AFTER) or _hold_leftovers(self.root, folders):
                 return
             self._write(plan, "\0".join(names).encode(), stamps)
         except (OSError, ValueError, ContentopsError):
@@ -212,7 +212,7 @@ def _is_of_files(workspace: Workspace, watched: AskedInputs) -> bool:
     )
 
 
-def _looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
+def looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
     """Yield every path that a plan was made from, relative to the root."""
     from contentops.manifests.catalog_lock import FILE
     from contentops.operations.environments import locked_environments
@@ -226,7 +226,7 @@ def _looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
         yield f"{state_dir.FOLDER}/{state_dir.named('journal', environment, 'jsonl')}"
 
 
-def _with_folders(paths: Iterable[str]) -> list[str]:
+def with_folders(paths: Iterable[str]) -> list[str]:
     """Return the paths and their folders, the root as "", without our own folder, which changes all the time."""
     names = {"", *paths}
     for path in tuple(names):
@@ -237,7 +237,7 @@ def _with_folders(paths: Iterable[str]) -> list[str]:
     return sorted(names)
 
 
-def _stamps(root: str, names: Iterable[str]) -> array[int]:
+def stamps_of(root: str, names: Iterable[str]) -> array[int]:
     """Return the stamps of the paths below `root`, as `_stamp` has them; links are not followed.
 
     Raises OSError, and ValueError for a time before 1970.
@@ -260,7 +260,7 @@ def _have_stamps(root: str, names: Sequence[str], stamps: memoryview) -> bool:
     size = _NUMBERS * array("Q").itemsize
     parts = ((start, names[start : start + _PART]) for start in range(0, len(names), _PART))
     return len(stamps) == len(names) * size and all(
-        _stamps(root, part).tobytes() == stamps[start * size : (start + len(part)) * size] for start, part in parts
+        stamps_of(root, part).tobytes() == stamps[start * size : (start + len(part)) * size] for start, part in parts
     )
 
 
@@ -275,7 +275,7 @@ def _checksum(data: bytes | memoryview) -> bytes:
     return b"%0*x" % (_CHECKSUM, binascii.crc32(data))
 
 
-def _are_trusted(stamps: array[int], *, before: int) -> bool:
+def are_trusted(stamps: array[int], *, before: int) -> bool:
     """Tell whether each stamp is of no link and of no change since `before`."""
     modes, times = stamps[::_NUMBERS], (stamps[4::_NUMBERS], stamps[5::_NUMBERS])
     return all(max(each, default=0) < before for each in times) and not any(map(stat.S_ISLNK, modes))

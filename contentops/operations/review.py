@@ -1,0 +1,360 @@
+"""The snapshot of a project that every page shows: its plan, and each item with its approval, checks and costs.
+
+It is kept in memory while no file that it was made from has changed, so that a page of 10,000 items costs a look at
+their files.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import threading
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, structs
+
+from contentops.atomic_io import TRUSTED_AFTER
+from contentops.ci.git import try_git
+from contentops.ci.results import past_of
+from contentops.collector import without_collection
+from contentops.errors import Diagnostic, Severity
+from contentops.model import NO_APPROVAL, Action, ApprovalState, ItemId, Observed, Verdict, text_digest
+from contentops.operations import history
+from contentops.operations.opening import HERE
+from contentops.operations.plan import candidate, checked_items, gathered_or_recorded, state_word
+from contentops.operations.texts.clean_texts import CleanTexts
+from contentops.operations.texts.word_counts import WordCounts
+from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
+from contentops.operations.workspace import open_workspace
+from contentops.planning.plan import make_plan
+from contentops.planning.plan_inputs import Choice
+from contentops.reporting.history import Spend, count_spend
+from contentops.state import approvals as approvals_file
+from contentops.state.state_dir import FOLDER
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Callable, Mapping
+
+    from contentops.ci.results import Past
+    from contentops.model import Approval, Approvals, Change, Plan, Project, Record, Spec
+    from contentops.model.run import KeptReport, KeptRun
+    from contentops.operations.opening import Runtime
+    from contentops.operations.workspace import Workspace
+    from contentops.planning.plan_inputs import PlanInputs
+    from contentops.planning.select import Candidate
+
+_BESIDE_OTHERS: Final = 5_000_000_000
+"""Nanoseconds for which a snapshot holds where other machines share the ledger: their work is in no file."""
+
+
+class ReviewState(enum.StrEnum):
+    """Who has to act on an item: the first of these that fits."""
+
+    BLOCKED = "blocked"
+    UNKNOWN = "unknown"
+    CHANGED = "changed"
+    WAITING = "waiting"
+    SENT_BACK = "sent-back"
+    GONE = "gone"
+    NO_TEXT = "no-text"
+    APPROVED = "approved"
+    UNASKED = "unasked"
+    """It has a text that no one has to approve."""
+
+
+class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
+    """A declared or recorded item, as its pages show it."""
+
+    id: ItemId
+    title: str
+    state: ReviewState
+    approval: ApprovalState
+    word: str
+    """Its state as `status` has it."""
+    output: str
+    file: Observed
+    template: str = ""
+    tags: tuple[str, ...] = ()
+    edited: bool = False
+    protected: bool = False
+    words: int = 0
+    credits: int = 0
+    """What all its attempts cost."""
+    generated_at: str = ""
+    since: str = ""
+    """Since when the file has this text, ISO time, UTC; empty: there is none."""
+    findings: tuple[Diagnostic, ...] = ()
+    """What its checks find in its text."""
+    verdicts: tuple[Approval, ...] = ()
+    """What people said of this text, the oldest first."""
+    earlier: tuple[Approval, ...] = ()
+    """What people said of its other texts, the oldest first."""
+    spec: Spec | None = None
+    record: Record | None = None
+    change: Change | None = None
+
+    @property
+    def approved_before(self) -> Approval | None:
+        """The last approval of another text of this item."""
+        return next((one for one in reversed(self.earlier) if one.verdict is Verdict.APPROVED), None)
+
+    @property
+    def severity(self) -> Severity | None:
+        """The worst of its findings."""
+        levels = {one.severity for one in self.findings}
+        return next((level for level in (Severity.ERROR, Severity.WARNING) if level in levels), None)
+
+
+class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
+    """A project at one moment."""
+
+    project: Project
+    plan: Plan | None
+    """None where manifests have errors."""
+    items: tuple[ReviewItem, ...]
+    """By id."""
+    approvals: Approvals
+    spend: Spend
+    made_at: str
+    """ISO time, UTC."""
+    gaps: tuple[str, ...] = ()
+    """Why spend may be more, each a sentence."""
+    last_run: KeptRun | None = None
+    findings: tuple[Diagnostic, ...] = ()
+    """Of the manifests and the ledger."""
+
+    @functools.cached_property
+    def by_id(self) -> Mapping[str, ReviewItem]:
+        """The items by id."""
+        return {item.id: item for item in self.items}
+
+    @functools.cached_property
+    def to_read(self) -> tuple[ReviewItem, ...]:
+        """The items whose text waits for a reader, the oldest text first."""
+        waiting = self._in(ReviewState.CHANGED, ReviewState.WAITING)
+        return tuple(sorted(waiting, key=lambda item: (item.since, item.id)))
+
+    @functools.cached_property
+    def to_choose(self) -> tuple[ReviewItem, ...]:
+        """The items that stop until a person chooses."""
+        return self._in(ReviewState.BLOCKED, ReviewState.UNKNOWN)
+
+    @functools.cached_property
+    def sent_back(self) -> tuple[ReviewItem, ...]:
+        """The items that wait for a new text or an edit, the newest note first."""
+        items = self._in(ReviewState.SENT_BACK)
+        return tuple(sorted(items, key=lambda item: item.verdicts[-1].at, reverse=True))
+
+    @functools.cached_property
+    def with_findings(self) -> tuple[ReviewItem, ...]:
+        """The items in whose text checks find something, failing ones first."""
+        found = (item for item in self.items if item.findings)
+        return tuple(sorted(found, key=lambda item: item.severity is not Severity.ERROR))
+
+    @functools.cached_property
+    def counts(self) -> Mapping[ReviewState, int]:
+        """How many items are in each state."""
+        return Counter(item.state for item in self.items)
+
+    def _in(self, *states: ReviewState) -> tuple[ReviewItem, ...]:
+        return tuple(item for item in self.items if item.state in states)
+
+
+class Review:
+    """The snapshot of a project, made again after a change; several threads may ask for it.
+
+    `opened` opens the project, whose settings may change too.
+    """
+
+    def __init__(self, opened: Callable[[], Project], runtime: Runtime = HERE) -> None:
+        self._opened = opened
+        self._runtime = runtime
+        self._lock = threading.Lock()
+        self._last: _StampedSnapshot | None = None
+        self._spending = _Spending()
+
+    def snapshot(self) -> Snapshot:
+        """Return the project as its files are now.
+
+        Raises InputError for invalid settings, StateError for invalid state files.
+        """
+        with self._lock:
+            now = self._runtime.disk_time()
+            if self._last is None or not self._last.is_true(now):
+                self._last = None
+                self._last = self._make(now)
+            return self._last.snapshot
+
+    @without_collection()
+    def _make(self, started: int) -> _StampedSnapshot:
+        with open_workspace(self._opened(), self._runtime) as workspace:
+            inputs, error = gathered_or_recorded(workspace, Choice())
+            root = workspace.project.root
+            names = [*with_folders({*looked_at(workspace, inputs), approvals_file.FILE}), f"{FOLDER}/runs"]
+            stamps = stamps_of(root, names)
+            is_old = are_trusted(stamps, before=started - TRUSTED_AFTER)
+            limits = [started + TRUSTED_AFTER] * (not is_old) + [started + _BESIDE_OTHERS] * bool(workspace.ledger)
+            snapshot = _snapshot(workspace, inputs, self._spending, errors=error.findings if error else ())
+            return _StampedSnapshot(snapshot=snapshot, names=names, stamps=stamps, until=min(limits, default=None))
+
+
+class _StampedSnapshot(Struct, frozen=True, kw_only=True):
+    """A snapshot, and the stamps of all that it was made from."""
+
+    snapshot: Snapshot
+    names: list[str]
+    stamps: array[int]
+    until: int | None
+    """Nanoseconds since 1970 until which it may be shown, as stamps cannot show every change; None: they can."""
+
+    def is_true(self, now: int) -> bool:
+        """Whether nothing has changed since it was made."""
+        try:
+            is_same = stamps_of(self.snapshot.project.root, self.names) == self.stamps
+        except (OSError, ValueError):
+            return False
+        return is_same and (self.until is None or now < self.until)
+
+
+class _Spending:
+    """What was paid for, kept while git's HEAD and the runs are the same: a long history takes seconds to read."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._past: tuple[Past, tuple[KeptReport, ...]] | None = None
+
+    def past(self, project: Project) -> tuple[Past, tuple[KeptReport, ...]]:
+        """Return the earlier locks and the runs of this machine."""
+        head = try_git(project.root, "rev-parse", "--verify", "--quiet", "HEAD").stdout
+        runs = stamps_of(project.root, [f"{FOLDER}/runs"])
+        key = (project.root, project.environment, head, runs)
+        if self._past is None or self._key != key:
+            self._key, self._past = key, (past_of(project), history.kept_reports(project))
+        return self._past
+
+
+def _snapshot(
+    workspace: Workspace, inputs: PlanInputs, spending: _Spending, *, errors: tuple[Diagnostic, ...]
+) -> Snapshot:
+    project, runtime, state = workspace.project, workspace.runtime, workspace.state
+    plan = make_plan(inputs)
+    changes = {change.id: change for change in plan.changes}
+    items = [candidate(id_, inputs, changes) for id_ in sorted({*inputs.specs, *inputs.state.records, *changes})]
+
+    clean, counts = CleanTexts(workspace.cache), WordCounts(workspace.cache, inputs.read)
+    checked = checked_items(project, items, inputs, clean, commands=False)
+    findings = {file.item: file.findings for file in checked.files if file.findings}
+
+    past, runs = spending.past(project)
+    paid = history.made(project, state, past, runs)
+    others = history.paid_by_others(project, state, paid.values())
+    desired = None if errors else workspace.desired
+    credit: Counter[str] = Counter()
+    for one in paid.values():
+        credit[one.id] += 0 if one.request_id in others else one.credits
+
+    approvals = approvals_file.load(Path(project.root), runtime.disk)
+
+    def seen(item: Candidate) -> ReviewItem:
+        shown = _item(item, inputs, approvals)
+        former = item.record.former_ids if item.record is not None else ()
+        return structs.replace(
+            shown,
+            words=counts.of(shown.file),
+            credits=sum(credit[id_] for id_ in (item.id, *former)),
+            findings=findings.get(item.id, ()),
+            change=None if errors else item.change,
+        )
+
+    views = tuple(map(seen, items))
+    clean.keep(whole=not errors)
+    counts.keep()
+    return Snapshot(
+        project=project,
+        plan=None if errors else plan,
+        items=views,
+        approvals=approvals,
+        spend=count_spend(paid.values(), state.entries.values(), desired, elsewhere=others),
+        made_at=_time(runtime.wall()),
+        gaps=past.gaps,
+        last_run=runs[0].run if runs else None,
+        findings=(*errors, *workspace.unread, *(() if errors else plan.findings)),
+    )
+
+
+def _item(item: Candidate, inputs: PlanInputs, approvals: Approvals) -> ReviewItem:
+    """Return an item without what is counted: its words, its credits and its findings."""
+    spec, record = item.spec, item.record
+    file = item.file if item.file is not None else inputs.observe(item.path)
+    ids = {item.id, *(record.former_ids if record is not None else ())}
+    has_text = bool(file.body) and not file.problem
+    text = text_digest(file.title, file.body)
+    rule = spec.approval if spec is not None else NO_APPROVAL
+    approval = approvals.state(text, rule, ids) if has_text else ApprovalState.NONE
+    return ReviewItem(
+        id=item.id,
+        title=_title(item, file),
+        state=_state(item.change, approval, has_text=has_text, is_recorded=record is not None),
+        approval=approval,
+        word=state_word(item),
+        output=item.path,
+        file=file,
+        template=spec.request.template
+        if spec is not None
+        else str((record.request if record else {}).get("template") or ""),
+        tags=spec.tags if spec is not None else (),
+        edited="edited" in item.states,
+        protected=spec.protected if spec is not None else record is not None and record.protected,
+        generated_at=record.generated_at if record is not None else "",
+        since=_since(inputs.project, file, record) if has_text else "",
+        verdicts=approvals.of_text(text) if has_text else (),
+        earlier=tuple(one for one in approvals.of_items(ids) if one.text != text),
+        spec=spec,
+        record=record,
+    )
+
+
+def _title(item: Candidate, file: Observed) -> str:
+    """Return the title of the text, else the one that is declared, else the id."""
+    declared = item.spec.metadata.get("title") if item.spec is not None else None
+    recorded = item.record.title if item.record is not None else ""
+    return file.title or recorded or (str(declared) if declared else item.id)
+
+
+def _state(change: Change | None, approval: ApprovalState, *, has_text: bool, is_recorded: bool) -> ReviewState:
+    action = change.action if change is not None else Action.NONE
+    if action is Action.BLOCKED:
+        return ReviewState.BLOCKED
+    if action is Action.RESOLVE:
+        return ReviewState.UNKNOWN
+    if not has_text:
+        return ReviewState.GONE if is_recorded else ReviewState.NO_TEXT
+    return _OF_APPROVAL[approval]
+
+
+_OF_APPROVAL: Final = {
+    ApprovalState.CHANGED: ReviewState.CHANGED,
+    ApprovalState.WAITING: ReviewState.WAITING,
+    ApprovalState.SENT_BACK: ReviewState.SENT_BACK,
+    ApprovalState.APPROVED: ReviewState.APPROVED,
+    ApprovalState.NONE: ReviewState.UNASKED,
+}
+
+
+def _since(project: Project, file: Observed, record: Record | None) -> str:
+    """Return when the file got its text: when that was generated, else when the file was last changed."""
+    if record is not None and record.generated_at and file.body == record.generated:
+        return record.generated_at
+    try:
+        return _time(Path(project.root, file.path).stat().st_mtime)
+    except OSError:
+        return ""
+
+
+def _time(seconds: float) -> str:
+    """Return a time since 1970 as ISO time, UTC, as records have it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
