@@ -78,6 +78,7 @@ class FileBuilder:
                 check_item,
                 catalog=self.catalog,
                 preset=self.project.preset,
+                disclosure=self.project.disclosure,
                 find=lambda written: self._resolve(written, path, looked_up),
             ),
         )

@@ -40,7 +40,7 @@ def read_checks(value: Json, report: Report, find: FindFile) -> Checks:
         **lists,
         words=_words(words, report) if isinstance(words, dict) else None,
         front_matter=None if front_matter is None else _schema(front_matter, report, find),
-        retries=_count(("checks", "retries"), value.get("retries"), report, most=MAX_RETRIES) or 0,
+        retries=whole_number(("checks", "retries"), value.get("retries"), report, most=MAX_RETRIES) or 0,
     )
 
 
@@ -50,7 +50,7 @@ def _level(value: Mapping[str, Any]) -> Level:
 
 def _words(value: Mapping[str, Any], report: Report) -> WordLimits | None:
     at = ("checks", "words")
-    fewest, most = (_count((*at, key), value.get(key), report) for key in ("min", "max"))
+    fewest, most = (whole_number((*at, key), value.get(key), report) for key in ("min", "max"))
     if fewest is not None and most is not None and fewest > most:
         report(at, "wrong-value", f"asks for at least {fewest:,} words and at most {most:,}", hint="swap them")
     if fewest is None and most is None:
@@ -58,14 +58,18 @@ def _words(value: Mapping[str, Any], report: Report) -> WordLimits | None:
     return WordLimits(min=fewest, max=most, level=_level(value))
 
 
-def _count(path: tuple[str, ...], value: Any, report: Report, *, most: int | None = None) -> int | None:
-    """A whole number from 0 on, also one like `2.0` from a template; None where there is none."""
+def whole_number(
+    path: tuple[str, ...], value: Any, report: Report, *, least: int = 0, most: int | None = None
+) -> int | None:
+    """A whole number from `least` on, also one like `2.0` from a template; None where there is none."""
     if value is None:
         return None
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    if isinstance(value, bool) or not whole or value < 0:
-        core = f"has {kind_of(value)} as `{'.'.join(path)}`, which takes a whole number from 0 on"
-        report(path, "wrong-type", core, hint="from a data file: `{{ each.column | int }}`")
+    if isinstance(value, bool) or not whole or value < least:
+        shown = f"{value}" if whole and not isinstance(value, bool) else kind_of(value)
+        core = f"has {shown} as `{'.'.join(path)}`, which takes a whole number from {least} on"
+        hint = "" if whole else "from a data file: `{{ each.column | int }}`"
+        report(path, "wrong-type", core, hint=hint)
         return None
     if most is not None and value > most:
         report(path, "wrong-value", f"has {value} as `{'.'.join(path)}`, which takes {most} at most")

@@ -15,6 +15,7 @@ import msgspec
 
 from contentops.errors import Diagnostic, InputError, Location, UsageError, did_you_mean, nearest
 from contentops.loopback import is_loopback
+from contentops.manifests.disclosure import check_disclosure, read_disclosure
 from contentops.manifests.discover import FileError, ProjectFiles
 from contentops.manifests.schema import check_schema
 from contentops.model import BASE, PROJECT_FILE, ApiSettings, Budget, Guards, Project
@@ -66,6 +67,7 @@ def load_project(root: Path, *, environment: str = "", variables: Mapping[str, A
         keep_texts=_map(settings, "cache").get("keep_texts"),
         preset=_either(settings, own, "preset") or "",
         redirects=_either(settings, own, "redirects") is not False,
+        disclosure=read_disclosure(_either(settings, own, "disclosure")),
         settings=settings,
         text=document.source.text,
         beside_default=not environment and bool(settings.get("default_environment")),
@@ -86,7 +88,7 @@ def checked_settings(data: bytes) -> YamlDocument:
     """The document of a valid project file. Raises InputError with every finding."""
     document, findings = read_yaml(PROJECT_FILE, data)
     findings += check_schema(document, "project")
-    findings += _check_settings(document)
+    findings += dict.fromkeys(_check_settings(document))
     if document.root is None and not findings:
         hint = "write `project: NAME`, or start with `contentops init`"
         findings.append(finding(document, "missing-key", "the file is empty: it has no `project`", hint=hint))
@@ -259,6 +261,10 @@ def _check_settings(document: YamlDocument) -> Iterator[Diagnostic]:
         if isinstance(api.get("job_timeout"), str) and _TIME.match(api["job_timeout"]):
             yield from _check_timeout(document, (*pointer, "api", "job_timeout"), api["job_timeout"])
         yield from _check_commands(document, pointer, layer)
+        if not pointer or {"disclosure", "preset"} & layer.keys():
+            below = pointer if "disclosure" in layer else ()
+            value, preset = (_either(document.root, layer, key) for key in ("disclosure", "preset"))
+            yield from check_disclosure(document, (*below, "disclosure"), value, preset)
         if pointer and isinstance(source := layer.get("promote_from"), str):
             yield from _check_source(document, pointer, source)
         manifests = layer.get("manifests")

@@ -18,7 +18,7 @@ from contentops.yaml.read import is_secret, masked
 from contentops.yaml.syntax import number_hint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from contentops.errors import Diagnostic
     from contentops.model import Json
@@ -100,7 +100,7 @@ def check_schema(document: YamlDocument, name: str) -> list[Diagnostic]:
     definitions = load_schema(name).get("definitions", {})
     findings: dict[tuple[Any, ...], Diagnostic] = {}
     secrets: list[str] = []
-    for error in _validator(name).iter_errors(document.root):
+    for error in _violations(_validator(name).iter_errors(document.root)):
         problem = _Problem(
             pointer=tuple(error.absolute_path),
             keyword=str(error.validator),
@@ -116,6 +116,18 @@ def check_schema(document: YamlDocument, name: str) -> list[Diagnostic]:
         if len(findings) >= MAX_FINDINGS:
             break
     return in_order(masked(entry, secrets) for entry in findings.values())
+
+
+def _violations(errors: Iterable[Any]) -> Iterator[Any]:
+    """Violations; of a map that fits no alternative, those of the alternative that is a map with keys of its own."""
+    for error in errors:
+        keyed = None
+        if error.validator == "anyOf" and isinstance(error.instance, dict):
+            keyed = next((at for at, one in enumerate(error.validator_value) if "properties" in one), None)
+        if keyed is None:
+            yield error
+        else:
+            yield from _violations(one for one in error.context if one.relative_schema_path[0] == keyed)
 
 
 def _secrets(problem: _Problem) -> Iterator[str]:

@@ -14,6 +14,7 @@ from contentops.documents.clean import clean_title
 from contentops.documents.paths import check_output
 from contentops.documents.preset import REVERSE_SOLIDUS, backslashed, no_flags
 from contentops.errors import Severity, nearest
+from contentops.manifests.approval import read_approval
 from contentops.manifests.catalog_lock import UNRENDERED, check_with_catalog
 from contentops.manifests.checks import read_checks
 from contentops.manifests.render import Rendered, subject_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from contentops.manifests.checks import FindFile
     from contentops.manifests.expand import Declared
     from contentops.manifests.problems import Problems, Report
-    from contentops.model import Catalog, Checks, Json
+    from contentops.model import ApprovalRule, Catalog, Checks, Disclosure, Json
 
 MAX_ID: Final = 200
 """Longest item id, in characters."""
@@ -44,7 +45,13 @@ _FOLLOWING: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def check_item(
-    rendered: Rendered, problems: Problems, *, catalog: Catalog | None, preset: str, find: FindFile
+    rendered: Rendered,
+    problems: Problems,
+    *,
+    catalog: Catalog | None,
+    preset: str,
+    disclosure: Disclosure | None,
+    find: FindFile,
 ) -> Spec | None:
     """The spec of a rendered item, or None if it has problems, which are reported; `find` returns files by path."""
     before = problems.errors
@@ -54,10 +61,13 @@ def check_item(
         _check_preset(preset, values.get("metadata", {}), report)
     if catalog is not None:
         check_with_catalog(values, _inputs(rendered, values), catalog, report)
+    if disclosure is not None:
+        _check_disclosure(disclosure, values.get("metadata", {}), report)
     checks = read_checks(rendered.values.get("checks"), report, find)
+    approval = read_approval(rendered.values.get("approval"), report)
     if rendered.failed or rendered.declared.misspelt or problems.errors > before:
         return None
-    return _spec(rendered, values, checks)
+    return _spec(rendered, values, checks, approval)
 
 
 def _check_preset(preset: str, metadata: Mapping[str, Any], report: Report) -> None:
@@ -66,6 +76,13 @@ def _check_preset(preset: str, metadata: Mapping[str, Any], report: Report) -> N
         report(("metadata", key), "wrong-value", core, hint=f"write `/`, or `{REVERSE_SOLIDUS}` (U+29F5)")
     for key in no_flags(preset, metadata):
         _no_bool(("metadata", key), metadata[key], f"a bool in the preset `{preset}`", report)
+
+
+def _check_disclosure(disclosure: Disclosure, metadata: Mapping[str, Any], report: Report) -> None:
+    for key in (disclosure.key, disclosure.source_type):
+        if key and key in metadata:
+            core = f"sets `metadata.{key}`, which `disclosure` of the settings writes"
+            report(("metadata", key), "reserved-key", core, key=True, hint="remove it, or name another key there")
 
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -115,7 +132,7 @@ def _find(declared: Declared, path: tuple[str, ...]) -> tuple[Written, bool]:
     return top(node), True
 
 
-def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks) -> Spec:
+def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks, approval: ApprovalRule) -> Spec:
     fields = {name: values[name] for name in REQUEST_FIELDS if name in values}
     metadata = values.get("metadata", {})
     if "title" in metadata:
@@ -133,6 +150,7 @@ def _spec(rendered: Rendered, values: dict[str, Any], checks: Checks) -> Spec:
         protected=values.get("protected", False),
         save=values.get("save", True),
         checks=checks,
+        approval=approval,
         location=rendered.declared.location,
         origins=rendered.origins,
         variables=rendered.variables,

@@ -199,7 +199,8 @@ def _as_json(value: Any, depth: int, counted: Iterator[int]) -> Json:
 RESERVED: Final = frozenset({"item", "each", "project", "environment", "loop", "range", "self"})
 """Names with a meaning in every template, which variables and macros cannot have."""
 
-MERGED: Final = frozenset({"inputs", "metadata", "checks"})
+APPROVAL: Final = "approval"
+MERGED: Final = frozenset({"inputs", "metadata", "checks", APPROVAL})
 """The item keys whose maps merge."""
 
 
@@ -263,8 +264,18 @@ def fields(written: Written, *, leave_out: frozenset[str] = frozenset()) -> dict
     """The entries of a map of item fields, with a Branch for those in MERGED only; empty if it is no map."""
     if not isinstance(written.value, dict):
         return {}
-    entries = written.entries()
-    return {key: tree(below) if key in MERGED else below for key, below in entries if key not in leave_out}
+    entries = ((key, below) for key, below in written.entries() if key not in leave_out)
+    return {key: _rule(below) if key == APPROVAL else tree(below) if key in MERGED else below for key, below in entries}
+
+
+def _rule(written: Written) -> Tree:
+    """An `approval` as a map, so that all its forms merge: a word is its `required`, which a map has by itself."""
+    if written.value is None:
+        return written
+    if not isinstance(written.value, dict):
+        return Branch(written, {"required": written})
+    required = Written(True, written.layer, written.document, written.pointer, written.position)
+    return Branch(written, {"required": required, **{key: tree(below) for key, below in written.entries()}})
 
 
 def overlay(upper: Mapping[str, Tree], lower: Mapping[str, Tree]) -> dict[str, Tree]:

@@ -10,7 +10,19 @@ from msgspec import Struct, structs, to_builtins
 from contentops.documents.files import Outputs
 from contentops.documents.front_matter import split
 from contentops.errors import Diagnostic, InputError, Location, OutputError, Severity, UsageError, did_you_mean
-from contentops.model import NO_CHECKS, Action, Checked, CheckedFile, Desired, ItemId, Level, Move, Request, Spec
+from contentops.model import (
+    NO_APPROVAL,
+    NO_CHECKS,
+    Action,
+    Checked,
+    CheckedFile,
+    Desired,
+    ItemId,
+    Level,
+    Move,
+    Request,
+    Spec,
+)
 from contentops.operations.contents.look_first import remembered
 from contentops.operations.opening import HERE, read_state
 from contentops.operations.texts.clean_texts import CleanTexts
@@ -215,6 +227,7 @@ def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str
             "metadata": dict(spec.metadata),
             "tags": list(spec.tags),
             "checks": _checks(spec.checks),
+            **({} if spec.approval == NO_APPROVAL else {"approval": structs.asdict(spec.approval)}),
             "origins": {
                 name: {
                     "layer": origin.layer,

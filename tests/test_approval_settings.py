@@ -1,0 +1,160 @@
+"""What `approval` and `disclosure` of manifests and settings mean, and what is said of those that mean nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.documents.preset import PRESETS
+from contentops.manifests.parse_cache import FileResult, decode, encode
+from contentops.manifests.project import load_project
+from contentops.model import NO_APPROVAL, ApprovalRule, Disclosure
+from tests.desired import PROJECT, declared, desired, findings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.running import Build, Run
+
+REQUIRED = ApprovalRule(required=True)
+TWO = ApprovalRule(required=True, count=2)
+
+
+def rule_of(project: Build, item: str, layers: Mapping[str, str] | None = None) -> ApprovalRule:
+    """The rule of an item with `approval: ITEM`, over the `defaults` of the layers that are named."""
+    said = {layer: f"approval: {value}" for layer, value in (layers or {}).items()}
+    settings = PROJECT.replace("general", f"general, {said.get('project', 'save: true')}")
+    settings += "output: 'prod/{{ item.id }}.md'\n"
+    settings += f"environments: {{prod: {{defaults: {{{said.get('environment', '')}}}}}}}\n"
+    manifest = f"defaults: {{{said.get('manifest', '')}}}\nitems: [{{id: a, inputs: {{topic: T}}, {f'approval: {item}' if item else 'save: true'}}}]\n"
+    (spec,) = desired(project({"contentops.yaml": settings, "content/a.yaml": manifest}), environment="prod").specs
+    return spec.approval
+
+
+@pytest.mark.parametrize(
+    ("written", "rule"),
+    [
+        ("", NO_APPROVAL),
+        *((word, REQUIRED) for word in ("required", "true", "yes", "on", "True", "{}", "{required: true}")),
+        *((word, NO_APPROVAL) for word in ("off", "false", "no", "null", "{required: false}", "{required: null}")),
+        ("{count: 2}", TWO),
+        ("{count: 2.0, required: true}", TWO),
+        ("{required: false, count: 2, publish: true}", NO_APPROVAL),
+        ("{by_author: false, publish: true}", ApprovalRule(required=True, by_author=False, publish=True)),
+        ("{count: null, by_author: null}", REQUIRED),
+    ],
+)
+def test_a_word_or_a_map_is_a_rule(project: Build, written: str, rule: ApprovalRule) -> None:
+    """A word says whether an approval is required; a map does require one unless it says otherwise."""
+    assert rule_of(project, written) == rule
+
+
+@pytest.mark.parametrize(
+    ("layers", "item", "rule"),
+    [
+        ({"project": "required"}, "", REQUIRED),
+        ({"project": "required"}, "off", NO_APPROVAL),
+        ({"project": "required"}, "null", NO_APPROVAL),
+        ({"project": "{count: 2}"}, "required", TWO),
+        ({"project": "required"}, "{count: 2}", TWO),
+        ({"project": "{count: 2}"}, "{count: 1}", REQUIRED),
+        ({"project": "{count: 2}"}, "{count: null}", REQUIRED),
+        ({"project": "off"}, "{count: 2}", TWO),
+        ({"project": "{count: 2}", "manifest": "off"}, "", NO_APPROVAL),
+        ({"project": "{count: 2}", "manifest": "off"}, "required", TWO),
+        ({"project": "{count: 2}", "manifest": "null"}, "required", REQUIRED),
+        ({"manifest": "off", "environment": "required"}, "", REQUIRED),
+        ({"manifest": "required", "environment": "off"}, "", NO_APPROVAL),
+        (
+            {"project": "{count: 2}", "environment": "{by_author: false}"},
+            "",
+            ApprovalRule(required=True, count=2, by_author=False),
+        ),
+        ({"environment": "required"}, "off", NO_APPROVAL),
+    ],
+)
+def test_rules_of_layers_merge_as_maps(project: Build, layers: dict[str, str], item: str, rule: ApprovalRule) -> None:
+    """`required` is `{required: true}` and `off` is `{required: false}`; a key that no upper layer has stays."""
+    assert rule_of(project, item, layers) == rule
+
+
+@pytest.mark.parametrize(
+    ("written", "each", "rule"),
+    [
+        *(('"{{ each.x }}"', word, REQUIRED) for word in (True, "yes", "TRUE", "required", " on ")),
+        *(('"{{ each.x }}"', word, NO_APPROVAL) for word in (False, "no", "False", "off", None)),
+        ("\"{{ 'required' if each.x > 3 else 'off' }}\"", 4, REQUIRED),
+        ('{required: "{{ each.x }}", count: 2}', "no", NO_APPROVAL),
+        ('{count: "{{ each.x }}"}', 2, TWO),
+        ('{by_author: "{{ each.x }}"}', "no", ApprovalRule(required=True, by_author=False)),
+    ],
+)
+def test_templates_give_rules(project: Build, written: str, each: Any, rule: ApprovalRule) -> None:
+    """A column of a data file decides, in the words that people put into one; nothing is no rule."""
+    manifest = f"items: [{{id: 'a{{{{ each.n }}}}', for_each: rows.json, inputs: {{topic: T}}, approval: {written}}}]\n"
+    root = declared(project, manifest, {"rows.json": json.dumps([{"n": 1, "x": each}])})
+    (spec,) = desired(root).specs
+    assert spec.approval == rule
+
+
+def test_a_rule_is_kept_in_the_parse_cache(project: Build) -> None:
+    """A manifest that is not read again has the rules that it had."""
+    manifest = "defaults: {inputs: {topic: T}}\nitems: [{id: a, approval: {count: 2, by_author: no}}, {id: b}]\n"
+    specs = desired(declared(project, manifest.replace("no}", "false}"))).specs
+    again = decode(encode(FileResult(path="a.yaml", specs=specs)))
+    assert again is not None
+    assert [spec.approval for spec in again.specs] == [
+        ApprovalRule(required=True, count=2, by_author=False),
+        NO_APPROVAL,
+    ]
+    assert again.specs[0].origins["approval.count"] == specs[0].origins["approval.count"]
+
+
+def test_show_says_the_rule_and_where_it_was_written(project: Build, invoke: Run) -> None:
+    """And nothing of a rule for an item without one."""
+    manifest = "defaults: {inputs: {topic: T}, approval: required}\nitems: [{id: a, approval: {count: 2}}, {id: b, approval: off}]\n"
+    root = declared(project, manifest)
+    shown = invoke("show", "a", "--json", cwd=root).json
+    assert shown["approval"] == {"required": True, "count": 2, "by_author": True, "publish": False}
+    assert shown["origins"]["approval.required"]["layer"] == "item"
+    assert shown["origins"]["approval.count"]["place"] == "content/a.yaml:2:35"
+    assert "approval" not in invoke("show", "b", "--json", cwd=root).json
+
+
+# --- disclosure --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ("", None),
+        ("disclosure: false", None),
+        ("disclosure: null", None),
+        ("disclosure: true", Disclosure()),
+        ("disclosure: {}", Disclosure()),
+        ("disclosure: {key: ai}", Disclosure(key="ai")),
+        ("disclosure: {source_type: false}", Disclosure(source_type="")),
+        ("disclosure: {key: ai, source_type: made_by}", Disclosure(key="ai", source_type="made_by")),
+        ("disclosure: true\nenvironments: {prod: {disclosure: false}}", None),
+        ("disclosure: {key: ai}\nenvironments: {prod: {disclosure: true}}", Disclosure()),
+        ("environments: {prod: {disclosure: {key: ai}}}", Disclosure(key="ai")),
+    ],
+)
+def test_disclosure_names_its_keys(project: Build, settings: str, wanted: Disclosure | None) -> None:
+    """That of the environment wins."""
+    root = declared(project, "items: []\n", settings=settings)
+    assert load_project(root, environment="prod" if "prod" in settings else "").disclosure == wanted
+
+
+def test_without_disclosure_its_names_are_keys_like_any_other(project: Build) -> None:
+    """What is refused with it is in `manifests/invalid/approval` and `manifests/invalid/disclosure`."""
+    manifest = "items: [{id: a, inputs: {topic: T}, metadata: {ai_disclosure: none}}]\n"
+    assert findings(declared(project, manifest)) == ()
+
+
+def test_the_default_names_are_free_in_every_preset() -> None:
+    """`disclosure: true` is never refused for a preset."""
+    names = {rule.name for rules in PRESETS.values() for rule in rules.values()}
+    assert names.isdisjoint({Disclosure().key, Disclosure().source_type})
