@@ -25,7 +25,7 @@ SETTINGS = """\
 version: 1
 project: acme
 api: {base_url: local}
-defaults: {template: blog_article_generator, style: general_blog, checks: {excludes: [lorem]}}
+defaults: {template: blog_article_generator, style: general_blog, approval: required, checks: {excludes: [lorem]}}
 """
 ITEM = "  - {{id: {id}, tags: [{id}], inputs: {{topic: 'About {id}', target_audience: readers}}}}\n"
 IDS = ("approved", "back", "changed", "gone", "waiting")
@@ -69,7 +69,7 @@ def test_each_item_has_the_one_state_that_needs_someone(root: Path) -> None:
     """What was approved and changed, sent back, removed or not made yet is told apart, with words and findings."""
     review = review_of(root)
     before = review.snapshot()
-    assert before.counts == {ReviewState.UNASKED: 5, ReviewState.NO_TEXT: 1}
+    assert before.counts == {ReviewState.WAITING: 5, ReviewState.NO_TEXT: 1}
     say(root, before, Verdict.APPROVED, "approved")
     say(root, before, Verdict.APPROVED, "changed")
     say(root, before, Verdict.SENT_BACK, "back", "Too long.")
@@ -79,8 +79,8 @@ def test_each_item_has_the_one_state_that_needs_someone(root: Path) -> None:
 
     now = review.snapshot()
     states = {item.id: item.state.value for item in now.items}
-    assert states == {**{name: name for name in IDS}, "back": "sent-back", "waiting": "unasked", "new": "no-text"}
-    assert [item.id for item in now.to_read] == ["changed"]
+    assert states == {**{name: name for name in IDS}, "back": "sent-back", "new": "no-text"}
+    assert {item.id for item in now.to_read} == {"waiting", "changed"}
     assert [item.verdicts[-1].note for item in now.sent_back] == ["Too long."]
     item = now.by_id["changed"]
     assert (item.edited, item.severity, item.words) == (True, Severity.ERROR, before.by_id["changed"].words + 3)

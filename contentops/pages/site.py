@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup
 from msgspec import Struct
 
+from contentops.operations.review import Review
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 
 
-class Site(Struct, frozen=True, kw_only=True):
+class Site(Struct, frozen=True, kw_only=True, dict=True):
     """The project whose pages are shown, and for whom."""
 
     name: str
@@ -37,6 +38,11 @@ class Site(Struct, frozen=True, kw_only=True):
     """Each action is committed."""
     form_token: str = ""
     """What every form carries; empty where there are no forms."""
+
+    @functools.cached_property
+    def review(self) -> Review:
+        """The snapshot of the project, which every page shows: `site.review.snapshot()`."""
+        return Review(self.project, self.runtime)
 
     @property
     def static(self) -> bool:
