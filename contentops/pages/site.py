@@ -11,10 +11,10 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from contentops.operations.review import Review
-from contentops.sanitize import visible
+from contentops.pages.words import FILTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from contentops.model import Project
     from contentops.operations.opening import Runtime
@@ -79,7 +79,8 @@ def render(site: Site, page: PageContent, said: str = "") -> str:
     # The token is random letters and digits of our own.
     secret = Markup('<input type="hidden" name="form_token" value="{}">').format(site.form_token)
     template = templates().get_template(page.template)
-    return template.render(site=site, page=page, model=page.model, links=site.links, secret=secret, said=said)
+    now = site.runtime.wall()
+    return template.render(site=site, page=page, model=page.model, links=site.links, now=now, secret=secret, said=said)
 
 
 def render_bare(template: str, **values: object) -> str:
@@ -97,6 +98,5 @@ def templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters: Mapping[str, Callable[[str], str]] = {"visible": visible}
-    made.filters.update(filters)
+    made.filters.update(FILTERS)
     return made
