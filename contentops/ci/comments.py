@@ -6,18 +6,8 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from contentops.ci.github import (
-    PAGE,
-    GitHubError,
-    Posted,
-    as_maps,
-    first_line,
-    head_of,
-    is_by,
-    myself,
-    page_of,
-    until_sure,
-)
+from contentops.ci.github import Posted, first_line, head_of, is_by, myself, page_of, until_sure
+from contentops.ci.host import PAGE, HostError, as_maps
 from contentops.ci.runner import as_map, as_number, as_text
 
 if TYPE_CHECKING:
@@ -58,7 +48,7 @@ def post_comment(github: GitHub, number: int, marker: str, body: str, *, instead
     """Write `body`, which starts with `marker`, into our comment on a pull request, or make one.
 
     Where there is none, one of ours that starts with the line `instead` is used. Comments of others, and one that shows
-    the plan of a newer run, stay as they are. After a lost answer the list is read again. Raises GitHubError.
+    the plan of a newer run, stay as they are. After a lost answer the list is read again. Raises HostError.
     """
     author = myself(github)
     run = shown_in(body).run
@@ -92,7 +82,7 @@ def _keep_one(github: GitHub, number: int, author: str, marker: str, body: str) 
     for comment in later:
         try:
             github.call("DELETE", f"issues/comments/{comment['id']}")
-        except GitHubError as error:
+        except HostError as error:
             if error.status != _NOT_FOUND:  # the other run has done so
                 raise
     return Posted(page_of(first), new=False)
@@ -103,7 +93,7 @@ def _run_of(comment: Mapping[str, Any]) -> int:
 
 
 def our_marks(github: GitHub, number: int, lead: str) -> list[str]:
-    """Return the first lines of our comments on a pull request that begin with `lead`. Raises GitHubError."""
+    """Return the first lines of our comments on a pull request that begin with `lead`. Raises HostError."""
     return [first for first, _ in _ours(github, number, myself(github)) if first.startswith(lead)]
 
 
@@ -120,7 +110,7 @@ def reviewed_plan(github: GitHub, number: int, artifact: str, lead: str) -> tupl
 
     And the newest run that keeps such an artifact, shown or not; 0: none. Any workflow can upload an artifact of this
     name, so only what was shown counts. A missing comment is waited for. `lead`: how our comments begin.
-    Raises GitHubError.
+    Raises HostError.
     """
     commit = head_of(github.call("GET", f"pulls/{number}"))
     kept = _runs_with(github, commit, artifact) if commit else []

@@ -46,7 +46,7 @@ _SETTINGS = {
 LOOK = {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
 """For reading: git takes no lock of the index, and a partial clone fetches nothing."""
 _USER = re.compile(r"://[^/\s]*@")
-_TOKENS = ("GITHUB_TOKEN", "GH_TOKEN")
+_TOKENS = ("GITHUB_TOKEN", "GH_TOKEN", "GITLAB_TOKEN")
 _ROOM = 300
 """Characters of a message of git that are shown."""
 _GRACE = 5.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from contentops.ci.github import GitHubError, first_line, is_by, myself, page_of, until_sure
+from contentops.ci.github import first_line, is_by, myself, page_of, until_sure
+from contentops.ci.host import HostError
 from contentops.ci.runner import as_map, as_number, as_text
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def keep_issue(github: GitHub, title: str, body: str, *, wanted: bool, word: str
     """Write `body` into our one issue with its first line: open if `wanted`, else closed with the comment `word`.
 
     The oldest of ours counts; a second one, of a simultaneous run, is closed. Issues of others stay as they are. After
-    a lost answer the list is read again. Raises GitHubError.
+    a lost answer the list is read again. Raises HostError.
     """
     author = myself(github)
     return until_sure(github, lambda: _keep(github, author, title, body, wanted=wanted, word=word))
@@ -73,7 +74,7 @@ def _ours(github: GitHub, author: str, mark: str) -> dict[int, Mapping[str, Any]
 def _open(github: GitHub, title: str, body: str) -> Mapping[str, Any]:
     try:
         github.call("POST", "labels", {"name": LABEL, "description": "opened, kept and closed by contentops"})
-    except GitHubError as error:
+    except HostError as error:
         if error.status != _VALIDATION:  # it is there already
             raise
     made = as_map(github.call("POST", "issues", {"title": title, "body": body, "labels": [LABEL]}))
@@ -82,7 +83,7 @@ def _open(github: GitHub, title: str, body: str) -> Mapping[str, Any]:
         number = as_number(made.get("number"))
         github.call("PATCH", f"issues/{number}", {"state": "closed", "state_reason": "not_planned"})
         message = f"GitHub gave issue {number} no label `{LABEL}`, without which it would not be found again"
-        raise GitHubError(message, hint="the token needs the right to write issues")
+        raise HostError(message, hint="the token needs the right to write issues")
     return made
 
 

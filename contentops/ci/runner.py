@@ -117,6 +117,12 @@ def pushed(event: Mapping[str, Any]) -> tuple[str, str] | None:
     return (branch, commit) if branch and re.fullmatch(_COMMIT, commit) else None
 
 
+def commit_before(environ: Mapping[str, str], event: Mapping[str, Any]) -> str:
+    """Return the commit that the branch had before the push of this run; empty where it is not known."""
+    stated = as_text(event.get("before")) or environ.get("CI_COMMIT_BEFORE_SHA", "")
+    return stated if re.fullmatch(_COMMIT, stated) and stated.strip("0") else ""
+
+
 def _no_pull_request(message: str) -> UsageError:
     return UsageError(message, code="no-pull-request", hint="name the pull request with `--pr`")
 

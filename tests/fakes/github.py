@@ -27,6 +27,10 @@ class FakeGitHub:
         self.issues: list[dict[str, Any]] = []
         self.labels: set[str] = set()
         self.pulls: list[dict[str, Any]] = []
+        self.reviews: dict[int, list[dict[str, Any]]] = {}
+        self.files: dict[int, list[dict[str, Any]]] = {}
+        self.may: dict[str, str] = {}
+        """What people may do; those who are not named may write."""
         self.runs: list[dict[str, Any]] = []
         self.artifacts: dict[int, list[dict[str, Any]]] = {}
         self.asked: list[tuple[str, str]] = []
@@ -43,11 +47,12 @@ class FakeGitHub:
         """A runner's environment."""
         return {"GITHUB_API_URL": self.api, "GITHUB_TOKEN": TOKEN, "GITHUB_REPOSITORY": "acme/blog", **more}
 
-    def pull(self, number: int, sha: str, *, label: str = "acme:topic", base: str = "main") -> None:
+    def pull(self, number: int, sha: str, *, label: str = "acme:topic", base: str = "main", by: str = "author") -> None:
         """An open pull request."""
         self.pulls.append(
             {
                 "number": number,
+                "user": {"login": by, "type": "User"},
                 "head": {"sha": sha, "label": label},
                 "base": {"ref": base},
                 "html_url": f"https://gh/{number}",
@@ -58,6 +63,16 @@ class FakeGitHub:
         """That pull request is merged; `commit` is what its merge made."""
         pull = next(pull for pull in self.pulls if pull["number"] == number)
         pull |= {"merged_at": "2026-03-01T12:00:00Z", "merge_commit_sha": commit}
+
+    def review(
+        self, number: int, login: str, state: str = "APPROVED", *, commit: str = "", minute: int = 0, kind: str = "User"
+    ) -> dict[str, Any]:
+        """A review of a pull request, by default of its last commit."""
+        head = next(pull["head"]["sha"] for pull in self.pulls if pull["number"] == number)
+        made = {"state": state, "user": {"login": login, "type": kind} if login else None}
+        made |= {"commit_id": commit or head, "submitted_at": f"2026-03-01T11:{minute:02}:00Z"}
+        self.reviews.setdefault(number, []).append(made)
+        return made
 
     def run(self, number: int, sha: str, *artifacts: str, event: str = "pull_request", expired: bool = False) -> None:
         """A run of a workflow on a commit, with what it uploaded."""
@@ -136,6 +151,8 @@ class FakeGitHub:
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         if issue := re.fullmatch(r"labels|issues(?:/(\d+))?", path):
             return self._issues(method, path, int(issue[1] or 0), query, body)
+        if about := re.fullmatch(r"pulls/(\d+)/(reviews|files)|collaborators/(.+)/permission", path):
+            return self._approvals(about, query)
         return self._repository(method, path, query, body)
 
     def _repository(self, method: str, path: str, query: dict[str, str], body: Any) -> Reply:
@@ -163,6 +180,13 @@ class FakeGitHub:
         else:
             comment["body"] = body["body"]
         return 200, comment, {}
+
+    def _approvals(self, about: re.Match[str], query: dict[str, str]) -> Reply:
+        if about[3]:
+            may = self.may.get(about[3], "write")
+            return (200, {"permission": may}, {}) if may else _missing()
+        entries = (self.reviews if about[2] == "reviews" else self.files).get(int(about[1]), [])
+        return 200, self._page(entries, query), {}
 
     def _issues(self, method: str, path: str, number: int, query: dict[str, str], body: Any) -> Reply:
         if path == "labels":

@@ -1,0 +1,340 @@
+"""Who approved what was merged, as GitHub and GitLab know it, and what `approve --merged` records of that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.ci.git import Clone
+from contentops.ci.gitlab import connect_gitlab, gitlab_merges
+from contentops.ci.host import HostError
+from contentops.ci.reviews import HostApproval, HostReview, MergedPull, github_merges, last_words, time_of
+from contentops.errors import ContentopsError
+from tests.clones import commit, git
+from tests.fakes.github import TOKEN, FakeGitHub, Reply
+from tests.fakes.gitlab import FakeGitLab
+from tests.hubs import SHA, client, once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MERGE = "fedcba0987654321fedcba0987654321fedcba09"
+EARLIER = "0" * 39 + "1"
+BLOB = "b" * 40
+PAUSES: list[float] = []
+
+
+@pytest.fixture
+def merged(hub: FakeGitHub) -> FakeGitHub:
+    """Pull request 7 is merged; it changed one text."""
+    hub.merge(7, MERGE)
+    hub.files[7] = [{"filename": "out/one.md", "status": "modified", "sha": BLOB}]
+    return hub
+
+
+def ask(hub: FakeGitHub, *commits: str) -> tuple[MergedPull, ...]:
+    """The pull requests that were merged into `main` with these commits."""
+    return github_merges(client(hub), "https://github.example", "main", commits or (MERGE,))
+
+
+def who(hub: FakeGitHub) -> list[str]:
+    """The logins whose approvals count."""
+    (pull,) = ask(hub)
+    return [approval.login for approval in pull.approvals]
+
+
+# --- whose approval counts ---------------------------------------------------------------------------------
+
+
+def test_an_approval_of_the_head_commit_counts(merged: FakeGitHub) -> None:
+    """With the person, the time, the page of the pull request, and the files with their ids at that commit."""
+    merged.review(7, "maria", minute=5)
+    (pull,) = ask(merged)
+    assert (pull.number, pull.address) == (7, "https://github.example/acme/blog/pull/7")
+    assert (pull.head, pull.author) == (SHA, "author")
+    assert pull.approvals == (HostApproval("maria", "2026-03-01T11:05:00Z"),)
+    assert pull.files == {"out/one.md": BLOB}
+    assert pull.who("maria") == "maria (github.example)"
+
+
+@pytest.mark.parametrize(
+    ("said", "counts"),
+    [
+        (["APPROVED", "COMMENTED"], True),
+        (["APPROVED", "CHANGES_REQUESTED"], False),
+        (["APPROVED", "DISMISSED"], False),
+        (["CHANGES_REQUESTED", "APPROVED"], True),
+        (["DISMISSED", "APPROVED"], True),
+        (["COMMENTED"], False),
+        (["PENDING"], False),
+        ([], False),
+    ],
+)
+def test_the_last_word_of_a_person_counts(merged: FakeGitHub, said: list[str], counts: bool) -> None:
+    """A comment is no verdict; the times decide, in whatever order GitHub lists them."""
+    for minute, state in enumerate(said):
+        merged.review(7, "maria", state, minute=minute)
+    merged.reviews.get(7, []).reverse()
+    assert who(merged) == (["maria"] if counts else [])
+
+
+@pytest.mark.parametrize(
+    ("review", "note"),
+    [
+        ({"login": "maria", "commit": EARLIER}, f"`maria` approved {EARLIER[:12]}, which is not the head commit"),
+        ({"login": "helper[bot]", "kind": "Bot"}, "`helper[bot]` is no person"),
+        ({"login": "helper[bot]"}, "`helper[bot]` is no person"),
+        ({"login": "acme", "kind": "Organization"}, "`acme` is no person"),
+        ({"login": ""}, "the account of someone who reviewed it is deleted"),
+        ({"login": "ghost"}, "the account of someone who reviewed it is deleted"),
+        ({"login": "reader"}, "`reader` may not write to the repository"),
+        ({"login": "stranger"}, "`stranger` may not write to the repository"),
+    ],
+)
+def test_whose_approval_does_not_count(merged: FakeGitHub, review: dict[str, Any], note: str) -> None:
+    """An earlier commit, a bot, a deleted account, someone who may only read; the run says why. Others still count."""
+    merged.may |= {"reader": "read", "stranger": ""}
+    merged.review(7, **review)
+    merged.review(7, "jo")
+    (pull,) = ask(merged)
+    assert [approval.login for approval in pull.approvals] == ["jo"]
+    assert pull.notes == (note,)
+
+
+def test_an_approval_after_the_last_push_replaces_an_earlier_one(merged: FakeGitHub) -> None:
+    """And one of an earlier commit after that of the head commit takes it back: the last word is of other files."""
+    merged.review(7, "maria", commit=EARLIER, minute=1)
+    merged.review(7, "maria", minute=2)
+    assert who(merged) == ["maria"]
+    merged.review(7, "Maria", commit=EARLIER, minute=3)
+    assert who(merged) == []
+
+
+def test_every_page_is_read(merged: FakeGitHub) -> None:
+    """The last word may be on the third one."""
+    merged.review(7, "maria")
+    for _ in range(220):
+        merged.review(7, "jo", "COMMENTED", minute=1)
+    merged.review(7, "maria", "CHANGES_REQUESTED", minute=2)
+    assert who(merged) == []
+    assert any("page=3" in path for _, path in merged.asked)
+
+
+def test_the_files_that_a_text_may_be_in(merged: FakeGitHub) -> None:
+    """Removed ones are left out, renamed ones have their new names; no one asks where no one approved."""
+    ask(merged)
+    assert not [path for _, path in merged.asked if "files" in path]
+    merged.review(7, "maria")
+    merged.files[7] += [
+        {"filename": "out/gone.md", "status": "removed", "sha": BLOB},
+        {"filename": "out/new.md", "previous_filename": "out/old.md", "status": "renamed", "sha": "c" * 40},
+        {"filename": "out/odd.md", "status": "changed", "sha": None},
+    ]
+    assert ask(merged)[0].files == {"out/one.md": BLOB, "out/new.md": "c" * 40, "out/odd.md": ""}
+
+
+def test_more_files_than_github_lists(merged: FakeGitHub) -> None:
+    """None of them counts, and the run says so."""
+    merged.review(7, "maria")
+    merged.files[7] = [{"filename": f"out/{n}.md", "status": "added", "sha": BLOB} for n in range(3000)]
+    (pull,) = ask(merged)
+    assert pull.files == {}
+    assert pull.notes == ("GitHub lists 3,000 files of it at most, and there may be more",)
+
+
+def test_each_pull_request_of_a_push(merged: FakeGitHub) -> None:
+    """One that only holds a commit, one that is open, and one that was merged elsewhere are others."""
+    merged.pull(8, EARLIER)
+    merged.merge(8, "a" * 40)
+    merged.pull(9, "a" * 40)
+    merged.pull(10, MERGE, base="next")
+    merged.merge(10, MERGE)
+    assert [pull.number for pull in ask(merged, "a" * 40, MERGE, "d" * 40)] == [7, 8]
+
+
+def test_two_words_at_one_time() -> None:
+    """The one that is listed later counts; `Maria` is `maria`."""
+    words = last_words([HostReview("Maria", "APPROVED", SHA, "t"), HostReview("maria", "DISMISSED", SHA, "t")])
+    assert [word.verdict for word in words] == ["DISMISSED"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "utc"),
+    [
+        ("2026-03-01T11:05:00Z", "2026-03-01T11:05:00Z"),
+        ("2026-03-01T12:05:00.123+01:00", "2026-03-01T11:05:00Z"),
+    ],
+)
+def test_times_are_in_utc(stated: str, utc: str) -> None:
+    """As all times of approvals."""
+    assert time_of(stated) == utc
+
+
+# --- answers that cannot be used ---------------------------------------------------------------------------
+
+
+def review_by(login: str, **fields: Any) -> Reply:
+    """A page with one approval."""
+    return 200, [{"state": "APPROVED", "user": {"login": login, "type": "User"}, **fields}], {}
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("pulls/7/reviews", (200, b"<html>", {})),
+        ("pulls/7/reviews", (200, {"message": "hello"}, {})),
+        ("pulls/7/reviews", (200, [3], {})),
+        ("pulls/7/reviews", (200, [{"state": "LIKED"}], {})),
+        ("pulls/7/reviews", review_by("jo")),
+        ("pulls/7/reviews", review_by("jo", submitted_at="yesterday")),
+        ("pulls/7/reviews", review_by("jo <x@y>", submitted_at="2026-01-01T00:00:00Z")),
+        ("pulls/7/files", (200, [{"filename": 3}], {})),
+        ("pulls/7/files", (200, [{"filename": "a", "sha": "main"}], {})),
+        ("collaborators", (200, [], {})),
+        ("collaborators", (403, {"message": "Resource not accessible by integration"}, {})),
+        ("commits", (200, None, {})),
+        ("commits", (404, {"message": "Not Found"}, {})),
+        ("commits", (302, None, {"Location": "https://evil.example/"})),
+    ],
+)
+def test_nonsense_is_an_error(merged: FakeGitHub, path: str, answer: Reply) -> None:
+    """Nothing is known then; the token is in no message."""
+    merged.review(7, "maria")
+    merged.faults.append((path, lambda: answer))
+    with pytest.raises(HostError) as caught:
+        ask(merged)
+    assert caught.value.code == "github"
+    assert TOKEN not in caught.value.message
+
+
+def test_pages_without_an_end(merged: FakeGitHub) -> None:
+    """Are given up: a verdict behind them would be overlooked."""
+    full = [{"state": "COMMENTED"}] * 100
+    merged.faults += [("reviews", lambda: (200, full, {}))] * 60
+    with pytest.raises(HostError, match="has more than 5,000 entries"):
+        ask(merged)
+
+
+@pytest.mark.parametrize("failure", [once(502), once(503, "away"), once(429, retry_after="1")])
+def test_an_outage_is_waited_for_and_given_up(merged: FakeGitHub, failure: Callable[[], Reply]) -> None:
+    """A short one is none; a longer one is an error."""
+    merged.review(7, "maria")
+    merged.faults += [("reviews", failure)] * 2
+    assert who(merged) == ["maria"]
+    merged.faults += [("reviews", failure)] * 5
+    with pytest.raises(ContentopsError, match="was answered with"):
+        ask(merged)
+
+
+# --- GitLab ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lab() -> Iterator[FakeGitLab]:
+    """A GitLab without merge requests."""
+    with FakeGitLab() as fake:
+        yield fake
+
+
+@pytest.fixture
+def forked(tmp_path: Path) -> tuple[Clone, str, str, str]:
+    """A clone, its last commit, that of a merge request whose commit the clone lacks, and where that began."""
+    remote = tmp_path / "remote"
+    remote.mkdir()
+    git(remote, "init", "--quiet", "--initial-branch=main")
+    (remote / "one.md").write_text("one\n", encoding="utf-8")
+    (remote / "two.md").write_text("two\n", encoding="utf-8")
+    base = commit(remote)
+    git(remote, "checkout", "--quiet", "--detach")
+    (remote / "one.md").write_text("new\n", encoding="utf-8")
+    (remote / "two.md").unlink()
+    head = commit(remote)
+    git(remote, "update-ref", "refs/merge-requests/7/head", head)
+    git(remote, "checkout", "--quiet", "main")
+    git(remote, "merge", "--quiet", "--squash", head)
+    main = commit(remote)
+    git(tmp_path, "clone", "--quiet", remote.as_uri(), "here")
+    return Clone(root=str(tmp_path / "here")), main, head, base
+
+
+def ask_lab(lab: FakeGitLab, clone: Clone, *commits: str) -> tuple[MergedPull, ...]:
+    """The merge requests that were merged into `main` with these commits."""
+    gitlab = connect_gitlab(lab.env(), pause=PAUSES.append)
+    return gitlab_merges(gitlab, clone, "https://gitlab.example/acme/blog", "main", commits)
+
+
+def test_an_approval_of_gitlab(lab: FakeGitLab, forked: tuple[Clone, str, str, str]) -> None:
+    """After the last push, by a person; the files are compared in the clone, which fetches the commit that it lacks."""
+    clone, main, head, base = forked
+    lab.merged(7, head, base, squash_commit_sha=main)
+    lab.approve(7, "maria", at="2026-03-01T11:00:01.500Z")
+    lab.approve(7, "early")
+    lab.approve(7, "robot", user=9, at="2026-03-01T11:00:02Z")
+    lab.approve(7, "ghost", at="2026-03-01T11:00:02Z")
+    lab.bots.add(9)
+    (pull,) = ask_lab(lab, clone, main)
+    assert pull.approvals == (HostApproval("maria", "2026-03-01T11:00:01Z"),)
+    assert pull.who("maria") == "maria (gitlab.example)"
+    assert pull.address == "https://gitlab.example/acme/blog/-/merge_requests/7"
+    assert pull.files == {"one.md": git(Path(clone.root), "rev-parse", f"{main}:one.md")}
+    assert pull.notes == (
+        "`early` approved before the last push",
+        "`robot` is no person",
+        "the account of someone who approved it is deleted",
+    )
+
+
+@pytest.mark.parametrize("made", ["merge_commit_sha", "squash_commit_sha", "sha"])
+def test_each_way_to_merge_at_gitlab(lab: FakeGitLab, forked: tuple[Clone, str, str, str], made: str) -> None:
+    """With a merge commit, squashed, and fast-forward; one into another branch is no merge here."""
+    clone, main, head, base = forked
+    lab.merged(7, head, base, **({made: main} if made != "sha" else {}))
+    lab.merged(8, head, base, merge_commit_sha=main, target_branch="next")
+    assert [pull.number for pull in ask_lab(lab, clone, main, head)] == [7]
+
+
+def test_a_commit_that_gitlab_lacks(lab: FakeGitLab, forked: tuple[Clone, str, str, str]) -> None:
+    """Its texts cannot be compared, so that no one approved them; the run says so."""
+    clone, main, _, base = forked
+    lab.merged(6, EARLIER, base, merge_commit_sha=main)
+    lab.approve(6, "maria", at="2026-03-01T12:00:00Z")
+    (pull,) = ask_lab(lab, clone, main)
+    assert (pull.approvals, pull.notes) == ((), (f"its commit {EARLIER[:12]} is not at GitLab any more",))
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "message"),
+    [
+        ("approvals", {"approved_by": None}, "does not say who approved"),
+        ("approvals", {"approved_by": [{"user": {"username": "maria", "id": 1}}]}, "does not say when"),
+        ("versions", [], "names no version"),
+        ("versions", [{"created_at": "2026-03-01T11:00:00Z", "head_commit_sha": EARLIER}], "does not end with"),
+        ("versions", [{"created_at": None}], "names no time"),
+        ("users", {"bot": "no"}, "does not say whether"),
+    ],
+)
+def test_nonsense_of_gitlab(
+    lab: FakeGitLab, forked: tuple[Clone, str, str, str], path: str, answer: Any, message: str
+) -> None:
+    """Is an error."""
+    clone, main, head, base = forked
+    lab.merged(7, head, base, merge_commit_sha=main)
+    lab.approve(7, "maria", at="2026-03-01T12:00:00Z")
+    lab.faults.append((path, lambda: (200, answer, {})))
+    with pytest.raises(HostError, match=message) as caught:
+        ask_lab(lab, clone, main)
+    assert caught.value.code == "gitlab"
+
+
+def test_the_token_of_a_job_is_not_enough(lab: FakeGitLab, forked: tuple[Clone, str, str, str]) -> None:
+    """Which one is needed is said by name, also where GitLab refuses one."""
+    with pytest.raises(ContentopsError) as caught:
+        connect_gitlab(lab.env(GITLAB_TOKEN="", CI_JOB_TOKEN="secret"), pause=PAUSES.append)
+    assert "`read_api`" in caught.value.hint
+    lab.faults.append(("merge_requests", lambda: (403, {"message": "403 Forbidden"}, {})))
+    with pytest.raises(HostError) as refused:
+        ask_lab(lab, forked[0], forked[1])
+    assert "`read_api`" in refused.value.hint
+    assert "glpat" not in refused.value.message
