@@ -13,6 +13,7 @@ from contentops.operations.catalog.project_catalog import snapshot_of
 from contentops.operations.connection import ask_in_turn, connected, find_in_turn, read_credentials
 from contentops.operations.lineage import is_of_another
 from contentops.operations.opening import HERE, Runtime, has_ledger, open_cache, open_store
+from contentops.operations.texts.approval_checks import approval_checks
 from contentops.operations.workspace import shared_state, validate
 from contentops.state import state_dir
 
@@ -33,6 +34,7 @@ def doctor(project: Project, runtime: Runtime = HERE) -> tuple[Check, ...]:
 
 def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
     yield Check(name="project", ok=True, message=f"`{project.name}` at `{project.root}`")
+    desired: Desired | None = None
     try:
         desired = validate(project)
         yield Check(
@@ -60,6 +62,7 @@ def _checks(project: Project, runtime: Runtime) -> Iterator[Check]:
         yield Check(name="state", ok=None if is_note else False, message=error.message, hint=error.hint)
     except ContentopsError as error:
         yield Check(name="state", ok=False, message=error.message, hint=error.hint)
+    yield from approval_checks(project, desired, runtime)
     yield _recording_check(project, runtime)
     yield _cache_check(project)
     if has_ledger(project, runtime.environ):
