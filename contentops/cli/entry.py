@@ -42,6 +42,8 @@ COMMANDS: Mapping[str, str] = {
     "adopt": "Manage existing files without changing them.",
     "import": "Manage texts that are stored on the server, without changing them.",
     "promote": "Take reviewed texts from one environment to another.",
+    "approve": "Say that you read texts and that they may go out.",
+    "send-back": "Say what is to change in texts before they may go out.",
     "regenerate": "Generate one section of an item again.",
     "review": "Read, approve and edit texts in a browser.",
     "status": "Show the state of every item.",
@@ -67,6 +69,8 @@ _MODULES: Mapping[str, str] = {
     "import": "adopt",
     "comment": "github",
     "reviewed": "github",
+    "approve": "approving",
+    "send-back": "approving",
     "regenerate": "apply",
     "promote": "adopt",
     "status": "items",
@@ -96,7 +100,8 @@ class LazyGroup(Group):
             return None
         with without_collection():
             module = importlib.import_module(f"contentops.cli.commands.{_MODULES.get(cmd_name, cmd_name)}")
-        name = "import_contents" if cmd_name == "import" else cmd_name  # `import` is a keyword of Python
+        # `import` is a keyword of Python.
+        name = "import_contents" if cmd_name == "import" else cmd_name.replace("-", "_")
         command = getattr(module, name if cmd_name in _MODULES else "command")
         return command if isinstance(command, click.Command) else None
 

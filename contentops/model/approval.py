@@ -38,11 +38,15 @@ class ApprovalState(enum.StrEnum):
 
     @property
     def words(self) -> str:
-        """The state in words."""
+        """The state in words; empty for none."""
         return _WORDS.get(self, self.value)
 
 
-_WORDS: Final = {ApprovalState.CHANGED: "changed since approval", ApprovalState.SENT_BACK: "sent back"}
+_WORDS: Final = {
+    ApprovalState.NONE: "",
+    ApprovalState.CHANGED: "changed since approval",
+    ApprovalState.SENT_BACK: "sent back",
+}
 
 
 class Approval(Struct, frozen=True, kw_only=True):

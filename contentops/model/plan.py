@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from msgspec import Struct
 
 from contentops.errors import Diagnostic
+from contentops.model.approval import ApprovalState
 from contentops.model.desired import NO_ENVIRONMENT, Budget, Spec
 from contentops.model.records import ItemId, Json, Observed, OpenEntry, Record, Remote, RequestId
 from contentops.model.steps import (
@@ -91,6 +93,8 @@ class Change(Struct, frozen=True, kw_only=True):
     """The process that has claimed the item: `worker on HOST`; empty: none."""
     withdraws: tuple[RequestId, ...] = ()
     """Queued submits of the same request under other ids, which this change makes unnecessary."""
+    approval: ApprovalState = ApprovalState.NONE
+    """Of the text that the file has now."""
     queued: bool = False
     """Its submit is in the queue: its price was counted then, and is in no sum here; that of retries is."""
     hint: str = ""
@@ -211,6 +215,10 @@ class Change(Struct, frozen=True, kw_only=True):
         return (step for step in reversed(self.steps) if isinstance(step, Write | Update | Acknowledge))
 
 
+WAITING_FOR_APPROVAL: Final = "waiting-for-approval"
+"""The kind of notes on texts of another environment that are not promoted yet, as they are not approved."""
+
+
 class Note(Struct, frozen=True, kw_only=True):
     """A note of a plan that is no change, such as an orphan."""
 
@@ -249,6 +257,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     findings: tuple[Diagnostic, ...] = ()
     id: str = ""
     """Digest of the changes: names the plan in records."""
+    approvals: Mapping[ApprovalState, int] = {}
+    """How many of its items' texts are in each state of approval; those in none are left out."""
     beside_default: bool = False
     """It is made without an environment although the settings name a default one."""
 
@@ -291,6 +301,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     def submits_worst(self) -> int:
         """How many generations it pays for at most."""
         return sum(change.submits_worst for change in self.changes)
+
+    @property
+    def not_promoted(self) -> int:
+        """How many texts of another environment are not promoted, as they are waiting for approval."""
+        return sum(note.kind == WAITING_FOR_APPROVAL for note in self.notes)
 
     @property
     def empty(self) -> bool:

@@ -8,6 +8,7 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 
 from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
+from contentops.model.approval import ApprovalState
 from contentops.model.desired import Budget
 from contentops.model.plan import Action, Note, Reason, Refusal
 from contentops.model.records import ItemId, JobState, Json, Record, RequestId
@@ -78,12 +79,14 @@ class ReviewedChange(Struct, frozen=True, kw_only=True):
     blocked: str
     holder: str
     hint: str
+    approval: ApprovalState = ApprovalState.NONE
 
 
 class PlanSummary(Struct, frozen=True, kw_only=True):
     """The counts of a plan that do not follow from its changes."""
 
     unchanged: int
+    approvals: Mapping[ApprovalState, int] = {}
 
 
 class PlanFile(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from contentops.model import (
     NO_APPROVAL,
     NO_CHECKS,
     Action,
+    ApprovalState,
     Checked,
     CheckedFile,
     Desired,
@@ -28,6 +29,7 @@ from contentops.operations.opening import HERE, read_state
 from contentops.operations.texts.clean_texts import CleanTexts
 from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import open_workspace, shared_state, unread, validate
+from contentops.planning.approval import approval_state
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice, price_of, specs_by_id
 from contentops.planning.select import Candidate, check_selectors, selected
@@ -109,6 +111,7 @@ class ItemStatus(Struct, frozen=True, kw_only=True):
     """The environment its text was taken from; empty: none, or not known."""
     holder: str = ""
     """What works on it elsewhere, such as `worker on HOST`; empty: nothing."""
+    approval: ApprovalState = ApprovalState.NONE
     note: str = ""
 
 
@@ -163,7 +166,13 @@ def candidate(id_: ItemId, inputs: PlanInputs, changes: Mapping[ItemId, Change])
     output = record.output if record else spec.output if spec else change.target if change else ""
     file = inputs.observe(record.output) if record else None
     entries = inputs.entries.get(id_, ())
-    return Candidate(id=id_, spec=spec, change=change, entries=entries, path=output, record=record, file=file)
+    approval = ApprovalState.NONE
+    if spec is not None:
+        seen = change.file if change is not None else file or inputs.observe(output)
+        approval = approval_state(inputs, spec, record, seen)
+    return Candidate(
+        id=id_, spec=spec, change=change, entries=entries, path=output, record=record, file=file, approval=approval
+    )
 
 
 def _status(item: Candidate, drift: str) -> ItemStatus:
@@ -178,6 +187,7 @@ def _status(item: Candidate, drift: str) -> ItemStatus:
         generated_at=record.generated_at if record else "",
         holder=change.holder if change else "",
         promoted_from=promoted_from,
+        approval=item.approval,
         note=(change.hint if change else "") or drift or origin,
     )
 

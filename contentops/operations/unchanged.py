@@ -28,7 +28,7 @@ from contentops.atomic_io import PRIVATE, TRUSTED_AFTER, read_file, replace
 from contentops.collector import without_collection
 from contentops.errors import ContentopsError, Diagnostic
 from contentops.manifests.root import find_root
-from contentops.model import PROJECT_FILE, Budget, Note, Plan, Refusal
+from contentops.model import PROJECT_FILE, ApprovalState, Budget, Note, Plan, Refusal
 from contentops.state import state_dir
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import Workspace
     from contentops.planning.plan_inputs import PlanInputs
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Raised with the format of the copy; the version of contentops counts too."""
 _stamp: Final = operator.attrgetter("st_mode", "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 PathStamp = tuple[int, ...]
@@ -74,6 +74,7 @@ class _Said(Struct, frozen=True, kw_only=True):
     findings: tuple[Diagnostic, ...]
     id: str
     beside_default: bool = False
+    approvals: dict[ApprovalState, int] = {}
 
 
 class _Image(Struct, frozen=True, kw_only=True):
@@ -216,9 +217,10 @@ def looked_at(workspace: Workspace, inputs: PlanInputs) -> Iterator[str]:
     """Yield every path that a plan was made from, relative to the root."""
     from contentops.manifests.catalog_lock import FILE
     from contentops.operations.environments import locked_environments
+    from contentops.state.approvals import FILE as APPROVALS
 
     project = workspace.project
-    yield from (PROJECT_FILE, FILE, *filter(None, [project.macros]))
+    yield from (PROJECT_FILE, FILE, APPROVALS, *filter(None, [project.macros]))
     yield from inputs.desired.looked_at
     yield from inputs.observed
     for environment in {project.environment, *locked_environments(project)}:

@@ -28,6 +28,7 @@ from contentops.planning.existing_texts import SourceEnvironment
 from contentops.planning.owners import without_others
 from contentops.planning.plan_inputs import Choice, PlanInputs, honours_ids, paths, specs_by_id
 from contentops.planning.renames import apply_renames
+from contentops.state import approvals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -187,6 +188,7 @@ def _plan_inputs(workspace: Workspace, choice: Choice) -> PlanInputs:
         honours_ids=honours_ids(state, server),
         claimed=workspace.ledger.pending if workspace.ledger is not None else {},
         extra_attempts=store.left_out,
+        approvals=approvals.load(Path(project.root), workspace.runtime.disk),
     )
 
 

@@ -31,6 +31,7 @@ from contentops.model import (
     Update,
     Write,
 )
+from contentops.planning.approval import waiting_note
 from contentops.planning.body import which_body
 from contentops.planning.differences import explain
 from contentops.planning.edits import BodyAnswer
@@ -72,6 +73,7 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         *_protection_notes(item),
         *remote_notes(item, body),
         *outline_notes(item),
+        *_waiting_notes(item, body),
     )
     if body.blocked:
         return _blocked(item, body, collected), notes
@@ -304,6 +306,11 @@ def _unknown_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
         for entry in item.entries
         if entry.state is JobState.UNKNOWN and entry is not body.entry
     )
+
+
+def _waiting_notes(item: ItemSides, body: BodyAnswer) -> tuple[Note, ...]:
+    source = item.source_text if body.waits else None
+    return (waiting_note(item, source),) if source is not None else ()
 
 
 def _protection_notes(item: ItemSides) -> tuple[Note, ...]:

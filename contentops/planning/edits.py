@@ -37,6 +37,8 @@ class BodyAnswer(Struct, frozen=True, kw_only=True):
     """The open entry that answers the spec."""
     blocked: str = ""
     hint: str = ""
+    waits: bool = False
+    """The text of another environment is not approved yet, so that nothing is done about the body."""
     mode: Mode = Replace()
     """How the text comes into the file."""
 

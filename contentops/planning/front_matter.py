@@ -12,6 +12,7 @@ from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, provena
 from contentops.documents.preset import apply_preset, as_list, redirects_key, title_for, with_addresses
 from contentops.model import Action, Note, OnEdit, Reason
 from contentops.model.stored import sorted_text
+from contentops.planning.approval import coming_front, computed_front
 from contentops.planning.edits import on_edit
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def is_as_written(inputs: PlanInputs, spec: Spec, record: Record, file: Observed
         return False
     preset = inputs.project.preset
     wanted = apply_preset(preset, spec.metadata) if preset else spec.metadata
+    if computed := computed_front(inputs, spec, record, file):
+        wanted = {**wanted, **computed}
     is_ours = inputs.project.provenance and record.generated
     return sorted_text(wanted) == written and not (is_ours and _is_other_block(record, file))
 
@@ -113,23 +116,27 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     record, file, id_ = item.own, item.file, item.spec.id
     title = stated if stated is not None else _promoted_title(item, body)
     if record is None:
-        return FrontAnswer(front=wanted, title=title)
+        return FrontAnswer(front={**wanted, **coming_front(item, body, title)}, title=title)
     addresses, notes = which_addresses(item, wanted)
     wanted = with_addresses(item.inputs.project.preset, wanted, addresses)
     if not file.exists:
-        return FrontAnswer(front=wanted, title=title, addresses=addresses)
+        return FrontAnswer(front={**wanted, **coming_front(item, body, title)}, title=title, addresses=addresses)
+    asserts = on_edit(item) is OnEdit.OVERWRITE and not item.is_protected
+    new_title, title_reasons = _which_title(item, title, body, asserts=asserts)
+    computed = coming_front(item, body, new_title)
+    wanted |= computed
     written, in_file = dict(record.metadata.items()), dict(file.front.items())
     others, drift = _other_keys(wanted, written), _drift(item, record, stated)
+    others += [key for key in computed if key not in others and not is_same_json(in_file.get(key), computed[key])]
     if title is None and not (others or drift) and file.owner in ("", id_):
         return FrontAnswer(notes=tuple(notes), addresses=addresses)
-    asserts = on_edit(item) is OnEdit.OVERWRITE and not item.is_protected
     front: dict[str, Json] = {}
     reasons: list[Reason] = []
     kept_keys: list[str] = []
     merged = _merged_key(item, record, addresses)
     for key in others:
         before, after, current = written.get(key), wanted.get(key), in_file.get(key)
-        if asserts or key == merged or is_same_json(current, before) or is_same_json(current, after):
+        if asserts or key == merged or key in computed or is_same_json(current, before) or is_same_json(current, after):
             front[key] = after
             reasons.append(_rewritten(f"metadata.{key}", before, after))
         else:
@@ -142,8 +149,7 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     front |= {one.key: one.before for one in again}
     reasons += [_asserted(_field(one.key), one.after, one.before) for one in again]
     drift = [one for one in drift if one not in again]
-    new_title, why = _which_title(item, title, body, asserts=asserts)
-    reasons += why
+    reasons += title_reasons
     if new_title is None and title not in (None, record.title, file.title):
         kept_keys.append(TITLE_KEY)
     if new_title is not None or TITLE_KEY in kept_keys:

@@ -11,8 +11,9 @@ from contentops.collector import without_collection
 from contentops.digest import digest_json
 from contentops.documents.paths import collision_key
 from contentops.errors import UsageError, did_you_mean, plural
-from contentops.model import Action, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
+from contentops.model import Action, ApprovalState, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
 from contentops.model.cost import cost_words
+from contentops.planning.approval import approval_state
 from contentops.planning.claimed_items import (
     extra_attempts_of_others,
     queued_first_attempts,
@@ -27,7 +28,7 @@ from contentops.planning.same_request import same_requests
 from contentops.planning.select import Candidate, selected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from contentops.model import Change, ItemId
     from contentops.planning.claimed_items import Queued
@@ -125,6 +126,8 @@ def make_plan(inputs: PlanInputs) -> Plan:
         promoted = [change for change in changes if is_about_promotion(change)]
         notes += ignoring_existing(len(changes) - len(promoted), "no text of another environment is for them")
         changes = promoted
+    if choice.only_front:
+        changes = [change for change in changes if change.names in (("update",), ("record",))]
     changes = free_targets(inputs, changes)
     changes.sort(key=lambda change: change.id)
     unchanged = sum(item.spec is not None and item.change is None for item in chosen)
@@ -143,9 +146,15 @@ def make_plan(inputs: PlanInputs) -> Plan:
         notes=tuple(sorted(notes, key=lambda note: (note.id or "", note.kind, note.message))),
         refusals=refusals(inputs, changes),
         unchanged=unchanged,
+        approvals=_approvals(chosen),
         findings=(*inputs.project.warnings, *inputs.desired.findings, *missed(inputs)),
     )
     return structs.replace(plan, id=plan_id(plan))
+
+
+def _approvals(items: Iterable[Candidate]) -> dict[ApprovalState, int]:
+    counted = Counter(item.approval for item in items)
+    return {state: counted[state] for state in ApprovalState if state is not ApprovalState.NONE and counted[state]}
 
 
 def plan_id(plan: Plan) -> str:
@@ -200,7 +209,12 @@ def _candidates(inputs: PlanInputs, notes: list[Note], queued: Queued) -> Iterat
         change, more = decide(item)
         change = change and with_claims(inputs, change, queued)
         notes += more
-        yield Candidate(id=spec.id, spec=spec, change=change, entries=own_entries, record=item.own, file=file)
+        approval = approval_state(inputs, spec, item.own, file)
+        if change is not None and approval is not ApprovalState.NONE:
+            change = structs.replace(change, approval=approval)
+        yield Candidate(
+            id=spec.id, spec=spec, change=change, entries=own_entries, record=item.own, file=file, approval=approval
+        )
     notes += _leftover_files(inputs, item_paths)
     gone = (records.keys() | entries.keys()) - specs.keys() - {orphan.id for orphan in orphans.values()}
     if not gone:

@@ -14,6 +14,8 @@ from contentops.digest import NOTHING, Digest
 from contentops.documents.clean import title_digest
 from contentops.documents.paths import collision_key
 from contentops.model import (
+    NO_APPROVALS,
+    Approvals,
     Desired,
     ItemId,
     JobState,
@@ -56,6 +58,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     """Promote draft outlines, and save them to other servers."""
     only_promoted: bool = False
     """Only promotions."""
+    only_front: bool = False
+    """Only updates of front matter, which cost nothing."""
     sections: Mapping[str, str] = field(default_factory=dict)
     """Headings of sections to generate again, by item id."""
     canary: int | None = None
@@ -105,6 +109,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):
     """The submits that other processes have claimed, and queued ones."""
     extra_attempts: tuple[OpenEntry, ...] = ()
     """Extra attempts at requests that no manifest here declares; a checkout that declares them finishes them."""
+    approvals: Approvals = NO_APPROVALS
+    """Who approved which text."""
 
     @functools.cached_property
     def server(self) -> str:

@@ -9,6 +9,7 @@ from msgspec import structs
 from contentops.digest import NOTHING
 from contentops.errors import price
 from contentops.model import Acknowledge, Action, Reason
+from contentops.planning.approval import is_promotable
 from contentops.planning.checked import FAILED, failed_promotion, failed_promotion_hint
 from contentops.planning.edits import BodyAnswer, block, edit, why_changed
 from contentops.planning.finished import stored_text
@@ -36,6 +37,8 @@ def promoted(item: ItemSides) -> BodyAnswer | None:
     theirs = item.source_text
     if theirs is None or item.is_protected or (item.is_same and not _is_new(item, theirs)):
         return None
+    if not is_promotable(item, theirs):
+        return BodyAnswer(waits=True)
     why = () if item.is_same else why_changed(item)
     detail = f"from `{theirs.file.path}` of `{theirs.name}`"
     if theirs.file.body != theirs.record.generated:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from contentops.digest import NOTHING
 from contentops.errors import UsageError, near, nearest, suggest
-from contentops.model import Action, Move
+from contentops.model import Action, ApprovalState, Move
 from contentops.planning.plan_inputs import failed_attempts, is_edited
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contentops.model import Change, ItemId, Observed, OpenEntry, Record, Spec
     from contentops.planning.plan_inputs import Choice
 
-METHODS = ("tag", "template", "style", "path", "state", "result")
+METHODS = ("tag", "template", "style", "path", "state", "result", "approval")
 STATES = ("new", "changed", "edited", "missing", "moved", "orphan", "open", "unknown", "blocked", "pending", "failed")
 
 
@@ -35,6 +35,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
     record: Record | None = None
     file: Observed | None = None
     """Its file, if it has a record."""
+    approval: ApprovalState = ApprovalState.NONE
 
     @property
     def failed(self) -> bool:
@@ -76,6 +77,8 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
             return value in self.states
         if method == "result":
             return self.failed
+        if method == "approval":
+            return self.approval == value
         return any(fnmatch.fnmatchcase(text, value) for text in self.texts(method))
 
     def texts(self, method: str) -> tuple[str, ...]:
@@ -113,7 +116,7 @@ def check_selectors(selectors: Iterable[str]) -> None:
             choices = "known: an id glob, " + ", ".join(f"`{name}:`" for name in METHODS)
             close = nearest(method, METHODS)
             raise _unknown(selector, "selector", f"did you mean `{close}:`?" if close else choices)
-        values = {"state": STATES, "result": ("failed",)}.get(method)
+        values = {"state": STATES, "result": ("failed",), "approval": tuple(ApprovalState)}.get(method)
         if values and value not in values:
             close = nearest(value, values)
             choices = "known: " + ", ".join(values)
@@ -139,7 +142,7 @@ def selected(choice: Choice, items: Sequence[Candidate]) -> list[Candidate]:
     for option, selectors in (("--select", choice.select), ("--exclude", choice.exclude)):
         for selector in selectors:
             # That no item is in some state, or failed, is no mistake.
-            named = _parts(selector)[0] not in ("state", "result")
+            named = _parts(selector)[0] not in ("state", "result", "approval")
             if named and not any(item.matches(selector) for item in items):
                 message = f"`{option} {selector}` matches no item"
                 raise UsageError(message, code="nothing-selected", hint=_suggestion(option, selector, items))

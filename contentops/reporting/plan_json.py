@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 from contentops.digest import NOTHING, canonical
 from contentops.model import (
     Acknowledge,
+    ApprovalState,
     Change,
     Collect,
     Fetch,
@@ -105,9 +106,16 @@ def summary_json(plan: Plan) -> dict[str, Json]:
         "submits": plan.submits,
         **_queued_json(plan),
         "unchanged": plan.unchanged,
+        **_approvals_json(plan),
         "refused": bool(plan.refusals),
         "actions": {action.value: number for action, number in plan_counts(plan).items()},
     }
+
+
+def _approvals_json(plan: Plan) -> dict[str, Json]:
+    """`approvals` and `not_promoted`, where there is anything to say."""
+    counts = {"approvals": {state.value: number for state, number in plan.approvals.items()}} if plan.approvals else {}
+    return {**counts, **({"not_promoted": plan.not_promoted} if plan.not_promoted else {})}
 
 
 def at_most_json(priced: Plan | Change | Outcome | Run) -> dict[str, Json]:
@@ -149,6 +157,7 @@ def _change_json(change: Change) -> dict[str, Json]:
         "blocked": change.blocked,
         "holder": change.holder,
         "hint": change.hint,
+        **({"approval": change.approval.value} if change.approval is not ApprovalState.NONE else {}),
     }
 
 
@@ -188,6 +197,7 @@ def plan_of(document: Mapping[str, Json]) -> Plan:
         notes=file.notes,
         refusals=file.refusals,
         unchanged=file.summary.unchanged,
+        approvals=file.summary.approvals,
         findings=file.diagnostics,
     )
 
@@ -249,6 +259,7 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         blocked_entry=open_entry,
         blocked=change.blocked,
         holder=change.holder,
+        approval=change.approval,
         queued=change.queued_credits > 0,
         hint=change.hint,
     )

@@ -20,6 +20,7 @@ from contentops.reporting.summary import (
     SETTINGS,
     SIGNS,
     action_words,
+    approval_sentence,
     budget_words,
     command,
     empty_sentence,
@@ -177,6 +178,9 @@ def _head(plan: Plan) -> Iterator[str]:
     yield f"Server {code(plan.server, _NAME)}{budget_words(plan)}."
     yield ""
     yield f"**{empty_sentence(plan) if plan.empty else plan_sentence(plan)}**"
+    if sentence := approval_sentence(plan):
+        yield ""
+        yield sentence
 
 
 def about(kind: str, plan: Plan) -> Iterator[str]:

@@ -13,6 +13,7 @@ from contentops.reporting.summary import (
     SIGNS,
     STATES,
     action_words,
+    approval_sentence,
     budget_words,
     empty_sentence,
     in_environment,
@@ -257,6 +258,8 @@ def _ending(plan: Plan, *, advice: bool, flags: Sequence[str]) -> Iterator[str]:
         yield paint(empty_sentence(plan), "strong")
     else:
         yield paint(f"Plan: {plan_sentence(plan)}", "strong")
+    if sentence := approval_sentence(plan):
+        yield sentence
     if not advice:
         return
     for refusal in plan.refusals:

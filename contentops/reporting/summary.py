@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.errors import plural
-from contentops.model import NO_ENVIRONMENT, Action
+from contentops.model import NO_ENVIRONMENT, Action, ApprovalState
 from contentops.model.cost import cost_words
 from contentops.sanitize import ELLIPSIS, visible
 
@@ -78,6 +78,21 @@ def plan_sentence(plan: Plan) -> str:
         verb = "is" if plan.queued == 1 else "are"
         cost += f"; {plural(plan.queued, 'submit')} {verb} queued already, for {plural(plan.queued_credits, 'credit')}"
     return f"{', '.join(parts)}. {begin(cost)}."
+
+
+def approval_sentence(plan: Plan) -> str:
+    """How many texts wait for approval, were sent back, or are not promoted for that; empty: none."""
+    waiting, changed, sent_back = (
+        plan.approvals.get(state, 0)
+        for state in (ApprovalState.WAITING, ApprovalState.CHANGED, ApprovalState.SENT_BACK)
+    )
+    parts = []
+    if waiting or changed:
+        since = f" ({changed:,} changed since approval)" if changed else ""
+        parts.append(f"{waiting + changed:,} waiting{since}")
+    parts += [f"{sent_back:,} sent back"] if sent_back else []
+    parts += [f"{plan.not_promoted:,} not promoted before that"] if plan.not_promoted else []
+    return f"Approval: {', '.join(parts)}." if parts else ""
 
 
 def begin(sentence: str) -> str:

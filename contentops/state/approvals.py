@@ -7,6 +7,7 @@ conflict markers, an unknown verdict, a newer format.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -23,9 +24,10 @@ from contentops.model.approval import NOTE_LIMIT
 from contentops.sanitize import Policy, sanitize
 from contentops.state.codec import line_of, parse_as
 from contentops.state.lock import DamagedState, add_rule, numbered
+from contentops.state.state_dir import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from contentops.atomic_io import Disk
@@ -95,6 +97,13 @@ def render(approvals: Approvals) -> bytes:
         last[line.item, line.text, line.person] = line
     lines = sorted(last.values(), key=lambda line: (line.item, line.text, line.by))
     return "\n".join((line_of(ApprovalsHeader()), *map(line_of, lines), "")).encode()
+
+
+@contextlib.contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Hold the lock of the file, which applies of several environments share, while the block runs."""
+    with wait_for(root, "approvals.guard"):
+        yield
 
 
 def record(root: Path, disk: Disk, new: Iterable[Approval]) -> Approvals:

@@ -14,6 +14,7 @@ from contentops.errors import LockHeld, StateError
 from contentops.state.tracked import is_tracked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from filelock import BaseFileLock
@@ -219,14 +220,30 @@ def is_applied(root: str, environment: str) -> bool:
     return os.path.lexists(f"{root}/{FOLDER}/{named('apply', environment, 'json')}")
 
 
-def _acquire(path: Path) -> BaseFileLock | None:
-    """The acquired lock; None if another process has it."""
+@contextlib.contextmanager
+def wait_for(root: Path, name: str) -> Iterator[None]:
+    """Hold the lock `name` while the block runs, which no one has for long. Raises LockHeld where one has it longer."""
+    lock = _acquire(make(root) / name, timeout=_PATIENCE)
+    if lock is None:
+        raise LockHeld(f"`{FOLDER}/{name}` is held by another process", hint="run the command again")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+_PATIENCE = 10.0
+"""Seconds."""
+
+
+def _acquire(path: Path, timeout: float = 0.0) -> BaseFileLock | None:
+    """The acquired lock; None if another process has it for `timeout` seconds."""
     import filelock
 
     # A lock that is only a file would outlive its process.
     hard: dict[str, Any] = {"fallback_to_soft": False} if hasattr(filelock.FileLock, "fallback_to_soft") else {}
     try:
-        lock: BaseFileLock = filelock.FileLock(path, timeout=0, mode=PRIVATE, **hard)
+        lock: BaseFileLock = filelock.FileLock(path, timeout=timeout, mode=PRIVATE, **hard)
         lock.acquire()
     except filelock.Timeout:
         return None

@@ -89,9 +89,13 @@ def status_text(items: Sequence[ItemStatus], *, width: int = 0) -> str:
     """Return a line per item, of at most `width` columns (0: any), then how many are in each state."""
     if not items:
         return "No items."
-    rows = [(item.id, _state(item), item.output, moment(item.generated_at), item.note) for item in items]
-    heads = ("ITEM", "STATE", "OUTPUT", "GENERATED", "NOTE")
-    head, *lines = table(heads, rows, width=width, sparse=True, whole=("STATE", "GENERATED")).split("\n")
+    rows = [
+        (item.id, _state(item), item.approval.words, item.output, moment(item.generated_at), item.note)
+        for item in items
+    ]
+    heads = ("ITEM", "STATE", "APPROVAL", "OUTPUT", "GENERATED", "NOTE")
+    whole = ("STATE", "APPROVAL", "GENERATED")
+    head, *lines = table(heads, rows, width=width, sparse=True, whole=whole).split("\n")
     counts = Counter(item.state for item in items)
     parts = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items()))
     return "\n".join([paint(head, "dim"), *lines, "", f"{plural(len(items), 'item')}: {parts}."])

@@ -1,0 +1,120 @@
+"""What approvals mean for an item: the state of its text, and the front matter that follows from it.
+
+A text that has to be approved carries the preset's draft mark until it is. With `disclosure`, front matter says how the
+text was made. Both are computed from what is recorded, so that they follow the text by themselves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from contentops.digest import NO_TEXT, NOTHING
+from contentops.documents.preset import apply_preset
+from contentops.model import WAITING_FOR_APPROVAL, ApprovalState, Note, Promote, Pull, Restore, text_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from contentops.digest import Digest
+    from contentops.model import ItemId, Json, Observed, Project, Record, Spec
+    from contentops.planning.edits import BodyAnswer
+    from contentops.planning.existing_texts import SourceText
+    from contentops.planning.plan_inputs import ItemSides, PlanInputs
+
+AUTONOMOUS, ASSISTED = "ai-autonomous", "ai-assisted"
+"""How a generated text was made, in the words of the W3C community group on disclosure of AI content (2026-10)."""
+_SOURCE: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+_SOURCE_TYPES: Final = {
+    AUTONOMOUS: f"{_SOURCE}trainedAlgorithmicMedia",
+    ASSISTED: f"{_SOURCE}compositeWithTrainedAlgorithmicMedia",
+}
+"""The same in the vocabulary of IPTC."""
+
+
+def approval_state(inputs: PlanInputs, spec: Spec, record: Record | None, file: Observed) -> ApprovalState:
+    """The approval of the text in an item's file."""
+    if not (file.exists and (spec.approval.required or inputs.approvals.lines)) or file.problem:
+        return ApprovalState.NONE
+    return _state(inputs, spec, _ids(spec, record), file.title, file.body)
+
+
+def computed_front(inputs: PlanInputs, spec: Spec, record: Record, file: Observed) -> Mapping[str, Json]:
+    """The keys that the text in an item's file gets: its draft mark and its disclosure."""
+    if not (spec.approval.required or inputs.project.disclosure is not None):
+        return {}
+    state = approval_state(inputs, spec, record, file)
+    return _keys(inputs.project, spec, state, made=bool(record.generated))
+
+
+def coming_front(item: ItemSides, body: BodyAnswer, title: str | None) -> Mapping[str, Json]:
+    """The keys of the text that the file will have; `title`: the one that is written with it, if any.
+
+    No one approved a text that is not known yet.
+    """
+    spec, inputs, own = item.spec, item.inputs, item.own
+    if not (spec.approval.required or inputs.project.disclosure is not None):
+        return {}
+    texts, ids = tuple(_coming_texts(item, body, title)), _ids(spec, own)
+    states = {_state(inputs, spec, ids, *text) for text in texts}
+    state = ApprovalState.APPROVED if states == {ApprovalState.APPROVED} else ApprovalState.WAITING
+    promotion = _promotion(body)
+    made = promotion.generated if promotion is not None else own.generated if own is not None else NOTHING
+    is_new = body.writes and not texts and body.both is None
+    return _keys(inputs.project, spec, state, made=bool(made) or is_new)
+
+
+def _coming_texts(item: ItemSides, body: BodyAnswer, title: str | None) -> Iterator[tuple[str, Digest]]:
+    """The title and body that the file will have, one of those if several may come; none: not known yet."""
+    own, mode, source = item.own, body.mode, item.source_text
+    if not body.writes:
+        yield title or item.file.title, item.file.body
+    elif (promotion := _promotion(body)) is not None and source is not None:
+        yield title or source.file.title, promotion.body
+    elif isinstance(mode, Pull):
+        yield title or mode.remote.title or item.title, mode.remote.body
+    elif isinstance(mode, Restore) and own is not None:
+        yield from ((title or own.title, digest) for digest in own.restorable)
+
+
+def is_promotable(item: ItemSides, source: SourceText) -> bool:
+    """Whether the text of another environment may come into this one: it is approved, or does not have to be."""
+    spec = item.spec
+    if not spec.approval.required:
+        return True
+    state = _state(item.inputs, spec, _ids(spec, source.record), source.file.title, source.file.body)
+    return state is ApprovalState.APPROVED
+
+
+def waiting_note(item: ItemSides, source: SourceText) -> Note:
+    """The note on a text that is not promoted before someone approves it."""
+    id_, path = item.spec.id, source.file.path
+    option = f" --env {source.environment}" if source.environment else ""
+    message = f"`{id_}`: `{path}` of `{source.name}` is waiting for approval"
+    return Note(
+        kind=WAITING_FOR_APPROVAL, id=id_, message=message, hint=f"`contentops approve {id_}{option}`, then promote it"
+    )
+
+
+def _ids(spec: Spec, record: Record | None) -> tuple[ItemId, ...]:
+    return (spec.id, *((record.id, *record.former_ids) if record is not None else ()))
+
+
+def _promotion(body: BodyAnswer) -> Promote | None:
+    return next((step for step in body.steps if isinstance(step, Promote)), None)
+
+
+def _state(inputs: PlanInputs, spec: Spec, ids: tuple[ItemId, ...], title: str, body: Digest) -> ApprovalState:
+    if body in (NOTHING, NO_TEXT):
+        return ApprovalState.NONE
+    return inputs.approvals.state(text_digest(title, body), spec.approval, ids)
+
+
+def _keys(project: Project, spec: Spec, state: ApprovalState, *, made: bool) -> dict[str, Json]:
+    is_approved, disclosure = state is ApprovalState.APPROVED, project.disclosure
+    keys: dict[str, Json] = {}
+    if spec.approval.required and not is_approved:
+        keys |= apply_preset(project.preset, {"draft": True})
+    if disclosure is not None and made:
+        how = ASSISTED if is_approved else AUTONOMOUS
+        keys |= {disclosure.key: how, disclosure.source_type: _SOURCE_TYPES[how]}
+    return {key: value for key, value in keys.items() if key}
