@@ -45,7 +45,7 @@ from contentops.model.desired import (
     TemplateInput,
     WordLimits,
 )
-from contentops.model.plan import WAITING_FOR_APPROVAL, Action, Change, Note, Plan, Reason, Refusal
+from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
 from contentops.model.queue import AccountWork, Cancelled, Detached, Queue, QueuedShare, QueuedSubmit, QueueTotal
 from contentops.model.records import (
     ATTEMPTS,
@@ -100,7 +100,6 @@ __all__ = [
     "NO_ENVIRONMENT",
     "PROJECT_FILE",
     "REQUEST_FIELDS",
-    "WAITING_FOR_APPROVAL",
     "AccountWork",
     "Acknowledge",
     "Action",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from msgspec import Struct
 
@@ -215,10 +214,6 @@ class Change(Struct, frozen=True, kw_only=True):
         return (step for step in reversed(self.steps) if isinstance(step, Write | Update | Acknowledge))
 
 
-WAITING_FOR_APPROVAL: Final = "waiting-for-approval"
-"""The kind of notes on texts of another environment that are not promoted yet, as they are not approved."""
-
-
 class Note(Struct, frozen=True, kw_only=True):
     """A note of a plan that is no change, such as an orphan."""
 
@@ -305,7 +300,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     @property
     def not_promoted(self) -> int:
         """How many texts of another environment are not promoted, as they are waiting for approval."""
-        return sum(note.kind == WAITING_FOR_APPROVAL for note in self.notes)
+        return sum(note.kind == "waiting-for-approval" for note in self.notes)
 
     @property
     def empty(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from contentops.digest import NO_TEXT, NOTHING
 from contentops.documents.preset import apply_preset
-from contentops.model import WAITING_FOR_APPROVAL, ApprovalState, Note, Promote, Pull, Restore, text_digest
+from contentops.model import ApprovalState, Note, Promote, Pull, Restore, text_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,7 +91,10 @@ def waiting_note(item: ItemSides, source: SourceText) -> Note:
     option = f" --env {source.environment}" if source.environment else ""
     message = f"`{id_}`: `{path}` of `{source.name}` is waiting for approval"
     return Note(
-        kind=WAITING_FOR_APPROVAL, id=id_, message=message, hint=f"`contentops approve {id_}{option}`, then promote it"
+        kind="waiting-for-approval",
+        id=id_,
+        message=message,
+        hint=f"`contentops approve {id_}{option}`, then promote it",
     )
 
 

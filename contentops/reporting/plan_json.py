@@ -222,7 +222,6 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
     spec = Spec(id=change.id, request=request, digest=change.digest, output=change.target) if change.digest else None
     open_entry = entry(change.entry) if change.entry is not None else None
     certain = "submit" not in change.steps and (change.credits > 0 or not change.retries)
-    at_most = change.credits_at_most
     price = change.credits or change.queued_credits
     each = (change.credits_worst - change.credits) // change.retries if change.retries else price
     steps: tuple[Step, ...] = (
@@ -230,11 +229,13 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
             request=request,
             digest=change.digest,
             credits=each,
-            at_most=at_most,
+            at_most=change.credits_at_most,
             times=change.retries + certain,
             certain=certain,
         ),
-        Submit(request=request, digest=change.digest, attempt=change.attempt, credits=price, at_most=at_most),
+        Submit(
+            request=request, digest=change.digest, attempt=change.attempt, credits=price, at_most=change.credits_at_most
+        ),
         LookUp(entry=open_entry) if open_entry is not None else Poll(),
         Poll(entry=open_entry),
         Fetch(digest=change.digest, entry=open_entry),
@@ -247,13 +248,15 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         Remove(target=change.target),
     )
     by_name = {name_of(step): step for step in steps}
-    drains = tuple(Collect(entry=entry(one)) for one in change.drains)
     return Change(
         id=change.id,
         action=change.action,
         file=Observed(path=change.source or ("" if spec else change.target), file=change.file, body=change.body),
         reasons=change.reasons,
-        steps=(*drains, *(by_name[name] for name in change.steps if name in by_name)),
+        steps=(
+            *(Collect(entry=entry(one)) for one in change.drains),
+            *(by_name[name] for name in change.steps if name in by_name),
+        ),
         spec=spec,
         renamed_from=change.renamed_from,
         blocked_entry=open_entry,

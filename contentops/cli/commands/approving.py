@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from contentops.cli.session import Session
     from contentops.model import Json
-    from contentops.operations.texts.approving import Recorded
+    from contentops.operations.texts.approving import Decided
 
 
 _items = click.argument("items", metavar="[ITEM]...", nargs=-1, shell_complete=offers("items"))
@@ -62,34 +62,34 @@ def _decide(session: Session, verdict: Verdict, chosen: tuple[tuple[str, ...], .
     if not (items or select):
         raise click.UsageError("name items, or select some with `--select`, such as `--select approval:waiting`")
     choice = choice_of(select=(*items, *select), exclude=exclude)
-    recorded = decide_texts(session.project(), choice, Decision(verdict=verdict, note=note), runtime=session.runtime())
-    session.answer(_as_json(verdict, recorded), _as_text(verdict, recorded))
+    decided = decide_texts(session.project(), choice, Decision(verdict=verdict, note=note), runtime=session.runtime())
+    session.answer(_as_json(verdict, decided), _as_text(verdict, decided))
 
 
-def _as_json(verdict: Verdict, recorded: Recorded) -> dict[str, Json]:
-    outcomes = recorded.run.outcomes if recorded.run is not None else ()
+def _as_json(verdict: Verdict, decided: Decided) -> dict[str, Json]:
+    outcomes = decided.run.outcomes if decided.run is not None else ()
     return {
         "verdict": verdict.value,
-        "by": recorded.by,
-        "items": [{"id": line.item, "text": line.text, "at": line.at, "note": line.note} for line in recorded.lines],
-        "known": list(recorded.known),
-        "skipped": list(recorded.skipped),
+        "by": decided.by,
+        "items": [{"id": line.item, "text": line.text, "at": line.at, "note": line.note} for line in decided.lines],
+        "known": list(decided.known),
+        "skipped": list(decided.skipped),
         "updated": [outcome.output for outcome in outcomes],
-        "warning": recorded.warning,
+        "warning": decided.warning,
     }
 
 
-def _as_text(verdict: Verdict, recorded: Recorded) -> Iterator[str]:
+def _as_text(verdict: Verdict, decided: Decided) -> Iterator[str]:
     words = "approved" if verdict is Verdict.APPROVED else ApprovalState.SENT_BACK.words
-    for line in recorded.lines:
+    for line in decided.lines:
         yield f"{words} `{visible(line.item)}`, text {short(line.text)}"
-    for name in recorded.known:
+    for name in decided.known:
         yield f"`{visible(name)}` is {words} by you already"
-    if recorded.skipped:
-        yield f"left out, as there is no text yet: {', '.join(f'`{visible(name)}`' for name in recorded.skipped)}"
-    if recorded.lines:
-        yield f"Recorded {plural(len(recorded.lines), 'text')} in `contentops.approvals` as {visible(recorded.by)}."
-    for outcome in recorded.run.outcomes if recorded.run is not None else ():
+    if decided.skipped:
+        yield f"left out, as there is no text yet: {', '.join(f'`{visible(name)}`' for name in decided.skipped)}"
+    if decided.lines:
+        yield f"Decided {plural(len(decided.lines), 'text')} in `contentops.approvals` as {visible(decided.by)}."
+    for outcome in decided.run.outcomes if decided.run is not None else ():
         yield f"Updated the front matter of `{visible(outcome.output)}`."
-    if recorded.warning:
-        yield f"warning: {visible(recorded.warning)}"
+    if decided.warning:
+        yield f"warning: {visible(decided.warning)}"

@@ -46,7 +46,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     """The text that the person saw, by item; of other items, the text that the file has now."""
 
 
-class Recorded(Struct, frozen=True, kw_only=True):
+class Decided(Struct, frozen=True, kw_only=True):
     """What was recorded of a decision, and the run of the free steps after it."""
 
     by: str
@@ -61,7 +61,7 @@ class Recorded(Struct, frozen=True, kw_only=True):
     """Why the free steps are left to the next apply, or empty."""
 
 
-def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtime: Runtime = HERE) -> Recorded:
+def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtime: Runtime = HERE) -> Decided:
     """Record a decision on the texts of the selected items, then carry out the updates of their front matter.
 
     Raises UsageError for selectors that match nothing and without a git identity, Refused under CI, InputError with a
@@ -100,8 +100,8 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
                 known.append(item.id) if is_known else lines.append(line)
             approvals.record(Path(project.root), runtime.disk, lines)
     skipped = tuple(item.id for item in items if item not in with_text)
-    recorded = Recorded(by=by, lines=tuple(lines), known=tuple(known), skipped=skipped)
-    return _with_steps(project, recorded, frozenset(item.id for item in with_text), runtime)
+    decided = Decided(by=by, lines=tuple(lines), known=tuple(known), skipped=skipped)
+    return _with_steps(project, decided, frozenset(item.id for item in with_text), runtime)
 
 
 def checked_note(decision: Decision) -> str:
@@ -155,7 +155,7 @@ def _problems(project: Project, item: Candidate, decision: Decision, address: st
         yield finding("unreadable-file", file.problem, "")
         return
     if file.body == NO_TEXT:
-        yield finding("no-text", "its file has no text", "there is nothing to read in it")
+        yield finding("empty-text", "its file has no text", "there is nothing to read in it")
     expected = decision.texts.get(item.id)
     if expected is not None and expected != _text_of(item):
         yield finding("text-changed", "its text is another one now", "read it as it is now, and decide again")
@@ -174,11 +174,11 @@ def _last_author(root: str, path: str) -> str:
     return try_git(root, "log", "-1", "--format=%ae", "--", path).text.casefold()
 
 
-def _with_steps(project: Project, recorded: Recorded, ids: frozenset[ItemId], runtime: Runtime) -> Recorded:
+def _with_steps(project: Project, decided: Decided, ids: frozenset[ItemId], runtime: Runtime) -> Decided:
     """The free steps of the items, carried out: draft marks and disclosures that follow their texts."""
     choice = Choice(only=ids, only_front=True)
     try:
         _, run = apply(project, choice, ApplyOptions(), confirm=lambda _: True, emit=lambda _: None, runtime=runtime)
     except ContentopsError as error:
-        return structs.replace(recorded, warning=f"the next apply updates the front matter: {error.message}")
-    return structs.replace(recorded, run=run)
+        return structs.replace(decided, warning=f"the next apply updates the front matter: {error.message}")
+    return structs.replace(decided, run=run)
