@@ -85,3 +85,241 @@ def test_a_text_is_a_draft_until_it_is_approved(tmp_path: Path) -> None:
     assert (change.approval, change.credits, change.front) == (ApprovalState.CHANGED, 0, {"draft": True})
     harness.apply()
     assert front(harness)["draft"] is True
+
+
+@pytest.mark.parametrize(
+    ("preset", "mark"),
+    [
+        ("", {"draft": True}),
+        ("hugo", {"draft": True}),
+        ("jekyll", {"published": False}),
+        ("pelican", {"status": "draft"}),
+    ],
+)
+def test_each_preset_has_its_mark(tmp_path: Path, preset: str, mark: dict[str, Any]) -> None:
+    """The mark is written in the words of the generator, and what the manifest says comes back with the approval."""
+    harness = with_approval(
+        tmp_path, f"{REQUIRED}, metadata: {{order: 3}}", extra=f"preset: {preset}" if preset else ""
+    )
+    assert mark.items() <= front(harness).items()
+    decide(harness, "one")
+    assert not mark.keys() & front(harness).keys()
+    assert harness.plan().empty
+
+
+def test_a_mark_that_a_person_removes_comes_back(tmp_path: Path) -> None:
+    """Only an approval takes the mark away."""
+    harness = with_approval(tmp_path)
+    harness.edit("out/one.md", "draft: true\n", "")
+    (change,) = harness.plan().changes
+    assert (change.names, change.front) == (("update",), {"draft": True})
+    harness.apply()
+    assert front(harness)["draft"] is True
+    assert harness.plan().empty
+
+
+def test_the_rule_can_come_later(tmp_path: Path) -> None:
+    """Texts that are approved before the rule is set get no mark; the others do, for nothing; `off` takes it away."""
+    harness = with_approval(tmp_path, "mode: standard", ids=("one", "two"))
+    assert states(harness) == {"one": "none", "two": "none"}
+    decide(harness, "one")
+    harness.edit("contentops.yaml", "mode: standard", REQUIRED)
+    (change,) = harness.plan().changes
+    assert (change.id, change.names, change.credits) == ("two", ("update",), 0)
+    harness.apply()
+    harness.edit("contentops.yaml", REQUIRED, 'approval: "off"')
+    harness.apply()
+    assert "draft" not in front(harness, "two")
+
+
+def test_an_approval_is_about_words_alone(tmp_path: Path) -> None:
+    """A rename, a move, other front matter, other line ends and another clone change nothing; a title does."""
+    harness = with_approval(tmp_path, f"{REQUIRED}, metadata: {{weight: 1}}")
+    decide(harness, "one")
+    harness.edit("content/blog.yaml", "id: one", "id: uno")
+    harness.write("content/moved.yaml", "moved: [{from: one, to: uno}]\n")
+    harness.edit("contentops.yaml", "weight: 1", "weight: 2")
+    harness.apply()
+    assert states(harness) == {"uno": "approved"}
+    path = harness.root / "out/uno.md"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert states(harness) == {"uno": "approved"}
+    harness.edit("out/uno.md", "title: ", "title: My ")
+    assert states(harness) == {"uno": "changed"}
+
+
+def test_a_new_text_is_a_draft_at_once(tmp_path: Path) -> None:
+    """The mark comes in one write with the text that no one has read."""
+    harness = with_approval(tmp_path)
+    decide(harness, "one")
+    harness.write("content/blog.yaml", blog("one", year=2027))
+    (change,) = harness.plan().changes
+    assert change.front == {"draft": True}
+    harness.apply()
+    assert front(harness)["draft"] is True
+    assert states(harness) == {"one": "changed"}
+    assert harness.plan().empty
+
+
+def test_a_text_that_is_sent_back_stays_a_draft(tmp_path: Path) -> None:
+    """It is selected by its state, the person who sent it back may approve it, and no one else overrules that."""
+    harness = with_approval(tmp_path, ids=("one", "two"))
+    decide(harness, "one", verdict=Verdict.SENT_BACK, note="The sum is missing.")
+    assert states(harness) == {"one": "sent-back", "two": "waiting"}
+    assert list(states(harness, "approval:sent-back")) == ["one"]
+    in_git(tmp_path, "Ada Other", "ada@example.test")
+    decide(harness, "one")
+    assert states(harness)["one"] == "sent-back"
+    assert front(harness)["draft"] is True
+    in_git(tmp_path)
+    decide(harness, "approval:sent-back")
+    assert states(harness)["one"] == "approved"
+    assert "draft" not in front(harness)
+
+
+def test_two_people_are_two_people(tmp_path: Path) -> None:
+    """One address counts once, in whatever case and under whatever name."""
+    harness = with_approval(tmp_path, "approval: {count: 2}")
+    decide(harness, "one")
+    in_git(tmp_path, "Kim R.", "KIM@example.test")
+    decide(harness, "one")
+    assert states(harness) == {"one": "waiting"}
+    in_git(tmp_path, "Ada Other", "ada@example.test")
+    decide(harness, "one")
+    assert states(harness) == {"one": "approved"}
+
+
+def test_an_author_does_not_count_where_that_is_asked(tmp_path: Path) -> None:
+    """Who edited the text cannot approve it; a text as it was generated has no author among people."""
+    harness = with_approval(tmp_path, "approval: {by_author: false}", ids=("one", "two"))
+    harness.edit("out/one.md", "All", "Al")
+    with pytest.raises(InputError) as caught:
+        decide(harness, "one", "two")
+    assert [one.code for one in caught.value.diagnostics()] == ["by-author"]
+    assert not (tmp_path / FILE).exists()
+    decide(harness, "two")
+    commit(tmp_path)
+    in_git(tmp_path, "Ada Other", "ada@example.test")
+    decide(harness, "one")
+    assert states(harness) == {"one": "approved", "two": "approved"}
+
+
+def test_disclosure_follows_the_text(tmp_path: Path) -> None:
+    """It says how a generated text was made, and falls back by itself when the text changes."""
+    harness = with_approval(tmp_path, "mode: standard", extra="disclosure: true")
+    assert front(harness)["ai_disclosure"] == "ai-autonomous"
+    assert front(harness)["digital_source_type"].endswith("/trainedAlgorithmicMedia")
+    assert harness.plan().empty
+    decide(harness, "one")
+    assert front(harness)["ai_disclosure"] == "ai-assisted"
+    assert harness.plan().empty
+    harness.edit("out/one.md", "All", "Al")
+    harness.apply()
+    assert front(harness)["ai_disclosure"] == "ai-autonomous"
+    harness.edit("contentops.yaml", "disclosure: true", "")
+    harness.apply()
+    assert "ai_disclosure" not in front(harness)
+
+
+STAGES = """\
+environments:
+  staging: {output: "staging/{{ item.id }}.md"}
+  prod: {promote_from: staging, output: "live/{{ item.id }}.md", defaults: {approval: required}}
+"""
+
+
+def stages(root: Path, *ids: str) -> tuple[Room, Room]:
+    """Staging, applied, and prod, which takes approved texts only."""
+    staging, prod = Room(root, "staging", extra=STAGES), Room(root, "prod", extra=STAGES)
+    prod.timeline, prod.api = staging.timeline, staging.api
+    staging.write("content/b.yaml", blog(*ids))
+    in_git(root)
+    staging.apply()
+    return staging, prod
+
+
+def test_approved_texts_alone_are_promoted(tmp_path: Path) -> None:
+    """The others wait, which is no error; a promoted text is approved there, too, and has no mark."""
+    staging, prod = stages(tmp_path, "a", "b", "c")
+    staging.edit("staging/b.md", "All", "Al")
+    decide(staging, "a", "b")
+    decide(staging, "c", verdict=Verdict.SENT_BACK)
+    plan = prod.plan()
+    assert {str(change.id): str(change.action) for change in plan.changes} == {"a": "promote", "b": "promote"}
+    assert (plan.not_promoted, plan.credits, plan.refusals) == (1, 0, ())
+    assert [note.id for note in plan.notes if note.kind == "waiting-for-approval"] == ["c"]
+    assert results(prod.apply()) == {"a": "done", "b": "done"}
+    assert "draft" not in prod.read("live/a.md")
+    assert states(prod) == {"a": "approved", "b": "approved", "c": "none"}
+    assert prod.plan().empty
+    staging.edit("staging/a.md", "Al", "AL")
+    again = prod.plan()
+    assert (again.empty, again.not_promoted) == (True, 2)
+    decide(staging, "a")
+    assert results(prod.apply()) == {"a": "done"}
+    assert prod.api.generations == staging.api.generations
+    prod.edit("live/a.md", "AL", "al")
+    prod.apply()
+    assert "draft: true" in prod.read("live/a.md")
+
+
+def test_a_changed_request_waits_for_its_approved_text(tmp_path: Path) -> None:
+    """Prod keeps the text it has, pays for nothing, and is not blocked."""
+    staging, prod = stages(tmp_path, "a")
+    decide(staging, "a")
+    prod.apply()
+    before = prod.read("live/a.md")
+    staging.write("content/b.yaml", blog("a", year=2027))
+    staging.apply()
+    plan = prod.plan()
+    assert (plan.empty, plan.not_promoted) == (True, 1)
+    assert prod.apply() is None
+    assert prod.read("live/a.md") == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda root: (root / "out/one.md").write_text("---\ntitle: T\n---\n"), "empty-text"),
+        (lambda root: (root / "out/one.md").write_bytes(b"\xff\xfe"), "unreadable-file"),
+        (
+            lambda root: subprocess.run(["git", "-C", str(root), "config", "--unset", "user.email"], check=True),
+            "no-identity",
+        ),
+        (lambda root: (root / FILE).write_text('{"contentops_approvals":2}\n'), "newer-state"),
+        (lambda root: (root / FILE).write_text("<<<<<<< ours\n"), "conflict-markers"),
+    ],
+)
+def test_what_cannot_be_approved(tmp_path: Path, spoil: Callable[[Path], object], code: str) -> None:
+    """The message says why, and nothing is recorded."""
+    harness = with_approval(tmp_path)
+    spoil(tmp_path)
+    before = (tmp_path / FILE).read_bytes() if (tmp_path / FILE).exists() else None
+    with pytest.raises(ContentopsError) as caught:
+        decide(harness, "one")
+    assert [one.code for one in caught.value.diagnostics()] == [code]
+    assert ((tmp_path / FILE).read_bytes() if (tmp_path / FILE).exists() else None) == before
+
+
+def test_only_the_text_that_was_seen_is_approved(tmp_path: Path) -> None:
+    """A page that shows an older text approves nothing."""
+    harness = with_approval(tmp_path)
+    seen = decide(harness, "one").lines[0].text
+    harness.edit("out/one.md", "All", "Al")
+    with pytest.raises(InputError) as caught:
+        decide(harness, "one", texts={ItemId("one"): seen})
+    assert [one.code for one in caught.value.diagnostics()] == ["text-changed"]
+
+
+def test_ci_is_no_person(tmp_path: Path) -> None:
+    """Under CI no one approves but through the host; a note is needed to send back, and has a limit."""
+    harness = with_approval(tmp_path)
+    runtime = harness.runtime()
+    runtime.environ["CI"] = "true"  # type: ignore[index]
+    with pytest.raises(Refused) as caught:
+        decide_texts(harness.project, Choice(select=("one",)), Decision(verdict=Verdict.APPROVED), runtime=runtime)
+    assert caught.value.code == "approve-in-ci"
+    for note in ("", "x" * 2001):
+        decision = Decision(verdict=Verdict.SENT_BACK, note=note)
+        with pytest.raises(UsageError, match="note"):
+            decide_texts(harness.project, Choice(select=("one",)), decision, runtime=harness.runtime())
