@@ -202,25 +202,26 @@ def plan_of(document: Mapping[str, Json]) -> Plan:
     )
 
 
-def _change(change: ReviewedChange, file: PlanFile) -> Change:
-    def entry(job: ReviewedJob) -> OpenEntry:
-        return OpenEntry(
-            request_id=job.request_id,
-            item=change.id,
-            digest=job.digest,
-            attempt=change.attempt,
-            state=job.state,
-            server=file.server,
-            dialect="",
-            credits=0,
-            job_id=job.job_id,
-            error=job.error,
-        )
+def _open_entry(job: ReviewedJob, change: ReviewedChange, file: PlanFile) -> OpenEntry:
+    return OpenEntry(
+        request_id=job.request_id,
+        item=change.id,
+        digest=job.digest,
+        attempt=change.attempt,
+        state=job.state,
+        server=file.server,
+        dialect="",
+        credits=0,
+        job_id=job.job_id,
+        error=job.error,
+    )
 
+
+def _change(change: ReviewedChange, file: PlanFile) -> Change:
     # A plan file has the digest of a request, not the request.
     request = Request(template="", style="", inputs={})
     spec = Spec(id=change.id, request=request, digest=change.digest, output=change.target) if change.digest else None
-    open_entry = entry(change.entry) if change.entry is not None else None
+    open_entry = _open_entry(change.entry, change, file) if change.entry is not None else None
     certain = "submit" not in change.steps and (change.credits > 0 or not change.retries)
     price = change.credits or change.queued_credits
     each = (change.credits_worst - change.credits) // change.retries if change.retries else price
@@ -254,7 +255,7 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         file=Observed(path=change.source or ("" if spec else change.target), file=change.file, body=change.body),
         reasons=change.reasons,
         steps=(
-            *(Collect(entry=entry(one)) for one in change.drains),
+            *(Collect(entry=_open_entry(one, change, file)) for one in change.drains),
             *(by_name[name] for name in change.steps if name in by_name),
         ),
         spec=spec,
