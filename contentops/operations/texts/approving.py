@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
@@ -21,7 +21,6 @@ from contentops.operations.workspace import open_workspace
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice
 from contentops.planning.select import is_changed_by_hand, selected
-from contentops.sanitize import Policy, sanitize
 from contentops.state import approvals
 
 if TYPE_CHECKING:
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from contentops.model import Project
     from contentops.operations.opening import Runtime
     from contentops.planning.select import Candidate
-
-NOTE_LIMIT: Final = 2_000
-"""Most characters of a note."""
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -68,7 +64,9 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
     finding for each text that cannot be decided about (then nothing is recorded), LockHeld while an apply runs,
     StateError.
     """
-    note = checked_note(decision)
+    if decision.verdict is Verdict.SENT_BACK and not decision.note.strip():
+        hint = 'say what is to change: `--note "..."`'
+        raise UsageError("a text is sent back with a note", code="note-missing", hint=hint)
     if in_ci(runtime.environ):
         message = "who approves is a person, and this is CI"
         hint = "`contentops approve --merged` records who approved the merged change"
@@ -92,28 +90,16 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
                     verdict=decision.verdict,
                     by=by,
                     at=at,
-                    note=note,
+                    note=decision.note.strip(),
                     source=decision.source,
                 )
-                same = (line.person, decision.verdict, note)
+                same = (line.person, decision.verdict, line.note)
                 is_known = any((one.person, one.verdict, one.note) == same for one in before.of_text(line.text))
                 known.append(item.id) if is_known else lines.append(line)
             approvals.record(Path(project.root), runtime.disk, lines)
     skipped = tuple(item.id for item in items if item not in with_text)
     decided = Decided(by=by, lines=tuple(lines), known=tuple(known), skipped=skipped)
     return _with_steps(project, decided, frozenset(item.id for item in with_text), runtime)
-
-
-def checked_note(decision: Decision) -> str:
-    """The cleaned note of a decision. Raises UsageError for one that is too long, or is missing where it is needed."""
-    note = sanitize(decision.note, Policy.BODY).strip()
-    if len(note) > NOTE_LIMIT:
-        message = f"the note has {len(note):,} characters, and {NOTE_LIMIT:,} are the most"
-        raise UsageError(message, code="bad-note", hint="keep it short; edit the text where more is to change")
-    if decision.verdict is Verdict.SENT_BACK and not note:
-        message = "a text is sent back with a note"
-        raise UsageError(message, code="bad-note", hint='say what is to change: `--note "..."`')
-    return note
 
 
 def git_identity(root: str) -> tuple[str, str]:
