@@ -17,7 +17,7 @@ def chunks(
     base: tuple[T, ...], ours: tuple[T, ...], theirs: tuple[T, ...]
 ) -> Iterator[tuple[tuple[T, ...], tuple[T, ...], tuple[T, ...]]]:
     """Three lists cut where all of them agree; the elements between two cuts are one piece on each side."""
-    mine, others = _matched(base, ours), _matched(base, theirs)
+    mine, others = matched(base, ours), matched(base, theirs)
     start = (0, 0, 0)
     ends = [(index, mine[index], others[index]) for index in sorted(mine.keys() & others.keys())]
     for end in (*ends, (len(base), len(ours), len(theirs))):
@@ -31,7 +31,7 @@ def chunks(
         start = (end[0] + 1, end[1] + 1, end[2] + 1)
 
 
-def _matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
+def matched(base: tuple[T, ...], side: tuple[T, ...]) -> dict[int, int]:
     """The index in `side` of the elements of `base` that both have once, and of their equal neighbours."""
     once = [{each for each, count in Counter(sequence).items() if count == 1} for sequence in (base, side)]
     both = once[0] & once[1]

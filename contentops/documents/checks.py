@@ -115,13 +115,13 @@ def _shown(words: str) -> str:
 # --- words -----------------------------------------------------------------------------------------------------
 
 # Scripts that put no spaces between words: Thai, Lao, Tibetan, Burmese, Khmer, kana, ideographs.
-_UNSPACED: Final = (
+UNSPACED: Final = (
     "\u0e01-\u0e30\u0e40-\u0e46\u0e81-\u0eb0\u0ec0-\u0edf\u0f40-\u0f6c\u1000-\u102a\u1780-\u17b3"
     "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003fffd"
 )
-_CHARACTERS: Final = re.compile(f"[{_UNSPACED}]")
-_APART: Final = re.compile(f"[^\\s\u2013\u2014/|{_UNSPACED}]+")
+_CHARACTERS: Final = re.compile(f"[{UNSPACED}]")
+_APART: Final = re.compile(f"[^\\s\u2013\u2014/|{UNSPACED}]+")
 _ADDRESS: Final = re.compile(r"\]\([^()\s]*")
 _TAG: Final = re.compile(r"</?[A-Za-z][^<>]*>|<!--|-->")
 

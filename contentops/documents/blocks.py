@@ -1,0 +1,199 @@
+"""Takes a Markdown text apart into blocks of words, for reading and comparing: no HTML, and nothing that is hidden."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec import Struct
+
+from contentops.documents.checks import UNSPACED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import regex
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+
+PARSED: Final = 100_000
+"""Characters that are read as Markdown. What follows is read as plain lines: hostile Markdown takes long."""
+
+
+class Style(NamedTuple):
+    """How a word is set: `em`, `strong`, `s`, `code`, `link`, `image` (its alternative text) or `edge` (of a cell)."""
+
+    kind: str
+    address: str = ""
+    title: str = ""
+
+
+class Word(NamedTuple):
+    """A word, one other character, or white space, with its styles from the outside in."""
+
+    text: str
+    styles: tuple[Style, ...] = ()
+
+    @property
+    def counts(self) -> bool:
+        """Whether a reader counts it as a word."""
+        return any(map(str.isalnum, self.text))
+
+
+class Container(NamedTuple):
+    """What a block stands in: `ul`, `ol`, `li`, `blockquote`, `table`, `thead` or `tbody`."""
+
+    kind: str
+    number: int
+    """Tells one from another in a text."""
+    start: int = 1
+    """The first number of an `ol`."""
+
+
+class TextBlock(Struct, frozen=True, kw_only=True):
+    """A paragraph (`p`), heading (`h1` to `h6`), `code`, table `row`, `rule`, or `plain` lines of a long text."""
+
+    kind: str
+    words: tuple[Word, ...] = ()
+    path: tuple[Container, ...] = ()
+    """The containers from the outside in."""
+    tight: bool = False
+    """A paragraph of a list without blank lines."""
+    line: int = 0
+    """Its first line in the body, from 0."""
+    end: int = 0
+    """The line after it."""
+
+    @property
+    def shape(self) -> tuple[str, ...]:
+        """What it is and stands in: blocks of different shapes are never compared word by word."""
+        return self.kind, *(one.kind for one in self.path)
+
+    @property
+    def text(self) -> str:
+        """Its words, without marks."""
+        return "".join(word.text for word in self.words)
+
+
+EDGE: Final = Word("\t", (Style("edge"),))
+"""Stands between two cells of a row."""
+
+
+def parse_blocks(body: str) -> tuple[TextBlock, ...]:
+    """The blocks of a cleaned body in order."""
+    cut = len(body) if len(body) <= PARSED else body.rfind("\n", 0, PARSED) + 1 or PARSED
+    blocks = [*_BlockReader().read(_parser().parse(body[:cut]))]
+    line = body.count("\n", 0, cut)
+    for lines in body[cut:].split("\n\n") if cut < len(body) else ():
+        end = line + lines.count("\n") + 1
+        if lines.strip():
+            blocks.append(TextBlock(kind="plain", words=tuple(map(Word, split_words(lines))), line=line, end=end))
+        line = end + 1
+    return tuple(blocks)
+
+
+def split_words(text: str) -> list[str]:
+    """Words, runs of white space, and other characters as a reader sees them; joined they are the text."""
+    words: list[str] = _words().findall(text)
+    return words
+
+
+@functools.cache
+def _words() -> regex.Pattern[str]:
+    # start-up: most commands take no text apart
+    import regex
+
+    letters = rf"[[\p{{L}}\p{{N}}\p{{M}}_]--[{UNSPACED}]]+"
+    return regex.compile(rf"(?V1)\s+|[{UNSPACED}]\p{{M}}*|{letters}(?:['\u2019]{letters})*|\X")
+
+
+@functools.cache
+def _parser() -> MarkdownIt:
+    # start-up: the same
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+
+
+_CONTAINERS: Final = {
+    "bullet_list": "ul",
+    "ordered_list": "ol",
+    "list_item": "li",
+    "blockquote": "blockquote",
+    "table": "table",
+    "thead": "thead",
+    "tbody": "tbody",
+}
+
+
+class _BlockReader:
+    """Makes blocks of the parser's tokens, which open and close one another."""
+
+    def __init__(self) -> None:
+        self._path: list[Container] = []
+        self._kind, self._tight = "p", False
+        self._row: list[Word] | None = None
+        self._lines: list[int] | None = None
+        self._opened = 0
+
+    def read(self, tokens: Iterable[Token]) -> Iterator[TextBlock]:
+        for token in tokens:
+            name, _, side = token.type.rpartition("_")
+            if container := _CONTAINERS.get(name):
+                self._step(container, token)
+            elif side == "open":
+                self._open(name, token)
+            elif token.type == "inline" and self._row is not None:
+                self._row += _inline(token.children or ())
+            elif token.type == "inline":
+                yield self._block(self._kind, _inline(token.children or ()), token)
+            elif token.type == "tr_close":
+                yield self._block("row", self._row or (), token)
+                self._row = None
+            elif token.type in ("fence", "code_block"):
+                yield self._block("code", map(Word, split_words(token.content.removesuffix("\n"))), token)
+            elif token.type == "hr":
+                yield self._block("rule", (), token)
+
+    def _open(self, name: str, token: Token) -> None:
+        if name in ("th", "td"):
+            self._row = [] if self._row is None else [*self._row, EDGE]
+        elif name == "tr":
+            self._lines = token.map
+        else:
+            self._kind, self._tight = token.tag, token.hidden
+
+    def _step(self, kind: str, token: Token) -> None:
+        if token.nesting < 0:
+            self._path.pop()
+            return
+        self._opened += 1
+        start = token.attrs.get("start", 1)
+        self._path.append(Container(kind, self._opened, start if isinstance(start, int) else 1))
+
+    def _block(self, kind: str, words: Iterable[Word], token: Token) -> TextBlock:
+        line, end = token.map or self._lines or (0, 0)
+        return TextBlock(
+            kind=kind, words=tuple(words), path=tuple(self._path), tight=self._tight and kind == "p", line=line, end=end
+        )
+
+
+def _inline(tokens: Sequence[Token]) -> Iterator[Word]:
+    styles: tuple[Style, ...] = ()
+    for token in tokens:
+        name, _, side = token.type.rpartition("_")
+        if side == "open":
+            styles += (Style(name if name == "link" else token.tag, str(token.attrs.get("href", "")), _title(token)),)
+        elif side == "close":
+            styles = styles[:-1]
+        elif token.type == "image":
+            yield Word(token.content, (*styles, Style("image", str(token.attrs.get("src", "")), _title(token))))
+        elif token.type in ("softbreak", "hardbreak"):
+            yield Word(" " if token.type == "softbreak" else "\n", styles)
+        else:
+            inner = (*styles, Style("code")) if name == "code" else styles
+            yield from (Word(text, inner) for text in split_words(token.content))
+
+
+def _title(token: Token) -> str:
+    return str(token.attrs.get("title", ""))
