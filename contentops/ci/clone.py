@@ -20,7 +20,8 @@ from contentops.ci.runner import branch_of_run, git_credentials
 from contentops.documents.clean import known_bodies
 from contentops.documents.files import Outputs
 from contentops.errors import LockHeld, Refused, StateError, UsageError, first_of
-from contentops.state.lock import OUT_OF_LFS, with_line
+from contentops.state import approvals
+from contentops.state.lock import LINE, OUT_OF_LFS, PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from contentops.state.lock import Lock
 
 RULES = ".gitattributes"
+MERGE_RULES: Mapping[str, str] = {LINE: PATTERN, approvals.RULE: approvals.FILE}
+"""The lines that we add to it, with the files that each is for."""
 _UNFINISHED = {
     "MERGE_HEAD": "merge",
     "rebase-merge": "rebase",
@@ -193,19 +196,37 @@ def changed_files(clone: Clone, environment: str, known: RecordedOutputs, lock: 
     outputs = [path for path in paths if nfc(path) in known.owned]
     edited = set(_edited(clone, known, lock, outputs, edits=edits))
     results = {path for path in outputs if path not in edited} | ({own} & set(paths))
-    # The rule for locks is not committed by itself: it comes with the first results.
-    rule = {RULES} if RULES in paths and _is_rule(clone) else set()
+    if approvals.FILE in paths:
+        (results if _has_approvals(clone.root) else edited).add(approvals.FILE)
+    # The rules for merges are not committed by themselves: they come with the first results.
+    rule = {RULES} if RULES in paths and _adds_rules(clone) else set()
     others = len(paths) - len(results) - len(edited) - len(rule)
     return ChangedFiles(tuple(sorted(results | rule)) if results else (), tuple(sorted(edited)), others)
 
 
-def _is_rule(clone: Clone) -> bool:
-    """Whether the merge line of locks is the only change of `.gitattributes`."""
+def _has_approvals(root: str) -> bool:
+    """Whether the approvals on disk can be read; a damaged or removed file is a person's to put right."""
+    path = Path(root) / approvals.FILE
+    try:
+        return not path.is_symlink() and bool(approvals.parse(path.read_bytes()))
+    except (OSError, StateError):
+        return False
+
+
+def _adds_rules(clone: Clone) -> bool:
+    """Whether merge rules are the only change of `.gitattributes`."""
     path, name = Path(clone.root) / RULES, f"HEAD:./{RULES}"
     if path.is_symlink() or not path.is_file():
         return False
     before = read_blobs(clone.root, [name], clone.extra).get(name, b"")
-    return path.read_bytes().splitlines() == with_line(before).splitlines()
+    return bool(added_rules(before, path.read_bytes()))
+
+
+def added_rules(before: bytes, after: bytes) -> tuple[str, ...]:
+    """Return the merge rules that `after` has at its end and `before` lacks; empty where anything else differs."""
+    old, new = before.splitlines(), after.splitlines()
+    added = tuple(line.decode("utf-8", "replace") for line in new[len(old) :])
+    return added if new[: len(old)] == old and MERGE_RULES.keys() >= set(added) else ()
 
 
 def _edited(clone: Clone, known: RecordedOutputs, lock: Lock, paths: list[str], *, edits: bool) -> Iterator[str]:
@@ -242,6 +263,11 @@ class ResultTree(Struct, frozen=True, kw_only=True):
     def lock(self) -> str:
         """The path of the lock in the repository."""
         return self.folder + lock_name(self.environment)
+
+    @property
+    def approvals(self) -> str:
+        """The path of the approvals in the repository."""
+        return self.folder + approvals.FILE
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -327,6 +353,7 @@ def uncommitted(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the outputs that a tree lacks, without `edited`: those on disk (ignored, of another clone), and others."""
     listed = {nfc(path) for path in clone.names("ls-tree", "-r", "-z", "--name-only", tree, "--", ".")}
-    left = sorted(known.bodies.keys() - listed - set(map(nfc, edited)))
+    said = {approvals.FILE} if os.path.lexists(Path(clone.root) / approvals.FILE) else set()
+    left = sorted((known.bodies.keys() | said) - listed - set(map(nfc, edited)))
     on_disk = tuple(path for path in left if os.path.lexists(Path(clone.root) / path))
     return on_disk, tuple(path for path in left if path not in on_disk)

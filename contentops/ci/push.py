@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from contentops.ci.clone import RULES, alone, make_commit, refuse_unfinished, refuse_unfit_lock, tree_with
+from contentops.ci.clone import (
+    MERGE_RULES,
+    RULES,
+    added_rules,
+    alone,
+    make_commit,
+    refuse_unfinished,
+    refuse_unfit_lock,
+    tree_with,
+)
 from contentops.ci.git import TreeEntry, failure, file_at, masked, reason_of
-from contentops.ci.results import lock_at, lock_name, read_lock, requests_of, state_of
+from contentops.ci.results import approvals_at, lock_at, lock_name, read_lock, requests_of, state_of
 from contentops.errors import ContentopsError, Refused, StateError, first_of
+from contentops.state import approvals
 from contentops.state.lock import merge, with_line
 
 if TYPE_CHECKING:
@@ -224,14 +234,16 @@ def _on_top(clone: Clone, results: ResultTree, tip: str) -> tuple[str, list[str]
             continue
         if path not in touched:
             entries[path] = mine
-        elif path == results.lock and (merged := _merged_lock(clone, results, tip)) is not None:
+        elif (merged := _merged(clone, results, path, tip)) is not None:
             entries[path] = merged
         else:
             conflicts.append(path)
     if rules in results.changes:
         present = theirs.get(rules, (results.changes[rules][0],) * 2)[1]
         if present.mode != _LINK:
-            wanted = with_line(file_at(clone.root, tip, RULES, clone.extra) or b"")
+            wanted = file_at(clone.root, tip, RULES, clone.extra) or b""
+            for rule in added_rules(*(_rules_at(clone, commit) for commit in (results.head, results.tree))):
+                wanted = with_line(wanted, MERGE_RULES[rule], rule)
             entries[rules] = TreeEntry(present.mode or "100644", _blob(clone, wanted))
     tree = tree_with(clone, tip, entries)
     # A file of theirs may be where ours needs a folder, or the other way round.
@@ -239,20 +251,26 @@ def _on_top(clone: Clone, results: ResultTree, tip: str) -> tuple[str, list[str]
     return tree, conflicts + sorted(displaced)
 
 
-def _merged_lock(clone: Clone, results: ResultTree, tip: str) -> TreeEntry | None:
-    """Return a lock with both sides' facts, or None where they cannot be merged."""
-    name = lock_name(results.environment)
+def _merged(clone: Clone, results: ResultTree, path: str, tip: str) -> TreeEntry | None:
+    """Return a file of state with both sides' facts; None for other files, and where they cannot be merged."""
+    sides = (results.head, results.tree, tip)
     try:
-        base, ours, theirs = (
-            lock_at(clone.root, commit, results.environment, clone.extra)
-            for commit in (results.head, results.tree, tip)
-        )
-        data = merge(base, ours, theirs)
-        if data:
-            read_lock(data, name)
+        if path == results.lock:
+            data = merge(*(lock_at(clone.root, commit, results.environment, clone.extra) for commit in sides))
+            if data:
+                read_lock(data, lock_name(results.environment))
+        elif path == results.approvals:
+            said = (approvals_at(clone.root, commit, clone.extra) for commit in sides)
+            data = approvals.render(approvals.merge(*said))
+        else:
+            return None
     except StateError:
         return None
     return TreeEntry("100644", _blob(clone, data)) if data else TreeEntry()
+
+
+def _rules_at(clone: Clone, commit: str) -> bytes:
+    return (file_at(clone.root, commit, RULES, clone.extra) if commit else None) or b""
 
 
 def _blob(clone: Clone, data: bytes) -> str:

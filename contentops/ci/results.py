@@ -17,7 +17,8 @@ from contentops.documents.clean import title_digest
 from contentops.documents.front_matter import split
 from contentops.documents.preset import apply_preset, with_addresses
 from contentops.errors import StateError, UsageError
-from contentops.model import JobState, Note, OpenEntry, Record, State
+from contentops.model import NO_APPROVALS, Approvals, JobState, Note, OpenEntry, Record, State
+from contentops.state import approvals
 from contentops.state import lock as locks
 from contentops.state.codec import parse_line
 from contentops.state.journal import fold
@@ -108,6 +109,15 @@ def lock_at(root: str, commit: str, environment: str, extra: Mapping[str, str] =
         hint = f"put the file right, then commit and push it with git: `git commit {name}` and `git push`"
         message = f"`{name}` was committed in {commit[:12]} as it cannot be read: {first.message}"
         raise StateError(message, code=first.code, hint=hint) from error
+
+
+def approvals_at(root: str, commit: str, extra: Mapping[str, str] = LOOK) -> Approvals:
+    """Return the approvals at a commit, below the folder of the project; none where there is no file.
+
+    `extra` is added to git's environment. Raises StateError, GitFailed.
+    """
+    data = file_at(root, commit, approvals.FILE, extra) if commit else None
+    return NO_APPROVALS if data is None else approvals.parse(data)
 
 
 def read_lock(data: bytes, name: str) -> Lock:

@@ -1,8 +1,8 @@
 """`commit`: commit lock and outputs, and push them without force, or to a separate branch.
 
 Committed are the paths that records of the lock own now or owned in the last commit, with texts that an apply made or
-the server took, the lock itself, and its rule in `.gitattributes`. Other changes in the clone, and commits of a person,
-are left alone.
+the server took, the lock itself, `contentops.approvals`, and their rules in `.gitattributes`. Other changes in the
+clone, and commits of a person, are left alone.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from contentops.ci.clone import (
 )
 from contentops.ci.git import PATIENCE, GitFailed
 from contentops.ci.push import Messages, Target, look_ahead, push
-from contentops.ci.results import lock_at, lock_name, read_lock, recorded_outputs, requests_of, state_of
+from contentops.ci.results import approvals_at, lock_at, lock_name, read_lock, recorded_outputs, requests_of, state_of
 from contentops.ci.runner import run_name, run_page
+from contentops.errors import StateError
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import HERE, Runtime, open_store, read_state
 from contentops.reporting.commit_message import commit_message
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from contentops.ci.clone import ResultTree
     from contentops.ci.git import Clone
     from contentops.ci.push import Pushed
-    from contentops.model import Project
+    from contentops.model import Approval, Project
 
 
 class CommitOptions(Struct, frozen=True, kw_only=True):
@@ -138,11 +139,23 @@ def _commit(
     )
     if not results.changes:
         return report
+    write = functools.partial(write, said=_said(clone, results))
     own = write(state_of(before), state_of(lock), skip=False)
     if target is None:
         return _commit_locally(clone, results, report, own)
     messages = Messages(write(state_of(before), state_of(lock), skip=options.skip), own)
     return _pushed_report(clone, results, report, push(clone, target, results, messages, pause=pause), messages)
+
+
+def _said(clone: Clone, results: ResultTree) -> tuple[Approval, ...]:
+    """Return the verdicts that the results add, none where those of the last commit cannot be read."""
+    if results.approvals not in results.changes:
+        return ()
+    try:
+        before, after = (approvals_at(clone.root, commit, clone.extra) for commit in (results.head, results.tree))
+    except StateError:
+        return ()
+    return tuple(set(after.lines) - set(before.lines))
 
 
 def _commit_locally(clone: Clone, results: ResultTree, report: CommitReport, message: str) -> CommitReport:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.errors import plural
-from contentops.model import ItemId, JobState
+from contentops.model import ItemId, JobState, Verdict
 from contentops.sanitize import clip, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from contentops.model import Record, State
+    from contentops.model import Approval, Record, State
 
 _SHOWN = 50
 """Ids that are listed."""
@@ -71,15 +71,21 @@ def _kind(old: Record | None, new: Record) -> str:
     return "saved" if (old.saved, old.content_id) != (new.saved, new.content_id) else "updated"
 
 
-def commit_message(before: State, after: State, *, environment: str, run: str, skip: bool) -> str:
+def commit_message(
+    before: State, after: State, *, environment: str, run: str, skip: bool, said: Sequence[Approval] = ()
+) -> str:
     """Subject, at most 50 ids, and the environment and run of a commit; with `skip`, the mark that starts no workflow.
 
-    `run` is the address of the page of its run, or empty.
+    `run` is the address of the page of its run, or empty; `said`: the new verdicts on texts.
     """
     summary = summarize(before, after)
     counts = [f"{len(ids):,} {kind}" for kind, ids in summary.items.items()]
     if summary.open:
         counts.append(f"{summary.open:,} open")
+    verdicts = ("approved", Verdict.APPROVED), ("sent back", Verdict.SENT_BACK)
+    for word, verdict in verdicts:
+        if number := sum(line.verdict is verdict for line in said):
+            counts.append(f"{number:,} {word}")
     price = f" ({plural(summary.credits, 'credit')})" if summary.credits else ""
     paragraphs = [f"content: {', '.join(counts) or 'files as recorded'}{price}"]
     lines = list(_lines(summary))

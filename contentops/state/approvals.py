@@ -81,13 +81,33 @@ def read(text: str) -> Approvals:
 def load(root: Path, disk: Disk) -> Approvals:
     """The approvals of the project at `root`; none where there is no file. Raises StateError."""
     data = disk.read(root / FILE)
-    if data is None:
-        return NO_APPROVALS
+    return NO_APPROVALS if data is None else parse(data)
+
+
+def parse(data: bytes) -> Approvals:
+    """All verdicts in the bytes of the file. Raises StateError."""
     try:
         return read(data.decode())
     except UnicodeDecodeError as error:
         message = f"`{FILE}` is not UTF-8 at byte {error.start}"
         raise StateError(message, code="damaged-approvals", hint=_RESTORE, location=Location(FILE)) from error
+
+
+def merge(base: Approvals, ours: Approvals, theirs: Approvals) -> Approvals:
+    """`theirs` with what changed between `base` and `ours`; where both changed a verdict, the lines of both."""
+    lines_before, our_lines, their_lines = (_by_key(side) for side in (base, ours, theirs))
+    merged: set[Approval] = set()
+    for key in our_lines.keys() | their_lines.keys():
+        before, mine, other = (lines.get(key, set()) for lines in (lines_before, our_lines, their_lines))
+        merged |= other if mine == before else mine if other <= before else mine | other
+    return Approvals(lines=tuple(sorted(merged, key=line_of)))
+
+
+def _by_key(approvals: Approvals) -> dict[tuple[str, str, str], set[Approval]]:
+    lines: dict[tuple[str, str, str], set[Approval]] = {}
+    for line in approvals.lines:
+        lines.setdefault((line.item, line.text, line.person), set()).add(line)
+    return lines
 
 
 def render(approvals: Approvals) -> bytes:

@@ -51,10 +51,11 @@ def command(
 ) -> None:
     """Make one commit of the outputs and the lock on top of the remote's branch, and push it.
 
-    Only outputs that hold what an apply made are committed, with the lock and its rule in `.gitattributes`. The clone
-    must have nothing staged and no commits of its own that are not pushed. Where the branch moved, the results are put
-    on top of it, a few times; nothing is ever forced. Where the branch takes no push, or others changed the same
-    files, they go to a branch `contentops/PROJECT/RUN`, with a pull request if `GITHUB_TOKEN` allows.
+    Only outputs that hold what an apply made are committed, with the lock, `contentops.approvals`, and their rules in
+    `.gitattributes`. The clone must have nothing staged and no commits of its own that are not pushed. Where the branch
+    moved, the results are put on top of it, a few times; nothing is ever forced. Where the branch takes no push, or
+    others changed the same files, they go to a branch `contentops/PROJECT/RUN`, with a pull request if `GITHUB_TOKEN`
+    allows.
     """
     project = session.project()
     options = operation.CommitOptions(remote=remote, branch=branch, push=not no_push, skip=skip_ci, edits=edits)
