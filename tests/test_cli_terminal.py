@@ -21,11 +21,11 @@ from contentops.cli.named_files import write_whole
 from contentops.cli.options import duration
 from contentops.cli.output import terminal
 from contentops.cli.output.display import Moving, Plain, Recorded, watching
-from contentops.cli.output.progress import Progress
 from contentops.cli.session import Session
 from contentops.errors import OutputError
 from contentops.model import State
 from contentops.reporting.layout import outline, table, unpainted
+from contentops.reporting.progress import Progress
 from tests.plans import make_entry, make_event, make_record
 from tests.terminals import on_a_terminal
 

@@ -2,79 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-from contentops.operations.opening import HERE, open_project
-from contentops.pages.app import ROUTES, create_app
-from contentops.pages.links import Links
-from contentops.pages.security import Keys
-from contentops.pages.site import Site
+from contentops.pages.app import FILES as SERVED
+from contentops.pages.app import ROUTES
+from contentops.pages.forms import FORMS, MAX_BYTES
+from tests.pages import ADDRESS, FILES, Browser
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from tests.running import Build, Run
 
-    from starlette.types import ASGIApp
-
-    from tests.running import Build
-
-FILES = {
-    "contentops.yaml": "version: 1\nproject: acme\napi: {base_url: local}\n",
-    "content/blog.yaml": """\
-        defaults: {template: blog_article_generator, style: general_blog}
-        items:
-          - id: guide
-            inputs: {topic: Hybrid work, target_audience: founders}
-        """,
-}
-ADDRESS = "http://127.0.0.1:8767"
-
-
-def app_of(root: Path, keys: Keys, **options: Any) -> ASGIApp:
-    """Return the pages of the project at `root`."""
-    site = Site(
-        name="acme",
-        project=lambda: open_project(str(root), "", ()),
-        runtime=HERE,
-        links=Links(),
-        form_token=keys.form_token,
-        **options,
-    )
-    return create_app(site, keys, "127.0.0.1")
-
-
-def ask(app: ASGIApp, *requests: tuple[str, str, dict[str, str]], opened: str = "") -> list[httpx.Response]:
-    """Send requests (method, path, headers) one after another, as one browser; `opened`: the token of the link."""
-
-    async def story() -> list[httpx.Response]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ADDRESS) as client:
-            if opened:
-                await client.get("/open", params={"token": opened})
-            return [await client.request(method, path, headers=headers) for method, path, headers in requests]
-
-    return asyncio.run(story())
-
-
-def get(app: ASGIApp, *paths: str, opened: str = "") -> Sequence[httpx.Response]:
-    """Read pages one after another, as one browser."""
-    return ask(app, *[("GET", path, {}) for path in paths], opened=opened)
+OURS = {"origin": ADDRESS, "sec-fetch-site": "same-origin"}
 
 
 def test_the_link_opens_the_pages_once(project: Build) -> None:
     """The browser gets a cookie that no script reads and no other site sends; the link is of no use to others."""
-    keys = Keys(8767)
-    app = app_of(project(FILES), keys)
-    link = f"/open?token={keys.token}"
-    first, page, again = get(app, link, "/", link)
-    assert (first.status_code, first.headers["location"], page.status_code, again.status_code) == (303, "/", 200, 303)
+    browser = Browser(project(FILES), opened=False)
+    link = f"/open?token={browser.keys.token}"
+    first = browser.get(link)
+    assert (first.status_code, first.headers["location"], browser.get("/").status_code) == (303, "/", 200)
+    assert browser.get(link).status_code == 303  # the same browser
     cookie = first.headers["set-cookie"]
     assert cookie.startswith("contentops-review-8767=")
     assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
-    (other,) = get(app, link)
+    browser.cookies.clear()
+    other = browser.get(link)
     assert other.status_code == 403
     assert "The link was used already" in other.text
     assert "set-cookie" not in other.headers
@@ -85,7 +39,7 @@ def test_the_link_opens_the_pages_once(project: Build) -> None:
 )
 def test_without_the_link_there_is_nothing(project: Build, path: str) -> None:
     """The bare page names no project, no item and no person, and is the same for what exists and what does not."""
-    (answer,) = get(app_of(project(FILES), Keys(1), person="Ann <ann@example.com>"), path)
+    answer = Browser(project(FILES), opened=False, person="Ann <ann@example.com>").get(path)
     assert answer.status_code == 403
     assert "contentops review" in answer.text
     assert not {"acme", "guide", "Ann"} & set(answer.text.replace("<", " ").replace(">", " ").split())
@@ -97,6 +51,7 @@ def test_without_the_link_there_is_nothing(project: Build, path: str) -> None:
         ("GET", {"host": "rebound.example:8767"}, 400),
         ("GET", {"host": ""}, 400),
         ("GET", {"host": "localhost:1"}, 200),
+        ("GET", {"host": "[::1]:1"}, 200),
         ("GET", {"sec-fetch-site": "none"}, 200),
         ("GET", {"sec-fetch-site": "cross-site"}, 403),
         ("GET", {"sec-fetch-site": "same-site"}, 403),
@@ -106,24 +61,34 @@ def test_without_the_link_there_is_nothing(project: Build, path: str) -> None:
         ("POST", {"origin": "http://127.0.0.1:9"}, 403),
         ("POST", {"origin": "https://127.0.0.1:8767"}, 403),
         ("POST", {"origin": ADDRESS, "sec-fetch-site": "none"}, 403),
-        ("POST", {"origin": ADDRESS, "sec-fetch-site": "same-origin"}, 405),
+        ("POST", OURS, 405),
         ("DELETE", {"origin": ADDRESS}, 405),
     ],
 )
 def test_requests_of_other_sites_are_refused(project: Build, method: str, headers: dict[str, str], status: int) -> None:
     """Even with the cookie: a request comes from these pages, or was typed; one that changes something says so."""
-    keys = Keys(8767)
-    (answer,) = ask(app_of(project(FILES), keys), (method, "/plan", headers), opened=keys.token)
-    assert answer.status_code == status
+    assert Browser(project(FILES)).send(method, "/plan", headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_a_form_needs_its_token(project: Build, path: str) -> None:
+    """A form without the token of this server, an unreadable one and a huge one change nothing."""
+    browser = Browser(project(FILES))
+    assert browser.post(path, token="x", id="guide").status_code == 403
+    assert browser.post(path, token="\u20ac", id="guide").status_code == 403
+    assert browser.send("POST", path, headers=OURS, content=b"\xff=%ff").status_code == 403
+    assert browser.send("POST", path, headers=OURS, content=b"x" * (MAX_BYTES + 1)).status_code == 413
+    assert browser.send("POST", path, data={"form_token": browser.keys.form_token}).status_code == 403
+    browser.cookies.clear()
+    assert browser.post(path, id="guide").status_code == 403
 
 
 def test_every_answer_has_the_headers(project: Build) -> None:
     """Nothing from elsewhere is loaded, framed or kept, whatever the answer is."""
-    keys = Keys(8767)
-    app = app_of(project(FILES), keys)
-    answers = [*get(app, *ROUTES, "/item?id=guide", "/item?id=no", "/style.css", "/nothing", opened=keys.token)]
-    answers += [*get(app, "/", "/open")]
-    for answer in answers:
+    browser = Browser(project(FILES))
+    paths = [*ROUTES, "/item?id=guide", "/item?id=no", "/nothing", *(f"/{name}" for name in SERVED), "/open"]
+    for path in paths:
+        answer = browser.get(path)
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
@@ -131,6 +96,23 @@ def test_every_answer_has_the_headers(project: Build) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["referrer-policy"] == "same-origin"
-        for forbidden in ("style=", "<style", "onclick", "javascript:"):
-            assert forbidden not in answer.text or answer.headers["content-type"].startswith("text/css")
-    assert [answer.status_code for answer in answers[: len(ROUTES)]] == [200, 200, 404, 200, 200]
+        if answer.headers["content-type"].startswith("text/html"):
+            assert not [word for word in (" style=", "<style", " onclick", "javascript:") if word in answer.text]
+
+
+@pytest.mark.parametrize(
+    "item", ["../../etc/passwd", "guide/../guide", "<script>", "%2e%2e", "\u202eguide", "a" * 9_000, ""]
+)
+def test_no_id_leads_elsewhere(project: Build, item: str) -> None:
+    """An item is named in the query, and one that is not known is said so, harmlessly."""
+    answer = Browser(project(FILES)).send("GET", "/item", params={"id": item})
+    assert answer.status_code == 404
+    assert "<script>" not in answer.text
+    assert "\u202e" not in answer.text
+
+
+def test_it_is_served_on_this_machine_alone(project: Build, invoke: Run) -> None:
+    """Whoever reaches the page acts in the person's name, so another address is refused, with what to do instead."""
+    refused = invoke("review", "--host", "0.0.0.0", "--no-open", cwd=project(FILES))  # noqa: S104 - refused
+    assert refused.code == 64
+    assert "ssh -L" in refused.stderr

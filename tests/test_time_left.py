@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.cli.output.progress import Progress
 from contentops.model import Event
+from contentops.reporting.progress import Progress
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 

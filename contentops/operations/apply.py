@@ -26,6 +26,7 @@ from contentops.operations.contents.look_first import plan_after_looks
 from contentops.operations.contents.owners_in_locks import content_owners
 from contentops.operations.opening import HERE, Runtime
 from contentops.operations.plan import gathered
+from contentops.operations.run_events import keeping_events
 from contentops.operations.unchanged import AskedInputs, forget_plan
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan import approved
@@ -120,7 +121,8 @@ def apply(
             return planned, None
         if planned.submits_worst:
             workspace.store.rehearse(planned.submits_worst)
-        run = _carry_out(workspace, planned, inputs, credentials, options, emit)
+        with keeping_events(project, planned, emit, runtime) as kept:
+            run = _carry_out(workspace, planned, inputs, credentials, options, kept)
         # A save may have seen an edit that is in no file.
         forget_plan(project)
         _write_report(workspace, planned, run, options.inputs, inputs.state, emit)

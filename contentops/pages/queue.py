@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from contentops.errors import ContentopsError
 from contentops.loopback import is_loopback
-from contentops.pages.app import style
+from contentops.pages.app import served
 from contentops.pages.security import Guard, hosts_of
 from contentops.pages.site import render_bare
 from contentops.reporting.queue import HEAD, cells, heading
@@ -40,7 +40,7 @@ def create_app(read: Callable[[], Queue], host: str) -> ASGIApp:
             return Response(queue_page(None, error.message), 503, media_type="text/html")
         return Response(page, media_type="text/html")
 
-    routes = [Route("/", show), Route("/style.css", style)]
+    routes = [Route("/", show), Route("/style.css", served)]
     return Guard(Starlette(routes=routes), hosts_of(host) if is_loopback(host) else None, None)
 
 

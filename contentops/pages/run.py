@@ -1,17 +1,96 @@
-"""The page of a run."""
+"""The page of a run, which shows what happens in an apply wherever it was started."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import TYPE_CHECKING
 
-from contentops.pages.site import PageContent
+from msgspec import Struct
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from contentops.errors import ContentopsError
+from contentops.pages.site import PageContent, templates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
+    from starlette.requests import Request
+
+    from contentops.operations.run_events import LiveRun
     from contentops.pages.site import Site
+
+PAUSE = 0.5
+"""Seconds between two looks at the events of a run."""
+ALIVE = 15.0
+"""Seconds after which a comment is sent, so that a connection that is gone is noticed."""
+
+
+class RunPage(Struct, frozen=True, kw_only=True):
+    """The last run, and the titles of its items."""
+
+    run: LiveRun | None
+    titles: Mapping[str, str]
+    error: str = ""
+    """Why the action that this page started did not get to its end, or empty."""
+    hint: str = ""
 
 
 def run(site: Site, query: Mapping[str, str]) -> PageContent:  # noqa: ARG001 - as every view
     """The apply that works now, or the last one."""
-    return PageContent(template="run.html", title="Run", tab="run")
+    view = _page(site)
+    return PageContent(template="run.html", title=_title(view.run), tab="run", model=view)
+
+
+def _page(site: Site) -> RunPage:
+    found = site.runs.read(site.project())
+    by_id = site.review.snapshot().by_id
+    titles = {one.id: by_id[one.id].title for one in (found.items if found else ()) if one.id in by_id}
+    task = site.runner.task
+    error = task.error if task is not None and task.is_done() else None
+    return RunPage(run=found, titles=titles, error=error.message if error else "", hint=error.hint if error else "")
+
+
+def _title(found: LiveRun | None) -> str:
+    if found is None:
+        return "No run yet"
+    if found.working:
+        return "An apply is running"
+    return "The last run" if found.ended else "The last run was stopped"
+
+
+async def events(site: Site, _: Request) -> StreamingResponse:
+    """Send the moving part of the run page whenever it changes, until the run ends or the browser leaves."""
+    return StreamingResponse(_stream(site), media_type="text/event-stream")
+
+
+async def _stream(site: Site) -> AsyncIterator[str]:
+    sent, quiet = "", 0.0
+    while not site.closing.is_set():
+        html, working = await run_in_threadpool(_fragment, site)
+        if html != sent:
+            sent, quiet = html, 0.0
+            yield f"data: {json.dumps(html)}\n\n"
+        elif quiet >= ALIVE:
+            quiet = 0.0
+            yield ": \n\n"
+        if not working:
+            # A browser that loses the stream asks again by itself; told so, it stops.
+            yield "event: end\ndata: \n\n"
+            return
+        await asyncio.sleep(PAUSE)
+        quiet += PAUSE
+
+
+def _fragment(site: Site) -> tuple[str, bool]:
+    """Return the moving part as HTML, and whether the run goes on."""
+    try:
+        view = _page(site)
+    except ContentopsError as error:
+        view = RunPage(run=None, titles={}, error=error.message, hint=error.hint)
+    now, title = site.runtime.wall(), _title(view.run)
+    template = templates().get_template("run_live.html")
+    html = template.render(model=view, links=site.links, title=title, now=now, apply=site.command("apply"))
+    task = site.runner.task
+    return html, (view.run is not None and view.run.working) or (task is not None and not task.is_done())

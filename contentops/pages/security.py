@@ -43,7 +43,7 @@ HEADERS: Mapping[str, str] = {
 """The headers of every response."""
 LINK = "/open"
 """The path of the one-time link."""
-PUBLIC = frozenset({"/style.css"})
+PUBLIC = frozenset({"/style.css", "/live.js"})
 """What is served without a session: it is the same in every project."""
 _SAFE = frozenset({"GET", "HEAD"})
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from contentops.errors import ContentopsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from starlette.types import ASGIApp
 
@@ -40,8 +41,13 @@ def open_port(host: str, port: int) -> Iterator[OpenPort]:
         yield OpenPort(opened, number, f"http://{f'[{host}]' if ':' in host else host}:{number}/")
 
 
-def serve(app: ASGIApp, port: OpenPort) -> None:
-    """Serve until a signal ends it."""
+def serve(app: ASGIApp, port: OpenPort, closing: Callable[[], object] = lambda: None) -> None:
+    """Serve until a signal ends it; `closing` is called at the signal, before open requests are waited for."""
     import uvicorn
 
-    uvicorn.run(app, fd=port.opened.fileno(), log_level="warning", server_header=False)
+    class PageServer(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            closing()
+            super().handle_exit(sig, frame)
+
+    PageServer(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[port.opened])

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import shlex
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jinja2
 from markupsafe import Markup
-from msgspec import Struct
+from msgspec import Struct, field
 
 from contentops.operations.review import Review
+from contentops.operations.run_events import RunReader
+from contentops.pages.runner import BackgroundRunner
 from contentops.pages.words import FILTERS
+from contentops.reporting.summary import SIGNS, command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +27,28 @@ if TYPE_CHECKING:
     from contentops.pages.links import Links
 
 FOLDER = Path(__file__).parent
+_MESSAGES = 20
+
+
+class Notices:
+    """The last sentences about what forms did, by number: an address names one, so that none can be made up."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, str] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def add(self, said: str) -> str:
+        """Keep a sentence; return its number."""
+        with self._lock:
+            number = str(next(self._numbers))
+            self._said[number] = said
+            self._said.pop(str(int(number) - _MESSAGES), None)
+            return number
+
+    def get(self, number: str) -> str:
+        """Return a sentence; empty for one that is not known."""
+        return self._said.get(number, "")
 
 
 class Site(Struct, frozen=True, kw_only=True, dict=True):
@@ -38,11 +66,36 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     """Each action is committed."""
     form_token: str = ""
     """What every form carries; empty where there are no forms."""
+    option: str = ""
+    """What `--env` says in a command that is about the same environment; empty: nothing."""
+    flags: tuple[str, ...] = ()
+    """The variables, as flags of commands that are shown."""
+    closing: threading.Event = field(default_factory=threading.Event)
+    """Set when the server ends, so that what waits for events ends too."""
+
+    def command(self, verb: str, *words: str) -> str:
+        """Return a command to copy into a shell, for this environment: `words` are quoted where they have to be."""
+        return command(verb, self.option, (*map(shlex.quote, words), *self.flags))
 
     @functools.cached_property
     def review(self) -> Review:
         """The snapshot of the project, which every page shows: `site.review.snapshot()`."""
         return Review(self.project, self.runtime)
+
+    @functools.cached_property
+    def runs(self) -> RunReader:
+        """The events of the last run."""
+        return RunReader()
+
+    @functools.cached_property
+    def runner(self) -> BackgroundRunner:
+        """Carries out what a page started."""
+        return BackgroundRunner()
+
+    @functools.cached_property
+    def notices(self) -> Notices:
+        """What was done, each shown once on the page after a form."""
+        return Notices()
 
     @property
     def static(self) -> bool:
@@ -99,4 +152,5 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters.update(FILTERS)
+    made.globals["signs"] = SIGNS
     return made

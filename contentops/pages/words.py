@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from markupsafe import Markup, escape
 
+from contentops.digest import short
 from contentops.errors import plural
 from contentops.sanitize import visible
 
@@ -78,5 +79,6 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "moment": moment,
     "age": age,
     "plural": plural,
+    "short": short,
 }
 """The filters of the templates."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import webbrowser
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import structs
 
 from contentops.cli.options import server_options
 from contentops.cli.output import terminal
@@ -46,8 +48,10 @@ def command(session: Session, host: str, port: int, *, no_open: bool, commits: b
         site = Site(
             name=name,
             project=session.project,
-            runtime=session.runtime(),
+            runtime=structs.replace(session.runtime(), ask=None),
             links=Links(),
+            option=session.option(),
+            flags=tuple(f"--var {shlex.quote(each)}" for each in session.variables),
             commits=commits,
             form_token=keys.form_token,
         )
@@ -56,4 +60,5 @@ def command(session: Session, host: str, port: int, *, no_open: bool, commits: b
         terminal.report("the link works once; Ctrl-C ends the page")
         if not no_open and terminal.can_ask():
             webbrowser.open(link)
-        serve(create_app(site, keys, host), opened)
+        serve(create_app(site, keys, host), opened, site.closing.set)
+        site.runner.close()

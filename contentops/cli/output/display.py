@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from contentops.cli.named_files import check_events_place
 from contentops.cli.output import terminal
-from contentops.cli.output.progress import Progress
 from contentops.errors import OutputError
 from contentops.reporting.layout import fitted
+from contentops.reporting.progress import Progress
 from contentops.reporting.run import event_json
 from contentops.sanitize import json_text, visible
 

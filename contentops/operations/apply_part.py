@@ -1,0 +1,127 @@
+"""Plan and apply the part of a plan that one button of a page asks for: priced first, then for that price at most."""
+
+from __future__ import annotations
+
+import enum
+import shlex
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from contentops.errors import Refused, UsageError, plural
+from contentops.model import OnEdit
+from contentops.operations.apply import ApplyOptions, apply
+from contentops.operations.opening import HERE
+from contentops.operations.plan import plan, section
+from contentops.planning.plan_inputs import Choice
+from contentops.reporting.summary import command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentops.execution.primitives import Stop
+    from contentops.model import Event, Plan, Project, Run
+    from contentops.operations.opening import Runtime
+
+FIRST = 2
+"""How many texts are made first, to be read before the others are."""
+
+
+class PartAction(enum.StrEnum):
+    """What is asked for; the values are those of forms."""
+
+    KEEP = "keep"
+    """Keep an edited text though its request changed."""
+    MERGE = "merge"
+    """Merge an edited text with a new one, by section."""
+    TAKE = "take"
+    """Replace an edited text by a new one."""
+    REPLACE = "replace"
+    """Generate a text again."""
+    SECTION = "section"
+    """Generate one section of a text again."""
+    APPLY = "apply"
+    """Do what is planned for an item: also looks up an unknown outcome."""
+    RESUBMIT = "resubmit"
+    """Submit again what may have been paid for."""
+    FIRST = "first"
+    """Make the first texts of a project."""
+
+
+class PlanPart(Struct, frozen=True, kw_only=True):
+    """A part of a plan: an action, its item, and for `section` the heading."""
+
+    action: PartAction
+    item: str = ""
+    heading: str = ""
+
+    def choice(self) -> Choice:
+        """Return the options that plan this part alone."""
+        if self.action is PartAction.FIRST:
+            return Choice(canary=FIRST)
+        return Choice(
+            select=(self.item,),
+            on_edit=_ON_EDIT.get(self.action),
+            replace=(self.item,) if self.action is PartAction.REPLACE else (),
+            resubmit_unknown=self.action is PartAction.RESUBMIT,
+            sections={self.item: self.heading} if self.action is PartAction.SECTION else {},
+        )
+
+    def command(self, option: str, flags: tuple[str, ...] = ()) -> str:
+        """Return the command that does the same; `option`: as in `Plan.option`, `flags`: the variables."""
+        item = shlex.quote(self.item)
+        if self.action is PartAction.SECTION:
+            return command("regenerate", option, (item, f"--section {shlex.quote(self.heading)}", *flags))
+        if self.action is PartAction.FIRST:
+            return command("apply", option, (f"--canary {FIRST}", *flags))
+        more = {PartAction.REPLACE: f"--replace {item}", PartAction.RESUBMIT: "--resubmit-unknown"}
+        more |= {action: f"--on-edit {choice.value}" for action, choice in _ON_EDIT.items()}
+        return command("apply", option, (f"--select {item}", *filter(None, (more.get(self.action),)), *flags))
+
+
+_ON_EDIT = {PartAction.KEEP: OnEdit.KEEP, PartAction.MERGE: OnEdit.MERGE, PartAction.TAKE: OnEdit.OVERWRITE}
+
+
+def part_of(action: str, item: str, heading: str = "") -> PlanPart:
+    """Return the part that a form names. Raises UsageError for an unknown action."""
+    try:
+        return PlanPart(action=PartAction(action), item=item, heading=heading)
+    except ValueError:
+        raise UsageError(
+            f"there is no action `{action}`", code="unknown-action", hint="go back, and try again"
+        ) from None
+
+
+def plan_part(project: Project, part: PlanPart, *, runtime: Runtime = HERE) -> Plan:
+    """Plan a part, for its price. Raises what `plan` does, and UsageError for a section that is not there."""
+    return plan(project, _with_heading(project, part).choice(), runtime=runtime)
+
+
+def apply_part(
+    project: Project, part: PlanPart, price: int, *, stop: Stop, runtime: Runtime = HERE
+) -> tuple[Plan, Run | None]:
+    """Apply a part that costs at most `price` credits, every retry included.
+
+    Raises Refused (`price-changed`) where it costs more by now, and what `apply` and `plan_part` raise.
+    """
+
+    def confirm(planned: Plan) -> bool:
+        if planned.credits_worst > price:
+            message = f"this costs {plural(planned.credits_worst, 'credit')} at most by now, not {price:,}"
+            raise Refused(message, code="price-changed", hint="look at the new price, and decide again")
+        return True
+
+    def ignore(_: Event) -> None:
+        """Drop an event: the page reads those that every apply keeps."""
+
+    part = _with_heading(project, part)
+    options = ApplyOptions(stop=stop, inputs={"variables": [], "page": part.action.value, "item": part.item})
+    emit: Callable[[Event], None] = ignore
+    return apply(project, part.choice(), options, confirm=confirm, emit=emit, runtime=runtime)
+
+
+def _with_heading(project: Project, part: PlanPart) -> PlanPart:
+    """Return the part with its heading as the text has it."""
+    if part.action is not PartAction.SECTION:
+        return part
+    return PlanPart(action=part.action, item=part.item, heading=section(project, part.item, part.heading))

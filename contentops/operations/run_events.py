@@ -1,0 +1,219 @@
+"""The events of the last run, kept in `.contentops`, so that a page shows a run wherever it was started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TextIO
+
+import msgspec
+from msgspec import Struct
+
+from contentops.atomic_io import PRIVATE
+from contentops.errors import ContentopsError, StateError
+from contentops.execution.times import iso
+from contentops.model import Event, Result
+from contentops.reporting.progress import Progress
+from contentops.reporting.run import event_json
+from contentops.sanitize import json_text
+from contentops.state import state_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from contentops.model import Plan, Project
+    from contentops.operations.opening import Runtime
+    from contentops.reporting.progress import Active
+
+_SHOWN: Final = 200
+"""Items of a run that are listed."""
+_RANK: Final = {"failed": 0, "blocked": 1, "unknown": 2, "late": 3, "running": 4, "waiting": 5, "pending": 6, "done": 7}
+
+
+class RunItem(Struct, frozen=True, kw_only=True):
+    """An item of a run. `state`: a `Result`, `running` or `waiting`."""
+
+    id: str
+    state: str
+    words: str = ""
+    """What it does, waits for, or why it failed."""
+    credits: int = 0
+
+
+class LiveRun(Struct, frozen=True, kw_only=True):
+    """The last run, as far as its events say."""
+
+    who: str = ""
+    plan: str = ""
+    started_at: str = ""
+    last_at: str = ""
+    """The time of its last event."""
+    working: bool = False
+    """Whether it goes on, as far as this machine knows: a process that was killed says no end."""
+    ended: bool = False
+    """Whether it came to its end."""
+    error: str = ""
+    """Why it ended without doing all, or empty."""
+    total: int = 0
+    finished: int = 0
+    credits: int = 0
+    """Spent so far."""
+    price: int = 0
+    """The price of all of it."""
+    counts: str = ""
+    """`3 of 20 done, 1 failed, 5 running, 12 credits`."""
+    waits: str = ""
+    """What the run waits for, or empty."""
+    items: tuple[RunItem, ...] = ()
+    """Failed ones first, then running, waiting and finished ones."""
+    more: int = 0
+    """Items that are not listed."""
+
+
+@contextlib.contextmanager
+def keeping_events(
+    project: Project, plan: Plan, emit: Callable[[Event], None], runtime: Runtime
+) -> Iterator[Callable[[Event], None]]:
+    """Give a function that keeps each event of a run and passes it to `emit`; a full disk does not end the run."""
+    file = _opened(project)
+
+    def write(event: Event) -> None:
+        nonlocal file
+        if file is not None:
+            try:
+                file.write(json_text(event_json(event), indent=None) + "\n")
+                file.flush()
+            except (OSError, ValueError, TypeError):
+                file = None
+
+    def keep(event: Event) -> None:
+        write(event)
+        emit(event)
+
+    def frame(kind: str, **data: str) -> None:
+        write(Event(kind=kind, at=iso(runtime.wall()), data=data))
+
+    frame("run-planned", plan=plan.id, who=state_dir.user_at_host())
+    try:
+        yield keep
+    except ContentopsError as error:
+        frame("run-ended", error=error.message)
+        raise
+    else:
+        frame("run-ended")
+    finally:
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
+
+
+def _path(project: Project) -> Path:
+    return Path(project.root) / state_dir.FOLDER / state_dir.named("events", project.environment, "jsonl")
+
+
+def _opened(project: Project) -> TextIO | None:
+    """Open a new file of events; None where it cannot be."""
+    path = _path(project)
+    try:
+        state_dir.make(Path(project.root))
+        path.unlink(missing_ok=True)  # whoever reads the old one sees by the new file that another run began
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+        return os.fdopen(handle, "w", encoding="utf-8", newline="\n")
+    except (OSError, StateError):
+        return None
+
+
+class RunReader:
+    """Reads the events of the last run as they come; several threads may ask for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._file: tuple[int, int] = (0, 0)
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._at = 0
+        self._progress = Progress(silent=True)
+        self._done: dict[str, Event] = {}
+        self._about: dict[str, Event] = {}
+        self._last_at = ""
+
+    def read(self, project: Project) -> LiveRun | None:
+        """Return the last run of this environment; None where none is kept."""
+        with self._lock:
+            try:
+                state_dir.inspect(Path(project.root))
+                with _path(project).open("rb") as file:
+                    self._read_on(file.fileno())
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise StateError(f"the events of the last run cannot be read: {error.strerror or error}") from error
+            return self._seen(applied=state_dir.is_applied(project.root, project.environment))
+
+    def _read_on(self, handle: int) -> None:
+        """Take in what was added since the last time."""
+        info = os.fstat(handle)
+        if (info.st_dev, info.st_ino) != self._file or info.st_size < self._at:
+            self._start_over()
+            self._file = (info.st_dev, info.st_ino)
+        os.lseek(handle, self._at, os.SEEK_SET)
+        data = os.read(handle, max(info.st_size - self._at, 0))
+        whole = data[: data.rfind(b"\n") + 1]
+        self._at += len(whole)
+        for line in whole.splitlines():
+            with contextlib.suppress(msgspec.MsgspecError):
+                self._take(msgspec.json.decode(line, type=Event))
+
+    def _take(self, event: Event) -> None:
+        self._progress.take(event)
+        self._last_at = event.at
+        if event.kind in {"run-planned", "run-started", "run-ended"}:
+            self._about[event.kind] = event
+        elif event.kind == "item-done":
+            self._done[event.item] = event
+
+    def _seen(self, *, applied: bool) -> LiveRun:
+        planned, ended = self._about.get("run-planned"), self._about.get("run-ended")
+        started = self._about.get("run-started")
+        items = [_active(id_, active) for id_, active in self._progress.active.items()]
+        items += [_finished(event) for event in self._done.values()]
+        items.sort(key=lambda item: (_RANK.get(item.state, 0), item.id))
+        return LiveRun(
+            who=_text(planned, "who"),
+            plan=_text(planned, "plan"),
+            started_at=planned.at if planned else "",
+            last_at=self._last_at,
+            working=applied and ended is None,
+            ended=ended is not None,
+            error=_text(ended, "error"),
+            total=self._progress.total,
+            finished=sum(item.state not in {"running", "waiting", "pending"} for item in items),
+            credits=self._progress.credits,
+            price=_number(started, "credits"),
+            counts=self._progress.counts(),
+            waits=self._progress.now() if ended is None else "",
+            items=tuple(items[:_SHOWN]),
+            more=max(self._progress.total - min(len(items), _SHOWN), 0),
+        )
+
+
+def _active(id_: str, active: Active) -> RunItem:
+    return RunItem(id=id_, state="waiting" if active.waits else "running", words=active.words())
+
+
+def _finished(event: Event) -> RunItem:
+    state = _text(event, "result") or Result.DONE.value
+    return RunItem(id=event.item, state=state, words=_text(event, "error"), credits=_number(event, "credits"))
+
+
+def _text(event: Event | None, key: str) -> str:
+    value = event.data.get(key) if event is not None else None
+    return value if isinstance(value, str) else ""
+
+
+def _number(event: Event | None, key: str) -> int:
+    value = event.data.get(key) if event is not None else None
+    return value if isinstance(value, int) else 0

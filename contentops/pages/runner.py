@@ -1,0 +1,63 @@
+"""Runs an apply that a page started, one at a time, in a thread of the server."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from contentops.errors import ContentopsError, LockHeld
+from contentops.execution.primitives import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Task:
+    """A piece of work: `said` says what it came to; `error` is why it did not get there."""
+
+    def __init__(self, work: Callable[[Stop], str]) -> None:
+        self.stop = Stop()
+        self.said = ""
+        self.error: ContentopsError | None = None
+        # A daemon: a second Ctrl-C ends the process as it ends an apply in a terminal, which is safe.
+        self._thread = threading.Thread(target=self._run, args=(work,), name="apply", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def is_done(self, seconds: float = 0.0) -> bool:
+        """Wait at most so long; whether it is done."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self, work: Callable[[Stop], str]) -> None:
+        try:
+            self.said = work(self.stop)
+        except ContentopsError as error:
+            self.error = error
+
+
+class BackgroundRunner:
+    """Starts tasks, one at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.task: Task | None = None
+        """The last one."""
+
+    def start(self, work: Callable[[Stop], str]) -> Task:
+        """Start a task. Raises LockHeld while another one works."""
+        with self._lock:
+            if self.task is not None and not self.task.is_done():
+                raise LockHeld("this page carries out another action", hint="wait for it: the page of the run shows it")
+            self.task = Task(work)
+            self.task.start()
+            return self.task
+
+    def close(self) -> None:
+        """Ask the task to submit nothing more, and wait for its end."""
+        if self.task is not None:
+            self.task.stop.request()
+            while not self.task.is_done(1.0):
+                pass

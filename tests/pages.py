@@ -1,0 +1,74 @@
+"""A browser for the pages of `contentops review`, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from contentops.operations.opening import HERE, open_project
+from contentops.pages.app import create_app
+from contentops.pages.links import Links
+from contentops.pages.security import Keys
+from contentops.pages.site import Site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ADDRESS = "http://127.0.0.1:8767"
+FILES = {
+    "contentops.yaml": "version: 1\nproject: acme\napi: {base_url: local}\n",
+    "content/blog.yaml": """\
+        defaults: {template: blog_article_generator, style: general_blog}
+        items:
+          - id: guide
+            inputs: {topic: Hybrid work, target_audience: founders}
+        """,
+}
+"""A project of one item."""
+
+
+class Browser:
+    """A browser that has opened the link, or has not; it sends what browsers send."""
+
+    def __init__(self, root: Path, *, opened: bool = True, **options: Any) -> None:
+        self.keys = Keys(8767)
+        self.site = Site(
+            name="acme",
+            project=lambda: open_project(str(root), "", ()),
+            runtime=options.pop("runtime", HERE),
+            links=Links(),
+            form_token=self.keys.form_token,
+            **options,
+        )
+        self.app = create_app(self.site, self.keys, "127.0.0.1")
+        self.cookies = httpx.Cookies()
+        if opened:
+            self.get(f"/open?token={self.keys.token}")
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        """Read a page; a redirect is not followed."""
+        return self.send("GET", path, headers=headers)
+
+    def post(self, path: str, *, token: str | None = None, **fields: str) -> httpx.Response:
+        """Send a form, as a page of the site does."""
+        data = {"form_token": self.keys.form_token if token is None else token, **fields}
+        return self.send("POST", path, headers={"origin": ADDRESS, "sec-fetch-site": "same-origin"}, data=data)
+
+    def follow(self, answer: httpx.Response) -> httpx.Response:
+        """Read the page that a form leads to."""
+        assert answer.status_code == 303, answer.text
+        return self.get(answer.headers["location"])
+
+    def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send any request."""
+
+        async def story() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url=ADDRESS, cookies=self.cookies) as client:
+                answer = await client.request(method, path, **options)
+                self.cookies = client.cookies
+                return answer
+
+        return asyncio.run(story())
