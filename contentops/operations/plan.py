@@ -27,6 +27,7 @@ from contentops.model import (
 from contentops.operations.contents.look_first import remembered
 from contentops.operations.opening import HERE, read_state
 from contentops.operations.texts.clean_texts import CleanTexts
+from contentops.operations.texts.unapproved import with_approvals
 from contentops.operations.unchanged import AskedInputs
 from contentops.operations.workspace import open_workspace, shared_state, unread, validate
 from contentops.planning.approval import approval_state
@@ -309,11 +310,11 @@ _ROOM = 2_000
 """Characters of a line that a finding quotes."""
 
 
-def check_files(project: Project, choice: Choice, *, commands: bool = False) -> Checked:
+def check_files(project: Project, choice: Choice, *, commands: bool = False, approved: bool = False) -> Checked:
     """Check the files of the selected items. Needs no network and changes nothing.
 
-    `commands`: also run the programs that settings name. Raises InputError where manifests have errors, UsageError for
-    invalid selectors and those that match nothing.
+    `commands`: also run the programs that settings name; `approved`: also find texts that lack an approval. Raises
+    InputError where manifests have errors, UsageError for invalid selectors and those that match nothing.
     """
     check_selectors((*choice.select, *choice.exclude))
     with open_workspace(project) as workspace:
@@ -323,7 +324,7 @@ def check_files(project: Project, choice: Choice, *, commands: bool = False) -> 
         clean = CleanTexts(workspace.cache)
         done = checked_items(project, items, inputs, clean, commands=commands)
         clean.keep(whole=len(items) == len(inputs.specs))
-    return done
+        return with_approvals(done, items, inputs) if approved else done
 
 
 def checked_items(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contentops.errors import Diagnostic
     from contentops.model import Checked, CheckedFile, Json
 
+UNAPPROVED: Final = "not-approved"
 RULES: Final = {
     "words": "The body has as many words as it should.",
     "contains": "Title or body say what they must.",
@@ -29,6 +30,7 @@ RULES: Final = {
     "links": "Relative links lead to a file of the project.",
     "front-matter": "The front matter fits its schema.",
     "commands": "Each program finds nothing.",
+    UNAPPROVED: "A person approved the text, where the manifest requires that.",
 }
 """What is true where a check finds nothing, by its code."""
 MOST_RESULTS: Final = 25_000
@@ -39,9 +41,12 @@ _NOT_XML: Final = re.compile("[\ufffe\uffff]")
 
 def checks_text(done: Checked) -> str:
     """Every finding with its line, then the counts."""
-    blocked = sum(any(map(_is_error, file.findings)) for file in done.files)
-    warned = sum(bool(file.findings) for file in done.files) - blocked
-    parts = [f"Checked {plural(len(done.files), 'file')}: {blocked:,} blocked, {warned:,} with warnings."]
+    checked = [[one for one in file.findings if one.code != UNAPPROVED] for file in done.files]
+    blocked = sum(any(map(_is_error, findings)) for findings in checked)
+    warned = sum(map(bool, checked)) - blocked
+    unapproved = sum(any(one.code == UNAPPROVED for one in file.findings) for file in done.files)
+    more = f" {plural(unapproved, 'text')} not approved." if unapproved else ""
+    parts = [f"Checked {plural(len(done.files), 'file')}: {blocked:,} blocked, {warned:,} with warnings.{more}"]
     if done.missing:
         parts.append(f"{plural(done.missing, 'item')} {_have(done.missing)} no file yet.")
     if done.unchecked:

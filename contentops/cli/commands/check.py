@@ -87,6 +87,7 @@ _CHECK_FORMATS = ["text", "json", "sarif", "junit"]
 @click.option("--format", "form", type=click.Choice(_CHECK_FORMATS), default=None, help="Default: text.")
 @file_option("--out", help="Write the findings to FILE, and show them as text.")
 @click.option("--commands", is_flag=True, help="Also run the programs that `contentops.yaml` names under `checks`.")
+@click.option("--approved", is_flag=True, help="Also fail where a text that needs an approval has none.")
 def check(
     session: Session,
     /,
@@ -96,11 +97,14 @@ def check(
     out: str,
     *,
     commands: bool,
+    approved: bool,
 ) -> int:
     """Check the file of every item against its `checks`, with the edits it has now.
 
     Needs no network and no key, and changes nothing. Programs named under `checks.commands` run only with
-    `--commands`: whoever may change the branch may have changed them. Exits with 1 if a check that blocks failed.
+    `--commands`: whoever may change the branch may have changed them. With `--approved`, every text whose `approval`
+    is required has to be approved as it is in its file, so that the build of a site can stop. Exits with 1 if a check
+    that blocks failed, or an approval is missing.
     """
     if session.as_json and form not in {None, "json"}:
         raise click.UsageError(f"`--json` and `--format {form}` exclude each other")
@@ -111,7 +115,8 @@ def check(
         check_findings_place(session.path(out))
     from contentops.reporting.checks import checks_json, checks_text
 
-    done = operation.check_files(session.project(), choice_of(select=select, exclude=exclude), commands=commands)
+    choice = choice_of(select=select, exclude=exclude)
+    done = operation.check_files(session.project(), choice, commands=commands, approved=approved)
     if out:
         write_whole(session.path(out), _checks_document(done, form, session.directory))
         terminal.report(f"findings written: `{visible(out)}`")
