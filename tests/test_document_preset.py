@@ -204,3 +204,18 @@ def test_the_reference_and_the_schema_list_the_presets() -> None:
 def test_authors_of_docusaurus(stated: object, authors: object) -> None:
     """A name needs no `authors.yml`; what can be a key of that file stays one."""
     assert apply_preset("docusaurus", {"author": stated}) == {"authors": authors}
+
+
+MARKS = {
+    "": {"draft": True},
+    "hugo": {"draft": True},
+    "astro": {"draft": True},
+    "docusaurus": {"draft": True},
+    "jekyll": {"published": False},
+    "pelican": {"status": "draft"},
+}
+
+
+def test_every_preset_says_in_its_words_that_a_text_is_a_draft() -> None:
+    """A text that waits for approval carries that mark; `test_sites` shows that the generators leave it out."""
+    assert {preset: apply_preset(preset, {"draft": True}) for preset in ("", *PRESETS)} == MARKS

@@ -69,6 +69,10 @@ items:
   - id: hidden
     inputs: {topic: Not yet, target_audience: no one}
     metadata: {date: "2026-03-01", draft: true}
+  - id: waiting
+    inputs: {topic: Not read yet, target_audience: no one}
+    metadata: {date: "2026-03-01"}
+    approval: required
 """
 
 
@@ -224,7 +228,7 @@ def _main(page: str) -> str:
 
 @pytest.mark.parametrize("name", SITES)
 def test_a_site_is_built_of_whatever_an_item_says(project: Build, invoke: Run, name: str) -> None:
-    """Every item has its page, a draft has none, and what was typed is read there and is not obeyed."""
+    """Every item has its page, a draft and a text that waits for approval have none, and what was typed is read there and is not obeyed."""
     site, tool = SITES[name], _tool(name)
     root = _applied(project, invoke, site)
     if not shutil.which(name):
@@ -242,7 +246,7 @@ def test_a_site_is_built_of_whatever_an_item_says(project: Build, invoke: Run, n
     assert ended.returncode == 0, ended.stdout + ended.stderr
     pages = {page.parent.name: page.read_text("utf-8") for page in root.glob(site.pages)}
     assert HOSTILE.keys() <= pages.keys()
-    assert ("hidden" in pages) is not site.hides_drafts
+    assert [draft in pages for draft in ("hidden", "waiting")] == [not site.hides_drafts] * 2
     for item in HOSTILE:
         live = _main(pages[item])
         assert not re.search(r'<script>alert|<b>bold|<Foo|<del>|>l</a>|alt="m"|<!-- gone|<\?php', live), item
