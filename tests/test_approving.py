@@ -13,6 +13,7 @@ from contentops.model import ApprovalState, ItemId, Verdict
 from contentops.operations import plan as plan_operation
 from contentops.operations.texts.approving import Decided, Decision, decide_texts
 from contentops.planning.plan_inputs import Choice
+from contentops.reporting.summary import empty_sentence, plan_sentence
 from contentops.state.approvals import FILE
 from tests.fakes.harness import Harness, blog, results
 from tests.test_promote import Room
@@ -102,6 +103,7 @@ def test_each_preset_has_its_mark(tmp_path: Path, preset: str, mark: dict[str, A
         tmp_path, f"{REQUIRED}, metadata: {{order: 3}}", extra=f"preset: {preset}" if preset else ""
     )
     assert mark.items() <= front(harness).items()
+    harness.write("contentops.approvals", '{"contentops_approvals":1}\n')
     decide(harness, "one")
     assert not mark.keys() & front(harness).keys()
     assert harness.plan().empty
@@ -248,6 +250,9 @@ def test_approved_texts_alone_are_promoted(tmp_path: Path) -> None:
     assert {str(change.id): str(change.action) for change in plan.changes} == {"a": "promote", "b": "promote"}
     assert (plan.not_promoted, plan.credits, plan.refusals) == (1, 0, ())
     assert [note.id for note in plan.notes if note.kind == "waiting-for-approval"] == ["c"]
+    assert plan_sentence(plan) == "2 to promote, 0 unchanged, 1 waiting for approval. 0 credits."
+    items, _ = plan_operation.status(prod.project, Choice(), runtime=prod.runtime())
+    assert [item.state for item in items if item.id == "c"] == ["waiting"]
     assert results(prod.apply()) == {"a": "done", "b": "done"}
     assert "draft" not in prod.read("live/a.md")
     assert states(prod) == {"a": "approved", "b": "approved", "c": "none"}
@@ -273,6 +278,7 @@ def test_a_changed_request_waits_for_its_approved_text(tmp_path: Path) -> None:
     staging.apply()
     plan = prod.plan()
     assert (plan.empty, plan.not_promoted) == (True, 1)
+    assert empty_sentence(plan) == "No changes. 1 item waits for approval."
     assert prod.apply() is None
     assert prod.read("live/a.md") == before
 

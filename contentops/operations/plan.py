@@ -96,7 +96,9 @@ def check(
 # --- items -------------------------------------------------------------------------------------------------
 
 
-_DRIFT = frozenset({"front-matter-drift", "kept-front-matter", "unreadable-there", "edited-there"})
+_DRIFT = frozenset(
+    {"front-matter-drift", "kept-front-matter", "unreadable-there", "edited-there", "waiting-for-approval"}
+)
 """Kinds of notes that belong to the state of an item."""
 
 
@@ -196,6 +198,8 @@ def _status(item: Candidate, drift: str) -> ItemStatus:
 def state_word(item: Candidate) -> str:
     """Return the state of an item in one word, as `status` shows it."""
     change, record, states = item.change, item.record, item.states
+    if change is None and record is None:
+        return "waiting"
     for word in ("orphan", "blocked", "pending", "unknown", "open", "new", "missing", "changed"):
         if word in states:
             return word

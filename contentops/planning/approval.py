@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct, field
+
 from contentops.digest import NO_TEXT, NOTHING
 from contentops.documents.preset import apply_preset
 from contentops.model import ApprovalState, Note, Promote, Pull, Restore, text_digest
@@ -38,6 +40,18 @@ def approval_state(inputs: PlanInputs, spec: Spec, record: Record | None, file: 
     return _state(inputs, spec, _ids(spec, record), file.title, file.body)
 
 
+class ComputedFront(Struct, frozen=True, kw_only=True):
+    """The keys that follow from an approval: those that are written, and why."""
+
+    keys: Mapping[str, Json] = field(default_factory=dict)
+    state: ApprovalState = ApprovalState.NONE
+
+    def why(self, key: str, preset: str) -> str:
+        """Why a key is written or removed, in words; empty where it is about something else."""
+        is_ours = key in self.keys or key in draft_mark(preset)
+        return f"approval: {self.state.words}" if is_ours and self.state.words else ""
+
+
 def computed_front(inputs: PlanInputs, spec: Spec, record: Record, file: Observed) -> Mapping[str, Json]:
     """The keys that the text in an item's file gets: its draft mark and its disclosure."""
     if not (spec.approval.required or inputs.project.disclosure is not None):
@@ -46,21 +60,27 @@ def computed_front(inputs: PlanInputs, spec: Spec, record: Record, file: Observe
     return _keys(inputs.project, spec, state, made=bool(record.generated))
 
 
-def coming_front(item: ItemSides, body: BodyAnswer, title: str | None) -> Mapping[str, Json]:
+def draft_mark(preset: str) -> dict[str, Json]:
+    """The front matter by which a site generator leaves a page out."""
+    return apply_preset(preset, {"draft": True})
+
+
+def coming_front(item: ItemSides, body: BodyAnswer, title: str | None) -> ComputedFront:
     """The keys of the text that the file will have; `title`: the one that is written with it, if any.
 
     No one approved a text that is not known yet.
     """
     spec, inputs, own = item.spec, item.inputs, item.own
     if not (spec.approval.required or inputs.project.disclosure is not None):
-        return {}
+        return ComputedFront()
     texts, ids = tuple(_coming_texts(item, body, title)), _ids(spec, own)
     states = {_state(inputs, spec, ids, *text) for text in texts}
-    state = ApprovalState.APPROVED if states == {ApprovalState.APPROVED} else ApprovalState.WAITING
+    state = states.pop() if len(states) == 1 else ApprovalState.WAITING
     promotion = _promotion(body)
     made = promotion.generated if promotion is not None else own.generated if own is not None else NOTHING
     is_new = body.writes and not texts and body.both is None
-    return _keys(inputs.project, spec, state, made=bool(made) or is_new)
+    keys = _keys(inputs.project, spec, state, made=bool(made) or is_new)
+    return ComputedFront(keys=keys, state=state)
 
 
 def _coming_texts(item: ItemSides, body: BodyAnswer, title: str | None) -> Iterator[tuple[str, Digest]]:
@@ -116,7 +136,7 @@ def _keys(project: Project, spec: Spec, state: ApprovalState, *, made: bool) -> 
     is_approved, disclosure = state is ApprovalState.APPROVED, project.disclosure
     keys: dict[str, Json] = {}
     if spec.approval.required and not is_approved:
-        keys |= apply_preset(project.preset, {"draft": True})
+        keys |= draft_mark(project.preset)
     if disclosure is not None and made:
         how = ASSISTED if is_approved else AUTONOMOUS
         keys |= {disclosure.key: how, disclosure.source_type: _SOURCE_TYPES[how]}

@@ -116,18 +116,19 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     record, file, id_ = item.own, item.file, item.spec.id
     title = stated if stated is not None else _promoted_title(item, body)
     if record is None:
-        return FrontAnswer(front={**wanted, **coming_front(item, body, title)}, title=title)
+        return FrontAnswer(front={**wanted, **coming_front(item, body, title).keys}, title=title)
     addresses, notes = which_addresses(item, wanted)
     wanted = with_addresses(item.inputs.project.preset, wanted, addresses)
     if not file.exists:
-        return FrontAnswer(front={**wanted, **coming_front(item, body, title)}, title=title, addresses=addresses)
+        return FrontAnswer(front={**wanted, **coming_front(item, body, title).keys}, title=title, addresses=addresses)
     asserts = on_edit(item) is OnEdit.OVERWRITE and not item.is_protected
     new_title, title_reasons = _which_title(item, title, body, asserts=asserts)
     computed = coming_front(item, body, new_title)
-    wanted |= computed
+    wanted |= computed.keys
     written, in_file = dict(record.metadata.items()), dict(file.front.items())
     others, drift = _other_keys(wanted, written), _drift(item, record, stated)
-    others += [key for key in computed if key not in others and not is_same_json(in_file.get(key), computed[key])]
+    removed = [key for key, value in computed.keys.items() if not is_same_json(in_file.get(key), value)]
+    others = list(dict.fromkeys((*others, *removed)))
     if title is None and not (others or drift) and file.owner in ("", id_):
         return FrontAnswer(notes=tuple(notes), addresses=addresses)
     front: dict[str, Json] = {}
@@ -136,9 +137,11 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     merged = _merged_key(item, record, addresses)
     for key in others:
         before, after, current = written.get(key), wanted.get(key), in_file.get(key)
-        if asserts or key == merged or key in computed or is_same_json(current, before) or is_same_json(current, after):
+        is_ours = asserts or key == merged or key in computed.keys
+        if is_ours or is_same_json(current, before) or is_same_json(current, after):
             front[key] = after
-            reasons.append(_rewritten(f"metadata.{key}", before, after))
+            why = computed.why(key, item.inputs.project.preset)
+            reasons.append(_rewritten(f"metadata.{key}", before, after, why))
         else:
             kept_keys.append(key)
     if file.owner not in ("", id_) and file.owner in (record.id, *record.former_ids):
@@ -257,8 +260,8 @@ def _field(key: str) -> str:
     return key if key == PROVENANCE_KEY else f"metadata.{key}"
 
 
-def _rewritten(name: str, before: Json, after: Json) -> Reason:
-    return Reason(kind="front-matter", field=name, before=before, after=after)
+def _rewritten(name: str, before: Json, after: Json, detail: str = "") -> Reason:
+    return Reason(kind="front-matter", field=name, before=before, after=after, detail=detail)
 
 
 def _asserted(name: str, before: Json, after: Json) -> Reason:

@@ -130,7 +130,8 @@ def make_plan(inputs: PlanInputs) -> Plan:
         changes = [change for change in changes if change.names in (("update",), ("record",))]
     changes = free_targets(inputs, changes)
     changes.sort(key=lambda change: change.id)
-    unchanged = sum(item.spec is not None and item.change is None for item in chosen)
+    waiting = {note.id for note in notes if note.kind == "waiting-for-approval"}
+    unchanged = sum(item.spec is not None and item.change is None and item.id not in waiting for item in chosen)
     if choice.canary is not None:
         changes, note = first_submits(inputs, changes, choice.canary)
         notes.append(note)

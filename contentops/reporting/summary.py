@@ -73,6 +73,7 @@ def plan_sentence(plan: Plan) -> str:
         for action, number in plan_counts(plan).items()
     ]
     parts.append(f"{plan.unchanged:,} unchanged")
+    parts += [f"{plan.not_promoted:,} waiting for approval"] if plan.not_promoted else []
     cost = cost_words(plan.changes)
     if plan.queued:
         verb = "is" if plan.queued == 1 else "are"
@@ -81,18 +82,10 @@ def plan_sentence(plan: Plan) -> str:
 
 
 def approval_sentence(plan: Plan) -> str:
-    """How many texts wait for approval, were sent back, or are not promoted for that; empty: none."""
-    waiting, changed, sent_back = (
-        plan.approvals.get(state, 0)
-        for state in (ApprovalState.WAITING, ApprovalState.CHANGED, ApprovalState.SENT_BACK)
-    )
-    parts = []
-    if waiting or changed:
-        since = f" ({changed:,} changed since approval)" if changed else ""
-        parts.append(f"{waiting + changed:,} waiting{since}")
-    parts += [f"{sent_back:,} sent back"] if sent_back else []
-    parts += [f"{plan.not_promoted:,} not promoted before that"] if plan.not_promoted else []
-    return f"Approval: {', '.join(parts)}." if parts else ""
+    """How many of the texts are in each state of approval; empty where each is approved or in none."""
+    if not plan.approvals.keys() - {ApprovalState.APPROVED}:
+        return ""
+    return f"Approval: {', '.join(f'{number:,} {state.words}' for state, number in plan.approvals.items())}."
 
 
 def begin(sentence: str) -> str:
@@ -107,6 +100,11 @@ def action_words(change: Change) -> str:
 
 def empty_sentence(plan: Plan) -> str:
     """The sentence of a plan without changes."""
+    waiting = plan.not_promoted
+    if waiting:
+        verb = "waits" if waiting == 1 else "wait"
+        others = f" {plan.unchanged:,} unchanged." if plan.unchanged else ""
+        return f"No changes. {plural(waiting, 'item')} {verb} for approval.{others}"
     if not plan.unchanged:
         if any(note.kind in NARROWING for note in plan.notes):
             return "No changes. The selection matches no item."

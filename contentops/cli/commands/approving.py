@@ -88,7 +88,7 @@ def _as_text(verdict: Verdict, decided: Decided) -> Iterator[str]:
     if decided.skipped:
         yield f"left out, as there is no text yet: {', '.join(f'`{visible(name)}`' for name in decided.skipped)}"
     if decided.lines:
-        yield f"Decided {plural(len(decided.lines), 'text')} in `contentops.approvals` as {visible(decided.by)}."
+        yield f"Recorded {plural(len(decided.lines), 'text')} in `contentops.approvals` as {visible(decided.by)}."
     for outcome in decided.run.outcomes if decided.run is not None else ():
         yield f"Updated the front matter of `{visible(outcome.output)}`."
     if decided.warning:

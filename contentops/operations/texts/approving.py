@@ -16,7 +16,7 @@ from contentops.model import Approval, ItemId, Run, Verdict, text_digest
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import HERE
-from contentops.operations.plan import candidate
+from contentops.operations.plan import candidate, no_item
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice
@@ -75,6 +75,9 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
     with hold_lock(project, runtime):
         with open_workspace(project, runtime) as workspace:
             inputs = workspace.plan_inputs(Choice())
+            for name in choice.select:
+                if _is_id(name) and ItemId(name) not in inputs.specs:
+                    raise no_item(name, inputs.specs)
             changes = {change.id: change for change in make_plan(inputs).changes}
             items = selected(choice, [candidate(id_, inputs, changes) for id_ in sorted(inputs.specs)])
         with_text = [item for item in items if item.file is not None and item.file.exists]
@@ -100,6 +103,11 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
     skipped = tuple(item.id for item in items if item not in with_text)
     decided = Decided(by=by, lines=tuple(lines), known=tuple(known), skipped=skipped)
     return _with_steps(project, decided, frozenset(item.id for item in with_text), runtime)
+
+
+def _is_id(selector: str) -> bool:
+    """Whether a selector is the id of one item, without wildcards."""
+    return not set(selector) & set("*?[]:{},")
 
 
 def git_identity(root: str) -> tuple[str, str]:
