@@ -59,7 +59,7 @@ _NOT_FOUND = frozenset({"unknown-item", "no-project"})
 @selection_options
 @refresh_option
 def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], *, refresh: bool) -> None:
-    """Show the state of every item: as generated, promoted, edited, missing, new, changed, open, blocked, waiting, orphan.
+    """Show the state of every item, such as edited, missing, changed, blocked or waiting, and the approval of its text.
 
     Where manifests have errors, it shows the state of records and files, and warns. Needs no network, but for
     `--refresh`, and changes nothing.
