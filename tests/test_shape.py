@@ -19,6 +19,7 @@ MANY_PARAMETERS = {
     "api/session.__init__": "the settings, the secrets, and each edge that a test replaces",
     "cli/commands/apply.command": "one for each option of the command line",
     "cli/commands/apply.regenerate": "the same",
+    "cli/commands/check.check": "the same",
     "cli/commands/commit.command": "the same",
     "cli/commands/plan.command": "the same",
     "cli/commands/queue.command": "the same",
