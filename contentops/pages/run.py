@@ -92,5 +92,4 @@ def _fragment(site: Site) -> tuple[str, bool]:
     now, title = site.runtime.wall(), _title(view.run)
     template = templates().get_template("run_live.html")
     html = template.render(model=view, links=site.links, title=title, now=now, apply=site.command("apply"))
-    task = site.runner.task
-    return html, (view.run is not None and view.run.working) or (task is not None and not task.is_done())
+    return html, (view.run is not None and view.run.working) or not site.runner.is_idle

@@ -49,11 +49,16 @@ class BackgroundRunner:
     def start(self, work: Callable[[Stop], str]) -> Task:
         """Start a task. Raises LockHeld while another one works."""
         with self._lock:
-            if self.task is not None and not self.task.is_done():
+            if not self.is_idle:
                 raise LockHeld("this page carries out another action", hint="wait for it: the page of the run shows it")
             self.task = Task(work)
             self.task.start()
             return self.task
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being carried out."""
+        return self.task is None or self.task.is_done()
 
     def close(self) -> None:
         """Ask the task to submit nothing more, and wait for its end."""

@@ -11,13 +11,15 @@ from msgspec import structs
 
 from contentops.cli.options import server_options
 from contentops.cli.output import terminal
-from contentops.errors import UsageError
+from contentops.errors import ExitCode, UsageError, plural
 from contentops.loopback import is_loopback
 from contentops.pages.app import create_app
+from contentops.pages.export import INDEX, FileLinks, export
 from contentops.pages.links import Links
 from contentops.pages.security import LINK, Keys
 from contentops.pages.serving import open_port, serve
 from contentops.pages.site import Site
+from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from contentops.cli.session import Session
@@ -25,40 +27,61 @@ if TYPE_CHECKING:
 
 @click.command("review", short_help="Read, approve and edit texts in a browser.")
 @server_options
+@click.option("--out", metavar="DIR", default="", help="Write the pages as files into DIR, without forms, and end.")
 @click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="An address of this machine.")
 @click.option(
     "--port", metavar="N", type=click.IntRange(0, 65_535), default=8767, show_default=True, help="0 picks a free one."
 )
 @click.option("--no-open", is_flag=True, help="Only print the link; do not open a browser.")
 @click.option("--commit", "commits", is_flag=True, help="Commit the files of each action with git.")
-def command(session: Session, host: str, port: int, *, no_open: bool, commits: bool) -> None:
+def command(session: Session, out: str, host: str, port: int, *, no_open: bool, commits: bool) -> int:
     """Show texts, what changed in them and what they wait for; approve, send back and edit them.
 
-    Prints a link that opens the page once, in one browser of this machine, and ends with Ctrl-C.
+    Prints a link that opens the page once, in one browser of this machine, and ends with Ctrl-C. Needs the extra
+    `serve` of this package. With `--out`, writes the same pages as files for a CI artifact or a website.
     """
+    if out:
+        return _export(session, out)
     if not is_loopback(host):
-        hint = "from elsewhere: `ssh -L 8767:127.0.0.1:8767 HOST`, then open the link; `--out DIR` makes a copy to read"
+        hint = f"from elsewhere: `ssh -L {port}:127.0.0.1:{port} HOST`; `--out DIR` writes a copy for readers"
         message = f"`--host {host}`: whoever reaches this page acts in your name, so it is served on this machine alone"
         raise UsageError(message, hint=hint)
-    project = session.project()
-    name = f"{project.name}/{project.environment}" if project.environment else project.name
-
     with open_port(host, port) as opened:
         keys = Keys(opened.number)
-        site = Site(
-            name=name,
-            project=session.project,
-            runtime=structs.replace(session.runtime(), ask=None),
-            links=Links(),
-            option=session.option(),
-            flags=tuple(f"--var {shlex.quote(each)}" for each in session.variables),
-            commits=commits,
-            form_token=keys.form_token,
-        )
+        site = _site(session, Links(), form_token=keys.form_token, commits=commits)
         link = f"{opened.address.rstrip('/')}{LINK}?token={keys.token}"
-        terminal.report(f"review the texts of `{name}`: {link}")
+        terminal.report(f"review the texts of `{visible(site.name)}`: {link}")
         terminal.report("the link works once; Ctrl-C ends the page")
         if not no_open and terminal.can_ask():
             webbrowser.open(link)
         serve(create_app(site, keys, host), opened, site.closing.set)
+        if not site.runner.is_idle:
+            terminal.report("stopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once")
         site.runner.close()
+    return ExitCode.DONE
+
+
+def _export(session: Session, out: str) -> ExitCode:
+    """Write the pages as files; fail where manifests have errors, which the pages show too."""
+    site = _site(session, FileLinks())
+    snapshot = site.review.snapshot()
+    pages = export(site, session.path(out))
+    terminal.report_findings(snapshot.findings, gap=True)
+    session.answer({"folder": out, "pages": pages}, f"{plural(pages, 'page')} written: `{visible(out)}/{INDEX}`")
+    return ExitCode.ERROR if snapshot.plan is None else ExitCode.DONE
+
+
+def _site(session: Session, links: Links, *, form_token: str = "", commits: bool = False) -> Site:
+    """Open the project once, so that a mistake in its settings is said here."""
+    project = session.project()
+    return Site(
+        name=f"{project.name}/{project.environment}" if project.environment else project.name,
+        project=session.project,
+        # No one is asked in the terminal what a page asks.
+        runtime=structs.replace(session.runtime(), ask=None),
+        links=links,
+        option=session.option(),
+        flags=tuple(f"--var {shlex.quote(each)}" for each in session.variables),
+        commits=commits,
+        form_token=form_token,
+    )

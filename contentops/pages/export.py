@@ -1,0 +1,125 @@
+"""The pages as files: every page that a page links to, one stylesheet, no script and no form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, Final
+
+from contentops.errors import OutputError
+from contentops.pages.app import ROUTES
+from contentops.pages.links import Links
+from contentops.pages.site import FOLDER, render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from contentops.pages.site import Site
+
+MARKER: Final = ".contentops-review"
+"""The file that says that a folder is one of ours, so that it may be written again."""
+INDEX: Final = "index.html"
+STYLE: Final = "style.css"
+_OURS: Final = re.compile(r"(item|items|plan)(-[a-z0-9-]+)?\.html|index\.html|style\.css")
+_KEPT: Final = {"/items": ("state", "page"), "/item": ("id", "view")}
+"""What makes a file of its own: sorting and searching need a server."""
+_SLUG: Final = 60
+
+
+class FileLinks(Links):
+    """Relative addresses of files in one folder. It remembers which pages were linked to."""
+
+    overview = INDEX
+    items = "items.html"
+    plan = "plan.html"
+    run = ""
+    style = STYLE
+
+    def __init__(self) -> None:
+        self.wanted: dict[str, tuple[str, Mapping[str, str]]] = {
+            INDEX: ("/", {}),
+            self.items: ("/items", {}),
+            self.plan: ("/plan", {}),
+        }
+        """The view path and the query of each file, in the order in which they were linked to."""
+
+    def of_items(self, query: Mapping[str, str], **changed: str) -> str:
+        """Return the file of a list of items."""
+        return self.to("/items", **{**query, **changed})
+
+    def to(self, path: str, **query: str) -> str:
+        """Return the file of a page; a query that makes no file of its own is left out."""
+        said = {name: query[name] for name in _KEPT.get(path, ()) if query.get(name)}
+        if path == "/items" and said.get("page") == "1":
+            del said["page"]
+        name = file_name(path.removeprefix("/"), said)
+        self.wanted.setdefault(name, (path, said))
+        return name
+
+
+def file_name(stem: str, query: Mapping[str, str]) -> str:
+    """Return a safe name of a file: small letters, digits and dashes, and of an id the start of its digest.
+
+    Two ids that differ only in the case of letters, or in what is no letter, have names of their own.
+    """
+    parts = [stem]
+    for name, value in query.items():
+        slug = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")[:_SLUG].strip("-")
+        if name == "id" or slug != value:
+            slug = f"{slug}-{hashlib.sha256(value.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}".strip("-")
+        parts.append(slug)
+    return f"{'-'.join(parts)}.html"
+
+
+def export(site: Site, folder: Path) -> int:
+    """Write the pages into a folder; return how many. `site.links` are its `FileLinks`.
+
+    What is not there any more is removed. The index is removed first and written last: a folder without one is not
+    whole. Raises OutputError for a folder that is not empty and not ours, and where it cannot be written.
+    """
+    assert isinstance(site.links, FileLinks)
+    for item in site.review.snapshot().items:  # what that raises leaves the folder as it is
+        site.links.item(item.id)
+    try:
+        _claim(folder)
+        _write(folder, STYLE, (FOLDER / STYLE).read_text("utf-8"))
+        index = ""
+        written = {STYLE, INDEX}
+        # Rendering a page adds those that it links to.
+        while remaining := [name for name in site.links.wanted if name not in written or (name == INDEX and not index)]:
+            for name in remaining:
+                path, query = site.links.wanted[name]
+                html = render(site, ROUTES[path](site, query))
+                if name == INDEX:
+                    index = html
+                else:
+                    _write(folder, name, html)
+                    written.add(name)
+        for there in folder.iterdir():
+            if there.name not in written and _OURS.fullmatch(there.name):
+                there.unlink()
+        _write(folder, INDEX, index)
+    except OSError as error:
+        message = f"`{folder}` cannot be written: {error.strerror or error}"
+        raise OutputError(message, hint="choose another folder for `--out`") from error
+    return len(written) - 1
+
+
+def _claim(folder: Path) -> None:
+    """Make the folder, or take one of ours again. Raises OutputError for any other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    marker = folder / MARKER
+    if any(folder.iterdir()) and not (marker.is_file() and not marker.is_symlink()):
+        hint = "choose an empty folder, or one that `contentops review --out` wrote"
+        raise OutputError(f"`{folder}` is not empty, so nothing is written into it", code="not-empty", hint=hint)
+    (folder / INDEX).unlink(missing_ok=True)
+    _write(folder, MARKER, json.dumps({"format": 1}) + "\n")
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    """Write a file, instead of a link that may be there."""
+    (folder / name).unlink(missing_ok=True)
+    with (folder / name).open("x", encoding="utf-8", newline="\n") as file:
+        file.write(text)

@@ -1,0 +1,105 @@
+"""The static export: the same pages as files, whatever the ids, in a folder that is ours."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.pages.export import MARKER, file_name
+from tests.pages import FILES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Build, Run
+
+IDS = ["a/../../b", "A/b", "a/B", "a-b", "\u00fcber", "con", "x" * 200, "index", "a.html"]
+DECLARED = ["a/b..c", "A/d", "a-b", "\u00fcber", "con", "index", "a.html"]
+
+
+class Links(HTMLParser):
+    """Collects what a page links to, and its elements."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.to: set[str] = set()
+        self.elements: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag)
+        self.to |= {value or "" for name, value in attrs if name in {"href", "src", "action"}}
+
+
+@pytest.mark.parametrize(
+    "item", ["../../etc/passwd", "a\x00b", "CON", "..", ".", "", "\ud800", "a" * 5_000, "<x>", "a\nb"]
+)
+def test_a_file_name_is_safe_whatever_the_id(item: str) -> None:
+    """Only small letters, digits and dashes, not long, and never the name of a file of another kind."""
+    assert re.fullmatch(r"item-[a-z0-9-]+\.html", name := file_name("item", {"id": item}))
+    assert len(name) < 100
+
+
+def test_ids_that_look_alike_have_files_of_their_own() -> None:
+    """Also on a disk that knows no difference between small and capital letters."""
+    names = {file_name("item", {"id": item}) for item in [*IDS, "a b", "a_b", "A-B"]}
+    assert len({name.casefold() for name in names}) == len(IDS) + 3
+
+
+def test_all_pages_are_there_and_every_link_leads_to_one(project: Build, invoke: Run, tmp_path: Path) -> None:
+    """Relative links only, no script, no form, nothing out of the folder; many items are several pages."""
+    items = "".join(f"  - {{id: {json.dumps(item)}, inputs: {{topic: t, target_audience: p}}}}\n" for item in DECLARED)
+    many = "".join(f"  - {{id: many-{number}, inputs: {{topic: t, target_audience: p}}}}\n" for number in range(60))
+    defaults = 'defaults: {template: blog_article_generator, style: general_blog, output: "out/{{ item.id | slugify }}-x.md"}\n'
+    files = {**FILES, "content/blog.yaml": f"{defaults}items:\n{items}{many}"}
+    ended = invoke("review", "--out", "public", cwd=project({**files, "contentops.yaml": FILES["contentops.yaml"]}))
+    assert ended.code == 0, ended.stderr
+    folder = tmp_path / "public"
+    names = {path.name for path in folder.iterdir()}
+    assert {"index.html", "items.html", "plan.html", "style.css", MARKER} <= names
+    assert sum(name.startswith("item-") for name in names) == len(DECLARED) + 60
+    for path in folder.glob("*.html"):
+        page = Links(path.read_text("utf-8"))
+        assert not page.elements & {"form", "script", "button", "input"}, path
+        assert {link.partition("#")[0] for link in page.to} - {""} <= names, path
+
+
+def test_a_folder_is_written_again_and_what_is_gone_is_removed(project: Build, invoke: Run, tmp_path: Path) -> None:
+    """Files of others in it stay, and a link that was put there is replaced, not followed."""
+    root, secret = project(FILES), tmp_path / "secret"
+    assert invoke("review", "--out", "public", cwd=root).code == 0
+    folder = root / "public"
+    (folder / "item-old-0.html").write_text("old", "utf-8")
+    (folder / "CNAME").write_text("example.com", "utf-8")
+    secret.write_text("mine", "utf-8")
+    (folder / "plan.html").unlink()
+    (folder / "plan.html").symlink_to(secret)
+    assert invoke("review", "--out", "public", cwd=root).code == 0
+    assert not (folder / "item-old-0.html").exists()
+    assert (folder / "CNAME").read_text("utf-8") == "example.com"
+    assert secret.read_text("utf-8") == "mine"
+    assert not (folder / "plan.html").is_symlink()
+
+
+def test_a_folder_of_others_is_refused(project: Build, invoke: Run) -> None:
+    """Nothing is written, and nothing removed."""
+    root = project({**FILES, "docs/index.html": "theirs", "link/x": ""})
+    (root / "link" / MARKER).symlink_to(root / "contentops.yaml")
+    for name in ("docs", "link", ".", "contentops.yaml"):
+        refused = invoke("review", "--out", name, cwd=root)
+        assert refused.code == 1, refused.stderr
+        assert "Traceback" not in refused.stderr
+    assert (root / "docs" / "index.html").read_text("utf-8") == "theirs"
+
+
+def test_a_broken_project_leaves_the_last_copy(project: Build, invoke: Run) -> None:
+    """What cannot be read is said so before anything is removed."""
+    root = project(FILES)
+    assert invoke("review", "--out", "public", cwd=root).code == 0
+    (root / "contentops.lock").write_text("<<<<<<< x\n", "utf-8")
+    assert invoke("review", "--out", "public", cwd=root).code == 1
+    assert (root / "public" / "index.html").is_file()
