@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import re
+import unicodedata
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from contentops.ci.git import LOOK, PATIENCE, GitFailed, is_shallow, read_blobs, run_git, try_git
+from contentops.ci.git import LOOK, PATIENCE, GitFailed, is_shallow, read_blobs, reason_of, run_git, try_git
 from contentops.ci.results import body_of
 from contentops.documents.front_matter import split
 from contentops.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from contentops.digest import Digest
 
@@ -75,3 +77,97 @@ def no_history(root: str) -> str:
         return "the project lies in no git repository, which would hold earlier texts"
     cut = "this clone is shallow, so git lacks earlier texts; `git fetch --unshallow` brings them"
     return f"{cut}, in CI `fetch-depth: 0` of actions/checkout" if is_shallow(root) else ""
+
+
+# --- many files at once ------------------------------------------------------------------------------------
+
+
+class PathHistory(NamedTuple):
+    """A path in git: the commit that last changed it, and its blobs, the newest first."""
+
+    commit: str = ""
+    """Empty: none, or the file differs from it, or this clone lacks it."""
+    blobs: tuple[str, ...] = ()
+
+
+_FOLDERS = 100
+"""Folders that one command line names; of more, all below the root are read."""
+_ALL_LOG = ("-c", "--raw", "--no-abbrev", "--no-renames", "-z", "--format=commit %H")
+_READ_TOGETHER = 200
+
+
+def path_histories(root: str, paths: Iterable[str]) -> dict[str, PathHistory]:
+    """Return the history of each of these paths at its name of today, by one call of git for all of them.
+
+    A path that git does not know is left out. Raises UsageError outside a repository, GitFailed.
+    """
+    wanted = {path: unicodedata.normalize("NFC", path) for path in paths}
+    prefix = run_git(root, "rev-parse", "--show-prefix").strip("\n")
+    folders = sorted({str(PurePosixPath(path).parent) for path in wanted})
+    below = ("--", *(folders if len(folders) <= _FOLDERS else ["."]))
+    log = ("--literal-pathspecs", "log", "--no-show-signature", *_ALL_LOG, "HEAD", *below)
+    ended = try_git(root, *log, extra=LOOK, timeout=PATIENCE)
+    if ended.code:
+        if not try_git(root, "rev-parse", "--verify", "--quiet", "HEAD", extra=LOOK).code:
+            raise GitFailed(f"the history of the files cannot be read: {reason_of(ended)}")
+        return {}
+    changed = {_own(name, prefix) for name in _differing(root, below)}
+    cut = _cut_off(root)
+    known = set(wanted.values())
+    commits: dict[str, str] = {}
+    blobs: dict[str, dict[str, None]] = {}
+    for commit, name, oid in _changes(ended.stdout):
+        if (path := _own(name, prefix)) in known:
+            commits.setdefault(path, "" if commit in cut or not oid.strip("0") or path in changed else commit)
+            blobs.setdefault(path, {})[oid] = None
+    return {path: PathHistory(commits[own], tuple(blobs[own])) for path, own in wanted.items() if own in commits}
+
+
+def _changes(log: bytes) -> Iterator[tuple[str, str, str]]:
+    """Yield commit, path and blob of each change in a log, the newest first."""
+    commit = ""
+    fields = iter(log.decode("utf-8", "surrogateescape").split("\0"))
+    for field in fields:
+        if field.startswith("commit "):
+            commit = field.removeprefix("commit ")
+        elif (about := field.lstrip("\n")).startswith(":"):
+            yield commit, next(fields, ""), about.split(" ")[-2]
+
+
+def _own(name: str, prefix: str) -> str:
+    return unicodedata.normalize("NFC", name.removeprefix(prefix))
+
+
+def _differing(root: str, below: Sequence[str]) -> list[str]:
+    """Return the files that differ from HEAD, by their paths in the repository. Raises GitFailed."""
+    command = ("--literal-pathspecs", "diff", "--name-only", "--no-renames", "--no-ext-diff", "-z", "HEAD", *below)
+    return [name for name in run_git(root, *command).split("\0") if name]
+
+
+def _cut_off(root: str) -> frozenset[str]:
+    """Return the commits of a shallow clone that seem to have made all their files."""
+    if not is_shallow(root):
+        return frozenset()
+    file = Path(root, run_git(root, "rev-parse", "--git-path", "shallow").strip("\n"))
+    return frozenset(file.read_text("ascii").split())
+
+
+def bodies_in(
+    root: str, wanted: Mapping[str, Digest], histories: Mapping[str, PathHistory]
+) -> Iterator[tuple[str, str]]:
+    """Yield the paths whose history has the body with a digest, each with this body.
+
+    Git is asked for many files at once, for at most `VERSIONS` of each. Raises GitFailed.
+    """
+    unread = {path: histories[path].blobs[:VERSIONS] for path in wanted if path in histories}
+    for number in range(VERSIONS):
+        unread = {path: blobs for path, blobs in unread.items() if number < len(blobs)}
+        paths = list(unread)
+        for start in range(0, len(paths), _READ_TOGETHER):
+            some = paths[start : start + _READ_TOGETHER]
+            read = read_blobs(root, [unread[path][number] for path in some])
+            for path in some:
+                data = read.get(unread[path][number], b"")
+                if body_of(data) == wanted[path]:
+                    del unread[path]
+                    yield path, split(data.decode()).body

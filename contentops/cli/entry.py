@@ -55,7 +55,7 @@ COMMANDS: Mapping[str, str] = {
     "catalog": "Fetch and show what a server offers: templates, styles, verticals, brand voices.",
     "content": "Show what the account has stored, and tidy it.",
     "stats": "Show the account's numbers.",
-    "report": "Show what was spent, by month, template, style, manifest and tag.",
+    "report": "Show what was spent, and where each text comes from.",
     "history": "List runs and generations: when, job, credits, outcome.",
     "serve": "Run the embedded server for other programs.",
     "schema": "Print the JSON Schema of a format.",

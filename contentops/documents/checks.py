@@ -127,13 +127,18 @@ _TAG: Final = re.compile(r"</?[A-Za-z][^<>]*>|<!--|-->")
 
 
 def count_words(body: str) -> int:
-    """The number of words of a body: runs with a letter or digit in them, and each character of scripts without spaces.
+    """The number of words of a body, see `words_of`."""
+    return len(words_of(body))
+
+
+def words_of(body: str) -> list[str]:
+    """The words of a body: runs with a letter or digit in them, and each character of scripts without spaces.
 
     Addresses of links and HTML tags are no words; headings and code are.
     """
     plain = _TAG.sub(" ", _ADDRESS.sub("] ", body))
-    apart = sum(any(map(str.isalnum, run)) for run in _APART.findall(plain))
-    return apart + len(_CHARACTERS.findall(plain))
+    apart = [run for run in _APART.findall(plain) if any(map(str.isalnum, run))]
+    return apart + _CHARACTERS.findall(plain)
 
 
 def _words(limits: WordLimits, text: CheckedText) -> Iterator[Finding]:

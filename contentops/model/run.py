@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from contentops.digest import Digest, short
+from contentops.model.approval import Approval
 from contentops.model.desired import Finding
 from contentops.model.plan import Action
 from contentops.model.records import ItemId, Json, Record
@@ -209,5 +210,7 @@ class History(Struct, frozen=True, kw_only=True):
     generations: tuple[Generation, ...]
     texts: tuple[PaidText, ...] = ()
     """Those of the one item that was asked for."""
+    verdicts: tuple[Approval, ...] = ()
+    """What people said of any text of that item, the newest first."""
     gaps: tuple[str, ...] = ()
     """Why something may be missing, each a sentence."""

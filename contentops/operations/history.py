@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import structs
 
-from contentops.atomic_io import PRIVATE, read_file
+from contentops.atomic_io import PRIVATE, Disk, read_file
 from contentops.ci.file_history import earlier_bodies
 from contentops.ci.results import past_of, past_of_item
 from contentops.digest import NOTHING
@@ -24,6 +24,7 @@ from contentops.operations.environments import locked_environments, other_states
 from contentops.operations.opening import open_cache
 from contentops.operations.plan import known_ids, no_item
 from contentops.operations.workspace import shared_state
+from contentops.state import approvals
 from contentops.state.state_dir import FOLDER, make_folder
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from contentops.ci.results import Past
     from contentops.digest import Digest
-    from contentops.model import Json, OpenEntry, Project, Request, State
+    from contentops.model import Approval, Json, OpenEntry, Project, Request, State
     from contentops.state.cache import Cache
 
 
@@ -54,6 +55,7 @@ def history(project: Project, item: str = "") -> History:
     generations = [_made(one, past.commits, elsewhere=one.request_id in others) for one in records.values()]
     generations += [_open(one, past.commits) for one in entries.values() if one.request_id not in records]
     texts: tuple[PaidText, ...] = ()
+    verdicts: tuple[Approval, ...] = ()
     if item:
         names = _names(item, [*records.values(), *state.records.values()])
         generations = [one for one in generations if one.item in names]
@@ -61,9 +63,12 @@ def history(project: Project, item: str = "") -> History:
         if not generations and not runs:
             _check_item(project, item, {one.id for one in records.values()})
         texts = _texts(project, state, item, names, records.values())
+        verdicts = approvals.load(Path(project.root), Disk()).of_items([ItemId(name) for name in names])
     generations.sort(key=lambda one: (one.at, one.item, one.request_id), reverse=True)
     gaps = (*past.gaps, *(one.message for one in warnings))
-    return History(runs=runs, generations=tuple(generations), texts=texts, gaps=gaps)
+    return History(
+        runs=runs, generations=tuple(generations), texts=texts, verdicts=tuple(reversed(verdicts)), gaps=gaps
+    )
 
 
 def texts_of(project: Project, state: State, item: str) -> tuple[PaidText, ...]:

@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from contentops.errors import plural
-from contentops.model import JobState
+from contentops.model import JobState, Verdict
 from contentops.reporting import FORMAT_VERSION
 from contentops.reporting.layout import moment, paint, table
+from contentops.reporting.provenance import verdict_json
 from contentops.sanitize import clip, columns, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from contentops.model import Desired, Json, OpenEntry, Record
+    from contentops.model import Approval, Desired, Json, OpenEntry, Record
     from contentops.model.run import Generation, History, KeptReport, PaidText
 
 
 SHOWN = 50
 """Lines of each table in the text; JSON has all."""
 _WORDS = 60
+_NOTE = 200
 
 
 def history_json(history: History) -> dict[str, Json]:
@@ -36,6 +38,7 @@ def history_json(history: History) -> dict[str, Json]:
         "runs": [_run_json(one) for one in history.runs],
         "generations": [structs.asdict(one) for one in history.generations],
         "texts": [text_json(one) for one in history.texts],
+        "verdicts": [verdict_json(one) for one in history.verdicts],
         "gaps": list(history.gaps),
     }
 
@@ -53,7 +56,8 @@ def _run_json(report: KeptReport) -> dict[str, Json]:
 
 def history_text(history: History, *, width: int = 0) -> str:
     """A table of the runs, one of the generations, the sums, and what may be missing."""
-    blocks = ["\n".join(_runs(history.runs, width)), "\n".join(_generations(history.generations, width))]
+    blocks = ["\n".join(_runs(history.runs, width))]
+    blocks.append("\n".join(_generations(history.generations, history.verdicts, width)))
     blocks.append(texts_text(history.texts, width=width))
     paid = [one for one in history.generations if one.outcome in _PAID]
     spent = sum(one.credits for one in paid)
@@ -103,12 +107,24 @@ def _runs(runs: Sequence[KeptReport], width: int) -> Iterator[str]:
     yield from _listed(("RUN AT", "RUN", "CREDITS", "ITEMS", "STOPPED"), rows, len(runs), width)
 
 
-def _generations(made: Sequence[Generation], width: int) -> Iterator[str]:
+def _generations(made: Sequence[Generation], verdicts: Sequence[Approval], width: int) -> Iterator[str]:
+    """A table of what was made and what people said of it, the newest first."""
     rows = [
-        (moment(one.at), one.item, one.job_id, f"{one.credits:,}", one.outcome, clip(one.error, _WORDS))
-        for one in made[:SHOWN]
+        *((one.at, one.item, one.job_id, f"{one.credits:,}", one.outcome, clip(one.error, _WORDS)) for one in made),
+        *((one.at, one.item, "", "", _VERDICTS[one.verdict], _opinion(one)) for one in verdicts),
     ]
-    yield from _listed(("MADE AT", "ITEM", "JOB", "CREDITS", "OUTCOME", "WHY"), rows, len(made), width)
+    if verdicts:
+        rows.sort(key=lambda row: row[0], reverse=True)
+    shown = [(moment(at), *cells) for at, *cells in rows[:SHOWN]]
+    yield from _listed(("MADE AT", "ITEM", "JOB", "CREDITS", "OUTCOME", "WHY"), shown, len(rows), width)
+
+
+_VERDICTS = {Verdict.APPROVED: "approved", Verdict.SENT_BACK: "sent back"}
+
+
+def _opinion(line: Approval) -> str:
+    """Who said it, and the note."""
+    return f"{line.by}: {clip(line.note, _NOTE)}" if line.note else line.by
 
 
 def texts_text(texts: Sequence[PaidText], *, width: int = 0) -> str:

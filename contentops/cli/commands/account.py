@@ -12,16 +12,24 @@ import click
 from msgspec import structs
 
 from contentops.ci import results
-from contentops.cli.options import UNITS, Group, offers, project_options, server_options
+from contentops.cli.options import UNITS, Group, choice_of, offers, project_options, selection_options, server_options
 from contentops.cli.output import terminal
 from contentops.errors import UsageError, did_you_mean, plural
 from contentops.operations import history as history_operation
 from contentops.operations import opening, workspace
+from contentops.operations import provenance as provenance_operation
 from contentops.operations.contents import stored_contents as operation
 from contentops.operations.contents.superseded_contents import without_copy
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.history import count_spend, history_json, history_text, spend_json, spend_text
 from contentops.reporting.layout import moment, outline, table
+from contentops.reporting.provenance import (
+    approved_json,
+    approved_text,
+    provenance_csv,
+    provenance_json,
+    provenance_text,
+)
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -258,20 +266,60 @@ _NO_COMMIT = frozenset({"unknown-ref", "no-repository"})
 _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
 
 
-@click.command("report", short_help="Show what was spent, by month, template, style, manifest and tag.")
+@click.command("report", short_help="Show what was spent, and where each text comes from.")
 @click.option(
     "--since",
     metavar="WHEN",
     default="",
     help="From a date (`2026-01-01`, UTC), a time ago (`30d`), or a commit of git on. Default: all the lock knows.",
 )
+@click.option("--provenance", is_flag=True, help="Show a line per text that is in a file: job, cost, edits, approvals.")
+@click.option("--format", "form", type=click.Choice(["text", "csv", "json"]), help="Of `--provenance`: what to print.")
+@selection_options
 @project_options
-def report(session: Session, since: str) -> None:
+def report(
+    session: Session, since: str, select: tuple[str, ...], exclude: tuple[str, ...], form: str, *, provenance: bool
+) -> None:
     """Show what was spent on every text that was made, by month, template, style, manifest and tag.
 
     Counts what the lock, its history in git and the runs of this machine know, and says where history is missing. With
-    a commit, what was known then is left out. Needs no network and changes nothing.
+    a commit, what was known then is left out. Where texts are approved, the last line says what these have cost, with
+    every attempt. Needs no network and changes nothing.
+
+    With `--provenance`, show instead where the text of each item comes from: server, job, digests, credits of all
+    attempts, the share of words that people changed, approvals, and the commit.
     """
+    if provenance:
+        if since:
+            raise UsageError("`--since` counts what was spent, and `--provenance` shows the texts of today: give one")
+        _provenance(session, select, exclude, form)
+        return
+    if select or exclude or form:
+        raise UsageError("`--select`, `--exclude` and `--format` belong to `--provenance`", hint="add `--provenance`")
+    _spend(session, since)
+
+
+def _provenance(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], form: str) -> None:
+    """Print where texts come from."""
+    if form and session.as_json and form != "json":
+        raise UsageError(f"`--json` and `--format {form}` are two formats: give one of the two")
+    session = structs.replace(session, as_json=session.as_json or form == "json")
+    choice = choice_of(select=select, exclude=exclude)
+    project = session.project()
+    found, findings = provenance_operation.provenance(project, choice, runtime=session.runtime())
+    if form == "csv":
+        terminal.report_findings(findings)
+        terminal.report("\n".join(f"warning: {visible(one)}" for one in (*found.unread, *found.gaps)))
+        terminal.say_csv(provenance_csv(found))
+        return
+    if not session.as_json:
+        terminal.report_findings(findings)
+    document = {**diagnostics_json(findings), **provenance_json(found, project.environment)}
+    session.answer(document, provenance_text(found, width=terminal.width()))
+
+
+def _spend(session: Session, since: str) -> None:
+    """Print what was spent."""
     start = parse_moment(since, time.time())
     project = session.project()
     try:
@@ -288,9 +336,15 @@ def report(session: Session, since: str) -> None:
     texts = history_operation.made(project, state, past, history_operation.kept_reports(project))
     others = history_operation.paid_by_others(project, state, texts.values())
     spend = count_spend(texts.values(), state.entries.values(), desired, since=start, known=earlier, elsewhere=others)
+    approved = provenance_operation.cost_of_approved(project, texts)
     shown = since if start is None else start.strftime("%Y-%m-%dT%H:%M:%SZ")
-    document = {**diagnostics_json(findings), **spend_json(spend, since=shown, gaps=past.gaps)}
-    session.answer(document, spend_text(spend, since=shown, gaps=past.gaps))
+    document = {
+        **diagnostics_json(findings),
+        **spend_json(spend, since=shown, gaps=past.gaps),
+        **approved_json(approved),
+    }
+    text = spend_text(spend, since=shown, gaps=past.gaps)
+    session.answer(document, "\n".join([text, *approved_text(approved)]))
 
 
 @click.command("history", short_help="List runs and generations: when, job, credits, outcome.")
@@ -299,12 +353,12 @@ def report(session: Session, since: str) -> None:
 def history(session: Session, item: str) -> None:
     """List the runs of this machine, and every generation of ITEM or of all items: when, job, credits, outcome.
 
-    Generations come from the lock, its history in git, and the runs; a line says where history is missing. Needs no
-    network and changes nothing.
+    Of ITEM, also who approved its texts or sent them back, and the notes. Generations come from the lock, its history
+    in git, and the runs; a line says where history is missing. Needs no network and changes nothing.
     """
     result = history_operation.history(session.project(), item)
     text = history_text(result, width=terminal.width())
-    if item and not (result.runs or result.generations):
+    if item and not (result.runs or result.generations or result.verdicts):
         text = f"nothing was generated for `{visible(item)}` yet"
     session.answer(history_json(result), text)
 

@@ -101,6 +101,13 @@ def say_json_pieces(pieces: Iterable[str]) -> None:
     sys.stdout.flush()
 
 
+def say_csv(text: str) -> None:
+    """Print CSV to stdout: UTF-8, with its own line ends, on every system."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(for_stdout(text).encode())
+    sys.stdout.buffer.flush()
+
+
 def report(text: str) -> None:
     """Print a message to stderr, in colour where wanted; nothing for an empty one."""
     if text:

@@ -1,0 +1,459 @@
+"""`report --provenance`: where each text comes from; and what approved texts have cost."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contentops.atomic_io import Disk
+from contentops.ci.file_history import path_histories
+from contentops.digest import Digest
+from contentops.documents.files import Outputs
+from contentops.documents.word_share import changed_share
+from contentops.model import Approval, ApprovalState, ItemId, Verdict, text_digest
+from contentops.model.provenance import PaidAttempts, Provenances, TextProvenance
+from contentops.reporting.provenance import COLUMNS, provenance_csv, provenance_text
+from contentops.state import approvals
+from tests.clones import commit, git
+from tests.fakes.api import FakeApi
+from tests.fakes.harness import Harness, blog
+from tests.test_promote import Room
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Run
+
+ANN, BEN = "Ann <ann@example.com>", "Ben <ben@example.com>"
+
+
+def approve(harness: Harness, item: str, by: str = ANN, verdict: Verdict = Verdict.APPROVED, note: str = "") -> None:
+    """Records what a person says of the text that an item has now."""
+    file = Outputs(harness.root).observe(harness.record(item).output)
+    line = Approval(
+        item=ItemId(item),
+        text=text_digest(file.title, file.body),
+        verdict=verdict,
+        by=by,
+        at="2026-03-01T10:00:00Z",
+        note=note,
+        source="terminal",
+    )
+    approvals.record(harness.root, Disk(), [line])
+
+
+def rows(invoke: Run, harness: Harness, *arguments: str) -> dict[str, dict[str, Any]]:
+    """The texts by item."""
+    ended = invoke("report", "--provenance", "--json", *arguments, cwd=harness.root)
+    assert ended.code == 0, ended.stderr
+    return {one["item"]: one for one in ended.json["texts"]}
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    """Three items in git, the first of them generated twice."""
+    made = Harness(tmp_path / "site", FakeApi(duration=30))
+    git_init(made.root)
+    made.write("content/blog.yaml", blog("a", "b", "c"))
+    made.apply()
+    commit(made.root, "Three texts")
+    made.edit("content/blog.yaml", "about a in 2026", "about a in 2027")
+    made.apply()
+    commit(made.root, "One again")
+    return made
+
+
+def git_init(root: Path) -> None:
+    """A repository at `root`."""
+    git(root, "init", "--quiet", "--initial-branch", "main")
+
+
+def test_each_text_says_where_it_comes_from(harness: Harness, invoke: Run) -> None:
+    """Its job and digests, the credits of all attempts, who changed and approved it, and its commit."""
+    harness.edit("out/b.md", "Closing", "By hand")
+    approve(harness, "a")
+    approve(harness, "a", BEN)
+    approve(harness, "c", verdict=Verdict.SENT_BACK, note="Too long.")
+    harness.write("content/more.yaml", blog("new"))
+
+    found = rows(invoke, harness)
+
+    assert list(found) == ["a", "b", "c"]
+    record = harness.record("a")
+    assert {name: found["a"][name] for name in ("output", "server", "job_id", "request", "generated_at")} == {
+        "output": "out/a.md",
+        "server": record.server,
+        "job_id": record.job_id,
+        "request": record.digest,
+        "generated_at": record.generated_at,
+    }
+    assert [(one["attempts"], one["credits"]) for one in found.values()] == [(2, 8), (1, 4), (1, 4)]
+    assert [one["approval"] for one in found.values()] == ["approved", "none", "sent-back"]
+    assert [(line["by"], line["from"]) for line in found["a"]["verdicts"]] == [(ANN, "terminal"), (BEN, "terminal")]
+    assert found["c"]["verdicts"][0]["note"] == "Too long."
+    assert found["a"]["changed"] == found["c"]["changed"] == 0
+    assert 0 < found["b"]["changed"] < 0.2
+    head, before = git(harness.root, "log", "--format=%H").split()
+    # The file of `b` is not as it was committed.
+    assert [one["commit"] for one in found.values()] == [head, "", before]
+    commit(harness.root, "By hand")
+    assert rows(invoke, harness, "--select", "b")["b"]["commit"] == git(harness.root, "rev-parse", "HEAD")
+
+
+def test_a_selection_works_as_in_status(harness: Harness, invoke: Run) -> None:
+    """Globs, states and their mistakes."""
+    harness.edit("out/b.md", "Closing", "By hand")
+    assert list(rows(invoke, harness, "--select", "state:edited")) == ["b"]
+    assert list(rows(invoke, harness, "--exclude", "b")) == ["a", "c"]
+    wrong = invoke("report", "--provenance", "--select", "nothing", cwd=harness.root)
+    assert (wrong.code, "matches no item" in wrong.stderr) == (64, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--select", "a"),
+        ("--format", "csv"),
+        ("--provenance", "--since", "30d"),
+        ("--provenance", "--format", "csv", "--since", "30d"),
+        ("--provenance", "--format", "xml"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(harness: Harness, invoke: Run, arguments: tuple[str, ...]) -> None:
+    """Nothing is printed then."""
+    ended = invoke("report", *arguments, cwd=harness.root)
+    assert (ended.code, ended.stdout) == (64, "")
+    ended = invoke("report", *arguments, "--json", cwd=harness.root)
+    assert (ended.code, "texts" in ended.json) == (64, False)
+
+
+def test_the_text_and_the_formats(harness: Harness, invoke: Run) -> None:
+    """The same rows as a table, as CSV and as JSON."""
+    approve(harness, "a")
+    shown = invoke("report", "--provenance", cwd=harness.root)
+    assert shown.stdout.splitlines()[0].split() == [
+        *("ITEM", "SERVER", "JOB", "MADE", "AT", "CREDITS", "CHANGED", "APPROVAL", "BY", "COMMIT")
+    ]
+    assert shown.stdout.splitlines()[-1] == "3 texts."
+    document = invoke("report", "--provenance", "--format", "json", cwd=harness.root).json
+    assert document["format_version"].startswith("1.")
+    printed = invoke("report", "--provenance", "--format", "csv", cwd=harness.root).stdout
+    listed = list(csv.DictReader(io.StringIO(printed, newline="")))
+    assert [row["item"] for row in listed] == [one["item"] for one in document["texts"]]
+    assert (listed[0]["approved_by"], listed[0]["credits"], listed[0]["changed"]) == (ANN, "8", "0.0")
+
+
+def test_a_promoted_text_is_paid_for_where_it_was_made(tmp_path: Path, invoke: Run) -> None:
+    """Its job and its cost are those of the environment that it comes from, also after that one has another text."""
+    extra = "environments: {staging: {output: 'staging/{{ item.id }}.md'}, prod: {promote_from: staging}}"
+    staging = Room(tmp_path, "staging", FakeApi(duration=30), extra=extra)
+    git_init(tmp_path)
+    for year in (2026, 2027):
+        staging.write("content/blog.yaml", blog("a", year=year))
+        staging.apply()
+        commit(tmp_path)
+    prod = Room(tmp_path, "prod", staging.api, extra=extra)
+    prod.timeline = staging.timeline
+    prod.apply()
+    job = staging.record("a").job_id
+    for _ in range(2):
+        found = rows(invoke, prod, "--env", "prod")["a"]
+        assert (found["job_id"], found["credits"], found["attempts"]) == (job, 8, 2)
+        assert (found["promoted_from"], found["changed"]) == ("staging", 0)
+        staging.write("content/blog.yaml", blog("a", year=2028))
+        staging.apply()
+    assert rows(invoke, staging, "--env", "staging")["a"]["credits"] == 12
+
+
+def test_texts_that_failed_their_checks_count(tmp_path: Path, invoke: Run) -> None:
+    """Those of a retry and the one that was held back: they were paid for."""
+    extra = "  checks: {words: {min: 100000}, retries: 1}"
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    git_init(tmp_path)
+    harness.write("content/blog.yaml", blog("a"))
+    harness.apply()
+    commit(tmp_path)
+    harness.write("content/blog.yaml", blog("a", year=2027) + "defaults:\n" + extra)
+    harness.apply()
+    assert rows(invoke, harness)["a"]["credits"] == 4  # the file has the first text still
+    commit(tmp_path)
+    harness.write("content/blog.yaml", blog("a", year=2028))
+    harness.apply()
+    assert (rows(invoke, harness)["a"]["attempts"], harness.api.credits) == (4, 16)
+
+
+def test_an_id_that_another_item_has_now_counts_for_that_one(harness: Harness, invoke: Run) -> None:
+    """What was paid for before a rename belongs to the renamed item as far as its record says so, and nothing twice."""
+    manifest = harness.read("content/blog.yaml").replace("id: a\n", "id: z\n")
+    harness.write("content/blog.yaml", f"moved: [{{from: a, to: z}}]\n{manifest}")
+    harness.apply()
+    assert rows(invoke, harness)["z"]["credits"] == 8
+    harness.write("content/blog.yaml", manifest)
+    harness.write("content/more.yaml", blog("a", year=2030))
+    harness.apply()
+    found = rows(invoke, harness)
+    assert sum(one["credits"] for one in found.values()) == harness.api.credits == 20
+
+
+def test_a_restored_text_is_the_earlier_one(harness: Harness, invoke: Run) -> None:
+    """With its job, and with the attempts until it."""
+    texts = invoke("history", "a", "--json", cwd=harness.root).json["texts"]
+    assert invoke("restore", "a", "--to", texts[1]["body"][7:19], cwd=harness.root).code == 0
+    found = rows(invoke, harness)["a"]
+    assert (found["job_id"], found["credits"], found["changed"]) == (texts[1]["job_id"], 4, 0)
+
+
+@pytest.mark.parametrize("known", ["cache", "git", "nowhere"])
+def test_the_share_of_changed_words_needs_the_generated_text(harness: Harness, invoke: Run, known: str) -> None:
+    """From the cache or from git's history of the file; it is not known where neither has it."""
+    harness.edit("out/a.md", "Closing", "By hand")
+    commit(harness.root, "By hand")
+    if known != "cache":
+        shutil.rmtree(harness.root / ".contentops")
+    if known == "nowhere":
+        shutil.rmtree(harness.root / ".git")
+    found = rows(invoke, harness)
+    assert (found["a"]["changed"] is None) == (known == "nowhere")
+    assert found["c"]["changed"] == 0
+
+
+def test_without_git_there_is_no_commit(tmp_path: Path, invoke: Run) -> None:
+    """And a line says so."""
+    harness = Harness(tmp_path, FakeApi(duration=30))
+    harness.write("content/blog.yaml", blog("a"))
+    harness.apply()
+    ended = invoke("report", "--provenance", cwd=tmp_path)
+    assert ended.code == 0
+    assert "commits, and texts that the cache lacks, are not known" in ended.stdout
+    assert rows(invoke, harness)["a"]["commit"] == ""
+
+
+def test_a_file_that_cannot_be_used_is_named(harness: Harness, invoke: Run) -> None:
+    """It is no text, so it has no line."""
+    (harness.root / "out/b.md").write_bytes(b"\xff")
+    (harness.root / "out/c.md").unlink()
+    assert list(rows(invoke, harness)) == ["a"]
+    shown = invoke("report", "--provenance", cwd=harness.root).stdout
+    assert "Left out: `out/b.md` is not UTF-8" in shown
+
+
+def test_manifests_with_errors_are_warned_about(harness: Harness, invoke: Run) -> None:
+    """The lock and the files say the rest."""
+    harness.write("content/blog.yaml", "items: [{id: 1}]")
+    ended = invoke("report", "--provenance", "--format", "csv", cwd=harness.root)
+    assert "manifests-unread" in ended.stderr
+    assert len(ended.stdout.splitlines()) == 4
+
+
+def test_what_people_wrote_is_shown_harmless(harness: Harness, invoke: Run) -> None:
+    """A name with controls and marks of direction, written into the file by hand; a long note is cut."""
+    approve(harness, "a", note="n" * 1_999)
+    path = harness.root / approvals.FILE
+    text = path.read_text("utf-8")
+    path.write_text(text.replace("Ann", "=\u202eA\\u001b[2Jnn").replace("n" * 1_999, "n" * 100_000), "utf-8")
+    for form in ((), ("--format", "csv"), ("--format", "json")):
+        ended = invoke("report", "--provenance", *form, cwd=harness.root)
+        assert (ended.code, re.findall("[\x1b\u202e]", ended.stdout)) == (0, [])
+        assert len(ended.stdout) < 10_000
+
+
+def test_the_history_of_an_item_shows_what_people_said(harness: Harness, invoke: Run) -> None:
+    """At its time among the generations, with who and the note, under all ids of the item; not of all items."""
+    approve(harness, "c", BEN)
+    manifest = harness.read("content/blog.yaml").replace("id: c\n", "id: z\n")
+    harness.write("content/blog.yaml", f"moved: [{{from: c, to: z}}]\n{manifest}")
+    harness.apply()
+    approve(harness, "z", verdict=Verdict.SENT_BACK, note="Too\nlong.")
+    approve(harness, "a")
+    shown = invoke("history", "z", cwd=harness.root).stdout
+    (sent_back,) = [line for line in shown.splitlines() if "sent back" in line]
+    assert sent_back.split("sent back")[1].strip() == f"{ANN}: Too\\nlong."
+    (table,) = [block.splitlines() for block in shown.split("\n\n") if block.startswith("MADE AT")]
+    assert [line[:17] for line in table[1:]] == sorted((line[:17] for line in table[1:]), reverse=True)
+    found = invoke("history", "z", "--json", cwd=harness.root).json["verdicts"]
+    assert [(one["item"], one["verdict"]) for one in found] == [("z", "sent-back"), ("c", "approved")]
+    assert invoke("history", "--json", cwd=harness.root).json["verdicts"] == []
+
+
+# --- what approved texts have cost ---------------------------------------------------------------------------
+
+
+def test_the_report_says_what_approved_texts_have_cost(harness: Harness, invoke: Run) -> None:
+    """Rejected attempts included; texts that no one approved, or that changed since, are not counted."""
+    assert "approved" not in invoke("report", "--json", cwd=harness.root).json
+    approve(harness, "a")
+    approve(harness, "b")
+    found = invoke("report", "--json", cwd=harness.root).json["approved"]
+    assert found == {"items": 2, "texts": 3, "credits": 12, "average": 6.0}
+    told = "Approved now: 2 texts. With every attempt, they have cost 12 credits in all, 6.0 credits on average."
+    assert invoke("report", cwd=harness.root).stdout.splitlines()[-1] == told
+    harness.edit("out/b.md", "Closing", "By hand")
+    assert invoke("report", "--json", cwd=harness.root).json["approved"]["credits"] == 8
+    approve(harness, "a", BEN, Verdict.SENT_BACK)
+    found = invoke("report", "--json", cwd=harness.root).json["approved"]
+    assert found == {"items": 0, "texts": 0, "credits": 0, "average": None}
+
+
+def test_verdicts_on_what_is_gone_or_empty_change_nothing(harness: Harness, invoke: Run) -> None:
+    """An item without manifest and record, an empty text, a day in the future."""
+    line = Approval(
+        item=ItemId("gone"),
+        text=text_digest("", Digest("")),
+        verdict=Verdict.APPROVED,
+        by=ANN,
+        at="2999-01-01T00:00:00Z",
+    )
+    approvals.record(harness.root, Disk(), [line])
+    (harness.root / "out/a.md").write_text("")
+    found = rows(invoke, harness)
+    assert {one["approval"] for one in found.values()} == {"none"}
+    assert invoke("report", "--json", cwd=harness.root).json["approved"]["items"] == 0
+
+
+# --- CSV -----------------------------------------------------------------------------------------------------
+
+
+def provenance_of(item: str, by: str) -> Provenances:
+    """A text with one approval."""
+    line = Approval(
+        item=ItemId(item), text=Digest(""), verdict=Verdict.APPROVED, by=by, at="2026-03-01T10:00:00Z", source="page"
+    )
+    text = TextProvenance(
+        item=ItemId(item),
+        output="out/a.md",
+        server="local",
+        job_id="j",
+        request=Digest(""),
+        text=Digest(""),
+        generated_at="",
+        attempts=PaidAttempts(1, 0),
+        changed=None,
+        approval=ApprovalState.APPROVED,
+        verdicts=(line,),
+    )
+    return Provenances(texts=(text,))
+
+
+@pytest.mark.parametrize(
+    ("by", "cell"),
+    [
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        (" =1", "' =1"),
+        ("\uff1d1+1", "'\uff1d1+1"),
+        ("\t=1", "\\t=1"),
+        ('a "b", c', 'a "b", c'),
+        ("a\r\nb", "a\\r\\nb"),
+        ("Zoë 中文", "Zoë 中文"),
+    ],
+)
+def test_no_cell_is_a_formula(by: str, cell: str) -> None:
+    """And every cell comes back from a reader of CSV as one cell of one row."""
+    text = provenance_csv(provenance_of("a", by))
+    assert text.endswith("\r\n")
+    head, row = csv.reader(io.StringIO(text, newline=""))
+    assert tuple(head) == COLUMNS
+    assert row[head.index("approved_by")] == cell
+    assert text.count("\n") == 2
+
+
+def test_a_table_of_nothing_is_a_sentence() -> None:
+    """No head without a line."""
+    assert provenance_text(Provenances(texts=())).endswith("0 texts.\x1b[0m")
+
+
+# --- words ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "share"),
+    [
+        ("", "", 0),
+        ("one two", "one two", 0),
+        ("one two", "two\n\n# one", 0),
+        ("one two three four", "one two three five", 0.25),
+        ("one two", "one two three four", 0.5),
+        ("one two three four", "one", 0.75),
+        ("one", "", 1),
+        ("one one", "one", 0.5),
+        ("五十歩百歩", "五十歩千歩", 0.2),
+    ],
+)
+def test_the_share_of_changed_words(before: str, after: str, share: float) -> None:
+    """Of the longer text; the order, white space and marks say nothing."""
+    assert changed_share(before, after) == share
+
+
+# --- git -----------------------------------------------------------------------------------------------------
+
+
+def test_commits_of_many_files_are_those_that_git_names(tmp_path: Path) -> None:
+    """One by one: in a subfolder, with odd names, deleted and made again, merged by hand, changed and not committed."""
+    git_init(tmp_path)
+    root = tmp_path / "site"
+    names = [
+        "out/a b.md",
+        "out/ü.md",
+        "out/-x.md",
+        "out/*.md",
+        "top.md",
+        "out/deep/gone.md",
+        "out/both.md",
+        "out/now.md",
+    ]
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("1")
+    (tmp_path / "top.md").write_text("another one")
+    commit(tmp_path)
+    for name in names[:2]:
+        (root / name).write_text("2")
+        commit(tmp_path)
+    git(tmp_path, "checkout", "--quiet", "-b", "other")
+    (root / "out/both.md").write_text("2")
+    commit(tmp_path)
+    git(tmp_path, "checkout", "--quiet", "main")
+    (root / "out/both.md").write_text("3")
+    (root / "out/deep/gone.md").unlink()
+    commit(tmp_path)
+    git(tmp_path, "merge", "--quiet", "--strategy", "ours", "--no-commit", "other")
+    (root / "out/both.md").write_text("4")
+    commit(tmp_path)
+    (root / "out/now.md").write_text("changed")
+    (root / "out/deep").mkdir(exist_ok=True)
+    (root / "out/deep/gone.md").write_text("again")
+    (root / "out/new.md").write_text("new")
+
+    found = path_histories(str(root), [*names, "out/new.md", "out/nowhere.md"])
+
+    expected = {
+        name: git(root, "--literal-pathspecs", "log", "-1", "--format=%H", "--", name)
+        for name in names
+        if name not in ("out/now.md", "out/deep/gone.md")
+    }
+    assert {name: one.commit for name, one in found.items()} == {
+        **expected,
+        "out/now.md": "",
+        "out/deep/gone.md": "",
+    }
+
+
+def test_a_shallow_clone_names_no_commit_it_does_not_know(harness: Harness, tmp_path: Path, invoke: Run) -> None:
+    """Its oldest commit seems to have made every file."""
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{harness.root}", "shallow")
+    ended = invoke("report", "--provenance", "--json", cwd=tmp_path / "shallow")
+    assert [one["commit"] for one in ended.json["texts"]] == ["", "", ""]
+    assert "`git fetch --unshallow`" in ended.json["gaps"][0]
+
+
+def test_a_repository_without_a_commit_has_no_history(tmp_path: Path) -> None:
+    """That is no failure."""
+    git_init(tmp_path)
+    assert path_histories(str(tmp_path), ["a.md"]) == {}
