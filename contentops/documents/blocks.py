@@ -21,7 +21,7 @@ PARSED: Final = 100_000
 
 
 class Style(NamedTuple):
-    """How a word is set: `em`, `strong`, `s`, `code`, `link`, `image` (its alternative text) or `edge` (of a cell)."""
+    """How a word is set: `em`, `strong`, `s`, `code`, `link`, `image` (by its alternative text), `break` or `edge`."""
 
     kind: str
     address: str = ""
@@ -57,8 +57,6 @@ class TextBlock(Struct, frozen=True, kw_only=True):
     words: tuple[Word, ...] = ()
     path: tuple[Container, ...] = ()
     """The containers from the outside in."""
-    tight: bool = False
-    """A paragraph of a list without blank lines."""
     line: int = 0
     """Its first line in the body, from 0."""
     end: int = 0
@@ -115,6 +113,8 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 
+_DEEPEST: Final = 50
+"""Styles in styles that are looked at; who writes more of them wants to break a reader."""
 _CONTAINERS: Final = {
     "bullet_list": "ul",
     "ordered_list": "ol",
@@ -131,7 +131,7 @@ class _BlockReader:
 
     def __init__(self) -> None:
         self._path: list[Container] = []
-        self._kind, self._tight = "p", False
+        self._kind = "p"
         self._row: list[Word] | None = None
         self._lines: list[int] | None = None
         self._opened = 0
@@ -161,7 +161,7 @@ class _BlockReader:
         elif name == "tr":
             self._lines = token.map
         else:
-            self._kind, self._tight = token.tag, token.hidden
+            self._kind = token.tag
 
     def _step(self, kind: str, token: Token) -> None:
         if token.nesting < 0:
@@ -173,23 +173,23 @@ class _BlockReader:
 
     def _block(self, kind: str, words: Iterable[Word], token: Token) -> TextBlock:
         line, end = token.map or self._lines or (0, 0)
-        return TextBlock(
-            kind=kind, words=tuple(words), path=tuple(self._path), tight=self._tight and kind == "p", line=line, end=end
-        )
+        return TextBlock(kind=kind, words=tuple(words), path=tuple(self._path), line=line, end=end)
 
 
 def _inline(tokens: Sequence[Token]) -> Iterator[Word]:
-    styles: tuple[Style, ...] = ()
+    opened: list[Style] = []
     for token in tokens:
         name, _, side = token.type.rpartition("_")
+        styles = tuple(dict.fromkeys(opened[-_DEEPEST:]))
         if side == "open":
-            styles += (Style(name if name == "link" else token.tag, str(token.attrs.get("href", "")), _title(token)),)
+            style = Style(name if name == "link" else token.tag, str(token.attrs.get("href", "")), _title(token))
+            opened.append(style)
         elif side == "close":
-            styles = styles[:-1]
+            opened.pop()
         elif token.type == "image":
             yield Word(token.content, (*styles, Style("image", str(token.attrs.get("src", "")), _title(token))))
         elif token.type in ("softbreak", "hardbreak"):
-            yield Word(" " if token.type == "softbreak" else "\n", styles)
+            yield Word(" ", styles) if token.type == "softbreak" else Word("\n", (*styles, Style("break")))
         else:
             inner = (*styles, Style("code")) if name == "code" else styles
             yield from (Word(text, inner) for text in split_words(token.content))
