@@ -21,7 +21,7 @@ from contentops.ci.git import try_git
 from contentops.ci.results import past_of
 from contentops.collector import without_collection
 from contentops.errors import Diagnostic, Severity
-from contentops.model import NO_APPROVAL, Action, ApprovalState, ItemId, Observed, Verdict, text_digest
+from contentops.model import Action, ApprovalState, ItemId, Observed, Verdict, text_digest
 from contentops.operations import history
 from contentops.operations.opening import HERE
 from contentops.operations.plan import candidate, checked_items, gathered_or_recorded, state_word
@@ -32,7 +32,6 @@ from contentops.operations.workspace import open_workspace
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice
 from contentops.reporting.history import Spend, count_spend
-from contentops.state import approvals as approvals_file
 from contentops.state.state_dir import FOLDER
 
 if TYPE_CHECKING:
@@ -194,7 +193,7 @@ class Review:
         with open_workspace(self._opened(), self._runtime) as workspace:
             inputs, error = gathered_or_recorded(workspace, Choice())
             root = workspace.project.root
-            names = [*with_folders({*looked_at(workspace, inputs), approvals_file.FILE}), f"{FOLDER}/runs"]
+            names = [*with_folders(looked_at(workspace, inputs)), f"{FOLDER}/runs"]
             stamps = stamps_of(root, names)
             is_old = are_trusted(stamps, before=started - TRUSTED_AFTER)
             limits = [started + TRUSTED_AFTER] * (not is_old) + [started + _BESIDE_OTHERS] * bool(workspace.ledger)
@@ -257,10 +256,8 @@ def _snapshot(
     for one in paid.values():
         credit[one.id] += 0 if one.request_id in others else one.credits
 
-    approvals = approvals_file.load(Path(project.root), runtime.disk)
-
     def seen(item: Candidate) -> ReviewItem:
-        shown = _item(item, inputs, approvals)
+        shown = _item(item, inputs)
         former = item.record.former_ids if item.record is not None else ()
         return structs.replace(
             shown,
@@ -277,7 +274,7 @@ def _snapshot(
         project=project,
         plan=None if errors else plan,
         items=views,
-        approvals=approvals,
+        approvals=inputs.approvals,
         spend=count_spend(paid.values(), state.entries.values(), desired, elsewhere=others),
         made_at=_time(runtime.wall()),
         gaps=past.gaps,
@@ -286,20 +283,18 @@ def _snapshot(
     )
 
 
-def _item(item: Candidate, inputs: PlanInputs, approvals: Approvals) -> ReviewItem:
+def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
     """Return an item without what is counted: its words, its credits and its findings."""
-    spec, record = item.spec, item.record
+    spec, record, approvals = item.spec, item.record, inputs.approvals
     file = item.file if item.file is not None else inputs.observe(item.path)
     ids = {item.id, *(record.former_ids if record is not None else ())}
     has_text = bool(file.body) and not file.problem
     text = text_digest(file.title, file.body)
-    rule = spec.approval if spec is not None else NO_APPROVAL
-    approval = approvals.state(text, rule, ids) if has_text else ApprovalState.NONE
     return ReviewItem(
         id=item.id,
         title=_title(item, file),
-        state=_state(item.change, approval, has_text=has_text, is_recorded=record is not None),
-        approval=approval,
+        state=_state(item, has_text=has_text),
+        approval=item.approval,
         word=state_word(item),
         output=item.path,
         file=file,
@@ -325,15 +320,15 @@ def _title(item: Candidate, file: Observed) -> str:
     return file.title or recorded or (str(declared) if declared else item.id)
 
 
-def _state(change: Change | None, approval: ApprovalState, *, has_text: bool, is_recorded: bool) -> ReviewState:
-    action = change.action if change is not None else Action.NONE
+def _state(item: Candidate, *, has_text: bool) -> ReviewState:
+    action = item.change.action if item.change is not None else Action.NONE
     if action is Action.BLOCKED:
         return ReviewState.BLOCKED
     if action is Action.RESOLVE:
         return ReviewState.UNKNOWN
     if not has_text:
-        return ReviewState.GONE if is_recorded else ReviewState.NO_TEXT
-    return _OF_APPROVAL[approval]
+        return ReviewState.GONE if item.record is not None else ReviewState.NO_TEXT
+    return _OF_APPROVAL[item.approval]
 
 
 _OF_APPROVAL: Final = {

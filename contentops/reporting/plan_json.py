@@ -35,8 +35,9 @@ from contentops.model import (
     name_of,
 )
 from contentops.model.plan_file import CHECKSUM, FORMAT_VERSION, ReviewedJob, plan_file, record_digest
+from contentops.reporting.causes import shared_causes
 from contentops.reporting.diagnostics import diagnostic_json
-from contentops.reporting.summary import plan_counts, shared_causes
+from contentops.reporting.summary import plan_counts
 from contentops.sanitize import json_text
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from contentops.errors import plural
 from contentops.model import Action
+from contentops.reporting.causes import shared_causes
 from contentops.reporting.plan_text import note_line
 from contentops.reporting.summary import (
     SETTINGS,
@@ -29,7 +30,6 @@ from contentops.reporting.summary import (
     next_apply,
     plan_sentence,
     reason_words,
-    shared_causes,
     way_on,
     who_refuses,
 )

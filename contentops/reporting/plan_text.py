@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from contentops.errors import plural, price
 from contentops.model import Action
+from contentops.reporting.causes import shared_causes
 from contentops.reporting.layout import paint
 from contentops.reporting.summary import (
     SETTINGS,
@@ -15,13 +16,14 @@ from contentops.reporting.summary import (
     action_words,
     approval_sentence,
     budget_words,
+    change_cost,
     empty_sentence,
     in_environment,
     is_review,
     next_apply,
     plan_sentence,
     reason_words,
-    shared_causes,
+    unsaid_hint,
     way_on,
     who_refuses,
 )
@@ -112,7 +114,7 @@ def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
     seen: Counter[Hashable] = Counter()
     room = min(max((columns(visible(change.id)) for change in plan.changes), default=0), _ID_ROOM)
     priced = (change for change in plan.changes if change.credits_worst or change.queued)
-    price_room = max((len(_price(change)) for change in priced), default=0)
+    price_room = max((len(change_cost(change)) for change in priced), default=0)
     for kind, change in zip(likeness, plan.changes, strict=True):
         folded = not verbose and sizes[kind] > FOLD_FROM
         seen[kind] += 1
@@ -122,7 +124,7 @@ def _changes(plan: Plan, *, verbose: bool) -> Iterator[str]:
                 most[kind] -= change.credits_worst
             yield from _change(change, room, price_room, verbose=verbose)
             if change.hint:
-                hint = in_environment(_unsaid(change), plan.option)
+                hint = in_environment(unsaid_hint(change), plan.option)
                 yield f"      {paint('hint', 'hint')}: {visible(hint)}"
         elif seen[kind] == FOLD_TO + 1:
             yield _fold(change, sizes[kind] - FOLD_TO, least[kind], most[kind])
@@ -140,27 +142,11 @@ def _change(change: Change, room: int, price_room: int, *, verbose: bool) -> Ite
     sign, style = SIGNS[change.action]
     name = visible(change.id)
     padded = paint(name, "strong") + " " * (room - columns(name))
-    cost = f"{_price(change):<{price_room}}"
+    cost = f"{change_cost(change):<{price_room}}"
     parts = [f"{padded}  {paint(f'{action_words(change):<10}', style)}", cost, _paths(change)]
     yield f"  {paint(sign, style)} {'  '.join(part for part in parts if part)}".rstrip()
     for line in _details(change, verbose=verbose):
         yield f"      {line}"
-
-
-def _unsaid(change: Change) -> str:
-    """The hint without a reason that is printed above it already."""
-    hint = change.hint
-    for reason in change.reasons:
-        hint = hint.removeprefix(f"{reason.detail}; ")
-    return hint
-
-
-def _price(change: Change) -> str:
-    if change.queued:
-        return f"queued, up to {change.credits_worst:,} more with retries" if change.credits_worst else "queued"
-    if not change.credits_worst:
-        return "free" if change.submits_worst else ""
-    return price(change.credits, change.credits_worst, change.retries, at_most=change.credits_at_most)
 
 
 def _paths(change: Change) -> str:

@@ -7,9 +7,7 @@ import shlex
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
-from contentops.errors import plural
+from contentops.errors import plural, price
 from contentops.model import NO_ENVIRONMENT, Action, ApprovalState
 from contentops.model.cost import cost_words
 from contentops.sanitize import ELLIPSIS, visible
@@ -68,17 +66,44 @@ def plan_counts(plan: Plan) -> dict[Action, int]:
 
 def plan_sentence(plan: Plan) -> str:
     """The counts and the price: `2 to create, 1 blocked, 7 unchanged. 8 credits.`."""
+    return f"{count_words(plan)}. {begin(plan_cost(plan))}."
+
+
+def count_words(plan: Plan) -> str:
+    """How many changes of each action: `2 to create, 1 blocked, 7 unchanged`."""
     parts = [
         f"{number:,} {action.value if action in STATES else f'to {action.value}'}"
         for action, number in plan_counts(plan).items()
     ]
     parts.append(f"{plan.unchanged:,} unchanged")
     parts += [f"{plan.not_promoted:,} waiting for approval"] if plan.not_promoted else []
+    return ", ".join(parts)
+
+
+def plan_cost(plan: Plan) -> str:
+    """The price, with what is queued already."""
     cost = cost_words(plan.changes)
     if plan.queued:
         verb = "is" if plan.queued == 1 else "are"
         cost += f"; {plural(plan.queued, 'submit')} {verb} queued already, for {plural(plan.queued_credits, 'credit')}"
-    return f"{', '.join(parts)}. {begin(cost)}."
+    return cost
+
+
+def change_cost(change: Change) -> str:
+    """The price of a change; empty: it has none."""
+    if change.queued:
+        return f"queued, up to {change.credits_worst:,} more with retries" if change.credits_worst else "queued"
+    if not change.credits_worst:
+        return "free" if change.submits_worst else ""
+    return price(change.credits, change.credits_worst, change.retries, at_most=change.credits_at_most)
+
+
+def unsaid_hint(change: Change) -> str:
+    """The hint without a reason that is shown beside it already."""
+    hint = change.hint
+    for reason in change.reasons:
+        hint = hint.removeprefix(f"{reason.detail}; ")
+    return hint
 
 
 def approval_sentence(plan: Plan) -> str:
@@ -111,26 +136,6 @@ def empty_sentence(plan: Plan) -> str:
         return "No changes. No items are declared."
     verb = "is" if plan.unchanged == 1 else "are"
     return f"No changes. {plural(plan.unchanged, 'item')} {verb} as declared."
-
-
-class SharedCause(Struct, frozen=True):
-    """A cause of several changes, and what these cost."""
-
-    cause: str
-    items: int
-    credits: int
-
-
-def shared_causes(plan: Plan) -> tuple[SharedCause, ...]:
-    """The causes of at least two changes, the most items first."""
-    items: Counter[str] = Counter()
-    credit: Counter[str] = Counter()
-    for change in plan.changes:
-        for cause in {reason.cause for reason in change.reasons if reason.cause}:
-            items[cause] += 1
-            credit[cause] += change.credits
-    causes = (SharedCause(cause, number, credit[cause]) for cause, number in items.items() if number > 1)
-    return tuple(sorted(causes, key=lambda one: (-one.items, -one.credits, one.cause)))
 
 
 def reason_words(reason: Reason) -> str:

@@ -1,0 +1,88 @@
+"""The causes of a plan's changes: what text, Markdown and JSON count, and what the pages group changes by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentops.model import Change, Plan
+
+
+class CauseGroup(Struct, frozen=True, kw_only=True):
+    """The changes of one cause; a change with several causes is in several groups."""
+
+    title: str
+    changes: tuple[Change, ...]
+    is_cause: bool
+    """The title is a `cause` of reasons: a variable or a default, with its location."""
+
+    @property
+    def credits(self) -> int:
+        """What these changes cost."""
+        return sum(change.credits for change in self.changes)
+
+
+class SharedCause(Struct, frozen=True):
+    """A cause of several changes, and what these cost."""
+
+    cause: str
+    items: int
+    credits: int
+
+
+def cause_groups(plan: Plan) -> tuple[CauseGroup, ...]:
+    """All changes by cause, the most items first; those that no variable or default caused by what happened to them."""
+    groups: dict[tuple[str, bool], list[Change]] = {}
+    for change in plan.changes:
+        causes = dict.fromkeys(reason.cause for reason in change.reasons if reason.cause)
+        for key in [(cause, True) for cause in causes] or [(_title(change), False)]:
+            groups.setdefault(key, []).append(change)
+    made = (CauseGroup(title=key[0], changes=tuple(changes), is_cause=key[1]) for key, changes in groups.items())
+    return tuple(sorted(made, key=lambda one: (-len(one.changes), -one.credits, one.title)))
+
+
+def shared_causes(plan: Plan) -> tuple[SharedCause, ...]:
+    """The causes of at least two changes, the most items first."""
+    groups = (group for group in cause_groups(plan) if group.is_cause and len(group.changes) > 1)
+    return tuple(SharedCause(group.title, len(group.changes), group.credits) for group in groups)
+
+
+def _title(change: Change) -> str:
+    kind = change.reasons[0].kind if change.reasons else change.blocked or change.action.value
+    if kind == "new":
+        return _origin(change)
+    if kind in _BY_ITEM and change.spec is not None and change.spec.location is not None:
+        return f"changed in `{change.spec.location.file}`"
+    return _TITLES.get(kind, kind.replace("-", " "))
+
+
+def _origin(change: Change) -> str:
+    """Where a new item comes from: a file with its data, else a manifest."""
+    spec = change.spec
+    files = () if spec is None else (one.location for one in spec.variables.values() if one.layer == "data")
+    for location in filter(None, files):
+        return f"new rows in `{location.file}`"
+    return f"new in `{spec.location.file}`" if spec is not None and spec.location is not None else "new"
+
+
+_BY_ITEM: Final = frozenset({"added", "changed", "removed"})
+
+
+_KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "edited, or gone from disk": ("edited", "edited-alike", "missing", "save", "kept-sections", "recorded-before"),
+    "edited on the server": ("edited-there", "conflict"),
+    "front matter": ("front-matter", "front-matter-drift"),
+    "moved or renamed": ("moved", "renamed"),
+    "begun by an earlier apply": ("open-job", "unknown-outcome", "stored", "own-output", "queued", "held"),
+    "failed before": ("failed", "failed-before", "failed-twice", "checks-failed"),
+    "in no manifest any more": ("gone",),
+    "made by the bundled server": ("made-by-local",),
+    "from another environment": ("promoted",),
+    "asked for again": ("replace", "section"),
+}
+"""Kinds of reasons by what they say together; any other kind says it itself."""
+_TITLES: Final = {kind: title for title, kinds in _KINDS.items() for kind in kinds}
