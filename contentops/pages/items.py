@@ -41,13 +41,13 @@ _SORTS: Final[Mapping[str, Callable[[ReviewItem], object]]] = {
     "made": lambda item: (item.generated_at, item.id),
 }
 """What each value of `sort` compares; a minus before it turns the order round."""
-ORDERS: Final = {
-    "state": "what needs someone",
-    "title": "title",
-    "-words": "longest",
-    "-credits": "dearest",
-    "-made": "newest",
-}
+ORDERS: Final = (
+    ("state", "what needs someone"),
+    ("title", "title"),
+    ("-words", "longest"),
+    ("-credits", "dearest"),
+    ("-made", "newest"),
+)
 """The orders that the form offers."""
 HEADINGS: Final = (
     ("title", "Item", ""),
@@ -101,7 +101,7 @@ class ItemsView(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     rows: tuple[ItemRow, ...]
     pages: int
-    orders: Mapping[str, str] = ORDERS
+    orders: tuple[tuple[str, str], ...] = ORDERS
     headings: tuple[tuple[str, str, str], ...] = HEADINGS
 
     def turned(self, key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from contentops.errors import Diagnostic
-    from contentops.model import Change, Plan, Reason
+    from contentops.model import Change, Json, Plan, Reason
     from contentops.pages.site import Site
     from contentops.reporting.causes import CauseGroup
 
@@ -98,6 +99,7 @@ class PlanView(Struct, frozen=True, kw_only=True):
     paying: str = ""
     """For how many items: `for 12 items`."""
     counts: str = ""
+    approval: str = ""
     budget: str = ""
     groups: tuple[Group, ...] = ()
     choices: tuple[ChangeRow, ...] = ()
@@ -132,7 +134,8 @@ def view_of(plan: Plan, findings: tuple[Diagnostic, ...] = ()) -> PlanView:
         short_id=short(Digest(plan.id))[:8] if plan.id else "",
         cost=plan_cost(plan),
         paying=f"for {plural(paying, 'item')}" if paying else "",
-        counts=f"{counts} {approval_sentence(plan)}".strip(),
+        counts=counts,
+        approval=approval_sentence(plan),
         budget=f"{begin(budget_words(plan).removeprefix(', '))}.",
         groups=groups(plan),
         choices=tuple(_row(change, plan) for change in plan.changes if change.action in _ATTENTION),
@@ -150,12 +153,12 @@ def groups(plan: Plan) -> tuple[Group, ...]:
 
 
 def _group(group: CauseGroup, plan: Plan) -> Group:
-    every = [tuple(map(_difference, _of_cause(change, group))) for change in group.changes]
+    every = [_differences(_of_cause(change, group)) for change in group.changes]
     shared = every[0] if len(every) > 1 and all(each == every[0] for each in every) else ()
     rows = [_row(change, plan, group, hide=shared) for change in group.changes[: _SHOWN + _FOLDED]]
     free = any(change.submits_worst for change in group.changes) or not group.credits
     return Group(
-        title=begin(group.title),
+        title=_heading(group),
         items=len(group.changes),
         credits=group.credits,
         cost=plural(group.credits, "credit") if group.credits else "free" if free else "",
@@ -180,23 +183,31 @@ def _row(
         action=action_words(change),
         cost=change_cost(change) or ("" if change.blocked else "free"),
         needs_choice=change.action in _ATTENTION,
-        differences=tuple(one for one in map(_difference, reasons) if one not in hide),
+        differences=tuple(one for one in _differences(reasons) if one not in hide),
         path=f"{change.source} → {change.target}" if moves else change.target or change.source,
         hint=in_environment(unsaid_hint(change), plan.option),
     )
 
 
+def _differences(reasons: Iterable[Reason]) -> tuple[Difference, ...]:
+    return tuple(_difference(one) for one in reasons if one.kind != "new" or one.field or one.detail)
+
+
 def _difference(reason: Reason) -> Difference:
     if not reason.field:
         return Difference("", words=reason_words(reason))
-    before, after = short_pair(reason.before, reason.after, _VALUE)
-    if reason.before is None and reason.after is None:
-        before, after = "", ""
+    pair = zip((reason.before, reason.after), short_pair(reason.before, reason.after, _VALUE), strict=True)
+    before, after = (_value(value, shown) for value, shown in pair)
     words = "" if before or after else reason.kind.replace("-", " ")
-    detail = f"{words} ({reason.detail})" if reason.detail else words
-    return Difference(
-        reason.field,
-        before="" if reason.before is None else before,
-        after="" if reason.after is None else after,
-        words=detail.strip(),
-    )
+    return Difference(reason.field, before, after, f"{words} ({reason.detail})".strip() if reason.detail else words)
+
+
+def _value(value: Json, shown: str) -> str:
+    """Return a value as it is shown, a text without its quotation marks."""
+    return "" if value is None else shown.removeprefix('"').removesuffix('"') if isinstance(value, str) else shown
+
+
+def _heading(group: CauseGroup) -> str:
+    """Return the title of a group, with the place of a variable or a default as code."""
+    title = re.sub(r" in ([^ `]+:\d+:\d+)$", r" in `\1`", group.title)
+    return f"Variable{title.removeprefix('var')}" if title.startswith("var `") else begin(title)

@@ -33,8 +33,8 @@ def number(value: int) -> str:
 
 
 def minutes(words: int) -> str:
-    """Return how long a text takes to read: `2 min`."""
-    return f"{max(round(words / _WORDS_A_MINUTE), 1):,} min"
+    """Return how long a text takes to read: `2 minutes`."""
+    return plural(max(round(words / _WORDS_A_MINUTE), 1), "minute")
 
 
 def day(at: str, now: float) -> str:
@@ -48,6 +48,12 @@ def day(at: str, now: float) -> str:
     if when.date() == today.date():
         return "today"
     return f"{when.day} {when:%B}" + (f" {when.year}" if when.year != today.year else "")
+
+
+def date(at: str) -> str:
+    """Return the day of an ISO time for a column: `12 Nov 26`."""
+    when = _local(at)
+    return visible(at) if when is None else f"{when.day} {when:%b %y}"
 
 
 def moment(at: str, now: float) -> str:
@@ -76,6 +82,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "number": number,
     "minutes": minutes,
     "day": day,
+    "date": date,
     "moment": moment,
     "age": age,
     "plural": plural,
