@@ -154,11 +154,10 @@ def test_errors_in_manifests_stand_on_each_page(root: Path, project: Build) -> N
     broken = project({}, at="broken")
     review_project.build(broken, 3)
     (broken / "content/wrong.yaml").write_text("items:\n  - {id: new, inputz: {}}\n")
-    for path in ("/", "/items", "/plan"):
-        said = words(page(broken, path))
-        assert "content/wrong.yaml:2:15" in said
+    pages = [words(page(broken, path)) for path in ("/", "/items", "/plan")]
+    assert all("content/wrong.yaml:2:15" in said for said in pages)
     assert len(ids(page(broken, "/items"))) == 3
-    assert "There is no plan: the manifests have errors." in said
+    assert "There is no plan: the manifests have errors." in pages[-1]
     (broken / "contentops.yaml").write_text("version: 1\n")
     site = site_of(root)
     with pytest.raises(Exception, match="error") as caught:

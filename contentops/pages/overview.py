@@ -14,7 +14,7 @@ from contentops.pages.badges import FAILS, STATES, WARNS, Badge
 from contentops.pages.plan import PlanView, view_of
 from contentops.pages.site import PageContent
 from contentops.pages.words import age, day, minutes, moment
-from contentops.reporting.summary import command, unsaid_hint
+from contentops.reporting.summary import unsaid_hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -85,9 +85,11 @@ class EmptyView(Struct, frozen=True, kw_only=True):
 def overview(site: Site, query: Mapping[str, str]) -> PageContent:  # noqa: ARG001 - as every view
     """What waits for whom, and what it costs."""
     snapshot, now = site.review.snapshot(), site.runtime.wall()
-    plan = view_of(snapshot.plan) if snapshot.plan is not None else None
+    plan = view_of(snapshot.plan, flags=site.flags) if snapshot.plan is not None else None
     if all(item.state is ReviewState.NO_TEXT for item in snapshot.items):
-        return PageContent(template="empty.html", title="No texts yet", tab="overview", model=_empty(snapshot, plan))
+        first = site.command("apply", "--canary", "2")
+        model: object = _empty(snapshot, plan, first)
+        return PageContent(template="empty.html", title="No texts yet", tab="overview", model=model)
     waiting = len(snapshot.to_read)
     verb = "waits" if waiting == 1 else "wait"
     title = f"{plural(waiting, 'text')} {verb} for a reader" if waiting else "Nothing waits for a reader"
@@ -109,7 +111,7 @@ def overview(site: Site, query: Mapping[str, str]) -> PageContent:  # noqa: ARG0
     return PageContent(template="overview.html", title=title, tab="overview", model=model)
 
 
-def _empty(snapshot: Snapshot, plan: PlanView | None) -> EmptyView:
+def _empty(snapshot: Snapshot, plan: PlanView | None, first: str) -> EmptyView:
     count = len(snapshot.items)
     manifests = {item.spec.location.file for item in snapshot.items if item.spec is not None and item.spec.location}
     declared = (

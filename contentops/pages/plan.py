@@ -33,7 +33,7 @@ from contentops.reporting.summary import (
 from contentops.sanitize import short_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from contentops.errors import Diagnostic
     from contentops.model import Change, Json, Plan, Reason
@@ -113,17 +113,17 @@ class PlanView(Struct, frozen=True, kw_only=True):
 def plan(site: Site, query: Mapping[str, str]) -> PageContent:  # noqa: ARG001 - as every view
     """What an apply would do."""
     snapshot = site.review.snapshot()
-    return plan_page(snapshot.plan, site.name, snapshot.findings)
+    return plan_page(snapshot.plan, site, snapshot.findings)
 
 
-def plan_page(plan: Plan | None, name: str, findings: tuple[Diagnostic, ...] = ()) -> PageContent:
-    """Return the page of a plan; `name`: of the project."""
-    view = PlanView(plan=None, findings=findings) if plan is None else view_of(plan, findings)
-    return PageContent(template="plan.html", title=f"Plan of {name}", tab="plan", model=view)
+def plan_page(plan: Plan | None, site: Site, findings: tuple[Diagnostic, ...] = ()) -> PageContent:
+    """Return the page of a plan; None where manifests have errors."""
+    view = PlanView(plan=None, findings=findings) if plan is None else view_of(plan, findings, site.flags)
+    return PageContent(template="plan.html", title=f"Plan of {site.name}", tab="plan", model=view)
 
 
-def view_of(plan: Plan, findings: tuple[Diagnostic, ...] = ()) -> PlanView:
-    """Return a plan in words."""
+def view_of(plan: Plan, findings: tuple[Diagnostic, ...] = (), flags: Sequence[str] = ()) -> PlanView:
+    """Return a plan in words; `flags` are those that it was made with."""
     notes = [(note_line(note), in_environment(note.hint, plan.option)) for note in plan.notes]
     ways = [(refusal, in_environment(way_on(refusal), plan.option)) for refusal in plan.refusals]
     counts = empty_sentence(plan) if plan.empty else f"{count_words(plan)}."
@@ -142,7 +142,7 @@ def view_of(plan: Plan, findings: tuple[Diagnostic, ...] = ()) -> PlanView:
         refusals=tuple(f"{who_refuses(one)}: {one.message}{f' ({way})' if way else ''}" for one, way in ways),
         notes=tuple(notes[:_NOTES]),
         more_notes=max(len(notes) - _NOTES, 0),
-        command=next_apply(plan) if any(change.steps for change in plan.changes) else "",
+        command=next_apply(plan, flags) if any(change.steps for change in plan.changes) else "",
     )
 
 
