@@ -121,7 +121,7 @@ def _empty(snapshot: Snapshot, plan: PlanView | None, first: str) -> EmptyView:
         lead=f"{declared} None has been made, so there is nothing to read." if count else "No items are declared.",
         findings=snapshot.findings,
         plan=plan if count else None,
-        first=command("apply", snapshot.project.option, ["--canary", "2"]) if count > 2 else "",
+        first=first if count > 2 else "",
     )
 
 
