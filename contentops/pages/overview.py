@@ -30,7 +30,7 @@ _SHOWN: Final = 6
 _MONTHS: Final = 6
 
 
-class Entry(Struct, frozen=True):
+class WaitingItem(Struct, frozen=True):
     """An item that waits for something: why, and the words of the person who said so."""
 
     id: str
@@ -40,12 +40,12 @@ class Entry(Struct, frozen=True):
     quote: str = ""
 
 
-class Section(Struct, frozen=True, kw_only=True):
+class WaitingItems(Struct, frozen=True, kw_only=True):
     """A card of items that wait for the same thing."""
 
     title: str
     fact: str
-    entries: tuple[Entry, ...]
+    entries: tuple[WaitingItem, ...]
     more: int = 0
     state: str = ""
     """The key of the list with all of them."""
@@ -64,7 +64,7 @@ class OverviewView(Struct, frozen=True, kw_only=True):
 
     lead: str
     findings: tuple[Diagnostic, ...]
-    sections: tuple[Section, ...]
+    sections: tuple[WaitingItems, ...]
     plan: PlanView | None
     spent: str
     months: tuple[Month, ...]
@@ -128,7 +128,7 @@ def _empty(snapshot: Snapshot, plan: PlanView | None, first: str) -> EmptyView:
 # --- what waits --------------------------------------------------------------------------------------------
 
 
-def _sections(snapshot: Snapshot, now: float) -> Iterator[Section]:
+def _sections(snapshot: Snapshot, now: float) -> Iterator[WaitingItems]:
     to_read, failing = snapshot.to_read, snapshot.with_findings
     words = sum(item.words for item in to_read)
     fact = f"{plural(words, 'word')}, about {minutes(words)}"
@@ -147,13 +147,13 @@ def _sections(snapshot: Snapshot, now: float) -> Iterator[Section]:
 
 
 def _section(
-    title: str, fact: str, items: Sequence[ReviewItem], entry: Callable[[ReviewItem], Entry], state: str
-) -> Section:
+    title: str, fact: str, items: Sequence[ReviewItem], entry: Callable[[ReviewItem], WaitingItem], state: str
+) -> WaitingItems:
     entries = tuple(map(entry, items[:_SHOWN]))
-    return Section(title=title, fact=fact, entries=entries, more=len(items) - len(entries), state=state)
+    return WaitingItems(title=title, fact=fact, entries=entries, more=len(items) - len(entries), state=state)
 
 
-def _to_read(item: ReviewItem, now: float) -> Entry:
+def _to_read(item: ReviewItem, now: float) -> WaitingItem:
     waits = f"waits {age(item.since, now)}" if item.since else "waits"
     before = item.approved_before
     if item.state is ReviewState.CHANGED and before is not None:
@@ -164,26 +164,28 @@ def _to_read(item: ReviewItem, now: float) -> Entry:
             kind = f"{kind} after {_who(item.earlier[-1])} sent one back"
         said = [f"approved by {_who(one)}" for one in item.verdicts]
         detail = ", ".join([kind, plural(item.words, "word"), *said, waits])
-    return Entry(item.id, item.title, STATES[item.state], detail)
+    return WaitingItem(item.id, item.title, STATES[item.state], detail)
 
 
-def _to_choose(item: ReviewItem) -> Entry:
+def _to_choose(item: ReviewItem) -> WaitingItem:
     change = item.change
     why = change.blocked.replace("-", " ") if change is not None else ""
     details = [why, unsaid_hint(change) if change is not None else ""]
-    return Entry(item.id, item.title, STATES[item.state], "; ".join(filter(None, details)))
+    return WaitingItem(item.id, item.title, STATES[item.state], "; ".join(filter(None, details)))
 
 
-def _sent_back(item: ReviewItem, now: float) -> Entry:
+def _sent_back(item: ReviewItem, now: float) -> WaitingItem:
     last = next(one for one in reversed(item.verdicts) if one.verdict is Verdict.SENT_BACK)
-    return Entry(item.id, item.title, STATES[item.state], f"by {_who(last)}, {_on(last, now)}", last.note)
+    return WaitingItem(item.id, item.title, STATES[item.state], f"by {_who(last)}, {_on(last, now)}", last.note)
 
 
-def _found(item: ReviewItem) -> Entry:
+def _found(item: ReviewItem) -> WaitingItem:
     first, *others = item.findings
     line = f"line {first.location.line}: " if first.location else ""
     more = f", and {len(others):,} more" if others else ""
-    return Entry(item.id, item.title, _badge(item), f"{line}{first.message.removeprefix(f'item `{item.id}`: ')}{more}")
+    return WaitingItem(
+        item.id, item.title, _badge(item), f"{line}{first.message.removeprefix(f'item `{item.id}`: ')}{more}"
+    )
 
 
 def _badge(item: ReviewItem) -> Badge:

@@ -49,7 +49,7 @@ _ATTENTION: Final = (Action.BLOCKED, Action.RESOLVE)
 _VALUE: Final = 300
 
 
-class Difference(Struct, frozen=True):
+class PlanDifference(Struct, frozen=True):
     """A field that differs, with its values; or, without a field, a reason in words."""
 
     field: str
@@ -66,19 +66,19 @@ class ChangeRow(Struct, frozen=True, kw_only=True):
     action: str
     cost: str
     needs_choice: bool
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[PlanDifference, ...] = ()
     path: str = ""
     hint: str = ""
 
 
-class Group(Struct, frozen=True, kw_only=True):
+class PlanGroup(Struct, frozen=True, kw_only=True):
     """The changes of one cause."""
 
     title: str
     items: int
     credits: int
     cost: str
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[PlanDifference, ...] = ()
     """Those that all its changes have."""
     rows: tuple[ChangeRow, ...] = ()
     folded: tuple[ChangeRow, ...] = ()
@@ -101,7 +101,7 @@ class PlanView(Struct, frozen=True, kw_only=True):
     counts: str = ""
     approval: str = ""
     budget: str = ""
-    groups: tuple[Group, ...] = ()
+    groups: tuple[PlanGroup, ...] = ()
     choices: tuple[ChangeRow, ...] = ()
     refusals: tuple[str, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
@@ -146,18 +146,18 @@ def view_of(plan: Plan, findings: tuple[Diagnostic, ...] = (), flags: Sequence[s
     )
 
 
-def groups(plan: Plan) -> tuple[Group, ...]:
+def groups(plan: Plan) -> tuple[PlanGroup, ...]:
     """Return the changes by cause, the dearest first."""
     by_cost = sorted(cause_groups(plan), key=lambda group: (-group.credits, -len(group.changes)))
     return tuple(_group(one, plan) for one in by_cost)
 
 
-def _group(group: CauseGroup, plan: Plan) -> Group:
+def _group(group: CauseGroup, plan: Plan) -> PlanGroup:
     every = [_differences(_of_cause(change, group)) for change in group.changes]
     shared = every[0] if len(every) > 1 and all(each == every[0] for each in every) else ()
     rows = [_row(change, plan, group, hide=shared) for change in group.changes[: _SHOWN + _FOLDED]]
     free = any(change.submits_worst for change in group.changes) or not group.credits
-    return Group(
+    return PlanGroup(
         title=_heading(group),
         items=len(group.changes),
         credits=group.credits,
@@ -173,7 +173,7 @@ def _of_cause(change: Change, group: CauseGroup) -> Iterable[Reason]:
 
 
 def _row(
-    change: Change, plan: Plan, group: CauseGroup | None = None, *, hide: tuple[Difference, ...] = ()
+    change: Change, plan: Plan, group: CauseGroup | None = None, *, hide: tuple[PlanDifference, ...] = ()
 ) -> ChangeRow:
     reasons = change.reasons if group is None else _of_cause(change, group)
     moves = change.source and change.target and change.source != change.target
@@ -189,17 +189,17 @@ def _row(
     )
 
 
-def _differences(reasons: Iterable[Reason]) -> tuple[Difference, ...]:
+def _differences(reasons: Iterable[Reason]) -> tuple[PlanDifference, ...]:
     return tuple(_difference(one) for one in reasons if one.kind != "new" or one.field or one.detail)
 
 
-def _difference(reason: Reason) -> Difference:
+def _difference(reason: Reason) -> PlanDifference:
     if not reason.field:
-        return Difference("", words=reason_words(reason))
+        return PlanDifference("", words=reason_words(reason))
     pair = zip((reason.before, reason.after), short_pair(reason.before, reason.after, _VALUE), strict=True)
     before, after = (_value(value, shown) for value, shown in pair)
     words = "" if before or after else reason.kind.replace("-", " ")
-    return Difference(reason.field, before, after, f"{words} ({reason.detail})".strip() if reason.detail else words)
+    return PlanDifference(reason.field, before, after, f"{words} ({reason.detail})".strip() if reason.detail else words)
 
 
 def _value(value: Json, shown: str) -> str:
