@@ -6,16 +6,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
+from contentops.atomic_io import Disk
 from contentops.ci.git import Clone
 from contentops.ci.gitlab import connect_gitlab, gitlab_merges
 from contentops.ci.host import HostError
 from contentops.ci.reviews import HostApproval, HostReview, MergedPull, github_merges, last_words, time_of
+from contentops.digest import NO_TEXT
 from contentops.errors import ContentopsError
-from tests.clones import commit, git
+from contentops.model import Approval, Verdict, text_digest
+from contentops.operations.opening import HERE, open_project
+from contentops.operations.texts.merged_approvals import record_merged
+from contentops.state import approvals
+from tests.clones import Machine, World, commit, copy_once, git
 from tests.fakes.github import TOKEN, FakeGitHub, Reply
 from tests.fakes.gitlab import FakeGitLab
 from tests.hubs import SHA, client, once
+from tests.merges import APPROVALS, MERGES, Desk, make_drafts
+from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -338,3 +347,260 @@ def test_the_token_of_a_job_is_not_enough(lab: FakeGitLab, forked: tuple[Clone, 
         ask_lab(lab, forked[0], forked[1])
     assert "`read_api`" in refused.value.hint
     assert "glpat" not in refused.value.message
+
+
+# --- what is recorded --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def desk(invoke: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, hub: FakeGitHub) -> Desk:
+    """A repository with three texts that wait for approval."""
+    copy_once("drafts", tmp_path, lambda folder: void(make_drafts(invoke, folder, tmp_path_factory)), tmp_path_factory)
+    return Desk(World(tmp_path, invoke), hub, invoke)
+
+
+def void(_: object) -> None:
+    """Nothing."""
+
+
+def reword(item: str, words: str = "Readers") -> Callable[[Machine], None]:
+    """Someone edits the text of an item."""
+    return lambda machine: machine.write(
+        f"out/{item}.md", (machine.root / f"out/{item}.md").read_text("utf-8") + f"\n{words}.\n"
+    )
+
+
+def lines(machine: Machine) -> list[tuple[str, str, str, str]]:
+    """Item, person, time and origin of each recorded approval."""
+    found = approvals.load(machine.root, Disk()).lines
+    assert {line.verdict for line in found} <= {Verdict.APPROVED}
+    return [(line.item, line.by, line.at, line.source) for line in found]
+
+
+ONE = ("one", "maria (github.example)", "2026-03-01T11:00:00Z", "https://github.example/acme/blog/pull/7")
+
+
+@pytest.mark.parametrize("how", MERGES)
+def test_a_merged_approval_is_recorded(desk: Desk, how: str) -> None:
+    """Bound to the text, with the person and the pull request; the draft mark goes; a second run records nothing."""
+    desk.propose(7, reword("one"), reword("one", "Again"))
+    desk.hub.review(7, "maria")
+    desk.merge(7, how)
+    runner = desk.runner()
+    ended = desk.record(runner)
+    assert lines(runner) == [ONE]
+    assert "draft: true" not in (runner.root / "out/one.md").read_text("utf-8")
+    assert "draft: true" in (runner.root / "out/two.md").read_text("utf-8")
+    assert "Pull request 7 was approved by maria (github.example)." in ended.stdout
+    before = (runner.root / APPROVALS).read_bytes()
+    again = desk.record(runner, "--json").json
+    assert (again["items"], (runner.root / APPROVALS).read_bytes()) == ([], before)
+    assert TOKEN not in ended.stdout + ended.stderr
+
+
+def test_it_comes_back_with_the_results(desk: Desk) -> None:
+    """The commit has the verdict and the text without its mark; the next plan finds nothing to do."""
+    desk.propose(7, reword("one"))
+    desk.hub.review(7, "maria")
+    desk.merge(7)
+    runner = desk.runner()
+    desk.record(runner)
+    runner.commit()
+    assert runner.files() == sorted([APPROVALS, ".gitattributes", "contentops.lock", "out/one.md"])
+    assert desk.world.subjects()[0] == "content: 1 updated, 1 approved"
+    second = desk.runner("second")
+    assert (lines(second), second.changes()) == ([ONE], [])
+
+
+@pytest.mark.parametrize("before", ["", "0" * 40, None])
+def test_each_pull_request_since_the_push_began(desk: Desk, before: str | None) -> None:
+    """Of several merges all are asked for, where the event says where the push began; else the last one alone."""
+    desk.propose(7, reword("one"))
+    desk.hub.review(7, "maria")
+    desk.merge(7, "merge")
+    start = desk.before
+    desk.propose(8, reword("two"))
+    desk.hub.review(8, "jo", minute=3)
+    desk.merge(8, "rebase")
+    runner = desk.runner()
+    desk.record(runner, before=start if before is None else before)
+    assert [line[:2] for line in lines(runner)] == [
+        *([("one", "maria (github.example)")] if before is None else []),
+        ("two", "jo (github.example)"),
+    ]
+
+
+def test_a_shallow_clone_looks_at_the_last_merge(desk: Desk) -> None:
+    """And says that there may be others."""
+    desk.propose(7, reword("one"))
+    desk.hub.review(7, "maria")
+    desk.merge(7)
+    runner = desk.runner("runner", "--depth=1")
+    (note,) = desk.record(runner, "--json").json["notes"]
+    assert note.startswith(f"this clone lacks {desk.before[:12]}, where the push began")
+    assert lines(runner) == [ONE]
+
+
+def test_an_approval_of_an_earlier_push_is_not_recorded(desk: Desk) -> None:
+    """Whoever pushes after the approval changes what is merged."""
+    desk.propose(7, reword("one"))
+    desk.hub.review(7, "maria")
+    desk.push_more(7, reword("one", "Buy this"))
+    desk.merge(7)
+    runner = desk.runner()
+    assert "which is not the head commit" in desk.record(runner).stdout
+    assert lines(runner) == []
+    assert "draft: true" in (runner.root / "out/one.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("when", ["in the merge", "after it", "on the runner"])
+def test_a_text_that_is_another_one_by_now(desk: Desk, when: str) -> None:
+    """It changed on main meanwhile, or after the merge, or is edited here: no one approved these words. Others count."""
+
+    def change(machine: Machine) -> None:
+        machine.edit("out/one.md", "## Introduction", "## A start")
+
+    desk.propose(7, reword("one"), reword("two"))
+    desk.hub.review(7, "maria")
+    desk.merge(7, "merge", also=change if when == "in the merge" else None)
+    if when == "after it":
+        desk.world.other("out/one.md", "## A start", "## Introduction")
+    runner = desk.runner()
+    if when == "on the runner":
+        change(runner)
+    notes = desk.record(runner, "--json").json["notes"]
+    assert notes == ["pull request 7: `out/one.md` is not as it was approved: it changed at the merge or after it"]
+    assert [line[0] for line in lines(runner)] == ["two"]
+
+
+def test_files_that_are_renamed_removed_or_no_texts(desk: Desk) -> None:
+    """A text that the pull request moved counts where its item has it then; the others are no texts of items."""
+
+    def change(machine: Machine) -> None:
+        machine.write("content/extra.md", "no output")
+        machine.git("mv", "out/one.md", "out/uno.md")
+        machine.edit("content/blog.yaml", "id: one\n", "id: one\n    output: out/uno.md\n")
+        machine.git("rm", "--quiet", "out/two.md")
+
+    desk.propose(7, change)
+    desk.hub.review(7, "maria")
+    desk.merge(7)
+    runner = desk.runner()
+    assert [item["id"] for item in desk.record(runner, "--json").json["items"]] == ["one"]
+
+
+def test_a_pull_request_that_writes_verdicts_itself(desk: Desk) -> None:
+    """What main has counts, and the run says that it came with the pull request; what it had before the merge does not."""
+
+    def forge(machine: Machine) -> None:
+        text = text_digest("Two", text_digest("", NO_TEXT))
+        line = {"item": "two", "text": text, "verdict": "approved", "by": "Boss <boss@x.example>"}
+        approvals.record(machine.root, Disk(), [Approval(**line, at="2026-01-01T00:00:00Z")])  # type: ignore[arg-type]
+
+    desk.propose(7, forge, reword("one"))
+    desk.hub.review(7, "maria")
+    desk.merge(7)
+    desk.world.other(APPROVALS, '{"contentops_approvals":1}\n')
+    runner = desk.runner()
+    assert "changed `contentops.approvals` itself" in desk.record(runner).stdout
+    assert lines(runner) == [ONE]
+
+
+@pytest.mark.parametrize(("rule", "recorded"), [("required", ["one"]), ("{required: true, by_author: false}", [])])
+def test_the_author_of_the_pull_request(desk: Desk, rule: str, recorded: list[str]) -> None:
+    """GitHub lets no one approve their own, but another host may: then the item's rule decides."""
+
+    def change(machine: Machine) -> None:
+        machine.edit("contentops.yaml", "approval: required", f"approval: {rule}")
+        reword("one")(machine)
+
+    desk.propose(7, change)
+    desk.hub.review(7, "Author")
+    desk.merge(7)
+    runner = desk.runner()
+    desk.record(runner)
+    assert [line[0] for line in lines(runner)] == recorded
+
+
+def test_a_verdict_that_came_later_stays(desk: Desk) -> None:
+    """A run that is repeated takes nothing away from what the same person said since."""
+    desk.propose(7, reword("one"))
+    desk.hub.review(7, "maria")
+    desk.merge(7)
+    runner = desk.runner()
+    desk.record(runner)
+    (line,) = approvals.load(runner.root, Disk()).lines
+    later = structs.replace(line, at="2026-03-02T00:00:00Z", note="read again")
+    approvals.record(runner.root, Disk(), [later])
+    desk.record(runner)
+    assert later in approvals.load(runner.root, Disk()).lines
+
+
+@pytest.mark.parametrize("path", ["commits/", "reviews", "files", "permission"])
+@pytest.mark.parametrize("answer", [once(502), lambda: (200, b"<html>", {}), once(403, "not accessible")])
+def test_nothing_is_recorded_where_the_host_does_not_say(desk: Desk, path: str, answer: Callable[[], Reply]) -> None:
+    """Of none of the pull requests, whichever answer is missing; the run fails with its reason."""
+    start = desk.world.tip()
+    for number, item in ((7, "one"), (8, "two")):
+        desk.propose(number, reword(item))
+        desk.hub.review(number, "maria")
+        desk.merge(number)
+    # The first pull request is answered for.
+    desk.hub.faults += [(path, lambda: None)] + [(path, answer)] * 4
+    machine = desk.runner()
+    tree = machine.git("status", "--porcelain")
+    with pytest.raises(HostError) as caught:
+        record_merged(
+            open_project(str(machine.root), "", ()),
+            pause=PAUSES.append,
+            runtime=structs.replace(HERE, environ=desk.job(machine, start)),
+        )
+    assert TOKEN not in caught.value.message
+    assert machine.git("status", "--porcelain") == tree
+
+
+def test_a_project_without_approvals_asks_no_one(first: Machine, hub: FakeGitHub, invoke: Run) -> None:
+    """It needs no token and no permission for it."""
+    ended = invoke("approve", "--merged", cwd=first.root, env={"CI": "true"})
+    assert (ended.code, hub.asked) == (0, [])
+    assert ended.stdout == "No item of this project asks for approvals, so no one was asked.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "words"),
+    [
+        (["one"], {"GITHUB_REPOSITORY": "acme/blog"}, "leave out the rest"),
+        (["--note", "x"], {"GITHUB_REPOSITORY": "acme/blog"}, "leave out the rest"),
+        ([], {"CI": "true", "GITHUB_REPOSITORY": "", "GITLAB_CI": ""}, "error[no-host]"),
+        ([], {"GITHUB_REPOSITORY": "acme/blog", "GITHUB_TOKEN": ""}, "error[no-token]"),
+        ([], {"GITLAB_CI": "true", "CI_PROJECT_ID": "42"}, "`read_api`"),
+    ],
+)
+def test_mistakes(desk: Desk, invoke: Run, arguments: list[str], env: dict[str, str], words: str) -> None:
+    """Are said by name, with 64."""
+    ended = invoke("approve", "--merged", *arguments, cwd=desk.runner().root, env=env)
+    assert (ended.code, words in ended.stderr) == (64, True), ended.stderr
+
+
+def test_no_branch_is_checked_out(desk: Desk, invoke: Run) -> None:
+    """As on a pull request: nothing is merged there yet."""
+    runner = desk.runner()
+    runner.git("checkout", "--quiet", "--detach")
+    env = {**desk.job(runner, ""), "GITHUB_REF": "refs/pull/7/merge"}
+    ended = invoke("approve", "--merged", cwd=runner.root, env=env)
+    assert (ended.code, "error[no-branch]" in ended.stderr) == (64, True)
+
+
+def test_a_merge_request_of_gitlab_is_recorded(desk: Desk, lab: FakeGitLab, invoke: Run) -> None:
+    """From its approvals, with the files that the clone fetches."""
+    head = desk.propose(7, reword("one"))
+    base = desk.world.tip()
+    main = desk.merge(7)
+    git(desk.world.remote, "update-ref", "refs/merge-requests/7/head", head)
+    lab.merged(7, head, base, squash_commit_sha=main)
+    lab.approve(7, "maria", at="2026-03-01T12:00:00.250Z")
+    runner = desk.runner()
+    ended = invoke("approve", "--merged", cwd=runner.root, env=lab.env(CI_COMMIT_BEFORE_SHA=base))
+    assert ended.code == 0, ended.stderr
+    address = "https://gitlab.example/acme/blog/-/merge_requests/7"
+    assert lines(runner) == [("one", "maria (gitlab.example)", "2026-03-01T12:00:00Z", address)]

@@ -70,6 +70,11 @@ class MergedPull(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     """Why some reviews or files do not count, each a sentence."""
 
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Those whose approvals count, as `who` names them."""
+        return tuple(self.who(approval.login) for approval in self.approvals)
+
     def who(self, login: str) -> str:
         """Return a person of the host in a form that no git identity has: `login (github.com)`."""
         return f"{login} ({urlsplit(self.address).hostname})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -10,14 +11,17 @@ from contentops.cli.options import choice_of, offers, selection_options, server_
 from contentops.digest import short
 from contentops.errors import plural
 from contentops.model import ApprovalState, Verdict
+from contentops.operations.texts.approving import Decision, decide_texts
+from contentops.operations.texts.merged_approvals import record_merged
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentops.cli.session import Session
-    from contentops.model import Json
+    from contentops.model import Json, Run
     from contentops.operations.texts.approving import Decided
+    from contentops.operations.texts.merged_approvals import MergedApprovals
 
 
 _items = click.argument("items", metavar="[ITEM]...", nargs=-1, shell_complete=offers("items"))
@@ -28,15 +32,31 @@ _items = click.argument("items", metavar="[ITEM]...", nargs=-1, shell_complete=o
 @server_options
 @selection_options
 @click.option("--note", metavar="TEXT", default="", help="Keep a note with it.")
+@click.option("--merged", is_flag=True, help="Record who approved the merged pull requests on GitHub or GitLab.")
 def approve(
-    session: Session, items: tuple[str, ...], select: tuple[str, ...], exclude: tuple[str, ...], note: str
+    session: Session,
+    items: tuple[str, ...],
+    select: tuple[str, ...],
+    exclude: tuple[str, ...],
+    note: str,
+    *,
+    merged: bool,
 ) -> None:
     """Record in `contentops.approvals` that you read the texts of ITEMs as they are now, and said yes.
 
     An approval holds for exactly these words: a text that changes waits for approval again, one that is moved, renamed
     or promoted stays approved. It is recorded under your name as git has it. Draft marks that depend on it are removed,
     for nothing; nothing else is changed. Commit the file with the texts.
+
+    In CI, `--merged` records the people who approved the pull requests that were merged and are checked out, for the
+    texts that these changed. Needs `GITHUB_TOKEN` with the right to read pull requests, or on GitLab `GITLAB_TOKEN`
+    with the scope `read_api`. Does nothing in a project without approvals.
     """
+    if merged:
+        if items or select or exclude or note:
+            raise click.UsageError("`--merged` takes the texts of the merged pull requests: leave out the rest")
+        _record_merged(session)
+        return
     _decide(session, Verdict.APPROVED, (items, select, exclude), note)
 
 
@@ -56,8 +76,6 @@ def send_back(
 
 
 def _decide(session: Session, verdict: Verdict, chosen: tuple[tuple[str, ...], ...], note: str) -> None:
-    from contentops.operations.texts.approving import Decision, decide_texts
-
     items, select, exclude = chosen
     if not (items or select):
         raise click.UsageError("name items, or select some with `--select`, such as `--select approval:waiting`")
@@ -89,7 +107,49 @@ def _as_text(verdict: Verdict, decided: Decided) -> Iterator[str]:
         yield f"left out, as there is no text yet: {', '.join(f'`{visible(name)}`' for name in decided.skipped)}"
     if decided.lines:
         yield f"Recorded {plural(len(decided.lines), 'text')} in `contentops.approvals` as {visible(decided.by)}."
-    for outcome in decided.run.outcomes if decided.run is not None else ():
+    yield from _after(decided.run, decided.warning)
+
+
+def _record_merged(session: Session) -> None:
+    found = record_merged(session.project(), pause=time.sleep, runtime=session.runtime())
+    outcomes = found.run.outcomes if found.run is not None else ()
+    values: dict[str, Json] = {
+        "pull_requests": [
+            {"number": pull.number, "address": pull.address, "approved_by": list(pull.people)} for pull in found.pulls
+        ],
+        "items": [
+            {"id": line.item, "text": line.text, "by": line.by, "at": line.at, "from": line.source}
+            for line in found.lines
+        ],
+        "known": list(found.known),
+        "notes": list(found.notes),
+        "updated": [outcome.output for outcome in outcomes],
+        "warning": found.warning,
+    }
+    session.answer(values, _merged_text(found))
+
+
+def _merged_text(found: MergedApprovals) -> Iterator[str]:
+    if not found.asked:
+        yield "No item of this project asks for approvals, so no one was asked."
+        return
+    for pull in found.pulls:
+        yield f"Pull request {pull.number} was approved by {', '.join(pull.people) or 'no one who counts'}."
+    if not found.pulls:
+        yield "What is checked out is the merge of no pull request."
+    for note in found.notes:
+        yield f"note: {visible(note)}"
+    for line in found.lines:
+        yield f"approved `{visible(line.item)}`, text {short(line.text)}, by {visible(line.by)}"
+    for name in found.known:
+        yield f"`{visible(name)}`: its approval was recorded before"
+    if found.lines:
+        yield f"Recorded {plural(len(found.lines), 'approval')} in `contentops.approvals`."
+    yield from _after(found.run, found.warning)
+
+
+def _after(run: Run | None, warning: str) -> Iterator[str]:
+    for outcome in run.outcomes if run is not None else ():
         yield f"Updated the front matter of `{visible(outcome.output)}`."
-    if decided.warning:
-        yield f"warning: {visible(decided.warning)}"
+    if warning:
+        yield f"warning: {visible(warning)}"

@@ -102,7 +102,8 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
             approvals.record(Path(project.root), runtime.disk, lines)
     skipped = tuple(item.id for item in items if item not in with_text)
     decided = Decided(by=by, lines=tuple(lines), known=tuple(known), skipped=skipped)
-    return _with_steps(project, decided, frozenset(item.id for item in with_text), runtime)
+    run, warning = free_steps(project, frozenset(item.id for item in with_text), runtime)
+    return structs.replace(decided, run=run, warning=warning)
 
 
 def _is_id(selector: str) -> bool:
@@ -168,11 +169,14 @@ def _last_author(root: str, path: str) -> str:
     return try_git(root, "log", "-1", "--format=%ae", "--", path).text.casefold()
 
 
-def _with_steps(project: Project, decided: Decided, ids: frozenset[ItemId], runtime: Runtime) -> Decided:
-    """The free steps of the items, carried out: draft marks and disclosures that follow their texts."""
+def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tuple[Run | None, str]:
+    """Carry out the updates of items' front matter that follow from verdicts: draft marks and disclosures.
+
+    Returns the run, or None and why the updates are left to the next apply.
+    """
     choice = Choice(only=ids, only_front=True)
     try:
         _, run = apply(project, choice, ApplyOptions(), confirm=lambda _: True, emit=lambda _: None, runtime=runtime)
     except ContentopsError as error:
-        return structs.replace(decided, warning=f"the next apply updates the front matter: {error.message}")
-    return structs.replace(decided, run=run)
+        return None, f"the next apply updates the front matter: {error.message}"
+    return run, ""

@@ -1,0 +1,184 @@
+"""`approve --merged`: record who approved, on the repository's host, the texts that merged pull requests changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
+
+from contentops.ci.clone import open_clone
+from contentops.ci.git import PATIENCE
+from contentops.ci.github import connect
+from contentops.ci.gitlab import connect_gitlab, gitlab_merges
+from contentops.ci.results import nfc
+from contentops.ci.reviews import github_merges, pushed_commits
+from contentops.ci.runner import branch_of_run, commit_before, read_event
+from contentops.digest import NO_TEXT
+from contentops.errors import UsageError
+from contentops.model import NO_APPROVAL, Approval, ItemId, Run, Verdict, text_digest
+from contentops.operations.apply_lock import hold_lock
+from contentops.operations.opening import HERE
+from contentops.operations.texts.approving import free_steps
+from contentops.operations.workspace import open_workspace
+from contentops.planning.plan_inputs import Choice
+from contentops.state import approvals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from contentops.ci.git import Clone
+    from contentops.ci.reviews import HostApproval, MergedPull
+    from contentops.model import Observed, Project, Spec
+    from contentops.operations.opening import Runtime
+    from contentops.planning.plan_inputs import PlanInputs
+
+_GITHUB = "https://github.com"
+
+
+class MergedApprovals(Struct, frozen=True, kw_only=True):
+    """What was recorded of the approvals of merged pull requests, and the run of the free steps after it."""
+
+    asked: bool = True
+    """Whether the host was asked: not where nothing in the project is about approvals."""
+    pulls: tuple[MergedPull, ...] = ()
+    lines: tuple[Approval, ...] = ()
+    """The new lines of `contentops.approvals`."""
+    known: tuple[ItemId, ...] = ()
+    """Items whose approvals were recorded before."""
+    notes: tuple[str, ...] = ()
+    """Why other reviews and texts do not count, each a sentence."""
+    run: Run | None = None
+    warning: str = ""
+    """Why the free steps are left to the next apply, or empty."""
+
+
+def record_merged(project: Project, *, pause: Callable[[float], None], runtime: Runtime = HERE) -> MergedApprovals:
+    """Record the approvals of the pull requests whose merge is checked out, then update the front matter of the texts.
+
+    All or nothing: where the host does not answer, or makes no sense, nothing is recorded. `pause` waits some seconds
+    before a call is tried again. Raises UsageError where the host, the branch or the token is not known, HostError,
+    GitFailed, InputError, LockHeld, StateError.
+    """
+    with hold_lock(project, runtime):
+        with open_workspace(project, runtime) as workspace:
+            inputs = workspace.plan_inputs(Choice())
+            if not _asks_for_approvals(inputs):
+                return MergedApprovals(asked=False)
+            texts = dict(_texts(inputs))
+        clone = open_clone(project.root, runtime.environ, remote="origin", push=False, patience=PATIENCE)
+        pulls, note = _merges(clone, runtime.environ, pause)
+        found = _Found(texts, _blobs(clone))
+        lines = [line for pull in pulls for line in found.approvals(pull)]
+        with approvals.locked(Path(project.root)):
+            before = set(approvals.load(Path(project.root), runtime.disk).lines)
+            new = tuple(line for line in dict.fromkeys(lines) if line not in before)
+            approvals.record(Path(project.root), runtime.disk, new)
+    known = tuple(dict.fromkeys(line.item for line in lines if line in before))
+    notes = (*([note] if note else []), *found.notes)
+    ids = frozenset(line.item for line in lines)
+    run, warning = free_steps(project, ids, runtime) if ids else (None, "")
+    return MergedApprovals(pulls=pulls, lines=new, known=known, notes=notes, run=run, warning=warning)
+
+
+def _asks_for_approvals(inputs: PlanInputs) -> bool:
+    """Whether anything in the project depends on approvals."""
+    stated = any(spec.approval != NO_APPROVAL for spec in inputs.specs.values())
+    return stated or bool(inputs.approvals.lines) or inputs.project.disclosure is not None
+
+
+# --- the host ----------------------------------------------------------------------------------------------
+
+
+def _merges(
+    clone: Clone, environ: Mapping[str, str], pause: Callable[[float], None]
+) -> tuple[tuple[MergedPull, ...], str]:
+    """Return the pull requests whose merges are checked out, and a sentence where some may be missing."""
+    ref = clone.attempt("symbolic-ref", "--quiet", "HEAD").text
+    branch = ref.removeprefix("refs/heads/") or branch_of_run(environ)
+    if not branch:
+        hint = "run it where the merged branch is checked out: after a push, not on a pull request or a tag"
+        raise UsageError("no branch is checked out, so nothing was merged into it", code="no-branch", hint=hint)
+    commits, note = pushed_commits(clone.root, commit_before(environ, read_event(environ)))
+    if environ.get("GITLAB_CI"):
+        gitlab = connect_gitlab(environ, pause=pause)
+        return gitlab_merges(gitlab, clone, environ["CI_PROJECT_URL"], branch, commits), note
+    if not environ.get("GITHUB_REPOSITORY"):
+        hint = "in a job of GitHub or GitLab; elsewhere approve with `contentops approve ITEM` at a terminal"
+        raise UsageError("it is not known which host merged the pull request", code="no-host", hint=hint)
+    server = (environ.get("GITHUB_SERVER_URL") or _GITHUB).rstrip("/")
+    return github_merges(connect(environ, pause=pause), server, branch, commits), note
+
+
+# --- the texts ---------------------------------------------------------------------------------------------
+
+
+class _ItemText(NamedTuple):
+    """The text of an item in a file of the tree."""
+
+    spec: Spec
+    file: Observed
+
+
+def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
+    """Yield the texts in the outputs of declared items by path, also where an item is about to move to its file."""
+    for spec in inputs.specs.values():
+        record = inputs.state.records.get(spec.id)
+        for path in dict.fromkeys((spec.output, *([record.output] if record else []))):
+            file = inputs.observe(path)
+            if file.exists and not file.problem and file.body != NO_TEXT:
+                yield nfc(path), _ItemText(spec, file)
+
+
+def _blobs(clone: Clone) -> dict[str, tuple[str, str]]:
+    """Return the files of the last commit below the project: the object id of each, and its path in the project.
+
+    By path in the repository; files that differ from the commit on disk have no id.
+    """
+    folder = clone.read("rev-parse", "--show-prefix").rstrip("\n")
+    changed = set(clone.names("diff", "--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z", "HEAD"))
+    blobs = {}
+    for entry in clone.names("ls-tree", "-r", "-z", "HEAD", "--", "."):
+        about, _, path = entry.partition("\t")
+        blobs[folder + path] = ("" if path in changed else about.split(" ")[2], path)
+    return blobs
+
+
+class _Found:
+    """Which texts the people of a pull request have approved, and why others do not count."""
+
+    def __init__(self, texts: Mapping[str, _ItemText], blobs: Mapping[str, tuple[str, str]]) -> None:
+        self._texts = texts
+        self._blobs = blobs
+        self.notes: list[str] = []
+
+    def approvals(self, pull: MergedPull) -> Iterator[Approval]:
+        """Yield the approvals of a pull request: of each person, of each text that it changed and that still stands."""
+        about = f"pull request {pull.number}"
+        self.notes += (f"{about}: {note}" for note in pull.notes)
+        for name, oid in pull.files.items():
+            here, path = self._blobs.get(name, ("", ""))
+            text = self._texts.get(nfc(path)) if path else None
+            if path == approvals.FILE:
+                self.notes.append(f"{about} changed `{path}` itself, which its reviewers answer for")
+            if text is None:
+                continue
+            if not oid or here != oid:
+                self.notes.append(f"{about}: `{path}` is not as it was approved: it changed at the merge or after it")
+                continue
+            for one in pull.approvals:
+                if one.login.casefold() == pull.author.casefold() and not text.spec.approval.by_author:
+                    self.notes.append(f"{about}: `{one.login}` opened it, so that approval of `{path}` does not count")
+                else:
+                    yield _line(text, pull, one)
+
+
+def _line(text: _ItemText, pull: MergedPull, approval: HostApproval) -> Approval:
+    return Approval(
+        item=text.spec.id,
+        text=text_digest(text.file.title, text.file.body),
+        verdict=Verdict.APPROVED,
+        by=pull.who(approval.login),
+        at=approval.at,
+        source=pull.address,
+    )

@@ -1,0 +1,128 @@
+"""Pull requests of a real repository: proposed from a clone, reviewed on the fake GitHub, merged in each way."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.clones import Machine, World, make_first
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import pytest
+
+    from contentops.model import Json
+    from tests.fakes.github import FakeGitHub
+    from tests.running import Completed, Run
+
+APPROVALS = "contentops.approvals"
+MERGES = ("merge", "squash", "rebase")
+
+
+def make_drafts(invoke: Run, target: Path, factory: pytest.TempPathFactory) -> World:
+    """A remote in `target` whose main branch has three texts that wait for approval."""
+    world = World(target, invoke)
+    machine = make_first(invoke, target, factory)
+    machine.edit("contentops.yaml", "base_url: local", "base_url: local, save: off")
+    machine.edit("contentops.yaml", "style: general_blog}", "style: general_blog, approval: required}")
+    machine.git("commit", "--quiet", "--message=Ask for approvals", "contentops.yaml")
+    machine.git("push", "--quiet")
+    machine.apply()
+    machine.commit()
+    return world
+
+
+class Desk:
+    """A repository on the fake GitHub: who proposes, reviews and merges, and the runner after each push."""
+
+    def __init__(self, world: World, hub: FakeGitHub, invoke: Run) -> None:
+        self.world, self.hub = world, hub
+        self._invoke = invoke
+        hub.pulls.clear()
+        self._author = world.clone("author")
+        self._merger = world.clone("merger")
+        self.before = ""
+        """The commit that the branch had before the last merge."""
+
+    def propose(self, number: int, change: Callable[[Machine], object], *more: Callable[[Machine], object]) -> str:
+        """Open a pull request with a commit for each change; return its last commit, which no branch keeps."""
+        author = self._author
+        author.git("fetch", "--quiet", "origin", "main")
+        author.git("checkout", "--quiet", "--detach", "origin/main")
+        for one in (change, *more):
+            self._commit(one)
+        return self._publish(number)
+
+    def push_more(self, number: int, change: Callable[[Machine], object]) -> str:
+        """Another push to the pull request that was proposed last."""
+        self._commit(change)
+        return self._publish(number)
+
+    def _commit(self, change: Callable[[Machine], object]) -> None:
+        change(self._author)
+        self._author.git("add", "--all")
+        self._author.git("commit", "--quiet", "--message=Better words")
+
+    def _publish(self, number: int) -> str:
+        author = self._author
+        head = author.git("rev-parse", "HEAD").strip()
+        author.git("push", "--quiet", "--force", "origin", f"HEAD:refs/pull/{number}/head")
+        self.hub.pulls[:] = [pull for pull in self.hub.pulls if pull["number"] != number]
+        self.hub.pull(number, head)
+        raw = author.git("diff", "--raw", "-M", "--abbrev=40", "-z", "origin/main...HEAD").split("\0")
+        self.hub.files[number] = list(_files(iter(raw)))
+        return head
+
+    def merge(self, number: int, how: str = "squash", also: Callable[[Machine], object] | None = None) -> str:
+        """Merge a pull request and push; `also`: what someone pushed to main before."""
+        merger = self._merger
+        merger.git("pull", "--quiet")
+        self.before = merger.git("rev-parse", "HEAD").strip()
+        if also is not None:
+            also(merger)
+            merger.git("commit", "--quiet", "--all", "--message=Meanwhile")
+        merger.git("fetch", "--quiet", "origin", f"refs/pull/{number}/head")
+        if how == "squash":
+            merger.git("merge", "--quiet", "--squash", "FETCH_HEAD")
+            merger.git("commit", "--quiet", f"--message=Better words (#{number})")
+        elif how == "merge":
+            merger.git("merge", "--quiet", "--no-ff", f"--message=Merge pull request #{number}", "FETCH_HEAD")
+        else:
+            # As GitHub does: each commit again, by another committer.
+            merger.git("-c", "user.name=GitHub", "cherry-pick", "HEAD..FETCH_HEAD")
+        merger.git("push", "--quiet")
+        commit = merger.git("rev-parse", "HEAD").strip()
+        self.hub.merge(number, commit)
+        return commit
+
+    def runner(self, name: str = "runner", *flags: str) -> Machine:
+        """A checkout of what the branch is now."""
+        return self.world.clone(name, *flags)
+
+    def record(self, machine: Machine, *arguments: str, before: str | None = None, code: int = 0) -> Completed:
+        """`approve --merged` in the workflow of the last push."""
+        ended = self._invoke("approve", "--merged", *arguments, cwd=machine.root, env=self.job(machine, before))
+        assert ended.code == code, ended.stdout + ended.stderr
+        return ended
+
+    def job(self, machine: Machine, before: str | None = None) -> dict[str, str]:
+        """The environment of that workflow."""
+        event: dict[str, Json] = {"ref": "refs/heads/main", "before": self.before if before is None else before}
+        path = machine.root.parent / f"event-{machine.root.name}.json"
+        path.write_text(json.dumps(event), "utf-8")
+        pages = {"GITHUB_SERVER_URL": "https://github.example", "GITHUB_EVENT_PATH": str(path)}
+        return self.hub.env(GITHUB_ACTIONS="true", **pages)
+
+
+def _files(parts: Iterator[str]) -> Iterator[dict[str, str]]:
+    """The entries of `pulls/N/files` from what `git diff --raw -z` prints."""
+    for about in filter(None, parts):
+        _, _, _, oid, kind = about.split(" ")
+        path = next(parts)
+        if kind.startswith("R"):
+            yield {"filename": next(parts), "previous_filename": path, "status": "renamed", "sha": oid}
+        else:
+            status = {"A": "added", "D": "removed"}.get(kind, "modified")
+            yield {"filename": path, "status": status, "sha": oid}
