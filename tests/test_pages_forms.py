@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.model import ItemId, text_digest
 from tests.pages import Browser
 
 if TYPE_CHECKING:
@@ -28,6 +31,118 @@ def applied(demo: Path, invoke: Run) -> Path:
     """The same with its texts."""
     assert invoke("apply", "--yes", cwd=demo).code == 0
     return demo
+
+
+@pytest.fixture
+def in_git(applied: Path) -> Path:
+    """The same in a repository, with a person, and committed."""
+    git(applied, "init", "--quiet")
+    git(applied, "config", "user.name", "Ann Editor")
+    git(applied, "config", "user.email", "ann@example.com")
+    git(applied, "add", "--all")
+    git(applied, "commit", "--quiet", "--message=all")
+    return applied
+
+
+def git(root: Path, *arguments: str) -> str:
+    """What git prints in a folder."""
+    ended = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
+    return ended.stdout.strip()
+
+
+def text_of(browser: Browser, item: str = ITEM) -> str:
+    """The digest of an item's text, as its page shows it."""
+    file = browser.site.review.snapshot().by_id[ItemId(item)].file
+    return text_digest(file.title, file.body)
+
+
+# --- approvals ---------------------------------------------------------------------------------------------
+
+
+def test_a_text_is_approved_and_the_next_one_follows(in_git: Path) -> None:
+    """One line for the digest that was shown, under the name that git has, from the page."""
+    browser = Browser(in_git)
+    done = browser.post("/approve", id=ITEM, text=text_of(browser))
+    assert "Approved: " in browser.follow(done).text
+    line = json.loads((in_git / "contentops.approvals").read_text("utf-8").splitlines()[1])
+    assert line["text"] == text_of(browser)
+    assert (line["item"], line["verdict"], line["by"]) == (ITEM, "approved", "Ann Editor <ann@example.com>")
+    assert line["from"] == "page"
+    assert git(in_git, "status", "--porcelain") != ""  # nothing is committed by itself
+
+
+def test_two_people_who_approve_one_text_record_it_once(in_git: Path) -> None:
+    """The same form sent twice, as from two windows, adds no line and is no error."""
+    browser, other = Browser(in_git), Browser(in_git)
+    text = text_of(browser)
+    assert browser.post("/approve", id=ITEM, text=text).status_code == 303
+    before = (in_git / "contentops.approvals").read_bytes()
+    assert other.post("/approve", id=ITEM, text=text).status_code == 303
+    assert (in_git / "contentops.approvals").read_bytes() == before
+
+
+@pytest.mark.parametrize("path", ["/approve", "/send-back"])
+def test_a_text_that_changed_under_the_open_page_is_not_decided(in_git: Path, path: str) -> None:
+    """A yes is for the words that were seen: the page says that the text is another one, and nothing is recorded."""
+    browser = Browser(in_git)
+    text = text_of(browser)
+    file = in_git / "out" / f"{ITEM}.md"
+    file.write_text(file.read_text("utf-8") + "\nAnother word.\n", "utf-8")
+    answer = browser.post(path, id=ITEM, text=text, note="shorter")
+    assert answer.status_code == 409
+    assert "the text is another one now" in answer.text
+    assert not (in_git / "contentops.approvals").exists()
+
+
+def test_a_text_is_sent_back_with_a_note(in_git: Path) -> None:
+    """The note is needed, and is kept with LF at the ends of its lines."""
+    browser = Browser(in_git)
+    assert "sent back with a note" in browser.post("/send-back", id=ITEM, text=text_of(browser), note=" ").text
+    done = browser.post("/send-back", id=ITEM, text=text_of(browser), note="Shorter.\r\nAnd <b>kinder</b>.")
+    assert "Sent back: " in browser.follow(done).text
+    line = json.loads((in_git / "contentops.approvals").read_text("utf-8").splitlines()[1])
+    assert line["note"] == "Shorter.\nAnd <b>kinder</b>."
+
+
+def test_without_a_name_in_git_nothing_is_recorded(applied: Path) -> None:
+    """The page says what to do, and why."""
+    browser = Browser(applied)
+    answer = browser.post("/approve", id=ITEM, text=text_of(browser))
+    assert answer.status_code == 404
+    assert "no git repository" in answer.text
+
+
+def test_with_commit_each_action_is_committed_alone(in_git: Path) -> None:
+    """Exactly the files of the action, in the person's name; what is staged or edited besides stays as it is."""
+    (in_git / "notes.txt").write_text("mine", "utf-8")
+    git(in_git, "add", "notes.txt")
+    other = in_git / "out" / "getting-started.md"
+    other.write_text(other.read_text("utf-8") + "\nMine.\n", "utf-8")
+    browser = Browser(in_git, commits=True)
+    done = browser.post("/approve", id=ITEM, text=text_of(browser))
+    assert "Committed as" in browser.follow(done).text
+    assert git(in_git, "show", "--format=%an %s", "--name-only").split("\n") == [
+        f"Ann Editor Approve the text of `{ITEM}`",
+        "",
+        ".gitattributes",
+        "contentops.approvals",
+    ]
+    assert git(in_git, "status", "--porcelain").split("\n") == ["A  notes.txt", " M out/getting-started.md"]
+
+
+def test_a_hook_that_refuses_the_commit_undoes_nothing(in_git: Path) -> None:
+    """The approval stands, and the page says why it is not committed."""
+    hook = in_git / ".git" / "hooks" / "pre-commit"
+    hook.write_text("#!/bin/sh\necho no commits today >&2\nexit 1\n", "utf-8")
+    hook.chmod(0o700)
+    browser = Browser(in_git, commits=True)
+    said = browser.follow(browser.post("/approve", id=ITEM, text=text_of(browser))).text
+    assert "It is not committed" in said
+    assert "no commits today" in said
+    assert (in_git / "contentops.approvals").is_file()
+
+
+# --- parts of the plan, and earlier texts ------------------------------------------------------------------
 
 
 def test_the_first_texts_are_made_from_the_page(demo: Path) -> None:
@@ -87,7 +202,7 @@ def test_an_earlier_text_is_restored(applied: Path) -> None:
     made = file.read_text("utf-8")
     file.write_text(made + "\nMy words.\n", "utf-8")
     browser = Browser(applied)
-    record = browser.site.review.snapshot().by_id[ITEM].record
+    record = browser.site.review.snapshot().by_id[ItemId(ITEM)].record
     assert record is not None
     digest = next(iter(record.bodies))
     refused = browser.post("/restore", id=ITEM, to=digest)

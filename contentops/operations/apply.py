@@ -121,7 +121,9 @@ def apply(
             return planned, None
         if planned.submits_worst:
             workspace.store.rehearse(planned.submits_worst)
-        with keeping_events(project, planned, emit, runtime) as kept:
+        # The draft marks of an approval are no run that a person waits for.
+        keeping = contextlib.nullcontext(emit) if choice.only_front else keeping_events(project, planned, emit, runtime)
+        with keeping as kept:
             run = _carry_out(workspace, planned, inputs, credentials, options, kept)
         # A save may have seen an edit that is in no file.
         forget_plan(project)

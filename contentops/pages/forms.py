@@ -20,17 +20,24 @@ from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
-from contentops.errors import UsageError, plural
-from contentops.model import Result
+from contentops.ci.results import lock_name
+from contentops.digest import Digest
+from contentops.errors import ContentopsError, InputError, UsageError, plural
+from contentops.model import ItemId, Result, Verdict
 from contentops.operations.apply_part import PartAction, apply_part, part_of, plan_part
+from contentops.operations.commit_files import commit_files
+from contentops.operations.review import ReviewState
+from contentops.operations.texts.approving import Decision, decide_texts
 from contentops.operations.texts.diff_and_restore import restore as restore_text
 from contentops.pages.site import PageContent
+from contentops.planning.plan_inputs import Choice
+from contentops.state.approvals import FILE as APPROVALS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from contentops.execution.primitives import Stop
-    from contentops.model import Plan, Run
+    from contentops.model import Plan, Project, Run
     from contentops.operations.apply_part import PlanPart
     from contentops.pages.site import Site
 
@@ -64,14 +71,84 @@ def fields_of(site: Site, data: bytes) -> Mapping[str, str] | None:
 # --- texts -------------------------------------------------------------------------------------------------
 
 
+def approve(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
+    """Record that the person read the text that the form names, and lead to the next one."""
+    return _decide(site, form, Verdict.APPROVED)
+
+
+def send_back(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
+    """Record what is to change in the text that the form names."""
+    return _decide(site, form, Verdict.SENT_BACK)
+
+
+def _decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult | PageContent:
+    item, text = _id(form), form.get("text", "")
+    if not text:
+        raise UsageError("the form names no text", code="bad-form", hint="go back, and try again")
+    before = site.review.snapshot()
+    decision = Decision(verdict=verdict, note=form.get("note", ""), source="page", texts={ItemId(item): Digest(text)})
+    project = site.project()
+    try:
+        decided = decide_texts(project, Choice(select=(item,)), decision, runtime=site.runtime)
+    except InputError as error:
+        if all(finding.code != "text-changed" for finding in error.findings):
+            raise
+        return PageContent(template="stale.html", title=_STALE[verdict], tab="items", model=item, status=409)
+    title = before.by_id[item].title if item in before.by_id else item
+    said = f"{_DECIDED[verdict]}: {title}." if not decided.skipped else f"Nothing was recorded: {title} has no text."
+    if decided.warning:
+        said += f" But {decided.warning}."
+    elif verdict is Verdict.APPROVED:
+        said += _still_waits(site, item)
+    run = decided.run
+    outputs = [one.output for one in run.outcomes] if run else []
+    said += _committed(site, project, [APPROVALS, *outputs], f"{_SUBJECTS[verdict]} `{item}`")
+    following = [one.id for one in before.to_read if one.id != item]
+    return FormResult(to=site.links.item(following[0]) if following else site.links.overview, said=said)
+
+
+def _still_waits(site: Site, item: str) -> str:
+    """Say how many people have to approve a text still, if any."""
+    after = site.review.snapshot().by_id.get(ItemId(item))
+    if after is None or after.spec is None or after.state is not ReviewState.WAITING:
+        return ""
+    missing = after.spec.approval.count - sum(one.verdict is Verdict.APPROVED for one in after.verdicts)
+    return f" {'One more person has' if missing == 1 else f'{missing} more people have'} to approve it."
+
+
+_STALE = {
+    Verdict.APPROVED: "Not approved: the text is another one now",
+    Verdict.SENT_BACK: "Not sent back: the text is another one now",
+}
+_DECIDED = {Verdict.APPROVED: "Approved", Verdict.SENT_BACK: "Sent back"}
+_SUBJECTS = {Verdict.APPROVED: "Approve the text of", Verdict.SENT_BACK: "Send back the text of"}
+
+
 def restore(site: Site, form: Mapping[str, str]) -> FormResult:
     """Put an earlier text back."""
     item, overwrite = _id(form), form.get("overwrite") == "yes"
-    done = restore_text(site.project(), item, form.get("to", ""), overwrite=overwrite, runtime=site.runtime)
+    project = site.project()
+    done = restore_text(project, item, form.get("to", ""), overwrite=overwrite, runtime=site.runtime)
     said = f"Restored: the text {done.text.short} is back in {done.output}; nothing was paid."
     if done.copy:
         said += f" A copy of the file as it was: {done.copy}."
+    said += _committed(site, project, [done.output], f"Restore an earlier text of `{item}`")
     return FormResult(to=site.links.item(item), said=said)
+
+
+def _committed(site: Site, project: Project, files: Iterable[str], subject: str) -> str:
+    """Commit what an action changed, where that was asked for; return a sentence about it, which begins with space.
+
+    The action is done by then, so a commit that fails is no error of it.
+    """
+    if not site.commits:
+        return ""
+    names = [*files, lock_name(project.environment), ".gitattributes"]
+    try:
+        commit = commit_files(project, names, subject)
+    except ContentopsError as error:
+        return f" It is not committed: {error.message}."
+    return f" Committed as {commit[:9]}." if commit else ""
 
 
 # --- parts of the plan -------------------------------------------------------------------------------------
@@ -127,7 +204,11 @@ def apply(site: Site, form: Mapping[str, str]) -> FormResult:
 
     def work(stop: Stop) -> str:
         project = site.project()
-        return _said(*apply_part(project, part, int(price), stop=stop, runtime=site.runtime))
+        plan, run = apply_part(project, part, int(price), stop=stop, runtime=site.runtime)
+        if run is None:
+            return _said(plan, run)
+        files = {path for change in plan.changes for path in (change.source, change.target)}
+        return _said(plan, run) + _committed(site, project, files, f"Apply: {part.action.value} `{part.item}`")
 
     task = site.runner.start(work)
     if not task.is_done(QUICK):
@@ -171,5 +252,10 @@ def _id(form: Mapping[str, str]) -> str:
     return item
 
 
-FORMS: Mapping[str, Form] = {"/restore": restore, "/apply": apply}
+FORMS: Mapping[str, Form] = {
+    "/approve": approve,
+    "/send-back": send_back,
+    "/restore": restore,
+    "/apply": apply,
+}
 """What each form does."""

@@ -11,8 +11,9 @@ from msgspec import structs
 
 from contentops.cli.options import server_options
 from contentops.cli.output import terminal
-from contentops.errors import ExitCode, UsageError, plural
+from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.loopback import is_loopback
+from contentops.operations.texts.approving import git_identity
 from contentops.pages.app import create_app
 from contentops.pages.export import INDEX, FileLinks, export
 from contentops.pages.links import Links
@@ -23,6 +24,7 @@ from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from contentops.cli.session import Session
+    from contentops.model import Project
 
 
 @click.command("review", short_help="Read, approve and edit texts in a browser.")
@@ -71,10 +73,19 @@ def _export(session: Session, out: str) -> ExitCode:
     return ExitCode.ERROR if snapshot.plan is None else ExitCode.DONE
 
 
+def _person(project: Project) -> str:
+    """Return the name that approvals are recorded with; empty where git knows none, which the pages say."""
+    try:
+        return git_identity(project.root)[0]
+    except ContentopsError:
+        return ""
+
+
 def _site(session: Session, links: Links, *, form_token: str = "", commits: bool = False) -> Site:
     """Open the project once, so that a mistake in its settings is said here."""
     project = session.project()
     return Site(
+        person=_person(project),
         name=f"{project.name}/{project.environment}" if project.environment else project.name,
         project=session.project,
         # No one is asked in the terminal what a page asks.
