@@ -214,10 +214,13 @@ def test_disclosure_follows_the_text(tmp_path: Path) -> None:
     assert harness.plan().empty
     decide(harness, "one")
     assert front(harness)["ai_disclosure"] == "ai-assisted"
+    assert front(harness)["digital_source_type"].endswith("/trainedAlgorithmicMedia")
     assert harness.plan().empty
     harness.edit("out/one.md", "All", "Al")
     harness.apply()
     assert front(harness)["ai_disclosure"] == "ai-autonomous"
+    assert front(harness)["digital_source_type"].endswith("/compositeWithTrainedAlgorithmicMedia")
+    assert harness.plan().empty
     harness.edit("contentops.yaml", "disclosure: true", "")
     harness.apply()
     assert "ai_disclosure" not in front(harness)

@@ -12,10 +12,10 @@ from msgspec import Struct, field
 
 from contentops.digest import NO_TEXT, NOTHING
 from contentops.documents.preset import apply_preset
-from contentops.model import ApprovalState, Note, Promote, Pull, Restore, text_digest
+from contentops.model import ApprovalState, MergeBoth, MergeEdit, Note, Promote, Pull, Restore, text_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
     from contentops.model import ItemId, Json, Observed, Project, Record, Spec
@@ -26,11 +26,8 @@ if TYPE_CHECKING:
 AUTONOMOUS, ASSISTED = "ai-autonomous", "ai-assisted"
 """How a generated text was made, in the words of the W3C community group on disclosure of AI content (2026-10)."""
 _SOURCE: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-_SOURCE_TYPES: Final = {
-    AUTONOMOUS: f"{_SOURCE}trainedAlgorithmicMedia",
-    ASSISTED: f"{_SOURCE}compositeWithTrainedAlgorithmicMedia",
-}
-"""The same in the vocabulary of IPTC."""
+GENERATED, EDITED = f"{_SOURCE}trainedAlgorithmicMedia", f"{_SOURCE}compositeWithTrainedAlgorithmicMedia"
+"""What a text was made of, in the vocabulary of IPTC. It says nothing of whether someone read the text."""
 
 
 def approval_state(inputs: PlanInputs, spec: Spec, record: Record | None, file: Observed) -> ApprovalState:
@@ -57,7 +54,8 @@ def computed_front(inputs: PlanInputs, spec: Spec, record: Record, file: Observe
     if not (spec.approval.required or inputs.project.disclosure is not None):
         return {}
     state = approval_state(inputs, spec, record, file)
-    return _keys(inputs.project, spec, state, made=bool(record.generated))
+    source = _source_type(record.generated, [file.body])
+    return _keys(inputs.project, spec, state, source)
 
 
 def draft_mark(preset: str) -> dict[str, Json]:
@@ -78,9 +76,16 @@ def coming_front(item: ItemSides, body: BodyAnswer, title: str | None) -> Comput
     state = states.pop() if len(states) == 1 else ApprovalState.WAITING
     promotion = _promotion(body)
     made = promotion.generated if promotion is not None else own.generated if own is not None else NOTHING
-    is_new = body.writes and not texts and body.both is None
-    keys = _keys(inputs.project, spec, state, made=bool(made) or is_new)
-    return ComputedFront(keys=keys, state=state)
+    is_merged = isinstance(body.mode, MergeEdit | MergeBoth)
+    source = _source_type(made, [NOTHING] if is_merged else [digest for _, digest in texts])
+    if body.writes and not (texts or is_merged):
+        source = GENERATED
+    return ComputedFront(keys=_keys(inputs.project, spec, state, source), state=state)
+
+
+def _source_type(generated: Digest, bodies: Iterable[Digest]) -> str:
+    """What texts with these bodies were made of; empty where no job made them. `generated`: the one by the job."""
+    return "" if not generated else GENERATED if {*bodies} <= {generated} else EDITED
 
 
 def _coming_texts(item: ItemSides, body: BodyAnswer, title: str | None) -> Iterator[tuple[str, Digest]]:
@@ -132,12 +137,11 @@ def _state(inputs: PlanInputs, spec: Spec, ids: tuple[ItemId, ...], title: str, 
     return inputs.approvals.state(text_digest(title, body), spec.approval, ids)
 
 
-def _keys(project: Project, spec: Spec, state: ApprovalState, *, made: bool) -> dict[str, Json]:
+def _keys(project: Project, spec: Spec, state: ApprovalState, source: str) -> dict[str, Json]:
     is_approved, disclosure = state is ApprovalState.APPROVED, project.disclosure
     keys: dict[str, Json] = {}
     if spec.approval.required and not is_approved:
         keys |= draft_mark(project.preset)
-    if disclosure is not None and made:
-        how = ASSISTED if is_approved else AUTONOMOUS
-        keys |= {disclosure.key: how, disclosure.source_type: _SOURCE_TYPES[how]}
+    if disclosure is not None and source:
+        keys |= {disclosure.key: ASSISTED if is_approved else AUTONOMOUS, disclosure.source_type: source}
     return {key: value for key, value in keys.items() if key}
