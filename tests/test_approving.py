@@ -16,6 +16,7 @@ from contentops.planning.plan_inputs import Choice
 from contentops.reporting.summary import empty_sentence, plan_sentence
 from contentops.state.approvals import FILE
 from tests.fakes.harness import Harness, blog, results
+from tests.fakes.kills import state_after_each_kill
 from tests.test_promote import Room
 
 if TYPE_CHECKING:
@@ -332,3 +333,66 @@ def test_ci_is_no_person(tmp_path: Path) -> None:
         decision = Decision(verdict=Verdict.SENT_BACK, note=note)
         with pytest.raises(UsageError, match="note"):
             decide_texts(harness.project, Choice(select=("one",)), decision, runtime=harness.runtime())
+
+
+PUBLISHING = "approval: {publish: true}"
+
+
+def statuses(harness: Harness) -> list[str]:
+    """The status of each stored content."""
+    return [content.status for content in harness.api.contents.values()]
+
+
+def test_the_server_publishes_what_is_approved(tmp_path: Path) -> None:
+    """The next apply sets the status, and takes it back before words are saved that no one approved."""
+    harness = with_approval(tmp_path, PUBLISHING)
+    assert statuses(harness) == ["draft"]
+    assert harness.plan().empty
+    decide(harness, "one")
+    (change,) = harness.plan().changes
+    assert (change.names, change.credits) == (("publish",), 0)
+    harness.apply()
+    assert statuses(harness) == ["published"]
+    assert harness.plan().empty
+    assert harness.plan(refresh=True).empty
+    harness.edit("out/one.md", "All", "Al")
+    (change,) = harness.plan().changes
+    assert change.names == ("update", "publish", "save")
+    harness.apply()
+    assert statuses(harness) == ["draft"]
+    assert harness.plan().empty
+    decide(harness, "one")
+    harness.apply()
+    assert (statuses(harness), harness.plan().empty) == (["published"], True)
+
+
+def test_an_edit_there_is_not_published(tmp_path: Path) -> None:
+    """Words that someone wrote in WriterzRoom after the approval are not the approved ones."""
+    harness = with_approval(tmp_path, PUBLISHING)
+    decide(harness, "one")
+    (content,) = harness.api.contents.values()
+    content.body += "Another line.\n"
+    assert results(harness.apply()) == {"one": "blocked"}
+    assert statuses(harness) == ["draft"]
+
+
+def test_a_server_without_a_status_says_so(tmp_path: Path) -> None:
+    """The item is blocked by name, and a text that was never published needs no way back."""
+    harness = with_approval(tmp_path, PUBLISHING)
+    harness.api.habits.put = False
+    decide(harness, "one")
+    run = harness.apply()
+    assert run is not None
+    assert "cannot set the status" in run.outcomes[0].error
+    assert "remove `publish`" in run.outcomes[0].hint
+
+
+def test_a_kill_while_publishing_ends_alike(tmp_path: Path) -> None:
+    """Whenever a run is killed, the same apply again ends with the approved text published, and nothing to do."""
+    harness = with_approval(tmp_path, PUBLISHING)
+    decide(harness, "one")
+    copies = state_after_each_kill(harness, tmp_path.parent / f"{tmp_path.name}-copies", harness.apply)
+    assert len(copies) > 4
+    for after in copies.values():
+        after.apply()
+        assert (statuses(after), after.plan().empty) == (["published"], True)

@@ -13,7 +13,7 @@ from contentops.execution.merge import keep_conflict
 from contentops.execution.poll import collect, fetch, poll
 from contentops.execution.primitives import Ended, Item, ItemState, Job, Stopped, Text
 from contentops.execution.records import arrived, new_entry
-from contentops.execution.save import save
+from contentops.execution.save import publish, save
 from contentops.execution.submit import collect_lost, look_up, submit
 from contentops.execution.write import acknowledge, move, promote, remove, update_front, write
 from contentops.model import (
@@ -27,6 +27,7 @@ from contentops.model import (
     Outcome,
     Poll,
     Promote,
+    Publish,
     Remove,
     Result,
     RetryText,
@@ -159,6 +160,8 @@ async def _step(ctx: Context, item: Item, slot: JobSlot, step: Step, item_state:
             return acknowledge(ctx, item, item_state, step)
         case Save():
             return await save(ctx, item, item_state, step)
+        case Publish():
+            return await publish(ctx, item, item_state, step)
         case Remove():
             remove(ctx, item, step)
         case Move() | Collect():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from contentops.api.calls import Failure, FailureKind, GetContent, PutContent, SaveContent
+from contentops.api.calls import Failure, FailureKind, GetContent, PutContent, SaveContent, SavedReply, SetStatus
 from contentops.api.outcomes import is_absent
 from contentops.api.stamps import CREATED, has_stamp
 from contentops.digest import NOTHING
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.execution.primitives import Item, ItemState
     from contentops.execution.run_context import Context
-    from contentops.model import Record, Save
+    from contentops.model import Publish, Record, Save
 
 SENDS = 4
 """Saves of one text whose answers are lost before its item gives up."""
@@ -38,7 +38,7 @@ SENDS = 4
 async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> ItemState:
     """Bring the server's content up to the file's title and body. Raises Ended."""
     item_state = ctx.index.owners.take_content(item, item_state)
-    text, draft = item_state.text, _draft(ctx, item, item_state, step)
+    text, draft = item_state.text, _draft(ctx, item, item_state, step.path)
     stored = text is not None and bool(text.content_id) and not text.from_earlier_run
     if text is not None and stored and (draft.title, draft.digest) == (text.title, body_digest(text.body)):
         given = _saved(draft, CREATED)
@@ -64,19 +64,42 @@ async def save(ctx: Context, item: Item, item_state: ItemState, step: Save) -> I
     return await _store(ctx, draft, "", look=_may_be_stored(ctx, draft))
 
 
-def _draft(ctx: Context, item: Item, item_state: ItemState, step: Save) -> Draft:
+def _draft(ctx: Context, item: Item, item_state: ItemState, path: str) -> Draft:
     """The text of the file. Raises Ended where it cannot be read."""
     if item_state.fresh and item_state.text is not None:
         # This run wrote the file a moment ago.
         title, body = item_state.title, item_state.body
     else:
-        seen = ctx.outputs.observe(step.path)
+        seen = ctx.outputs.observe(path)
         if not seen.exists or seen.problem:
-            raise Ended(Result.BLOCKED, seen.problem or f"`{step.path}` is gone", "run `contentops plan`")
+            raise Ended(Result.BLOCKED, seen.problem or f"`{path}` is gone", "run `contentops plan`")
         # A title that a person removed from the front matter stays the title.
         title = seen.title or item_state.recorded.title
-        body = split(ctx.outputs.read(step.path)).body
+        body = split(ctx.outputs.read(path)).body
     return Draft(item=item, item_state=item_state, title=clean_title(title), body=body, digest=body_digest(body))
+
+
+async def publish(ctx: Context, item: Item, item_state: ItemState, step: Publish) -> ItemState:
+    """Give the content its status; first look whether it still has our text, if it is published. Raises Ended."""
+    record, content_id = item_state.recorded, item_state.recorded.content_id
+    if step.published and (
+        await _may_overwrite(ctx, _draft(ctx, item, item_state, step.path), content_id, NOTHING) is None
+    ):
+        error = f"content `{content_id}`, which is to be published, is gone"
+        raise Ended(Result.BLOCKED, error, "run `contentops apply --refresh`, which saves it again")
+    status = "published" if step.published else "draft"
+    answer = await ctx.ask(SetStatus(content_id, status), Priority.SAVE)
+    if isinstance(answer, Failure) and is_absent(answer) and not step.published:
+        answer = SavedReply(content_id)  # what is gone is published nowhere
+    if isinstance(answer, Failure):
+        if is_absent(answer):
+            error = f"this server cannot set the status of content `{content_id}`: {answer.full_message}"
+            raise Ended(Result.BLOCKED, error, "remove `publish` from `approval`, and publish it there by hand")
+        raise not_saved(ctx, answer)
+    saved = structs.replace(record.saved or Saved(), published=step.published, stamp=answer.stamp)
+    forget_seen_content(ctx.cache, ctx.server, content_id)
+    record = structs.replace(base_record(ctx, item, item_state), saved=saved)
+    return structs.replace(item_state, record=note(ctx, item, "publish", record))
 
 
 # --- over a content we own -------------------------------------------------------------------------------------

@@ -180,6 +180,7 @@ def _agreed(ctx: Context, record: Record, remote: Remote) -> Record:
     before = record.saved or Saved()
     title = title_digest(remote.title) if remote.title else before.title
     saved = Saved(title=title, body=remote.body, server_title=title, server_body=remote.body, stamp=remote.stamp)
+    saved = structs.replace(saved, published=before.published)
     return structs.replace(record, saved=saved, saved_at=iso_exact(ctx.wall()))
 
 

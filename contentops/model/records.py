@@ -36,6 +36,8 @@ class Saved(Struct, frozen=True, kw_only=True, gc=False):
     """Body digest of a save that was about to be sent: it may have arrived without a recorded answer."""
     stamp: str = ""
     """The server's name for the state of its content after this save; empty: not known. It has no order."""
+    published: bool = False
+    """Whether contentops gave the content the status `published`, as its text is approved."""
 
     @property
     def titles(self) -> frozenset[Digest]:

@@ -215,6 +215,13 @@ class Save(Struct, frozen=True, kw_only=True, tag="save"):
     """Body digest of an edit on the server that the plan saw and this save replaces; empty: none."""
 
 
+class Publish(Struct, frozen=True, kw_only=True, tag="publish"):
+    """Give the content that the file at `path` is saved as the status `published`, or `draft`."""
+
+    path: str
+    published: bool = True
+
+
 class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
     """Remove an orphan's record and the file at `target`, if it is the one the plan saw; empty: no file."""
 
@@ -223,7 +230,20 @@ class Remove(Struct, frozen=True, kw_only=True, tag="remove"):
 
 
 Step = (
-    Collect | LookUp | Submit | Poll | RetryText | Fetch | Promote | Move | Write | Update | Acknowledge | Save | Remove
+    Collect
+    | LookUp
+    | Submit
+    | Poll
+    | RetryText
+    | Fetch
+    | Promote
+    | Move
+    | Write
+    | Update
+    | Acknowledge
+    | Save
+    | Publish
+    | Remove
 )
 
 

@@ -19,7 +19,7 @@ from contentops.documents.files import Outputs
 from contentops.errors import OutputError, Refused, StateError
 from contentops.execution.primitives import Stop
 from contentops.execution.times import iso
-from contentops.model import Action, Collect, Event, Fetch, LookUp, Poll, RetryText, Save, Submit, request_id
+from contentops.model import Action, Collect, Event, Fetch, LookUp, Poll, Publish, RetryText, Save, Submit, request_id
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.connection import connected, read_credentials
 from contentops.operations.contents.look_first import plan_after_looks
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from contentops.operations.workspace import Workspace
     from contentops.planning.plan_inputs import Choice, PlanInputs
 
-NETWORK = (Collect, LookUp, Submit, Poll, RetryText, Fetch, Save)
+NETWORK = (Collect, LookUp, Submit, Poll, RetryText, Fetch, Save, Publish)
 """Steps that may need the server."""
 
 

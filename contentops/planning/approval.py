@@ -12,7 +12,18 @@ from msgspec import Struct, field
 
 from contentops.digest import NO_TEXT, NOTHING
 from contentops.documents.preset import apply_preset
-from contentops.model import ApprovalState, MergeBoth, MergeEdit, Note, Promote, Pull, Restore, text_digest
+from contentops.model import (
+    ApprovalState,
+    MergeBoth,
+    MergeEdit,
+    Note,
+    Promote,
+    Publish,
+    Pull,
+    Reason,
+    Restore,
+    text_digest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -121,6 +132,26 @@ def waiting_note(item: ItemSides, source: SourceText) -> Note:
         message=message,
         hint=f"`contentops approve {id_}{option}`, then promote it",
     )
+
+
+def which_status(item: ItemSides, state: ApprovalState, *, is_saved: bool) -> Publish | None:
+    """The status that the stored content gets, where the item asks for that; None: it keeps the one it has."""
+    rule, record = item.spec.approval, item.own
+    if not (rule.publish and item.inputs.saves(item.spec)):
+        return None
+    was = record is not None and record.saved is not None and record.saved.published
+    is_stored = is_saved or (record is not None and bool(record.content_id) and record.server == item.inputs.server)
+    if state is ApprovalState.APPROVED:
+        # What is saved again may come back as a draft.
+        return Publish(path=item.spec.output) if is_stored and (is_saved or not was) else None
+    return Publish(path=item.spec.output, published=False) if was and is_stored else None
+
+
+def status_reason(publish: Publish | None) -> tuple[Reason, ...]:
+    """Why a stored content gets another status."""
+    if publish is None:
+        return ()
+    return (Reason(kind="publish", detail="its text is approved" if publish.published else "its text is not approved"),)
 
 
 def _ids(spec: Spec, record: Record | None) -> tuple[ItemId, ...]:

@@ -24,6 +24,7 @@ from contentops.model import (
     Note,
     Observed,
     Poll,
+    Publish,
     Reason,
     Remove,
     Restore,
@@ -31,7 +32,7 @@ from contentops.model import (
     Update,
     Write,
 )
-from contentops.planning.approval import waiting_note
+from contentops.planning.approval import status_reason, waiting_note, which_status
 from contentops.planning.body import which_body
 from contentops.planning.differences import explain
 from contentops.planning.edits import BodyAnswer
@@ -93,7 +94,8 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
             others = tuple(note for note in (*notes, *front.notes) if note.kind != over.blocked)
             return _blocked(item, structs.replace(over, entry=body.entry), collected), others
         save, saved = over[0], (*saved, *over[1])
-    steps = _union(item, body, move, front, save)
+    publish = which_status(item, front.approval, is_saved=save is not None)
+    steps = _union(item, body, move, front, save, publish)
     if not steps and not collected:
         return None, notes + front.notes
     if any(isinstance(step, Write | Update | Move) for step in steps) and (why := item.inputs.denied(item.spec.output)):
@@ -106,7 +108,7 @@ def answers(item: ItemSides) -> tuple[Change | None, tuple[Note, ...]]:
         id=item.spec.id,
         action=body.action if body.action is not Action.NONE else _action(steps),
         file=item.file,
-        reasons=body.reasons + moved + front.reasons + (saved or ()) + _id_reason(item),
+        reasons=body.reasons + moved + front.reasons + (saved or ()) + status_reason(publish) + _id_reason(item),
         steps=(*(Collect(entry=entry) for entry in collected), *steps),
         spec=item.spec,
         record=item.own,
@@ -227,7 +229,7 @@ def which_save(item: ItemSides, body: BodyAnswer, title: str | None) -> tuple[Re
 
 
 def _union(
-    item: ItemSides, body: BodyAnswer, move: Move | None, front: FrontAnswer, save: Save | None
+    item: ItemSides, body: BodyAnswer, move: Move | None, front: FrontAnswer, save: Save | None, publish: Publish | None
 ) -> tuple[Step, ...]:
     expects, target = item.file.file, item.spec.output
     steps: list[Step] = [move] if move is not None else []
@@ -247,8 +249,12 @@ def _union(
     elif front.reasons or body.steps or (not steps and _record_lags(item)):
         record_step = next((step for step in body.steps if isinstance(step, Acknowledge)), Acknowledge())
         steps.append(structs.replace(record_step, front=front.front, title=front.title))
+    if publish is not None and not publish.published:
+        steps.append(publish)  # before words that no one approved are saved
     if save is not None:
         steps.append(save)
+    if publish is not None and publish.published:
+        steps.append(publish)
     return tuple(steps)
 
 
@@ -282,6 +288,7 @@ def _action(steps: Sequence[Step]) -> Action:
         (Update, Action.UPDATE),
         (Acknowledge, Action.UPDATE),
         (Save, Action.SAVE),
+        (Publish, Action.SAVE),
     )
     return next((action for kind, action in kinds if any(isinstance(step, kind) for step in steps)), Action.DRAIN)
 

@@ -10,7 +10,7 @@ from contentops.digest import is_same_json
 from contentops.documents.addresses import address_of
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, provenance
 from contentops.documents.preset import apply_preset, as_list, redirects_key, title_for, with_addresses
-from contentops.model import Action, Note, OnEdit, Reason
+from contentops.model import Action, ApprovalState, Note, OnEdit, Reason
 from contentops.model.stored import sorted_text
 from contentops.planning.approval import coming_front, computed_front
 from contentops.planning.edits import on_edit
@@ -33,6 +33,8 @@ class FrontAnswer(Struct, frozen=True, kw_only=True):
     """Edits of front matter that stay."""
     addresses: tuple[str, ...] = ()
     """The new `Record.addresses`."""
+    approval: ApprovalState = ApprovalState.NONE
+    """Of the text that the file will have; known where one is asked for."""
 
 
 def wanted_front(inputs: PlanInputs, spec: Spec) -> tuple[dict[str, Json], str | None]:
@@ -116,11 +118,14 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     record, file, id_ = item.own, item.file, item.spec.id
     title = stated if stated is not None else _promoted_title(item, body)
     if record is None:
-        return FrontAnswer(front={**wanted, **coming_front(item, body, title).keys}, title=title)
+        computed = coming_front(item, body, title)
+        return FrontAnswer(front={**wanted, **computed.keys}, title=title, approval=computed.state)
     addresses, notes = which_addresses(item, wanted)
     wanted = with_addresses(item.inputs.project.preset, wanted, addresses)
     if not file.exists:
-        return FrontAnswer(front={**wanted, **coming_front(item, body, title).keys}, title=title, addresses=addresses)
+        computed = coming_front(item, body, title)
+        wanted |= computed.keys
+        return FrontAnswer(front=wanted, title=title, addresses=addresses, approval=computed.state)
     asserts = on_edit(item) is OnEdit.OVERWRITE and not item.is_protected
     new_title, title_reasons = _which_title(item, title, body, asserts=asserts)
     computed = coming_front(item, body, new_title)
@@ -130,7 +135,7 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     removed = [key for key, value in computed.keys.items() if not is_same_json(in_file.get(key), value)]
     others = list(dict.fromkeys((*others, *removed)))
     if title is None and not (others or drift) and file.owner in ("", id_):
-        return FrontAnswer(notes=tuple(notes), addresses=addresses)
+        return FrontAnswer(notes=tuple(notes), addresses=addresses, approval=computed.state)
     front: dict[str, Json] = {}
     reasons: list[Reason] = []
     kept_keys: list[str] = []
@@ -163,7 +168,14 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     ]
     if drift and on_edit(item) is not OnEdit.KEEP:
         notes.append(_drift_note(item, drift))
-    return FrontAnswer(front=front, title=new_title, reasons=tuple(reasons), notes=tuple(notes), addresses=addresses)
+    return FrontAnswer(
+        front=front,
+        title=new_title,
+        reasons=tuple(reasons),
+        notes=tuple(notes),
+        addresses=addresses,
+        approval=computed.state,
+    )
 
 
 def _other_keys(wanted: Mapping[str, Json], written: Mapping[str, Json]) -> list[str]:

@@ -11,7 +11,22 @@ from contentops.collector import without_collection
 from contentops.digest import digest_json
 from contentops.documents.paths import collision_key
 from contentops.errors import UsageError, did_you_mean, plural
-from contentops.model import Action, ApprovalState, JobState, Move, Note, Observed, Plan, Reason, Refusal, Write
+from contentops.model import (
+    Acknowledge,
+    Action,
+    ApprovalState,
+    JobState,
+    Move,
+    Note,
+    Observed,
+    Plan,
+    Publish,
+    Reason,
+    Refusal,
+    Save,
+    Update,
+    Write,
+)
 from contentops.model.cost import cost_words
 from contentops.planning.approval import approval_state
 from contentops.planning.claimed_items import (
@@ -127,7 +142,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
         notes += ignoring_existing(len(changes) - len(promoted), "no text of another environment is for them")
         changes = promoted
     if choice.only_front:
-        changes = [change for change in changes if change.names in (("update",), ("record",))]
+        changes = [each for each in map(_front_alone, changes) if each is not None]
     changes = free_targets(inputs, changes)
     changes.sort(key=lambda change: change.id)
     waiting = {note.id for note in notes if note.kind == "waiting-for-approval"}
@@ -151,6 +166,14 @@ def make_plan(inputs: PlanInputs) -> Plan:
         findings=(*inputs.project.warnings, *inputs.desired.findings, *missed(inputs)),
     )
     return structs.replace(plan, id=plan_id(plan))
+
+
+def _front_alone(change: Change) -> Change | None:
+    """The change without what the server is told after it; None where it is about more than front matter."""
+    steps = tuple(step for step in change.steps if not isinstance(step, Save | Publish))
+    if not steps or not all(isinstance(step, Update | Acknowledge) for step in steps):
+        return None
+    return structs.replace(change, action=Action.UPDATE, steps=steps)
 
 
 def _approvals(items: Iterable[Candidate]) -> dict[ApprovalState, int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentops.documents.clean import title_digest
+from contentops.model import ApprovalState
+from contentops.planning.approval import approval_state
 from contentops.planning.front_matter import is_as_written
 
 if TYPE_CHECKING:
@@ -31,7 +33,15 @@ def is_up_to_date(item: ItemSides) -> bool:
         and file.owner in ("", spec.id)
         and (not inputs.saves(spec) or _is_saved(record.saved, file))
         and is_as_written(inputs, spec, record, file)
+        and (not spec.approval.publish or _has_its_status(item))
     )
+
+
+def _has_its_status(item: ItemSides) -> bool:
+    record, file = item.record, item.file
+    assert record is not None
+    is_approved = approval_state(item.inputs, item.spec, record, file) is ApprovalState.APPROVED
+    return record.saved is not None and record.saved.published == is_approved
 
 
 def _is_saved(saved: Saved | None, file: Observed) -> bool:

@@ -24,6 +24,7 @@ from contentops.model import (
     Plan,
     Poll,
     Promote,
+    Publish,
     Remove,
     Request,
     RetryText,
@@ -247,6 +248,7 @@ def _change(change: ReviewedChange, file: PlanFile) -> Change:
         Update(target=change.target, expects=change.file, front=change.front, title=change.title),
         Acknowledge(front=change.front, title=change.title),
         Save(path=change.target),
+        Publish(path=change.target),
         Remove(target=change.target),
     )
     by_name = {name_of(step): step for step in steps}

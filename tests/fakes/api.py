@@ -103,6 +103,7 @@ class Stored:
     created: float
     updated: float
     metadata: dict[str, Any] = field(default_factory=dict)
+    status: str = "draft"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -534,14 +535,15 @@ class FakeApi(httpx.AsyncBaseTransport):
         stored = self.contents.get(content_id)
         if stored is None:
             return 404, {"detail": "Content not found"}, {}
-        stored.title, stored.body, stored.updated = body["title"], body["content"], _now()
+        stored.title, stored.body = body.get("title", stored.title), body.get("content", stored.body)
+        stored.status, stored.updated = body.get("status", stored.status), _now()
         stored.metadata |= body.get("metadata", {})
         return 200, self._saved(stored), {}
 
 
 def _entry(stored: Stored) -> dict[str, Any]:
     times = {"createdAt": _iso(stored.created), "updatedAt": _iso(stored.updated)}
-    return {"id": stored.id, "title": stored.title, "status": "draft", "type": "article", **times}
+    return {"id": stored.id, "title": stored.title, "status": stored.status, "type": "article", **times}
 
 
 _JSON = {"Content-Type": "application/json"}
