@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from contentops.digest import is_same_json
 from contentops.documents.addresses import address_of
@@ -118,14 +118,11 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     record, file, id_ = item.own, item.file, item.spec.id
     title = stated if stated is not None else _promoted_title(item, body)
     if record is None:
-        computed = coming_front(item, body, title)
-        return FrontAnswer(front={**wanted, **computed.keys}, title=title, approval=computed.state)
+        return _of_new_file(item, body, wanted, title)
     addresses, notes = which_addresses(item, wanted)
     wanted = with_addresses(item.inputs.project.preset, wanted, addresses)
     if not file.exists:
-        computed = coming_front(item, body, title)
-        wanted |= computed.keys
-        return FrontAnswer(front=wanted, title=title, addresses=addresses, approval=computed.state)
+        return structs.replace(_of_new_file(item, body, wanted, title), addresses=addresses)
     asserts = on_edit(item) is OnEdit.OVERWRITE and not item.is_protected
     new_title, title_reasons = _which_title(item, title, body, asserts=asserts)
     computed = coming_front(item, body, new_title)
@@ -168,14 +165,13 @@ def which_front_matter(item: ItemSides, body: BodyAnswer) -> FrontAnswer:
     ]
     if drift and on_edit(item) is not OnEdit.KEEP:
         notes.append(_drift_note(item, drift))
-    return FrontAnswer(
-        front=front,
-        title=new_title,
-        reasons=tuple(reasons),
-        notes=tuple(notes),
-        addresses=addresses,
-        approval=computed.state,
-    )
+    answer = FrontAnswer(front=front, title=new_title, reasons=tuple(reasons), notes=tuple(notes), addresses=addresses)
+    return structs.replace(answer, approval=computed.state)
+
+
+def _of_new_file(item: ItemSides, body: BodyAnswer, wanted: Mapping[str, Json], title: str | None) -> FrontAnswer:
+    computed = coming_front(item, body, title)
+    return FrontAnswer(front={**wanted, **computed.keys}, title=title, approval=computed.state)
 
 
 def _other_keys(wanted: Mapping[str, Json], written: Mapping[str, Json]) -> list[str]:
