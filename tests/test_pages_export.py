@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -60,7 +62,7 @@ def test_all_pages_are_there_and_every_link_leads_to_one(project: Build, invoke:
     assert ended.code == 0, ended.stderr
     folder = tmp_path / "public"
     names = {path.name for path in folder.iterdir()}
-    assert {"index.html", "items.html", "plan.html", "style.css", MARKER} <= names
+    assert {"index.html", "items.html", "items-2.html", "plan.html", "style.css", MARKER} <= names
     assert sum(name.startswith("item-") for name in names) == len(DECLARED) + 60
     for path in folder.glob("*.html"):
         page = Links(path.read_text("utf-8"))
@@ -103,3 +105,19 @@ def test_a_broken_project_leaves_the_last_copy(project: Build, invoke: Run) -> N
     (root / "contentops.lock").write_text("<<<<<<< x\n", "utf-8")
     assert invoke("review", "--out", "public", cwd=root).code == 1
     assert (root / "public" / "index.html").is_file()
+
+
+def test_a_plan_is_one_document(project: Build, invoke: Run) -> None:
+    """Nothing is loaded and nothing linked to; its policy allows its own stylesheet alone."""
+    root = project(FILES)
+    ended = invoke("plan", "--format", "html", cwd=root)
+    assert ended.code == 0
+    page = Links(ended.stdout)
+    assert page.to <= {"#main", "#choices"}
+    assert not page.elements & {"form", "script", "link", "img"}
+    style = ended.stdout.partition("<style>")[2].partition("</style>")[0]
+    allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{allowed}'" in ended.stdout
+    assert ended.stdout.startswith("<!doctype html>")
+    assert '<code dir="auto">guide</code>' in ended.stdout
+    assert invoke("plan", "--format", "html", "--json", cwd=root).code == 64

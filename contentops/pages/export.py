@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 from contentops.errors import OutputError
 from contentops.pages.app import ROUTES
-from contentops.pages.links import Links
-from contentops.pages.site import FOLDER, render
+from contentops.pages.links import Links, NoLinks
+from contentops.pages.plan import plan_page
+from contentops.pages.site import FOLDER, Site, render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from contentops.pages.site import Site
+    from contentops.model import Plan, Project
+    from contentops.operations.opening import Runtime
 
 MARKER: Final = ".contentops-review"
 """The file that says that a folder is one of ours, so that it may be written again."""
@@ -105,6 +107,17 @@ def export(site: Site, folder: Path) -> int:
         message = f"`{folder}` cannot be written: {error.strerror or error}"
         raise OutputError(message, hint="choose another folder for `--out`") from error
     return len(written) - 1
+
+
+def plan_document(plan: Plan, name: str, flags: Sequence[str], runtime: Runtime) -> str:
+    """Return the page of a plan as one document; `flags` are those that it was made with."""
+
+    def unopened() -> Project:
+        """Refuse to open anything: the plan is all that is shown."""
+        raise AssertionError(name)
+
+    site = Site(name=name, project=unopened, runtime=runtime, links=NoLinks(), option=plan.option, flags=tuple(flags))
+    return render(site, plan_page(plan, site, plan.findings))
 
 
 def _claim(folder: Path) -> None:

@@ -30,3 +30,13 @@ class Links:
         """Return an address of the server with a query; empty values are left out."""
         said = {name: value for name, value in query.items() if value}
         return f"{path}?{urlencode(said)}" if said else path
+
+
+class NoLinks(Links):
+    """A page that stands alone: its stylesheet is in it, and nothing is linked to."""
+
+    overview = items = plan = run = style = ""
+
+    def to(self, path: str, **query: str) -> str:  # noqa: ARG002 - as every address
+        """Return no address."""
+        return ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 import itertools
 import shlex
 import threading
@@ -111,6 +113,8 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     def tabs(self) -> list[tuple[str, str, str]]:
         """The parts of the navigation: name, title, address."""
         links = self.links
+        if not links.overview:
+            return []
         tabs = [("overview", "Overview", links.overview), ("items", "Items", links.items), ("plan", "Plan", links.plan)]
         return tabs if self.static else [*tabs, ("run", "Run", links.run)]
 
@@ -142,6 +146,13 @@ def render_bare(template: str, **values: object) -> str:
 
 
 @functools.cache
+def inline_style() -> tuple[Markup, str]:
+    """Return the stylesheet for a page that stands alone, and the hash by which its policy allows it."""
+    text = (FOLDER / "style.css").read_text("utf-8")
+    return Markup(text), base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()  # noqa: S704 - our own file
+
+
+@functools.cache
 def templates() -> jinja2.Environment:
     """Return the templates. A name that is missing in a view model is an error, not an empty text."""
     made = jinja2.Environment(
@@ -152,5 +163,5 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters.update(FILTERS)
-    made.globals["signs"] = SIGNS
+    made.globals |= {"signs": SIGNS, "inline_style": inline_style}
     return made

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 @click.command("plan", short_help="Show what apply would do, why, and what it costs.")
 @server_options
 @choice_options
-@click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default=None, help="Default: text.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "markdown", "html"]), default=None, help="Default: text."
+)
 @file_option("--out", help="Also write the plan as JSON to FILE, for `apply FILE`.")
 @file_option("--check", "reviewed", help="Only check that plan FILE is still valid, and lists all there is to do.")
 @click.option(
@@ -140,6 +142,12 @@ def _show(plan: Plan, form: str | None, flags: list[str], *, verbose: bool) -> N
         from contentops.reporting.plan_markdown import plan_markdown
 
         terminal.say(plan_markdown(plan).rstrip("\n"))
+    elif form == "html":
+        from contentops.operations.opening import HERE
+        from contentops.pages.export import plan_document
+
+        name = f"{plan.project}/{plan.environment}" if plan.environment else plan.project
+        terminal.say(plan_document(plan, name, flags, HERE).rstrip("\n"))
     else:
         terminal.show(plan_text(plan, verbose=verbose, flags=flags))
 
