@@ -110,6 +110,19 @@ def test_each_preset_has_its_mark(tmp_path: Path, preset: str, mark: dict[str, A
     assert harness.plan().empty
 
 
+def test_an_edited_text_is_approved_before_it_is_saved(tmp_path: Path) -> None:
+    """The mark goes at once; the edit goes to the server with the next apply, as without an approval."""
+    harness = with_approval(tmp_path)
+    harness.edit("out/one.md", "All", "Al")
+    decided = decide(harness, "one")
+    assert decided.run is not None
+    assert ("draft" in front(harness), states(harness)) == (False, {"one": "approved"})
+    (change,) = harness.plan().changes
+    assert change.names == ("save",)
+    assert results(harness.apply()) == {"one": "done"}
+    assert harness.plan().empty
+
+
 def test_a_mark_that_a_person_removes_comes_back(tmp_path: Path) -> None:
     """Only an approval takes the mark away."""
     harness = with_approval(tmp_path)
