@@ -21,11 +21,11 @@ APPROVALS = "contentops.approvals"
 MERGES = ("merge", "squash", "rebase")
 
 
-def make_drafts(invoke: Run, target: Path, factory: pytest.TempPathFactory) -> World:
-    """A remote in `target` whose main branch has three texts that wait for approval."""
+def make_drafts(invoke: Run, target: Path, factory: pytest.TempPathFactory, *, save: str = "off") -> World:
+    """A remote in `target` whose main branch has three texts that wait for approval; `save`: whether edits are saved."""
     world = World(target, invoke)
     machine = make_first(invoke, target, factory)
-    machine.edit("contentops.yaml", "base_url: local", "base_url: local, save: off")
+    machine.edit("contentops.yaml", "base_url: local", f"base_url: local, save: {save}")
     machine.edit("contentops.yaml", "style: general_blog}", "style: general_blog, approval: required}")
     machine.git("commit", "--quiet", "--message=Ask for approvals", "contentops.yaml")
     machine.git("push", "--quiet")
@@ -110,6 +110,7 @@ class Desk:
     def job(self, machine: Machine, before: str | None = None) -> dict[str, str]:
         """The environment of that workflow."""
         event: dict[str, Json] = {"ref": "refs/heads/main", "before": self.before if before is None else before}
+        event["after"] = self.world.tip()
         path = machine.root.parent / f"event-{machine.root.name}.json"
         path.write_text(json.dumps(event), "utf-8")
         pages = {"GITHUB_SERVER_URL": "https://github.example", "GITHUB_EVENT_PATH": str(path)}

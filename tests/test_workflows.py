@@ -17,6 +17,7 @@ from contentops.cli.commands.init import WORKFLOWS, workflows
 from tests.clones import manifest, posix
 from tests.fakes.github import TOKEN
 from tests.hubs import SHA
+from tests.merges import Desk, make_drafts
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 from tests.workflows import ROOT, Runner, read, steps_of
 
@@ -119,7 +120,7 @@ def test_the_version_of_the_actions_is_the_one_ci_uses() -> None:
     assert {line for line in shipped if line.startswith("uses: actions/")} <= used
 
 
-COMMANDS = ("validate", "plan", "check", "apply", "comment", "issue", "reviewed", "commit", "check-waiting")
+COMMANDS = ("validate", "plan", "check", "apply", "approve", "comment", "issue", "reviewed", "commit", "check-waiting")
 """What the action can be asked for."""
 
 
@@ -226,13 +227,47 @@ def test_from_pull_request_to_results(world: World, hub: FakeGitHub, tmp_path: P
     (runner.temp / "contentops-artifact").mkdir()
     (tmp_path / "plan.json").rename(runner.temp / "contentops-artifact/contentops-plan.json")
     applied = runner.job(APPLY)
-    assert applied.codes == {"reviewed": 0, "apply": 0, "commit": 0}, applied.printed
+    assert applied.codes == {"approve": 0, "reviewed": 0, "apply": 0, "commit": 0}, applied.printed
     assert "3 done" in (tmp_path / "apply/summary.md").read_text()
     assert TOKEN not in applied.printed
     fresh = world.clone("fresh")
     assert fresh.changes() == []
     assert fresh.git("log", "-1", "--format=%an").strip() == "github-actions[bot]"
     assert "actions/runs/5" in fresh.git("log", "-1", "--format=%B")
+
+
+@posix
+def test_approvals_of_the_merged_pull_request_come_home(
+    invoke: Run, hub: FakeGitHub, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Of a text that someone edited and that was reviewed with its plan: recorded, saved, without its mark, committed."""
+    world = make_drafts(invoke, tmp_path, tmp_path_factory, save="auto")
+    desk = Desk(world, hub, invoke)
+    head = desk.propose(7, lambda author: author.edit("out/one.md", "## Introduction", "## A start"))
+    hub.review(7, "maria")
+    plan = tmp_path / "apply/temp/contentops-artifact/contentops-plan.json"
+    plan.parent.mkdir(parents=True)
+    desk.merge(7)
+    clone = desk.runner("applied")
+    ended = invoke("plan", "--out", str(plan), cwd=clone.root)
+    assert ended.code == 0, ended.stderr
+    hub.run(55, head, "contentops-plan")
+    hub.show(55, head, json.loads(plan.read_bytes())["checksum"])
+    job = {**desk.job(clone), "GITHUB_TOKEN": ""}
+    contexts = {
+        "github.token": TOKEN,
+        "github.event_name": "push",
+        "inputs.credits": "",
+        "secrets.WRITERZROOM_API_KEY": "",
+    }
+    applied = Runner(tmp_path / "apply", clone.root, job, contexts).job(APPLY)
+    assert applied.codes == {"approve": 0, "reviewed": 0, "apply": 0, "commit": 0}, applied.printed
+    assert TOKEN not in applied.printed
+    assert "maria (github.example)" in world.content("contentops.approvals")
+    text = world.content("out/one.md")
+    assert ("## A start" in text, "draft: true" in text) == (True, False)
+    assert "draft: true" in world.content("out/two.md")
+    assert desk.runner("fresh").changes() == []
 
 
 @posix
@@ -254,7 +289,7 @@ def test_what_was_not_reviewed_is_not_applied(
         hub.show(55, SHA, json.loads(plan.read_bytes())["checksum"])
         clone.write("content/more.yaml", manifest("four"))
     applied = runner.job(APPLY)
-    assert applied.codes == {"reviewed": 0, "apply": 4, "commit": 0}, applied.printed
+    assert applied.codes == {"approve": 0, "reviewed": 0, "apply": 4, "commit": 0}, applied.printed
     assert "error[unreviewed]" in applied.printed
     assert ("`four`: create" in applied.printed, "`one`: create" in applied.printed) == (not missing, bool(missing))
     assert not list(clone.root.glob("out/*"))
@@ -278,9 +313,9 @@ def test_a_failed_apply_commits_all_the_same(world: World, hub: FakeGitHub, tmp_
     """What was paid for before the failure comes back; the job fails."""
     clone = world.clone("runner")
     clone.apply("--select", "one")
-    clone.write("content/blog.yaml", "items: [{id: one, inputs: {}}]\n")
-    ended = applying(hub, tmp_path, clone, {}).job(APPLY)
-    assert ended.codes == {"reviewed": 0, "apply": 1, "commit": 0}
+    clone.edit("contentops.yaml", "base_url: local", 'base_url: "https://api.example.test/v1"')
+    ended = applying(hub, tmp_path, clone, {}, event="workflow_dispatch", credits_="12", key="").job(APPLY)
+    assert ended.codes == {"approve": 0, "apply": 1, "commit": 0}
     assert ended.outputs["apply"]["exit-code"] == "1"
     assert ended.outcomes["keep"] == "success"
     assert "contentops.lock" in world.clone("fresh").files()
@@ -304,7 +339,7 @@ def test_results_are_kept_where_an_apply_may_have_made_some(world: World, hub: F
     clone = world.clone("runner")
     world.hook("pre-receive", "exit 1")
     ended = applying(hub, tmp_path, clone, {}, event="workflow_dispatch").job(APPLY)
-    assert ended.codes == {"apply": 0, "commit": 1}
+    assert ended.codes == {"approve": 0, "apply": 0, "commit": 1}
     assert ended.outcomes["keep"] == "success"
     ended = applying(hub, tmp_path, clone, {}, event="workflow_dispatch").job(APPLY)
     assert (ended.codes["apply"], ended.outcomes["keep"]) == (0, "skipped")
@@ -361,6 +396,7 @@ def test_the_key_goes_to_apply_and_the_token_to_what_writes(tmp_path: Path) -> N
         "plan key= token=",
         "plan key= token=",
         "apply key=K@S token=T",
+        "approve key= token=T",
         "comment key= token=T",
         "comment key= token=T",
         "reviewed key= token=T",
