@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+from html import unescape
 from typing import TYPE_CHECKING
 
 import pytest
 
 from contentops.model import ItemId, text_digest
+from contentops.operations.apply_lock import hold_lock
+from contentops.operations.opening import HERE
+from tests.fakes.harness import Harness, blog
 from tests.pages import Browser
 
 if TYPE_CHECKING:
@@ -160,28 +164,6 @@ def test_the_first_texts_are_made_from_the_page(demo: Path) -> None:
     assert "2 of 2 done" in run
 
 
-def test_a_run_of_a_terminal_is_shown_too(applied: Path) -> None:
-    """Its items, its end, and who started it; events are sent once, and the stream ends with the run."""
-    browser = Browser(applied)
-    run = browser.get("/run").text
-    assert "4 of 4 done" in run
-    assert "Look again" not in run
-    stream = browser.get("/run/events")
-    assert stream.headers["content-type"].startswith("text/event-stream")
-    assert stream.text.count("data: ") == 2
-    assert stream.text.endswith("event: end\ndata: \n\n")
-
-
-def test_a_killed_run_is_not_called_running_for_good(applied: Path) -> None:
-    """Without a recorded end the page says since when nothing was heard, and how to go on."""
-    events = applied / ".contentops" / "events.jsonl"
-    lines = events.read_text("utf-8").splitlines(keepends=True)
-    events.write_text("".join(lines[:-2]) + '{"torn', "utf-8")
-    run = Browser(applied).get("/run").text
-    assert "The last run was stopped" in run
-    assert "contentops apply" in run
-
-
 def test_an_edited_text_is_kept_by_choice(applied: Path) -> None:
     """`Keep mine` does what `--on-edit keep` does: the text stays, and is no longer blocked."""
     file = applied / "out" / f"{ITEM}.md"
@@ -230,3 +212,44 @@ def test_a_wrong_form_is_said_so(applied: Path, fields: dict[str, str], status: 
     answer = Browser(applied).post("/apply", **fields)
     assert answer.status_code == status
     assert words in answer.text
+
+
+# --- what costs --------------------------------------------------------------------------------------------
+
+
+def test_the_sum_stands_on_the_button_and_nothing_above_it_is_spent(tmp_path: Path) -> None:
+    """A form with a lower price than the plan has by now does nothing, and shows the new price."""
+    harness = Harness(tmp_path)
+    harness.write("content/blog.yaml", blog("one", "two"))
+    browser = Browser(tmp_path, runtime=harness.runtime())
+    assert "Spend 8 credits" in browser.get("/confirm?action=first").text
+    again = browser.follow(browser.post("/apply", action="first", price="7")).text
+    assert "this costs 8 credits at most by now, not 7" in again
+    assert "Spend 8 credits" in again
+    assert not harness.api.generations
+    assert "Done: 2 items, 8 credits." in browser.follow(browser.post("/apply", action="first", price="8")).text
+    assert len(harness.api.generations) == 2
+    browser.post("/apply", action="first", price="8")  # the same form again
+    assert len(harness.api.generations) == 2
+
+
+def test_a_budget_is_not_passed_from_the_page(tmp_path: Path) -> None:
+    """The page names the option of the terminal that passes it, and has no button."""
+    harness = Harness(tmp_path, extra="budget: {credits_per_apply: 4}")
+    harness.write("content/blog.yaml", blog("one", "two"))
+    browser = Browser(tmp_path, runtime=harness.runtime())
+    asked = browser.get("/confirm?action=first").text
+    assert "--approve-credits" in asked
+    assert "<button" not in asked
+    refused = browser.post("/apply", action="first", price="8")
+    assert refused.status_code == 409
+    assert not harness.api.generations
+
+
+def test_one_apply_at_a_time(applied: Path) -> None:
+    """While another command works here, the page says so and does nothing."""
+    browser = Browser(applied)
+    with hold_lock(browser.site.project(), HERE):
+        answer = browser.post("/apply", action="replace", id=ITEM, price="0")
+    assert answer.status_code == 409
+    assert "another `contentops` command" in unescape(answer.text).replace("<code>", "`").replace("</code>", "`")

@@ -164,6 +164,8 @@ class Confirm(Struct, frozen=True, kw_only=True):
     """The address of the page that it was asked for on."""
     title: str
     """Of the text."""
+    words: str
+    """What the action does."""
 
     @property
     def possible(self) -> bool:
@@ -191,8 +193,9 @@ def confirm(site: Site, query: Mapping[str, str]) -> PageContent:
         command=part.command(site.option, site.flags),
         back=_back(site, part),
         title=shown.title if shown else part.item,
+        words=_QUESTIONS[part.action][1],
     )
-    return PageContent(template="confirm.html", title=_TITLES[part.action], tab="items", model=view)
+    return PageContent(template="confirm.html", title=_QUESTIONS[part.action][0], tab="items", model=view)
 
 
 def apply(site: Site, form: Mapping[str, str]) -> FormResult:
@@ -234,16 +237,20 @@ def _back(site: Site, part: PlanPart) -> str:
     return site.links.item(part.item) if part.item else site.links.overview
 
 
-_TITLES: Mapping[PartAction, str] = {
-    PartAction.KEEP: "Keep this text?",
-    PartAction.MERGE: "Merge this text with a new one?",
-    PartAction.TAKE: "Replace this text by a new one?",
-    PartAction.REPLACE: "Make a new text?",
-    PartAction.SECTION: "Make one section again?",
-    PartAction.APPLY: "Do what is planned for this item?",
-    PartAction.RESUBMIT: "Submit it again?",
-    PartAction.FIRST: "Make the first texts?",
+_QUESTIONS: Mapping[PartAction, tuple[str, str]] = {
+    PartAction.KEEP: ("Keep this text?", "Nothing is generated: your text answers the new brief."),
+    PartAction.MERGE: ("Merge this text with a new one?", "A new text is made. Sections that you edited stay."),
+    PartAction.TAKE: ("Replace this text by a new one?", "A new text replaces yours. A copy of yours is kept."),
+    PartAction.REPLACE: ("Make a new text?", "A new text replaces this one, which stays in its history."),
+    PartAction.SECTION: ("Make one section again?", "The other sections stay. This text stays in its history."),
+    PartAction.APPLY: ("Do what is planned for this item?", ""),
+    PartAction.RESUBMIT: (
+        "Submit it again?",
+        "The answer to the first submit was lost: if the server took it, it is paid for twice.",
+    ),
+    PartAction.FIRST: ("Make the first texts?", "Read them here before the others are paid for."),
 }
+"""The title of the page with the price, and what the action does."""
 
 
 def _id(form: Mapping[str, str]) -> str:

@@ -62,10 +62,11 @@ def _title(found: LiveRun | None) -> str:
 
 async def events(site: Site, _: Request) -> StreamingResponse:
     """Send the moving part of the run page whenever it changes, until the run ends or the browser leaves."""
-    return StreamingResponse(_stream(site), media_type="text/event-stream")
+    return StreamingResponse(stream(site), media_type="text/event-stream")
 
 
-async def _stream(site: Site) -> AsyncIterator[str]:
+async def stream(site: Site) -> AsyncIterator[str]:
+    """Give the events of a stream: the moving part as JSON, then `end`."""
     sent, quiet = "", 0.0
     while not site.closing.is_set():
         html, working = await run_in_threadpool(_fragment, site)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import signal
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,12 +43,22 @@ def open_port(host: str, port: int) -> Iterator[OpenPort]:
 
 
 def serve(app: ASGIApp, port: OpenPort, closing: Callable[[], object] = lambda: None) -> None:
-    """Serve until a signal ends it; `closing` is called at the signal, before open requests are waited for."""
+    """Serve until Ctrl-C or SIGTERM; `closing` is called at once then, before open requests are waited for."""
     import uvicorn
 
     class PageServer(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             closing()
             super().handle_exit(sig, frame)
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            # Otherwise the signal is raised again at the end, and what the caller has to end would not be.
+            before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
     PageServer(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[port.opened])

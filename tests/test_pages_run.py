@@ -1,0 +1,101 @@
+"""The page of a run: what it shows of an apply that works, that ended, or that was killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentops.pages.run import stream
+from tests.pages import FILES, Browser
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Build, Run
+
+
+@pytest.fixture
+def applied(invoke: Run, tmp_path: Path) -> Path:
+    """A project of four items with its texts."""
+    assert invoke("init", "demo").code == 0
+    assert invoke("apply", "--yes", cwd=tmp_path / "demo").code == 0
+    return tmp_path / "demo"
+
+
+def end_of(root: Path, *, lines: int) -> str:
+    """Take the last lines of the events away; return them."""
+    events = root / ".contentops" / "events.jsonl"
+    kept = events.read_text("utf-8").splitlines(keepends=True)
+    events.write_text("".join(kept[:-lines]), "utf-8")
+    return "".join(kept[-lines:])
+
+
+def test_a_run_of_a_terminal_is_shown_too(applied: Path) -> None:
+    """Its items, its end, and who started it; events are sent once, and the stream ends with the run."""
+    browser = Browser(applied)
+    run = browser.get("/run").text
+    assert "4 of 4 done" in run
+    assert "Look again" not in run
+    stream = browser.get("/run/events")
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert stream.text.count("data: ") == 2
+    assert stream.text.endswith("event: end\ndata: \n\n")
+
+
+def test_a_killed_run_is_not_called_running_for_good(applied: Path) -> None:
+    """Without a recorded end the page says since when nothing was heard, and how to go on."""
+    end_of(applied, lines=2)
+    run = Browser(applied).get("/run").text
+    assert "The last run was stopped" in run
+    assert "contentops apply" in run
+
+
+def test_a_run_that_goes_on_is_followed_to_its_end(applied: Path) -> None:
+    """What is added appears, without the page being asked again; a torn line is read once it is whole."""
+    note, events = applied / ".contentops" / "apply.json", applied / ".contentops" / "events.jsonl"
+    end, browser = end_of(applied, lines=3), Browser(applied)
+    note.write_text("{}", "utf-8")
+    page = browser.get("/run").text
+    assert "An apply is running" in page
+    assert "3 of 4 done" in page
+    assert "Look again" in page
+
+    async def follow() -> list[str]:
+        seen = []
+        async for part in stream(browser.site):
+            seen.append(part)
+            if len(seen) == 1:
+                with events.open("a", encoding="utf-8") as file:
+                    file.write(end[:20])
+                    file.flush()
+                    file.write(end[20:])
+                note.unlink()
+        return seen
+
+    first, second, last = asyncio.run(follow())
+    assert "3 of 4 done" in json.loads(first.removeprefix("data: "))
+    assert "4 of 4 done" in json.loads(second.removeprefix("data: "))
+    assert last == "event: end\ndata: \n\n"
+
+
+def test_a_server_that_ends_lets_go_of_its_browsers(applied: Path) -> None:
+    """An open stream does not keep the server from ending."""
+    end_of(applied, lines=2)
+    (applied / ".contentops" / "apply.json").write_text("{}", "utf-8")
+    browser = Browser(applied)
+    browser.site.closing.set()
+    assert browser.get("/run/events").text == ""
+
+
+def test_without_a_run_there_is_none(project: Build) -> None:
+    """A new project has nothing to show, and says that runs of a terminal appear here."""
+    root = project(FILES)
+    assert "No run yet" in Browser(root).get("/run").text
+    (root / ".contentops").mkdir(exist_ok=True)
+    (root / ".contentops" / "events.jsonl").write_bytes(
+        b'{"kind": 3}\nno json\n\xff\n{"kind": "run-done", "at": "x"}\n'
+    )
+    assert "was stopped" in Browser(root).get("/run").text
