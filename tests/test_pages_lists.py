@@ -61,10 +61,10 @@ def test_the_overview_says_what_waits_for_whom(root: Path) -> None:
     assert "3 texts wait for a reader" in said
     for part in (
         "Changed since approval : Example Editor approved an earlier text",
-        "Edited by hand after Example Editor sent one back",
+        "edited by hand after Example Editor sent one back",
         "Outcome unknown : submitted again only if the server proves",
         "“The sum for ten people is missing. Show the break-even month.”",
-        "Check warns : line 16: says click here",
+        "Check warns : line 16 says click here",
         "48 credits for 12 items",
         "New rows in data/cities.csv 6 24",
         "Together 14 48",

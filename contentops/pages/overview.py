@@ -11,185 +11,128 @@ from contentops.errors import plural
 from contentops.model import Verdict
 from contentops.operations.review import ReviewState
 from contentops.pages.badges import FAILS, STATES, WARNS, Badge
-from contentops.pages.plan import PlanView, view_of
+from contentops.pages.plan import PlanView, plan_view
 from contentops.pages.site import PageContent
 from contentops.pages.words import age, day, minutes, moment
+from contentops.reporting.history import Row
 from contentops.reporting.summary import unsaid_hint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from contentops.errors import Diagnostic
     from contentops.model import Approval
     from contentops.operations.review import ReviewItem, Snapshot
     from contentops.pages.site import Site
-    from contentops.reporting.history import Row
 
 _SHOWN: Final = 6
-"""Items of a section, causes, and templates; the rest is a number with a link."""
-_MONTHS: Final = 6
+"""Items of a card, and months; the rest is a number with a link."""
 
 
 class WaitingItem(Struct, frozen=True):
-    """An item that waits for something: why, and the words of the person who said so."""
+    """An item that waits for something: why, and the note of the person who said so."""
 
-    id: str
-    title: str
+    item: ReviewItem
     badge: Badge
     detail: str
-    quote: str = ""
+    note: str = ""
 
 
-class WaitingItems(Struct, frozen=True, kw_only=True):
-    """A card of items that wait for the same thing."""
+class WaitingItems(Struct, frozen=True):
+    """The first items that wait for the same thing; `key` names the list of all of them."""
 
     title: str
     fact: str
-    entries: tuple[WaitingItem, ...]
-    more: int = 0
-    state: str = ""
-    """The key of the list with all of them."""
+    key: str
+    size: int
+    first: tuple[WaitingItem, ...]
 
 
-class Month(Struct, frozen=True):
-    """What was spent in a month."""
-
-    name: str
-    credits: int
-    texts: int
-
-
-class OverviewView(Struct, frozen=True, kw_only=True):
+class Overview(Struct, frozen=True, kw_only=True):
     """The overview in words."""
 
+    snapshot: Snapshot
     lead: str
-    findings: tuple[Diagnostic, ...]
-    sections: tuple[WaitingItems, ...]
-    plan: PlanView | None
-    spent: str
-    months: tuple[Month, ...]
-    templates: tuple[Row, ...]
-    gaps: tuple[str, ...]
-
-
-class EmptyView(Struct, frozen=True, kw_only=True):
-    """A project without texts: what is declared, what it costs, and how to begin."""
-
-    lead: str
-    findings: tuple[Diagnostic, ...]
-    plan: PlanView | None
-    first: str
-    """The command that makes the first two; empty: there are no more."""
+    waiting: tuple[WaitingItems, ...]
+    plan: PlanView
+    months: tuple[Row, ...]
 
 
 def overview(site: Site, query: Mapping[str, str]) -> PageContent:  # noqa: ARG001 - as every view
     """What waits for whom, and what it costs."""
     snapshot, now = site.review.snapshot(), site.runtime.wall()
-    plan = view_of(snapshot.plan, flags=site.flags) if snapshot.plan is not None else None
-    if all(item.state is ReviewState.NO_TEXT for item in snapshot.items):
-        first = site.command("apply", "--canary", "2")
-        model: object = _empty(snapshot, plan, first)
-        return PageContent(template="empty.html", title="No texts yet", tab="overview", model=model)
-    waiting = len(snapshot.to_read)
-    verb = "waits" if waiting == 1 else "wait"
-    title = f"{plural(waiting, 'text')} {verb} for a reader" if waiting else "Nothing waits for a reader"
-    approved = snapshot.counts.get(ReviewState.APPROVED, 0)
-    lead = f"{plural(len(snapshot.items), 'item')}, {approved:,} of them approved."
-    if run := snapshot.last_run:
-        lead += f" The last run ended {moment(run.ended_at or run.started_at, now)}."
-    months = _months(snapshot.spend.groups["month"], now)
-    model = OverviewView(
-        lead=lead,
-        findings=snapshot.findings,
-        sections=tuple(section for section in _sections(snapshot, now) if section.entries),
-        plan=plan,
-        spent=f"{plural(snapshot.spend.credits, 'credit')} for {plural(snapshot.spend.texts, 'text')}",
-        months=months,
-        templates=snapshot.spend.groups["template"][:_SHOWN],
-        gaps=snapshot.gaps,
+    empty = all(item.state is ReviewState.NO_TEXT for item in snapshot.items)
+    view = Overview(
+        snapshot=snapshot,
+        lead=_declared(snapshot) if empty else _lead(snapshot, now),
+        waiting=tuple(each for each in _waiting(snapshot, now) if each.size),
+        plan=plan_view(snapshot.plan),
+        months=_months(snapshot.spend.groups["month"], now),
     )
-    return PageContent(template="overview.html", title=title, tab="overview", model=model)
+    if empty:
+        return PageContent(template="empty.html", title="No texts yet", tab="overview", model=view)
+    count = len(snapshot.to_read)
+    title = f"{plural(count, 'text')} {'waits' if count == 1 else 'wait'} for a reader"
+    title = title if count else "Nothing waits for a reader"
+    return PageContent(template="overview.html", title=title, tab="overview", model=view)
 
 
-def _empty(snapshot: Snapshot, plan: PlanView | None, first: str) -> EmptyView:
-    count = len(snapshot.items)
-    manifests = {item.spec.location.file for item in snapshot.items if item.spec is not None and item.spec.location}
-    declared = (
-        f"{plural(count, 'item')} {'is' if count == 1 else 'are'} declared in {plural(len(manifests), 'manifest')}."
-    )
-    return EmptyView(
-        lead=f"{declared} None has been made, so there is nothing to read." if count else "No items are declared.",
-        findings=snapshot.findings,
-        plan=plan if count else None,
-        first=first if count > 2 else "",
-    )
+def _lead(snapshot: Snapshot, now: float) -> str:
+    approved, run = snapshot.counts.get(ReviewState.APPROVED, 0), snapshot.last_run
+    ended = f" The last run ended {moment(run.ended_at or run.started_at, now)}." if run else ""
+    return f"{plural(len(snapshot.items), 'item')}, {approved:,} of them approved.{ended}"
 
 
-# --- what waits --------------------------------------------------------------------------------------------
+def _declared(snapshot: Snapshot) -> str:
+    if not (count := len(snapshot.items)):
+        return "No items are declared."
+    files = {item.spec.location.file for item in snapshot.items if item.spec is not None and item.spec.location}
+    declared = f"{plural(count, 'item')} {'is' if count == 1 else 'are'} declared in {plural(len(files), 'manifest')}."
+    return f"{declared} None has been made, so there is nothing to read."
 
 
-def _sections(snapshot: Snapshot, now: float) -> Iterator[WaitingItems]:
-    to_read, failing = snapshot.to_read, snapshot.with_findings
-    words = sum(item.words for item in to_read)
+def _waiting(snapshot: Snapshot, now: float) -> Iterator[WaitingItems]:
+    words = sum(item.words for item in snapshot.to_read)
+    reading = [_to_read(item, now) for item in snapshot.to_read[:_SHOWN]]
     fact = f"{plural(words, 'word')}, about {minutes(words)}"
-    yield _section("To read", fact, to_read, lambda item: _to_read(item, now), "to-read")
-    yield _section("Needs a choice", "until then nothing happens to them", snapshot.to_choose, _to_choose, "to-choose")
-    yield _section(
-        "Sent back",
-        "waits for a new text or an edit",
-        snapshot.sent_back,
-        lambda item: _sent_back(item, now),
-        "sent-back",
-    )
-    title = "Checks that fail" if any(_badge(item) is FAILS for item in failing) else "Checks that warn"
-    texts = sum(item.words > 0 for item in snapshot.items)
-    yield _section(title, f"{len(failing):,} of {plural(texts, 'text')}", failing, _found, "checks")
-
-
-def _section(
-    title: str, fact: str, items: Sequence[ReviewItem], entry: Callable[[ReviewItem], WaitingItem], state: str
-) -> WaitingItems:
-    entries = tuple(map(entry, items[:_SHOWN]))
-    return WaitingItems(title=title, fact=fact, entries=entries, more=len(items) - len(entries), state=state)
+    yield WaitingItems("To read", fact, "to-read", len(snapshot.to_read), tuple(reading))
+    choosing = tuple(map(_to_choose, snapshot.to_choose[:_SHOWN]))
+    yield WaitingItems("Needs a choice", "nothing happens until then", "to-choose", len(snapshot.to_choose), choosing)
+    back = tuple(_sent_back(item, now) for item in snapshot.sent_back[:_SHOWN])
+    yield WaitingItems("Sent back", "waits for a new text or an edit", "sent-back", len(snapshot.sent_back), back)
+    found = tuple(map(_found, snapshot.with_findings[:_SHOWN]))
+    fact = f"in {plural(len(snapshot.with_findings), 'text')}"
+    title = "Checks that fail" if any(one.badge is FAILS for one in found) else "Checks that warn"
+    yield WaitingItems(title, fact, "checks", len(snapshot.with_findings), found)
 
 
 def _to_read(item: ReviewItem, now: float) -> WaitingItem:
-    waits = f"waits {age(item.since, now)}" if item.since else "waits"
-    before = item.approved_before
-    if item.state is ReviewState.CHANGED and before is not None:
-        detail = f"{_who(before)} approved an earlier text, {_on(before, now)}; {waits}"
-    else:
-        kind = "Edited by hand" if item.edited else "New text" if item.earlier else "First text"
-        if item.earlier and item.earlier[-1].verdict is Verdict.SENT_BACK:
-            kind = f"{kind} after {_who(item.earlier[-1])} sent one back"
-        said = [f"approved by {_who(one)}" for one in item.verdicts]
-        detail = ", ".join([kind, plural(item.words, "word"), *said, waits])
-    return WaitingItem(item.id, item.title, STATES[item.state], detail)
+    parts = ["edited by hand" if item.edited else "new text" if item.earlier else "first text"]
+    if item.state is ReviewState.CHANGED and (before := item.approved_before) is not None:
+        parts = [f"{_who(before)} approved an earlier text {_on(before, now)}"]
+    elif item.earlier and item.earlier[-1].verdict is Verdict.SENT_BACK:
+        parts = [f"{parts[0]} after {_who(item.earlier[-1])} sent one back"]
+    parts += [f"approved by {_who(one)}" for one in item.verdicts]
+    detail = ", ".join([*parts, plural(item.words, "word"), f"waits {age(item.since, now)}"])
+    return WaitingItem(item, STATES[item.state], detail)
 
 
 def _to_choose(item: ReviewItem) -> WaitingItem:
     change = item.change
-    why = change.blocked.replace("-", " ") if change is not None else ""
-    details = [why, unsaid_hint(change) if change is not None else ""]
-    return WaitingItem(item.id, item.title, STATES[item.state], "; ".join(filter(None, details)))
+    why = (change.blocked.replace("-", " "), unsaid_hint(change)) if change is not None else ()
+    return WaitingItem(item, STATES[item.state], "; ".join(filter(None, why)))
 
 
 def _sent_back(item: ReviewItem, now: float) -> WaitingItem:
     last = next(one for one in reversed(item.verdicts) if one.verdict is Verdict.SENT_BACK)
-    return WaitingItem(item.id, item.title, STATES[item.state], f"by {_who(last)}, {_on(last, now)}", last.note)
+    return WaitingItem(item, STATES[item.state], f"by {_who(last)} {_on(last, now)}", last.note)
 
 
 def _found(item: ReviewItem) -> WaitingItem:
     first, *others = item.findings
-    line = f"line {first.location.line}: " if first.location else ""
+    line = f"line {first.location.line} " if first.location else ""
     more = f", and {len(others):,} more" if others else ""
-    return WaitingItem(
-        item.id, item.title, _badge(item), f"{line}{first.message.removeprefix(f'item `{item.id}`: ')}{more}"
-    )
-
-
-def _badge(item: ReviewItem) -> Badge:
-    return FAILS if item.severity == "error" else WARNS
+    detail = f"{line}{first.message.removeprefix(f'item `{item.id}`: ')}{more}"
+    return WaitingItem(item, FAILS if item.severity == "error" else WARNS, detail)
 
 
 def _who(one: Approval) -> str:
@@ -197,20 +140,18 @@ def _who(one: Approval) -> str:
 
 
 def _on(one: Approval, now: float) -> str:
-    return day(one.at, now)
+    when = day(one.at, now)
+    return when if when == "today" else f"on {when}"
 
 
-# --- what it costs -----------------------------------------------------------------------------------------
-
-
-def _months(rows: Sequence[Row], now: float) -> tuple[Month, ...]:
+def _months(rows: Sequence[Row], now: float) -> tuple[Row, ...]:
     """Return the last months, those without a text too; the last one is the present one."""
     by_name = {row.name: row for row in rows}
     today = datetime.fromtimestamp(now, UTC)
     months = []
-    for back in reversed(range(_MONTHS)):
-        years, month = divmod(today.year * 12 + today.month - 1 - back, 12)
-        row = by_name.get(f"{years}-{month + 1:02d}")
-        name = datetime(years, month + 1, 1, tzinfo=UTC).strftime("%b")
-        months.append(Month(name, row.credits if row else 0, row.texts if row else 0))
+    for back in reversed(range(_SHOWN)):
+        year, month = divmod(today.year * 12 + today.month - 1 - back, 12)
+        first = datetime(year, month + 1, 1, tzinfo=UTC)
+        row = by_name.get(f"{first:%Y-%m}", Row("", 0, 0))
+        months.append(Row(f"{first:%b}", row.texts, row.credits))
     return tuple(months)

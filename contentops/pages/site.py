@@ -19,7 +19,8 @@ from contentops.operations.review import Review
 from contentops.operations.run_events import RunReader
 from contentops.pages.runner import BackgroundRunner
 from contentops.pages.words import FILTERS
-from contentops.reporting.summary import SIGNS, command
+from contentops.reporting import summary
+from contentops.reporting.summary import command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,5 +164,5 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters.update(FILTERS)
-    made.globals |= {"signs": SIGNS, "inline_style": inline_style}
+    made.globals |= {"signs": summary.SIGNS, "summary": summary, "inline_style": inline_style}
     return made

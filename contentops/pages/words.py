@@ -9,6 +9,8 @@ from markupsafe import Markup, escape
 
 from contentops.digest import short
 from contentops.errors import plural
+from contentops.reporting.causes import reason_values
+from contentops.reporting.plan_text import note_line
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
@@ -87,5 +89,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "age": age,
     "plural": plural,
     "short": short,
+    "note_line": note_line,
+    "reason_values": reason_values,
 }
 """The filters of the templates."""

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from contentops.reporting.summary import begin
+from contentops.sanitize import short_pair
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentops.model import Change, Plan
+    from contentops.model import Change, Json, Plan, Reason
 
 
-class CauseGroup(Struct, frozen=True, kw_only=True):
+_LOCATION: Final = re.compile(r" in ([^ `]+:\d+:\d+)$")
+
+
+class CauseGroup(Struct, frozen=True, kw_only=True, dict=True):
     """The changes of one cause; a change with several causes is in several groups."""
 
     title: str
@@ -24,6 +32,23 @@ class CauseGroup(Struct, frozen=True, kw_only=True):
     def credits(self) -> int:
         """What these changes cost."""
         return sum(change.credits for change in self.changes)
+
+    @property
+    def heading(self) -> str:
+        """The title as a heading, with the location of a variable or a default as code."""
+        title = _LOCATION.sub(r" in `\1`", self.title)
+        return f"Variable{title.removeprefix('var')}" if title.startswith("var `") else begin(title)
+
+    @functools.cached_property
+    def shared(self) -> tuple[Reason, ...]:
+        """The reasons that are the same in all its changes, where there are several."""
+        first, *others = (self.reasons_of(change) for change in self.changes)
+        return first if others and all(each == first for each in others) else ()
+
+    def reasons_of(self, change: Change) -> tuple[Reason, ...]:
+        """The reasons of a change that belong to this cause, but for the plain one that the item is new."""
+        reasons = (one for one in change.reasons if not self.is_cause or one.cause == self.title)
+        return tuple(one for one in reasons if one.kind != "new" or one.field or one.detail)
 
 
 class SharedCause(Struct, frozen=True):
@@ -49,6 +74,18 @@ def shared_causes(plan: Plan) -> tuple[SharedCause, ...]:
     """The causes of at least two changes, the most items first."""
     groups = (group for group in cause_groups(plan) if group.is_cause and len(group.changes) > 1)
     return tuple(SharedCause(group.title, len(group.changes), group.credits) for group in groups)
+
+
+def reason_values(reason: Reason, width: int = 300) -> tuple[str, str]:
+    """The values before and after, each as one harmless line without quotation marks; empty: there is none."""
+    before, after = short_pair(reason.before, reason.after, width)
+    return _unquoted(reason.before, before), _unquoted(reason.after, after)
+
+
+def _unquoted(value: Json, shown: str) -> str:
+    if value is None:
+        return ""
+    return shown.removeprefix('"').removesuffix('"') if isinstance(value, str) else shown
 
 
 def _title(change: Change) -> str:
