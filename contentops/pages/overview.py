@@ -47,7 +47,7 @@ class WaitingItems(Struct, frozen=True):
     first: tuple[WaitingItem, ...]
 
 
-class Overview(Struct, frozen=True, kw_only=True):
+class OverviewPage(Struct, frozen=True, kw_only=True):
     """The overview in words."""
 
     snapshot: Snapshot
@@ -61,7 +61,7 @@ def overview(site: Site, query: Mapping[str, str]) -> PageContent:  # noqa: ARG0
     """What waits for whom, and what it costs."""
     snapshot, now = site.review.snapshot(), site.runtime.wall()
     empty = all(item.state is ReviewState.NO_TEXT for item in snapshot.items)
-    view = Overview(
+    view = OverviewPage(
         snapshot=snapshot,
         lead=_declared(snapshot) if empty else _lead(snapshot, now),
         waiting=tuple(each for each in _waiting(snapshot, now) if each.size),
