@@ -34,12 +34,12 @@ def digest(letter: str) -> Digest:
     return Digest(f"sha256:{letter * 64}")
 
 
-def said(verdict: str = "approved", day: int = 1, **values: str) -> Approval:
+def said(verdict: str = "approved", day: int = 1, *, author: bool = False, **values: str) -> Approval:
     """What Ann said of a text of item `a` on a day of March."""
     given = {"item": "a", "text": digest("a"), "by": ANN, "at": f"2026-03-{day:02}T10:00:00Z", **values}
     source = given.pop("source", "terminal")
     item, text = ItemId(given.pop("item")), Digest(given.pop("text"))
-    return Approval(item=item, text=text, verdict=Verdict(verdict), source=source, **given)
+    return Approval(item=item, text=text, verdict=Verdict(verdict), source=source, author=author, **given)
 
 
 names = st.sampled_from(
@@ -54,6 +54,7 @@ lines = st.builds(
     at=st.integers(1, 4).map("2026-03-0{}T10:00:00Z".format),
     note=st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
     source=st.sampled_from(["", "page", "https://example.com/pull/1"]),
+    author=st.booleans(),
 )
 some = st.lists(lines, max_size=8).map(lambda lines: Approvals(lines=tuple(lines)))
 
@@ -351,6 +352,8 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path: Path, at: int, befo
 # --- what a text is, by its verdicts ---------------------------------------------------------------------------
 
 ONE, TWO = ApprovalRule(required=True), ApprovalRule(required=True, count=2)
+OTHERS = ApprovalRule(required=True, by_author=False)
+PULL = "https://github.com/acme/blog/pull/7"
 STATES = {
     "nothing said, nothing required": (ApprovalRule(), [], ApprovalState.NONE),
     "nothing said": (ONE, [], ApprovalState.WAITING),
@@ -366,6 +369,22 @@ STATES = {
     "another text of another item": (ONE, [said(text=digest("b"), item="b")], ApprovalState.WAITING),
     "another text sent back": (ONE, [said("sent-back", text=digest("b"))], ApprovalState.WAITING),
     "a day in the future": (ONE, [said(at="2999-01-01T00:00:00Z")], ApprovalState.APPROVED),
+    "the author does not count": (OTHERS, [said(author=True)], ApprovalState.WAITING),
+    "the author counts": (ONE, [said(author=True)], ApprovalState.APPROVED),
+    "the author sends back": (OTHERS, [said("sent-back", author=True)], ApprovalState.SENT_BACK),
+    "someone else": (OTHERS, [said(author=True), said(by=BEN)], ApprovalState.APPROVED),
+    # The login may be Ann's.
+    "one in git and one on a host": (TWO, [said(), said(by="ann (github.com)", source=PULL)], ApprovalState.WAITING),
+    "two on a host": (
+        TWO,
+        [said(), said(by="ann (github.com)", source=PULL), said(by="ben (github.com)", source=PULL)],
+        ApprovalState.APPROVED,
+    ),
+    "sent back on a page, approved on a host": (
+        ONE,
+        [said("sent-back"), said(by="ann (github.com)", source=PULL)],
+        ApprovalState.SENT_BACK,
+    ),
     "no count": (ApprovalRule(required=True, count=0), [], ApprovalState.WAITING),
 }
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from contentops.ci.git import LOOK, PATIENCE, GitFailed, is_shallow, read_blobs, reason_of, run_git, try_git
 from contentops.ci.results import body_of
+from contentops.digest import NOTHING
 from contentops.documents.front_matter import split
 from contentops.errors import UsageError
+from contentops.model import text_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -83,11 +85,12 @@ def no_history(root: str) -> str:
 
 
 class PathHistory(NamedTuple):
-    """A path in git: the commit that last changed it, and its blobs, the newest first."""
+    """A path in git: the commit that last changed it, and each blob with the first commit in a row that has it."""
 
     commit: str = ""
     """Empty: none, or the file differs from it, or this clone lacks it."""
-    blobs: tuple[str, ...] = ()
+    blobs: Mapping[str, str] = {}
+    """The newest first; an empty commit is one that this clone lacks."""
 
 
 _FOLDERS = 100
@@ -115,12 +118,13 @@ def path_histories(root: str, paths: Iterable[str]) -> dict[str, PathHistory]:
     cut = _cut_off(root)
     known = set(wanted.values())
     commits: dict[str, str] = {}
-    blobs: dict[str, dict[str, None]] = {}
+    blobs: dict[str, dict[str, str]] = {}
     for commit, name, oid in _changes(ended.stdout):
         if (path := _own(name, prefix)) in known:
-            commits.setdefault(path, "" if commit in cut or not oid.strip("0") or path in changed else commit)
-            blobs.setdefault(path, {})[oid] = None
-    return {path: PathHistory(commits[own], tuple(blobs[own])) for path, own in wanted.items() if own in commits}
+            at = "" if commit in cut or not oid.strip("0") else commit
+            commits.setdefault(path, "" if path in changed else at)
+            blobs.setdefault(path, {}).setdefault(oid, at)
+    return {path: PathHistory(commits[own], blobs[own]) for path, own in wanted.items() if own in commits}
 
 
 def _changes(log: bytes) -> Iterator[tuple[str, str, str]]:
@@ -159,7 +163,7 @@ def bodies_in(
 
     Git is asked for many files at once, for at most `VERSIONS` of each. Raises GitFailed.
     """
-    unread = {path: histories[path].blobs[:VERSIONS] for path in wanted if path in histories}
+    unread = {path: tuple(histories[path].blobs)[:VERSIONS] for path in wanted if path in histories}
     for number in range(VERSIONS):
         unread = {path: blobs for path, blobs in unread.items() if number < len(blobs)}
         paths = list(unread)
@@ -171,3 +175,33 @@ def bodies_in(
                 if body_of(data) == wanted[path]:
                     del unread[path]
                     yield path, split(data.decode()).body
+
+
+def text_authors(root: str, texts: Mapping[str, Digest]) -> dict[str, str]:
+    """Return who committed each of these texts: the address of the author of the first commit that has it.
+
+    `texts`: by path, what the file says, see `text_digest`. Empty where it is not committed, or not known. Commits that
+    changed other things in the file do not count. Raises UsageError outside a repository, GitFailed.
+    """
+    histories = path_histories(root, texts)
+    unread = {path: list(history.blobs) for path, history in histories.items()}
+    found: dict[str, str] = {}
+    for number in range(VERSIONS):
+        unread = {path: blobs for path, blobs in unread.items() if number < len(blobs)}
+        read = read_blobs(root, [blobs[number] for blobs in unread.values()])
+        for path, blobs in list(unread.items()):
+            if _text_in(read.get(blobs[number], b"")) == texts[path]:
+                found[path] = histories[path].blobs[blobs[number]]
+            else:
+                del unread[path]
+    names = sorted(set(found.values()) - {""})
+    stdin = "".join(f"{name}\n" for name in names).encode()
+    listed = run_git(root, "log", "--stdin", "--no-walk=unsorted", "--format=%H %ae", stdin=stdin) if names else ""
+    authors = dict(line.split(" ", 1) for line in listed.splitlines())
+    return {path: authors.get(found.get(path, ""), "").casefold() for path in texts}
+
+
+def _text_in(data: bytes) -> Digest:
+    """Return the digest of title and body of an output's bytes; empty where they are no text."""
+    body = body_of(data)
+    return text_digest(split(data.decode()).title, body) if body else NOTHING

@@ -64,6 +64,13 @@ class Approval(Struct, frozen=True, kw_only=True):
     note: str = ""
     source: str = field(name="from", default="")
     """Where it was said: `terminal`, `page`, or the address of a pull request."""
+    author: bool = False
+    """Whether this person wrote or edited the text: then it counts only where `by_author` says so."""
+
+    @property
+    def is_of_host(self) -> bool:
+        """Whether a host told it, which knows people by other names than git."""
+        return "://" in self.source
 
     @property
     def person(self) -> str:
@@ -79,7 +86,7 @@ class Approval(Struct, frozen=True, kw_only=True):
 
         Never equal for two lines that differ, so that the order of the lines in the file says nothing.
         """
-        return self.at, self.verdict, self.item, self.text, self.by, self.note, self.source
+        return self.at, self.verdict, self.item, self.text, self.by, self.note, self.source, str(self.author)
 
 
 class ApprovalRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -136,22 +143,35 @@ class Approvals(Struct, frozen=True, kw_only=True, dict=True):
         texts = {text for id_ in ids for text in self._of_items.get(id_, ())}
         return tuple(sorted((line for text in texts for line in self.of_text(text)), key=_ORDER))
 
+    def count(self, text: Digest, rule: ApprovalRule) -> int:
+        """How many people certainly approved the text, as the rule counts them.
+
+        Someone may be known to git and to a host by two names, so that the two kinds of names do not add up.
+        """
+        counted = [
+            line.is_of_host
+            for line in self._of_texts.get(text, {}).values()
+            if line.verdict is Verdict.APPROVED and (rule.by_author or not line.author)
+        ]
+        return max(sum(counted), len(counted) - sum(counted))
+
     def is_approved(self, text: Digest, rule: ApprovalRule) -> bool:
         """Whether as many people approved the text as the rule asks for, and no one sent it back."""
-        verdicts = [line.verdict for line in self._of_texts.get(text, {}).values()]
-        return Verdict.SENT_BACK not in verdicts and len(verdicts) >= max(rule.count, 1)
+        return not self._is_sent_back(text) and self.count(text, rule) >= max(rule.count, 1)
+
+    def _is_sent_back(self, text: Digest) -> bool:
+        return any(line.verdict is Verdict.SENT_BACK for line in self._of_texts.get(text, {}).values())
 
     def state(self, text: Digest, rule: ApprovalRule, ids: Collection[ItemId]) -> ApprovalState:
         """The state of an item's text; `ids` are those that the item has and had."""
-        verdicts = [line.verdict for line in self._of_texts.get(text, {}).values()]
-        if Verdict.SENT_BACK in verdicts:
+        if self._is_sent_back(text):
             return ApprovalState.SENT_BACK
         if self.is_approved(text, rule):
             return ApprovalState.APPROVED
         earlier = {digest for id_ in ids for digest in self._of_items.get(id_, ())} - {text}
         if any(self.is_approved(digest, rule) for digest in earlier):
             return ApprovalState.CHANGED
-        return ApprovalState.WAITING if rule.required or verdicts else ApprovalState.NONE
+        return ApprovalState.WAITING if rule.required or text in self._of_texts else ApprovalState.NONE
 
 
 NO_APPROVALS: Final = Approvals()

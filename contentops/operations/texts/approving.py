@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
 
+from contentops.ci.file_history import text_authors
 from contentops.ci.git import GitFailed, try_git
 from contentops.ci.runner import in_ci
 from contentops.digest import NO_TEXT, Digest
@@ -19,16 +20,19 @@ from contentops.operations.opening import HERE
 from contentops.operations.plan import candidate, no_item
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan import make_plan
-from contentops.planning.plan_inputs import Choice
-from contentops.planning.select import is_changed_by_hand, selected
+from contentops.planning.plan_inputs import Choice, is_edited
+from contentops.planning.select import selected
 from contentops.state import approvals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from contentops.model import Project
+    from contentops.model import Approvals, Project
     from contentops.operations.opening import Runtime
     from contentops.planning.select import Candidate
+
+
+_SHOWN: Final = 5
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -81,7 +85,9 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
             changes = {change.id: change for change in make_plan(inputs).changes}
             items = selected(choice, [candidate(id_, inputs, changes) for id_ in sorted(inputs.specs)])
         with_text = [item for item in items if item.file is not None and item.file.exists]
-        if findings := [finding for item in with_text for finding in _problems(project, item, decision, address)]:
+        is_yes = decision.verdict is Verdict.APPROVED
+        own = _own_texts(project, with_text, address) if is_yes else frozenset()
+        if findings := [finding for item in with_text for finding in _problems(item, decision, own)]:
             raise InputError(findings)
         at, lines, known = iso(runtime.wall()), [], []
         with approvals.locked(Path(project.root)):
@@ -95,7 +101,9 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
                     at=at,
                     note=decision.note.strip(),
                     source=decision.source,
+                    author=item.id in own,
                 )
+                _refuse_past(line, before)
                 same = (line.person, decision.verdict, line.note)
                 is_known = any((one.person, one.verdict, one.note) == same for one in before.of_text(line.text))
                 known.append(item.id) if is_known else lines.append(line)
@@ -103,7 +111,29 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
     skipped = tuple(item.id for item in items if item not in with_text)
     decided = Decided(by=by, lines=tuple(lines), known=tuple(known), skipped=skipped)
     run, warning = free_steps(project, frozenset(item.id for item in with_text), runtime)
-    return structs.replace(decided, run=run, warning=warning)
+    return structs.replace(decided, run=run, warning=warning or _left_for_later(project, with_text, run))
+
+
+def _left_for_later(project: Project, items: Iterable[Candidate], run: Run | None) -> str:
+    """Return which front matter follows with the next apply, as its item has other changes; empty: none."""
+    done = {outcome.id for outcome in run.outcomes} if run is not None else set()
+    busy = [
+        f"`{item.id}`" for item in items if item.change is not None and item.id not in done and _has_keys(project, item)
+    ]
+    shown = ", ".join(busy[:_SHOWN]) + (f" and {len(busy) - _SHOWN:,} more" if len(busy) > _SHOWN else "")
+    return f"other changes of {shown} are planned; the front matter follows with `contentops apply`" if busy else ""
+
+
+def _has_keys(project: Project, item: Candidate) -> bool:
+    return project.disclosure is not None or (item.spec is not None and item.spec.approval.required)
+
+
+def _refuse_past(line: Approval, before: Approvals) -> None:
+    """Raise Refused where the person's last verdict on the text is dated later, so that a new one would not count."""
+    if late := [one.at for one in before.of_text(line.text) if one.person == line.person and one.at > line.at]:
+        message = f"`{line.item}`: your last verdict on this text is dated {late[0]}, and now is {line.at}"
+        hint = f"set the clock, or delete that line of `{approvals.FILE}`"
+        raise Refused(message, code="verdict-in-future", hint=hint)
 
 
 def _is_id(selector: str) -> bool:
@@ -137,9 +167,9 @@ def _text_of(item: Candidate) -> Digest:
     return text_digest(item.file.title, item.file.body)
 
 
-def _problems(project: Project, item: Candidate, decision: Decision, address: str) -> Iterator[Diagnostic]:
-    """Why nothing can be said of an item's text."""
-    file, spec, record = item.file, item.spec, item.record
+def _problems(item: Candidate, decision: Decision, own: Collection[ItemId]) -> Iterator[Diagnostic]:
+    """Why nothing can be said of an item's text. `own`: the items whose text the person wrote."""
+    file, spec = item.file, item.spec
     assert file is not None
     assert spec is not None
 
@@ -154,19 +184,24 @@ def _problems(project: Project, item: Candidate, decision: Decision, address: st
     expected = decision.texts.get(item.id)
     if expected is not None and expected != _text_of(item):
         yield finding("text-changed", "its text is another one now", "read it as it is now, and decide again")
-    by_author = spec.approval.by_author or decision.verdict is Verdict.SENT_BACK
-    if by_author or record is None or not is_changed_by_hand(file, record, item.entries):
-        return
-    if _last_author(project.root, file.path) in ("", address.casefold()):
+    if item.id in own and not spec.approval.by_author:
         hint = "someone else approves it: `approval: {by_author: false}`"
         yield finding("by-author", "you edited this text, so your approval does not count", hint)
 
 
-def _last_author(root: str, path: str) -> str:
-    """The address of the author of the last commit of a file; empty where it has changes that are not committed."""
-    if try_git(root, "status", "--porcelain", "--", path).text:
-        return ""
-    return try_git(root, "log", "-1", "--format=%ae", "--", path).text.casefold()
+def _own_texts(project: Project, items: Iterable[Candidate], address: str) -> frozenset[ItemId]:
+    """The items whose text a person edited or wrote: who committed it, or whoever works here if no one did."""
+    texts = {item.path: _text_of(item) for item in items if _is_by_people(item)}
+    authors = text_authors(project.root, texts) if texts else {}
+    return frozenset(item.id for item in items if authors.get(item.path) in ("", address.casefold()))
+
+
+def _is_by_people(item: Candidate) -> bool:
+    """Whether the text of an item is not the one that a job made."""
+    file, record = item.file, item.record
+    if file is None or record is None:
+        return False
+    return is_edited(file, record, item.entries) or file.title != record.title
 
 
 def free_steps(project: Project, ids: frozenset[ItemId], runtime: Runtime) -> tuple[Run | None, str]:

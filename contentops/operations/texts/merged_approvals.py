@@ -167,10 +167,11 @@ class _Found:
                 self.notes.append(f"{about}: `{path}` is not as it was approved: it changed at the merge or after it")
                 continue
             for one in pull.approvals:
-                if one.login.casefold() == pull.author.casefold() and not text.spec.approval.by_author:
+                line = _line(text, pull, one)
+                if line.author and not text.spec.approval.by_author:
                     self.notes.append(f"{about}: `{one.login}` opened it, so that approval of `{path}` does not count")
                 else:
-                    yield _line(text, pull, one)
+                    yield line
 
 
 def _line(text: _ItemText, pull: MergedPull, approval: HostApproval) -> Approval:
@@ -181,4 +182,5 @@ def _line(text: _ItemText, pull: MergedPull, approval: HostApproval) -> Approval
         by=pull.who(approval.login),
         at=approval.at,
         source=pull.address,
+        author=approval.login.casefold() == pull.author.casefold(),
     )

@@ -45,19 +45,19 @@ def _unreadable(id_: ItemId, file: Observed) -> Iterator[Diagnostic]:
 def _unapproved(spec: Spec, state: ApprovalState, file: Observed, inputs: PlanInputs) -> Iterator[Diagnostic]:
     if state is ApprovalState.APPROVED or file.problem:
         return
-    verdicts = inputs.approvals.of_text(text_digest(file.title, file.body))
+    text = text_digest(file.title, file.body)
     environment = inputs.project.option
     option = f" --env {shlex.quote(environment)}" if environment not in {"", "''"} else ""
     words, then = "is waiting for approval", "read it, then"
     if state is ApprovalState.NONE:
         words, then = "is empty", "write it, then"
     elif state is ApprovalState.SENT_BACK:
-        said = next(one for one in reversed(verdicts) if one.verdict is Verdict.SENT_BACK)
+        said = next(one for one in reversed(inputs.approvals.of_text(text)) if one.verdict is Verdict.SENT_BACK)
         words, then = f"was sent back by `{said.person}`", "change it, then"
     elif state is ApprovalState.CHANGED:
         words = "changed since it was approved"
     elif spec.approval.count > 1:
-        words = f"has {len(verdicts)} of {spec.approval.count} approvals"
+        words = f"has {inputs.approvals.count(text, spec.approval)} of {spec.approval.count} approvals"
     message = f"item `{spec.id}`: its text {words}"
     hint = f"{then} `contentops approve {spec.id}{option}`"
     yield Diagnostic(code="not-approved", message=message, hint=hint, location=Location(file.path))
