@@ -548,6 +548,42 @@ def test_init_adds_workflows_to_a_project_that_is_there(invoke: Run, tmp_path: P
     assert "error[exists]" in invoke("init", "--ci", "github").stderr
 
 
+@pytest.mark.parametrize(
+    ("there", "file", "added"),
+    [
+        ({}, ".github/CODEOWNERS", "# /contentops.approvals @OWNER\n"),
+        ({"CODEOWNERS": "*.css @acme/design"}, "CODEOWNERS", "# /contentops.approvals @OWNER\n"),
+        ({"docs/CODEOWNERS": "x @y\n"}, "docs/CODEOWNERS", "# /contentops.approvals @OWNER\n"),
+        ({".github/CODEOWNERS": "* @acme/all\n", "CODEOWNERS": ""}, ".github/CODEOWNERS", ""),
+        ({"CODEOWNERS": "# /contentops.approvals @OWNER\n"}, "CODEOWNERS", ""),
+    ],
+)
+def test_init_proposes_an_owner_of_the_approvals(
+    invoke: Run, tmp_path: Path, there: dict[str, str], file: str, added: str
+) -> None:
+    """In the file that GitHub reads, below what is there, and without inventing a team; nothing where one is named."""
+    (tmp_path / "contentops.yaml").write_text("version: 1\nproject: x\n")
+    for path, text in there.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+    ended = invoke("init", "--ci", "github")
+    before, after = there.get(file, ""), (tmp_path / file).read_text()
+    assert after.startswith(before)
+    assert (after.endswith(added), after == before) == (True, not added)
+    assert (f"Say in {file} who may change `contentops.approvals`" in ended.stdout) is bool(added)
+    assert (f"  + {file}\n" in ended.stdout) is bool(added)
+    assert sorted(tmp_path.rglob("CODEOWNERS")) == sorted(tmp_path / one for one in {file, *there})
+
+
+def test_several_projects_have_a_line_each(invoke: Run, tmp_path: Path) -> None:
+    """Once each, whatever the name of the folder."""
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    for place in ("site", "my blog"):
+        assert invoke("init", place, "--ci", "github").code == 0
+    lines = (tmp_path / ".github/CODEOWNERS").read_text().splitlines()
+    assert lines[1:] == ["# /site/contentops.approvals @OWNER", "# /my\\ blog/contentops.approvals @OWNER"]
+
+
 @pytest.mark.parametrize("action", ["acme/contentops@v1", "acme/contentops", f"x y/z@{SHA}", f"a/b@{SHA}\nrun: x"])
 def test_init_wants_a_commit(invoke: Run, tmp_path: Path, action: str) -> None:
     """Before anything is written."""

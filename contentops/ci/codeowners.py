@@ -8,6 +8,8 @@ from typing import Final
 from contentops.ci.git import GitFailed, try_git
 from contentops.manifests.discover import glob_matcher
 
+_GITHUB_FOLDERS: Final = (".github", "", "docs")
+_COMPLETE: Final = "# Who may say which texts are approved: replace @OWNER by people or a team, and take the # away."
 _FOLDERS: Final = (".github", ".gitlab", ".forgejo", ".gitea", "", "docs")
 
 
@@ -27,6 +29,23 @@ def owners_of(root: str, path: str) -> tuple[str, ...] | None:
             continue
         return owners_in(text, prefix.strip() + path)
     return ()
+
+
+def proposed_line(top: Path, path: str) -> tuple[str, tuple[str, ...]]:
+    """Return the file in which GitHub looks for owners, and lines for it that someone has to complete.
+
+    No lines where it has one for `path` (in the repository at `top`), also one that is commented out.
+    """
+    files = (f"{folder}/CODEOWNERS".removeprefix("/") for folder in _GITHUB_FOLDERS)
+    file = next((file for file in files if (top / file).is_file()), f"{_GITHUB_FOLDERS[0]}/CODEOWNERS")
+    try:
+        text = (top / file).read_text("utf-8", errors="replace")
+    except OSError:
+        text = ""
+    pattern = "/" + path.replace(" ", r"\ ")
+    if owners_in(text, path) or pattern in text:
+        return file, ()
+    return file, (_COMPLETE, f"# {pattern} @OWNER")
 
 
 def owners_in(text: str, path: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import click
 from msgspec import Struct, structs
 
 from contentops.atomic_io import PUBLIC, read_file, replace
+from contentops.ci.codeowners import proposed_line
 from contentops.ci.git import run_git
 from contentops.cli.options import json_option
 from contentops.cli.output import terminal
@@ -23,6 +24,7 @@ from contentops.documents.paths import folders
 from contentops.errors import ContentopsError, OutputError, Refused, UsageError, did_you_mean
 from contentops.sanitize import visible
 from contentops.schema_files import SCHEMA_NAMES, load_schema, schema_path
+from contentops.state.approvals import FILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +69,9 @@ _GLOB = re.compile(r"[*?+!\[\]\\]")
 @click.argument("directory", default=".")
 @click.option("--name", default="", help="The project's name; default: the folder's.")
 @click.option(
-    "--ci", type=click.Choice(["github"]), help="Also write workflows; in a project that is there already, only those."
+    "--ci",
+    type=click.Choice(["github"]),
+    help="Also write workflows, and propose an owner of the approvals; in a project that is there already, only those.",
 )
 @click.option("--env", "environment", metavar="NAME", default="", help="The environment that the workflows are for.")
 @click.option("--action", metavar="OWNER/REPO@COMMIT", default="", help="The action that the workflows use.")
@@ -100,6 +104,8 @@ def command(session: Session, directory: str, name: str, ci: str | None, action:
         *_, apply = wanted[-1].files
         fill_in = "" if action else f"{_FILL_IN} "
         terminal.show(f"\n{fill_in}{_AFTER_CI.format(_holder(environment))}")
+        for file in wanted[-1].lines:
+            terminal.show(f"Say in {file} who may change `{FILE}`: its line is there, commented out.")
         terminal.show(f"Every push to `{wanted[-1].branch}` is applied; to change the branch, edit {Path(apply).name}.")
     if exists:
         return
@@ -215,7 +221,11 @@ def workflow_files(folder: Path, action: str, *, project: str, environment: str)
     top, branch = _repository(folder.resolve())
     directory = folder.resolve().relative_to(top).as_posix()
     files = workflows(action=action, directory=directory, branch=branch, project=project, environment=environment)
-    return NewFiles(top=top, files=files, branch=branch, hint="remove or rename what you do not need any more")
+    file, owners = proposed_line(top, (folder.resolve() / FILE).relative_to(top).as_posix())
+    lines = {file: owners} if owners else {}
+    return NewFiles(
+        top=top, files=files, lines=lines, branch=branch, hint="remove or rename what you do not need any more"
+    )
 
 
 def workflows(
