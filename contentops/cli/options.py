@@ -145,7 +145,7 @@ selection_options = with_options(
         metavar="PATTERN",
         multiple=True,
         shell_complete=offers("selectors"),
-        help="Only items like this: an id glob, `tag:`, `template:`, `path:`, `state:` or `result:`. Repeatable.",
+        help="Only such items: an id glob, `tag:`, `template:`, `path:`, `state:`, `approval:`, `result:`. Repeatable.",
     ),
     click.option(
         "--exclude",

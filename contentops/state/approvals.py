@@ -162,7 +162,8 @@ def _checked(line: Approval) -> Approval:
 
 def drop(root: Path, disk: Disk, gone: Collection[Approval]) -> None:
     """Remove lines from the file. The caller holds the lock of the file. Raises StateError."""
-    kept = tuple(line for line in load(root, disk).lines if line not in gone)
+    dropped = set(gone)
+    kept = tuple(line for line in load(root, disk).lines if line not in dropped)
     disk.replace(root / FILE, render(Approvals(lines=kept)), PUBLIC)
 
 
