@@ -12,6 +12,8 @@ import pytest
 from contentops.model import ItemId, text_digest
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import HERE
+from contentops.operations.review import ReviewState
+from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
 from tests.pages import Browser
 
@@ -253,3 +255,34 @@ def test_one_apply_at_a_time(applied: Path) -> None:
         answer = browser.post("/apply", action="replace", id=ITEM, price="0")
     assert answer.status_code == 409
     assert "another `contentops` command" in unescape(answer.text).replace("<code>", "`").replace("</code>", "`")
+
+
+@pytest.mark.parametrize("way", ["looked up", "job", "submitted again"])
+def test_an_unknown_outcome_is_settled_as_a_person_says(tmp_path: Path, way: str) -> None:
+    """Looked up for nothing, found by its job, or paid for again at the price on the button."""
+    harness = Harness(tmp_path, FakeApi(request_ids="ignore", auto_save=False))
+    harness.write("content/blog.yaml", blog("one", "two"))
+    harness.apply(select=("two",))
+    harness.api.fault(lambda name, count: name == "submit" and count == 2, "reset")
+    harness.apply()
+    browser = Browser(tmp_path, runtime=harness.runtime())
+    snapshot = browser.site.review.snapshot()
+    assert snapshot.by_id[ItemId("one")].state is ReviewState.UNKNOWN
+    before = len(harness.api.generations)
+    if way == "looked up":
+        said = browser.follow(browser.post("/apply", action="apply", id="one", price="0")).text
+        assert "Not done: " in said
+    elif way == "job":
+        job = next(
+            job for job in harness.api.jobs if job not in {entry.job_id for entry in harness.state.records.values()}
+        )
+        assert "Recorded: " in browser.follow(browser.post("/resolve", id="one", job=job)).text
+        assert "Done: 1 item" in browser.follow(browser.post("/apply", action="apply", id="one", price="0")).text
+    else:
+        assert "Spend 4 credits" in browser.get("/confirm?action=resubmit&id=one").text
+        assert (
+            "Done: 1 item, 4 credits."
+            in browser.follow(browser.post("/apply", action="resubmit", id="one", price="4")).text
+        )
+    assert len(harness.api.generations) - before == (way == "submitted again")
+    assert browser.post("/resolve", id="one", job=" ").status_code == 404

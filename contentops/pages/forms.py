@@ -5,6 +5,7 @@
 | `/approve` | `id`, `text` (the digest of the text shown) | `contentops approve ID` |
 | `/send-back` | `id`, `text`, `note` | `contentops send-back ID --note NOTE` |
 | `/restore` | `id`, `to` (a digest), `overwrite` (`yes`) | `contentops restore ID --to DIGEST` |
+| `/resolve` | `id`, `job` (of the server) | `contentops state resolve ID --job JOB` |
 | `/apply` | `action` (of `PartAction`), `id`, `heading`, `price` | `contentops apply --select ID`, `regenerate ID` |
 
 `price` is the number of credits that was shown; 0 where it is free.
@@ -26,6 +27,7 @@ from contentops.errors import ContentopsError, InputError, UsageError, plural
 from contentops.model import ItemId, Result, Verdict
 from contentops.operations.apply_part import PartAction, apply_part, part_of, plan_part
 from contentops.operations.commit_files import commit_files
+from contentops.operations.records import resolve as resolve_submit
 from contentops.operations.review import ReviewState
 from contentops.operations.texts.approving import Decision, decide_texts
 from contentops.operations.texts.diff_and_restore import restore as restore_text
@@ -134,6 +136,15 @@ def restore(site: Site, form: Mapping[str, str]) -> FormResult:
         said += f" A copy of the file as it was: {done.copy}."
     said += _committed(site, project, [done.output], f"Restore an earlier text of `{item}`")
     return FormResult(to=site.links.item(item), said=said)
+
+
+def resolve(site: Site, form: Mapping[str, str]) -> FormResult:
+    """Record which job a lost answer was about; what is planned then finishes it for nothing."""
+    item, job = _id(form), form.get("job", "").strip()
+    if not job:
+        raise UsageError("the form names no job", code="bad-form", hint="write the id of the job, as the server has it")
+    said = resolve_submit(site.project(), item, job=job)
+    return FormResult(to=site.links.item(item), said=f"Recorded: {said}.")
 
 
 def _committed(site: Site, project: Project, files: Iterable[str], subject: str) -> str:
@@ -263,6 +274,7 @@ FORMS: Mapping[str, Form] = {
     "/approve": approve,
     "/send-back": send_back,
     "/restore": restore,
+    "/resolve": resolve,
     "/apply": apply,
 }
 """What each form does."""
