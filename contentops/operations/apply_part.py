@@ -87,9 +87,7 @@ def part_of(action: str, item: str, heading: str = "") -> PlanPart:
     try:
         return PlanPart(action=PartAction(action), item=item, heading=heading)
     except ValueError:
-        raise UsageError(
-            f"there is no action `{action}`", code="unknown-action", hint="go back, and try again"
-        ) from None
+        raise UsageError(f"there is no action `{action}`", code="bad-form", hint="go back, and try again") from None
 
 
 def plan_part(project: Project, part: PlanPart, *, runtime: Runtime = HERE) -> Plan:
