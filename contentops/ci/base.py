@@ -54,6 +54,19 @@ def settings_notes(project: Project, environ: Mapping[str, str]) -> tuple[Note, 
     return tuple(Note(kind=SETTINGS, message=message) for message in messages)
 
 
+def changed_paths(root: str, environ: Mapping[str, str]) -> frozenset[str]:
+    """Return the paths below `root` of the files that a pull request changes; none where its base is not known."""
+    options = ("--name-only", "--no-renames", "--no-ext-diff", "--relative", "-z")
+    try:
+        base = base_commit(root, environ)
+        return (
+            frozenset(filter(None, run_git(root, "diff", *options, base, "HEAD").split("\0"))) if base else frozenset()
+        )
+    except ContentopsError:
+        # `settings_notes` says why.
+        return frozenset()
+
+
 def _changes(area: str, before: Mapping[str, Json], after: Mapping[str, Json]) -> Iterator[str]:
     old, new = dict(_leaves(area, before.get(area))), dict(_leaves(area, after.get(area)))
     changed = [path for path in sorted({*old, *new}) if old.get(path) != new.get(path)]

@@ -45,7 +45,7 @@ from contentops.model.desired import (
     TemplateInput,
     WordLimits,
 )
-from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal
+from contentops.model.plan import Action, Change, Note, Plan, Reason, Refusal, TextInReview
 from contentops.model.queue import AccountWork, Cancelled, Detached, Queue, QueuedShare, QueuedSubmit, QueueTotal
 from contentops.model.records import (
     ATTEMPTS,
@@ -179,6 +179,7 @@ __all__ = [
     "Submit",
     "Template",
     "TemplateInput",
+    "TextInReview",
     "Update",
     "Verdict",
     "WordLimits",

@@ -235,6 +235,13 @@ class Refusal(Struct, frozen=True, kw_only=True):
     flag: str = ""
 
 
+class TextInReview(Struct, frozen=True, kw_only=True):
+    """A text that a pull request changes and that waits for approval."""
+
+    id: ItemId
+    output: str
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """The changes to do, in order. The same inputs give the same plan and the same bytes."""
 
@@ -254,6 +261,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Digest of the changes: names the plan in records."""
     approvals: Mapping[ApprovalState, int] = {}
     """How many of its items' texts are in each state of approval; those in none are left out."""
+    approves: tuple[TextInReview, ...] = ()
+    """The texts that whoever approves the pull request of the plan approves with it; none elsewhere."""
     beside_default: bool = False
     """It is made without an environment although the settings name a default one."""
 

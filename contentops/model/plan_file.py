@@ -10,7 +10,7 @@ from contentops.digest import NOTHING, Digest, digest_json
 from contentops.errors import Diagnostic, InputError, Refused
 from contentops.model.approval import ApprovalState
 from contentops.model.desired import Budget
-from contentops.model.plan import Action, Note, Reason, Refusal
+from contentops.model.plan import Action, Note, Reason, Refusal, TextInReview
 from contentops.model.records import ItemId, JobState, Json, Record, RequestId
 
 FORMAT_VERSION = "1.0"
@@ -100,6 +100,7 @@ class PlanFile(Struct, frozen=True, kw_only=True):
     lineage: str
     changes: tuple[ReviewedChange, ...]
     summary: PlanSummary
+    approves: tuple[TextInReview, ...] = ()
     notes: tuple[Note, ...]
     refusals: tuple[Refusal, ...]
     diagnostics: tuple[Diagnostic, ...]

@@ -70,6 +70,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     """The ids that selectors choose from; None: all."""
     notes: tuple[Note, ...] = ()
     """Notes on how `only` was found."""
+    in_review: frozenset[str] = frozenset()
+    """The paths of the files that the pull request of this plan changes."""
 
 
 class PlanInputs(Struct, frozen=True, kw_only=True, dict=True):

@@ -82,6 +82,7 @@ def _without_changes(plan: Plan, inputs: Mapping[str, Json] | None) -> dict[str,
         "budget": plain(plan.budget),
         "lineage": plan.lineage,
         "inputs": plain(inputs or {}),
+        **({"approves": plain(plan.approves)} if plan.approves else {}),
         "summary": summary_json(plan),
         "changes": [],
         "causes": plain(shared_causes(plan)),
@@ -200,6 +201,7 @@ def plan_of(document: Mapping[str, Json]) -> Plan:
         refusals=file.refusals,
         unchanged=file.summary.unchanged,
         approvals=file.summary.approvals,
+        approves=file.approves,
         findings=file.diagnostics,
     )
 

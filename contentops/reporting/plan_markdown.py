@@ -47,6 +47,7 @@ SMALLEST = 4_000
 """A limit below this could not hold the summary."""
 _TABLE_SHARE = 0.6
 _TAIL = 400
+_TEXTS = 20
 _NAME, _PATH, _WORDS, _VALUE = 100, 200, 300, 200
 _PUNCTUATION = re.compile(r"([\\`*_\[\]()>#!|$@])")
 # As references: not every Markdown knows a backslash before these, and one that does not takes `\<` for a tag.
@@ -191,6 +192,11 @@ def about(kind: str, plan: Plan) -> Iterator[str]:
 
 
 def _important(plan: Plan) -> Iterator[str]:
+    if plan.approves:
+        yield f"\n**Approving this pull request approves {plural(len(plan.approves), 'text')}:**\n"
+        yield from (f"- {code(one.id, _NAME)} in {code(one.output, _PATH)}" for one in plan.approves[:_TEXTS])
+        if len(plan.approves) > _TEXTS:
+            yield f"- and {len(plan.approves) - _TEXTS:,} more"
     for at, note in enumerate(note for note in plan.notes if note.kind == SETTINGS):
         hint = f" ({prose(note.hint)})" if note.hint else ""
         yield f"{'' if at else chr(10)}- :warning: **settings:** {prose(note.message)}{hint}"

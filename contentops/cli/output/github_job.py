@@ -92,6 +92,15 @@ def settings_notes(project: Project) -> tuple[Note, ...]:
     return base.settings_notes(project, os.environ)
 
 
+def changed_paths(project: Project) -> frozenset[str]:
+    """Return the paths of the files that a pull request changes; else none."""
+    if not has_base(os.environ):
+        return frozenset()
+    from contentops.ci import base
+
+    return base.changed_paths(project.root, os.environ)
+
+
 def report_plan(plan: Plan) -> None:
     """Write a plan to the job's page, and its numbers to the step's outputs, under a runner."""
 
