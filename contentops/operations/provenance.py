@@ -14,7 +14,7 @@ from contentops.ci.git import GitFailed
 from contentops.ci.results import past_of
 from contentops.documents.word_share import changed_share
 from contentops.errors import UsageError
-from contentops.model import BASE, NO_APPROVAL, ApprovalState, JobState, text_digest
+from contentops.model import BASE, ApprovalState, JobState, text_digest
 from contentops.model.provenance import ApprovedCost, PaidAttempts, Provenances, TextProvenance
 from contentops.operations.environments import locked_environments, other_states
 from contentops.operations.history import kept_reports, made, unwritten
@@ -24,7 +24,7 @@ from contentops.operations.workspace import open_workspace, unread
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice
 from contentops.planning.select import check_selectors, selected
-from contentops.state import approvals as approvals_file
+from contentops.state import approvals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from contentops.ci.file_history import PathHistory
     from contentops.digest import Digest
     from contentops.errors import Diagnostic
-    from contentops.model import Approvals, ItemId, Json, Observed, Project, Record, RequestId, State
+    from contentops.model import ItemId, Json, Observed, Project, Record, RequestId, State
     from contentops.operations.opening import Runtime
     from contentops.planning.plan_inputs import PlanInputs
     from contentops.planning.select import Candidate
@@ -126,8 +126,7 @@ def provenance(
         ids = sorted({*inputs.specs, *inputs.state.records, *changes})
         items = selected(choice, [candidate(id_, inputs, changes) for id_ in ids])
         environments = _Environments(workspace.project, inputs)
-        approvals = approvals_file.load(Path(project.root), runtime.disk)
-        rows = [_text(item, workspace.project, environments, approvals) for item in items if _has_text(item)]
+        rows = [_text(item, inputs, environments) for item in items if _has_text(item)]
         problems = tuple(item.file.problem for item in items if item.file is not None and item.file.problem)
         gaps = [*environments.gaps]
         finished = _with_history(project, rows, workspace.cache, inputs.read, gaps)
@@ -139,17 +138,14 @@ def _has_text(item: Candidate) -> bool:
     return item.record is not None and item.file is not None and bool(item.file.body) and not item.file.problem
 
 
-def _text(
-    item: Candidate, project: Project, environments: _Environments, approvals: Approvals
-) -> tuple[TextProvenance, Digest]:
+def _text(item: Candidate, inputs: PlanInputs, environments: _Environments) -> tuple[TextProvenance, Digest]:
     """Return what is known without git's history, and the body that a job made; empty: none."""
     record, file = item.record, item.file
     assert record is not None
     assert file is not None
-    own, attempts = environments.origin(project.environment, record, file.body)
+    own, attempts = environments.origin(inputs.project.environment, record, file.body)
     made_body = own.generated if own is not None else record.generated
     text = text_digest(file.title, file.body)
-    rule = item.spec.approval if item.spec is not None else NO_APPROVAL
     row = TextProvenance(
         item=item.id,
         output=record.output,
@@ -160,10 +156,10 @@ def _text(
         generated_at=own.generated_at if own is not None else record.generated_at if made_body else "",
         attempts=attempts,
         changed=0.0 if made_body == file.body else None,
-        approval=approvals.state(text, rule, (item.id, *record.former_ids)),
-        verdicts=approvals.of_text(text),
+        approval=item.approval,
+        verdicts=inputs.approvals.of_text(text),
         promoted_from=record.promoted_from,
-        disclosure=_disclosure(project, file),
+        disclosure=_disclosure(inputs.project, file),
     )
     return row, made_body
 
@@ -214,14 +210,13 @@ def cost_of_approved(
 
     `paid`: what was paid for in the project's environment, see `made`. Raises StateError.
     """
-    approvals = approvals_file.load(Path(project.root), runtime.disk)
-    if not approvals.lines:
+    if not approvals.load(Path(project.root), runtime.disk).lines:
         return None
     with open_workspace(project, runtime, parse_cache=False) as workspace:
         inputs, _ = gathered_or_recorded(workspace, Choice())
     environments = _Environments(workspace.project, inputs, paid)
     items = [candidate(id_, inputs, {}) for id_ in inputs.state.records]
-    rows = [_text(item, project, environments, approvals)[0] for item in items if _has_text(item)]
+    rows = [_text(item, inputs, environments)[0] for item in items if _has_text(item)]
     approved = [row.attempts for row in rows if row.approval is ApprovalState.APPROVED]
     return ApprovedCost(
         items=len(approved),
