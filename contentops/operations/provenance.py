@@ -65,7 +65,7 @@ class PaidItems:
         return max(same, key=lambda one: one.generated_at, default=None)
 
 
-class _Environments:
+class PaidEnvironments:
     """What each environment paid for, read when it is first asked for."""
 
     def __init__(self, project: Project, inputs: PlanInputs, paid: Mapping[RequestId, Record] | None = None) -> None:
@@ -125,7 +125,7 @@ def provenance(
         changes = {change.id: change for change in make_plan(inputs).changes}
         ids = sorted({*inputs.specs, *inputs.state.records, *changes})
         items = selected(choice, [candidate(id_, inputs, changes) for id_ in ids])
-        environments = _Environments(workspace.project, inputs)
+        environments = PaidEnvironments(workspace.project, inputs)
         rows = [_text(item, inputs, environments) for item in items if _has_text(item)]
         problems = tuple(item.file.problem for item in items if item.file is not None and item.file.problem)
         gaps = [*environments.gaps]
@@ -138,7 +138,7 @@ def _has_text(item: Candidate) -> bool:
     return item.record is not None and item.file is not None and bool(item.file.body) and not item.file.problem
 
 
-def _text(item: Candidate, inputs: PlanInputs, environments: _Environments) -> tuple[TextProvenance, Digest]:
+def _text(item: Candidate, inputs: PlanInputs, environments: PaidEnvironments) -> tuple[TextProvenance, Digest]:
     """Return what is known without git's history, and the body that a job made; empty: none."""
     record, file = item.record, item.file
     assert record is not None
@@ -214,7 +214,7 @@ def cost_of_approved(
         return None
     with open_workspace(project, runtime, parse_cache=False) as workspace:
         inputs, _ = gathered_or_recorded(workspace, Choice())
-    environments = _Environments(workspace.project, inputs, paid)
+    environments = PaidEnvironments(workspace.project, inputs, paid)
     items = [candidate(id_, inputs, {}) for id_ in inputs.state.records]
     rows = [_text(item, inputs, environments)[0] for item in items if _has_text(item)]
     approved = [row.attempts for row in rows if row.approval is ApprovalState.APPROVED]

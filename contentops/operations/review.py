@@ -25,6 +25,7 @@ from contentops.model import Action, ApprovalState, ItemId, Observed, Verdict, t
 from contentops.operations import history
 from contentops.operations.opening import HERE
 from contentops.operations.plan import candidate, checked_items, gathered_or_recorded, state_word
+from contentops.operations.provenance import PaidEnvironments
 from contentops.operations.texts.clean_texts import CleanTexts
 from contentops.operations.texts.word_counts import WordCounts
 from contentops.operations.unchanged import are_trusted, looked_at, stamps_of, with_folders
@@ -82,7 +83,7 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
     protected: bool = False
     words: int = 0
     credits: int = 0
-    """What all its attempts cost."""
+    """What all attempts until its text cost, as `report --provenance` counts them."""
     generated_at: str = ""
     since: str = ""
     """Since when the file has this text, ISO time, UTC; empty: there is none."""
@@ -252,17 +253,16 @@ def _snapshot(
     paid = history.made(project, state, past, runs)
     others = history.paid_by_others(project, state, paid.values())
     desired = None if errors else workspace.desired
-    credit: Counter[str] = Counter()
-    for one in paid.values():
-        credit[one.id] += 0 if one.request_id in others else one.credits
+    environments = PaidEnvironments(project, inputs, paid)
 
     def seen(item: Candidate) -> ReviewItem:
         shown = _item(item, inputs)
-        former = item.record.former_ids if item.record is not None else ()
+        record, body = item.record, shown.file.body
+        cost = environments.origin(project.environment, record, body)[1].credits if record is not None else 0
         return structs.replace(
             shown,
             words=counts.of(shown.file),
-            credits=sum(credit[id_] for id_ in (item.id, *former)),
+            credits=cost,
             findings=findings.get(item.id, ()),
             change=None if errors else item.change,
         )
