@@ -522,6 +522,37 @@ def test_the_author_of_the_pull_request(desk: Desk, rule: str, recorded: list[st
     assert [line[0] for line in lines(runner)] == recorded
 
 
+def test_a_project_below_the_root_of_the_repository(desk: Desk, invoke: Run) -> None:
+    """The host names files by their paths in the repository."""
+
+    def move(machine: Machine) -> None:
+        (machine.root / "site").mkdir()
+        machine.git("mv", ".gitattributes", "contentops.yaml", "contentops.lock", "content", "out", "site")
+
+    desk.propose(7, move)
+    desk.merge(7)
+    desk.propose(8, lambda machine: machine.edit("site/out/one.md", "## Introduction", "## A start"))
+    desk.hub.review(8, "maria")
+    desk.merge(8)
+    runner = desk.runner()
+    ended = invoke("-C", "site", "approve", "--merged", "--json", cwd=runner.root, env=desk.job(runner))
+    assert [item["id"] for item in ended.json["items"]] == ["one"], ended.stderr
+    assert (runner.root / "site" / APPROVALS).is_file()
+
+
+def test_each_environment_records_its_own_texts(desk: Desk) -> None:
+    """Of the outputs that it has; the verdict is bound to the text, and holds in every environment."""
+    machine = desk.runner("stage")
+    machine.apply("--env", "staging")
+    machine.commit("--env", "staging")
+    desk.propose(7, lambda author: author.edit("staging/one.md", "## Introduction", "## A start"))
+    desk.hub.review(7, "maria")
+    desk.merge(7)
+    runner = desk.runner()
+    for environment, ids in (((), []), (("--env", "staging"), ["one"])):
+        assert [item["id"] for item in desk.record(runner, "--json", *environment).json["items"]] == ids
+
+
 def test_a_verdict_that_came_later_stays(desk: Desk) -> None:
     """A run that is repeated takes nothing away from what the same person said since."""
     desk.propose(7, reword("one"))
