@@ -162,6 +162,16 @@ def test_a_verdict_in_the_future_is_no_trap(tmp_path: Path, verdict: Verdict) ->
     assert states(harness) == {"one": "sent-back"}
 
 
+def test_a_yes_again_keeps_its_note(tmp_path: Path) -> None:
+    """Said again without a note, it is known already; with another note, that one is kept."""
+    harness = with_approval(tmp_path)
+    decide(harness, "one", note="Fine.")
+    again = decide(harness, "one")
+    assert (again.lines, again.known) == ((), ("one",))
+    assert decide(harness, "one", note="Fine, with the new sum.").lines
+    assert [line.note for line in read(harness.read(FILE)).lines] == ["Fine, with the new sum."]
+
+
 def test_two_items_with_one_text_have_one_approval(tmp_path: Path) -> None:
     """It is the text that was read; what changes in one of them is another text."""
     harness = with_approval(tmp_path, ids=("one", "two"))
@@ -281,6 +291,24 @@ def test_no_key_is_needed_to_approve(tmp_path: Path) -> None:
     )
     assert decided.warning == ""
     assert not marks(harness)
+
+
+def test_an_approved_text_that_comes_back_has_no_mark(tmp_path: Path) -> None:
+    """An earlier request is declared again: its text is paid for and read already, and the plan is empty afterwards."""
+    harness = with_approval(tmp_path, extra="disclosure: true")
+    decide(harness, "one")
+    approved = front(harness)
+    for year in (2027, 2026):
+        harness.write("content/blog.yaml", blog("one", year=year))
+        harness.apply()
+        assert (marks(harness), front(harness) == approved) == (year == 2027, year == 2026)
+        assert harness.plan().empty
+    harness.edit("out/one.md", "title: ", "title: My ")
+    for year in (2027, 2026):
+        harness.write("content/blog.yaml", blog("one", year=year))
+        harness.apply(on_edit=OnEdit.OVERWRITE)
+        assert marks(harness)
+        assert harness.plan().empty
 
 
 def test_a_verdict_that_was_pulled_changes_the_plan(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from contentops.digest import NO_TEXT, NOTHING
-from contentops.documents.preset import apply_preset
+from contentops.documents.preset import apply_preset, title_for
 from contentops.model import (
     ApprovalState,
+    Fetch,
     MergeBoth,
     MergeEdit,
     Note,
@@ -21,9 +22,11 @@ from contentops.model import (
     Publish,
     Pull,
     Reason,
+    Replace,
     Restore,
     text_digest,
 )
+from contentops.planning.finished import stored_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from contentops.digest import Digest
     from contentops.model import ItemId, Json, Observed, Project, Record, Spec
     from contentops.planning.edits import BodyAnswer
-    from contentops.planning.existing_texts import SourceText
+    from contentops.planning.existing_texts import FinishedText, SourceText
     from contentops.planning.plan_inputs import ItemSides, PlanInputs
 
 AUTONOMOUS, ASSISTED = "ai-autonomous", "ai-assisted"
@@ -89,7 +92,7 @@ def coming_front(item: ItemSides, body: BodyAnswer, title: str | None) -> Comput
     made = promotion.generated if promotion is not None else own.generated if own is not None else NOTHING
     is_merged = isinstance(body.mode, MergeEdit | MergeBoth)
     source = _source_type(made, [NOTHING] if is_merged else [digest for _, digest in texts])
-    if body.writes and not (texts or is_merged):
+    if body.writes and not is_merged and (not texts or _stored(item, body) is not None):
         source = GENERATED
     return ComputedFront(keys=_keys(inputs.project, spec, state, source), state=state)
 
@@ -110,6 +113,17 @@ def _coming_texts(item: ItemSides, body: BodyAnswer, title: str | None) -> Itera
         yield title or mode.remote.title or item.title, mode.remote.body
     elif isinstance(mode, Restore) and own is not None:
         yield from ((title or own.title, digest) for digest in own.restorable)
+    elif (stored := _stored(item, body)) is not None and stored.title and own is not None:
+        is_retitled = item.file.exists and item.file.title not in ("", own.title)
+        made = title_for(item.inputs.project.preset, stored.title)
+        yield title or (item.file.title if is_retitled else made), stored.body
+
+
+def _stored(item: ItemSides, body: BodyAnswer) -> FinishedText | None:
+    """The text that a job made earlier for the declared request, if that one comes into the file as it is."""
+    fetched = [step for step in body.steps if isinstance(step, Fetch)]
+    is_kept = any(step.entry is None and step.remote is None and not step.recorded for step in fetched)
+    return stored_text(item) if is_kept and isinstance(body.mode, Replace) else None
 
 
 def is_promotable(item: ItemSides, source: SourceText) -> bool:

@@ -104,8 +104,7 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
                     author=item.id in own,
                 )
                 _refuse_past(line, before)
-                same = (line.person, decision.verdict, line.note)
-                is_known = any((one.person, one.verdict, one.note) == same for one in before.of_text(line.text))
+                is_known = any(_says_no_more(line, one) for one in before.of_text(line.text))
                 known.append(item.id) if is_known else lines.append(line)
             approvals.record(Path(project.root), runtime.disk, lines)
     skipped = tuple(item.id for item in items if item not in with_text)
@@ -126,6 +125,11 @@ def _left_for_later(project: Project, items: Iterable[Candidate], run: Run | Non
 
 def _has_keys(project: Project, item: Candidate) -> bool:
     return project.disclosure is not None or (item.spec is not None and item.spec.approval.required)
+
+
+def _says_no_more(new: Approval, old: Approval) -> bool:
+    """Whether a verdict repeats an earlier one: also without its note, which stays."""
+    return (new.person, new.verdict) == (old.person, old.verdict) and new.note in ("", old.note)
 
 
 def _refuse_past(line: Approval, before: Approvals) -> None:
