@@ -10,18 +10,55 @@ from msgspec import structs
 
 from contentops.digest import NOTHING, digest_text
 from contentops.documents.clean import body_digest
-from contentops.model import ApiSettings, Desired, JobState, Observed, OnEdit, Saved, Spec, State
+from contentops.model import (
+    ApiSettings,
+    Approval,
+    ApprovalRule,
+    Approvals,
+    Desired,
+    Disclosure,
+    ItemId,
+    JobState,
+    Observed,
+    OnEdit,
+    Saved,
+    Spec,
+    State,
+    Verdict,
+    text_digest,
+)
+from contentops.planning.approval import GENERATED
 from contentops.planning.decide import answers
 from contentops.planning.plan_inputs import Choice, ItemSides, PlanInputs
 from contentops.planning.up_to_date import is_up_to_date
 from tests.fakes.sides import PROJECT, TEXT, a_record, a_spec, an_entry
 
-METADATA = st.sampled_from([{}, {"tags": ["a"]}, {"tags": ["b"]}, {"order": 1}, {"order": True}, {"title": "T"}])
+HOW = {"ai_disclosure": "ai-autonomous", "digital_source_type": GENERATED}
+METADATA = st.sampled_from(
+    [
+        *({}, {"tags": ["a"]}, {"tags": ["b"]}, {"order": 1}, {"order": True}, {"title": "T"}),
+        *({"draft": True}, {"published": False}, HOW, {"draft": True, **HOW}, {**HOW, "ai_disclosure": "ai-assisted"}),
+    ]
+)
+RULES = st.sampled_from([ApprovalRule(required=True), ApprovalRule(required=True, count=2, by_author=False)])
+VERDICTS = st.lists(
+    st.builds(
+        Approval,
+        item=st.just(ItemId("a")),
+        text=st.sampled_from([text_digest("T", body_digest(TEXT)), text_digest("T", digest_text("other"))]),
+        verdict=st.sampled_from(Verdict),
+        by=st.sampled_from(["Ann <a@example.com>", "Ben <b@example.com>"]),
+        at=st.just("2026-03-01T10:00:00Z"),
+        author=st.booleans(),
+    ),
+    max_size=2,
+)
 SPECS = st.fixed_dictionaries(
     {},
     optional={
         "metadata": METADATA,
         "protected": st.booleans(),
+        "approval": RULES,
         "save": st.booleans(),
         "on_edit": st.sampled_from(OnEdit),
         "output": st.just("out/elsewhere.md"),
@@ -62,6 +99,7 @@ PROJECTS = st.fixed_dictionaries(
         "api": st.just(structs.replace(PROJECT.api, save="off")) | st.just(ApiSettings(base_url="local")),
         "preset": st.sampled_from(["hugo", "jekyll"]),
         "provenance": st.just(False),
+        "disclosure": st.just(Disclosure()),
     },
 )
 ASKED: list[dict[str, Any]] = [{"replace": ("a",)}, {"sections": {"a": "H"}}]
@@ -75,6 +113,7 @@ def _item(
     project: dict[str, Any],
     choice: dict[str, Any],
     entries: list[JobState],
+    verdicts: list[Approval],
 ) -> ItemSides:
     before = a_spec(metadata=spec.get("metadata", {}))
     declared: Spec = a_spec(**spec)
@@ -99,6 +138,7 @@ def _item(
         ),
         observed={observed.path: observed},
         choice=Choice(**choice),
+        approvals=Approvals(lines=tuple(verdicts)),
     )
     return ItemSides(inputs=inputs, spec=declared, record=known, file=observed, entries=opened)
 
@@ -110,6 +150,7 @@ def _item(
     project=PROJECTS,
     choice=CHOICES,
     entries=st.just([]) | st.lists(st.sampled_from(JobState), max_size=1),
+    verdicts=VERDICTS,
 )
 def test_what_is_up_to_date_is_what_the_questions_find_nothing_for(**sides: Any) -> None:
     """Whatever differs, and in which way: where nothing does, nothing is done."""
@@ -121,9 +162,9 @@ def test_what_is_up_to_date_is_what_the_questions_find_nothing_for(**sides: Any)
 def test_the_usual_item_is_up_to_date() -> None:
     """One that was made, saved, and left alone; any other side, or wish, is for the questions."""
     tags = {"metadata": {"tags": ["a"]}}
-    item = _item(tags, {}, {}, {}, {}, [])
+    item = _item(tags, {}, {}, {}, {}, [], [])
     assert is_up_to_date(item)
-    assert not is_up_to_date(_item(tags, {"metadata": {"tags": ["b"]}}, {}, {}, {}, []))
+    assert not is_up_to_date(_item(tags, {"metadata": {"tags": ["b"]}}, {}, {}, {}, [], []))
     others: list[dict[str, Any]] = [{"remote": {}}, *({"choice": Choice(**one)} for one in ASKED)]
     for more in others:
         assert not is_up_to_date(structs.replace(item, inputs=structs.replace(item.inputs, **more)))
