@@ -44,7 +44,7 @@ RECALLED = """
     contentops.cli.output contentops.cli.output.github_job contentops.cli.output.terminal contentops.digest
     contentops.loopback contentops.manifests contentops.manifests.root contentops.model contentops.operations
     contentops.operations.unchanged contentops.pricing contentops.reporting contentops.reporting.diagnostics
-    contentops.reporting.layout contentops.reporting.plan_text contentops.reporting.summary contentops.sanitize
+    contentops.reporting.causes contentops.reporting.layout contentops.reporting.plan_text contentops.reporting.summary contentops.sanitize
     contentops.state contentops.state.state_dir contentops.state.tracked
 """
 
