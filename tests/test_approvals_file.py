@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +23,7 @@ from contentops.state.codec import line_of
 from tests.clones import commit, git
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
     from random import Random
 
 HEADER = '{"contentops_approvals":1}'
@@ -191,6 +192,15 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(f"{HEADER}\n".encode() + b"\xff\xfe")
     with pytest.raises(StateError, match="is not UTF-8 at byte 27"):
         load(tmp_path, Disk())
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("elsewhere")], ids=["folder", "link"])
+def test_what_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A link could lead out of the project."""
+    make(tmp_path / FILE)
+    with pytest.raises(StateError) as caught:
+        record(tmp_path, Disk(), [said()])
+    assert caught.value.code == "not-a-file"
 
 
 FINE = {

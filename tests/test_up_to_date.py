@@ -27,7 +27,7 @@ from contentops.model import (
     Verdict,
     text_digest,
 )
-from contentops.planning.approval import GENERATED
+from contentops.planning.approval import GENERATED, computed_front
 from contentops.planning.decide import answers
 from contentops.planning.plan_inputs import Choice, ItemSides, PlanInputs
 from contentops.planning.up_to_date import is_up_to_date
@@ -168,3 +168,24 @@ def test_the_usual_item_is_up_to_date() -> None:
     others: list[dict[str, Any]] = [{"remote": {}}, *({"choice": Choice(**one)} for one in ASKED)]
     for more in others:
         assert not is_up_to_date(structs.replace(item, inputs=structs.replace(item.inputs, **more)))
+
+
+@given(approval=st.just(ApprovalRule()) | RULES, disclosed=st.booleans(), before=VERDICTS, after=VERDICTS)
+def test_a_text_with_the_front_matter_of_its_approval_is_up_to_date(
+    approval: ApprovalRule, *, disclosed: bool, before: list[Approval], after: list[Approval]
+) -> None:
+    """Until another verdict asks for other keys: then the questions find those, and nothing else."""
+    project = {"disclosure": Disclosure()} if disclosed else {}
+    first = _item({"approval": approval}, {}, {}, project, {}, [], before)
+    assert first.record is not None
+    keys = computed_front(first.inputs, first.spec, first.record, first.file)
+    written, there = {"metadata": keys}, {"front": keys}
+    assert is_up_to_date(_item({"approval": approval}, written, there, project, {}, [], before))
+    second = _item({"approval": approval}, written, there, project, {}, [], after)
+    wanted = computed_front(second.inputs, second.spec, first.record, second.file)
+    assert is_up_to_date(second) == (wanted == keys)
+    change, notes = answers(second)
+    assert notes == ()
+    assert ({} if change is None else change.front) == {
+        key: wanted.get(key) for key in keys.keys() | wanted.keys() if keys.get(key) != wanted.get(key)
+    }
