@@ -62,7 +62,7 @@ def test_an_approval_of_the_head_commit_counts(merged: FakeGitHub) -> None:
     merged.review(7, "maria", minute=5)
     (pull,) = ask(merged)
     assert (pull.number, pull.address) == (7, "https://github.example/acme/blog/pull/7")
-    assert (pull.head, pull.author) == (SHA, "author")
+    assert (pull.head, pull.authors) == (SHA, frozenset({"author"}))
     assert pull.approvals == (HostApproval("maria", "2026-03-01T11:05:00Z"),)
     assert pull.files == {"out/one.md": BLOB}
     assert pull.who("maria") == "maria (github.example)"
@@ -144,6 +144,18 @@ def test_the_files_that_a_text_may_be_in(merged: FakeGitHub) -> None:
     assert ask(merged)[0].files == {"out/one.md": BLOB, "out/new.md": "c" * 40, "out/odd.md": ""}
 
 
+def test_whose_words_they_are(merged: FakeGitHub) -> None:
+    """Of who opened it, and who committed to it, but not of who merged the base into it, or has no account."""
+    merged.review(7, "maria")
+    mia, jo, bot = ({"login": login} for login in ("Mia", "jo", "web-flow"))
+    merged.commits[7] = [
+        {"author": mia, "committer": bot, "parents": [{}]},
+        {"author": jo, "committer": jo, "parents": [{}, {}]},
+        {"author": None, "committer": None, "parents": [{}]},
+    ]
+    assert ask(merged)[0].authors == {"author", "mia", "web-flow"}
+
+
 def test_more_files_than_github_lists(merged: FakeGitHub) -> None:
     """None of them counts, and the run says so."""
     merged.review(7, "maria")
@@ -199,6 +211,7 @@ def review_by(login: str, **fields: Any) -> Reply:
         ("pulls/7/reviews", review_by("jo")),
         ("pulls/7/reviews", review_by("jo", submitted_at="yesterday")),
         ("pulls/7/reviews", review_by("jo <x@y>", submitted_at="2026-01-01T00:00:00Z")),
+        ("pulls/7/commits", (200, {}, {})),
         ("pulls/7/files", (200, [{"filename": 3}], {})),
         ("pulls/7/files", (200, [{"filename": "a", "sha": "main"}], {})),
         ("collaborators", (200, [], {})),
@@ -506,20 +519,23 @@ def test_a_pull_request_that_writes_verdicts_itself(desk: Desk) -> None:
     assert lines(runner) == [ONE]
 
 
+@pytest.mark.parametrize("login", ["Author", "helper"])
 @pytest.mark.parametrize(("rule", "recorded"), [("required", ["one"]), ("{required: true, by_author: false}", [])])
-def test_the_author_of_the_pull_request(desk: Desk, rule: str, recorded: list[str]) -> None:
-    """GitHub lets no one approve their own, but another host may: then the item's rule decides."""
+def test_the_author_of_the_pull_request(desk: Desk, rule: str, recorded: list[str], login: str) -> None:
+    """GitHub lets no one approve their own, but another host may, and people push to others': the rule decides."""
 
     def change(machine: Machine) -> None:
         machine.edit("contentops.yaml", "approval: required", f"approval: {rule}")
         reword("one")(machine)
 
     desk.propose(7, change)
-    desk.hub.review(7, "Author")
+    desk.hub.review(7, login)
+    desk.hub.commits[7] = [{"author": {"login": "helper"}}]
     desk.merge(7)
     runner = desk.runner()
     desk.record(runner)
     assert [line[0] for line in lines(runner)] == recorded
+    assert all(line.author for line in approvals.load(runner.root, Disk()).lines)
 
 
 def test_a_project_below_the_root_of_the_repository(desk: Desk, invoke: Run) -> None:
@@ -551,6 +567,27 @@ def test_each_environment_records_its_own_texts(desk: Desk) -> None:
     runner = desk.runner()
     for environment, ids in (((), []), (("--env", "staging"), ["one"])):
         assert [item["id"] for item in desk.record(runner, "--json", *environment).json["items"]] == ids
+
+
+def test_texts_for_another_environment(desk: Desk) -> None:
+    """The environment that asks for approvals finds them in the one that it takes its texts from."""
+    machine = desk.runner("stage")
+    prod = '"staging/{{ item.id }}.md"}, prod: {promote_from: staging, output: "live/{{ item.id }}.md", defaults: '
+    machine.edit("contentops.yaml", ", approval: required", "")
+    machine.edit("contentops.yaml", '"staging/{{ item.id }}.md"}', prod + "{approval: required}}")
+    machine.git("commit", "--quiet", "--all", "--message=Prod")
+    machine.git("push", "--quiet")
+    machine.apply("--env", "staging")
+    machine.commit("--env", "staging")
+    desk.propose(7, lambda author: author.edit("staging/one.md", "## Introduction", "## A start"))
+    desk.hub.review(7, "maria")
+    desk.merge(7)
+    runner = desk.runner()
+    assert "no one was asked" in desk.record(runner, "--env", "staging").stdout
+    found = desk.record(runner, "--env", "prod", "--json").json
+    assert [(item["id"], item["by"]) for item in found["items"]] == [("one", "maria (github.example)")]
+    runner.apply("--env", "prod", "--drafts")
+    assert [path.name for path in (runner.root / "live").iterdir()] == ["one.md"]
 
 
 def test_a_verdict_that_came_later_stays(desk: Desk) -> None:

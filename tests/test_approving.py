@@ -17,6 +17,7 @@ from contentops.reporting.summary import empty_sentence, plan_sentence
 from contentops.state.approvals import FILE
 from tests.fakes.harness import Harness, blog, results
 from tests.fakes.kills import state_after_each_kill
+from tests.reviewing import apply_within, review
 from tests.test_promote import Room
 
 if TYPE_CHECKING:
@@ -283,6 +284,19 @@ def test_approved_texts_alone_are_promoted(tmp_path: Path) -> None:
     prod.edit("live/a.md", "AL", "al")
     prod.apply()
     assert "draft: true" in prod.read("live/a.md")
+
+
+def test_an_approved_promotion_needs_no_other_review(tmp_path: Path) -> None:
+    """The plan was reviewed before the text was approved; where no approval is asked for, it has to name it."""
+    staging, prod = stages(tmp_path, "a")
+    reviewed = review(prod)
+    decide(staging, "a")
+    assert results(apply_within(prod, reviewed)) == {"a": "done"}
+    staging.edit("contentops.yaml", "approval: required", "approval: off")
+    staging.edit("staging/a.md", "All", "Al")
+    staging.apply()
+    with pytest.raises(Refused, match="`a`: promote, which it does not say"):
+        apply_within(prod, reviewed)
 
 
 def test_a_changed_request_waits_for_its_approved_text(tmp_path: Path) -> None:

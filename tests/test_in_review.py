@@ -12,6 +12,7 @@ from contentops.reporting.plan_markdown import plan_markdown
 from tests.merges import Desk, make_drafts
 from tests.plans import make_plan, plan_document, sealed
 from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
+from tests.test_approving import decide, stages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +69,16 @@ def test_a_merge_request_of_gitlab(checkout: Machine, invoke: Run) -> None:
     base = checkout.git("rev-parse", "HEAD^1").strip()
     for named, ids in ((base, ["one", "two"]), ("0" * 39 + "1", [])):
         assert plan(checkout, invoke, GITHUB_BASE_REF="", CI_MERGE_REQUEST_DIFF_BASE_SHA=named) == ids
+
+
+def test_a_text_that_waits_to_be_promoted(tmp_path: Path) -> None:
+    """It is in the environment that texts are taken from; the plan of the one that takes them names it."""
+    staging, prod = stages(tmp_path, "a", "b")
+    in_review = frozenset({"staging/a.md"})
+    assert staging.plan(in_review=in_review).approves == ()
+    assert prod.plan(in_review=in_review).approves == (TextInReview(id=ItemId("a"), output="staging/a.md"),)
+    decide(staging, "a")
+    assert prod.plan(in_review=in_review).approves == ()
 
 
 def test_the_plan_file_keeps_them() -> None:

@@ -65,9 +65,9 @@ def gitlab_merges(gitlab: Host, clone: Clone, page: str, branch: str, commits: S
                 continue
             if not number or not is_object(head):
                 raise gitlab.nonsense(path, "names a merge request without a number or a head commit")
-            author = as_text(as_map(request.get("author")).get("username"))
+            opener = as_text(as_map(request.get("author")).get("username")).casefold()
             address = f"{page.rstrip('/')}/-/merge_requests/{number}"
-            pull = MergedPull(number=number, address=address, author=author, head=head)
+            pull = MergedPull(number=number, address=address, authors=frozenset({opener}), head=head)
             found[number] = _approved(gitlab, clone, pull)
     return tuple(found.values())
 

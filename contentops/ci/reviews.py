@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from contentops.ci.git import LOOK, run_git, try_git
 from contentops.ci.github import head_of, is_merge
-from contentops.ci.host import HostError
+from contentops.ci.host import HostError, as_maps
 from contentops.ci.runner import as_map, as_number, as_text
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ class MergedPull(Struct, frozen=True, kw_only=True):
     number: int
     address: str
     """Its page."""
-    author: str
+    authors: frozenset[str]
+    """Who opened it or committed to it, in small letters."""
     head: str
     """The last commit of its branch at the merge."""
     approvals: tuple[HostApproval, ...] = ()
@@ -163,9 +164,9 @@ def github_merges(github: GitHub, server: str, branch: str, commits: Sequence[st
             head = head_of(pull)
             if not number or not is_object(head):
                 raise github.nonsense(path, "names a pull request without a number or a head commit")
-            author = as_text(as_map(pull.get("user")).get("login"))
-            address = f"{server}/{github.repository}/pull/{number}"
-            found[number] = _reviewed(github, MergedPull(number=number, address=address, author=author, head=head))
+            address, opener = f"{server}/{github.repository}/pull/{number}", _login(pull.get("user"))
+            one = MergedPull(number=number, address=address, authors=frozenset({opener}), head=head)
+            found[number] = _reviewed(github, one)
     return tuple(found.values())
 
 
@@ -175,7 +176,10 @@ def _reviewed(github: GitHub, pull: MergedPull) -> MergedPull:
     approvals, stale = at_head(reviews, pull.head)
     may = tuple(approval for approval in approvals if _may_write(github, approval.login))
     strangers = (f"`{one.login}` may not write to the repository" for one in approvals if one not in may)
-    files, count = _files(github, pull.number) if may else ({}, 0)
+    if not may:
+        return structs.replace(pull, notes=(*notes, *stale, *strangers))
+    pull = structs.replace(pull, authors=pull.authors | _committers(github, pull.number))
+    files, count = _files(github, pull.number)
     if count >= MOST_FILES:
         files, notes = {}, [*notes, f"GitHub lists {MOST_FILES:,} files of it at most, and there may be more"]
     return structs.replace(pull, approvals=may, files=files, notes=(*notes, *stale, *strangers))
@@ -211,6 +215,20 @@ def _review(github: GitHub, path: str, entry: Mapping[str, Any], login: str, ver
         raise github.nonsense(path, "has a review of someone whose name is none")
     # The commit of a review can be gone after a forced push: then it is not the head commit.
     return HostReview(login, verdict, as_text(entry.get("commit_id")), at)
+
+
+def _committers(github: GitHub, number: int) -> frozenset[str]:
+    """Return who wrote the commits of a pull request, as far as GitHub knows their accounts (the first 250 commits).
+
+    Merges are left out: whoever brings it up to date with its base writes none of its words. Raises HostError.
+    """
+    commits = (one for one in github.whole(f"pulls/{number}/commits") if len(list(as_maps(one.get("parents")))) < 2)
+    return frozenset(_login(one.get(who)) for one in commits for who in ("author", "committer")) - {""}
+
+
+def _login(user: Any) -> str:
+    """Return the login of an account in small letters; empty for none."""
+    return as_text(as_map(user).get("login")).casefold()
 
 
 def _may_write(github: GitHub, login: str) -> bool:

@@ -24,24 +24,27 @@ from contentops.model import (
     Reason,
     Replace,
     Restore,
+    TextInReview,
     text_digest,
 )
 from contentops.planning.finished import stored_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from contentops.digest import Digest
     from contentops.model import ItemId, Json, Observed, Project, Record, Spec
     from contentops.planning.edits import BodyAnswer
     from contentops.planning.existing_texts import FinishedText, SourceText
     from contentops.planning.plan_inputs import ItemSides, PlanInputs
+    from contentops.planning.select import Candidate
 
 AUTONOMOUS, ASSISTED = "ai-autonomous", "ai-assisted"
 """How a generated text was made, in the words of the W3C community group on disclosure of AI content (2026-10)."""
 _SOURCE: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 GENERATED, EDITED = f"{_SOURCE}trainedAlgorithmicMedia", f"{_SOURCE}compositeWithTrainedAlgorithmicMedia"
 """What a text was made of, in the vocabulary of IPTC. It says nothing of whether someone read the text."""
+_UNAPPROVED: Final = (ApprovalState.WAITING, ApprovalState.CHANGED)
 
 
 def approval_state(inputs: PlanInputs, spec: Spec, record: Record | None, file: Observed) -> ApprovalState:
@@ -190,3 +193,19 @@ def _keys(project: Project, spec: Spec, state: ApprovalState, source: str) -> di
     if disclosure is not None and source:
         keys |= {disclosure.key: ASSISTED if is_approved else AUTONOMOUS, disclosure.source_type: source}
     return {key: value for key, value in keys.items() if key}
+
+
+def texts_in_review(
+    inputs: PlanInputs, items: Iterable[Candidate], waiting: Collection[ItemId | None]
+) -> Iterator[TextInReview]:
+    """The texts that a pull request changes and that wait for approval, here or before they are promoted.
+
+    Not those in whose place another one is generated. `waiting`: the items whose text is not promoted yet.
+    """
+    for item in items:
+        file = item.file if item.approval in _UNAPPROVED and not (item.change and item.change.submits) else None
+        if item.id in waiting and item.spec is not None and inputs.source is not None:
+            source = inputs.source.source_text(item.spec, inputs.observe, drafts=True)
+            file = source.file if source is not None else file
+        if file is not None and file.path in inputs.choice.in_review:
+            yield TextInReview(id=item.id, output=file.path)

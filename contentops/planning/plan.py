@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
@@ -24,12 +24,11 @@ from contentops.model import (
     Reason,
     Refusal,
     Save,
-    TextInReview,
     Update,
     Write,
 )
 from contentops.model.cost import cost_words
-from contentops.planning.approval import approval_state
+from contentops.planning.approval import approval_state, texts_in_review
 from contentops.planning.claimed_items import (
     extra_attempts_of_others,
     queued_first_attempts,
@@ -44,7 +43,7 @@ from contentops.planning.same_request import same_requests
 from contentops.planning.select import Candidate, selected
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from contentops.model import Change, ItemId
     from contentops.planning.claimed_items import Queued
@@ -121,9 +120,6 @@ def _ratio(inputs: PlanInputs, changes: Sequence[Change]) -> Iterator[Refusal]:
         yield Refusal(guard="changed-ratio", message=message, flag="--approve-changes")
 
 
-_UNAPPROVED: Final = (ApprovalState.WAITING, ApprovalState.CHANGED)
-
-
 @without_collection()
 def make_plan(inputs: PlanInputs) -> Plan:
     """The plan of the whole project, or of the selected part of it.
@@ -167,7 +163,7 @@ def make_plan(inputs: PlanInputs) -> Plan:
         refusals=refusals(inputs, changes),
         unchanged=unchanged,
         approvals=_approvals(chosen),
-        approves=tuple(_approves(chosen, choice.in_review)),
+        approves=tuple(texts_in_review(inputs, chosen, waiting)) if choice.in_review else (),
         findings=(*inputs.project.warnings, *inputs.desired.findings, *missed(inputs)),
     )
     return structs.replace(plan, id=plan_id(plan))
@@ -184,14 +180,6 @@ def _front_alone(change: Change) -> Change | None:
 def _approvals(items: Iterable[Candidate]) -> dict[ApprovalState, int]:
     counted = Counter(item.approval for item in items)
     return {state: counted[state] for state in ApprovalState if state is not ApprovalState.NONE and counted[state]}
-
-
-def _approves(items: Iterable[Candidate], in_review: Collection[str]) -> Iterator[TextInReview]:
-    """The texts that a pull request changes, that wait for approval, and in whose place no other one is generated."""
-    for item in items:
-        replaced = item.change is not None and item.change.submits
-        if item.file is not None and item.file.path in in_review and item.approval in _UNAPPROVED and not replaced:
-            yield TextInReview(id=item.id, output=item.file.path)
 
 
 def plan_id(plan: Plan) -> str:

@@ -98,12 +98,20 @@ def _beyond(change: Change, reviewed: ReviewedChange | None) -> str:
     if not change.steps or (not change.submits_worst and not _FETCHING.isdisjoint(change.names)):
         return ""
     if reviewed is None:
+        if _is_approved(change):
+            return ""
         cost = f" for {cost_words([change])}" if change.credits_worst else ""
         return f"{change.action}{cost}, which it does not say"
     if more := {"submit", "retry", "remove"} & set(change.names) - set(reviewed.steps):
         return f"it would {', '.join(sorted(more))}, which it does not say"
     another = change.submits_worst and change.spec is not None and change.spec.digest != reviewed.digest
     return _dearer(change, reviewed) or (_ANOTHER_REQUEST if another else "")
+
+
+def _is_approved(change: Change) -> bool:
+    """Whether a change takes a text over for nothing that people approved: they read its words, not only its plan."""
+    is_required = change.spec is not None and change.spec.approval.required
+    return change.action is Action.PROMOTE and is_required and not change.submits_worst
 
 
 def _dearer(change: Change, reviewed: ReviewedChange) -> str:

@@ -29,6 +29,7 @@ class FakeGitHub:
         self.pulls: list[dict[str, Any]] = []
         self.reviews: dict[int, list[dict[str, Any]]] = {}
         self.files: dict[int, list[dict[str, Any]]] = {}
+        self.commits: dict[int, list[dict[str, Any]]] = {}
         self.may: dict[str, str] = {}
         """What people may do; those who are not named may write."""
         self.runs: list[dict[str, Any]] = []
@@ -151,7 +152,7 @@ class FakeGitHub:
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         if issue := re.fullmatch(r"labels|issues(?:/(\d+))?", path):
             return self._issues(method, path, int(issue[1] or 0), query, body)
-        if about := re.fullmatch(r"pulls/(\d+)/(reviews|files)|collaborators/(.+)/permission", path):
+        if about := re.fullmatch(r"pulls/(\d+)/(reviews|files|commits)|collaborators/(.+)/permission", path):
             return self._approvals(about, query)
         return self._repository(method, path, query, body)
 
@@ -185,8 +186,8 @@ class FakeGitHub:
         if about[3]:
             may = self.may.get(about[3], "write")
             return (200, {"permission": may}, {}) if may else _missing()
-        entries = (self.reviews if about[2] == "reviews" else self.files).get(int(about[1]), [])
-        return 200, self._page(entries, query), {}
+        lists = {"reviews": self.reviews, "files": self.files, "commits": self.commits}
+        return 200, self._page(lists[about[2]].get(int(about[1]), []), query), {}
 
     def _issues(self, method: str, path: str, number: int, query: dict[str, str], body: Any) -> Reply:
         if path == "labels":

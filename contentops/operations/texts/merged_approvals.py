@@ -121,10 +121,12 @@ class _ItemText(NamedTuple):
 
 
 def _texts(inputs: PlanInputs) -> Iterator[tuple[str, _ItemText]]:
-    """Yield the texts in the outputs of declared items by path, also where an item is about to move to its file."""
+    """Yield the texts of declared items by path: where they are, where they move to, where they are promoted from."""
     for spec in inputs.specs.values():
         record = inputs.state.records.get(spec.id)
-        for path in dict.fromkeys((spec.output, *([record.output] if record else []))):
+        source = inputs.source and inputs.source.source_text(spec, inputs.observe, drafts=True)
+        others = (*([record.output] if record else []), *([source.file.path] if source else []))
+        for path in dict.fromkeys((spec.output, *others)):
             file = inputs.observe(path)
             if file.exists and not file.problem and file.body != NO_TEXT:
                 yield nfc(path), _ItemText(spec, file)
@@ -169,7 +171,7 @@ class _Found:
             for one in pull.approvals:
                 line = _line(text, pull, one)
                 if line.author and not text.spec.approval.by_author:
-                    self.notes.append(f"{about}: `{one.login}` opened it, so that approval of `{path}` does not count")
+                    self.notes.append(f"{about}: `{one.login}` wrote it, so that approval of `{path}` does not count")
                 else:
                     yield line
 
@@ -182,5 +184,5 @@ def _line(text: _ItemText, pull: MergedPull, approval: HostApproval) -> Approval
         by=pull.who(approval.login),
         at=approval.at,
         source=pull.address,
-        author=approval.login.casefold() == pull.author.casefold(),
+        author=approval.login.casefold() in pull.authors,
     )
