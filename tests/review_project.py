@@ -21,10 +21,10 @@ from contentops.atomic_io import Disk
 from contentops.digest import digest_text
 from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import compose, provenance
+from contentops.manifests.catalog_lock import FILE, encode
 from contentops.model import Approval, ItemId, JobState, OpenEntry, Record, RequestId, State, Verdict, text_digest
 from contentops.operations import opening, workspace
-from contentops.operations.apply import ApplyOptions, apply
-from contentops.planning.plan_inputs import Choice
+from contentops.operations.catalog.project_catalog import snapshot_of
 from contentops.state import approvals, lock
 
 if TYPE_CHECKING:
@@ -76,35 +76,44 @@ PARTS: Final = (
 )
 
 
-def build(folder: Path, items: int = 150, *, now: datetime | None = None) -> Project:
-    """Make the project with `items` texts in `folder`, all of them as generated and most of them approved."""
+def build(folder: Path, items: int = 150, *, declared: int = 0, now: datetime | None = None) -> Project:
+    """Make the project with `items` texts in `folder`, all of them as generated and most of them approved.
+
+    `declared`: so many items there are, where that is more; those without a text make no files.
+    """
     now = now or datetime.now(UTC)
     shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True)
     (folder / "contentops.yaml").write_text(SETTINGS, encoding="utf-8")
     with (folder / "data" / "cities.csv").open("a", encoding="utf-8") as rows:
-        for at in range(max(items - 24, 0)):
+        for at in range(max(items, declared) - 24):
             place = f"{_TOWNS[at % 10]} {_KINDS[at // 10 % 10]}" + (f" {at // 100 + 1}" if at >= 100 else "")
             rows.write(f"{place.lower().replace(' ', '-')},{place},small teams,800,desks by the day\n")
     project = opening.open_project(str(folder), "", ())
+    catalog = snapshot_of(structs.replace(project, api=structs.replace(project.api, base_url="local")))
+    assert catalog is not None
+    (folder / FILE).write_text(encode({SERVER: catalog}), encoding="utf-8")
     records: dict[ItemId, Record] = {}
     lines: list[Approval] = []
     for at, spec in enumerate(workspace.validate(project).specs[:items]):
         made = now - timedelta(days=(at * 37 % 170) ** 1.5 / 13 + 3, minutes=at)
         records[spec.id] = _write(folder, spec, at, made)
-        if not spec.id.startswith("blog/"):
+        if _is_approved(spec):
             file = records[spec.id]
             said = Verdict.APPROVED
             lines.append(_line(spec.id, file.title, file.generated, said, made + timedelta(days=2)))
     (folder / "contentops.lock").write_bytes(lock.render(State(lineage=LINEAGE, records=records)))
     approvals.record(folder, Disk(), lines)
-    # The draft marks follow the approvals.
-    apply(project, Choice(only_front=True), ApplyOptions(), confirm=lambda _: True, emit=lambda _: None)
     return project
+
+
+def _is_approved(spec: Spec) -> bool:
+    return not spec.id.startswith("blog/")
 
 
 def _write(folder: Path, spec: Spec, at: int, made: datetime) -> Record:
     topic = str(spec.request.inputs.get("topic") or spec.id.rpartition("/")[2].replace("-", " ").capitalize())
     title = str(spec.metadata.get("title") or topic)
+    front = {**spec.metadata, **({} if _is_approved(spec) else {"draft": True})}
     parts = [PARTS[(at + number) % len(PARTS)] for number in range(3 + at % 4)]
     body = f"{parts[0]}\n\n## {title}\n\n" + "\n\n".join(parts[1:]) + "\n"
     job = digest_text(spec.id)[7:39]
@@ -112,7 +121,7 @@ def _write(folder: Path, spec: Spec, at: int, made: datetime) -> Record:
     block = provenance(item=spec.id, digest=spec.digest, job=job, generated_at=when)
     file = folder / spec.output
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(compose(title, spec.metadata, block, body), encoding="utf-8")
+    file.write_text(compose(title, front, block, body), encoding="utf-8")
     return Record(
         id=spec.id,
         digest=spec.digest,
@@ -122,11 +131,12 @@ def _write(folder: Path, spec: Spec, at: int, made: datetime) -> Record:
         dialect="v1",
         output=spec.output,
         title=title,
-        metadata={key: value for key, value in spec.metadata.items() if key != "title"},
+        metadata={key: value for key, value in front.items() if key != "title"},
         generated=body_digest(body),
         job_id=job,
         request_id=RequestId(job),
         attempt=1,
+        protected=spec.protected,
         credits=1 if spec.request.mode == "quick" else 4,
         generated_at=when,
     )
@@ -204,12 +214,16 @@ def commit(folder: Path) -> None:
     subprocess.run([*git, "commit", "--quiet", "--message", "All"], cwd=folder, check=True)
 
 
-def main() -> None:
-    """Make the project, and disturb it."""
-    folder = Path(sys.argv[1])
-    project = build(folder, *map(int, sys.argv[2:3]))
+def in_every_state(folder: Path, items: int = 150) -> None:
+    """Make the project, commit it, and disturb it."""
+    project = build(folder, items)
     commit(folder)
     disturb(project)
+
+
+def main() -> None:
+    """Make the project in a folder."""
+    in_every_state(Path(sys.argv[1]), *map(int, sys.argv[2:3]))
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class OverviewPage(Struct, frozen=True, kw_only=True):
     months: tuple[Row, ...]
 
 
-def overview(site: Site, query: Mapping[str, str]) -> PageContent:  # noqa: ARG001 - as every view
+def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
     """What waits for whom, and what it costs."""
     snapshot, now = site.review.snapshot(), site.runtime.wall()
     empty = all(item.state is ReviewState.NO_TEXT for item in snapshot.items)

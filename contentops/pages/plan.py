@@ -30,7 +30,7 @@ class PlanView(Struct, frozen=True, kw_only=True):
     findings: tuple[Diagnostic, ...]
 
 
-def plan(site: Site, query: Mapping[str, str]) -> PageContent:  # noqa: ARG001 - as every view
+def plan(site: Site, _query: Mapping[str, str]) -> PageContent:
     """What an apply would do."""
     snapshot = site.review.snapshot()
     return plan_page(snapshot.plan, site, snapshot.findings)

@@ -37,7 +37,7 @@ class RunPage(Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
-def run(site: Site, query: Mapping[str, str]) -> PageContent:  # noqa: ARG001 - as every view
+def run(site: Site, _query: Mapping[str, str]) -> PageContent:
     """The apply that works now, or the last one."""
     view = _page(site)
     return PageContent(template="run.html", title=_title(view.run), tab="run", model=view)

@@ -1,0 +1,260 @@
+"""The review page in a real browser: nothing is wrong on any page for anyone, whatever texts say, and nothing runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+from msgspec import structs
+
+from contentops.operations.opening import HERE, open_project
+from contentops.pages.app import create_app
+from contentops.pages.links import Links
+from contentops.pages.security import Keys
+from contentops.pages.serving import open_port
+from contentops.pages.site import Site
+from tests import review_project
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser: `apt-get install chromium-headless-shell`")
+PAGES = ("/", "/items", "/plan", "/run")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests."""
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(
+            executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield opened
+        opened.close()
+
+
+def beside(action: Callable[[], Any]) -> Any:
+    """What an action returns, in a thread of its own: the driver of the browser has a loop in this one."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(action).result()
+
+
+@dataclass
+class Pages:
+    """A project that is served."""
+
+    address: str
+    keys: Keys
+    problems: list[str] = field(default_factory=list)
+    """What the browser said in its console."""
+
+    def opened(self, browser: Browser, **context: Any) -> Page:
+        """A page of a new browser, which opened the link."""
+        self.keys.used = False
+        page: Page = browser.new_context(**context).new_page()
+        page.on("console", lambda one: self.problems.append(one.text))
+        page.on("pageerror", lambda one: self.problems.append(str(one)))
+        page.on("dialog", lambda one: self.problems.append(one.message))
+        page.goto(f"{self.address}/open?token={self.keys.token}")
+        return page
+
+    def check(self, page: Page, path: str) -> None:
+        """Opens a page; nothing is wrong with it, and it is no wider than the window."""
+        answer = page.goto(self.address + path)
+        assert answer is not None
+        assert answer.status == 200, path
+        found = axe.Axe().run(page)
+        assert not found.violations_count, f"{path}: {found.generate_report()}"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
+        assert self.problems == [], path
+
+
+@contextlib.contextmanager
+def served(root: Path) -> Iterator[Pages]:
+    """Serves the pages of a project on a port of this machine."""
+    import uvicorn
+
+    with open_port("127.0.0.1", 0) as port:
+        keys = Keys(port.number)
+        site = Site(
+            name="acme",
+            project=lambda: open_project(str(root), "", ()),
+            # Files that were written just now are taken for old: a snapshot of them need not be made again.
+            runtime=structs.replace(HERE, disk_time=lambda: time.time_ns() + 10**12),
+            links=Links(),
+            person=review_project.EDITOR,
+            form_token=keys.form_token,
+        )
+        config = uvicorn.Config(create_app(site, keys, "127.0.0.1"), log_level="error", lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [port.opened]}, daemon=True)
+        thread.start()
+        try:
+            yield Pages(port.address.rstrip("/"), keys)
+        finally:
+            site.closing.set()
+            server.should_exit = True
+            thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    """150 texts, in every state."""
+    folder = tmp_path_factory.mktemp("pages")
+    beside(lambda: review_project.in_every_state(folder))
+    with served(folder) as opened:
+        yield opened
+
+
+def item(id_: str, **query: str) -> str:
+    """The path of the page of an item."""
+    return "/item?id=" + quote(id_) + "".join(f"&{name}={value}" for name, value in query.items())
+
+
+STATES = (
+    item("blog/hybrid-work-guide"),  # blocked
+    item("blog/quiet-rooms"),  # changed since approval, a check warns
+    item("blog/desk-booking"),  # waiting
+    item("blog/what-a-desk-costs"),  # sent back
+    item("docs/troubleshooting"),  # outcome unknown
+    item("cities/zurich"),  # gone
+    item("cities/turin"),  # no text
+)
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 320)])
+def test_nothing_is_wrong_on_any_page(pages: Pages, browser: Browser, scheme: Any, width: int) -> None:
+    """Axe finds nothing, the console is silent, and no page scrolls sideways, in both schemes and at a phone's width."""
+    page = pages.opened(browser, color_scheme=scheme, viewport={"width": width, "height": 800})
+    for path in (*PAGES, "/items?state=approved&page=2&sort=-words", *STATES):
+        pages.check(page, path)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_page_needs_no_script(pages: Pages, browser: Browser, scripts: bool) -> None:
+    """Lists are narrowed, sorted and turned by links and one form."""
+    page = pages.opened(browser, java_script_enabled=scripts)
+    page.goto(f"{pages.address}/items")
+    page.get_by_label("Title or id").fill("market")
+    page.get_by_role("button", name="Show").click()
+    assert "q=market" in page.url
+    rows = page.locator("tbody tr")
+    assert 0 < rows.count() < 50
+    page.get_by_role("link", name="Words").click()
+    assert page.locator("th[aria-sort=descending]").inner_text().startswith("Words")
+    page.goto(f"{pages.address}/items")
+    page.get_by_role("link", name="Next", exact=True).click()
+    assert rows.count() == 50
+    page.goto(f"{pages.address}/")
+    page.get_by_role("link", name="Why quiet rooms fill up first").first.click()
+    assert page.url.endswith(item("blog/quiet-rooms").replace("/quiet", "%2Fquiet"))
+    assert pages.problems == []
+
+
+@pytest.mark.parametrize(("texts", "declared"), [(3, 0), (3, 10_000)])
+def test_small_and_large_projects(tmp_path: Path, browser: Browser, texts: int, declared: int) -> None:
+    """Three items, and ten thousand."""
+    beside(lambda: review_project.build(tmp_path, texts, declared=declared))
+    with served(tmp_path) as pages:
+        page = pages.opened(browser)
+        for path in ("/", "/items?page=200", "/plan"):
+            pages.check(page, path)
+        page.goto(f"{pages.address}/items?page=200")
+        assert page.get_by_text("200 of 200").count() == bool(declared)
+
+
+def test_projects_without_texts_and_with_errors(tmp_path: Path, browser: Browser) -> None:
+    """What is declared but not made, errors of manifests with their places, and settings that cannot be read."""
+    manifest = "items:\n  - {id: one, template: blog_article_generator, style: general_blog, inputs: {topic: T}}\n"
+    (tmp_path / "content").mkdir()
+    (tmp_path / "content/a.yaml").write_text(manifest)
+    settings = tmp_path / "contentops.yaml"
+    settings.write_text("version: 1\nproject: acme\napi: {base_url: 'https://a.example/v1'}\n")
+    with served(tmp_path) as pages:
+        page = pages.opened(browser)
+        for path in PAGES:
+            pages.check(page, path)
+        (tmp_path / "content/a.yaml").write_text(manifest.replace("inputs", "inputz"))
+        for path in PAGES[:3]:
+            pages.check(page, path)
+            assert "content/a.yaml:2:" in page.inner_text("main")
+        settings.write_text("version: 1\n")
+        answer = page.goto(f"{pages.address}/")
+        assert answer is not None
+        assert answer.status == 500
+        assert "project" in page.inner_text("main")
+
+
+EVIL = "</textarea></title></a>\"'><script>document.title='run'</script><img src=x onerror=document.title='run'>"
+BIDI = "\u202eright to left\u202c \u2067isolated"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{EVIL}\n\n<iframe src=//a.example></iframe>\n\n[link](javascript:alert(1)) ![picture](//a.example/x.png)\n",
+        f"{BIDI}\n\n# {BIDI}\n\n- {BIDI}\n",
+        "word " * 200_000,
+        "\n\n".join(f"paragraph {at}" for at in range(2_000)),
+        "> " * 200 + "deep\n" + "[" * 500 + "\n" + "a" * 5_000 + "\n",
+    ],
+    ids=["markup", "bidi", "1 MB", "2000 paragraphs", "deep and wide"],
+)
+def test_no_text_does_anything(tmp_path: Path, browser: Browser, body: str) -> None:
+    """Hostile titles and bodies are shown as text: nothing runs, nothing is loaded, nothing scrolls sideways."""
+    beside(lambda: review_project.build(tmp_path, 3))
+    path = tmp_path / "out/blog/desk-booking.md"
+    front = re.sub(r"(?m)^title: .*$", lambda _: f"title: {json.dumps(EVIL + BIDI)}", path.read_text("utf-8"))
+    path.write_text(front.rpartition("---\n")[0] + "---\n" + body, "utf-8")
+    with served(tmp_path) as pages:
+        page = pages.opened(browser, viewport={"width": 320, "height": 800})
+        asked: list[str] = []
+        page.on("request", lambda one: asked.append(one.url))
+        for each in ("/", "/items", item("blog/desk-booking")):
+            if body.startswith("word"):
+                page.goto(pages.address + each)  # axe takes minutes for a megabyte
+            else:
+                pages.check(page, each)
+            assert page.title() != "run"
+            assert "\u202e" not in page.content()
+        assert all(url.startswith(pages.address) for url in asked)
+        assert pages.problems == []
+
+
+def test_the_keyboard_reaches_everything(pages: Pages, browser: Browser) -> None:
+    """The first stop leads past the navigation; each link and button can be reached, and shows that it is."""
+    page = pages.opened(browser)
+    for path in ("/items", item("blog/quiet-rooms")):
+        page.goto(pages.address + path)
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent").startswith("Skip")
+        wanted = page.locator(
+            "main :is(a, button, input:not([type=hidden]), select, textarea, summary):visible"
+        ).count()
+        reached: set[str] = set()
+        for _ in range(wanted + 20):
+            page.keyboard.press("Tab")
+            seen = page.evaluate(
+                "(e => [e.closest('main') ? [...document.querySelectorAll('main *')].indexOf(e) : '',"
+                " getComputedStyle(e).outlineStyle])(document.activeElement)"
+            )
+            if seen[0] != "":
+                reached.add(str(seen[0]))
+                assert seen[1] == "solid"
+        assert len(reached) == wanted, path
