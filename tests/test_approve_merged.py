@@ -395,8 +395,11 @@ ONE = ("one", "maria (github.example)", "2026-03-01T11:00:00Z", "https://github.
 
 @pytest.mark.parametrize("how", MERGES)
 def test_a_merged_approval_is_recorded(desk: Desk, how: str) -> None:
-    """Bound to the text, with the person and the pull request; the draft mark goes; a second run records nothing."""
-    desk.propose(7, reword("one"), reword("one", "Again"))
+    """Bound to the text, with the person and the pull request; the draft mark goes; a second run records nothing.
+
+    The commits of a fork, or of a branch that is deleted, are not needed.
+    """
+    head = desk.propose(7, reword("one"), reword("one", "Again"))
     desk.hub.review(7, "maria")
     desk.merge(7, how)
     runner = desk.runner()
@@ -409,6 +412,7 @@ def test_a_merged_approval_is_recorded(desk: Desk, how: str) -> None:
     again = desk.record(runner, "--json").json
     assert (again["items"], (runner.root / APPROVALS).read_bytes()) == ([], before)
     assert TOKEN not in ended.stdout + ended.stderr
+    runner.git("cat-file", "-e", head, code=0 if how == "merge" else 1)
 
 
 def test_it_comes_back_with_the_results(desk: Desk) -> None:
@@ -423,6 +427,33 @@ def test_it_comes_back_with_the_results(desk: Desk) -> None:
     assert desk.world.subjects()[0] == "content: 1 updated, 1 approved"
     second = desk.runner("second")
     assert (lines(second), second.changes()) == ([ONE], [])
+    # The run of another merge that was queued meanwhile: the file lost its mark since, and nothing new is said.
+    found = desk.record(second, "--json").json
+    assert (found["items"], found["known"], found["notes"]) == ([], ["one"], [])
+
+
+def test_results_that_come_as_a_pull_request_end(desk: Desk) -> None:
+    """Of a protected branch: who approves the text without its mark has approved these words before."""
+    desk.propose(7, reword("one"))
+    desk.hub.review(7, "maria")
+    desk.merge(7)
+    runner = desk.runner()
+    desk.record(runner)
+    names = (APPROVALS, "out/one.md", "contentops.lock", ".gitattributes")
+    results = {name: (runner.root / name).read_text("utf-8") for name in names}
+
+    def change(author: Machine) -> None:
+        for name, text in results.items():
+            author.write(name, text)
+
+    desk.propose(8, change)
+    desk.hub.review(8, "maria", minute=30)
+    desk.merge(8)
+    after = desk.runner("after")
+    found = desk.record(after, "--json").json
+    assert (found["items"], found["known"]) == ([], ["one"])
+    assert found["notes"] == ["pull request 8 changed `contentops.approvals` itself, which its reviewers answer for"]
+    assert after.git("status", "--porcelain") == ""
 
 
 @pytest.mark.parametrize("before", ["", "0" * 40, None])

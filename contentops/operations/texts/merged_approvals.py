@@ -25,11 +25,11 @@ from contentops.planning.plan_inputs import Choice
 from contentops.state import approvals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from contentops.ci.git import Clone
-    from contentops.ci.reviews import HostApproval, MergedPull
-    from contentops.model import Observed, Project, Spec
+    from contentops.ci.reviews import MergedPull
+    from contentops.model import Approvals, Observed, Project, Spec
     from contentops.operations.opening import Runtime
     from contentops.planning.plan_inputs import PlanInputs
 
@@ -68,17 +68,17 @@ def record_merged(project: Project, *, pause: Callable[[float], None], runtime: 
             texts = dict(_texts(inputs))
         clone = open_clone(project.root, runtime.environ, remote="origin", push=False, patience=PATIENCE)
         pulls, note = _merges(clone, runtime.environ, pause)
-        found = _Found(texts, _blobs(clone))
-        lines = [line for pull in pulls for line in found.approvals(pull)]
+        blobs = _blobs(clone)
         with approvals.locked(Path(project.root)):
-            before = set(approvals.load(Path(project.root), runtime.disk).lines)
-            new = tuple(line for line in dict.fromkeys(lines) if line not in before)
-            approvals.record(Path(project.root), runtime.disk, new)
-    known = tuple(dict.fromkeys(line.item for line in lines if line in before))
+            found = _Found(texts, blobs, approvals.load(Path(project.root), runtime.disk))
+            for pull in pulls:
+                found.take(pull)
+            approvals.record(Path(project.root), runtime.disk, found.lines)
     notes = (*([note] if note else []), *found.notes)
-    ids = frozenset(line.item for line in lines)
+    known = tuple(dict.fromkeys(found.known))
+    ids = frozenset((*known, *(line.item for line in found.lines)))
     run, warning = free_steps(project, ids, runtime) if ids else (None, "")
-    return MergedApprovals(pulls=pulls, lines=new, known=known, notes=notes, run=run, warning=warning)
+    return MergedApprovals(pulls=pulls, lines=tuple(found.lines), known=known, notes=notes, run=run, warning=warning)
 
 
 def _asks_for_approvals(inputs: PlanInputs) -> bool:
@@ -147,15 +147,19 @@ def _blobs(clone: Clone) -> dict[str, tuple[str, str]]:
 
 
 class _Found:
-    """Which texts the people of a pull request have approved, and why others do not count."""
+    """The texts that the people of pull requests have approved, and why others do not count."""
 
-    def __init__(self, texts: Mapping[str, _ItemText], blobs: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, texts: Mapping[str, _ItemText], blobs: Mapping[str, tuple[str, str]], before: Approvals) -> None:
         self._texts = texts
         self._blobs = blobs
+        self._before = before
+        self.lines: list[Approval] = []
+        self.known: list[ItemId] = []
+        """Items of whose text a person said the same before."""
         self.notes: list[str] = []
 
-    def approvals(self, pull: MergedPull) -> Iterator[Approval]:
-        """Yield the approvals of a pull request: of each person, of each text that it changed and that still stands."""
+    def take(self, pull: MergedPull) -> None:
+        """Add the approvals of a pull request: of each person, of each text that it changed and that is still there."""
         about = f"pull request {pull.number}"
         self.notes += (f"{about}: {note}" for note in pull.notes)
         for name, oid in pull.files.items():
@@ -163,26 +167,39 @@ class _Found:
             text = self._texts.get(nfc(path)) if path else None
             if path == approvals.FILE:
                 self.notes.append(f"{about} changed `{path}` itself, which its reviewers answer for")
-            if text is None:
-                continue
-            if not oid or here != oid:
-                self.notes.append(f"{about}: `{path}` is not as it was approved: it changed at the merge or after it")
-                continue
-            for one in pull.approvals:
-                line = _line(text, pull, one)
-                if line.author and not text.spec.approval.by_author:
-                    self.notes.append(f"{about}: `{one.login}` wrote it, so that approval of `{path}` does not count")
+            if text is not None:
+                new = [line for line in _lines(text, pull) if not self._is_known(line)]
+                if not new:
+                    self.known.append(text.spec.id)
+                elif not oid or here != oid:
+                    self.notes.append(
+                        f"{about}: `{path}` is not as it was approved: it changed at the merge or after it"
+                    )
                 else:
-                    yield line
+                    self._take(new, text, f"{about}: `{path}`")
+
+    def _take(self, new: Iterable[Approval], text: _ItemText, about: str) -> None:
+        for line in new:
+            if line.author and not text.spec.approval.by_author:
+                self.notes.append(f"{about} is of {line.by}, whose own approval does not count")
+            else:
+                self.lines.append(line)
+
+    def _is_known(self, line: Approval) -> bool:
+        """Whether the person approved the text before: only what is new is worth another line."""
+        said = (*self._before.of_text(line.text), *(one for one in self.lines if one.text == line.text))
+        return any((one.person, one.verdict) == (line.person, line.verdict) for one in said)
 
 
-def _line(text: _ItemText, pull: MergedPull, approval: HostApproval) -> Approval:
-    return Approval(
-        item=text.spec.id,
-        text=text_digest(text.file.title, text.file.body),
-        verdict=Verdict.APPROVED,
-        by=pull.who(approval.login),
-        at=approval.at,
-        source=pull.address,
-        author=approval.login.casefold() in pull.authors,
-    )
+def _lines(text: _ItemText, pull: MergedPull) -> Iterator[Approval]:
+    """Yield the approvals of a pull request, of a text as it is now."""
+    for one in pull.approvals:
+        yield Approval(
+            item=text.spec.id,
+            text=text_digest(text.file.title, text.file.body),
+            verdict=Verdict.APPROVED,
+            by=pull.who(one.login),
+            at=one.at,
+            source=pull.address,
+            author=one.login.casefold() in pull.authors,
+        )
