@@ -85,6 +85,12 @@ def check_text(checks: Checks, text: CheckedText, exists: Exists) -> tuple[Findi
     return tuple(findings)
 
 
+def refused_words(checks: Checks) -> tuple[re.Pattern[str], ...]:
+    """What finds the words in a text that its checks refuse: those of `excludes` and `leftovers`."""
+    excluded = checks.excludes.values if checks.excludes is not None else ()
+    return (*map(_spaced, excluded), *(_KINDS.values() if checks.leftovers is not None else ()))
+
+
 def blocks(findings: Iterable[Finding]) -> bool:
     """Whether a text with these findings is neither written nor saved."""
     return any(finding.level is Level.BLOCK for finding in findings)

@@ -163,7 +163,7 @@ def _replaced(was: Sequence[TextBlock], now: Sequence[TextBlock]) -> Iterator[Bl
 
 
 def _changed(old: TextBlock, new: TextBlock) -> Iterator[BlockDiff]:
-    parts = tuple(_parts(old.words, new.words))
+    parts = tuple(phrases(old.words, new.words))
     if all(EDGE not in part.words for part in parts if part.side is not Side.BOTH):
         yield BlockDiff(old, new, parts)
     else:  # cells came or went, so that the rows have no words in common cells
@@ -176,8 +176,8 @@ Run = tuple[int, int, int]
 """Words that are equal: where they start in the old and in the new text, and where they end in the new one."""
 
 
-def _parts(old: tuple[Word, ...], new: tuple[Word, ...]) -> Iterator[Phrase]:
-    """The words of a block, with changes that lie close together as one."""
+def phrases(old: tuple[Word, ...], new: tuple[Word, ...]) -> Iterator[Phrase]:
+    """The words of both sides, with changes that lie close together as one."""
     names: dict[Word, int] = {}
     ids = [tuple(names.setdefault(word, len(names)) for word in side) for side in (old, new)]
     equal = _matches(*ids)

@@ -1,21 +1,428 @@
-"""The page of one item, and the pages around its text."""
+"""The page of one item: its text, what changed in it, its brief, its history, and what is to be decided."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from contentops.operations.plan import known_ids, no_item
+from markupsafe import Markup
+from msgspec import Struct
+
+from contentops.digest import NOTHING, short
+from contentops.documents.checks import refused_words
+from contentops.documents.front_matter import PROVENANCE_KEY
+from contentops.documents.word_diff import Side, TextDiff, word_diff
+from contentops.errors import ContentopsError, Severity, plural, price
+from contentops.model import Action, ApprovalState, Verdict, text_digest
+from contentops.operations.apply_part import PartAction, PlanPart
+from contentops.operations.plan import no_item
+from contentops.operations.review import ReviewState
+from contentops.operations.texts.diff_and_restore import from_remote
+from contentops.operations.texts.item_events import ItemEvent, item_events
+from contentops.operations.texts.item_texts import TextVersion, item_texts
+from contentops.pages.badges import badges
+from contentops.pages.prose import ProsePart, changed_words, prose
 from contentops.pages.site import PageContent
+from contentops.pages.words import coded, day
+from contentops.planning.approval import draft_mark
+from contentops.planning.plan_inputs import price_of
+from contentops.reporting.brief import Brief, brief_of, value_words
+from contentops.reporting.summary import change_cost, in_environment, reason_words, unsaid_hint
+from contentops.sections import headings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from contentops.documents.blocks import TextBlock
+    from contentops.errors import Diagnostic
+    from contentops.model import Project, Reason
+    from contentops.operations.review import ReviewItem, Snapshot
+    from contentops.operations.texts.item_texts import ItemTexts
+    from contentops.pages.badges import Badge
     from contentops.pages.site import Site
+
+_NOTE: Final = Markup(
+    '<p class="finding{}"><svg class="icon" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">'
+    '<path d="M8 2 14.6 13.6H1.4zM8 6.4v3.4M8 11.6v.2"/></svg> <strong>Line {}:</strong> {}. {}</p>'
+)
+
+
+class NextItem(Struct, frozen=True):
+    """A text to read or choose before or after this one: what it is called, and where it is."""
+
+    place: str = ""
+    """`Text 1 of 9 to read`."""
+    title: str = ""
+    address: str = ""
+
+
+class Planned(Struct, frozen=True, kw_only=True):
+    """What the next apply does with the item."""
+
+    lead: str
+    cost: str
+    hue: str
+    shape: str
+    is_short: bool
+    """It costs nothing and needs no one, so that one line is enough."""
+    changes: tuple[tuple[str, Markup], ...] = ()
+    """Fields with their values before and after."""
+    causes: tuple[str, ...] = ()
+    hint: str = ""
+
+
+class ItemChoice(Struct, frozen=True, kw_only=True):
+    """One way on for an item that stops until someone chooses."""
+
+    part: PlanPart
+    label: str
+    cost: str
+    does: str
+    command: str
+    settles: bool = False
+
+
+class TextView(Struct, frozen=True, kw_only=True):
+    """The text as it is, or compared with another one."""
+
+    parts: Sequence[ProsePart]
+    top: Sequence[Diagnostic] = ()
+    """Findings that are about no line of the text."""
+    diff: TextDiff | None = None
+    gone: int = 0
+    new: int = 0
+    title: Markup | None = None
+    """The title, if it is another one."""
+    problem: str = ""
+    """Why there is no comparison."""
+
+
+class ItemView(Struct, frozen=True, kw_only=True):
+    """The page of an item."""
+
+    item: ReviewItem
+    badges: Sequence[Badge]
+    text: str
+    """The digest that an approval of this text is bound to; empty: there is no text."""
+    short_text: str
+    following: NextItem
+    planned: Planned | None
+    brief: Brief
+    is_new: bool
+    """No one said anything of any of its texts."""
+    view: str
+    """`text` or `changes`."""
+    against: str
+    sides: Sequence[tuple[str, str]]
+    """What the text can be compared with: name and words."""
+    shown: TextView
+    unfold: bool
+    history: Sequence[ItemEvent]
+    front: Sequence[tuple[str, str, str]]
+    """Key, value, and what becomes of it."""
+    state: str
+    """Where the decision is: what was said and found, in a sentence or two."""
+    choices: Sequence[ItemChoice]
+    sections: Sequence[str]
+    approve: str
+    send_back: str
+    goes: str
+    """What follows from an approval besides its line."""
 
 
 def item(site: Site, query: Mapping[str, str]) -> PageContent:
-    """One item: its text, its brief, what changed, and what is to be decided."""
-    name = query.get("id", "")
-    if name not in (ids := known_ids(site.project())):
-        raise no_item(name, ids)
-    return PageContent(template="item.html", title=name, tab="items", model=name)
+    """One item; `view`, `against` and `unfold` say what is shown of its text."""
+    snapshot = site.review.snapshot()
+    one = snapshot.by_id.get(query.get("id", ""))
+    if one is None:
+        raise no_item(query.get("id", ""), snapshot.by_id)
+    project, now = snapshot.project, site.runtime.wall()
+    approval = one.approved_before
+    texts = item_texts(project, one.id, one.file.path, approval)
+    is_changed = approval is not None or (one.state is ReviewState.BLOCKED and one.edited)
+    view = query.get("view") or ("changes" if is_changed and texts.now and texts.earlier else "text")
+    sides = _sides(one, texts, now)
+    against = query.get("against") or (sides[0][0] if sides else "")
+    unfold = "unfold" in query
+    shown = _changes(site, one, texts, against, unfold=unfold) if view == "changes" else _text(one, texts)
+    record_request = one.record.request if one.record is not None else {}
+    request = one.spec.request.as_json() if one.spec is not None else record_request
+    has_text = bool(one.file.body) and not one.file.problem
+    digest = text_digest(one.file.title, one.file.body) if has_text else NOTHING
+    model = ItemView(
+        item=one,
+        badges=badges(one),
+        text=digest,
+        short_text=short(digest)[:8],
+        following=_following(site, snapshot, one),
+        planned=_planned(snapshot, one),
+        brief=brief_of(request),
+        is_new=not one.verdicts and not one.earlier,
+        view=view,
+        against=against,
+        sides=sides,
+        shown=shown,
+        unfold=unfold,
+        history=item_events(one, texts),
+        front=[*_front(project, one)],
+        state=_state(one, now),
+        choices=[*_choices(site, project, one)],
+        sections=headings(texts.now.body)[:100] if texts.now and one.spec and one.record else (),
+        approve=site.command("approve", one.id),
+        send_back=site.command("send-back", one.id, "--note", "\u2026"),
+        goes=_goes(project, one),
+    )
+    return PageContent(template="item.html", title=one.title, tab="items", model=model)
+
+
+def _following(site: Site, snapshot: Snapshot, one: ReviewItem) -> NextItem:
+    for items, name in (
+        (snapshot.to_read, "Text {:,} of {:,} to read"),
+        (snapshot.to_choose, "Needs a choice: {:,} of {:,}"),
+    ):
+        ids = [other.id for other in items]
+        if one.id in ids:
+            at = ids.index(one.id)
+            place, after = name.format(at + 1, len(ids)), items[(at + 1) % len(ids)]
+            break
+    else:
+        place, after = "", next(iter(snapshot.to_read), one)
+    return NextItem(place) if after.id == one.id else NextItem(place, after.title, site.links.item(after.id))
+
+
+# --- what is planned ---------------------------------------------------------------------------------------
+
+_DOES: Final[Mapping[Action, str]] = {
+    Action.CREATE: "writes its first text",
+    Action.REGENERATE: "writes a new text",
+    Action.OVERWRITE: "replaces the edited text by a new one",
+    Action.MERGE: "writes a new text and keeps the sections that were edited",
+    Action.KEEP: "keeps the edited text",
+    Action.FINISH: "brings the text that is paid for",
+    Action.RESOLVE: "looks up what became of a submit",
+    Action.RESTORE: "writes the text back into the file",
+    Action.PROMOTE: "takes the text from another environment",
+    Action.PULL: "takes the edit that was made on the server",
+    Action.MOVE: "moves the file",
+    Action.RENAME: "gives the text its new id",
+    Action.UPDATE: "updates the front matter",
+    Action.SAVE: "saves the text to the server",
+    Action.DRAIN: "collects the text of an earlier job",
+    Action.REMOVE: "removes the file",
+    Action.PENDING: "waits for the process that works on it",
+}
+_KNOWN: Final = frozenset({"new", "edited"})
+"""Kinds of reasons that the page says in other words."""
+_HELD: Final = "Held: nothing happens to this text until someone chooses"
+_HEADS: Final[Mapping[str, str]] = {
+    "edited": "Held: this text was edited, and then its brief changed",
+    "foreign-file": "Held: a file that contentops did not write is in the way",
+    "emptied": "Held: the file has no text any more",
+    "missing": "Held: the file is gone",
+}
+
+
+def _planned(snapshot: Snapshot, one: ReviewItem) -> Planned | None:
+    change = one.change
+    if change is None or change.action is Action.NONE:
+        return None
+    is_held = change.action is Action.BLOCKED
+    is_open = change.action is Action.RESOLVE
+    cost = change_cost(change) or "free"
+    is_short = not (is_held or is_open or change.submits_worst)
+    lead = _HEADS.get(change.blocked, _HELD) if is_held else f"The next apply {_DOES[change.action]}"
+    lead = "It is not known what became of a submit: its answer was lost" if is_open else lead
+    hue = "stop" if is_held or is_open else "note"
+    shape = "octagon" if is_held else "diamond" if is_open else "again" if change.submits_worst else "pencil"
+    values = [(reason.field.removeprefix("inputs."), _value_diff(reason)) for reason in change.reasons if reason.field]
+    said = [reason_words(reason) for reason in change.reasons if not reason.field and reason.kind not in _KNOWN]
+    causes = [reason.cause for reason in change.reasons if reason.cause]
+    option = snapshot.plan.option if snapshot.plan is not None else ""
+    return Planned(
+        lead=lead,
+        cost=cost,
+        hue=hue,
+        shape=shape,
+        is_short=is_short,
+        changes=tuple(values),
+        causes=tuple(dict.fromkeys((*causes, *said))),
+        hint=in_environment(unsaid_hint(change), option),
+    )
+
+
+def _value_diff(reason: Reason) -> Markup:
+    before, after = ("" if value is None else value_words(value) for value in (reason.before, reason.after))
+    return changed_words(before, after)
+
+
+def _choices(site: Site, project: Project, one: ReviewItem) -> Iterator[ItemChoice]:
+    """The ways on for an item that stops until someone chooses; each but the free ones shows a price first."""
+    if one.change is None or one.spec is None:
+        return
+    cost = price_of(one.spec, project.api.server)
+    paid = price(cost.credits, cost.credits, at_most=cost.at_most) if cost.credits else "free"
+    for action, label, words, is_paid in _WAYS.get(one.change.blocked or one.change.action.value, ()):
+        part = PlanPart(action=action, item=one.id)
+        yield ItemChoice(
+            part=part,
+            label=label,
+            cost=paid if is_paid else "free",
+            does=words,
+            command=part.command(site.option, site.flags),
+            settles=not is_paid,
+        )
+
+
+_COPIED: Final = "A new text replaces yours. Yours is copied to `.contentops/replaced/` first."
+_KEEP: Final = (PartAction.KEEP, "Keep mine", "Your text stays and answers the new brief. Nothing is generated.", False)
+_TAKE: Final = (PartAction.TAKE, "Take a new one\u2026", _COPIED, True)
+_MERGE_WORDS: Final = (
+    "A new text is made. The sections you edited stay as you left them; the others are the new text's."
+)
+_WAYS: Final[Mapping[str, tuple[tuple[PartAction, str, str, bool], ...]]] = {
+    "edited": (_KEEP, (PartAction.MERGE, "Merge by section\u2026", _MERGE_WORDS, True), _TAKE),
+    "no-merge-base": (_KEEP, _TAKE),
+    "unmergeable": (_KEEP, _TAKE),
+    "emptied": (_TAKE,),
+    "missing": (_TAKE,),
+    Action.RESOLVE.value: (
+        (
+            PartAction.APPLY,
+            "Look it up",
+            "Asks the server for the submit by its id, and finishes what it finds.",
+            False,
+        ),
+        (
+            PartAction.RESUBMIT,
+            "Submit again\u2026",
+            "If the lost submit arrived after all, the text is paid for a second time.",
+            True,
+        ),
+    ),
+}
+
+
+def _goes(project: Project, one: ReviewItem) -> str:
+    rule = one.spec.approval if one.spec is not None else None
+    if rule is None or not rule.required:
+        return ""
+    marks = draft_mark(project.preset)
+    return "The draft mark goes, for free." if marks.keys() & one.file.front.keys() else ""
+
+
+def _state(one: ReviewItem, now: float) -> str:
+    """What was said and found, in a sentence or two."""
+    said: list[str] = []
+    if one.state is ReviewState.APPROVED:
+        names = [line.by.partition(" <")[0] for line in one.verdicts if line.verdict is Verdict.APPROVED]
+        said.append(f"Approved by {' and '.join(names)} {_on(one.verdicts[-1].at, now)}.")
+    elif one.approval is ApprovalState.SENT_BACK:
+        line = next(line for line in reversed(one.verdicts) if line.verdict is Verdict.SENT_BACK)
+        said.append(f"Sent back by {line.by.partition(' <')[0]} {_on(line.at, now)}: \u201c{line.note}\u201d")
+    elif (before := one.approved_before) is not None:
+        said.append(f"{before.by.partition(' <')[0]} approved an earlier text {_on(before.at, now)}.")
+    else:
+        said.append("No one has approved this text yet.")
+    wanted = one.spec.approval.count if one.spec is not None and one.spec.approval.required else 1
+    given = sum(line.verdict is Verdict.APPROVED for line in one.verdicts)
+    if wanted > 1 and given < wanted:
+        said.append(f"{given} of {plural(wanted, 'approval')}.")
+    fails = sum(finding.severity is Severity.ERROR for finding in one.findings)
+    warns = len(one.findings) - fails
+    said += [f"{plural(fails, 'check')} {'fails' if fails == 1 else 'fail'}."] if fails else []
+    said += [f"{plural(warns, 'check')} {'warns' if warns == 1 else 'warn'}."] if warns else []
+    return " ".join(said)
+
+
+def _on(at: str, now: float) -> str:
+    name = day(at, now)
+    return name if name == "today" else f"on {name}"
+
+
+# --- the text ----------------------------------------------------------------------------------------------
+
+
+def _sides(one: ReviewItem, texts: ItemTexts, now: float) -> list[tuple[str, str]]:
+    sides: list[tuple[str, str]] = []
+    if texts.approved is not None and (before := one.approved_before) is not None:
+        sides.append(("approved", f"approved {_on(before.at, now)}"))
+    if one.record is not None and any(text.digest == one.record.generated for text in texts.earlier):
+        sides.append(("generated", "as generated"))
+    if one.record is not None and one.record.content_id:
+        sides.append(("server", "on the server"))
+    return sides
+
+
+def _text(one: ReviewItem, texts: ItemTexts) -> TextView:
+    if texts.now is None:
+        return TextView(parts=())
+    notes = _Notes(one, texts.now.first_line)
+    marks = refused_words(one.spec.checks) if one.spec is not None and one.findings else ()
+    parts = prose(word_diff(texts.now.body, texts.now.body), notes=notes.under, marks=marks)
+    return TextView(parts=parts, top=notes.rest)
+
+
+def _changes(site: Site, one: ReviewItem, texts: ItemTexts, against: str, *, unfold: bool) -> TextView:
+    if texts.now is None:
+        return TextView(parts=())
+    try:
+        old = _other(site, one, texts, against)
+    except ContentopsError as error:
+        return TextView(parts=(), problem=f"{error.message}; {error.hint}" if error.hint else error.message)
+    notes = _Notes(one, texts.now.first_line)
+    diff = word_diff(old.body, texts.now.body)
+    title = changed_words(old.title, texts.now.title) if old.title and old.title != texts.now.title else None
+    return TextView(
+        parts=prose(diff, notes=notes.under, fold=not unfold),
+        top=notes.rest,
+        diff=diff,
+        gone=diff.count(Side.GONE),
+        new=diff.count(Side.NEW),
+        title=title,
+    )
+
+
+def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextVersion:
+    """The text that this one is compared with. Raises ContentopsError where it is not to be had."""
+    if against == "approved" and texts.approved is not None:
+        return texts.approved
+    if against == "server":
+        stored = from_remote(site.project(), one.id, runtime=site.runtime)
+        title = str(stored.front.get("title", ("", ""))[0] or "")
+        return TextVersion(title=title, body=stored.before or "", digest=NOTHING)
+    return texts.named(one.record.generated if against == "generated" and one.record is not None else against)
+
+
+class _Notes:
+    """The findings of checks: under the block with their line, the rest above the text."""
+
+    def __init__(self, one: ReviewItem, first_line: int) -> None:
+        self.rest = list(one.findings)
+        self._subject, self._first = f"item `{one.id}`: ", first_line
+
+    def under(self, block: TextBlock) -> Iterator[Markup]:
+        start, end = block.line + self._first, block.end + self._first
+        mine = [each for each in self.rest if each.location is not None and start <= each.location.line < end]
+        for each in mine:
+            self.rest.remove(each)
+            is_error = each.severity is Severity.ERROR
+            stops = "It stops the text from being written and saved." if is_error else "A warning: it stops nothing."
+            message = coded(each.message.removeprefix(self._subject))
+            yield _NOTE.format(" stop" if is_error else "", each.location.line if each.location else 0, message, stops)
+
+
+def _front(project: Project, one: ReviewItem) -> Iterator[tuple[str, str, str]]:
+    """Yield the keys of the front matter, their values, and what becomes of them."""
+    change, is_required = one.change, one.spec is not None and one.spec.approval.required
+    marks = draft_mark(project.preset) if is_required and one.approval is not ApprovalState.APPROVED else {}
+    planned = change.front if change is not None else {}
+    for key, value in {**({"title": one.file.title} if one.file.title else {}), **one.file.front}.items():
+        then = "goes with the approval" if key in marks else ""
+        if key in planned:
+            after = planned[key]
+            then = "the next apply removes it" if after is None else f"the next apply writes {value_words(after)}"
+        yield key, value_words(value), then
+    yield from (
+        (key, "", f"the next apply writes {value_words(value)}")
+        for key, value in planned.items()
+        if key not in one.file.front and value is not None and key != PROVENANCE_KEY
+    )

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
 
-from contentops.documents.blocks import EDGE, PARSED
-from contentops.documents.word_diff import Side
+from contentops.documents.blocks import EDGE, PARSED, Word, split_words
+from contentops.documents.word_diff import Side, phrases
 from contentops.errors import plural
 from contentops.sanitize import clip, visible
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from contentops.documents.blocks import Container, Style, TextBlock, Word
+    from contentops.documents.blocks import Container, Style, TextBlock
     from contentops.documents.word_diff import BlockDiff, Phrase, TextDiff
 
     Notes = Callable[[TextBlock], Iterable[Markup]]
@@ -60,7 +60,8 @@ def prose(
     top = min((int(one.block.kind[1]) for one in diff.blocks if one.block.kind[1:].isdigit()), default=1)
     folds = fold and any(not one.is_same for one in diff.blocks)
     pieces = [
-        _Piece(one, path, Markup().join(notes(one.block))) for one, path in zip(diff.blocks, _paths(diff), strict=True)
+        _Piece(one, path, Markup().join(notes(one.new) if one.new is not None else ()))
+        for one, path in zip(diff.blocks, _paths(diff), strict=True)
     ]
     # Blocks of one list, quotation or table stay together.
     groups = groupby(enumerate(pieces), key=lambda pair: pair[1].path[0].number if pair[1].path else -1 - pair[0])
@@ -74,6 +75,12 @@ def prose(
             writer.write(piece)
         made.append(ProsePart(writer.html(), _as_before([piece.diff.block for piece in shown]) if quiet else ""))
     return made
+
+
+def changed_words(old: str, new: str) -> Markup:
+    """One line that became another one, such as a title."""
+    words = (tuple(map(Word, split_words(text))) for text in (old, new))
+    return _inline((part.side, False, part.words) for part in phrases(*words))
 
 
 class _Piece(NamedTuple):

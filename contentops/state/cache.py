@@ -21,6 +21,7 @@ from msgspec import structs
 from contentops.digest import Digest, canonical
 from contentops.documents.clean import body_digest
 from contentops.errors import StateError
+from contentops.model import text_digest
 from contentops.state import state_dir
 from contentops.state.paid_texts import KeptText, StoredText, body_of, read_row, row_of, text_of
 
@@ -154,6 +155,15 @@ class Cache:
     def keep_body(self, digest: Digest, body: str) -> None:
         """Store a text by its body digest, as the base of a later merge."""
         self._set({_key("body", digest): body})
+
+    def decided(self, text: Digest) -> tuple[str, str] | None:
+        """The title and body of a text that a person approved or sent back, by the digest of that; or None."""
+        kept = _parsed(self._get(_key("decided", text)), tuple[str, str])
+        return kept if kept is not None and text_digest(kept[0], body_digest(kept[1])) == text else None
+
+    def keep_decided(self, title: str, body: str) -> None:
+        """Store a text that a person approved or sent back: no commit may have its words."""
+        self._set({_key("decided", text_digest(title, body_digest(body))): canonical([title, body])})
 
     # --- what is known of a server -------------------------------------------------------------------------
 

@@ -11,12 +11,14 @@ from contentops.ci.file_history import text_authors
 from contentops.ci.git import GitFailed, try_git
 from contentops.ci.runner import in_ci
 from contentops.digest import NO_TEXT, Digest
+from contentops.documents.files import Outputs
+from contentops.documents.front_matter import split
 from contentops.errors import ContentopsError, Diagnostic, InputError, Location, Refused, UsageError
 from contentops.execution.times import iso
 from contentops.model import Approval, ItemId, Run, Verdict, text_digest
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.operations.apply_lock import hold_lock
-from contentops.operations.opening import HERE
+from contentops.operations.opening import HERE, open_cache
 from contentops.operations.plan import candidate, no_item
 from contentops.operations.workspace import open_workspace
 from contentops.planning.plan import make_plan
@@ -107,6 +109,7 @@ def decide_texts(project: Project, choice: Choice, decision: Decision, *, runtim
                 is_known = any(_says_no_more(line, one) for one in before.of_text(line.text))
                 known.append(item.id) if is_known else lines.append(line)
             approvals.record(Path(project.root), runtime.disk, lines)
+        _keep_words(project, with_text)
     skipped = tuple(item.id for item in items if item not in with_text)
     decided = Decided(by=by, lines=tuple(lines), known=tuple(known), skipped=skipped)
     run, warning = free_steps(project, frozenset(item.id for item in with_text), runtime)
@@ -138,6 +141,14 @@ def _refuse_past(line: Approval, before: Approvals) -> None:
         message = f"`{line.item}`: your last verdict on this text is dated {late[0]}, and now is {line.at}"
         hint = f"set the clock, or delete that line of `{approvals.FILE}`"
         raise Refused(message, code="verdict-in-future", hint=hint)
+
+
+def _keep_words(project: Project, items: Iterable[Candidate]) -> None:
+    """Keep the texts in the cache: what changed since an approval can then be shown, also of texts not committed."""
+    outputs = Outputs(project.root)
+    with open_cache(project, write=True) as cache:
+        for document in (split(outputs.read(item.file.path)) for item in items if item.file is not None):
+            cache.keep_decided(document.title, document.body)
 
 
 def _is_id(selector: str) -> bool:
