@@ -167,11 +167,13 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
 class Review:
     """The snapshot of a project, made again after a change; several threads may ask for it.
 
-    `opened` opens the project, whose settings may change too.
+    `opened` opens the project, whose settings may change too. `once`: it is made once, for pages that are written as
+    files and must fit one another.
     """
 
-    def __init__(self, opened: Callable[[], Project], runtime: Runtime = HERE) -> None:
+    def __init__(self, opened: Callable[[], Project], runtime: Runtime = HERE, *, once: bool = False) -> None:
         self._opened = opened
+        self._once = once
         self._runtime = runtime
         self._lock = threading.Lock()
         self._last: _StampedSnapshot | None = None
@@ -183,6 +185,8 @@ class Review:
         Raises InputError for invalid settings, StateError for invalid state files.
         """
         with self._lock:
+            if self._once and self._last is not None:
+                return self._last.snapshot
             now = self._runtime.disk_time()
             if self._last is None or not self._last.is_true(now):
                 self._last = None

@@ -83,7 +83,7 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     @functools.cached_property
     def review(self) -> Review:
         """The snapshot of the project, which every page shows: `site.review.snapshot()`."""
-        return Review(self.project, self.runtime)
+        return Review(self.project, self.runtime, once=self.static)
 
     @functools.cached_property
     def runs(self) -> RunReader:
