@@ -10,6 +10,7 @@ from contentops.atomic_io import Disk
 from contentops.ci.clone import added_rules
 from contentops.model import Approval, Approvals, ItemId, Verdict, text_digest
 from contentops.state import approvals
+from tests.clones import PROTECTED, posix
 
 if TYPE_CHECKING:
     from contentops.digest import Digest
@@ -113,6 +114,17 @@ def test_git_ignores_the_file(done: Machine) -> None:
     done.write(".gitignore", "*.approvals\n")
     say(done, line("one"))
     assert done.commit("--json").json["ignored"] == [FILE]
+
+
+@posix
+def test_verdicts_that_wait_on_a_branch_hold_up_no_apply(world: World, done: Machine) -> None:
+    """The branch is protected: they come as a pull request, and nothing would be paid for again without them."""
+    world.hook("pre-receive", PROTECTED)
+    say(done, line("one"))
+    done.commit()
+    (branch,) = (name for name in world.branches() if name != "main")
+    assert said(world.content(FILE, branch)) == [("one", "Maria")]
+    world.clone("second").commit("--check-waiting")
 
 
 def test_a_branch_that_has_a_damaged_file(world: World, done: Machine) -> None:
