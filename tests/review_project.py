@@ -8,14 +8,18 @@ the likeness of what an apply leaves, so that ten thousand items cost seconds.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
+from msgspec.json import encode as encode_json
 
 from contentops.atomic_io import Disk
 from contentops.digest import digest_text
@@ -23,16 +27,25 @@ from contentops.documents.clean import body_digest
 from contentops.documents.front_matter import compose, provenance
 from contentops.manifests.catalog_lock import FILE, encode
 from contentops.model import Approval, ItemId, JobState, OpenEntry, Record, RequestId, State, Verdict, text_digest
-from contentops.operations import opening, workspace
+from contentops.model.run import KeptReport, KeptRun
+from contentops.operations import history, opening, workspace
 from contentops.operations.catalog.project_catalog import snapshot_of
+from contentops.pages.app import create_app
+from contentops.pages.links import Links
+from contentops.pages.security import Keys
+from contentops.pages.serving import open_port
+from contentops.pages.site import Site
 from contentops.state import approvals, lock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from contentops.model import Project, Spec
+    from contentops.operations.opening import Runtime
 
 EXAMPLE: Final = Path(__file__).parents[1] / "examples" / "quickstart"
+BROWSER: Final = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+ARGUMENTS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 SERVER: Final = "https://api.writerzroom.com:443"
 SETTINGS: Final = """\
 version: 1
@@ -51,6 +64,7 @@ LINEAGE: Final = "7d9b1a52-4b6e-5a3f-9f3d-2f6c1f0e8a11"
 EDITOR: Final = "Example Editor <editor@example.com>"
 _TOWNS: Final = ("Bridge", "Harbour", "Market", "Mill", "North", "Park", "River", "Station", "West", "Garden")
 _KINDS: Final = ("Quarter", "Street", "Square", "Yard", "Court", "Row", "Lane", "Place", "Gate", "Walk")
+_UNREAD: Final = frozenset({"cities/london", "cities/toronto", "docs/admin-guide"})
 PARTS: Final = (
     (
         "Walk through any shared office at ten in the morning and count. The long tables by the window are half empty. The "
@@ -103,11 +117,16 @@ def build(folder: Path, items: int = 150, *, declared: int = 0, now: datetime | 
             lines.append(_line(spec.id, file.title, file.generated, said, made + timedelta(days=2)))
     (folder / "contentops.lock").write_bytes(lock.render(State(lineage=LINEAGE, records=records)))
     approvals.record(folder, Disk(), lines)
+    ended = f"{now - timedelta(hours=5):%Y-%m-%dT%H:%M:%SZ}"
+    run = KeptRun(id="run", started_at=ended, ended_at=ended)
+    report = KeptReport(environment="", exit_code=0, run=run)
+    (folder / ".contentops").mkdir(exist_ok=True)
+    history.keep_report(project, "run.json", encode_json(report))
     return project
 
 
 def _is_approved(spec: Spec) -> bool:
-    return not spec.id.startswith("blog/")
+    return not spec.id.startswith("blog/") and spec.id not in _UNREAD
 
 
 def _write(folder: Path, spec: Spec, at: int, made: datetime) -> Record:
@@ -165,18 +184,26 @@ def disturb(project: Project, *, now: datetime | None = None) -> None:
         line = _line(item, record.title, record.generated, verdict, now - timedelta(days=days), note)
         approvals.record(folder, Disk(), [line])
 
-    def edit(item: str, old: str, new: str) -> None:
+    def edit(item: str, *changes: tuple[str, str]) -> None:
         path = folder / records[ItemId(item)].output
-        path.write_text(path.read_text("utf-8").replace(old, new), encoding="utf-8")
+        text = path.read_text("utf-8")
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        path.write_text(text, encoding="utf-8")
+        edited = (now - timedelta(days=2)).timestamp()
+        os.utime(path, (edited, edited))
 
     say("blog/quiet-rooms", Verdict.APPROVED, 17)
-    edit("blog/quiet-rooms", "A sheet of paper on the door will do.", "A sheet of paper will do; click here for ours.")
-    edit("blog/quiet-rooms", "Our rule is plain", "We use a simple rule")
-    edit("blog/desk-booking", "Count first.", "Count first. We guarantee that it takes ten minutes.")
+    edit(
+        "blog/quiet-rooms",
+        ("Our rule is plain: if more than seven", "We use a plain rule: if more than eight"),
+        ("A sheet of paper on the door will do.", "A sheet of paper will do; click here for ours."),
+    )
     say("blog/what-a-desk-costs", Verdict.SENT_BACK, 3, "The sum for ten people is missing. Show the break-even month.")
     say("blog/first-week-in-a-shared-office", Verdict.SENT_BACK, 9, "Too cheerful.")
-    edit("blog/first-week-in-a-shared-office", "most mornings", "on most mornings")
-    edit("blog/hybrid-work-guide", "The sofas are free.", "The sofas are free, and so is the kitchen.")
+    edit("blog/first-week-in-a-shared-office", ("most mornings", "on most mornings"))
+    edit("blog/hybrid-work-guide", ("The sofas are free.", "The sofas are free, and so is the kitchen."))
     (folder / records[ItemId("cities/zurich")].output).unlink()
     settings = folder / "contentops.yaml"
     settings.write_text(settings.read_text("utf-8").replace("year: 2026", "year: 2027"), encoding="utf-8")
@@ -203,6 +230,33 @@ def disturb(project: Project, *, now: datetime | None = None) -> None:
     (folder / "contentops.lock").write_bytes(lock.render(later))
 
 
+@contextlib.contextmanager
+def served(folder: Path, runtime: Runtime) -> Iterator[tuple[str, Keys]]:
+    """Serves the pages of a project on a port of this machine; gives its address and the keys of the server."""
+    import uvicorn
+
+    with open_port("127.0.0.1", 0) as port:
+        keys = Keys(port.number)
+        site = Site(
+            name="acme-quickstart",
+            project=lambda: opening.open_project(str(folder), "", ()),
+            runtime=runtime,
+            links=Links(),
+            person=EDITOR,
+            form_token=keys.form_token,
+        )
+        config = uvicorn.Config(create_app(site, keys, "127.0.0.1"), log_level="error", lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [port.opened]}, daemon=True)
+        thread.start()
+        try:
+            yield port.address.rstrip("/"), keys
+        finally:
+            site.closing.set()
+            server.should_exit = True
+            thread.join(20)
+
+
 def commit(folder: Path) -> None:
     """All of it in git, by the editor."""
     git = ("git", "-c", "gc.auto=0")
@@ -214,11 +268,11 @@ def commit(folder: Path) -> None:
     subprocess.run([*git, "commit", "--quiet", "--message", "All"], cwd=folder, check=True)
 
 
-def in_every_state(folder: Path, items: int = 150) -> None:
+def in_every_state(folder: Path, items: int = 150, *, now: datetime | None = None) -> None:
     """Make the project, commit it, and disturb it."""
-    project = build(folder, items)
+    project = build(folder, items, now=now)
     commit(folder)
-    disturb(project)
+    disturb(project, now=now)
 
 
 def main() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,12 +14,7 @@ from urllib.parse import quote
 import pytest
 from msgspec import structs
 
-from contentops.operations.opening import HERE, open_project
-from contentops.pages.app import create_app
-from contentops.pages.links import Links
-from contentops.pages.security import Keys
-from contentops.pages.serving import open_port
-from contentops.pages.site import Site
+from contentops.operations.opening import HERE
 from tests import review_project
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -33,8 +26,11 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no browser: `apt-get install chromium-headless-shell`")
+    from contentops.pages.security import Keys
+
+pytestmark = pytest.mark.skipif(
+    review_project.BROWSER is None, reason="no browser: `apt-get install chromium-headless-shell`"
+)
 PAGES = ("/", "/items", "/plan", "/run")
 
 
@@ -42,9 +38,7 @@ PAGES = ("/", "/items", "/plan", "/run")
 def browser() -> Iterator[Browser]:
     """One browser for all tests."""
     with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(
-            executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
+        opened = driver.chromium.launch(executable_path=review_project.BROWSER, args=review_project.ARGUMENTS)
         yield opened
         opened.close()
 
@@ -88,29 +82,10 @@ class Pages:
 @contextlib.contextmanager
 def served(root: Path) -> Iterator[Pages]:
     """Serves the pages of a project on a port of this machine."""
-    import uvicorn
-
-    with open_port("127.0.0.1", 0) as port:
-        keys = Keys(port.number)
-        site = Site(
-            name="acme",
-            project=lambda: open_project(str(root), "", ()),
-            # Files that were written just now are taken for old: a snapshot of them need not be made again.
-            runtime=structs.replace(HERE, disk_time=lambda: time.time_ns() + 10**12),
-            links=Links(),
-            person=review_project.EDITOR,
-            form_token=keys.form_token,
-        )
-        config = uvicorn.Config(create_app(site, keys, "127.0.0.1"), log_level="error", lifespan="off")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [port.opened]}, daemon=True)
-        thread.start()
-        try:
-            yield Pages(port.address.rstrip("/"), keys)
-        finally:
-            site.closing.set()
-            server.should_exit = True
-            thread.join(20)
+    # Files that were written just now are taken for old: a snapshot of them need not be made again.
+    runtime = structs.replace(HERE, disk_time=lambda: time.time_ns() + 10**12)
+    with review_project.served(root, runtime) as (address, keys):
+        yield Pages(address, keys)
 
 
 @pytest.fixture(scope="module")

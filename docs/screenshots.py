@@ -1,0 +1,129 @@
+"""Makes the pictures of the review page that the documentation shows.
+
+    python docs/screenshots.py [FOLDER]
+
+Needs a Chromium on the path. Draws with Inter, Caladea and JetBrains Mono where they are installed (Debian's
+`fonts-inter`, `fonts-crosextra-caladea` and `fonts-jetbrains-mono`), so that the pictures do not depend on the system.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import os
+import shutil
+import struct
+import sys
+import tempfile
+import zlib
+from array import array
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from msgspec import structs  # noqa: E402 - the checkout comes first on the path
+from playwright.sync_api import sync_playwright  # noqa: E402
+
+from contentops.operations.opening import HERE  # noqa: E402
+from tests import review_project  # noqa: E402
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+FOLDER: Final = ROOT / "docs" / "how-to" / "review"
+NOW: Final = datetime(2026, 11, 29, 11, 50, tzinfo=UTC)
+PICTURES: Final = {
+    "overview": ("/", 860),
+    "item": ("/item?id=blog%2Fquiet-rooms&view=changes", 860),
+    "plan": ("/plan", 860),
+}
+"""The path and the height of each."""
+LARGEST: Final = 100_000
+"""Bytes of a picture."""
+FONTS: Final = """<fontconfig><include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+<alias binding="strong"><family>system-ui</family><prefer><family>Inter</family></prefer></alias>
+<alias binding="strong"><family>sans-serif</family><prefer><family>Inter</family></prefer></alias>
+<alias binding="strong"><family>Georgia</family><prefer><family>Caladea</family></prefer></alias>
+<alias binding="strong"><family>serif</family><prefer><family>Caladea</family></prefer></alias>
+<alias binding="strong"><family>monospace</family><prefer><family>JetBrains Mono</family></prefer></alias>
+</fontconfig>
+"""
+
+
+def shoot(folder: Path) -> None:
+    """Write each page in light and dark into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        project = Path(name)
+        (project / "fonts.conf").write_text(FONTS, encoding="utf-8")
+        os.environ["FONTCONFIG_FILE"] = str(project / "fonts.conf")
+        review_project.in_every_state(project / "project", now=NOW)
+        runtime = structs.replace(HERE, wall=NOW.timestamp)
+        with review_project.served(project / "project", runtime) as (address, keys), sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=review_project.BROWSER, args=review_project.ARGUMENTS)
+            for scheme in ("light", "dark"):
+                keys.used = False
+                _shoot(browser, scheme, f"{address}/open?token={keys.token}", folder)
+            browser.close()
+
+
+def _shoot(browser: Browser, scheme: str, link: str, folder: Path) -> None:
+    page = browser.new_context(color_scheme="dark" if scheme == "dark" else "light", timezone_id="UTC").new_page()
+    blank = browser.new_page()  # our pages may not read pictures
+    page.goto(link)
+    for name, (path, height) in PICTURES.items():
+        page.set_viewport_size({"width": 1200, "height": height})
+        page.goto(link.partition("/open")[0] + path)
+        picture = base64.b64encode(page.screenshot()).decode()
+        *size, raw = blank.evaluate(PIXELS, f"data:image/png;base64,{picture}")
+        data = _png(*size, base64.b64decode(raw))
+        (folder / f"{name}-{scheme}.png").write_bytes(data)
+        print(f"{name}-{scheme}.png: {len(data):,} bytes{', too large' if len(data) > LARGEST else ''}")
+
+
+PIXELS: Final = """async source => {
+  const image = await createImageBitmap(await (await fetch(source)).blob());
+  const canvas = new OffscreenCanvas(image.width, image.height), brush = canvas.getContext("2d");
+  brush.drawImage(image, 0, 0);
+  const data = brush.getImageData(0, 0, image.width, image.height).data;
+  let text = "";
+  for (let at = 0; at < data.length; at += 8192) text += String.fromCharCode(...data.subarray(at, at + 8192));
+  return [image.width, image.height, btoa(text)];
+}"""
+"""Returns width, height, and four bytes for each pixel of a picture."""
+
+
+def _png(width: int, height: int, pixels: bytes) -> bytes:
+    """Return a PNG of at most 256 colours, which is a third of the size; others become the nearest of these."""
+    colours = array("I", pixels)
+    counts = Counter(colours)
+    palette = [colour for colour, _ in counts.most_common(256)]
+    index = {colour: at for at, colour in enumerate(palette)}
+
+    def distance(one: int, other: int) -> int:
+        return sum(((one >> shift & 255) - (other >> shift & 255)) ** 2 for shift in (0, 8, 16))
+
+    for colour in counts.keys() - index.keys():
+        index[colour] = index[min(palette, key=functools.partial(distance, colour))]
+    flat = bytes(index[colour] for colour in colours)
+    rows = b"".join(b"\0" + flat[start : start + width] for start in range(0, len(flat), width))
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
+        (b"PLTE", b"".join(colour.to_bytes(4, sys.byteorder)[:3] for colour in palette)),
+        (b"IDAT", zlib.compress(rows, 9)),
+        (b"IEND", b""),
+    )
+    chunks = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+if __name__ == "__main__":
+    assert shutil.which("git")
+    shoot(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
