@@ -109,6 +109,8 @@ class ItemView(Struct, frozen=True, kw_only=True):
     brief: Brief
     is_new: bool
     """No one said anything of any of its texts."""
+    first: str
+    """The view that is shown unless another one is asked for."""
     view: str
     """`text` or `changes`."""
     against: str
@@ -139,7 +141,8 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
     approval = one.approved_before
     texts = item_texts(project, one.id, one.file.path, approval)
     is_changed = approval is not None or (one.state is ReviewState.BLOCKED and one.edited)
-    view = query.get("view") or ("changes" if is_changed and texts.now and texts.earlier else "text")
+    first = "changes" if is_changed and texts.now and texts.earlier else "text"
+    view = query.get("view") or first
     sides = _sides(one, texts, now)
     against = query.get("against") or (sides[0][0] if sides else "")
     unfold = "unfold" in query
@@ -157,6 +160,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         planned=_planned(snapshot, one),
         brief=brief_of(request),
         is_new=not one.verdicts and not one.earlier,
+        first=first,
         view=view,
         against=against,
         sides=sides,
