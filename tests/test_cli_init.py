@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from contentops.cli.commands.init import project_files
 from contentops.errors import OutputError, Refused
+from contentops.operations.starting.project_files import project_files
 from contentops.schema_files import load_schema
 from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentops.cli.commands.init import project_files
 from contentops.errors import OutputError
+from contentops.operations.starting.project_files import project_files
 from tests.serving import served
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from contentops.cli.commands.init import WORKFLOWS, workflows
+from contentops.operations.starting.workflows import WORKFLOWS, workflows
 from tests.clones import manifest, posix
 from tests.fakes.github import TOKEN
 from tests.hubs import SHA

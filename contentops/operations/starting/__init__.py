@@ -1,0 +1,1 @@
+"""Start a project: its first files, and the workflows that run it."""
