@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from contentops.ci.git import Clone, GitFailed, TreeEntry, read_blobs, run_git, try_git
+from contentops.ci.git import Clone, GitFailed, TreeEntry, read_blobs, require_repository, run_git, try_git
 from contentops.ci.results import body_of, lock_name, nfc, state_of
 from contentops.ci.runner import branch_of_run, git_credentials
 from contentops.documents.clean import known_bodies
@@ -50,7 +50,7 @@ _BOT_MAIL = "41898282+github-actions[bot]@users.noreply.github.com"
 
 def open_clone(root: str, environ: Mapping[str, str], *, remote: str, push: bool, patience: float) -> Clone:
     """Return the clone that has `root`. Raises UsageError outside a repository, and for an unknown remote."""
-    run_git(root, "rev-parse", "--git-dir")
+    require_repository(root)
     pushed = fetched = ""
     if push:
         known = run_git(root, "remote").split("\n")

@@ -8,7 +8,17 @@ import unicodedata
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from contentops.ci.git import LOOK, PATIENCE, GitFailed, is_shallow, read_blobs, reason_of, run_git, try_git
+from contentops.ci.git import (
+    LOOK,
+    PATIENCE,
+    GitFailed,
+    is_shallow,
+    read_blobs,
+    reason_of,
+    require_repository,
+    run_git,
+    try_git,
+)
 from contentops.ci.results import body_of
 from contentops.digest import NOTHING
 from contentops.documents.front_matter import split
@@ -74,7 +84,7 @@ def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
 def no_history(root: str) -> str:
     """Return why this clone may lack texts, and what to do; empty where it has the whole history."""
     try:
-        run_git(root, "rev-parse", "--git-dir")
+        require_repository(root)
     except (UsageError, GitFailed):
         return "the project lies in no git repository, which would hold earlier texts"
     cut = "this clone is shallow, so git lacks earlier texts; `git fetch --unshallow` brings them"

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct, field
@@ -17,7 +18,6 @@ from contentops.sanitize import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
 PATIENCE = 300.0
 """Seconds that a call of a remote, or through the history, may take."""
@@ -79,6 +79,20 @@ def run_git(root: Path | str, *arguments: str, stdin: bytes = b"") -> str:
     Raises UsageError where `root` is in no repository, GitFailed where git is missing or ends with an error.
     """
     return _output(root, arguments, try_git(root, *arguments, stdin=stdin, extra=LOOK))
+
+
+def require_repository(root: Path | str) -> None:
+    """Raise UsageError where `root` is in no repository, GitFailed as `run_git`."""
+    folder = Path(root).resolve()
+    # Where no folder above has one, git need not be started.
+    if not any(os.access(place / ".git", os.F_OK) for place in (folder, *folder.parents)):
+        raise _no_repository(root)
+    run_git(root, "rev-parse", "--git-dir")
+
+
+def _no_repository(root: Path | str) -> UsageError:
+    hint = "run it inside a clone, or make the folder one with `git init`"
+    return UsageError(f"`{root}` lies in no git repository", code="no-repository", hint=hint)
 
 
 def read_blobs(root: Path | str, names: Iterable[str], extra: Mapping[str, str] = LOOK) -> dict[str, bytes]:
@@ -177,8 +191,7 @@ def masked(text: str) -> str:
 def failure(root: Path | str, arguments: Sequence[str], ended: GitResult) -> ContentopsError:
     """Return the error for a git command that failed, with git's own message."""
     if "not a git repository" in ended.errors:
-        hint = "run it inside a clone, or make the folder one with `git init`"
-        return UsageError(f"`{root}` lies in no git repository", code="no-repository", hint=hint)
+        return _no_repository(root)
     verb = next((word for word in arguments if not word.startswith("-") and "=" not in word), "")
     return GitFailed(f"`git {verb}` failed: {reason_of(ended)}")
 

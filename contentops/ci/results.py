@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from contentops.ci.git import LOOK, PATIENCE, GitFailed, file_at, is_shallow, reason_of, run_git, try_git
+from contentops.ci.git import (
+    LOOK,
+    PATIENCE,
+    GitFailed,
+    file_at,
+    is_shallow,
+    reason_of,
+    require_repository,
+    run_git,
+    try_git,
+)
 from contentops.digest import NOTHING, Digest, canonical, digest_text
 from contentops.documents.clean import title_digest
 from contentops.documents.front_matter import split
@@ -147,7 +157,7 @@ def resolve(root: str, ref: str) -> str:
 
     Raises UsageError for an unknown ref and outside a repository, GitFailed.
     """
-    run_git(root, "rev-parse", "--git-dir")
+    require_repository(root)
     name = ref.removesuffix(_BASE) or "HEAD"
     try:
         commit = run_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").strip()
@@ -272,7 +282,7 @@ def _history(project: Project, commit: str, options: Sequence[str] = ()) -> tupl
     """Return git's log of the lock up to a commit (with patches, by default), and why it is incomplete, if it is."""
     name = lock_name(project.environment)
     try:
-        run_git(project.root, "rev-parse", "--git-dir")
+        require_repository(project.root)
         if try_git(project.root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}", extra=LOOK).code:
             return "", ()
         ended = try_git(project.root, "log", *(options or _LOG), commit, "--", name, extra=LOOK, timeout=PATIENCE)
