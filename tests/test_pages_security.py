@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from contentops.pages.app import FILES as SERVED
@@ -116,3 +120,29 @@ def test_it_is_served_on_this_machine_alone(project: Build, invoke: Run) -> None
     refused = invoke("review", "--host", "0.0.0.0", "--no-open", cwd=project(FILES))  # noqa: S104 - refused
     assert refused.code == 64
     assert "ssh -L" in refused.stderr
+
+
+def test_a_real_server_prints_one_link_and_ends_with_ctrl_c(project: Build) -> None:
+    """In a process of its own: the link opens the pages, and Ctrl-C ends it cleanly with a stream open."""
+    command = [sys.executable, "-m", "contentops", "review", "--port", "0"]
+    with subprocess.Popen(command, cwd=project(FILES), stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr is not None
+        link = child.stderr.readline().split()[-1]
+        with httpx.Client(follow_redirects=True) as client:
+            assert "acme" in client.get(link).text
+            assert client.get(link).status_code == 200
+        assert httpx.get(link).status_code == 403
+        child.send_signal(signal.SIGINT)
+        assert child.wait(30) == 0
+        assert "Traceback" not in child.stderr.read()
+
+
+def test_without_what_serves_it_says_what_to_install(
+    project: Build, invoke: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The extra is named, and the pages as files need none."""
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    root = project(FILES)
+    refused = invoke("review", "--port", "0", cwd=root)
+    assert (refused.code, "pip install '.[serve]'" in refused.stderr) == (1, True)
+    assert invoke("review", "--out", "public", cwd=root).code == 0

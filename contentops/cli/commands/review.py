@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 import webbrowser
 from typing import TYPE_CHECKING
 
@@ -54,13 +56,18 @@ def command(session: Session, out: str, host: str, port: int, *, no_open: bool, 
         link = f"{opened.address.rstrip('/')}{LINK}?token={keys.token}"
         terminal.report(f"review the texts of `{visible(site.name)}`: {link}")
         terminal.report("the link works once; Ctrl-C ends the page")
-        if not no_open and terminal.can_ask():
+        if not no_open and terminal.can_ask() and _has_display():
             webbrowser.open(link)
         serve(create_app(site, keys, host), opened, site.closing.set)
         if not site.runner.is_idle:
             terminal.report("stopping: nothing new is submitted, progress is kept; press Ctrl-C again to exit at once")
         site.runner.close()
     return ExitCode.DONE
+
+
+def _has_display() -> bool:
+    """Whether a browser would open in a window: without one, it may take over the terminal."""
+    return sys.platform in {"darwin", "win32"} or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
 
 def _export(session: Session, out: str) -> ExitCode:
