@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
 from typing import TYPE_CHECKING
@@ -186,3 +187,119 @@ def test_copies_have_no_buttons(shop: Path) -> None:
     assert "<form" not in page
     assert "<button" not in page
     assert "contentops approve welcome" in page
+
+
+# --- editing -----------------------------------------------------------------------------------------------------
+
+
+def form_of(browser: Browser, item: str = ITEM) -> dict[str, str]:
+    """The fields of the form that edits a text, as a browser would send them unchanged."""
+    page = browser.get(f"/edit?id={item}")
+    assert page.status_code == 200, page.text
+    fields = dict(re.findall(r'name="(\w+)" value="(.*?)"', page.text, re.DOTALL))
+    body = re.search(r'name="body"[^>]*>\n(.*?)</textarea>', page.text, re.DOTALL)
+    assert body is not None
+    fields["body"] = body[1]
+    return {name: html.unescape(value) for name, value in fields.items() if name != "form_token"}
+
+
+def test_an_edit_writes_the_file_as_an_editor_would(shop: Path) -> None:
+    """Title and body change, and nothing else: other front matter, line endings and the final newline stay."""
+    text = file_of(shop).read_text("utf-8").replace("---\n", "---\n# a comment\nown:   'kept'\n", 1)
+    file_of(shop).write_bytes(text.replace("\n", "\r\n").encode())
+    browser = Browser(shop, person=PERSON)
+    fields = form_of(browser)
+    done = browser.post("/edit", **{**fields, "title": 'A "new" title', "body": "One.\r\n\r\n<b>Two</b>"})
+    page = browser.follow(done).text
+    assert "Saved: out/welcome.md has your text." in page
+    data = file_of(shop).read_bytes()
+    assert b"# a comment\r\nown:   'kept'\r\n" in data
+    assert data.endswith(b"---\r\n\r\nOne.\r\n\r\n<b>Two</b>\r\n")
+    assert b'title: "A \\"new\\" title"\r\n' in data
+    before = file_of(shop).stat().st_mtime_ns
+    same = form_of(browser)
+    assert same["body"] == "One.\n\n<b>Two</b>\n"
+    browser.post("/edit", **same)
+    assert file_of(shop).stat().st_mtime_ns == before, "what is the same is not written"
+
+
+def test_nothing_typed_is_lost_where_the_file_changed_meanwhile(shop: Path) -> None:
+    """Both texts are shown, with what changed in each; to save over the other one makes a copy of it first."""
+    put(shop, BODY)
+    browser = Browser(shop, person=PERSON)
+    fields = form_of(browser)
+    put(shop, BODY.replace("Nothing else", "Little else"))
+    other = file_of(shop).read_text("utf-8")
+    fields["body"] = BODY.replace("eight", "seven").strip() + "\n"
+    answer = browser.post("/edit", **fields)
+    assert answer.status_code == 409
+    assert file_of(shop).read_text("utf-8") == other
+    page = " ".join(answer.text.split())
+    assert "Not saved: <code>out/welcome.md</code> changed while you were writing" in page
+    assert "[gone: </span>eight<" in page
+    assert "[gone: </span>Nothing<" in page
+    assert "It takes seven days." in page
+    again = {**fields, **dict(re.findall(r'name="(file|aside)" value="(.*?)"', answer.text))}
+    assert again["file"] != fields["file"]
+    said = browser.follow(browser.post("/edit", **again)).text
+    copy = re.search(r"A copy of the file as it was: (\S+)\.", html.unescape(said))
+    assert copy is not None
+    assert (shop / copy[1]).read_text("utf-8") == other
+    assert "It takes seven days." in file_of(shop).read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("body", "a\n\x07b", "line 2 of the text has the character U+0007"),
+        ("body", "a \u202eb", "line 1 of the text has the character U+202E"),
+        ("body", " \n", "the text is empty"),
+        ("body", "word " * 200_001, "the text has 1,000,005 characters, more than 1,000,000"),
+        ("title", "", "the title is empty"),
+        ("title", "t" * 301, "the title is longer than a line of 300 characters"),
+    ],
+)
+def test_words_that_no_text_may_have_are_refused(shop: Path, field: str, value: str, said: str) -> None:
+    """The form comes back with all that was typed and what is wrong with it; the file stays."""
+    before = file_of(shop).read_bytes()
+    browser = Browser(shop, person=PERSON)
+    answer = browser.post("/edit", **{**form_of(browser), "title": "Typed title", "body": "Typed words.", field: value})
+    assert answer.status_code == 409
+    assert said in answer.text
+    assert ("Typed words." in answer.text) == (field != "body")
+    assert ("Typed title" in answer.text) == (field != "title")
+    assert file_of(shop).read_bytes() == before
+
+
+def test_a_protected_text_is_not_edited(shop: Path, invoke: Run) -> None:
+    """The page says so, and a form that was made by hand is refused too."""
+    manifest = shop / "content" / "articles.yaml"
+    manifest.write_text(
+        manifest.read_text("utf-8").replace(f"id: {ITEM}\n", f"id: {ITEM}\n    protected: true\n"), "utf-8"
+    )
+    browser = Browser(shop, person=PERSON)
+    assert browser.get(f"/edit?id={ITEM}").status_code == 409
+    assert "so nothing changes its file here" in browser.get(f"/item?id={ITEM}").text
+    assert invoke("apply", "--yes", cwd=shop).code == 0
+    before = file_of(shop).read_bytes()
+    answer = browser.post("/edit", id=ITEM, title="t", body="b", file="x")
+    assert answer.status_code == 409
+    assert "is protected, so its text stays" in answer.text
+    assert file_of(shop).read_bytes() == before
+
+
+def test_an_approval_of_another_text_shows_what_changed(shop: Path) -> None:
+    """A text that changed after it was opened is not approved; the page shows the words that changed."""
+    put(shop, BODY)
+    browser = Browser(shop, person=PERSON)
+    text = re.search(r'name="text" value="(.*?)"', browser.get(f"/item?id={ITEM}").text)
+    assert text is not None
+    put(shop, BODY.replace("eight", "seven"))
+    answer = browser.post("/approve", id=ITEM, text=text[1])
+    assert answer.status_code == 409
+    assert "Not approved: the text is another one now" in answer.text
+    assert "[gone: </span>eight<" in answer.text
+    assert "Read it as it is now" in answer.text
+    assert not (shop / "contentops.approvals").exists()
+    unseen = Browser(shop, person=PERSON).post("/approve", id=ITEM, text=text[1]).text
+    assert "What changed since you opened it" not in unseen

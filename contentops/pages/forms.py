@@ -4,6 +4,7 @@
 |---|---|---|
 | `/approve` | `id`, `text` (the digest of the text shown) | `contentops approve ID` |
 | `/send-back` | `id`, `text`, `note` | `contentops send-back ID --note NOTE` |
+| `/edit` | `id`, `title`, `body`, `file` (its digest), `was_title`, `was`, `aside` (`yes`) | an editor |
 | `/restore` | `id`, `to` (a digest), `overwrite` (`yes`) | `contentops restore ID --to DIGEST` |
 | `/resolve` | `id`, `job` (of the server) | `contentops state resolve ID --job JOB` |
 | `/apply` | `action` (of `PartAction`), `id`, `heading`, `price` | `contentops apply --select ID`, `regenerate ID` |
@@ -31,6 +32,8 @@ from contentops.operations.records import resolve as resolve_submit
 from contentops.operations.review import ReviewState
 from contentops.operations.texts.approving import Decision, decide_texts
 from contentops.operations.texts.diff_and_restore import restore as restore_text
+from contentops.operations.texts.editing import edit_text
+from contentops.pages.edit import edit_of, not_saved, stale
 from contentops.pages.site import PageContent
 from contentops.planning.plan_inputs import Choice
 from contentops.state.approvals import FILE as APPROVALS
@@ -95,7 +98,7 @@ def _decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult
     except InputError as error:
         if all(finding.code != "text-changed" for finding in error.findings):
             raise
-        return PageContent(template="stale.html", title=_STALE[verdict], tab="items", model=item, status=409)
+        return stale(site, item, text, _STALE[verdict])
     title = before.by_id[item].title if item in before.by_id else item
     said = f"{_DECIDED[verdict]}: {title}." if not decided.skipped else f"Nothing was recorded: {title} has no text."
     if decided.warning:
@@ -135,6 +138,21 @@ def restore(site: Site, form: Mapping[str, str]) -> FormResult:
     if done.copy:
         said += f" A copy of the file as it was: {done.copy}."
     said += _committed(site, project, [done.output], f"Restore an earlier text of `{item}`")
+    return FormResult(to=site.links.item(item), said=said)
+
+
+def save(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
+    """Write an edited text into its file, or show the form again with all that was typed."""
+    item, edit = _id(form), edit_of(form)
+    project = site.project()
+    try:
+        done = edit_text(project, item, edit, runtime=site.runtime)
+    except ContentopsError as error:
+        return not_saved(site, form, error)
+    said = f"Saved: {done.output} has your text."
+    if done.copy:
+        said += f" A copy of the file as it was: {done.copy}."
+    said += _committed(site, project, [done.output], f"Edit the text of `{item}`")
     return FormResult(to=site.links.item(item), said=said)
 
 
@@ -274,6 +292,7 @@ FORMS: Mapping[str, Form] = {
     "/approve": approve,
     "/send-back": send_back,
     "/restore": restore,
+    "/edit": save,
     "/resolve": resolve,
     "/apply": apply,
 }

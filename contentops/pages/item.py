@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from markupsafe import Markup
 from msgspec import Struct
 
 from contentops.digest import NOTHING, short
-from contentops.documents.checks import refused_words
 from contentops.documents.front_matter import PROVENANCE_KEY
-from contentops.documents.word_diff import Side, TextDiff, word_diff
-from contentops.errors import ContentopsError, Severity, plural, price
+from contentops.errors import Severity, plural, price
 from contentops.model import Action, ApprovalState, Verdict, text_digest
 from contentops.operations.apply_part import PartAction, PlanPart
 from contentops.operations.plan import no_item
 from contentops.operations.review import ReviewState
-from contentops.operations.texts.diff_and_restore import from_remote
 from contentops.operations.texts.item_events import ItemEvent, item_events
-from contentops.operations.texts.item_texts import TextVersion, item_texts
+from contentops.operations.texts.item_texts import item_texts
 from contentops.pages.badges import badges
-from contentops.pages.prose import ProsePart, changed_words, prose
+from contentops.pages.prose import changed_words
 from contentops.pages.site import PageContent
-from contentops.pages.words import coded, day
+from contentops.pages.text_view import TextView, changes_view, sides_of, text_view
+from contentops.pages.words import on_day
 from contentops.planning.approval import draft_mark
 from contentops.planning.plan_inputs import price_of
 from contentops.reporting.brief import Brief, brief_of, value_words
@@ -32,18 +29,12 @@ from contentops.sections import headings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from contentops.documents.blocks import TextBlock
-    from contentops.errors import Diagnostic
+    from markupsafe import Markup
+
     from contentops.model import Project, Reason
     from contentops.operations.review import ReviewItem, Snapshot
-    from contentops.operations.texts.item_texts import ItemTexts
     from contentops.pages.badges import Badge
     from contentops.pages.site import Site
-
-_NOTE: Final = Markup(
-    '<p class="finding{}"><svg class="icon" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">'
-    '<path d="M8 2 14.6 13.6H1.4zM8 6.4v3.4M8 11.6v.2"/></svg> <strong>Line {}:</strong> {}. {}</p>'
-)
 
 
 class NextItem(Struct, frozen=True):
@@ -79,21 +70,6 @@ class ItemChoice(Struct, frozen=True, kw_only=True):
     does: str
     command: str
     settles: bool = False
-
-
-class TextView(Struct, frozen=True, kw_only=True):
-    """The text as it is, or compared with another one."""
-
-    parts: Sequence[ProsePart]
-    top: Sequence[Diagnostic] = ()
-    """Findings that are about no line of the text."""
-    diff: TextDiff | None = None
-    gone: int = 0
-    new: int = 0
-    title: Markup | None = None
-    """The title, if it is another one."""
-    problem: str = ""
-    """Why there is no comparison."""
 
 
 class ItemView(Struct, frozen=True, kw_only=True):
@@ -143,14 +119,16 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
     is_changed = approval is not None or (one.state is ReviewState.BLOCKED and one.edited)
     first = "changes" if is_changed and texts.now and texts.earlier else "text"
     view = query.get("view") or first
-    sides = _sides(one, texts, now)
+    sides = sides_of(one, texts, now)
     against = query.get("against") or (sides[0][0] if sides else "")
     unfold = "unfold" in query
-    shown = _changes(site, one, texts, against, unfold=unfold) if view == "changes" else _text(one, texts)
+    shown = changes_view(site, one, texts, against, unfold=unfold) if view == "changes" else text_view(one, texts)
     record_request = one.record.request if one.record is not None else {}
     request = one.spec.request.as_json() if one.spec is not None else record_request
     has_text = bool(one.file.body) and not one.file.problem
     digest = text_digest(one.file.title, one.file.body) if has_text else NOTHING
+    if has_text and texts.now is not None and not site.static:
+        site.seen.add(digest, one.file.title, texts.now.body)
     model = ItemView(
         item=one,
         badges=badges(one),
@@ -318,12 +296,12 @@ def _state(one: ReviewItem, now: float) -> str:
     said: list[str] = []
     if one.state is ReviewState.APPROVED:
         names = [line.by.partition(" <")[0] for line in one.verdicts if line.verdict is Verdict.APPROVED]
-        said.append(f"Approved by {' and '.join(names)} {_on(one.verdicts[-1].at, now)}.")
+        said.append(f"Approved by {' and '.join(names)} {on_day(one.verdicts[-1].at, now)}.")
     elif one.approval is ApprovalState.SENT_BACK:
         line = next(line for line in reversed(one.verdicts) if line.verdict is Verdict.SENT_BACK)
-        said.append(f"Sent back by {line.by.partition(' <')[0]} {_on(line.at, now)}: \u201c{line.note}\u201d")
+        said.append(f"Sent back by {line.by.partition(' <')[0]} {on_day(line.at, now)}: \u201c{line.note}\u201d")
     elif (before := one.approved_before) is not None:
-        said.append(f"{before.by.partition(' <')[0]} approved an earlier text {_on(before.at, now)}.")
+        said.append(f"{before.by.partition(' <')[0]} approved an earlier text {on_day(before.at, now)}.")
     else:
         said.append("No one has approved this text yet.")
     wanted = one.spec.approval.count if one.spec is not None and one.spec.approval.required else 1
@@ -335,83 +313,6 @@ def _state(one: ReviewItem, now: float) -> str:
     said += [f"{plural(fails, 'check')} {'fails' if fails == 1 else 'fail'}."] if fails else []
     said += [f"{plural(warns, 'check')} {'warns' if warns == 1 else 'warn'}."] if warns else []
     return " ".join(said)
-
-
-def _on(at: str, now: float) -> str:
-    name = day(at, now)
-    return name if name == "today" else f"on {name}"
-
-
-# --- the text ----------------------------------------------------------------------------------------------
-
-
-def _sides(one: ReviewItem, texts: ItemTexts, now: float) -> list[tuple[str, str]]:
-    sides: list[tuple[str, str]] = []
-    if texts.approved is not None and (before := one.approved_before) is not None:
-        sides.append(("approved", f"approved {_on(before.at, now)}"))
-    if one.record is not None and any(text.digest == one.record.generated for text in texts.earlier):
-        sides.append(("generated", "as generated"))
-    if one.record is not None and one.record.content_id:
-        sides.append(("server", "on the server"))
-    return sides
-
-
-def _text(one: ReviewItem, texts: ItemTexts) -> TextView:
-    if texts.now is None:
-        return TextView(parts=())
-    notes = _Notes(one, texts.now.first_line)
-    marks = refused_words(one.spec.checks) if one.spec is not None and one.findings else ()
-    parts = prose(word_diff(texts.now.body, texts.now.body), notes=notes.under, marks=marks)
-    return TextView(parts=parts, top=notes.rest)
-
-
-def _changes(site: Site, one: ReviewItem, texts: ItemTexts, against: str, *, unfold: bool) -> TextView:
-    if texts.now is None:
-        return TextView(parts=())
-    try:
-        old = _other(site, one, texts, against)
-    except ContentopsError as error:
-        return TextView(parts=(), problem=f"{error.message}; {error.hint}" if error.hint else error.message)
-    notes = _Notes(one, texts.now.first_line)
-    diff = word_diff(old.body, texts.now.body)
-    title = changed_words(old.title, texts.now.title) if old.title and old.title != texts.now.title else None
-    return TextView(
-        parts=prose(diff, notes=notes.under, fold=not unfold),
-        top=notes.rest,
-        diff=diff,
-        gone=diff.count(Side.GONE),
-        new=diff.count(Side.NEW),
-        title=title,
-    )
-
-
-def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextVersion:
-    """The text that this one is compared with. Raises ContentopsError where it is not to be had."""
-    if against == "approved" and texts.approved is not None:
-        return texts.approved
-    if against == "server":
-        stored = from_remote(site.project(), one.id, runtime=site.runtime)
-        title = str(stored.front.get("title", ("", ""))[0] or "")
-        return TextVersion(title=title, body=stored.before or "", digest=NOTHING)
-    return texts.named(one.record.generated if against == "generated" and one.record is not None else against)
-
-
-class _Notes:
-    """The findings of checks: under the block with their line, the rest above the text."""
-
-    def __init__(self, one: ReviewItem, first_line: int) -> None:
-        self.rest = list(one.findings)
-        self._subject, self._first = f"item `{one.id}`: ", first_line
-
-    def under(self, block: TextBlock) -> Iterator[Markup]:
-        start, end = block.line + self._first, block.end + self._first
-        mine = [each for each in self.rest if each.location is not None and start <= each.location.line < end]
-        for each in mine:
-            self.rest.remove(each)
-            is_error = each.severity is Severity.ERROR
-            stops = "It stops the text from being written and saved." if is_error else "A warning: it stops nothing."
-            message = coded(each.message.removeprefix(self._subject))
-            yield _NOTE.format(" stop" if is_error else "", each.location.line if each.location else 0, message, stops)
 
 
 def _front(project: Project, one: ReviewItem) -> Iterator[tuple[str, str, str]]:

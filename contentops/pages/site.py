@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 _MESSAGES = 20
+_TEXTS = 20
 
 
 class Notices:
@@ -52,6 +53,26 @@ class Notices:
     def get(self, number: str) -> str:
         """Return a sentence; empty for one that is not known."""
         return self._said.get(number, "")
+
+
+class SeenTexts:
+    """The titles and bodies that pages showed last, by digest: a reader may decide about one that has changed since."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, tuple[str, str]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, digest: str, title: str, body: str) -> None:
+        """Remember a text."""
+        with self._lock:
+            self._texts.pop(digest, None)
+            self._texts[digest] = (title, body)
+            while len(self._texts) > _TEXTS:
+                del self._texts[next(iter(self._texts))]
+
+    def get(self, digest: str) -> tuple[str, str] | None:
+        """Return the title and the body; None where they are not remembered."""
+        return self._texts.get(digest)
 
 
 class Site(Struct, frozen=True, kw_only=True, dict=True):
@@ -99,6 +120,11 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     def notices(self) -> Notices:
         """What was done, each shown once on the page after a form."""
         return Notices()
+
+    @functools.cached_property
+    def seen(self) -> SeenTexts:
+        """The texts that pages showed last."""
+        return SeenTexts()
 
     @property
     def static(self) -> bool:

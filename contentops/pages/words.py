@@ -58,6 +58,12 @@ def date(at: str) -> str:
     return visible(at) if when is None else f"{when.day} {when:%b %y}"
 
 
+def on_day(at: str, now: float) -> str:
+    """Return when, as the end of a sentence: `today`, `on 12 November`. `now` is seconds since 1970."""
+    name = day(at, now)
+    return name if name == "today" else f"on {name}"
+
+
 def moment(at: str, now: float) -> str:
     """Return the day and the time of an ISO time: `today at 06:44`."""
     when = _local(at)
