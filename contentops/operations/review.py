@@ -179,6 +179,12 @@ class Review:
         self._last: _StampedSnapshot | None = None
         self._spending = _Spending()
 
+    @property
+    def latest(self) -> Snapshot | None:
+        """The snapshot that was made last, which files may have left behind; None: there is none yet."""
+        last = self._last
+        return last.snapshot if last is not None else None
+
     def snapshot(self) -> Snapshot:
         """Return the project as its files are now.
 

@@ -45,7 +45,8 @@ def run(site: Site, _query: Mapping[str, str]) -> PageContent:
 
 def _page(site: Site) -> RunPage:
     found = site.runs.read(site.project())
-    by_id = site.review.snapshot().by_id
+    # A run changes files all the time: titles are not worth a look at all of them.
+    by_id = (site.review.latest or site.review.snapshot()).by_id
     titles = {one.id: by_id[one.id].title for one in (found.items if found else ()) if one.id in by_id}
     task = site.runner.task
     error = task.error if task is not None and task.is_done() else None
