@@ -13,6 +13,7 @@ import pytest
 
 from contentops.pages.export import MARKER, file_name
 from tests.pages import FILES
+from tests.review_project import in_every_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,3 +122,18 @@ def test_a_plan_is_one_document(project: Build, invoke: Run) -> None:
     assert ended.stdout.startswith("<!doctype html>")
     assert '<code dir="auto">guide</code>' in ended.stdout
     assert invoke("plan", "--format", "html", "--json", cwd=root).code == 64
+
+
+def test_a_project_in_every_state_has_no_form_and_asks_no_server(tmp_path: Path, invoke: Run) -> None:
+    """Pages of what waits, is blocked, unknown, edited and gone: without buttons, and every link leads to a file."""
+    root = tmp_path / "project"
+    in_every_state(root, 40)
+    ended = invoke("review", "--out", "public", cwd=root)
+    assert ended.code == 0, ended.stderr
+    names = {path.name for path in (root / "public").iterdir()}
+    assert any(name.endswith(("-changes.html", "-text.html")) for name in names)
+    for path in (root / "public").glob("*.html"):
+        page = Links(path.read_text("utf-8"))
+        assert not page.elements & {"form", "script", "button", "input", "textarea", "iframe"}, path
+        local = {link.partition("#")[0] for link in page.to if not link.startswith(("https://", "http://", "mailto:"))}
+        assert local - {""} <= names, path

@@ -94,7 +94,7 @@ def _posted(site: Site, form: Form) -> Callable[[Request], Awaitable[Response]]:
         async for part in request.stream():
             data += part
             if len(data) > MAX_BYTES:
-                return refusal(413, "This is too long", "A form takes a text of about 5 MB. Nothing was changed.")
+                return refusal(413, "This is too long", "A form takes a text of about 2 MB. Nothing was changed.")
         fields = fields_of(site, data)
         if fields is None:
             return refusal(403, "This form is from another page", "Open the page again, then repeat what you did.")

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 QUICK = 2.0
 """Seconds that a browser waits for an action before it is led to the page of the run."""
 MAX_BYTES = 16_000_000
-"""Of a form: a text of 1 MB is three times as long in it, and more in some scripts."""
+"""Of a form: an edit carries a text twice, and each of its bytes as three where it is not ASCII."""
 _FIELDS = 50
 
 

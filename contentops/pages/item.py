@@ -120,6 +120,9 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
     first = "changes" if is_changed and texts.now and texts.earlier else "text"
     view = query.get("view") or first
     sides = sides_of(one, texts, now)
+    if site.static:
+        # No page that is a file asks the server, and texts as they were made have no second file.
+        sides = [side for side in sides if side[0] != "server" and (one.edited or approval is not None)]
     against = query.get("against") or (sides[0][0] if sides else "")
     unfold = "unfold" in query
     shown = changes_view(site, one, texts, against, unfold=unfold) if view == "changes" else text_view(one, texts)
