@@ -328,7 +328,7 @@ def _front(project: Project, one: ReviewItem) -> Iterator[tuple[str, str, str]]:
         if key in planned:
             after = planned[key]
             then = "the next apply removes it" if after is None else f"the next apply writes {value_words(after)}"
-        yield key, value_words(value), then
+        yield key, value_words(value) if not isinstance(value, bool) else str(value).lower(), then
     yield from (
         (key, "", f"the next apply writes {value_words(value)}")
         for key, value in planned.items()
