@@ -34,9 +34,10 @@ class Browser:
 
     def __init__(self, root: Path, *, opened: bool = True, **options: Any) -> None:
         self.keys = Keys(8767)
+        environment = options.pop("environment", "")
         self.site = Site(
             name="acme",
-            project=lambda: open_project(str(root), "", ()),
+            project=lambda: open_project(str(root), environment, ()),
             runtime=options.pop("runtime", HERE),
             links=Links(),
             form_token=self.keys.form_token,
