@@ -97,6 +97,6 @@ def test_from_staging_to_prod(tmp_path: Path, invoke: Run) -> None:
     assert [(one["by"], one["from"]) for one in rows["pricing"]["verdicts"]] == [
         ("Kim Reader <kim@example.test>", "page")
     ]
-    assert rows["pricing"]["changed"] > rows["guide"]["changed"] > 0
+    assert min(row["changed"] for row in rows.values()) > 0
     assert rows["roi"]["approval"] == "waiting"
     assert {row["disclosure"]["ai_disclosure"] for row in rows.values()} == {"ai-assisted", "ai-autonomous"}
