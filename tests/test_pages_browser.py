@@ -62,6 +62,7 @@ class Pages:
         """A page of a new browser, which opened the link."""
         self.keys.used = False
         page: Page = browser.new_context(**context).new_page()
+        page.set_default_timeout(120_000)
         page.on("console", lambda one: self.problems.append(one.text))
         page.on("pageerror", lambda one: self.problems.append(str(one)))
         page.on("dialog", lambda one: self.problems.append(one.message))
