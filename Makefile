@@ -103,6 +103,10 @@ bench: $(READY_DEV) ## Measure, and write benchmarks/RESULTS.md (a quarter of an
 docs: $(READY_DEV) ## Write the generated reference pages again
 	$(RUN) docs/generate.py
 
+.PHONY: site
+site: $(READY_DEV) ## Build the documentation as a site into build/site
+	$(RUN) docs/build_site.py $(ARGS)
+
 .PHONY: pins
 pins: COMPILE := $(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
   --only-binary :all: --custom-compile-command 'make pins'

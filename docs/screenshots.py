@@ -80,8 +80,8 @@ def _shoot(browser: Browser, scheme: str, link: str, folder: Path) -> None:
         page.set_viewport_size({"width": 1200, "height": height})
         page.goto(link.partition("/open")[0] + path)
         picture = base64.b64encode(page.screenshot()).decode()
-        *size, raw = blank.evaluate(PIXELS, f"data:image/png;base64,{picture}")
-        data = _png(*size, base64.b64decode(raw))
+        wide, high, raw = blank.evaluate(PIXELS, f"data:image/png;base64,{picture}")
+        data = _png(wide, high, base64.b64decode(raw))
         (folder / f"{name}-{scheme}.png").write_bytes(data)
         print(f"{name}-{scheme}.png: {len(data):,} bytes{', too large' if len(data) > LARGEST else ''}")
 

@@ -1,0 +1,176 @@
+"""Builds the documentation as a site, and fails on a link or an anchor that leads nowhere.
+
+    python docs/build_site.py [FOLDER]     default: build/site
+
+Zensical builds a copy of the pages, because they are written for the repository: there a link may lead to any file, and
+the list of all pages is docs/index.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Entry = str | dict[str, list["Entry"]]
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+DOCS: Final = ROOT / "docs"
+PICTURES: Final = {".png", ".svg"}
+_COLOR: Final = re.compile(r"\x1b\[[0-9;]*m")
+_LINK: Final = re.compile(r"(?<=\]\()[^)\s]+(?=\))")
+_FENCE: Final = re.compile(r"^( *)(```+)(\w*)(.*)$")
+
+
+def main(target: Path, docs: Path = DOCS) -> int:
+    """Build the site into a folder; return the exit code."""
+    with tempfile.TemporaryDirectory() as name:
+        source = Path(name)
+        if faults := prepare(docs, source / "docs"):
+            print(*(f"error: {fault}" for fault in faults), sep="\n", file=sys.stderr)
+            return 1
+        (source / "zensical.toml").write_text(settings(docs), "utf-8")
+        command = [sys.executable, "-m", "zensical", "build", "--strict"]
+        ended = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+        # A strict build ends with a traceback of Zensical's own after it has named what is wrong.
+        print(_COLOR.sub("", ended.stderr).partition("Traceback ")[0], end="", file=sys.stderr)
+        if ended.returncode == 0:
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.move(source / "site", target)
+            print(f"built {target / 'index.html'}")
+        return ended.returncode
+
+
+def prepare(docs: Path, folder: Path) -> list[str]:
+    """Copy pages and pictures into a folder, their links fit for a site; return what is wrong with them."""
+    faults = []
+    for page in sorted(docs.rglob("*")):
+        copy = folder / page.relative_to(docs)
+        if page.suffix == ".md":
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            text, missing = rewritten(page.read_text("utf-8"), page, docs)
+            copy.write_text(text, "utf-8")
+            faults += [f"{page.relative_to(docs.parent).as_posix()}: there is no {target}" for target in missing]
+        elif page.suffix in PICTURES:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(page, copy)
+    listed = set(_paths(navigation(docs)))
+    pages = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
+    return [*faults, *(f"docs/index.md does not list {name}" for name in sorted(pages - listed))]
+
+
+def rewritten(text: str, page: Path, docs: Path = DOCS) -> tuple[str, list[str]]:
+    """Return a page as the site has it, and its links out of the documentation that lead to no file.
+
+    Such links lead to the repository, and the name of a file in the first line of a block becomes its title.
+    """
+    missing: list[str] = []
+
+    def address(found: re.Match[str]) -> str:
+        path, mark, fragment = found[0].partition("#")
+        linked = (page.parent / path).resolve()
+        if re.match("[a-z]+:", found[0]) or not path or (linked.is_relative_to(docs) and linked.is_file()):
+            return found[0]
+        if not linked.exists() or not linked.is_relative_to(docs.parent):
+            missing.append(found[0])
+            return found[0]
+        kind = "tree" if linked.is_dir() else "blob"
+        return f"{_repository()}/{kind}/HEAD/{linked.relative_to(docs.parent).as_posix()}{mark}{fragment}"
+
+    lines, fence, deeper = [], "", ""
+    for line in text.splitlines():
+        found = _FENCE.match(line)
+        if fence and not (found and found[2] == fence):
+            lines.append(deeper + line)
+            continue
+        # What belongs to an entry of a list has three spaces on GitHub, and four for Python-Markdown.
+        deeper = " " if re.match("   (?! )", line) else ""
+        if found:
+            named = re.search(r"file=(\S+)", found[4])
+            fence = "" if fence else found[2]
+            lines.append(f"{deeper}{found[1]}{found[2]}{found[3]}" + (f' title="{named[1]}"' if named else ""))
+        else:
+            lines.append(deeper + _outside_code(line, address))
+    return "\n".join(lines) + "\n", missing
+
+
+def _outside_code(line: str, address: Callable[[re.Match[str]], str]) -> str:
+    parts = re.split("(`+[^`]+`+)", line)
+    # A link may begin in one part, with code as its text, and end in the next.
+    return "".join(part if part.startswith("`") else _LINK.sub(address, part) for part in parts)
+
+
+def navigation(docs: Path = DOCS) -> list[Entry]:
+    """The pages in the order of docs/index.md, under its headings."""
+    found: list[Entry] = ["index.md"]
+    levels = [found]
+    for line in (docs / "index.md").read_text("utf-8").splitlines():
+        if heading := re.match(r"(##+) (.+)", line):
+            del levels[len(heading[1]) - 1 :]
+            section: list[Entry] = []
+            levels[-1].append({heading[2]: section})
+            levels.append(section)
+        levels[-1] += (_entry(docs, name, path) for name, path in _pages(line))
+    return found
+
+
+def _pages(text: str) -> list[tuple[str, str]]:
+    """The names and the paths of the pages of the documentation that a text has links to."""
+    return re.findall(r"\[([^\]]+)\]\(([^):#.][^):#]*\.md)\)", text)
+
+
+def _entry(docs: Path, name: str, path: str) -> Entry:
+    """A page, or the pages that the list of a folder has links to."""
+    if Path(path).name != "README.md":
+        return path
+    listed = _pages((docs / path).read_text("utf-8"))
+    return {name: [path, *(Path(path).with_name(other).as_posix() for _, other in listed)]}
+
+
+def _paths(entries: list[Entry]) -> Iterator[str]:
+    for entry in entries:
+        if isinstance(entry, str):
+            yield entry
+        else:
+            for inner in entry.values():
+                yield from _paths(inner)
+
+
+def settings(docs: Path) -> str:
+    """docs/zensical.toml, with the pages, and with where the site and its repository are."""
+    filled = {"nav": _inline(navigation(docs))}
+    if name := os.environ.get("GITHUB_REPOSITORY"):
+        owner, _, repository = name.partition("/")
+        filled["repo_url"] = json.dumps(_repository())
+        filled["site_url"] = json.dumps(f"https://{owner.lower()}.github.io/{repository}/")
+    lines = "\n".join(f"{key} = {value}" for key, value in filled.items())
+    return (docs / "zensical.toml").read_text("utf-8").replace("nav = []", lines)
+
+
+def _inline(entries: list[Entry]) -> str:
+    """The pages in TOML, whose strings are those of JSON."""
+    return f"[{', '.join(map(_inlined, entries))}]"
+
+
+def _inlined(entry: Entry) -> str:
+    if isinstance(entry, str):
+        return json.dumps(entry)
+    return "{" + ", ".join(f"{json.dumps(name)} = {_inline(inner)}" for name, inner in entry.items()) + "}"
+
+
+def _repository() -> str:
+    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    return f"{server}/{os.environ.get('GITHUB_REPOSITORY', 'OWNER/contentops')}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "site"))
