@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from contentops.atomic_io import PRIVATE, Disk, read_file
 from contentops.ci.file_history import earlier_bodies
@@ -18,7 +18,7 @@ from contentops.digest import NOTHING
 from contentops.documents.files import Outputs
 from contentops.documents.folders import Tree
 from contentops.errors import ContentopsError, InputError
-from contentops.model import ATTEMPTS, ItemId, JobState, Record, RequestId, is_answer, request_id
+from contentops.model import ATTEMPTS, NO_APPROVALS, ItemId, JobState, Record, RequestId, is_answer, request_id
 from contentops.model.run import Generation, History, KeptReport, PaidText
 from contentops.operations.environments import locked_environments, other_states
 from contentops.operations.opening import open_cache
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from contentops.ci.results import Past
     from contentops.digest import Digest
-    from contentops.model import Approval, Json, OpenEntry, Project, Request, State
+    from contentops.errors import Diagnostic
+    from contentops.model import Approval, Approvals, Json, OpenEntry, Project, Request, State
     from contentops.state.cache import Cache
 
 
@@ -42,32 +43,71 @@ _LARGEST = 64 << 20
 """Bytes of the largest report that is read."""
 
 
-def history(project: Project, item: str = "") -> History:
+class KnownHistory(Struct, frozen=True, kw_only=True):
+    """What the history of every item is made from: read once, it serves the pages of many items."""
+
+    state: State
+    past: Past
+    """Of all items, or of one that is asked for."""
+    runs: tuple[KeptReport, ...]
+    records: Mapping[RequestId, Record]
+    """As `made` returns them."""
+    elsewhere: frozenset[RequestId]
+    """As `paid_by_others` returns them."""
+    approvals: Approvals
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+def history(
+    project: Project, item: str = "", known: KnownHistory | None = None, in_git: Collection[Digest] | None = None
+) -> History:
     """Return every run of this machine and every generation, or those of an item under all its ids, with its texts.
 
-    Raises UsageError for an unknown id, StateError for a lock that cannot be read.
+    With `known`, only files and texts of the item are read; `in_git`: the bodies that git has of its file, where they
+    were read already. Raises UsageError for an unknown id, StateError for a lock
+    that cannot be read.
     """
+    is_read = known is None
+    known = known or _known_history(project, item)
+    state, past, runs, records = known.state, known.past, known.runs, known.records
+    names = _names(item, [*records.values(), *state.records.values()]) if item else None
+
+    def is_meant(name: ItemId) -> bool:
+        return names is None or name in names
+
+    made_ones = [one for one in records.values() if is_meant(one.id)]
+    generations = [_made(one, past.commits, elsewhere=one.request_id in known.elsewhere) for one in made_ones]
+    open_ones = {**past.entries, **state.entries}.values()
+    generations += [
+        _open(one, past.commits) for one in open_ones if is_meant(one.item) and one.request_id not in records
+    ]
+    texts: tuple[PaidText, ...] = ()
+    verdicts: tuple[Approval, ...] = ()
+    if names is not None:
+        runs = tuple(run for one in runs if (run := _about(one, names)) is not None)
+        if is_read and not generations and not runs:
+            _check_item(project, item, {one.id for one in records.values()})
+        texts = _texts(project, state, item, names, made_ones, in_git)
+        verdicts = known.approvals.of_items([ItemId(name) for name in names])
+    generations.sort(key=lambda one: (one.at, one.item, one.request_id), reverse=True)
+    gaps = (*past.gaps, *(one.message for one in known.warnings))
+    return History(
+        runs=runs, generations=tuple(generations), texts=texts, verdicts=tuple(reversed(verdicts)), gaps=gaps
+    )
+
+
+def _known_history(project: Project, item: str) -> KnownHistory:
     (state, warnings), runs = shared_state(project), kept_reports(project)
     past = _past_of_item(project, state, item) if item else past_of(project)
     records = made(project, state, past, runs)
-    entries = {**past.entries, **state.entries}
-    others = paid_by_others(project, state, records.values())
-    generations = [_made(one, past.commits, elsewhere=one.request_id in others) for one in records.values()]
-    generations += [_open(one, past.commits) for one in entries.values() if one.request_id not in records]
-    texts: tuple[PaidText, ...] = ()
-    verdicts: tuple[Approval, ...] = ()
-    if item:
-        names = _names(item, [*records.values(), *state.records.values()])
-        generations = [one for one in generations if one.item in names]
-        runs = tuple(run for one in runs if (run := _about(one, names)) is not None)
-        if not generations and not runs:
-            _check_item(project, item, {one.id for one in records.values()})
-        texts = _texts(project, state, item, names, records.values())
-        verdicts = approvals.load(Path(project.root), Disk()).of_items([ItemId(name) for name in names])
-    generations.sort(key=lambda one: (one.at, one.item, one.request_id), reverse=True)
-    gaps = (*past.gaps, *(one.message for one in warnings))
-    return History(
-        runs=runs, generations=tuple(generations), texts=texts, verdicts=tuple(reversed(verdicts)), gaps=gaps
+    return KnownHistory(
+        state=state,
+        past=past,
+        runs=runs,
+        records=records,
+        elsewhere=paid_by_others(project, state, records.values()),
+        approvals=approvals.load(Path(project.root), Disk()) if item else NO_APPROVALS,
+        warnings=warnings,
     )
 
 
@@ -84,14 +124,19 @@ def _past_of_item(project: Project, state: State, item: str) -> Past:
 
 
 def _texts(
-    project: Project, state: State, item: str, names: set[str], records: Iterable[Record]
+    project: Project,
+    state: State,
+    item: str,
+    names: set[str],
+    records: Iterable[Record],
+    in_git: Collection[Digest] | None = None,
 ) -> tuple[PaidText, ...]:
-    """Return the texts of an item. `item`: its id of today; `names`: all its ids."""
+    """Return the texts of an item. `item`: its id of today; `names`: all its ids; `in_git`: see `history`."""
     records = [one for one in records if one.id in names]
     now = state.records.get(ItemId(item))
     path, last = (now.output, now.generated) if now is not None else ("", NOTHING)
     file = Outputs(project.root).observe(path) if path else None
-    past = {digest for digest, _ in earlier_bodies(project.root, path)} if path else set()
+    past = {digest for digest, _ in earlier_bodies(project.root, path)} if in_git is None and path else in_git or ()
     by_digest: dict[Digest, PaidText] = {}
     with open_cache(project, write=False) as cache:
         texts = [*_cached(cache, names, records), *reversed([*map(_recorded, records)])]

@@ -118,6 +118,8 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
     items: tuple[ReviewItem, ...]
     """By id."""
     approvals: Approvals
+    known: history.KnownHistory
+    """What the history of each item is made from."""
     spend: Spend
     made_at: str
     """ISO time, UTC."""
@@ -290,6 +292,9 @@ def _snapshot(
         gaps=past.gaps,
         last_run=runs[0].run if runs else None,
         findings=(*errors, *workspace.unread, *(() if errors else plan.findings)),
+        known=history.KnownHistory(
+            state=state, past=past, runs=runs, records=paid, elsewhere=others, approvals=inputs.approvals
+        ),
     )
 
 

@@ -115,7 +115,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         raise no_item(query.get("id", ""), snapshot.by_id)
     project, now = snapshot.project, site.runtime.wall()
     approval = one.approved_before
-    texts = item_texts(project, one.id, one.file.path, approval)
+    texts = item_texts(project, one.id, one.file.path, approval, snapshot.known)
     is_changed = approval is not None or (one.state is ReviewState.BLOCKED and one.edited)
     first = "changes" if is_changed and texts.now and texts.earlier else "text"
     view = query.get("view") or first

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from contentops.model import Approval, Project
     from contentops.model.run import History
+    from contentops.operations.history import KnownHistory
 
 
 class TextVersion(Struct, frozen=True, kw_only=True):
@@ -74,21 +75,23 @@ class ItemTexts(Struct, frozen=True, kw_only=True):
         return next(iter(found.values()))
 
 
-def item_texts(project: Project, item: str, path: str, approval: Approval | None) -> ItemTexts:
-    """Read the texts of an item. `path`: its file; `approval`: the last one of another text.
+def item_texts(
+    project: Project, item: str, path: str, approval: Approval | None, known: KnownHistory | None = None
+) -> ItemTexts:
+    """Read the texts of an item. `path`: its file; `approval`: the last one of another text; `known`: see `history`.
 
     Raises StateError for invalid state files.
     """
     now = text_of_file(project, path) if path else None
-    past = history(project, item)
+    committed = tuple(_committed(project.root, path)) if path else ()
+    in_git = {one.digest for one in committed}
+    past = history(project, item, known, in_git)
     with open_cache(project, write=False) as cache:
-        committed = tuple(_committed(project.root, path)) if path else ()
-        known = {one.digest for one in committed}
         titles = dict.fromkeys(one.title for one in (*filter(None, [now]), *committed))
         cached = (
             TextVersion(title=next(iter(titles), ""), body=body, digest=text.body)
             for text in past.texts
-            if text.body not in known and (body := cache.body(text.body)) is not None
+            if text.body not in in_git and (body := cache.body(text.body)) is not None
         )
         decided = (
             TextVersion(title=kept[0], body=kept[1], digest=body_digest(kept[1]))
