@@ -17,7 +17,8 @@ import pytest
 
 from contentops import __version__
 from contentops.__main__ import main
-from contentops.cli.entry import COMMANDS, cli
+from contentops.cli.command_table import COMMANDS, OLD_NAMES, CommandGroup
+from contentops.cli.entry import cli
 from contentops.schema_files import SCHEMA_NAMES, load_schema
 
 if TYPE_CHECKING:
@@ -30,18 +31,70 @@ def test_every_command_exists_under_its_help_line(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
     assert command.name == name
-    assert command.short_help == COMMANDS[name]
+    assert command.short_help == COMMANDS[name].line
     options = [option for option in command.params if isinstance(option, click.Option)]
     assert all(option.help for option in options)
 
 
-def test_help_lists_every_command_in_order(invoke: Run) -> None:
-    """With their help lines, and nothing else."""
+def test_help_lists_every_command_in_its_group(invoke: Run) -> None:
+    """The first six come first; each stands with its line under the heading of its group, and nothing else does."""
     text = invoke("--help").stdout
-    _, listed = text.split("\nCommands:\n")
-    wrapped = listed.split("\n\n")[0].replace("\n" + " " * 14, " ")
-    assert [line.split(maxsplit=1) for line in wrapped.splitlines()] == [[*each] for each in COMMANDS.items()]
-    assert invoke("-h").stdout == text
+    listed = text.split("\nOptions:\n")[0].split("\n\n")[-len(CommandGroup) :]
+    for group, block in zip(CommandGroup, listed, strict=True):
+        heading, *lines = block.splitlines()
+        entries = [one for one in COMMANDS.values() if one.group is group]
+        assert heading == f"{group}:"
+        assert [line.split(maxsplit=1) for line in lines] == [[one.name, one.line] for one in entries]
+    first = [one.name for one in COMMANDS.values() if one.group is CommandGroup.FIRST]
+    assert first == ["init", "plan", "apply", "status", "diff", "review"]
+    assert invoke("-h").stdout == invoke("help").stdout == text
+
+
+@pytest.mark.parametrize("old", OLD_NAMES)
+def test_an_old_name_works_and_is_not_listed(old: str, invoke: Run) -> None:
+    """Scripts and workflows that have it go on."""
+    assert f"  {old} " not in invoke("--help").stdout
+    assert invoke(old, "--help").stdout == invoke(OLD_NAMES[old], "--help").stdout
+    assert cli.get_command(click.Context(cli), old) is cli.get_command(click.Context(cli), OLD_NAMES[old])
+
+
+@pytest.mark.parametrize("words", ["", "plan", "ledger", "ledger gc", "serve keys create", "help", "reviewed"])
+def test_help_of_a_command_is_its_help(words: str, invoke: Run) -> None:
+    """Below other commands too."""
+    ended = invoke("help", *words.split())
+    assert (ended.code, ended.stdout) == (0, invoke(*words.split(), "--help").stdout)
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("plam", "error[usage]: there is no command `plam`\nhint: did you mean `plan`?\n"),
+        ("ledger stauts", "error[usage]: there is no command `stauts`\nhint: did you mean `status`?\n"),
+        ("plan all", "error[usage]: `contentops plan` has no command `all`\nhint: `contentops plan --help` shows"),
+    ],
+)
+def test_help_of_no_command_suggests_one(words: str, error: str, invoke: Run) -> None:
+    """As the command itself would."""
+    ended = invoke("help", *words.split())
+    assert ended.code == 64
+    assert ended.stderr.startswith(error)
+
+
+@pytest.mark.parametrize("name", ["plan", "apply"])
+def test_help_of_a_long_command_shows_ten_options(name: str, invoke: Run) -> None:
+    """In groups; `--all` shows every one, and stands beside `--help` alone."""
+    short, whole = invoke(name, "--help").stdout, invoke(name, "--help", "--all").stdout
+    assert whole == invoke(name, "--all", "-h").stdout == invoke("help", name, "--all").stdout
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    every = [one.opts[-1] for one in command.params if isinstance(one, click.Option)]
+    assert [one for one in every if f" {one} " not in whole.replace(",", " ")] == []
+    assert len([one for one in every if f" {one} " in short.replace(",", " ")]) == 10
+    headings = ["What to select:", "What to spend:", "How to show it:", "More:"]
+    for text in (short, whole):
+        assert [line for line in text.splitlines() if line in headings] == headings
+    assert f"Show {len(every) - 10} more options." in short
+    assert invoke(name, "--all").code == 64
 
 
 def _in_a_gone_folder(tmp_path: Path, command: str) -> subprocess.CompletedProcess[str]:
@@ -190,6 +243,23 @@ def test_completion_answers(run: Run) -> None:
     """What the script asks for, the program answers with its commands."""
     env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": "contentops pl", "COMP_CWORD": "1"}
     assert run(env=env).stdout == "plain,plan\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("rev", "plain,review"),
+        ("help led", "plain,ledger"),
+        ("help ledger g", "plain,gc\nplain,grant"),
+        ("help plan x", ""),
+        ("plan --help --al", "plain,--all"),
+        ("plan --al", ""),
+    ],
+)
+def test_completion_of_commands_and_help(run: Run, words: str, offered: str) -> None:
+    """No old name; below `help`, names of commands; `--all` after `--help`."""
+    env = {"_CONTENTOPS_COMPLETE": "bash_complete", "COMP_WORDS": f"contentops {words}"}
+    assert run(env={**env, "COMP_CWORD": str(len(words.split()))}).stdout.strip() == offered
 
 
 @pytest.mark.parametrize("words", ["apply pl", "show pl", "plan --out pl", "plan --check pl", "apply --events pl"])

@@ -85,11 +85,11 @@ def test_the_plan_that_was_shown_is_found(hub: FakeGitHub, invoke: Run, tmp_path
     env = hub.env(
         GITHUB_EVENT_PATH=str(tmp_path / "event.json"), GITHUB_OUTPUT=str(tmp_path / "out"), GITHUB_ACTIONS="true"
     )
-    ended = invoke("reviewed", env=env)
+    ended = invoke("find-plan", env=env)
     assert (ended.code, ended.stdout) == (0, "Pull request 7 was reviewed with the plan of run 55.\n")
     assert (tmp_path / "out").read_text() == f"run-id=55\nchecksum=sha256:{'c' * 64}\n"
     hub.show(61, SHA, f"sha256:{'d' * 64}", name="site")
-    assert invoke("reviewed", "--pr", "7", "--artifact", "coverage", "--json", env=env).json == {
+    assert invoke("find-plan", "--pr", "7", "--artifact", "coverage", "--json", env=env).json == {
         "format_version": "1.0",
         "pull_request": 7,
         "run": 61,
@@ -135,7 +135,7 @@ def test_a_push_names_the_pull_request_whose_merge_it_is(hub: FakeGitHub, invoke
 
     def about(commit: str, ref: str = "refs/heads/main") -> Any:
         (tmp_path / "event.json").write_text(json.dumps({"ref": ref, "after": commit}))
-        ended = invoke("reviewed", "--json", env=hub.env(GITHUB_EVENT_PATH=str(tmp_path / "event.json")))
+        ended = invoke("find-plan", "--json", env=hub.env(GITHUB_EVENT_PATH=str(tmp_path / "event.json")))
         assert ended.code == 0, ended.stderr
         return ended.json["pull_request"], ended.json["run"]
 
@@ -153,13 +153,13 @@ def test_no_plan_that_is_kept_is_no_failure(hub: FakeGitHub, invoke: Run, tmp_pa
     """The output is empty, so that the workflow plans again."""
     hub.runs.clear()
     env = hub.env(GITHUB_OUTPUT=str(tmp_path / "out"), GITHUB_ACTIONS="true")
-    ended = invoke("reviewed", "--pr", "7", env=env)
+    ended = invoke("find-plan", "--pr", "7", env=env)
     assert (ended.code, ended.stdout) == (
         0,
         "No `contentops-plan` is kept of the last commit of pull request 7.\n",
     )
     assert (tmp_path / "out").read_text() == "run-id=\nchecksum=\n"
-    assert invoke("reviewed", "--pr", "7", "--json", env=hub.env()).json["run"] is None
+    assert invoke("find-plan", "--pr", "7", "--json", env=hub.env()).json["run"] is None
 
 
 @pytest.mark.parametrize(
@@ -177,13 +177,13 @@ def test_an_answer_without_a_run_of_the_commit(hub: FakeGitHub, invoke: Run, ans
         hub.pulls[0]["head"] = None
     else:
         hub.faults.append(("actions/runs", lambda: (200, answer, {})))
-    assert invoke("reviewed", "--pr", "7", "--json", env=hub.env()).json["run"] is None
+    assert invoke("find-plan", "--pr", "7", "--json", env=hub.env()).json["run"] is None
 
 
 def test_a_refusal_of_github_is_told(hub: FakeGitHub, invoke: Run) -> None:
     """The job fails, rather than merge what no one compared."""
     hub.faults.append(("actions/runs", lambda: (403, {"message": "Resource not accessible by integration"}, {})))
-    ended = invoke("reviewed", "--pr", "7", env=hub.env())
+    ended = invoke("find-plan", "--pr", "7", env=hub.env())
     assert (ended.code, "Resource not accessible" in ended.stderr) == (1, True)
 
 

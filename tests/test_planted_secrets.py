@@ -232,7 +232,7 @@ def test_the_key_and_the_token_are_nowhere(
     job.run("comment", "--plan", str(out / "plan.json"), "--pr", "7", code=1)
     job.run("comment", "--plan", str(out / "plan.json"), "--pr", "7")
     hub.faults.append(("actions/runs", lambda: refusing(403)))
-    job.run("reviewed", "--pr", "7", code=1)
+    job.run("find-plan", "--pr", "7", code=1)
     machine.write("content/wrong.yaml", manifest("one"))
     assert "::error file=content/" in job.run("validate", code=1).stderr
 

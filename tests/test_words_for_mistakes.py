@@ -179,7 +179,6 @@ def test_a_misspelt_variable_of_the_command_line_is_told_the_nearest(invoke: Run
 
 COMMANDS, USAGE = "`contentops --help` lists the commands", "`contentops {} --help` shows the usage"
 MISTAKES = {
-    "help": "did you mean `contentops --help`?",
     "state help": "did you mean `contentops state --help`?",
     "cost": "did you mean `contentops report`?",
     "log": "did you mean `contentops history`?",

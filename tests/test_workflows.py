@@ -120,8 +120,11 @@ def test_the_version_of_the_actions_is_the_one_ci_uses() -> None:
     assert {line for line in shipped if line.startswith("uses: actions/")} <= used
 
 
-COMMANDS = ("validate", "plan", "check", "apply", "approve", "comment", "issue", "reviewed", "commit", "check-waiting")
-"""What the action can be asked for."""
+COMMANDS = (
+    *("validate", "plan", "check", "apply", "approve", "comment", "issue", "find-plan", "reviewed", "commit"),
+    "check-waiting",
+)
+"""What the action can be asked for; `reviewed` is the old name of `find-plan`."""
 
 
 def test_every_shell_step_that_is_shipped_is_run_here() -> None:
@@ -358,7 +361,7 @@ def test_results_are_kept_where_an_apply_may_have_made_some(world: World, hub: F
         {"command": "apply", "deadline": "10m; touch pwned", "plan-file": "$(touch pwned)"},
         {"command": "plan", "plan-file": "x\nhas-changes=false"},
         {"command": "check", "plan-file": "--out=pwned"},
-        {"command": "reviewed", "directory": "$(touch pwned)"},
+        {"command": "find-plan", "directory": "$(touch pwned)"},
     ],
 )
 def test_inputs_of_the_action_are_words(world: World, tmp_path: Path, inputs: dict[str, str]) -> None:
@@ -399,7 +402,8 @@ def test_the_key_goes_to_apply_and_the_token_to_what_writes(tmp_path: Path) -> N
         "approve key= token=T",
         "comment key= token=T",
         "comment key= token=T",
-        "reviewed key= token=T",
+        "find-plan key= token=T",
+        "find-plan key= token=T",
         "commit key= token=T",
         "commit key= token=T",
     ]
@@ -492,7 +496,7 @@ def test_several_projects_and_environments_have_workflows_of_their_own(invoke: R
                 assert inputs["environment"] == "staging"
             if inputs.get("command") == "comment":
                 assert inputs["project"] == "Acme: blog"
-            if inputs.get("command") == "reviewed":
+            if inputs.get("command") == "find-plan":
                 assert inputs["artifact"] in kept
     # Twice is refused, and so is an environment that there is none of.
     assert "error[exists]" in invoke("init", "site", "--ci", "github").stderr
@@ -509,7 +513,7 @@ def test_the_reviewed_plan_is_that_of_this_project(hub: FakeGitHub, invoke: Run)
     hub.show(56, SHA, name="blog")
     env = hub.env()
     for artifact, run in (("contentops-site-plan", 55), ("contentops-blog-plan", 56), ("contentops-plan", None)):
-        ended = invoke("reviewed", "--pr", "7", "--artifact", artifact, "--json", env=env)
+        ended = invoke("find-plan", "--pr", "7", "--artifact", artifact, "--json", env=env)
         assert ended.json["run"] == run, ended.stderr
 
 

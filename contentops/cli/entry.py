@@ -17,98 +17,49 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import click
 
 from contentops import __version__
+from contentops.cli.command_table import COMMANDS, OLD_NAMES, CommandGroup
 from contentops.cli.options import Group
 from contentops.cli.session import COMPLETE, Session
 from contentops.collector import without_collection
 from contentops.errors import ContentopsError, ExitCode, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from contentops.errors import Diagnostic
-
-
-COMMANDS: Mapping[str, str] = {
-    "init": "Start a project in this folder.",
-    "validate": "Check every manifest; needs no network.",
-    "check": "Check existing files.",
-    "plan": "Show what apply would do, why, and what it costs.",
-    "apply": "Do what the plan says.",
-    "work": "Carry out what is queued in a ledger.",
-    "queue": "Show what is queued in a ledger.",
-    "comment": "Put a plan on its pull request.",
-    "reviewed": "Find the plan that a pull request was reviewed with.",
-    "commit": "Commit and push what applies have made.",
-    "adopt": "Manage existing files without changing them.",
-    "import": "Manage texts that are stored on the server, without changing them.",
-    "promote": "Take reviewed texts from one environment to another.",
-    "approve": "Say that you read texts and that they may go out.",
-    "send-back": "Say what is to change in texts before they may go out.",
-    "regenerate": "Generate one section of an item again.",
-    "review": "Read, approve and edit texts in a browser.",
-    "status": "Show the state of every item.",
-    "show": "Show one item as it is sent, or a plan file.",
-    "diff": "Show how an item's file differs from another text of it.",
-    "restore": "Put an earlier text back into an item's file.",
-    "state": "Inspect and repair the recorded state.",
-    "ledger": "Maintain the shared ledger.",
-    "catalog": "Fetch and show what a server offers: templates, styles, verticals, brand voices.",
-    "content": "Show what the account has stored, and tidy it.",
-    "stats": "Show the account's numbers.",
-    "report": "Show what was spent, and where each text comes from.",
-    "history": "List runs and generations: when, job, credits, outcome.",
-    "serve": "Run the embedded server for other programs.",
-    "schema": "Print the JSON Schema of a format.",
-    "doctor": "Check that everything needed is in place.",
-    "completion": "Print the completion script of a shell.",
-}
-"""Every command and its help line, in the order of use."""
-_MODULES: Mapping[str, str] = {
-    "validate": "check",
-    "check": "check",
-    "import": "adopt",
-    "comment": "github",
-    "reviewed": "github",
-    "approve": "approving",
-    "send-back": "approving",
-    "regenerate": "apply",
-    "promote": "adopt",
-    "status": "items",
-    "show": "items",
-    "diff": "items",
-    "restore": "items",
-    "content": "account",
-    "stats": "account",
-    "report": "account",
-    "history": "account",
-    "schema": "init",
-    "doctor": "check",
-}
-"""The module of a command that shares one; any other command has its own module, and is called `command` there."""
 
 
 class LazyGroup(Group):
     """A group whose commands live in modules that are imported on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as click has it
-        """Return the names of the commands, in the order of use."""
+        """Return the names of the commands, in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as click has it
-        """Return the command of this name, or None."""
-        if cmd_name not in COMMANDS:
+        """Return the command of this name, also of an old name; None if there is none."""
+        entry = COMMANDS.get(OLD_NAMES.get(cmd_name, cmd_name))
+        if entry is None:
             return None
+        module, _, name = entry.source.partition(".")
         with without_collection():
-            module = importlib.import_module(f"contentops.cli.commands.{_MODULES.get(cmd_name, cmd_name)}")
-        # `import` is a keyword of Python.
-        name = "import_contents" if cmd_name == "import" else cmd_name.replace("-", "_")
-        command = getattr(module, name if cmd_name in _MODULES else "command")
-        return command if isinstance(command, click.Command) else None
+            command = getattr(importlib.import_module(f"contentops.cli.commands.{module}"), name)
+        assert isinstance(command, click.Command)
+        command.short_help = entry.line
+        return command
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, and then the options."""
+        self.format_commands(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as click has it
-        """Write the help lines, without importing the commands."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        """Write the help lines in their groups, without importing the commands."""
+        width = max(map(len, COMMANDS))
+        for group in CommandGroup:
+            with formatter.section(group):
+                rows = [(f"{one.name:{width}}", one.line) for one in COMMANDS.values() if one.group is group]
+                formatter.write_dl(rows)
 
 
 def _version(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
@@ -120,7 +71,7 @@ def _version(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
 @click.command(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with `contentops init`, then `contentops plan` and `contentops apply`.",
+    epilog="Start with `contentops init`, then `contentops apply`. `contentops help COMMAND` explains a command.",
 )
 @click.option("-C", "directory", metavar="DIR", default=".", help="Run as if started in DIR.")
 @click.option(
@@ -202,7 +153,7 @@ def _usage(error: click.ClickException, args: Sequence[str]) -> UsageError:
 
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None:
-        command = [one for one in args if one in COMMANDS][:1]
+        command = [one for one in args if one in COMMANDS or one in OLD_NAMES][:1]
         where, hint = " ".join(["contentops", *command]), ""
     else:
         where = context.command_path

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 from msgspec import structs
 
+from contentops.cli.option_groups import GroupedOption, OptionGroup
 from contentops.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -39,18 +40,26 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that `args` begin with; the error for a wrong name suggests the nearest one."""
-        commands = self.list_commands(ctx)
-        if args and not args[0].startswith("-") and args[0] not in commands and not ctx.resilient_parsing:
-            from contentops.cli import suggestions
-
-            hint = suggestions.for_command(args[0], commands, ctx.command_path)
-            raise UsageError(f"there is no command `{args[0]}`", hint=hint)
+        if args and not args[0].startswith("-") and not ctx.resilient_parsing:
+            self.find(ctx, args[0])
         # The options of a group that is a command too have no effect on its subcommands.
         for one in self.params if self.invoke_without_command and not ctx.resilient_parsing else ():
             if ctx.get_parameter_source(one.name or "") is ParameterSource.COMMANDLINE:
                 hint = f"write options after it: `{ctx.command_path} {args[0]} --help` lists those it takes"
                 raise UsageError(f"`{one.opts[0]}` is not heeded before `{args[0]}`", hint=hint)
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        # Called by an old name, it shows its name of today.
+        return name if command is None else command.name, command, rest
+
+    def find(self, ctx: click.Context, name: str) -> click.Command:
+        """Return the command of this name. Raises UsageError, which suggests the nearest one."""
+        command = self.get_command(ctx, name)
+        if command is None:
+            from contentops.cli import suggestions
+
+            hint = suggestions.for_command(name, self.list_commands(ctx), ctx.command_path)
+            raise UsageError(f"there is no command `{name}`", hint=hint)
+        return command
 
 
 def offers(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
@@ -125,6 +134,8 @@ project_options = with_options(
     click.option(
         "--env",
         "environment",
+        cls=GroupedOption,
+        group=OptionGroup.SELECT,
         metavar="NAME",
         default=None,
         shell_complete=offers("environments"),
@@ -142,6 +153,8 @@ server_options = with_options(project_options, debug_option)
 selection_options = with_options(
     click.option(
         "--select",
+        cls=GroupedOption,
+        group=OptionGroup.SELECT,
         metavar="PATTERN",
         multiple=True,
         shell_complete=offers("selectors"),
@@ -149,6 +162,8 @@ selection_options = with_options(
     ),
     click.option(
         "--exclude",
+        cls=GroupedOption,
+        group=OptionGroup.SELECT,
         metavar="PATTERN",
         multiple=True,
         shell_complete=offers("selectors"),
@@ -157,6 +172,8 @@ selection_options = with_options(
 )
 refresh_option = click.option(
     "--refresh",
+    cls=GroupedOption,
+    group=OptionGroup.SELECT,
     is_flag=True,
     help="Look first at what was edited in WriterzRoom; needs the key, costs nothing.",
 )
@@ -171,6 +188,8 @@ choice_options = with_options(
     selection_options,
     click.option(
         "--replace",
+        cls=GroupedOption,
+        group=OptionGroup.SELECT,
         metavar="ID",
         multiple=True,
         shell_complete=offers("items"),
@@ -178,6 +197,8 @@ choice_options = with_options(
     ),
     click.option(
         "--on-edit",
+        cls=GroupedOption,
+        group=OptionGroup.SELECT,
         type=click.Choice(["block", "keep", "merge", "overwrite"]),
         help="What to do with texts edited by hand whose spec changed, and with changed front matter.",
     ),
@@ -200,6 +221,8 @@ choice_options = with_options(
     ),
     click.option(
         "--canary",
+        cls=GroupedOption,
+        group=OptionGroup.SPEND,
         metavar="N",
         type=click.IntRange(min=1),
         help="Only the first N generations of the plan, and nothing else.",

@@ -45,7 +45,7 @@ def read_plan(path: Path, checksum: str = "") -> Mapping[str, Json]:
     if missing:
         raise no_plan_file(f"`{path}` is no plan file: `inputs` lacks {', '.join(missing)}")
     if checksum and document[CHECKSUM] != checksum:
-        hint = "download the plan of the run that `contentops reviewed` names, and pass the checksum it prints"
+        hint = "download the plan of the run that `contentops find-plan` names, and pass the checksum it prints"
         raise Refused(f"`{path}` is another plan than the one that was shown", code="not-shown", hint=hint)
     return document
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from contentops.operations.contents.stored_contents import Owned
 
 
-@click.group("content", cls=Group, short_help="Show what the account has stored, and tidy it.")
+@click.group("content", cls=Group)
 def content() -> None:
     """Show what the account has stored on the server, and tidy it. Costs no credits; records and files stay."""
 
@@ -225,7 +225,7 @@ def _set_status(session: Session, content_ids: tuple[str, ...], status: str) -> 
 # --- stats -------------------------------------------------------------------------------------------------
 
 
-@click.command("stats", short_help="Show the account's numbers.")
+@click.command("stats")
 @server_options
 def stats(session: Session) -> None:
     """Show the dashboard's numbers and, where the server shows them, the credits, with the server's names.
@@ -266,7 +266,7 @@ _NO_COMMIT = frozenset({"unknown-ref", "no-repository"})
 _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
 
 
-@click.command("report", short_help="Show what was spent, and where each text comes from.")
+@click.command("report")
 @click.option(
     "--since",
     metavar="WHEN",
@@ -347,7 +347,7 @@ def _spend(session: Session, since: str) -> None:
     session.answer(document, "\n".join([text, *approved_text(approved)]))
 
 
-@click.command("history", short_help="List runs and generations: when, job, credits, outcome.")
+@click.command("history")
 @click.argument("item", required=False, default="", shell_complete=offers("items"))
 @project_options
 def history(session: Session, item: str) -> None:

@@ -73,7 +73,7 @@ def _option_of(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return click.option(f"--{name.replace('_', '-')}", **settings)
 
 
-@click.command("adopt", short_help="Manage existing files without changing them.")
+@click.command("adopt")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, shell_complete=complete_file)
 @with_options(*(_option_of(name) for name in REQUEST_FIELDS if name not in {"inputs", "revision"}))
 @click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of all of them. Repeatable.")
@@ -117,7 +117,7 @@ def command(
     )
 
 
-@click.command("import", short_help="Manage texts that are stored on the server, without changing them.")
+@click.command("import")
 @click.argument("content_ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every stored content that no item owns.")
 @asking_options
@@ -216,7 +216,7 @@ def _summary(adoption: Adoption, word: str) -> str:
 # --- promote -----------------------------------------------------------------------------------------------
 
 
-@click.command("promote", short_help="Take reviewed texts from one environment to another.")
+@click.command("promote")
 @with_options(
     click.option(
         "--from",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import structs
 
+from contentops.cli.option_groups import GroupedOption, LongCommand, OptionGroup
 from contentops.cli.options import (
     choice_of,
     choice_options,
@@ -42,9 +43,20 @@ if TYPE_CHECKING:
 
 
 _approving = with_options(
-    click.option("-y", "--yes", "--auto-approve", "yes", is_flag=True, help="Do not ask."),
+    click.option(
+        "-y",
+        "--yes",
+        "--auto-approve",
+        "yes",
+        cls=GroupedOption,
+        group=OptionGroup.SPEND,
+        is_flag=True,
+        help="Do not ask.",
+    ),
     click.option(
         "--approve-credits",
+        cls=GroupedOption,
+        group=OptionGroup.SPEND,
         metavar="N",
         type=click.IntRange(min=0),
         help="Spend at most N credits, even over `budget`.",
@@ -53,7 +65,7 @@ _approving = with_options(
 )
 
 
-@click.command("apply", short_help="Do what the plan says.")
+@click.command("apply", cls=LongCommand)
 @click.argument("plan_file", metavar="[PLAN]", required=False, shell_complete=complete_file)
 @server_options
 @choice_options
@@ -80,7 +92,9 @@ _approving = with_options(
     type=click.IntRange(-100, 100),
     help="With `--detach`: workers take it before what has a lower N.  [default: 0]",
 )
-@click.option("-v", "--verbose", is_flag=True, help="List every change of the plan.")
+@click.option(
+    "-v", "--verbose", cls=GroupedOption, group=OptionGroup.SHOW, is_flag=True, help="List every change of the plan."
+)
 def command(
     session: Session,
     /,
@@ -224,7 +238,7 @@ def going_on(environment: str, variables: tuple[str, ...], given: Mapping[str, A
     return again
 
 
-@click.command("regenerate", short_help="Generate one section of an item again.")
+@click.command("regenerate")
 @click.argument("item", shell_complete=offers("items"))
 @click.option("--section", "heading", metavar="HEADING", required=True, help="The heading of the section.")
 @click.option(

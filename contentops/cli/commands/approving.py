@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _items = click.argument("items", metavar="[ITEM]...", nargs=-1, shell_complete=offers("items"))
 
 
-@click.command("approve", short_help="Say that you read texts and that they may go out.")
+@click.command("approve")
 @_items
 @server_options
 @selection_options
@@ -60,7 +60,7 @@ def approve(
     _decide(session, Verdict.APPROVED, (items, select, exclude), note)
 
 
-@click.command("send-back", short_help="Say what is to change in texts before they may go out.")
+@click.command("send-back")
 @_items
 @server_options
 @selection_options

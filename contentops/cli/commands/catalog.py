@@ -30,9 +30,7 @@ _SHOWN = 8
 """Items named per changed template."""
 
 
-@click.group(
-    "catalog", cls=Group, short_help="Fetch and show what a server offers: templates, styles, verticals, brand voices."
-)
+@click.group("catalog", cls=Group)
 def command() -> None:
     """Fetch and show what a server offers: templates, styles, verticals, brand voices.
 

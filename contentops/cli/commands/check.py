@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _SIGNS = {True: ("ok", "add"), False: ("failed", "error"), None: ("note", "warning")}
 
 
-@click.command("validate", short_help="Check every manifest; needs no network.")
+@click.command("validate")
 @project_options
 def validate(session: Session) -> None:
     """Check settings, manifests and data files; every problem of every file at once.
@@ -53,7 +53,7 @@ def validate(session: Session) -> None:
     session.answer(document, f"Valid: {plural(items, 'item')} in {plural(manifests, 'manifest')}.")
 
 
-@click.command("doctor", short_help="Check that everything needed is in place.")
+@click.command("doctor")
 @server_options
 def doctor(session: Session) -> int:
     """Check settings, folders, state, key and server, and say how to repair what is wrong.
@@ -81,7 +81,7 @@ def doctor_text(checks: Sequence[Check]) -> Iterator[str]:
 _CHECK_FORMATS = ["text", "json", "sarif", "junit"]
 
 
-@click.command("check", short_help="Check existing files.")
+@click.command("check")
 @project_options
 @selection_options
 @click.option("--format", "form", type=click.Choice(_CHECK_FORMATS), default=None, help="Default: text.")

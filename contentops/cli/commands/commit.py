@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contentops.operations.commit import CommitReport
 
 
-@click.command("commit", short_help="Commit and push what applies have made.")
+@click.command("commit")
 @project_options
 @click.option("--remote", metavar="NAME", default="origin", show_default=True, help="Where to push.")
 @click.option(

@@ -1,4 +1,4 @@
-"""`contentops comment` and `reviewed`: a plan on its pull request, and the one that it was reviewed with."""
+"""`contentops comment` and `find-plan`: a plan on its pull request, and the one that it was reviewed with."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _FOOT = 600
 """Bytes kept free for where a plan comes from."""
 
 
-@click.command("comment", short_help="Put a plan on its pull request.")
+@click.command("comment")
 @file_option("--plan", "path", required=True, help="The plan, as `plan --out` wrote it.")
 @click.option("--pr", "number", metavar="N", type=click.IntRange(min=1), help="Default: the one the event is about.")
 @click.option("--repo", metavar="OWNER/NAME", default="", help="Default: `GITHUB_REPOSITORY`.")
@@ -194,7 +194,7 @@ def _is_plain(address: str) -> bool:
     return address.startswith("https://") and len(address) <= 300 and not set(address) & set(" ()<>[]\\\"'`\n\r")
 
 
-@click.command("reviewed", short_help="Find the plan that a pull request was reviewed with.")
+@click.command("find-plan")
 @click.option(
     "--pr",
     "number",
@@ -205,8 +205,8 @@ def _is_plain(address: str) -> bool:
 @click.option("--repo", metavar="OWNER/NAME", default="", help="Default: `GITHUB_REPOSITORY`.")
 @click.option("--artifact", metavar="NAME", default=ARTIFACT, show_default=True, help="What the plan was uploaded as.")
 @json_option
-def reviewed(session: Session, number: int | None, repo: str, artifact: str) -> None:
-    """Say which run of a workflow keeps the plan that a pull request shows of its last commit.
+def find_plan(session: Session, number: int | None, repo: str, artifact: str) -> None:
+    """Find the run of a workflow that keeps the plan that a pull request shows of its last commit.
 
     Our comment on the pull request names the run and the checksum of the plan: no other artifact of that name counts.
     A plan that is not shown yet is waited for, two minutes at most.

@@ -39,7 +39,7 @@ _AFTER_CI = "In the repository's settings, make an environment `{}` with the sec
 _FILL_IN = "Replace `OWNER/contentops@0000...` in the workflows by a repository and commit you trust."
 
 
-@click.command("init", short_help="Start a project in this folder.")
+@click.command("init")
 @click.argument("directory", default=".")
 @click.option("--name", default="", help="The project's name; default: the folder's.")
 @click.option(
@@ -95,7 +95,7 @@ def _name_of(folder: Path) -> str:
     return words[:100] or "content"
 
 
-@click.command("schema", short_help="Print the JSON Schema of a format.")
+@click.command("schema")
 @click.argument("name", required=False)
 @json_option
 def schema(session: Session, name: str | None) -> None:

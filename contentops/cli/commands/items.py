@@ -54,7 +54,7 @@ _NOT_FOUND = frozenset({"unknown-item", "no-project"})
 # --- status ------------------------------------------------------------------------------------------------
 
 
-@click.command("status", short_help="Show the state of every item.")
+@click.command("status")
 @server_options
 @selection_options
 @refresh_option
@@ -112,7 +112,7 @@ def _item_or_file(context: click.Context, option: click.Parameter, begun: str) -
     return offers("items")(context, option, begun) or complete_file(context, option, begun)
 
 
-@click.command("show", short_help="Show one item as it is sent, or a plan file.")
+@click.command("show")
 @click.argument("what", metavar="ITEM|PLAN", shell_complete=_item_or_file)
 @project_options
 @click.option("--detailed-exitcode", is_flag=True, help="Of a plan file: exit with 2 if it is not empty.")
@@ -182,7 +182,7 @@ def _origin(origin: Mapping[str, Any]) -> str:
 # --- diff --------------------------------------------------------------------------------------------------
 
 
-@click.command("diff", short_help="Show how an item's file differs from another text of it.")
+@click.command("diff")
 @click.argument("item", shell_complete=offers("items"))
 @click.option("--generated", "side", flag_value="generated", default=True, help="What a person changed. The default.")
 @click.option("--remote", "side", flag_value="remote", help="From what the server has stored: one request.")
@@ -235,7 +235,7 @@ def _difference(difference: Difference, item: str, form: str) -> Iterator[str]:
 _FROM = {"cache": "the cache", "git": "git's history", "server": "the server"}
 
 
-@click.command("restore", short_help="Put an earlier text back into an item's file.")
+@click.command("restore")
 @click.argument("item", shell_complete=offers("items"))
 @click.option("--to", metavar="DIGEST", shell_complete=offers("texts"), help="The text, by the start of its digest.")
 @click.option(

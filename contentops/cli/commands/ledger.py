@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _DAYS = 90
 
 
-@click.group("ledger", cls=Group, short_help="Maintain the shared ledger.")
+@click.group("ledger", cls=Group)
 def command() -> None:
     """Maintain the shared ledger: its tables, its size, who may use it.
 

@@ -10,6 +10,7 @@ import click
 from msgspec import structs
 
 from contentops.ci.runner import has_base
+from contentops.cli.option_groups import GroupedOption, LongCommand, OptionGroup
 from contentops.cli.options import choice_of, choice_options, file_option, flags_of, server_options
 from contentops.cli.output import github_job, terminal
 from contentops.collector import without_collection
@@ -25,23 +26,39 @@ if TYPE_CHECKING:
     from contentops.model import Json, Plan, Refusal
 
 
-@click.command("plan", short_help="Show what apply would do, why, and what it costs.")
+@click.command("plan", cls=LongCommand)
 @server_options
 @choice_options
 @click.option(
     "--format", "form", type=click.Choice(["text", "json", "markdown", "html"]), default=None, help="Default: text."
 )
-@file_option("--out", help="Also write the plan as JSON to FILE, for `apply FILE`.")
+@file_option(
+    "--out", cls=GroupedOption, group=OptionGroup.SHOW, help="Also write the plan as JSON to FILE, for `apply FILE`."
+)
 @file_option("--check", "reviewed", help="Only check that plan FILE is still valid, and lists all there is to do.")
 @click.option(
     "--checksum", metavar="HEX", default="", help="Exit with 4 if that FILE is not the plan with this checksum."
 )
-@click.option("--max-credits", metavar="N", type=click.IntRange(min=0), help="Exit with 4 if it costs more than N.")
+@click.option(
+    "--max-credits",
+    cls=GroupedOption,
+    group=OptionGroup.SPEND,
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Exit with 4 if it costs more than N.",
+)
 @click.option(
     "--approve-credits", metavar="N", type=click.IntRange(min=0), help="Let up to N credits pass `--max-credits`."
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if the plan is not empty.")
-@click.option("-v", "--verbose", is_flag=True, help="List every change with its steps; show values in full length.")
+@click.option(
+    "-v",
+    "--verbose",
+    cls=GroupedOption,
+    group=OptionGroup.SHOW,
+    is_flag=True,
+    help="List every change with its steps; show values in full length.",
+)
 def command(
     session: Session,
     /,

@@ -28,7 +28,7 @@ REDRAWN = 2.0
 _project = click.option("--project", metavar="NAME", default="", help="Only this project.")
 
 
-@click.group("queue", cls=Group, invoke_without_command=True, short_help="Show what is queued in a ledger.")
+@click.group("queue", cls=Group, invoke_without_command=True)
 @ledger_options
 @_project
 @click.option("--limit", metavar="N", type=click.IntRange(min=0), default=100, show_default=True, help="How many.")

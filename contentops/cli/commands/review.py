@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from contentops.model import Project
 
 
-@click.command("review", short_help="Read, approve and edit texts in a browser.")
+@click.command("review")
 @server_options
 @click.option("--out", metavar="DIR", default="", help="Write the pages as files into DIR, without forms, and end.")
 @click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="An address of this machine.")

@@ -64,7 +64,7 @@ _modes = click.option("--mode", "modes", metavar="MODE", multiple=True, help="On
 _from_0 = click.IntRange(min=0)
 
 
-@click.group("serve", cls=Group, invoke_without_command=True, short_help="Run the embedded server for other programs.")
+@click.group("serve", cls=Group, invoke_without_command=True)
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", metavar="N", type=click.IntRange(0, 65_535), default=8787, show_default=True, help="0 picks a free one."
@@ -145,7 +145,7 @@ def command(
     free_polls: bool,
     quiet: bool,
 ) -> None:
-    """Run the embedded server: the calls of the WriterzRoom API over HTTP, with a store of its own.
+    """Run the bundled server: the calls of the WriterzRoom API over HTTP, with a store of its own.
 
     Point a project at it with `api: {base_url: "http://127.0.0.1:8787/v1"}`. The engine `openai` writes with any
     OpenAI-compatible model: `OPENAI_BASE_URL` and `OPENAI_API_KEY` say where it is and what opens it.

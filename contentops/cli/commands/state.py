@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contentops.model import Approval, OpenEntry, Record, State
 
 
-@click.group("state", cls=Group, short_help="Inspect and repair the recorded state.")
+@click.group("state", cls=Group)
 def command() -> None:
     """Inspect and repair the recorded state.
 

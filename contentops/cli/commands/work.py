@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contentops.cli.session import Session
 
 
-@click.command("work", short_help="Carry out what is queued in a ledger.")
+@click.command("work")
 @ledger_options
 @click.option(
     "--key-env",
