@@ -211,16 +211,37 @@ def postgres() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def ledger_template(postgres: str) -> Iterator[str]:
+    """The name of a database with the tables of a ledger, to be copied: making them takes longer."""
+    from contentops.ledger import schema
+    from contentops.ledger.session import LedgerSession
+
+    def make(url: str) -> None:
+        with LedgerSession(url) as session:
+            schema.prepare(session)
+
+    with clusters.prepared(postgres, make) as name:
+        yield name
+
+
 @pytest.fixture
-def database(postgres: str) -> Iterator[str]:
-    """The address of an empty database of the test's own."""
-    with clusters.database(postgres) as url:
+def database(postgres: str, ledger_template: str) -> Iterator[str]:
+    """The address of a ledger of the test's own that no one has used."""
+    with clusters.database(postgres, ledger_template) as url:
         yield url
 
 
 @pytest.fixture
-def second_database(postgres: str) -> Iterator[str]:
-    """One more empty database."""
+def second_database(postgres: str, ledger_template: str) -> Iterator[str]:
+    """One more."""
+    with clusters.database(postgres, ledger_template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database(postgres: str) -> Iterator[str]:
+    """The address of a database without tables."""
     with clusters.database(postgres) as url:
         yield url
 

@@ -181,8 +181,11 @@ def cluster() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def database(maintenance: str) -> Iterator[str]:
-    """The address of a new, empty database; it is dropped at the end, whoever is still connected."""
+def database(maintenance: str, like: str = "template1") -> Iterator[str]:
+    """The address of a new database; it is dropped at the end, whoever is still connected.
+
+    `like`: the name of one that it is a copy of, which no one is connected with; else it is empty.
+    """
     import psycopg
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -190,11 +193,19 @@ def database(maintenance: str) -> Iterator[str]:
     with psycopg.connect(maintenance, autocommit=True) as connection:
         # To copy the files of the template is half of the work of writing all pages into the log.
         copying = " STRATEGY FILE_COPY" if connection.info.server_version >= 150_000 else ""
-        connection.execute(f'CREATE DATABASE "{name}"{copying}')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"{copying}')
         try:
             yield _address(conninfo_to_dict(make_conninfo(maintenance, dbname=name)))
         finally:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@contextlib.contextmanager
+def prepared(maintenance: str, make: Callable[[str], object]) -> Iterator[str]:
+    """The name of a database that `make`, called with its address, has made tables in: to be copied."""
+    with database(maintenance) as url:
+        make(url)
+        yield url.rpartition("/")[2]
 
 
 def _address(parts: Mapping[str, object]) -> str:

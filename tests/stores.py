@@ -24,6 +24,7 @@ class Stores:
     def __init__(self) -> None:
         self.server: str | None = None
         self._known: dict[Path, str] = {}
+        self._template = ""
         self._open = contextlib.ExitStack()
 
     def empty(self) -> Store:
@@ -40,13 +41,18 @@ class Stores:
         return self._known[path]
 
     def _database(self) -> str | None:
-        return None if self.server is None else self._open.enter_context(postgres.database(self.server))
+        if self.server is None:
+            return None
+        if not self._template:
+            made = postgres.prepared(self.server, lambda url: open_store(url).close())
+            self._template = self._open.enter_context(made)
+        return self._open.enter_context(postgres.database(self.server, self._template))
 
     def close(self) -> None:
         """Close and drop all of them, and go back to files."""
         self._open.close()
         self._known.clear()
-        self.server = None
+        self.server, self._template = None, ""
 
 
 stores = Stores()

@@ -92,13 +92,13 @@ def test_a_ledger_that_is_away_is_named_without_its_password(project: Build, inv
     assert "planted" not in done.stdout + done.stderr
 
 
-def test_a_database_without_tables_is_no_ledger_yet(database: str) -> None:
+def test_a_database_without_tables_is_no_ledger_yet(empty_database: str) -> None:
     """Whoever may make them is told how; whoever may not, who may."""
-    found = _found(database)["ledger"]
+    found = _found(empty_database)["ledger"]
     assert (found.ok, "no tables yet" in found.message) == (None, True)
-    examined = examine(database, time.time)
+    examined = examine(empty_database, time.time)
     assert _named(structs.replace(examined, may_create=False))["ledger"].ok is False
-    with LedgerSession(database, patience=0) as looking:
+    with LedgerSession(empty_database, patience=0) as looking:
         assert schema.version(looking) == 0, "doctor changes nothing"
 
 
@@ -213,15 +213,15 @@ def test_pgbouncer_is_known_by_its_mode(session: LedgerSession, database: str, m
 
 
 @pytest.fixture
-def roles(database: str) -> Iterator[tuple[str, str]]:
+def roles(empty_database: str) -> Iterator[tuple[str, str]]:
     """The ledger's address for an owner, who may make tables and no roles, and for one who may only log in."""
-    with psycopg.connect(database, autocommit=True) as connection:
+    with psycopg.connect(empty_database, autocommit=True) as connection:
         name = connection.info.dbname
         owner, worker = f"{name}_owner", f"{name}_worker"
         for role in (owner, worker):
             connection.execute(f"CREATE ROLE {role} LOGIN")
         connection.execute(f"GRANT CREATE ON DATABASE {name} TO {owner}")
-        yield database.replace("postgres@", f"{owner}@"), database.replace("postgres@", f"{worker}@")
+        yield empty_database.replace("postgres@", f"{owner}@"), empty_database.replace("postgres@", f"{worker}@")
         for role in (owner, worker):
             connection.execute(f"DROP OWNED BY {role} CASCADE")
             connection.execute(f"DROP ROLE {role}")

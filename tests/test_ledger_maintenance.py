@@ -55,10 +55,10 @@ def _env(database: str) -> dict[str, str]:
 # --- migrate -----------------------------------------------------------------------------------------------
 
 
-def test_migrate_says_from_which_to_which_and_does_it_once(invoke: Run, database: str) -> None:
+def test_migrate_says_from_which_to_which_and_does_it_once(invoke: Run, empty_database: str) -> None:
     """The first makes the tables, the second has nothing to do; `--check` does nothing either."""
     newest = schema.newest()
-    ledger = ("--ledger", database)
+    ledger = ("--ledger", empty_database)
     looked = invoke("ledger", "migrate", "--check", *ledger)
     assert (looked.code, looked.stdout) == (2, f"Would make the tables, version {newest}.\n")
     made = invoke("ledger", "migrate", "--json", *ledger)
@@ -114,12 +114,12 @@ def test_nothing_is_migrated_under_a_living_run(session: LedgerSession, database
     assert schema.migrate(session, newer)[1] == schema.newest() + 1
 
 
-def test_many_that_come_first_make_the_tables_once(database: str) -> None:
+def test_many_that_come_first_make_the_tables_once(empty_database: str) -> None:
     """Whoever is later finds them made."""
     found: list[tuple[int, int]] = []
 
     def come() -> None:
-        with LedgerSession(database, patience=0) as opened:
+        with LedgerSession(empty_database, patience=0) as opened:
             found.append(schema.migrate(opened))
 
     threads = [threading.Thread(target=come) for _ in range(6)]

@@ -22,6 +22,7 @@ from contentops.ledger.runner import Runner
 from contentops.ledger.session import LedgerSession
 from contentops.model import ApiSettings, ItemId, JobState, Request, RequestId
 from tests.ledger_rows import OWNER, SERVER, entry, fill, text
+from tests.postgres import database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,9 +118,9 @@ def dump(session: LedgerSession) -> Iterator[str]:
 
 
 @pytest.fixture
-def session(database: str) -> Iterator[LedgerSession]:
+def session(empty_database: str) -> Iterator[LedgerSession]:
     """A session with an empty database."""
-    with LedgerSession(database, patience=0) as opened:
+    with LedgerSession(empty_database, patience=0) as opened:
         yield opened
 
 
@@ -143,11 +144,11 @@ def test_rows_of_an_earlier_version_are_kept(session: LedgerSession, version: in
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_ledger_that_was_migrated_is_as_a_new_one(session: LedgerSession, version: int, second_database: str) -> None:
+def test_a_ledger_that_was_migrated_is_as_a_new_one(session: LedgerSession, version: int, postgres: str) -> None:
     """Columns, defaults, rules, indexes, views and what explains them."""
     schema.migrate(session, {number: text for number, text in NEXT.items() if number <= version})
     schema.migrate(session, NEXT)
-    with LedgerSession(second_database, patience=0) as fresh:
+    with database(postgres) as empty, LedgerSession(empty, patience=0) as fresh:
         schema.migrate(fresh, NEXT)
         assert _shape(session) == _shape(fresh)
 

@@ -62,14 +62,14 @@ def run_sql(address: str, *statements: str) -> list[Any]:
 # --- opening -------------------------------------------------------------------------------------------------------
 
 
-def test_everything_is_in_a_schema_of_its_own(database: str) -> None:
+def test_everything_is_in_a_schema_of_its_own(empty_database: str) -> None:
     """Nothing else is in the database afterwards, and another program's tables stay as they are."""
-    run_sql(database, "CREATE TABLE jobs (theirs text)", "INSERT INTO jobs VALUES ('kept')")
+    run_sql(empty_database, "CREATE TABLE jobs (theirs text)", "INSERT INTO jobs VALUES ('kept')")
     for _ in range(2):
-        open_store(database).close()
+        open_store(empty_database).close()
     schemas = "SELECT DISTINCT schemaname FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-    assert sorted(run_sql(database, schemas)) == [("contentops_server",), ("public",)]
-    assert run_sql(database, "SELECT * FROM public.jobs") == [("kept",)]
+    assert sorted(run_sql(empty_database, schemas)) == [("contentops_server",), ("public",)]
+    assert run_sql(empty_database, "SELECT * FROM public.jobs") == [("kept",)]
 
 
 @pytest.mark.parametrize(
