@@ -107,6 +107,10 @@ docs: $(READY_DEV) ## Write the generated reference pages again
 site: $(READY_DEV) ## Build the documentation as a site into build/site
 	$(RUN) docs/build_site.py $(ARGS)
 
+.PHONY: pictures
+pictures: $(READY_DEV) ## Make the pictures of the documentation again, from real runs
+	$(RUN) docs/pictures.py $(ARGS)
+
 .PHONY: pins
 pins: COMPILE := $(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
   --only-binary :all: --custom-compile-command 'make pins'
