@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from contentops.errors import OutputError, Refused
 from contentops.operations.starting.project_files import project_files
 from contentops.schema_files import load_schema
-from tests.running import Build, Run  # noqa: TC001 - pytest reads annotations of fixtures
+from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
 
 FILES = [
     "contentops.yaml",
@@ -21,25 +20,6 @@ FILES = [
     ".gitignore",
     ".gitattributes",
 ]
-
-
-@pytest.mark.parametrize(("file", "site"), [("hugo.toml", "Hugo"), ("pelicanconf.py", "Pelican")])
-def test_a_site_with_pages_in_content_is_told_where_manifests_go(
-    invoke: Run, project: Build, file: str, site: str
-) -> None:
-    """What is told gives a project whose outputs lie among the pages, and whose manifests do not."""
-    root = project({file: "", "content/data.yaml": "a: 1\n"})
-    ended = invoke("init", cwd=root)
-    told = re.findall("`([^`]+)`", " ".join(ended.stdout.split()))
-    assert f"{site} keeps pages in `content/`" in ended.stdout
-    assert invoke("validate", cwd=root).code == 1
-    (root / "manifests").mkdir()
-    (root / "content/articles.yaml").rename(root / "manifests/articles.yaml")
-    settings = [line for line in told if line.startswith(("manifests: ", "preset: ", "output: "))]
-    with (root / "contentops.yaml").open("a") as stream:
-        stream.write("\n".join(["", *settings, ""]))
-    assert len(settings) == 3
-    assert "content/posts/welcome.md" in invoke("plan", cwd=root).stdout
 
 
 def test_init_writes_a_project(invoke: Run, tmp_path: Path) -> None:

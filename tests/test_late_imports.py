@@ -14,6 +14,7 @@ LATE = {
     "cli/commands/apply": "where nothing changed since the last time, it is said without loading what plans and runs",
     "cli/commands/check": "what checks found is printed only by `check`",
     "cli/commands/commit": "GitHub is spoken to only for a pull request",
+    "cli/commands/init": "most projects start without texts, and `schema` is in the same module",
     "cli/commands/ledger": "its help needs no driver of PostgreSQL",
     "cli/commands/plan": "one of the forms of a plan is printed, and none is made where nothing changed since the last time",
     "cli/commands/queue": "its help needs no driver of PostgreSQL, and a page is served only where it is asked for",

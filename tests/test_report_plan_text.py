@@ -28,7 +28,7 @@ def test_an_empty_plan_says_so() -> None:
     """Nothing to do is one sentence, with the number of items."""
     assert _text(make_plan(unchanged=21)).endswith("\n\nNo changes. 21 items are as declared.")
     assert _text(make_plan(unchanged=1)).endswith("\n\nNo changes. 1 item is as declared.")
-    assert _text(make_plan()).endswith("\n\nNo changes. No items are declared.")
+    assert "\n\nNo changes. No items are declared. Next: add items to a manifest, or run " in _text(make_plan())
 
 
 def test_nothing_is_said_twice() -> None:

@@ -21,6 +21,7 @@ MANY_PARAMETERS = {
     "cli/commands/apply.regenerate": "the same",
     "cli/commands/check.check": "the same",
     "cli/commands/commit.command": "the same",
+    "cli/commands/init.command": "the same",
     "cli/commands/plan.command": "the same",
     "cli/commands/queue.command": "the same",
     "cli/commands/serve.command": "the same",

@@ -197,6 +197,80 @@ SITES = {
 }
 
 
+STARTED = {
+    "hugo": Site(
+        SITES["hugo"].command,
+        "content/posts/",
+        {
+            "hugo.toml": SITES["hugo"].files["hugo.toml"],
+            "layouts/_default/single.html": "<main>{{ .Content }}</main>\n",
+        },
+        "public/posts/*/index.html",
+    ),
+    "jekyll": Site(
+        ("jekyll", "build"),
+        "_posts/2026-01-01-",
+        {
+            "_config.yml": "permalink: /:title/\ndefaults: [{scope: {path: ''}, values: {layout: default}}]\n"
+            'exclude: [.contentops, "contentops*", manifests]\n',
+            "_layouts/default.html": LIQUID,
+        },
+        "_site/*/index.html",
+    ),
+    "mkdocs": Site(
+        ("mkdocs", "build", "--strict", "--quiet"),
+        "pages/",
+        {
+            **{name: SITES["mkdocs"].files[name] for name in ("theme/main.html",)},
+            "mkdocs.yml": SITES["mkdocs"].files["mkdocs.yml"] + "docs_dir: pages # not docs\n",
+            "pages/index.md": "# Words\n",
+        },
+        "site/*/index.html",
+    ),
+    "pelican": Site(
+        ("pelican", "--settings", "pelicanconf.py", "--fatal", "errors"),
+        "content/",
+        {
+            **{name: text for name, text in SITES["pelican"].files.items() if name != "settings.py"},
+            "pelicanconf.py": 'PATH = "content"\n' + SITES["pelican"].files["settings.py"],
+        },
+        "output/*/index.html",
+    ),
+    "eleventy": Site(
+        ("eleventy", "--quiet"),
+        "posts/",
+        {
+            "eleventy.config.mjs": 'export default function () { return { dir: { output: "_site" } }; }\n',
+            "posts/posts.json": '{"layout": "page.liquid"}',
+            "_includes/page.liquid": SITES["eleventy"].files["site/_includes/page.liquid"],
+        },
+        "_site/posts/*/index.html",
+    ),
+    "astro": Site(
+        SITES["astro"].command,
+        "src/content/posts/",
+        {**SITES["astro"].files, "src/content/posts/.keep": ""},
+        "built/*/index.html",
+        environment=SITES["astro"].environment,
+    ),
+    "docusaurus": Site(
+        SITES["docusaurus"].command,
+        "blog/",
+        {
+            "package.json": "{}",
+            "docusaurus.config.js": (
+                'module.exports = { title: "Words", url: "https://example.test", baseUrl: "/",\n'
+                '  presets: [["classic", { blog: {}, docs: false }]] };\n'
+            ),
+            "src/pages/index.md": "# Words\n",
+        },
+        "built/blog/*/index.html",
+        environment=SITES["docusaurus"].environment,
+    ),
+}
+"""Sites as their generators set them up, and where `init` is to put texts."""
+
+
 def _tool(name: str) -> str:
     """Where the generator is; skips the test by its name where it is not."""
     found = shutil.which(name) or shutil.which(name, path=MODULES / ".bin")
@@ -219,19 +293,9 @@ def _applied(project: Build, invoke: Run, site: Site) -> Path:
     return root
 
 
-def _main(page: str) -> str:
-    """The part of a page that the generator made of a text."""
-    found = re.search(r"<main\b.*</main>", page, re.DOTALL)
-    assert found is not None
-    return found[0]
-
-
-@pytest.mark.parametrize("name", SITES)
-def test_a_site_is_built_of_whatever_an_item_says(project: Build, invoke: Run, name: str) -> None:
-    """Every item has its page, a draft and a text that waits for approval have none, and what was typed is read there and is not obeyed."""
-    site, tool = SITES[name], _tool(name)
-    root = _applied(project, invoke, site)
-    if not shutil.which(name):
+def _pages(root: Path, site: Site, tool: str) -> dict[str, str]:
+    """The pages that the generator builds, by the name of their folder."""
+    if not shutil.which(site.command[0]):
         (root / "node_modules").symlink_to(MODULES)
     ended = subprocess.run(
         [tool, *site.command[1:]],
@@ -244,7 +308,22 @@ def test_a_site_is_built_of_whatever_an_item_says(project: Build, invoke: Run, n
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    pages = {page.parent.name: page.read_text("utf-8") for page in root.glob(site.pages)}
+    return {page.parent.name: page.read_text("utf-8") for page in root.glob(site.pages)}
+
+
+def _main(page: str) -> str:
+    """The part of a page that the generator made of a text."""
+    found = re.search(r"<main\b.*</main>", page, re.DOTALL)
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_a_site_is_built_of_whatever_an_item_says(project: Build, invoke: Run, name: str) -> None:
+    """Every item has its page, a draft and a text that waits for approval have none, and what was typed is read there and is not obeyed."""
+    site, tool = SITES[name], _tool(name)
+    root = _applied(project, invoke, site)
+    pages = _pages(root, site, tool)
     assert HOSTILE.keys() <= pages.keys()
     assert [draft in pages for draft in ("hidden", "waiting")] == [not site.hides_drafts] * 2
     for item in HOSTILE:
@@ -252,3 +331,24 @@ def test_a_site_is_built_of_whatever_an_item_says(project: Build, invoke: Run, n
         assert not re.search(r'<script>alert|<b>bold|<Foo|<del>|>l</a>|alt="m"|<!-- gone|<\?php', live), item
         read = " ".join(html.unescape(re.sub(r"<[^>]+>", "", live)).split())
         assert read.count(SEEN.get(item, "")) >= 3, (item, read)
+
+
+@pytest.mark.parametrize("name", STARTED)
+def test_a_project_that_init_starts_in_a_site_is_built_by_it(project: Build, invoke: Run, name: str) -> None:
+    """`init` finds the site; its texts have pages as they are, and nothing else of the project is published."""
+    site, tool = STARTED[name], _tool(name)
+    root = project(site.files)
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    started = invoke("init", cwd=root)
+    assert started.code == 0, started.stderr
+    assert f'output: "{site.output}{{{{ item.id }}}}.md"' in (root / "contentops.yaml").read_text().replace(
+        "{{ item.metadata.date[:10] }}", "2026-01-01"
+    )
+    assert invoke("apply", "--yes", cwd=root).code == 0
+    assert "No changes" in invoke("plan", cwd=root).stdout
+    assert (root / f"{site.output}welcome.md").is_file()
+    pages = _pages(root, site, tool)
+    assert {"welcome", "getting-started", "city-berlin", "city-lisbon"} <= pages.keys()
+    built = root / site.pages.split("/")[0]
+    assert [path for path in built.rglob("*") if re.match(r"contentops|manifests|.*\.(ya?ml|csv)$", path.name)] == []
+    assert {path: path.read_bytes() for path in before} == before

@@ -133,7 +133,10 @@ def empty_sentence(plan: Plan) -> str:
     if not plan.unchanged:
         if any(note.kind in NARROWING for note in plan.notes):
             return "No changes. The selection matches no item."
-        return "No changes. No items are declared."
+        return (
+            "No changes. No items are declared. "
+            "Next: add items to a manifest, or run `contentops adopt DIR` for texts that you have."
+        )
     verb = "is" if plan.unchanged == 1 else "are"
     return f"No changes. {plural(plan.unchanged, 'item')} {verb} as declared."
 

@@ -25,9 +25,9 @@ from contentops.cli.options import (
     variable_option,
     with_options,
 )
-from contentops.cli.output import terminal
+from contentops.cli.output.adoption import AdoptionQuestion
 from contentops.cli.output.confirmation import Manner
-from contentops.errors import ExitCode, UsageError, plural, suggest
+from contentops.errors import UsageError, suggest
 from contentops.manifests.project import parse_variable, source_of
 from contentops.model import BASE, REQUEST_FIELDS
 from contentops.operations.adopting import adopt_files as operation
@@ -37,7 +37,6 @@ from contentops.operations.apply import ApplyOptions
 from contentops.operations.catalog.project_catalog import catalog_of
 from contentops.operations.environments import locked_environments
 from contentops.pricing import CREDITS
-from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.summary import command as command_line
 from contentops.sanitize import visible
 
@@ -45,12 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from contentops.cli.session import Session
+    from contentops.errors import ExitCode
     from contentops.model import Json, Project, Run
-    from contentops.operations.adopting.new_items import Adoption
 
-
-SHOWN = 20
-"""Items that are listed before a person is asked; `--check` lists all."""
 
 asking_options = with_options(
     click.option("--into", metavar="FILE", default="", help="The manifest that gets the items."),
@@ -111,7 +107,7 @@ def command(
         save=stated["save"],
     )
     names = [_in_project(session, project, path) for path in paths]
-    confirmation = _Asked(session, "adopted", check=check, yes=yes)
+    confirmation = AdoptionQuestion(session, "adopted", check=check, yes=yes)
     return confirmation.answer(
         operation.adopt(project, names, options, confirm=confirmation, runtime=session.runtime())
     )
@@ -134,7 +130,7 @@ def import_contents(
     if every == bool(content_ids):
         raise UsageError("`import` takes the ids of contents, or `--all`", hint="`contentops content list` lists them")
     project = session.project()
-    confirmation = _Asked(session, "imported", check=check, yes=yes)
+    confirmation = AdoptionQuestion(session, "imported", check=check, yes=yes)
     manifest = _in_project(session, project, into) if into else ""
     return confirmation.answer(
         import_operation.import_contents(
@@ -158,59 +154,6 @@ def _in_project(session: Session, project: Project, name: str) -> str:
     """Return a path of the command line relative to the project root, with forward slashes."""
     here = os.path.join(os.path.realpath(session.directory), name)  # noqa: PTH118 - a glob is no path
     return os.path.relpath(here, os.path.realpath(project.root)).replace(os.sep, "/")
-
-
-class _Asked:
-    """Shows what would be written and asks a person."""
-
-    def __init__(self, session: Session, word: str, *, check: bool, yes: bool) -> None:
-        self._session = session
-        self._word = word
-        self._check = check
-        self._yes = yes
-
-    def __call__(self, adoption: Adoption) -> bool:
-        """Return whether to go on. Raises Refused without a terminal to ask on."""
-        if self._check or self._yes or not adoption.taken:
-            return not self._check
-        terminal.need_person("this", "`--yes` goes on, `--check` shows what would be written")
-        terminal.report("\n".join(_lines(adoption, SHOWN)))
-        terminal.need_yes(said=terminal.confirmed("Write this? (yes/no) "))
-        return True
-
-    def answer(self, adoption: Adoption) -> ExitCode:
-        """Print what was done, or would be done."""
-        terminal.report_findings(adoption.findings, grouped=True)
-        values: dict[str, Json] = {
-            "manifest": adoption.manifest,
-            "added": adoption.added,
-            "taken": [structs.asdict(one) for one in adoption.taken],
-            "known": [structs.asdict(one) for one in adoption.known],
-            "findings": diagnostics_json(adoption.findings)["diagnostics"],
-            "written": bool(adoption.taken) and not self._check,
-        }
-        self._session.answer(
-            values, adoption.added.rstrip("\n") if self._check and adoption.added else _summary(adoption, self._word)
-        )
-        return ExitCode.INCOMPLETE if adoption.refused else ExitCode.DONE
-
-
-def _lines(adoption: Adoption, most: int) -> list[str]:
-    """Return a line for each new item."""
-    lines = [f"  + {one.path}  ({one.id}{'' if one.generates else ', protected'})" for one in adoption.taken[:most]]
-    if more := len(adoption.taken) - most:
-        lines += [f"  and {more:,} more; `--check` shows all"] if more > 0 else []
-    return [*lines, *([f"into {adoption.manifest}"] if adoption.manifest else [])]
-
-
-def _summary(adoption: Adoption, word: str) -> str:
-    parts = [f"{plural(len(adoption.taken), 'text')} {word}"] if adoption.taken else []
-    protected = sum(not one.generates for one in adoption.taken)
-    parts += [f"{protected:,} of them protected, as no template is known"] if protected else []
-    parts += [f"{plural(len(adoption.known), 'text')} already owned by items"] if adoption.known else []
-    parts += [f"{adoption.refused:,} refused"] if adoption.refused else []
-    where = f" Items are in {adoption.manifest}." if adoption.manifest else ""
-    return f"{', '.join(parts) or 'nothing was found'}.{where}"
 
 
 # --- promote -----------------------------------------------------------------------------------------------

@@ -12,29 +12,23 @@ from msgspec import structs
 
 from contentops.cli.options import json_option
 from contentops.cli.output import terminal
-from contentops.errors import UsageError, did_you_mean
-from contentops.operations.starting.project_files import project_files
+from contentops.errors import ExitCode, Refused, UsageError, did_you_mean
+from contentops.operations.starting.project_files import output_line, project_files
+from contentops.operations.starting.sites import GENERATORS, NO_SITE, find_site
 from contentops.operations.starting.workflows import holder, workflow_files
 from contentops.sanitize import visible
 from contentops.schema_files import SCHEMA_NAMES, load_schema
 from contentops.state.approvals import FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from contentops.cli.session import Session
+    from contentops.model import Json
+    from contentops.operations.starting.new_files import NewFiles
+    from contentops.operations.starting.sites import SiteLayout
 
 
-SITES: Mapping[str, str] = {
-    **dict.fromkeys(("hugo.toml", "hugo.yaml", "hugo.json", "config/_default/hugo.toml", "config.toml"), "Hugo"),
-    "pelicanconf.py": "Pelican",
-}
-"""Files of site generators that keep pages in `content/`, where manifests are too by default."""
-_BESIDE_PAGES = (
-    "{0} keeps pages in `content/`. To keep manifests out of it, move `content/articles.yaml` to `manifests/`, and add "
-    'to `contentops.yaml`: `manifests: ["manifests/**/*.yaml"]`, `preset: {1}` and '
-    '`output: "content/posts/{{{{ item.id }}}}.md"`.'
-)
 _AFTER_CI = "In the repository's settings, make an environment `{}` with the secret `WRITERZROOM_API_KEY`."
 _FILL_IN = "Replace `OWNER/contentops@0000...` in the workflows by a repository and commit you trust."
 
@@ -42,6 +36,13 @@ _FILL_IN = "Replace `OWNER/contentops@0000...` in the workflows by a repository 
 @click.command("init")
 @click.argument("directory", default=".")
 @click.option("--name", default="", help="The project's name; default: the folder's.")
+@click.option("--bare", is_flag=True, help="Write no example items.")
+@click.option(
+    "--preset",
+    type=click.Choice([*GENERATORS, NO_SITE]),
+    help="The site generator of the folder; default: the one whose settings file is there.",
+)
+@click.option("--adopt", metavar="DIR", default="", help="Make items of the Markdown files of DIR; no example items.")
 @click.option(
     "--ci",
     type=click.Choice(["github"]),
@@ -50,44 +51,122 @@ _FILL_IN = "Replace `OWNER/contentops@0000...` in the workflows by a repository 
 @click.option("--env", "environment", metavar="NAME", default="", help="The environment that the workflows are for.")
 @click.option("--action", metavar="OWNER/REPO@COMMIT", default="", help="The action that the workflows use.")
 @json_option
-def command(session: Session, directory: str, name: str, ci: str | None, action: str) -> None:
+def command(
+    session: Session,
+    directory: str,
+    name: str,
+    ci: str | None,
+    action: str,
+    *,
+    bare: bool,
+    preset: str | None,
+    adopt: str,
+) -> ExitCode:
     """Start a project in DIRECTORY (default: this folder).
 
-    Writes settings, an example manifest with a data file, and the schemas for your editor. Overwrites nothing. The
-    workflows are named after the folder in the repository and the environment, so that each has its own.
+    Writes settings, an example manifest with a data file, and the schemas for your editor. Overwrites nothing. In the
+    folder of a site (Hugo, Astro, Docusaurus, MkDocs, Eleventy, Jekyll, Pelican), texts go where the site reads them.
+    The workflows are named after the folder in the repository and the environment, so that each has its own.
     """
     environment = session.environment or ""
     if (action or environment) and not ci:
         raise click.UsageError("`--action` and `--env` need `--ci github`")
     folder = session.path(directory)
     exists = bool(ci) and (folder / "contentops.yaml").is_file()
+    if exists and (bare or preset or adopt):
+        raise click.UsageError("`--bare`, `--preset` and `--adopt` are for a new project, and there is one already")
     if exists:
         name = structs.replace(session, directory=str(folder)).project().name
     elif environment:
         raise click.UsageError("`--env` needs a project that has the environment; a new one has none yet")
     # All files are checked before any is written.
     name = name or _name_of(folder)
-    wanted = [] if exists else [project_files(folder, name=name)]
+    texts = _texts(session, folder, adopt) if adopt else ""
+    site = None if exists else find_site(folder, preset or "")
+    bare = bare or bool(texts)
+    wanted = [] if exists else [project_files(folder, name=name, site=site, bare=bare)]
     wanted += [workflow_files(folder, action, project=name, environment=environment)] if ci else []
     written = [path for files in wanted for path in files.write()]
-    session.answer({"directory": str(folder), "files": written}, (f"  + {path}" for path in written))
-    if session.as_json:
-        return
-    where = "" if folder == Path() else f" in `{visible(str(folder))}`"
+    lines = [f"  + {path}" for path in written]
     if ci:
-        *_, apply = wanted[-1].files
-        fill_in = "" if action else f"{_FILL_IN} "
-        terminal.show(f"\n{fill_in}{_AFTER_CI.format(holder(environment))}")
-        for file in wanted[-1].lines:
-            terminal.show(f"Say in {file} who may change `{FILE}`: its line is there, commented out.")
-        terminal.show(f"Every push to `{wanted[-1].branch}` is applied; to change the branch, edit {Path(apply).name}.")
-    if exists:
-        return
-    terminal.show(f"\nA project of 4 items is ready{where}; it needs no account and costs nothing.")
-    if site := next((name for file, name in SITES.items() if (folder / file).is_file()), ""):
-        terminal.show(f"\n{_BESIDE_PAGES.format(site, site.lower())}")
-    prefix = "contentops" if not where else f"contentops -C {shlex.quote(visible(str(folder)))}"
-    terminal.show(f"Next: `{prefix} plan`, then `{prefix} apply`")
+        lines += ["", *_after_ci(wanted[-1], action, environment)]
+    if site:
+        lines += ["", *_about(site)]
+    values: dict[str, Json] = {"directory": str(folder), "files": list(written)}
+    values |= {"site": {**structs.asdict(site), "preset": site.preset}} if site else {}
+    if texts:
+        if not session.as_json:
+            terminal.show("\n".join(lines))
+        return _adopt(session, folder, texts, values)
+    session.answer(values, [*lines, *([] if exists else ["", *_ready(folder, wanted[0], bare=bare)])], fit=True)
+    return ExitCode.DONE
+
+
+def _after_ci(workflows: NewFiles, action: str, environment: str) -> Iterator[str]:
+    *_, apply = workflows.files
+    yield f"{'' if action else f'{_FILL_IN} '}{_AFTER_CI.format(holder(environment))}"
+    for file in workflows.lines:
+        yield f"Say in {file} who may change `{FILE}`: its line is there, commented out."
+    yield f"Every push to `{workflows.branch}` is applied; to change the branch, edit {Path(apply).name}."
+
+
+def _about(site: SiteLayout) -> Iterator[str]:
+    """Yield what was recognised and chosen, and what is left for a person to do."""
+    found = f"Found {site.title} (`{site.settings}`)" if site.settings else f"For {site.title}"
+    place = f"`{site.folder}`" if site.folder else "this folder"
+    yield f"{found}: texts go to {place}, manifests to `{site.manifests}/`."
+    yield f"To change that, edit this line of `contentops.yaml`: `{output_line(site)}`"
+    if site.advice:
+        yield site.advice
+
+
+def _ready(folder: Path, files: NewFiles, *, bare: bool) -> Iterator[str]:
+    where = "" if folder == Path() else f" in `{visible(str(folder))}`"
+    prefix = _prefix(folder)
+    if bare:
+        _, manifest, *_ = files.files
+        yield f"A project without items is ready{where}. Declare items in `{manifest}`: a comment there shows how."
+        yield f"Next: `{prefix} plan`"
+    else:
+        yield f"A project of 4 items is ready{where}; it needs no account and costs nothing."
+        yield f"Next: `{prefix} plan`, then `{prefix} apply`"
+
+
+# --- existing texts ----------------------------------------------------------------------------------------
+
+
+def _texts(session: Session, folder: Path, named: str) -> str:
+    """Return a folder of texts relative to the new project.
+
+    Raises UsageError unless it is one in the project, and Refused where there is a project already.
+    """
+    if (folder / "contentops.yaml").exists():
+        hint = "nothing was written; `contentops adopt DIR` adds texts to the project that is there"
+        raise Refused("`contentops.yaml` exists already", code="exists", hint=hint)
+    top, path = folder.resolve(), session.path(named).resolve()
+    if path.is_dir() and path.is_relative_to(top):
+        return path.relative_to(top).as_posix()
+    message = f"`{visible(named)}` is no folder in `{visible(str(folder))}`"
+    raise UsageError(message, code="no-texts", hint="nothing was written; name a folder of texts in the new project")
+
+
+def _adopt(session: Session, folder: Path, texts: str, values: Mapping[str, Json]) -> ExitCode:
+    """Make items of the Markdown files of a folder in the new project, and print what became of them."""
+    from contentops.cli.output.adoption import adopted_json, adopted_lines, adopted_words
+    from contentops.operations.adopting.adopt_files import Options, adopt
+
+    project = structs.replace(session, directory=str(folder)).project()
+    adoption = adopt(project, [texts], Options(), confirm=lambda _: True, runtime=session.runtime())
+    terminal.report_findings(adoption.findings, grouped=True)
+    lines = ["", *(adopted_lines(adoption) if adoption.taken else []), adopted_words(adoption, "adopted")]
+    lines.append(f"Next: `{_prefix(folder)} plan`")
+    session.answer({**values, "adopted": adopted_json(adoption, written=True)}, lines, fit=True)
+    return ExitCode.INCOMPLETE if adoption.refused else ExitCode.DONE
+
+
+def _prefix(folder: Path) -> str:
+    """Return how the commands for the new project begin."""
+    return "contentops" if folder == Path() else f"contentops -C {shlex.quote(visible(str(folder)))}"
 
 
 def _name_of(folder: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import posixpath
 import re
 from typing import TYPE_CHECKING
 
@@ -13,24 +15,69 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-FILES = ("contentops.yaml", "content/articles.yaml", "data/cities.csv")
-"""The files of `starter/`."""
+    from contentops.operations.starting.sites import SiteLayout
+
 SCHEMAS = ("project", "manifest")
-"""The schemas that the first lines of those files name."""
+"""The schemas that the first lines of settings and manifest name."""
 GIT_LINES: Mapping[str, tuple[str, ...]] = {
     ".gitignore": (".contentops/", ".env"),
     ".gitattributes": ("contentops*.lock text eol=lf merge=union",),
 }
 """Lines that are added where they are missing."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_VARIABLES = "\nvars:\n  company: Example Ltd\n"
+_METADATA = """\
+  metadata: # what a site wants to know of every text
+    date: "2026-01-01"
+    description: "{{ inputs.topic }}"
+"""
 
 
-def project_files(directory: Path, *, name: str) -> NewFiles:
-    """Return the files of a new project. Raises Refused for a bad name, and for files in the way."""
+def project_files(directory: Path, *, name: str, site: SiteLayout | None = None, bare: bool = False) -> NewFiles:
+    """Return the files of a new project; `bare`: without example items.
+
+    In a site, all but the settings goes into its folder of manifests. Raises Refused for a bad name, and for files in
+    the way.
+    """
     if not _NAME.fullmatch(name):
         message = f"`{name}` cannot be a project's name"
         raise Refused(message, code="bad-name", hint="use letters, digits, `.`, `_` and `-`; `--name` states one")
-    files = {path: starter(path).replace("@name@", name) for path in FILES}
+    manifest = f"{site.manifests if site else 'content'}/articles.yaml"
+    schemas = f"{site.manifests}/schemas" if site else "schemas"
+    data = f"{site.manifests if site else 'data'}/cities.csv"
+    marks = {
+        "@name@": name,
+        "@site@": _site_settings(site) if site else "",
+        "@vars@": "" if bare else _VARIABLES,
+        "@metadata@": _METADATA if site else "",
+        "@data@": data,
+    }
+    files = {
+        "contentops.yaml": _filled("contentops.yaml", {**marks, "@schemas@": schemas}),
+        manifest: _filled(
+            "bare.yaml" if bare else "articles.yaml",
+            {**marks, "@schemas@": posixpath.relpath(schemas, posixpath.dirname(manifest))},
+        ),
+    }
+    if not bare:
+        files[data] = starter("cities.csv")
     for schema in SCHEMAS:
-        files[f"schemas/{schema}.schema.json"] = schema_path(schema).read_text(encoding="utf-8")
+        files[f"{schemas}/{schema}.schema.json"] = schema_path(schema).read_text(encoding="utf-8")
     return NewFiles(top=directory, files=files, lines=GIT_LINES, hint="nothing was written; choose another folder")
+
+
+def output_line(site: SiteLayout) -> str:
+    """Return the line of the settings that says where texts go."""
+    return f"output: {json.dumps(site.output, ensure_ascii=False)}"
+
+
+def _site_settings(site: SiteLayout) -> str:
+    preset = f"\npreset: {site.preset}" if site.preset else ""
+    return f'\nmanifests: ["{site.manifests}/**/*.yaml"]\n{output_line(site)}{preset}\n'
+
+
+def _filled(path: str, marks: Mapping[str, str]) -> str:
+    text = starter(path)
+    for mark, value in marks.items():
+        text = text.replace(mark, value)
+    return text

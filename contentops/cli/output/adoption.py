@@ -1,0 +1,78 @@
+"""Shows which texts become items, asks a person, and says what was done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import structs
+
+from contentops.cli.output import terminal
+from contentops.errors import ExitCode, plural
+from contentops.reporting.diagnostics import diagnostics_json
+
+if TYPE_CHECKING:
+    from contentops.cli.session import Session
+    from contentops.model import Json
+    from contentops.operations.adopting.new_items import Adoption
+
+SHOWN: Final = 20
+"""Items that are listed before a person is asked; `--check` lists all."""
+
+
+class AdoptionQuestion:
+    """Shows what would be written and asks a person."""
+
+    def __init__(self, session: Session, word: str, *, check: bool, yes: bool) -> None:
+        self._session = session
+        self._word = word
+        self._check = check
+        self._yes = yes
+
+    def __call__(self, adoption: Adoption) -> bool:
+        """Return whether to go on. Raises Refused without a terminal to ask on."""
+        if self._check or self._yes or not adoption.taken:
+            return not self._check
+        terminal.need_person("this", "`--yes` goes on, `--check` shows what would be written")
+        terminal.report("\n".join(adopted_lines(adoption)))
+        terminal.need_yes(said=terminal.confirmed("Write this? (yes/no) "))
+        return True
+
+    def answer(self, adoption: Adoption) -> ExitCode:
+        """Print what was done, or would be done."""
+        terminal.report_findings(adoption.findings, grouped=True)
+        self._session.answer(
+            adopted_json(adoption, written=not self._check),
+            adoption.added.rstrip("\n") if self._check and adoption.added else adopted_words(adoption, self._word),
+        )
+        return ExitCode.INCOMPLETE if adoption.refused else ExitCode.DONE
+
+
+def adopted_json(adoption: Adoption, *, written: bool) -> dict[str, Json]:
+    """Return what became items as JSON."""
+    return {
+        "manifest": adoption.manifest,
+        "added": adoption.added,
+        "taken": [structs.asdict(one) for one in adoption.taken],
+        "known": [structs.asdict(one) for one in adoption.known],
+        "findings": diagnostics_json(adoption.findings)["diagnostics"],
+        "written": bool(adoption.taken) and written,
+    }
+
+
+def adopted_lines(adoption: Adoption) -> list[str]:
+    """Return a line for each new item."""
+    lines = [f"  + {one.path}  ({one.id}{'' if one.generates else ', protected'})" for one in adoption.taken[:SHOWN]]
+    if more := len(adoption.taken) - SHOWN:
+        lines += [f"  and {more:,} more; `--check` shows all"] if more > 0 else []
+    return [*lines, *([f"into {adoption.manifest}"] if adoption.manifest else [])]
+
+
+def adopted_words(adoption: Adoption, word: str) -> str:
+    """Return how many texts became items, or would; `word`: `adopted` or `imported`."""
+    parts = [f"{plural(len(adoption.taken), 'text')} {word}"] if adoption.taken else []
+    protected = sum(not one.generates for one in adoption.taken)
+    parts += [f"{protected:,} of them protected, as no template is known"] if protected else []
+    parts += [f"{plural(len(adoption.known), 'text')} already owned by items"] if adoption.known else []
+    parts += [f"{adoption.refused:,} refused"] if adoption.refused else []
+    where = f" Items are in {adoption.manifest}." if adoption.manifest else ""
+    return f"{', '.join(parts) or 'nothing was found'}.{where}"

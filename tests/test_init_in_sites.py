@@ -1,0 +1,246 @@
+"""`contentops init` in the folder of a site, without example items, and with texts that are there."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.running import Build, Run
+
+ITEM = "{{ item.id }}.md"
+DATED = "{{ item.metadata.date[:10] }}-{{ item.id }}.md"
+HUGO = "baseURL = 'https://example.test/'\n"
+
+
+def _settings(root: Path) -> dict[str, str]:
+    """The lines of `contentops.yaml` that the site gave it."""
+    found = re.findall(r"^(manifests|output|preset): (.+)$", (root / "contentops.yaml").read_text(), re.MULTILINE)
+    return {name: value.strip('[]"') for name, value in found}
+
+
+def _files(root: Path) -> dict[str, bytes | None]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() if path.is_file() else None for path in root.rglob("*")
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "preset", "output"),
+    [
+        ({"hugo.toml": ""}, "hugo", f"content/posts/{ITEM}"),
+        ({"hugo.yaml": "contentDir: pages # here\n"}, "hugo", f"pages/posts/{ITEM}"),
+        ({"hugo.json": '{\n  "contentDir": "./pages/",\n}'}, "hugo", f"pages/posts/{ITEM}"),
+        ({"config/_default/hugo.toml": "", "content/blog/a.md": ""}, "hugo", f"content/blog/{ITEM}"),
+        ({"config.toml": f"{HUGO}contentdir = 'text'\n"}, "hugo", f"text/posts/{ITEM}"),
+        ({"astro.config.mjs": ""}, "astro", f"src/content/blog/{ITEM}"),
+        ({"astro.config.ts": "", "src/content/notes/a.md": ""}, "astro", f"src/content/notes/{ITEM}"),
+        ({"astro.config.ts": "", "src/content/a/b": "", "src/content/c/d": ""}, "astro", f"src/content/blog/{ITEM}"),
+        ({"docusaurus.config.js": ""}, "docusaurus", f"blog/{ITEM}"),
+        ({"docusaurus.config.ts": "", "docs/a.md": ""}, "docusaurus", f"docs/{ITEM}"),
+        ({"mkdocs.yml": "site_name: x\n"}, "", f"docs/{ITEM}"),
+        ({"mkdocs.yml": "docs_dir: 'text'\r\nx:\n  docs_dir: no\n"}, "", f"text/{ITEM}"),
+        ({"mkdocs.yml": "# docs_dir: no\nx: !!python/object/apply:os.system [touch bad]\n"}, "", f"docs/{ITEM}"),
+        ({"mkdocs.yml": "docs_dir: .\n"}, "", ITEM),
+        ({".eleventy.js": ""}, "", f"posts/{ITEM}"),
+        (
+            {"eleventy.config.js": '// input: "no"\nexport const config = {dir: {input: "src"}}'},
+            "",
+            f"src/posts/{ITEM}",
+        ),
+        ({"eleventy.config.mjs": 'x.setInputDirectory("src")', "src/blog/a.md": ""}, "", f"src/blog/{ITEM}"),
+        ({"_config.yml": "title: x\n"}, "jekyll", f"_posts/{DATED}"),
+        ({"_config.yml": "source: site\n"}, "jekyll", f"site/_posts/{DATED}"),
+        ({"pelicanconf.py": "import os\nPATH = 'text'\n"}, "pelican", f"text/{ITEM}"),
+        ({"pelicanconf.py": "PATH = os.path.join('a', 'b')\n"}, "pelican", f"content/{ITEM}"),
+    ],
+)
+def test_a_site_is_found_by_its_settings(
+    invoke: Run, project: Build, files: dict[str, str], preset: str, output: str
+) -> None:
+    """Texts go where it reads them, manifests do not, and both can be planned at once."""
+    root = project(files)
+    before = _files(root)
+    ended = invoke("init", "--name", "x", cwd=root)
+    assert ended.code == 0, ended.stderr
+    stated = {"manifests": "manifests/**/*.yaml", "output": output} | ({"preset": preset} if preset else {})
+    assert _settings(root) == stated
+    assert f"Found {ended.stdout.partition('Found ')[2].partition(' (')[0]} (`{next(iter(files))}`): " in ended.stdout
+    assert f'`output: "{output}"`' in ended.stdout
+    assert {path: data for path, data in _files(root).items() if path in before} == before
+    planned = invoke("plan", cwd=root)
+    assert (planned.code, planned.stderr) == (0, "")
+    assert output.replace("{{ item.metadata.date[:10] }}", "2026-01-01").replace("{{ item.id }}", "welcome") in (
+        planned.stdout
+    )
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{"config.toml": "base_url = 'zola'\ntheme = 'x'\n"}, {"_config.yml": "source_dir: hexo\n"}, {"config.toml": ""}],
+)
+def test_settings_of_other_programs_are_no_site(invoke: Run, project: Build, files: dict[str, str]) -> None:
+    """The project is one beside no site."""
+    root = project(files)
+    assert invoke("init", cwd=root).code == 0
+    assert _settings(root) == {}
+
+
+def test_several_sites_are_a_question(invoke: Run, project: Build) -> None:
+    """Nothing is written, and each answer works."""
+    root = project({"hugo.toml": "", "mkdocs.yml": ""})
+    ended = invoke("init", cwd=root)
+    assert ended.code == 64
+    assert ended.stderr == (
+        "error[which-site]: this folder looks like a site of Hugo (`hugo.toml`) and MkDocs (`mkdocs.yml`)\n"
+        "hint: nothing was written; say which site it is: `--preset hugo`, `--preset mkdocs`, `--preset none`\n"
+    )
+    assert _files(root).keys() == {"hugo.toml", "mkdocs.yml"}
+    assert invoke("init", "--preset", "mkdocs", cwd=root).code == 0
+    assert _settings(root)["output"] == f"docs/{ITEM}"
+
+
+def test_a_named_preset_needs_no_site(invoke: Run, tmp_path: Path) -> None:
+    """A project may be there before its site."""
+    ended = invoke("init", "new", "--preset", "hugo")
+    assert "For Hugo: texts go to `content/posts/`, manifests to `manifests/`." in ended.stdout
+    assert _settings(tmp_path / "new")["preset"] == "hugo"
+    assert invoke("init", "other", "--preset", "huge").code == 64
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"\0" * 10_000_000, "is larger than 256 KiB"),
+        (b"docs_dir: \xff\n", "is not UTF-8"),
+        ("folder", "is not a file"),
+        ("link", "is a link that leads out of the project"),
+        (b"docs_dir: ../docs\n", "names `../docs` as the folder of its texts, which leaves its folder with `..`"),
+        (b"docs_dir: /docs\n", "names `/docs` as the folder of its texts, which is absolute"),
+        (b"docs_dir: .docs\n", "names `.docs` as the folder of its texts, which has a name that starts with a dot"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(invoke: Run, tmp_path: Path, content: bytes | str, why: str) -> None:
+    """The file is named, nothing is written, and `--preset none` goes on."""
+    file, root = tmp_path / "root/mkdocs.yml", tmp_path / "root"
+    root.mkdir()
+    if content == "folder":
+        file.mkdir()
+    elif content == "link":
+        (tmp_path / "elsewhere").write_text("docs_dir: secret\n")
+        file.symlink_to(tmp_path / "elsewhere")
+    elif isinstance(content, bytes):
+        file.write_bytes(content)
+    ended = invoke("init", cwd=root)
+    assert (ended.code, f"`mkdocs.yml` {why}" in ended.stderr, "`--preset none`" in ended.stderr) == (64, True, True)
+    assert [path.name for path in root.iterdir()] == ["mkdocs.yml"]
+    assert invoke("init", "--preset", "none", cwd=root).code == 0
+
+
+def test_manifests_get_a_folder_of_their_own(invoke: Run, project: Build) -> None:
+    """What lies in folders of the site stays, and is taken for no manifest; an output in the way is blocked."""
+    root = project(
+        {
+            "hugo.toml": "",
+            "manifests/deployment.yaml": "kind: Deployment\n",
+            "content/posts/data.yaml": "a: 1\n",
+            "content/posts/welcome.md": "Ours.\n",
+        }
+    )
+    assert invoke("init", cwd=root).code == 0
+    assert _settings(root)["manifests"] == "contentops/**/*.yaml"
+    assert invoke("apply", "--yes", cwd=root).code == 3
+    assert (root / "content/posts/welcome.md").read_text() == "Ours.\n"
+    assert (root / "content/posts/city-berlin.md").is_file()
+
+
+def test_a_site_is_no_reason_to_ask(invoke: Run, project: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under CI it is the same."""
+    monkeypatch.setenv("CI", "true")
+    assert invoke("init", "--json", cwd=project({"hugo.toml": ""})).json["site"] == {
+        "generator": "hugo",
+        "settings": "hugo.toml",
+        "output": f"content/posts/{ITEM}",
+        "manifests": "manifests",
+        "preset": "hugo",
+    }
+
+
+# --- bare --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("files", "manifest"), [({}, "content"), ({"hugo.toml": ""}, "manifests")])
+def test_a_bare_project_says_what_to_do_next(invoke: Run, project: Build, files: dict[str, str], manifest: str) -> None:
+    """No items, no warning; the example in the manifest is one once its marks are taken off."""
+    root = project(files)
+    ended = invoke("init", "--bare", cwd=root)
+    path = f"{manifest}/articles.yaml"
+    assert f"Declare items in `{path}`: a comment there shows how." in " ".join(ended.stdout.split())
+    assert not list(root.rglob("cities.csv"))
+    planned = invoke("plan", cwd=root)
+    assert (planned.code, planned.stderr) == (0, "")
+    assert planned.stdout.endswith(
+        "No changes. No items are declared. "
+        "Next: add items to a manifest, or run `contentops adopt DIR` for texts that you have.\n"
+    )
+    head, *lines = (root / path).read_text().splitlines()
+    example = [line.removeprefix("# ") for line in lines if line.startswith("# ") and "Replace" not in line]
+    (root / path).write_text("\n".join([head, *example, ""]))
+    planned = invoke("plan", cwd=root)
+    assert (planned.code, planned.stderr, "Plan: 1 to create" in planned.stdout) == (0, "", True)
+
+
+# --- adopt -------------------------------------------------------------------------------------------------
+
+TEXTS = {
+    "hugo.toml": "",
+    "content/posts/first.md": "---\ntitle: First\ntags: [a]\n---\n\nOurs.\n",
+    "content/posts/second.md": "No front matter.\n",
+}
+
+
+def test_texts_that_are_there_become_items_at_once(invoke: Run, project: Build) -> None:
+    """Each is named, no byte of them changes, and the plan is empty."""
+    root = project(TEXTS)
+    before = _files(root)
+    ended = invoke("init", "--adopt", "content/posts", cwd=root)
+    assert (ended.code, ended.stderr) == (0, "")
+    assert "  + content/posts/first.md  (content/posts/first, protected)\n" in ended.stdout
+    assert "2 texts adopted" in ended.stdout
+    assert {path: data for path, data in _files(root).items() if path in before} == before
+    assert "No changes. 2 items are as declared." in invoke("plan", cwd=root).stdout
+    again = invoke("init", "--adopt", "content/posts", cwd=root)
+    assert (again.code, "`contentops adopt DIR`" in again.stderr) == (4, True)
+
+
+def test_texts_that_cannot_be_adopted_are_refused_as_ever(invoke: Run, project: Build) -> None:
+    """The others are adopted; as JSON, all of it is one value."""
+    root = project({**TEXTS, "content/posts/third.md": "+++\ntitle = 'T'\n+++\n"})
+    ended = invoke("init", "--adopt", "content/posts", "--json", cwd=root)
+    assert (ended.code, ended.stderr.splitlines()[0][:19]) == (3, "error[not-adopted]:")
+    assert [one["id"] for one in ended.json["adopted"]["taken"]] == ["content/posts/first", "content/posts/second"]
+    assert "contentops.yaml" in ended.json["files"]
+
+
+@pytest.mark.parametrize("named", ["content/nothing", "content/posts/first.md", "..", "linked"])
+def test_only_a_folder_of_the_project_is_adopted(invoke: Run, project: Build, named: str) -> None:
+    """Before anything is written."""
+    root = project(TEXTS, at="site")
+    (root / "linked").symlink_to(os.pardir)
+    before = _files(root)
+    ended = invoke("init", "--adopt", named, cwd=root)
+    assert (ended.code, ended.stderr.partition(":")[0]) == (64, "error[no-texts]")
+    assert _files(root) == before
+
+
+def test_a_new_folder_can_be_started_and_adopted_from_outside(invoke: Run, project: Build) -> None:
+    """DIR is relative to the current folder, as for `adopt`."""
+    root = project(TEXTS, at="site")
+    ended = invoke("init", "site", "--adopt", "site/content/posts", cwd=root.parent)
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.stdout.endswith("Next: `contentops -C site plan`\n")
