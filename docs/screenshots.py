@@ -102,14 +102,18 @@ def _png(width: int, height: int, pixels: bytes) -> bytes:
     """Return a PNG of at most 256 colours, which is a third of the size; others become the nearest of these."""
     colours = array("I", pixels)
     counts = Counter(colours)
-    palette = [colour for colour, _ in counts.most_common(256)]
-    index = {colour: at for at, colour in enumerate(palette)}
 
     def distance(one: int, other: int) -> int:
         return sum(((one >> shift & 255) - (other >> shift & 255)) ** 2 for shift in (0, 8, 16))
 
-    for colour in counts.keys() - index.keys():
-        index[colour] = index[min(palette, key=functools.partial(distance, colour))]
+    # The commonest, then again and again the one that is least like any of these: rare colours mean something.
+    palette = [colour for colour, _ in counts.most_common(192)]
+    nearest = {colour: min(palette, key=functools.partial(distance, colour)) for colour in counts}
+    while len(palette) < min(256, len(counts)):
+        far = max(counts, key=lambda colour: distance(colour, nearest[colour]))
+        palette.append(far)
+        nearest |= {one: far for one in counts if distance(one, far) < distance(one, nearest[one])}
+    index = {colour: palette.index(near) for colour, near in nearest.items()}
     flat = bytes(index[colour] for colour in colours)
     rows = b"".join(b"\0" + flat[start : start + width] for start in range(0, len(flat), width))
     parts = (

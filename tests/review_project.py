@@ -64,7 +64,7 @@ LINEAGE: Final = "7d9b1a52-4b6e-5a3f-9f3d-2f6c1f0e8a11"
 EDITOR: Final = "Example Editor <editor@example.com>"
 _TOWNS: Final = ("Bridge", "Harbour", "Market", "Mill", "North", "Park", "River", "Station", "West", "Garden")
 _KINDS: Final = ("Quarter", "Street", "Square", "Yard", "Court", "Row", "Lane", "Place", "Gate", "Walk")
-_UNREAD: Final = frozenset({"cities/london", "cities/toronto", "docs/admin-guide"})
+_UNREAD: Final = frozenset({"cities/berlin", "cities/sao-paulo", "cities/toronto"})
 PARTS: Final = (
     (
         "Walk through any shared office at ten in the morning and count. The long tables by the window are half empty. The "
