@@ -75,16 +75,20 @@ NEWER = structs.replace(RECORD, generated=body_digest("Newer.\n"))
 CASES: dict[str, Case] = {
     # --- one side ---------------------------------------------------------------------------------------------
     "nothing": Case(),
-    "looked at and the same": Case(remote=a_remote()),
-    "edited here": Case(file=EDITED, remote=a_remote(), action="save", steps=("save",), why={"save"}),
-    "title edited here": Case(file=a_file("out/a.md", title="Mine"), action="save", steps=("save",), why={"save"}),
-    "edited here and saved": Case(file=EDITED, record=_saved(MINE)),
-    "edited there": Case(remote=THERE, action="pull", steps=PULL, why={"edited-there"}),
-    "title edited there": Case(remote=a_remote(title="Theirs"), action="pull", steps=PULL, why={"edited-there"}),
-    "there as it was recorded before": Case(
+    "looked at, unchanged": Case(remote=a_remote()),
+    "edited in the file": Case(file=EDITED, remote=a_remote(), action="save", steps=("save",), why={"save"}),
+    "title edited in the file": Case(
+        file=a_file("out/a.md", title="Mine"), action="save", steps=("save",), why={"save"}
+    ),
+    "edited in the file and saved": Case(file=EDITED, record=_saved(MINE)),
+    "edited on the server": Case(remote=THERE, action="pull", steps=PULL, why={"edited-there"}),
+    "title edited on the server": Case(
+        remote=a_remote(title="Theirs"), action="pull", steps=PULL, why={"edited-there"}
+    ),
+    "the server has an earlier recorded text": Case(
         remote=a_remote(body=OLD, recorded=True), action="save", steps=("save",), why={"save", "recorded-before"}
     ),
-    "altered by the server": Case(
+    "changed by the server": Case(
         record=structs.replace(
             RECORD,
             saved=Saved(
@@ -105,16 +109,16 @@ CASES: dict[str, Case] = {
         action="save",
         steps=("save",),
     ),
-    "deleted here": Case(file=None, action="restore", steps=("fetch", "write"), why={"missing"}),
-    "deleted there": Case(remote=GONE, action="save", steps=("save",), why={"deleted-there"}),
-    "of another project there": Case(remote=TAKEN, action="save", steps=("save",), why={"taken-there"}),
+    "file deleted": Case(file=None, action="restore", steps=("fetch", "write"), why={"missing"}),
+    "deleted on the server": Case(remote=GONE, action="save", steps=("save",), why={"deleted-there"}),
+    "of another project on the server": Case(remote=TAKEN, action="save", steps=("save",), why={"taken-there"}),
     "moved": Case(spec=a_spec(output="new/a.md"), action="move", steps=("move",), why={"moved"}),
-    "spec changed": Case(spec=CHANGED, action="regenerate", steps=GENERATE, why={"changed"}, credits=4),
-    "unreadable there": Case(remote=a_remote(body="", problem="403"), notes=("unreadable-there",)),
+    "request changed": Case(spec=CHANGED, action="regenerate", steps=GENERATE, why={"changed"}, credits=4),
+    "unreadable on the server": Case(remote=a_remote(body="", problem="403"), notes=("unreadable-there",)),
     "in no manifest": Case(spec=None, remote=THERE, notes=("orphan",)),
     "saving off": Case(spec=structs.replace(SAME, save=False), remote=THERE),
-    # --- here and there ---------------------------------------------------------------------------------------
-    "edited on both sides, apart": Case(
+    # --- in the file and on the server ---------------------------------------------------------------------------------------
+    "edited on both sides, different sections": Case(
         file=APART, remote=THERE, action="merge", steps=(*PULL, "save"), why={"edited", "edited-there"}
     ),
     "edited on both sides": Case(
@@ -126,12 +130,12 @@ CASES: dict[str, Case] = {
     "edited on both sides, markers": Case(
         file=EDITED, remote=THERE, choice={"markers": True}, action="merge", steps=PULL, why={"conflict"}
     ),
-    "edited on both sides, the saved text is nowhere": Case(
+    "edited on both sides, the saved text is missing": Case(
         file=EDITED, remote=THERE, record=_saved("Lost.\n"), blocked="no-merge-base"
     ),
-    "edited alike": Case(file=a_file("out/a.md", body=THEIRS), remote=THERE, action="keep", steps=("record",)),
-    "saved here, then edited there": Case(file=EDITED, record=_saved(MINE), remote=THERE, action="pull", steps=PULL),
-    "title here, body there": Case(
+    "edited identically": Case(file=a_file("out/a.md", body=THEIRS), remote=THERE, action="keep", steps=("record",)),
+    "saved, then edited on the server": Case(file=EDITED, record=_saved(MINE), remote=THERE, action="pull", steps=PULL),
+    "title edited in the file, body on the server": Case(
         file=a_file("out/a.md", title="Mine"), remote=THERE, action="merge", steps=(*PULL, "save")
     ),
     "title on both sides": Case(
@@ -140,20 +144,22 @@ CASES: dict[str, Case] = {
         blocked="edit-conflict",
         why={"conflict"},
     ),
-    "edited here, unreadable there": Case(
+    "edited in the file, unreadable on the server": Case(
         file=EDITED, remote=a_remote(body="", problem="403"), blocked="unreadable-there"
     ),
-    "edited here, deleted there": Case(
+    "edited in the file, deleted on the server": Case(
         file=EDITED, remote=GONE, action="save", steps=("save",), why={"save", "deleted-there"}
     ),
-    "deleted here, edited there": Case(file=None, remote=THERE, action="pull", steps=PULL, why={"edited-there"}),
+    "file deleted, edited on the server": Case(
+        file=None, remote=THERE, action="pull", steps=PULL, why={"edited-there"}
+    ),
     "deleted on both sides": Case(
         file=None, remote=GONE, action="restore", steps=("fetch", "write", "save"), why={"missing", "deleted-there"}
     ),
-    "generated here and not saved, edited there": Case(
+    "generated and not saved, edited on the server": Case(
         record=NEWER, file=a_file("out/a.md", body="Newer.\n"), remote=THERE, blocked="edited-there"
     ),
-    "generated here and not saved, edited there, keep": Case(
+    "generated and not saved, edited on the server, keep": Case(
         record=NEWER,
         file=a_file("out/a.md", body="Newer.\n"),
         remote=THERE,
@@ -161,7 +167,7 @@ CASES: dict[str, Case] = {
         action="pull",
         steps=PULL,
     ),
-    "generated here and not saved, edited there, overwrite": Case(
+    "generated and not saved, edited on the server, overwrite": Case(
         record=NEWER,
         file=a_file("out/a.md", body="Newer.\n"),
         remote=THERE,
@@ -171,38 +177,40 @@ CASES: dict[str, Case] = {
         why={"edited-there"},
     ),
     # --- moved, and something else -----------------------------------------------------------------------------
-    "moved, edited here": Case(
+    "moved, edited in the file": Case(
         spec=a_spec(output="new/a.md"), file=EDITED, action="move", steps=("move", "save"), why={"moved", "save"}
     ),
-    "moved, edited there": Case(
+    "moved, edited on the server": Case(
         spec=a_spec(output="new/a.md"),
         remote=THERE,
         action="pull",
         steps=("move", *PULL),
         why={"moved", "edited-there"},
     ),
-    "moved, deleted there": Case(spec=a_spec(output="new/a.md"), remote=GONE, action="move", steps=("move", "save")),
+    "moved, deleted on the server": Case(
+        spec=a_spec(output="new/a.md"), remote=GONE, action="move", steps=("move", "save")
+    ),
     "moved, edited on both sides": Case(
         spec=a_spec(output="new/a.md"), file=APART, remote=THERE, action="merge", steps=("move", *PULL, "save")
     ),
-    "renamed, edited there": Case(
+    "renamed, edited on the server": Case(
         spec=a_spec("b", output="out/b.md"), remote=THERE, action="pull", steps=("move", *PULL), why={"edited-there"}
     ),
-    # --- spec changed, and something else ----------------------------------------------------------------------
-    "spec changed, edited here": Case(spec=CHANGED, file=EDITED, blocked="edited", why={"changed", "edited"}),
-    "spec changed, edited here, keep": Case(
+    # --- request changed, and something else ----------------------------------------------------------------------
+    "request changed, edited in the file": Case(spec=CHANGED, file=EDITED, blocked="edited", why={"changed", "edited"}),
+    "request changed, edited in the file, keep": Case(
         spec=CHANGED, file=EDITED, choice=_on("keep"), action="keep", steps=("record", "save")
     ),
-    "spec changed, edited here, overwrite": Case(
+    "request changed, edited in the file, overwrite": Case(
         spec=CHANGED, file=EDITED, choice=_on("overwrite"), action="overwrite", steps=GENERATE, credits=4
     ),
-    "spec changed, edited here, merge": Case(
+    "request changed, edited in the file, merge": Case(
         spec=CHANGED, file=EDITED, choice=_on("merge"), action="merge", steps=GENERATE, why={"kept-sections"}, credits=4
     ),
-    "spec changed, edited here, merge, the generated text is nowhere": Case(
+    "request changed, edited in the file, merge, the generated text is missing": Case(
         spec=CHANGED, file=EDITED, record=NEWER, choice=_on("merge"), blocked="no-merge-base"
     ),
-    "spec changed, edited there, merge": Case(
+    "request changed, edited on the server, merge": Case(
         spec=CHANGED,
         remote=THERE,
         choice=_on("merge"),
@@ -211,13 +219,13 @@ CASES: dict[str, Case] = {
         why={"kept-sections"},
         credits=4,
     ),
-    "spec changed, edited there": Case(
+    "request changed, edited on the server": Case(
         spec=CHANGED, remote=THERE, blocked="edited-there", why={"changed", "edited-there"}
     ),
-    "spec changed, edited there, keep": Case(
+    "request changed, edited on the server, keep": Case(
         spec=CHANGED, remote=THERE, choice=_on("keep"), action="pull", steps=("fetch", "record", "write")
     ),
-    "spec changed, edited there, overwrite": Case(
+    "request changed, edited on the server, overwrite": Case(
         spec=CHANGED,
         remote=THERE,
         choice=_on("overwrite"),
@@ -226,7 +234,7 @@ CASES: dict[str, Case] = {
         why={"changed", "edited-there"},
         credits=4,
     ),
-    "spec changed, edited alike, keep": Case(
+    "request changed, edited identically, keep": Case(
         spec=CHANGED,
         file=a_file("out/a.md", body=THEIRS),
         remote=THERE,
@@ -234,11 +242,13 @@ CASES: dict[str, Case] = {
         action="keep",
         steps=("record",),
     ),
-    "spec changed, edited alike": Case(
+    "request changed, edited identically": Case(
         spec=CHANGED, file=a_file("out/a.md", body=THEIRS), remote=THERE, blocked="edited-there"
     ),
-    "spec changed, edited on both sides": Case(spec=CHANGED, file=EDITED, remote=THERE, blocked="edited-on-both-sides"),
-    "spec changed, edited on both sides, keep": Case(
+    "request changed, edited on both sides": Case(
+        spec=CHANGED, file=EDITED, remote=THERE, blocked="edited-on-both-sides"
+    ),
+    "request changed, edited on both sides, keep": Case(
         spec=CHANGED,
         file=APART,
         remote=THERE,
@@ -246,13 +256,13 @@ CASES: dict[str, Case] = {
         action="merge",
         steps=("fetch", "record", "write", "save"),
     ),
-    "spec changed, edited on both sides, merge": Case(
+    "request changed, edited on both sides, merge": Case(
         spec=CHANGED, file=APART, remote=THERE, choice=_on("merge"), action="merge", steps=GENERATE, credits=4
     ),
-    "spec changed, edited in one place, merge": Case(
+    "request changed, edited in the same paragraph, merge": Case(
         spec=CHANGED, file=EDITED, remote=THERE, choice=_on("merge"), blocked="edit-conflict"
     ),
-    "spec changed, edited on both sides, overwrite": Case(
+    "request changed, edited on both sides, overwrite": Case(
         spec=CHANGED,
         file=EDITED,
         remote=THERE,
@@ -262,20 +272,22 @@ CASES: dict[str, Case] = {
         why={"edited", "edited-there"},
         credits=4,
     ),
-    "spec changed, deleted here, edited there": Case(spec=CHANGED, file=None, remote=THERE, blocked="edited-there"),
-    "spec changed, deleted there": Case(
+    "request changed, file deleted, edited on the server": Case(
+        spec=CHANGED, file=None, remote=THERE, blocked="edited-there"
+    ),
+    "request changed, deleted on the server": Case(
         spec=CHANGED, remote=GONE, action="regenerate", steps=GENERATE, why={"changed", "deleted-there"}, credits=4
     ),
-    "spec changed, unreadable there": Case(
+    "request changed, unreadable on the server": Case(
         spec=CHANGED, remote=a_remote(body="", problem="403"), blocked="unreadable-there"
     ),
-    "replaced, edited there": Case(
+    "replaced, edited on the server": Case(
         remote=THERE, choice={"replace": ("a",)}, action="regenerate", steps=GENERATE, why={"edited-there"}, credits=4
     ),
-    "under way, edited there": Case(
+    "job running, edited on the server": Case(
         spec=CHANGED, remote=THERE, entries=(an_entry(CHANGED),), blocked="edited-there", steps=("drain",)
     ),
-    "spec changed, there as it was recorded before": Case(
+    "request changed, the server has an earlier recorded text": Case(
         spec=CHANGED,
         remote=a_remote(body=OLD, recorded=True),
         action="regenerate",
@@ -284,10 +296,10 @@ CASES: dict[str, Case] = {
         credits=4,
     ),
     # --- front matter ------------------------------------------------------------------------------------------
-    "front matter changed here": Case(spec=TAGGED, record=RETAGGED, file=GREEN, notes=("front-matter-drift",)),
-    "front matter removed here": Case(spec=TAGGED, record=RETAGGED, file=BARE, notes=("front-matter-drift",)),
-    "front matter changed here, keep": Case(spec=TAGGED, record=RETAGGED, file=GREEN, choice=_on("keep")),
-    "front matter changed here, overwrite": Case(
+    "front matter changed in the file": Case(spec=TAGGED, record=RETAGGED, file=GREEN, notes=("front-matter-drift",)),
+    "front matter removed from the file": Case(spec=TAGGED, record=RETAGGED, file=BARE, notes=("front-matter-drift",)),
+    "front matter changed in the file, keep": Case(spec=TAGGED, record=RETAGGED, file=GREEN, choice=_on("keep")),
+    "front matter changed in the file, overwrite": Case(
         spec=TAGGED,
         record=RETAGGED,
         file=GREEN,
@@ -299,13 +311,13 @@ CASES: dict[str, Case] = {
     "metadata changed": Case(
         spec=TAGGED, record=a_record(SAME), file=FILE, action="update", steps=("update",), why={"front-matter"}
     ),
-    "metadata changed, front matter changed here": Case(
+    "metadata changed, front matter changed in the file": Case(
         spec=a_spec(metadata={"tags": ["white"]}), record=RETAGGED, file=GREEN, notes=("kept-front-matter",)
     ),
-    "metadata changed, edited there": Case(
+    "metadata changed, edited on the server": Case(
         spec=TAGGED, remote=THERE, action="pull", steps=PULL, why={"edited-there", "front-matter"}
     ),
-    "front matter changed here, edited there": Case(
+    "front matter changed in the file, edited on the server": Case(
         spec=TAGGED,
         record=RETAGGED,
         file=GREEN,
@@ -314,14 +326,14 @@ CASES: dict[str, Case] = {
         steps=PULL,
         notes=("front-matter-drift",),
     ),
-    "stated title, title edited there": Case(
+    "title in the manifest, edited on the server": Case(
         spec=a_spec(metadata={"title": "T"}),
         remote=a_remote(title="Theirs"),
         action="pull",
         steps=PULL,
         notes=("front-matter-drift",),
     ),
-    "stated title changed, edited there": Case(
+    "title changed in the manifest, edited on the server": Case(
         spec=a_spec(metadata={"title": "New"}),
         remote=THERE,
         action="pull",
@@ -329,13 +341,13 @@ CASES: dict[str, Case] = {
         why={"edited-there", "front-matter", "save"},
     ),
     # --- protected ---------------------------------------------------------------------------------------------
-    "protected, edited there": Case(
+    "protected, edited on the server": Case(
         spec=structs.replace(SAME, protected=True),
         record=structs.replace(RECORD, protected=True),
         remote=THERE,
         notes=("edited-there",),
     ),
-    "protected without a template, edited there": Case(
+    "protected without a template, edited on the server": Case(
         spec=IMPORTED,
         record=structs.replace(a_record(IMPORTED), generated=NOTHING, protected=True),
         remote=THERE,
@@ -343,7 +355,7 @@ CASES: dict[str, Case] = {
         steps=PULL,
         why={"edited-there"},
     ),
-    "protected, deleted here, edited there": Case(
+    "protected, file deleted, edited on the server": Case(
         spec=structs.replace(SAME, protected=True),
         record=structs.replace(RECORD, protected=True),
         file=None,
