@@ -209,6 +209,14 @@ def test_long_texts_say_that_their_rest_is_plain() -> None:
     assert part.html.count("<em>") + part.html.count("*words*") == PARSED // 10
 
 
+def test_a_long_line_is_cut_into_boxes() -> None:
+    """A megabyte without a break is shown in pieces that a browser lays out at once; nothing of it is missing."""
+    body = "word " * 200_000
+    [part] = prose(word_diff(body, body))
+    assert part.html.count("<pre") == 72
+    assert checked(part.html).count("word") == 200_000
+
+
 @pytest.mark.parametrize(
     "text", ["*a ", "[", "![", "- a\n", "a b\n\n", "|a|b|\n|-|-|\n|c|d|\n", "> ", "`a", "**a *b ", "\u200b"]
 )

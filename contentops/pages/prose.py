@@ -35,6 +35,8 @@ _SIDES: Final = {
     Side.NEW: (Markup('<ins><span class="hidden">[new: </span>'), Markup('<span class="hidden">]</span></ins>')),
     Side.BOTH: (Markup(), Markup()),
 }
+_BOX: Final = 5_000
+"""Words, and the white space between them, in one box of code or plain lines."""
 _TABLE: Final = Markup('<div class="scroll" role="region" aria-label="Table" tabindex="0">')
 _REST: Final = Markup(
     '<p class="mute">This text is long. What follows its first {:,} characters is shown as it is written: without '
@@ -178,10 +180,26 @@ class _Writer:
             start, end = _SIDES[next((side for side, _, _ in runs), Side.BOTH)]
             return start + Markup("<hr>") + end
         if block.kind in ("code", "plain"):
-            return Markup('<pre dir="auto"><code>{}</code></pre>\n').format(_inline(runs))
+            box = Markup('<pre dir="auto"><code>{}</code></pre>\n')
+            return Markup().join(box.format(_inline(each)) for each in _boxes(runs))
         level = block.kind[1:]
         tag = f"h{min(int(level) - self._top + _TOP, 6)}" if level else "p"
         return Markup('<{0} dir="auto">{1}</{0}>\n').format(tag, _inline(runs))
+
+
+def _boxes(runs: Iterable[Run]) -> list[list[Run]]:
+    """Runs of a bounded number of words: browsers take long to lay out a megabyte without a break."""
+    boxes: list[list[Run]] = [[]]
+    room = _BOX
+    for side, is_marked, words in runs:
+        for start in range(0, len(words), _BOX):
+            some = words[start : start + _BOX]
+            if len(some) > room:
+                boxes.append([])
+                room = _BOX
+            boxes[-1].append((side, is_marked, some))
+            room -= len(some)
+    return boxes
 
 
 def _cells(runs: Iterable[Run]) -> list[list[Run]]:
