@@ -13,14 +13,12 @@ from contentops.errors import Diagnostic, InputError, Location, OutputError, Sev
 from contentops.model import (
     NO_APPROVAL,
     NO_CHECKS,
-    Action,
     ApprovalState,
     Checked,
     CheckedFile,
     Desired,
     ItemId,
     Level,
-    Move,
     Request,
     Spec,
 )
@@ -184,7 +182,7 @@ def _status(item: Candidate, drift: str) -> ItemStatus:
     origin = f"from `{promoted_from}`" if promoted_from else ""
     return ItemStatus(
         id=item.id,
-        state=state_word(item),
+        state=item.word.value,
         output=item.path,
         credits=record.credits if record else 0,
         generated_at=record.generated_at if record else "",
@@ -193,27 +191,6 @@ def _status(item: Candidate, drift: str) -> ItemStatus:
         approval=item.approval,
         note=(change.hint if change else "") or drift or origin,
     )
-
-
-def state_word(item: Candidate) -> str:
-    """Return the state of an item in one word, as `status` shows it."""
-    change, record, states = item.change, item.record, item.states
-    if change is None and record is None:
-        return "waiting"
-    for word in ("orphan", "blocked", "pending", "unknown", "open", "new", "missing", "changed"):
-        if word in states:
-            return word
-    if change is not None and change.action is Action.PROMOTE:
-        return "promotable"
-    if change is not None and change.action is Action.PULL:
-        return "edited there"
-    if "edited" in states:
-        return "edited"
-    if change is not None and change.action not in (Action.NONE, Action.DRAIN):
-        return "moved" if change.has(Move) else "unsaved" if change.names == ("save",) else "changed"
-    if record is not None and record.is_promoted:
-        return "promoted"
-    return "as generated" if record is None or record.generated else "adopted"
 
 
 def _checks(checks: Checks) -> Json:

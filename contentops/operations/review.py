@@ -24,7 +24,7 @@ from contentops.errors import Diagnostic, Severity
 from contentops.model import Action, ApprovalState, ItemId, Observed, Verdict, text_digest
 from contentops.operations import history
 from contentops.operations.opening import HERE
-from contentops.operations.plan import candidate, checked_items, gathered_or_recorded, state_word
+from contentops.operations.plan import candidate, checked_items, gathered_or_recorded
 from contentops.operations.provenance import PaidEnvironments
 from contentops.operations.texts.clean_texts import CleanTexts
 from contentops.operations.texts.word_counts import WordCounts
@@ -310,7 +310,7 @@ def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
         title=_title(item, file),
         state=_state(item, has_text=has_text),
         approval=item.approval,
-        word=state_word(item),
+        word=item.word.value,
         output=item.path,
         file=file,
         template=spec.request.template

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -20,7 +21,40 @@ if TYPE_CHECKING:
     from contentops.planning.plan_inputs import Choice
 
 METHODS = ("tag", "template", "style", "path", "state", "result", "approval")
-STATES = ("new", "changed", "edited", "missing", "moved", "orphan", "open", "unknown", "blocked", "pending", "failed")
+
+
+class StatusWord(StrEnum):
+    """The state of an item as `status` shows it; `state:` takes each, a blank as a hyphen."""
+
+    ORPHAN = "orphan"
+    BLOCKED = "blocked"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+    OPEN = "open"
+    NEW = "new"
+    MISSING = "missing"
+    CHANGED = "changed"
+    PROMOTABLE = "promotable"
+    EDITED_THERE = "edited there"
+    EDITED = "edited"
+    MOVED = "moved"
+    UNSAVED = "unsaved"
+    PROMOTED = "promoted"
+    AS_GENERATED = "as generated"
+    ADOPTED = "adopted"
+    WAITING = "waiting"
+
+
+_FIRST_WORDS = tuple(StatusWord)[: tuple(StatusWord).index(StatusWord.PROMOTABLE)]
+
+
+def _value(state: str) -> str:
+    """The value of `state:` for a state that `status` shows."""
+    return state.replace(" ", "-")
+
+
+STATES = (*map(_value, StatusWord), "failed")
+"""The values of `state:`; `state:failed` is `result:failed`."""
 
 
 class Candidate(Struct, frozen=True, kw_only=True, gc=False):
@@ -43,13 +77,39 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         return self.spec is not None and bool(failed_attempts(self.entries, self.spec.digest))
 
     @property
+    def word(self) -> StatusWord:
+        """Its state in one word, as `status` shows it."""
+        change, record, facts = self.change, self.record, self._facts
+        if change is None and record is None:
+            return StatusWord.WAITING
+        for word in _FIRST_WORDS:
+            if facts.get(word):
+                return word
+        if change is not None and change.action is Action.PROMOTE:
+            return StatusWord.PROMOTABLE
+        if change is not None and change.action is Action.PULL:
+            return StatusWord.EDITED_THERE
+        if facts["edited"]:
+            return StatusWord.EDITED
+        if change is not None and change.action not in (Action.NONE, Action.DRAIN):
+            only_saves = change.names == ("save",)
+            return StatusWord.MOVED if change.has(Move) else StatusWord.UNSAVED if only_saves else StatusWord.CHANGED
+        if record is not None and record.is_promoted:
+            return StatusWord.PROMOTED
+        return StatusWord.AS_GENERATED if record is None or record.generated else StatusWord.ADOPTED
+
+    @property
     def states(self) -> frozenset[str]:
-        """The values of `state:` that match it."""
+        """The values of `state:` that match it: the one that `status` shows, and what else is true of it."""
+        return frozenset({_value(self.word), *(name for name, holds in self._facts.items() if holds)})
+
+    @property
+    def _facts(self) -> dict[str, bool]:
         change, spec = self.change, self.spec
-        states = {"orphan": spec is None, "failed": self.failed, "edited": self._is_edited}
+        facts = {"orphan": spec is None, "failed": self.failed, "edited": self._is_edited}
         if change is not None:
             kinds = {reason.kind for reason in change.reasons}
-            states |= {
+            facts |= {
                 "new": change.record is None and spec is not None,
                 "changed": bool(kinds & {"changed", "added", "removed", "made-by-local"}),
                 "edited": self._is_edited or "edited-there" in kinds,
@@ -60,7 +120,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
                 "blocked": change.action is Action.BLOCKED,
                 "pending": change.action is Action.PENDING,
             }
-        return frozenset(name for name, holds in states.items() if holds)
+        return facts
 
     @property
     def _is_edited(self) -> bool:
@@ -74,7 +134,7 @@ class Candidate(Struct, frozen=True, kw_only=True, gc=False):
         """Whether a selector that `check_selectors` let through names it."""
         method, value = _parts(selector)
         if method == "state":
-            return value in self.states
+            return _value(value) in self.states
         if method == "result":
             return self.failed
         if method == "approval":
@@ -117,7 +177,7 @@ def check_selectors(selectors: Iterable[str]) -> None:
             close = nearest(method, METHODS)
             raise _unknown(selector, "selector", f"did you mean `{close}:`?" if close else choices)
         values = {"state": STATES, "result": ("failed",), "approval": tuple(ApprovalState)}.get(method)
-        if values and value not in values:
+        if values and (_value(value) if method == "state" else value) not in values:
             close = nearest(value, values)
             choices = "known: " + ", ".join(values)
             raise _unknown(selector, method, f"did you mean `{method}:{close}`?" if close else choices)

@@ -280,7 +280,9 @@ _AGO = re.compile(r"[0-9]+(?:\.[0-9]+)?[smhd]", re.ASCII)
 def report(
     session: Session, since: str, select: tuple[str, ...], exclude: tuple[str, ...], form: str, *, provenance: bool
 ) -> None:
-    """Show what was spent on every text that was made, by month, template, style, manifest and tag.
+    """Sum what was spent on every text that was made, by month, template, style, manifest and tag.
+
+    `contentops history` lists the runs and the generations one by one.
 
     Counts what the lock, its history in git and the runs of this machine know, and says where history is missing. With
     a commit, what was known then is left out. Where texts are approved, the last line says what these have cost, with
@@ -352,6 +354,8 @@ def _spend(session: Session, since: str) -> None:
 @project_options
 def history(session: Session, item: str) -> None:
     """List the runs of this machine, and every generation of ITEM or of all items: when, job, credits, outcome.
+
+    `contentops report` sums what they cost.
 
     Of ITEM, also who approved its texts or sent them back, and the notes. Generations come from the lock, its history
     in git, and the runs; a line says where history is missing. Needs no network and changes nothing.

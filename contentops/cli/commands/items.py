@@ -59,7 +59,9 @@ _NOT_FOUND = frozenset({"unknown-item", "no-project"})
 @selection_options
 @refresh_option
 def status(session: Session, select: tuple[str, ...], exclude: tuple[str, ...], *, refresh: bool) -> None:
-    """Show the state of every item, such as edited, missing, changed, blocked or waiting, and the approval of its text.
+    """Show the state of every item, such as edited, missing, changed or blocked, and the approval of its text.
+
+    `--select state:edited` and `--select approval:waiting` take the same words.
 
     Where manifests have errors, it shows the state of records and files, and warns. Needs no network, but for
     `--refresh`, and changes nothing.
