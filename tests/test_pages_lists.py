@@ -149,6 +149,24 @@ def test_a_project_without_texts_says_how_to_begin(project: Build) -> None:
     assert "No items are declared." in words(page(root, "/"))
 
 
+def test_a_plan_that_is_refused_says_how_to_get_past_it(project: Build) -> None:
+    """A guard, a note and its hint are named; of many changes of one cause 20 are shown, and the others folded."""
+    root = project({}, at="refused")
+    review_project.build(root, 3, declared=60)
+    settings = root / "contentops.yaml"
+    settings.write_text(settings.read_text("utf-8").replace("credits_per_apply: 700", "credits_per_apply: 5"), "utf-8")
+    (root / "content/blog.yaml").unlink()
+    html = page(root, "/plan")
+    said = words(html)
+    assert "Apply would refuse: " in said
+    assert re.search(r"to go on all the same: --approve-credits \d+", said)
+    assert "`" not in said
+    assert "contentops apply --approve-credits" in said
+    assert "Notes" in said
+    assert re.search(r"<summary>\d+ more</summary>", html)
+    assert "No guard refuses" not in said
+
+
 def test_errors_in_manifests_stand_on_each_page(root: Path, project: Build) -> None:
     """The finding has its place, and the texts that were made are still there."""
     broken = project({}, at="broken")

@@ -209,8 +209,10 @@ class Review:
             names = [*with_folders(looked_at(workspace, inputs)), f"{FOLDER}/runs"]
             stamps = stamps_of(root, names)
             is_old = are_trusted(stamps, before=started - TRUSTED_AFTER)
-            limits = [started + TRUSTED_AFTER] * (not is_old) + [started + _BESIDE_OTHERS] * bool(workspace.ledger)
             snapshot = _snapshot(workspace, inputs, self._spending, errors=error.findings if error else ())
+            # From its end on: one that takes longer than this would be made again at once, and again.
+            ended = self._runtime.disk_time()
+            limits = [ended + TRUSTED_AFTER] * (not is_old) + [ended + _BESIDE_OTHERS] * bool(workspace.ledger)
             return _StampedSnapshot(snapshot=snapshot, names=names, stamps=stamps, until=min(limits, default=None))
 
 
