@@ -136,6 +136,25 @@ def test_with_commit_each_action_is_committed_alone(in_git: Path) -> None:
     assert git(in_git, "status", "--porcelain").split("\n") == ["A  notes.txt", " M out/getting-started.md"]
 
 
+def test_an_edit_and_its_restoring_are_committed_alone(in_git: Path) -> None:
+    """The text that was typed is in git under the person's name, and so is the one that is put back."""
+    browser = Browser(in_git, commits=True)
+    one = browser.site.review.snapshot().by_id[ItemId(ITEM)]
+    assert one.record is not None
+    digest = one.record.generated
+    saved = browser.post("/edit", id=ITEM, title=one.title, body="My words.\n", file=one.file.file)
+    assert "Committed as" in browser.follow(saved).text
+    restored = browser.post("/restore", id=ITEM, to=digest, overwrite="yes")
+    assert "Committed as" in browser.follow(restored).text
+    log = git(in_git, "log", "--format=%an %s", "--name-only", "-2").split("\n")
+    assert [line for line in log if "`" in line] == [
+        f"Ann Editor Restore an earlier text of `{ITEM}`",
+        f"Ann Editor Edit the text of `{ITEM}`",
+    ]
+    assert {line for line in log if line.endswith(".md")} == {f"out/{ITEM}.md"}
+    assert git(in_git, "status", "--porcelain") == ""
+
+
 def test_a_hook_that_refuses_the_commit_undoes_nothing(in_git: Path) -> None:
     """The approval stands, and the page says why it is not committed."""
     hook = in_git / ".git" / "hooks" / "pre-commit"
@@ -205,6 +224,7 @@ def test_an_earlier_text_is_restored(applied: Path) -> None:
         ({"action": "replace", "id": ITEM}, 404, "the form has no price"),
         ({"action": "replace", "id": ITEM, "price": "-1"}, 404, "the form has no price"),
         ({"action": "replace", "id": "nothing", "price": "0"}, 404, "nothing"),
+        ({"action": "apply", "id": "tag:x", "price": "0"}, 404, "tag:x"),
         ({"action": "section", "id": ITEM, "heading": "No such", "price": "0"}, 404, "has no section"),
         ({"action": "section", "id": "../x", "heading": "x", "price": "0"}, 404, "there is no item"),
     ],
@@ -286,3 +306,10 @@ def test_an_unknown_outcome_is_settled_as_a_person_says(tmp_path: Path, way: str
         )
     assert len(harness.api.generations) - before == (way == "submitted again")
     assert browser.post("/resolve", id="one", job=" ").status_code == 404
+
+
+@pytest.mark.parametrize("item", ["*", "tag:x", "?elcome", ""])
+def test_a_name_that_is_a_pattern_selects_nothing(demo: Path, item: str) -> None:
+    """A button is about one item, whatever its name would mean on a command line."""
+    Browser(demo).post("/apply", action="apply", id=item, price="0")
+    assert not (demo / "out").exists()

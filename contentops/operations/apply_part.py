@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from contentops.errors import Refused, UsageError, plural
-from contentops.model import OnEdit
+from contentops.model import ItemId, OnEdit
 from contentops.operations.apply import ApplyOptions, apply
 from contentops.operations.opening import HERE
 from contentops.operations.plan import plan, section
@@ -61,6 +61,7 @@ class PlanPart(Struct, frozen=True, kw_only=True):
             return Choice(canary=FIRST)
         return Choice(
             select=(self.item,),
+            only=frozenset({ItemId(self.item)}),  # whatever the name of the item means as a pattern
             on_edit=_ON_EDIT.get(self.action),
             replace=(self.item,) if self.action is PartAction.REPLACE else (),
             resubmit_unknown=self.action is PartAction.RESUBMIT,
