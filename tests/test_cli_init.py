@@ -69,7 +69,7 @@ def test_init_keeps_what_is_there(invoke: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "content").exists()
 
 
-@pytest.mark.parametrize("link", ["content", "schemas", ".gitignore", ".gitattributes"])
+@pytest.mark.parametrize("link", ["data", "schemas", ".gitignore", ".gitattributes"])
 @pytest.mark.parametrize("target", ["there", "nowhere"])
 def test_init_writes_through_no_link(invoke: Run, tmp_path: Path, link: str, target: str) -> None:
     """It is named, and neither the project nor what it leads to has a file more."""
@@ -110,10 +110,10 @@ def test_init_makes_a_name_of_the_folder(invoke: Run, tmp_path: Path) -> None:
 
 def test_a_disk_that_refuses_is_a_clear_error(tmp_path: Path) -> None:
     """A file where a folder is needed is told as what it is."""
-    (tmp_path / "content").write_text("a file")
+    (tmp_path / "data").write_text("a file")
     with pytest.raises(
         OutputError,
-        match=r"articles\.yaml` cannot be written: `content` is a file, .*; before that, `contentops\.yaml` was",
+        match=r"cities\.csv` cannot be written: `data` is a file, .*; before that, `contentops\.yaml`, .* were",
     ):
         project_files(tmp_path, name="x").write()
 

@@ -142,6 +142,13 @@ def test_settings_that_cannot_be_used_are_refused(invoke: Run, tmp_path: Path, c
     assert invoke("init", "--preset", "none", cwd=root).code == 0
 
 
+def test_a_named_generator_needs_no_settings_that_can_be_read(invoke: Run, project: Build) -> None:
+    """Its usual folder is taken."""
+    root = project({"mkdocs.yml": b"\xff"})
+    assert invoke("init", "--preset", "mkdocs", cwd=root).code == 0
+    assert _settings(root)["output"] == f"docs/{ITEM}"
+
+
 def test_manifests_get_a_folder_of_their_own(invoke: Run, project: Build) -> None:
     """What lies in folders of the site stays, and is taken for no manifest; an output in the way is blocked."""
     root = project(
@@ -157,6 +164,16 @@ def test_manifests_get_a_folder_of_their_own(invoke: Run, project: Build) -> Non
     assert invoke("apply", "--yes", cwd=root).code == 3
     assert (root / "content/posts/welcome.md").read_text() == "Ours.\n"
     assert (root / "content/posts/city-berlin.md").is_file()
+
+
+@pytest.mark.parametrize("there", ["content/data.yaml", "content"])
+def test_a_folder_of_others_is_not_used_in_a_plain_project_either(invoke: Run, project: Build, there: str) -> None:
+    """The folder `content` of a program that is not known may hold any YAML."""
+    root = project({there: "a: 1\n", "texts/a.md": "Ours.\n"})
+    ended = invoke("init", "--adopt", "texts", cwd=root)
+    assert (ended.code, ended.stderr, _settings(root)) == (0, "", {"manifests": "manifests/**/*.yaml"})
+    assert (root / there).read_text() == "a: 1\n"
+    assert "No changes. 1 item is as declared." in invoke("plan", cwd=root).stdout
 
 
 def test_a_site_is_no_reason_to_ask(invoke: Run, project: Build, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,3 +89,12 @@ def _failure(path: Path, error: OSError | UnicodeDecodeError | OutputError, writ
 def starter(path: str) -> str:
     """Return the text of a file of `starter/`, with its marks."""
     return (resources.files("contentops.operations.starting") / "starter" / path).read_text(encoding="utf-8")
+
+
+def free_folder(top: Path, *first: str, taken: str = "") -> str:
+    """Return a folder for manifests that is not there yet, so that no YAML file of others is taken for one.
+
+    The names in `first` are tried before the usual ones; `taken` is not used.
+    """
+    names = [one for one in (*first, "manifests", "contentops", "contentops-manifests") if one != taken]
+    return next((one for one in names if not os.path.lexists(top / one)), names[-1])

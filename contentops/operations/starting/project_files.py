@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from contentops.errors import Refused
-from contentops.operations.starting.new_files import NewFiles, starter
+from contentops.operations.starting.new_files import NewFiles, free_folder, starter
 from contentops.schema_files import schema_path
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from contentops.operations.starting.sites import SiteLayout
 
+DEFAULT = "content"
+"""The folder of manifests where the settings name none."""
 SCHEMAS = ("project", "manifest")
 """The schemas that the first lines of settings and manifest name."""
 GIT_LINES: Mapping[str, tuple[str, ...]] = {
@@ -42,12 +44,13 @@ def project_files(directory: Path, *, name: str, site: SiteLayout | None = None,
     if not _NAME.fullmatch(name):
         message = f"`{name}` cannot be a project's name"
         raise Refused(message, code="bad-name", hint="use letters, digits, `.`, `_` and `-`; `--name` states one")
-    manifest = f"{site.manifests if site else 'content'}/articles.yaml"
-    schemas = f"{site.manifests}/schemas" if site else "schemas"
-    data = f"{site.manifests if site else 'data'}/cities.csv"
+    folder = site.manifests if site else free_folder(directory, DEFAULT)
+    manifest = f"{folder}/articles.yaml"
+    schemas = f"{folder}/schemas" if site else "schemas"
+    data = f"{folder if site else 'data'}/cities.csv"
     marks = {
         "@name@": name,
-        "@site@": _site_settings(site) if site else "",
+        "@site@": _places(folder, site),
         "@vars@": "" if bare else _VARIABLES,
         "@metadata@": _METADATA if site else "",
         "@data@": data,
@@ -71,9 +74,12 @@ def output_line(site: SiteLayout) -> str:
     return f"output: {json.dumps(site.output, ensure_ascii=False)}"
 
 
-def _site_settings(site: SiteLayout) -> str:
-    preset = f"\npreset: {site.preset}" if site.preset else ""
-    return f'\nmanifests: ["{site.manifests}/**/*.yaml"]\n{output_line(site)}{preset}\n'
+def _places(manifests: str, site: SiteLayout | None) -> str:
+    """Return the lines of the settings that say where files are, after an empty line; nothing for the defaults."""
+    lines = [] if manifests == DEFAULT else [f'manifests: ["{manifests}/**/*.yaml"]']
+    lines += [output_line(site)] if site else []
+    lines += [f"preset: {site.preset}"] if site and site.preset else []
+    return "".join(f"\n{line}" for line in lines) + ("\n" if lines else "")
 
 
 def _filled(path: str, marks: Mapping[str, str]) -> str:

@@ -5,7 +5,6 @@ Nothing of a site is run or parsed: one line of its settings names the folder it
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from typing import TYPE_CHECKING, Final
@@ -15,6 +14,7 @@ from msgspec import Struct
 from contentops.documents.paths import check_output, shown
 from contentops.errors import UsageError
 from contentops.manifests.discover import FileError, ProjectFiles
+from contentops.operations.starting.new_files import free_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +24,6 @@ LARGEST: Final = 256 << 10
 """Bytes of the largest settings file that is read."""
 NO_SITE: Final = "none"
 """The name for `--preset` of a project that belongs to no site."""
-MANIFESTS: Final = ("manifests", "contentops", "contentops-manifests")
-"""Folders for manifests, of which a project takes the first that is not there yet."""
 
 
 class SiteGenerator(Struct, frozen=True, kw_only=True):
@@ -226,13 +224,11 @@ def _site(folder: Path, name: str, path: str, text: str) -> SiteLayout:
         message = f"{shown(path)} names {shown(place)} as the folder of its texts, which {problem}"
         hint = f"nothing was written; start the project in another folder, or with `--preset {NO_SITE}`"
         raise UsageError(message, code="which-site", hint=hint)
-    taken = place.partition("/")[0]
-    free = (one for one in MANIFESTS if one != taken and not os.path.lexists(folder / one))
     return SiteLayout(
         generator=name,
         settings=path,
         output=f"{place}/{generator.file}" if place else generator.file,
-        manifests=next(free, MANIFESTS[-1]),
+        manifests=free_folder(folder, taken=place.partition("/")[0]),
     )
 
 
