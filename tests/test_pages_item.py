@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.documents.blocks import PARSED
+from tests import review_project
 from tests.pages import Browser
 
 if TYPE_CHECKING:
@@ -143,6 +144,24 @@ def test_an_item_that_is_held_shows_the_ways_on(shop: Path) -> None:
     assert ">[gone: </span>freelancers<" in page
     assert "Needs a choice: 1 of 1" in page
     assert 'action="/approve"' not in page
+
+
+def test_each_state_says_what_can_be_done(tmp_path: Path) -> None:
+    """A lost answer can be looked up, named or paid for again; a text that was sent back shows the note."""
+    review_project.in_every_state(tmp_path, 30)
+    unknown = shown(tmp_path, "docs/troubleshooting")
+    assert "What became of it?" in unknown
+    assert "contentops apply --select docs/troubleshooting --resubmit-unknown" in unknown
+    assert "</a> <span>4 credits</span>" in unknown
+    assert 'action="/resolve"' in unknown
+    assert "metadata.draft" not in unknown
+    back = shown(tmp_path, "blog/what-a-desk-costs")
+    assert "Sent back by Example Editor on" in back
+    assert "Generated for 4 credits by api.writerzroom.com " in back
+    new = shown(tmp_path, "cities/turin")
+    assert "There is no text yet" in new
+    assert "The next apply writes its first text, for 4 credits" in new
+    assert "See what it would do: 4 credits" in new
 
 
 def test_hostile_words_change_no_page(shop: Path) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from contentops.model import Project, Reason
+    from contentops.model import Json, Project, Reason
     from contentops.operations.review import ReviewItem, Snapshot
     from contentops.pages.badges import Badge
     from contentops.pages.site import Site
@@ -218,7 +218,10 @@ def _planned(snapshot: Snapshot, one: ReviewItem) -> Planned | None:
     lead = "It is not known what became of a submit: its answer was lost" if is_open else lead
     hue = "stop" if is_held or is_open else "note"
     shape = "octagon" if is_held else "diamond" if is_open else "again" if change.submits_worst else "pencil"
-    values = [(reason.field.removeprefix("inputs."), _value_diff(reason)) for reason in change.reasons if reason.field]
+    fields = [reason for reason in change.reasons if reason.field]
+    if is_held or is_open:  # its front matter is updated for free, whatever is chosen
+        fields = [reason for reason in fields if not reason.field.startswith("metadata.")]
+    values = [(reason.field.removeprefix("inputs."), _value_diff(reason)) for reason in fields]
     said = [reason_words(reason) for reason in change.reasons if not reason.field and reason.kind not in _KNOWN]
     causes = [reason.cause for reason in change.reasons if reason.cause]
     option = snapshot.plan.option if snapshot.plan is not None else ""
@@ -322,15 +325,19 @@ def _front(project: Project, one: ReviewItem) -> Iterator[tuple[str, str, str]]:
     """Yield the keys of the front matter, their values, and what becomes of them."""
     change, is_required = one.change, one.spec is not None and one.spec.approval.required
     marks = draft_mark(project.preset) if is_required and one.approval is not ApprovalState.APPROVED else {}
-    planned = change.front if change is not None else {}
-    for key, value in {**({"title": one.file.title} if one.file.title else {}), **one.file.front}.items():
-        then = "goes with the approval" if key in marks else ""
-        if key in planned:
-            after = planned[key]
-            then = "the next apply removes it" if after is None else f"the next apply writes {value_words(after)}"
-        yield key, value_words(value) if not isinstance(value, bool) else str(value).lower(), then
-    yield from (
-        (key, "", f"the next apply writes {value_words(value)}")
-        for key, value in planned.items()
-        if key not in one.file.front and value is not None and key != PROVENANCE_KEY
-    )
+    planned = {
+        key: value for key, value in (change.front if change is not None else {}).items() if key != PROVENANCE_KEY
+    }
+    now = {**({"title": one.file.title} if one.file.title else {}), **one.file.front}
+    for key in dict.fromkeys((*now, *planned)):
+        value, after = now.get(key), planned.get(key)
+        then = "goes with the approval" if key in marks and key in now else ""
+        if key in planned and (key in now or after is not None):
+            then = "the next apply removes it" if after is None else f"the next apply writes {_yaml(after)}"
+        if key in now or then:
+            yield key, "" if key not in now else _yaml(value), then
+
+
+def _yaml(value: Json) -> str:
+    """Return a value of front matter in a few words, as a person would write it there."""
+    return str(value).lower() if isinstance(value, bool) else value_words(value)
