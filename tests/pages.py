@@ -45,6 +45,8 @@ class Browser:
         )
         self.app = create_app(self.site, self.keys, "127.0.0.1")
         self.cookies = httpx.Cookies()
+        self.raises = True
+        """Whether a bug of a page is raised here, and not answered."""
         if opened:
             self.get(f"/open?token={self.keys.token}")
 
@@ -66,7 +68,7 @@ class Browser:
         """Send any request."""
 
         async def story() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app)
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=self.raises)
             async with httpx.AsyncClient(transport=transport, base_url=ADDRESS, cookies=self.cookies) as client:
                 answer = await client.request(method, path, **options)
                 self.cookies = client.cookies

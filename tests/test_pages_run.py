@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contentops.errors import Refused
 from contentops.pages.run import stream
 from tests.pages import FILES, Browser
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from contentops.execution.primitives import Stop
     from tests.running import Build, Run
 
 
@@ -99,3 +101,20 @@ def test_without_a_run_there_is_none(project: Build) -> None:
         b'{"kind": 3}\nno json\n\xff\n{"kind": "run-done", "at": "x"}\n'
     )
     assert "was stopped" in Browser(root).get("/run").text
+
+
+def test_what_an_action_came_to_is_said_where_no_other_page_said_it(applied: Path) -> None:
+    """A slow action of the page ends while someone looks at the run."""
+    browser = Browser(applied)
+    task = browser.site.runner.start(lambda _: "Done: 1 item, <4> credits.")
+    assert task.is_done(10)
+    assert "Done: 1 item, &lt;4&gt; credits." in browser.get("/run").text
+
+    def refuse(_: Stop) -> str:
+        raise Refused("not <now>", code="refused", hint="later")
+
+    assert browser.site.runner.start(refuse).is_done(10)
+    page = browser.get("/run").text
+    assert "not &lt;now&gt;" in page
+    assert "later" in page
+    browser.site.runner.close()

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from msgspec import structs
 
 from contentops.pages.app import FILES as SERVED
-from contentops.pages.app import ROUTES
+from contentops.pages.app import ROUTES, create_app
 from contentops.pages.forms import FORMS, MAX_BYTES
 from tests.pages import ADDRESS, FILES, Browser
 
 if TYPE_CHECKING:
+    from contentops.model import Project
     from tests.running import Build, Run
 
 OURS = {"origin": ADDRESS, "sec-fetch-site": "same-origin"}
@@ -146,3 +148,19 @@ def test_without_what_serves_it_says_what_to_install(
     refused = invoke("review", "--port", "0", cwd=root)
     assert (refused.code, "pip install '.[serve]'" in refused.stderr) == (1, True)
     assert invoke("review", "--out", "public", cwd=root).code == 0
+
+
+def test_a_bug_shows_nothing_of_the_project(project: Build) -> None:
+    """The browser gets a bare page with the headers of all others; the terminal has the traceback."""
+
+    def broken() -> Project:
+        raise ZeroDivisionError("acme")
+
+    browser = Browser(project(FILES))
+    browser.site = structs.replace(browser.site, project=broken)
+    browser.raises = False
+    browser.app = create_app(browser.site, browser.keys, "127.0.0.1")
+    answer = browser.get("/")
+    assert answer.status_code == 500
+    assert "acme" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]

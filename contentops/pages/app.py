@@ -49,7 +49,7 @@ def create_app(site: Site, keys: Keys, host: str) -> ASGIApp:
     routes += [Route(path, _shown(site, view)) for path, view in ROUTES.items()]
     routes += [Route(path, _posted(site, form), methods=["POST"]) for path, form in FORMS.items()]
     routes.append(Route("/run/events", functools.partial(events, site)))
-    return Guard(Starlette(routes=routes, exception_handlers={404: _nothing}), hosts_of(host), keys)
+    return Guard(Starlette(routes=routes, exception_handlers={404: _nothing, 500: _bug}), hosts_of(host), keys)
 
 
 def served(request: Request) -> Response:
@@ -60,6 +60,10 @@ def served(request: Request) -> Response:
 
 def _nothing(_: Request, __: Exception) -> Response:
     return refusal(404, "There is no such page", "The address leads nowhere. Nothing was changed.")
+
+
+def _bug(_: Request, __: Exception) -> Response:
+    return refusal(500, "This is a bug in contentops", "The terminal shows what went wrong; please report it.")
 
 
 def _shown(site: Site, view: View) -> Callable[[Request], Response]:

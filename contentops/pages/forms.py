@@ -245,12 +245,13 @@ def apply(site: Site, form: Mapping[str, str]) -> FormResult:
     task = site.runner.start(work)
     if not task.is_done(QUICK):
         return FormResult(to=site.links.run)
-    if task.error is not None:
-        if task.error.code == "price-changed":
-            to = site.links.to("/confirm", action=part.action.value, id=part.item, heading=part.heading)
-            return FormResult(to=to, said=f"Nothing was done: {task.error.message}.")
-        raise task.error
-    return FormResult(to=_back(site, part), said=task.said)
+    said, error = task.taken()
+    if error is None:
+        return FormResult(to=_back(site, part), said=said)
+    if error.code == "price-changed":
+        to = site.links.to("/confirm", action=part.action.value, id=part.item, heading=part.heading)
+        return FormResult(to=to, said=f"Nothing was done: {error.message}.")
+    raise error
 
 
 def _said(plan: Plan, run: Run | None) -> str:

@@ -35,6 +35,8 @@ class RunPage(Struct, frozen=True, kw_only=True):
     error: str = ""
     """Why the action that this page started did not get to its end, or empty."""
     hint: str = ""
+    said: str = ""
+    """What that action came to, where no other page said it."""
 
 
 def run(site: Site, _query: Mapping[str, str]) -> PageContent:
@@ -49,8 +51,16 @@ def _page(site: Site) -> RunPage:
     by_id = (site.review.latest or site.review.snapshot()).by_id
     titles = {one.id: by_id[one.id].title for one in (found.items if found else ()) if one.id in by_id}
     task = site.runner.task
-    error = task.error if task is not None and task.is_done() else None
-    return RunPage(run=found, titles=titles, error=error.message if error else "", hint=error.hint if error else "")
+    if task is None or not task.is_done():
+        return RunPage(run=found, titles=titles)
+    error = task.error
+    return RunPage(
+        run=found,
+        titles=titles,
+        error=error.message if error else "",
+        hint=error.hint if error else "",
+        said=task.said,
+    )
 
 
 def _title(found: LiveRun | None) -> str:

@@ -18,7 +18,7 @@ class Task:
     def __init__(self, work: Callable[[Stop], str]) -> None:
         self.stop = Stop()
         self.said = ""
-        self.error: ContentopsError | None = None
+        self.error: ContentopsError | None = ContentopsError("this is a bug in contentops; the terminal shows it")
         # A daemon: a second Ctrl-C ends the process as it ends an apply in a terminal, which is safe.
         self._thread = threading.Thread(target=self._run, args=(work,), name="apply", daemon=True)
 
@@ -31,9 +31,15 @@ class Task:
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
+    def taken(self) -> tuple[str, ContentopsError | None]:
+        """Return what it came to for a page that says so: the page of the run need not say it again."""
+        taken = (self.said, self.error)
+        self.said, self.error = "", None
+        return taken
+
     def _run(self, work: Callable[[Stop], str]) -> None:
         try:
-            self.said = work(self.stop)
+            self.said, self.error = work(self.stop), None
         except ContentopsError as error:
             self.error = error
 
