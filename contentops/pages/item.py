@@ -19,11 +19,11 @@ from contentops.pages.badges import badges
 from contentops.pages.prose import changed_words
 from contentops.pages.site import PageContent
 from contentops.pages.text_view import TextView, changes_view, sides_of, text_view
-from contentops.pages.words import on_day
 from contentops.planning.approval import draft_mark
 from contentops.planning.plan_inputs import price_of
 from contentops.reporting.brief import Brief, brief_of, value_words
 from contentops.reporting.summary import change_cost, in_environment, reason_words, unsaid_hint
+from contentops.reporting.times import on_day
 from contentops.sections import headings
 
 if TYPE_CHECKING:

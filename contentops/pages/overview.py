@@ -13,9 +13,9 @@ from contentops.operations.review import ReviewState
 from contentops.pages.badges import FAILS, STATES, WARNS, Badge
 from contentops.pages.plan import PlanView, plan_view
 from contentops.pages.site import PageContent
-from contentops.pages.words import age, day, minutes, moment
 from contentops.reporting.history import Row
 from contentops.reporting.summary import unsaid_hint
+from contentops.reporting.times import age, day_and_time, minutes, on_day
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -78,7 +78,7 @@ def overview(site: Site, _query: Mapping[str, str]) -> PageContent:
 
 def _lead(snapshot: Snapshot, now: float) -> str:
     approved, run = snapshot.counts.get(ReviewState.APPROVED, 0), snapshot.last_run
-    ended = f" The last run ended {moment(run.ended_at or run.started_at, now)}." if run else ""
+    ended = f" The last run ended {day_and_time(run.ended_at or run.started_at, now)}." if run else ""
     return f"{plural(len(snapshot.items), 'item')}, {approved:,} of them approved.{ended}"
 
 
@@ -108,7 +108,7 @@ def _waiting(snapshot: Snapshot, now: float) -> Iterator[WaitingItems]:
 def _to_read(item: ReviewItem, now: float) -> WaitingItem:
     parts = ["edited by hand" if item.edited else "new text" if item.earlier else "first text"]
     if item.state is ReviewState.CHANGED and (before := item.approved_before) is not None:
-        parts = [f"{_who(before)} approved an earlier text {_on(before, now)}"]
+        parts = [f"{_who(before)} approved an earlier text {on_day(before.at, now)}"]
     elif item.earlier and item.earlier[-1].verdict is Verdict.SENT_BACK:
         parts = [f"{parts[0]} after {_who(item.earlier[-1])} sent one back"]
     parts += [f"approved by {_who(one)}" for one in item.verdicts]
@@ -124,7 +124,7 @@ def _to_choose(item: ReviewItem) -> WaitingItem:
 
 def _sent_back(item: ReviewItem, now: float) -> WaitingItem:
     last = next(one for one in reversed(item.verdicts) if one.verdict is Verdict.SENT_BACK)
-    return WaitingItem(item, STATES[item.state], f"by {_who(last)} {_on(last, now)}", last.note)
+    return WaitingItem(item, STATES[item.state], f"by {_who(last)} {on_day(last.at, now)}", last.note)
 
 
 def _found(item: ReviewItem) -> WaitingItem:
@@ -137,11 +137,6 @@ def _found(item: ReviewItem) -> WaitingItem:
 
 def _who(one: Approval) -> str:
     return one.by.partition(" <")[0]
-
-
-def _on(one: Approval, now: float) -> str:
-    when = day(one.at, now)
-    return when if when == "today" else f"on {when}"
 
 
 def _months(rows: Sequence[Row], now: float) -> tuple[Row, ...]:
