@@ -68,10 +68,13 @@ wheel: $(READY_DEV) ## Build the wheel into dist/
 	@rm -rf dist
 	$(RUN) -m build --wheel --no-isolation --outdir dist .
 
-.PHONY: dist
-dist: $(READY_DEV) ## Build what is released, sdist and wheel, into dist/
-	@rm -rf dist
-	$(RUN) -m build --no-isolation --outdir dist .
+.PHONY: release
+release: $(READY_DEV) ## Rehearse a release up to the upload (needs the network)
+	$(RUN) .ci/release.py
+
+.PHONY: sbom
+sbom: $(READY_DEV) ## List what the program needs, as CycloneDX
+	$(RUN) .ci/release.py sbom
 
 # The one fault of diskcache that is known cannot be reached: see SECURITY.md.
 AUDIT = $(VENV)/bin/pip-audit --strict --require-hashes --disable-pip --ignore-vuln CVE-2025-69872
@@ -80,10 +83,6 @@ AUDIT = $(VENV)/bin/pip-audit --strict --require-hashes --disable-pip --ignore-v
 audit: $(READY_DEV) ## Look for known faults of what is installed (with PINS=1; needs the network)
 	$(AUDIT) --requirement action-requirements.txt
 	$(AUDIT) --requirement dev-requirements.txt
-
-.PHONY: sbom
-sbom: $(READY_DEV) ## List what the program needs, as CycloneDX (with PINS=1; needs the network)
-	$(AUDIT) --requirement action-requirements.txt --format cyclonedx-json --output contentops.cdx.json
 
 ALL := --numprocesses=auto --maxprocesses=8 --dist=worksteal
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import importlib.util
 import re
-import subprocess
 import tomllib
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,12 +13,23 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from contentops import __version__
-from tests.clones import posix
 from tests.workflows import ROOT, read, steps_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+
+def _load() -> Any:
+    """The script of a release, which is in no package."""
+    spec = importlib.util.spec_from_file_location("release", ROOT / ".ci/release.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+release = _load()
 RELEASE = ROOT / ".github/workflows/release.yml"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 PINS = [ROOT / "action-requirements.txt", ROOT / "dev-requirements.txt"]
@@ -120,14 +131,99 @@ def test_what_is_attested_is_what_is_published() -> None:
     assert [one.get("predicate-path") for one in subjects] == [None, "sbom/contentops.cdx.json"]
 
 
-@posix
-@pytest.mark.parametrize(("tag", "code"), [(f"v{__version__}", 0), ("v9.9.9", 1), (f"v{__version__}.1", 1), ("v", 1)])
-def test_a_tag_is_the_version(tag: str, code: int) -> None:
-    """Of the package as it is there; another one is not built."""
-    (step,) = (step for step in steps_of(read(RELEASE)) if step.get("name") == "the tag is the version")
-    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
-    ended = subprocess.run(command, cwd=ROOT, env={**os.environ, "TAG": tag}, capture_output=True, check=False)
-    assert ended.returncode == code
+@pytest.mark.parametrize("tag", ["v9.9.9", f"v{__version__}.1", "v", __version__])
+def test_a_tag_is_the_version(tag: str) -> None:
+    """Of the package as it is there; the workflow gives the tag to the script that a rehearsal runs."""
+    (step,) = (step for step in steps_of(read(RELEASE)) if step.get("run", "").endswith(" release"))
+    assert (step["run"], step["env"]) == ("make PYTHON=python release", {"TAG": "${{ github.ref_name }}"})
+    release.check_tag(__version__, f"v{__version__}")
+    release.check_tag(__version__, "")
+    with pytest.raises(release.Fault, match="is not the version of the package"):
+        release.check_tag(__version__, tag)
+
+
+def test_the_workflow_tries_each_supported_python() -> None:
+    """A Python that a rehearsal skips is there for a tag."""
+    (setup,) = (
+        step["with"] for step in read(RELEASE)["jobs"]["build"]["steps"] if "setup-python" in step.get("uses", "")
+    )
+    assert sorted(setup["python-version"].split()) == release.supported()
+    with pytest.raises(release.Fault, match=r"Python 3\.99 is not on this machine"):
+        release.try_out("3.99", ROOT, tagged=True)
+    assert release.try_out("3.99", ROOT, tagged=False).startswith("skipped")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with what a release reads, ready for version 1.2.3."""
+    (tmp_path / "contentops").mkdir()
+    (tmp_path / "contentops/__init__.py").write_text('__version__ = "1.2.3"\n')
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "contentops"\ndynamic = ["version"]\n')
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 1.2.3 (2026-12-01)\n\n- It.\n\n## 1.2.2\n\n- That.\n")
+    return tmp_path
+
+
+def test_a_release_has_its_version_and_its_section(checkout: Path) -> None:
+    """One place states the version."""
+    assert release.version_of(checkout) == "1.2.3"
+    assert release.heading(checkout, "1.2.3", tagged=True) == "1.2.3 (2026-12-01)"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("contentops/__init__.py", '"1.2.3"', '"next"', "is not like 1.2.3"),
+        ("pyproject.toml", "dynamic", 'version = "1.2.3"\ndynamic', "stated in contentops/__init__.py alone"),
+        ("CHANGELOG.md", "## 1.2.3", "## Unreleased", "turn *Unreleased* into it"),
+        ("CHANGELOG.md", "- It.\n", "", "is empty"),
+    ],
+)
+def test_what_a_release_misses_is_named(checkout: Path, file: str, old: str, new: str, said: str) -> None:
+    """With the file, before anything is built."""
+    (checkout / file).write_text((checkout / file).read_text().replace(old, new, 1))
+    with pytest.raises(release.Fault) as fault:
+        release.heading(checkout, release.version_of(checkout), tagged=True)
+    assert (file in str(fault.value), said in str(fault.value)) == (True, True), fault.value
+
+
+def test_a_rehearsal_takes_what_is_unreleased(checkout: Path) -> None:
+    """Only a tag needs the version as a heading."""
+    (checkout / "CHANGELOG.md").write_text("## Unreleased\n\n- It.\n")
+    assert release.heading(checkout, "1.2.3", tagged=False) == "Unreleased"
+
+
+def test_the_wheel_is_held_against_what_git_tracks(tmp_path: Path) -> None:
+    """A missing page, and a file that someone left in the folder, are named."""
+    wheel = tmp_path / "contentops-1-py3-none-any.whl"
+    held = ["__init__.py", "pages/a.html", "pages/a.css", "pages/a.js", "sql/1.sql", "py.typed", "schemas/a.json"]
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in [*held, "left.txt"]:
+            archive.writestr(f"contentops/{name}", "")
+        archive.writestr("contentops-1.dist-info/METADATA", "Metadata-Version: 2.4\nName: contentops\nVersion: one\n")
+    files = [f"contentops/{name}" for name in held[:-1]] + ["schemas/a.json", "README.md"]
+    with pytest.raises(
+        release.Fault, match=re.escape("missing ['contentops/b.py'], unexpected ['contentops/left.txt']")
+    ):
+        release.check_wheel(wheel, [*files, "contentops/b.py"])
+    release.check_wheel(wheel, [*files, "contentops/left.txt"])
+    with pytest.raises(release.Fault, match="version"):
+        release.check_metadata(wheel, "1")
+
+
+def test_the_bill_of_materials_lists_what_is_pinned() -> None:
+    """Each package with its hashes, and the same bytes each time."""
+    text = PINS[0].read_text("utf-8")
+    bill = release.sbom("1.2.3", text, 1_700_000_000)
+    assert {one["name"]: one["version"] for one in bill["components"]} == pins(PINS[0])
+    hashes = [found["content"] for one in bill["components"] for found in one["externalReferences"][0]["hashes"]]
+    assert sorted(hashes) == sorted(re.findall("sha256:([0-9a-f]{64})", text))
+    assert bill["metadata"]["timestamp"] == "2023-11-14T22:13:20Z"
+    assert release.sbom("1.2.3", text, 1_700_000_000) == bill
+
+
+def test_what_a_person_does_once_is_five_lines() -> None:
+    """The script prints them at the end."""
+    assert [line[:2] for line in release.once(ROOT)] == ["1.", "2.", "3.", "4.", "5."]
 
 
 def test_the_code_and_what_it_needs_are_looked_at_every_week() -> None:
