@@ -14,6 +14,7 @@ from contentops.documents.front_matter import split
 from contentops.model import OnEdit
 from contentops.operations.texts import diff_and_restore as operation
 from contentops.operations.texts.diff_and_restore import restorable, restore
+from contentops.operations.texts.previous_text import from_previous
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields, passages_of
 from tests.fakes.api import FakeApi
 from tests.fakes.harness import Harness, blog
@@ -213,6 +214,31 @@ def test_the_generated_text_is_found_after_a_restore(site: Harness) -> None:
     restore(site.project, "a", text.body, runtime=site.runtime())
     found = operation.from_generated(site.project, "a")
     assert (found.after, found.before) == (first, site.api.generations[1].text)
+
+
+def test_the_text_before_the_last_apply(site: Harness, invoke: Run, tmp_path: Path) -> None:
+    """Of the cache; of git, with what a person had written; nothing where there is no earlier one, or none is here."""
+    none = invoke("diff", "a", "--previous", cwd=site.root)
+    assert (none.code, none.stderr.splitlines()[0].startswith("error[no-previous-text]: ")) == (1, True)
+    site.apply(replace=("a",))
+    first, second = (one.text for one in site.api.generations)
+    found = from_previous(site.project, "a")
+    assert (found.old, found.before, found.new, found.after) == ("previous", first, "file", second)
+    assert found.note.endswith(", from the cache")
+    site.edit(OUT, "## Introduction", "## Mine")
+    in_git(site, "Words of a person")
+    assert from_previous(site.project, "a").before == first
+    site.apply(replace=("a",), on_edit=OnEdit.OVERWRITE)
+    in_git(site, "A third text")
+    for harness in (site, cloned(site, tmp_path / "clone")):
+        found = from_previous(harness.project, "a")
+        assert found.before == second.replace("## Introduction", "## Mine")
+        assert ", from git, commit " in found.note
+        assert found.after == split(harness.read(OUT)).body
+    shallow = cloned(site, tmp_path / "shallow", "--depth=1")
+    assert "shallow" in invoke("diff", "a", "--previous", cwd=shallow.root).stderr
+    printed = invoke("diff", "a", "--previous", "--json", cwd=site.root).json
+    assert (printed["previous"], printed["file"], printed["same"]) == (found.before, found.after, False)
 
 
 def test_one_section_alone(site: Harness, invoke: Run) -> None:

@@ -81,6 +81,12 @@ def earlier_bodies(root: str, path: str) -> Iterator[tuple[Digest, str]]:
             yield digest, split(version.data.decode()).body
 
 
+def changed_at(root: str, path: str, commit: str) -> str:
+    """Return when a path was last changed in the history up to a commit, ISO time; empty where git cannot say."""
+    command = ("--literal-pathspecs", "log", "-1", "--no-show-signature", "--format=%aI", commit, "--", path)
+    return try_git(root, *command, extra=LOOK, timeout=PATIENCE).text
+
+
 def no_history(root: str) -> str:
     """Return why this clone may lack texts, and what to do; empty where it has the whole history."""
     try:

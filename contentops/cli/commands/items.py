@@ -26,6 +26,7 @@ from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan_file import no_plan_file
 from contentops.operations import plan
 from contentops.operations.texts import diff_and_restore as texts
+from contentops.operations.texts.previous_text import from_previous
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields
 from contentops.reporting.history import text_json, texts_text
@@ -188,6 +189,7 @@ def _origin(origin: Mapping[str, Any]) -> str:
 @click.argument("item", shell_complete=offers("items"))
 @click.option("--generated", "side", flag_value="generated", default=True, help="What a person changed. The default.")
 @click.option("--remote", "side", flag_value="remote", help="From what the server has stored: one request.")
+@click.option("--previous", "side", flag_value="previous", help="From the text before the last apply.")
 @click.option("--plan", "side", flag_value="plan", help="To what the plan makes of it, and of its request.")
 @click.option("--section", metavar="HEADING", default="", help="Only the section with this heading.")
 @click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", help="What to print.")
@@ -195,13 +197,18 @@ def _origin(origin: Mapping[str, Any]) -> str:
 def diff(session: Session, item: str, side: str, section: str, form: str) -> None:
     """Show, by words, how the file of ITEM differs from the text that was generated for it, or adopted.
 
-    Or from the text on the server (`--remote`), or how the text, the front matter and the request would change by what
-    is planned (`--plan`). Front matter counts as far as contentops wrote it. Without colours, removed words are
-    shown in `[-` and `-]`, new ones in `{+` and `+}`.
+    Or from the text on the server (`--remote`), or from the text before the last one that an apply brought, as the
+    cache or git has it (`--previous`). Or how the text, the front matter and the request would change by what is
+    planned (`--plan`).
+
+    Front matter counts as far as contentops wrote it. Without colours, removed words are shown in `[-` and `-]`, new
+    ones in `{+` and `+}`.
     """
     project = session.project()
     if side == "remote":
         difference = texts.from_remote(project, item, runtime=session.runtime())
+    elif side == "previous":
+        difference = from_previous(project, item)
     else:
         difference = texts.to_planned(project, item) if side == "plan" else texts.from_generated(project, item)
     if section:

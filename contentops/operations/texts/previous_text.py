@@ -1,0 +1,76 @@
+"""Find the text that an item had before the last apply, and compare it with the file."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from contentops.ci.file_history import changed_at
+from contentops.documents.front_matter import TITLE_KEY
+from contentops.errors import OutputError, StateError
+from contentops.operations.plan import recorded
+from contentops.operations.texts.diff_and_restore import Difference
+from contentops.operations.texts.item_texts import item_texts
+
+if TYPE_CHECKING:
+    from contentops.model import Project, Record
+    from contentops.operations.texts.item_texts import ItemTexts, TextVersion
+
+
+def from_previous(project: Project, item: str) -> Difference:
+    """Compare the text before the last one that was generated, promoted or adopted with the file.
+
+    Raises UsageError where nothing was generated, OutputError for a file that cannot be read, StateError where there is
+    no earlier text, or where its words are missing.
+    """
+    _, record = recorded(project, item)
+    texts = item_texts(project, item, record.output, None)
+    if texts.now is None:
+        message = f"`{item}` has no readable file `{record.output}`"
+        raise OutputError(message, hint="`contentops plan` says whether an apply restores it")
+    previous = _previous(project.root, record, texts)
+    if previous is None:
+        hint = texts.why_missing or f"`contentops history {item}` lists its texts and where each is"
+        message = f"no text of `{item}` from before the last apply is in the cache or in git"
+        raise StateError(message, code="no-previous-text", hint=hint)
+    # The cache keeps no titles.
+    titles = (previous.title, texts.now.title) if previous.commit else ("", "")
+    front = {} if titles[0] == titles[1] else {TITLE_KEY: (titles[0] or None, titles[1] or None)}
+    where = f"git, commit {previous.commit[:12]}" if previous.commit else "the cache"
+    return Difference(
+        old="previous",
+        new="file",
+        before=previous.body,
+        after=texts.now.body,
+        front=front,
+        note=f"the text before the last apply is `{previous.short}`, from {where}",
+    )
+
+
+def _previous(root: str, record: Record, texts: ItemTexts) -> TextVersion | None:
+    """Return the newest text that is older than the one the last apply brought; of git or of the cache."""
+    latest = record.promoted if record.is_promoted else record.generated or record.promoted or record.adopted
+    until = _time(record.generated_at)
+
+    def committed_at(one: TextVersion) -> float:
+        return _time(changed_at(root, record.output, one.commit))
+
+    committed = [one for one in texts.earlier if one.commit]
+    at = next((place for place, one in enumerate(committed) if one.digest == latest), None)
+    if at is not None:
+        committed = committed[at + 1 :]
+    elif until and not record.is_promoted:
+        committed = [one for one in committed if committed_at(one) <= until]
+    paid = {one.body: _time(one.at) for one in texts.history.texts}
+    cached = [one for one in texts.earlier if one.digest in paid and one.digest != latest]
+    candidates = [(committed_at(one), one) for one in committed[:1]]
+    candidates += [(paid[one.digest], one) for one in cached if not until or paid[one.digest] <= until]
+    return max(candidates, key=lambda pair: pair[0])[1] if candidates else None
+
+
+def _time(at: str) -> float:
+    """Return an ISO time as seconds since 1970; 0 where it is not known."""
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except ValueError:
+        return 0.0
