@@ -15,7 +15,7 @@ from markupsafe import Markup
 from contentops.documents.blocks import PARSED, TextBlock
 from contentops.documents.clean import clean_body
 from contentops.documents.word_diff import word_diff
-from contentops.pages.prose import prose
+from contentops.reporting.prose import prose
 
 TAGS = {
     "a", "blockquote", "br", "code", "del", "div", "em", "h3", "h4", "h5", "h6", "hr", "ins", "li", "mark", "ol", "p",

@@ -12,8 +12,8 @@ from contentops.errors import ContentopsError, FileChanged, Refused
 from contentops.operations.plan import no_item
 from contentops.operations.texts.editing import TextEdit
 from contentops.operations.texts.item_texts import text_of_file
-from contentops.pages.prose import ProsePart, changed_words, prose
 from contentops.pages.site import PageContent
+from contentops.reporting.prose import ProsePart, changed_words, prose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

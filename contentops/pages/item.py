@@ -16,22 +16,19 @@ from contentops.operations.review import ReviewState
 from contentops.operations.texts.item_events import ItemEvent, item_events
 from contentops.operations.texts.item_texts import item_texts
 from contentops.pages.badges import badges
-from contentops.pages.prose import changed_words
 from contentops.pages.site import PageContent
 from contentops.pages.text_view import TextView, changes_view, sides_of, text_view
 from contentops.planning.approval import draft_mark
 from contentops.planning.plan_inputs import price_of
 from contentops.reporting.brief import Brief, brief_of, value_words
-from contentops.reporting.summary import change_cost, in_environment, reason_words, unsaid_hint
+from contentops.reporting.next_change import NextChange, next_change
 from contentops.reporting.times import on_day
 from contentops.sections import headings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from markupsafe import Markup
-
-    from contentops.model import Json, Project, Reason
+    from contentops.model import Json, Project
     from contentops.operations.review import ReviewItem, Snapshot
     from contentops.pages.badges import Badge
     from contentops.pages.site import Site
@@ -44,21 +41,6 @@ class NextItem(Struct, frozen=True):
     """`Text 1 of 9 to read`."""
     title: str = ""
     address: str = ""
-
-
-class Planned(Struct, frozen=True, kw_only=True):
-    """What the next apply does with the item."""
-
-    lead: str
-    cost: str
-    hue: str
-    shape: str
-    is_short: bool
-    """It costs nothing and needs no one, so that one line is enough."""
-    changes: tuple[tuple[str, Markup], ...] = ()
-    """Fields with their values before and after."""
-    causes: tuple[str, ...] = ()
-    hint: str = ""
 
 
 class ItemChoice(Struct, frozen=True, kw_only=True):
@@ -81,7 +63,7 @@ class ItemView(Struct, frozen=True, kw_only=True):
     """The digest that an approval of this text is bound to; empty: there is no text."""
     short_text: str
     following: NextItem
-    planned: Planned | None
+    planned: NextChange | None
     brief: Brief
     is_new: bool
     """No one said anything of any of its texts."""
@@ -132,13 +114,14 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
     digest = text_digest(one.file.title, one.file.body) if has_text else NOTHING
     if has_text and texts.now is not None and not site.static:
         site.seen.add(digest, one.file.title, texts.now.body)
+    option = snapshot.plan.option if snapshot.plan is not None else ""
     model = ItemView(
         item=one,
         badges=badges(one),
         text=digest,
         short_text=short(digest)[:8],
         following=_following(site, snapshot, one),
-        planned=_planned(snapshot, one),
+        planned=next_change(one.change, option) if one.change and one.change.action is not Action.NONE else None,
         brief=brief_of(request),
         is_new=not one.verdicts and not one.earlier,
         first=first,
@@ -175,71 +158,6 @@ def _following(site: Site, snapshot: Snapshot, one: ReviewItem) -> NextItem:
 
 
 # --- what is planned ---------------------------------------------------------------------------------------
-
-_DOES: Final[Mapping[Action, str]] = {
-    Action.CREATE: "writes its first text",
-    Action.REGENERATE: "writes a new text",
-    Action.OVERWRITE: "replaces the edited text by a new one",
-    Action.MERGE: "writes a new text and keeps the sections that were edited",
-    Action.KEEP: "keeps the edited text",
-    Action.FINISH: "brings the text that is paid for",
-    Action.RESOLVE: "looks up what became of a submit",
-    Action.RESTORE: "writes the text back into the file",
-    Action.PROMOTE: "takes the text from another environment",
-    Action.PULL: "takes the edit that was made on the server",
-    Action.MOVE: "moves the file",
-    Action.RENAME: "gives the text its new id",
-    Action.UPDATE: "updates the front matter",
-    Action.SAVE: "saves the text to the server",
-    Action.DRAIN: "collects the text of an earlier job",
-    Action.REMOVE: "removes the file",
-    Action.PENDING: "waits for the process that works on it",
-}
-_KNOWN: Final = frozenset({"new", "edited"})
-"""Kinds of reasons that the page says in other words."""
-_HELD: Final = "Held: nothing happens to this text until someone chooses"
-_HEADS: Final[Mapping[str, str]] = {
-    "edited": "Held: this text was edited, and then its brief changed",
-    "foreign-file": "Held: a file that contentops did not write is in the way",
-    "emptied": "Held: the file has no text any more",
-    "missing": "Held: the file is gone",
-}
-
-
-def _planned(snapshot: Snapshot, one: ReviewItem) -> Planned | None:
-    change = one.change
-    if change is None or change.action is Action.NONE:
-        return None
-    is_held = change.action is Action.BLOCKED
-    is_open = change.action is Action.RESOLVE
-    cost = change_cost(change) or "free"
-    is_short = not (is_held or is_open or change.submits_worst)
-    lead = _HEADS.get(change.blocked, _HELD) if is_held else f"The next apply {_DOES[change.action]}"
-    lead = "It is not known what became of a submit: its answer was lost" if is_open else lead
-    hue = "stop" if is_held or is_open else "note"
-    shape = "octagon" if is_held else "diamond" if is_open else "again" if change.submits_worst else "pencil"
-    fields = [reason for reason in change.reasons if reason.field]
-    if is_held or is_open:  # its front matter is updated for free, whatever is chosen
-        fields = [reason for reason in fields if not reason.field.startswith("metadata.")]
-    values = [(reason.field.removeprefix("inputs."), _value_diff(reason)) for reason in fields]
-    said = [reason_words(reason) for reason in change.reasons if not reason.field and reason.kind not in _KNOWN]
-    causes = [reason.cause for reason in change.reasons if reason.cause]
-    option = snapshot.plan.option if snapshot.plan is not None else ""
-    return Planned(
-        lead=lead,
-        cost=cost,
-        hue=hue,
-        shape=shape,
-        is_short=is_short,
-        changes=tuple(values),
-        causes=tuple(dict.fromkeys((*causes, *said))),
-        hint=in_environment(unsaid_hint(change), option),
-    )
-
-
-def _value_diff(reason: Reason) -> Markup:
-    before, after = ("" if value is None else value_words(value) for value in (reason.before, reason.after))
-    return changed_words(before, after)
 
 
 def _choices(site: Site, project: Project, one: ReviewItem) -> Iterator[ItemChoice]:

@@ -13,8 +13,8 @@ from contentops.documents.word_diff import Side, TextDiff, word_diff
 from contentops.errors import ContentopsError, Severity
 from contentops.operations.texts.diff_and_restore import from_remote
 from contentops.operations.texts.item_texts import TextVersion
-from contentops.pages.prose import ProsePart, changed_words, prose
 from contentops.pages.words import coded
+from contentops.reporting.prose import ProsePart, changed_words, prose
 from contentops.reporting.times import on_day
 
 if TYPE_CHECKING:

@@ -1,0 +1,105 @@
+"""What the next apply does with one item, in words: a sentence, the fields that changed, and why."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from contentops.model import Action
+from contentops.reporting.brief import value_words
+from contentops.reporting.prose import changed_words
+from contentops.reporting.summary import change_cost, in_environment, reason_words, unsaid_hint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from markupsafe import Markup
+
+    from contentops.model import Change, Reason
+
+
+class ChangeKind(enum.StrEnum):
+    """Who has to act on a change."""
+
+    HELD = "held"
+    """A person has to choose."""
+    UNKNOWN = "unknown"
+    """The same: what became of a submit is not known."""
+    PAID = "paid"
+    FREE = "free"
+    """It costs nothing and needs no one."""
+
+
+class NextChange(Struct, frozen=True, kw_only=True):
+    """A change in words."""
+
+    kind: ChangeKind
+    lead: str
+    cost: str
+    changes: tuple[tuple[str, Markup], ...] = ()
+    """Fields with their values before and after, as HTML."""
+    causes: tuple[str, ...] = ()
+    hint: str = ""
+
+    @property
+    def needs_choice(self) -> bool:
+        """Whether nothing happens until a person chooses."""
+        return self.kind in (ChangeKind.HELD, ChangeKind.UNKNOWN)
+
+
+_DOES: Final[Mapping[Action, str]] = {
+    Action.CREATE: "writes its first text",
+    Action.REGENERATE: "writes a new text",
+    Action.OVERWRITE: "replaces the edited text by a new one",
+    Action.MERGE: "writes a new text and keeps the sections that were edited",
+    Action.KEEP: "keeps the edited text",
+    Action.FINISH: "brings the text that is paid for",
+    Action.RESTORE: "writes the text back into the file",
+    Action.PROMOTE: "takes the text from another environment",
+    Action.PULL: "takes the edit that was made on the server",
+    Action.MOVE: "moves the file",
+    Action.RENAME: "gives the text its new id",
+    Action.UPDATE: "updates the front matter",
+    Action.SAVE: "saves the text to the server",
+    Action.DRAIN: "collects the text of an earlier job",
+    Action.REMOVE: "removes the file",
+    Action.PENDING: "waits for the process that works on it",
+}
+_UNKNOWN: Final = "It is not known what became of a submit: its answer was lost"
+_KINDS: Final = {Action.BLOCKED: ChangeKind.HELD, Action.RESOLVE: ChangeKind.UNKNOWN}
+_KNOWN: Final = frozenset({"new", "edited"})
+"""Kinds of reasons that are said in other words."""
+_HELD: Final = "Held: nothing happens to this text until someone chooses"
+_HEADS: Final[Mapping[str, str]] = {
+    "edited": "Held: this text was edited, and then its brief changed",
+    "foreign-file": "Held: a file that contentops did not write is in the way",
+    "emptied": "Held: the file has no text any more",
+    "missing": "Held: the file is gone",
+}
+
+
+def next_change(change: Change, option: str) -> NextChange:
+    """A change in words; `option`: as in `Plan.option`."""
+    kind = _KINDS.get(change.action, ChangeKind.PAID if change.submits_worst else ChangeKind.FREE)
+    lead = f"The next apply {_DOES[change.action]}" if change.action in _DOES else _UNKNOWN
+    fields = [reason for reason in change.reasons if reason.field]
+    if kind in (ChangeKind.HELD, ChangeKind.UNKNOWN):
+        # Its front matter is updated for free, whatever is chosen.
+        fields = [reason for reason in fields if not reason.field.startswith("metadata.")]
+    said = [reason_words(reason) for reason in change.reasons if not reason.field and reason.kind not in _KNOWN]
+    causes = [reason.cause for reason in change.reasons if reason.cause]
+    return NextChange(
+        kind=kind,
+        lead=_HEADS.get(change.blocked, _HELD) if kind is ChangeKind.HELD else lead,
+        cost=change_cost(change) or "free",
+        changes=tuple((reason.field.removeprefix("inputs."), _value_diff(reason)) for reason in fields),
+        causes=tuple(dict.fromkeys((*causes, *said))),
+        hint=in_environment(unsaid_hint(change), option),
+    )
+
+
+def _value_diff(reason: Reason) -> Markup:
+    before, after = ("" if value is None else value_words(value) for value in (reason.before, reason.after))
+    return changed_words(before, after)
