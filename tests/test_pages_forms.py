@@ -155,6 +155,17 @@ def test_an_edit_and_its_restoring_are_committed_alone(in_git: Path) -> None:
     assert git(in_git, "status", "--porcelain") == ""
 
 
+def test_a_new_text_is_committed_with_its_lock(in_git: Path) -> None:
+    """What the apply wrote is in git, and nothing that a person changed besides."""
+    (in_git / "notes.txt").write_text("mine", "utf-8")
+    browser = Browser(in_git, commits=True)
+    said = browser.follow(browser.post("/apply", action="replace", id=ITEM, price="0")).text
+    assert "Committed as" in said
+    files = git(in_git, "show", "--format=", "--name-only").split("\n")
+    assert set(files) == {"contentops.lock", f"out/{ITEM}.md"}
+    assert git(in_git, "status", "--porcelain") == "?? notes.txt"
+
+
 def test_a_hook_that_refuses_the_commit_undoes_nothing(in_git: Path) -> None:
     """The approval stands, and the page says why it is not committed."""
     hook = in_git / ".git" / "hooks" / "pre-commit"

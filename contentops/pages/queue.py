@@ -16,7 +16,7 @@ from contentops.pages.site import render_bare
 from contentops.reporting.queue import HEAD, cells, heading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp
@@ -46,12 +46,20 @@ def create_app(read: Callable[[], Queue], host: str) -> ASGIApp:
 
 def queue_page(queue: Queue | None, message: str = "") -> str:
     """Totals first, then a row for each submit; without a queue, the message why there is none."""
-    rows = [cells(one) for one in queue.submits] if queue else []
+    tables: list[tuple[Sequence[str], list[tuple[str, ...]]]] = []
+    if queue is not None and queue.totals:
+        totals: list[tuple[str, ...]] = [
+            (one.project, one.environment, one.state, f"{one.submits:,}", f"{one.credits:,}") for one in queue.totals
+        ]
+        tables.append((("Project", "Environment", "State", "Submits", "Credits"), totals))
+        tables.append(([name.capitalize() for name in HEAD], [cells(one) for one in queue.submits]))
+    if queue is not None and queue.workers:
+        tables.append((("Workers",), [(who,) for who in queue.workers]))
     return render_bare(
         "queue.html",
-        queue=queue,
-        message=heading(queue) if queue else message,
-        head=[name.capitalize() for name in HEAD],
-        rows=rows,
+        title="Queue",
+        message=heading(queue) if queue is not None else message,
+        tables=tables,
+        more=queue.size - len(queue.submits) if queue is not None else 0,
         refresh=REFRESH,
     )
