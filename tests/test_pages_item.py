@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -98,8 +99,28 @@ def test_what_changed_since_the_approval_comes_first(shop: Path, invoke: Run) ->
     whole = shown(shop, f"{ITEM}&view=changes&unfold=1")
     assert "as before" not in whole
     generated = shown(shop, f"{ITEM}&view=changes&against=generated")
+    file_of(shop).write_text(file_of(shop).read_text("utf-8").replace("title: ", "title: New "), "utf-8")
+    titled = shown(shop, ITEM)
+    assert "What changed: 2 edits" in titled
+    assert "Title:</span> <ins>" in titled
     assert "Compared with <a" in generated
     assert "Draft outline" in generated
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_approved_words_come_from_git_or_are_said_to_be_missing(shop: Path, invoke: Run, *, committed: bool) -> None:
+    """Without the cache, as in another clone: the approved text is found by its digest in the history of the file."""
+    put(shop, BODY)
+    assert invoke("approve", ITEM, cwd=shop).code == 0
+    if committed:
+        git(shop, "add", "-A")
+        git(shop, "commit", "-qm", "approved")
+    put(shop, BODY.replace("eight", "seven"))
+    shutil.rmtree(shop / ".contentops" / "cache")
+    page = shown(shop, f"{ITEM}&view=changes")
+    assert ("Compared with <strong>approved today</strong>" in page) == committed
+    assert ("The words that were approved are not on this machine" in page) != committed
+    assert ("Compared with <strong>as generated</strong>" in page) != committed
 
 
 def test_the_text_on_the_server_is_read_on_request(shop: Path) -> None:
