@@ -14,8 +14,8 @@ import pytest
 from msgspec import structs
 
 from contentops.api.backoff import RETRY
-from contentops.cli.commands.account import harmless
 from contentops.cli.commands.catalog import pulled_text
+from contentops.cli.output.terminal import harmless
 from contentops.errors import ApiError
 from contentops.model import CatalogEntry, CatalogSnapshot
 from contentops.operations.catalog.pull_catalog import CatalogChange, Pulled

@@ -32,6 +32,7 @@ from contentops.planning.approval import approval_state
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice, price_of, specs_by_id
 from contentops.planning.select import Candidate, check_selectors, selected
+from contentops.reporting.brief import brief_of
 from contentops.reporting.plan_json import plain
 from contentops.sections import bare, headings
 
@@ -209,10 +210,11 @@ def show(project: Project, item: str, runtime: Runtime = HERE) -> tuple[dict[str
     spec, record = specs.get(ItemId(item)), state.records.get(ItemId(item))
     if spec is None and record is None:
         raise no_item(item, [*specs, *state.records])
-    values: dict[str, Json] = {"id": item}
+    request = spec.request.as_json() if spec is not None else record.request if record is not None else {}
+    values: dict[str, Json] = {"id": item, "brief": brief_of(request).words}
     if spec is not None:
         values |= {
-            "request": spec.request.as_json(),
+            "request": request,
             "digest": spec.digest,
             **price_of(spec, project.api.server).as_json(),
             "output": spec.output,

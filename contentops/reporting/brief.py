@@ -29,6 +29,11 @@ class Brief(Struct, frozen=True, kw_only=True):
     values: tuple[tuple[str, str], ...]
     """Every field that shapes the text, and its value."""
 
+    @property
+    def words(self) -> str:
+        """The whole sentence."""
+        return " ".join(f"{lead} {value}" for lead, value in self.sentence) + "."
+
 
 def brief_of(request: Mapping[str, Json]) -> Brief:
     """A request, as `Request.as_json` and the lock have it, in words."""

@@ -107,8 +107,7 @@ def get(session: Session, content_id: str, version: int | None, *, listed: bool)
         return
     stored, owner = operation.content(project, content_id, version=version or 0, runtime=session.runtime())
     if not session.as_json:
-        sys.stdout.write(harmless(stored.body) if sys.stdout.isatty() else terminal.for_stdout(stored.body))
-        sys.stdout.flush()
+        terminal.say_document(stored.body)
         return
     values = {
         "server": project.api.server,
@@ -130,12 +129,6 @@ def _list_versions(session: Session, project: Project, content_id: str) -> None:
     listed: list[Json] = [structs.asdict(one) for one in versions]
     shown = table(("VERSION", "TITLE", "STATUS", "UNTIL"), rows, width=terminal.width())
     session.answer({"server": project.api.server, "id": content_id, "versions": listed}, shown)
-
-
-def harmless(text: str) -> str:
-    """Return `text` with every control character but newline and tab made visible, and a newline at its end."""
-    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-    return "".join("\t".join(visible(part) for part in line.split("\t")) + "\n" for line in lines)
 
 
 @content.command("delete", short_help="Delete stored contents, after asking.")

@@ -26,11 +26,12 @@ from contentops.errors import ContentopsError, ExitCode, UsageError, plural
 from contentops.model.plan_file import no_plan_file
 from contentops.operations import plan
 from contentops.operations.texts import diff_and_restore as texts
+from contentops.operations.texts.planned_file import planned_file
 from contentops.operations.texts.previous_text import from_previous
 from contentops.reporting.diagnostics import diagnostics_json
 from contentops.reporting.difference import Part, difference_markdown, difference_text, fields
 from contentops.reporting.history import text_json, texts_text
-from contentops.reporting.layout import moment, outline, paint, table
+from contentops.reporting.layout import fitted, moment, outline, paint, table
 from contentops.reporting.plan_json import plan_of
 from contentops.reporting.plan_text import plan_text
 from contentops.reporting.summary import command as command_line
@@ -118,10 +119,14 @@ def _item_or_file(context: click.Context, option: click.Parameter, begun: str) -
 @click.command("show")
 @click.argument("what", metavar="ITEM|PLAN", shell_complete=_item_or_file)
 @project_options
+@click.option("--as-written", is_flag=True, help="Of an item: print the file that an apply would write.")
 @click.option("--detailed-exitcode", is_flag=True, help="Of a plan file: exit with 2 if it is not empty.")
 @click.option("-v", "--verbose", is_flag=True, help="Of a plan file: list every change, show values in full length.")
-def show(session: Session, what: str, *, detailed_exitcode: bool, verbose: bool) -> int:
-    """Show ITEM: exactly what is sent, its digest and output, where each value came from, and its record.
+def show(session: Session, what: str, *, as_written: bool, detailed_exitcode: bool, verbose: bool) -> int:
+    """Show ITEM: its brief in words, what is sent, its digest and output, where each value came from, and its record.
+
+    With `--as-written`, print its file instead, as the next apply would leave it: front matter with the draft mark and
+    the disclosure, and the text, or a line that says that it is not written yet.
 
     Or show PLAN, a file made by `plan --out`, as it was when it was made. That reads the file alone and works in any
     folder; whether the plan still holds is what `plan --check` says.
@@ -135,11 +140,16 @@ def show(session: Session, what: str, *, detailed_exitcode: bool, verbose: bool)
                 code="plan-file-and-flags",
                 hint="leave them out",
             )
+        if as_written:
+            raise click.UsageError(f"`--as-written` is for items, and `{what}` is a plan file")
         empty = _show_plan(session, what, verbose=verbose)
         return ExitCode.CHANGES if detailed_exitcode and not empty else ExitCode.DONE
     if detailed_exitcode or verbose:
         raise click.UsageError(f"`--detailed-exitcode` and `--verbose` are for plan files, and `{what}` is none")
-    _show_item(session, what)
+    if as_written:
+        _show_file(session, what)
+    else:
+        _show_item(session, what)
     return ExitCode.DONE
 
 
@@ -172,7 +182,19 @@ def _show_item(session: Session, item: str) -> None:
     shown = {**values, "origins": origins} if origins else values
     if not session.as_json:
         terminal.report_findings(findings)
-    session.answer({**values, **(diagnostics_json(findings) if findings else {})}, outline(shown))
+    lines = outline({name: value for name, value in shown.items() if name != "brief"})
+    text = "\n".join([fitted(visible(str(values["brief"])), terminal.width()), "", *lines])
+    session.answer({**values, **(diagnostics_json(findings) if findings else {})}, text)
+
+
+def _show_file(session: Session, item: str) -> None:
+    file = planned_file(session.project(), item)
+    if not session.as_json:
+        terminal.report_line(file.note)
+        terminal.say_document(file.text)
+        return
+    values = {"id": item, "output": file.path, "text": file.text, "has_body": file.has_body, "note": file.note}
+    session.answer(values, "")
 
 
 def _origin(origin: Mapping[str, Any]) -> str:

@@ -101,6 +101,18 @@ def say_json_pieces(pieces: Iterable[str]) -> None:
     sys.stdout.flush()
 
 
+def say_document(text: str) -> None:
+    """Print the text of a file to stdout: exactly, but on a terminal with unsafe characters made visible."""
+    sys.stdout.write(harmless(text) if sys.stdout.isatty() else for_stdout(text))
+    sys.stdout.flush()
+
+
+def harmless(text: str) -> str:
+    """Return `text` with every control character but newline and tab made visible, and a newline at its end."""
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    return "".join("\t".join(visible(part) for part in line.split("\t")) + "\n" for line in lines)
+
+
 def say_csv(text: str) -> None:
     """Print CSV to stdout: UTF-8, with its own line ends, on every system."""
     sys.stdout.flush()

@@ -8,27 +8,25 @@ from msgspec import Struct
 
 from contentops.api.calls import Content, GetContent, GetStatus, JobStatus
 from contentops.ci.file_history import earlier_bodies, no_history
-from contentops.digest import NOTHING, PREFIX
-from contentops.documents.clean import body_digest, clean_body, clean_title
+from contentops.digest import PREFIX
+from contentops.documents.clean import clean_body, clean_title
 from contentops.documents.files import Outputs
 from contentops.documents.front_edits import replace_body
 from contentops.documents.front_matter import PROVENANCE_KEY, TITLE_KEY, compose, split
-from contentops.documents.merge import take_new
-from contentops.documents.new_section import Unusable, take_section
 from contentops.errors import ContentopsError, OutputError, Refused, StateError, UsageError, did_you_mean, plural
 from contentops.execution.poll import with_body
-from contentops.model import Fetch, ItemId, MergeEdit, Promote, Write
+from contentops.model import ItemId
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.contents.stored_contents import content, converse
 from contentops.operations.history import texts_of
 from contentops.operations.opening import HERE, Runtime, open_cache
 from contentops.operations.plan import no_item, recorded
 from contentops.operations.texts.past_texts import PastTexts
+from contentops.operations.texts.planned_file import planned_text
 from contentops.operations.workspace import open_workspace
 from contentops.planning.front_matter import drifted, provenance_of
 from contentops.planning.plan import make_plan
 from contentops.planning.plan_inputs import Choice, is_edited
-from contentops.planning.section import known_texts
 from contentops.sections import bare, cut
 
 if TYPE_CHECKING:
@@ -124,7 +122,7 @@ def _planned(workspace: Workspace, inputs: PlanInputs, change: Change) -> Differ
     if file.problem:
         raise OutputError(file.problem, code="unreadable-file")
     before = split(Outputs(inputs.project.root).read(file.path)).body if file.exists else None
-    text = _text(workspace, inputs, change)
+    planned = planned_text(workspace, inputs, change, before)
     front = {key: (file.front.get(key), value) for key, value in change.front.items() if key != PROVENANCE_KEY}
     if (promotion := change.promotion) is not None:
         source = inputs.observe(promotion.path).front
@@ -132,39 +130,12 @@ def _planned(workspace: Workspace, inputs: PlanInputs, change: Change) -> Differ
     if change.title not in (None, file.title):
         front[TITLE_KEY] = (file.title or None, change.title)
     note = change.hint if change.blocked else ""
-    if text is None and change.submit is not None:
+    if planned is None and change.submit is not None:
         note = "its text is not written yet"
-    after = before if text is None else _merged(inputs, change, before, text)
+    after = before if planned is None else planned.body
     return Difference(
         old="file", new="planned", before=before, after=after, front=front, request=_request(change), note=note
     )
-
-
-def _merged(inputs: PlanInputs, change: Change, before: str | None, text: str) -> str:
-    """Return the text as it is written: with a new section, or with the sections that a person edited."""
-    if change.section and before is not None:
-        own_texts = known_texts(change.record, body_digest(text), inputs.text)
-        taken = take_section(before, text, change.section, own_texts)
-        return before if isinstance(taken, Unusable) else taken[0]
-    mode = next((step.mode for step in change.steps if isinstance(step, Write)), None)
-    if not isinstance(mode, MergeEdit) or before is None:
-        return text
-    merged = take_new(inputs.text(mode.base) or "", before, text)
-    return text if merged is None else merged.body
-
-
-def _text(workspace: Workspace, inputs: PlanInputs, change: Change) -> str | None:
-    """Return the text that the change writes, if this machine has it."""
-    digest = change.entry.body if change.entry is not None else NOTHING
-    for step in change.steps:
-        if isinstance(step, Promote):
-            return split(Outputs(inputs.project.root).read(step.path)).body
-        if isinstance(step, Fetch) and step.entry is None and change.record is not None and step.recorded:
-            digest = next(iter(change.record.restorable), NOTHING)
-        elif isinstance(step, Fetch) and step.entry is None:
-            stored = workspace.cache.get_text(inputs.server, step.digest)
-            return stored.body if stored is not None else None
-    return inputs.text(digest) if digest else None
 
 
 def _request(change: Change) -> dict[str, tuple[Json, Json]]:
