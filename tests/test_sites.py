@@ -249,7 +249,14 @@ STARTED = {
     "astro": Site(
         SITES["astro"].command,
         "src/content/posts/",
-        {**SITES["astro"].files, "src/content/posts/.keep": ""},
+        {
+            **SITES["astro"].files,
+            "src/content/posts/.keep": "",
+            # As in Astro's own template for blogs.
+            "src/content.config.mjs": SITES["astro"]
+            .files["src/content.config.mjs"]
+            .replace("title: z.string(),", "title: z.string(), description: z.string(),"),
+        },
         "built/*/index.html",
         environment=SITES["astro"].environment,
     ),
