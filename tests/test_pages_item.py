@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.documents.blocks import PARSED
+from contentops.operations.apply_lock import hold_lock
+from contentops.operations.opening import HERE
 from tests import review_project
 from tests.pages import Browser
 
@@ -286,6 +288,17 @@ def test_nothing_typed_is_lost_where_the_file_changed_meanwhile(shop: Path) -> N
     assert copy is not None
     assert (shop / copy[1]).read_text("utf-8") == other
     assert "It takes seven days." in file_of(shop).read_text("utf-8")
+
+
+def test_what_was_typed_survives_an_apply_that_works(shop: Path) -> None:
+    """While an apply has the lock nothing is written, and the form comes back with the words."""
+    browser = Browser(shop, person=PERSON)
+    fields = form_of(browser)
+    with hold_lock(browser.site.project(), HERE):
+        answer = browser.post("/edit", **{**fields, "body": "Typed words."})
+    assert answer.status_code == 409
+    assert "Typed words." in answer.text
+    assert "Typed words." in browser.follow(browser.post("/edit", **{**fields, "body": "Typed words."})).text
 
 
 @pytest.mark.parametrize(

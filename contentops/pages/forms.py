@@ -144,8 +144,8 @@ def restore(site: Site, form: Mapping[str, str]) -> FormResult:
 def save(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
     """Write an edited text into its file, or show the form again with all that was typed."""
     item, edit = _id(form), edit_of(form)
-    project = site.project()
     try:
+        project = site.project()
         done = edit_text(project, item, edit, runtime=site.runtime)
     except ContentopsError as error:
         return not_saved(site, form, error)
