@@ -87,7 +87,14 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 LONGEST = frozenset(
-    {"test_ledger_fault_injection", "test_executor_faults", "test_ledger_away", "test_server_replicas", "test_year"}
+    {
+        "test_ledger_fault_injection",
+        "test_executor_faults",
+        "test_ledger_away",
+        "test_pages_browser",
+        "test_server_replicas",
+        "test_year",
+    }
 )
 
 

@@ -232,10 +232,10 @@ BIDI = "\u202eright to left\u202c \u2067isolated"
         f"{EVIL}\n\n<iframe src=//a.example></iframe>\n\n[link](javascript:alert(1)) ![picture](//a.example/x.png)\n",
         f"{BIDI}\n\n# {BIDI}\n\n- {BIDI}\n",
         "word " * 200_000,
-        "\n\n".join(f"paragraph {at}" for at in range(2_000)),
+        "\n\n".join(f"paragraph {at}" for at in range(500)),
         "> " * 200 + "deep\n" + "[" * 500 + "\n" + "a" * 5_000 + "\n",
     ],
-    ids=["markup", "bidi", "1 MB", "2000 paragraphs", "deep and wide"],
+    ids=["markup", "bidi", "1 MB", "500 paragraphs", "deep and wide"],
 )
 def test_no_text_does_anything(tmp_path: Path, browser: Browser, body: str) -> None:
     """Hostile titles and bodies are shown as text: nothing runs, nothing is loaded, nothing scrolls sideways."""
