@@ -31,8 +31,12 @@ def _declare(harness: Harness, *items: str, head: str = "") -> None:
     harness.write("content/b.yaml", f"{head}items:\n{''.join(items)}")
 
 
+BESIDES = _item("b", "B", "    metadata: {k: b}\n")
+"""Another item with something to do, so that a file holds more than one change; where it is paid for, there are more stops."""
+
+
 def _made(harness: Harness, *edit: str) -> None:
-    """Two items as they were; `b` always has something to do besides, so that a file holds more than one change."""
+    """Two items as they were; `b` always has something to do besides."""
     _declare(harness, _item("a", "A"), _item("b", "B"))
     harness.apply()
     if edit:
@@ -70,35 +74,35 @@ def move(harness: Harness) -> dict[str, Any]:
 def move_and_regenerate(harness: Harness) -> dict[str, Any]:
     """Another path and another request."""
     _made(harness)
-    _declare(harness, _item("a", "A2", "    output: out/x/a.md\n"), _item("b", "B2"))
+    _declare(harness, _item("a", "A2", "    output: out/x/a.md\n"), BESIDES)
     return {}
 
 
 def update(harness: Harness) -> dict[str, Any]:
     """A key of the front matter, and the title."""
     _made(harness)
-    _declare(harness, _item("a", "A", "    metadata: {k: v, title: Another}\n"), _item("b", "B2"))
+    _declare(harness, _item("a", "A", "    metadata: {k: v, title: Another}\n"), BESIDES)
     return {}
 
 
 def update_edited(harness: Harness) -> dict[str, Any]:
     """A key of the front matter in a file that was edited and not saved yet."""
     _made(harness, *EDITED)
-    _declare(harness, _item("a", "A", "    metadata: {k: v}\n"), _item("b", "B2"))
+    _declare(harness, _item("a", "A", "    metadata: {k: v}\n"), BESIDES)
     return {}
 
 
 def move_and_update_edited(harness: Harness) -> dict[str, Any]:
     """All that can be done to an edited file at once, but for its text."""
     _made(harness, *EDITED)
-    _declare(harness, _item("a", "A", "    output: out/x/a.md\n    metadata: {k: v, title: Other}\n"), _item("b", "B2"))
+    _declare(harness, _item("a", "A", "    output: out/x/a.md\n    metadata: {k: v, title: Other}\n"), BESIDES)
     return {}
 
 
 def save(harness: Harness) -> dict[str, Any]:
     """An edit is told to the server."""
     _made(harness, *EDITED)
-    _declare(harness, _item("a", "A"), _item("b", "B2"))
+    _declare(harness, _item("a", "A"), BESIDES)
     return {}
 
 
@@ -106,7 +110,7 @@ def save_title(harness: Harness) -> dict[str, Any]:
     """A title that a person changed is told to the server."""
     _made(harness)
     harness.edit("out/a.md", "title: ", "title: Mine, not ")
-    _declare(harness, _item("a", "A"), _item("b", "B2"))
+    _declare(harness, _item("a", "A"), BESIDES)
     return {}
 
 
@@ -120,21 +124,21 @@ def prune(harness: Harness) -> dict[str, Any]:
 def rename(harness: Harness) -> dict[str, Any]:
     """The same request under a new id."""
     _made(harness)
-    _declare(harness, _item("z", "A"), _item("b", "B2"))
+    _declare(harness, _item("z", "A"), BESIDES)
     return {}
 
 
 def moved_pair(harness: Harness) -> dict[str, Any]:
     """A new id by `moved`."""
     _made(harness)
-    _declare(harness, _item("z", "A"), _item("b", "B2"), head="moved: [{from: a, to: z}]\n")
+    _declare(harness, _item("z", "A"), BESIDES, head="moved: [{from: a, to: z}]\n")
     return {}
 
 
 def moved_pair_that_changed(harness: Harness) -> dict[str, Any]:
     """A new id by `moved`, and another request."""
     _made(harness)
-    _declare(harness, _item("z", "A2"), _item("b", "B2"), head="moved: [{from: a, to: z}]\n")
+    _declare(harness, _item("z", "A2"), BESIDES, head="moved: [{from: a, to: z}]\n")
     return {}
 
 
@@ -142,21 +146,21 @@ def restore(harness: Harness) -> dict[str, Any]:
     """A file that is gone."""
     _made(harness)
     (harness.root / "out/a.md").unlink()
-    _declare(harness, _item("a", "A"), _item("b", "B2"))
+    _declare(harness, _item("a", "A"), BESIDES)
     return {}
 
 
 def keep(harness: Harness) -> dict[str, Any]:
     """An edited file that answers the new request."""
     _made(harness, *EDITED)
-    _declare(harness, _item("a", "A2"), _item("b", "B2"))
+    _declare(harness, _item("a", "A2"), BESIDES)
     return {"on_edit": OnEdit.KEEP}
 
 
 def merge(harness: Harness) -> dict[str, Any]:
     """An edited file, its request changed, and what was edited stays."""
     _made(harness, *EDITED)
-    _declare(harness, _item("a", "A2"), _item("b", "B2"))
+    _declare(harness, _item("a", "A2"), BESIDES)
     return {"on_edit": OnEdit.MERGE}
 
 
@@ -237,7 +241,7 @@ def replace_retried(harness: Harness) -> dict[str, Any]:
 def protected(harness: Harness) -> dict[str, Any]:
     """The request of a protected item changed, which is not generated, and its front matter."""
     _made(harness)
-    _declare(harness, _item("a", "A2", "    protected: true\n    metadata: {k: v}\n"), _item("b", "B2"))
+    _declare(harness, _item("a", "A2", "    protected: true\n    metadata: {k: v}\n"), BESIDES)
     return {}
 
 
@@ -245,7 +249,7 @@ def restore_with_metadata(harness: Harness) -> dict[str, Any]:
     """A file is gone, and its front matter changed."""
     _made(harness)
     (harness.root / "out/a.md").unlink()
-    _declare(harness, _item("a", "A", "    metadata: {k: v}\n"), _item("b", "B2"))
+    _declare(harness, _item("a", "A", "    metadata: {k: v}\n"), BESIDES)
     return {}
 
 
@@ -253,7 +257,7 @@ def merge_retitled(harness: Harness) -> dict[str, Any]:
     """A person edited text and title, and the request changed."""
     _made(harness, *EDITED)
     harness.edit("out/a.md", "title: ", "title: Mine, not ")
-    _declare(harness, _item("a", "A2"), _item("b", "B2"))
+    _declare(harness, _item("a", "A2"), BESIDES)
     return {"on_edit": OnEdit.MERGE}
 
 
