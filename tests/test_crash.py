@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ITEMS = ("one", "two", "three")
+ITEMS = ("one", "two")
 KINDS: dict[str, dict[str, Any]] = {
     "kind server": {},
     "enveloped, nothing stored by itself": {"envelope": True, "auto_save": False},
@@ -48,8 +48,8 @@ def _stopped(
     harness = Harness(root / "undisturbed", FakeApi(duration=30, **habits), ledger=ledger)
     harness.write("content/blog.yaml", blog(*ITEMS))
     stops = state_after_each_kill(harness, root, harness.apply)
-    assert harness.api.credits == 12
-    assert len(stops) > 30
+    assert harness.api.credits == 8
+    assert len(stops) > 20
     return harness, stops
 
 
@@ -63,12 +63,12 @@ def test_a_stop_at_every_step_costs_nothing_and_loses_nothing(
     for where, harness in stops.items():
         if clean:
             shutil.rmtree(harness.root / ".contentops", ignore_errors=True)
-        runs = [harness.apply() for _ in range(2)]
+        left = harness.settle()
+        assert left.empty, (where, left.changes)
         assert _comparable(harness) == _comparable(expected), where
-        assert harness.api.credits == expected.api.credits, (where, runs)
-        assert [harness.api.charged(f"All about {item} in 2026") for item in ITEMS] == [1, 1, 1], where
+        assert [harness.api.charged(f"All about {item} in 2026") for item in ITEMS] == [1, 1], where
+        assert harness.api.credits == expected.api.credits, where
         assert len(harness.api.contents) == len(expected.api.contents), where
-        assert harness.plan().empty, (where, harness.plan().changes)
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ def test_a_stop_at_every_step_with_a_ledger(root: Path, database: str, kind: str
                 for name in (".contentops", "out"):
                     shutil.rmtree(harness.root / name, ignore_errors=True)
                 (harness.root / "contentops.lock").unlink(missing_ok=True)
-            runs = [harness.apply() for _ in range(2)]
-            assert _comparable(harness) == _comparable(expected), (where, runs)
-            assert harness.api.credits == expected.api.credits, (where, runs)
-            assert len(harness.api.contents) == len(expected.api.contents), (where, runs)
-            assert harness.plan().empty, (where, harness.plan().changes)
+            left = harness.settle()
+            assert left.empty, (where, left.changes)
+            assert _comparable(harness) == _comparable(expected), where
+            assert harness.api.credits == expected.api.credits, where
+            assert len(harness.api.contents) == len(expected.api.contents), where
 
 
 ASKED = "inputs: {topic: All about one in 2026, target_audience: readers}"
@@ -122,12 +122,11 @@ def test_a_file_that_was_written_and_not_recorded_moves_along(root: Path, manife
             (harness.root / "out/one.md").unlink()
             harness.write("out/one.md", text)
         harness.write("content/blog.yaml", manifest)
-        runs = [harness.apply() for _ in range(2)]
+        left = harness.settle()
+        assert (left.changes, left.notes) == ((), ()), where
         (text,) = harness.tree("out", "new").values()
-        assert ("MINE" in text) == edited, (where, runs)
-        assert harness.api.credits == 4, (where, runs)
-        assert harness.plan().empty, (where, harness.plan().changes)
-        assert harness.plan().notes == (), where
+        assert ("MINE" in text) == edited, where
+        assert harness.api.credits == 4, where
 
 
 @pytest.mark.parametrize("habits", [{}, {"request_ids": "ignore", "auto_save": False}], ids=["", "ids of its own"])
@@ -144,15 +143,16 @@ def test_a_new_id_for_a_request_under_way_pays_nothing(root: Path, habits: dict[
             stop.write("content/blog.yaml", RENAMED["id"].replace("uno", name))
             stop.apply(deadline=5)
             assert {entry.item for entry in stop.state.entries.values()} <= {name}, where
-        runs = [stop.apply() for _ in range(2)]
-        if left := stop.actions():
+        left = stop.settle()
+        if not left.empty:
             # Where our id means nothing, a person has to say what became of a lost submit.
-            assert ("request_ids" in habits, left) == (True, {"eins": "resolve"}), (where, runs)
-            assert stop.api.credits <= 8, (where, runs)
+            assert "request_ids" in habits, where
+            assert [(change.id, change.action) for change in left.changes] == [("eins", "resolve")], where
+            assert stop.api.credits <= 8, where
         else:
-            assert stop.api.credits == 8, (where, runs)
+            assert stop.api.credits == 8, where
             assert list(stop.tree()) == ["out/eins.md", "out/first.md"], where
-            assert stop.plan().notes == (), where
+            assert left.notes == (), where
 
 
 def test_a_file_of_a_request_that_is_gone_is_named(root: Path) -> None:
@@ -175,20 +175,16 @@ def test_two_stops_in_a_row(root: Path, ledger: HarnessLedger | None) -> None:
         with contextlib.suppress(Killed):
             harness.apply()
         harness.death = None
-        for _ in range(2):
-            harness.apply()
-        assert harness.api.credits == 12, where
-        assert harness.plan().empty, where
+        assert harness.settle().empty, where
+        assert harness.api.credits == 8, where
 
 
 def test_a_server_that_ignores_our_id_leaves_the_item_unknown(root: Path, ledger: HarnessLedger | None) -> None:
     """Where our id means nothing, a submit whose answer was lost is never sent again unasked."""
     _, stops = _stopped(root, {"request_ids": "ignore", "auto_save": False}, ledger)
     for where, harness in list(stops.items())[:: 1 if ledger is None else 4]:
-        for _ in range(2):
-            harness.apply()
-        assert harness.api.credits <= 12, where
-        left = harness.actions()
-        assert set(left.values()) <= {"resolve"}, where
+        left = harness.settle().changes
+        assert harness.api.credits <= 8, where
+        assert {change.action for change in left} <= {"resolve"}, where
         paid = sum(harness.api.charged(f"All about {item} in 2026") for item in ITEMS)
-        assert paid >= 3 - len(left), where
+        assert paid >= 2 - len(left), where

@@ -171,6 +171,14 @@ class Harness:
         )
         return run
 
+    def settle(self, **choice: Any) -> Plan:
+        """Apply, and once more if that left something to do; returns what is left then."""
+        for _ in range(2):
+            self.apply(**choice)
+            if (left := self.plan(**choice)).empty:
+                break
+        return left
+
     def runtime(self) -> Runtime:
         """The outside of this harness."""
         environ = {"WRITERZROOM_API_KEY": "test-key-123456", "CONTENTOPS_SERVERS": "https://api.example.test"}
