@@ -22,9 +22,12 @@ def unmeasured() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")}
 
 
-def examples(count: int) -> int:
-    """How many examples a property gets that needs more or fewer than others: `count`, ten times that every week."""
-    return 10 * count if settings.get_current_profile_name() == "new" else count
+def examples(count: int, weekly: int = 0) -> int:
+    """How many examples a property gets that needs more or fewer than others: `count`, and `weekly` every week.
+
+    The default is ten times as many.
+    """
+    return (weekly or 10 * count) if settings.get_current_profile_name() == "new" else count
 
 
 @dataclass(frozen=True, slots=True)

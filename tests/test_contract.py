@@ -97,9 +97,16 @@ def test_the_document_says_what_a_submit_requires(inputs: str) -> None:
         assert not validator.is_valid({**whole, name: None})
 
 
-@pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=map("-".join, OPERATIONS))
+@pytest.mark.parametrize(
+    ("path", "method"), [one for one in OPERATIONS if not one[0].startswith("/v1")], ids="{}".format
+)
 def test_no_request_is_answered_outside_the_contract(contract: Any, server: str, path: str, method: str) -> None:
-    """Requests that fit the document, and requests that break it, get a status, type and body that stand in it."""
+    """Requests that fit the document, and requests that break it, get a status, type and body that stand in it.
+
+    Each store has one of the two prefixes of the same routes.
+    """
+    if stores.server is None:
+        path = re.sub("^/api", "/v1", path)
     modes = [GenerationMode.POSITIVE]
     # A call without parameters cannot be made wrongly, and no store sees one that is.
     if stores.server is None and not path.endswith("/health"):

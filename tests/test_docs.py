@@ -89,23 +89,25 @@ def _environment(folder: Path) -> dict[str, str]:
 _IDENTITY = {"NAME": "Docs", "EMAIL": "docs@example.com", "DATE": "2026-01-01T00:00:00Z"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_a_session_that_is_not_run_says_why(page: Path) -> None:
+def test_a_session_that_is_not_run_says_why() -> None:
     """A block is left out of the test for a reason that stands before it."""
-    skipped = [block for block in blocks(page.read_text("utf-8")) if block.is_session and not block.runs]
-    assert [f"line {block.line}" for block in skipped if not _gives_a_reason(block)] == []
+    for page in PAGES:
+        skipped = [block for block in blocks(page.read_text("utf-8")) if block.is_session and not block.runs]
+        assert [f"line {block.line}" for block in skipped if not _gives_a_reason(block)] == [], page
 
 
 def _gives_a_reason(block: Block) -> bool:
     return re.fullmatch(r"<!-- not run: .{3,} -->", block.before) is not None
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_relative_links_lead_somewhere(page: Path) -> None:
+def test_relative_links_lead_somewhere() -> None:
     """A link to a file of the repository names one that is there, and a heading that is in it."""
+    assert [f"{_name(page)}: {target}" for page in PAGES for target in _broken_links(page)] == []
+
+
+def _broken_links(page: Path) -> Iterator[str]:
     text = re.sub(r"^(```|~~~).*?^\1", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"`[^`\n]*`", "", text)
-    broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"[a-z]+:", target):
             continue
@@ -113,8 +115,7 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
         linked = (page.parent / name).resolve() if name else page
         anchors = _anchors(linked) if fragment and linked.suffix == ".md" and linked.is_file() else {fragment}
         if not linked.exists() or fragment not in anchors:
-            broken.append(target)
-    assert broken == []
+            yield target
 
 
 def test_decisions_are_numbered_and_listed() -> None:

@@ -227,7 +227,7 @@ class Faults(RuleBasedStateMachine):
 
 TestFaults = Faults.TestCase
 TestFaults.settings = settings(
-    max_examples=examples(30),
+    max_examples=examples(15, 300),
     stateful_step_count=10,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
@@ -262,4 +262,4 @@ def test_faults_over_a_ledger(database: str) -> None:
     """Nothing is paid twice and no word is lost, whichever checkout does what."""
     with contextlib.closing(HarnessLedger(database)) as ledger:
         machine = cast("type[SharedFaults]", functools.partial(SharedFaults, ledger))
-        run_state_machine_as_test(machine, settings=settings(TestFaults.settings, max_examples=examples(5)))
+        run_state_machine_as_test(machine, settings=settings(TestFaults.settings, max_examples=examples(3, 50)))

@@ -44,7 +44,7 @@ def _stopped_at(harness: Harness, turn: int) -> tuple[Run | None, bool]:
 
 @pytest.mark.parametrize(
     ("habits", "first", "every"),
-    [({}, 1, 2), ({"auto_save": False}, 1, 1), ({"request_ids": "ignore", "auto_save": False}, 2, 2)],
+    [({}, 1, 4), ({"auto_save": False}, 1, 1), ({"request_ids": "ignore", "auto_save": False}, 3, 4)],
     ids=["kind", "stores nothing itself", "ignores ids"],
 )
 def test_an_interrupt_at_any_moment_loses_nothing(root: Path, habits: dict[str, Any], first: int, every: int) -> None:

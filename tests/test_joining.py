@@ -178,8 +178,8 @@ def test_stopped_anywhere_it_ends_the_same(root: Path, year: int) -> None:
     assert len(stops) > 5
     text, paid = body_digest(harness.read("out/one.md").split("---\n", 2)[2]), harness.api.credits
     for where, stop in stops.items():
-        runs = [stop.apply(refresh=True, on_edit=OnEdit.MERGE) for _ in range(2)]
-        assert body_digest(stop.read("out/one.md").split("---\n", 2)[2]) == text, (where, runs)
-        assert body_digest(on_server(stop)) == text, (where, runs)
-        assert stop.api.credits == paid, (where, runs)
-        assert stop.plan(refresh=True).empty, (where, stop.plan(refresh=True).changes)
+        left = stop.settle(refresh=True, on_edit=OnEdit.MERGE)
+        assert left.empty, (where, left.changes)
+        assert body_digest(stop.read("out/one.md").split("---\n", 2)[2]) == text, where
+        assert body_digest(on_server(stop)) == text, where
+        assert stop.api.credits == paid, where

@@ -40,8 +40,8 @@ except StateError as error:
     print(error.code, flush=True)
 """
 
-ITEMS = ("one", "two", "three", "four")
-KILLS = 3
+ITEMS = ("one", "two", "three")
+KILLS = 2
 """Of checkouts."""
 
 
@@ -99,7 +99,7 @@ def _checkouts_that_never_push(folder: Path, database: str) -> None:
         # Once a server has shown when it knows a job, no look-up waits for the longest that any may take.
         known = _checkout(folder / "known", served, "{} (known)")
         assert contentops(known, env, "apply", "--yes", "--select", "one").returncode == 0
-        roots = [_checkout(folder / name, served, topic) for name in ("a", "b", "c")]
+        roots = [_checkout(folder / name, served, topic) for name in ("a", "b")]
         killed = 0
         for _ in range(3 * KILLS):
             with applying(chance.choice(roots), env=env) as apply:
@@ -111,7 +111,7 @@ def _checkouts_that_never_push(folder: Path, database: str) -> None:
         for root in roots:
             _finish(root, env)
         assert killed > 1, killed
-        assert tree(roots[0]) == tree(roots[1]) == tree(roots[2])
+        assert tree(roots[0]) == tree(roots[1])
         expected = sorted(topic.format(item) for item in ITEMS)
         assert len(tree(roots[0])) == len(ITEMS)
         assert served.charges("All about") == expected

@@ -509,12 +509,11 @@ def test_a_stop_at_every_step_of_a_pull_ends_like_a_run_that_was_not_stopped(roo
     assert "Their words." in expected["new/one.md"]
     assert len(stops) > 5
     for where, stop in stops.items():
-        for _ in range(2):
-            stop.apply(refresh=True)
+        left = stop.settle(refresh=True)
+        assert left.empty, (where, left.changes)
         assert stop.tree("out", "new") == expected, where
         assert stop.api.credits == spent, where
         assert len(stop.api.contents) == 3, where
-        assert stop.plan(refresh=True).empty, (where, stop.plan(refresh=True).changes)
         assert stop.record("one").saved == harness.record("one").saved, where
 
 
@@ -532,11 +531,10 @@ def test_a_stop_at_every_step_of_what_was_chosen(root: Path, choice: OnEdit, hab
     assert ("Their words." in expected) == (choice is OnEdit.KEEP)
     assert len(stops) > 5
     for where, stop in stops.items():
-        for _ in range(2):
-            stop.apply(refresh=True, on_edit=choice)
+        left = stop.settle(refresh=True, on_edit=choice)
+        assert left.empty, (where, left.changes)
         assert _words(stop) == expected, where
         assert stop.api.credits == harness.api.credits, where
-        assert stop.plan(refresh=True).empty, (where, stop.plan(refresh=True).changes)
         kept = [path.read_text("utf-8") for path in stop.root.rglob("one.md")]
         assert any("Their words." in text for text in kept), where
 

@@ -173,10 +173,10 @@ class Harness:
 
     def settle(self, **choice: Any) -> Plan:
         """Apply, and once more if that left something to do; returns what is left then."""
-        for _ in range(2):
+        self.apply(**choice)
+        if not (left := self.plan(**choice)).empty:
             self.apply(**choice)
-            if (left := self.plan(**choice)).empty:
-                break
+            left = self.plan(**choice)
         return left
 
     def runtime(self) -> Runtime:
