@@ -157,7 +157,7 @@ def test_without_psycopg_the_message_says_what_to_install() -> None:
         "main(['serve', 'keys', 'list', '--store', 'postgresql://localhost/db'])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert "a store in PostgreSQL needs psycopg: `pip install '.[postgres]'`" in done.stderr
+    assert "a store in PostgreSQL needs psycopg: install `contentops[postgres]` instead of `contentops`" in done.stderr
 
 
 def test_keys_on_the_command_line(database: str, invoke: Run) -> None:

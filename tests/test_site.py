@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,9 @@ def test_our_pages_build(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
     start = (tmp_path / "site/index.html").read_text("utf-8")
     assert 'href="reference/cli.html"' in start
     assert "fonts.googleapis.com" not in start
+    for page in (tmp_path / "site").rglob("*.html"):
+        for path in re.findall(r'(?:src|srcset)="(?!https?:|data:)([^"?#]+)', page.read_text("utf-8")):
+            assert (page.parent / path).is_file() or page.name == "404.html", (page.name, path)
     assert "contentops promote" in (tmp_path / "site/search.json").read_text("utf-8")
 
 

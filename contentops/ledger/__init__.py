@@ -11,7 +11,7 @@ except ModuleNotFoundError:
     raise StateError(
         "a ledger needs `psycopg`, which is not installed here",
         code="ledger-driver",
-        hint="`pip install '.[postgres]'` in the clone of contentops",
+        hint="install `contentops[postgres]` instead of `contentops`",
     ) from None
 else:
     del _driver

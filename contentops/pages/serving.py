@@ -29,7 +29,7 @@ class OpenPort(NamedTuple):
 def open_port(host: str, port: int) -> Iterator[OpenPort]:
     """Open a port; 0 takes a free one. Raises ContentopsError where it cannot be opened, or nothing can serve."""
     if importlib.util.find_spec("uvicorn") is None:
-        hint = "`pip install '.[serve]'` in the clone of contentops"
+        hint = "install `contentops[serve]` instead of `contentops`"
         raise ContentopsError("to show a page over HTTP needs uvicorn", code="serve", hint=hint)
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]

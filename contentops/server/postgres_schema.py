@@ -105,7 +105,7 @@ class DatabaseAddress(Struct, frozen=True):
             import psycopg
             from psycopg.conninfo import conninfo_to_dict
         except ImportError as error:
-            message = "a store in PostgreSQL needs psycopg: `pip install '.[postgres]'` in the clone of contentops"
+            message = "a store in PostgreSQL needs psycopg: install `contentops[postgres]` instead of `contentops`"
             raise ImportError(message) from error
         try:
             parts = conninfo_to_dict(text)

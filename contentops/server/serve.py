@@ -132,7 +132,7 @@ def _server(app: ASGIApp, started: Callable[[], None], seconds: float) -> uvicor
     try:
         import uvicorn
     except ImportError as error:
-        message = "serving over HTTP needs uvicorn: `pip install '.[serve]'` in the clone of contentops"
+        message = "serving over HTTP needs uvicorn: install `contentops[serve]` instead of `contentops`"
         raise ImportError(message) from error
 
     class Server(uvicorn.Server):

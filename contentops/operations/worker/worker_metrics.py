@@ -124,7 +124,7 @@ def shown(address: str, read: Callable[[], WorkNumbers]) -> Iterator[int]:
     try:
         from prometheus_client import CollectorRegistry, start_http_server
     except ModuleNotFoundError:
-        hint = "`pip install '.[postgres]'` in the clone of contentops"
+        hint = "install `contentops[postgres]` instead of `contentops`"
         message = "`--metrics` needs `prometheus-client`, which is not installed here"
         raise UsageError(message, code="ledger-driver", hint=hint) from None
     host, _, port = address.rpartition(":")
