@@ -62,7 +62,8 @@ def test_the_overview_says_what_waits_for_whom(root: Path) -> None:
     for part in (
         "Changed since approval : Example Editor approved an earlier text",
         "edited by hand after Example Editor sent one back",
-        "Outcome unknown : submitted again only if the server proves",
+        "Blocked : this text was edited, and then its brief changed; --on-edit keep",
+        "Outcome unknown : It is not known what became of a submit: its answer was lost",
         "“The sum for ten people is missing. Show the break-even month.”",
         "Check warns : line 16 says click here",
         "48 credits for 12 items",

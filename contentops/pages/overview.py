@@ -14,7 +14,7 @@ from contentops.pages.badges import FAILS, STATES, WARNS, Badge
 from contentops.pages.plan import PlanView, plan_view
 from contentops.pages.site import PageContent
 from contentops.reporting.history import Row
-from contentops.reporting.summary import unsaid_hint
+from contentops.reporting.next_change import next_change
 from contentops.reporting.times import age, day_and_time, minutes, on_day
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _waiting(snapshot: Snapshot, now: float) -> Iterator[WaitingItems]:
     reading = [_to_read(item, now) for item in snapshot.to_read[:_SHOWN]]
     fact = f"{plural(words, 'word')}, about {minutes(words)}"
     yield WaitingItems("To read", fact, "to-read", len(snapshot.to_read), tuple(reading))
-    choosing = tuple(map(_to_choose, snapshot.to_choose[:_SHOWN]))
+    choosing = tuple(_to_choose(item, snapshot.project.option) for item in snapshot.to_choose[:_SHOWN])
     yield WaitingItems("Needs a choice", "nothing happens until then", "to-choose", len(snapshot.to_choose), choosing)
     back = tuple(_sent_back(item, now) for item in snapshot.sent_back[:_SHOWN])
     yield WaitingItems("Sent back", "waits for a new text or an edit", "sent-back", len(snapshot.sent_back), back)
@@ -116,10 +116,10 @@ def _to_read(item: ReviewItem, now: float) -> WaitingItem:
     return WaitingItem(item, STATES[item.state], detail)
 
 
-def _to_choose(item: ReviewItem) -> WaitingItem:
-    change = item.change
-    why = (change.blocked.replace("-", " "), unsaid_hint(change)) if change is not None else ()
-    return WaitingItem(item, STATES[item.state], "; ".join(filter(None, why)))
+def _to_choose(item: ReviewItem, option: str) -> WaitingItem:
+    words = next_change(item.change, option) if item.change is not None else None
+    lead = f"{words.lead.removeprefix('Held: ')}; {words.hint}" if words is not None else ""
+    return WaitingItem(item, STATES[item.state], lead.removesuffix("; "))
 
 
 def _sent_back(item: ReviewItem, now: float) -> WaitingItem:

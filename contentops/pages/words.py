@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 from contentops.digest import short
 from contentops.errors import plural
 from contentops.reporting import times
-from contentops.reporting.causes import reason_values
+from contentops.reporting.next_change import value_diff
 from contentops.reporting.plan_text import note_line
 from contentops.sanitize import visible
 
@@ -43,6 +43,6 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "plural": plural,
     "short": short,
     "note_line": note_line,
-    "reason_values": reason_values,
+    "value_diff": value_diff,
 }
 """The filters of the templates."""

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from contentops.reporting.summary import begin
-from contentops.sanitize import short_pair
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentops.model import Change, Json, Plan, Reason
+    from contentops.model import Change, Plan, Reason
 
 
 _LOCATION: Final = re.compile(r" in ([^ `]+:\d+:\d+)$")
@@ -74,18 +73,6 @@ def shared_causes(plan: Plan) -> tuple[SharedCause, ...]:
     """The causes of at least two changes, the most items first."""
     groups = (group for group in cause_groups(plan) if group.is_cause and len(group.changes) > 1)
     return tuple(SharedCause(group.title, len(group.changes), group.credits) for group in groups)
-
-
-def reason_values(reason: Reason, width: int = 300) -> tuple[str, str]:
-    """The values before and after, each as one harmless line without quotation marks; empty: there is none."""
-    before, after = short_pair(reason.before, reason.after, width)
-    return _unquoted(reason.before, before), _unquoted(reason.after, after)
-
-
-def _unquoted(value: Json, shown: str) -> str:
-    if value is None:
-        return ""
-    return shown.removeprefix('"').removesuffix('"') if isinstance(value, str) else shown
 
 
 def _title(change: Change) -> str:

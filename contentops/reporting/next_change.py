@@ -94,12 +94,13 @@ def next_change(change: Change, option: str) -> NextChange:
         kind=kind,
         lead=_HEADS.get(change.blocked, _HELD) if kind is ChangeKind.HELD else lead,
         cost=change_cost(change) or "free",
-        changes=tuple((reason.field.removeprefix("inputs."), _value_diff(reason)) for reason in fields),
+        changes=tuple((reason.field.removeprefix("inputs."), value_diff(reason)) for reason in fields),
         causes=tuple(dict.fromkeys((*causes, *said))),
         hint=in_environment(unsaid_hint(change), option),
     )
 
 
-def _value_diff(reason: Reason) -> Markup:
+def value_diff(reason: Reason) -> Markup:
+    """The values of a reason before and after, as HTML; empty where it has none."""
     before, after = ("" if value is None else value_words(value) for value in (reason.before, reason.after))
     return changed_words(before, after)
