@@ -44,7 +44,7 @@ def answer(status: int, content: str | bytes = b"", *headers: tuple[str, str]) -
 
 
 def _zipped(size: int) -> bytes:
-    return gzip.compress(b" " * size)
+    return gzip.compress(b" " * size, compresslevel=1)
 
 
 FOREIGN: dict[str, tuple[Callable[[], httpx.Response], list[str]]] = {
