@@ -140,8 +140,10 @@ class InputError(ContentopsError):
 
     code = "invalid-input"
 
-    def __init__(self, findings: Iterable[Diagnostic]) -> None:
+    def __init__(self, findings: Iterable[Diagnostic], looked_at: Iterable[str] = ()) -> None:
+        """`looked_at`: the files that were read or looked for, relative to the root, as far as they are known."""
         self.findings = tuple(findings)
+        self.looked_at = tuple(looked_at)
         errors = sum(finding.severity is Severity.ERROR for finding in self.findings)
         super().__init__(f"{plural(errors, 'error')} in the project's files")
 

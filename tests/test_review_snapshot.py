@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -127,6 +128,17 @@ def test_errors_in_manifests_hide_no_text(root: Path) -> None:
         review.snapshot()
     (root / "contentops.yaml").write_text(SETTINGS)
     (root / "content/b.yaml").unlink()
+    assert review.snapshot().plan is not None
+
+
+def test_a_mended_manifest_is_seen(root: Path) -> None:
+    """Also where the errors were there from the start, and all that is read is old."""
+    manifest_of_new = root / "content/b.yaml"
+    text = manifest_of_new.read_text()
+    manifest_of_new.write_text("items: [\n")
+    review = review_of(root, iter(range(time.time_ns() + 2 * TRUSTED_AFTER, 2**62, 1000)))
+    assert review.snapshot().plan is None
+    manifest_of_new.write_text(text)
     assert review.snapshot().plan is not None
 
 

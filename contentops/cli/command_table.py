@@ -55,6 +55,7 @@ _ENTRIES: Final = (
     CommandEntry("approve", "Approve texts that you have read.", _WRITE, "approving.approve"),
     CommandEntry("send-back", "Send texts back, with what is to change.", _WRITE, "approving.send_back"),
     CommandEntry("promote", "Take reviewed texts from one environment to another.", _WRITE, "adopt.promote"),
+    CommandEntry("watch", "Plan again each time a file is saved.", _WRITE, "watch.command"),
     CommandEntry("adopt", "Manage existing files without changing them.", _ADOPT, "adopt.command"),
     CommandEntry("import", "Manage texts on the server without changing them.", _ADOPT, "adopt.import_contents"),
     CommandEntry("comment", "Put a plan on its pull request.", _CI, "github.comment"),

@@ -109,8 +109,9 @@ class Loader:
         findings += check_environment(self.project, self.project_source, results)
         findings += _unchecked(self.project, self.catalog, results)
         findings = in_order(dict.fromkeys(findings))
+        looked_at = tuple(sorted({*paths, *self.data, *self.files.searched}))
         if any(problem.severity is Severity.ERROR for problem in findings):
-            raise InputError(findings)
+            raise InputError(findings, looked_at)
         specs = tuple(sorted((spec for result in results for spec in result.specs), key=operator.attrgetter("id")))
         moved = tuple(entry for result in results for entry in result.moved)
         declared = {spec.id for spec in specs} if moved else set()
@@ -121,7 +122,7 @@ class Loader:
             findings=tuple(findings),
             manifests=tuple(result.path for result in results),
             inputs=inputs_of(results),
-            looked_at=tuple(sorted({*paths, *self.data, *self.files.searched})),
+            looked_at=looked_at,
         )
 
     # --- files ---------------------------------------------------------------------------------------------

@@ -144,7 +144,8 @@ def gathered_or_recorded(workspace: Workspace, choice: Choice) -> tuple[PlanInpu
     except InputError as error:
         # Recorded front matter has the keys of the preset already.
         workspace.project = structs.replace(workspace.project, preset="")
-        workspace.desired = Desired(specs=tuple(map(_as_recorded, workspace.state.records.values())))
+        specs = tuple(map(_as_recorded, workspace.state.records.values()))
+        workspace.desired = Desired(specs=specs, looked_at=error.looked_at)
         return gathered(workspace, choice), error
 
 
