@@ -294,7 +294,7 @@ OFFERED = {
         ("plan --select=wel", ["welcome"]),
         ("plan --exclude tag:", ["tag:launch", "tag:pillar"]),
         ("plan --select te", ["template:", "template:blog_article_generator"]),
-        ("status --select state:un", ["state:unknown"]),
+        ("status --select state:un", ["state:unknown", "state:unsaved"]),
         ("catalog show press", ["press_release"]),
     ],
 )
