@@ -68,6 +68,11 @@ class Approval(Struct, frozen=True, kw_only=True):
     """Whether this person wrote or edited the text: then it counts only where `by_author` says so."""
 
     @property
+    def name(self) -> str:
+        """Who said it, without the e-mail address."""
+        return self.by.partition(" <")[0]
+
+    @property
     def is_of_host(self) -> bool:
         """Whether a host told it, which knows people by other names than git."""
         return "://" in self.source

@@ -20,6 +20,7 @@ from contentops.atomic_io import TRUSTED_AFTER
 from contentops.ci.git import try_git
 from contentops.ci.results import past_of
 from contentops.collector import without_collection
+from contentops.digest import NOTHING, Digest
 from contentops.errors import Diagnostic, Severity
 from contentops.model import Action, ApprovalState, ItemId, Observed, Verdict, text_digest
 from contentops.operations import history
@@ -77,6 +78,8 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
     """Its state as `status` has it."""
     output: str
     file: Observed
+    text: Digest
+    """What an approval of its text is bound to; empty: there is no text."""
     template: str = ""
     tags: tuple[str, ...] = ()
     edited: bool = False
@@ -315,6 +318,7 @@ def _item(item: Candidate, inputs: PlanInputs) -> ReviewItem:
         word=item.word.value,
         output=item.path,
         file=file,
+        text=text if has_text else NOTHING,
         template=spec.request.template
         if spec is not None
         else str((record.request if record else {}).get("template") or ""),

@@ -58,10 +58,6 @@ class LiveRun(Struct, frozen=True, kw_only=True):
     """Why it ended without doing all, or empty."""
     total: int = 0
     finished: int = 0
-    credits: int = 0
-    """Spent so far."""
-    price: int = 0
-    """The price of all of it."""
     counts: str = ""
     """`3 of 20 done, 1 failed, 5 running, 12 credits`."""
     waits: str = ""
@@ -170,14 +166,13 @@ class RunReader:
     def _take(self, event: Event) -> None:
         self._progress.take(event)
         self._last_at = event.at
-        if event.kind in {"run-planned", "run-started", "run-ended"}:
+        if event.kind in {"run-planned", "run-ended"}:
             self._about[event.kind] = event
         elif event.kind == "item-done":
             self._done[event.item] = event
 
     def _seen(self, *, applied: bool) -> LiveRun:
         planned, ended = self._about.get("run-planned"), self._about.get("run-ended")
-        started = self._about.get("run-started")
         items = [_active(id_, active) for id_, active in self._progress.active.items()]
         items += [_finished(event) for event in self._done.values()]
         items.sort(key=lambda item: (_RANK.get(item.state, 0), item.id))
@@ -191,8 +186,6 @@ class RunReader:
             error=_text(ended, "error"),
             total=self._progress.total,
             finished=sum(item.state not in {"running", "waiting", "pending"} for item in items),
-            credits=self._progress.credits,
-            price=_number(started, "credits"),
             counts=self._progress.counts(),
             waits=self._progress.now() if ended is None else "",
             items=tuple(items[:_SHOWN]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import secrets
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from contentops.pages.forms import Form, FormResult
+    from contentops.pages.forms import Form
     from contentops.pages.security import Keys
     from contentops.pages.site import Site
 
@@ -45,10 +46,12 @@ FILES: Mapping[str, str] = {"style.css": "text/css", "live.js": "text/javascript
 
 def create_app(site: Site, keys: Keys, host: str) -> ASGIApp:
     """Return the application; `host` is where it listens, the only name besides those of this machine."""
-    routes = [Route(f"/{name}", served) for name in FILES]
-    routes += [Route(path, _shown(site, view)) for path, view in ROUTES.items()]
-    routes += [Route(path, _posted(site, form), methods=["POST"]) for path, form in FORMS.items()]
-    routes.append(Route("/run/events", functools.partial(events, site)))
+    routes = [
+        *(Route(f"/{name}", served) for name in FILES),
+        *(Route(path, _shown(site, view)) for path, view in ROUTES.items()),
+        *(Route(path, _posted(site, form), methods=["POST"]) for path, form in FORMS.items()),
+        Route("/run/events", functools.partial(events, site)),
+    ]
     return Guard(Starlette(routes=routes, exception_handlers={404: _nothing, 500: _bug}), hosts_of(host), keys)
 
 
@@ -68,31 +71,10 @@ def _bug(_: Request, __: Exception) -> Response:
 
 def _shown(site: Site, view: View) -> Callable[[Request], Response]:
     # Starlette calls what is not async in a thread: reading a project does not stop other pages.
-    def show(request: Request) -> Response:
-        query = request.query_params
-        return _answer(site, lambda: view(site, query), site.notices.get(query.get("done", "")))
-
-    return show
-
-
-def _answer(site: Site, view: Callable[[], PageContent], said: str = "") -> Response:
-    try:
-        page = view()
-    except ContentopsError as error:
-        page = problem(error)
-    return Response(render(site, page, said), page.status, media_type="text/html")
+    return lambda request: _answer(site, view, request.query_params)
 
 
 def _posted(site: Site, form: Form) -> Callable[[Request], Awaitable[Response]]:
-    def act(fields: Mapping[str, str]) -> Response:
-        try:
-            done = form(site, fields)
-        except ContentopsError as error:
-            return _answer(site, functools.partial(problem, error))
-        if isinstance(done, PageContent):
-            return _answer(site, lambda: done)
-        return RedirectResponse(_with_message(site, done), 303)
-
     async def post(request: Request) -> Response:
         data = b""
         async for part in request.stream():
@@ -102,15 +84,25 @@ def _posted(site: Site, form: Form) -> Callable[[Request], Awaitable[Response]]:
         fields = fields_of(site, data)
         if fields is None:
             return refusal(403, "This form is from another page", "Open the page again, then repeat what you did.")
-        return await run_in_threadpool(act, fields)
+        return await run_in_threadpool(_answer, site, form, fields)
 
     return post
 
 
-def _with_message(site: Site, done: FormResult) -> str:
+def _answer(site: Site, view: Form, fields: Mapping[str, str]) -> Response:
+    """Return a page, or lead to the one that shows what a form did."""
+    try:
+        done = view(site, fields)
+    except ContentopsError as error:
+        done = problem(error)
+    if isinstance(done, PageContent):
+        said = site.notices.get(fields.get("done", "")) or ""
+        return Response(render(site, done, said), done.status, media_type="text/html")
     if not done.said:
-        return done.to
-    return f"{done.to}{'&' if '?' in done.to else '?'}done={site.notices.add(done.said)}"
+        return RedirectResponse(done.to, 303)
+    number = secrets.token_hex(6)
+    site.notices.keep(number, done.said)
+    return RedirectResponse(f"{done.to}{'&' if '?' in done.to else '?'}done={number}", 303)
 
 
 def problem(error: ContentopsError) -> PageContent:

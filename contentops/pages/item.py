@@ -113,7 +113,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
     has_text = bool(one.file.body) and not one.file.problem
     digest = text_digest(one.file.title, one.file.body) if has_text else NOTHING
     if has_text and texts.now is not None and not site.static:
-        site.seen.add(digest, one.file.title, texts.now.body)
+        site.seen.keep(one.text, (one.file.title, texts.now.body))
     option = snapshot.plan.option if snapshot.plan is not None else ""
     model = ItemView(
         item=one,
@@ -219,13 +219,13 @@ def _state(one: ReviewItem, now: float) -> str:
     """What was said and found, in a sentence or two."""
     said: list[str] = []
     if one.state is ReviewState.APPROVED:
-        names = [line.by.partition(" <")[0] for line in one.verdicts if line.verdict is Verdict.APPROVED]
+        names = [line.name for line in one.verdicts if line.verdict is Verdict.APPROVED]
         said.append(f"Approved by {' and '.join(names)} {on_day(one.verdicts[-1].at, now)}.")
     elif one.approval is ApprovalState.SENT_BACK:
         line = next(line for line in reversed(one.verdicts) if line.verdict is Verdict.SENT_BACK)
-        said.append(f"Sent back by {line.by.partition(' <')[0]} {on_day(line.at, now)}: \u201c{line.note}\u201d")
+        said.append(f"Sent back by {line.name} {on_day(line.at, now)}: \u201c{line.note}\u201d")
     elif (before := one.approved_before) is not None:
-        said.append(f"{before.by.partition(' <')[0]} approved an earlier text {on_day(before.at, now)}.")
+        said.append(f"{before.name} approved an earlier text {on_day(before.at, now)}.")
     else:
         said.append("No one has approved this text yet.")
     wanted = one.spec.approval.count if one.spec is not None and one.spec.approval.required else 1

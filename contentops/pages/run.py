@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from contentops.errors import ContentopsError
-from contentops.pages.site import PageContent, templates
+from contentops.pages.site import PageContent, render
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -28,47 +28,40 @@ ALIVE = 15.0
 
 
 class RunPage(Struct, frozen=True, kw_only=True):
-    """The last run, and the titles of its items."""
+    """The last run, the titles of its items, and the end of what a page started where no other page said it."""
 
-    run: LiveRun | None
-    titles: Mapping[str, str]
-    error: str = ""
-    """Why the action that this page started did not get to its end, or empty."""
-    hint: str = ""
+    run: LiveRun | None = None
+    titles: Mapping[str, str] = {}
     said: str = ""
-    """What that action came to, where no other page said it."""
+    error: ContentopsError | None = None
+
+    @property
+    def title(self) -> str:
+        """What the run does."""
+        if self.run is None:
+            return "No run yet"
+        if self.run.working:
+            return "An apply is running"
+        return "The last run" if self.run.ended else "The last run was stopped"
 
 
 def run(site: Site, _query: Mapping[str, str]) -> PageContent:
     """The apply that works now, or the last one."""
-    view = _page(site)
-    return PageContent(template="run.html", title=_title(view.run), tab="run", model=view)
+    return _content(_last_run(site))
 
 
-def _page(site: Site) -> RunPage:
-    found = site.runs.read(site.project())
+def _last_run(site: Site) -> RunPage:
+    found, task = site.runs.read(site.project()), site.runner.task
     # A run changes files all the time: titles are not worth a look at all of them.
     by_id = (site.review.latest or site.review.snapshot()).by_id
     titles = {one.id: by_id[one.id].title for one in (found.items if found else ()) if one.id in by_id}
-    task = site.runner.task
     if task is None or not task.is_done():
         return RunPage(run=found, titles=titles)
-    error = task.error
-    return RunPage(
-        run=found,
-        titles=titles,
-        error=error.message if error else "",
-        hint=error.hint if error else "",
-        said=task.said,
-    )
+    return RunPage(run=found, titles=titles, said=task.said, error=task.error)
 
 
-def _title(found: LiveRun | None) -> str:
-    if found is None:
-        return "No run yet"
-    if found.working:
-        return "An apply is running"
-    return "The last run" if found.ended else "The last run was stopped"
+def _content(view: RunPage) -> PageContent:
+    return PageContent(template="run.html", title=view.title, tab="run", model=view)
 
 
 async def events(site: Site, _: Request) -> StreamingResponse:
@@ -80,7 +73,7 @@ async def stream(site: Site) -> AsyncIterator[str]:
     """Give the events of a stream: the moving part as JSON, then `end`."""
     sent, quiet = "", 0.0
     while not site.closing.is_set():
-        html, working = await run_in_threadpool(_fragment, site)
+        html, working = await run_in_threadpool(_moving_part, site)
         if html != sent:
             sent, quiet = html, 0.0
             yield f"data: {json.dumps(html)}\n\n"
@@ -95,13 +88,11 @@ async def stream(site: Site) -> AsyncIterator[str]:
         quiet += PAUSE
 
 
-def _fragment(site: Site) -> tuple[str, bool]:
+def _moving_part(site: Site) -> tuple[str, bool]:
     """Return the moving part as HTML, and whether the run goes on."""
     try:
-        view = _page(site)
+        view = _last_run(site)
     except ContentopsError as error:
-        view = RunPage(run=None, titles={}, error=error.message, hint=error.hint)
-    now, title = site.runtime.wall(), _title(view.run)
-    template = templates().get_template("run_live.html")
-    html = template.render(model=view, links=site.links, title=title, now=now, apply=site.command("apply"))
-    return html, (view.run is not None and view.run.working) or not site.runner.is_idle
+        view = RunPage(error=error)
+    working = (view.run is not None and view.run.working) or not site.runner.is_idle
+    return render(site, _content(view), block="live"), working

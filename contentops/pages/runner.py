@@ -12,24 +12,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Task:
+class Task(threading.Thread):
     """A piece of work: `said` says what it came to; `error` is why it did not get there."""
 
     def __init__(self, work: Callable[[Stop], str]) -> None:
+        # A daemon: a second Ctrl-C ends the process as it ends an apply in a terminal, which is safe.
+        super().__init__(name="apply", daemon=True)
+        self._work = work
         self.stop = Stop()
         self.said = ""
         self.error: ContentopsError | None = ContentopsError("this is a bug in contentops; the terminal shows it")
-        # A daemon: a second Ctrl-C ends the process as it ends an apply in a terminal, which is safe.
-        self._thread = threading.Thread(target=self._run, args=(work,), name="apply", daemon=True)
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+    def run(self) -> None:
+        """Do the work, in the thread."""
+        try:
+            self.said, self.error = self._work(self.stop), None
+        except ContentopsError as error:
+            self.error = error
 
     def is_done(self, seconds: float = 0.0) -> bool:
         """Wait at most so long; whether it is done."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        self.join(seconds)
+        return not self.is_alive()
 
     def taken(self) -> tuple[str, ContentopsError | None]:
         """Return what it came to for a page that says so: the page of the run need not say it again."""
@@ -37,20 +41,13 @@ class Task:
         self.said, self.error = "", None
         return taken
 
-    def _run(self, work: Callable[[Stop], str]) -> None:
-        try:
-            self.said, self.error = work(self.stop), None
-        except ContentopsError as error:
-            self.error = error
-
 
 class BackgroundRunner:
-    """Starts tasks, one at a time."""
+    """Starts tasks, one at a time; `task` is the last one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.task: Task | None = None
-        """The last one."""
 
     def start(self, work: Callable[[Stop], str]) -> Task:
         """Start a task. Raises LockHeld while another one works."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import itertools
 import shlex
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import jinja2
 from markupsafe import Markup
@@ -30,49 +29,28 @@ if TYPE_CHECKING:
     from contentops.pages.links import Links
 
 FOLDER = Path(__file__).parent
-_MESSAGES = 20
-_TEXTS = 20
+T = TypeVar("T")
+_KEPT = 20
 
 
-class Notices:
-    """The last sentences about what forms did, by number: an address names one, so that none can be made up."""
-
-    def __init__(self) -> None:
-        self._said: dict[str, str] = {}
-        self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
-
-    def add(self, said: str) -> str:
-        """Keep a sentence; return its number."""
-        with self._lock:
-            number = str(next(self._numbers))
-            self._said[number] = said
-            self._said.pop(str(int(number) - _MESSAGES), None)
-            return number
-
-    def get(self, number: str) -> str:
-        """Return a sentence; empty for one that is not known."""
-        return self._said.get(number, "")
-
-
-class SeenTexts:
-    """The titles and bodies that pages showed last, by digest: a reader may decide about one that has changed since."""
+class Recent(Generic[T]):
+    """The last values that pages kept, each under its key."""
 
     def __init__(self) -> None:
-        self._texts: dict[str, tuple[str, str]] = {}
+        self._values: dict[str, T] = {}
         self._lock = threading.Lock()
 
-    def add(self, digest: str, title: str, body: str) -> None:
-        """Remember a text."""
+    def keep(self, key: str, value: T) -> None:
+        """Keep a value; the oldest one goes."""
         with self._lock:
-            self._texts.pop(digest, None)
-            self._texts[digest] = (title, body)
-            while len(self._texts) > _TEXTS:
-                del self._texts[next(iter(self._texts))]
+            self._values.pop(key, None)
+            self._values[key] = value
+            if len(self._values) > _KEPT:
+                del self._values[next(iter(self._values))]
 
-    def get(self, digest: str) -> tuple[str, str] | None:
-        """Return the title and the body; None where they are not remembered."""
-        return self._texts.get(digest)
+    def get(self, key: str) -> T | None:
+        """Return a value; None where it is not kept."""
+        return self._values.get(key)
 
 
 class Site(Struct, frozen=True, kw_only=True, dict=True):
@@ -96,6 +74,12 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
     """The variables, as flags of commands that are shown."""
     closing: threading.Event = field(default_factory=threading.Event)
     """Set when the server ends, so that what waits for events ends too."""
+    runner: BackgroundRunner = field(default_factory=BackgroundRunner)
+    runs: RunReader = field(default_factory=RunReader)
+    notices: Recent[str] = field(default_factory=Recent)
+    """What forms did: an address names one of these sentences, so that none can be made up."""
+    seen: Recent[tuple[str, str]] = field(default_factory=Recent)
+    """The titles and bodies that were shown, by digest: a reader may decide about one that has changed since."""
 
     def command(self, verb: str, *words: str) -> str:
         """Return a command to copy into a shell, for this environment: `words` are quoted where they have to be."""
@@ -106,44 +90,10 @@ class Site(Struct, frozen=True, kw_only=True, dict=True):
         """The snapshot of the project, which every page shows: `site.review.snapshot()`."""
         return Review(self.project, self.runtime, once=self.static)
 
-    @functools.cached_property
-    def runs(self) -> RunReader:
-        """The events of the last run."""
-        return RunReader()
-
-    @functools.cached_property
-    def runner(self) -> BackgroundRunner:
-        """Carries out what a page started."""
-        return BackgroundRunner()
-
-    @functools.cached_property
-    def notices(self) -> Notices:
-        """What was done, each shown once on the page after a form."""
-        return Notices()
-
-    @functools.cached_property
-    def seen(self) -> SeenTexts:
-        """The texts that pages showed last."""
-        return SeenTexts()
-
     @property
     def static(self) -> bool:
         """Whether the pages are files: without forms."""
         return not self.form_token
-
-    @property
-    def person_name(self) -> str:
-        """The name without the address."""
-        return self.person.partition(" <")[0]
-
-    @property
-    def tabs(self) -> list[tuple[str, str, str]]:
-        """The parts of the navigation: name, title, address."""
-        links = self.links
-        if not links.overview:
-            return []
-        tabs = [("overview", "Overview", links.overview), ("items", "Items", links.items), ("plan", "Plan", links.plan)]
-        return tabs if self.static else [*tabs, ("run", "Run", links.run)]
 
 
 class PageContent(Struct, frozen=True, kw_only=True):
@@ -158,13 +108,15 @@ class PageContent(Struct, frozen=True, kw_only=True):
     status: int = 200
 
 
-def render(site: Site, page: PageContent, said: str = "") -> str:
-    """Return a page as HTML; `said`: the sentence about what was just done."""
+def render(site: Site, page: PageContent, said: str = "", *, block: str = "") -> str:
+    """Return a page as HTML, or one block of it; `said`: the sentence about what was just done."""
     # The token is random letters and digits of our own.
     secret = Markup('<input type="hidden" name="form_token" value="{}">').format(site.form_token)
-    template = templates().get_template(page.template)
-    now = site.runtime.wall()
-    return template.render(site=site, page=page, model=page.model, links=site.links, now=now, secret=secret, said=said)
+    template, now = templates().get_template(page.template), site.runtime.wall()
+    values = {"site": site, "page": page, "model": page.model, "links": site.links, "now": now, "secret": secret}
+    if block:
+        return "".join(template.blocks[block](template.new_context(values)))
+    return template.render(values, said=said)
 
 
 def render_bare(template: str, **values: object) -> str:

@@ -97,7 +97,7 @@ def _people(verdicts: Sequence[Approval]) -> str:
     if not verdicts:
         return ""
     *others, last = verdicts
-    name = last.by.partition(" <")[0]
+    name = last.name
     return f"{name} and {plural(len(others), 'other')}" if others else name
 
 

@@ -104,7 +104,7 @@ def _verdicts(one: ReviewItem, texts: ItemTexts, now: Digest) -> Iterator[ItemEv
         yield ItemEvent(
             kind=ItemEventKind.APPROVED if line.verdict is Verdict.APPROVED else ItemEventKind.SENT_BACK,
             at=line.at,
-            by=line.by.partition(" <")[0],
+            by=line.name,
             note=line.note,
             body=NOTHING if body == now else body,
         )
