@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentops.documents.front_matter import split
+from contentops.errors import UsageError
 from contentops.operations.texts.planned_file import NOT_WRITTEN, planned_file
 from tests.fakes.api import FakeApi
-from tests.fakes.harness import Harness, blog
+from tests.fakes.harness import Harness, blog, results
+from tests.test_promote import rooms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +73,32 @@ def test_it_is_the_file_that_apply_writes(site: Harness, change: str) -> None:
     site.apply()
     assert len(site.api.generations) == generations
     assert site.read(OUT) == expected.text
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_promoted_file_is_shown_as_it_will_be(tmp_path: Path, *, is_new: bool) -> None:
+    """With the keys that a person added in the other environment."""
+    staging, prod = rooms(tmp_path, "a")
+    if not is_new:
+        prod.apply()
+        staging.write("content/b.yaml", blog("a", year=2027))
+        staging.apply()
+    staging.edit("staging/a.md", "title:", "mine: yes\ntitle:")
+    staging.edit("staging/a.md", "## Closing", "## The end")
+    expected = planned_file(prod.project, "a")
+    assert (expected.path, expected.has_body) == ("live/a.md", True)
+    assert results(prod.apply()) == {"a": "done"}
+    assert prod.read("live/a.md") == expected.text
+
+
+def test_a_file_that_no_manifest_declares_stays_as_it_is(site: Harness) -> None:
+    """Nothing is planned for it."""
+    site.write("content/blog.yaml", blog("b"))
+    file = planned_file(site.project, "a")
+    assert (file.text, file.note) == (site.read(OUT), "nothing is planned for it")
+    (site.root / OUT).unlink()
+    with pytest.raises(UsageError, match="no apply writes a file for `a` now"):
+        planned_file(site.project, "a")
 
 
 def test_a_new_text_keeps_what_a_person_has_in_the_front_matter(site: Harness) -> None:

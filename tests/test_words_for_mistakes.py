@@ -194,6 +194,7 @@ MISTAKES = {
     "apply --limit 3": "did you mean `--canary`?",
     "content list --limit 3": USAGE.format("content list"),
     "plan --selct a": "did you mean `--select`?",
+    "plan --all": "`contentops plan --help --all` shows every option",
     "plan --zzz": USAGE.format("plan"),
     # An option that stands in the wrong place.
     "plan -C x": "`-C` stands before the command: `contentops -C ... plan`",

@@ -11,7 +11,8 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-_ALL: Final = "--all"
+ALL: Final = "--all"
+"""Beside `--help`: show every option."""
 _SHOWS_ALL: Final = f"{__name__}.all"
 """The key in `Context.meta`."""
 
@@ -42,9 +43,9 @@ class LongCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments; `--all` is an option of `--help` alone."""
-        if _ALL in args and any(name in args for name in ctx.help_option_names):
+        if ALL in args and any(name in args for name in ctx.help_option_names):
             show_all(ctx)
-            args = [one for one in args if one != _ALL]
+            args = [one for one in args if one != ALL]
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -56,7 +57,7 @@ class LongCommand(click.Command):
             if record is not None:
                 (shown[one.group] if isinstance(one, GroupedOption) else others).append(record)
         if not ctx.meta.get(_SHOWS_ALL):
-            others = [(f"{ctx.help_option_names[-1]} {_ALL}", f"Show {len(others) - 1} more options.")]
+            others = [(f"{ctx.help_option_names[-1]} {ALL}", f"Show {len(others) - 1} more options.")]
         for heading, records in {**shown, "More": others}.items():
             with formatter.section(heading):
                 formatter.write_dl(records, col_max=32)
@@ -66,8 +67,8 @@ class LongCommand(click.Command):
         offered = super().shell_complete(ctx, incomplete)
         option = self.get_help_option(ctx)
         asked = option is not None and ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-        if asked and incomplete and _ALL.startswith(incomplete):
+        if asked and incomplete and ALL.startswith(incomplete):
             from click.shell_completion import CompletionItem
 
-            offered.append(CompletionItem(_ALL, help="Show every option."))
+            offered.append(CompletionItem(ALL, help="Show every option."))
         return offered

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
+from contentops.cli.option_groups import ALL, LongCommand
 from contentops.errors import ContentopsError, nearest
 from contentops.operations.plan import known_ids
 
@@ -75,6 +76,8 @@ def for_option(name: str, command: click.Command, path: str) -> str:
     options = options_of(command)
     if name == "--dry-run" and "--select" in options:
         return "did you mean `contentops plan`?"
+    if name == ALL and isinstance(command, LongCommand):
+        return f"`{path} --help --all` shows every option"
     close = OPTIONS.get(name, "")
     close = close if close in options else guess(name, options)
     return f"did you mean `{close}`?" if close else f"`{path} --help` shows the usage"
