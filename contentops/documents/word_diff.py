@@ -89,7 +89,7 @@ class TextDiff(Struct, frozen=True, dict=True):
 
     def count(self, side: Side) -> int:
         """How many words one side alone has."""
-        return sum(part.count for block in self.blocks for part in block.parts if part.side is side)
+        return sum(part.count for block in self.blocks for part in block.parts if part.side == side)
 
 
 def word_diff(old: str, new: str) -> TextDiff:

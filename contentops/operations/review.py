@@ -25,7 +25,7 @@ from contentops.errors import Diagnostic, Severity
 from contentops.model import Action, ApprovalState, ItemId, Observed, Verdict, text_digest
 from contentops.operations import history
 from contentops.operations.opening import HERE
-from contentops.operations.plan import candidate, checked_items, gathered_or_recorded
+from contentops.operations.plan import candidate, checked_items, gathered_or_recorded, no_item
 from contentops.operations.provenance import PaidEnvironments
 from contentops.operations.texts.clean_texts import CleanTexts
 from contentops.operations.texts.word_counts import WordCounts
@@ -136,6 +136,12 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
     def by_id(self) -> Mapping[str, ReviewItem]:
         """The items by id."""
         return {item.id: item for item in self.items}
+
+    def item(self, id_: str) -> ReviewItem:
+        """Return an item. Raises UsageError for an unknown id."""
+        if id_ not in self.by_id:
+            raise no_item(id_, self.by_id)
+        return self.by_id[id_]
 
     @functools.cached_property
     def to_read(self) -> tuple[ReviewItem, ...]:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from contentops.digest import NOTHING, short
+from contentops.digest import short
 from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.errors import Severity, plural, price
-from contentops.model import Action, ApprovalState, Verdict, text_digest
+from contentops.model import Action, ApprovalState, Verdict
 from contentops.operations.apply_part import PartAction, PlanPart
-from contentops.operations.plan import no_item
 from contentops.operations.review import ReviewState
 from contentops.operations.texts.item_events import ItemEvent, item_events
 from contentops.operations.texts.item_texts import item_texts
@@ -92,9 +91,7 @@ class ItemView(Struct, frozen=True, kw_only=True):
 def item(site: Site, query: Mapping[str, str]) -> PageContent:
     """One item; `view`, `against` and `unfold` say what is shown of its text."""
     snapshot = site.review.snapshot()
-    one = snapshot.by_id.get(query.get("id", ""))
-    if one is None:
-        raise no_item(query.get("id", ""), snapshot.by_id)
+    one = snapshot.item(query.get("id", ""))
     project, now = snapshot.project, site.runtime.wall()
     approval = one.approved_before
     texts = item_texts(project, one.id, one.file.path, approval, snapshot.known)
@@ -107,19 +104,21 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         sides = [side for side in sides if side[0] != "server" and (one.edited or approval is not None)]
     against = query.get("against") or (sides[0][0] if sides else "")
     unfold = "unfold" in query
-    shown = changes_view(site, one, texts, against, unfold=unfold) if view == "changes" else text_view(one, texts)
+    shown = TextView()
+    if texts.now is not None and view == "changes":
+        shown = changes_view(site, one, texts, against, unfold=unfold)
+    elif texts.now is not None:
+        shown = text_view(one, texts.now)
     record_request = one.record.request if one.record is not None else {}
     request = one.spec.request.as_json() if one.spec is not None else record_request
-    has_text = bool(one.file.body) and not one.file.problem
-    digest = text_digest(one.file.title, one.file.body) if has_text else NOTHING
-    if has_text and texts.now is not None and not site.static:
+    if one.text and texts.now is not None and not site.static:
         site.seen.keep(one.text, (one.file.title, texts.now.body))
     option = snapshot.plan.option if snapshot.plan is not None else ""
     model = ItemView(
         item=one,
         badges=badges(one),
-        text=digest,
-        short_text=short(digest)[:8],
+        text=one.text,
+        short_text=short(one.text)[:8],
         following=_following(site, snapshot, one),
         planned=next_change(one.change, option) if one.change and one.change.action is not Action.NONE else None,
         brief=brief_of(request),

@@ -124,6 +124,12 @@ def render_bare(template: str, **values: object) -> str:
     return templates().get_template(template).render(values)
 
 
+def macro(name: str, *values: object) -> Markup:
+    """Return what a macro draws."""
+    drawn: Markup = getattr(templates().get_template("macros.html").module, name)(*values)
+    return drawn
+
+
 @functools.cache
 def inline_style() -> tuple[Markup, str]:
     """Return the stylesheet for a page that stands alone, and the hash by which its policy allows it."""

@@ -2,49 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from markupsafe import Markup
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contentops.digest import NOTHING
 from contentops.documents.checks import refused_words
-from contentops.documents.word_diff import Side, TextDiff, word_diff
-from contentops.errors import ContentopsError, Severity
+from contentops.documents.word_diff import TextDiff, word_diff
+from contentops.errors import ContentopsError
 from contentops.operations.texts.diff_and_restore import from_remote
 from contentops.operations.texts.item_texts import TextVersion
-from contentops.pages.words import coded
+from contentops.pages.site import macro
 from contentops.reporting.prose import ProsePart, changed_words, prose
 from contentops.reporting.times import on_day
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from markupsafe import Markup
+
     from contentops.documents.blocks import TextBlock
     from contentops.errors import Diagnostic
     from contentops.operations.review import ReviewItem
     from contentops.operations.texts.item_texts import ItemTexts
     from contentops.pages.site import Site
+    from contentops.reporting.prose import Notes
 
-_NOTE: Final = Markup(
-    '<p class="finding{}"><svg class="icon" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">'
-    '<path d="M8 2 14.6 13.6H1.4zM8 6.4v3.4M8 11.6v.2"/></svg> <strong>Line {}:</strong> {}. {}</p>'
-)
+    TitleAndBody = tuple[str, str]
 
 
 class TextView(Struct, frozen=True, kw_only=True):
-    """The text as it is, or compared with another one."""
+    """A text as it is, or compared with another one."""
 
-    parts: Sequence[ProsePart]
+    parts: Sequence[ProsePart] = ()
     top: Sequence[Diagnostic] = ()
     """Findings that are about no line of the text."""
     diff: TextDiff | None = None
-    gone: int = 0
-    new: int = 0
     title: Markup | None = None
     """The title, if it is another one."""
     problem: str = ""
     """Why there is no comparison."""
+
+    @property
+    def edits(self) -> int:
+        """How many edits a reader sees, the title's among them."""
+        return (self.diff.edits if self.diff is not None else 0) + (self.title is not None)
+
+
+def compared(old: TitleAndBody, new: TitleAndBody, notes: Notes = lambda _: (), *, fold: bool = True) -> TextView:
+    """Return what changed between two texts."""
+    diff = word_diff(old[1], new[1])
+    title = changed_words(old[0], new[0]) if old[0] != new[0] else None
+    return TextView(diff=diff, parts=prose(diff, notes=notes, fold=fold), title=title)
 
 
 def sides_of(one: ReviewItem, texts: ItemTexts, now: float) -> list[tuple[str, str]]:
@@ -59,35 +68,24 @@ def sides_of(one: ReviewItem, texts: ItemTexts, now: float) -> list[tuple[str, s
     return sides
 
 
-def text_view(one: ReviewItem, texts: ItemTexts) -> TextView:
+def text_view(one: ReviewItem, now: TextVersion) -> TextView:
     """Return the text as it is, with what its checks refuse marked."""
-    if texts.now is None:
-        return TextView(parts=())
-    notes = _Notes(one, texts.now.first_line)
+    notes = _Notes(one, now.first_line)
     marks = refused_words(one.spec.checks) if one.spec is not None and one.findings else ()
-    parts = prose(word_diff(texts.now.body, texts.now.body), notes=notes.under, marks=marks)
-    return TextView(parts=parts, top=notes.rest)
+    return TextView(parts=prose(word_diff(now.body, now.body), notes=notes.under, marks=marks), top=notes.rest)
 
 
 def changes_view(site: Site, one: ReviewItem, texts: ItemTexts, against: str, *, unfold: bool) -> TextView:
     """Return the text compared with another one; `against`: a name of `sides_of`, or the start of a digest."""
-    if texts.now is None:
-        return TextView(parts=())
+    assert texts.now is not None
     try:
         old = _other(site, one, texts, against)
     except ContentopsError as error:
-        return TextView(parts=(), problem=f"{error.message}; {error.hint}" if error.hint else error.message)
+        return TextView(problem=f"{error.message}; {error.hint}" if error.hint else error.message)
     notes = _Notes(one, texts.now.first_line)
-    diff = word_diff(old.body, texts.now.body)
-    title = changed_words(old.title, texts.now.title) if old.title and old.title != texts.now.title else None
-    return TextView(
-        parts=prose(diff, notes=notes.under, fold=not unfold),
-        top=notes.rest,
-        diff=diff,
-        gone=diff.count(Side.GONE),
-        new=diff.count(Side.NEW),
-        title=title,
-    )
+    # A text without a title is compared by its body alone.
+    new = (texts.now.title, texts.now.body)
+    return structs.replace(compared((old.title or new[0], old.body), new, notes.under, fold=not unfold), top=notes.rest)
 
 
 def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextVersion:
@@ -102,18 +100,14 @@ def _other(site: Site, one: ReviewItem, texts: ItemTexts, against: str) -> TextV
 
 
 class _Notes:
-    """The findings of checks: under the block with their line, the rest above the text."""
+    """The findings of checks: under the block with their line; the rest is shown above the text."""
 
     def __init__(self, one: ReviewItem, first_line: int) -> None:
         self.rest = list(one.findings)
-        self._subject, self._first = f"item `{one.id}`: ", first_line
+        self._item, self._first = one.id, first_line
 
     def under(self, block: TextBlock) -> Iterator[Markup]:
         start, end = block.line + self._first, block.end + self._first
-        mine = [each for each in self.rest if each.location is not None and start <= each.location.line < end]
-        for each in mine:
+        for each in [one for one in self.rest if one.location is not None and start <= one.location.line < end]:
             self.rest.remove(each)
-            is_error = each.severity is Severity.ERROR
-            stops = "It stops the text from being written and saved." if is_error else "A warning: it stops nothing."
-            message = coded(each.message.removeprefix(self._subject))
-            yield _NOTE.format(" stop" if is_error else "", each.location.line if each.location else 0, message, stops)
+            yield macro("note", each, self._item)

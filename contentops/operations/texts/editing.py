@@ -52,8 +52,7 @@ def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime =
     with hold_lock(project, runtime):
         _, record = recorded(project, item)
         if record.protected:
-            hint = "apply `protected: false` first to lift it"
-            raise Refused(f"`{item}` is protected, so its text stays", code="not-edited", hint=hint)
+            raise protected(item)
         outputs = Outputs(project.root, system=runtime.system)
         file = outputs.observe(record.output)
         if file.problem:
@@ -71,6 +70,12 @@ def edit_text(project: Project, item: str, edit: TextEdit, *, runtime: Runtime =
         copy = outputs.set_aside(record.output, before) if edit.sets_aside and text != before else ""
         outputs.write(record.output, text, expect=file.file)
     return EditedText(output=record.output, copy=copy)
+
+
+def protected(item: str) -> Refused:
+    """Return the error for a text that may not be edited."""
+    hint = "apply `protected: false` first to lift it"
+    return Refused(f"`{item}` is protected, so its text stays", code="not-edited", hint=hint)
 
 
 def _check(edit: TextEdit) -> None:
