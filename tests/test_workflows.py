@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from contentops.operations.starting.installed_from import action_from, installed_action
 from contentops.operations.starting.workflows import WORKFLOWS, workflows
 from tests.clones import manifest, posix
 from tests.fakes.github import TOKEN
@@ -547,7 +548,9 @@ def test_init_adds_workflows_to_a_project_that_is_there(invoke: Run, tmp_path: P
     """Nothing else is written; twice is refused; without an action a person is told to name one."""
     (tmp_path / "contentops.yaml").write_text("version: 1\nproject: x\n")
     ended = invoke("init", "--ci", "github")
-    assert "Replace `OWNER/contentops@0000...`" in ended.stdout
+    # The tests may run in a clone that is on GitHub.
+    known = installed_action()
+    assert (f"The workflows run `{known}`." if known else "Replace `OWNER/contentops@0000...`") in ended.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == [".github", "contentops.yaml"]
     assert "error[exists]" in invoke("init", "--ci", "github").stderr
 
@@ -594,6 +597,49 @@ def test_init_wants_a_commit(invoke: Run, tmp_path: Path, action: str) -> None:
     ended = invoke("init", "--ci", "github", "--action", action)
     assert "error[bad-action]" in ended.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "commit", "expected"),
+    [
+        ("https://github.com/acme/contentops.git", SHA, f"acme/contentops@{SHA}"),
+        ("https://user:secret@github.com/acme/contentops", SHA, f"acme/contentops@{SHA}"),
+        ("ssh://git@github.com/acme/contentops.git", SHA, f"acme/contentops@{SHA}"),
+        ("git@github.com:acme/contentops.git", SHA, f"acme/contentops@{SHA}"),
+        ("https://gitlab.com/acme/contentops", SHA, ""),
+        ("https://github.com.example/acme/contentops", SHA, ""),
+        ("https://github.com/acme/contentops", "v1", ""),
+    ],
+)
+def test_the_action_is_the_commit_that_was_installed(url: str, commit: str, expected: str) -> None:
+    """As pip, pipx and uv note it; nothing of another host, and no secret."""
+    assert action_from(json.dumps({"url": url, "vcs_info": {"vcs": "git", "commit_id": commit}})) == expected
+
+
+@pytest.mark.parametrize(
+    "note", ["", "[]", '{"url": 3}', '{"url": "https://files.example/x.whl", "archive_info": {}}', '{"dir_info": 1}']
+)
+def test_other_installations_name_no_action(note: str) -> None:
+    """From an index or a folder, or with a note that no one can read."""
+    assert action_from(note) == ""
+
+
+def test_the_action_of_a_clone_is_a_commit_that_was_pushed(tmp_path: Path) -> None:
+    """A runner cannot fetch any other one."""
+    clone = tmp_path / "my clone"
+    git = ["git", "-C", str(clone), "-c", "user.name=a", "-c", "user.email=a@b"]
+    note = {"url": clone.as_uri(), "dir_info": {"editable": True}}
+    subprocess.run(["git", "init", "--quiet", str(clone)], check=True)
+    assert action_from(json.dumps(note)) == ""
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message=One"], check=True)
+    subprocess.run([*git, "remote", "add", "origin", "https://github.com/acme/contentops"], check=True)
+    assert action_from(json.dumps(note)) == ""
+    subprocess.run([*git, "update-ref", "refs/remotes/origin/main", "HEAD"], check=True)
+    action = action_from(json.dumps(note))
+    assert re.fullmatch(r"acme/contentops@[0-9a-f]{40}", action)
+    assert action_from(json.dumps({**note, "dir_info": {}})) == ""
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message=Two"], check=True)
+    assert action_from(json.dumps(note)) == ""
 
 
 def test_init_without_ci_takes_no_action(invoke: Run) -> None:

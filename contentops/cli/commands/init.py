@@ -13,6 +13,7 @@ from msgspec import structs
 from contentops.cli.options import json_option
 from contentops.cli.output import terminal
 from contentops.errors import ExitCode, Refused, UsageError, did_you_mean
+from contentops.operations.starting.installed_from import installed_action
 from contentops.operations.starting.project_files import output_line, project_files
 from contentops.operations.starting.sites import GENERATORS, NO_SITE, find_site
 from contentops.operations.starting.workflows import holder, workflow_files
@@ -49,7 +50,12 @@ _FILL_IN = "Replace `OWNER/contentops@0000...` in the workflows by a repository 
     help="Also write workflows, and propose an owner of the approvals; in a project that is there already, only those.",
 )
 @click.option("--env", "environment", metavar="NAME", default="", help="The environment that the workflows are for.")
-@click.option("--action", metavar="OWNER/REPO@COMMIT", default="", help="The action that the workflows use.")
+@click.option(
+    "--action",
+    metavar="OWNER/REPO@COMMIT",
+    default="",
+    help="The action that the workflows use. Default: the commit on GitHub that contentops was installed from.",
+)
 @json_option
 def command(
     session: Session,
@@ -79,6 +85,7 @@ def command(
         name = structs.replace(session, directory=str(folder)).project().name
     elif environment:
         raise click.UsageError("`--env` needs a project that has the environment; a new one has none yet")
+    action = action or (installed_action() if ci else "")
     # All files are checked before any is written.
     name = name or _name_of(folder)
     texts = _texts(session, folder, adopt) if adopt else ""
@@ -104,7 +111,8 @@ def command(
 
 def _after_ci(workflows: NewFiles, action: str, environment: str) -> Iterator[str]:
     *_, apply = workflows.files
-    yield f"{'' if action else f'{_FILL_IN} '}{_AFTER_CI.format(holder(environment))}"
+    yield f"The workflows run `{action}`." if action else _FILL_IN
+    yield f"{_AFTER_CI.format(holder(environment))}"
     for file in workflows.lines:
         yield f"Say in {file} who may change `{FILE}`: its line is there, commented out."
     yield f"Every push to `{workflows.branch}` is applied; to change the branch, edit {Path(apply).name}."
