@@ -30,9 +30,9 @@ def from_previous(project: Project, item: str) -> Difference:
         raise OutputError(message, hint="`contentops plan` says whether an apply restores it")
     previous = _previous(project.root, record, texts)
     if previous is None:
-        hint = texts.why_missing or f"`contentops history {item}` lists its texts and where each is"
-        message = f"no text of `{item}` from before the last apply is in the cache or in git"
-        raise StateError(message, code="no-previous-text", hint=hint)
+        listed = f"`contentops history {item}` lists its texts and where each is"
+        message = f"no earlier text of `{item}` is in the cache or in git"
+        raise StateError(message, code="no-previous-text", hint="; ".join(filter(None, (listed, texts.why_missing))))
     # The cache keeps no titles.
     titles = (previous.title, texts.now.title) if previous.commit else ("", "")
     front = {} if titles[0] == titles[1] else {TITLE_KEY: (titles[0] or None, titles[1] or None)}
