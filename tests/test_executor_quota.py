@@ -17,7 +17,7 @@ from contentops.execution.limiter import LONGEST_PAUSE, Limiter
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi, on
 from tests.fakes.clock import EPOCH
-from tests.fakes.harness import Harness, blog, know_server, results
+from tests.fakes.harness import Harness, assert_whole, blog, know_server, results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,16 +66,6 @@ def turned_away(api: FakeApi) -> int:
     return sum(seen.status == 429 for seen in api.requests)
 
 
-def is_whole(harness: Harness, *items: str) -> None:
-    """Every item has its file and its record, was paid for once and stored once, and nothing is left to do."""
-    topics = [f"All about {item} in 2026" for item in items or ITEMS]
-    assert sorted(each.topic for each in harness.api.generations) == sorted(topics)
-    assert sorted(each.title for each in harness.api.contents.values()) == sorted(f"On {topic}" for topic in topics)
-    assert sorted(harness.tree()) == sorted(f"out/{item}.md" for item in items or ITEMS)
-    assert not harness.state.entries
-    assert harness.plan().empty
-
-
 def all_done(run: Run | None) -> bool:
     """Whether the run ended by itself with every item done."""
     assert run is not None
@@ -91,7 +81,7 @@ def test_someone_else_eats_half_of_the_quota(root: Path, hint: str) -> None:
     api = Shared(every=12, per_minute=10, retry_after=hint, **HABITS)
     harness = harness_of(root, api)
     assert all_done(harness.apply())
-    is_whole(harness)
+    assert_whole(harness, *ITEMS)
     assert api.others >= 50
     assert most_in_a_minute(api) <= 10
     assert turned_away(api) <= 15
@@ -110,7 +100,7 @@ def test_others_that_come_and_go(root: Path, every: float, since: float, until: 
     api = Shared(every=every, since=since, until=until, per_minute=10, **HABITS)
     harness = harness_of(root, api)
     assert all_done(harness.apply())
-    is_whole(harness)
+    assert_whole(harness, *ITEMS)
     assert most_in_a_minute(api) <= 10
     # Refused requests grow with the minutes that others take all, the other ones with the items.
     assert 0 < turned_away(api) <= 2 * (until - since) / 60
@@ -149,7 +139,7 @@ def test_polls_that_do_not_count(root: Path) -> None:
         api = FakeApi(per_minute=10, count_polls=count, **HABITS)
         harness = harness_of(root / str(count), api)
         assert all_done(harness.apply())
-        is_whole(harness)
+        assert_whole(harness, *ITEMS)
         assert turned_away(api) == 0
         assert most_in_a_minute(api) <= 10
         ends.append(harness.timeline.now)
@@ -213,7 +203,7 @@ def test_waits_that_a_run_can_bear(root: Path, form: str, name: str) -> None:
     api.fault(on(name, 2, 5, 6), answer)
     harness = harness_of(root, api, *ITEMS[:8])
     assert all_done(harness.apply())
-    is_whole(harness, *ITEMS[:8])
+    assert_whole(harness, *ITEMS[:8])
     assert turned_away(api) == 3
     assert most_in_a_minute(api) <= 10
     # Without a refusal it takes 6 requests for each item; each refusal costs itself, and at most one poll more.
@@ -252,7 +242,7 @@ def test_waits_that_a_run_can_not_bear(root: Path, asked: Said, words: str, name
     assert "again later" in run.hint
     harness.timeline.now += 3600
     assert all_done(harness.apply())
-    is_whole(harness, *ITEMS[:4])
+    assert_whole(harness, *ITEMS[:4])
 
 
 def test_a_long_wait_is_shown(root: Path) -> None:
@@ -261,7 +251,7 @@ def test_a_long_wait_is_shown(root: Path) -> None:
     api.fault(on("save", 1), refused("600"))
     harness = harness_of(root, api, *ITEMS[:3])
     assert all_done(harness.apply())
-    is_whole(harness, *ITEMS[:3])
+    assert_whole(harness, *ITEMS[:3])
     waits = [
         float(str(event.data["seconds"]))
         for event in harness.events
@@ -286,7 +276,7 @@ def test_no_wait_outlasts_the_deadline(root: Path, name: str, asked: str) -> Non
     api.heal()
     harness.timeline.now += 3600
     assert all_done(harness.apply())
-    is_whole(harness, *ITEMS[:4])
+    assert_whole(harness, *ITEMS[:4])
 
 
 ALL_CALLS = ("submit", "status", "save")
@@ -333,7 +323,7 @@ def test_a_server_that_turns_all_away_for_ever(
     harness.timeline.now += 3600
     while not all_done(harness.apply()):
         assert harness.timeline.now <= 6 * 3600
-    is_whole(harness, *ITEMS[:3])
+    assert_whole(harness, *ITEMS[:3])
 
 
 # --- the limiter itself ------------------------------------------------------------------------------------

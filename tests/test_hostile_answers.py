@@ -21,7 +21,7 @@ from contentops.api.session import ApiEndpoint, Client
 from contentops.model import ApiSettings, ItemId
 from contentops.reporting.run import exit_code_of
 from tests.fakes.api import FakeApi
-from tests.fakes.harness import Harness, blog, know_server, results
+from tests.fakes.harness import Harness, assert_whole, blog, know_server, results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,16 +151,6 @@ def harness_of(root: Path, api: FakeApi, *items: str, rpm: int = 10) -> Harness:
     return harness
 
 
-def is_whole(harness: Harness, *items: str) -> None:
-    """Every item has its file, was paid for once and stored once, and nothing is left to do."""
-    topics = [f"All about {item} in 2026" for item in items or ITEMS]
-    assert sorted(each.topic for each in harness.api.generations) == sorted(topics)
-    assert sorted(each.title for each in harness.api.contents.values()) == sorted(f"On {topic}" for topic in topics)
-    assert sorted(harness.tree()) == sorted(f"out/{item}.md" for item in items or ITEMS)
-    assert not harness.state.entries
-    assert harness.plan().empty
-
-
 def said(run: RunOf | None) -> str:
     """All that a run says went wrong."""
     assert run is not None
@@ -177,7 +167,7 @@ def finished(harness: Harness, api: Spoilt, *items: str, **choice: Any) -> None:
     harness.timeline.now += 3600
     run = harness.apply(**choice)
     assert run is None or set(results(run).values()) == {"done"}, said(run)
-    is_whole(harness, *items)
+    assert_whole(harness, *(items or ITEMS))
 
 
 # --- from the start ----------------------------------------------------------------------------------------
@@ -258,7 +248,7 @@ def test_questions_without_an_answer_do_not_end_the_asking(root: Path, down: flo
     assert "every request failed" in said(run)
     while (run := harness.apply()) is not None:
         assert harness.timeline.now < 7200
-    is_whole(harness, *items)
+    assert_whole(harness, *(items or ITEMS))
 
 
 # --- in the middle -----------------------------------------------------------------------------------------
@@ -444,7 +434,7 @@ def test_a_clock_that_is_wrong(root: Path, hours: float, hint: str) -> None:
         turns += 1
         assert turns <= 2 * len(ITEMS)  # each brings something home, if not yet an item to its end
         run = harness.apply()
-    is_whole(harness)
+    assert_whole(harness, *ITEMS)
 
 
 @pytest.mark.parametrize("hours", [-5.0, 5.0])

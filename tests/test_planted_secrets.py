@@ -18,7 +18,6 @@ from tests.fakes.harness import know_server
 from tests.processes import KEY, Scripted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.clones import Machine
@@ -157,14 +156,6 @@ class Job:
         self.printed += f"{ended.stdout}\n{ended.stderr}\n"
         assert ended.code == code, ended.stdout + ended.stderr
         return ended
-
-
-@pytest.fixture
-def hub() -> Iterator[FakeGitHub]:
-    """A GitHub with a pull request."""
-    with FakeGitHub() as fake:
-        fake.pull(7, SHA)
-        yield fake
 
 
 def refusing(status: int) -> tuple[int, Any, dict[str, str]]:

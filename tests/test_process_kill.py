@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ITEMS = ("one", "two", "three", "four", "five", "six")
 ENV = {"WRITERZROOM_API_KEY": KEY}
-KILLS = 5
+KILLS = 4
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_server_and_apply_die_together(project: Build, invoke: Run, tmp_path: Pa
     expected = _undisturbed(project, invoke, name)
     with Served(tmp_path / "store.db", stage_seconds=0.03) as server:
         root = _project(project, server, name)
-        for moment in (6, 9, 12):
+        for moment in (6, 10):
             with applying(root) as apply:
                 apply.next(moment)
                 apply.kill()

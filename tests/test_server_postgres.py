@@ -19,6 +19,7 @@ from contentops.server.jobs import GenerationRequest, StoredJob
 from contentops.server.postgres import PostgresSession, SessionLock, StatementWatch
 from contentops.server.runner import AT_ONCE
 from contentops.server.store import open_store
+from tests.postgres import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,14 +34,6 @@ BODY = {
     "inputs": INPUTS,
 }
 PATIENCE = 30.0
-
-
-def until(true: Callable[[], object]) -> None:
-    """Wait until it is true."""
-    give_up = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
 
 
 def replied(server: InProcess, path: str, done: Callable[[Reply], bool], body: Any = None) -> Reply:

@@ -16,11 +16,10 @@ import httpx
 import psycopg
 
 from contentops.server.store import open_store
-from tests.postgres import Cluster
+from tests.postgres import Cluster, until
 from tests.running import unmeasured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 BODY = {
@@ -73,14 +72,6 @@ class Replica:
         with psycopg.connect(self._address.partition("?")[0], autocommit=True) as connection:
             statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
             connection.execute(statement, [self.name])
-
-
-def until(true: Callable[[], object]) -> None:
-    """Wait until it is true."""
-    give_up = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
 
 
 class Clients:
@@ -174,8 +165,8 @@ def test_servers_that_are_killed_and_frozen_lose_and_double_nothing(database: st
 
         replicas = [started() for _ in range(3)]
         frozen: list[Replica] = []
-        with Clients(replicas, 4, 20) as clients:
-            for turn in range(6):
+        with Clients(replicas, 4, 10) as clients:
+            for turn in range(4):
                 time.sleep(chance.uniform(0.05, 0.25))
                 number = chance.randrange(len(replicas))
                 if turn % 2:
@@ -189,11 +180,11 @@ def test_servers_that_are_killed_and_frozen_lose_and_double_nothing(database: st
                 if len(frozen) > 1:
                     frozen[0].signal(signal.SIGCONT)
             until(lambda: not clients.busy)
-        assert books(database) == once(80)
+        assert books(database) == once(40)
         for replica in frozen:
             replica.signal(signal.SIGCONT)
             until(replica.settled)
-        assert books(database) == once(80)
+        assert books(database) == once(40)
         assert not any("Traceback" in replica.text() for replica in [*replicas, *frozen])
 
 

@@ -62,6 +62,16 @@ def results(run: Run | None) -> dict[str, str]:
     return {outcome.id: str(outcome.result) for outcome in run.outcomes}
 
 
+def assert_whole(harness: Harness, *items: str) -> None:
+    """Every item has its file and its record, was paid for once and stored once, and nothing is left to do."""
+    topics = [f"All about {item} in 2026" for item in items]
+    assert sorted(each.topic for each in harness.api.generations) == sorted(topics)
+    assert sorted(each.title for each in harness.api.contents.values()) == sorted(f"On {topic}" for topic in topics)
+    assert sorted(harness.tree()) == sorted(f"out/{item}.md" for item in items)
+    assert not harness.state.entries
+    assert harness.plan().empty
+
+
 def blog(*ids: str, year: int = 2026) -> str:
     """A manifest with one item per id."""
     items = "".join(
