@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,10 +41,15 @@ NOTICE: Final = "<!-- Made by docs/generate.py; edit the source it is made from,
 def pages() -> dict[str, str]:
     """Every generated page: path relative to the repository root, and its text."""
     project = _with_presets(_with_item_keys(_read(SCHEMAS / "project.schema.json")))
+    seen = _Seen({}, set())
     return {
         "docs/reference/cli.md": _page("Command line", _CLI_INTRODUCTION, _commands(cli, "contentops")),
-        "docs/reference/manifest.md": _page("Manifests", _MANIFEST_INTRODUCTION, _schema(load_schema("manifest"))),
-        "docs/reference/project.md": _page("`contentops.yaml`", _PROJECT_INTRODUCTION, _schema(json.loads(project))),
+        "docs/reference/manifest.md": _page(
+            "Manifests", _MANIFEST_INTRODUCTION, _schema(load_schema("manifest"), seen)
+        ),
+        "docs/reference/project.md": _page(
+            "`contentops.yaml`", _PROJECT_INTRODUCTION, _schema(json.loads(project), seen.from_page("manifest.md"))
+        ),
         "docs/reference/output.md": _between(_read(REFERENCE / "output.md"), _presets()),
         "docs/reference/templates.md": _with_item_names(
             _between(_read(REFERENCE / "templates.md"), template_reference.lines())
@@ -176,9 +182,9 @@ def _with_item_names(text: str) -> str:
 # --- the command line ------------------------------------------------------------------------------------------
 
 _CLI_INTRODUCTION = """\
-`-C` stands before the command, everything else after it.
-Standard output carries data; progress, logs and errors go to standard error.
-Exit codes are listed in [exit codes](exit-codes.md), error codes in [errors](errors.md)."""
+Write `-C` before the command and other options after it.
+Data goes to standard output; progress, logs and errors go to standard error.
+See also [exit codes](exit-codes.md) and [error codes](errors.md)."""
 
 
 def _commands(command: click.Command, path: str, depth: int = 2) -> Iterator[str]:
@@ -243,43 +249,70 @@ def _meaning(option: click.Option) -> str:
 
 _MANIFEST_INTRODUCTION = """\
 A manifest is a YAML file that declares items.
-`contentops schema manifest` prints the JSON Schema this page is made from; editors read it through the line
-`# yaml-language-server: $schema=...` at the top of a manifest.
-Where a value may hold `{{ ... }}`, it is a [template](templates.md) and is checked again after rendering."""
+`contentops schema manifest` prints its JSON Schema.
+For editors, put `# yaml-language-server: $schema=...` at the top of a manifest.
+A value with `{{ ... }}` is a [template](templates.md). It is checked again after rendering."""
 
 _PROJECT_INTRODUCTION = """\
 `contentops.yaml` marks the root of a project.
-`contentops schema project` prints the JSON Schema this page is made from."""
+`contentops schema project` prints its JSON Schema."""
 
 _SCALARS: Final = (str, int, float, bool)
 
 
-def _schema(schema: Schema) -> Iterator[str]:
+@dataclass
+class _Seen:
+    """What is explained already: rows of tables, each with a link to its section, and shapes of objects."""
+
+    rows: dict[str, str]
+    shapes: set[str]
+
+    def from_page(self, page: str) -> _Seen:
+        """The same, as another page links to it."""
+        return _Seen({row: link.replace("(#", f"({page}#") for row, link in self.rows.items()}, self.shapes)
+
+
+_FEW: Final = 5
+"""Up to this many rows are repeated from another section; more become one link."""
+
+
+def _schema(schema: Schema, seen: _Seen) -> Iterator[str]:
     """A table of the top-level keys, then a section for each object below them."""
-    yield from _object(schema, schema, "", set())
+    yield from _object(schema, schema, "", seen)
 
 
-def _object(root: Schema, schema: Schema, path: str, done: set[str]) -> Iterator[str]:
-    rows = {key: _resolve(root, found) for key, found in schema.get("properties", {}).items()}
+def _object(root: Schema, schema: Schema, path: str, seen: _Seen) -> Iterator[str]:
+    keys = {key: _resolve(root, found) for key, found in schema.get("properties", {}).items()}
+    rows = {key: _row(root, key, found, key in schema.get("required", [])) for key, found in keys.items()}
+    linked = {key: seen.rows[row] for key, row in rows.items() if row in seen.rows}
+    linked = {key: link for key, link in linked.items() if list(linked.values()).count(link) > _FEW}
     if path:
         yield f"## `{path}`"
         yield ""
         yield from _prose(str(schema.get("description", "")))
-    yield "| Key | Value | Meaning |"
-    yield "|---|---|---|"
-    required = schema.get("required", [])
-    for key, found in rows.items():
-        needed = " Required." if key in required else ""
-        yield f"| `{key}` | {_cell(_kind(root, found))} | {_cell(_explain(found) + needed)} |"
-    yield ""
-    for key, found in rows.items():
+        anchor = re.sub(r"[^\w\-]", "", path.lower())
+        seen.rows.update({row: f"[`{path}`](#{anchor})" for row in rows.values() if row not in seen.rows})
+    else:
+        seen.rows.update({row: "the first table" for row in rows.values() if row not in seen.rows})
+    for link in dict.fromkeys(linked.values()):
+        names = ", ".join(f"`{key}`" for key, where in linked.items() if where == link)
+        yield f"As in {link}: {names}."
+        yield ""
+    shown = [row for key, row in rows.items() if key not in linked]
+    yield from ("| Key | Value | Meaning |", "|---|---|---|", *shown, "") if shown else ()
+    for key, found in keys.items():
         for suffix, nested in _nested(root, found):
             where = f"{path}.{key}{suffix}" if path else f"{key}{suffix}"
             # One shape used in several places (an item's defaults, say) is described where it comes first.
             shape = json.dumps(nested["properties"], sort_keys=True)
-            if shape not in done:
-                done.add(shape)
-                yield from _object(root, nested, where, done)
+            if shape not in seen.shapes:
+                seen.shapes.add(shape)
+                yield from _object(root, nested, where, seen)
+
+
+def _row(root: Schema, key: str, found: Schema, required: bool) -> str:
+    needed = " Required." if required else ""
+    return f"| `{key}` | {_cell(_kind(root, found))} | {_cell(_explain(found) + needed)} |"
 
 
 def _nested(root: Schema, schema: Schema) -> Iterator[tuple[str, Schema]]:
@@ -344,7 +377,7 @@ def _explain(schema: Schema) -> str:
     elif default:
         text += f" Default: `{json.dumps(default, ensure_ascii=False)}`."
     examples = [example for example in schema.get("examples", ()) if isinstance(example, _SCALARS)]
-    if examples:
+    if examples and examples[0] != default:
         text += f" Example: `{_yaml(examples[0])}`."
     return text.strip()
 
