@@ -82,7 +82,7 @@ def test_validate_shows_every_problem_with_its_place(invoke: Run, demo: Path) ->
     ended = invoke("validate", cwd=demo)
     assert (ended.code, ended.stdout) == (1, "")
     assert "error[unknown-input]" in ended.stderr
-    assert "  --> content/articles.yaml:9:7\n" in ended.stderr
+    assert "  --> content/articles.yaml:10:7\n" in ended.stderr
     found = invoke("validate", "--json", cwd=demo)
     assert (found.code, found.stderr) == (1, "")
     assert "unknown-input" in [each["code"] for each in found.json["diagnostics"]]
@@ -170,7 +170,7 @@ def test_show_tells_where_each_value_comes_from(invoke: Run, demo: Path) -> None
     """The request as it is sent, and the origin of each field on a line."""
     text = invoke("show", "welcome", cwd=demo).stdout
     assert "    topic: What Example Ltd does, and for whom\n" in text
-    assert "  inputs.topic: item, content/articles.yaml:8:14, uses `company`\n" in text
+    assert "  inputs.topic: item, content/articles.yaml:9:14, uses `company`\n" in text
     assert invoke("show", "welcome", "--json", cwd=demo).json["request"]["style"] == "general_blog"
     ended = invoke("show", "welcom", cwd=demo)
     assert (ended.code, "did you mean `welcome`?" in ended.stderr) == (64, True)

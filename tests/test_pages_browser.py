@@ -222,6 +222,24 @@ def test_a_text_is_sent_back_and_approved(tmp_path: Path, browser: Browser) -> N
     assert (tmp_path / "contentops.approvals").read_text("utf-8").count('"item"') == 2
 
 
+def test_the_tutorial_ends_with_an_approved_text(tmp_path: Path, browser: Browser, run: Run) -> None:
+    """In the page of a new project, a reader opens the text that waits, and *Approve* takes its draft mark away."""
+    run("init", "--name", "shop")
+    manifest, text = tmp_path / "content/articles.yaml", tmp_path / "out/welcome.md"
+    manifest.write_text(manifest.read_text("utf-8").replace("# approval", "approval"), "utf-8")
+    run("apply", "--yes")
+    review_project.commit(tmp_path)
+    assert "draft: true" in text.read_text("utf-8")
+    with served(tmp_path) as pages:
+        page = pages.opened(browser)
+        page.get_by_role("link", name="What Example Ltd does").click()
+        page.get_by_role("button", name="Approve").click()
+        assert "approved" in page.get_by_role("status").inner_text().lower()
+        assert pages.problems == []
+    assert "draft:" not in text.read_text("utf-8")
+    assert re.search(r"(?m)^welcome +as generated +approved ", run("status").stdout)
+
+
 EVIL = "</textarea></title></a>\"'><script>document.title='run'</script><img src=x onerror=document.title='run'>"
 BIDI = "\u202eright to left\u202c \u2067isolated"
 
