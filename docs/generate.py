@@ -290,21 +290,18 @@ def _object(root: Schema, schema: Schema, path: str, seen: _Seen) -> Iterator[st
         yield f"## `{path}`"
         yield ""
         yield from _prose(str(schema.get("description", "")))
-        anchor = re.sub(r"[^\w\-]", "", path.lower())
-        seen.rows.update({row: f"[`{path}`](#{anchor})" for row in rows.values() if row not in seen.rows})
-    else:
-        seen.rows.update({row: "the first table" for row in rows.values() if row not in seen.rows})
-    for link in dict.fromkeys(linked.values()):
-        names = ", ".join(f"`{key}`" for key, where in linked.items() if where == link)
-        yield f"As in {link}: {names}."
-        yield ""
+    link = f"[`{path}`](#{re.sub(r'[^a-z_-]', '', path.lower())})" if path else "the first table"
+    seen.rows.update({row: link for row in rows.values() if row not in seen.rows})
+    for section in dict.fromkeys(linked.values()):
+        names = ", ".join(f"`{key}`" for key, where in linked.items() if where == section)
+        yield from (f"As in {section}: {names}.", "")
     shown = [row for key, row in rows.items() if key not in linked]
     yield from ("| Key | Value | Meaning |", "|---|---|---|", *shown, "") if shown else ()
     for key, found in keys.items():
         for suffix, nested in _nested(root, found):
             where = f"{path}.{key}{suffix}" if path else f"{key}{suffix}"
             # One shape used in several places (an item's defaults, say) is described where it comes first.
-            shape = json.dumps(nested["properties"], sort_keys=True)
+            shape = json.dumps(_whole(root, nested["properties"]), sort_keys=True)
             if shape not in seen.shapes:
                 seen.shapes.add(shape)
                 yield from _object(root, nested, where, seen)
@@ -338,6 +335,13 @@ def _resolve(root: Schema, schema: Any) -> Schema:
     for part in str(schema["$ref"]).removeprefix("#/").split("/"):
         found = found[part]
     return {**_resolve(root, found), **{key: value for key, value in schema.items() if key != "$ref"}}
+
+
+def _whole(root: Schema, value: Any) -> Any:
+    """A part of a schema, its keys without references."""
+    if isinstance(value, dict):
+        return {key: _whole(root, one) for key, one in _resolve(root, value).items()}
+    return value
 
 
 def _kind(root: Schema, schema: Schema) -> str:
