@@ -184,6 +184,7 @@ NOTE_LIMIT: Final = 2_000
 """Characters of a note that is recorded, and of one that is shown."""
 
 
+@functools.lru_cache(maxsize=1 << 15)  # asked for several times of each item in one plan
 def text_digest(title: str, body: Digest) -> Digest:
     """The digest that an approval is bound to: of a cleaned title and the digest of a cleaned body."""
     return digest_json({"body": body, "title": title})

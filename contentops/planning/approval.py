@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from contentops.planning.select import Candidate
 
 AUTONOMOUS, ASSISTED = "ai-autonomous", "ai-assisted"
-"""How a generated text was made, in the words of the W3C community group on disclosure of AI content (2026-10)."""
+"""How a generated text was made, in the words of the W3C community group on disclosure of AI content."""
 _SOURCE: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 GENERATED, EDITED = f"{_SOURCE}trainedAlgorithmicMedia", f"{_SOURCE}compositeWithTrainedAlgorithmicMedia"
 """What a text was made of, in the vocabulary of IPTC. It says nothing of whether someone read the text."""
