@@ -106,6 +106,17 @@ class ReviewItem(Struct, frozen=True, kw_only=True, gc=False):
         return next((one for one in reversed(self.earlier) if one.verdict is Verdict.APPROVED), None)
 
     @property
+    def sent_back(self) -> Approval | None:
+        """The last one who sent this text back."""
+        return next((one for one in reversed(self.verdicts) if one.verdict is Verdict.SENT_BACK), None)
+
+    @property
+    def missing(self) -> int:
+        """How many people have to approve its text still."""
+        wanted = self.spec.approval.count if self.spec is not None and self.state is ReviewState.WAITING else 0
+        return max(wanted - sum(one.verdict is Verdict.APPROVED for one in self.verdicts), 0)
+
+    @property
     def severity(self) -> Severity | None:
         """The worst of its findings."""
         levels = {one.severity for one in self.findings}

@@ -17,7 +17,7 @@ A form is a `<form method="post">` with `{{ secret }}` in it.
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
@@ -29,7 +29,6 @@ from contentops.model import ItemId, Result, Verdict
 from contentops.operations.apply_part import PartAction, apply_part, part_of, plan_part
 from contentops.operations.commit_files import commit_files
 from contentops.operations.records import resolve as resolve_submit
-from contentops.operations.review import ReviewState
 from contentops.operations.texts.approving import Decision, decide_texts
 from contentops.operations.texts.diff_and_restore import restore as restore_text
 from contentops.operations.texts.editing import edit_text
@@ -75,94 +74,65 @@ def fields_of(site: Site, data: bytes) -> Mapping[str, str] | None:
 
 # --- texts -------------------------------------------------------------------------------------------------
 
-
-def approve(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Record that the person read the text that the form names, and lead to the next one."""
-    return _decide(site, form, Verdict.APPROVED)
+_DECIDED: Final = {Verdict.APPROVED: ("Approved", "Approve"), Verdict.SENT_BACK: ("Sent back", "Send back")}
 
 
-def send_back(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
-    """Record what is to change in the text that the form names."""
-    return _decide(site, form, Verdict.SENT_BACK)
-
-
-def _decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult | PageContent:
-    item, text = _id(form), form.get("text", "")
-    if not text:
-        raise UsageError("the form names no text", code="bad-form", hint="go back, and try again")
-    before = site.review.snapshot()
-    decision = Decision(verdict=verdict, note=form.get("note", ""), source="page", texts={ItemId(item): Digest(text)})
-    project = site.project()
+def decide(site: Site, form: Mapping[str, str], verdict: Verdict) -> FormResult | PageContent:
+    """Record what the person says of the text that the form names, and lead to the next one."""
+    item, text, (done, subject) = _named(form, "id"), Digest(_named(form, "text")), _DECIDED[verdict]
+    before, project = site.review.snapshot(), site.project()
+    decision = Decision(verdict=verdict, note=form.get("note", ""), source="page", texts={ItemId(item): text})
     try:
         decided = decide_texts(project, Choice(select=(item,)), decision, runtime=site.runtime)
     except InputError as error:
         if all(finding.code != "text-changed" for finding in error.findings):
             raise
-        return stale(site, item, text, _STALE[verdict])
-    title = before.by_id[item].title if item in before.by_id else item
-    said = f"{_DECIDED[verdict]}: {title}." if not decided.skipped else f"Nothing was recorded: {title} has no text."
+        return stale(site, item, text, f"Not {done.lower()}: the text is another one now")
+    title = before.item(item).title
+    said = f"{done}: {title}." if not decided.skipped else f"Nothing was recorded: {title} has no text."
     if decided.warning:
         said += f" But {decided.warning}."
-    elif verdict is Verdict.APPROVED:
-        said += _still_waits(site, item)
-    run = decided.run
-    outputs = [one.output for one in run.outcomes] if run else []
-    said += _committed(site, project, [APPROVALS, *outputs], f"{_SUBJECTS[verdict]} `{item}`")
-    following = [one.id for one in before.to_read if one.id != item]
-    return FormResult(to=site.links.item(following[0]) if following else site.links.overview, said=said)
-
-
-def _still_waits(site: Site, item: str) -> str:
-    """Say how many people have to approve a text still, if any."""
-    after = site.review.snapshot().by_id.get(ItemId(item))
-    if after is None or after.spec is None or after.state is not ReviewState.WAITING:
-        return ""
-    missing = after.spec.approval.count - sum(one.verdict is Verdict.APPROVED for one in after.verdicts)
-    return f" {'One more person has' if missing == 1 else f'{missing} more people have'} to approve it."
-
-
-_STALE = {
-    Verdict.APPROVED: "Not approved: the text is another one now",
-    Verdict.SENT_BACK: "Not sent back: the text is another one now",
-}
-_DECIDED = {Verdict.APPROVED: "Approved", Verdict.SENT_BACK: "Sent back"}
-_SUBJECTS = {Verdict.APPROVED: "Approve the text of", Verdict.SENT_BACK: "Send back the text of"}
+    elif verdict is Verdict.APPROVED and (missing := site.review.snapshot().item(item).missing):
+        said += f" {'One more person has' if missing == 1 else f'{missing} more people have'} to approve it."
+    files = [APPROVALS, *(one.output for one in (decided.run.outcomes if decided.run else ()))]
+    following = next((one.id for one in before.to_read if one.id != item), "")
+    return FormResult(
+        to=site.links.item(following) if following else site.links.overview,
+        said=said + _committed(site, project, files, f"{subject} the text of `{item}`"),
+    )
 
 
 def restore(site: Site, form: Mapping[str, str]) -> FormResult:
     """Put an earlier text back."""
-    item, overwrite = _id(form), form.get("overwrite") == "yes"
-    project = site.project()
+    item, overwrite, project = _named(form, "id"), form.get("overwrite") == "yes", site.project()
     done = restore_text(project, item, form.get("to", ""), overwrite=overwrite, runtime=site.runtime)
-    said = f"Restored: the text {done.text.short} is back in {done.output}; nothing was paid."
-    if done.copy:
-        said += f" A copy of the file as it was: {done.copy}."
+    said = f"Restored: the text {done.text.short} is back in {done.output}; nothing was paid.{_copied(done.copy)}"
     said += _committed(site, project, [done.output], f"Restore an earlier text of `{item}`")
     return FormResult(to=site.links.item(item), said=said)
 
 
 def save(site: Site, form: Mapping[str, str]) -> FormResult | PageContent:
     """Write an edited text into its file, or show the form again with all that was typed."""
-    item, edit = _id(form), edit_of(form)
+    item, edit = _named(form, "id"), edit_of(form)
     try:
         project = site.project()
         done = edit_text(project, item, edit, runtime=site.runtime)
     except ContentopsError as error:
         return not_saved(site, form, error)
-    said = f"Saved: {done.output} has your text."
-    if done.copy:
-        said += f" A copy of the file as it was: {done.copy}."
+    said = f"Saved: {done.output} has your text.{_copied(done.copy)}"
     said += _committed(site, project, [done.output], f"Edit the text of `{item}`")
     return FormResult(to=site.links.item(item), said=said)
 
 
 def resolve(site: Site, form: Mapping[str, str]) -> FormResult:
     """Record which job a lost answer was about; what is planned then finishes it for nothing."""
-    item, job = _id(form), form.get("job", "").strip()
-    if not job:
-        raise UsageError("the form names no job", code="bad-form", hint="write the id of the job, as the server has it")
-    said = resolve_submit(site.project(), item, job=job)
+    item = _named(form, "id")
+    said = resolve_submit(site.project(), item, job=_named(form, "job"))
     return FormResult(to=site.links.item(item), said=f"Recorded: {said}.")
+
+
+def _copied(copy: str) -> str:
+    return f" A copy of the file as it was: {copy}." if copy else ""
 
 
 def _committed(site: Site, project: Project, files: Iterable[str], subject: str) -> str:
@@ -183,54 +153,67 @@ def _committed(site: Site, project: Project, files: Iterable[str], subject: str)
 # --- parts of the plan -------------------------------------------------------------------------------------
 
 
+class PartWords(NamedTuple):
+    """What an action is called: on its button, as the title of the page with its price, and what it does."""
+
+    label: str
+    title: str
+    does: str = ""
+    is_free: bool = False
+
+
+PARTS: Final[Mapping[PartAction, PartWords]] = {
+    PartAction.KEEP: PartWords(
+        "Keep mine",
+        "Keep this text?",
+        "Your text stays and answers the new brief. Nothing is generated.",
+        is_free=True,
+    ),
+    PartAction.MERGE: PartWords(
+        "Merge by section\u2026",
+        "Merge this text with a new one?",
+        "A new text is made. The sections you edited stay as you left them; the others are the new text's.",
+    ),
+    PartAction.TAKE: PartWords(
+        "Take a new one\u2026",
+        "Replace this text by a new one?",
+        "A new text replaces yours. Yours is copied to `.contentops/replaced/` first.",
+    ),
+    PartAction.REPLACE: PartWords("", "Make a new text?", "A new text replaces this one, which stays in its history."),
+    PartAction.SECTION: PartWords(
+        "", "Make one section again?", "The other sections stay. This text stays in its history."
+    ),
+    PartAction.APPLY: PartWords("Look it up", "Do what is planned for this item?", is_free=True),
+    PartAction.RESUBMIT: PartWords(
+        "Submit again\u2026",
+        "Submit it again?",
+        "The answer to the first submit was lost: if the server took it, the text is paid for twice.",
+    ),
+    PartAction.FIRST: PartWords("", "Make the first texts?", "Read them here before the others are paid for."),
+}
+
+
 class Confirm(Struct, frozen=True, kw_only=True):
-    """What an action would do and cost."""
+    """What an action would do and cost; `title` is that of the text."""
 
     part: PlanPart
-    plan: Plan
-    command: str
-    back: str
-    """The address of the page that it was asked for on."""
+    words: PartWords
     title: str
-    """Of the text."""
-    words: str
-    """What the action does."""
-
-    @property
-    def possible(self) -> bool:
-        """Whether there is something to do that no guard refuses."""
-        return not self.plan.refusals and any(change.steps for change in self.plan.changes)
-
-    @property
-    def button(self) -> str:
-        """What the button says: the sum that it spends."""
-        worst = self.plan.credits_worst
-        if not worst:
-            return "Do it: it is free"
-        most = "up to " if worst > self.plan.credits or self.plan.credits_at_most else ""
-        return f"Spend {most}{plural(worst, 'credit')}"
+    plan: Plan
 
 
 def confirm(site: Site, query: Mapping[str, str]) -> PageContent:
     """The page that shows the price of an action before it is paid."""
-    part = part_of(query.get("action", ""), query.get("id", ""), query.get("heading", ""))
+    part = _part(query)
     plan = plan_part(site.project(), part, runtime=site.runtime)
-    shown = site.review.snapshot().by_id.get(part.item)
-    view = Confirm(
-        part=part,
-        plan=plan,
-        command=part.command(site.option, site.flags),
-        back=_back(site, part),
-        title=shown.title if shown else part.item,
-        words=_QUESTIONS[part.action][1],
-    )
-    return PageContent(template="confirm.html", title=_QUESTIONS[part.action][0], tab="items", model=view)
+    title = site.review.snapshot().item(part.item).title if part.item else ""
+    view = Confirm(part=part, words=PARTS[part.action], title=title, plan=plan)
+    return PageContent(template="confirm.html", title=view.words.title, tab="items", model=view)
 
 
 def apply(site: Site, form: Mapping[str, str]) -> FormResult:
     """Start what a button asks for, and wait a moment for it."""
-    part = part_of(form.get("action", ""), form.get("id", ""), form.get("heading", ""))
-    price = form.get("price", "")
+    part, price = _part(form), form.get("price", "")
     if not (price.isascii() and price.isdecimal() and len(price) < 9):
         raise UsageError("the form has no price", code="bad-form", hint="go back, and try again")
 
@@ -238,60 +221,43 @@ def apply(site: Site, form: Mapping[str, str]) -> FormResult:
         project = site.project()
         plan, run = apply_part(project, part, int(price), stop=stop, runtime=site.runtime)
         if run is None:
-            return _said(plan, run)
+            return "Nothing is left to do." if plan.empty else "Nothing was done: see what the item waits for."
         files = {path for change in plan.changes for path in (change.source, change.target)}
-        return _said(plan, run) + _committed(site, project, files, f"Apply: {part.action.value} `{part.item}`")
+        return _said(run) + _committed(site, project, files, f"Apply: {part.action.value} `{part.item}`")
 
     task = site.runner.start(work)
     if not task.is_done(QUICK):
         return FormResult(to=site.links.run)
     said, error = task.taken()
     if error is None:
-        return FormResult(to=_back(site, part), said=said)
+        return FormResult(to=site.links.item(part.item) if part.item else site.links.overview, said=said)
     if error.code == "price-changed":
         to = site.links.to("/confirm", action=part.action.value, id=part.item, heading=part.heading)
         return FormResult(to=to, said=f"Nothing was done: {error.message}.")
     raise error
 
 
-def _said(plan: Plan, run: Run | None) -> str:
-    if run is None:
-        return "Nothing is left to do." if plan.empty else "Nothing was done: see what the item waits for."
-    failed = [one for one in run.outcomes if one.result is not Result.DONE]
-    if failed:
-        return f"Not done: {failed[0].error or failed[0].hint or failed[0].result.value}"
+def _part(form: Mapping[str, str]) -> PlanPart:
+    return part_of(form.get("action", ""), form.get("id", ""), form.get("heading", ""))
+
+
+def _said(run: Run) -> str:
+    failed = next((one for one in run.outcomes if one.result is not Result.DONE), None)
+    if failed is not None:
+        return f"Not done: {failed.error or failed.hint or failed.result.value}"
     return f"Done: {plural(len(run.outcomes), 'item')}, {plural(run.credits, 'credit')}."
 
 
-def _back(site: Site, part: PlanPart) -> str:
-    return site.links.item(part.item) if part.item else site.links.overview
+def _named(form: Mapping[str, str], field: str) -> str:
+    """Return a field that a form must have."""
+    if not (value := form.get(field, "").strip()):
+        raise UsageError(f"the form has no `{field}`", code="bad-form", hint="go back, and try again")
+    return value
 
 
-_QUESTIONS: Mapping[PartAction, tuple[str, str]] = {
-    PartAction.KEEP: ("Keep this text?", "Nothing is generated: your text answers the new brief."),
-    PartAction.MERGE: ("Merge this text with a new one?", "A new text is made. Sections that you edited stay."),
-    PartAction.TAKE: ("Replace this text by a new one?", "A new text replaces yours. A copy of yours is kept."),
-    PartAction.REPLACE: ("Make a new text?", "A new text replaces this one, which stays in its history."),
-    PartAction.SECTION: ("Make one section again?", "The other sections stay. This text stays in its history."),
-    PartAction.APPLY: ("Do what is planned for this item?", ""),
-    PartAction.RESUBMIT: (
-        "Submit it again?",
-        "The answer to the first submit was lost: if the server took it, it is paid for twice.",
-    ),
-    PartAction.FIRST: ("Make the first texts?", "Read them here before the others are paid for."),
-}
-"""The title of the page with the price, and what the action does."""
-
-
-def _id(form: Mapping[str, str]) -> str:
-    if not (item := form.get("id", "")):
-        raise UsageError("the form names no item", code="bad-form", hint="go back, and try again")
-    return item
-
-
-FORMS: Mapping[str, Form] = {
-    "/approve": approve,
-    "/send-back": send_back,
+FORMS: Final[Mapping[str, Form]] = {
+    "/approve": lambda site, form: decide(site, form, Verdict.APPROVED),
+    "/send-back": lambda site, form: decide(site, form, Verdict.SENT_BACK),
     "/restore": restore,
     "/edit": save,
     "/resolve": resolve,

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 
 from contentops.operations.review import Review
 from contentops.operations.run_events import RunReader
+from contentops.pages.badges import badges
 from contentops.pages.runner import BackgroundRunner
 from contentops.pages.words import FILTERS
 from contentops.reporting import summary
@@ -148,5 +149,5 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters.update(FILTERS)
-    made.globals |= {"signs": summary.SIGNS, "summary": summary, "inline_style": inline_style}
+    made.globals |= {"signs": summary.SIGNS, "summary": summary, "inline_style": inline_style, "badges": badges}
     return made

@@ -36,7 +36,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "coded": coded,
     "number": number,
     "minutes": times.minutes,
-    "day": times.day,
+    "on_day": times.on_day,
     "date": times.short_date,
     "moment": times.day_and_time,
     "age": times.age,
