@@ -24,7 +24,7 @@ RULES = f"{LOCKS}{FILE} text eol=lf merge=union\n"
 def line(item: str, who: str = "Maria", *, minute: int = 0, sent_back: bool = False) -> Approval:
     """A verdict on one text of an item."""
     verdict = Verdict.SENT_BACK if sent_back else Verdict.APPROVED
-    text: Digest = text_digest(item, text_digest("", item))  # type: ignore[arg-type]
+    text: Digest = text_digest(item, text_digest("", item))
     by = f"{who} <{who.lower()}@example.com>"
     return Approval(item=ItemId(item), text=text, verdict=verdict, by=by, at=f"2026-03-01T11:{minute:02}:00Z")
 
