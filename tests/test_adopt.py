@@ -424,7 +424,7 @@ def test_an_item_without_a_template_is_never_generated(project: Build, invoke: R
     lifted = invoke("plan", cwd=root)
     assert lifted.code == 1
     assert "has no `template`" in lifted.stderr
-    assert "only an item with `protected: true` can do without" in " ".join(lifted.stderr.split())
+    assert "only items with `protected: true` may leave it out" in " ".join(lifted.stderr.split())
 
 
 def _manifest_without_protection(root: Path) -> str:

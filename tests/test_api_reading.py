@@ -296,7 +296,7 @@ def test_unknown_shapes_are_told(call: Call, value: Any, words: str) -> None:
         (b"", "not whole JSON"),
         (b'{"status": "comp', "not whole JSON"),
         (b'{"a": 1} trailing', "not whole JSON"),
-        (b'{"a": NaN}', "NaN is no JSON number"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
         (b'{"a": -Infinity}', "no JSON number"),
         (b'{"a": 1e999}', "too large"),
         (b'{"a": ' + b"9" * 5000 + b"}", "not JSON"),

@@ -73,7 +73,7 @@ IN_THE_WAY = {
     "utf-16": (_bytes("title".encode("utf-16")), "is not UTF-8 at byte 0"),
     "pointer": (
         _bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 9\n"),
-        "is a pointer of Git LFS",
+        "is a Git LFS pointer",
     ),
     "open front matter": (_bytes(b"---\ntitle: T\n\nMy words\n"), "never ends"),
     "folder": (lambda path: path.mkdir(), "is a folder"),

@@ -482,7 +482,7 @@ def test_doctor_says_what_is_wrong(api: str, words: str, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "ok", "words"),
     [
-        ("{", False, "cannot be used: the file is not whole JSON"),
+        ("{", False, "cannot be used: the file is cut off or is not JSON"),
         (encode({"https://other.example:443": CatalogSnapshot()}), None, "was made for `https://other.example:443`"),
         (encode({}), None, "holds no server"),
     ],

@@ -63,26 +63,26 @@ def test_paths_that_are_fine(path: str) -> None:
         ("a/", "an empty folder or file name"),
         ("a/../b", "leaves its folder"),
         ("..", "leaves its folder"),
-        ("./a", "leads nowhere"),
+        ("./a", "leave it out"),
         (".git/x", "starts with a dot"),
         ("a/.hidden", "starts with a dot"),
         ("a /b", "starts or ends with a space"),
         (" a", "starts or ends with a space"),
         ("a\u00a0", "starts or ends with a space"),
         ("a./b", "ends with a dot"),
-        ("c:/x", "holds `:`"),
-        ("what?.md", "holds `?`"),
-        ("a<b", "holds `<`"),
-        ("a|b", "holds `|`"),
-        ("CON", "keeps for a device"),
-        ("a/nul.md", "keeps for a device"),
-        ("Com1.tar.gz", "keeps for a device"),
-        ("lpt¹", "keeps for a device"),
-        ("aux .md", "keeps for a device"),
-        ("git~1/x.md", "short form of a longer name"),
-        ("a/GIT~2", "short form of a longer name"),
-        ("GITMOD~1", "short form of a longer name"),
-        ("progra~1.md", "short form of a longer name"),
+        ("c:/x", "contains `:`"),
+        ("what?.md", "contains `?`"),
+        ("a<b", "contains `<`"),
+        ("a|b", "contains `|`"),
+        ("CON", "reserves for a device"),
+        ("a/nul.md", "reserves for a device"),
+        ("Com1.tar.gz", "reserves for a device"),
+        ("lpt¹", "reserves for a device"),
+        ("aux .md", "reserves for a device"),
+        ("git~1/x.md", "short forms of long names"),
+        ("a/GIT~2", "short forms of long names"),
+        ("GITMOD~1", "short forms of long names"),
+        ("progra~1.md", "short forms of long names"),
         ("a\nb", "U+000A"),
         ("a\x00", "U+0000"),
         ("a\u202eb", "U+202E"),
@@ -94,7 +94,7 @@ def test_paths_that_are_fine(path: str) -> None:
     ],
 )
 def test_paths_that_are_refused(path: str, words: str) -> None:
-    """What leaves the project, hides, or cannot be checked out somewhere, with the reason."""
+    """What points outside the project, hides, or cannot be checked out somewhere, with the reason."""
     assert words in (check_output(path) or "")
 
 
@@ -149,12 +149,16 @@ def test_own_files(path: str, own: bool) -> None:
         (
             "x.md",
             "X.MD",
-            "item `two` writes `X.MD`, which is `x.md` of item `one` where names differ in case or accents only",
+            "item `two` writes `X.MD`, which is `x.md` of item `one` if case and accents are ignored",
         ),
-        ("é.md", "e\u0301.md", "where names differ in case or accents only"),
-        ("straße.md", "STRASSE.md", "where names differ in case or accents only"),
-        ("x", "x/y.md", "item `one` writes `x`, but that is the folder of `x/y.md`, the output of item `two`"),
-        ("a/X/b/c", "A/x", "item `two` writes `A/x`, but that is the folder of `a/X/b/c`, the output of item `one`"),
+        ("é.md", "e\u0301.md", "if case and accents are ignored"),
+        ("straße.md", "STRASSE.md", "if case and accents are ignored"),
+        ("x", "x/y.md", "item `one` writes `x`, but that is also the folder of `x/y.md`, the output of item `two`"),
+        (
+            "a/X/b/c",
+            "A/x",
+            "item `two` writes `A/x`, but that is also the folder of `a/X/b/c`, the output of item `one`",
+        ),
     ],
 )
 def test_outputs_that_collide(project: Build, first: str, second: str, expected: str) -> None:
@@ -177,16 +181,16 @@ def test_a_collision_of_inherited_outputs_points_at_the_items(project: Build) ->
     text = "defaults: {output: x.md}\nitems:\n  - {id: one, inputs: {topic: x}}\n  - {id: two, inputs: {topic: x}}\n"
     [problem] = findings(declared(project, text))
     assert str(problem.location) == "content/a.yaml:4:5"
-    assert problem.hint == "give the item an `output` of its own"
+    assert problem.hint == "give the item its own `output`"
 
 
 @pytest.mark.parametrize(
     ("output", "expected"),
     [
-        ("content/A.yaml", "but `content/a.yaml` is a file the project is made of"),
-        ("content/a.yaml/x.md", "but `content/a.yaml` is a file the project is made of"),
-        ("content", "but that is the folder of `content/a.yaml`, which the project is made of"),
-        ("Rows.csv", "but `rows.csv` is a file the project is made of"),
+        ("content/A.yaml", "but `content/a.yaml` is an input file of the project"),
+        ("content/a.yaml/x.md", "but `content/a.yaml` is an input file of the project"),
+        ("content", "but that is also the folder of `content/a.yaml`, which is an input file of the project"),
+        ("Rows.csv", "but `rows.csv` is an input file of the project"),
         ("contentops.yaml", "a name contentops keeps for its own files"),
         ("contentops.lock", "a name contentops keeps for its own files"),
         ("contentops.lock/x.md", "a name contentops keeps for its own files"),
@@ -216,7 +220,7 @@ def test_an_output_that_would_be_a_manifest_is_refused(project: Build, patterns:
     root = project({"contentops.yaml": f"{PROJECT}manifests: {patterns}\n", "content/a.yaml": text})
     [problem] = [one for one in findings(root) if one.code == "output-collision"]
     assert str(problem.location) == "content/a.yaml:2:23"
-    assert f"would be read as a manifest: `manifests` names `{named}`" in problem.message
+    assert f"would then be read as a manifest: `manifests` names `{named}`" in problem.message
     assert problem.hint == "choose another `output`"
 
 
@@ -246,7 +250,7 @@ TEMPLATED = "vars: {five: 5, yes: 'true', list: [a], none: null, map: {a: 1}, em
         ("tags: ['{{ none }}']", "error[wrong-type] <[> has a null in `tags`"),
         ("output: '{{ five }}'", "error[wrong-type] <'{{ five }}'> has a whole number as `output`, which takes a text"),
         ("output: '../{{ item.id }}'", "error[bad-output] <'../{{ item.id }}'> has the output `../one`, which leaves its folder with `..`"),
-        ("output: \"{{ 'a\\u200bb' }}\"", "error[bad-output] <\"{{ 'a\\u200bb' }}\"> has the output `a\\u200bb`, which holds the character U+200B"),
+        ("output: \"{{ 'a\\u200bb' }}\"", "error[bad-output] <\"{{ 'a\\u200bb' }}\"> has the output `a\\u200bb`, which contains the invisible character U+200B"),
         ("metadata: {title: '{{ five }}'}", "error[wrong-type] <'{{ five }}'> has a whole number as `metadata.title`, which takes a text (hint: put it in quotes)"),
         ("metadata: {title: '{{ empty }}'}", "error[wrong-value] <'{{ empty }}'> has an empty `metadata.title` (hint: leave the key out)"),
         ('metadata: {title: "\\u00a0\\u202e "}', 'error[wrong-value] <"\\u00a0\\u202e "> has an empty `metadata.title` (hint: leave the key out)'),
@@ -271,20 +275,20 @@ def test_types_after_rendering(project: Build, keys: str, expected: str) -> None
     ("name", "words"),
     [
         ("'{{ \"\" }}'", "has an empty `id`"),
-        ("'a b{{ five }}'", "which holds a space"),
+        ("'a b{{ five }}'", "which contains a space"),
         ("'-a{{ five }}'", "which starts with `-`"),
         ("'a{{ five }}/'", "has an empty, `.` or `..` part"),
         ("'a{{ five }}/../b'", "has an empty, `.` or `..` part"),
         ("'a{{ five }}//b'", "has an empty, `.` or `..` part"),
         ("'a{{ five }}/./b'", "has an empty, `.` or `..` part"),
-        ("'a{{ five }}:b'", "which holds `:`"),
-        ('"a{{ five }}\\u200bb"', "holds the character U+200B"),
-        ('"{{ five }}e\\u0301"', "it is not NFC"),
+        ("'a{{ five }}:b'", "which contains `:`"),
+        ('"a{{ five }}\\u200bb"', "contains the character U+200B"),
+        ('"{{ five }}e\\u0301"', "not NFC"),
         ('"\\u0902{{ five }}"', "which starts with `\u0902`"),
-        ('"a{{ five }}/\\u0902"', "holds the mark U+0902, without a letter"),
-        ('"{{ five }}a\\ufe0f"', "holds the mark U+FE0F, which cannot be seen"),
-        ('"{{ five }}\\u0915\\u200d"', "holds the character U+200D"),
-        ('"{{ five }}\\u0915\\u093f b"', "holds a space"),
+        ('"a{{ five }}/\\u0902"', "contains the mark U+0902, without a letter"),
+        ('"{{ five }}a\\ufe0f"', "contains the mark U+FE0F, which cannot be seen"),
+        ('"{{ five }}\\u0915\\u200d"', "contains the character U+200D"),
+        ('"{{ five }}\\u0915\\u093f b"', "contains a space"),
         ("'{{ \"a\" * 201 }}'", "is longer than 200 characters"),
         ("'{{ t }}'", "has a bool as `id`"),
     ],
@@ -338,8 +342,7 @@ def test_required_fields(project: Build) -> None:
     assert problems[:2] == [
         "content/a.yaml:2:5 <i> item `one` has no `style` (hint: set it on the item or under `defaults`)",
         (
-            "content/a.yaml:2:5 <i> item `one` has no `template` (hint: set it on the item or under `defaults`; only an item"
-            " with `protected: true` can do without)"
+            "content/a.yaml:2:5 <i> item `one` has no `template` (hint: set it on the item or under `defaults`; only items with `protected: true` may leave it out)"
         ),
     ]
     assert any("`id`" in line for line in problems[2:])
@@ -388,7 +391,7 @@ def test_a_gap_between_words_is_a_warning(project: Build, topic: str, said: str)
     problems = [finding for finding in findings(root) if finding.code == "empty-between-words"]
     assert [one.severity for one in problems] == ([Severity.WARNING] if said else [])
     for one in problems:
-        assert f"has nothing for `{{{{ {said} }}}}` between the words of `inputs.topic`; 1 more item" in one.message
+        assert f"has no value for `{{{{ {said} }}}}` inside the text of `inputs.topic`; 1 more item" in one.message
 
 
 def test_a_gap_in_an_id_is_a_warning(project: Build) -> None:
@@ -397,16 +400,16 @@ def test_a_gap_in_an_id_is_a_warning(project: Build) -> None:
     root = declared(project, manifest, {"content/a.csv": "slug,n\nrome,1\n,2\n"})
     (problem,) = [finding for finding in findings(root) if finding.code == "empty-between-words"]
     assert problem.severity is Severity.WARNING
-    assert "(content/a.csv:3) has nothing for `{{ each.slug }}` between the words of `id`" in problem.message
+    assert "(content/a.csv:3) has no value for `{{ each.slug }}` inside the text of `id`" in problem.message
 
 
 @pytest.mark.parametrize(
     ("keys", "code", "hint"),
     [
         (f"id: {'x' * 201}, output: a.md", "bad-id", "shorten it"),
-        ('id: "cafe\u0301", output: a.md', "bad-id", "write `caf\u00e9`, which looks the same and has each accent in its letter"),
+        ('id: "cafe\u0301", output: a.md', "bad-id", "write `caf\u00e9`, which looks the same in NFC"),
         ("id: -a, output: a.md", "bad-id", "letters, digits and `_`, and after the first of them also `. / @ + -`"),
-        ("id: con", "bad-output", "choose another `output`, or another `id` where it is made from that"),
+        ("id: con", "bad-output", "choose another `output`, or another `id` if the output uses it"),
     ],
 )  # fmt: skip
 def test_hints_for_ids(project: Build, keys: str, code: str, hint: str) -> None:
@@ -430,32 +433,32 @@ def test_a_clash_of_endless_ids_is_short(project: Build) -> None:
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ("template: blgo, inputs: {topic: x}", "error[unknown-template] <blgo> names the template `blgo`, which the catalog does not have (hint: did you mean `blog`?)"),
-        ("template: zzz", "error[unknown-template] <zzz> names the template `zzz`, which the catalog does not have (hint: there are `bare`, `blog`)"),
-        ("style: genral, inputs: {topic: x}", "error[unknown-style] <genral> names the style `genral`, which the catalog does not have (hint: did you mean `general`?)"),
-        ("vertical: leagl, inputs: {topic: x}", "error[unknown-vertical] <leagl> names the vertical `leagl`, which the catalog does not have (hint: did you mean `legal`?)"),
+        ("template: blgo, inputs: {topic: x}", "error[unknown-template] <blgo> names the template `blgo`, which is not in the catalog (hint: did you mean `blog`?)"),
+        ("template: zzz", "error[unknown-template] <zzz> names the template `zzz`, which is not in the catalog (hint: there are `bare`, `blog`)"),
+        ("style: genral, inputs: {topic: x}", "error[unknown-style] <genral> names the style `genral`, which is not in the catalog (hint: did you mean `general`?)"),
+        ("vertical: leagl, inputs: {topic: x}", "error[unknown-vertical] <leagl> names the vertical `leagl`, which is not in the catalog (hint: did you mean `legal`?)"),
         ("inputs: {words: 1}", "error[missing-input] <inputs> does not set `topic`, which template `blog` needs (hint: add `topic` under `inputs`)"),
         ("mode: quick", "error[missing-input] <{> does not set `topic`, which template `blog` needs (hint: add `topic` under `inputs`)"),
         ("inputs: {topic: ' '}", "error[missing-input] <' '> has an empty `topic`, which template `blog` needs (hint: fill it in)"),
         ("inputs: {topic: x, audiance: y}", "error[unknown-input] <audiance> sets `audiance`, which template `blog` does not take (hint: did you mean `target_audience`?)"),
         ("inputs: {topic: x, zzz: y}", "error[unknown-input] <zzz> sets `zzz`, which template `blog` does not take (hint: there are `topic`, `target_audience`, `words`, `tone`, `size`, `channels`, `statistics`, `points`, `anything`)"),
         ("template: bare, inputs: {topic: x}", "error[unknown-input] <topic> sets `topic`, which template `bare` does not take (hint: it takes no inputs)"),
-        ("inputs: {topic: x, audience: a, target_audience: b}", "error[duplicate-input] <target_audience> sets `audience` and `target_audience`, which are one input of template `blog` (hint: keep `target_audience`)"),
-        ("inputs: {topic: [a]}", 'error[wrong-input] <[> gives the input `topic` a list where a text belongs (hint: write one text, or join it: `{{ list | join(", ") }}`)'),
-        ("inputs: {topic: true}", "error[wrong-input] <true> gives the input `topic` a bool where a text belongs (hint: put it in quotes)"),
-        ("inputs: {topic: {a: 1}}", "error[wrong-input] <{> gives the input `topic` a map where a text belongs"),
-        ("inputs: {topic: x, words: '5'}", "error[wrong-input] <'5'> gives the input `words` a text where a number belongs (hint: convert it: `{{ each.column | int }}`, or write the number without quotes)"),
-        ("inputs: {topic: x, words: 1_000}", "error[wrong-input] <1_000> gives the input `words` a text where a number belongs (hint: write `1000`: with `_` it is a text)"),
-        ("inputs: {topic: x, words: true}", "error[wrong-input] <true> gives the input `words` a bool where a number belongs"),
-        ("inputs: {topic: x, statistics: yes}", "error[wrong-input] <yes> gives the input `statistics` a text where a bool belongs (hint: write true or false without quotes)"),
+        ("inputs: {topic: x, audience: a, target_audience: b}", "error[duplicate-input] <target_audience> sets `audience` and `target_audience`, which set the same input of template `blog` (hint: keep `target_audience`)"),
+        ("inputs: {topic: [a]}", 'error[wrong-input] <[> gives the input `topic` a list where text is expected (hint: write one text, or join it: `{{ list | join(", ") }}`)'),
+        ("inputs: {topic: true}", "error[wrong-input] <true> gives the input `topic` a bool where text is expected (hint: put it in quotes)"),
+        ("inputs: {topic: {a: 1}}", "error[wrong-input] <{> gives the input `topic` a map where text is expected"),
+        ("inputs: {topic: x, words: '5'}", "error[wrong-input] <'5'> gives the input `words` a text where a number is expected (hint: convert it: `{{ each.column | int }}`, or write the number without quotes)"),
+        ("inputs: {topic: x, words: 1_000}", "error[wrong-input] <1_000> gives the input `words` a text where a number is expected (hint: write `1000`: with `_` it is text, not a number)"),
+        ("inputs: {topic: x, words: true}", "error[wrong-input] <true> gives the input `words` a bool where a number is expected"),
+        ("inputs: {topic: x, statistics: yes}", "error[wrong-input] <yes> gives the input `statistics` a text where true or false is expected (hint: write true or false without quotes)"),
         ("inputs: {topic: x, tone: drry}", "error[wrong-input] <drry> gives the input `tone` `drry`, which is not one of its options (hint: did you mean `dry`?)"),
         ("inputs: {topic: x, tone: 1}", "error[wrong-input] <1> gives the input `tone` a whole number, which is not one of its options (hint: there are `dry`, `warm`)"),
-        ("inputs: {topic: x, size: [1]}", "error[wrong-input] <[> gives the input `size` a list where a text belongs"),
-        ("inputs: {topic: x, channels: web}", "error[wrong-input] <web> gives the input `channels` a text where a list belongs (hint: write it as `[...]`)"),
+        ("inputs: {topic: x, size: [1]}", "error[wrong-input] <[> gives the input `size` a list where text is expected"),
+        ("inputs: {topic: x, channels: web}", "error[wrong-input] <web> gives the input `channels` a text where a list is expected (hint: write it as `[...]`)"),
         ("inputs: {topic: x, channels: [web, tv]}", "error[wrong-input] <[> gives the input `channels` `tv`, which is not one of its options (hint: there are `web`, `mail`, `3`)"),
         ("inputs: {topic: x, channels: [true]}", "error[wrong-input] <[> gives the input `channels` a bool, which is not one of its options"),
-        ("inputs: {topic: x, target_audience: {a: 1}}", "error[wrong-input] <{> gives the input `target_audience` a map where a text belongs"),
-        ("inputs: {topic: x, points: a}", "error[wrong-input] <a> gives the input `points` a text where a list belongs"),
+        ("inputs: {topic: x, target_audience: {a: 1}}", "error[wrong-input] <{> gives the input `target_audience` a map where text is expected"),
+        ("inputs: {topic: x, points: a}", "error[wrong-input] <a> gives the input `points` a text where a list is expected"),
     ],
 )  # fmt: skip
 def test_against_the_catalog(project: Build, keys: str, expected: str) -> None:
@@ -488,7 +491,7 @@ def test_a_list_where_the_catalog_says_textarea_is_a_warning(project: Build) -> 
     assert loaded.specs[0].request.inputs["target_audience"] == ["a", "b"]
     [line] = lines(loaded.findings)
     assert line.startswith("warning[wrong-input] content/a.yaml:2:51 <[> item `one` gives the input `target_audience`")
-    assert "it is sent as a list; if the server refuses that, write one text" in line
+    assert "it is sent as a list; if the server refuses it, write one text" in line
 
 
 @pytest.mark.parametrize(
@@ -549,7 +552,7 @@ def test_a_vertical_that_local_does_not_list_is_a_warning(project: Build, invoke
     project({"contentops.yaml": settings, "content/a.yaml": f"items: [{item}]"})
     ended = invoke("validate")
     assert ended.code == 0
-    assert "warning[unknown-vertical]: item `a` names the vertical `leagl`, which the" in ended.stderr
+    assert "warning[unknown-vertical]: item `a` names the vertical `leagl`, which is not" in ended.stderr
     assert "did you mean `legal`?" in ended.stderr
     assert invoke("apply", "--yes").code == 0
 

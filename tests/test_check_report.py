@@ -53,7 +53,7 @@ FILES = {
 BAD = {
     ("excludes", "error", 8, "item `bad`: says `cheap`"),
     ("front-matter", "error", 3, "item `bad`: `tags`: 'a' is not of type 'array'"),
-    ("links", "warning", 1, "item `told`: the link `nowhere.md` leads to no file of the project"),
+    ("links", "warning", 1, "item `told`: the link `nowhere.md` points to no file of the project"),
 }
 SARIF = {
     "required": ["$schema", "version", "runs"],
@@ -202,7 +202,7 @@ def test_findings_go_into_a_file_and_onto_the_terminal(site: Path, invoke: Run) 
     ("content", "said"),
     [
         (b"\xff\xfe", "is not UTF-8"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n", "pointer of Git LFS"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n", "Git LFS pointer"),
         (b"a\n<<<<<<< ours\nb\n=======\nc\n>>>>>>> theirs\n", "conflict markers"),
         (b"---\ntitle: [\n---\n", "front matter"),
     ],

@@ -131,7 +131,7 @@ def test_what_a_text_links_to_may_come_later(root: Path) -> None:
     harness.write("content/blog.yaml", f"defaults: {{checks: {{links: block}}}}\n{blog('one')}")
     harness.write("content/more.yaml", blog("two"))
     run = harness.apply(select=("one",))
-    assert [each.message for each in _end(run).findings] == ["the link `img/a.png` leads to no file of the project"]
+    assert [each.message for each in _end(run).findings] == ["the link `img/a.png` points to no file of the project"]
     harness.write("out/img/a.png", "")
     assert _one(harness).action is Action.FINISH
     harness.apply()

@@ -112,7 +112,7 @@ def test_a_working_directory_that_is_gone(tmp_path: Path, command: str) -> None:
     """Started in a folder that was removed meanwhile, a command says so in one line."""
     ended = _in_a_gone_folder(tmp_path, command)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("error[no-folder]: the folder this was started in is not there any more\n")
+    assert ended.stderr.startswith("error[no-folder]: the current folder no longer exists\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed there")

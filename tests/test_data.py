@@ -64,20 +64,23 @@ def test_csv_of_a_header_alone_has_no_rows() -> None:
     [
         ("a.csv", "", "no-header", 1, "no header"),
         ("a.csv", "\n\n", "no-header", 1, "no header"),
-        ("a.csv", "id,id\n", "bad-header", 1, "1 and 2 have one name: `id`"),
+        ("a.csv", "id,id\n", "bad-header", 1, "1 and 2 have the same name: `id`"),
         ("a.csv", "id,\n", "bad-header", 1, "column 2"),
         ("a.csv", "id, name\n", "bad-header", 1, "spaces"),
-        ("a.csv", "id;name\n1;2\n", "bad-header", 1, "one single column"),
-        ("a.csv", "id\tname\n", "bad-header", 1, "one single column"),
+        ("a.csv", "id;name\n1;2\n", "bad-header", 1, "only one column"),
+        ("a.csv", "id\tname\n", "bad-header", 1, "only one column"),
         ("a.csv", "id,name\n1\n", "ragged-row", 2, "1 cell, the header 2"),
         ("a.csv", 'id,name\n1,"a\nb"\n1,2,3\n', "ragged-row", 4, "3 cells"),
         ("a.csv", 'id\n1\n"x\ny', "csv-syntax", 3, "never closed"),
-        ("a.csv", 'id\n"a"b\n', "csv-syntax", 2, "after its closing quote"),
+        ("a.csv", 'id\n"a"b\n', "csv-syntax", 2, "after the closing quote"),
         ("a.csv", "id\na\x00b\n", "control-character", 2, "U+0000"),
         ("a.csv", "id\n\x1b[31m\n", "control-character", 2, "U+001B"),
         ("a.csv", "id\n" + "x" * 200_000 + "\n", "csv-syntax", 2, "field limit"),
         *((path, b"a\n\xe9", "not-utf8", 2, "UTF-8") for path in ("a.csv", "a.json", "a.jsonl", "a.yaml")),
-        *((path, "a\n1\n", "unknown-data", 1, "no data file") for path in ("cities.xlsx", "cities", "csv", "a.csv/b")),
+        *(
+            (path, "a\n1\n", "unknown-data", 1, "not a known kind of data file")
+            for path in ("cities.xlsx", "cities", "csv", "a.csv/b")
+        ),
         ("a.yaml", "a: 1\n", "bad-data", 1, "list of rows"),
         ("a.yaml", "", "bad-data", 1, "empty"),
         ("a.yaml", "- 1\n- \n", "bad-row", 2, "not null"),

@@ -131,10 +131,10 @@ def test_split(text: str, expected: MarkdownFile) -> None:
         pytest.param("---\na: b: c\n---\nx\n", "on line 2: a second `: ` in one line", id="syntax"),
         pytest.param(
             "---\na: 1\na: 2\n---\n",
-            "on line 3: the key `a` appears twice in one map: first at line 2, column 1",
+            "on line 3: the key `a` appears twice in the same map: first at line 2, column 1",
             id="twice",
         ),
-        pytest.param("---\ntitle: [a]\n---\n", "`title` is not a text", id="title is a list"),
+        pytest.param("---\ntitle: [a]\n---\n", "`title` is not text", id="title is a list"),
         pytest.param("---\n" + "# x\n" * (MAX_FRONT_MATTER // 4 + 1) + "---\n", "longer than", id="huge"),
         pytest.param("---\na: \ud800\n---\n", "on line 2: the invisible character U+D800", id="lone surrogate"),
     ],
@@ -195,7 +195,7 @@ def test_update_removes_and_replaces_blocks() -> None:
 
 
 def test_update_without_difference_changes_no_byte() -> None:
-    """A value that is there already keeps the bytes it was written with."""
+    """A value that already exists keeps the bytes it was written with."""
     same = {
         "title": "Old",
         "tags": ["a", "b"],
@@ -262,7 +262,7 @@ def test_update(text: str, changes: dict[str, Any], expected: str) -> None:
 )
 def test_update_refuses_what_it_can_not_do_alone(text: str) -> None:
     """Where a key cannot be changed without touching another, nothing is changed."""
-    with pytest.raises(OutputError, match="by itself"):
+    with pytest.raises(OutputError, match="edited separately"):
         update(text, {"a": "z"})
 
 
@@ -429,7 +429,7 @@ def test_elements_that_stay_in_a_list_keep_their_bytes(
 
 
 def test_entries_of_another_file_are_carried_as_they_are_written() -> None:
-    """With nulls, comments beside them and quotes; what is there already stays."""
+    """With nulls, comments beside them and quotes; what already exists stays."""
     source = (
         "---\ntitle: T\nparams: {a: null, b: }\ntags:\n- 2024-10-20 # c\n- 'x'\nlayout:\ndraft: yes\nz: 1\n---\nText\n"
     )

@@ -176,7 +176,10 @@ def test_docusaurus_gets_no_backslash(project: Build, invoke: Run) -> None:
     )
     refused = invoke("plan", cwd=root)
     assert refused.code == 1
-    assert "has a backslash in `metadata.seo`, which the generator of the preset `docusaurus` obeys" in refused.stderr
+    assert (
+        "has a backslash in `metadata.seo`, which the site generator of preset `docusaurus` interprets"
+        in refused.stderr
+    )
     assert backslashed("hugo", {"title": TRICK}) == ()
 
 

@@ -112,7 +112,7 @@ def test_write_value_says_where_it_goes() -> None:
 )
 def test_what_is_not_json_is_refused(value: Any, error: type[Exception]) -> None:
     """Only JSON values can be written."""
-    with pytest.raises(error, match="no place in front matter"):
+    with pytest.raises(error, match="cannot be written in front matter"):
         write_pair("k", value)
 
 
@@ -138,7 +138,9 @@ CHAIN = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1,
 @pytest.mark.parametrize(
     ("text", "words", "line"),
     [
-        pytest.param("a: 1\nb: 2\na: 3\n", "the key `a` appears twice in one map: first at line 2", 4, id="duplicate"),
+        pytest.param(
+            "a: 1\nb: 2\na: 3\n", "the key `a` appears twice in the same map: first at line 2", 4, id="duplicate"
+        ),
         pytest.param("x: {b: 1, b: 2}\n", "the key `b` appears twice", 2, id="nested duplicate"),
         pytest.param("- a\n", "not a list of `key: value` lines", 2, id="list"),
         pytest.param("# c\njust text\n", "not a list of `key: value` lines", 3, id="text"),
@@ -149,7 +151,7 @@ CHAIN = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1,
         pytest.param("? [a]\n: b\n", "a list or a map cannot be a key", 2, id="list as key"),
         pytest.param("a: {{ b }}\n", "unquoted `{{`", 2, id="unquoted braces"),
         pytest.param("l: &l [1]\n*l : b\n", "an alias cannot be a key", 3, id="alias as key"),
-        pytest.param("a: *b\n", r"the alias `\*b` names no anchor", 2, id="unknown alias"),
+        pytest.param("a: *b\n", r"the alias `\*b` has no anchor", 2, id="unknown alias"),
         pytest.param("a: &a [*a]\n", r"the alias `\*a` is inside its own anchor", 2, id="alias in itself"),
         pytest.param("a: [\n", "closing bracket is missing", 2, id="syntax"),
         pytest.param("a: b: c\n", "a second `: `", 2, id="two colons"),

@@ -271,7 +271,7 @@ ITEMS = [
     (
         "fixed-id",
         "{id: x, for_each: [1, 2], inputs: {topic: x}}",
-        "error[id-without-each] content/a.yaml:1:14 <x> item `x` makes several items, so its id must use `each`",
+        "error[id-without-each] content/a.yaml:1:14 <x> item `x` makes several items, so its `id` must use `each`",
     ),
     (
         "fixed-id-matrix",
@@ -306,12 +306,12 @@ ITEMS = [
     (
         "jinja-in-data",
         "{id: '{{ each.value }}', for_each: ['{{ x }}'], inputs: {topic: x}}",
-        "error[template-in-data] content/a.yaml:1:44 <[> item `{{ each.value }}` contains Jinja in its data (`{{ x }}`)",
+        "error[template-in-data] content/a.yaml:1:44 <[> item `{{ each.value }}` has Jinja in its data (`{{ x }}`)",
     ),
     (
         "jinja-in-matrix",
         "{id: '{{ each.a }}', matrix: {a: ['{{ x }}']}, inputs: {topic: x}}",
-        "error[template-in-data] content/a.yaml:1:42 <[> item `{{ each.a }}` contains Jinja in its data",
+        "error[template-in-data] content/a.yaml:1:42 <[> item `{{ each.a }}` has Jinja in its data",
     ),
     (
         "column-and-axis",
@@ -341,12 +341,12 @@ ITEMS = [
     (
         "each-of-plain-values",
         "{id: 'x{{ each.value }}', for_each: [1], inputs: {topic: 'a {{ each }}'}}",
-        "a map cannot be part of a text (hint: a row that is a plain value is written `each.value`)",
+        "a map cannot be part of a text (hint: for rows with plain values, write `each.value`)",
     ),
     (
         "each-as-id",
         "{id: '{{ each }}', output: x.md, for_each: [1], inputs: {topic: x}}",
-        "has a map as `id`, which takes a text (hint: a row that is a plain value is written `each.value`)",
+        "has a map as `id`, which takes a text (hint: for rows with plain values, write `each.value`)",
     ),
     (
         "each-without-for-each",
@@ -356,7 +356,7 @@ ITEMS = [
     (
         "null-output",
         "{id: x, output: null, inputs: {topic: x}}",
-        "error[missing-key] content/a.yaml:1:9 <{> item `x` has no `output` (hint: a null takes away what the project says; leave the key out)",
+        "error[missing-key] content/a.yaml:1:9 <{> item `x` has no `output` (hint: null removes the project's setting; leave the key out)",
     ),
     (
         "missing-file",
@@ -366,17 +366,17 @@ ITEMS = [
     (
         "path-out",
         "{id: '{{ each.k }}', for_each: ../../x.csv, inputs: {topic: x}}",
-        "which leaves the project with `..`",
+        "which points outside the project with `..`",
     ),
     ("path-blank", "{id: '{{ each.k }}', for_each: ' ', inputs: {topic: x}}", "which is empty"),
     ("path-absolute", "{id: '{{ each.k }}', for_each: /x.csv, inputs: {topic: x}}", "which is absolute"),
     ("path-drive", "{id: '{{ each.k }}', for_each: 'c:x.csv', inputs: {topic: x}}", "which is absolute"),
-    ("path-backslash", "{id: '{{ each.k }}', for_each: 'a\\x.csv', inputs: {topic: x}}", "holds a backslash"),
+    ("path-backslash", "{id: '{{ each.k }}', for_each: 'a\\x.csv', inputs: {topic: x}}", "contains a backslash"),
     ("path-jinja", "{id: '{{ each.k }}', for_each: '{{ x }}.csv', inputs: {topic: x}}", "contains Jinja"),
     (
         "path-hidden",
         "{id: '{{ each.k }}', for_each: \"a\\u200bb.csv\", inputs: {topic: x}}",
-        "characters that cannot be seen",
+        "invisible characters",
     ),
     ("path-folder", "{id: '{{ each.k }}', for_each: content, inputs: {topic: x}}", "`content` is not a file"),
     ("bad-rows", "{id: '{{ each.k }}', for_each: bad.json, inputs: {topic: x}}", "content/bad.json:1:2"),
@@ -489,18 +489,18 @@ def test_unused_variables_are_warned_about(project: Build) -> None:
         ("[{from: a, to: one}]", []),
         (
             "[{from: one, to: two}, {from: two, to: one}]",
-            ["`moved` goes round in a ring: `one` -> `two` -> `one`"],
+            ["`moved` contains a cycle: `one` -> `two` -> `one`"],
         ),
         ("[{from: zero, to: one}, {from: one, to: two}]", []),
-        ("[{from: one, to: two}]", ["`moved` leads away from `one`, which is still declared"]),
-        ("[{from: a, to: a}]", ["`moved` leads from `a` to itself"]),
+        ("[{from: one, to: two}]", ["`moved` renames `one`, which is still declared"]),
+        ("[{from: a, to: a}]", ["`moved` renames `a` to itself"]),
         (
             "[{from: a, to: one}, {from: a, to: two}]",
-            ["`moved` names `a` as `from` twice: first at content/a.yaml:1:9"],
+            ["`moved` names `a` twice as `from`: first at content/a.yaml:1:9"],
         ),
         (
             "[{from: a, to: one}, {from: b, to: one}]",
-            ["`moved` names `one` as `to` twice: first at content/a.yaml:1:9"],
+            ["`moved` names `one` twice as `to`: first at content/a.yaml:1:9"],
         ),
     ],
 )
@@ -524,7 +524,7 @@ def test_moved_to_an_item_that_was_removed_later(project: Build) -> None:
         "moved-to-nothing",
         "content/a.yaml:1:9",
     )
-    assert (problem.message, problem.hint) == ("`moved` leads to `b`, which is not declared", hint)
+    assert (problem.message, problem.hint) == ("`moved` renames to `b`, which is not declared", hint)
     assert [(entry.old, entry.new) for entry in desired(root).moved] == [("c", "one")]
 
 

@@ -324,7 +324,7 @@ def test_a_typo_in_the_new_id_of_a_pair_is_shown_with_what_it_costs(tmp_path: Pa
     _write(harness, "new", 2027, "moved: [{from: old, to: nwe}]\n")
     shown = invoke("plan", cwd=tmp_path)
     assert "+ new" in shown.stdout
-    assert "`moved` leads to `nwe`, which is not declared" in shown.stderr
+    assert "`moved` renames to `nwe`, which is not declared" in shown.stderr
     assert "did you mean `new`?" in shown.stderr
     assert "`new` is generated as a new item, for its price" in " ".join(shown.stderr.split())
     _write(harness, "new", 2027, "moved: [{from: old, to: new}]\n")

@@ -119,7 +119,7 @@ def test_a_named_preset_needs_no_site(invoke: Run, tmp_path: Path) -> None:
         (b"\0" * 10_000_000, "is larger than 256 KiB"),
         (b"docs_dir: \xff\n", "is not UTF-8"),
         ("folder", "is not a file"),
-        ("link", "is a link that leads out of the project"),
+        ("link", "is a link that points outside the project"),
         (b"docs_dir: ../docs\n", "names `../docs` as the folder of its texts, which leaves its folder with `..`"),
         (b"docs_dir: /docs\n", "names `/docs` as the folder of its texts, which is absolute"),
         (b"docs_dir: .docs\n", "names `.docs` as the folder of its texts, which has a name that starts with a dot"),

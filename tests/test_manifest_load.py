@@ -68,7 +68,7 @@ def test_no_manifest_is_a_warning(project: Build) -> None:
     assert lines(result.findings) == [
         (
             "warning[no-manifests] contentops.yaml:5:13 <'a/*.yaml'> the glob `a/*.yaml` matches no manifest "
-            "(hint: write one there, or correct `manifests`)"
+            "(hint: add one there, or correct `manifests`)"
         )
     ]
 
@@ -176,14 +176,14 @@ def test_a_list_of_rows_is_no_empty_manifest(project: Build) -> None:
             "",
             {"content/a.yml": ONE, "content/b.yml": ONE},
             "- <> the glob `content/**/*.yaml` matches no manifest, but there is `content/a.yml` (and 1 more) (hint: "
-            "let names end in `.yaml`, or set `manifests: ['content/**/*.yml']` in `contentops.yaml`)",
+            "rename it to end in `.yaml`, or set `manifests: ['content/**/*.yml']` in `contentops.yaml`)",
             id="other ending, built-in glob",
         ),
         pytest.param(
             "manifests: [pages/*.yml]\n",
             {"pages/a.yaml": ONE},
             "contentops.yaml:5:13 <pages/*.yml> the glob `pages/*.yml` matches no manifest, but there is "
-            "`pages/a.yaml` (hint: let names end in `.yml`, or add `pages/*.yaml` to `manifests`)",
+            "`pages/a.yaml` (hint: rename it to end in `.yml`, or add `pages/*.yaml` to `manifests`)",
             id="other ending, written glob",
         ),
         pytest.param(
@@ -204,7 +204,7 @@ def test_a_list_of_rows_is_no_empty_manifest(project: Build) -> None:
             "",
             {},
             "- <> the glob `content/**/*.yaml` matches no manifest "
-            "(hint: write one there, or set `manifests` in `contentops.yaml`)",
+            "(hint: add one there, or set `manifests` in `contentops.yaml`)",
             id="nowhere",
         ),
     ],
@@ -309,7 +309,7 @@ def test_what_git_left_is_named(project: Build, path: str, text: str, line: int)
     item = f"items: [{{id: '{{{{ each.value or each.k }}}}', for_each: {data}, inputs: {{topic: x}}}}]\n"
     root = declared(project, item, {"rows.csv": "k\none\n", path: text.encode()})
     [problem] = findings(root)
-    assert (problem.code, problem.hint) == ("conflict-markers", "resolve the merge, then run again")
+    assert (problem.code, problem.hint) == ("conflict-markers", "resolve the merge, then run the command again")
     assert problem.location == Location(path, line, 1)
     assert problem.excerpt[:1] in set("<|=>")
 
@@ -344,8 +344,8 @@ def test_links_out_of_the_project_are_refused(project: Build) -> None:
     problems = [(entry.severity, entry.code, entry.message) for entry in findings(root)]
     assert problems == [
         ("warning", "link-not-followed", "`content/linked` is a link to a folder, which is not searched for manifests"),
-        ("error", "outside-project", "`content/a.yaml` is a link that leads out of the project"),
-        ("error", "outside-project", "`r.csv` is a link that leads out of the project"),
+        ("error", "outside-project", "`content/a.yaml` is a link that points outside the project"),
+        ("error", "outside-project", "`r.csv` is a link that points outside the project"),
     ]
 
 
@@ -357,7 +357,7 @@ def test_settings_are_not_read_through_a_link_out_of_the_project(invoke: Run, pr
     for arguments in (["plan"], ["validate", "--json"], ["doctor"]):
         ended = invoke("-C", str(root / folder), *arguments)
         assert (ended.code, "planted" in ended.stdout + ended.stderr) == (1, False)
-        assert "`contentops.yaml` is a link that leads out of the project" in ended.stdout + ended.stderr
+        assert "`contentops.yaml` is a link that points outside the project" in ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize("linked", ["contentops.yaml", "content/a.yaml"])
@@ -386,9 +386,9 @@ def test_files_that_can_not_be_read(project: Build) -> None:
     (root / "content/bell\a.yaml").write_text(ONE)
     assert sorted((entry.code, entry.message) for entry in findings(root)) == [
         ("missing-input", "item `x` does not set `topic`, which template `blog` needs"),
-        ("unreadable-file", "`content/bad\\udcff.yaml` has a name that cannot be printed, and is skipped"),
-        ("unreadable-file", "`content/bell\\x07.yaml` has a name that cannot be printed, and is skipped"),
-        ("unreadable-file", "`content/gone.yaml` went away while the manifests were read"),
+        ("unreadable-file", "`content/bad\\udcff.yaml` has unprintable characters in its name and is skipped"),
+        ("unreadable-file", "`content/bell\\x07.yaml` has unprintable characters in its name and is skipped"),
+        ("unreadable-file", "`content/gone.yaml` was removed while the manifests were read"),
         ("unreadable-file", "`content/pipe.yaml` is not a file"),
     ]
 

@@ -219,7 +219,7 @@ def test_write_keeps_mode(outputs: Outputs, tmp_path: Path) -> None:
 
 
 def test_write_again_does_nothing(outputs: Outputs, tmp_path: Path) -> None:
-    """What is there already is done, whatever was expected, and not written again."""
+    """What already exists is done, whatever was expected, and not written again."""
     digest = outputs.write("a.md", "one", expect=NOTHING)
     before = (tmp_path / "a.md").stat()
     for expect in (NOTHING, digest, Digest("sha256:other")):
@@ -231,9 +231,9 @@ def test_write_again_does_nothing(outputs: Outputs, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("existing", "expect", "words"),
     [
-        pytest.param("edited", digest_text("seen"), "not the file the plan saw", id="edited"),
-        pytest.param("new", NOTHING, "not the file the plan saw", id="appeared"),
-        pytest.param(None, digest_text("seen"), "no longer there", id="vanished"),
+        pytest.param("edited", digest_text("seen"), "changed since it was planned", id="edited"),
+        pytest.param("new", NOTHING, "changed since it was planned", id="appeared"),
+        pytest.param(None, digest_text("seen"), "no longer exists", id="vanished"),
     ],
 )
 def test_write_refuses_another_file(
@@ -263,7 +263,7 @@ def test_write_sees_an_edit_made_while_writing(tmp_path: Path, handles: bool, ex
         file.write_text("a person's words")
 
     outputs = Outputs(tmp_path, handles=handles, system=System(sync=edit))
-    with pytest.raises(FileChanged, match="not the file the plan saw"):
+    with pytest.raises(FileChanged, match="changed since it was planned"):
         outputs.write("a.md", "ours", expect=digest_text(existing) if existing else NOTHING)
     assert tree(tmp_path) == {"a.md": b"a person's words"}
 
@@ -528,7 +528,7 @@ def test_file_in_place_of_a_folder(outputs: Outputs, tmp_path: Path) -> None:
     """Nothing can lie under a file."""
     (tmp_path / "out").write_text("theirs")
     assert outputs.observe("out/a.md").problem == (
-        "`out/a.md`: `out` is a file, so nothing can lie under it; move that file away, or change `output`"
+        "`out/a.md`: `out` is a file, so it cannot contain another file; move that file away, or change `output`"
     )
     with pytest.raises(OutputError, match="`out` is a file"):
         outputs.write("out/deep/a.md", "x", expect=NOTHING)
@@ -563,9 +563,9 @@ def test_another_spelling_of_the_same_file(tmp_path: Path, handles: bool, existi
             os.link(tmp_path / existing, tmp_path / form)
     outputs = Outputs(tmp_path, handles=handles, system=System(names=lambda _folder: [existing, "other.md"]))
     assert f"`{ours}` is the file `" in outputs.observe(ours).problem
-    with pytest.raises(OutputError, match="does not tell the two names apart"):
+    with pytest.raises(OutputError, match="treats both names as one"):
         outputs.write(ours, "ours", expect=digest_text("theirs"))
-    with pytest.raises(OutputError, match="does not tell the two names apart"):
+    with pytest.raises(OutputError, match="treats both names as one"):
         outputs.move(existing, ours, expect=digest_text("theirs"))
     assert outputs.observe(existing).file == digest_text("theirs")
     assert (tmp_path / existing).read_text() == "theirs"
@@ -638,7 +638,7 @@ def test_move_overwrites_nothing(outputs: Outputs, tmp_path: Path, existing: str
     """A file at the target stays, whatever it holds."""
     digest = outputs.write("a.md", "ours", expect=NOTHING)
     (tmp_path / "b.md").write_text(existing)
-    with pytest.raises(FileChanged, match=r"`b\.md` is there already"):
+    with pytest.raises(FileChanged, match=r"`b\.md` already exists"):
         outputs.move("a.md", "b.md", expect=digest)
     assert tree(tmp_path) == {"a.md": b"ours", "b.md": existing.encode()}
 
@@ -646,9 +646,9 @@ def test_move_overwrites_nothing(outputs: Outputs, tmp_path: Path, existing: str
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        pytest.param({"a.md": "edited"}, "`a.md` is not the file the plan saw", id="edited"),
-        pytest.param({}, "`a.md` is no longer there", id="gone"),
-        pytest.param({"out/b.md": "theirs"}, "`a.md` is no longer there", id="gone, and another at the target"),
+        pytest.param({"a.md": "edited"}, "`a.md` changed since it was planned", id="edited"),
+        pytest.param({}, "`a.md` no longer exists", id="gone"),
+        pytest.param({"out/b.md": "theirs"}, "`a.md` no longer exists", id="gone, and another at the target"),
     ],
 )
 def test_move_refuses_another_file(outputs: Outputs, tmp_path: Path, files: dict[str, str], words: str) -> None:
@@ -682,7 +682,7 @@ def test_move_keeps_what_is_saved_meanwhile(tmp_path: Path, handles: bool, saved
     outputs = Outputs(tmp_path, handles=handles, system=System(link=link))
     (tmp_path / "a.md").write_text("ours")
     if saved:
-        with pytest.raises(FileChanged, match=r"`a\.md` is not the file the plan saw"):
+        with pytest.raises(FileChanged, match=r"`a\.md` changed since it was planned"):
             outputs.move("a.md", "b.md", expect=digest_text("ours"))
         assert tree(tmp_path) == {"a.md": b"a person's words"}
     else:
@@ -706,7 +706,7 @@ def test_move_onto_a_file_made_meanwhile(tmp_path: Path, handles: bool) -> None:
         (tmp_path / "b.md").unlink(missing_ok=True)
         (tmp_path / "a.md").write_text("ours")
         outputs = Outputs(tmp_path, handles=handles, system=System(link=make_first(os.link, number)))
-        with pytest.raises(FileChanged, match=r"`b\.md` is there already"):
+        with pytest.raises(FileChanged, match=r"`b\.md` already exists"):
             outputs.move("a.md", "b.md", expect=digest_text("ours"))
         assert tree(tmp_path) == {"a.md": b"ours", "b.md": b"theirs"}
 
@@ -735,7 +735,7 @@ def test_swap_through_parking(outputs: Outputs, tmp_path: Path) -> None:
 def test_remove(outputs: Outputs, tmp_path: Path) -> None:
     """A removed file takes its empty folders along, never the root; removing again is done."""
     digest = outputs.write("out/deep/a.md", "ours", expect=NOTHING)
-    with pytest.raises(FileChanged, match="not the file the plan saw"):
+    with pytest.raises(FileChanged, match="changed since it was planned"):
         outputs.remove("out/deep/a.md", expect=digest_text("other"))
     for _ in range(2):
         outputs.remove("out/deep/a.md", expect=digest)

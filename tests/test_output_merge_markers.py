@@ -127,7 +127,7 @@ def test_a_conflict_is_a_problem(root: Path, front: str) -> None:
     expected = Observed(
         path="a.md",
         file=digest_bytes(data),
-        problem=f"`a.md` holds git conflict markers from line {line}; resolve the merge first",
+        problem=f"`a.md` contains git conflict markers from line {line}; resolve the merge first",
     )
     assert Outputs(root).observe("a.md") == expected
     store: dict[str, str] = {}
@@ -206,7 +206,7 @@ def test_a_pointer_of_lfs_is_no_edit(root: Path, choice: dict[str, Any], change:
     run = harness.apply(**choice)
     assert results(run)["one"] == "blocked"
     assert run is not None
-    assert "`out/one.md` is a pointer of Git LFS; fetch its text with `git lfs pull` first" in str(run.outcomes)
+    assert "`out/one.md` is a Git LFS pointer; fetch its text with `git lfs pull` first" in str(run.outcomes)
     assert (harness.read("out/one.md"), len(harness.api.generations)) == (POINTER, 2)
     assert [content.body for content in harness.api.contents.values()] == stored
     harness.write("out/one.md", text)

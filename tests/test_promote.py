@@ -243,7 +243,7 @@ def test_without_a_text_there_nothing_is_paid_here(tmp_path: Path) -> None:
         (lambda path: path.write_bytes(b"\xff\xfe"), "`staging/a.md` is not UTF-8 at byte 0"),
         (
             lambda path: path.write_text("x\n<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n"),
-            "`staging/a.md` holds git conflict markers from line 2",
+            "`staging/a.md` contains git conflict markers from line 2",
         ),
     ],
     ids=["missing", "not UTF-8", "conflict markers"],
@@ -364,7 +364,7 @@ def test_many_promoted_at_once_do_not_trip_the_guard(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("environments", "words"),
     [
-        ("{a: {promote_from: a}}", "environment `a` cannot take its texts from itself"),
+        ("{a: {promote_from: a}}", "environment `a` cannot promote texts from itself"),
         ("{a: {promote_from: b}, b: {promote_from: a}}", "in a ring: `a` -> `b` -> `a`"),
         ("{prod: {promote_from: stagin}, staging: {}}", "there is no environment `stagin`"),
         ("{a: {}}\npromote_from: a", "promote_from"),

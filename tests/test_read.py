@@ -123,9 +123,9 @@ def test_custom_tag_is_refused(text: str, *, pure: bool) -> None:
 
 
 def test_a_number_with_grouped_digits_is_told_how_to_write_it() -> None:
-    """YAML 1.2 reads `1_000` as a text; where a number belongs the hint has the number."""
+    """YAML 1.2 reads `1_000` as a text; where a number is expected the hint has the number."""
     assert value_of("a: 1_000") == {"a": "1_000"}
-    assert only("a: !!int 1_000").hint == "write `1000`: with `_` it is a text"
+    assert only("a: !!int 1_000").hint == "write `1000`: with `_` it is text, not a number"
 
 
 @PARSERS
@@ -551,11 +551,11 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ),
     ("open-quote", "a: 'x\nb: 1\n", (1, 4), "never closed", "closing quote"),
     ("open-bracket", "a: [1, 2\nb: 1\n", (2, 2), "bracket opened at line 1, column 4", "close it"),
-    ("extra-bracket", "a: [1]]\n", (1, 7), "one thing too many", "quotes"),
+    ("extra-bracket", "a: [1]]\n", (1, 7), "does not belong in this line", "quotes"),
     ("escape", 'a: "\\q"\n', (1, 5), "escape", "single quotes"),
     ("list-in-line", "a: - b\n", (1, 4), "list cannot start", "next line"),
-    ("mixed", "a:\n  - b\n  c: d\n", (3, 3), "no entry of the list that starts at line 2", "`- `"),
-    ("after-end", "a: 1\n...\nb\n", (3, 1), "end of the document", "one file"),
+    ("mixed", "a:\n  - b\n  c: d\n", (3, 3), "not an entry of the list that starts at line 2", "`- `"),
+    ("after-end", "a: 1\n...\nb\n", (3, 1), "end of the document", "a file has one"),
     ("quote-above", 'a: "x\nb: {t: "y"}\n', (1, 4), "not closed before line 2, column 8", "closing quote"),
     ("quote-above-in-key", 'a:\n  - "x: 1\n    "y": 2\n', (2, 5), "not closed before line 3, column 5", '`\\"`'),
     ("quote-above-in-braces", "a: {b: 'x\n  c: it's}\n", (1, 8), "not closed before line 2, column 8", "`''`"),
@@ -566,7 +566,7 @@ TRAPS: list[tuple[str, str, tuple[int, int], str, str]] = [
     ("question-key", "a: { ?foo: bar }\n", (1, 6), "`?` without a space", "quotes"),
     ("question-later", "foo: 1\na: {b: c, ?foo: bar}\n", (2, 11), "`?` without a space", "quotes"),
     ("question-in-list", "a: [b, ?foo]\n", (1, 8), "`?` without a space", "quotes"),
-    ("anchor-colon", "a: &an:chor b\n", (1, 7), "the anchor `&an` goes on with `:`", "letters"),
+    ("anchor-colon", "a: &an:chor b\n", (1, 7), "the anchor `&an` continues with `:`", "letters"),
     ("tab-after-colon", "a:\tb\n", (1, 3), "tab", "a space instead"),
     ("tab-before-colon", "a\t: b\n", (1, 2), "tab", "a space instead"),
     ("tab-in-text", "a: x\ty\n", (1, 5), "tab", "a space instead"),

@@ -156,7 +156,7 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("{# {{ old }} #} {{ company + }}", "template-syntax", "unexpected `}}`", ""),
         ("{{ company company }}", "template-syntax", "expected `}}`, got 'company'", ""),
         ("{% if company company %}{% endif %}", "template-syntax", "expected `%}`, got 'company'", ""),
-        ("{% if company %}", "template-syntax", "the `{% if %}` has no end", "end it with `{% endif %}`"),
+        ("{% if company %}", "template-syntax", "the `{% if %}` is not closed", "end it with `{% endif %}`"),
         ("{% if company %}{% endfor %}", "template-syntax", "unknown tag `endfor`", "end it with `{% endif %}`"),
         ("{% for %}", "template-syntax", "expected an expression", ""),
         ("{{ company | uper }}", "template-syntax", "there is no filter `uper`", "did you mean `upper`?"),
@@ -167,29 +167,29 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("{{ each.note | int }}", "template-value", "an empty text is not a whole number", "`int(0)`"),
         ("{{ people | int }}", "template-value", "a list is not a whole number", "`int(0)`"),
         ("{{ company | float }}", "template-value", "`Acme` is not a number", "`float(0)`"),
-        ("a {{ nothing }}", "template-value", "a null cannot be part of a text", "default"),
+        ("a {{ nothing }}", "template-value", "null cannot be part of a text", "default"),
         ("a {{ people }}", "template-value", "a list cannot be part of a text", "join"),
         ("a {{ place }}", "template-value", "a map cannot be part of a text", "such as `.city`"),
         ("{{ people | float }}", "template-value", "a list is not a number", "`float(0)`"),
-        ("{{ [none] | join }}", "template-value", "a null cannot be part", ""),
-        ("{{ people | map('upper') }}", "template-value", "no JSON value (generator)", "add `| list`"),
-        ("{{ company.upper }}", "template-value", "no JSON value", "only texts"),
+        ("{{ [none] | join }}", "template-value", "null cannot be part", ""),
+        ("{{ people | map('upper') }}", "template-value", "not JSON (generator)", "add `| list`"),
+        ("{{ company.upper }}", "template-value", "not JSON", "only texts"),
         ("{{ ' '.join(people | map('upper')) }}", "template-value", "cannot join", "add `| list`"),
-        ("{{ {1: 2} }}", "template-value", "a key that is no text", ""),
+        ("{{ {1: 2} }}", "template-value", "a key that is not text", ""),
         ("{{ item }}", "template-value", "gives a map", "only texts"),
         ("{{ 2 ** 70 }}", "template-value", "more than 64 bits", ""),
         ("{{ '1e999' | float }}", "template-value", "not finite", ""),
         ("{{ 1e999 }}", "template-value", "a number is not finite", ""),
         ("a {{ [-1e999, 1] | first }}", "template-value", "a number is not finite", ""),
         ("{{ 1" + "0" * 5000 + " }}", "template-limit", "a number has too many digits", ""),
-        ("{{ ['x' * 100000] * 9000 }}", "template-limit", "takes too many steps", ""),
+        ("{{ ['x' * 100000] * 9000 }}", "template-limit", "needs too many steps", ""),
         ("{% include 'x' %}", "template-unsupported", "`{% include %}` is not available", "`macros` names"),
         ("{% extends 'x' %}", "template-unsupported", "`{% extends %}` is not available", ""),
         ("{{ company | int(base=2) }}", "template-error", "a filter or call got an unexpected keyword", ""),
         ("{{ company | upper(1) }}", "template-error", "a filter or call takes 1 positional argument", ""),
         ("{{ '\\x00' }}", "template-value", "U+0000", ""),
         ("{{ '\\ud800' }}", "template-value", "U+D800", ""),
-        ("{{ place | tojson(indent=2) }}", "template-value", "takes no indent", ""),
+        ("{{ place | tojson(indent=2) }}", "template-value", "has no indent", ""),
         ("{% for letter in company %}{% endfor %}", "template-value", "cannot be looped over", "split"),
         ("{{ 1 / 0 }}", "template-error", "division by zero", ""),
         ("{{ 'a' + 1 }}", "template-value", "cannot add a text and a whole number", "`~` joins texts"),
@@ -202,13 +202,13 @@ def test_what_a_template_gives(source: str, expected: object) -> None:
         ("{{ [2, 'a'] | sort }}", "template-value", "cannot compare a text and a whole number", "convert"),
         ("{{ year() }}", "template-error", "a whole number is not callable", ""),
         ("{{ 1 | join }}", "template-error", "a whole number is not iterable", ""),
-        ("{{ 7 | wordwrap(1) }}", "template-value", "`wordwrap` takes no such value: a whole number", ""),
-        ("{{ people | indent }}", "template-value", "`indent` takes no such value: a list", ""),
-        ("{{ company | dictsort }}", "template-value", "`dictsort` takes no such value: a text", ""),
+        ("{{ 7 | wordwrap(1) }}", "template-value", "`wordwrap` does not accept this value: a whole number", ""),
+        ("{{ people | indent }}", "template-value", "`indent` does not accept this value: a list", ""),
+        ("{{ company | dictsort }}", "template-value", "`dictsort` does not accept this value: a text", ""),
         (
             "{{ company | truncate(2) }}",
             "template-value",
-            "`truncate` takes no such value: expected length >= 3, got 2",
+            "`truncate` does not accept this value: expected length >= 3, got 2",
             "",
         ),
         ("{{ company | truncate(9, leeway=-1) }}", "template-value", "expected leeway >= 0, got -1", ""),
@@ -460,8 +460,8 @@ def test_a_slug_is_plain(text: str) -> None:
     slug = slug_of(f"{text} 1")
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug)
     assert slug_of(slug) == slug
-    assert failure("{{ '' | slugify }}").message == "an empty text makes no slug"
-    assert failure("{{ '東京' | slugify }}").message == "`東京` has no letter or digit that a slug can hold"
+    assert failure("{{ '' | slugify }}").message == "an empty text gives no slug"
+    assert failure("{{ '東京' | slugify }}").message == "`東京` has no letter or digit for a slug"
 
 
 def test_inputs_in_metadata(project: Build) -> None:
@@ -653,7 +653,7 @@ def test_a_chain_of_values_has_an_end(project: Build) -> None:
         settings=f"vars:\n{chain}  v300: end\n",
     )
     [line] = [line for line in lines(findings(root)) if "template-limit" in line]
-    assert "`item.inputs` leads through more than 50 other values" in line
+    assert "`item.inputs` depends on a chain of more than 50 other values" in line
 
 
 def test_a_null_expression_leaves_the_key_out(project: Build) -> None:
@@ -861,10 +861,10 @@ def test_errors_in_macros_are_told_apart(source: str, message: str, at: str, in_
 @pytest.mark.parametrize(
     ("macros", "code", "words"),
     [
-        ("{% macro a() %}", "template-syntax", "has no end"),
+        ("{% macro a() %}", "template-syntax", "is not closed"),
         ("{% macro a() %}{% endmacro %}\n{% macro a() %}{% endmacro %}", "bad-name", "`a` is defined twice"),
         ("{% macro item() %}{% endmacro %}", "bad-name", "`item` has the name of a variable"),
-        ("Hello", "template-unsupported", "`{% macro %}` and `{% set %}` only"),
+        ("Hello", "template-unsupported", "only `{% macro %}` and `{% set %}`"),
         ("{{ company }}", "template-unsupported", "only"),
         ("{% import 'x' as x %}", "template-unsupported", "{% import %}"),
         ("{% macro a() %}{{ 1 | nope }}{% endmacro %}", "template-syntax", "no filter `nope`"),
@@ -943,7 +943,9 @@ def test_a_changed_macro_changes_the_specs(project: Build) -> None:
     for _ in range(2):
         (root / "templates/macros.j2").write_text("{% macro greet(who) %}{{ nope }}")
         [line] = lines(findings(root, cache=Cache()))
-        assert line.startswith("error[template-syntax] templates/macros.j2:1:4 <macro> the macros cannot be used: ")
+        assert line.startswith(
+            "error[template-syntax] templates/macros.j2:1:4 <macro> the file of macros has an error: "
+        )
 
 
 @pytest.mark.parametrize(
@@ -968,14 +970,14 @@ def test_a_changed_macro_changes_the_specs(project: Build) -> None:
             "{% macro company() %}{% endmacro %}",
             "inputs: {topic: '{{ company }}'}",
             [
-                "error[bad-name] templates/macros.j2:1:4 <macro> the macros cannot be used: the macro `company` has the name"
+                "error[bad-name] templates/macros.j2:1:4 <macro> the file of macros has an error: the macro `company` has the name"
             ],
         ),
         (
             "{% macro a() %}\n{{ a() }}{% endmacro %}",
             "inputs: {topic: '{{ a() }}{{ company }}'}",
             [
-                "error[template-limit] templates/macros.j2:2:4 <a()> item `one` has a problem in `inputs.topic`: goes too"
+                "error[template-limit] templates/macros.j2:2:4 <a()> item `one` has a problem in `inputs.topic`: is too d"
             ],
         ),
     ],
@@ -996,10 +998,10 @@ def test_problems_with_macros(project: Build, macros: str, item: str, expected: 
         ),
         (
             "../macros.j2",
-            "error[bad-path] contentops.yaml:5:9 <../macros.j2> the path `../macros.j2` leaves the project",
+            "error[bad-path] contentops.yaml:5:9 <../macros.j2> the path `../macros.j2` points outside the project",
         ),
         ("/etc/passwd", "error[bad-path] contentops.yaml:5:9 </etc/passwd> the path `/etc/passwd` is not relative"),
-        ("linked.j2", "error[outside-project] linked.j2:1:1 <> `linked.j2` is a link that leads out of the project"),
+        ("linked.j2", "error[outside-project] linked.j2:1:1 <> `linked.j2` is a link that points outside the project"),
         ("content", "error[unreadable-file] content:1:1 <> `content` is not a file"),
     ],
 )
@@ -1023,14 +1025,14 @@ def test_a_manifest_that_is_named_as_macros_is_not_passed_over(project: Build) -
         {"contentops.yaml": f"{PROJECT}macros: content/a.yaml\n", "content/a.yaml": "items: [{id: one, inputs: {}}]\n"}
     )
     line = lines(findings(root))[0]
-    assert "a file of macros holds `{% macro %}` and `{% set %}` only" in line
+    assert "a file of macros may contain only `{% macro %}` and `{% set %}`" in line
 
 
 def test_no_output_lands_on_the_macros(project: Build) -> None:
     """The file is one the project is made of."""
     root = macro_project(project, MACROS, "inputs: {topic: '{{ company }}'}, output: templates/macros.j2")
     [line] = lines(findings(root))
-    assert "but `templates/macros.j2` is a file the project is made of" in line
+    assert "but `templates/macros.j2` is an input file of the project" in line
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_valid_manifest_has_no_findings(text: str) -> None:
 
 IN_MANIFESTS = [
     ("items: [{id: x, templte: t}]", "unknown-key", "templte", "item `x`: unknown key `templte`", "`template`"),
-    ("items: [{id: x, zzz: t}]", "unknown-key", "zzz", "`zzz`", "goes under `inputs`"),
+    ("items: [{id: x, zzz: t}]", "unknown-key", "zzz", "`zzz`", "go under `inputs`"),
     ("itms: []", "unknown-key", "itms", "unknown key `itms`", "`items`"),
     ("defaults: {id: x}", "unknown-key", "id", "unknown key `id` in `defaults`", "known keys"),
     ("items: [{template: t}]", "missing-key", "{", "an item has no `id`", "id: ai-adoption-guide"),
@@ -188,11 +188,11 @@ IN_MANIFESTS = [
     ("items:\n  id: x\n", "wrong-type", "i", "`items` must be a list, not a map", "`- `"),
     ("items: []\nid: x\n", "unknown-key", "id", "unknown key `id`", "`- id: ...`"),
     ("items: [{id: x, matrix: {}}]", "wrong-value", "{", "`matrix` is an empty map", ""),
-    ("items: [{id: x, matrix: {a-b: []}}]", "bad-name", "a-b", "`a-b` cannot be a name in `matrix`", "letters"),
+    ("items: [{id: x, matrix: {a-b: []}}]", "bad-name", "a-b", "`a-b` is not a valid name in `matrix`", "letters"),
     ("items: [{id: x, matrix: {a: 1}}]", "wrong-type", "1", "`a` must be a text or a list", "write `[1]`"),
-    ("vars: {a-b: 1}", "bad-name", "a-b", "`a-b` cannot be a name in `vars`", "letters"),
-    ("vars: {each: 1}", "bad-name", "each", "`each` cannot be a name in `vars`", "taken"),
-    ("items: [{id: x, vars: {not: 1}}]", "bad-name", "not", "item `x`: `not` cannot", "taken"),
+    ("vars: {a-b: 1}", "bad-name", "a-b", "`a-b` is not a valid name in `vars`", "letters"),
+    ("vars: {each: 1}", "bad-name", "each", "`each` is not a valid name in `vars`", "taken"),
+    ("items: [{id: x, vars: {not: 1}}]", "bad-name", "not", "item `x`: `not` is not", "taken"),
     (f"moved: [{{from: {'x' * 201}, to: b}}]", "wrong-value", "x" * 201, "longer than 200", ""),
 ]
 """Text, code, what is underlined, and parts of message and hint."""
@@ -207,7 +207,7 @@ IN_SETTINGS = [
     ("api: {save: false}", "wrong-value", "false", "`auto` or `off`, not `false`", "write `off`"),
     ("api: {save: true}", "wrong-value", "true", "`auto` or `off`, not `true`", "write `auto`"),
     ("guards: {from_items: 1_000}", "wrong-type", "1_000", "whole number", "`1000`"),
-    ("environments: {Prod: {}}", "bad-name", "Prod", "`Prod` cannot be a name in `environments`", "small letters"),
+    ("environments: {Prod: {}}", "bad-name", "Prod", "`Prod` is not a valid name in `environments`", "small letters"),
     ("environments: {prod: {project: x}}", "unknown-key", "project", "unknown key `project` in `prod`", ""),
     ("api: {job_timeout: soon}", "wrong-value", "soon", "`job_timeout` cannot be the text `soon`", "`15m`"),
     ("api: {job_timeout: 0}", "wrong-value", "0", "`job_timeout` cannot be the number `0`", "`15m`"),

@@ -225,7 +225,7 @@ HOSTILE = {
 @pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE.keys())
 @pytest.mark.parametrize("path", ["/generate", "/content/save", "/content/regenerate-section"])
 def test_hostile_bodies(server: InProcess, raw: bytes, path: str) -> None:
-    """A body that is no usable JSON object is refused in the documented shape, and nothing is stored."""
+    """A body that is not usable JSON object is refused in the documented shape, and nothing is stored."""
     sent: dict[str, Any] = {"headers": TYPED, "chunks": [raw[:3], raw[3:]]}
     first = server("POST", f"/v1{path}", **sent)
     assert (first.status, first.json["error"]["code"]) == (400, "invalid_request")

@@ -137,7 +137,7 @@ def test_a_pointer_of_lfs_gets_a_way_out() -> None:
     """It is told by its name, once, with what fetches the lock."""
     text = joined("version https://git-lfs.github.com/spec/v1", f"oid sha256:{'1a' * 32}", "size 12345")
 
-    with pytest.raises(StateError, match=r"^`contentops\.lock` is a pointer of Git LFS$") as caught:
+    with pytest.raises(StateError, match=r"^`contentops\.lock` is a Git LFS pointer$") as caught:
         lock.read(text, NAME)
 
     assert (caught.value.code, len(caught.value.diagnostics())) == ("lock-in-lfs", 1)

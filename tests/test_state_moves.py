@@ -39,7 +39,7 @@ def site(project: Build, invoke: Run) -> Path:
     [
         ("", "the new id is empty"),
         ("../x", "`../x` starts with `.`"),
-        ("x\ny", "holds the character U+000A"),
+        ("x\ny", "contains the character U+000A"),
         ("x" * 3000, "is longer than 200 characters"),
         ("a//b", "has an empty"),
     ],

@@ -745,7 +745,7 @@ LOCK, JOURNAL, FOLDER = "contentops.lock", ".contentops/journal.jsonl", ".conten
         (JOURNAL, lambda path: path.symlink_to("../../outside"), "`journal.jsonl` is a symbolic link"),
         (LOCK, os.mkfifo, "is not a file"),
         (LOCK, Path.mkdir, "is not a file"),
-        (FOLDER, lambda path: path.symlink_to("../outside"), "leads out of the project"),
+        (FOLDER, lambda path: path.symlink_to("../outside"), "points outside the project"),
         (FOLDER, lambda path: path.symlink_to("nowhere"), "link to nowhere"),
         (FOLDER, Path.touch, "is not a folder"),
         (FOLDER, lambda path: path.symlink_to(path), "cannot look into"),

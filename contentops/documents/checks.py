@@ -185,7 +185,7 @@ def _excludes(values: Sequence[str], text: CheckedText) -> Iterator[Hit]:
             yield f"says `{_shown(value)}` in its title", text.key_lines.get("title", 0), ""
 
 
-_SIMPLER: Final = "repetitions inside repetitions take long: write the pattern without them"
+_SIMPLER: Final = "nested repetitions are slow: write the pattern without them"
 
 
 def _patterns(values: Sequence[str], text: CheckedText, *, wanted: bool) -> Iterator[Hit]:
@@ -195,9 +195,9 @@ def _patterns(values: Sequence[str], text: CheckedText, *, wanted: bool) -> Iter
         if isinstance(offset, str):
             yield f"the pattern `{_shown(value)}` {offset}", 0, _SIMPLER
         elif wanted and offset < 0:
-            yield f"nothing matches `{_shown(value)}`", 0, ""
+            yield f"no text matches `{_shown(value)}`", 0, ""
         elif offset >= 0 and not wanted:
-            yield f"something matches `{_shown(value)}`", _line(text, offset), ""
+            yield f"some text matches `{_shown(value)}`", _line(text, offset), ""
 
 
 def _headings(values: Sequence[str], text: CheckedText) -> Iterator[Hit]:
@@ -220,17 +220,17 @@ _LISTS: Final[Mapping[str, Callable[[Sequence[str], CheckedText], Iterator[Hit]]
 # --- leftovers -----------------------------------------------------------------------------------------------------
 
 _LEFTOVERS: Final = {
-    "a label of a scaffold": r"^\W{0,9}draft outline\b"
+    "draft placeholder text": r"^\W{0,9}draft outline\b"
     r"|^\W{0,9}(?:insert|add|write) (?:your )?(?:text|content|copy) here\b",
-    "words of a model about itself": r"\bas an ai (?:language )?(?:model|assistant)\b|\bas a large language model\b"
+    "words a model wrote about itself": r"\bas an ai (?:language )?(?:model|assistant)\b|\bas a large language model\b"
     r"|\bi(?:'m| am) (?:just )?an ai\b|\b(?:my|of my) (?:last )?knowledge (?:cut-?off|update)\b"
     r"|\bi(?:'m| am) sorry,? but i (?:can|am|'m)|\bi can(?:no|')t (?:assist|help|fulfill|comply) with (?:that|this)\b",
-    "words of a model to the one who asked": r"^\W{0,9}(?:sure|certainly|of course|absolutely|okay)[,!.:]{0,2} {1,3}"
+    "words a model wrote to its user": r"^\W{0,9}(?:sure|certainly|of course|absolutely|okay)[,!.:]{0,2} {1,3}"
     r"(?:here(?:'s| is| are)|i(?:'ll|'d| can| will))\b|\bi hope this (?:helps|meets your|is what you)\b"
     r"|^\W{0,9}here(?:'s| is) (?:the|your|a) (?:revised |updated |rewritten |full |complete |final |finished )?"
     r"(?:article|blog post|post|draft|text|version|rewrite|response)\b[^\n]{0,120}:\W{0,9}$"
     r"|\blet me know if you(?:'d| would) like me to\b|^\W{0,9}would you like me to\b",
-    "a placeholder that no one filled in": r"\blorem ipsum\b|<(?:your|insert|enter)[ _-][^<>\n]{1,60}>"
+    "an unfilled placeholder": r"\blorem ipsum\b|<(?:your|insert|enter)[ _-][^<>\n]{1,60}>"
     r"|\[(?:your|insert|enter|add|replace|todo|tbd|placeholder|(?:company|client|product|brand|author|customer|contact)"
     r"[ _-]?name)\b[^\[\]\n]{0,80}\](?![(\[:])|\{\{ {0,9}[\w.]{1,80} {0,9}(?:\|[^{}\n]{0,120})?\}\}"
     r"|(?-i:\b(?:TODO|FIXME|TBD)\b)",
@@ -271,10 +271,10 @@ def _links(text: CheckedText, exists: Exists) -> Iterator[Hit]:
             target_path = posixpath.normpath(posixpath.join(folder, path))
             at = text.first_line + number - 1
             if target_path.startswith(("../", "/")) or target_path == ".." or "\\" in path:
-                yield f"the link `{_shown(target)}` leads out of the project", at, ""
+                yield f"the link `{_shown(target)}` points outside the project", at, ""
             elif "\0" in target_path or not any(exists(target_path + ending) for ending in _ENDINGS):
                 hint = f"looked for `{_shown(target_path)}` below the project root"
-                yield f"the link `{_shown(target)}` leads to no file of the project", at, hint
+                yield f"the link `{_shown(target)}` points to no file of the project", at, hint
 
 
 # --- front matter ----------------------------------------------------------------------------------------------------

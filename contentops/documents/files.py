@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 MAX_FILE: Final = 16 << 20
 """The largest output that is read or written, in bytes."""
 
-_AGAIN: Final = "run `contentops plan` again to see what is there now"
+_AGAIN: Final = "run `contentops plan` again to see what changed"
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 _CHUNK: Final = 1 << 20
 
@@ -373,12 +373,12 @@ def _check(path: str, existing: _File | None, expect: Digest) -> None:
 
 
 def _changed(path: str, existing: _File | None) -> FileChanged:
-    problem = "is no longer there" if existing is None else "is not the file the plan saw"
+    problem = "no longer exists" if existing is None else "changed since it was planned"
     return FileChanged(f"{shown(path)} {problem}; it was left as it is", hint=_AGAIN)
 
 
 def _taken(source: str, target: str) -> FileChanged:
-    return FileChanged(f"{shown(source)} was not moved: {shown(target)} is there already", hint=_AGAIN)
+    return FileChanged(f"{shown(source)} was not moved: {shown(target)} already exists", hint=_AGAIN)
 
 
 def _mode(path: str, existing: _File | None) -> int:

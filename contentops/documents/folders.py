@@ -36,7 +36,7 @@ _NOT_SYNCABLE: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errn
 _FULL: Final = ("no space is left on the disk", "free some space, then run the command again")
 _DENIED: Final = (
     "permission is denied",
-    "check who owns the file and its folder, and whether another program holds it",
+    "check who owns the file and its folder, and whether another program has it open",
 )
 _LONG: Final = ("the name is too long for this file system", "shorten `output`")
 _REASONS: Final[dict[int, tuple[str, str]]] = {
@@ -49,7 +49,7 @@ _REASONS: Final[dict[int, tuple[str, str]]] = {
     errno.ENAMETOOLONG: _LONG,
     errno.EILSEQ: ("the name is not allowed on this file system", "change `output`"),
     errno.EINVAL: ("the name is not allowed on this file system", "change `output`"),
-    errno.ENOENT: ("its folder is gone", "run the command again"),
+    errno.ENOENT: ("its folder no longer exists", "run the command again"),
     errno.EMFILE: ("too many files are open", "raise the limit on open files (`ulimit -n`)"),
 }
 
@@ -237,7 +237,7 @@ def check_regular(path: str, status: os.stat_result) -> None:
     """Raise OutputError unless `path`, by its status, is a regular file."""
     if _is_link(status):
         message = f"{shown(path)} is a symbolic link; outputs are never read or written through one"
-        raise OutputError(message, code="symlink", hint="put a file in its place, or change `output`")
+        raise OutputError(message, code="symlink", hint="replace it by a file, or change `output`")
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise OutputError(f"{shown(path)} is {kind}", code="not-a-file", hint="move it away, or change `output`")
@@ -249,7 +249,7 @@ def _check_folder(status: os.stat_result | None, walked: Sequence[str]) -> None:
         message = f"the folder {path} is a symbolic link; outputs are never written through one"
         raise OutputError(message, code="symlink", hint="name the folder it points to in `output`")
     if status is not None and not stat.S_ISDIR(status.st_mode):
-        message = f"{path} is a file, so nothing can lie under it"
+        message = f"{path} is a file, so it cannot contain another file"
         raise OutputError(message, code="not-a-folder", hint="move that file away, or change `output`")
 
 
@@ -273,7 +273,7 @@ class Spelling:
         if wanted in names:
             return
         spelled = next((entry for entry in sorted(names) if entry.casefold() == wanted.casefold()), "of another name")
-        message = f"{shown(path)} is the file {shown(spelled)} here: this file system does not tell the two names apart"
+        message = f"{shown(path)} is the file {shown(spelled)} here: this file system treats both names as one"
         raise OutputError(message, code="same-name", hint="spell `output` as the file is spelled, or rename the file")
 
     def _listing(self, folder: Folder) -> frozenset[str]:

@@ -52,7 +52,7 @@ def update(text: str, changes: Mapping[str, Any]) -> str:
         edited = _edited(text, parsed, wanted, keeps_elements=keeps_elements)
         if _as_wanted(parsed, edited, wanted):
             return edited
-    raise _uneditable("a key is written in a way that cannot be changed by itself")
+    raise _uneditable("a key is written in a form that cannot be edited separately")
 
 
 def replace_body(text: str, body: str) -> str:

@@ -197,7 +197,7 @@ def _read(text: str, first_line: int) -> tuple[Block, str]:
     except YamlProblem as problem:
         return Block(), f"front matter cannot be read on line {problem.line}: {problem.message}"
     if isinstance(block.values.get(TITLE_KEY), dict | list):
-        return Block(), "the front matter key `title` is not a text"
+        return Block(), "the front matter key `title` is not text"
     return block, ""
 
 

@@ -73,7 +73,7 @@ def schema_errors(schema: str, instance: Mapping[str, Json]) -> Iterator[tuple[t
         for error in validator.iter_errors(instance):
             yield tuple(str(part) for part in error.absolute_path), short(error.message)
     except _TooManyStepsError:
-        yield (), "the schema takes too many steps: refer to each part once, and write lists of patterns shorter"
+        yield (), "the schema is too slow: refer to each part once, and shorten lists of patterns"
     except (Unresolvable, *_CANNOT) as error:
         # It has a reference to nothing, or to itself without end.
         yield (), f"the schema cannot be applied: {short(str(error))}"
@@ -83,18 +83,18 @@ def schema_problem(text: str) -> str:
     """The problem of a JSON Schema, given as JSON; empty where it can be used."""
     schema = json.loads(text)
     if not isinstance(schema, dict | bool):
-        return "is no JSON Schema: it is neither a map nor true or false"
+        return "is not a JSON Schema: it must be a map, true or false"
     parts = list(_maps(schema))
     references = (part[key] for part in parts for key in ("$ref", "$dynamicRef") if isinstance(part.get(key), str))
     if any(not reference.startswith("#") for reference in references):
-        return "refers to another file; copy that in under `$defs` and write `#/$defs/...`"
+        return "refers to another file; copy that file under `$defs` and refer to `#/$defs/...`"
     if {key for part in parts for key in part} >= _TOGETHER:
         return "has both `patternProperties` and `unevaluatedProperties`; write `additionalProperties` for the latter"
     kind = _kind(schema)
     try:
         for error in _limited(kind, kind.META_SCHEMA, _Meter(), formats=kind.FORMAT_CHECKER).iter_errors(schema):
             at = "/".join(str(part) for part in error.absolute_path)
-            return f"is no JSON Schema: {f'`{short(at)}`: ' if at else ''}{short(error.message)}"
+            return f"is not a JSON Schema: {f'`{short(at)}`: ' if at else ''}{short(error.message)}"
     except RecursionError:
         return "is nested too deeply"
     except _TooManyStepsError:

@@ -38,12 +38,12 @@ def observed(path: str, data: bytes, digest: Digest, whole: Container[Digest]) -
     except UnicodeDecodeError as error:
         return unusable(f" is not UTF-8 at byte {error.start}; save it as UTF-8"), True
     if is_lfs_pointer(text):
-        return unusable(" is a pointer of Git LFS; fetch its text with `git lfs pull` first"), True
+        return unusable(" is a Git LFS pointer; fetch its text with `git lfs pull` first"), True
     document = split(text)
     body = NOTHING if document.problem else digest_text(document.body)
     line = conflict_line(text)
     if line and body not in whole:
-        return unusable(f" holds git conflict markers from line {line}; resolve the merge first"), True
+        return unusable(f" contains git conflict markers from line {line}; resolve the merge first"), True
     if document.problem:
         return unusable(f": {document.problem}; {CORRECT}"), not line
     file = Observed(

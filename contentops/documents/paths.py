@@ -47,9 +47,9 @@ def _check_whole(path: str) -> str | None:
     if not path:
         return "is empty"
     if not _is_plain(path) and (match := re.search(_CONTROL, path) or re.search(_INVISIBLE, path)):
-        return f"holds the character U+{ord(match.group()):04X}, which cannot be seen"
+        return f"contains the invisible character U+{ord(match.group()):04X}"
     if "\\" in path:
-        return "holds a backslash; write `/` between folders"
+        return "contains a backslash; write `/` between folders"
     if path.startswith("/"):
         return "is absolute; write it relative to the project root"
     if path.startswith("~"):
@@ -70,9 +70,9 @@ def _check_segment(segment: str) -> str | None:
     if segment == "..":
         return "leaves its folder with `..`"
     if segment == ".":
-        return "holds a `.` that leads nowhere; leave it out"
+        return "contains `.` as a folder name; leave it out"
     if segment.startswith("."):
-        return f"has a name that starts with a dot (`{segment}`), which is kept for tools"
+        return f"has a name that starts with a dot (`{segment}`), which is reserved for tools"
     return _check_portable(segment)
 
 
@@ -80,13 +80,13 @@ def _check_portable(segment: str) -> str | None:
     if segment != segment.strip():
         return f"has a name that starts or ends with a space (`{segment}`)"
     if segment.endswith("."):
-        return f"has a name that ends with a dot (`{segment}`), which Windows drops"
+        return f"has a name that ends with a dot (`{segment}`), which Windows removes"
     if match := _NOT_PORTABLE.search(segment):
-        return f"holds `{match.group()}`, which Windows does not allow in names"
+        return f"contains `{match.group()}`, which Windows does not allow in names"
     if _DEVICE.match(segment):
-        return f"has the name `{segment}`, which Windows keeps for a device"
+        return f"has the name `{segment}`, which Windows reserves for a device"
     if _SHORT_NAME.match(segment):
-        return f"has the name `{segment}`, which Windows keeps for the short form of a longer name"
+        return f"has the name `{segment}`, which Windows reserves for short forms of long names"
     if len(segment.encode()) > SEGMENT_BYTES:
         return f"has a name longer than {SEGMENT_BYTES} bytes"
     return None
@@ -139,12 +139,12 @@ def _problem(path: str) -> str:
     if not path:
         return "it is empty"
     if not _is_plain(path) and re.search(_UNFIT, path):
-        return "it holds characters that no file name should have"
+        return "it contains characters that are not allowed in file names"
     if path.startswith("/") or "\\" in path or ":" in path:
-        return "it is absolute, or holds a backslash or a colon"
+        return "it is absolute, or contains a backslash or a colon"
     segments = path.split("/")
     if ".." in segments or "." in segments or "" in segments:
-        return "it holds `..`, `.` or an empty name"
+        return "it contains `..`, `.` or an empty name"
     hidden = [name for name in segments if name.startswith(".") or _GIT_SHORT_NAME.match(name)]
     if hidden and not (hidden == segments[-1:] and PARKED.fullmatch(hidden[0])):
         return "it names a hidden file or folder"

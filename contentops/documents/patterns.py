@@ -22,7 +22,7 @@ def compiled(pattern: str) -> regex.Pattern[str] | str:
     try:
         return regex.compile(pattern, regex.MULTILINE)
     except (regex.error, OverflowError, RecursionError, MemoryError, ValueError, IndexError, TypeError) as error:
-        return f"is no regular expression: {getattr(error, 'msg', None) or error}"
+        return f"is not a regular expression: {getattr(error, 'msg', None) or error}"
 
 
 def search(pattern: str, within: str, seconds: float) -> int | str:
@@ -33,7 +33,7 @@ def search(pattern: str, within: str, seconds: float) -> int | str:
     try:
         match = expression.search(within, timeout=seconds)
     except TimeoutError:
-        return f"takes more than {seconds:g} s on this text"
+        return f"takes more than {seconds:g} s for this text"
     except (MemoryError, RecursionError):
-        return "takes more memory than there is"
+        return "needs more memory than available"
     return -1 if match is None else match.start()

@@ -53,6 +53,6 @@ def _switch(key: str, value: Any, report: Report) -> bool | None:
         report(("approval", key), "wrong-value", f"has `{value[:60]}` as `{name}`", hint=hint)
         return None
     shown = "an empty text" if isinstance(value, str) else kind_of(value)
-    hint = 'say what an empty cell means: `{{ each.column or "off" }}`' if isinstance(value, str) else ""
+    hint = 'state a value for empty cells: `{{ each.column or "off" }}`' if isinstance(value, str) else ""
     report(("approval", key), "wrong-type", f"has {shown} as `{name}`, which takes {words}", hint=hint)
     return None

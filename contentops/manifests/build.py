@@ -141,7 +141,7 @@ class FileBuilder:
         )
         inside = [candidate for candidate in candidates if candidate != ".." and not candidate.startswith("../")]
         if not inside:
-            return "leaves the project with `..`"
+            return "points outside the project with `..`"
         for candidate in inside:
             data = self._read_data(candidate)
             looked_up[candidate] = data.digest
@@ -154,13 +154,13 @@ def _data_path_problem(written: str) -> str:
     if not written.strip():
         return "is empty"
     if is_template(written):
-        return "contains Jinja, which a path of data cannot"
+        return "contains Jinja, which is not allowed in the path of a data file"
     if "\\" in written:
-        return "holds a backslash; write / between folders"
+        return "contains a backslash; write `/` between folders"
     if written.startswith(("/", "~")) or ":" in written.partition("/")[0]:
         return "is absolute"
     if not written.isprintable():
-        return "holds characters that cannot be seen"
+        return "contains invisible characters"
     return ""
 
 
@@ -170,7 +170,7 @@ def _warn_empty(document: YamlDocument, problems: Problems) -> None:
     if root.get("moved") or isinstance(root.get("items"), list):
         return
     message = "this manifest declares nothing"
-    hint = "declare items under `items`, or remove the file; `items: []` says that none is meant"
+    hint = "declare items under `items`, or remove the file; `items: []` states that there are none"
     where = ("items",)
     problems.add(finding(document, "empty-manifest", message, where, key=True, hint=hint, severity=Severity.WARNING))
 

@@ -79,7 +79,7 @@ def parse(data: bytes) -> dict[str, CatalogSnapshot]:
     except json.JSONDecodeError as error:
         raise InputError([_broken(source, error)]) from error
     except (RecursionError, ValueError) as error:
-        finding = finding_at(source, "damaged-catalog", f"the file is no usable JSON: {error}", (1, 1), hint=_HINT)
+        finding = finding_at(source, "damaged-catalog", f"the file is not usable JSON: {error}", (1, 1), hint=_HINT)
         raise InputError([finding]) from error
     _check(source, data, document)
     return {server: _snapshot(snapshot) for server, snapshot in document["servers"].items()}
@@ -89,20 +89,20 @@ def _broken(source: Source, error: json.JSONDecodeError) -> Diagnostic:
     if marker := SIDE.search(source.text):
         message = "the file contains the conflict markers of an unfinished git merge"
         return finding_at(source, "damaged-catalog", message, source.mark(marker.start()), hint=_HINT)
-    message = f"the file is not whole JSON: {error.msg[:1].lower()}{error.msg[1:]}"
+    message = f"the file is cut off or is not JSON: {error.msg[:1].lower()}{error.msg[1:]}"
     return finding_at(source, "damaged-catalog", message, (error.lineno, error.colno), hint=_HINT)
 
 
 def _check(source: Source, data: bytes, document: Json) -> None:
     version = document.get("format_version") if isinstance(document, dict) else None
     if isinstance(version, str) and re.fullmatch(r"[0-9]{1,6}\.[0-9]{1,6}", version) and not version.startswith("1."):
-        message = f"the file has format {version}, which a newer version of contentops wrote"
+        message = f"the file has format {version}, written by a newer version of contentops"
         raise InputError([finding_at(source, "newer-catalog", message, (1, 1), hint="update contentops")])
     if fits_schema(document, "catalog"):
         return
     # JSON is YAML, and the YAML reader keeps the position of each value.
     read, findings = read_yaml(FILE, data)
-    unknown = finding_at(source, "damaged-catalog", "the file has an unknown form", (1, 1), hint=_HINT)
+    unknown = finding_at(source, "damaged-catalog", "the file does not have the expected keys", (1, 1), hint=_HINT)
     raise InputError([*findings, *check_schema(read, "catalog")] or [unknown])
 
 
@@ -146,8 +146,8 @@ def _check_slug(
     name: str, value: str | None, names: Collection[str], report: Report, severity: Severity = Severity.ERROR
 ) -> None:
     if value is not None and value not in names:
-        hint = suggest(value, tuple(sorted(names))) or "`contentops catalog pull` brings the list up to date"
-        core = f"names the {name.replace('_', ' ')} `{value[:80]}`, which the catalog does not have"
+        hint = suggest(value, tuple(sorted(names))) or "`contentops catalog pull` updates the catalog"
+        core = f"names the {name.replace('_', ' ')} `{value[:80]}`, which is not in the catalog"
         report((name,), f"unknown-{name.replace('_', '-')}", core, hint=hint, severity=severity)
 
 
@@ -161,7 +161,7 @@ def _check_inputs(inputs: Mapping[str, Any], template: Template, report: Report)
             misspelt.add(_unknown_input(name, template, by_name, report))
             continue
         if entry.name in given:
-            core = f"sets `{given[entry.name]}` and `{name}`, which are one input of template `{template.slug}`"
+            core = f"sets `{given[entry.name]}` and `{name}`, which set the same input of template `{template.slug}`"
             report(("inputs", name), "duplicate-input", core, key=True, hint=f"keep `{entry.name}`")
             continue
         given[entry.name] = name
@@ -196,7 +196,7 @@ def _check_value(name: str, value: Json, entry: TemplateInput, template: Templat
         # Catalogs also call lists `textarea`: in the API's own example `key_points` is a list.
         doubtful = entry.kind == "textarea" and isinstance(value, list)
         severity = Severity.WARNING if doubtful else Severity.ERROR
-        hint = f"it is sent as a list; if the server refuses that, {hint}" if doubtful else hint
+        hint = f"it is sent as a list; if the server refuses it, {hint}" if doubtful else hint
         report(("inputs", name), "wrong-input", f"gives the input `{name}` {core}", hint=hint, severity=severity)
 
 
@@ -212,22 +212,22 @@ def _text(value: Json, _: TemplateInput) -> Problem:
     if isinstance(value, str) or _is_number(value):
         return None
     hint = 'write one text, or join it: `{{ list | join(", ") }}`' if isinstance(value, list) else "put it in quotes"
-    return f"{kind_of(value)} where a text belongs", entry_hint(value) if isinstance(value, dict) else hint
+    return f"{kind_of(value)} where text is expected", entry_hint(value) if isinstance(value, dict) else hint
 
 
 def _number(value: Json, _: TemplateInput) -> Problem:
     hint = "convert it: `{{ each.column | int }}`, or write the number without quotes" if isinstance(value, str) else ""
     hint = (number_hint(value) if isinstance(value, str) else "") or hint
-    return None if _is_number(value) else (f"{kind_of(value)} where a number belongs", hint)
+    return None if _is_number(value) else (f"{kind_of(value)} where a number is expected", hint)
 
 
 def _bool(value: Json, _: TemplateInput) -> Problem:
     hint = "write true or false without quotes"
-    return None if isinstance(value, bool) else (f"{kind_of(value)} where a bool belongs", hint)
+    return None if isinstance(value, bool) else (f"{kind_of(value)} where true or false is expected", hint)
 
 
 def _list(value: Json, _: TemplateInput) -> Problem:
-    return None if isinstance(value, list) else (f"{kind_of(value)} where a list belongs", "write it as `[...]`")
+    return None if isinstance(value, list) else (f"{kind_of(value)} where a list is expected", "write it as `[...]`")
 
 
 def _select(value: Json, entry: TemplateInput) -> Problem:

@@ -67,7 +67,7 @@ def whole_number(
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not whole or value < least:
         shown = f"{value}" if whole and not isinstance(value, bool) else kind_of(value)
-        core = f"has {shown} as `{'.'.join(path)}`, which takes a whole number from {least} on"
+        core = f"has {shown} as `{'.'.join(path)}`, which must be a whole number of at least {least}"
         hint = "" if whole else "from a data file: `{{ each.column | int }}`"
         report(path, "wrong-type", core, hint=hint)
         return None
@@ -84,7 +84,12 @@ def _listed(key: str, value: Json, report: Report) -> Listed | None:
         level, value = _level(value), value.get("values")
         if value is None:
             core = f"has `checks.{key}` without a list"
-            report(path, "missing-key", core, hint="write it as `{values: [...], level: ...}`; lists do not merge")
+            report(
+                path,
+                "missing-key",
+                core,
+                hint="write it as `{values: [...], level: ...}`; lists are replaced, not merged",
+            )
         path = (*path, "values")
     if not isinstance(value, list):
         return None
@@ -92,7 +97,7 @@ def _listed(key: str, value: Json, report: Report) -> Listed | None:
 
     if key in _PATTERNS and len(value) > MAX_PATTERNS:
         core = f"has {len(value):,} patterns in `checks.{key}`, which takes {MAX_PATTERNS} at most"
-        report(path, "wrong-value", core, hint="join some of them with `|`")
+        report(path, "wrong-value", core, hint="combine some of them with `|`")
         return None
     for entry in value:
         if not isinstance(entry, str) or not entry.strip():
@@ -100,7 +105,7 @@ def _listed(key: str, value: Json, report: Report) -> Listed | None:
             report(path, "wrong-type", f"has {shown} in `{'.'.join(path)}`, which takes a list of texts")
             return None
         if key in _PATTERNS and isinstance(problem := compiled(entry), str):
-            hint = "`.` is any character and `\\.` a full stop; single quotes keep backslashes as they are"
+            hint = "`.` matches any character and `\\.` a full stop; single quotes leave backslashes unchanged"
             report(path, "bad-pattern", f"has the pattern `{entry[:60]}` in `checks.{key}`, which {problem}", hint=hint)
             return None
     return Listed(values=tuple(value), level=level)
@@ -120,11 +125,11 @@ def _schema(value: Json, report: Report, find: FindFile) -> FrontMatterSchema | 
     file = find(value)
     if isinstance(file, str):
         hint = "paths are relative to the project root, or to the manifest's folder"
-        report(path, "bad-schema", f"names the schema `{value[:200]}`, which {file}", hint=hint)
+        report(path, "bad-schema", f"uses the schema `{value[:200]}`, which {file}", hint=hint)
         return None
     problem, text = ("cannot be read", "") if file.problem else _read(file.content)
     if problem:
-        report(path, "bad-schema", f"names the schema `{value[:200]}`, which {problem}")
+        report(path, "bad-schema", f"uses the schema `{value[:200]}`, which {problem}")
         return None
     return FrontMatterSchema(path=file.path, text=text, level=level)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _RESULT = "__result__"
 _OWNERS = ("each", "item", "inputs")
 """Maps that messages name."""
-_MACROS_HINT = "what templates share goes into the one file that `macros` names in `contentops.yaml`"
+_MACROS_HINT = "put shared macros into the file that `macros` names in `contentops.yaml`"
 _TEMPLATE, _MACROS = "<template>", "<macros>"
 _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.Include: "{% include %}",
@@ -138,7 +138,7 @@ class Compiled:
         for part in self._code.template.root_render_func(context):
             size += len(part)
             if size > MAX_TEXT:
-                raise TemplateError("template-limit", f"gives a text of more than {MAX_TEXT} characters")
+                raise TemplateError("template-limit", f"gives a text longer than {MAX_TEXT} characters")
             context.environment.allowance.spend(len(part) >> 8)
             parts.append(part)
         if self._typed:
@@ -160,7 +160,7 @@ class Compiled:
             error.obj.names if isinstance(error.obj, Lazy) else error.obj if isinstance(error.obj, dict) else ()
         )
         message = f"`{owner}` has no `{name}`" if owner else f"{kind_of(error.obj)} has no `{name}` here"
-        unset = "the item does not set it; `default(...)` says what to use then"
+        unset = "the item does not set it; write `default(...)` to state another value"
         hint = unset if name in names else suggest(name, names)
         return self._placed(TemplateError("undefined-variable", message, hint=hint), error.__traceback__, name)
 
@@ -322,7 +322,7 @@ def _declared_macros(tree: nodes.Template, taken: Collection[str]) -> Iterator[s
             if not node.name.startswith("_"):  # as in Jinja, such a macro is for the file itself
                 yield node.name
         elif not isinstance(node, nodes.Assign | nodes.AssignBlock) and not _is_blank(node):
-            message = "a file of macros holds `{% macro %}` and `{% set %}` only"
+            message = "a file of macros may contain only `{% macro %}` and `{% set %}`"
             raise TemplateError("template-unsupported", message, offset=offset)
 
 

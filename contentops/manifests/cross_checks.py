@@ -100,7 +100,7 @@ def _check_outputs(results: Sequence[FileResult], sources: Sources) -> Iterator[
                     above.setdefault(folder, spec)
     for key in sorted(taken.keys() & above.keys()):
         spec, inner = taken[key], above[key]
-        conflict = f"but that is the folder of `{inner.output}`, the output of item `{inner.id}`"
+        conflict = f"but that is also the folder of `{inner.output}`, the output of item `{inner.id}`"
         yield _clash(sources, spec, conflict, inner)
     read = {collision_key(path): path for path in inputs_of(results)}
     yield from _check_sources(taken, above, read, sources)
@@ -115,11 +115,13 @@ def _check_sources(
         for key, spec in taken.items():
             path = next((read[folder] for folder in (key, *folders(key)) if folder in read), None)
             if path is not None:
-                yield _collision(sources, spec, f"but `{path}` is a file the project is made of")
+                yield _collision(sources, spec, f"but `{path}` is an input file of the project")
     for key, path in read.items():
         holder = next((taken[folder] for folder in folders(key) if folder in taken), None)
         if holder is not None:
-            yield _collision(sources, holder, f"but that is the folder of `{path}`, which the project is made of")
+            yield _collision(
+                sources, holder, f"but that is also the folder of `{path}`, which is an input file of the project"
+            )
 
 
 def _check_own(
@@ -141,14 +143,14 @@ def _check_patterns(results: Sequence[FileResult], sources: Sources, patterns: S
     for spec in (spec for result in results for spec in result.specs):
         pattern = next((pattern for pattern, matches in tests if matches(spec.output)), "")
         if pattern and spec.output not in read:
-            yield _collision(sources, spec, f"which would be read as a manifest: `manifests` names `{pattern}`")
+            yield _collision(sources, spec, f"which would then be read as a manifest: `manifests` names `{pattern}`")
 
 
 def _already(spec: Spec, other: Spec) -> str:
     """The end of the message about two items with one output; names the path where only the spelling differs."""
     if spec.output == other.output:
         return f"which item `{other.id}` writes already"
-    return f"which is `{other.output}` of item `{other.id}` where names differ in case or accents only"
+    return f"which is `{other.output}` of item `{other.id}` if case and accents are ignored"
 
 
 def _clash(sources: Sources, spec: Spec, conflict: str, other: Spec) -> Diagnostic:
@@ -158,7 +160,7 @@ def _clash(sources: Sources, spec: Spec, conflict: str, other: Spec) -> Diagnost
 
 def _collision(sources: Sources, spec: Spec, conflict: str) -> Diagnostic:
     stated = _stated(spec)
-    hint = "choose another `output`" if stated else "give the item an `output` of its own"
+    hint = "choose another `output`" if stated else "give the item its own `output`"
     message = f"item `{spec.id}` writes `{spec.output}`, {conflict}"
     text = spec.output if stated else ""
     return _at(sources, "output-collision", message, stated or spec.location, hint, text)
@@ -182,8 +184,10 @@ def check_environment(project: Project, source: Source, results: Sequence[FileRe
     origins = (spec.origins["output"] for spec in specs)
     if all(one.layer == "item" or not project.environment_vars.keys().isdisjoint(one.variables) for one in origins):
         return []
-    message = f"environment `{name}` has no `output` of its own, so it would write the files of the other environments"
-    hint = f'give it one: `output: "{name}/{{{{ item.id }}}}.md"`; a file belongs to the environment that made it first'
+    message = f"environment `{name}` has no separate `output`, so it would overwrite the files of other environments"
+    hint = (
+        f'give it one: `output: "{name}/{{{{ item.id }}}}.md"`; a file belongs to the environment that first wrote it'
+    )
     return [finding(settings, "shared-output", message, at, key=True, hint=hint, severity=Severity.WARNING)]
 
 
@@ -201,35 +205,35 @@ def _check_moved(results: Sequence[FileResult], sources: Sources) -> Iterator[Di
     news: dict[str, Location | None] = {}
     for entry in moved:
         if entry.old in olds:
-            message = f"`moved` names `{entry.old}` as `from` twice: first at {olds[entry.old]}"
-            yield _at(sources, "bad-moved", message, entry.location, "an item moves once: keep one pair")
+            message = f"`moved` names `{entry.old}` twice as `from`: first at {olds[entry.old]}"
+            yield _at(sources, "bad-moved", message, entry.location, "an item can move only once: keep one pair")
         if entry.new in news:
-            message = f"`moved` names `{entry.new}` as `to` twice: first at {news[entry.new]}"
+            message = f"`moved` names `{entry.new}` twice as `to`: first at {news[entry.new]}"
             yield _at(sources, "bad-moved", message, entry.location, "two items cannot become one: keep one pair")
         olds.setdefault(entry.old, entry.location)
         news.setdefault(entry.new, entry.location)
     for entry in moved:
         if entry.old == entry.new:
-            message = f"`moved` leads from `{entry.old}` to itself"
+            message = f"`moved` renames `{entry.old}` to itself"
             yield _at(sources, "bad-moved", message, entry.location, "remove the pair")
         elif entry.old in declared and entry.old not in news:
-            message = f"`moved` leads away from `{entry.old}`, which is still declared"
+            message = f"`moved` renames `{entry.old}`, which is still declared"
             yield _at(sources, "bad-moved", message, entry.location, "rename the item, or remove the pair")
         if complete and entry.new not in declared and entry.new != entry.old:
-            message = f"`moved` leads to `{entry.new}`, which is not declared"
+            message = f"`moved` renames to `{entry.new}`, which is not declared"
             hint = _hint_to_nothing(entry.new, sorted(declared - news.keys()))
             problem = _at(sources, "moved-to-nothing", message, entry.location, hint)
             yield structs.replace(problem, severity=Severity.WARNING)
     for ring in _rings(moved):
         shown = " -> ".join([*(f"`{entry.old}`" for entry in ring), f"`{ring[0].old}`"])
-        hint = "give one of them a new id; its old one is free for another item after the next apply"
-        yield _at(sources, "bad-moved", f"`moved` goes round in a ring: {shown}", ring[0].location, hint)
+        hint = "give one of them a new id; after the next apply its old id can be used again"
+        yield _at(sources, "bad-moved", f"`moved` contains a cycle: {shown}", ring[0].location, hint)
 
 
 def _hint_to_nothing(new: str, declared: Sequence[str]) -> str:
     """What to do about a pair whose `to` is not declared; `declared` are ids without a pair."""
     if close := nearest(new, declared):
-        cost = f"as it stands the pair moves nothing, and without a text yet `{close}` is generated as a new item"
+        cost = f"as written, this pair has no effect, and `{close}` is generated as a new item"
         return f"did you mean `{close}`? {cost}, for its price; remove the pair if the item was removed"
     return "remove the pair if the item was removed; else declare the item under its new id"
 
@@ -259,7 +263,7 @@ def check_unused(project: Project, source: Source, results: Sequence[FileResult]
     if failed or not any(result.items for result in results):
         return []
     settings = YamlDocument(source, project.settings)
-    code, hint, severity = "unused-variable", "remove it, or use it", Severity.WARNING
+    code, hint, severity = "unused-variable", "use it or remove it", Severity.WARNING
     idle: dict[str, tuple[str, ...]] = {name: ("vars", name) for name in project.vars}
     for name in project.environment_vars:
         idle.setdefault(name, ("environments", project.environment, "vars", name))

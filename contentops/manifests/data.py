@@ -66,7 +66,7 @@ def read_rows(path: str, data: bytes) -> tuple[list[DataRow], list[Diagnostic]]:
         entries = _yaml_entries(document)
     elif reader is None:
         hint = "use a file that ends in .csv, .json, .jsonl, .ndjson, .yaml or .yml"
-        message = f"`{path}` is no data file: its ending does not say what it holds"
+        message = f"`{path}` is not a known kind of data file: its name ends in none of these"
         return [], [Diagnostic(code="unknown-data", message=message, location=Location(path), hint=hint)]
     else:
         source, findings = decode(path, data)
@@ -90,7 +90,7 @@ def _row(source: Source, value: Any, at: Mark) -> DataRow | Diagnostic:
     """A value as a row, or a finding if it is not a map or a scalar."""
     if value is None or isinstance(value, list):
         kind = "a list" if isinstance(value, list) else "null"
-        return finding_at(source, "bad-row", f"a row is a map or a single value, not {kind}", at)
+        return finding_at(source, "bad-row", f"a row must be a map or a single value, not {kind}", at)
     return DataRow(value, Location(source.path, *at))
 
 
@@ -142,7 +142,7 @@ def _check_header(source: Source, header: list[str], line: int) -> Iterator[Diag
     other = next((sign for sign in (";", "\t", "|") if sign in header[0]), "")
     if len(header) == 1 and other:
         hint = f"separate columns by commas instead of `{other}`".replace("\t", "\\t")
-        yield finding_at(source, "bad-header", "the header is one single column", (line, 1), width=width, hint=hint)
+        yield finding_at(source, "bad-header", "the header has only one column", (line, 1), width=width, hint=hint)
         return
     seen: dict[str, int] = {}
     for number, name in enumerate(header, start=1):
@@ -151,7 +151,7 @@ def _check_header(source: Source, header: list[str], line: int) -> Iterator[Diag
         elif name != name.strip():
             message, hint = f"the column name `{name}` has spaces around it", f"write `{name.strip()}`"
         elif name in seen:
-            message, hint = f"the columns {seen[name]} and {number} have one name: `{name}`", "rename one of them"
+            message, hint = f"columns {seen[name]} and {number} have the same name: `{name}`", "rename one of them"
         else:
             seen[name] = number
             continue
@@ -160,7 +160,7 @@ def _check_header(source: Source, header: list[str], line: int) -> Iterator[Diag
 
 def _ragged(source: Source, cells: int, expected: int, line: int) -> Diagnostic:
     message = f"the row has {plural(cells, 'cell')}, the header {expected}"
-    hint = 'put cells that hold a comma in double quotes: `"a, b"`' if cells > expected else "add the missing cells"
+    hint = 'put cells that contain a comma in double quotes: `"a, b"`' if cells > expected else "add the missing cells"
     return finding_at(source, "ragged-row", message, (line, 1), width=len(source.line(line)), hint=hint)
 
 
@@ -170,7 +170,7 @@ def _csv_error(source: Source, error: str, start: int, line: int) -> Diagnostic:
     if "end of data" in error:
         message, hint = "a quoted cell of this row is never closed", "add the closing quote"
     elif "expected after" in error:
-        at, message = line, "a cell goes on after its closing quote"
+        at, message = line, "there is text after the closing quote of a cell"
         hint = 'double the quotes inside a quoted cell: `"say ""hi"""`'
     return finding_at(source, "csv-syntax", message, (at, 1), hint=hint)
 
@@ -198,7 +198,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _constant(text: str) -> NoReturn:
-    raise _BadValueError(f"`{text}` is no JSON number", "bad-number", text)
+    raise _BadValueError(f"`{text}` is not a JSON number", "bad-number", text)
 
 
 def _int(text: str) -> int:
@@ -296,7 +296,7 @@ def _read_json(source: Source) -> Iterator[DataRow | Diagnostic]:
     text = source.text
     index = _skip(text, 0)
     if text[index : index + 1] != "[":
-        message = "a data file holds a list of rows" + ("" if index < len(text) else "; this one is empty")
+        message = "a data file is a list of rows" + ("" if index < len(text) else "; this one is empty")
         yield finding_at(source, "bad-data", message, source.mark(index), hint="write `[{...}, {...}]`")
         return
     index = _skip(text, index + 1)
@@ -351,7 +351,7 @@ def _yaml_entries(document: YamlDocument) -> Iterator[DataRow | Diagnostic]:
     """The entries of a YAML list."""
     root = document.root
     if not isinstance(root, Seq):
-        message = "a data file holds a list of rows" + ("" if root is not None else "; this one is empty")
+        message = "a data file is a list of rows" + ("" if root is not None else "; this one is empty")
         yield finding(document, "bad-data", message, hint="write each row as `- key: value`")
         return
     for value, at in zip(root, root.values_at, strict=True):

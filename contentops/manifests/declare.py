@@ -302,8 +302,8 @@ def _indent(path: str, text: str) -> str | None:
     last = lines[top[-1] + 1 :] if top and _ITEMS.match(lines[top[-1]]) else []
     if match := _ENTRY.match(last[0]) if last else None:
         return match["indent"]
-    message = f"nothing can be added to the end of `{path}`, as no list of items ends it"
-    raise UsageError(message, code="not-extendable", hint="name a new file with `--into`, or let `items` stand last")
+    message = f"nothing can be added to `{path}`: it does not end with a list of items"
+    raise UsageError(message, code="not-extendable", hint="name a new file with `--into`, or move `items` to the end")
 
 
 def _entry_of(problem: Diagnostic, path: str, lines: _EntryLines) -> tuple[str, str, str] | None:

@@ -31,7 +31,7 @@ def check_disclosure(document: YamlDocument, at: tuple[str, ...], value: Any, pr
         return
     for key, why in _taken(preset if isinstance(preset, str) else "", disclosure).items():
         stated = isinstance(value, Map) and key in value
-        message = f"`disclosure` has the key `{getattr(disclosure, key)}`, {why}"
+        message = f"`disclosure` uses the key `{getattr(disclosure, key)}`, {why}"
         hint = f"name another one: `disclosure: {{{key}: NAME}}`"
         yield finding(document, "reserved-key", message, (*at, key) if stated else at, hint=hint)
 
@@ -42,7 +42,7 @@ def _taken(preset: str, disclosure: Disclosure) -> Mapping[str, str]:
     of_preset = {rule.name for rule in PRESETS.get(preset, {}).values()}
     for field, name in (("key", disclosure.key), ("source_type", disclosure.source_type)):
         if name in {"title", "contentops"}:
-            problems[field] = "which outputs have for something else"
+            problems[field] = "which outputs use for something else"
         elif name in of_preset:
             problems[field] = f"which the preset `{preset}` writes"
         elif name in NEUTRAL:

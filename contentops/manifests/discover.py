@@ -103,8 +103,8 @@ class ProjectFiles:
         """
         try:
             if not self._inside(path):
-                message = f"`{path}` is a link that leads out of the project"
-                raise FileError("outside-project", path, message, "copy it in")
+                message = f"`{path}` is a link that points outside the project"
+                raise FileError("outside-project", path, message, "copy the file into the project")
             return read_file(f"{self._root}/{path}", MAX_BYTES + 1)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -153,8 +153,8 @@ class ProjectFiles:
         full = f"{self._root}/{folder}"
         self.searched.add(folder)
         if folder and not self._inside(folder):
-            message = f"`{folder}` is a link that leads out of the project"
-            findings.append(FileError("outside-project", folder, message, "copy its files in").finding)
+            message = f"`{folder}` is a link that points outside the project"
+            findings.append(FileError("outside-project", folder, message, "copy its files into the project").finding)
             return
         try:
             entries = sorted(os.scandir(full), key=lambda entry: entry.name)
@@ -189,7 +189,7 @@ def _printable(path: str, findings: list[Diagnostic]) -> bool:
     if path.isprintable():
         return True
     shown = path.encode("unicode_escape", "surrogatepass").decode()
-    message = f"`{shown}` has a name that cannot be printed, and is skipped"
+    message = f"`{shown}` has unprintable characters in its name and is skipped"
     findings.append(Diagnostic(code="unreadable-file", message=message, severity=Severity.WARNING, hint="rename it"))
     return False
 
@@ -244,11 +244,11 @@ def _no_match(pattern: str, files: ProjectFiles, elsewhere: list[str], *, writte
     misnamed = files.match(twin)[0] if twin else []
     if misnamed:
         change = f"add `{twin}` to `manifests`" if written else f"set `manifests: [{twin!r}]` in `{PROJECT_FILE}`"
-        return f"{message}, but there is {_listed(misnamed)}", f"let names end in `.{ending}`, or {change}"
+        return f"{message}, but there is {_listed(misnamed)}", f"rename it to end in `.{ending}`, or {change}"
     change = "correct `manifests`" if written else f"set `manifests` in `{PROJECT_FILE}`"
     if elsewhere:
         return f"{message}, but there is {_listed(elsewhere)}", f"move manifests there, or {change}"
-    return message, f"write one there, or {change}"
+    return message, f"add one there, or {change}"
 
 
 def _listed(paths: list[str]) -> str:

@@ -294,7 +294,7 @@ def _refuse_templates(written: Written, label: str, problems: Problems) -> bool:
     """Whether data contains Jinja, which is not rendered; reports it if so."""
     source = next(templates_in(written.value), None)
     if source is not None:
-        core = f"contains Jinja in its data (`{source.strip()[:40]}`), which is never rendered"
+        core = f"has Jinja in its data (`{source.strip()[:40]}`), which is not rendered"
         hint = "use the variable in the item's fields instead"
         problems.about(label, written, "template-in-data", core, hint=hint)
     return source is not None

@@ -123,8 +123,8 @@ def _may_multiply(declared: Declared, uses: Uses, problems: Problems) -> bool:
     if any(name.partition(".")[0] == "each" for name in uses.of("id")):
         return True
     written = top(declared.fields["id"])
-    hint = "name a column that stays the same: `{{ each.slug }}`; for plain values `{{ each.value }}`"
-    core = "makes several items, so its id must use `each`"
+    hint = "use a column that stays the same: `{{ each.slug }}`; for plain values `{{ each.value }}`"
+    core = "makes several items, so its `id` must use `each`"
     problems.about(declared.label, written, "id-without-each", core, hint=hint)
     return False
 
@@ -147,5 +147,5 @@ def warn_unused(below: Layers, made: FileItems, problems: Problems) -> None:
     idle = [(written, "any item") for written in local if written.pointer[-1] not in made.used]
     for written, whom in (*idle, *made.idle):
         core = f"variable `{written.pointer[-1]}` is not used by {whom}"
-        hint = "remove it, or use it"
+        hint = "use it or remove it"
         problems.about("", written, "unused-variable", core, key=True, hint=hint, severity=Severity.WARNING)

@@ -59,7 +59,7 @@ class Allowance:
         if self._work < self._timed_below:
             if self._work < 0:
                 hint = "loop over less, or prepare the list in a data file"
-                raise TemplateError("template-limit", "takes too many steps", hint=hint)
+                raise TemplateError("template-limit", "needs too many steps", hint=hint)
             self._timed_below = 0
             self.resume()
 
@@ -71,7 +71,7 @@ class Allowance:
     def room(self, size: int) -> None:
         """Charge for a text or list of this size before it is made. Raises TemplateError where it is too long."""
         if size > MAX_TEXT:
-            message = f"makes a text or list of more than {MAX_TEXT} characters or entries"
+            message = f"makes a text or list longer than {MAX_TEXT} characters or entries"
             raise TemplateError("template-limit", message)
         self.spend(1 + (size >> 4))
 
@@ -98,7 +98,7 @@ def narrow(width: object) -> int:
     """A width or count, or the length of a padding. Raises TemplateError where it is too large."""
     count = len(width) if isinstance(width, str) else width
     if not isinstance(count, int) or abs(count) > MAX_WIDTH:
-        raise TemplateError("template-limit", f"asks for a width or count that is not within {MAX_WIDTH}")
+        raise TemplateError("template-limit", f"uses a width or count above {MAX_WIDTH}")
     return count
 
 

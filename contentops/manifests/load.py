@@ -196,7 +196,7 @@ class Loader:
         except FileError as error:
             return FileResult(path=path, findings=(error.finding,), complete=False)
         if content is None:
-            message = f"`{path}` went away while the manifests were read"
+            message = f"`{path}` was removed while the manifests were read"
             gone = Diagnostic(code="unreadable-file", message=message, location=Location(path), hint="run it again")
             return FileResult(path=path, findings=(gone,), complete=False)
         return content
@@ -238,7 +238,7 @@ def _across_files(results: Sequence[FileResult]) -> list[Diagnostic]:
 def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[FileResult]) -> list[Diagnostic]:
     """A note where items are not checked against the catalog of the server, as it is unknown."""
     if catalog is None and any(each.items for each in results):
-        message = "templates, styles and inputs are not checked: there is no catalog of this server"
+        message = "templates, styles and inputs are not checked: there is no catalog for this server"
         hint = "run `contentops catalog pull` and commit `catalog.lock.json`"
         return [Diagnostic(code="no-catalog", message=message, severity=Severity.NOTE, hint=hint)]
     if catalog is None or catalog.brand_voices is not None or project.api.base_url == "local":
@@ -247,7 +247,7 @@ def _unchecked(project: Project, catalog: Catalog | None, results: Sequence[File
     if not any(spec.request.brand_voice for each in results for spec in each.specs):
         return []
     message = "brand voices are not checked: the server does not list them"
-    hint = "`contentops catalog pull` asks again; the server itself says whether it knows an id"
+    hint = "`contentops catalog pull` asks again; the server rejects an unknown id"
     return [Diagnostic(code="unchecked-brand-voice", message=message, severity=Severity.NOTE, hint=hint)]
 
 

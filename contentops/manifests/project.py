@@ -118,14 +118,14 @@ def parse_variable(text: str) -> tuple[str, Any]:
     if written[0] in "\"'":
         document, findings = read_yaml("--var", written.encode())
         if findings or not isinstance(document.root, str):
-            message = f"the value of variable `{name}` is no quoted text"
+            message = f"the value of variable `{name}` is not a quoted text"
             raise UsageError(message, code="bad-variable", hint="close the quote, or quote the whole value")
         return name, document.root
     try:
         return name, plain_scalar(written)
     except ValueError as error:
         message = f"variable `{name}`: {error}"
-        hint = f"quote it if it is meant as text: `--var '{name}=\"{written[:40]}\"'`"
+        hint = f"to pass it as text, quote it: `--var '{name}=\"{written[:40]}\"'`"
         raise UsageError(message, code="bad-variable", hint=hint) from None
 
 
@@ -144,7 +144,7 @@ def parse_duration(value: float | str) -> float:
         return float(value)
     parts = _TIME.findall(value)
     if not parts or "".join(number + unit for number, unit in parts) != value:
-        message = f"`{value[:40]}` is no time such as `15m`"
+        message = f"`{value[:40]}` is not a duration such as `15m`"
         raise ValueError(message)
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
@@ -212,7 +212,7 @@ def source_of(project: Project, name: str) -> str:
     source = _source(project.settings, name) or ""
     _environment(project.settings, source)
     if source == project.environment:
-        message = f"`{name}` cannot take its texts from itself"
+        message = f"`{name}` cannot promote texts from itself"
         raise UsageError(message, code="same-environment", hint="name two environments")
     return source
 
@@ -287,11 +287,13 @@ def _check_commands(document: YamlDocument, pointer: tuple[str, ...], layer: Map
         at: tuple[str | int, ...] = (*below, index)
         shown = command[:60]
         if JINJA.search(command):
-            message = f"the command `{shown}` contains Jinja, which a command cannot"
-            yield finding(document, "bad-command", message, at, hint="write the program and its arguments out")
+            message = f"the command `{shown}` contains Jinja, which is not allowed in a command"
+            yield finding(document, "bad-command", message, at, hint="write the program and its arguments literally")
         elif not _words(command):
-            message = f"the command `{shown}` is no program with its arguments"
-            yield finding(document, "bad-command", message, at, hint="close each quote; no shell reads it")
+            message = f"the command `{shown}` is not a program with arguments"
+            yield finding(
+                document, "bad-command", message, at, hint="close each quote; the command runs without a shell"
+            )
 
 
 def _words(command: str) -> list[str]:
@@ -329,10 +331,10 @@ def _check_source(document: YamlDocument, pointer: tuple[str, ...], source: str)
     if source != pointer[-1]:
         return
     ring = " -> ".join(f"`{name}`" for name in (*chain, source))
-    message = f"environments take their texts from each other in a ring: {ring}"
+    message = f"`promote_from` of these environments forms a cycle: {ring}"
     if len(chain) == 1:
-        message = f"environment `{source}` cannot take its texts from itself"
-    yield finding(document, "promotion-ring", message, at, hint="let one of them make its own texts")
+        message = f"environment `{source}` cannot promote texts from itself"
+    yield finding(document, "promotion-ring", message, at, hint="remove `promote_from` from one of them")
 
 
 def _check_timeout(document: YamlDocument, pointer: tuple[str, ...], value: str) -> Iterator[Diagnostic]:
@@ -345,19 +347,19 @@ def _check_timeout(document: YamlDocument, pointer: tuple[str, ...], value: str)
 
 
 def _path_problem(path: str) -> str:
-    """Why a path or pattern is refused: it leaves the project, or works on one system only; empty if it is fine."""
+    """Why a path or pattern is refused: it points outside the project, or works on one system only; or empty."""
     if "\\" in path:
-        return "holds a backslash"
+        return "contains a backslash"
     if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
         return "is not relative"
-    return "leaves the project" if ".." in path.split("/") else ""
+    return "points outside the project" if ".." in path.split("/") else ""
 
 
 def _glob_problem(pattern: str) -> str:
     """Why a pattern matches nothing; empty if it may match."""
     classes = re.findall(r"\[!?(.[^\]]*)\]", pattern)
     if any(first > last for body in classes for first, last in re.findall(r"(.)-(.)", body)):
-        return "holds a range that goes backwards"
+        return "contains a range in the wrong order"
     return "" if pattern.strip() else "is empty"
 
 
@@ -375,15 +377,15 @@ def url_problem(url: str) -> tuple[str, str, str] | None:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        return "bad-url", "`base_url` is no address", example
+        return "bad-url", "`base_url` is not a URL", example
     if "@" in parts.netloc:
-        return "bad-url", "`base_url` holds a user name or password", "keys come from the environment: set `key_env`"
+        return "bad-url", "`base_url` contains a user name or password", "keys come from the environment: set `key_env`"
     if parts.query or parts.fragment or url.endswith(("?", "#")):
-        return "bad-url", "`base_url` holds a query or a fragment", example
+        return "bad-url", "`base_url` contains a query or a fragment", example
     if _ODD.search(url) or not _HOST.fullmatch(host if ":" not in host else f"[{host}]"):
-        return "bad-url", "`base_url` is no address", example
+        return "bad-url", "`base_url` is not a URL", example
     if parts.scheme == "http" and not is_loopback(host):
         return "insecure-url", "`base_url` would send the API key unencrypted", "use `https://`"
     if parts.scheme not in {"http", "https"}:
-        return "bad-url", "`base_url` is neither an http nor an https address", example
+        return "bad-url", "`base_url` must start with `http://` or `https://`", example
     return None

@@ -159,8 +159,8 @@ class _Item:
             self._report_circle(name)
             raise _FailedError
         if len(self._stack) >= MAX_CHAIN:
-            core = f"`{self._stack[0]}` leads through more than {MAX_CHAIN} other values"
-            hint = "let it use the last ones directly"
+            core = f"`{self._stack[0]}` depends on a chain of more than {MAX_CHAIN} other values"
+            hint = "use the last values of the chain directly"
             self._problems.about("", self._written(name), "template-limit", core, hint=hint)
             raise _FailedError
         self._stack.append(name)
@@ -224,8 +224,8 @@ class _Item:
             self._report(written, name, error)
             raise _FailedError from None
         if (name == "item.id" or name.startswith("item.inputs")) and (gap := template.gap(self.lookup)):
-            core = f"has nothing for `{{{{ {gap} }}}}` between the words of `{name[5:]}`"
-            hint = f"fill it in, or say what stands there without it: `{{{{ {gap} or ... }}}}`"
+            core = f"has no value for `{{{{ {gap} }}}}` inside the text of `{name[5:]}`"
+            hint = f"fill it in, or state another value: `{{{{ {gap} or ... }}}}`"
             subject = subject_of(self._declared, self._each)
             severity = Severity.WARNING
             self._problems.about(subject, written, "empty-between-words", core, hint=hint, severity=severity)
@@ -265,8 +265,8 @@ class _Item:
         first = circle.index(min(circle))
         circle = circle[first:] + circle[:first]
         names = " -> ".join(f"`{step}`" for step in (*circle, circle[0]))
-        hint = "put what several inputs use under `vars`" if circle == ["item.inputs"] else ""
-        core = f"values go round in a circle: {names}"
+        hint = "put a value that several inputs use under `vars`" if circle == ["item.inputs"] else ""
+        core = f"values refer to each other in a cycle: {names}"
         self._problems.about("", self._written(circle[0]), "variable-cycle", core, hint=hint)
 
     def trace(self, uses: Uses) -> Trace:

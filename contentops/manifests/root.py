@@ -54,6 +54,6 @@ def default_environment(start: Path | str) -> str:
 
 def no_folder() -> InputError:
     """The error for a process whose working directory was removed."""
-    message = "the folder this was started in is not there any more"
-    hint = "change to a folder that is there, and run it again"
+    message = "the current folder no longer exists"
+    hint = "change to an existing folder and run the command again"
     return InputError([Diagnostic(code="no-folder", message=message, hint=hint)])

@@ -259,10 +259,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """`%` on texts, without unbounded widths."""
         for width, precision, kind in _FORMAT.findall(text):
             if "*" in (width, precision) or max(len(width), len(precision)) > 3:
-                raise TemplateError("template-limit", f"formats with a width that is not within {MAX_WIDTH}")
+                raise TemplateError("template-limit", f"uses a format with a width above {MAX_WIDTH}")
             if kind == "(":
-                hint = "in `%(NAME)s`, NAME holds no brackets"
-                raise TemplateError("template-value", "formats with a key that cannot be read", hint=hint)
+                hint = "in `%(NAME)s`, NAME must not contain brackets"
+                raise TemplateError("template-value", "uses a format with an invalid key", hint=hint)
         parts = (
             values if isinstance(values, tuple) else tuple(values.values()) if isinstance(values, dict) else (values,)
         )
@@ -303,9 +303,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
                     self.allowance.room(growth(sized, *args[first + 1 :], **kwargs))
                 return function(*args, **kwargs)
             except AttributeError:
-                raise TemplateError("template-value", f"`{name}` takes no such value: {kind_of(subject)}") from None
+                raise TemplateError(
+                    "template-value", f"`{name}` does not accept this value: {kind_of(subject)}"
+                ) from None
             except AssertionError as error:
-                raise TemplateError("template-value", f"`{name}` takes no such value: {error}") from None
+                raise TemplateError("template-value", f"`{name}` does not accept this value: {error}") from None
 
         return charged
 
@@ -360,7 +362,7 @@ def _number(make: Callable[[Any], Any], wanted: str, value: Any, default: Any = 
         return default
     shown = f"`{value[:40]}`" if isinstance(value, str) and value.strip() else kind_of(value)
     shown = "an empty text" if isinstance(value, str) and not value.strip() else shown
-    hint = f"correct the value, or say what to use instead: `{make.__name__}(0)`"
+    hint = f"correct the value, or state a default: `{make.__name__}(0)`"
     raise TemplateError("template-value", f"{shown} is not {wanted}", hint=hint)
 
 
@@ -369,7 +371,7 @@ def _tojson(value: Any, indent: int | None = None) -> str:
     if isinstance(value, Undefined):
         str(value)
     if indent is not None:
-        raise TemplateError("template-value", "`tojson` writes one line and takes no indent")
+        raise TemplateError("template-value", "`tojson` writes one line and has no indent")
     return canonical(as_json(value))
 
 

@@ -216,14 +216,14 @@ def _unknown_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnos
         if key == "commands" and "not_matches" in allowed:
             # Otherwise anyone who may propose a manifest could run any program here.
             message = f"{subject}`checks.commands` is not allowed in a manifest"
-            hint = "name programs under `defaults.checks.commands` of `contentops.yaml`"
+            hint = "list programs under `defaults.checks.commands` in `contentops.yaml`"
             yield finding(document, "command-in-manifest", message, pointer, key=True, hint=hint)
             continue
         where = f" in {_subject(problem.pointer)}" if problem.pointer and isinstance(problem.pointer[-1], str) else ""
         message = f"{subject}unknown key `{_short(key)}`{where}"
         hint = _key_hint(key, allowed)
         if not problem.pointer and key in problem.definitions.get("item", {}).get("properties", ()):
-            hint = "the keys of an item stand under `items`, indented, the first one behind `- `: `- id: ...`"
+            hint = "the keys of an item are indented under `items`, the first one after `- `: `- id: ...`"
         yield finding(document, "unknown-key", message, pointer, key=True, hint=hint)
 
 
@@ -235,7 +235,7 @@ def _key_hint(key: str, allowed: Sequence[str]) -> str:
         return f"did you mean `{close}`?"
     hint = f"known keys: {', '.join(f'`{name}`' for name in allowed if name != '$schema')}"
     if "inputs" in allowed and "for_each" in allowed:
-        hint += "; what a template takes goes under `inputs`"
+        hint += "; inputs of the template go under `inputs`"
     return hint
 
 
@@ -253,7 +253,7 @@ def _missing_keys(document: YamlDocument, problem: _Problem) -> Iterator[Diagnos
 def _bad_name(document: YamlDocument, problem: _Problem) -> Diagnostic:
     name = str(problem.value)
     message = (
-        f"{_item_prefix(document, problem.pointer)}`{_short(name)}` cannot be a name in {_subject(problem.pointer)}"
+        f"{_item_prefix(document, problem.pointer)}`{_short(name)}` is not a valid name in {_subject(problem.pointer)}"
     )
     hint = str(problem.schema.get("errorMessage", ""))
     return finding(document, "bad-name", message, (*problem.pointer, name), key=True, hint=hint)

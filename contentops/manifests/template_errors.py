@@ -44,7 +44,7 @@ def explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
     block = _OPEN_BLOCK.search(message)
     hint = f"end it with `{{% end{block.group(1)} %}}`" if block else ""
     if block and message.startswith("Unexpected end of template"):
-        message = f"the `{{% {block.group(1)} %}}` has no end"
+        message = f"the `{{% {block.group(1)} %}}` is not closed"
         offset = _open_block(source, block.group(1))
     for token, closing in _CLOSING_TOKENS.items():
         message = message.replace(f"token {token}", closing).replace(token, closing)
@@ -53,7 +53,7 @@ def explain_syntax(error: TemplateSyntaxError, source: str) -> TemplateError:
 
 
 def _open_block(source: str, name: str) -> int:
-    """The offset of the innermost block of this name that has no end."""
+    """The offset of the innermost block of this name that is not closed."""
     opened: list[int] = []
     for match in re.finditer(rf"\{{%[-+]?\s*(end)?({name})\b", source):
         opened = opened[:-1] if match[1] else [*opened, match.start(2)]
@@ -73,7 +73,7 @@ def _unclosed(source: str) -> re.Match[str] | None:
 def explain_failure(error: Exception) -> TemplateError:
     """The error of a template that could not be rendered."""
     if isinstance(error, RecursionError):
-        return TemplateError("template-limit", "goes too deep: a macro calls itself without end")
+        return TemplateError("template-limit", "is too deep: a macro calls itself endlessly")
     message = _CALL.sub("a filter or call ", str(error) or type(error).__name__)
     if match := _UNLIKE.search(message):
         left, right = (_KINDS.get(kind, kind) for kind in match.groups())

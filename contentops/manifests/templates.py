@@ -220,7 +220,7 @@ class MacroFile:
         try:
             return Macros(self._document.source.text, self._taken), []
         except TemplateError as error:
-            message = f"the macros cannot be used: {error.message}"
+            message = f"the file of macros has an error: {error.message}"
             return None, [finding(self._document, error.code, message, hint=error.hint, offset=error.offset)]
 
 

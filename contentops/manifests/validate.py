@@ -72,7 +72,7 @@ def check_item(
 
 def _check_preset(preset: str, metadata: Mapping[str, Any], report: Report) -> None:
     for key in backslashed(preset, metadata):
-        core = f"has a backslash in `metadata.{key}`, which the generator of the preset `{preset}` obeys"
+        core = f"has a backslash in `metadata.{key}`, which the site generator of preset `{preset}` interprets"
         report(("metadata", key), "wrong-value", core, hint=f"write `/`, or `{REVERSE_SOLIDUS}` (U+29F5)")
     for key in no_flags(preset, metadata):
         _no_bool(("metadata", key), metadata[key], f"a bool in the preset `{preset}`", report)
@@ -81,8 +81,8 @@ def _check_preset(preset: str, metadata: Mapping[str, Any], report: Report) -> N
 def _check_disclosure(disclosure: Disclosure, metadata: Mapping[str, Any], report: Report) -> None:
     for key in (disclosure.key, disclosure.source_type):
         if key and key in metadata:
-            core = f"sets `metadata.{key}`, which `disclosure` of the settings writes"
-            report(("metadata", key), "reserved-key", core, key=True, hint="remove it, or name another key there")
+            core = f"sets `metadata.{key}`, which `disclosure` in `contentops.yaml` writes"
+            report(("metadata", key), "reserved-key", core, key=True, hint="remove it, or choose another key there")
 
 
 def _inputs(rendered: Rendered, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -184,10 +184,10 @@ def _checked_fields(rendered: Rendered, report: Report) -> dict[str, Any]:
 
 
 _MISSING: Final = {
-    "id": "give it a name that stays",
-    "template": "set it on the item or under `defaults`; only an item with `protected: true` can do without",
+    "id": "give it an id that never changes",
+    "template": "set it on the item or under `defaults`; only items with `protected: true` may leave it out",
     "style": "set it on the item or under `defaults`",
-    "output": "a null takes away what the project says; leave the key out",
+    "output": "null removes the project's setting; leave the key out",
 }
 """Required keys, each with a hint."""
 
@@ -228,7 +228,7 @@ def id_problem(value: str) -> str:
     if len(value) > MAX_ID:
         return f"is longer than {MAX_ID} characters"
     if not unicodedata.is_normalized("NFC", value):
-        return "has accents as characters of their own (it is not NFC)"
+        return "has accents as separate characters (not NFC)"
     if not _ID.fullmatch(value) and (problem := _strange_character(value)):
         return problem
     if not {"", ".", ".."}.isdisjoint(value.split("/")):
@@ -242,7 +242,7 @@ def id_hint(value: str) -> str:
         return "shorten it"
     composed = unicodedata.normalize("NFC", value)
     if composed != value:
-        return f"write `{composed}`, which looks the same and has each accent in its letter"
+        return f"write `{composed}`, which looks the same in NFC"
     return "letters, digits and `_`, and after the first of them also `. / @ + -`"
 
 
@@ -254,9 +254,9 @@ def _strange_character(value: str) -> str:
     for char in value:
         mark = unicodedata.category(char).startswith("M")
         if mark and (not letter or re.match(_HIDDEN, char)):
-            return f"holds the mark U+{ord(char):04X}, " + ("which cannot be seen" if letter else "without a letter")
+            return f"contains the mark U+{ord(char):04X}, " + ("which cannot be seen" if letter else "without a letter")
         if not mark and not _ID.fullmatch("a" + char):
-            return f"holds {_character(char)}"
+            return f"contains {_character(char)}"
         letter = mark or char.isalnum()
     return ""
 
@@ -269,7 +269,7 @@ def _is_output(name: str, value: Json, report: Report) -> bool:
     if not isinstance(value, str):
         return _wrong_type((name,), value, "a text", report)
     if problem := check_output(value):
-        hint = "choose another `output`, or another `id` where it is made from that"
+        hint = "choose another `output`, or another `id` if the output uses it"
         report((name,), "bad-output", f"has the output {_shown(value)}, which {problem}", hint=hint)
     return not problem
 
@@ -330,7 +330,7 @@ def _is_metadata(name: str, value: Json, report: Report) -> bool:
     elif not fine:
         report((name, "title"), "wrong-value", "has an empty `metadata.title`", hint="leave the key out")
     if "contentops" in value:
-        core = "sets `metadata.contentops`, which outputs keep for where they come from"
+        core = "sets `metadata.contentops`, which is reserved for the provenance block"
         report((name, "contentops"), "reserved-key", core, key=True, hint="choose another name")
         fine = False
     return fine

@@ -99,7 +99,7 @@ def unsendable(value: Any) -> str | None:
     """Why a text or number cannot be sent, or None."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT:
-            return f"gives a text of more than {MAX_TEXT} characters"
+            return f"gives a text longer than {MAX_TEXT} characters"
         if not (value.isascii() and value.isprintable()) and (match := re.search(_UNSENDABLE, value)):
             return f"gives a text with the character U+{ord(match.group()):04X}"
     elif isinstance(value, float):
@@ -118,7 +118,7 @@ def text_of(value: Any) -> str:
         return str(value)
     if value is None:
         hint = 'give another text with `default("...", true)`, or leave the part out with `{% if %}`'
-        raise TemplateError("template-value", "a null cannot be part of a text", hint=hint)
+        raise TemplateError("template-value", "null cannot be part of a text", hint=hint)
     hint = entry_hint(value) if isinstance(value, dict) else 'write `| join(", ")`, or pick one entry'
     raise TemplateError("template-value", f"{kind_of(value)} cannot be part of a text", hint=hint)
 
@@ -128,7 +128,7 @@ def entry_hint(value: Any) -> str:
     if not isinstance(value, dict) or not value:
         return ""
     if value.keys() == {"value"}:
-        return "a row that is a plain value is written `each.value`"
+        return "for rows with plain values, write `each.value`"
     return f"name one of its entries, such as `.{str(next(iter(value)))[:40]}`"
 
 
@@ -149,9 +149,9 @@ def slug_of(text: str) -> str:
     letters = "".join(char.lower() if char.isascii() else "-" for char in plain if not ucd_3_2_0.combining(char))
     slug = _BETWEEN.sub("-", letters).strip("-")
     if not slug:
-        message = f"`{text[:40]}` has no letter or digit that a slug can hold" if text.strip() else "an empty text"
-        hint = "give the row a column of its own for it"
-        raise TemplateError("template-value", message if text.strip() else f"{message} makes no slug", hint=hint)
+        message = f"`{text[:40]}` has no letter or digit for a slug" if text.strip() else "an empty text"
+        hint = "add a column with the slug"
+        raise TemplateError("template-value", message if text.strip() else f"{message} gives no slug", hint=hint)
     return slug
 
 
@@ -161,7 +161,7 @@ def kind_of(value: Any) -> str:
         return "a null"
     kinds = {bool: "a bool", int: "a whole number", float: "a number", str: "a text", dict: "a map", Lazy: "a map"}
     kinds |= {list: "a list", tuple: "a list"}
-    unknown = f"something that is no JSON value ({type(value).__name__})"
+    unknown = f"a value that is not JSON ({type(value).__name__})"
     return next((name for kind, name in kinds.items() if isinstance(value, kind)), unknown)
 
 
@@ -186,7 +186,7 @@ def _as_json(value: Any, depth: int, counted: Iterator[int]) -> Json:
         return [_as_json(entry, depth + 1, counted) for entry in value]
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
-            raise TemplateError("template-value", "gives a map with a key that is no text")
+            raise TemplateError("template-value", "gives a map with a key that is not text")
         return {str(key): _as_json(value[key], depth + 1, counted) for key in value}
     str(value)  # raises Jinja's error for an undefined value inside a list
     hint = "add `| list`" if hasattr(value, "__iter__") else "only texts, numbers, bools, lists and maps can be sent"

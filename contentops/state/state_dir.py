@@ -53,7 +53,7 @@ def _info(root: Path) -> os.stat_result | None:
     if not stat.S_ISDIR(info.st_mode):
         raise _unsafe("is not a folder", f"move {folder} away")
     if is_link and not folder.resolve().is_relative_to(root.resolve()):
-        raise _unsafe("is a symbolic link that leads out of the project", f"replace the link {folder} by a folder")
+        raise _unsafe("is a symbolic link that points outside the project", f"replace the link {folder} by a folder")
     if is_tracked(str(root), FOLDER):
         raise _unsafe(
             "is tracked by git, so a branch may have changed what is in it; nothing in it is used",

@@ -75,7 +75,7 @@ def events_of(source: Source, *, pure: bool = False, limit: int = MAX_EVENTS) ->
 
 def _beyond(parser: Any, source: Source, limit: int) -> Iterator[Any]:
     if parser.get_event() is not None:
-        raise _stop(source, 0, "too-many-values", f"the file holds more than {limit:,} keys and values")
+        raise _stop(source, 0, "too-many-values", f"the file has more than {limit:,} keys and values")
     yield from ()
 
 
@@ -98,7 +98,7 @@ def unparsable(source: Source, *, pure: bool) -> StopReading | None:
         return StopReading(problem, unquoted_jinja=unquoted_jinja)
     except (OverflowError, ValueError):  # the Python parser's, for an escape like `\UFFFFFFFF`
         mark = parser.get_mark()
-        message = "an escape in double quotes names no character"
+        message = "an escape sequence in double quotes is not a character"
         return _stop(source, mark.line << SHIFT | mark.column, CODE, message)
     return None
 
@@ -151,7 +151,7 @@ class Builder:
                 documents += 1
                 if documents > 1:
                     message = "a second YAML document starts here"
-                    hint = "one file holds one document: move what follows `---` to a file of its own"
+                    hint = "a file has one document: move the part after `---` to another file"
                     raise self._stop(at, "several-documents", message, width=3, hint=hint)
             elif isinstance(event, self._kinds.NodeEvent):
                 root = self._value(event, at, 0)
@@ -303,7 +303,7 @@ class Builder:
             first = node.positions[2 * list(node).index(text)]
         if first is not None:
             line, column = unpack(first)
-            message = f"the key `{text[:80]}` appears twice in one map: first at line {line}, column {column}"
+            message = f"the key `{text[:80]}` appears twice in the same map: first at line {line}, column {column}"
             hint = "write `- id` if a new item starts here" if text == "id" else "remove one, or rename it"
             self._report("duplicate-key", message, at, width=len(text), hint=hint)
 
@@ -378,7 +378,7 @@ class Builder:
         if anchor is None:
             close = nearest(name, self._anchors)
             hint = f"did you mean `*{close}`?" if close else f'put it in quotes if it is meant as text: `"*{name}"`'
-            message = f"the alias `*{name}` names no anchor above it"
+            message = f"the alias `*{name}` has no anchor above it"
             raise self._stop(at, "unknown-alias", message, width=len(name) + 1, hint=hint)
         if not anchor.nodes:
             message = f"the alias `*{name}` is inside its own anchor"
@@ -389,5 +389,5 @@ class Builder:
         """Count values that aliases repeat. Raises StopReading where there are too many."""
         self._aliased += nodes
         if self._aliased > self._max_aliased:
-            message = f"the aliases of this file repeat more than {self._max_aliased:,} values"
+            message = f"the aliases in this file repeat more than {self._max_aliased:,} values"
             raise self._stop(at, "too-many-aliases", message, width=width, hint="use `defaults` or `vars` instead")

@@ -68,7 +68,7 @@ def plain_scalar(text: str) -> Any:
             return number
         message = f"the number `{text[:40]}` is too large"
     elif _NOT_JSON.fullmatch(text):
-        message = f"`{text}` is a number that JSON cannot hold"
+        message = f"`{text}` is a number that JSON cannot represent"
     if message:
         raise ValueError(message)
     return text
@@ -79,7 +79,7 @@ _GROUPED: Final = re.compile(r"[-+]?[0-9]+(?:_[0-9]+)+(?:\.[0-9]+)?")
 
 def number_hint(text: str) -> str:
     """What to write instead of a number whose digits are grouped, such as `1_000`; empty for any other text."""
-    return f"write `{text.replace('_', '')}`: with `_` it is a text" if _GROUPED.fullmatch(text) else ""
+    return f"write `{text.replace('_', '')}`: with `_` it is text, not a number" if _GROUPED.fullmatch(text) else ""
 
 
 _DOUBTFUL: Final = re.compile(r"\t|[\[{,]\s*\?[^\s]|&[A-Za-z0-9_-]+[^\sA-Za-z0-9_,\[\]{}-]")
@@ -104,12 +104,12 @@ def doubtful(source: Source, events: Iterable[Any]) -> Diagnostic | None:
     for event in events:
         start = event.start_mark.index
         if start and text[start - 1] == "?":
-            message, hint = "`?` without a space behind it", 'put the text in quotes: `"?..."`'
+            message, hint = "`?` without a space after it", 'put the text in quotes: `"?..."`'
             return finding_at(source, CODE, message, source.mark(start - 1), hint=hint)
         style, anchor = getattr(event, "style", None), getattr(event, "anchor", None)
         name_end = text.find(f"&{anchor}", start) + len(anchor) + 1 if anchor and text[start] != "*" else 0
         if name_end and text[name_end : name_end + 1].strip(" \t\r\n,[]{}"):
-            message = f"the name of the anchor `&{anchor}` goes on with `{text[name_end]}`"
+            message = f"the name of the anchor `&{anchor}` continues with `{text[name_end]}`"
             hint = "name it with letters, digits, `_` and `-`, or put the text in quotes"
             return finding_at(source, CODE, message, source.mark(name_end), hint=hint)
         if style:
@@ -143,8 +143,8 @@ def conflict_at(source: Source, line: int) -> Diagnostic | None:
 
 
 def _conflict_marker(source: Source, line: int) -> Diagnostic:
-    message = "git left this conflict marker: a merge is not resolved"
-    hint = "resolve the merge, then run again"
+    message = "this line is a git conflict marker: a merge is unfinished"
+    hint = "resolve the merge, then run the command again"
     return finding_at(source, "conflict-markers", message, (line, 1), width=len(source.line(line)), hint=hint)
 
 
@@ -158,7 +158,7 @@ JINJA: Final = re.compile(r"\{[{%#]")
 """What Jinja begins with."""
 
 _HALVES: Final = r"\\u([dD][89abAB][0-9a-fA-F]{2})(?:\\u([dD][c-fC-F][0-9a-fA-F]{2}))?|\\u([dD][c-fC-F][0-9a-fA-F]{2})"
-_HALF: Final = "an escape names half of a character"
+_HALF: Final = "an escape sequence is only half of a character"
 
 _Answer = tuple[str, Mark, str]
 """Message, position, hint."""
@@ -203,7 +203,7 @@ def _still_open(source: Source, previous: Any, at: Mark, begun: Mark) -> _Answer
         return None
     inside = "`''`" if style == "'" else '`\\"`'
     message = f"the quoted text that starts here is not closed before line {closed[0]}, column {closed[1] - 1}"
-    return message, opened, f"{_QUOTE}; a quote inside the text is written {inside}"
+    return message, opened, f"{_QUOTE}; write a quote inside the text as {inside}"
 
 
 def _jinja(source: Source, at: Mark, begun: Mark) -> _Answer | None:
@@ -275,7 +275,7 @@ def _second_colon(source: Source, at: Mark, _begun: Mark) -> _Answer:
 
 
 def _indentation(at: Mark, line: str = "") -> _Answer:
-    message = "this line does not fit the indentation of the lines above it"
+    message = "the indentation of this line does not match the lines above it"
     if line.lstrip().startswith("- "):
         return message, at, "every entry of a list starts with `- `, the first one too"
     return message, at, "line it up with the entry it belongs to"
@@ -289,7 +289,7 @@ def _mixed(source: Source, at: Mark, begun: Mark) -> _Answer:
             at,
             "write `- id: ...`, lined up with the `- ` above",
         )
-    message = f"this line is no entry of the list that starts at line {begun[0]}"
+    message = f"this line is not an entry of the list that starts at line {begun[0]}"
     return message, at, "start it with `- `, or line it up with its key"
 
 
@@ -307,7 +307,7 @@ def _escape(source: Source, at: Mark, _begun: Mark) -> _Answer:
     if match := re.match(_HALVES, line[max(start, 0) :]):
         halves = "".join(chr(int(half, 16)) for half in match.group().split("\\u")[1:])
         return _HALF, (at[0], start + 1), _whole_character(halves)
-    return "an unknown escape in double quotes", at, "double the backslash, or use single quotes"
+    return "unknown escape sequence in double quotes", at, "double the backslash, or use single quotes"
 
 
 def _whole_character(halves: str) -> str:
@@ -327,7 +327,7 @@ def _no_key(source: Source, at: Mark, _begun: Mark) -> _Answer:
             hint = 'put the text in single quotes, or write the quote inside it as `\\"`'
         return "the text goes on after its closing quote", at, hint
     if line[: at[1] - 1].strip():
-        return f"`{_cut(line[at[1] - 1 :].strip())}` is one thing too many in this line", at, "put the text in quotes"
+        return f"`{_cut(line[at[1] - 1 :].strip())}` does not belong in this line", at, "put the text in quotes"
     return _indentation(at, line)
 
 
@@ -350,7 +350,7 @@ _SAYINGS: Final[tuple[tuple[str, str, str, str], ...]] = (
     (r"unexpected (end of stream|document sep)", "begun", "the quoted text that starts here is never closed", _QUOTE),
     (r"expected ',' or", "at", _BRACKET, "close it, or put a comma between its entries"),
     (r"sequence entries are not allowed", "at", "a list cannot start in the line of its key", _NEXT_LINE),
-    (r"document start", "at", "there is text after the end of the document", "one file holds one map or list"),
+    (r"document start", "at", "there is text after the end of the document", "a file has one map or one list"),
 )
 """Answers that need no look at the line: pattern of the parser's problem, which mark, message, hint."""
 _ANSWERS: Final[tuple[tuple[str, Callable[[Source, Mark, Mark], _Answer]], ...]] = (

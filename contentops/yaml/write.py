@@ -74,7 +74,7 @@ def write_scalar(value: Any, *, dates: bool = False) -> str:
         return str(int(value))
     if isinstance(value, float):
         return _number(value)
-    message = f"a value of type `{type(value).__name__}` has no place in front matter"
+    message = f"a value of type `{type(value).__name__}` cannot be written in front matter"
     raise TypeError(message)
 
 
@@ -112,7 +112,7 @@ def _indented(lines: list[str]) -> list[str]:
 def _key(key: Any) -> str:
     if isinstance(key, str):
         return key
-    message = f"a key of type `{type(key).__name__}` has no place in front matter"
+    message = f"a key of type `{type(key).__name__}` cannot be written in front matter"
     raise TypeError(message)
 
 
@@ -125,7 +125,7 @@ def _escape(match: re.Match[str]) -> str:
 
 def _number(value: float) -> str:
     if not math.isfinite(value):
-        message = "a number that is not finite has no place in front matter"
+        message = "a number that is not finite cannot be written in front matter"
         raise ValueError(message)
     text = repr(float(value))
     mantissa, mark, exponent = text.partition("e")

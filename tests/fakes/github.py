@@ -86,14 +86,14 @@ class FakeGitHub:
         return self.comment(f"<!-- contentops:plan:{name}: -->\n{shown}\n### contentops plan")
 
     def comment(self, body: str, login: str = "github-actions[bot]") -> dict[str, Any]:
-        """A comment that is there already."""
+        """A comment that already exists."""
         self._made += 1
         made = {"id": self._made, "body": body, "user": {"login": login}, "html_url": "https://gh/c"}
         self.comments.append(made)
         return made
 
     def issue(self, body: str, login: str = "github-actions[bot]", *labels: str, state: str = "open") -> dict[str, Any]:
-        """An issue that is there already. Labels that the repository lacks are dropped, as GitHub does."""
+        """An issue that already exists. Labels that the repository lacks are dropped, as GitHub does."""
         number = len(self.issues) + 1
         made = {"number": number, "body": body, "user": {"login": login}, "state": state}
         made |= {
