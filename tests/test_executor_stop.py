@@ -49,8 +49,9 @@ def _stopped_at(harness: Harness, turn: int) -> tuple[Run | None, bool]:
 )
 def test_an_interrupt_at_any_moment_loses_nothing(root: Path, habits: dict[str, Any], first: int, every: int) -> None:
     """Interrupted at each event in turn: exit 130, what is reported is true, and the next apply finishes the rest."""
+    two = ITEMS[:2]
     for turn in range(first, 200, every):
-        harness = _harness(root / f"at-{turn}", **habits)
+        harness = _harness(root / f"at-{turn}", *two, **habits)
         run, came = _stopped_at(harness, turn)
         assert run is not None
         if not came:
@@ -58,15 +59,15 @@ def test_an_interrupt_at_any_moment_loses_nothing(root: Path, habits: dict[str, 
         if run.stopped:
             assert run.stopped == "interrupted"
             assert exit_code_of(run) == 130
-        assert set(results(run)) == set(ITEMS)
+        assert set(results(run)) == set(two)
         assert set(results(run).values()) <= {"done", "pending"}, turn
         assert {f"out/{one.id}.md" for one in run.outcomes if one.steps} >= set(harness.tree()), "written is reached"
         spent = harness.api.credits
         assert run.credits == spent, turn
         again = harness.apply()
         assert again is None or set(results(again).values()) <= {"done"}, turn
-        assert (again.credits if again else 0) + spent == 12, turn
-        assert len(harness.tree()) == 3
+        assert (again.credits if again else 0) + spent == 8, turn
+        assert len(harness.tree()) == 2
         assert harness.plan().empty
     else:
         pytest.fail("the events never ended")

@@ -224,17 +224,15 @@ def drain(harness: Harness) -> dict[str, Any]:
 
 
 def create_retried(harness: Harness) -> dict[str, Any]:
-    """Two new items whose first texts fail their checks."""
-    head = "defaults: {checks: {excludes: [Take 1.], retries: 1}}\n"
-    _declare(harness, _item("a", "A"), _item("b", "B"), head=head)
+    """Two new items, and the first text of one fails its checks."""
+    _declare(harness, _item("a", "A", "    checks: {excludes: [Take 1.], retries: 1}\n"), _item("b", "B"))
     return {}
 
 
 def replace_retried(harness: Harness) -> dict[str, Any]:
-    """Both texts asked for again, and the first new ones fail their checks."""
+    """Both texts asked for again, and the first new one of one fails its checks."""
     _made(harness)
-    head = "defaults: {checks: {excludes: [Take 2.], retries: 2}}\n"
-    _declare(harness, _item("a", "A"), _item("b", "B"), head=head)
+    _declare(harness, _item("a", "A", "    checks: {excludes: [Take 2.], retries: 2}\n"), _item("b", "B"))
     return {"replace": ("a", "b")}
 
 
