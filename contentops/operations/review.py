@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import functools
 import threading
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -176,11 +175,6 @@ class Snapshot(Struct, frozen=True, kw_only=True, dict=True):
         """The items in whose text checks find something, failing ones first."""
         found = (item for item in self.items if item.findings)
         return tuple(sorted(found, key=lambda item: item.severity is not Severity.ERROR))
-
-    @functools.cached_property
-    def counts(self) -> Mapping[ReviewState, int]:
-        """How many items are in each state."""
-        return Counter(item.state for item in self.items)
 
     def _in(self, *states: ReviewState) -> tuple[ReviewItem, ...]:
         return tuple(item for item in self.items if item.state in states)

@@ -117,7 +117,7 @@ def plan_document(plan: Plan, name: str, flags: Sequence[str], runtime: Runtime)
         raise AssertionError(name)
 
     site = Site(name=name, project=unopened, runtime=runtime, links=NoLinks(), option=plan.option, flags=tuple(flags))
-    return render(site, plan_page(plan, site, plan.findings))
+    return render(site, plan_page(site, plan, plan.findings))
 
 
 def _claim(folder: Path) -> None:

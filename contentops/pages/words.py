@@ -9,7 +9,8 @@ from markupsafe import Markup, escape
 from contentops.digest import short
 from contentops.errors import plural
 from contentops.reporting import times
-from contentops.reporting.next_change import value_diff
+from contentops.reporting.causes import cause_groups
+from contentops.reporting.next_change import next_change, value_diff
 from contentops.reporting.plan_text import note_line
 from contentops.sanitize import visible
 
@@ -44,5 +45,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "short": short,
     "note_line": note_line,
     "value_diff": value_diff,
+    "next_change": next_change,
+    "cause_groups": cause_groups,
 }
 """The filters of the templates."""
