@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from html import unescape
 from typing import TYPE_CHECKING
@@ -108,6 +109,24 @@ def test_a_text_is_sent_back_with_a_note(in_git: Path) -> None:
     assert "Sent back: " in browser.follow(done).text
     line = json.loads((in_git / "contentops.approvals").read_text("utf-8").splitlines()[1])
     assert line["note"] == "Shorter.\nAnd <b>kinder</b>."
+
+
+def test_an_edited_text_is_decided_without_a_wrong_warning(in_git: Path, invoke: Run) -> None:
+    """What is left is a save; the draft mark stays after *Send back*, and is gone after each *Approve*."""
+    manifest, file = in_git / "content/articles.yaml", in_git / "out" / f"{ITEM}.md"
+    manifest.write_text(manifest.read_text("utf-8").replace("# approval", "approval"), "utf-8")
+    browser = Browser(in_git)
+    for path in ("/send-back", "/approve", "/approve"):
+        assert invoke("apply", "--yes", cwd=in_git).code == 0
+        file.write_text(file.read_text("utf-8") + "\nMine.\n", "utf-8")
+        done = browser.follow(browser.post(path, id=ITEM, text=text_of(browser), note="Shorter."))
+        assert "But" not in re.findall('role="status">(.+?)</p>', done.text)[0]
+        assert ("draft: true" in file.read_text("utf-8")) is (path == "/send-back")
+    file.write_text(file.read_text("utf-8") + "\nMine.\n", "utf-8")
+    page = browser.get(f"/item?id={ITEM}").text
+    assert "because of" in page
+    assert "approval: changed since approval" in page
+    assert "save: edited by hand" not in page
 
 
 def test_without_a_name_in_git_nothing_is_recorded(applied: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_text_is_read_with_its_brief_and_its_findings(shop: Path) -> None:
     line = 1 + file_of(shop).read_text("utf-8").partition("click here")[0].count("\n")
     assert f"<strong>Line {line}:</strong> says <code>click here</code>. A warning: it stops nothing." in page
     assert "contentops approve welcome" in page
-    assert "The draft mark goes, for free." in page
+    assert "It deletes the draft mark, for free." in page
     assert "The next apply saves the text to the server</strong>, for free." in page
     assert "Text 3 of 4 to read" in page or "Text 4 of 4 to read" in page
     assert page.count("<h1") == 1
@@ -145,8 +145,8 @@ def test_history_tells_who_did_what(shop: Path, invoke: Run) -> None:
     history = page[page.index('id="history"') :]
     rows = re.findall(r"<tr><td>.*?</tr>", history)
     words = [re.sub(r"<[^>]+>", "", row) for row in rows]
-    assert [next(word for word in ("in the working tree", "Sent back", "Edited", "Generated") if word in row) for row in words] == [
-        "in the working tree", "Sent back", "Edited", "Generated",
+    assert [next(word for word in ("not committed", "Sent back", "Edited", "Generated") if word in row) for row in words] == [
+        "not committed", "Sent back", "Edited", "Generated",
     ]  # fmt: skip
     assert "Too &lt;b&gt;short&lt;/b&gt;" in rows[1]
     assert "Compare" not in rows[0]
@@ -161,7 +161,7 @@ def test_an_item_that_is_held_shows_the_ways_on(shop: Path) -> None:
     cities.write_text(cities.read_text("utf-8").replace("freelancers", "founders"), "utf-8")
     page = shown(shop, "city-berlin")
     assert "Held: this text was edited, and then its brief changed" in page
-    assert "Which text shall stand?" in page
+    assert "Which text do you keep?" in page
     for choice in ("keep", "merge", "overwrite"):
         assert f"contentops apply --select city-berlin --on-edit {choice}" in page
     assert ">[gone: </span>freelancers<" in page
@@ -173,7 +173,7 @@ def test_each_state_says_what_can_be_done(tmp_path: Path) -> None:
     """A lost answer can be looked up, named or paid for again; a text that was sent back shows the note."""
     review_project.in_every_state(tmp_path, 30)
     unknown = shown(tmp_path, "docs/troubleshooting")
-    assert "What became of it?" in unknown
+    assert "What happened to the request?" in unknown
     assert "contentops apply --select docs/troubleshooting --resubmit-unknown" in unknown
     assert "</a> <span>4 credits</span>" in unknown
     assert 'action="/resolve"' in unknown

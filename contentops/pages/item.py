@@ -152,7 +152,7 @@ def _front(one: ReviewItem, marks: Mapping[str, object]) -> Iterator[tuple[str, 
     front = one.change.front if one.change is not None else {}
     planned = {key: value for key, value in front.items() if key != PROVENANCE_KEY}
     for key in dict.fromkeys((*now, *planned)):
-        then, after = "goes with the approval" if key in marks else "", planned.get(key)
+        then, after = "deleted by the approval" if key in marks else "", planned.get(key)
         if after is not None:
             then = f"the next apply writes {_yaml(after)}"
         elif key in planned:

@@ -172,9 +172,12 @@ def make_plan(inputs: PlanInputs) -> Plan:
 def _front_alone(change: Change) -> Change | None:
     """The change without what the server is told after it; None where it is about more than front matter."""
     steps = tuple(step for step in change.steps if not isinstance(step, Save | Publish))
-    if not steps or not all(isinstance(step, Update | Acknowledge) for step in steps):
-        return None
-    return structs.replace(change, action=Action.UPDATE, steps=steps)
+    return structs.replace(change, action=Action.UPDATE, steps=steps) if steps and is_about_front(change) else None
+
+
+def is_about_front(change: Change) -> bool:
+    """Whether a change updates front matter or tells the server of a text, and does nothing else."""
+    return bool(change.steps) and all(isinstance(step, Update | Acknowledge | Save | Publish) for step in change.steps)
 
 
 def _approvals(items: Iterable[Candidate]) -> dict[ApprovalState, int]:

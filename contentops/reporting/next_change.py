@@ -69,7 +69,7 @@ _DOES: Final[Mapping[Action, str]] = {
 }
 _UNKNOWN: Final = "It is not known what became of a submit: its answer was lost"
 _KINDS: Final = {Action.BLOCKED: ChangeKind.HELD, Action.RESOLVE: ChangeKind.UNKNOWN}
-_KNOWN: Final = frozenset({"new", "edited"})
+_KNOWN: Final = frozenset({"new", "edited", "save"})
 """Kinds of reasons that are said in other words."""
 _HELD: Final = "Held: nothing happens to this text until someone chooses"
 _HEADS: Final[Mapping[str, str]] = {
@@ -90,6 +90,7 @@ def next_change(change: Change, option: str) -> NextChange:
         fields = [reason for reason in fields if not reason.field.startswith("metadata.")]
     said = [reason_words(reason) for reason in change.reasons if not reason.field and reason.kind not in _KNOWN]
     causes = [reason.cause for reason in change.reasons if reason.cause]
+    causes += [reason.detail for reason in fields if reason.kind == "front-matter" and reason.detail]
     return NextChange(
         kind=kind,
         lead=_HEADS.get(change.blocked, _HELD) if kind is ChangeKind.HELD else lead,

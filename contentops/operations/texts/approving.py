@@ -21,7 +21,7 @@ from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import HERE, open_cache
 from contentops.operations.plan import candidate, no_item
 from contentops.operations.workspace import open_workspace
-from contentops.planning.plan import make_plan
+from contentops.planning.plan import is_about_front, make_plan
 from contentops.planning.plan_inputs import Choice, is_edited
 from contentops.planning.select import selected
 from contentops.state import approvals
@@ -120,7 +120,10 @@ def _left_for_later(project: Project, items: Iterable[Candidate], run: Run | Non
     """Return which front matter follows with the next apply, as its item has other changes; empty: none."""
     done = {outcome.id for outcome in run.outcomes} if run is not None else set()
     busy = [
-        f"`{item.id}`" for item in items if item.change is not None and item.id not in done and _has_keys(project, item)
+        f"`{item.id}`"
+        for item in items
+        if item.change is not None and not is_about_front(item.change)
+        if item.id not in done and _has_keys(project, item)
     ]
     shown = ", ".join(busy[:_SHOWN]) + (f" and {len(busy) - _SHOWN:,} more" if len(busy) > _SHOWN else "")
     return f"other changes of {shown} are planned; the front matter follows with `contentops apply`" if busy else ""
