@@ -277,7 +277,7 @@ _FEW: Final = 5
 
 
 def _schema(schema: Schema, seen: _Seen) -> Iterator[str]:
-    """A table of the top-level keys, then a section for each object below them."""
+    """A table of the top-level keys, then a section for each object below them, where its shape comes first."""
     yield from _object(schema, schema, "", seen)
 
 
@@ -289,7 +289,8 @@ def _object(root: Schema, schema: Schema, path: str, seen: _Seen) -> Iterator[st
     if path:
         yield f"## `{path}`"
         yield ""
-        yield from _prose(str(schema.get("description", "")))
+        said = str(schema.get("description", ""))
+        yield from _prose(said) if not any(_cell(said) in row for row in seen.rows) else ()
     link = f"[`{path}`](#{re.sub(r'[^a-z_-]', '', path.lower())})" if path else "the first table"
     seen.rows.update({row: link for row in rows.values() if row not in seen.rows})
     for section in dict.fromkeys(linked.values()):
@@ -300,7 +301,6 @@ def _object(root: Schema, schema: Schema, path: str, seen: _Seen) -> Iterator[st
     for key, found in keys.items():
         for suffix, nested in _nested(root, found):
             where = f"{path}.{key}{suffix}" if path else f"{key}{suffix}"
-            # One shape used in several places (an item's defaults, say) is described where it comes first.
             shape = json.dumps(_whole(root, nested["properties"]), sort_keys=True)
             if shape not in seen.shapes:
                 seen.shapes.add(shape)
