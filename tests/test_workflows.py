@@ -15,7 +15,7 @@ import yaml
 
 from contentops.operations.starting.installed_from import action_from, installed_action
 from contentops.operations.starting.workflows import WORKFLOWS, workflows
-from tests.clones import manifest, posix
+from tests.clones import World, make_first, manifest, posix
 from tests.fakes.github import TOKEN
 from tests.hubs import SHA
 from tests.merges import Desk, make_drafts
@@ -23,7 +23,7 @@ from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtu
 from tests.workflows import ROOT, Runner, read, steps_of
 
 if TYPE_CHECKING:
-    from tests.clones import Machine, World
+    from tests.clones import Machine
     from tests.fakes.github import FakeGitHub
 
 SHIPPED = sorted((ROOT / "examples/ci").glob("*.yml"))
@@ -234,7 +234,10 @@ def test_from_pull_request_to_results(world: World, hub: FakeGitHub, tmp_path: P
     assert applied.codes == {"approve": 0, "reviewed": 0, "apply": 0, "commit": 0}, applied.printed
     assert "3 done" in (tmp_path / "apply/summary.md").read_text()
     assert TOKEN not in applied.printed
-    fresh = world.clone("fresh")
+    # The texts are read in a pull request, and its merge brings them onto the branch.
+    (name,) = (one for one in world.branches() if one.startswith("contentops/"))
+    assert hub.pulls[-1]["head"]["label"] == f"acme:{name}"
+    fresh = world.clone("fresh", f"--branch={name}")
     assert fresh.changes() == []
     assert fresh.git("log", "-1", "--format=%an").strip() == "github-actions[bot]"
     assert "actions/runs/5" in fresh.git("log", "-1", "--format=%B")
@@ -272,6 +275,40 @@ def test_approvals_of_the_merged_pull_request_come_home(
     assert ("## A start" in text, "draft: true" in text) == (True, False)
     assert "draft: true" in world.content("out/two.md")
     assert desk.runner("fresh").changes() == []
+
+
+@posix
+def test_texts_that_came_by_pull_request_are_approved_with_it(
+    invoke: Run, hub: FakeGitHub, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Though no plan was made for it: the workflow's own token starts none. It costs nothing, and ends there."""
+    world = World(tmp_path, invoke)
+    first = make_first(invoke, tmp_path, tmp_path_factory)
+    first.edit("contentops.yaml", "style: general_blog}", "style: general_blog, approval: required}")
+    first.git("commit", "--quiet", "--message=Ask for approvals", "contentops.yaml")
+    first.git("push", "--quiet")
+    first.apply()
+    name = first.commit("--pull-request", "--json").json["branch"]
+    desk = Desk(world, hub, invoke)
+    desk.propose(7, lambda author: author.git("checkout", f"origin/{name}", "--", "."))
+    hub.review(7, "maria")
+    desk.merge(7)
+    contexts = {
+        "github.token": TOKEN,
+        "github.event_name": "push",
+        "inputs.credits": "",
+        "secrets.WRITERZROOM_API_KEY": "",
+    }
+    printed = ""
+    for number in (1, 2):
+        clone = desk.runner(f"applied-{number}")
+        job = {**desk.job(clone), "GITHUB_TOKEN": ""}
+        applied = Runner(tmp_path / f"apply-{number}", clone.root, job, contexts).job(APPLY)
+        assert applied.codes == {"approve": 0, "reviewed": 0, "apply": 0, "commit": 0}, applied.printed
+        assert world.content("contentops.approvals").count("maria (github.example)") == 3
+        assert "draft: true" not in world.content("out/one.md")
+        printed = applied.printed
+    assert "Nothing to commit" in printed
 
 
 @posix
@@ -322,7 +359,8 @@ def test_a_failed_apply_commits_all_the_same(world: World, hub: FakeGitHub, tmp_
     assert ended.codes == {"approve": 0, "apply": 1, "commit": 0}
     assert ended.outputs["apply"]["exit-code"] == "1"
     assert ended.outcomes["keep"] == "success"
-    assert "contentops.lock" in world.clone("fresh").files()
+    (name,) = (one for one in world.branches() if one.startswith("contentops/"))
+    assert "contentops.lock" in world.clone("fresh", f"--branch={name}").files()
 
 
 def test_results_are_kept_before_anything_can_cut_the_commit_off() -> None:

@@ -61,6 +61,8 @@ class Target(Struct, frozen=True, kw_only=True):
     environment: str
     run: str = ""
     """The workflow run, or empty."""
+    review: bool = False
+    """Whether the results go to a separate branch, to be read before they are merged."""
 
     @property
     def owner(self) -> str:
@@ -108,7 +110,7 @@ class Pushed(NamedTuple):
 def push(
     clone: Clone, target: Target, results: ResultTree, messages: Messages, *, pause: Callable[[float], None]
 ) -> Pushed:
-    """Push one commit of the results to the target branch, else to a separate branch.
+    """Push one commit of the results to the target branch; else, or for a review, to a separate branch.
 
     Where the branch was deleted or set back since the checkout, that one lacks the commits that were removed.
     `pause` waits some seconds between two attempts. Raises Refused where the clone has commits that the branch lacks,
@@ -133,8 +135,8 @@ def push(
         if conflicts:
             on_head = make_commit(clone, results.tree, results.head, messages.own)
             return _own_branch(clone, target, results, on_head, _conflict(target.branch, results, conflicts))
-        if tree == clone.run("rev-parse", f"{tip}^{{tree}}"):
-            return Pushed(tip, target.branch, new=False)
+        if (found := _unpushed(clone, target, results, tip, tree, messages)) is not None:
+            return found
         ended = _push(clone, commit := make_commit(clone, tree, tip, messages.meant), target.branch, tip)
         if not ended.code:
             return Pushed(commit, target.branch, attempts=attempt)
@@ -149,6 +151,17 @@ def push(
             # which would refuse again.
             _give_up(ended, last=last or "fatal: " not in ended.errors)
     raise AssertionError("the last attempt ends")
+
+
+def _unpushed(
+    clone: Clone, target: Target, results: ResultTree, tip: str, tree: str, messages: Messages
+) -> Pushed | None:
+    """Return where results are that the target branch, at `tip`, has already or is not to get; None for all others."""
+    if tree == clone.run("rev-parse", f"{tip}^{{tree}}"):
+        return Pushed(tip, target.branch, new=False)
+    if target.review:
+        return _for_review(clone, target, results, make_commit(clone, tree, tip, messages.own), tip, messages.own)
+    return None
 
 
 def _push(clone: Clone, commit: str, branch: str, tip: str) -> GitResult:
@@ -299,6 +312,25 @@ def _own_branch(clone: Clone, target: Target, results: ResultTree, commit: str, 
         reason = _rejection(ended) or reason_of(ended)
     hint = "nothing is lost, the results are in the folder as they were"
     raise NotPublished(f"{why}; and the branch `{name}` could not be pushed: {reason}", hint=hint)
+
+
+def _for_review(clone: Clone, target: Target, results: ResultTree, commit: str, base: str, message: str) -> Pushed:
+    """Push results on top of a separate branch that waits already, so that one pull request has them all.
+
+    `commit` has them on top of `base`. It is pushed to a new branch where none waits or others changed the same files.
+    """
+    why = "new texts are read before they are merged"
+    merged = requests_of(state_of(lock_at(clone.root, base, target.environment, clone.extra)))
+    for name in sorted(filter(target.is_own, _heads(clone.reach(*_LIST, clone.source, *_PATTERNS)))):
+        tip, _ = _fetch(clone, name)
+        if not _is_part(clone, results.head, tip) or _is_known(clone, target, tip, merged):
+            continue
+        tree, conflicts = _on_top(clone, results, tip)
+        if not conflicts and tree == clone.run("rev-parse", f"{tip}^{{tree}}"):
+            return Pushed(tip, name, why, new=False)
+        if not conflicts and not _push(clone, more := make_commit(clone, tree, tip, message), name, tip).code:
+            return Pushed(more, name, why)
+    return _own_branch(clone, target, results, commit, why)
 
 
 def _heads(ended: GitResult) -> dict[str, str]:

@@ -33,7 +33,7 @@ from contentops.ci.runner import run_name, run_page
 from contentops.errors import StateError
 from contentops.operations.apply_lock import hold_lock
 from contentops.operations.opening import HERE, Runtime, open_store, read_state
-from contentops.reporting.commit_message import commit_message
+from contentops.reporting.commit_message import commit_message, new_texts
 from contentops.state.lock import Lock
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class CommitOptions(Struct, frozen=True, kw_only=True):
     """Whether the commit is marked to start no workflow."""
     edits: bool = False
     """Whether outputs that a person edited or removed are committed too."""
+    review: bool = False
+    """Whether new texts go to a separate branch, for a pull request."""
     patience: float = PATIENCE
     """Seconds that a call of the remote may take."""
 
@@ -79,6 +81,8 @@ class CommitReport(Struct, frozen=True, kw_only=True):
     """Outputs that git ignores, or that are in another repository."""
     edited: tuple[str, ...] = ()
     """Outputs that a person edited or removed, and that were not committed."""
+    texts: tuple[str, ...] = ()
+    """The outputs with a new text, where those go to a separate branch."""
     others: int = 0
     """How many other changed files were left alone."""
 
@@ -143,6 +147,9 @@ def _commit(
     own = write(state_of(before), state_of(lock), skip=False)
     if target is None:
         return _commit_locally(clone, results, report, own)
+    if options.review:
+        texts = new_texts(state_of(before), state_of(lock))
+        report, target = structs.replace(report, texts=texts), structs.replace(target, review=bool(texts))
     messages = Messages(write(state_of(before), state_of(lock), skip=options.skip), own)
     return _pushed_report(clone, results, report, push(clone, target, results, messages, pause=pause), messages)
 

@@ -60,6 +60,13 @@ def summarize(before: State, after: State) -> CommitSummary:
     return CommitSummary(items=items, open=len(after.entries), credits=paid)
 
 
+def new_texts(before: State, after: State) -> tuple[str, ...]:
+    """Return the outputs whose text is new or another one, by path."""
+    items = summarize(before, after).items
+    ids = (*items.get("created", ()), *items.get("rewritten", ()))
+    return tuple(sorted(after.records[id_].output for id_ in ids))
+
+
 def _kind(old: Record | None, new: Record) -> str:
     if old is None:
         return "created"

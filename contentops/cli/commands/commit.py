@@ -16,12 +16,16 @@ from contentops.cli.output import terminal
 from contentops.errors import ContentopsError, first_of, plural
 from contentops.operations import commit as operation
 from contentops.reporting.plan_json import plain
-from contentops.reporting.plan_markdown import prose
+from contentops.reporting.plan_markdown import code, prose
 from contentops.sanitize import visible
 
 if TYPE_CHECKING:
     from contentops.cli.session import Session
     from contentops.operations.commit import CommitReport
+
+_TEXTS = 100
+"""Texts that a pull request lists."""
+_PATH = 200
 
 
 @click.command("commit")
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     "--skip-ci/--no-skip-ci", default=True, help="Whether the commit says `[skip ci]`, which starts no workflow."
 )
 @click.option("--edits", is_flag=True, help="Also commit outputs that were edited or removed by hand.")
+@click.option("--pull-request", is_flag=True, help="Put new texts on a branch with a pull request, to be read first.")
 @click.option("--check-waiting", is_flag=True, help="Only fail if an apply from here would be held.")
 def command(
     session: Session,
@@ -47,6 +52,7 @@ def command(
     no_push: bool,
     skip_ci: bool,
     edits: bool,
+    pull_request: bool,
     check_waiting: bool,
 ) -> None:
     """Make one commit of the outputs and the lock on top of the remote's branch, and push it.
@@ -55,10 +61,14 @@ def command(
     `.gitattributes`. The clone must have nothing staged and no commits of its own that are not pushed. Where the branch
     moved, the results are put on top of it, a few times; nothing is ever forced. Where the branch takes no push, or
     others changed the same files, they go to a branch `contentops/PROJECT/RUN`, with a pull request if `GITHUB_TOKEN`
-    allows.
+    allows. With `--pull-request`, new texts always go there; results without new texts go to the remote's branch.
     """
+    if pull_request and no_push:
+        raise click.UsageError("`--pull-request` pushes, and `--no-push` does not")
     project = session.project()
-    options = operation.CommitOptions(remote=remote, branch=branch, push=not no_push, skip=skip_ci, edits=edits)
+    options = operation.CommitOptions(
+        remote=remote, branch=branch, push=not no_push, skip=skip_ci, edits=edits, review=pull_request
+    )
     if check_waiting:
         operation.check_waiting(project, options)
         session.answer({"waiting": []}, "No results of an earlier run wait on a branch.")
@@ -67,7 +77,8 @@ def command(
     request = _open_pull_request(done) if done.why else ""
     if not session.as_json:
         _warn(done)
-    session.answer({**plain(done), "pull_request": request}, _lines(done, request))
+    values = {key: value for key, value in plain(done).items() if key != "texts" or value}
+    session.answer({**values, "pull_request": request}, _lines(done, request))
 
 
 def _pause(seconds: float) -> None:
@@ -81,15 +92,30 @@ def _open_pull_request(done: CommitReport) -> str:
         return ""
     from contentops.ci.github import connect, open_pull_request
 
-    why = prose(f"These results of an apply could not be pushed to the branch: {done.why}.")
-    body = f"{why}\n\nMerge it before the next apply: until then nothing on the branch knows of it.\n"
     try:
         github = connect(os.environ, pause=time.sleep)
-        return open_pull_request(github, branch=done.branch, base=done.target, title=done.subject, body=body).address
+        return open_pull_request(
+            github, branch=done.branch, base=done.target, title=done.subject, body=_body(done)
+        ).address
     except ContentopsError as error:
         # The results are safe on the branch, and a person can open the pull request.
         terminal.report(f"warning[{error.code}]: no pull request was made: {visible(error.message)}")
         return ""
+
+
+def _body(done: CommitReport) -> str:
+    """Return what a pull request says: why there is one, and the new texts."""
+    if not done.texts:
+        paragraphs = [prose(f"These results of an apply could not be pushed to the branch: {done.why}.")]
+    else:
+        listed = [f"- {code(path, _PATH)}" for path in done.texts[:_TEXTS]]
+        listed += [f"- and {len(done.texts) - _TEXTS:,} more"] if len(done.texts) > _TEXTS else []
+        paragraphs = [
+            f"An apply has written {plural(len(done.texts), 'new text')}. Read them; you may edit this branch.",
+            "\n".join(listed),
+            "Approving the last commit of this pull request also approves the texts that need an approval.",
+        ]
+    return "\n\n".join([*paragraphs, "Merge it before the next apply: until then nothing on the branch knows of it.\n"])
 
 
 def _warn(done: CommitReport) -> None:

@@ -1,0 +1,125 @@
+"""`commit --pull-request`: new texts wait on a branch with a pull request until someone has read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.clones import PROTECTED, Machine, World, manifest
+from tests.fakes.github import FakeGitHub
+from tests.running import Run  # noqa: TC001 - pytest reads annotations of fixtures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+THREE = ["out/one.md", "out/three.md", "out/two.md"]
+
+
+def propose(machine: Machine, hub: FakeGitHub | None = None) -> Mapping[str, object]:
+    """`commit --pull-request`, and what it says of itself."""
+    found: Mapping[str, object] = machine.commit("--pull-request", "--json", runner=hub.env() if hub else None).json
+    return found
+
+
+def merge(world: World, name: str, how: str) -> None:
+    """What the button on the page of the pull request does; the branch stays."""
+    person = world.clone(f"merging-{how}")
+    person.git("fetch", "--quiet", "origin", name)
+    person.git("merge", "--quiet", how, "FETCH_HEAD", *(["--no-edit"] if how == "--no-ff" else []))
+    if how == "--squash":
+        person.git("commit", "--quiet", "--message=Results")
+    person.git("push", "--quiet")
+
+
+def add(machine: Machine, *items: str) -> None:
+    """A person declares more items here, and applies."""
+    machine.write("content/more.yaml", manifest(*items))
+    machine.apply()
+
+
+def test_new_texts_come_by_pull_request(world: World, first: Machine) -> None:
+    """It names them; the branch stays as it was, and the next apply waits for the merge. Twice is once."""
+    tip = world.tip()
+    with FakeGitHub() as hub:
+        ended = first.commit("--pull-request", runner=hub.env(GITHUB_RUN_ID="77"))
+        again = first.commit("--pull-request", runner=hub.env(GITHUB_RUN_ID="78"))
+        (pull,) = hub.pulls
+    (name,) = set(world.branches()) - {"main"}
+    assert "Not on `main`: new texts are read before they are merged.\nPushed to `contentops/" in ended.stdout
+    assert f"Pull request: {pull['html_url']}" in ended.stdout
+    assert f"Pushed to `{name}`." in again.stdout
+    assert (world.tip(), pull["head"]["label"], pull["base"]["ref"]) == (tip, f"acme:{name}", "main")
+    assert "An apply has written 3 new texts." in pull["body"]
+    assert "\n- `out/one.md`\n- `out/three.md`\n- `out/two.md`\n" in pull["body"]
+    assert "[skip ci]" not in first.git("log", "-1", "--format=%B", world.tip(name))
+    assert f"wait on `{name}`" in world.clone("second").commit("--check-waiting", code=4).stderr
+
+
+@pytest.mark.parametrize("how", ["--no-ff", "--squash"])
+def test_after_a_merge_the_next_texts_have_a_pull_request_of_their_own(world: World, first: Machine, how: str) -> None:
+    """Also where no one has deleted the branch of the one before."""
+    with FakeGitHub() as hub:
+        name = propose(first, hub)["branch"]
+        assert isinstance(name, str)
+        merge(world, name, how)
+        hub.pulls.clear()
+        runner = world.clone("runner")
+        add(runner, "four")
+        found = propose(runner, hub)
+        (pull,) = hub.pulls
+    assert (found["branch"] != name, found["texts"]) == (True, ["out/four.md"])
+    assert pull["head"]["label"] == f"acme:{found['branch']}"
+    assert world.tip(name) != world.tip(str(found["branch"]))
+
+
+def test_more_texts_join_the_pull_request_that_waits(world: World, first: Machine) -> None:
+    """On top of what a person has written there meanwhile."""
+    with FakeGitHub() as hub:
+        name = str(propose(first, hub)["branch"])
+        person = world.clone("person")
+        person.git("checkout", "--quiet", name)
+        person.write("notes.md", "mine")
+        person.git("add", "notes.md")
+        person.git("commit", "--quiet", "--message=Notes")
+        person.git("push", "--quiet")
+        add(first, "four")
+        assert propose(first, hub)["branch"] == name
+        assert propose(first, hub)["branch"] == name
+        assert len(hub.pulls) == 1
+    assert world.subjects(name) == ["content: 4 created", "Notes", "content: 3 created", "Three articles"]
+    assert {"notes.md", "out/four.md", *THREE} <= set(world.paths(name))
+
+
+def test_a_text_that_a_person_changed_on_the_branch_stays_theirs(world: World, first: Machine) -> None:
+    """What an apply made meanwhile goes to another branch."""
+    name = str(propose(first)["branch"])
+    person = world.clone("person")
+    person.git("checkout", "--quiet", name)
+    person.edit("out/one.md", "## Introduction", "## A person's heading")
+    person.git("commit", "--quiet", "--all", "--message=Better")
+    person.git("push", "--quiet")
+    tip = world.tip(name)
+    add(first, "four")
+    assert propose(first)["branch"] != name
+    assert world.tip(name) == tip
+
+
+def test_what_is_no_new_text_goes_to_the_branch(world: World, first: Machine) -> None:
+    """A file that moved: no one has to read it again."""
+    first.commit()
+    first.edit("content/blog.yaml", "id: two\n", "id: two\n    output: out/zwei.md\n")
+    first.apply()
+    assert "Pushed to `main`." in first.commit("--pull-request").stdout
+    assert "out/zwei.md" in world.paths()
+
+
+def test_new_texts_for_a_protected_branch(world: World, first: Machine) -> None:
+    """It is not even tried."""
+    world.hook("pre-receive", PROTECTED)
+    assert propose(first)["texts"] == THREE
+
+
+def test_a_pull_request_needs_a_push(invoke: Run) -> None:
+    """Two options that exclude each other."""
+    assert invoke("commit", "--pull-request", "--no-push").code == 64
