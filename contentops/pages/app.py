@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from contentops.errors import ContentopsError, ExitCode, UsageError
-from contentops.pages import edit, item, items, overview, plan, run
+from contentops.pages import item, items, overview, run, texts
 from contentops.pages.forms import FORMS, MAX_BYTES, confirm, fields_of
 from contentops.pages.run import events
 from contentops.pages.security import Guard, hosts_of, refusal
@@ -34,8 +34,8 @@ ROUTES: Mapping[str, View] = {
     "/": overview.overview,
     "/items": items.items,
     "/item": item.item,
-    "/edit": edit.edit,
-    "/plan": plan.plan,
+    "/edit": texts.edit,
+    "/plan": overview.plan,
     "/run": run.run,
     "/confirm": confirm,
 }

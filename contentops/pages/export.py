@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from contentops.errors import OutputError
 from contentops.pages.app import ROUTES
 from contentops.pages.links import Links, NoLinks
-from contentops.pages.plan import plan_page
+from contentops.pages.overview import plan_page
 from contentops.pages.site import FOLDER, Site, render
 
 if TYPE_CHECKING:

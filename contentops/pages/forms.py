@@ -17,7 +17,7 @@ A form is a `<form method="post">` with `{{ secret }}` in it.
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
@@ -26,14 +26,14 @@ from contentops.ci.results import lock_name
 from contentops.digest import Digest
 from contentops.errors import ContentopsError, InputError, UsageError, plural
 from contentops.model import ItemId, Result, Verdict
-from contentops.operations.apply_part import PartAction, apply_part, part_of, plan_part
+from contentops.operations.apply_part import apply_part, part_of, plan_part
 from contentops.operations.commit_files import commit_files
 from contentops.operations.records import resolve as resolve_submit
 from contentops.operations.texts.approving import Decision, decide_texts
 from contentops.operations.texts.diff_and_restore import restore as restore_text
 from contentops.operations.texts.editing import edit_text
-from contentops.pages.edit import edit_of, not_saved, stale
 from contentops.pages.site import PageContent
+from contentops.pages.texts import edit_of, not_saved, stale
 from contentops.planning.plan_inputs import Choice
 from contentops.state.approvals import FILE as APPROVALS
 
@@ -153,51 +153,10 @@ def _committed(site: Site, project: Project, files: Iterable[str], subject: str)
 # --- parts of the plan -------------------------------------------------------------------------------------
 
 
-class PartWords(NamedTuple):
-    """What an action is called: on its button, as the title of the page with its price, and what it does."""
-
-    label: str
-    title: str
-    does: str = ""
-    is_free: bool = False
-
-
-PARTS: Final[Mapping[PartAction, PartWords]] = {
-    PartAction.KEEP: PartWords(
-        "Keep mine",
-        "Keep this text?",
-        "Your text stays and answers the new brief. Nothing is generated.",
-        is_free=True,
-    ),
-    PartAction.MERGE: PartWords(
-        "Merge by section\u2026",
-        "Merge this text with a new one?",
-        "A new text is made. The sections you edited stay as you left them; the others are the new text's.",
-    ),
-    PartAction.TAKE: PartWords(
-        "Take a new one\u2026",
-        "Replace this text by a new one?",
-        "A new text replaces yours. Yours is copied to `.contentops/replaced/` first.",
-    ),
-    PartAction.REPLACE: PartWords("", "Make a new text?", "A new text replaces this one, which stays in its history."),
-    PartAction.SECTION: PartWords(
-        "", "Make one section again?", "The other sections stay. This text stays in its history."
-    ),
-    PartAction.APPLY: PartWords("Look it up", "Do what is planned for this item?", is_free=True),
-    PartAction.RESUBMIT: PartWords(
-        "Submit again\u2026",
-        "Submit it again?",
-        "The answer to the first submit was lost: if the server took it, the text is paid for twice.",
-    ),
-    PartAction.FIRST: PartWords("", "Make the first texts?", "Read them here before the others are paid for."),
-}
-
-
 class Confirm(Struct, frozen=True, kw_only=True):
     """What an action would do and cost; `title` is that of the text."""
 
     part: PlanPart
-    words: PartWords
     title: str
     plan: Plan
 
@@ -207,8 +166,8 @@ def confirm(site: Site, query: Mapping[str, str]) -> PageContent:
     part = _part(query)
     plan = plan_part(site.project(), part, runtime=site.runtime)
     title = site.review.snapshot().item(part.item).title if part.item else ""
-    view = Confirm(part=part, words=PARTS[part.action], title=title, plan=plan)
-    return PageContent(template="confirm.html", title=view.words.title, tab="items", model=view)
+    view = Confirm(part=part, title=title, plan=plan)
+    return PageContent(template="confirm.html", title=title, tab="items", model=view)
 
 
 def apply(site: Site, form: Mapping[str, str]) -> FormResult:

@@ -13,9 +13,8 @@ from contentops.operations.apply_part import PartAction, PlanPart
 from contentops.operations.review import ReviewState
 from contentops.operations.texts.item_events import ItemEvent, item_events
 from contentops.operations.texts.item_texts import item_texts
-from contentops.pages.forms import PARTS
 from contentops.pages.site import PageContent
-from contentops.pages.text_view import TextView, changes_view, sides_of, text_view
+from contentops.pages.texts import TextView, changes_view, sides_of, text_view
 from contentops.planning.approval import draft_mark
 from contentops.planning.plan_inputs import price_of
 from contentops.reporting.brief import Brief, brief_of, value_words
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from contentops.model import Json, Project
     from contentops.operations.review import ReviewItem, Snapshot
-    from contentops.pages.forms import PartWords
     from contentops.pages.site import Site
 
 
@@ -54,7 +52,7 @@ class ItemView(Struct, frozen=True, kw_only=True):
     """The draft mark, which goes with an approval."""
     front: Sequence[tuple[str, str, str]]
     """Key, value, and what becomes of it."""
-    choices: Sequence[tuple[PlanPart, PartWords]]
+    choices: Sequence[PlanPart]
     """The ways on where nothing happens until someone chooses."""
     price: str
     """Of those that are not free."""
@@ -83,7 +81,8 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
     elif now is not None:
         shown = text_view(one, now)
     place, following = _following(snapshot, one)
-    marks = _marks(project, one)
+    marks, change = _marks(project, one), one.change
+    ways = _WAYS.get(change.blocked or change.action.value, ()) if change is not None and one.spec is not None else ()
     model = ItemView(
         item=one,
         place=place,
@@ -100,7 +99,7 @@ def item(site: Site, query: Mapping[str, str]) -> PageContent:
         history=item_events(one, texts),
         marks=marks,
         front=[*_front(one, marks)],
-        choices=[*_choices(one)],
+        choices=[PlanPart(action=action, item=one.id) for action in ways],
         price=_price(one, project),
         sections=headings(now.body)[:100] if now is not None and one.spec and one.record else (),
     )
@@ -127,12 +126,6 @@ _WAYS: Final[Mapping[str, tuple[PartAction, ...]]] = {
     Action.RESOLVE.value: (PartAction.APPLY, PartAction.RESUBMIT),
 }
 """The ways on by what stops an item."""
-
-
-def _choices(one: ReviewItem) -> Iterator[tuple[PlanPart, PartWords]]:
-    if one.change is not None and one.spec is not None:
-        for action in _WAYS.get(one.change.blocked or one.change.action.value, ()):
-            yield PlanPart(action=action, item=one.id), PARTS[action]
 
 
 def _price(one: ReviewItem, project: Project) -> str:

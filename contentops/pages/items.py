@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from contentops.errors import plural
-from contentops.pages.badges import BADGES, FAILS, ORDER, WARNS, Badge, badges
+from contentops.pages.badges import BADGES, FAILS, WARNS, Badge, badges
 from contentops.pages.site import PageContent
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ _STATES: Final[Mapping[str, frozenset[str]]] = {
     "checks": frozenset({FAILS.key, WARNS.key}),
 }
 """The badges that each value of `state` asks for."""
+_ORDER: Final = {key: at for at, key in enumerate(BADGES)}
 _SORTS: Final[Mapping[str, Callable[[ReviewItem], tuple[object, ...]]]] = {
-    "state": lambda item: (ORDER[item.state], not item.findings, item.since, item.id),
+    "state": lambda item: (_ORDER[item.state.value], not item.findings, item.since, item.id),
     "title": lambda item: (item.title.casefold(), item.id),
     "words": lambda item: (item.words, item.id),
     "credits": lambda item: (item.credits, item.id),

@@ -1,4 +1,4 @@
-"""The overview: what waits for whom, and what it costs."""
+"""The overview: what waits for whom, and what it costs; and the plan."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from contentops.reporting.history import Row
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from contentops.errors import Diagnostic
+    from contentops.model import Plan
     from contentops.pages.site import Site
 
 _MONTHS: Final = 6
@@ -48,3 +50,21 @@ def _months(rows: Sequence[Row], now: float) -> Iterator[Row]:
         first = datetime(year, month + 1, 1, tzinfo=UTC)
         row = by_name.get(f"{first:%Y-%m}", Row("", 0, 0))
         yield Row(f"{first:%b}", row.texts, row.credits)
+
+
+class PlanView(Struct, frozen=True):
+    """A plan, and what is wrong in manifests; None where those have errors."""
+
+    plan: Plan | None
+    findings: tuple[Diagnostic, ...]
+
+
+def plan(site: Site, _query: Mapping[str, str]) -> PageContent:
+    """What an apply would do."""
+    snapshot = site.review.snapshot()
+    return plan_page(site, snapshot.plan, snapshot.findings)
+
+
+def plan_page(site: Site, plan: Plan | None, findings: tuple[Diagnostic, ...]) -> PageContent:
+    """Return the page of a plan."""
+    return PageContent(template="plan.html", title=f"Plan of {site.name}", tab="plan", model=PlanView(plan, findings))

@@ -16,7 +16,7 @@ from contentops.pages.site import render_bare
 from contentops.reporting.queue import HEAD, cells, heading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from starlette.requests import Request
     from starlette.types import ASGIApp
@@ -34,32 +34,15 @@ def create_app(read: Callable[[], Queue], host: str) -> ASGIApp:
     """
 
     def show(_: Request) -> Response:
+        queue, status = None, 200
         try:
-            page = queue_page(read())
+            queue = read()
+            message = heading(queue)
         except ContentopsError as error:
-            return Response(queue_page(None, error.message), 503, media_type="text/html")
-        return Response(page, media_type="text/html")
+            message, status = error.message, 503
+        shown = {"queue": queue, "head": HEAD, "cells": cells}
+        page = render_bare("queue.html", title="Queue", message=message, refresh=REFRESH, **shown)
+        return Response(page, status, media_type="text/html")
 
     routes = [Route("/", show), Route("/style.css", served)]
     return Guard(Starlette(routes=routes), hosts_of(host) if is_loopback(host) else None, None)
-
-
-def queue_page(queue: Queue | None, message: str = "") -> str:
-    """Totals first, then a row for each submit; without a queue, the message why there is none."""
-    tables: list[tuple[Sequence[str], list[tuple[str, ...]]]] = []
-    if queue is not None and queue.totals:
-        totals: list[tuple[str, ...]] = [
-            (one.project, one.environment, one.state, f"{one.submits:,}", f"{one.credits:,}") for one in queue.totals
-        ]
-        tables.append((("Project", "Environment", "State", "Submits", "Credits"), totals))
-        tables.append(([name.capitalize() for name in HEAD], [cells(one) for one in queue.submits]))
-    if queue is not None and queue.workers:
-        tables.append((("Workers",), [(who,) for who in queue.workers]))
-    return render_bare(
-        "queue.html",
-        title="Queue",
-        message=heading(queue) if queue is not None else message,
-        tables=tables,
-        more=queue.size - len(queue.submits) if queue is not None else 0,
-        refresh=REFRESH,
-    )

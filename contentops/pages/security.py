@@ -132,7 +132,7 @@ def _closed(why: str = "Each start of `contentops review` makes a link that work
 
 def refusal(status: int, title: str, message: str, *, way: str = "", command: str = "") -> Response:
     """Return a bare page: no project, no navigation, no person."""
-    page = render_bare("error.html", status=status, title=title, message=message, way=way, command=command, refresh=0)
+    page = render_bare("bare.html", status=status, title=title, message=message, way=way, command=command, refresh=0)
     return Response(page, status, media_type="text/html")
 
 
