@@ -340,9 +340,9 @@ def test_required_fields(project: Build) -> None:
     )
     problems = [line.partition("] ")[2] for line in lines(findings(root))]
     assert problems[:2] == [
-        "content/a.yaml:2:5 <i> item `one` has no `style` (hint: set it on the item or under `defaults`)",
+        "content/a.yaml:2:5 <i> item `one` has no `style` (hint: set it on the item or under `defaults` (`contentops catalog list` shows them))",
         (
-            "content/a.yaml:2:5 <i> item `one` has no `template` (hint: set it on the item or under `defaults`; only items with `protected: true` may leave it out)"
+            "content/a.yaml:2:5 <i> item `one` has no `template` (hint: set it on the item or under `defaults` (`contentops catalog list` shows them); only items with `protected: true` may leave it out)"
         ),
     ]
     assert any("`id`" in line for line in problems[2:])

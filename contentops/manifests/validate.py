@@ -185,8 +185,9 @@ def _checked_fields(rendered: Rendered, report: Report) -> dict[str, Any]:
 
 _MISSING: Final = {
     "id": "give it an id that never changes",
-    "template": "set it on the item or under `defaults`; only items with `protected: true` may leave it out",
-    "style": "set it on the item or under `defaults`",
+    "template": "set it on the item or under `defaults` (`contentops catalog list` shows them); only items with "
+    "`protected: true` may leave it out",
+    "style": "set it on the item or under `defaults` (`contentops catalog list` shows them)",
     "output": "null removes the project's setting; leave the key out",
 }
 """Required keys, each with a hint."""
