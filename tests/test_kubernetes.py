@@ -141,12 +141,14 @@ def remote(tmp_path: Path, project: Build, server: Served) -> Path:
     return bare
 
 
-def test_migrate_work_apply_and_gc_do_it_together(tmp_path: Path, database: str, server: Served, remote: Path) -> None:
+def test_migrate_work_apply_and_gc_do_it_together(
+    tmp_path: Path, empty_database: str, server: Served, remote: Path
+) -> None:
     """Tables, a deposit, a worker that drains when it is told to end, files in git for nothing more, and a gc."""
     work = tmp_path / "volume"
     work.mkdir()
     values = {
-        "CONTENTOPS_LEDGER": database,
+        "CONTENTOPS_LEDGER": empty_database,
         "WRITERZROOM_API_KEY": KEY,
         "CONTENTOPS_SERVERS": server.base_url,
         "REPOSITORY": str(remote),
@@ -157,7 +159,7 @@ def test_migrate_work_apply_and_gc_do_it_together(tmp_path: Path, database: str,
     node = Node(tmp_path / "node", values)
     assert "Made the tables" in node.run("migrate")
     _deposit(tmp_path / "site", values)
-    with psycopg.connect(database, autocommit=True) as look, node.start("work") as worker:
+    with psycopg.connect(empty_database, autocommit=True) as look, node.start("work") as worker:
         until(lambda: len(server.jobs()) > 0)
         alive = _probed(values["ALIVE"])
         worker.send_signal(signal.SIGTERM)
