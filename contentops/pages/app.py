@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import functools
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from contentops.errors import ContentopsError, ExitCode, UsageError
 from contentops.pages import item, items, overview, run, texts
-from contentops.pages.forms import FORMS, MAX_BYTES, confirm, fields_of
+from contentops.pages.forms import FORMS, MAX_BYTES, Form, confirm, fields_of
 from contentops.pages.run import events
-from contentops.pages.security import Guard, hosts_of, refusal
-from contentops.pages.site import FOLDER, PageContent, render
+from contentops.pages.security import Guard, Keys, hosts_of, refusal
+from contentops.pages.site import FOLDER, PageContent, Site, render
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
-    from starlette.requests import Request
-    from starlette.types import ASGIApp
-
-    from contentops.pages.forms import Form
-    from contentops.pages.security import Keys
-    from contentops.pages.site import Site
-
-    View = Callable[[Site, Mapping[str, str]], PageContent]
+View = Callable[[Site, Mapping[str, str]], PageContent]
 
 ROUTES: Mapping[str, View] = {
     "/": overview.overview,

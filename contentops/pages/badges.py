@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct
 
 from contentops.errors import Severity
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentops.operations.review import ReviewItem
+from contentops.operations.review import ReviewItem
 
 
 class Badge(Struct, frozen=True):

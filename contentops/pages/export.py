@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
 
 from contentops.errors import OutputError
+from contentops.model import Plan, Project
+from contentops.operations.opening import Runtime
 from contentops.pages.app import ROUTES
 from contentops.pages.links import Links, NoLinks
 from contentops.pages.overview import plan_page
 from contentops.pages.site import FOLDER, Site, render
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from contentops.model import Plan, Project
-    from contentops.operations.opening import Runtime
 
 MARKER: Final = ".contentops-review"
 """The file that says that a folder is one of ours, so that it may be written again."""

@@ -17,7 +17,8 @@ A form is a `<form method="post">` with `{{ secret }}` in it.
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
@@ -25,27 +26,20 @@ from msgspec import Struct
 from contentops.ci.results import lock_name
 from contentops.digest import Digest
 from contentops.errors import ContentopsError, InputError, UsageError, plural
-from contentops.model import ItemId, Result, Verdict
-from contentops.operations.apply_part import apply_part, part_of, plan_part
+from contentops.execution.primitives import Stop
+from contentops.model import ItemId, Plan, Project, Result, Run, Verdict
+from contentops.operations.apply_part import PlanPart, apply_part, part_of, plan_part
 from contentops.operations.commit_files import commit_files
 from contentops.operations.records import resolve as resolve_submit
 from contentops.operations.texts.approving import Decision, decide_texts
 from contentops.operations.texts.diff_and_restore import restore as restore_text
 from contentops.operations.texts.editing import edit_text
-from contentops.pages.site import PageContent
+from contentops.pages.site import PageContent, Site
 from contentops.pages.texts import edit_of, not_saved, stale
 from contentops.planning.plan_inputs import Choice
 from contentops.state.approvals import FILE as APPROVALS
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from contentops.execution.primitives import Stop
-    from contentops.model import Plan, Project, Run
-    from contentops.operations.apply_part import PlanPart
-    from contentops.pages.site import Site
-
-    Form = Callable[[Site, Mapping[str, str]], "FormResult | PageContent"]
+Form = Callable[[Site, Mapping[str, str]], "FormResult | PageContent"]
 
 QUICK = 2.0
 """Seconds that a browser waits for an action before it is led to the page of the run."""

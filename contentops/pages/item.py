@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from contentops.documents.front_matter import PROVENANCE_KEY
 from contentops.errors import price
-from contentops.model import Action, ApprovalState
+from contentops.model import Action, ApprovalState, Json, Project
 from contentops.operations.apply_part import PartAction, PlanPart
-from contentops.operations.review import ReviewState
+from contentops.operations.review import ReviewItem, ReviewState, Snapshot
 from contentops.operations.texts.item_events import ItemEvent, item_events
 from contentops.operations.texts.item_texts import item_texts
-from contentops.pages.site import PageContent
+from contentops.pages.site import PageContent, Site
 from contentops.pages.texts import TextView, changes_view, sides_of, text_view
 from contentops.planning.approval import draft_mark
 from contentops.planning.plan_inputs import price_of
 from contentops.reporting.brief import Brief, brief_of, value_words
 from contentops.reporting.next_change import NextChange, next_change
 from contentops.sections import headings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from contentops.model import Json, Project
-    from contentops.operations.review import ReviewItem, Snapshot
-    from contentops.pages.site import Site
 
 
 class ItemView(Struct, frozen=True, kw_only=True):

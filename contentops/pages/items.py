@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from msgspec import Struct
 
-from contentops.errors import plural
+from contentops.errors import Diagnostic, plural
+from contentops.operations.review import ReviewItem
 from contentops.pages.badges import BADGES, FAILS, WARNS, Badge, badges
-from contentops.pages.site import PageContent
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from contentops.errors import Diagnostic
-    from contentops.operations.review import ReviewItem
-    from contentops.pages.site import Site
+from contentops.pages.site import PageContent, Site
 
 _ROWS: Final = 50
 _OPTIONS: Final = 200

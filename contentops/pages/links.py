@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 from urllib.parse import urlencode
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Links:
@@ -37,6 +34,6 @@ class NoLinks(Links):
 
     overview = items = plan = run = style = ""
 
-    def to(self, path: str, **query: str) -> str:  # noqa: ARG002 - as every address
+    def to(self, path: str, **query: str) -> str:
         """Return no address."""
         return ""

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct
 
-from contentops.errors import plural
+from contentops.errors import Diagnostic, plural
+from contentops.model import Plan
 from contentops.operations.review import ReviewState, Snapshot
-from contentops.pages.site import PageContent
+from contentops.pages.site import PageContent, Site
 from contentops.reporting.history import Row
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from contentops.errors import Diagnostic
-    from contentops.model import Plan
-    from contentops.pages.site import Site
 
 _MONTHS: Final = 6
 

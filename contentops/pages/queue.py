@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from contentops.errors import ContentopsError
 from contentops.loopback import is_loopback
+from contentops.model import Queue
 from contentops.pages.app import served
 from contentops.pages.security import Guard, hosts_of
 from contentops.pages.site import render_bare
 from contentops.reporting.queue import HEAD, cells, heading
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from starlette.requests import Request
-    from starlette.types import ASGIApp
-
-    from contentops.model import Queue
 
 REFRESH = 5
 """Seconds after which a browser reloads the page."""

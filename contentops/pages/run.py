@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Mapping
 
 from msgspec import Struct
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from contentops.errors import ContentopsError
-from contentops.pages.site import PageContent, render
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
-
-    from starlette.requests import Request
-
-    from contentops.operations.run_events import LiveRun
-    from contentops.pages.site import Site
+from contentops.operations.run_events import LiveRun
+from contentops.pages.site import PageContent, Site, render
 
 PAUSE = 0.5
 """Seconds between two looks at the events of a run."""

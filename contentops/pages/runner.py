@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from contentops.errors import ContentopsError, LockHeld
 from contentops.execution.primitives import Stop
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Task(threading.Thread):

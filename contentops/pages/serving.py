@@ -6,15 +6,13 @@ import contextlib
 import importlib.util
 import signal
 import socket
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import NamedTuple
+
+from starlette.types import ASGIApp
 
 from contentops.errors import ContentopsError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
-
-    from starlette.types import ASGIApp
 
 
 class OpenPort(NamedTuple):

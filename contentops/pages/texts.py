@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
+from markupsafe import Markup
 from msgspec import Struct, structs
 
 from contentops.digest import NOTHING, Digest
+from contentops.documents.blocks import TextBlock
 from contentops.documents.checks import refused_words
 from contentops.documents.word_diff import TextDiff, word_diff
-from contentops.errors import ContentopsError, FileChanged, Refused
+from contentops.errors import ContentopsError, Diagnostic, FileChanged, Refused
+from contentops.operations.review import ReviewItem
 from contentops.operations.texts.diff_and_restore import from_remote
 from contentops.operations.texts.editing import TextEdit, protected
-from contentops.operations.texts.item_texts import TextVersion, text_of_file
-from contentops.pages.site import PageContent, macro
-from contentops.reporting.prose import ProsePart, changed_words, prose
+from contentops.operations.texts.item_texts import ItemTexts, TextVersion, text_of_file
+from contentops.pages.site import PageContent, Site, macro
+from contentops.reporting.prose import Notes, ProsePart, changed_words, prose
 from contentops.reporting.times import on_day
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from markupsafe import Markup
-
-    from contentops.documents.blocks import TextBlock
-    from contentops.errors import Diagnostic
-    from contentops.operations.review import ReviewItem
-    from contentops.operations.texts.item_texts import ItemTexts
-    from contentops.pages.site import Site
-    from contentops.reporting.prose import Notes
-
-    TitleAndBody = tuple[str, str]
+TitleAndBody = tuple[str, str]
 
 
 class TextView(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ Every tag is written here, around words that were escaped; nothing of a text can
 from __future__ import annotations
 
 from itertools import accumulate, groupby, pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from contentops.documents.blocks import Container, Style, TextBlock
     from contentops.documents.word_diff import BlockDiff, Phrase, TextDiff
 
-    Notes = Callable[[TextBlock], Iterable[Markup]]
     Run = tuple[Side, bool, tuple[Word, ...]]
     """Words of one side, and whether they are marked."""
 
+Notes: TypeAlias = "Callable[[TextBlock], Iterable[Markup]]"
+"""What stands under a block."""
 _SCHEMES: Final = frozenset({"http", "https", "mailto"})
 _TOP: Final = 3
 """The level of a text's highest headings: the page has those above."""
