@@ -157,7 +157,7 @@ def applied(folder: Path) -> tuple[float, float, int]:
     from contentops.execution.primitives import Stop
     from contentops.operations import apply as apply_operation
     from contentops.operations import opening
-    from contentops.operations.apply import ApplyOptions, Approval
+    from contentops.operations.apply import ApplyOptions, Overrides
     from contentops.planning.plan_inputs import Choice
 
     confirmed: list[float] = []
@@ -168,7 +168,7 @@ def applied(folder: Path) -> tuple[float, float, int]:
         return True
 
     begin = time.process_time()
-    options = ApplyOptions(approval=Approval(changes=True), stop=Stop())
+    options = ApplyOptions(overrides=Overrides(changes=True), stop=Stop())
     project = opening.open_project(str(folder), "", ())
     _, run = apply_operation.apply(project, Choice(), options, confirm=confirm, emit=lambda _: None)
     assert run is not None
