@@ -204,7 +204,7 @@ def test_the_first_texts_are_made_from_the_page(demo: Path) -> None:
     """The price stands on the button; then the run page shows what was done, as after an apply in a terminal."""
     browser = Browser(demo)
     asked = browser.get("/confirm?action=first").text
-    assert "Make the first texts?" in asked
+    assert "Generate the first texts?" in asked
     assert "contentops apply --canary 2" in asked
     done = browser.post("/apply", action="first", price="0")
     page = browser.follow(done)
@@ -216,7 +216,7 @@ def test_the_first_texts_are_made_from_the_page(demo: Path) -> None:
 
 
 def test_an_edited_text_is_kept_by_choice(applied: Path) -> None:
-    """`Keep mine` does what `--on-edit keep` does: the text stays, and is no longer blocked."""
+    """`Keep the edited text` does what `--on-edit keep` does: the text stays, and is no longer blocked."""
     file = applied / "out" / f"{ITEM}.md"
     file.write_text(file.read_text("utf-8") + "\nMy words.\n", "utf-8")
     manifest = next(path for path in applied.rglob("*.yaml") if f"id: {ITEM}" in path.read_text("utf-8"))

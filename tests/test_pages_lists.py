@@ -62,13 +62,13 @@ def test_the_overview_says_what_waits_for_whom(root: Path) -> None:
     for part in (
         "Changed since approval : Example Editor approved an earlier text",
         "edited by hand after Example Editor sent one back",
-        "Blocked : this text was edited, and then its brief changed; --on-edit keep",
+        "Blocked : this text was edited, and then its brief changed",
         "Outcome unknown : It is not known what became of a submit: its answer was lost",
         "“The sum for ten people is missing. Show the break-even month.”",
         "Check warns : line 16 says click here",
         "48 credits for 12 items",
         "New rows in data/cities.csv 6 24",
-        "Together 14 48",
+        "Total 14 48",
     ):
         assert part in said
 

@@ -53,8 +53,8 @@ class SqliteFile(Store):
             self._set_up()
         except sqlite3.Error as error:
             self._db.close()
-            message = f"the store `{self.path}` cannot be used: {error}; move it away or choose another path"
-            raise StoreError(message) from error
+            advice = "check its permissions, move it away or choose another path"
+            raise StoreError(f"the store `{self.path}` cannot be used: {error}; {advice}") from error
         except StoreError:
             self._db.close()
             raise
