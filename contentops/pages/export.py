@@ -84,18 +84,12 @@ def export(site: Site, folder: Path) -> int:
     try:
         _claim(folder)
         _write(folder, STYLE, (FOLDER / STYLE).read_text("utf-8"))
-        index = ""
-        written = {STYLE, INDEX}
+        index, written = _rendered(site.links, site, INDEX), {STYLE, INDEX}
         # Rendering a page adds those that it links to.
-        while remaining := [name for name in site.links.wanted if name not in written or (name == INDEX and not index)]:
+        while remaining := [name for name in site.links.wanted if name not in written]:
             for name in remaining:
-                path, query = site.links.wanted[name]
-                html = render(site, ROUTES[path](site, query))
-                if name == INDEX:
-                    index = html
-                else:
-                    _write(folder, name, html)
-                    written.add(name)
+                _write(folder, name, _rendered(site.links, site, name))
+            written.update(remaining)
         for there in folder.iterdir():
             if there.name not in written and _OURS.fullmatch(there.name):
                 there.unlink()
@@ -104,6 +98,11 @@ def export(site: Site, folder: Path) -> int:
         message = f"`{folder}` cannot be written: {error.strerror or error}"
         raise OutputError(message, hint="choose another folder for `--out`") from error
     return len(written) - 1
+
+
+def _rendered(links: FileLinks, site: Site, name: str) -> str:
+    path, query = links.wanted[name]
+    return render(site, ROUTES[path](site, query))
 
 
 def plan_document(plan: Plan, name: str, flags: Sequence[str], runtime: Runtime) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from contentops.errors import Diagnostic, plural
-from contentops.operations.review import ReviewItem
+from contentops.operations.review import ReviewItem, Snapshot
 from contentops.pages.badges import BADGES, FAILS, WARNS, Badge, badges
 from contentops.pages.site import PageContent, Site
 
@@ -50,9 +49,8 @@ class ItemsQuery(Struct, frozen=True, kw_only=True):
     @property
     def said(self) -> dict[str, str]:
         """What it says, as an address has it."""
-        sort = "" if self.sort == "state" else self.sort
-        fields = {"q": self.q, "state": self.state, "template": self.template, "tag": self.tag, "sort": sort}
-        return {name: value for name, value in fields.items() if value}
+        fields = structs.asdict(self)
+        return {name: value for name, value in fields.items() if value and (name, value) != ("sort", "state")}
 
     def turned(self, key: str) -> str:
         """What `sort` becomes after a click on the heading that sorts by `key`."""
@@ -68,16 +66,16 @@ class ItemsQuery(Struct, frozen=True, kw_only=True):
 class ItemsView(Struct, frozen=True, kw_only=True):
     """A page of the list."""
 
-    lead: str
+    snapshot: Snapshot
     query: ItemsQuery
-    ignored: tuple[str, ...]
-    findings: tuple[Diagnostic, ...]
+    ignored: Sequence[str]
+    templates: Sequence[str]
+    tags: Sequence[str]
     narrowed: int
     """How many items there are of all states."""
-    chips: tuple[tuple[Badge, int], ...]
-    templates: tuple[str, ...]
-    tags: tuple[str, ...]
-    rows: tuple[tuple[ReviewItem, tuple[Badge, ...]], ...]
+    chips: Sequence[tuple[Badge, int]]
+    found: int
+    rows: Sequence[ReviewItem]
     page: int
     pages: int
 
@@ -85,29 +83,26 @@ class ItemsView(Struct, frozen=True, kw_only=True):
 def items(site: Site, query: Mapping[str, str]) -> PageContent:
     """Every item with its state, a page at a time."""
     snapshot = site.review.snapshot()
-    every = snapshot.items
-    templates, tags = _common(item.template for item in every), _common(tag for item in every for tag in item.tags)
+    templates = _common(item.template for item in snapshot.items)
+    tags = _common(tag for item in snapshot.items for tag in item.tags)
     asked, ignored = read_query(query, {"template": templates, "tag": tags})
-    narrowed = [(item, badges(item)) for item in every if _matches(item, asked)]
+    narrowed = [(item, badges(item)) for item in snapshot.items if _matches(item, asked)]
     counts = Counter(badge.key for _, all_ in narrowed for badge in all_)
     wanted = _STATES.get(asked.state, BADGES.keys())
-    compare = _SORTS[asked.sort.removeprefix("-")]
-    found = [(compare(item), item, all_) for item, all_ in narrowed if any(one.key in wanted for one in all_)]
-    found.sort(key=lambda row: row[0], reverse=asked.sort.startswith("-"))
+    found = [item for item, all_ in narrowed if any(one.key in wanted for one in all_)]
+    found.sort(key=_SORTS[asked.sort.removeprefix("-")], reverse=asked.sort.startswith("-"))
     pages = max(-(-len(found) // _ROWS), 1)
     page = min(max(_number(query.get("page", "")), 1), pages)
-    size = f"{len(found):,} of " if len(found) < len(every) else ""
-    first = ", those that need someone first" if asked.sort == "state" and len(found) > 1 else ""
     view = ItemsView(
-        lead=f"{size}{plural(len(every), 'item')}{first}.",
+        snapshot=snapshot,
         query=asked,
         ignored=ignored,
-        findings=snapshot.findings,
-        narrowed=len(narrowed),
-        chips=tuple((badge, counts[badge.key]) for badge in BADGES.values() if counts[badge.key]),
         templates=templates[:_OPTIONS],
         tags=tags[:_OPTIONS],
-        rows=tuple((item, all_) for _, item, all_ in found[(page - 1) * _ROWS : page * _ROWS]),
+        narrowed=len(narrowed),
+        chips=[(badge, counts[badge.key]) for badge in BADGES.values() if counts[badge.key]],
+        found=len(found),
+        rows=found[(page - 1) * _ROWS : page * _ROWS],
         page=page,
         pages=pages,
     )

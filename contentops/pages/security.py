@@ -121,14 +121,13 @@ def _opened(request: Request, keys: Keys) -> Response:
 
 
 def _closed(why: str = "Each start of `contentops review` makes a link that works once, in one browser.") -> Response:
-    way = "Use the link that your terminal shows, or start it again for a new one:"
-    message = f"{why} Nothing was changed."
-    return refusal(403, "This link does not open the page any more", message, way=way, command="contentops review")
+    way = "Use the link that your terminal shows, or start `contentops review` again for a new one."
+    return refusal(403, "This link does not open the page any more", f"{why} Nothing was changed. {way}")
 
 
-def refusal(status: int, title: str, message: str, *, way: str = "", command: str = "") -> Response:
+def refusal(status: int, title: str, message: str) -> Response:
     """Return a bare page: no project, no navigation, no person."""
-    page = render_bare("bare.html", status=status, title=title, message=message, way=way, command=command, refresh=0)
+    page = render_bare("bare.html", status=status, title=title, message=message, refresh=0)
     return Response(page, status, media_type="text/html")
 
 
